@@ -1,0 +1,1 @@
+"""Where candles come from and where they are kept."""

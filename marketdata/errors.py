@@ -1,0 +1,31 @@
+"""What can go wrong between the exchange and the candle table."""
+
+from indicators.errors import MLEngineError
+
+
+class MarketDataError(MLEngineError):
+    """Candles could not be read, fetched or stored."""
+
+
+class MalformedCandle(MarketDataError):
+    """A row or message that breaks a rule every candle obeys; it is quarantined, never stored."""
+
+
+class ExchangeUnavailable(MarketDataError):
+    """The exchange did not answer, or answered with something that is not an answer."""
+
+
+class ExchangeBanned(ExchangeUnavailable):
+    """The exchange told this address to be silent until `until_ms` (wall time, ms)."""
+
+    def __init__(self, until_ms: int, message: str = "") -> None:
+        super().__init__(message or f"the exchange asked for silence until {until_ms}")
+        self.until_ms = until_ms
+
+
+class UnknownSymbol(MarketDataError):
+    """A symbol no market of this engine has."""
+
+
+class MarketDisabled(MarketDataError):
+    """The market is known and switched off."""

@@ -1,0 +1,214 @@
+"""Markets, their closed candles, and everything known about candles that are not plainly there."""
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import F, Q
+
+from marketdata.decimals import amount_field, price_field
+
+PRICE_CEILING = 10**12 - 1
+"""NaN sorts above every number in PostgreSQL, so a bound from above is what keeps NaN out of CHECKs."""
+AMOUNT_CEILING = 10**21
+
+
+class Source(models.TextChoices):
+    """Where a market's candles come from; the two never mix."""
+
+    EXCHANGE = "exchange", "Exchange"
+    SIMULATED = "simulated", "Simulated"
+
+
+class MarketQuerySet(models.QuerySet["Market"]):
+    """Reads of markets by purpose."""
+
+    def enabled(self) -> "MarketQuerySet":
+        """Markets that are followed, predicted and signalled."""
+        return self.filter(enabled=True).order_by("symbol")
+
+
+class Market(models.Model):
+    """One symbol at one interval from one source: the noun everything else points to."""
+
+    symbol = models.CharField(max_length=20, help_text="Exchange symbol in upper case, for example BTCUSDT.")
+    interval = models.CharField(max_length=5, default="5m", help_text="Candle length in the exchange's words.")
+    source = models.CharField(max_length=10, choices=Source.choices, help_text="Real or simulated prices.")
+    enabled = models.BooleanField(default=True, help_text="Followed, predicted and signalled.")
+    live_since = models.DateTimeField(
+        null=True, blank=True, help_text="Open time of the first candle this engine processed live."
+    )
+    quarantined_until = models.DateTimeField(
+        null=True, blank=True, help_text="Left alone until then after repeated errors of this symbol alone."
+    )
+    status = models.CharField(max_length=200, blank=True, help_text="What the feed last said about this market.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = MarketQuerySet.as_manager()
+
+    class Meta:
+        """Constraints: one row per market, one enabled market per symbol."""
+
+        db_table = "markets"
+        ordering: ClassVar = ["symbol", "source"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["symbol", "interval", "source"], name="market_is_unique"),
+            models.UniqueConstraint(fields=["symbol"], condition=Q(enabled=True), name="one_enabled_market_per_symbol"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.interval} ({self.source})"
+
+    @property
+    def simulated(self) -> bool:
+        """Whether its prices are invented or replayed."""
+        return self.source == Source.SIMULATED
+
+
+class Candle(models.Model):
+    """One closed candle, stored once; it changes only by a visible revision."""
+
+    class Origin(models.TextChoices):
+        """Which door the candle came through."""
+
+        STREAM = "stream", "Websocket"
+        REST = "rest", "REST"
+        IMPORT = "import", "Imported file"
+
+    market = models.ForeignKey(Market, on_delete=models.PROTECT, related_name="candles")
+    open_time = models.BigIntegerField(help_text="Open, milliseconds since 1970-01-01 UTC.")
+    open = price_field()
+    high = price_field()
+    low = price_field()
+    close = price_field()
+    volume = amount_field(help_text="Traded quantity in the base asset.")
+    quote_volume = amount_field(null=True, blank=True)
+    trades = models.BigIntegerField(null=True, blank=True)
+    taker_buy_base = amount_field(null=True, blank=True)
+    taker_buy_quote = amount_field(null=True, blank=True)
+    origin = models.CharField(max_length=10, choices=Origin.choices)
+    revision = models.PositiveSmallIntegerField(
+        default=0, help_text="How often the exchange changed it after the close."
+    )
+    received_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        """Constraints no NaN, crossed or negative candle can pass."""
+
+        db_table = "candles"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["market", "open_time"], name="candle_is_unique"),
+            models.CheckConstraint(
+                condition=Q(low__gt=0, open__gte=F("low"), close__gte=F("low"), high__gte=F("low")),
+                name="candle_low_is_lowest",
+            ),
+            models.CheckConstraint(
+                condition=Q(high__lt=PRICE_CEILING, open__lte=F("high"), close__lte=F("high")),
+                name="candle_high_is_highest",
+            ),
+            models.CheckConstraint(condition=Q(volume__gte=0, volume__lt=AMOUNT_CEILING), name="candle_volume_is_sane"),
+            models.CheckConstraint(
+                condition=Q(
+                    quote_volume__gte=0,
+                    quote_volume__lt=AMOUNT_CEILING,
+                    taker_buy_base__gte=0,
+                    taker_buy_base__lt=AMOUNT_CEILING,
+                    taker_buy_quote__gte=0,
+                    taker_buy_quote__lt=AMOUNT_CEILING,
+                    trades__gte=0,
+                ),
+                name="candle_flows_are_sane",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.market_id} {self.open_time}"
+
+
+class CandleRevision(models.Model):
+    """The exchange changed a closed candle: what it said before and after, and when that was seen."""
+
+    market = models.ForeignKey(Market, on_delete=models.PROTECT, related_name="revisions")
+    open_time = models.BigIntegerField()
+    before = models.JSONField()
+    after = models.JSONField()
+    origin = models.CharField(max_length=10, choices=Candle.Origin.choices)
+    seen_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        """Newest first."""
+
+        db_table = "candle_revisions"
+        ordering: ClassVar = ["-seen_at"]
+
+    def __str__(self) -> str:
+        return f"{self.market_id} {self.open_time}"
+
+
+class AbsentStretch(models.Model):
+    """Candles the exchange itself does not have, with the evidence; never filled forward."""
+
+    market = models.ForeignKey(Market, on_delete=models.PROTECT, related_name="absences")
+    start = models.BigIntegerField(help_text="Open of the first absent candle, ms.")
+    end = models.BigIntegerField(help_text="Open of the first candle after the hole, ms (exclusive).")
+    evidence = models.JSONField(help_text="What was asked, what was answered, how often and when.")
+    recorded_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        """Oldest first."""
+
+        db_table = "absent_stretches"
+        ordering: ClassVar = ["start"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["market", "start"], name="absence_is_unique"),
+            models.CheckConstraint(condition=Q(end__gt=F("start")), name="absence_has_length"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.market_id} [{self.start}, {self.end})"
+
+
+class QuarantinedMessage(models.Model):
+    """A message or row that broke a rule, kept raw with the reason."""
+
+    market = models.ForeignKey(Market, null=True, blank=True, on_delete=models.PROTECT, related_name="quarantined")
+    origin = models.CharField(max_length=10, choices=Candle.Origin.choices)
+    reason = models.CharField(max_length=200)
+    raw = models.TextField(help_text="The message as it came, cut at 4 KiB.")
+    seen_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        """Newest first."""
+
+        db_table = "quarantined_messages"
+        ordering: ClassVar = ["-seen_at"]
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class ExchangeState(models.Model):
+    """The one row all processes share about the exchange: its clock, its weight, its bans."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    base_url = models.CharField(max_length=200, blank=True)
+    clock_wall_ms = models.BigIntegerField(null=True, blank=True, help_text="Wall time of the newest reading, ms.")
+    clock_market_ms = models.BigIntegerField(null=True, blank=True, help_text="Exchange time at that reading, ms.")
+    clock_rate = models.FloatField(
+        default=1.0, help_text="Exchange seconds per wall second; above 1 only in simulation."
+    )
+    used_weight = models.PositiveIntegerField(default=0)
+    weight_limit = models.PositiveIntegerField(default=6000)
+    weight_seen_at = models.DateTimeField(null=True, blank=True)
+    banned_until_ms = models.BigIntegerField(null=True, blank=True, help_text="Wall time, ms.")
+    reconnects = models.PositiveIntegerField(default=0)
+    last_message_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        """A single row."""
+
+        db_table = "exchange_state"
+        verbose_name_plural = "exchange state"
+        constraints: ClassVar = [models.CheckConstraint(condition=Q(id=1), name="exchange_state_is_one_row")]
+
+    def __str__(self) -> str:
+        return self.base_url or "exchange"

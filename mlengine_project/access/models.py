@@ -1,0 +1,60 @@
+"""API keys and the single-use tickets made from them. No secret is stored, only its HMAC."""
+
+import uuid
+from typing import ClassVar
+
+from django.db import models
+
+
+class Scope(models.TextChoices):
+    """What a key may do; each scope includes the ones before it."""
+
+    READ = "read", "Read"
+    PREDICT = "predict", "Predict"
+    ADMIN = "admin", "Admin"
+
+
+class ApiKey(models.Model):
+    """One credential: a public prefix to find it by and the HMAC of the whole."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=100, help_text="Who holds it.")
+    prefix = models.CharField(max_length=16, unique=True, help_text="The part that may be shown.")
+    digest = models.CharField(max_length=64, unique=True, help_text="HMAC-SHA-256 of the key under the pepper.")
+    scope = models.CharField(max_length=10, choices=Scope.choices, default=Scope.READ)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, help_text="To the minute.")
+    rotated_to = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="rotated_from"
+    )
+
+    class Meta:
+        """Newest first."""
+
+        db_table = "api_keys"
+        verbose_name = "API key"
+        ordering: ClassVar = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}...)"
+
+
+class WebsocketTicket(models.Model):
+    """A single-use pass to the websocket, good for 30 seconds."""
+
+    digest = models.CharField(max_length=64, primary_key=True)
+    key_id = models.CharField(max_length=64, help_text="The key that asked for it, or `bootstrap`.")
+    scope = models.CharField(max_length=10, choices=Scope.choices)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    redeemed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        """Found by digest only."""
+
+        db_table = "websocket_tickets"
+
+    def __str__(self) -> str:
+        return f"ticket of {self.key_id}"

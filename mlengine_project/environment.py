@@ -1,0 +1,115 @@
+"""Reading the environment and `.env`: every setting of the engine, its default and its form.
+
+A bad value never raises here: it is remembered in `PROBLEMS`, the default stands in, and
+`manage.py check` tells what to write (see `mlengine_project.checks`).
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import environ
+
+ROOT = Path(__file__).resolve().parent.parent
+PROBLEMS: list[str] = []
+"""Sentences about settings that could not be read, each saying what to write instead."""
+
+if os.environ.get("MLENGINE_ENV_FILE", ".env"):
+    environ.Env.read_env(ROOT / os.environ.get("MLENGINE_ENV_FILE", ".env"))
+
+Value = TypeVar("Value")
+
+
+def read(name: str, default: Value, parse: Callable[[str], Value], form: str) -> Value:
+    """Read one variable; an empty one counts as unset, a bad one is a problem and the default."""
+    raw = os.environ.get(name, "").strip()
+    if not raw:
+        return default
+    try:
+        return parse(raw)
+    except (ValueError, TypeError) as error:
+        PROBLEMS.append(f"{name} is {raw!r}, which cannot be used ({error}); write {form}.")
+        return default
+
+
+def text(name: str, default: str = "") -> str:
+    """A string."""
+    return read(name, default, str, "a text")
+
+
+def whole(name: str, default: int, least: int = 0) -> int:
+    """A whole number of at least `least`."""
+
+    def parse(raw: str) -> int:
+        value = int(raw)
+        if value < least:
+            raise ValueError(f"below {least}")
+        return value
+
+    return read(name, default, parse, f"a whole number of at least {least}, for example {name}={default}")
+
+
+def fraction(name: str, default: float, most: float = 1.0) -> float:
+    """A finite number between 0 and `most`."""
+
+    def parse(raw: str) -> float:
+        value = float(raw)
+        if not 0 <= value <= most:
+            raise ValueError(f"outside 0 to {most}")
+        return value
+
+    return read(name, default, parse, f"a number from 0 to {most}, for example {name}={default}")
+
+
+def switch(name: str, default: bool = False) -> bool:
+    """A yes or no."""
+
+    def parse(raw: str) -> bool:
+        if raw.lower() in {"1", "true", "yes", "on"}:
+            return True
+        if raw.lower() in {"0", "false", "no", "off"}:
+            return False
+        raise ValueError("neither true nor false")
+
+    return read(name, default, parse, f"{name}=true or {name}=false")
+
+
+def listing(name: str, default: list[str]) -> list[str]:
+    """A list as `a,b` or as JSON."""
+
+    def parse(raw: str) -> list[str]:
+        parts = json.loads(raw) if raw.startswith("[") else raw.split(",")
+        return [str(part).strip() for part in parts if str(part).strip()]
+
+    return read(name, default, parse, f'a list such as {name}=a,b or {name}=["a","b"]')
+
+
+def numbers(name: str, default: list[int]) -> list[int]:
+    """A list of positive whole numbers."""
+
+    def parse(raw: str) -> list[int]:
+        parts = json.loads(raw) if raw.startswith("[") else raw.split(",")
+        values = sorted({int(part) for part in parts})
+        if not values or values[0] < 1:
+            raise ValueError("needs whole numbers above 0")
+        return values
+
+    return read(name, default, parse, f"{name}=6,18,36,72")
+
+
+def kept_secret(path: Path) -> str:
+    """A random secret generated once and kept in a file only its owner can read."""
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return path.read_text().strip()
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_urlsafe(48))
+        return path.read_text().strip()

@@ -1,0 +1,184 @@
+"""Every setting in one place. The environment is read by `environment` and judged by `checks`."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import environ
+
+from mlengine_project.environment import PROBLEMS, ROOT, fraction, kept_secret, listing, numbers, switch, text, whole
+
+BASE_DIR = ROOT
+STATE_DIR = Path(text("MLENGINE_STATE_DIR") or ROOT / "data")
+"""Where the embedded engine keeps its database, secrets and lock."""
+
+# The two switches (docs/architecture.md): everything else follows from them.
+DATABASE_URL = text("DATABASE_URL")
+REDIS_URL = text("REDIS_URL")
+EMBEDDED = not REDIS_URL
+COMMAND = sys.argv[1] if len(sys.argv) > 1 and Path(sys.argv[0]).name == "manage.py" else ""
+IS_UP = COMMAND == "up"
+IS_TEST = "pytest" in sys.modules
+PRODUCTION = bool(REDIS_URL) and not IS_UP and not IS_TEST
+
+# --- the engine's own settings ---------------------------------------------------------------
+API_HOST = text("API_HOST", "127.0.0.1")
+API_PORT = whole("API_PORT", 8000)
+API_KEY = text("API_KEY")
+API_KEY_PEPPER = text("API_KEY_PEPPER") or kept_secret(STATE_DIR / "api_key_pepper")
+METRICS_TOKEN = text("METRICS_TOKEN")
+BINANCE_API_KEY = text("BINANCE_API_KEY")
+BINANCE_API_SECRET = text("BINANCE_API_SECRET")
+BINANCE_API_URL = text("BINANCE_API_URL", "https://api.binance.com")
+BINANCE_STREAM_URL = text("BINANCE_STREAM_URL", "wss://stream.binance.com:9443")
+MODEL_PATH = (ROOT / text("MODEL_PATH", "./data/models")).resolve()
+SUPPORTED_SYMBOLS = [symbol.upper() for symbol in listing("SUPPORTED_SYMBOLS", ["BTCUSDT", "ETHUSDT"])]
+INTERVAL = "5m"
+DEFAULT_HORIZONS = numbers("DEFAULT_HORIZONS", [6, 18, 36, 72])
+PREDICTION_CACHE_TTL = whole("PREDICTION_CACHE_TTL", 60, least=1)
+RATE_LIMIT = whole("RATE_LIMIT", 100)
+FEE_RATE = fraction("FEE_RATE", 0.001, most=0.1)
+SLIPPAGE_BPS = fraction("SLIPPAGE_BPS", 1.0, most=1000.0)
+MODEL_MAX_AGE_DAYS = whole("MODEL_MAX_AGE_DAYS", 365, least=1)
+LOG_LEVEL = text("LOG_LEVEL", "INFO").upper()
+TRUSTED_PROXY = listing("TRUSTED_PROXY", [])
+SIGNAL_RETENTION_DAYS = 90
+
+# --- Django ----------------------------------------------------------------------------------
+DEBUG = switch("DEBUG")
+SECRET_KEY_GIVEN = bool(text("SECRET_KEY"))
+SECRET_KEY = text("SECRET_KEY") or kept_secret(STATE_DIR / "secret_key")
+ALLOWED_HOSTS = listing("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CORS_ORIGINS = listing("CORS_ORIGINS", ["http://localhost:3000"])
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "corsheaders",
+    "csp",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_celery_beat",
+    "channels",
+    "marketdata",
+    "modelregistry",
+    "predictions",
+    "signals",
+    "mlengine_project",
+    "mlengine_project.access",
+    "mlengine_project.operations",
+    "mlengine_project.console",
+]
+
+MIDDLEWARE = [
+    "mlengine_project.operations.logging.RequestIdMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "mlengine_project.urls"
+ASGI_APPLICATION = "mlengine_project.asgi.application"
+APPEND_SLASH = False
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [ROOT / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "csp.context_processors.nonce",
+            ]
+        },
+    }
+]
+
+
+def database() -> dict[str, Any]:
+    """PostgreSQL in schema `ml` when DATABASE_URL is set, else SQLite in WAL mode."""
+    if DATABASE_URL:
+        try:
+            parsed: dict[str, Any] = dict(environ.Env.db_url_config(DATABASE_URL))
+        except Exception as error:  # the parser raises whatever it trips over
+            PROBLEMS.append(f"DATABASE_URL cannot be read ({error}); write postgres://user:password@host:5432/name.")
+        else:
+            if "postgresql" in parsed["ENGINE"]:
+                options = "-c search_path=ml,public -c timezone=UTC -c lock_timeout=10s -c statement_timeout=120s"
+                parsed["OPTIONS"] = {**parsed.get("OPTIONS", {}), "options": options}
+                parsed["CONN_MAX_AGE"] = 0 if IS_TEST else 60
+                parsed["CONN_HEALTH_CHECKS"] = True
+                return parsed
+            PROBLEMS.append("DATABASE_URL must name PostgreSQL (or be unset for SQLite); write postgres://...")
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": STATE_DIR / "mlengine.sqlite3",
+        "OPTIONS": {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+        },
+    }
+
+
+DATABASES = {"default": database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+if EMBEDDED:
+    CACHES: dict[str, dict[str, Any]] = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+            "OPTIONS": {"MAX_ENTRIES": 100_000},
+        }
+    }
+    CHANNEL_LAYERS: dict[str, dict[str, Any]] = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+else:
+    CACHES = {
+        "default": {
+            "BACKEND": "django_redis.cache.RedisCache",
+            "LOCATION": REDIS_URL,
+            # Keys are part of the contract (exactly `prediction:...`) and values are JSON bytes, never pickles.
+            "KEY_FUNCTION": "predictions.cache.plain_key",
+            "OPTIONS": {
+                "SERIALIZER": "predictions.cache.JsonBytesSerializer",
+                "SOCKET_CONNECT_TIMEOUT": 1,
+                "SOCKET_TIMEOUT": 1,
+            },
+        }
+    }
+    CHANNEL_LAYERS = {
+        "default": {
+            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "CONFIG": {"hosts": [REDIS_URL], "prefix": "mlengine"},
+        }
+    }
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+STATIC_URL = "static/"
+STATIC_ROOT = ROOT / "staticfiles"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024

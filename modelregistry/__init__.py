@@ -1,0 +1,1 @@
+"""How a model version is trained, judged, kept and promoted."""

@@ -1,0 +1,113 @@
+"""Model versions and the append-only log of who answered when."""
+
+import uuid
+from typing import Any, ClassVar
+
+from django.db import models
+from django.db.models import Q
+
+from marketdata.models import Source
+
+
+class Kind(models.TextChoices):
+    """The three estimators of the ensemble."""
+
+    RANGE = "range_predictor", "Range predictor"
+    TPSL = "tpsl_classifier", "TP/SL classifier"
+    SIGNAL = "signal_classifier", "Signal classifier"
+
+
+class ModelVersion(models.Model):
+    """One trained estimator of one kind, kept by the digest of its artifact."""
+
+    class Stage(models.TextChoices):
+        """Where a version stands."""
+
+        CANDIDATE = "candidate", "Candidate"
+        CHAMPION = "champion", "Champion"
+        RETIRED = "retired", "Retired"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    source = models.CharField(max_length=10, choices=Source.choices, help_text="It serves only this source.")
+    stage = models.CharField(max_length=10, choices=Stage.choices, default=Stage.CANDIDATE)
+    digest = models.CharField(max_length=64, help_text="SHA-256 of the canonical manifest; names the artifact folder.")
+    symbols = models.JSONField(help_text="Symbols in its training set.")
+    horizons = models.JSONField(help_text="Horizons it answers, in candles.")
+    feature_hash = models.CharField(max_length=64)
+    trained_from = models.DateTimeField(help_text="Open time of the first candle used.")
+    trained_until = models.DateTimeField(help_text="No candle at or after this time was used, labels included.")
+    row_count = models.PositiveIntegerField()
+    seed = models.IntegerField()
+    hyperparameters = models.JSONField(default=dict)
+    libraries = models.JSONField(default=dict)
+    report = models.JSONField(default=dict, help_text="Metrics on rows never seen, beside the baselines.")
+    gate_accepted = models.BooleanField(default=False)
+    gate_reasons = models.JSONField(default=list)
+    unproven = models.BooleanField(default=False, help_text="Crowned because there was no champion, not by the gate.")
+    training_seconds = models.FloatField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        """At most one champion per kind and source."""
+
+        db_table = "model_versions"
+        ordering: ClassVar = ["-created_at"]
+        permissions: ClassVar = [("promote_modelversion", "Can promote and roll back model versions")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["kind", "source"], condition=Q(stage="champion"), name="one_champion_per_kind_and_source"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.digest[:12]} ({self.source})"
+
+
+class PromotionEvent(models.Model):
+    """One change of champion: who, when, from, to, why. Never edited, never deleted."""
+
+    class Action(models.TextChoices):
+        """How the change came about."""
+
+        BOOTSTRAP = "bootstrap", "Bootstrap"
+        PROMOTE = "promote", "Promotion"
+        ROLLBACK = "rollback", "Rollback"
+
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    source = models.CharField(max_length=10, choices=Source.choices)
+    action = models.CharField(max_length=10, choices=Action.choices)
+    from_version = models.ForeignKey(
+        ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="retirements"
+    )
+    to_version = models.ForeignKey(
+        ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="promotions"
+    )
+    undoes = models.OneToOneField(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="undone_by", help_text="For a rollback."
+    )
+    actor = models.CharField(max_length=150, help_text="User name, key name, or the command that did it.")
+    reason = models.TextField()
+    gate_accepted = models.BooleanField(default=False)
+    gate_reasons = models.JSONField(default=list)
+    override = models.BooleanField(default=False, help_text="Promoted against the gate's verdict.")
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        """Newest first."""
+
+        db_table = "promotion_events"
+        ordering: ClassVar = ["-at", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.kind} {self.at:%Y-%m-%d %H:%M}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Write once."""
+        if not self._state.adding:
+            raise TypeError("the promotion log is append-only")
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Never."""
+        raise TypeError("the promotion log is append-only")

@@ -1,0 +1,16 @@
+"""Why a prediction is not given."""
+
+from indicators.errors import MLEngineError
+
+
+class PredictionError(MLEngineError):
+    """A prediction failed for a reason that is ours."""
+
+
+class PredictionRefused(MLEngineError):
+    """The engine knows better than to answer; `reasons` are codes, most important first."""
+
+    def __init__(self, reasons: list[str], message: str = "", retry_after_seconds: int = 5) -> None:
+        super().__init__(message or "prediction refused: " + ", ".join(reasons))
+        self.reasons = reasons
+        self.retry_after_seconds = retry_after_seconds

@@ -1,0 +1,47 @@
+"""What every test may need, and the rule for services: skip at home, fail in CI."""
+
+import os
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CANDLES = Path(os.environ.get("MLENGINE_CANDLES", ROOT.parent / "shared" / "data"))
+SERVICES = {"postgres": ("DATABASE_URL", 5432), "redis": ("REDIS_URL", 6379)}
+
+
+def _reachable(url: str, port: int) -> bool:
+    parts = urlsplit(url)
+    try:
+        with socket.create_connection((parts.hostname or "127.0.0.1", parts.port or port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose service is not there; in CI that is a failure instead."""
+    for marker, (variable, port) in SERVICES.items():
+        if item.get_closest_marker(marker) is None:
+            continue
+        url = os.environ.get(variable, "")
+        if not url:
+            _absent(f"{variable} is not set")
+        elif not _reachable(url, port):
+            _absent(f"{variable} names a server that does not answer")
+    if item.get_closest_marker("candles") is not None and not (CANDLES / "BTCUSDT-5m.parquet").exists():
+        pytest.skip(f"real candles are not at {CANDLES}; set MLENGINE_CANDLES")
+
+
+def _absent(reason: str) -> None:
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"CI requires it: {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def candles_folder() -> Path:
+    """The folder of real candles; only tests marked `candles` may ask for it."""
+    return CANDLES
