@@ -182,3 +182,33 @@ USE_I18N = False
 STATIC_URL = "static/"
 STATIC_ROOT = ROOT / "staticfiles"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
+
+# --- Celery: one queue that nothing slow stands in front of, JSON only, truth in the database --
+CELERY_BROKER_URL = REDIS_URL or "memory://"
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
+    # A lost worker's tasks come back after an hour at the latest; sweeps find the work far sooner.
+    {"visibility_timeout": 3600, "global_keyprefix": "mlengine:"} if REDIS_URL else {"polling_interval": 0.05}
+)
+CELERY_TIMEZONE = "UTC"
+CELERY_ENABLE_UTC = True
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+DJANGO_CELERY_BEAT_TZ_AWARE = True
+
+# --- behind a TLS proxy (see `mlengine_project.access.proxy`) ------------------------------------
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = bool(TRUSTED_PROXY)
+SECURE_HSTS_SECONDS = 31_536_000 if TRUSTED_PROXY else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = False
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_AGE = 8 * 3600
+SESSION_COOKIE_SAMESITE = "Lax"
+LOGIN_URL = "/admin/login/"

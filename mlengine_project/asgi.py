@@ -1,0 +1,38 @@
+"""The web process: HTTP through the fast road and Django, `/ws/signals` through Channels."""
+
+import os
+import sys
+
+from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.sessions import SessionMiddlewareStack
+from django.conf import settings
+from django.core.asgi import get_asgi_application
+from django.urls import path
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlengine_project.settings")
+
+if settings.EMBEDDED and not settings.IS_UP and not settings.IS_TEST:
+    sys.exit("REDIS_URL is not set: web servers cannot share work without it; run `manage.py up` instead.")
+
+django_application = get_asgi_application()
+
+from channels.auth import AuthMiddleware  # noqa: E402  (needs the apps to be loaded)
+
+from mlengine_project.access.proxy import TrustedProxy  # noqa: E402
+from mlengine_project.checks import stop_on_errors  # noqa: E402
+from mlengine_project.fast_road import FastRoad  # noqa: E402
+from mlengine_project.lifespan import Lifespan  # noqa: E402
+from mlengine_project.push import signal_consumer  # noqa: E402
+
+if not settings.IS_TEST:
+    stop_on_errors()
+
+application = TrustedProxy(
+    ProtocolTypeRouter(
+        {
+            "http": FastRoad(django_application),
+            "websocket": SessionMiddlewareStack(AuthMiddleware(URLRouter([path("ws/signals", signal_consumer())]))),
+            "lifespan": Lifespan(),
+        }
+    )
+)

@@ -1,0 +1,49 @@
+"""The Celery app: one for all processes, in memory when embedded.
+
+Queues: `live` (candles to signals, never behind anything slow), `default`, and `training`.
+Truth is in the database, not in a queue: every task may be lost, late or doubled without harm.
+"""
+
+import os
+import sys
+from typing import Any
+
+from celery import Celery
+from celery.signals import beat_init, worker_init, worker_ready, worker_shutting_down
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlengine_project.settings")
+
+app = Celery("mlengine")
+# `current_app` is per thread: without this, pool threads would use an app without a broker or results.
+app.set_default()
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+
+@worker_init.connect
+@beat_init.connect
+def refuse_without_redis(**_: Any) -> None:
+    """A worker or beat started alone needs a broker that other processes can reach."""
+    from django.conf import settings
+
+    from mlengine_project.checks import stop_on_errors
+
+    if settings.EMBEDDED and not settings.IS_UP and not settings.IS_TEST:
+        sys.exit("REDIS_URL is not set: only `manage.py up` runs a worker and beat, inside itself.")
+    stop_on_errors()
+
+
+@worker_ready.connect
+def start_heartbeat(**_: Any) -> None:
+    """Let operators see which worker lives and what it has loaded."""
+    from mlengine_project.operations import heartbeats
+
+    heartbeats.start("worker")
+
+
+@worker_shutting_down.connect
+def stop_heartbeat(**_: Any) -> None:
+    """Stop telling that this worker lives."""
+    from mlengine_project.operations import heartbeats
+
+    heartbeats.stop("worker")

@@ -1,0 +1,89 @@
+"""What must hold of the settings, each with a sentence that says what to write."""
+
+import re
+import sys
+from ipaddress import ip_network
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core import checks
+from django.core.checks import CheckMessage, Error, Tags
+
+from mlengine_project.environment import PROBLEMS
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+API_KEY_CHARACTERS = 32
+
+
+@checks.register(Tags.compatibility)
+def settings_are_readable(**_: Any) -> list[CheckMessage]:
+    """Every variable that could not be read."""
+    return [Error(sentence, id="mlengine.E001") for sentence in PROBLEMS]
+
+
+@checks.register(Tags.compatibility)
+def settings_make_sense(**_: Any) -> list[CheckMessage]:
+    """Values that can be read but not meant."""
+    found = []
+    if not 1 <= settings.API_PORT <= 65535:
+        found.append(f"API_PORT is {settings.API_PORT}; write a port from 1 to 65535, for example API_PORT=8000.")
+    if settings.LOG_LEVEL not in LEVELS:
+        found.append(f"LOG_LEVEL is {settings.LOG_LEVEL!r}; write one of {', '.join(LEVELS)}.")
+    for name, schemes in {"BINANCE_API_URL": ("http", "https"), "BINANCE_STREAM_URL": ("ws", "wss")}.items():
+        found += _address_problem(name, getattr(settings, name), schemes)
+    if settings.REDIS_URL:
+        found += _address_problem("REDIS_URL", settings.REDIS_URL, ("redis", "rediss"))
+    for symbol in settings.SUPPORTED_SYMBOLS:
+        if not re.fullmatch(r"[A-Z0-9]{2,20}", symbol):
+            found.append(f"SUPPORTED_SYMBOLS holds {symbol!r}; write symbols such as SUPPORTED_SYMBOLS=BTCUSDT,ETHUSDT.")
+    for origin in settings.CORS_ORIGINS:
+        parts = urlsplit(origin)
+        if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path:
+            found.append(f"CORS_ORIGINS holds {origin!r}; write origins such as https://app.example.com, with no path.")
+    for network in settings.TRUSTED_PROXY:
+        try:
+            ip_network(network, strict=False)
+        except ValueError:
+            found.append(f"TRUSTED_PROXY holds {network!r}; write networks such as TRUSTED_PROXY=10.0.0.0/8.")
+    return [Error(sentence, id="mlengine.E002") for sentence in found]
+
+
+def _address_problem(name: str, value: str, schemes: tuple[str, ...]) -> list[str]:
+    parts = urlsplit(value)
+    if parts.scheme in schemes and parts.hostname and not set("{}") & set(value):
+        return []
+    return [f"{name} is {value!r}; write an address such as {schemes[-1]}://host:port without braces."]
+
+
+def production_problems() -> list[CheckMessage]:
+    """What a process that faces others must not lack."""
+    found = []
+    if not settings.SECRET_KEY_GIVEN:
+        found.append("SECRET_KEY is missing; write SECRET_KEY=<50 random characters>, the same for all processes.")
+    if settings.API_KEY and len(settings.API_KEY) < API_KEY_CHARACTERS:
+        found.append(
+            f"API_KEY has {len(settings.API_KEY)} characters; write at least {API_KEY_CHARACTERS} random ones, or none."
+        )
+    if settings.DEBUG:
+        found.append("DEBUG is on; write DEBUG=false.")
+    return [Error(sentence, id="mlengine.E003") for sentence in found]
+
+
+@checks.register(Tags.security)
+def production_is_safe(**_: Any) -> list[CheckMessage]:
+    """The production rules, for processes that are production."""
+    return production_problems() if settings.PRODUCTION else []
+
+
+@checks.register(Tags.security, deploy=True)
+def deployment_is_safe(**_: Any) -> list[CheckMessage]:
+    """The same rules for `check --deploy`, wherever it runs."""
+    return [] if settings.PRODUCTION else production_problems()
+
+
+def stop_on_errors() -> None:
+    """End the process with the errors' sentences; for servers, which Django does not check itself."""
+    messages = [str(message.msg) for message in checks.run_checks() if message.level >= checks.ERROR]
+    if messages:
+        sys.exit("This cannot start:\n" + "\n".join(f"- {message}" for message in messages))

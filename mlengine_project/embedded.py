@@ -1,0 +1,56 @@
+"""Worker and beat inside one process, for `up`: in-memory broker, threads, clean stop."""
+
+import contextlib
+import threading
+from typing import Any
+
+from celery import Celery
+
+CONCURRENCY = 3
+JOIN_SECONDS = 6.0
+
+
+class EmbeddedWorker:
+    """A Celery worker with a thread pool, running in a daemon thread."""
+
+    def __init__(self, app: Celery) -> None:
+        self.worker: Any = app.WorkController(
+            hostname="embedded@localhost",
+            pool="threads",
+            concurrency=CONCURRENCY,
+            queues=["live", "default", "training"],
+            without_heartbeat=True,
+            without_mingle=True,
+            without_gossip=True,
+            quiet=True,
+        )
+        self.thread = threading.Thread(target=self.worker.start, name="celery-worker", daemon=True)
+
+    def start(self) -> None:
+        """Begin to work."""
+        self.thread.start()
+
+    def stop(self) -> None:
+        """Stop taking tasks and end the thread."""
+        with contextlib.suppress(Exception):  # a worker that ended by itself has nothing to stop
+            self.worker.stop()
+        self.thread.join(JOIN_SECONDS)
+
+
+class EmbeddedBeat:
+    """The beat service with the database schedule, running in a daemon thread."""
+
+    def __init__(self, app: Celery) -> None:
+        from celery.beat import Service
+
+        self.service = Service(app, max_interval=5, scheduler_cls="django_celery_beat.schedulers:DatabaseScheduler")
+        self.thread = threading.Thread(target=self.service.start, name="celery-beat", daemon=True)
+
+    def start(self) -> None:
+        """Begin to schedule."""
+        self.thread.start()
+
+    def stop(self) -> None:
+        """Stop scheduling and end the thread."""
+        self.service.stop()
+        self.thread.join(JOIN_SECONDS)

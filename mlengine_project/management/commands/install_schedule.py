@@ -1,0 +1,18 @@
+"""Create the missing rows of the beat schedule."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from mlengine_project.schedule import install_schedule
+
+
+class Command(BaseCommand):
+    """Safe to run at every start: it never edits a row that is there."""
+
+    help = "Create the missing rows of the beat schedule; edits made in the admin survive."
+
+    def handle(self, *_args: Any, **_options: Any) -> None:
+        """Create and say what was created."""
+        created = install_schedule()
+        self.stdout.write(f"created: {', '.join(created)}" if created else "the schedule is complete")

@@ -1,0 +1,155 @@
+"""Running one job: a subprocess of our own command, its progress kept in the job's row.
+
+Training and backfills run in a process of their own at low priority, so that neither their memory,
+their CPU nor a crash of theirs touches the process that serves.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db.models import Q
+
+from marketdata import clock
+from mlengine_project.operations.models import Job
+
+SILENT_SECONDS = 300
+"""A running job whose row was not touched for this long has lost its process."""
+NICENESS = 10
+STOP_SECONDS = 10
+KEPT_LINES = 40
+WRITE_EVERY_SECONDS = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+def claim(job_id: str) -> Job | None:
+    """Take a pending (or orphaned) job for this process; None if somebody else has it."""
+    now = clock.wall_now()
+    orphaned = Q(state=Job.State.RUNNING, heartbeat_at__lt=now - timedelta(seconds=SILENT_SECONDS))
+    claimed = Job.objects.filter(Q(state=Job.State.PENDING) | orphaned, id=job_id).update(
+        state=Job.State.RUNNING, started_at=now, heartbeat_at=now, message="starting"
+    )
+    return Job.objects.get(id=job_id) if claimed else None
+
+
+def run(job_id: str) -> None:
+    """Run a job to its end; a repeat finds it claimed and does nothing."""
+    job = claim(job_id)
+    if job is None:
+        return
+    if job.cancel_requested:
+        _end(job, Job.State.CANCELLED, "cancelled before it began")
+        return
+    try:
+        _follow(job)
+    except OSError as error:
+        _end(job, Job.State.FAILED, f"could not start: {error}")
+
+
+def command_line(job: Job) -> list[str]:
+    """The command that does the work of a job."""
+    names = {Job.Kind.TRAINING: "train_models", Job.Kind.BACKFILL: "backfill_candles"}
+    words = [sys.executable, str(settings.BASE_DIR / "manage.py"), names[Job.Kind(job.kind)], "--progress-json"]
+    for name, value in sorted(job.arguments.items()):
+        option = "--" + name.replace("_", "-")
+        if value is True:
+            words.append(option)
+        elif isinstance(value, list):
+            words += [option, *map(str, value)]
+        elif value not in (None, False):
+            words += [option, str(value)]
+    return words
+
+
+def _follow(job: Job) -> None:
+    process = subprocess.Popen(  # noqa: S603  (our own command with arguments from our own row)
+        command_line(job),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        preexec_fn=_lower_priority,  # noqa: PLW1509  (only sets niceness)
+    )
+    tail: list[str] = []
+    try:
+        for line in _lines(process):
+            progress = _progress(line)
+            if progress is None:
+                tail = [*tail, line][-KEPT_LINES:]
+            elif not _write_progress(job, progress):
+                _stop(process)
+                _end(job, Job.State.CANCELLED, "cancelled")
+                return
+        code = process.wait()
+    finally:
+        if process.poll() is None:
+            _stop(process)
+    output = "\n".join(tail)
+    if code == 0:
+        _end(job, Job.State.SUCCEEDED, "done", {"output": output}, progress=1.0)
+    else:
+        _end(job, Job.State.FAILED, (tail[-1] if tail else f"ended with code {code}"), {"output": output, "code": code})
+
+
+def _lower_priority() -> None:
+    with contextlib.suppress(OSError):
+        os.nice(NICENESS)
+
+
+def _lines(process: "subprocess.Popen[str]") -> Iterator[str]:
+    if process.stdout is None:
+        return
+    for line in process.stdout:
+        if line.strip():
+            yield line.rstrip()
+
+
+def _progress(line: str) -> dict[str, Any] | None:
+    if not line.startswith("{"):
+        return None
+    try:
+        parsed = json.loads(line)
+    except ValueError:
+        return None
+    return parsed if isinstance(parsed, dict) and {"done", "total"} <= set(parsed) else None
+
+
+def _write_progress(job: Job, progress: dict[str, Any]) -> bool:
+    """Keep the newest progress; False when somebody asked to cancel."""
+    now = clock.wall_now()
+    if job.heartbeat_at and (now - job.heartbeat_at).total_seconds() < WRITE_EVERY_SECONDS:
+        return True
+    job.heartbeat_at = now
+    job.progress = min(1.0, float(progress["done"]) / max(float(progress["total"]), 1e-9))
+    job.message = str(progress.get("message", ""))[:300]
+    Job.objects.filter(id=job.id).update(heartbeat_at=now, progress=job.progress, message=job.message)
+    return not Job.objects.filter(id=job.id, cancel_requested=True).exists()
+
+
+def _stop(process: "subprocess.Popen[str]") -> None:
+    process.terminate()
+    try:
+        process.wait(timeout=STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _end(
+    job: Job, state: str, message: str, result: dict[str, Any] | None = None, progress: float | None = None
+) -> None:
+    changes: dict[str, Any] = {"state": state, "message": message[:300], "ended_at": clock.wall_now()}
+    if result is not None:
+        changes["result"] = result
+    if progress is not None:
+        changes["progress"] = progress
+    Job.objects.filter(id=job.id, state=Job.State.RUNNING).update(**changes)
+    log.info("job_ended", job=str(job.id), kind=job.kind, state=state, message=message)

@@ -1,0 +1,60 @@
+"""Asking for long work and stopping it. The row is the truth: a lost queue loses no job."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from marketdata import clock
+from mlengine_project.operations import tasks
+from mlengine_project.operations.job_runs import SILENT_SECONDS
+from mlengine_project.operations.models import Job
+
+
+def request_training(asked_by: str, arguments: dict[str, Any] | None = None, slot: str | None = None) -> Job:
+    """Ask for a training run; the same slot asked twice is the same job."""
+    return _request(Job.Kind.TRAINING, asked_by, arguments or {}, slot)
+
+
+def request_backfill(asked_by: str, arguments: dict[str, Any] | None = None, slot: str | None = None) -> Job:
+    """Ask for history from the exchange; the same slot asked twice is the same job."""
+    return _request(Job.Kind.BACKFILL, asked_by, arguments or {}, slot)
+
+
+def request_daily_training() -> Job:
+    """The training of this UTC day, asked for once however many beats there are."""
+    return request_training("schedule", slot=f"daily-training-{clock.wall_now():%Y-%m-%d}")
+
+
+def cancel(job: Job) -> bool:
+    """Ask a job to stop; a pending one ends at once. False when it has ended already."""
+    if Job.objects.filter(id=job.id, state=Job.State.PENDING).update(
+        state=Job.State.CANCELLED, cancel_requested=True, ended_at=clock.wall_now(), message="cancelled before it began"
+    ):
+        return True
+    return bool(Job.objects.filter(id=job.id, state=Job.State.RUNNING).update(cancel_requested=True))
+
+
+def requeue_pending() -> int:
+    """Queue again what is pending or was orphaned; a job queued twice is claimed once."""
+    silent = clock.wall_now() - timedelta(seconds=SILENT_SECONDS)
+    pending = list(Job.objects.filter(state=Job.State.PENDING).values_list("id", flat=True))
+    orphaned = list(Job.objects.filter(state=Job.State.RUNNING, heartbeat_at__lt=silent).values_list("id", flat=True))
+    for job_id in pending + orphaned:
+        tasks.run_job.delay(str(job_id))
+    return len(pending) + len(orphaned)
+
+
+def release_all_running() -> int:
+    """Make running jobs pending again; for the one process that knows it is alone (`up`)."""
+    return Job.objects.filter(state=Job.State.RUNNING).update(state=Job.State.PENDING, message="interrupted")
+
+
+def _request(kind: str, asked_by: str, arguments: dict[str, Any], slot: str | None) -> Job:
+    try:
+        with transaction.atomic():
+            job = Job.objects.create(kind=kind, asked_by=asked_by, arguments=arguments, slot=slot)
+            transaction.on_commit(lambda: tasks.run_job.delay(str(job.id)))
+    except IntegrityError:
+        return Job.objects.get(slot=slot)
+    return job

@@ -1,0 +1,54 @@
+"""The beat schedule. Rows are created when missing and never edited: the admin's edits survive."""
+
+from dataclasses import dataclass
+
+from django_celery_beat.models import CrontabSchedule, PeriodicTask
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of the schedule: a name, a task, and the minutes and hours it fires at (UTC)."""
+
+    name: str
+    task: str
+    minute: str = "*"
+    hour: str = "*"
+    description: str = ""
+
+
+SCHEDULE = (
+    Entry(
+        "advance markets", "signals.tasks.schedule_advance", description="A few seconds after each close; else a sweep."
+    ),
+    Entry("sweep outbox", "signals.tasks.sweep_outbox", description="Publish what a crash left unsent."),
+    Entry("score outcomes", "signals.tasks.score_outcomes", "1-59/5", description="Score what has fallen due."),
+    Entry("sweep data quality", "marketdata.tasks.sweep_quality", "1-59/5", description="Re-read, repair, record."),
+    Entry("beat heartbeat", "mlengine_project.operations.tasks.beat_heartbeat", description="Proof of life."),
+    Entry("requeue jobs", "mlengine_project.operations.tasks.requeue_jobs", "*/5", description="Orphaned jobs."),
+    Entry(
+        "daily training",
+        "mlengine_project.operations.tasks.request_daily_training",
+        "20",
+        "0",
+        description="A fresh candidate for each kind, on the training queue.",
+    ),
+)
+
+
+def install_schedule() -> list[str]:
+    """Create the rows that are missing; returns their names."""
+    created = []
+    for entry in SCHEDULE:
+        if PeriodicTask.objects.filter(name=entry.name).exists():
+            continue
+        crontab, _ = CrontabSchedule.objects.get_or_create(
+            minute=entry.minute,
+            hour=entry.hour,
+            day_of_week="*",
+            day_of_month="*",
+            month_of_year="*",
+            timezone="UTC",
+        )
+        PeriodicTask.objects.create(name=entry.name, task=entry.task, crontab=crontab, description=entry.description)
+        created.append(entry.name)
+    return created

@@ -1,0 +1,31 @@
+"""Tasks of the live path; each calls one service."""
+
+from celery import shared_task
+
+from predictions import outcomes as prediction_outcomes
+from signals import outcomes, publisher, services, timing
+
+
+@shared_task(ignore_result=True, expires=50, queue="live")
+def schedule_advance() -> None:
+    """Enqueue `advance` for a few seconds after the close that is near, or at once."""
+    advance_markets.apply_async(countdown=timing.seconds_until_advance())
+
+
+@shared_task(ignore_result=True, expires=240, queue="live")
+def advance_markets() -> None:
+    """Bring every enabled market up to date."""
+    services.advance()
+
+
+@shared_task(ignore_result=True, expires=25, queue="live")
+def sweep_outbox() -> None:
+    """Publish what a crash left between commit and send."""
+    publisher.drain()
+
+
+@shared_task(ignore_result=True, expires=240)
+def score_outcomes() -> None:
+    """Fill in what the market did to everything said."""
+    prediction_outcomes.score_predictions()
+    outcomes.score_signals()
