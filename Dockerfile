@@ -1,0 +1,24 @@
+# syntax=docker/dockerfile:1
+FROM python:3.11-slim AS build
+ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy PYTHONDONTWRITEBYTECODE=1
+RUN pip install --no-cache-dir uv
+WORKDIR /srv/mlengine
+COPY pyproject.toml ./
+RUN uv sync --no-dev
+COPY . .
+RUN uv run --no-sync manage.py collectstatic --no-input && rm -rf data
+
+FROM python:3.11-slim
+RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/* \
+    && useradd --create-home --uid 10001 mlengine
+WORKDIR /srv/mlengine
+COPY --from=build --chown=root:root /srv/mlengine /srv/mlengine
+# Writable: the state folder (secrets when none are given) and the model volume, nothing else.
+RUN mkdir -p /srv/mlengine/data /models && chown mlengine:mlengine /srv/mlengine/data /models
+USER mlengine
+ENV PATH=/srv/mlengine/.venv/bin:$PATH PYTHONUNBUFFERED=1 MODEL_PATH=/models API_HOST=0.0.0.0 OMP_NUM_THREADS=1
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health', timeout=2)"]
+CMD ["uvicorn", "mlengine_project.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--workers", "4", \
+     "--no-proxy-headers", "--no-server-header", "--no-access-log", "--ws", "websockets-sansio", "--ws-max-size", "65536", "--timeout-graceful-shutdown", "10"]

@@ -1,0 +1,26 @@
+"""Write everything the engine knows into one archive."""
+
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from mlengine_project.operations.backups import BackupError, backup
+
+
+class Command(BaseCommand):
+    """Database, models and kept secrets; the archive is written whole or not at all."""
+
+    help = "Write database, models and kept secrets into one .tar.gz archive (it holds secrets: mode 0600)."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """The archive's name."""
+        parser.add_argument("archive", type=Path)
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Write and say what is in it."""
+        try:
+            manifest = backup(options["archive"])
+        except BackupError as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(f"{options['archive']}: {sum(manifest['rows'].values())} rows, {len(manifest['files'])} files")

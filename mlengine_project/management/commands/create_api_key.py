@@ -1,0 +1,25 @@
+"""Create an API key and show its secret once."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from mlengine_project.access import keys
+from mlengine_project.access.models import Scope
+
+
+class Command(BaseCommand):
+    """The secret is printed and stored nowhere: only its HMAC is kept."""
+
+    help = "Create an API key; its secret is shown once and stored nowhere."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Who holds it and what it may do."""
+        parser.add_argument("name", help="Who will hold the key.")
+        parser.add_argument("--scope", choices=Scope.values, default=Scope.READ, help="admin > predict > read")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Create and print."""
+        key, secret = keys.create_key(name=options["name"], scope=options["scope"])
+        self.stdout.write(secret)
+        self.stderr.write(f"scope {key.scope}; this is the only time the key is shown")

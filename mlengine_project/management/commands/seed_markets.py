@@ -1,0 +1,20 @@
+"""Create the markets of SUPPORTED_SYMBOLS that are missing."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from marketdata import services
+from marketdata.exchange import source_of_settings
+
+
+class Command(BaseCommand):
+    """Afterwards the database decides: switching a market off in the admin survives."""
+
+    help = "Create the markets of SUPPORTED_SYMBOLS that are missing; existing ones are left alone."
+
+    def handle(self, *_args: Any, **_options: Any) -> None:
+        """Seed and list."""
+        markets = services.seed_markets(settings.SUPPORTED_SYMBOLS, source_of_settings())
+        self.stdout.write(", ".join(str(market) for market in markets) or "no market was missing")
