@@ -1,0 +1,37 @@
+"""From a checked artifact to a working estimator. Heavy libraries are imported here, on first use."""
+
+from importlib import import_module
+from typing import Any
+
+from modelregistry.artifacts.reading import Artifact
+from modelregistry.errors import ModelLoadError
+
+CLASSES = {
+    "range_predictor": ("modelregistry.estimators.range_predictor", "RangePredictor"),
+    "tpsl_classifier": ("modelregistry.estimators.tpsl_classifier", "TpslClassifier"),
+    "signal_classifier": ("modelregistry.estimators.signal_classifier", "SignalClassifier"),
+}
+
+
+def load_estimator(artifact: Artifact) -> Any:
+    """Build the estimator an artifact holds.
+
+    Raises
+    ------
+    ModelLoadError
+        If it was trained on other features than this engine computes, or cannot be built.
+    """
+    label = f"{artifact.kind} {artifact.digest[:12]}"
+    if artifact.kind not in CLASSES:
+        raise ModelLoadError(f"{label} is of a kind this engine does not know")
+    from indicators.features import FEATURE_HASH
+
+    if artifact.manifest.get("feature_hash") != FEATURE_HASH:
+        raise ModelLoadError(f"{label} was trained on other features than this engine computes; train again")
+    module, name = CLASSES[artifact.kind]
+    try:
+        return getattr(import_module(module), name).from_files(dict(artifact.files))
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise ModelLoadError(f"{label} cannot be built: {error}") from error
+
+

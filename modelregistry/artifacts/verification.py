@@ -1,0 +1,94 @@
+"""Verification in a child process, remembered while the files stay untouched.
+
+The serving process itself never parses an artifact that a child has not survived.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from modelregistry.artifacts.reading import Signature, signature
+from modelregistry.errors import ModelLoadError
+
+TIMEOUT_SECONDS = 90
+PROJECT = Path(__file__).resolve().parent.parent.parent
+PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "VIRTUAL_ENV")
+"""All a child may know of the environment: no key, no password, no address."""
+
+_remembered: dict[tuple[str, str, str], tuple[Signature, str]] = {}
+_one_at_a_time = threading.Lock()
+
+
+def verify_in_child(root: Path, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Verify `wanted` artifacts, (kind, digest) each, in one child process.
+
+    Returns
+    -------
+    dict
+        For every artifact why it must not be used, or an empty string. A verdict is remembered
+        until a file of the artifact changes; one caused by the machine (a timeout) is not.
+    """
+    with _one_at_a_time:
+        before = {key: signature(root, *key) for key in wanted}
+        verdicts = {key: _known(root, key, before[key]) for key in wanted}
+        left = [key for key in wanted if verdicts[key] is None]
+        while left:
+            found, failure, lasting = _run(root, left)
+            for key, verdict in found.items():
+                _remembered[str(root), *key] = (before[key], verdict)
+            verdicts |= found
+            if culprit := next((key for key in left if key not in found), None):
+                verdicts[culprit] = failure
+                if lasting:
+                    _remembered[str(root), *culprit] = (before[culprit], failure)
+            left = [key for key in left if verdicts[key] is None]
+        return {key: verdict or "" for key, verdict in verdicts.items()}
+
+
+def require_verified(root: Path, kind: str, digest: str) -> None:
+    """Raise ModelLoadError unless the artifact passes."""
+    if verdict := verify_in_child(root, [(kind, digest)])[kind, digest]:
+        raise ModelLoadError(verdict)
+
+
+def _known(root: Path, key: tuple[str, str], now: Signature) -> str | None:
+    then, verdict = _remembered.get((str(root), *key), ((), ""))
+    return verdict if now and then == now else None
+
+
+def _run(root: Path, wanted: list[tuple[str, str]]) -> tuple[dict[tuple[str, str], str], str, bool]:
+    """Run one child; also return why it stopped short, and whether that says something about the artifact."""
+    environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    request = json.dumps({"root": str(root.resolve()), "artifacts": wanted})
+    try:
+        child = subprocess.run(  # noqa: S603
+            [sys.executable, "-m", "modelregistry.artifacts.child"],
+            cwd=PROJECT,
+            env=environment,
+            input=request,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        written = error.stdout.decode() if isinstance(error.stdout, bytes) else error.stdout or ""
+        return _verdicts(written), f"its verification took longer than {TIMEOUT_SECONDS} seconds", False
+    except OSError as error:
+        return {}, f"its verification could not be started: {error.strerror}", False
+    if child.returncode < 0:
+        name = signal.Signals(-child.returncode).name
+        return _verdicts(child.stdout), f"the process that verified it died of {name}", name != "SIGKILL"
+    last = (child.stderr.strip().splitlines() or ["no word"])[-1][:200]
+    return _verdicts(child.stdout), f"its verification failed: {last}", True
+
+
+def _verdicts(written: str) -> dict[tuple[str, str], str]:
+    lines = [json.loads(line) for line in written.splitlines(keepends=True) if line.endswith("\n")]
+    return {(line["kind"], line["digest"]): line["error"] for line in lines}
