@@ -1,0 +1,155 @@
+"""First touch: which of take-profit and stop-loss the candles after a decision reach first.
+
+Pure arithmetic over *completed* windows, shared by the scoring of what was said and by the labels learned from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
+
+import numpy as np
+
+from indicators.arrays import Codes, Flags, Floats, Integers
+from indicators.candles import CandleGrid
+
+Side = Literal["buy", "sell"]
+
+
+class Touch(IntEnum):
+    """What became of a bracket; the first three in the column order of every three-way probability."""
+
+    UNKNOWN = -1
+    """The window is not complete, or a candle of it is missing."""
+    TAKE_PROFIT = 0
+    STOP_LOSS = 1
+    NEITHER = 2
+    """No level was reached by the close of the window's last candle."""
+    VOID = 3
+    """A level was already passed at the open where the trade would have begun."""
+
+
+@dataclass(frozen=True, eq=False)
+class Touches:
+    """Outcomes of brackets; every array has the shape of the levels asked about."""
+
+    outcome: Codes
+    """A `Touch` each."""
+    candles: Integers
+    """Candles from entry to the touch, 1 = the entry candle itself; the horizon if neither; 0 if void or unknown."""
+    entry: Floats
+    """Open of the first candle of the window; NaN if unknown."""
+    exit: Floats
+    """The level touched, or the last close if neither; NaN if void or unknown."""
+    ambiguous: Flags
+    """Both levels lie inside the touching candle; its order is unknown and counted as stop-loss."""
+
+    def gross_return(self, side: Side) -> Floats:
+        """Return before costs as a fraction of the entry price, NaN where void or unknown."""
+        sign = 1.0 if side == "buy" else -1.0
+        return sign * (self.exit - self.entry) / self.entry
+
+
+def first_touch(
+    opens: Floats, highs: Floats, lows: Floats, closes: Floats, *, side: Side, take_profit: Floats, stop_loss: Floats
+) -> Touches:
+    """Judge one bracket per window of candles.
+
+    Parameters
+    ----------
+    opens, highs, lows, closes : float64 arrays of shape (k, horizon)
+        The candles *after* the decision, in order; the trade begins at ``opens[:, 0]``.
+    side : {"buy", "sell"}
+        A buy takes profit above and stops below; a sell the other way round.
+    take_profit, stop_loss : float64 arrays of shape (k,)
+        Prices. Reaching a level exactly counts as touching it. NaN makes the outcome unknown.
+
+    Returns
+    -------
+    Touches
+        With arrays of shape (k,). A window with any NaN is `Touch.UNKNOWN`, even where a touch came before the hole.
+
+    Examples
+    --------
+    >>> rising = np.array([[100.0, 101.0]]), np.array([[101.0, 103.0]]), np.array([[99.5, 100.5]])
+    >>> found = first_touch(
+    ...     *rising, np.array([[101.0, 102.5]]), side="buy", take_profit=np.array([102.0]), stop_loss=np.array([99.0])
+    ... )
+    >>> Touch(found.outcome[0]).name, int(found.candles[0]), float(found.exit[0])
+    ('TAKE_PROFIT', 2, 102.0)
+    """
+    if side not in {"buy", "sell"}:
+        raise ValueError(f"side must be buy or sell, got {side}")
+    take_profit, stop_loss = np.asarray(take_profit, dtype=np.float64), np.asarray(stop_loss, dtype=np.float64)
+    count, horizon = highs.shape
+    upper, lower = (take_profit, stop_loss) if side == "buy" else (stop_loss, take_profit)
+    above, below = highs >= upper[:, None], lows <= lower[:, None]
+    any_above, any_below = above.any(axis=1), below.any(axis=1)
+    when_above = np.where(any_above, above.argmax(axis=1), horizon)
+    when_below = np.where(any_below, below.argmax(axis=1), horizon)
+    when_profit, when_stop = (when_above, when_below) if side == "buy" else (when_below, when_above)
+    entry, last_close = opens[:, 0], closes[:, -1]
+
+    complete = np.isfinite(opens).all(axis=1) & np.isfinite(highs).all(axis=1)
+    complete &= np.isfinite(lows).all(axis=1) & np.isfinite(closes).all(axis=1)
+    complete &= np.isfinite(take_profit) & np.isfinite(stop_loss)
+    void = (entry >= upper) | (entry <= lower)
+    outcome = np.full(count, Touch.NEITHER, dtype=np.int8)
+    outcome[when_profit < when_stop] = Touch.TAKE_PROFIT
+    outcome[(when_stop <= when_profit) & (when_stop < horizon)] = Touch.STOP_LOSS
+    outcome[void] = Touch.VOID
+    outcome[~complete] = Touch.UNKNOWN
+    settled = complete & ~void
+    reached = np.select(
+        [outcome == Touch.TAKE_PROFIT, outcome == Touch.STOP_LOSS, outcome == Touch.NEITHER],
+        [take_profit, stop_loss, last_close],
+        default=np.nan,
+    )
+    candles = np.where(settled, np.minimum(np.minimum(when_profit, when_stop) + 1, horizon), 0)
+    ambiguous = settled & (when_profit == when_stop) & (when_stop < horizon)
+    return Touches(outcome, candles.astype(np.int64), np.where(complete, entry, np.nan), reached, ambiguous)
+
+
+def judge_brackets(
+    grid: CandleGrid, horizon: int, *, side: Side, take_profit: Floats, stop_loss: Floats, chunk: int = 4096
+) -> Touches:
+    """Judge one bracket per candle of a grid: the decision is at its close, the window is the next `horizon` candles.
+
+    Parameters
+    ----------
+    grid : CandleGrid
+        Candles of m markets.
+    horizon : int
+        Length of the window in candles.
+    take_profit, stop_loss : float64 arrays of shape (m, n)
+        Prices for each candle of the grid, NaN to skip one.
+    chunk : int
+        Rows judged at once; bounds memory, changes nothing.
+
+    Returns
+    -------
+    Touches
+        With arrays of shape (m, n). The last `horizon` candles are `Touch.UNKNOWN`.
+    """
+    shape = grid.close.shape
+    judged = Touches(
+        outcome=np.full(shape, Touch.UNKNOWN, dtype=np.int8),
+        candles=np.zeros(shape, dtype=np.int64),
+        entry=np.full(shape, np.nan),
+        exit=np.full(shape, np.nan),
+        ambiguous=np.zeros(shape, dtype=np.bool_),
+    )
+    last = shape[1] - horizon
+    for market in range(shape[0]):
+        columns = (grid.open[market], grid.high[market], grid.low[market], grid.close[market])
+        for start in range(0, max(last, 0), chunk):
+            rows = slice(start, min(start + chunk, last))
+            ahead = slice(rows.start + 1, rows.stop + horizon)
+            windows = [np.lib.stride_tricks.sliding_window_view(column[ahead], horizon) for column in columns]
+            part = first_touch(
+                *windows, side=side, take_profit=take_profit[market, rows], stop_loss=stop_loss[market, rows]
+            )
+            for name in ("outcome", "candles", "entry", "exit", "ambiguous"):
+                getattr(judged, name)[market, rows] = getattr(part, name)
+    return judged

@@ -1,0 +1,169 @@
+"""The candle grid: closed candles of some markets on one regular time axis, holes marked by NaN."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from indicators.arrays import Flags, Floats, Integers
+from indicators.errors import FeatureError
+
+INTERVAL_MS = 300_000
+"""Length of a candle in milliseconds: five minutes."""
+
+PRICE_COLUMNS = ("open", "high", "low", "close")
+CANDLE_COLUMNS = (*PRICE_COLUMNS, "volume")
+
+
+@dataclass(frozen=True, eq=False)
+class CandleGrid:
+    """Closed candles of m markets on n regular instants, oldest first.
+
+    Parameters
+    ----------
+    open_time : int64 array of shape (n,)
+        Open times in milliseconds since 1970 UTC, each `interval_ms` after the one before.
+    open, high, low, close, volume : float64 arrays of shape (m, n)
+        One row per market. A candle that does not exist is NaN in all five.
+    interval_ms : int
+        Length of a candle.
+
+    Raises
+    ------
+    FeatureError
+        If shapes disagree or the time axis is not regular.
+    """
+
+    open_time: Integers
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+    interval_ms: int = INTERVAL_MS
+
+    def __post_init__(self) -> None:
+        shape = self.close.shape
+        if len(shape) != 2 or shape[1] != len(self.open_time):
+            raise FeatureError(f"candle columns must have shape (markets, {len(self.open_time)}), got {shape}")
+        for name in CANDLE_COLUMNS:
+            if getattr(self, name).shape != shape:
+                raise FeatureError(f"column {name} has shape {getattr(self, name).shape}, close has {shape}")
+        if len(self.open_time) > 1 and not (np.diff(self.open_time) == self.interval_ms).all():
+            raise FeatureError(f"open times must be {self.interval_ms} ms apart; a hole is a NaN candle")
+
+    def __len__(self) -> int:
+        return len(self.open_time)
+
+    @property
+    def n_markets(self) -> int:
+        """Number of markets, the first axis of every column."""
+        return int(self.close.shape[0])
+
+    @cached_property
+    def present(self) -> Flags:
+        """Where a candle exists, shape (m, n)."""
+        return np.isfinite(self.close)
+
+    def tail(self, n: int) -> CandleGrid:
+        """Return the newest `n` instants (a view)."""
+        return self.span(max(len(self) - n, 0), len(self))
+
+    def span(self, start: int, stop: int) -> CandleGrid:
+        """Return the instants from position `start` up to `stop`, exclusive (a view)."""
+        columns = {name: getattr(self, name)[:, start:stop] for name in CANDLE_COLUMNS}
+        return CandleGrid(self.open_time[start:stop], interval_ms=self.interval_ms, **columns)
+
+    def select(self, i: int) -> CandleGrid:
+        """Return market `i` alone, still of shape (1, n)."""
+        columns = {name: getattr(self, name)[i : i + 1] for name in CANDLE_COLUMNS}
+        return CandleGrid(self.open_time, interval_ms=self.interval_ms, **columns)
+
+    @classmethod
+    def from_columns(
+        cls, open_time: Integers | Sequence[int], columns: Mapping[str, object], interval_ms: int = INTERVAL_MS
+    ) -> CandleGrid:
+        """Lay candles on a regular grid from the first to the last open time given.
+
+        Parameters
+        ----------
+        open_time : int array of shape (k,)
+            Increasing, multiples of `interval_ms`; holes are allowed and become NaN.
+        columns : mapping of "open", "high", "low", "close", "volume" to arrays
+            Of shape (k,) for one market or (m, k) for several.
+        interval_ms : int, default 300000
+            Length of a candle.
+
+        Raises
+        ------
+        FeatureError
+            If times are not increasing or not aligned, or a column is missing.
+
+        Examples
+        --------
+        >>> hole = CandleGrid.from_columns([0, 600_000], {name: [1.0, 2.0] for name in CANDLE_COLUMNS})
+        >>> hole.close.tolist()
+        [[1.0, nan, 2.0]]
+        """
+        times = np.asarray(open_time, dtype=np.int64)
+        missing = [name for name in CANDLE_COLUMNS if name not in columns]
+        if missing:
+            raise FeatureError(f"candles lack the columns {', '.join(missing)}")
+        steps = np.diff(times)
+        if len(times) and (times % interval_ms).any():
+            raise FeatureError(f"open times must be multiples of {interval_ms} ms")
+        if (steps <= 0).any():
+            raise FeatureError("open times must increase")
+        if len(times) == 0 or (steps == interval_ms).all():
+            grid_times, positions = times, None
+        else:
+            grid_times = np.arange(times[0], times[-1] + interval_ms, interval_ms, dtype=np.int64)
+            positions = (times - times[0]) // interval_ms
+        laid: dict[str, Floats] = {}
+        for name in CANDLE_COLUMNS:
+            values = np.atleast_2d(np.asarray(columns[name], dtype=np.float64))
+            if positions is None:
+                laid[name] = np.ascontiguousarray(values)
+                continue
+            laid[name] = np.full((values.shape[0], len(grid_times)), np.nan)
+            laid[name][:, positions] = values
+        return cls(grid_times, interval_ms=interval_ms, **laid)
+
+    @classmethod
+    def from_frame(cls, frame: pd.DataFrame, interval_ms: int = INTERVAL_MS) -> CandleGrid:
+        """Make the grid of one market from a frame with `open_time` and the five candle columns."""
+        columns = {name: frame[name].to_numpy(dtype=np.float64) for name in CANDLE_COLUMNS if name in frame}
+        return cls.from_columns(frame["open_time"].to_numpy(dtype=np.int64), columns, interval_ms)
+
+    @classmethod
+    def stack(cls, grids: Sequence[CandleGrid]) -> CandleGrid:
+        """Put several grids on the one axis that spans them all; what a market lacks is NaN.
+
+        Examples
+        --------
+        >>> early = CandleGrid.from_columns([0], {name: [1.0] for name in CANDLE_COLUMNS})
+        >>> late = CandleGrid.from_columns([300_000], {name: [2.0] for name in CANDLE_COLUMNS})
+        >>> CandleGrid.stack([early, late]).close.tolist()
+        [[1.0, nan], [nan, 2.0]]
+        """
+        filled = [grid for grid in grids if len(grid)]
+        if not filled:
+            raise FeatureError("there are no candles to stack")
+        interval_ms = filled[0].interval_ms
+        first = min(int(grid.open_time[0]) for grid in filled)
+        last = max(int(grid.open_time[-1]) for grid in filled)
+        times = np.arange(first, last + interval_ms, interval_ms, dtype=np.int64)
+        markets = sum(grid.n_markets for grid in grids)
+        laid = {name: np.full((markets, len(times)), np.nan) for name in CANDLE_COLUMNS}
+        row = 0
+        for grid in grids:
+            if len(grid):
+                start = (int(grid.open_time[0]) - first) // interval_ms
+                for name in CANDLE_COLUMNS:
+                    laid[name][row : row + grid.n_markets, start : start + len(grid)] = getattr(grid, name)
+            row += grid.n_markets
+        return cls(times, interval_ms=interval_ms, **laid)

@@ -1,0 +1,92 @@
+"""Volatility: the engine's unit of scale (`ewm_sigma`) and the standard indicators of spread."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import talib
+
+from indicators.arrays import Floats
+from indicators.candles import CandleGrid
+from indicators.kernels import WindowSums
+
+SIGMA_FLOOR = 1e-6
+"""Smallest per-candle volatility told apart from none: a flat market has this one, so that nothing divides by 0."""
+
+PARKINSON = 4.0 * math.log(2.0)
+"""E[ln(high/low)^2] of a driftless walk is this times its variance."""
+
+
+def squared_span(grid: CandleGrid) -> Floats:
+    """Parkinson's variance of each candle, shape (m, n); 0 where there is no candle."""
+    present = grid.present
+    high = np.where(present, grid.high, 1.0)
+    low = np.where(present, grid.low, 1.0)
+    span = np.log(high / low)
+    return span * span / PARKINSON
+
+
+def ewm_sigma(grid: CandleGrid, rows: int, span: int = 72) -> Floats:
+    """Volatility of log returns per candle: the root of an exponentially weighted mean of Parkinson variances.
+
+    Backward-looking: row ``t`` reads candles up to ``t`` and none beyond a fixed reach (1,024 candles at span 72,
+    where the weights left out sum to less than 1e-12), so any history at least that long gives the same bits.
+
+    Parameters
+    ----------
+    grid : CandleGrid
+        Candles of m markets, oldest first; before the first one nothing is assumed.
+    rows : int
+        Number of newest rows wanted, at most ``len(grid)``.
+    span : int, default 72
+        As in ``pandas.Series.ewm(span=...)``: the weight of a candle is ``1 - 2 / (span + 1)`` times the next one's.
+
+    Returns
+    -------
+    float64 array of shape (m, rows)
+        Standard deviation per candle, a fraction of price, at least `SIGMA_FLOOR`. NaN where the row's own candle is
+        missing; older missing candles weigh nothing.
+
+    Raises
+    ------
+    ValueError
+        If `span` is below 1 or `rows` is more than there are.
+
+    References
+    ----------
+    Parkinson, M. (1980). The extreme value method for estimating the variance of the rate of return. Journal of
+    Business, 53(1), 61-65.
+
+    Examples
+    --------
+    >>> columns = {"open": [100.0], "high": [110.0], "low": [100.0], "close": [105.0], "volume": [1.0]}
+    >>> ewm_sigma(CandleGrid.from_columns([0], columns), rows=1).round(4).tolist()
+    [[0.0572]]
+    """
+    if span < 1:
+        raise ValueError(f"span must be at least 1, got {span}")
+    if not 0 < rows <= len(grid):
+        raise ValueError(f"rows must be 1 to {len(grid)}, got {rows}")
+    decay = 1.0 - 2.0 / (span + 1.0)
+    reach = 1 if decay == 0 else 1 << math.ceil(math.log2(max(1.0, math.log(1e-12) / math.log(decay))))
+    grid = grid.tail(rows + reach - 1)
+    lead = rows + reach - 1 - len(grid)
+    variance, weight = squared_span(grid), grid.present.astype(np.float64)
+    if lead:
+        variance, weight = np.pad(variance, ((0, 0), (lead, 0))), np.pad(weight, ((0, 0), (lead, 0)))
+    total = WindowSums(variance, rows, decay).total(reach)
+    weights = WindowSums(weight, rows, decay).total(reach)
+    sigma = np.sqrt(total / np.maximum(weights, np.finfo(np.float64).tiny))
+    return np.where(grid.present[:, -rows:], np.maximum(sigma, SIGMA_FLOOR), np.nan)
+
+
+def atr(high: Floats, low: Floats, close: Floats, window: int) -> Floats:
+    """Average true range: Wilder's mean of the largest of high-low and the distances to the previous close."""
+    return talib.ATR(high, low, close, timeperiod=window)
+
+
+def bollinger(close: Floats, window: int, width: float) -> tuple[Floats, Floats, Floats]:
+    """Bollinger bands: the mean close and `width` standard deviations above and below it (upper, middle, lower)."""
+    upper, middle, lower = talib.BBANDS(close, timeperiod=window, nbdevup=width, nbdevdn=width)
+    return upper, middle, lower
