@@ -14,3 +14,15 @@ class PredictionRefused(MLEngineError):
         super().__init__(message or "prediction refused: " + ", ".join(reasons))
         self.reasons = reasons
         self.retry_after_seconds = retry_after_seconds
+
+
+class InvalidRequest(MLEngineError):
+    """What was asked cannot be answered as asked; `details` says by field what to write instead."""
+
+    def __init__(self, details: dict[str, list[str]]) -> None:
+        super().__init__("; ".join(f"{name}: {' '.join(said)}" for name, said in details.items()))
+        self.details = details
+
+
+class BrokenChain(MLEngineError):
+    """A sealed row does not carry the seal its columns and its predecessor give."""

@@ -1,0 +1,70 @@
+"""The one function that turns a prediction row into the JSON object REST, the cache and files show."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from modelregistry.estimators.forecast import BANDS
+from predictions.models import PredictionLog
+
+
+def iso(instant: datetime) -> str:
+    """Write an instant in UTC with a Z, to the microsecond only where it has any.
+
+    >>> iso(datetime(2024, 1, 1, 12, 5, tzinfo=UTC))
+    '2024-01-01T12:05:00Z'
+    """
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def decimal_text(value: Decimal | None, places: int = 8) -> str | None:
+    """Write a decimal with its column's places.
+
+    >>> decimal_text(Decimal("1.5")), decimal_text(None)
+    ('1.50000000', None)
+    """
+    return None if value is None else f"{value:.{places}f}"
+
+
+def prediction_object(row: PredictionLog, with_outcome: bool = True) -> dict[str, Any]:
+    """Lay out one prediction as DESIGN's REST chapter has it."""
+    said: dict[str, Any] = {
+        "id": str(row.id),
+        "symbol": row.symbol,
+        "horizon": row.horizon,
+        "candle_time": iso(row.candle_time),
+        "made_at": iso(row.made_at),
+        "valid_until": iso(row.valid_until),
+        "current_price": decimal_text(row.current_price),
+        "predicted_high": decimal_text(row.predicted_high),
+        "predicted_low": decimal_text(row.predicted_low),
+        "bands": [
+            {
+                "level": share,
+                "high": {"lower": row.high_quantiles[lower], "upper": row.high_quantiles[upper]},
+                "low": {"lower": row.low_quantiles[lower], "upper": row.low_quantiles[upper]},
+            }
+            for share, lower, upper in BANDS
+        ],
+        "coverage": row.coverage,
+        "model_versions": row.model_versions,
+        "data_age_seconds": row.data_age_seconds,
+        "degraded": row.degraded,
+        "reasons": row.reasons,
+        "reason_details": row.reason_details,
+        "simulated": row.simulated,
+    }
+    if with_outcome:
+        said |= {
+            "actual_high": decimal_text(row.actual_high),
+            "actual_low": decimal_text(row.actual_low),
+            "mae": None if row.mae is None else float(row.mae),
+        }
+    return said
+
+
+def prediction_bytes(row: PredictionLog) -> bytes:
+    """Encode one prediction: the body of a REST answer, byte for byte."""
+    return orjson.dumps(prediction_object(row))

@@ -1,0 +1,48 @@
+"""The one function that turns a signal row into the JSON object of REST, Redis and the websocket."""
+
+from typing import Any
+
+import orjson
+
+from predictions.payloads import decimal_text, iso
+from signals.models import SignalLog
+
+
+def signal_object(row: SignalLog, with_outcome: bool = True) -> dict[str, Any]:
+    """Lay out one signal; `with_outcome` adds what REST shows and what is never published."""
+    said: dict[str, Any] = {
+        "id": str(row.id),
+        "seq": row.seq,
+        "symbol": row.symbol,
+        "candle_time": iso(row.candle_time),
+        "made_at": iso(row.made_at),
+        "valid_until": iso(row.valid_until),
+        "signal_type": row.signal_type,
+        "confidence": None if row.confidence is None else float(row.confidence),
+        "horizon": row.horizon,
+        "entry_price": decimal_text(row.entry_price),
+        "considered_side": row.considered_side or None,
+        "take_profit": decimal_text(row.take_profit),
+        "stop_loss": decimal_text(row.stop_loss),
+        "p_take_profit": row.p_take_profit,
+        "p_stop_loss": row.p_stop_loss,
+        "p_neither": row.p_neither,
+        "p_break_even": row.p_break_even,
+        "expected_net_return": row.expected_net_return,
+        "fee_rate": row.fee_rate,
+        "reasons": row.reasons,
+        "reason_details": row.reason_details,
+        "model_versions": row.model_versions,
+        "simulated": row.simulated,
+    }
+    if with_outcome:
+        said |= {
+            "outcome": row.outcome,
+            "pnl_percent": None if row.pnl_percent is None else float(row.pnl_percent),
+        }
+    return said
+
+
+def signal_bytes(row: SignalLog) -> bytes:
+    """Encode one signal as it is published: without the outcome, which nobody knows yet."""
+    return orjson.dumps(signal_object(row, with_outcome=False))
