@@ -1,0 +1,284 @@
+"""The only door to time: wall time for timeouts and stamps, market time for anything about candles.
+
+Market time is the exchange's own clock, carried forward from the newest reading the feed left in
+`ExchangeState`. Without a reading it equals wall time. Nothing here ever raises or blocks a caller
+on the database for long: a reading that cannot be refreshed is used as it was.
+"""
+
+import asyncio
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+REFRESH_SECONDS = 1.0
+"""How long a process may use its copy of the shared reading."""
+NEAR_ONE = 0.02
+"""A measured rate this close to 1 is the network's jitter, not a faster exchange."""
+LONGEST_STRIDE_MS = 600_000
+"""A simulated clock whose exchange stopped answering is carried no further than this much wall time."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Exchange time `market_ms` was seen at `wall_ms`, running `rate` times as fast."""
+
+    wall_ms: int
+    market_ms: int
+    rate: float = 1.0
+
+    def at(self, wall_ms: int) -> int:
+        """Exchange time at another instant of wall time.
+
+        Examples
+        --------
+        >>> Reading(1_000, 5_000, 12.0).at(2_000)
+        17000
+        """
+        elapsed = wall_ms - self.wall_ms
+        if self.rate != 1.0:
+            elapsed = max(-LONGEST_STRIDE_MS, min(elapsed, LONGEST_STRIDE_MS))
+        return self.market_ms + round(elapsed * self.rate)
+
+
+class Clock(Protocol):
+    """What this module asks of a clock."""
+
+    def wall_ms(self) -> int:
+        """Milliseconds since 1970."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never run backwards."""
+        ...
+
+    def reading(self) -> Reading | None:
+        """Tell the market clock to use, or None for the shared one."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def wall_ms(self) -> int:
+        """Milliseconds since 1970."""
+        return time.time_ns() // 1_000_000
+
+    def monotonic(self) -> float:
+        """Seconds that never run backwards."""
+        return time.monotonic()
+
+    def reading(self) -> Reading | None:
+        """Use the shared reading."""
+        return None
+
+
+class FrozenClock:
+    """A clock that moves only when told, for tests and simulations.
+
+    Examples
+    --------
+    >>> with use(FrozenClock(1_700_000_000_000)) as frozen:
+    ...     frozen.advance(2.5)
+    ...     wall_ms(), market_ms()
+    (1700000002500, 1700000002500)
+    """
+
+    def __init__(self, now_ms: int, market_ms: int | None = None, rate: float = 1.0) -> None:
+        self.now_ms = now_ms
+        self._market = Reading(now_ms, now_ms if market_ms is None else market_ms, rate)
+
+    def wall_ms(self) -> int:
+        """Milliseconds since 1970."""
+        return self.now_ms
+
+    def monotonic(self) -> float:
+        """Seconds that never run backwards."""
+        return self.now_ms / 1000
+
+    def reading(self) -> Reading | None:
+        """Its own market clock, untouched by the database."""
+        return self._market
+
+    def advance(self, seconds: float) -> None:
+        """Move on."""
+        self.now_ms += round(seconds * 1000)
+
+
+class _Port:
+    """The clock in use and the process's copy of the shared reading."""
+
+    def __init__(self) -> None:
+        self.clock: Clock = SystemClock()
+        self.lock = threading.Lock()
+        self.shared: Reading | None = None
+        self.read_at = float("-inf")
+
+
+_port = _Port()
+
+
+@contextmanager
+def use(clock: Clock) -> Iterator[Clock]:
+    """Put another clock in place for a while, in all threads of this process."""
+    before, _port.clock = _port.clock, clock
+    forget()
+    try:
+        yield clock
+    finally:
+        _port.clock = before
+        forget()
+
+
+def forget() -> None:
+    """Drop the process's copy of the shared reading, so that the next caller asks again."""
+    with _port.lock:
+        _port.shared, _port.read_at = None, float("-inf")
+
+
+def wall_ms() -> int:
+    """Wall time, milliseconds since 1970."""
+    return _port.clock.wall_ms()
+
+
+def wall_now() -> datetime:
+    """Wall time, aware UTC."""
+    return to_datetime(wall_ms())
+
+
+def monotonic() -> float:
+    """Seconds for timeouts; only differences mean anything."""
+    return _port.clock.monotonic()
+
+
+def market_ms() -> int:
+    """Exchange time, milliseconds since 1970; wall time while no exchange was ever read."""
+    reading = current_reading()
+    now = wall_ms()
+    return now if reading is None else reading.at(now)
+
+
+def market_now() -> datetime:
+    """Exchange time, aware UTC."""
+    return to_datetime(market_ms())
+
+
+def market_rate() -> float:
+    """Exchange seconds per wall second: 1 except in simulation."""
+    reading = current_reading()
+    return 1.0 if reading is None else reading.rate
+
+
+def wall_seconds(market_seconds: float) -> float:
+    """How long a stretch of market time takes on the wall."""
+    return market_seconds / max(market_rate(), 1e-6)
+
+
+def to_datetime(milliseconds: int) -> datetime:
+    """Aware UTC from milliseconds, exactly.
+
+    Examples
+    --------
+    >>> to_datetime(1_659_312_000_000).isoformat()
+    '2022-08-01T00:00:00+00:00'
+    """
+    return EPOCH + timedelta(milliseconds=int(milliseconds))
+
+
+def to_ms(instant: datetime) -> int:
+    """Milliseconds from an aware instant, rounded down.
+
+    Examples
+    --------
+    >>> to_ms(datetime(2022, 8, 1, tzinfo=UTC))
+    1659312000000
+    """
+    return (instant - EPOCH) // timedelta(milliseconds=1)
+
+
+def new_id() -> uuid.UUID:
+    """Make a random identity for a row."""
+    return uuid.uuid4()
+
+
+def measured_rate(first: Reading, second: Reading) -> float:
+    """Exchange seconds per wall second between two readings.
+
+    Examples
+    --------
+    >>> measured_rate(Reading(0, 0), Reading(1_000, 1_004))
+    1.0
+    >>> measured_rate(Reading(0, 0), Reading(1_000, 12_000))
+    12.0
+    """
+    elapsed = second.wall_ms - first.wall_ms
+    if elapsed <= 0:
+        return first.rate
+    rate = (second.market_ms - first.market_ms) / elapsed
+    return 1.0 if abs(rate - 1) <= NEAR_ONE or rate <= 0 else rate
+
+
+def record_reading(reading: Reading, base_url: str = "") -> None:
+    """Share a reading of the exchange's clock with every process, and use it here at once."""
+    from marketdata.models import ExchangeState
+
+    with _port.lock:
+        _port.shared, _port.read_at = reading, monotonic()
+    columns = {
+        "clock_wall_ms": reading.wall_ms,
+        "clock_market_ms": reading.market_ms,
+        "clock_rate": reading.rate,
+        "base_url": base_url[:200],
+    }
+    if not ExchangeState.objects.filter(pk=1).update(**columns):
+        ExchangeState.objects.update_or_create(pk=1, defaults=columns)
+
+
+def current_reading() -> Reading | None:
+    """Give the reading in use, refreshed from the database at most once a second."""
+    own = _port.clock.reading()
+    if own is not None:
+        return own
+    now = monotonic()
+    with _port.lock:
+        if now - _port.read_at < REFRESH_SECONDS:
+            return _port.shared
+        _port.read_at = now
+    if _inside_event_loop():
+        threading.Thread(target=_refresh_and_close, daemon=True, name="clock-reading").start()
+    else:
+        _refresh()
+    return _port.shared
+
+
+def _inside_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _refresh() -> None:
+    """Copy the shared row; whatever goes wrong, the copy at hand stays."""
+    try:
+        from marketdata.models import ExchangeState
+
+        row = ExchangeState.objects.values_list("clock_wall_ms", "clock_market_ms", "clock_rate").filter(pk=1).first()
+    except Exception:  # noqa: BLE001  # time must be tellable while the database is away
+        return
+    if row is not None and row[0] is not None and row[1] is not None:
+        with _port.lock:
+            _port.shared = Reading(row[0], row[1], row[2])
+
+
+def _refresh_and_close() -> None:
+    from django.db import connection
+
+    _refresh()
+    connection.close()

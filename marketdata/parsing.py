@@ -1,0 +1,274 @@
+"""Reading what the exchange sends, strictly: a candle that breaks one rule is refused with the reason. Pure."""
+
+import re
+import reprlib
+from collections.abc import Collection
+from decimal import Decimal
+from typing import NamedTuple
+
+from marketdata.errors import MalformedCandle
+from marketdata.intervals import INTERVAL, INTERVAL_MS, interval_ms
+
+EARLIEST_MS = 1_483_228_800_000
+"""2017-01-01: no candle of the exchange is older; seconds and 1970 fall below."""
+LATEST_MS = 4_102_444_800_000
+"""2100-01-01: microseconds land far above."""
+PRICE_LIMIT = Decimal(10) ** 12 - 1
+AMOUNT_LIMIT = Decimal(10) ** 21
+TRADES_LIMIT = 2**62
+_NUMBER = re.compile(r"[0-9]{1,22}(\.[0-9]{1,20})?", re.ASCII)
+_SYMBOL = re.compile(r"[A-Z0-9]{2,20}", re.ASCII)
+REST_COLUMNS = 12
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 50
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict = 2, 3, 3
+
+
+class CandleRow(NamedTuple):
+    """One closed candle as exact numbers; None where a source does not tell."""
+
+    open_time: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    quote_volume: Decimal | None = None
+    trades: int | None = None
+    taker_buy_base: Decimal | None = None
+    taker_buy_quote: Decimal | None = None
+
+
+def is_symbol(text: object) -> bool:
+    """Whether a text can be an exchange symbol here: upper-case ASCII letters and digits.
+
+    Examples
+    --------
+    >>> is_symbol("BTCUSDT"), is_symbol("btcusdt"), is_symbol("币安USDT")
+    (True, False, False)
+    """
+    return isinstance(text, str) and _SYMBOL.fullmatch(text) is not None
+
+
+def parse_decimal(field: str, raw: object) -> Decimal:
+    """Read a non-negative decimal string with at most eight places that are not zero.
+
+    Only the exchange's own form is accepted: digits and a point, as text. A JSON number has already
+    been through a float, so it is refused.
+
+    Examples
+    --------
+    >>> parse_decimal("close", "67123.45000000")
+    Decimal('67123.45000000')
+    >>> parse_decimal("close", "NaN")
+    Traceback (most recent call last):
+    marketdata.errors.MalformedCandle: close is 'NaN', not a decimal text
+    """
+    if not isinstance(raw, str) or _NUMBER.fullmatch(raw) is None:
+        raise MalformedCandle(f"{field} is {_shown(raw)}, not a decimal text")
+    whole, _, places = raw.partition(".")
+    if places[8:].strip("0"):
+        raise MalformedCandle(f"{field} is {_shown(raw)}, which has more than 8 decimals")
+    return Decimal(f"{whole}.{places[:8]}") if places else Decimal(whole)
+
+
+def parse_whole(field: str, raw: object, limit: int) -> int:
+    """Read a non-negative JSON integer below a limit; true and 1.0 are not integers."""
+    if type(raw) is not int or not 0 <= raw < limit:
+        raise MalformedCandle(f"{field} is {_shown(raw)}, not a whole number below {limit}")
+    return raw
+
+
+def parse_open_time(raw: object, length_ms: int = INTERVAL_MS) -> int:
+    """Read an open in milliseconds on the grid, between 2017 and 2100.
+
+    Examples
+    --------
+    >>> parse_open_time(1_659_312_000)
+    Traceback (most recent call last):
+    marketdata.errors.MalformedCandle: open time 1659312000 is not in milliseconds between 2017 and 2100
+    """
+    if type(raw) is not int:
+        raise MalformedCandle(f"open time is {_shown(raw)}, not a whole number")
+    if not EARLIEST_MS <= raw < LATEST_MS:
+        raise MalformedCandle(f"open time {_shown(raw)} is not in milliseconds between 2017 and 2100")
+    if raw % length_ms:
+        raise MalformedCandle(f"open time {raw} is not a multiple of {length_ms} ms")
+    return raw
+
+
+def check_candle(row: CandleRow) -> CandleRow:
+    """Check what every candle obeys whatever brought it: order of prices, signs and sizes."""
+    if not row.low > 0:
+        raise MalformedCandle(f"low {row.low} is not above 0")
+    if row.high < row.low:
+        raise MalformedCandle(f"high {row.high} is below low {row.low}")
+    if row.high >= PRICE_LIMIT:
+        raise MalformedCandle(f"high {row.high} is beyond any price")
+    for name, price in (("open", row.open), ("close", row.close)):
+        if not row.low <= price <= row.high:
+            raise MalformedCandle(f"{name} {price} is outside low {row.low} to high {row.high}")
+    for name, amount in (("volume", row.volume), ("quote volume", row.quote_volume)):
+        if amount is not None and not 0 <= amount < AMOUNT_LIMIT:
+            raise MalformedCandle(f"{name} {amount} is beyond any amount")
+    for name, part, total in (
+        ("taker buy base", row.taker_buy_base, row.volume),
+        ("taker buy quote", row.taker_buy_quote, row.quote_volume),
+    ):
+        if part is not None and total is not None and part > total:
+            raise MalformedCandle(f"{name} {part} is more than the whole {total}")
+    return row
+
+
+def parse_kline_row(row: object, interval: str = INTERVAL) -> CandleRow:
+    """Read one row of ``/api/v3/klines``.
+
+    A candle interrupted by a halt of the exchange closes early and empty; that form, and no other,
+    may have a close time before the end of the interval.
+
+    Parameters
+    ----------
+    row : list
+        Twelve values as the exchange documents them.
+    interval : str
+        The interval asked for.
+
+    Returns
+    -------
+    CandleRow
+
+    Raises
+    ------
+    MalformedCandle
+        With the rule that was broken.
+
+    Examples
+    --------
+    >>> row = [1735516800000, "5", "7", "4", "6", "2", 1735517099999, "11", 3, "1", "6", "0"]
+    >>> parse_kline_row(row).close
+    Decimal('6')
+    """
+    if not isinstance(row, list | tuple) or len(row) != REST_COLUMNS:
+        raise MalformedCandle(f"a row has {REST_COLUMNS} values, this is {_shown(row)}")
+    length_ms = interval_ms(interval)
+    open_time = parse_open_time(row[0], length_ms)
+    candle = check_candle(
+        CandleRow(
+            open_time,
+            open=parse_decimal("open", row[1]),
+            high=parse_decimal("high", row[2]),
+            low=parse_decimal("low", row[3]),
+            close=parse_decimal("close", row[4]),
+            volume=parse_decimal("volume", row[5]),
+            quote_volume=parse_decimal("quote volume", row[7]),
+            trades=parse_whole("trades", row[8], TRADES_LIMIT),
+            taker_buy_base=parse_decimal("taker buy base", row[9]),
+            taker_buy_quote=parse_decimal("taker buy quote", row[10]),
+        )
+    )
+    last = parse_whole("close time", row[6], 2**53)
+    halted = candle.volume == 0 and candle.trades == 0 and open_time <= last < open_time + length_ms
+    if last != open_time + length_ms - 1 and not halted:
+        raise MalformedCandle(f"close time {last} is not the last millisecond of the candle at {open_time}")
+    return candle
+
+
+def parse_kline_page(
+    page: object, from_ms: int, until_ms: int, interval: str = INTERVAL
+) -> tuple[list[CandleRow], list[tuple[object, str]]]:
+    """Split a page into good rows, oldest first, and bad ones with reasons.
+
+    A row outside ``[from_ms, until_ms)``, or not after the row before it, is bad.
+
+    Raises
+    ------
+    MalformedCandle
+        If the page is no list at all, or longer than the exchange ever sends.
+
+    Examples
+    --------
+    >>> parse_kline_page([], 0, 1)
+    ([], [])
+    """
+    if not isinstance(page, list):
+        raise MalformedCandle(f"a page of candles is a list, this is {_shown(page)}")
+    if len(page) > 1000:
+        raise MalformedCandle(f"a page holds at most 1000 candles, this one {len(page)}")
+    good: list[CandleRow] = []
+    bad: list[tuple[object, str]] = []
+    for raw in page:
+        try:
+            candle = parse_kline_row(raw, interval)
+        except MalformedCandle as error:
+            bad.append((raw, str(error)))
+            continue
+        if not from_ms <= candle.open_time < until_ms:
+            bad.append((raw, f"open time {candle.open_time} was not asked for"))
+        elif good and candle.open_time <= good[-1].open_time:
+            bad.append((raw, f"open time {candle.open_time} is not after the row before it"))
+        else:
+            good.append(candle)
+    return good, bad
+
+
+def parse_stream_frame(
+    message: object, symbols: Collection[str], interval: str = INTERVAL, latest_close_ms: int = LATEST_MS
+) -> tuple[str, CandleRow] | None:
+    """Read one kline message of a stream.
+
+    Parameters
+    ----------
+    message : dict
+        The payload, with or without the combined stream's wrapper.
+    symbols : collection of str
+        The symbols subscribed to.
+    interval : str
+        The interval subscribed to.
+    latest_close_ms : int
+        No candle can have closed after this instant of exchange time.
+
+    Returns
+    -------
+    tuple of (str, CandleRow) or None
+        Symbol and candle if the message closes one; None for a candle still open.
+
+    Raises
+    ------
+    MalformedCandle
+        With the rule that was broken.
+
+    Examples
+    --------
+    >>> k = {"t": 1735516800000, "T": 1735517099999, "s": "BTCUSDT", "i": "5m", "o": "5", "h": "7", "l": "4",
+    ...      "c": "6", "v": "2", "q": "11", "n": 3, "V": "1", "Q": "6", "x": True}
+    >>> parse_stream_frame({"e": "kline", "E": 1735517100100, "s": "BTCUSDT", "k": k}, ["BTCUSDT"])[0]
+    'BTCUSDT'
+    >>> parse_stream_frame({"e": "kline", "s": "BTCUSDT", "k": {**k, "x": False}}, ["BTCUSDT"]) is None
+    True
+    """
+    if isinstance(message, dict) and isinstance(message.get("data"), dict) and "stream" in message:
+        message = message["data"]
+    if not isinstance(message, dict) or message.get("e") != "kline" or not isinstance(message.get("k"), dict):
+        raise MalformedCandle(f"not a kline message: {_shown(message)}")
+    kline = message["k"]
+    symbol = kline.get("s")
+    if not is_symbol(symbol) or symbol not in symbols:
+        raise MalformedCandle(f"symbol {_shown(symbol)} was not subscribed to")
+    if message.get("s") != symbol:
+        raise MalformedCandle(f"symbol {_shown(message.get('s'))} carries a candle of {symbol}")
+    if kline.get("i") != interval:
+        raise MalformedCandle(f"interval {_shown(kline.get('i'))} was not subscribed to")
+    if type(kline.get("x")) is not bool:
+        raise MalformedCandle(f"x is {_shown(kline.get('x'))}, neither true nor false")
+    if not kline["x"]:
+        return None
+    columns = [kline.get(key) for key in ("t", "o", "h", "l", "c", "v", "T", "q", "n", "V", "Q")]
+    candle = parse_kline_row([*columns, "0"], interval)
+    if candle.open_time + interval_ms(interval) > latest_close_ms:
+        raise MalformedCandle(f"the candle at {candle.open_time} is called closed before its end")
+    return symbol, candle
+
+
+def _shown(raw: object) -> str:
+    """Cut a hostile value to what fits a sentence, without walking all of it."""
+    return _SHORT.repr(raw)

@@ -1,0 +1,176 @@
+"""The candle store: exact decimals in, floats for the numerical code out, and nothing overwritten silently."""
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import numpy as np
+from django.db import connection, transaction
+from django.db.models import OuterRef, Subquery
+
+from indicators.candles import CandleGrid
+from marketdata import clock
+from marketdata.columns import COLUMNS, read_columns
+from marketdata.errors import MarketDataError
+from marketdata.intervals import interval_ms
+from marketdata.models import Candle, CandleRevision, Market
+from marketdata.parsing import CandleRow
+
+FIELDS = CandleRow._fields
+FLOWS = ("quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
+_ARRAY_TYPES = {"open_time": "bigint", "trades": "bigint"}
+_CHUNK = 500
+
+
+class SaveResult(NamedTuple):
+    """What a save did, in candles."""
+
+    inserted: int = 0
+    unchanged: int = 0
+    revised: int = 0
+
+    def __add__(self, other: "SaveResult") -> "SaveResult":  # type: ignore[override]
+        return SaveResult(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+
+
+def save_candles(market: Market, rows: Sequence[CandleRow], origin: str) -> SaveResult:
+    """Store closed candles of one market; a repeat changes nothing, a difference becomes a revision."""
+    return save_all({market: rows}, origin)
+
+
+def save_all(rows_by_market: Mapping[Market, Sequence[CandleRow]], origin: str) -> SaveResult:
+    """Store closed candles of many markets in one transaction and as few statements."""
+    wanted = {(market.id, row.open_time): row for market, rows in rows_by_market.items() for row in rows}
+    keys = sorted(wanted)
+    result = SaveResult()
+    with transaction.atomic():
+        for start in range(0, len(keys), _CHUNK):
+            chunk = keys[start : start + _CHUNK]
+            fresh = _insert(chunk, wanted, origin)
+            known = [key for key in chunk if key not in fresh]
+            revised = _revise(known, wanted, origin) if known else 0
+            result += SaveResult(len(fresh), len(known) - revised, revised)
+    return result
+
+
+def _insert(keys: list[tuple[int, int]], wanted: Mapping[tuple[int, int], CandleRow], origin: str) -> set[Any]:
+    """Insert what is not there yet, in one statement; returns the keys it inserted."""
+    now = _encoder("received_at")(clock.wall_now(), connection)
+    head = f"INSERT INTO candles (market_id, {', '.join(FIELDS)}, origin, revision, received_at) "
+    tail = " ON CONFLICT (market_id, open_time) DO NOTHING RETURNING market_id, open_time"
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            arrays = ", ".join(f"%s::{_ARRAY_TYPES.get(name, 'numeric')}[]" for name in FIELDS)
+            columns = [list(column) for column in zip(*(wanted[key] for key in keys), strict=True)]
+            cursor.execute(
+                f"{head} SELECT *, %s, 0, %s FROM unnest(%s::bigint[], {arrays}) {tail}",  # noqa: S608
+                [origin, now, [key[0] for key in keys], *columns],
+            )
+        else:
+            encoders = [_encoder(name) for name in FIELDS]
+            values = [
+                [key[0], *(encode(cell, connection) for encode, cell in zip(encoders, wanted[key], strict=True))]
+                for key in keys
+            ]
+            marks = ", ".join([f"({', '.join(['%s'] * (len(FIELDS) + 1))}, %s, 0, %s)"] * len(keys))
+            cursor.execute(f"{head} VALUES {marks} {tail}", [cell for row in values for cell in (*row, origin, now)])
+        return set(cursor.fetchall())
+
+
+def _encoder(name: str) -> Callable[[Any, Any], Any]:
+    encode: Callable[[Any, Any], Any] = Candle._meta.get_field(name).get_db_prep_save  # type: ignore[union-attr]  # noqa: SLF001
+    return encode
+
+
+def _revise(keys: list[tuple[int, int]], wanted: Mapping[tuple[int, int], CandleRow], origin: str) -> int:
+    """Compare stored candles with new ones; a difference updates the row and leaves a revision."""
+    stored = Candle.objects.select_for_update().filter(
+        market_id__in={key[0] for key in keys}, open_time__in={key[1] for key in keys}
+    )
+    revisions: list[CandleRevision] = []
+    changed: list[Candle] = []
+    completed: dict[int, Candle] = {}
+    for candle in stored.order_by("market_id", "open_time"):
+        row = wanted.get((candle.market_id, candle.open_time))
+        if row is None:
+            continue
+        differs = differing(candle, row)
+        for name in FLOWS:  # what an earlier source did not tell is filled in; nothing known is touched
+            if getattr(candle, name) is None and getattr(row, name) is not None and not differs:
+                setattr(candle, name, getattr(row, name))
+                completed[candle.pk] = candle
+        if differs:
+            revisions.append(revise(candle, row, origin))
+            changed.append(candle)
+    if completed:
+        Candle.objects.bulk_update(list(completed.values()), FLOWS)
+    if changed:
+        Candle.objects.bulk_update(changed, [*FIELDS[1:], "origin", "revision"])
+        CandleRevision.objects.bulk_create(revisions)
+    return len(changed)
+
+
+def differing(candle: Candle, row: CandleRow) -> list[str]:
+    """Columns in which both say something and disagree."""
+    pairs = {name: (getattr(candle, name), getattr(row, name)) for name in FIELDS[1:]}
+    return [name for name, (mine, theirs) in pairs.items() if None not in {mine, theirs} and mine != theirs]
+
+
+def revise(candle: Candle, row: CandleRow, origin: str) -> CandleRevision:
+    """Put new values into a stored candle and say what it held before."""
+    before = plain(candle)
+    for name in FIELDS[1:]:
+        if getattr(row, name) is not None:
+            setattr(candle, name, getattr(row, name))
+    candle.origin, candle.revision = origin, candle.revision + 1
+    return CandleRevision(
+        market_id=candle.market_id, open_time=candle.open_time, before=before, after=plain(candle), origin=origin
+    )
+
+
+def plain(candle: Candle | CandleRow) -> dict[str, str | int | None]:
+    """Write the columns of a candle as JSON keeps them exactly: decimals as text."""
+    cells = {name: getattr(candle, name) for name in FIELDS[1:]}
+    return {name: f"{cell:.8f}" if isinstance(cell, Decimal) else cell for name, cell in cells.items()}
+
+
+def load_grid(markets: Sequence[Market], end_open_ms: int, rows: int) -> CandleGrid:
+    """Read the `rows` candles up to and including the one opening at `end_open_ms`; a missing one is NaN."""
+    length_ms = _shared_interval(markets)
+    return load_span(markets, end_open_ms - (rows - 1) * length_ms, end_open_ms + length_ms)
+
+
+def load_span(markets: Sequence[Market], from_ms: int, until_ms: int) -> CandleGrid:
+    """Read every candle opening in ``[from_ms, until_ms)`` on one regular grid; a missing one is NaN."""
+    length_ms = _shared_interval(markets)
+    start = -(-from_ms // length_ms) * length_ms
+    open_time = np.arange(start, max(until_ms, start), length_ms, dtype=np.int64)
+    ids = np.array([market.id for market in markets], dtype=np.int64)
+    order = np.argsort(ids)
+    found = read_columns(ids.tolist(), start, until_ms)
+    row = order[np.searchsorted(ids, found["market_id"], sorter=order)]
+    position = (found["open_time"] - start) // length_ms
+    values = np.full((len(COLUMNS), len(ids), len(open_time)), np.nan)
+    for index, name in enumerate(COLUMNS):
+        values[index, row, position] = found[name]
+    return CandleGrid(open_time, *values, interval_ms=length_ms)  # type: ignore[misc]
+
+
+def newest_open(markets: Sequence[Market]) -> dict[int, int | None]:
+    """Open of the newest stored candle of each market, None for an empty one."""
+    newest = Candle.objects.filter(market=OuterRef("pk")).order_by("-open_time").values("open_time")[:1]
+    ids = [market.id for market in markets]
+    return dict(Market.objects.filter(pk__in=ids).annotate(newest=Subquery(newest)).values_list("id", "newest"))
+
+
+def stored_opens(market: Market, from_ms: int, until_ms: int) -> list[int]:
+    """List the opens that are stored, ascending."""
+    candles = Candle.objects.filter(market=market, open_time__gte=from_ms, open_time__lt=until_ms)
+    return list(candles.order_by("open_time").values_list("open_time", flat=True))
+
+
+def _shared_interval(markets: Sequence[Market]) -> int:
+    lengths = {interval_ms(market.interval) for market in markets}
+    if len(lengths) != 1:
+        raise MarketDataError("a window needs at least one market, and all of one interval")
+    return lengths.pop()

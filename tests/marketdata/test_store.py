@@ -1,0 +1,83 @@
+"""The candle store: exact in, equal floats out, idempotent, and every change visible."""
+
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from marketdata import store
+from marketdata.models import Candle, CandleRevision, Market
+from marketdata.parsing import CandleRow
+
+START = 1_735_689_600_000
+STEP = 300_000
+
+
+def candle(index, close="100.5", volume="12.5", **flows):
+    price = Decimal(close)
+    return CandleRow(START + index * STEP, price, price + 1, price - 1, price, Decimal(volume), **flows)
+
+
+@pytest.fixture
+def market(db):
+    return Market.objects.create(symbol="BTCUSDT", source="exchange")
+
+
+def test_a_repeat_changes_nothing(market):
+    rows = [candle(i) for i in range(1200)]
+    assert store.save_candles(market, rows, "rest") == (1200, 0, 0)
+    assert store.save_candles(market, rows, "stream") == (0, 1200, 0)
+    assert Candle.objects.count() == 1200
+
+
+def test_a_changed_candle_becomes_a_visible_revision(market):
+    store.save_candles(market, [candle(0), candle(1)], "stream")
+    assert store.save_candles(market, [candle(0, close="101"), candle(1), candle(2)], "rest") == (1, 1, 1)
+    revision = CandleRevision.objects.get()
+    assert (revision.before["close"], revision.after["close"]) == ("100.50000000", "101.00000000")
+    stored = Candle.objects.get(open_time=START)
+    assert (stored.close, stored.revision, stored.origin) == (Decimal(101), 1, "rest")
+
+
+def test_flows_a_source_did_not_tell_are_filled_in_without_a_revision(market):
+    store.save_candles(market, [candle(0)], "import")
+    full = candle(0, quote_volume=Decimal("5.5"), trades=3, taker_buy_base=Decimal(1), taker_buy_quote=Decimal(2))
+    assert store.save_candles(market, [full], "rest") == (0, 1, 0)
+    assert store.save_candles(market, [candle(0)], "import") == (0, 1, 0)
+    assert Candle.objects.get().quote_volume == Decimal("5.5")
+
+
+def test_prices_and_amounts_come_back_exactly_and_floats_are_the_nearest(market):
+    texts = ["67123.45000001", "0.00000001", "0.1", "999999999998.99999998", "93737.86999999", "90071993.54740993"]
+    rows = [
+        CandleRow(START + i * STEP, *[Decimal(text)] * 4, Decimal("1234567890123456.12345678"))
+        for i, text in enumerate(texts)
+    ]
+    store.save_candles(market, rows, "rest")
+    assert [c.close for c in Candle.objects.order_by("open_time")] == [Decimal(text) for text in texts]
+    grid = store.load_grid([market], START + 5 * STEP, 6)
+    assert grid.close[0].tolist() == [float(text) for text in texts]
+    assert set(grid.volume[0].tolist()) == {float("1234567890123456.12345678")}
+
+
+def test_a_grid_has_nan_where_a_market_has_no_candle_and_keeps_the_order_asked_for(market):
+    other = Market.objects.create(symbol="ETHUSDT", source="exchange")
+    store.save_candles(market, [candle(0), candle(2)], "rest")
+    store.save_candles(other, [candle(1, close="7")], "rest")
+    grid = store.load_grid([other, market], START + 2 * STEP, 4)
+    assert grid.open_time.tolist() == [START - STEP, START, START + STEP, START + 2 * STEP]
+    np.testing.assert_array_equal(grid.close, [[np.nan, np.nan, 7, np.nan], [np.nan, 100.5, np.nan, 100.5]])
+    assert store.newest_open([market, other]) == {market.id: START + 2 * STEP, other.id: START + STEP}
+
+
+def test_many_markets_are_saved_at_once(market):
+    others = [Market.objects.create(symbol=f"C{i}USDT", source="exchange") for i in range(30)]
+    with_rows = {m: [candle(0), candle(1)] for m in [market, *others]}
+    assert store.save_all(with_rows, "stream") == (62, 0, 0)
+    assert store.save_all(with_rows, "stream") == (0, 62, 0)
+
+
+def test_an_empty_save_is_nothing(market):
+    assert store.save_candles(market, [], "rest") == (0, 0, 0)
+    assert len(store.load_span([market], START, START)) == 0
+    assert store.newest_open([market]) == {market.id: None}
