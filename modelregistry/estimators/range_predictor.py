@@ -1,0 +1,109 @@
+"""Quantiles of the highest high and the lowest low of the next candles."""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from modelregistry.estimators import parameters
+from modelregistry.estimators.forecast import LEVELS, RangeForecast
+from modelregistry.estimators.novelty import Novelty
+from modelregistry.estimators.residuals import ResidualQuantiles
+from modelregistry.estimators.scale import ScaleModel
+
+
+@dataclass(frozen=True)
+class RangePredictor:
+    """A scale model, and quantiles of ``log(H / C)`` and ``log(C / L)`` in units of that scale.
+
+    Parameters
+    ----------
+    scale : ScaleModel
+        Predicts the log of the future range.
+    residuals : ResidualQuantiles
+        Where the high and the low fall, in units of the predicted range; conformally corrected.
+    novelty : Novelty
+        Distance of a row to the training set.
+    widest : ndarray of shape (n_horizons,)
+        Log widths (5 % low to 95 % high) above it are called too wide.
+    hyperparameters : dict
+        What the fit was given and what it chose.
+    """
+
+    kind: ClassVar[str] = "range_predictor"
+
+    scale: ScaleModel
+    residuals: ResidualQuantiles
+    novelty: Novelty
+    widest: np.ndarray
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def horizons(self) -> tuple[int, ...]:
+        """Horizons answered, in candles, ascending."""
+        return self.scale.horizons
+
+    @property
+    def n_features(self) -> int:
+        """Features a row must have."""
+        return self.scale.n_features
+
+    def predict(self, features: np.ndarray, close: np.ndarray, sigma: np.ndarray) -> RangeForecast:  # noqa: ARG002
+        """Forecast the next candles.
+
+        Parameters
+        ----------
+        features : ndarray of shape (n_rows, n_features), float32
+        close : ndarray of shape (n_rows,)
+            Close of the newest candle.
+        sigma : ndarray of shape (n_rows,)
+            EWM volatility per candle; the scale model reads it from the features, bracket answers use it.
+
+        Returns
+        -------
+        RangeForecast
+        """
+        log_scale = self.scale.log_scale(features)
+        up, down = self.residuals.distances(log_scale, features)
+        return RangeForecast.from_distances(self.horizons, close, up, down)
+
+    def is_too_wide(self, forecast: RangeForecast) -> np.ndarray:
+        """Whether any horizon's 5-to-95 % interval is wider than this version ever had reason to say."""
+        return np.any(forecast.width() > self.widest, axis=1)
+
+    def to_files(self) -> dict[str, bytes]:
+        """Files of the artifact: parameters and trees."""
+        kept = {
+            "kind": self.kind,
+            "horizons": list(self.horizons),
+            "n_features": self.n_features,
+            "levels": list(LEVELS),
+            "scale": self.scale.as_parameters(),
+            "residuals": self.residuals.as_parameters(),
+            "novelty": self.novelty.as_parameters(),
+            "widest": self.widest,
+            "hyperparameters": self.hyperparameters,
+        }
+        return {parameters.FILE: parameters.dump(kept), **self.scale.to_files(), **self.residuals.to_files()}
+
+    @classmethod
+    def from_files(cls, files: dict[str, bytes]) -> Self:
+        """Rebuild from an artifact.
+
+        Raises
+        ------
+        ValueError
+            If a file is missing, torn or of another shape.
+        """
+        kept = parameters.load(files, cls.kind)
+        horizons = tuple(int(h) for h in kept["horizons"])
+        n_features = int(kept["n_features"])
+        if tuple(kept["levels"]) != LEVELS:
+            raise ValueError(f"quantile levels are {kept['levels']}, expected {list(LEVELS)}")
+        return cls(
+            ScaleModel.from_files(files, kept["scale"], horizons, n_features),
+            ResidualQuantiles.from_files(files, kept["residuals"], len(horizons), n_features),
+            Novelty.from_parameters(kept["novelty"]),
+            parameters.array(kept["widest"], len(horizons)),
+            kept["hyperparameters"],
+        )

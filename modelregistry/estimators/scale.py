@@ -1,0 +1,139 @@
+"""How far prices will range: the log of the future range, one model for highs, lows and brackets alike."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from modelregistry.estimators import boosting, parameters
+
+CLIP = 6.0
+"""Standardised features are cut here, so that one wild candle cannot carry a linear model away."""
+CHUNK = 32_768
+"""Rows worked on at once: keeps a replay of years in cache and memory."""
+
+
+@dataclass(frozen=True)
+class LinearScale:
+    """A ridge regression of log range on standardised features; a missing feature counts as average.
+
+    Parameters
+    ----------
+    centre, spread : ndarray of shape (n_features,)
+        Standardisation learned on the training rows.
+    weights : ndarray of shape (n_horizons, n_features)
+    intercept : ndarray of shape (n_horizons,)
+    """
+
+    centre: np.ndarray
+    spread: np.ndarray
+    weights: np.ndarray
+    intercept: np.ndarray
+
+    def standardise(self, features: np.ndarray) -> np.ndarray:
+        """Centred, scaled, cut at :data:`CLIP`; NaN becomes 0."""
+        z = (features - self.centre) / self.spread
+        return np.nan_to_num(np.clip(z, -CLIP, CLIP), nan=0.0)
+
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        """Log range per horizon, shape (n_rows, n_horizons).
+
+        Sums run row by row and not through BLAS, whose order of summation depends on the number of rows.
+
+        Examples
+        --------
+        >>> one = LinearScale(np.zeros(2), np.ones(2), np.array([[1.0, 2.0]]), np.array([-5.0]))
+        >>> one.predict(np.array([[0.5, 1.0], [np.nan, 1.0]])).tolist()
+        [[-2.5], [-3.0]]
+        """
+        answer = np.empty((len(features), len(self.intercept)))
+        for start in range(0, len(features), CHUNK):
+            z = self.standardise(features[start : start + CHUNK].astype(np.float64))
+            for k, weights in enumerate(self.weights):
+                answer[start : start + CHUNK, k] = (z * weights).sum(axis=1) + self.intercept[k]
+        return answer
+
+    def as_parameters(self) -> dict[str, Any]:
+        """What :meth:`from_parameters` reads."""
+        return {
+            "centre": self.centre,
+            "spread": self.spread,
+            "weights": self.weights,
+            "intercept": self.intercept,
+        }
+
+    @classmethod
+    def from_parameters(cls, kept: dict[str, Any], n_horizons: int, n_features: int) -> Self:
+        """Rebuild from JSON, checking every shape."""
+        return cls(
+            parameters.array(kept["centre"], n_features),
+            parameters.array(kept["spread"], n_features),
+            parameters.array(kept["weights"], n_horizons, n_features),
+            parameters.array(kept["intercept"], n_horizons),
+        )
+
+
+@dataclass(frozen=True)
+class ScaleModel:
+    """Log of the range ``log(H / L)`` of the next candles: ridge plus trees on what the ridge leaves.
+
+    Parameters
+    ----------
+    horizons : tuple of int
+        Horizons in candles, ascending.
+    linear : LinearScale
+        The part that extrapolates.
+    boosters : sequence of Booster
+        One per horizon, fitted to the residual of the linear part.
+    share : ndarray of shape (n_horizons,)
+        How much of each booster's answer is believed, 0 to 1, chosen on purged later rows.
+    """
+
+    horizons: tuple[int, ...]
+    linear: LinearScale
+    boosters: Sequence[boosting.Booster]
+    share: np.ndarray
+
+    @property
+    def n_features(self) -> int:
+        """Features a row must have."""
+        return len(self.linear.centre)
+
+    def log_scale(self, features: np.ndarray) -> np.ndarray:
+        """Predicted ``log(log(H / L))`` per horizon, float64 of shape (n_rows, n_horizons)."""
+        answer = self.linear.predict(features)
+        for k, booster in enumerate(self.boosters):
+            if self.share[k]:
+                answer[:, k] += self.share[k] * boosting.margin(booster, features)
+        return answer
+
+    def to_files(self) -> dict[str, bytes]:
+        """One tree file per horizon."""
+        return {f"scale_{h}.ubj": boosting.to_bytes(b) for h, b in zip(self.horizons, self.boosters, strict=True)}
+
+    def as_parameters(self) -> dict[str, Any]:
+        """What :meth:`from_files` needs beside the trees."""
+        return {"linear": self.linear.as_parameters(), "share": self.share}
+
+    @classmethod
+    def from_files(
+        cls, files: dict[str, bytes], kept: dict[str, Any], horizons: tuple[int, ...], n_features: int
+    ) -> Self:
+        """Rebuild from an artifact's files.
+
+        Raises
+        ------
+        ValueError
+            If a tree file is missing or has another number of features.
+        """
+        boosters = []
+        for h in horizons:
+            if f"scale_{h}.ubj" not in files:
+                raise ValueError(f"scale_{h}.ubj is missing")
+            booster = boosting.from_bytes(files[f"scale_{h}.ubj"])
+            if booster.num_features() not in {0, n_features}:
+                raise ValueError(f"scale_{h}.ubj has {booster.num_features()} features, expected {n_features}")
+            boosters.append(booster)
+        linear = LinearScale.from_parameters(kept["linear"], len(horizons), n_features)
+        return cls(horizons, linear, boosters, parameters.array(kept["share"], len(horizons)))

@@ -1,0 +1,256 @@
+"""Which barrier of a bracket is reached first, for any bracket, and whether any price is reached at all."""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from scipy.special import expit, logit
+
+from modelregistry.estimators import parameters, passage
+from modelregistry.estimators.novelty import Novelty
+from modelregistry.estimators.scale import ScaleModel
+
+RANGE_PER_DEVIATION = np.sqrt(8.0 / np.pi)
+"""Expected range of a Brownian motion in units of the standard deviation of its end point."""
+TOUCH_TERMS = 4
+ORDER_TERMS = 3
+SIDES = ("buy", "sell")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Corrections of the closed forms for one horizon, fitted on purged rows.
+
+    Parameters
+    ----------
+    level, spread : float
+        Log factor from predicted range to deviation, and the log standard deviation of the unknown true scale.
+    touch, order : ndarray of shape (4,) and (3,)
+        Coefficients of the logistic corrections of "touched at all" and of "which first".
+    single : ndarray of shape (4,)
+        The same for one price alone.
+    """
+
+    level: float
+    spread: float
+    touch: np.ndarray
+    order: np.ndarray
+    single: np.ndarray
+
+
+@dataclass(frozen=True)
+class BracketView:
+    """Scales of some rows computed once; any number of brackets and prices may then be asked about.
+
+    Every price array may have shape (n_rows,) or (n_rows, n_brackets).
+    """
+
+    horizons: tuple[int, ...]
+    calibrations: tuple[Calibration, ...]
+    close: np.ndarray
+    sigma: np.ndarray
+    log_scale: np.ndarray
+
+    def probabilities(self, horizon: int, side: str, take_profit: np.ndarray, stop_loss: np.ndarray) -> np.ndarray:
+        """P(take-profit first), P(stop-loss first), P(neither) on the last axis; they sum to 1."""
+        near, far = self._distances(side, take_profit, stop_loss)
+        k = self._position(horizon)
+        tp, sl = self._exits(k, near, far)
+        touch = calibrated_touch(tp + sl, near + far, self._deviation(k, near), self.calibrations[k].touch)
+        order = calibrated_order(tp, sl, near, far, self._sigma(near), self.calibrations[k].order)
+        return np.stack([touch * order, touch * (1 - order), 1 - touch], axis=-1)
+
+    def touch(self, horizon: int, price: np.ndarray) -> np.ndarray:
+        """Probability that the price is reached within the horizon."""
+        k = self._position(horizon)
+        distance = np.abs(np.log(np.asarray(price, dtype=np.float64) / self._like(self.close, price)))
+        deviation = self._deviation(k, distance)
+        chance = self._mixed(k, lambda factor: passage.reach(distance, deviation * factor))
+        answer = calibrated_touch(chance, distance, deviation, self.calibrations[k].single)
+        return np.where(distance > 0, answer, 1.0)
+
+    def expected_candles(self, horizon: int, side: str, take_profit: np.ndarray, stop_loss: np.ndarray) -> np.ndarray:
+        """Expected candles until either level is reached, counting `horizon` where neither is."""
+        near, far = self._distances(side, take_profit, stop_loss)
+        k = self._position(horizon)
+        steps = np.linspace(0.0, 1.0, 25)[1:]
+        alive = [np.ones(near.shape)]
+        for share in steps:
+            deviation = self._deviation(k, near) * np.sqrt(share)
+            exits = self._mixed(k, lambda f, d=deviation: _both(near, far, d * f).sum(axis=0))
+            alive.append(1 - np.clip(exits, 0.0, 1.0))
+        mean = (np.sum(alive, axis=0) - (alive[0] + alive[-1]) / 2) / len(steps)
+        return horizon * mean
+
+    def _exits(self, k: int, near: np.ndarray, far: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        deviation = self._deviation(k, near)
+        both = self._mixed(k, lambda factor: _both(near, far, deviation * factor))
+        return both[0], both[1]
+
+    def _mixed(self, k: int, answer: Any) -> np.ndarray:
+        factors, weights = passage.mixture_nodes(self.calibrations[k].spread)
+        return sum(weight * answer(factor) for factor, weight in zip(factors, weights, strict=True))
+
+    def _deviation(self, k: int, like: np.ndarray) -> np.ndarray:
+        deviation = np.exp(np.ascontiguousarray(self.log_scale[:, k]) + self.calibrations[k].level)
+        return self._like(deviation / RANGE_PER_DEVIATION, like)
+
+    def _sigma(self, like: np.ndarray) -> np.ndarray:
+        return self._like(self.sigma, like)
+
+    def _distances(self, side: str, take_profit: np.ndarray, stop_loss: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if side not in SIDES:
+            raise ValueError(f"side {side!r} is not one of {list(SIDES)}")
+        sign = 1.0 if side == "buy" else -1.0
+        close = self._like(self.close, take_profit)
+        near = sign * np.log(np.asarray(take_profit, dtype=np.float64) / close)
+        far = -sign * np.log(np.asarray(stop_loss, dtype=np.float64) / close)
+        if (near <= 0).any() or (far <= 0).any():
+            raise ValueError("take_profit and stop_loss must lie on their own sides of the close")
+        return near, far
+
+    def _position(self, horizon: int) -> int:
+        if horizon not in self.horizons:
+            raise ValueError(f"horizon {horizon} is not one of {list(self.horizons)}")
+        return self.horizons.index(horizon)
+
+    @staticmethod
+    def _like(values: np.ndarray, like: np.ndarray) -> np.ndarray:
+        values = np.asarray(values, dtype=np.float64)
+        return values[:, None] if np.ndim(like) == 2 else values
+
+
+def _both(near: np.ndarray, far: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    return np.stack([passage.first_exit(near, far, deviation), passage.first_exit(far, near, deviation)])
+
+
+def touch_terms(chance: np.ndarray, span: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    """Design of the touch correction, last axis: constant, logit of the closed form, and its bend."""
+    bounded = logit(np.clip(chance, 1e-6, 1 - 1e-6))
+    wide = np.log(span / deviation)
+    ones = np.ones(np.shape(bounded))
+    return np.stack(np.broadcast_arrays(ones, bounded, wide, bounded**2 / 10), axis=-1)
+
+
+def order_terms(tp: np.ndarray, sl: np.ndarray, near: np.ndarray, far: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """Design of the which-first correction: constant, logit of the closed form, candle size over bracket size."""
+    first = np.clip(tp / np.maximum(tp + sl, 1e-300), 1e-6, 1 - 1e-6)
+    return np.stack(
+        np.broadcast_arrays(np.ones(np.shape(first)), logit(first), sigma / (near + far)),
+        axis=-1,
+    )
+
+
+def calibrated_touch(
+    chance: np.ndarray, span: np.ndarray, deviation: np.ndarray, coefficients: np.ndarray
+) -> np.ndarray:
+    """Closed form of a touch, corrected."""
+    return expit((touch_terms(chance, span, deviation) * coefficients).sum(axis=-1))
+
+
+def calibrated_order(
+    tp: np.ndarray, sl: np.ndarray, near: np.ndarray, far: np.ndarray, sigma: np.ndarray, coefficients: np.ndarray
+) -> np.ndarray:
+    """Closed form of take-profit first given a touch, corrected."""
+    return expit((order_terms(tp, sl, near, far, sigma) * coefficients).sum(axis=-1))
+
+
+@dataclass(frozen=True)
+class TpslClassifier:
+    """A scale model of its own, the closed forms of a random walk at that scale, and their calibration."""
+
+    kind: ClassVar[str] = "tpsl_classifier"
+
+    scale: ScaleModel
+    calibrations: tuple[Calibration, ...]
+    novelty: Novelty
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def horizons(self) -> tuple[int, ...]:
+        """Horizons answered, in candles, ascending."""
+        return self.scale.horizons
+
+    @property
+    def n_features(self) -> int:
+        """Features a row must have."""
+        return self.scale.n_features
+
+    def view(self, features: np.ndarray, close: np.ndarray, sigma: np.ndarray) -> BracketView:
+        """Compute the scales of some rows once."""
+        log_scale = self.scale.log_scale(features)
+        return BracketView(self.horizons, self.calibrations, np.asarray(close), np.asarray(sigma), log_scale)
+
+    def probabilities(
+        self,
+        features: np.ndarray,
+        close: np.ndarray,
+        sigma: np.ndarray,
+        horizon: int,
+        side: str,
+        take_profit: np.ndarray,
+        stop_loss: np.ndarray,
+    ) -> np.ndarray:
+        """P(take-profit first), P(stop-loss first), P(neither), shape (n_rows, 3).
+
+        A candle that holds both levels counts as a stop-loss.
+        """
+        return self.view(features, close, sigma).probabilities(horizon, side, take_profit, stop_loss)
+
+    def touch(
+        self, features: np.ndarray, close: np.ndarray, sigma: np.ndarray, horizon: int, price: np.ndarray
+    ) -> np.ndarray:
+        """P(the price is reached within the horizon), shape (n_rows,)."""
+        return self.view(features, close, sigma).touch(horizon, price)
+
+    def expected_candles(
+        self,
+        features: np.ndarray,
+        close: np.ndarray,
+        sigma: np.ndarray,
+        horizon: int,
+        side: str,
+        take_profit: np.ndarray,
+        stop_loss: np.ndarray,
+    ) -> np.ndarray:
+        """Expected candles until either level is reached, at most `horizon`, shape (n_rows,)."""
+        return self.view(features, close, sigma).expected_candles(horizon, side, take_profit, stop_loss)
+
+    def to_files(self) -> dict[str, bytes]:
+        """Files of the artifact: parameters and trees."""
+        kept = {
+            "kind": self.kind,
+            "horizons": list(self.horizons),
+            "n_features": self.n_features,
+            "scale": self.scale.as_parameters(),
+            "calibrations": [vars(one) for one in self.calibrations],
+            "novelty": self.novelty.as_parameters(),
+            "hyperparameters": self.hyperparameters,
+        }
+        return {parameters.FILE: parameters.dump(kept), **self.scale.to_files()}
+
+    @classmethod
+    def from_files(cls, files: dict[str, bytes]) -> Self:
+        """Rebuild from an artifact.
+
+        Raises
+        ------
+        ValueError
+            If a file is missing, torn or of another shape.
+        """
+        kept = parameters.load(files, cls.kind)
+        horizons = tuple(int(h) for h in kept["horizons"])
+        scale = ScaleModel.from_files(files, kept["scale"], horizons, int(kept["n_features"]))
+        calibrations = tuple(
+            Calibration(
+                float(one["level"]),
+                float(one["spread"]),
+                parameters.array(one["touch"], TOUCH_TERMS),
+                parameters.array(one["order"], ORDER_TERMS),
+                parameters.array(one["single"], TOUCH_TERMS),
+            )
+            for one in kept["calibrations"]
+        )
+        if len(calibrations) != len(horizons):
+            raise ValueError(f"{len(calibrations)} calibrations for {len(horizons)} horizons")
+        return cls(scale, calibrations, Novelty.from_parameters(kept["novelty"]), kept["hyperparameters"])
