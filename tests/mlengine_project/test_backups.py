@@ -1,0 +1,84 @@
+"""Backup and restore: whole or not at all, verified before anything is touched."""
+
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from marketdata.models import Candle, Market
+from mlengine_project.operations.backups import BackupError, backup, restore
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def engine(tmp_path, settings):
+    settings.MODEL_PATH = tmp_path / "models"
+    settings.STATE_DIR = tmp_path / "state"
+    (settings.MODEL_PATH / "range_predictor" / "abc").mkdir(parents=True)
+    (settings.MODEL_PATH / "range_predictor" / "abc" / "manifest.json").write_text("{}")
+    settings.STATE_DIR.mkdir()
+    (settings.STATE_DIR / "api_key_pepper").write_text("pepper")
+    market = Market.objects.create(symbol="BTCUSDT", source="simulated")
+    Candle.objects.create(
+        market=market, open_time=0, open=3, high="4.00000001", low=2, close=3, volume=10**13, origin="import"
+    )
+    return tmp_path
+
+
+def test_what_was_backed_up_comes_back(engine):
+    manifest = backup(engine / "engine.tar.gz")
+    assert manifest["rows"]["candles"] == 1
+    assert (engine / "engine.tar.gz").stat().st_mode & 0o777 == 0o600
+    Candle.objects.all().delete()
+    Market.objects.all().delete()
+    (settings.MODEL_PATH / "range_predictor" / "abc" / "manifest.json").unlink()
+    restore(engine / "engine.tar.gz")
+    candle = Candle.objects.get(market__symbol="BTCUSDT")
+    assert (str(candle.high), int(candle.volume)) == ("4.00000001", 10**13)
+    assert (settings.MODEL_PATH / "range_predictor" / "abc" / "manifest.json").read_text() == "{}"
+    Market.objects.create(symbol="ETHUSDT", source="simulated")
+
+
+def test_a_full_database_is_not_replaced_unless_forced(engine):
+    backup(engine / "engine.tar.gz")
+    with pytest.raises(BackupError, match="not empty"):
+        restore(engine / "engine.tar.gz")
+    restore(engine / "engine.tar.gz", force=True)
+    assert Candle.objects.count() == 1
+
+
+def test_a_damaged_archive_changes_nothing(engine):
+    path = engine / "engine.tar.gz"
+    backup(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BackupError):
+        restore(path, force=True)
+    assert Candle.objects.count() == 1
+
+
+def test_an_edited_archive_is_refused(engine):
+    path = engine / "engine.tar.gz"
+    backup(path)
+    folder = engine / "opened"
+    with tarfile.open(path) as archive:
+        archive.extractall(folder, filter="data")
+    target = next(iter(folder.glob("models/*/*/manifest.json")))
+    target.write_text('{"edited": true}')
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(folder, arcname=".")
+    with pytest.raises(BackupError, match="damaged"):
+        restore(path, force=True)
+
+
+def test_an_archive_that_cannot_be_written_leaves_nothing_behind(engine):
+    path = engine / "engine.tar.gz"
+    path.write_text("precious")
+    with pytest.raises(BackupError, match="exists already"):
+        backup(path)
+    assert path.read_text() == "precious"
+    assert [name for name in os.listdir(engine) if "partial" in name] == []
+    assert isinstance(path, Path)

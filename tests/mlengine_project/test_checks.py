@@ -1,0 +1,104 @@
+"""Bad or missing settings are named by `manage.py check`, each with what to write."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from django.conf import settings
+
+BAD = {
+    "API_PORT": ("99999", "write a port from 1 to 65535"),
+    "RATE_LIMIT": ("many", "write a whole number"),
+    "FEE_RATE": ("-1", "write a number from 0"),
+    "DEFAULT_HORIZONS": ("6,x", "write DEFAULT_HORIZONS=6,18,36,72"),
+    "BINANCE_API_URL": ("api.binance.com", "write an address such as https://"),
+    "SUPPORTED_SYMBOLS": ("btc-usdt", "write symbols such as"),
+    "CORS_ORIGINS": ("localhost", "write origins such as"),
+    "TRUSTED_PROXY": ("10.0.0.0/99", "write networks such as"),
+    "DEBUG": ("perhaps", "DEBUG=true or DEBUG=false"),
+    "LOG_LEVEL": ("LOUD", "write one of DEBUG"),
+    "DATABASE_URL": ("mysql://root@127.0.0.1/x", "write postgres://"),
+    "REDIS_URL": ("127.0.0.1:6379", "write an address such as rediss://"),
+}
+
+
+def run_check(tmp_path, *arguments, **environment):
+    kept = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL", *BAD}}
+    return subprocess.run(
+        [sys.executable, str(settings.BASE_DIR / "manage.py"), "check", *arguments],
+        env={**kept, "MLENGINE_STATE_DIR": str(tmp_path), "MLENGINE_ENV_FILE": "", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_defaults_need_nothing(tmp_path):
+    found = run_check(tmp_path)
+    assert found.returncode == 0, found.stderr
+
+
+@pytest.mark.slow
+def test_every_bad_setting_is_named_with_what_to_write(tmp_path):
+    found = run_check(tmp_path, **{name: value for name, (value, _) in BAD.items()})
+    assert found.returncode == 1
+    for name, (_, words) in BAD.items():
+        assert name in found.stderr
+        assert words in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_production_refuses_what_is_unsafe(tmp_path):
+    found = run_check(tmp_path, REDIS_URL="redis://127.0.0.1:6379/15", API_KEY="short", DEBUG="true")
+    assert found.returncode == 1
+    for words in ("SECRET_KEY is missing", "API_KEY has 5 characters", "DEBUG is on"):
+        assert words in found.stderr
+
+
+def test_check_deploy_applies_the_production_rules_without_redis(tmp_path):
+    found = run_check(tmp_path, "--deploy", API_KEY="short")
+    assert found.returncode == 1
+    assert "SECRET_KEY is missing" in found.stderr
+
+
+def test_kept_secrets_are_generated_once_for_the_owner_only(tmp_path):
+    run_check(tmp_path)
+    pepper = tmp_path / "api_key_pepper"
+    assert pepper.stat().st_mode & 0o777 == 0o600
+    first = pepper.read_text()
+    run_check(tmp_path)
+    assert pepper.read_text() == first
+    assert len(first) >= 32
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["-c", "import mlengine_project.asgi"], "REDIS_URL is not set"),
+        (["-m", "celery", "-A", "mlengine_project", "beat"], "REDIS_URL is not set"),
+        (["-m", "celery", "-A", "mlengine_project", "worker", "--pool", "solo"], "REDIS_URL is not set"),
+        (["manage.py", "stream_candles"], "REDIS_URL is not set"),
+    ],
+    ids=["asgi", "beat", "worker", "stream"],
+)
+def test_a_process_started_alone_without_redis_ends_with_one_sentence(tmp_path, arguments, sentence):
+    kept = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
+    environment = {
+        **kept,
+        "MLENGINE_STATE_DIR": str(tmp_path),
+        "MLENGINE_ENV_FILE": "",
+        "DJANGO_SETTINGS_MODULE": "mlengine_project.settings",
+    }
+    found = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=settings.BASE_DIR,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert found.returncode != 0
+    assert sentence in found.stderr
+    assert "Traceback" not in found.stderr

@@ -1,0 +1,101 @@
+"""Long work: claimed once, followed, cancelled, never lost."""
+
+import sys
+import threading
+from datetime import timedelta
+
+import pytest
+
+from marketdata import clock
+from mlengine_project.operations import job_runs, jobs, tasks
+from mlengine_project.operations.models import Job
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def queued(monkeypatch):
+    """Job ids in the order they were handed to the queue; the broker itself is Celery's business."""
+    sent = []
+    monkeypatch.setattr(tasks.run_job, "delay", sent.append)
+    return sent
+
+
+def script(monkeypatch, body):
+    monkeypatch.setattr(job_runs, "command_line", lambda job: [sys.executable, "-c", body])
+
+
+def test_the_same_slot_is_the_same_job(queued):
+    first = jobs.request_training("me", slot="day")
+    assert jobs.request_training("somebody else", slot="day").id == first.id
+    assert queued == [str(first.id)]
+
+
+def test_a_run_keeps_progress_and_result(queued, monkeypatch):
+    job = jobs.request_training("me")
+    script(monkeypatch, "print('{\"done\": 1, \"total\": 2, \"message\": \"half\"}'); print('candidate ready')")
+    job_runs.run(str(job.id))
+    job.refresh_from_db()
+    assert (job.state, job.progress, job.result["output"]) == ("succeeded", 1.0, "candidate ready")
+    assert job.ended_at is not None
+
+
+def test_a_failing_command_fails_the_job_with_its_last_words(queued, monkeypatch):
+    job = jobs.request_training("me")
+    script(monkeypatch, "import sys; print('too few candles'); sys.exit(3)")
+    job_runs.run(str(job.id))
+    job.refresh_from_db()
+    assert (job.state, job.message, job.result["code"]) == ("failed", "too few candles", 3)
+
+
+def test_a_job_runs_once_however_often_it_is_queued(queued, monkeypatch, tmp_path):
+    job = jobs.request_training("me")
+    marks = tmp_path / "marks"
+    script(monkeypatch, f"open({str(marks)!r}, 'a').write('x')")
+    threads = [threading.Thread(target=run_and_close, args=(str(job.id),)) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert marks.read_text() == "x"
+
+
+def run_and_close(job_id):
+    from django.db import connection
+
+    job_runs.run(job_id)
+    connection.close()
+
+
+def test_cancelling_stops_the_process(queued, monkeypatch):
+    job = jobs.request_training("me")
+    monkeypatch.setattr(job_runs, "WRITE_EVERY_SECONDS", 0.0)
+    script(
+        monkeypatch,
+        "import time\nfor i in range(600): print('{\"done\": %d, \"total\": 600}' % i, flush=True); time.sleep(0.05)",
+    )
+    runner = threading.Thread(target=run_and_close, args=(str(job.id),))
+    runner.start()
+    deadline = clock.monotonic() + 20
+    while Job.objects.get(id=job.id).state != "running" and clock.monotonic() < deadline:
+        threading.Event().wait(0.05)
+    assert jobs.cancel(job)
+    runner.join(timeout=20)
+    assert Job.objects.get(id=job.id).state == "cancelled"
+
+
+def test_an_orphaned_job_is_queued_and_claimed_again(queued, monkeypatch):
+    job = jobs.request_training("me")
+    Job.objects.filter(id=job.id).update(state="running", heartbeat_at=clock.wall_now() - timedelta(hours=1))
+    queued.clear()
+    assert jobs.requeue_pending() == 1
+    assert queued == [str(job.id)]
+    script(monkeypatch, "print('again')")
+    job_runs.run(str(job.id))
+    assert Job.objects.get(id=job.id).state == "succeeded"
+
+
+def test_the_command_line_is_our_own_command_with_the_rows_arguments():
+    job = Job(kind="training", arguments={"symbols": ["BTCUSDT", "ETHUSDT"], "small": True, "until": None})
+    line = job_runs.command_line(job)
+    assert line[2:] == ["train_models", "--progress-json", "--small", "--symbols", "BTCUSDT", "ETHUSDT"]
