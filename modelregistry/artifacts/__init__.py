@@ -1,4 +1,38 @@
 """Model artifacts on disk: a folder named by the digest of its manifest, never believed until checked.
 
-Pure files and bytes: where the folders live is the registry's business.
+The modules below work on any folder and know no framework; the functions here are what the
+engine calls, on the folder `MODEL_PATH`.
 """
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from modelregistry.artifacts import reading, verification, writing
+from modelregistry.artifacts.reading import Artifact
+
+__all__ = ["Artifact", "model_root", "read_artifact", "verify_in_child", "write_artifact"]
+
+
+def model_root() -> Path:
+    """Folder that holds every artifact."""
+    from django.conf import settings
+
+    return Path(settings.MODEL_PATH)
+
+
+def write_artifact(
+    kind: str, files: Mapping[str, bytes], manifest_fields: Mapping[str, Any], golden_rows: Mapping[str, Any]
+) -> str:
+    """Write an artifact whole or not at all and return its digest; see :func:`writing.write_artifact`."""
+    return writing.write_artifact(model_root(), kind, files, manifest_fields, golden_rows)
+
+
+def read_artifact(kind: str, digest: str) -> Artifact:
+    """Read an artifact, every byte and tree checked; see :func:`reading.read_artifact`."""
+    return reading.read_artifact(model_root(), kind, digest)
+
+
+def verify_in_child(kind: str, digest: str) -> None:
+    """Raise ModelLoadError unless a child process can load the artifact and reproduce its golden rows."""
+    verification.require_verified(model_root(), kind, digest)

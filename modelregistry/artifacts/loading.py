@@ -33,5 +33,3 @@ def load_estimator(artifact: Artifact) -> Any:
         return getattr(import_module(module), name).from_files(dict(artifact.files))
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise ModelLoadError(f"{label} cannot be built: {error}") from error
-
-

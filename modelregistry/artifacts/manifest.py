@@ -21,12 +21,12 @@ FILE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,80}\.(ubj|json)")
 
 
 def canonical_json(value: object) -> bytes:
-    """Write `value` the only way it can be written: sorted keys, no spaces, ASCII, no NaN.
+    r"""Write `value` the only way it can be written: sorted keys, no spaces, ASCII, no NaN.
 
     Numbers are Python's shortest that read back to the same double.
 
     >>> canonical_json({"b": [1.5, None], "a": "é"})
-    b'{"a":"\\\\u00e9","b":[1.5,null]}\\n'
+    b'{"a":"\\u00e9","b":[1.5,null]}\n'
     """
     return (json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False) + "\n").encode("ascii")
 

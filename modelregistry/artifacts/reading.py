@@ -116,6 +116,6 @@ def read_file(path: Path, most: int) -> bytes:
 
 def _names(folder: Path) -> set[str]:
     try:
-        return set(os.listdir(folder))
+        return {entry.name for entry in folder.iterdir()}
     except OSError as error:
         raise ModelLoadError(f"{folder.parent.name} {folder.name[:12]} cannot be listed: {error.strerror}") from error

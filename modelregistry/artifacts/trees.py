@@ -83,7 +83,8 @@ def _check(page: dict[str, Any]) -> None:
     owners = _whole(model["tree_info"], count, "tree_info")
     _need(bool(((owners >= 0) & (owners < groups)).all()), "a tree belongs to an output that does not exist")
     rounds = _whole(model["iteration_indptr"], None, "iteration_indptr")
-    _need(len(rounds) >= 1 and rounds[0] == 0 and rounds[-1] == count, "the rounds do not cover the trees")
+    ends = [int(rounds[0]), int(rounds[-1])] if len(rounds) else [0, 0]
+    _need(ends == [0, count], "the rounds do not cover the trees")
     _need(bool((np.diff(rounds) >= 0).all()), "the rounds run backwards")
     for position, tree in enumerate(trees):
         try:

@@ -21,7 +21,7 @@ LENGTHS = b"iUIlL"
 
 
 def parse_ubjson(content: bytes, name: str) -> dict[str, Any]:
-    """Parse a UBJSON object; typed arrays come back as NumPy arrays.
+    r"""Parse a UBJSON object; typed arrays come back as NumPy arrays.
 
     Every length is compared with the bytes that are left before anything is allocated,
     so a hostile page costs at most a small multiple of its own size.
@@ -33,23 +33,17 @@ def parse_ubjson(content: bytes, name: str) -> dict[str, Any]:
 
     Examples
     --------
-    >>> parse_ubjson(b"{i\\x01a[$U#i\\x02\\x07\\x09i\\x01bZ}", "x.ubj")
+    >>> parse_ubjson(b"{i\x01a[$U#i\x02\x07\x09i\x01bZ}", "x.ubj")
     {'a': array([7, 9], dtype=uint8), 'b': None}
-    >>> parse_ubjson(b"{i\\x7fa", "x.ubj")
+    >>> parse_ubjson(b"{i\x7fa", "x.ubj")
     Traceback (most recent call last):
         ...
     modelregistry.errors.ModelLoadError: x.ubj is not UBJSON: it ends within a value at byte 3
     """
-    reader = _Reader(content)
     try:
-        if reader.take(1) != b"{":
-            raise ValueError("it does not begin with an object")
-        value = reader.object(0)
-        if reader.at != len(content):
-            raise ValueError(f"{len(content) - reader.at} bytes follow its end")
-    except (ValueError, UnicodeDecodeError) as error:
+        return _Reader(content).page()
+    except ValueError as error:
         raise ModelLoadError(f"{name} is not UBJSON: {error}") from error
-    return value
 
 
 class _Reader:
@@ -59,6 +53,15 @@ class _Reader:
         self.content = content
         self.at = 0
         self.values = 0
+
+    def page(self) -> dict[str, Any]:
+        """Read the one object that the whole page must be."""
+        if self.take(1) != b"{":
+            raise ValueError("it does not begin with an object")
+        value = self.object(0)
+        if self.at != len(self.content):
+            raise ValueError(f"{len(self.content) - self.at} bytes follow its end")
+        return value
 
     def take(self, count: int) -> bytes:
         """Return the next `count` bytes."""

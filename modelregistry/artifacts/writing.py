@@ -20,7 +20,11 @@ ABANDONED_SECONDS = 24 * 3600
 
 
 def write_artifact(
-    root: Path, kind: str, files: Mapping[str, bytes], manifest_fields: Mapping[str, Any], golden_rows: Mapping[str, Any]
+    root: Path,
+    kind: str,
+    files: Mapping[str, bytes],
+    manifest_fields: Mapping[str, Any],
+    golden_rows: Mapping[str, Any],
 ) -> str:
     """Write `files` and their manifest under `root` and return the digest that names them.
 

@@ -1,0 +1,28 @@
+"""The registry: which versions exist, which one is champion, and the ensemble of champions in memory."""
+
+from modelregistry.registry.promotion import bootstrap, champions, champions_at, promote, register, rollback
+from modelregistry.registry.serving import (
+    LoadFailure,
+    ensemble_of,
+    forget,
+    load_ensemble,
+    load_failures,
+    load_version,
+    loaded_versions,
+)
+
+__all__ = [
+    "LoadFailure",
+    "bootstrap",
+    "champions",
+    "champions_at",
+    "ensemble_of",
+    "forget",
+    "load_ensemble",
+    "load_failures",
+    "load_version",
+    "loaded_versions",
+    "promote",
+    "register",
+    "rollback",
+]

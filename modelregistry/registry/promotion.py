@@ -1,0 +1,173 @@
+"""Who is champion: registering, promoting, rolling back, and what the log says about any moment.
+
+The promotions of one kind and source form a stack. A rollback undoes the newest promotion not yet
+undone and crowns the version it had replaced, so rolling back twice goes back two promotions, and a
+promotion after a rollback can be undone like any other. Under the bootstrap there is nothing:
+rolling it back is refused, because an engine that answers badly is repaired by a better version
+(or held by the kill switch), not by having no champion.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from modelregistry import artifacts
+from modelregistry.errors import ModelNotFoundError, PromotionRefused
+from modelregistry.models import Kind, ModelVersion, PromotionEvent
+from modelregistry.registry import serving
+
+JUDGEMENT = ("report", "gate_accepted", "gate_reasons", "training_seconds")
+"""What a second, identical training may say anew about a version; the rest is the same by its digest."""
+
+
+def register(*, kind: str, source: str, digest: str, **fields: Any) -> ModelVersion:
+    """Make the artifact `digest` a candidate; the artifact must prove itself in a child process first.
+
+    The same inputs give the same digest: a second training finds the version of the first and
+    only renews its report and the gate's verdict.
+    """
+    artifacts.verify_in_child(kind, digest)
+    with transaction.atomic():
+        known = ModelVersion.objects.select_for_update().filter(kind=kind, source=source, digest=digest).first()
+        if known is None:
+            return ModelVersion.objects.create(kind=kind, source=source, digest=digest, **fields)
+        for name in JUDGEMENT:
+            setattr(known, name, fields.get(name, getattr(known, name)))
+        known.save(update_fields=JUDGEMENT)
+        return known
+
+
+def bootstrap(version: ModelVersion, actor: str, reason: str) -> PromotionEvent | None:
+    """Crown `version`, unproven, where its kind and source have no champion; else do nothing."""
+    artifacts.verify_in_child(version.kind, version.digest)
+    with transaction.atomic():
+        candidate, champion = _locked(version)
+        if champion is not None:
+            return None
+        return _crown(PromotionEvent.Action.BOOTSTRAP, None, candidate, actor=actor, reason=_written(reason))
+
+
+def promote(version: ModelVersion, actor: str, reason: str, override: bool = False) -> PromotionEvent:
+    """Make `version` the champion of its kind and source, in one transaction.
+
+    Raises
+    ------
+    PromotionRefused
+        If the gate refused the version and `override` is not given, no reason is written, or it
+        is the champion already.
+    ModelLoadError
+        If its artifact is damaged or does not reproduce its golden rows. The champion stays.
+    """
+    reason = _written(reason)
+    artifacts.verify_in_child(version.kind, version.digest)
+    with transaction.atomic():
+        candidate, champion = _locked(version)
+        if champion is not None and champion.pk == candidate.pk:
+            raise PromotionRefused(["it is the champion already"])
+        if not candidate.gate_accepted and not override:
+            raise PromotionRefused(list(candidate.gate_reasons) or ["the gate has not accepted it"])
+        overridden = override and not candidate.gate_accepted
+        action = PromotionEvent.Action.PROMOTE
+        return _crown(action, champion, candidate, actor=actor, reason=reason, override=overridden)
+
+
+def rollback(kind: str, source: str, actor: str, reason: str) -> PromotionEvent:
+    """Undo the newest promotion of `kind` and `source` that is not yet undone.
+
+    Raises
+    ------
+    PromotionRefused
+        If there is no promotion to undo, or it was the bootstrap, under which there is no version.
+    ModelLoadError
+        If the version to go back to is damaged. The champion stays.
+    """
+    reason = _written(reason)
+    previous = _undoable(kind, source).from_version
+    if previous is not None:
+        artifacts.verify_in_child(kind, previous.digest)
+    with transaction.atomic():
+        list(_versions(kind, source).select_for_update())
+        undone = _undoable(kind, source)
+        if undone.from_version is None:
+            raise PromotionRefused([f"the first champion of {kind} replaced nobody, so there is nothing to go back to"])
+        if previous is None or undone.from_version_id != previous.pk:
+            raise PromotionRefused(["another promotion or rollback came first; look again and repeat"])
+        action = PromotionEvent.Action.ROLLBACK
+        champion, back = (
+            _versions(kind, source).get(pk=undone.to_version_id),
+            _versions(kind, source).get(pk=previous.pk),
+        )
+        return _crown(action, champion, back, actor=actor, reason=reason, undoes=undone)
+
+
+def champions(source: str) -> dict[str, ModelVersion]:
+    """Champions of `source` by kind."""
+    crowned = ModelVersion.objects.filter(source=source, stage=ModelVersion.Stage.CHAMPION)
+    return {version.kind: version for version in crowned}
+
+
+def champions_at(time: datetime, source: str) -> dict[str, ModelVersion]:
+    """Who was champion by kind at `time` (wall time), as the log of promotions tells it."""
+    found = {}
+    for kind in Kind.values:
+        events = PromotionEvent.objects.filter(kind=kind, source=source, at__lte=time)
+        newest = events.select_related("to_version").order_by("-at", "-id").first()
+        if newest is not None and newest.to_version is not None:
+            found[kind] = newest.to_version
+    return found
+
+
+def _versions(kind: str, source: str) -> Any:
+    return ModelVersion.objects.filter(kind=kind, source=source).order_by("pk")
+
+
+def _locked(version: ModelVersion) -> tuple[ModelVersion, ModelVersion | None]:
+    """Lock every version of the kind and source, always in one order; return this one and the champion afresh."""
+    rows = list(_versions(version.kind, version.source).select_for_update())
+    candidate = next((row for row in rows if row.pk == version.pk), None)
+    if candidate is None:
+        raise ModelNotFoundError(f"{version.kind} {version.pk} is not registered")
+    # Read after the locks are held: a row that was locked is seen as the one before left it.
+    champion = _versions(version.kind, version.source).filter(stage=ModelVersion.Stage.CHAMPION).first()
+    return candidate, champion
+
+
+def _undoable(kind: str, source: str) -> PromotionEvent:
+    undo = PromotionEvent.Action.ROLLBACK
+    standing = PromotionEvent.objects.filter(kind=kind, source=source, undone_by__isnull=True).exclude(action=undo)
+    newest = standing.select_related("from_version").order_by("-id").first()
+    if newest is None:
+        raise PromotionRefused([f"no promotion of {kind} from {source} candles is left to undo"])
+    return newest
+
+
+def _crown(
+    action: PromotionEvent.Action, champion: ModelVersion | None, successor: ModelVersion, **event: Any
+) -> PromotionEvent:
+    """Retire, crown and log; the caller holds the locks. The old one steps down first: there are never two."""
+    if champion is not None:
+        champion.stage = ModelVersion.Stage.RETIRED
+        champion.save(update_fields=["stage"])
+    successor.stage = ModelVersion.Stage.CHAMPION
+    if action != PromotionEvent.Action.ROLLBACK:
+        successor.unproven = not successor.gate_accepted and action == PromotionEvent.Action.BOOTSTRAP
+    successor.save(update_fields=["stage", "unproven"])
+    logged = PromotionEvent.objects.create(
+        kind=successor.kind,
+        source=successor.source,
+        action=action,
+        from_version=champion,
+        to_version=successor,
+        gate_accepted=successor.gate_accepted,
+        gate_reasons=successor.gate_reasons,
+        **event,
+    )
+    transaction.on_commit(serving.look_again)
+    return logged
+
+
+def _written(reason: str) -> str:
+    if not reason.strip():
+        raise PromotionRefused(["a reason must be written: it is what the log is for"])
+    return reason.strip()
