@@ -1,0 +1,95 @@
+"""From a candle grid to the feature matrix, in chunks that bound memory and change no bit."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from indicators.arrays import Float32s
+from indicators.candles import CANDLE_COLUMNS, INTERVAL_MS, CandleGrid
+from indicators.errors import FeatureError
+from indicators.features import activity, calendar, direction, season, size
+from indicators.features.window import WARMUP, Window
+
+DEFINITION = "1"
+"""Raised whenever a feature keeps its name and changes its value."""
+
+FAMILIES = (size.features, direction.features, activity.features, season.features, calendar.features)
+CHUNK_CELLS = 16_384
+"""Market-rows computed at once."""
+
+
+def _names() -> tuple[str, ...]:
+    """Names in column order, read off the families themselves so that they cannot drift apart."""
+    times = np.arange(WARMUP, dtype=np.int64) * INTERVAL_MS
+    flat = CandleGrid(times, **{name: np.ones((1, WARMUP)) for name in CANDLE_COLUMNS})
+    window = Window(flat, 1)
+    return tuple(name for family in FAMILIES for name, _ in family(window))
+
+
+FEATURE_NAMES: tuple[str, ...] = _names()
+FEATURE_HASH: str = hashlib.sha256("\n".join([DEFINITION, str(WARMUP), *FEATURE_NAMES]).encode()).hexdigest()
+
+
+def build_features(grid: CandleGrid, rows: int) -> Float32s:
+    """Features of the newest `rows` candles of every market.
+
+    Backward-looking: row ``t`` reads candles ``t - WARMUP + 1`` to ``t`` of its own market and no others, so any
+    longer history, any other `rows` and any other company in the grid give the same bits.
+
+    Parameters
+    ----------
+    grid : CandleGrid
+        Candles of m markets, oldest first, at least ``WARMUP + rows - 1`` instants.
+    rows : int
+        Rows wanted, at least 1.
+
+    Returns
+    -------
+    float32 array of shape (m, rows, len(FEATURE_NAMES))
+        Free of price scale. A row is wholly NaN where one of its last 73 candles is missing, or more than a quarter
+        of its last 144, 288, 2,016 or 4,032; otherwise it is finite.
+
+    Raises
+    ------
+    FeatureError
+        If the grid is too short or `rows` is below 1.
+    """
+    if rows < 1:
+        raise FeatureError(f"rows must be at least 1, got {rows}")
+    needed = WARMUP + rows - 1
+    if len(grid) < needed:
+        raise FeatureError(f"{rows} rows of features need {needed} candles, there are {len(grid)}")
+    built = np.empty((grid.n_markets, rows, len(FEATURE_NAMES)), dtype=np.float32)
+    step = max(1, CHUNK_CELLS // max(1, grid.n_markets))
+    for start in range(0, rows, step):
+        stop = min(start + step, rows)
+        newest = len(grid) - rows + stop
+        _fill(grid.span(newest - WARMUP - (stop - start) + 1, newest), built[:, start:stop])
+    return built
+
+
+def _fill(grid: CandleGrid, block: Float32s) -> None:
+    window = Window(grid, block.shape[1])
+    column = 0
+    for family in FAMILIES:
+        for _, values in family(window):
+            block[:, :, column] = values
+            column += 1
+    block[~window.answerable()] = np.nan
+
+
+def iter_features(grid: CandleGrid, chunk: int = 16_384) -> Iterator[tuple[slice, Float32s]]:
+    """Yield the features of every candle that has its warm-up, `chunk` rows at a time, oldest first.
+
+    Yields
+    ------
+    positions : slice
+        Which instants of the grid the rows are.
+    features : float32 array of shape (m, len(positions), len(FEATURE_NAMES))
+    """
+    for start in range(WARMUP - 1, len(grid), chunk):
+        stop = min(start + chunk, len(grid))
+        yield slice(start, stop), build_features(grid.span(start - WARMUP + 1, stop), stop - start)

@@ -1,0 +1,65 @@
+"""Momentum, trend and candle shape: signed moves and distances in units of the current volatility."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from indicators.arrays import Floats
+from indicators.features.size import Named
+from indicators.features.window import DAY, SHORT, Window, ratio
+
+MOMENTUM_WINDOWS = (1, 3, 6, 12, 36, 72, 288, 2016)
+EXTREME_WINDOWS = (36, 72, 288, 2016)
+
+
+def features(window: Window) -> Named:
+    """Yield momentum, trend and shape of the last candles."""
+    level = window.level
+    yield from _momentum(window, level)
+    yield from _trend(window, level)
+    yield from _shape(window)
+
+
+def _momentum(window: Window, level: Floats) -> Named:
+    close = window.price("close")
+    moves = window.series("move", lambda: np.abs(window.returns))
+    for length in MOMENTUM_WINDOWS:
+        if length <= SHORT:
+            change = window.last(close) - window.last(close, length)
+        else:
+            change = window.total("return", window.returns, length)
+        scaled = change / (level * math.sqrt(length))
+        yield f"momentum_{length}", scaled
+        if length in {1, 12, 72}:
+            yield f"move_{length}", np.abs(scaled)
+    for length in (12, SHORT, DAY):
+        net = np.abs(window.total("return", window.returns, length))
+        yield f"efficiency_{length}", ratio(net, window.total("move", moves, length))
+
+
+def _trend(window: Window, level: Floats) -> Named:
+    close = window.price("close")
+    newest = window.last(close)
+    for length in (12, SHORT, DAY, 2016):
+        yield f"above_mean_{length}", (newest - window.mean("close", close, length)) / (level * math.sqrt(length))
+    for length in (24, SHORT, DAY):
+        half = length // 2
+        rise = window.mean("close", close, half) - window.mean("close", close, half, lag=half)
+        yield f"slope_{length}", rise / (level * math.sqrt(length))
+    for length in EXTREME_WINDOWS:
+        scale = level * math.sqrt(length)
+        yield f"below_high_{length}", (window.highest(window.price("high"), length) - newest) / scale
+        yield f"above_low_{length}", (newest - window.lowest(window.price("low"), length)) / scale
+
+
+def _shape(window: Window) -> Named:
+    """Body and wicks as shares of the candle's range; a candle without range has none."""
+    body = window.series("body", lambda: window.price("close") - window.price("open"))
+    spans = window.spans
+    upper = window.price("high") - np.maximum(window.price("open"), window.price("close"))
+    shares = window.series("body_share", lambda: ratio(np.abs(body), spans))
+    yield "body", window.last(ratio(body, spans))
+    yield "upper_wick", window.last(ratio(upper, spans))
+    yield "body_share_12", window.mean("body_share", shares, 12)

@@ -1,0 +1,91 @@
+"""Volatility features: how large candles have been, over many memories, relative to the current level."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from indicators.arrays import Floats
+from indicators.features.window import DAY, Window, log_range, log_root, ratio
+from indicators.volatility import PARKINSON
+
+HALF_LIVES = (3, 6, 12, 48, 96, 192, 384, 768, 2016)
+RETURN_HALF_LIVES = (6, 24, 96, 384)
+HAR_WINDOWS = (1, 3, 6, 12, 36, 72, 144, 288, 2016, 4032)
+SPAN_WINDOWS = (3, 6, 18, 36, 72, 288)
+GARMAN_KLASS = 2.0 * math.log(2.0) - 1.0
+BIPOWER = math.pi / 2.0
+LOG_PARKINSON = 0.5 * math.log(PARKINSON)
+
+Named = Iterator[tuple[str, Floats]]
+
+
+def features(window: Window) -> Named:
+    """Yield the volatility family, every size as a logarithm relative to the current level."""
+    level = window.log_level
+    yield "volatility_level", level
+    for half_life in HALF_LIVES:
+        yield f"ewm_{half_life}", log_root(window.decayed_mean("variance", window.variances, half_life)) - level
+    squares = window.series("square", lambda: window.returns * window.returns)
+    for half_life in RETURN_HALF_LIVES:
+        yield f"ewm_return_{half_life}", log_root(window.decayed_mean("square", squares, half_life)) - level
+    for length in HAR_WINDOWS:
+        yield f"har_{length}", window.mean("log_span", window.log_spans, length) - level - LOG_PARKINSON
+    yield from _spans(window, level)
+    yield from _estimators(window, squares)
+    yield from _dispersion(window, level)
+
+
+def _spans(window: Window, level: Floats) -> Named:
+    high, low = window.price("high"), window.price("low")
+    for length in SPAN_WINDOWS:
+        span = window.highest(high, length) - window.lowest(low, length)
+        yield f"span_{length}", log_range(span) - level - 0.5 * math.log(length)
+
+
+def _estimators(window: Window, squares: Floats) -> Named:
+    """Other estimators over Parkinson's in the same window: they differ when paths trend, jump or bounce."""
+    body = window.series("body", lambda: window.price("close") - window.price("open"))
+    garman_klass = window.series("garman_klass", lambda: 0.5 * window.spans * window.spans - GARMAN_KLASS * body * body)
+    for length in (12, 72, DAY):
+        parkinson = log_root(window.mean("variance", window.variances, length))
+        yield f"garman_klass_{length}", log_root(window.mean("garman_klass", garman_klass, length)) - parkinson
+        yield f"close_to_close_{length}", log_root(window.mean("square", squares, length)) - parkinson
+    up, down = window.price("high"), window.price("low")
+    opened, closed = window.price("open"), window.price("close")
+    rogers_satchell = window.series(
+        "rogers_satchell", lambda: (up - opened) * (up - closed) + (down - opened) * (down - closed)
+    )
+    for length in (12, 72):
+        parkinson = log_root(window.mean("variance", window.variances, length))
+        yield f"rogers_satchell_{length}", log_root(window.mean("rogers_satchell", rogers_satchell, length)) - parkinson
+
+
+def _dispersion(window: Window, level: Floats) -> Named:
+    """How uneven the sizes are: volatility of volatility, the largest candle, jumps, the falling share."""
+    # Centred near its usual value, so that the difference of two means of squares loses no digits.
+    centred = window.series("centred", lambda: (window.log_spans + 7.0) * window.present_floats)
+    squared = window.series("centred_square", lambda: centred * centred)
+    for length in (12, 72, DAY, 2016):
+        mean = window.mean("centred", centred, length)
+        spread = np.maximum(window.mean("centred_square", squared, length) - mean * mean, 0.0)
+        yield f"vol_of_vol_{length}", np.sqrt(spread)
+    for length in (6, 12, 72, DAY):
+        yield f"largest_{length}", log_range(window.highest(window.spans, length)) - level
+    squares = window.series("square", lambda: window.returns * window.returns)
+    moves = window.series("move", lambda: np.abs(window.returns))
+
+    def adjacent() -> Floats:
+        pairs = np.zeros(moves.shape)
+        pairs[:, 1:] = moves[:, 1:] * moves[:, :-1]
+        return pairs
+
+    pairs = window.series("pair", adjacent)
+    falls = window.series("fall", lambda: np.where(window.returns < 0.0, window.returns * window.returns, 0.0))
+    for length in (72, DAY):
+        total = window.total("square", squares, length)
+        smooth = BIPOWER * window.total("pair", pairs, length)
+        yield f"jump_share_{length}", np.clip(1.0 - ratio(smooth, total), -1.0, 1.0)
+        yield f"falling_share_{length}", ratio(window.total("fall", falls, length), total)
