@@ -82,6 +82,13 @@ class BracketView:
         mean = (np.sum(alive, axis=0) - (alive[0] + alive[-1]) / 2) / len(steps)
         return horizon * mean
 
+    def mean_if_neither(self, horizon: int, side: str, take_profit: np.ndarray, stop_loss: np.ndarray) -> np.ndarray:
+        """Mean gross return where neither level is reached, of a walk without drift (optional stopping)."""
+        near, far = self._distances(side, take_profit, stop_loss)
+        tp, sl = self._exits(self._position(horizon), near, far)
+        rest = np.maximum(1.0 - tp - sl, 1e-9)
+        return np.clip((sl * far - tp * near) / rest, -far, near)
+
     def _exits(self, k: int, near: np.ndarray, far: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         deviation = self._deviation(k, near)
         both = self._mixed(k, lambda factor: _both(near, far, deviation * factor))

@@ -1,0 +1,200 @@
+"""From candles to answers: the one function behind the live path, REST and replay.
+
+Vectorised over markets and candles. Nothing here reads a database or a clock; what a row says
+depends on the candles up to it and on the ensemble alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import numpy as np
+import numpy.typing as npt
+
+from indicators.candles import CandleGrid
+from indicators.features import WARMUP, build_features
+from indicators.volatility import ewm_sigma
+from marketdata import clock
+from modelregistry.estimators.ensemble import Ensemble
+from modelregistry.estimators.forecast import RangeForecast
+from modelregistry.estimators.tpsl_classifier import BracketView
+from predictions import reasons as codes
+from predictions.reasons import in_order
+
+RECENT = 73
+"""An absent candle among this many newest ones refuses: the estimators lean on them most."""
+ABSENT_SHARE = 0.02
+"""Largest share of the window the exchange itself may lack."""
+RANGE, TPSL = "range_predictor", "tpsl_classifier"
+UNTRAINED = "market not in training set"
+
+Stretch = tuple[int, int]
+"""Open of the first absent candle and of the first one after the hole, ms."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What the ensemble says about the last r candles of m markets, and where it must not speak.
+
+    Arrays of answers have one row per candle that could be answered, market by market, oldest
+    first; `position` finds a candle's row, -1 where there is none.
+    """
+
+    open_time: npt.NDArray[np.int64]
+    close: npt.NDArray[np.float64]
+    present: npt.NDArray[np.bool_]
+    window: dict[str, npt.NDArray[np.bool_]]
+    champions: dict[str, dict[str, npt.NDArray[np.bool_]]]
+    details: dict[str, str]
+    position: npt.NDArray[np.int64]
+    features: npt.NDArray[np.float32]
+    closes: npt.NDArray[np.float64]
+    sigma: npt.NDArray[np.float64]
+    forecast: RangeForecast | None = None
+    view: BracketView | None = None
+    doubts: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+
+    def refusals(self, market: int, row: int, kinds: Sequence[str] = (RANGE,)) -> list[str]:
+        """Why the estimators of `kinds` must not answer for this candle; empty when they may."""
+        said = {code for code, flags in self.window.items() if flags[market, row]}
+        for kind in kinds:
+            said |= {code for code, flags in self.champions[kind].items() if flags[market, row]}
+        return in_order(said)
+
+    def degraded(self, market: int, row: int) -> list[str]:
+        """Why an answer that is given should be doubted."""
+        at = self.position[market, row]
+        return in_order({code for code, flags in self.doubts.items() if at >= 0 and flags[at]})
+
+    def explain(self, said: Sequence[str]) -> dict[str, str]:
+        """Put reasons into words."""
+        return {code: self.details.get(code, codes.WORDS[code]) for code in said}
+
+
+def answer(
+    grid: CandleGrid,
+    rows: int,
+    ensemble: Ensemble | None,
+    *,
+    symbols: Sequence[str],
+    history: Sequence[int | None],
+    absences: Sequence[Sequence[Stretch]],
+    max_age_days: int,
+    wanted: npt.NDArray[np.bool_] | None = None,
+) -> Answers:
+    """Answer for the last `rows` candles of every market.
+
+    Parameters
+    ----------
+    grid : CandleGrid
+        m markets, at least ``WARMUP + rows - 1`` candles up to the newest one to answer for.
+    rows : int
+        Number of newest candles.
+    ensemble : Ensemble or None
+        The champions, or a choice of versions in replay; None where there is none.
+    symbols : sequence of str
+        Symbol of each market.
+    history : sequence of int or None
+        Open time in ms of the oldest stored candle of each market.
+    absences : sequence of sequences of (start, end)
+        Stretches each market's exchange is known to lack, ms.
+    max_age_days : int
+        A version whose training ended longer before a candle's close is expired.
+    wanted : bool array of shape (m, rows), optional
+        Candles to answer for; all by default. It saves work and changes no number.
+
+    Returns
+    -------
+    Answers
+    """
+    window = _window_refusals(grid, rows, history, absences)
+    champions = _champion_refusals(grid, rows, ensemble, symbols, max_age_days)
+    present = grid.present[:, -rows:]
+    asked = present.copy() if wanted is None else present & wanted
+    for flags in window.values():
+        asked &= ~flags
+    if ensemble is None:
+        asked[:] = False
+    position = np.full(asked.shape, -1, dtype=np.int64)
+    position[asked] = np.arange(asked.sum())
+    close = grid.close[:, -rows:]
+    known = dict(
+        open_time=grid.open_time[-rows:],
+        close=close,
+        present=present,
+        window=window,
+        champions=champions,
+        details={codes.NO_CHAMPION: UNTRAINED} if ensemble is not None and ensemble.versions else {},
+        position=position,
+        closes=close[asked],
+    )
+    if ensemble is None or not asked.any():
+        return Answers(**known, features=np.zeros((0, 0), np.float32), sigma=np.zeros(0))
+    features = build_features(grid, rows)[asked]
+    sigma = ewm_sigma(grid, rows)[asked]
+    return Answers(**known, features=features, sigma=sigma, **_ask(ensemble, features, close[asked], sigma))
+
+
+def _ask(
+    ensemble: Ensemble, features: npt.NDArray[np.float32], close: npt.NDArray[np.float64], sigma: npt.NDArray[np.float64]
+) -> dict[str, object]:
+    """Call every estimator once for all rows."""
+    forecast = ensemble.forecast(features, close, sigma) if ensemble.range_predictor is not None else None
+    view = ensemble.view(features, close, sigma) if ensemble.tpsl is not None else None
+    doubts = {codes.OUT_OF_DISTRIBUTION: ensemble.out_of_distribution(features)}
+    if forecast is not None:
+        doubts[codes.INTERVAL_TOO_WIDE] = ensemble.too_wide(forecast)
+        doubts[codes.MODELS_DISAGREE] = ensemble.disagreements(features, close, sigma, forecast, view)
+    return {"forecast": forecast, "view": view, "doubts": doubts}
+
+
+def _window_refusals(
+    grid: CandleGrid, rows: int, history: Sequence[int | None], absences: Sequence[Sequence[Stretch]]
+) -> dict[str, npt.NDArray[np.bool_]]:
+    """WARMUP and GAP_IN_WINDOW, shape (m, rows) each."""
+    shape = (grid.n_markets, rows)
+    warmup, gap = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+    times = grid.open_time
+    first = len(grid) - rows - (WARMUP - 1)
+    for market, stretches in enumerate(absences):
+        begins = history[market]
+        if begins is None:
+            warmup[market] = True
+            continue
+        warmup[market] = times[first : first + rows] < begins
+        missing = ~grid.present[market] & (times >= begins)
+        if not missing.any():
+            continue
+        absent = np.zeros(len(times), dtype=bool)
+        for start, end in stretches:
+            absent |= (times >= start) & (times < end)
+        absent &= missing
+        gap[market] = _count(missing & ~absent, rows, WARMUP) > 0
+        gap[market] |= _count(absent, rows, RECENT) > 0
+        gap[market] |= _count(absent, rows, WARMUP) > ABSENT_SHARE * WARMUP
+    return {codes.WARMUP: warmup, codes.GAP_IN_WINDOW: gap}
+
+
+def _count(flags: npt.NDArray[np.bool_], rows: int, window: int) -> npt.NDArray[np.int64]:
+    """How many of the last `window` flags are set, for each of the last `rows` positions."""
+    total = np.concatenate([[0], np.cumsum(flags, dtype=np.int64)])
+    ends = np.arange(len(flags) - rows + 1, len(flags) + 1)
+    return total[ends] - total[ends - window]
+
+
+def _champion_refusals(
+    grid: CandleGrid, rows: int, ensemble: Ensemble | None, symbols: Sequence[str], max_age_days: int
+) -> dict[str, dict[str, npt.NDArray[np.bool_]]]:
+    """NO_CHAMPION and MODEL_EXPIRED per kind, shape (m, rows) each."""
+    closes_at = grid.open_time[-rows:] + grid.interval_ms
+    found: dict[str, dict[str, npt.NDArray[np.bool_]]] = {}
+    for kind in (RANGE, TPSL):
+        none, expired = (np.zeros((len(symbols), rows), dtype=bool) for _ in range(2))
+        if ensemble is None or kind not in ensemble.versions:
+            none[:] = True
+        else:
+            none[:] = np.array([symbol not in ensemble.symbols.get(kind, ()) for symbol in symbols])[:, None]
+            limit = clock.to_ms(ensemble.trained_until[kind] + timedelta(days=max_age_days))
+            expired[:] = closes_at > limit
+        found[kind] = {codes.NO_CHAMPION: none, codes.MODEL_EXPIRED: expired}
+    return found
