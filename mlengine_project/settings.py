@@ -7,6 +7,17 @@ from typing import Any
 import environ
 
 from mlengine_project.environment import PROBLEMS, ROOT, fraction, kept_secret, listing, numbers, switch, text, whole
+from mlengine_project.surface import (  # noqa: F401  # a setting is one by being named here
+    CONTENT_SECURITY_POLICY,
+    CORS_ALLOW_HEADERS,
+    CORS_ALLOW_METHODS,
+    CORS_EXPOSE_HEADERS,
+    CORS_PREFLIGHT_MAX_AGE,
+    CORS_URLS_REGEX,
+    REST_FRAMEWORK,
+    SPECTACULAR_SETTINGS,
+    logging_of,
+)
 
 BASE_DIR = ROOT
 STATE_DIR = Path(text("MLENGINE_STATE_DIR") or ROOT / "data")
@@ -91,6 +102,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "mlengine_project.error_pages.AnswerEveryError",
 ]
 
 ROOT_URLCONF = "mlengine_project.urls"
@@ -187,6 +199,12 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
 CELERY_BROKER_URL = REDIS_URL or "memory://"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_ROUTES = {
+    "signals.tasks.schedule_advance": {"queue": "live"},
+    "signals.tasks.advance_markets": {"queue": "live"},
+    "signals.tasks.sweep_outbox": {"queue": "live"},
+    "mlengine_project.operations.tasks.run_job": {"queue": "training"},
+}
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_ACKS_LATE = True
@@ -212,3 +230,9 @@ SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_AGE = 8 * 3600
 SESSION_COOKIE_SAMESITE = "Lax"
 LOGIN_URL = "/admin/login/"
+
+# --- what callers touch (see `mlengine_project.surface`) -----------------------------------------
+CORS_ALLOWED_ORIGINS = [origin for origin in CORS_ORIGINS if origin != "*"]
+CORS_ALLOW_ALL_ORIGINS = "*" in CORS_ORIGINS
+LOGGING = logging_of(LOG_LEVEL, pretty=not PRODUCTION)
+WHITENOISE_USE_FINDERS = True

@@ -6,19 +6,19 @@ from predictions import outcomes as prediction_outcomes
 from signals import outcomes, publisher, services, timing
 
 
-@shared_task(ignore_result=True, expires=50, queue="live")
+@shared_task(ignore_result=True, expires=50)
 def schedule_advance() -> None:
     """Enqueue `advance` for a few seconds after the close that is near, or at once."""
     advance_markets.apply_async(countdown=timing.seconds_until_advance())
 
 
-@shared_task(ignore_result=True, expires=240, queue="live")
+@shared_task(ignore_result=True, expires=240)
 def advance_markets() -> None:
     """Bring every enabled market up to date."""
     services.advance()
 
 
-@shared_task(ignore_result=True, expires=25, queue="live")
+@shared_task(ignore_result=True, expires=25)
 def sweep_outbox() -> None:
     """Publish what a crash left between commit and send."""
     publisher.drain()

@@ -4,9 +4,15 @@ from django.apps import AppConfig
 
 
 class OperationsConfig(AppConfig):
-    """Jobs, heartbeats, health, metrics."""
+    """Jobs, heartbeats, health, metrics, logs."""
 
     name = "mlengine_project.operations"
     label = "operations"
     verbose_name = "Operations"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Let every process log in the one form."""
+        from mlengine_project.operations.logging import configure_structlog
+
+        configure_structlog()

@@ -1,16 +1,109 @@
-"""Structured logs and the request id that ties them together."""
+"""Structured logs and the request id that ties them together.
 
+One line per event: JSON for machines, coloured words on a terminal. Every line, also those of the
+libraries, passes the same chain and is cleared of secrets last.
+"""
+
+import logging
+import re
+import sys
 from collections.abc import Callable
+from typing import Any
 
+import structlog
 from django.http import HttpRequest, HttpResponse
+
+from marketdata import clock
+from mlengine_project.operations.redaction import redact
+
+WELL_FORMED = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+QUIET_PATHS = ("/health", "/metrics", "/static/")
+"""Asked every few seconds by machines; a line for each would bury the rest."""
+SLOW_SECONDS = 1.0
+
+log = structlog.get_logger("mlengine.requests")
+
+
+def shared_processors() -> list[Any]:
+    """What every event passes, whoever logged it."""
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+
+
+class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
+    """Renders an event and hides the secrets in what came out, traces included."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        return redact(super().format(record))
+
+
+def formatter(pretty: bool) -> RedactingFormatter:
+    """The formatter of the one handler; `logging.config` calls it."""
+    last: list[Any] = (
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        if pretty
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+    )
+    return RedactingFormatter(
+        foreign_pre_chain=shared_processors(),
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+    )
+
+
+def configure_structlog() -> None:
+    """Send structlog's events through the standard library, so that there is one way out."""
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared_processors(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+def request_id_from(given: str | None) -> str:
+    """The caller's id when it is well formed, else a new one.
+
+    >>> request_id_from("job-17")
+    'job-17'
+    """
+    if given and WELL_FORMED.fullmatch(given):
+        return given
+    return clock.new_id().hex
+
+
+def note_request(method: str, path: str, status: int, seconds: float, key_id: str = "") -> None:
+    """One line per request: what was asked, what was answered, how long it took."""
+    if path.startswith(QUIET_PATHS) and status < 500 and seconds < SLOW_SECONDS:
+        return
+    log.info("request", method=method, path=path, status=status, ms=round(seconds * 1000, 1), key=key_id or None)
 
 
 class RequestIdMiddleware:
-    """Gives every request an id, taken from `X-Request-ID` when it is well formed."""
+    """Gives every request an id, taken from `X-Request-ID` when it is well formed, and logs its end."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Pass on for now."""
-        return self.get_response(request)
+        """Bind the id to all lines logged on the way, and send it back."""
+        started = clock.monotonic()
+        request_id = request_id_from(request.META.get("HTTP_X_REQUEST_ID"))
+        request.request_id = request_id  # type: ignore[attr-defined]
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            response = self.get_response(request)
+            caller = getattr(request, "api_caller", "")
+            note_request(
+                request.method or "", request.path, response.status_code, clock.monotonic() - started, caller
+            )
+        response["X-Request-ID"] = request_id
+        return response

@@ -5,7 +5,7 @@ from celery import shared_task
 from mlengine_project.operations import heartbeats, job_runs
 
 
-@shared_task(ignore_result=True, queue="training")
+@shared_task(ignore_result=True)
 def run_job(job_id: str) -> None:
     """Run one training or backfill."""
     job_runs.run(job_id)
