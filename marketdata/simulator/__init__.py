@@ -1,0 +1,6 @@
+"""A Binance-compatible exchange on loopback: it replays or invents candles, and keeps a ledger of what it closed."""
+
+from marketdata.simulator.faults import Fault, FaultPlan
+from marketdata.simulator.server import SimulatedExchange
+
+__all__ = ["Fault", "FaultPlan", "SimulatedExchange"]

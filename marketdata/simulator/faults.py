@@ -1,0 +1,212 @@
+"""Faults as facts: what goes wrong, for whom, when and how likely. Who suffers them asks; nothing here acts."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from indicators.errors import MLEngineError
+from marketdata.simulator.noise import chance
+
+REQUEST_FAULTS = {
+    "rate_limited": "429 with Retry-After `seconds`",
+    "banned": "418 with Retry-After `seconds`",
+    "forbidden": "403 and a page of HTML, as from a firewall",
+    "server_error": "`status` (500) with the exchange's error body",
+    "html": "200 and a page of HTML",
+    "truncated": "the body ends in the middle and the connection with it",
+    "slow": "the body begins after `seconds`",
+    "dripping": "the body comes in ten pieces over `seconds`",
+    "wrong_page": "the candles of another time than asked for",
+    "unsorted": "the page newest first",
+    "repeated": "every row of the page twice",
+    "symbol_error": "-1121 for a symbol that exists",
+    "refused": "the connection is cut before an answer",
+    "microseconds": "times in microseconds",
+}
+CANDLE_FAULTS = {
+    "hole": "the candle never exists",
+    "late_hole": "the candle is missing until `seconds` of market time after its close",
+    "correction": "the candle changes `seconds` of market time after its close",
+}
+STREAM_FAULTS = {
+    "unsent": "the closing message is never sent",
+    "late_close": "the closing message is sent `seconds` of market time late",
+    "duplicate": "the closing message is sent twice",
+    "reorder": "an open message of the same candle follows the closing one",
+    "garbled": "a message that is not JSON goes before the closing one",
+    "burst": "2,000 open messages go before the closing one",
+    "cut": "all sockets are cut, without a farewell",
+    "silence": "sockets stay open and nothing is sent on them",
+    "shutdown": "serverShutdown is announced, and sockets are closed `seconds` of wall time later",
+    "refused_stream": "new sockets are answered with 503",
+    "offline": "nothing listens: sockets are cut and connects refused",
+}
+ONCE = {"cut", "shutdown"}  # moments, not states: without `times` they strike once
+ENDED = 2**62  # a count no fault reaches
+KINDS = REQUEST_FAULTS | CANDLE_FAULTS | STREAM_FAULTS
+
+
+class UnknownFault(MLEngineError):
+    """A fault plan asks for something the simulator cannot do."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One kind of trouble.
+
+    Parameters
+    ----------
+    kind : str
+        One of `KINDS`.
+    at, until : int, optional
+        Market time it holds from (inclusive) and to (exclusive), ms; for candle faults and faults of closing
+        messages the candle's open time must lie in between. Without them it holds always.
+    symbol : str, optional
+        Only this symbol; without it all.
+    probability : float
+        Of each single occasion.
+    times : int, optional
+        How often at most; candle faults ignore it, being a property of the candle.
+    seconds : float
+        The duration the kind speaks of.
+    status : int
+        For `server_error`.
+    path : str
+        Only requests whose path contains this.
+
+    Raises
+    ------
+    UnknownFault
+        If there is no such kind, or the probability is not one.
+
+    Examples
+    --------
+    >>> Fault("hole", at=0, until=300_000).covers(0, "BTCUSDT")
+    True
+    """
+
+    kind: str
+    at: int | None = None
+    until: int | None = None
+    symbol: str | None = None
+    probability: float = 1.0
+    times: int | None = None
+    seconds: float = 5.0
+    status: int = 500
+    path: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise UnknownFault(f"there is no fault {self.kind!r}; known are {', '.join(KINDS)}")
+        if not 0 <= self.probability <= 1:
+            raise UnknownFault(f"{self.kind}: a probability lies between 0 and 1, got {self.probability}")
+
+    def covers(self, market_ms: int, symbol: str | None) -> bool:
+        """Whether it may strike this symbol at this market time."""
+        return (
+            (self.at is None or market_ms >= self.at)
+            and (self.until is None or market_ms < self.until)
+            and (self.symbol is None or symbol is None or self.symbol == symbol)
+        )
+
+
+class FaultPlan:
+    """The faults in force, and the seeded dice.
+
+    Parameters
+    ----------
+    faults : iterable of Fault
+        In order of precedence.
+    seed : int
+        The same plan with the same seed strikes the same candles, and the same occasions in the order they come.
+    """
+
+    def __init__(self, faults: Iterable[Fault] = (), seed: int = 0) -> None:
+        self.seed = seed
+        self._faults: list[Fault] = list(faults)
+        self._struck: dict[int, int] = {}
+        self._occasions = 0
+        self.on_change: Callable[[], None] = lambda: None
+        self._lock = threading.Lock()
+
+    @classmethod
+    def from_file(cls, path: Path, seed: int = 0) -> FaultPlan:
+        """Read a JSON list of objects with the fields of :class:`Fault`."""
+        known = {field.name for field in fields(Fault)}
+        try:
+            written = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UnknownFault(f"{path} is not JSON: {error}") from error
+        if not isinstance(written, list) or not all(isinstance(one, dict) and set(one) <= known for one in written):
+            raise UnknownFault(f"{path} must hold a list of objects with the fields {', '.join(sorted(known))}")
+        return cls((Fault(**one) for one in written), seed)
+
+    def to_json(self) -> str:
+        """The form :meth:`from_file` reads."""
+        with self._lock:
+            return json.dumps([asdict(fault) for fault in self._faults])
+
+    def add(self, *faults: Fault) -> None:
+        """Put more faults in force, at once."""
+        with self._lock:
+            self._faults.extend(faults)
+        self.on_change()
+
+    def remove(self, kind: str) -> None:
+        """End all faults of a kind."""
+        with self._lock:
+            # Counters are kept by position, so ended faults stay where they are, with nothing left to do.
+            self._struck.update({i: ENDED for i, fault in enumerate(self._faults) if fault.kind == kind})
+        self.on_change()
+
+    def clear(self) -> None:
+        """End all faults."""
+        for kind in KINDS:
+            self.remove(kind)
+
+    def strike(self, kinds: Iterable[str], market_ms: int, symbol: str | None = None, path: str = "") -> Fault | None:
+        """The first fault of these kinds that strikes this occasion; it is counted."""
+        with self._lock:
+            for position, fault in enumerate(self._faults):
+                if fault.kind not in kinds or not fault.covers(market_ms, symbol) or fault.path not in path:
+                    continue
+                struck = self._struck.get(position, 0)
+                if struck >= _limit(fault):
+                    continue
+                self._occasions += 1
+                if fault.probability < 1 and chance(self.seed, position, self._occasions) >= fault.probability:
+                    continue
+                self._struck[position] = struck + 1
+                return fault
+        return None
+
+    def next_moment(self, market_ms: int) -> int | None:
+        """The next market time after `market_ms` at which a fault begins or ends."""
+        with self._lock:
+            moments = (moment for fault in self._faults for moment in (fault.at, fault.until))
+            return min((moment for moment in moments if moment is not None and moment > market_ms), default=None)
+
+    def of_candle(self, kind: str, symbol: str, open_time: int) -> Fault | None:
+        """The fault of a kind that this candle has, whenever it is asked."""
+        with self._lock:
+            for position, fault in enumerate(self._faults):
+                if fault.kind != kind or self._struck.get(position) == ENDED or not fault.covers(open_time, symbol):
+                    continue
+                if chance(self.seed, position, symbol, open_time) < fault.probability:
+                    return fault
+        return None
+
+    def touches_candles(self) -> bool:
+        """Whether any candle may differ from its source."""
+        with self._lock:
+            return any(fault.kind in CANDLE_FAULTS for fault in self._faults)
+
+
+def _limit(fault: Fault) -> int:
+    if fault.times is not None:
+        return fault.times
+    return 1 if fault.kind in ONCE else ENDED

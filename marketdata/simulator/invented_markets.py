@@ -1,0 +1,66 @@
+"""What an invented market is like: its level, how much it moves, how much is traded, how finely it is quoted."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from marketdata.simulator.noise import chance
+
+# Level in quote currency, standard deviation of a 5-minute return, median quote volume of 5 minutes.
+KNOWN = {
+    "BTCUSDT": (95_000.0, 0.00125, 4_900_000.0),
+    "ETHUSDT": (3_400.0, 0.00160, 2_600_000.0),
+    "BNBUSDT": (650.0, 0.00135, 550_000.0),
+    "SOLUSDT": (180.0, 0.00210, 1_100_000.0),
+    "XRPUSDT": (2.2, 0.00200, 900_000.0),
+    "DOGEUSDT": (0.21, 0.00230, 600_000.0),
+    "ADAUSDT": (0.75, 0.00220, 250_000.0),
+}
+QUOTES = ("USDT", "USDC", "FDUSD", "BUSD", "TUSD", "BTC", "ETH", "BNB", "EUR", "TRY")
+
+
+@dataclass(frozen=True)
+class InventedMarket:
+    """The constants of one symbol.
+
+    Examples
+    --------
+    >>> market = InventedMarket.of("BTCUSDT", seed=1)
+    >>> market.base, market.quote, market.price_digits, market.lot_digits
+    ('BTC', 'USDT', 2, 5)
+    """
+
+    symbol: str
+    level: float
+    sigma: float
+    median_quote_volume: float
+
+    @classmethod
+    def of(cls, symbol: str, seed: int) -> InventedMarket:
+        """The constants of `symbol`: those of the best known symbols are fixed, all others follow from the seed."""
+        if symbol in KNOWN:
+            return cls(symbol, *KNOWN[symbol])
+        level = 10.0 ** (3.0 * chance(seed, symbol, "level") - 1.0)
+        sigma = 0.0015 + 0.0015 * chance(seed, symbol, "sigma")
+        return cls(symbol, level, sigma, 10.0 ** (4.3 + 1.5 * chance(seed, symbol, "turnover")))
+
+    @property
+    def price_digits(self) -> int:
+        """Decimals of a price: about a tenth of a basis point to one basis point per tick."""
+        return min(8, max(2, 4 - math.floor(math.log10(self.level))))
+
+    @property
+    def lot_digits(self) -> int:
+        """Decimals of a quantity: a lot is worth about one unit of the quote currency."""
+        return min(8, max(0, round(math.log10(self.level))))
+
+    @property
+    def quote(self) -> str:
+        """The asset prices are in."""
+        return next((quote for quote in QUOTES if self.symbol.endswith(quote) and self.symbol != quote), "USDT")
+
+    @property
+    def base(self) -> str:
+        """The asset that is traded."""
+        return self.symbol.removesuffix(self.quote)

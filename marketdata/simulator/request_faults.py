@@ -1,0 +1,71 @@
+"""How a struck request is answered wrongly, and how a right answer is spoiled on its way out."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from marketdata import clock
+from marketdata.simulator.faults import Fault
+from marketdata.simulator.limits import Verdict, WeightMeter
+from marketdata.simulator.refusals import FIREWALL_PAGE, MAINTENANCE_PAGE, Refusal, over_limit
+
+SERVER_ERRORS = {
+    500: (-1000, "An unknown error occurred while processing the request."),
+    502: (-1001, "Internal error; unable to process your request. Please try again."),
+    503: (-1008, "Server is currently overloaded with other requests. Please try again in a few minutes."),
+    504: (-1007, "Timeout waiting for response from backend server. Send status unknown; execution status unknown."),
+}
+
+
+async def answer_wrongly(fault: Fault, request: web.Request, meter: WeightMeter) -> web.Response | None:
+    """The answer given in place of the right one; None where the right one is only spoiled."""
+    until_ms = clock.wall_ms() + int(fault.seconds * 1000)
+    match fault.kind:
+        case "rate_limited":
+            return over_limit(Verdict(0, 429, round(fault.seconds), until_ms), meter.limits.weight_per_minute)
+        case "banned":
+            meter.ban(fault.seconds)
+            return over_limit(Verdict(0, 418, round(fault.seconds), until_ms), meter.limits.weight_per_minute)
+        case "forbidden":
+            return web.Response(text=FIREWALL_PAGE, status=403, content_type="text/html")
+        case "html":
+            return web.Response(text=MAINTENANCE_PAGE, content_type="text/html")
+        case "server_error":
+            code, message = SERVER_ERRORS.get(fault.status, SERVER_ERRORS[500])
+            return Refusal(code, message, fault.status).response()
+        case "symbol_error":
+            return Refusal(-1121, "Invalid symbol.").response()
+        case "refused":
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response()
+        case _:
+            return None
+
+
+async def spoil(fault: Fault, request: web.Request, response: web.Response) -> web.StreamResponse:
+    """The answer, late or broken off, where the fault says so."""
+    if fault.kind == "slow":
+        await asyncio.sleep(fault.seconds)
+    elif fault.kind in {"dripping", "truncated"} and isinstance(response.body, bytes):
+        return await _in_pieces(fault, request, response, response.body)
+    return response
+
+
+async def _in_pieces(fault: Fault, request: web.Request, response: web.Response, body: bytes) -> web.StreamResponse:
+    started = web.StreamResponse(status=response.status, headers=response.headers)
+    started.content_length = len(body)
+    await started.prepare(request)
+    if fault.kind == "truncated":
+        await started.write(body[: len(body) // 2])
+        if request.transport is not None:
+            request.transport.close()
+        return started
+    size = -(-len(body) // 10) or 1
+    for begin in range(0, len(body), size):
+        await asyncio.sleep(fault.seconds / 10)
+        await started.write(body[begin : begin + size])
+    await started.write_eof()
+    return started

@@ -1,0 +1,222 @@
+"""The simulated exchange as one object: a venue behind a port of this machine, in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import threading
+from collections.abc import Callable, Coroutine, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import web
+
+from marketdata import clock
+from marketdata.errors import MarketDataError
+from marketdata.simulator.faults import Fault, FaultPlan
+from marketdata.simulator.invention import Invention
+from marketdata.simulator.klines import Source
+from marketdata.simulator.ledger import Ledger
+from marketdata.simulator.limits import Limits, WeightMeter
+from marketdata.simulator.market_clock import MarketClock
+from marketdata.simulator.playback import Playback
+from marketdata.simulator.rest import RestApi
+from marketdata.simulator.streams import StreamHub
+from marketdata.simulator.venue import Venue
+
+
+class CannotListen(MarketDataError):
+    """The simulator may only be reached from this machine, or its port is taken."""
+
+
+class SimulatedExchange:
+    """A Binance-compatible exchange on loopback.
+
+    Parameters
+    ----------
+    symbols : iterable of str
+        What to invent; ignored when a `source` is given.
+    source : Source, optional
+        Candles to show, for example a :class:`~marketdata.simulator.replay.Replay`; without one they are invented.
+    seed : int
+        Of invention and of the dice of faults.
+    speed : float
+        Market seconds per second; 0 stands still until :meth:`advance`.
+    begin_at : int, optional
+        Market time at the start, ms UTC. Without it: where the source begins its live part, else now.
+    faults : FaultPlan or iterable of Fault
+        What goes wrong; `exchange.faults` can be changed while it runs.
+    ledger_path : Path, optional
+        A file to write every close to.
+    host, port : str, int
+        A loopback address; port 0 takes a free one.
+    limits : Limits
+        The exchange's limits.
+
+    Raises
+    ------
+    CannotListen
+        If `host` is not a loopback address.
+    """
+
+    def __init__(
+        self,
+        symbols: Iterable[str] = ("BTCUSDT", "ETHUSDT"),
+        *,
+        source: Source | None = None,
+        seed: int = 0,
+        speed: float = 1.0,
+        begin_at: int | None = None,
+        faults: FaultPlan | Iterable[Fault] = (),
+        ledger_path: Path | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        limits: Limits | None = None,
+    ) -> None:
+        self.host = _loopback(host)
+        self.port = port
+        self.source: Source = source or Invention(tuple(symbols), seed)
+        self.limits = limits or Limits()
+        self.faults = faults if isinstance(faults, FaultPlan) else FaultPlan(faults, seed)
+        self.faults.on_change = self._wake
+        self.ledger = Ledger(ledger_path)
+        self.meter = WeightMeter(self.limits)
+        self.speed = speed
+        self._begin_at = begin_at
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._leave: asyncio.Event | None = None
+        self._failure: BaseException | None = None
+
+    @property
+    def base_url(self) -> str:
+        """What to set BINANCE_API_URL to."""
+        return f"http://{self._address}:{self.port}"
+
+    @property
+    def stream_url(self) -> str:
+        """What to set BINANCE_STREAM_URL to."""
+        return f"ws://{self._address}:{self.port}"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether there is no candle left to close."""
+        return self.playback.has_ended
+
+    def start(self) -> Self:
+        """Listen; returns once requests are answered."""
+        begin_at = self._begin_at
+        if begin_at is None:
+            begin_at = getattr(self.source, "begin_ms", None) or clock.wall_ms()
+        self.clock = MarketClock(begin_at, self.speed)
+        self.venue = Venue(self.source, self.clock, self.faults, self.ledger)
+        ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(ready.set,), daemon=True, name="simulated-exchange")
+        self._thread.start()
+        ready.wait()
+        if self._failure is not None:
+            raise CannotListen(f"cannot listen on {self.host}:{self.port}: {self._failure}") from self._failure
+        return self
+
+    def stop(self) -> None:
+        """Close every connection and end the thread; a second call does nothing."""
+        if self._loop is not None and self._leave is not None and self._thread is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._leave.set)
+            self._thread.join(timeout=10)
+        self._thread = None
+        self.ledger.close()
+
+    def join(self, seconds: float | None = None) -> None:
+        """Wait for the end of the thread."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+
+    def advance(self, candles: int = 1) -> int:
+        """Let the next candles close now and their frames go out; returns the market time afterwards."""
+        for _ in range(candles):
+            self.clock.advance_to(self.venue.next_close_ms)
+            self._in_loop(self._step())
+        return self.clock.now_ms()
+
+    def advance_to(self, market_ms: int) -> None:
+        """Jump to a market time, closing everything until then."""
+        self.clock.advance_to(market_ms)
+        self._in_loop(self._step())
+
+    def __enter__(self) -> Self:
+        """Start."""
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Stop."""
+        self.stop()
+
+    @property
+    def _address(self) -> str:
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    def _wake(self) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self.hub.changed.set)
+
+    def _in_loop(self, work: Coroutine[Any, Any, None]) -> None:
+        if self._loop is None:
+            raise RuntimeError("the exchange is not running")
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=60)
+
+    async def _step(self) -> None:
+        await self.playback.step()
+        await self.hub.drained()
+
+    def _run(self, ready: Callable[[], None]) -> None:
+        try:
+            asyncio.run(self._serve(ready))
+        except OSError as error:
+            self._failure = error
+        finally:
+            ready()
+
+    async def _serve(self, ready: Callable[[], None]) -> None:
+        self._loop, self._leave = asyncio.get_running_loop(), asyncio.Event()
+        self.hub = StreamHub(self.limits)
+        self.rest = RestApi(self.venue, self.meter)
+        application = web.Application()
+        application.add_routes([*self.rest.routes(), *self.hub.routes()])
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
+        await runner.setup()
+        sites: list[web.TCPSite] = []
+
+        async def listen(is_open: bool) -> None:
+            if not is_open:
+                await sites.pop().stop()
+                return
+            sites.append(web.TCPSite(runner, self.host, self.port, reuse_address=True))
+            await sites[-1].start()
+            self.port = self.port or runner.addresses[0][1]
+
+        try:
+            await listen(True)
+            self.playback = Playback(self.venue, self.hub, listen)
+            playing = asyncio.create_task(self.playback.run())
+            ready()
+            await self._leave.wait()
+            playing.cancel()
+            await self.hub.close()
+        finally:
+            await runner.cleanup()
+
+
+def _loopback(host: str) -> str:
+    """The address, if it is this machine's own."""
+    address = "127.0.0.1" if host == "localhost" else host
+    try:
+        is_loopback = ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        raise CannotListen(f"{host} is not a loopback address: invented prices must not be offered to other machines")
+    return address

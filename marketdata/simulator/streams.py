@@ -1,0 +1,189 @@
+"""The websocket half: connections, what each subscribed to, and the frames on their way to them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from typing import Any
+
+import orjson
+from aiohttp import WSMsgType, web
+
+from marketdata import clock
+from marketdata.simulator.limits import Limits, RateGate
+from marketdata.simulator.stream_requests import answer_request
+
+LONGEST_QUEUE = 20_000
+POLICY_VIOLATION = 1008
+
+
+class Connection:
+    """One websocket: its streams, its form (raw or combined) and the frames waiting for it."""
+
+    def __init__(self, socket: web.WebSocketResponse, request: web.Request, limits: Limits, *, combined: bool) -> None:
+        self.socket = socket
+        self.combined = combined
+        self.streams: list[str] = []
+        self.opened = self.heard = clock.monotonic()
+        self.waiting: asyncio.Queue[bytes] = asyncio.Queue()
+        self.gate = RateGate(limits.messages_per_second, 1.0)
+        self._transport = request.transport
+
+    def put(self, stream: str, payload: bytes) -> None:
+        """Queue one frame; a reader hopelessly behind is cut, as on the exchange."""
+        if self.waiting.qsize() >= LONGEST_QUEUE:
+            self.abort()
+            return
+        framed = b'{"stream":"' + stream.encode() + b'","data":' + payload + b"}" if self.combined else payload
+        self.waiting.put_nowait(framed)
+
+    def abort(self) -> None:
+        """Cut the connection without a farewell."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def write(self) -> None:
+        """Send what is queued until the connection ends."""
+        while True:
+            payload = await self.waiting.get()
+            try:
+                await self.socket.send_str(payload.decode())
+            except (ConnectionError, RuntimeError):
+                return
+            finally:
+                self.waiting.task_done()
+
+
+class StreamHub:
+    """All connections, and who hears what.
+
+    Parameters
+    ----------
+    limits : Limits
+        Pings, streams, messages and connections.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.connections: set[Connection] = set()
+        self.is_silent = False
+        self.is_refusing = False
+        self.accepted = 0
+        self.changed = asyncio.Event()
+        self._listeners: dict[str, set[Connection]] = defaultdict(set)
+        self._gate = RateGate(limits.connections_per_five_minutes, 300.0)
+
+    def routes(self) -> list[web.RouteDef]:
+        """The documented paths."""
+        return [
+            web.get("/ws", self.handle),
+            web.get("/ws/{streams:.+}", self.handle),
+            web.get("/stream", self.handle),
+        ]
+
+    @property
+    def has_listeners(self) -> bool:
+        """Whether anybody is subscribed to anything."""
+        return bool(self._listeners)
+
+    def send(self, stream: str, event: dict[str, Any] | str) -> None:
+        """Queue an event for everybody who subscribed to a stream."""
+        listeners = self._listeners.get(stream)
+        if not listeners or self.is_silent:
+            return
+        payload = event.encode() if isinstance(event, str) else orjson.dumps(event)
+        for connection in list(listeners):
+            connection.put(stream, payload)
+
+    def announce(self, event: dict[str, Any]) -> None:
+        """Queue an event for every connection, subscribed or not."""
+        for connection in self.connections:
+            connection.put("!serverShutdown", orjson.dumps(event))
+
+    def subscribe(self, connection: Connection, streams: list[str]) -> None:
+        """Let a connection hear more streams."""
+        connection.streams += [stream for stream in streams if stream not in connection.streams]
+        for stream in streams:
+            self._listeners[stream].add(connection)
+        self.changed.set()
+
+    def unsubscribe(self, connection: Connection, streams: list[str]) -> None:
+        """Let a connection hear fewer streams."""
+        connection.streams = [stream for stream in connection.streams if stream not in streams]
+        for stream in streams:
+            self._listeners[stream].discard(connection)
+            if not self._listeners[stream]:
+                del self._listeners[stream]
+
+    def cut(self) -> None:
+        """Cut every connection."""
+        for connection in list(self.connections):
+            connection.abort()
+
+    async def close(self) -> None:
+        """End every connection politely."""
+        for connection in list(self.connections):
+            with contextlib.suppress(ConnectionError, TimeoutError, asyncio.CancelledError):
+                await asyncio.wait_for(connection.socket.close(code=1001), timeout=0.5)
+
+    async def drained(self) -> None:
+        """Wait until every queued frame has been handed to its socket."""
+        for connection in list(self.connections):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(connection.waiting.join(), timeout=5)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """One connection from its first byte to its last."""
+        combined = request.path == "/stream"
+        named = request.query.get("streams", "") if combined else request.match_info.get("streams", "")
+        streams = [stream for stream in named.split("/") if stream]
+        if self.is_refusing or not self._gate.admit():
+            return web.Response(status=503 if self.is_refusing else 429)
+        if len(streams) > self.limits.streams_per_connection:
+            return web.Response(status=400)
+        socket = web.WebSocketResponse(autoping=False, compress=False, timeout=0.5)
+        await socket.prepare(request)
+        connection = Connection(socket, request, self.limits, combined=combined)
+        self.connections.add(connection)
+        self.accepted += 1
+        self.subscribe(connection, streams)
+        duties = [asyncio.create_task(connection.write()), asyncio.create_task(self._watch(connection))]
+        try:
+            await self._listen(connection)
+        finally:
+            self.connections.discard(connection)
+            self.unsubscribe(connection, list(connection.streams))
+            for duty in duties:
+                duty.cancel()
+        return socket
+
+    async def _listen(self, connection: Connection) -> None:
+        async for message in connection.socket:
+            if self.is_silent:
+                continue
+            if message.type == WSMsgType.PONG:
+                connection.heard = clock.monotonic()
+                continue
+            if not connection.gate.admit():
+                await connection.socket.close(code=POLICY_VIOLATION, message=b"Too many requests")
+                return
+            if message.type == WSMsgType.PING:
+                await connection.socket.pong(message.data)
+            elif message.type == WSMsgType.TEXT:
+                connection.waiting.put_nowait(orjson.dumps(answer_request(self, connection, message.data)))
+
+    async def _watch(self, connection: Connection) -> None:
+        """Ping, and end connections that do not answer or are a day old."""
+        while True:
+            await asyncio.sleep(self.limits.ping_seconds)
+            now = clock.monotonic()
+            if self.is_silent:
+                continue
+            if now - connection.opened >= self.limits.connection_seconds:
+                await connection.socket.close(code=1001)
+                return
+            if now - connection.heard > self.limits.pong_seconds:
+                connection.abort()
+                return
+            await connection.socket.ping(str(clock.wall_ms()).encode())

@@ -1,0 +1,100 @@
+"""The candles as the exchange shows them at a given moment: closed ones, the open one, and the faults among them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from marketdata.intervals import INTERVAL_MS, floor_open
+from marketdata.simulator.candle_path import partial_kline
+from marketdata.simulator.faults import FaultPlan
+from marketdata.simulator.klines import Kline, Source
+
+
+class Change(NamedTuple):
+    """Something that will happen to a closed candle at `due_ms` of market time."""
+
+    due_ms: int
+    symbol: str
+    open_time: int
+    event: str
+
+
+class Tape:
+    """A source seen through the faults of a plan.
+
+    Parameters
+    ----------
+    source : Source
+        The undisturbed candles.
+    faults : FaultPlan
+        Holes and corrections are taken from here.
+    """
+
+    def __init__(self, source: Source, faults: FaultPlan) -> None:
+        self.source = source
+        self.faults = faults
+
+    def first_open(self, symbol: str) -> int:
+        """Open time of the oldest candle."""
+        return self.source.first_open(symbol)
+
+    def shown(self, symbol: str, from_ms: int, until_ms: int, now_ms: int) -> list[Kline]:
+        """Candles that open in [from_ms, until_ms) as they look at `now_ms`; the last may still be open."""
+        current = floor_open(now_ms)
+        closed = self.source.klines(symbol, from_ms, min(until_ms, current)).rows()
+        if self.faults.touches_candles():
+            seen = (self._seen(symbol, kline, now_ms) for kline in closed)
+            closed = [kline for kline in seen if kline is not None]
+        if from_ms <= current < until_ms:
+            forming = self.forming(symbol, now_ms)
+            closed.extend([forming] if forming else [])
+        return closed
+
+    def forming(self, symbol: str, now_ms: int) -> Kline | None:
+        """The candle that is open at `now_ms`, None where there will be none."""
+        current = floor_open(now_ms)
+        if self.faults.of_candle("hole", symbol, current) or self.faults.of_candle("late_hole", symbol, current):
+            return None
+        rows = self.source.klines(symbol, current, current + 1).rows()
+        return partial_kline(rows[0], (now_ms - current) / INTERVAL_MS, symbol) if rows else None
+
+    def at_close(self, symbol: str, open_time: int) -> Kline | None:
+        """The candle as it is at its own close; None for a hole."""
+        rows = self.source.klines(symbol, open_time, open_time + 1).rows()
+        return self._seen(symbol, rows[0], open_time + INTERVAL_MS) if rows else None
+
+    def changes(self, symbol: str, open_time: int) -> list[Change]:
+        """What is still to happen to a candle that closes now."""
+        return [
+            Change(open_time + INTERVAL_MS + int(fault.seconds * 1000), symbol, open_time, event)
+            for kind, event in (("late_hole", "appeared"), ("correction", "corrected"))
+            if (fault := self.faults.of_candle(kind, symbol, open_time)) is not None
+        ]
+
+    def after(self, change: Change) -> Kline | None:
+        """The candle as it stands once a change has happened."""
+        rows = self.source.klines(change.symbol, change.open_time, change.open_time + 1).rows()
+        return self._seen(change.symbol, rows[0], change.due_ms) if rows else None
+
+    def _seen(self, symbol: str, kline: Kline, now_ms: int) -> Kline | None:
+        if self.faults.of_candle("hole", symbol, kline.open_time):
+            return None
+        age_ms = now_ms - kline.open_time - INTERVAL_MS
+        missing = self.faults.of_candle("late_hole", symbol, kline.open_time)
+        if missing and age_ms < missing.seconds * 1000:
+            return None
+        correction = self.faults.of_candle("correction", symbol, kline.open_time)
+        if correction and age_ms >= correction.seconds * 1000:
+            return _corrected(kline)
+        return kline
+
+
+def _corrected(kline: Kline) -> Kline:
+    """The candle with one more trade in it, at its high: what a late report looks like."""
+    more = max(round(kline.volume * 0.01, 5), 1e-5)
+    return kline._replace(
+        close=kline.high,
+        volume=round(kline.volume + more, 8),
+        quote_volume=round(kline.quote_volume + more * kline.high, 8),
+        trades=kline.trades + 1,
+    )
