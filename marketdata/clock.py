@@ -26,11 +26,12 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Reading:
-    """Exchange time `market_ms` was seen at `wall_ms`, running `rate` times as fast."""
+    """Exchange time `market_ms` was seen at `wall_ms` at one exchange, running `rate` times as fast."""
 
     wall_ms: int
     market_ms: int
     rate: float = 1.0
+    base_url: str = ""
 
     def at(self, wall_ms: int) -> int:
         """Exchange time at another instant of wall time.
@@ -220,10 +221,10 @@ def measured_rate(first: Reading, second: Reading) -> float:
     if elapsed <= 0:
         return first.rate
     rate = (second.market_ms - first.market_ms) / elapsed
-    return 1.0 if abs(rate - 1) <= NEAR_ONE or rate <= 0 else rate
+    return 1.0 if abs(rate - 1) <= NEAR_ONE or rate < 0 else rate
 
 
-def record_reading(reading: Reading, base_url: str = "") -> None:
+def record_reading(reading: Reading) -> None:
     """Share a reading of the exchange's clock with every process, and use it here at once."""
     from marketdata.models import ExchangeState
 
@@ -233,7 +234,7 @@ def record_reading(reading: Reading, base_url: str = "") -> None:
         "clock_wall_ms": reading.wall_ms,
         "clock_market_ms": reading.market_ms,
         "clock_rate": reading.rate,
-        "base_url": base_url[:200],
+        "base_url": reading.base_url[:200],
     }
     if not ExchangeState.objects.filter(pk=1).update(**columns):
         ExchangeState.objects.update_or_create(pk=1, defaults=columns)
@@ -269,12 +270,13 @@ def _refresh() -> None:
     try:
         from marketdata.models import ExchangeState
 
-        row = ExchangeState.objects.values_list("clock_wall_ms", "clock_market_ms", "clock_rate").filter(pk=1).first()
+        columns = ("clock_wall_ms", "clock_market_ms", "clock_rate", "base_url")
+        row = ExchangeState.objects.filter(pk=1).values_list(*columns).first()
     except Exception:  # noqa: BLE001  # time must be tellable while the database is away
         return
     if row is not None and row[0] is not None and row[1] is not None:
         with _port.lock:
-            _port.shared = Reading(row[0], row[1], row[2])
+            _port.shared = Reading(row[0], row[1], row[2], row[3])
 
 
 def _refresh_and_close() -> None:

@@ -1,0 +1,103 @@
+"""python-binance, aimed and tamed: the only module that imports it, and only when it is first used."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+from marketdata.errors import ExchangeUnavailable
+
+LARGEST_BODY = 8 * 1024 * 1024
+
+
+@cache
+def library(api_url: str, stream_url: str, *, direct: bool) -> SimpleNamespace:  # noqa: C901  (three small classes)
+    """Import python-binance and aim it: its hosts can only be set on classes.
+
+    A `direct` connection takes no proxy from the environment.
+    """
+    import aiohttp
+    import orjson
+    from binance import AsyncClient, BinanceSocketManager
+    from binance.exceptions import BinanceAPIException, BinanceRequestException
+    from binance.ws.constants import WSListenerState
+    from binance.ws.reconnecting_websocket import ReconnectingWebsocket
+    from websockets.exceptions import WebSocketException
+
+    class Rest(AsyncClient):  # type: ignore[misc]
+        API_URL = f"{api_url}/api"
+
+        async def _handle_response(self, response: Any) -> Any:
+            """Read at most `LARGEST_BODY`, and JSON whatever the content type says."""
+            body = await response.content.read(LARGEST_BODY + 1)
+            while len(body) <= LARGEST_BODY and (more := await response.content.read(LARGEST_BODY + 1 - len(body))):
+                body += more
+            if len(body) > LARGEST_BODY:
+                raise BinanceRequestException(f"more than {LARGEST_BODY} bytes")
+            if not 200 <= response.status < 300:
+                told = body if _is_object(body) else b'{"code": 0, "msg": "not an answer of the exchange"}'
+                raise BinanceAPIException(response, response.status, told.decode(errors="replace"))
+            try:
+                return orjson.loads(body)
+            except ValueError as error:
+                raise BinanceRequestException(repr(body[:80])) from error
+
+    class Socket(ReconnectingWebsocket):  # type: ignore[misc]
+        """Gives up at the first cut (our supervisor rebuilds) and keeps open candles out of its queue."""
+
+        MAX_RECONNECTS = 0
+        TIMEOUT = 1
+        heard = False
+
+        def _handle_message(self, raw: Any) -> Any:
+            self.heard = True
+            try:
+                message = orjson.loads(raw)
+            except (ValueError, TypeError):
+                return {"unreadable": raw[:4096]}
+            body = message.get("data", message) if isinstance(message, dict) else message
+            kline = body.get("k") if isinstance(body, dict) else None
+            return None if isinstance(kline, dict) and kline.get("x") is False else message or {"unreadable": raw}
+
+        async def messages(self) -> AsyncIterator[Any]:
+            while self._handle_read_loop or not self._queue.empty():
+                try:
+                    message = await asyncio.wait_for(self._queue.get(), timeout=0.5)
+                except TimeoutError:
+                    message = None
+                if isinstance(message, dict) and message.get("e") == "error":
+                    raise ExchangeUnavailable(f"the stream ended: {message.get('type')} {message.get('m')}"[:200])
+                if message is not None or self.heard:
+                    self.heard = False
+                    yield message
+
+        async def close(self) -> None:
+            self.ws_state = WSListenerState.EXITING
+            if self.ws:
+                await self.ws.close()
+            await super().close()
+
+    class Streams(BinanceSocketManager):  # type: ignore[misc]
+        STREAM_URL = stream_url
+
+        def _get_socket(self, path: str, prefix: str = "ws/", **_: Any) -> Any:
+            options = {"proxy": None} if direct else {}
+            return Socket(stream_url, path=path, prefix=prefix, max_queue_size=self._max_queue_size, **options)
+
+    return SimpleNamespace(
+        Rest=Rest,
+        Streams=Streams,
+        APIError=BinanceAPIException,
+        RequestError=BinanceRequestException,
+        HTTPError=aiohttp.ClientError,
+        SocketError=WebSocketException,
+    )
+
+
+def _is_object(body: bytes) -> bool:
+    try:
+        return isinstance(json.loads(body), dict)
+    except (ValueError, RecursionError):
+        return False

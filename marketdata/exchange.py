@@ -1,0 +1,188 @@
+"""The exchange: candles over REST and closed candles off a socket, every failure under its own name.
+
+The library below never retries and forgets everything, so weights and bans are read here and kept by
+the caller; nothing in this module touches the database.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Sequence
+from ipaddress import ip_address
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+from urllib.parse import urlsplit
+
+from django.conf import settings
+
+from marketdata import clock
+from marketdata.binding import library
+from marketdata.errors import ExchangeBanned, ExchangeUnavailable, MarketDataError, UnknownSymbol
+from marketdata.intervals import INTERVAL
+from marketdata.models import Source
+from marketdata.parsing import CandleRow, parse_kline_page
+
+PAGE = 1000
+"""Most candles one request gives."""
+KLINES_WEIGHT, TIME_WEIGHT, INFO_WEIGHT = 2, 1, 20
+LONGEST_BAN_MS = 3 * 86_400_000
+QUEUE = 10_000
+_BANNED_UNTIL = re.compile(r"banned until ([0-9]{13})")
+_UNKNOWN_SYMBOL = -1121
+
+
+class Page(NamedTuple):
+    """What one request for candles gave: good rows, oldest first, and bad ones with reasons."""
+
+    rows: list[CandleRow]
+    rejected: list[tuple[object, str]]
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL points at this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def source_of_settings() -> Source:
+    """Tell which source the configured exchange feeds: one on loopback is a simulator."""
+    return Source.SIMULATED if is_loopback(settings.BINANCE_API_URL) else Source.EXCHANGE
+
+
+class ExchangeClient:
+    """One exchange over REST and websockets, for use inside one event loop."""
+
+    def __init__(self, api_url: str = "", stream_url: str = "", timeout_seconds: float = 10) -> None:
+        self.api_url = (api_url or settings.BINANCE_API_URL).rstrip("/")
+        self.stream_url = (stream_url or settings.BINANCE_STREAM_URL).rstrip("/") + "/"
+        self.used_weight: int | None = None
+        self._timeout = timeout_seconds
+        self._library = library(self.api_url, self.stream_url, direct=is_loopback(self.stream_url))
+        self._rest: Any = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        if self._rest is not None:
+            await self._rest.close_connection()
+            self._rest = None
+
+    async def server_time(self) -> int:
+        """Exchange time, milliseconds."""
+        answer = await self._call("get_server_time")
+        instant = answer.get("serverTime") if isinstance(answer, dict) else None
+        if type(instant) is not int or not 0 < instant < 2**53:
+            raise ExchangeUnavailable("the exchange told no time")
+        return instant
+
+    async def reading(self) -> clock.Reading:
+        """One reading of the exchange's clock, put at the middle of the round trip."""
+        before = clock.wall_ms()
+        market_ms = await self.server_time()
+        return clock.Reading((before + clock.wall_ms()) // 2, market_ms, base_url=self.api_url)
+
+    async def klines(self, symbol: str, start_ms: int, end_ms: int, limit: int = PAGE) -> Page:
+        """Candles opening in ``[start_ms, end_ms)``; the caller's `end_ms` keeps the open one out."""
+        raw = await self._call(
+            "get_klines", symbol=symbol, interval=INTERVAL, startTime=start_ms, endTime=end_ms - 1, limit=limit
+        )
+        return Page(*parse_kline_page(raw, start_ms, end_ms))
+
+    async def exchange_info(self, symbols: Sequence[str]) -> dict[str, Any]:
+        """Trading status by symbol under `statuses`, and the weight a minute may cost under `weight_limit`."""
+        named = {"symbols": json.dumps(list(symbols), separators=(",", ":"))} if symbols else {}
+        answer = await self._call("_get", "exchangeInfo", data=named)
+        try:
+            limits = [
+                rule["limit"]
+                for rule in answer["rateLimits"]
+                if rule["rateLimitType"] == "REQUEST_WEIGHT" and rule["interval"] == "MINUTE"
+            ]
+            statuses = {str(entry["symbol"]): str(entry["status"]) for entry in answer["symbols"]}
+        except (KeyError, TypeError) as error:
+            raise ExchangeUnavailable("the exchange described itself in an unknown form") from error
+        return {"statuses": statuses, "weight_limit": int(limits[0]) if limits else None}
+
+    async def stream(self, symbols: Sequence[str]) -> AsyncIterator[Any]:
+        """Yield every message but those of open candles; ends, or raises, when the socket is gone.
+
+        None is yielded for a socket that is alive and has nothing to say of closed candles.
+        """
+        manager = self._library.Streams(self._client(), max_queue_size=QUEUE)
+        socket = manager.multiplex_socket([f"{symbol.lower()}@kline_{INTERVAL}" for symbol in symbols])
+        try:
+            async with asyncio.timeout(self._timeout):
+                await socket.connect()
+        except (OSError, TimeoutError, self._library.SocketError) as error:
+            raise ExchangeUnavailable(f"no stream at {self.stream_url}: {_words(error)}") from error
+        try:
+            async for message in socket.messages():
+                yield message
+        finally:
+            await socket.close()
+
+    def _client(self) -> Any:
+        if self._rest is None:
+            self._rest = self._library.Rest(
+                requests_params={"timeout": self._timeout},
+                session_params={"trust_env": not is_loopback(self.api_url)},
+            )
+        return self._rest
+
+    async def _call(self, method: str, *arguments: Any, **options: Any) -> Any:
+        """One request; whatever goes wrong gets one of this app's names."""
+        rest = self._client()
+        try:
+            return await getattr(rest, method)(*arguments, **options)
+        except self._library.APIError as error:
+            raise named_error(error.status_code, error.code, str(error.message), _headers(error.response)) from error
+        except self._library.RequestError as error:
+            raise ExchangeUnavailable(f"the exchange's answer is not JSON: {str(error)[:120]}") from error
+        except (OSError, TimeoutError, self._library.HTTPError) as error:
+            raise ExchangeUnavailable(f"the exchange at {self.api_url} did not answer: {_words(error)}") from error
+        finally:
+            seen = _headers(rest.response).get("X-MBX-USED-WEIGHT-1M", "")
+            if seen.isascii() and seen.isdigit() and len(seen) < 10:
+                self.used_weight = int(seen)
+
+
+def named_error(status: int, code: object, message: str, headers: dict[str, str]) -> MarketDataError:
+    """Turn an HTTP status and the exchange's own code into an error of this app."""
+    if status in {418, 429}:
+        return ExchangeBanned(_silent_until(message, headers), f"HTTP {status}: {message[:150]}")
+    if status == 400 and code == _UNKNOWN_SYMBOL:
+        return UnknownSymbol("the exchange does not know this symbol")
+    if status == 403 or status >= 500:
+        return ExchangeUnavailable(f"HTTP {status}, code {code}: {message[:150]}")
+    return MarketDataError(f"the exchange refused: HTTP {status}, code {code}: {message[:150]}")
+
+
+def _silent_until(message: str, headers: dict[str, str]) -> int:
+    """Wall time before which nothing may be asked; a minute where the exchange does not say."""
+    now = clock.wall_ms()
+    after = headers.get("Retry-After", "")
+    if after.isascii() and after.isdigit() and len(after) < 8:
+        wait = int(after) * 1000
+    elif told := _BANNED_UNTIL.search(message):
+        wait = round((int(told[1]) - clock.market_ms()) / clock.market_rate())
+    else:
+        wait = 60_000
+    return now + max(1_000, min(wait, LONGEST_BAN_MS))
+
+
+def _headers(response: Any) -> dict[str, str]:
+    return {} if response is None else {str(name): str(text) for name, text in response.headers.items()}
+
+
+def _words(error: BaseException) -> str:
+    return f"{type(error).__name__} {error}".strip()[:150]
