@@ -28,6 +28,16 @@ KEPT_LINES = 40
 WRITE_EVERY_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
+_running: dict[str, "subprocess.Popen[str]"] = {}
+"""Processes this process follows, by job."""
+_interrupted: set[str] = set()
+
+
+def interrupt_all() -> None:
+    """End the processes followed here; their jobs become pending again, for the next start."""
+    for job_id, process in list(_running.items()):
+        _interrupted.add(job_id)
+        process.terminate()
 
 
 def claim(job_id: str) -> Job | None:
@@ -79,6 +89,7 @@ def _follow(job: Job) -> None:
         preexec_fn=_lower_priority,  # noqa: PLW1509  (only sets niceness)
     )
     tail: list[str] = []
+    _running[str(job.id)] = process
     try:
         for line in _lines(process):
             progress = _progress(line)
@@ -90,8 +101,13 @@ def _follow(job: Job) -> None:
                 return
         code = process.wait()
     finally:
+        _running.pop(str(job.id), None)
         if process.poll() is None:
             _stop(process)
+    if str(job.id) in _interrupted:
+        _interrupted.discard(str(job.id))
+        Job.objects.filter(id=job.id).update(state=Job.State.PENDING, message="interrupted")
+        return
     output = "\n".join(tail)
     if code == 0:
         _end(job, Job.State.SUCCEEDED, "done", {"output": output}, progress=1.0)

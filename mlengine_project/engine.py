@@ -1,0 +1,167 @@
+"""The engine inside `up`: simulator, history, models, feed, worker and beat, in one process.
+
+The web server runs in the main thread and answers from its first second; everything here is
+prepared beside it, and each step can be repeated: a restart goes through the same steps and finds
+them done.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import structlog
+from django.db import close_old_connections
+
+from indicators.errors import MLEngineError
+from indicators.features import WARMUP
+from marketdata import clock, services, store, stream
+from marketdata.intervals import INTERVAL_MS
+from marketdata.models import Market
+from mlengine_project import feeds
+from mlengine_project.celery import app
+from mlengine_project.embedded import EmbeddedBeat, EmbeddedWorker
+from mlengine_project.feeds import Feed
+from mlengine_project.operations import job_runs, jobs
+from mlengine_project.operations.models import Job
+from modelregistry import registry
+from modelregistry.models import Kind
+from signals import services as signals
+
+TRAINING_DAYS = 50
+"""History fetched for the first, small models; enough to learn the shape of a day."""
+POLL_SECONDS = 0.5
+JOIN_SECONDS = 8.0
+CANDLES_A_DAY = 288
+
+log = structlog.get_logger(__name__)
+Say = Callable[[str], None]
+
+
+class EmbeddedEngine:
+    """Everything of `up` but the web server."""
+
+    def __init__(self, feed: Feed, symbols: list[str], *, changed: bool, train: bool, say: Say) -> None:
+        self.feed = feed
+        self.symbols = symbols
+        self.changed = changed
+        self.train = train
+        self.say = say
+        self.stopping = threading.Event()
+        self.simulator: Any = None
+        self.worker: EmbeddedWorker | None = None
+        self.beat: EmbeddedBeat | None = None
+        self.threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Begin in the background; the web server need not wait."""
+        self._launch("engine", self._prepare)
+
+    def stop(self) -> None:
+        """Stop feed, beat, worker and simulator, in the order in which they feed each other."""
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join(JOIN_SECONDS)
+        if self.beat is not None:
+            self.beat.stop()
+        job_runs.interrupt_all()
+        if self.worker is not None:
+            self.worker.stop()
+        if self.simulator is not None:
+            feeds.record(replace(self.feed, market_ms=self.simulator.clock.now_ms()))
+            self.simulator.stop()
+
+    def _launch(self, name: str, body: Callable[[], None]) -> None:
+        thread = threading.Thread(target=self._guarded, args=(name, body), name=name, daemon=True)
+        self.threads.append(thread)
+        thread.start()
+
+    def _guarded(self, name: str, body: Callable[[], None]) -> None:
+        try:
+            body()
+        except MLEngineError as error:
+            if not self.stopping.is_set():
+                self.say(f"{name} stopped: {error}")
+        except Exception:
+            if not self.stopping.is_set():
+                log.exception("part_of_the_engine_failed", part=name)
+                self.say(f"{name} failed; see the log above. The pages and the API stay up.")
+        finally:
+            close_old_connections()
+
+    def _prepare(self) -> None:
+        if self.feed.kind == "simulator":
+            self.simulator = open_simulator(self.feed, self.symbols)
+            self.symbols = list(self.simulator.source.symbols)
+            feeds.point_at(self.simulator.base_url, self.simulator.stream_url)
+        feeds.record(self.feed)
+        markets = feeds.enable_markets(self.feed, self.symbols, changed=self.changed)
+        jobs.release_all_running()
+        self.worker, self.beat = EmbeddedWorker(app), EmbeddedBeat(app)
+        self.worker.start()
+        services.read_clock()
+        self._fill_history(markets)
+        if self.stopping.is_set():
+            return
+        self._launch("feed", lambda: stream.run(self._enabled, on_closed=self._on_closed, stop=self.stopping))
+        self.beat.start()
+        jobs.requeue_pending()
+        if self.train and not registry.champions(self.feed.source):
+            self._train_first_models()
+        else:
+            self.say("models are in charge" if registry.champions(self.feed.source) else "no models; --no-train was given")
+
+    def _enabled(self) -> list[Market]:
+        return list(Market.objects.enabled())
+
+    def _on_closed(self, frames: Any) -> None:
+        signals.advance(frames=frames)
+
+    def _fill_history(self, markets: list[Market]) -> None:
+        wanted = WARMUP + TRAINING_DAYS * CANDLES_A_DAY
+        until_ms = clock.market_ms()
+        for market in markets:
+            newest = store.newest_open([market]).get(market.id)
+            from_ms = until_ms - wanted * INTERVAL_MS if newest is None else newest + INTERVAL_MS
+            if until_ms - from_ms < 2 * INTERVAL_MS or self.stopping.is_set():
+                continue
+            count = (until_ms - from_ms) // INTERVAL_MS
+            self.say(f"fetching {count} candles of {market.symbol}")
+            services.backfill(market, from_ms, until_ms, cancelled=self.stopping.is_set)
+
+    def _train_first_models(self) -> None:
+        job = jobs.request_training("up", {"small": True, "symbols": self.symbols}, slot=f"first-{self.feed.source}")
+        if job.state in {Job.State.FAILED, Job.State.CANCELLED}:
+            Job.objects.filter(id=job.id).update(slot=None)
+            job = jobs.request_training("up", job.arguments, slot=f"first-{self.feed.source}")
+        self.say("training the first models in a process of their own; predictions answer 503 NO_CHAMPION until then")
+        self._watch(job)
+
+    def _watch(self, job: Job) -> None:
+        """Tell every tenth of the way, until the job ends."""
+        told = -1
+        while not self.stopping.wait(POLL_SECONDS):
+            job.refresh_from_db()
+            if job.state not in {Job.State.PENDING, Job.State.RUNNING}:
+                break
+            tenth = int(job.progress * 10)
+            if tenth > told:
+                told = tenth
+                self.say(f"training {job.progress:4.0%}  {job.message}")
+        if job.state == Job.State.SUCCEEDED:
+            kinds = ", ".join(sorted(registry.champions(self.feed.source)))
+            self.say(f"models are in charge: {kinds}" if len(kinds.split(", ")) == len(Kind.values) else f"trained: {kinds}")
+        elif job.state == Job.State.FAILED:
+            self.say(f"training failed: {job.message}; `manage.py train_models` shows why")
+
+
+def open_simulator(feed: Feed, symbols: list[str]) -> Any:
+    """Start the simulated exchange of a feed where it left off.
+
+    At real speed its clock keeps the distance to the wall it had at first; a faster clock goes on
+    from where it stopped, so that a night of rest is not a month of candles.
+    """
+    from marketdata.simulator import SimulatedExchange
+
+    begin_at = feed.market_ms if feed.speed != 1.0 and feed.market_ms else clock.wall_ms() + feed.offset_ms
+    return SimulatedExchange(symbols=symbols, seed=feed.seed, speed=feed.speed, begin_at=begin_at).start()

@@ -1,0 +1,153 @@
+"""Run the whole engine in one process."""
+
+import asyncio
+import signal
+import sys
+import threading
+from typing import Any
+
+import uvicorn
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from marketdata import clock
+from mlengine_project import feeds
+from mlengine_project.first_run import Credentials, ensure_credentials
+from mlengine_project.instance_lock import AlreadyRunning, InstanceLock
+from mlengine_project.schedule import install_schedule
+
+GRACE_SECONDS = 5
+
+
+class Command(BaseCommand):
+    """Migrate, key, markets, candles, models, web, worker, beat and feed; Ctrl-C stops all of it."""
+
+    help = "Run the whole engine in this process: no service, no network and no key are needed."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Where to listen, what to live on."""
+        parser.add_argument("--port", type=int, default=settings.API_PORT)
+        parser.add_argument("--host", default=settings.API_HOST)
+        parser.add_argument(
+            "--feed",
+            choices=["auto", "exchange", "simulator"],
+            default="auto",
+            help="auto: the exchange if it answers within 2 s, else the simulator; kept from the first start on.",
+        )
+        parser.add_argument("--data", default="", help="A candle file for the simulator to replay.")
+        parser.add_argument("--speed", type=float, default=None, help="How fast simulated time runs (1 = real time).")
+        parser.add_argument("--no-train", action="store_true", help="Do not train models when there are none.")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Start everything in order and serve until told to stop."""
+        self.started_at = clock.monotonic()
+        url = f"http://{options['host']}:{options['port']}"
+        lock = InstanceLock(settings.STATE_DIR)
+        try:
+            lock.acquire(url)
+        except AlreadyRunning as error:
+            raise CommandError(str(error)) from error
+        try:
+            self._run(url, options)
+        finally:
+            lock.release()
+
+    def say(self, sentence: str) -> None:
+        """One line with the seconds since the start."""
+        self.stdout.write(f"[{clock.monotonic() - self.started_at:6.1f} s] {sentence}")
+        self.stdout.flush()
+
+    def _run(self, url: str, options: dict[str, Any]) -> None:
+        call_command("migrate", interactive=False, verbosity=0)
+        install_schedule()
+        credentials = ensure_credentials()
+        try:
+            feed, changed = feeds.choose(options["feed"], options["data"], options["speed"])
+        except feeds.FeedError as error:
+            raise CommandError(str(error)) from error
+        self._greet(url, credentials, feed)
+
+        from mlengine_project.asgi import application
+        from mlengine_project.engine import EmbeddedEngine
+
+        engine = EmbeddedEngine(
+            feed, settings.SUPPORTED_SYMBOLS, changed=changed, train=not options["no_train"], say=self.say
+        )
+        server = uvicorn.Server(
+            uvicorn.Config(
+                application,
+                host=options["host"],
+                port=options["port"],
+                ws="websockets-sansio",
+                ws_max_size=64 * 1024,
+                proxy_headers=False,
+                server_header=False,
+                access_log=False,
+                log_config=None,
+                timeout_graceful_shutdown=GRACE_SECONDS,
+            )
+        )
+        self._serve(server, engine)
+
+    def _greet(self, url: str, credentials: Credentials, feed: feeds.Feed) -> None:
+        from mlengine_project.console.sign_in import one_time_link
+
+        lines = [f"console   {url}/", f"admin     {url}/admin/", f"API docs  {url}/docs", f"sign in   {one_time_link(url)}"]
+        if credentials.admin_password:
+            lines.append(f"admin user `admin`, password {credentials.admin_password}   (shown this once)")
+        if credentials.api_key:
+            lines.append(f"API key   {credentials.api_key}   (shown this once)")
+        else:
+            lines.append(f"API key   {credentials.key_hint}")
+        if feed.kind == "simulator":
+            lines.append("Prices are simulated: " + (f"replayed from {feed.path}" if feed.path else "invented") + ".")
+        else:
+            lines.append(f"Prices are those of {settings.BINANCE_API_URL}.")
+        self.stdout.write("\n".join(lines))
+        self.stdout.flush()
+
+    def _serve(self, server: uvicorn.Server, engine: Any) -> None:
+        """Serve in the main thread; a first signal stops cleanly, a second one at once."""
+
+        def on_signal(*_: Any) -> None:
+            engine.stopping.set()
+            server.force_exit = server.should_exit
+            server.should_exit = True
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, on_signal)
+        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        server.capture_signals = _leave_signals_alone  # type: ignore[method-assign]
+        threading.Thread(target=self._announce, args=(server,), daemon=True).start()
+        engine.start()
+        try:
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                runner.run(server.serve())
+        except SystemExit as error:  # uvicorn's way to say that the port is taken
+            self.say(f"cannot listen on {server.config.host}:{server.config.port}; write another --port")
+            raise CommandError("the address is in use or not allowed", returncode=1) from error
+        finally:
+            self.say("stopping")
+            engine.stop()
+            self.say("stopped")
+
+    def _announce(self, server: uvicorn.Server) -> None:
+        while not server.started and not server.should_exit:
+            threading.Event().wait(0.05)
+        if server.started:
+            self.say(f"listening on http://{server.config.host}:{server.config.port}; Ctrl-C stops")
+
+
+def _leave_signals_alone() -> Any:
+    import contextlib
+
+    return contextlib.nullcontext()
+
+
+def _loop_factory() -> Any:
+    if sys.platform == "win32":
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
