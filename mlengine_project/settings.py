@@ -1,6 +1,7 @@
 """Every setting in one place. The environment is read by `environment` and judged by `checks`."""
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -235,4 +236,6 @@ LOGIN_URL = "/admin/login/"
 CORS_ALLOWED_ORIGINS = [origin for origin in CORS_ORIGINS if origin != "*"]
 CORS_ALLOW_ALL_ORIGINS = "*" in CORS_ORIGINS
 LOGGING = logging_of(LOG_LEVEL, pretty=not PRODUCTION)
+# Static files come from the apps until an image collects them; the folder for that may be missing.
 WHITENOISE_USE_FINDERS = True
+warnings.filterwarnings("ignore", message="No directory at")

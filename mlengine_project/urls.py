@@ -1,6 +1,18 @@
 """Every address of the engine."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 
-urlpatterns = [path("admin/", admin.site.urls)]
+from mlengine_project import error_pages
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("", include("mlengine_project.api")),
+    # Unknown paths get the one error form, whatever DEBUG says.
+    path("<path:rest>", error_pages.not_found),
+]
+
+handler400 = error_pages.bad_request
+handler403 = error_pages.permission_denied
+handler404 = error_pages.not_found
+handler500 = error_pages.server_error

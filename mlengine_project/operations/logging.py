@@ -102,8 +102,6 @@ class RequestIdMiddleware:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             response = self.get_response(request)
             caller = getattr(request, "api_caller", "")
-            note_request(
-                request.method or "", request.path, response.status_code, clock.monotonic() - started, caller
-            )
+            note_request(request.method or "", request.path, response.status_code, clock.monotonic() - started, caller)
         response["X-Request-ID"] = request_id
         return response

@@ -1,0 +1,50 @@
+"""Rows of this app as the JSON objects callers see."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from marketdata import clock
+from marketdata.models import Candle, Market
+
+
+def candle_object(candle: Candle) -> dict[str, Any]:
+    """One closed candle."""
+    return {
+        "open_time": clock.to_datetime(candle.open_time),
+        "open": _amount(candle.open),
+        "high": _amount(candle.high),
+        "low": _amount(candle.low),
+        "close": _amount(candle.close),
+        "volume": _amount(candle.volume),
+        "quote_volume": _amount(candle.quote_volume),
+        "trades": candle.trades,
+        "taker_buy_base": _amount(candle.taker_buy_base),
+        "taker_buy_quote": _amount(candle.taker_buy_quote),
+    }
+
+
+def market_object(market: Market, horizons: Sequence[int], newest_open_ms: int | None) -> dict[str, Any]:
+    """One market, with what others know of it."""
+    return {
+        "symbol": market.symbol,
+        "interval": market.interval,
+        "horizons": list(horizons),
+        "status": status_of(market),
+        "message": market.status,
+        "newest_candle_time": None if newest_open_ms is None else clock.to_datetime(newest_open_ms),
+        "live_since": market.live_since,
+        "simulated": market.simulated,
+    }
+
+
+def status_of(market: Market) -> str:
+    """Enabled, left alone for a while, or switched off."""
+    if not market.enabled:
+        return "disabled"
+    waiting = market.quarantined_until is not None and market.quarantined_until > clock.wall_now()
+    return "quarantined" if waiting else "enabled"
+
+
+def _amount(value: Decimal | None) -> str | None:
+    return None if value is None else f"{value:.8f}"

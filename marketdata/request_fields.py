@@ -1,0 +1,167 @@
+"""Fields of request bodies and queries that take exactly what JSON means, and no near miss.
+
+A number is not a string, `true` is not a number, "1_000" and Arabic digits are not digits, a time
+has a zone. Upper apps use these fields too.
+"""
+
+import re
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.request import Request
+
+from marketdata import clock
+
+DIGITS = re.compile(r"-?[0-9]{1,18}")
+PRICE = re.compile(r"[0-9]{1,12}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?")
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+"""Times a caller can mean; anything else is a unit mistaken for another."""
+
+
+class Text(serializers.CharField):
+    """A JSON string."""
+
+    def to_internal_value(self, data: Any) -> str:
+        """Refuse numbers, which DRF would turn into text."""
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return str(super().to_internal_value(data))
+
+
+class SymbolField(Text):
+    """An exchange symbol; whether a market has it is for the service to say."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("help_text", "Exchange symbol in upper case, for example BTCUSDT.")
+        super().__init__(max_length=20, trim_whitespace=False, **options)
+
+
+class WholeNumber(serializers.IntegerField):
+    """A JSON integer; in a query, plain digits."""
+
+    def __init__(self, *, in_query: bool = False, **options: Any) -> None:
+        self.in_query = in_query
+        super().__init__(**options)
+
+    def to_internal_value(self, data: Any) -> int:
+        """Refuse booleans, floats and text in a body; anything but digits in a query."""
+        if self.in_query and isinstance(data, str) and DIGITS.fullmatch(data):
+            return int(data)
+        if self.in_query or isinstance(data, bool) or not isinstance(data, int):
+            self.fail("invalid")
+        return data
+
+
+@extend_schema_field({"oneOf": [{"type": "string", "format": "decimal"}, {"type": "number"}]})
+class PriceField(serializers.Field):
+    """A positive price as a decimal string or a number; answers hold strings with 8 places."""
+
+    default_error_messages = {
+        "invalid": 'A price is a positive number, for example 67123.45 or "67123.45000000".',
+        "too_large": "A price has at most 12 digits before the point.",
+    }
+
+    def to_internal_value(self, data: Any) -> Decimal:
+        """Read exactly what was written, rounded once to 8 places."""
+        if isinstance(data, bool) or not isinstance(data, int | float | str):
+            self.fail("invalid")
+        text = data if isinstance(data, str) else repr(data)
+        if not PRICE.fullmatch(text):
+            self.fail("invalid")
+        try:
+            price = Decimal(text).quantize(Decimal("1e-8"))
+        except InvalidOperation:
+            self.fail("too_large")
+        if price <= 0:
+            self.fail("invalid")
+        if price >= Decimal(10) ** 12:
+            self.fail("too_large")
+        return price
+
+    def to_representation(self, value: Decimal) -> str:
+        """Eight places."""
+        return f"{value:.8f}"
+
+
+@extend_schema_field(OpenApiTypes.DATETIME)
+class Instant(serializers.Field):
+    """A time as ISO 8601 (UTC unless it names a zone) or as milliseconds since 1970."""
+
+    default_error_messages = {
+        "invalid": "A time is ISO 8601 such as 2024-01-01T00:00:00Z, or milliseconds since 1970.",
+        "out_of_range": "The time is outside 2000 to 2200; milliseconds are expected, not seconds or microseconds.",
+    }
+
+    def to_internal_value(self, data: Any) -> datetime:
+        """An aware UTC datetime."""
+        if not isinstance(data, str) or not data.isascii():
+            self.fail("invalid")
+        try:
+            if DIGITS.fullmatch(data):
+                instant = clock.to_datetime(int(data))
+            else:
+                # A `+` of an offset that was not escaped in the URL arrives as a space.
+                instant = datetime.fromisoformat(re.sub(r" (?=\d\d:\d\d$)", "+", data))
+        except (ValueError, OverflowError):
+            self.fail("invalid")
+        instant = instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant
+        try:
+            instant = instant.astimezone(UTC)
+        except OverflowError:
+            self.fail("out_of_range")
+        if not EARLIEST <= instant <= LATEST:
+            self.fail("out_of_range")
+        return instant
+
+    def to_representation(self, value: datetime) -> str:
+        """UTC with Z."""
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+@extend_schema_field(OpenApiTypes.BOOL)
+class YesNo(serializers.Field):
+    """`true` or `false` in a query."""
+
+    default_error_messages = {"invalid": "Write true or false."}
+
+    def to_internal_value(self, data: Any) -> bool:
+        """Two words and two digits."""
+        words = {"true": True, "false": False, "1": True, "0": False}
+        if data not in words:
+            self.fail("invalid")
+        return words[data]
+
+    def to_representation(self, value: bool) -> bool:
+        """As JSON has it."""
+        return value
+
+
+class Query(serializers.Serializer):
+    """The query of one path; `from` and `to` are added here since `from` is no Python name."""
+
+    spans_time = False
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        """The declared fields, and the span where the query has one."""
+        fields: dict[str, serializers.Field] = super().get_fields()
+        if self.spans_time:
+            fields["from"] = Instant(required=False, help_text="From this candle's open on, inclusive. ISO or ms.")
+            fields["to"] = Instant(required=False, help_text="Up to this candle's open, exclusive. ISO or ms.")
+        return fields
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """A span runs forwards."""
+        if "from" in attrs and "to" in attrs and attrs["from"] > attrs["to"]:
+            raise serializers.ValidationError({"from": ["Must not be after `to`."]})
+        return attrs
+
+    @classmethod
+    def of(cls, request: Request) -> dict[str, Any]:
+        """Validate the query of a request."""
+        query = cls(data=request.query_params.dict())
+        query.is_valid(raise_exception=True)
+        return dict(query.validated_data)

@@ -1,0 +1,22 @@
+"""Why a caller is not let in."""
+
+from indicators.errors import MLEngineError
+
+
+class InvalidAPIKey(MLEngineError):
+    """No key, or one that is unknown, expired or revoked; which of these is nobody's business."""
+
+    def __init__(self) -> None:
+        super().__init__("Invalid API Key")
+
+
+class TooManyWrongKeys(MLEngineError):
+    """One address tried more wrong keys in a minute than a mistake explains."""
+
+    def __init__(self, retry_after_seconds: float) -> None:
+        super().__init__("too many wrong keys from this address")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class KeyStoreAway(MLEngineError):
+    """The key is not remembered and the database that knows it does not answer."""

@@ -1,0 +1,139 @@
+"""Making, changing and recognising keys."""
+
+import threading
+from datetime import timedelta
+
+import structlog
+from django.core.exceptions import ValidationError
+from django.db import DatabaseError, transaction
+from django.db.models import Q
+
+from marketdata import clock
+from mlengine_project.access.errors import InvalidAPIKey, KeyStoreAway, TooManyWrongKeys
+from mlengine_project.access.keys import BOOTSTRAP, Identity, digest_of, is_bootstrap, new_key
+from mlengine_project.access.models import ApiKey, Scope
+from mlengine_project.access.tickets import issue_ticket, redeem_ticket
+from mlengine_project.access.windows import window
+
+__all__ = [
+    "authenticate_key",
+    "create_key",
+    "forget_verified",
+    "identify",
+    "issue_ticket",
+    "note_uses",
+    "redeem_ticket",
+    "remembered",
+    "revoke_key",
+    "rotate_key",
+]
+
+REMEMBERED_SECONDS = 55.0
+"""How long a verified key is trusted without asking again; a revoked one is out within a minute."""
+MOST_REMEMBERED = 10_000
+WRONG_KEYS_A_MINUTE = 100
+OVERLAP = timedelta(hours=24)
+"""How long the old key goes on working after a rotation."""
+
+log = structlog.get_logger(__name__)
+_verified: dict[str, tuple[Identity, float]] = {}
+_used: set[str] = set()
+_lock = threading.Lock()
+
+
+def create_key(name: str, scope: str = Scope.READ, *, expires_at: object = None) -> tuple[ApiKey, str]:
+    """Make a key; the second value is the key itself, which is shown now and never again."""
+    if scope not in Scope.values:
+        raise ValidationError(f"scope must be one of {', '.join(Scope.values)}, got {scope!r}")
+    drawn = new_key()
+    key = ApiKey.objects.create(
+        name=name[:100], prefix=drawn.prefix, digest=digest_of(drawn.secret), scope=scope, expires_at=expires_at
+    )
+    log.info("api_key_created", prefix=drawn.prefix, scope=scope)
+    return key, drawn.secret
+
+
+def rotate_key(key: ApiKey, *, overlap: timedelta = OVERLAP) -> tuple[ApiKey, str]:
+    """Replace a key by a new one of the same holder and scope; both work during the overlap."""
+    with transaction.atomic():
+        successor, secret = create_key(key.name, key.scope)
+        ends = clock.wall_now() + overlap
+        key.expires_at = min(key.expires_at, ends) if key.expires_at else ends
+        key.rotated_to = successor
+        key.save(update_fields=["expires_at", "rotated_to"])
+    forget_verified()
+    return successor, secret
+
+
+def revoke_key(key: ApiKey) -> ApiKey:
+    """End a key: here at once, in every other process within a minute."""
+    if key.revoked_at is None:
+        key.revoked_at = clock.wall_now()
+        key.save(update_fields=["revoked_at"])
+        log.info("api_key_revoked", prefix=key.prefix)
+    forget_verified()
+    return key
+
+
+def forget_verified() -> None:
+    """Ask the database again about every key."""
+    with _lock:
+        _verified.clear()
+
+
+def remembered(secret: str) -> Identity | None:
+    """The holder of a key verified within the last minute, without any I/O."""
+    digest = digest_of(secret)
+    if is_bootstrap(digest):
+        return Identity(BOOTSTRAP, BOOTSTRAP, Scope.ADMIN)
+    found = _verified.get(digest)
+    if found is None or found[1] <= clock.monotonic():
+        return None
+    _used.add(found[0].key_id)
+    return found[0]
+
+
+def authenticate_key(secret: str) -> Identity | None:
+    """The holder of a key, or None when there is no such key; `KeyStoreAway` when nobody can tell."""
+    known = remembered(secret)
+    if known is not None:
+        return known
+    digest, now = digest_of(secret), clock.wall_now()
+    alive = Q(revoked_at__isnull=True) & (Q(expires_at__isnull=True) | Q(expires_at__gt=now))
+    try:
+        key = ApiKey.objects.filter(alive, digest=digest).first()
+    except DatabaseError as error:
+        raise KeyStoreAway("keys cannot be checked at the moment") from error
+    if key is None:
+        return None
+    left = (key.expires_at - now).total_seconds() if key.expires_at else REMEMBERED_SECONDS
+    identity = Identity(str(key.pk), key.name, key.scope)
+    with _lock:
+        if len(_verified) >= MOST_REMEMBERED:
+            _verified.clear()
+        _verified[digest] = (identity, clock.monotonic() + min(left, REMEMBERED_SECONDS))
+    _used.add(identity.key_id)
+    return identity
+
+
+def identify(secret: str, address: str) -> Identity:
+    """The holder of a key; a wrong one counts against the address it came from."""
+    identity = authenticate_key(secret)
+    if identity is not None:
+        return identity
+    take = window.take(f"wrong-keys:{address}", WRONG_KEYS_A_MINUTE)
+    if not take.admitted:
+        raise TooManyWrongKeys(take.reset_seconds)
+    raise InvalidAPIKey
+
+
+def note_uses() -> int:
+    """Write down which keys were used since the last call, to the minute; returns how many."""
+    with _lock:
+        used, now = {key_id for key_id in _used if key_id != BOOTSTRAP}, clock.wall_now()
+        _used.clear()
+    if not used:
+        return 0
+    minute_ago = now - timedelta(minutes=1)
+    stale = Q(last_used_at__isnull=True) | Q(last_used_at__lt=minute_ago)
+    return ApiKey.objects.filter(stale, pk__in=used).update(last_used_at=now)

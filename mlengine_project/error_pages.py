@@ -1,0 +1,109 @@
+"""Where errors become responses: DRF's handler, Django's handlers, and the last resort behind both."""
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from django.db import connections
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.template.response import SimpleTemplateResponse
+from rest_framework.exceptions import APIException
+from rest_framework.response import Response
+
+from mlengine_project.errors import Answer, answer_for
+from mlengine_project.wire import write_json
+
+log = structlog.get_logger(__name__)
+
+
+def rest_exception_handler(error: Exception, context: dict[str, Any]) -> Response:
+    """DRF's hook: any exception of a view to its answer."""
+    request = context["request"]
+    answer = answer_for(error)
+    report(error, answer, request.path)
+    response = Response(answer.body(request.path, request_id_of(request)), status=answer.status)
+    for name, value in answer.headers.items():
+        response[name] = value
+    if isinstance(error, APIException) and getattr(error, "auth_header", None):
+        response["WWW-Authenticate"] = error.auth_header
+    if answer.status == 401:
+        response["WWW-Authenticate"] = 'ApiKey realm="ml-engine", header="X-API-Key"'
+    response.exception = True
+    if answer.status >= 500:
+        _leave_no_broken_transaction()
+    return response
+
+
+def response_to(request: HttpRequest, error: BaseException) -> HttpResponseBase:
+    """The same answer outside DRF: JSON for programs, a page for people."""
+    answer = answer_for(error)
+    report(error, answer, request.path)
+    return rendered(request, answer)
+
+
+def rendered(request: HttpRequest, answer: Answer) -> HttpResponseBase:
+    """An answer as a response."""
+    body = answer.body(request.path, request_id_of(request))
+    if wants_page(request):
+        page = SimpleTemplateResponse("surface/error.html", body, status=answer.status)
+        return page.render()
+    return HttpResponse(write_json(body), content_type="application/json", status=answer.status, headers=answer.headers)
+
+
+def report(error: BaseException, answer: Answer, path: str) -> None:
+    """Write down what a person has to look at: with the trace when it is a fault of ours."""
+    if answer.status == 500:
+        log.error("request_failed", path=path, error=type(error).__name__, exc_info=error)
+    elif answer.status >= 502:
+        log.warning("request_unavailable", path=path, error=type(error).__name__, message=str(error))
+
+
+def request_id_of(request: Any) -> str:
+    """The id the middleware gave this request."""
+    return str(getattr(getattr(request, "_request", request), "request_id", ""))
+
+
+def wants_page(request: HttpRequest) -> bool:
+    """A browser that came by a link, not a program asking for JSON."""
+    return "text/html" in request.META.get("HTTP_ACCEPT", "") and "HTTP_X_API_KEY" not in request.META
+
+
+def _leave_no_broken_transaction() -> None:
+    for connection in connections.all(initialized_only=True):
+        if connection.in_atomic_block:
+            connection.set_rollback(True)
+
+
+class AnswerEveryError:
+    """Turns what any view raises into an answer, also while DEBUG is on."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Pass on."""
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponseBase:
+        """Django's hook for an exception of a view."""
+        return response_to(request, error)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """Django's handler400."""
+    return rendered(request, Answer(400, "ValidationError", "The request cannot be read."))
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """Django's handler403."""
+    return rendered(request, Answer(403, "PermissionDenied", "You may not do that."))
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None, **_: Any) -> HttpResponseBase:
+    """Django's handler404, and the view of every path nobody else has."""
+    return rendered(request, Answer(404, "NotFound", "There is nothing here."))
+
+
+def server_error(request: HttpRequest) -> HttpResponseBase:
+    """Django's handler500."""
+    return rendered(request, answer_for(Exception()))

@@ -1,0 +1,105 @@
+"""Settings of everything a caller touches: REST, its schema, cross-origin rules, page policy, logs."""
+
+from typing import Any
+
+from csp.constants import NONCE, NONE, SELF
+
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["mlengine_project.access.authentication.KeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["mlengine_project.access.permissions.HasScope"],
+    "DEFAULT_THROTTLE_CLASSES": ["mlengine_project.access.throttling.BucketThrottle"],
+    "DEFAULT_PARSER_CLASSES": ["mlengine_project.wire.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["mlengine_project.wire.PlainJSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "mlengine_project.wire.AlwaysJSON",
+    "DEFAULT_PAGINATION_CLASS": "mlengine_project.paging.SignedCursorPagination",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_METADATA_CLASS": None,
+    "DEFAULT_SCHEMA_CLASS": "mlengine_project.schema.EngineSchema",
+    "EXCEPTION_HANDLER": "mlengine_project.error_pages.rest_exception_handler",
+    "UNAUTHENTICATED_USER": None,
+    "URL_FORMAT_OVERRIDE": None,
+    "COERCE_DECIMAL_TO_STRING": True,
+    "DATETIME_FORMAT": "iso-8601",
+    "NON_FIELD_ERRORS_KEY": "request",
+}
+
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": "ML Engine",
+    "VERSION": "1.0.0",
+    "DESCRIPTION": (
+        "Price ranges, bracket probabilities and trading signals from closed 5-minute candles.\n\n"
+        "Times are UTC, ISO 8601 with `Z`; `candle_time` is the candle's open. Prices are decimal strings with "
+        "8 places, probabilities and ratios are numbers. Lists are `{next, previous, results}`. Every error is "
+        "`{error, message, path, request_id}`, bad input adds `details`, a refusal adds `reasons`."
+    ),
+    "LICENSE": {"name": "MIT"},
+    "SERVE_INCLUDE_SCHEMA": False,
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "SORT_OPERATIONS": False,
+    "SCHEMA_PATH_PREFIX": "",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "mlengine_project.schema.add_error_answers",
+    ],
+    "ENUM_NAME_OVERRIDES": {
+        "JobState": "mlengine_project.operations.models.Job.State",
+        "JobKind": "mlengine_project.operations.models.Job.Kind",
+        "ModelKind": "modelregistry.models.Kind",
+        "ModelStage": "modelregistry.models.ModelVersion.Stage",
+        "Source": "marketdata.models.Source",
+        "Health": "mlengine_project.operations.serializers.HEALTH",
+    },
+    "TAGS": [
+        {"name": "predictions", "description": "What the champions expect, and whether they were right."},
+        {"name": "signals", "description": "The one answer to each closed candle."},
+        {"name": "market data", "description": "Markets, closed candles, indicators."},
+        {"name": "models", "description": "Who answers, and how good it is."},
+        {"name": "operations", "description": "Health, metrics, jobs, tickets."},
+    ],
+}
+
+CORS_ALLOW_HEADERS = ("x-api-key", "x-request-id", "idempotency-key", "content-type")
+CORS_ALLOW_METHODS = ("GET", "POST", "OPTIONS")
+CORS_EXPOSE_HEADERS = ("Retry-After", "RateLimit", "X-Request-ID")
+CORS_URLS_REGEX = r"^/(?!admin/).*$"
+CORS_PREFLIGHT_MAX_AGE = 600
+
+CONTENT_SECURITY_POLICY: dict[str, Any] = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF, NONCE],
+        # Swagger, Redoc and the charts set styles from script; styles cannot call out of this origin.
+        "style-src": [SELF, "'unsafe-inline'"],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF, "data:"],
+        "connect-src": [SELF],
+        "worker-src": [SELF, "blob:"],
+        "object-src": [NONE],
+        "base-uri": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    },
+}
+ADMIN_SCRIPT_SOURCES = [SELF, NONCE, "'unsafe-eval'"]
+"""The admin theme's Alpine evaluates expressions in attributes; only its pages may."""
+
+
+def logging_of(level: str, pretty: bool) -> dict[str, Any]:
+    """One handler, one form, for our own lines and those of every library."""
+    quiet = {"level": "WARNING", "propagate": True}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"()": "mlengine_project.operations.logging.formatter", "pretty": pretty}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "root": {"handlers": ["stderr"], "level": level},
+        "loggers": {
+            # Our own line per request says what these would, with the request id.
+            "django.request": {"level": "CRITICAL", "propagate": True},
+            "uvicorn.access": quiet,
+            "httpx": quiet,
+            "asyncio": quiet,
+            "daphne": quiet,
+        },
+    }

@@ -1,0 +1,109 @@
+"""JSON in and out, strictly: what is not JSON is refused, and no answer ever holds NaN or Infinity."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import orjson
+from django.conf import settings
+from django.http import RawPostDataException
+from rest_framework.exceptions import ParseError
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+
+from mlengine_project.errors import PayloadTooLarge
+
+DEEPEST = 32
+"""Nesting a request may have; none of ours needs more than three levels."""
+
+
+def read_json(body: bytes) -> Any:
+    """Parse a request body: strict UTF-8, finite numbers, no lone surrogates, bounded depth.
+
+    >>> read_json(b'{"horizon": 6}')
+    {'horizon': 6}
+    """
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise ParseError("The body is not valid JSON.") from error
+    if body.count(b"[") + body.count(b"{") > DEEPEST and depth_of(value) > DEEPEST:
+        raise ParseError(f"The body is nested deeper than {DEEPEST} levels.")
+    return value
+
+
+def depth_of(value: Any) -> int:
+    """Levels of nesting, counted without recursion.
+
+    >>> depth_of({"a": [1, {"b": 2}]})
+    3
+    """
+    deepest, waiting = 0, [(value, 1)]
+    while waiting:
+        item, level = waiting.pop()
+        if isinstance(item, dict | list):
+            deepest = max(deepest, level)
+            children = item.values() if isinstance(item, dict) else item
+            waiting.extend((child, level + 1) for child in children)
+    return deepest
+
+
+def write_json(value: Any) -> bytes:
+    """Render an answer: times in UTC with `Z`, decimals as strings, numbers that are none as null."""
+    return orjson.dumps(value, default=_plain, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if hasattr(value, "item"):  # a numpy scalar
+        return value.item()
+    if isinstance(value, Mapping):
+        return dict(value)
+    return str(value)
+
+
+class StrictJSONParser(BaseParser):
+    """The only way into a view: JSON of at most 256 KiB."""
+
+    media_type = "application/json"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        """Read no more than the limit, then parse."""
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        try:
+            body = stream.read(limit + 1)
+        except (OSError, RawPostDataException) as error:
+            raise ParseError("The body could not be read.") from error
+        if len(body) > limit:
+            raise PayloadTooLarge
+        return read_json(body)
+
+
+class PlainJSONRenderer(BaseRenderer):
+    """The only way out; bytes that are JSON already pass as they are."""
+
+    media_type = "application/json"
+    format = "json"
+    charset = None
+
+    def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
+        """One pass of orjson."""
+        if data is None:
+            return b""
+        return data if isinstance(data, bytes) else write_json(data)
+
+
+class AlwaysJSON(BaseContentNegotiation):
+    """No content negotiation: an `Accept` that leaves JSON out gets JSON all the same."""
+
+    def select_parser(self, request: Request, parsers: list[Any]) -> Any:
+        """The parser that reads this content type, or None for 415."""
+        sent = (request.content_type or "").split(";")[0].strip().lower()
+        return next((parser for parser in parsers if parser.media_type == sent), None)
+
+    def select_renderer(self, request: Request, renderers: list[Any], format_suffix: str | None = None) -> Any:
+        """The first one."""
+        return renderers[0], renderers[0].media_type

@@ -1,0 +1,95 @@
+"""The shapes of versions, champions and the reports about them."""
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from marketdata.models import Source
+from marketdata.request_fields import Instant, Query
+from modelregistry.models import Kind, ModelVersion
+
+
+@extend_schema_field(OpenApiTypes.OBJECT)
+class ReportField(serializers.JSONField):
+    """Metrics as the evaluation wrote them."""
+
+
+class ModelVersionSerializer(serializers.ModelSerializer):
+    """One trained estimator: what it learned from, how good it was on rows it never saw, what became of it."""
+
+    hyperparameters = ReportField()
+    libraries = ReportField()
+    report = ReportField(help_text="Metrics on rows never seen, beside the baselines.")
+    symbols = serializers.ListField(child=serializers.CharField())
+    horizons = serializers.ListField(child=serializers.IntegerField())
+    gate_reasons = serializers.ListField(child=serializers.CharField())
+
+    class Meta:
+        """Everything; nothing about a version is secret to a key."""
+
+        model = ModelVersion
+        fields = (
+            "id",
+            "kind",
+            "source",
+            "stage",
+            "digest",
+            "symbols",
+            "horizons",
+            "feature_hash",
+            "trained_from",
+            "trained_until",
+            "row_count",
+            "seed",
+            "hyperparameters",
+            "libraries",
+            "report",
+            "gate_accepted",
+            "gate_reasons",
+            "unproven",
+            "training_seconds",
+            "created_at",
+        )
+        read_only_fields = fields
+
+
+class ChampionSerializer(serializers.Serializer):
+    """Who answers for one kind."""
+
+    champion = serializers.UUIDField(allow_null=True, help_text="Id of the version; null when there is none.")
+    digest = serializers.CharField(allow_null=True)
+    unproven = serializers.BooleanField(allow_null=True, help_text="Crowned for want of another, not by the gate.")
+    trained_until = serializers.DateTimeField(allow_null=True)
+    symbols = serializers.ListField(child=serializers.CharField())
+    horizons = serializers.ListField(child=serializers.IntegerField())
+    metrics = ReportField(help_text="Its report, with the baselines beside it.", allow_null=True)
+    loaded_by = serializers.ListField(
+        child=serializers.CharField(), help_text="Processes that have it in memory; empty when asked about the past."
+    )
+
+
+class ModelsStatusSerializer(serializers.Serializer):
+    """Who answers for each kind, now or at a time asked for."""
+
+    at = serializers.DateTimeField()
+    source = serializers.ChoiceField(choices=Source.choices)
+    range_predictor = ChampionSerializer()
+    tpsl_classifier = ChampionSerializer()
+    signal_classifier = ChampionSerializer()
+
+
+class StatusQuery(Query):
+    """When, and of which source."""
+
+    at = Instant(required=False, help_text="Who answered then; now when left out.")
+    source = serializers.ChoiceField(
+        choices=Source.choices, required=False, help_text="That of the enabled markets when left out."
+    )
+
+
+class VersionQuery(Query):
+    """Which versions."""
+
+    kind = serializers.ChoiceField(choices=Kind.choices, required=False)
+    stage = serializers.ChoiceField(choices=ModelVersion.Stage.choices, required=False)
+    source = serializers.ChoiceField(choices=Source.choices, required=False)

@@ -1,0 +1,37 @@
+"""GET /models, /models/{id} and /models/status."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import mixins, viewsets
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from modelregistry import status
+from modelregistry.models import ModelVersion
+from modelregistry.serializers import ModelsStatusSerializer, ModelVersionSerializer, StatusQuery, VersionQuery
+
+
+class ModelViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet):
+    """Model versions and their reports."""
+
+    required_scope = "read"
+    queryset = ModelVersion.objects.order_by("-created_at", "id")
+    serializer_class = ModelVersionSerializer
+    lookup_url_kwarg = "id"
+    loaded_by: Callable[[], Mapping[str, list[str]]] | None = None
+    """Which processes have a version in memory, by id; the composition root knows."""
+
+    @extend_schema(parameters=[VersionQuery], responses=ModelVersionSerializer(many=True))
+    def list(self, request: Request) -> Response:
+        """All versions, newest first."""
+        page = self.paginate_queryset(self.get_queryset().filter(**VersionQuery.of(request)))
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    @extend_schema(parameters=[StatusQuery], responses=ModelsStatusSerializer, filters=False)
+    def status(self, request: Request) -> Response:
+        """Who answers for each kind, how good it is beside the baselines, and where it is loaded."""
+        query: dict[str, Any] = StatusQuery.of(request)
+        loaded_by = self.loaded_by() if self.loaded_by else {}
+        return Response(status.status_at(query.get("at"), query.get("source"), loaded_by))
