@@ -1,4 +1,4 @@
-"""What a candle looks like before it closes: a path that begins at the open, touches high and low, ends at the close."""
+"""A candle before it closes: a path that begins at the open, touches high and low, and ends at the close."""
 
 from __future__ import annotations
 

@@ -17,8 +17,9 @@ from marketdata.simulator.noise import normals, uniforms
 
 # Mean absolute return by hour of the day (UTC) and day of the week relative to the mean, rounded from what
 # Bitcoin did in 2024: the hours of the American session are the loudest, the weekend is quiet.
-HOURS = (1.04, 1.06, 0.93, 0.80, 0.77, 0.75, 0.78, 0.80, 0.85, 0.82, 0.80, 0.82)
-HOURS += (0.98, 1.23, 1.50, 1.36, 1.24, 1.19, 1.12, 1.10, 1.08, 1.04, 0.99, 0.87)
+MORNING = (1.04, 1.06, 0.93, 0.80, 0.77, 0.75, 0.78, 0.80, 0.85, 0.82, 0.80, 0.82)
+EVENING = (0.98, 1.23, 1.50, 1.36, 1.24, 1.19, 1.12, 1.10, 1.08, 1.04, 0.99, 0.87)
+HOURS = (*MORNING, *EVENING)
 DAYS = (1.18, 1.14, 1.12, 1.08, 1.07, 0.64, 0.77)
 # Memory in candles and weight in log volatility.
 FACTORS = ((5.0, 0.36), (40.0, 0.28), (400.0, 0.28))

@@ -59,12 +59,12 @@ class Klines(NamedTuple):
         """The spans one after the other."""
         if not parts:
             return cls.empty()
-        return parts[0] if len(parts) == 1 else cls(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+        return cls._make(np.concatenate(columns) for columns in zip(*parts, strict=True))
 
     def between(self, from_ms: int, until_ms: int) -> Klines:
         """Candles that open at or after `from_ms` and before `until_ms`."""
         first, last = np.searchsorted(self.open_time, [from_ms, until_ms])
-        return Klines(*(column[first:last] for column in self))
+        return Klines._make(column[first:last] for column in self)
 
     def rows(self) -> list[Kline]:
         """One :class:`Kline` per candle, in Python's own numbers."""

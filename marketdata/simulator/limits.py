@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from marketdata import clock
 
@@ -27,10 +27,6 @@ class Limits:
     ping_seconds: float = 20.0
     pong_seconds: float = 60.0
     connection_seconds: float = 86_400.0
-
-    def changed(self, **figures: float) -> Limits:
-        """The same limits with some figures replaced."""
-        return replace(self, **figures)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 from aiohttp import web
 
@@ -19,30 +20,34 @@ SERVER_ERRORS = {
 }
 
 
-async def answer_wrongly(fault: Fault, request: web.Request, meter: WeightMeter) -> web.Response | None:
+def answer_wrongly(fault: Fault, request: web.Request, meter: WeightMeter) -> web.Response | None:
     """The answer given in place of the right one; None where the right one is only spoiled."""
-    until_ms = clock.wall_ms() + int(fault.seconds * 1000)
+    response = None
     match fault.kind:
         case "rate_limited":
-            return over_limit(Verdict(0, 429, round(fault.seconds), until_ms), meter.limits.weight_per_minute)
+            response = _silenced(429, fault, meter)
         case "banned":
             meter.ban(fault.seconds)
-            return over_limit(Verdict(0, 418, round(fault.seconds), until_ms), meter.limits.weight_per_minute)
+            response = _silenced(418, fault, meter)
         case "forbidden":
-            return web.Response(text=FIREWALL_PAGE, status=403, content_type="text/html")
+            response = web.Response(text=FIREWALL_PAGE, status=403, content_type="text/html")
         case "html":
-            return web.Response(text=MAINTENANCE_PAGE, content_type="text/html")
+            response = web.Response(text=MAINTENANCE_PAGE, content_type="text/html")
         case "server_error":
             code, message = SERVER_ERRORS.get(fault.status, SERVER_ERRORS[500])
-            return Refusal(code, message, fault.status).response()
+            response = Refusal(code, message, fault.status).response()
         case "symbol_error":
-            return Refusal(-1121, "Invalid symbol.").response()
+            response = Refusal(-1121, "Invalid symbol.").response()
         case "refused":
             if request.transport is not None:
                 request.transport.abort()
-            return web.Response()
-        case _:
-            return None
+            response = web.Response()
+    return response
+
+
+def _silenced(status: int, fault: Fault, meter: WeightMeter) -> web.Response:
+    until_ms = clock.wall_ms() + int(fault.seconds * 1000)
+    return over_limit(Verdict(0, status, math.ceil(fault.seconds), until_ms), meter.limits.weight_per_minute)
 
 
 async def spoil(fault: Fault, request: web.Request, response: web.Response) -> web.StreamResponse:

@@ -62,7 +62,7 @@ class RestApi:
             verdict = self.meter.charge(WEIGHTS[name])
             if verdict.status != 200:
                 response = over_limit(verdict, self.meter.limits.weight_per_minute)
-            elif fault and (wrong := await answer_wrongly(fault, request, self.meter)):
+            elif fault and (wrong := answer_wrongly(fault, request, self.meter)):
                 response = wrong
             else:
                 try:

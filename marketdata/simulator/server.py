@@ -101,6 +101,15 @@ class SimulatedExchange:
         return f"ws://{self._address}:{self.port}"
 
     @property
+    def symbols(self) -> tuple[str, ...]:
+        """What is traded."""
+        return self.source.symbols
+
+    def now_ms(self) -> int:
+        """Market time."""
+        return self.clock.now_ms()
+
+    @property
     def has_ended(self) -> bool:
         """Whether there is no candle left to close."""
         return self.playback.has_ended

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
 
 
+class NotObeyed(Exception):
+    """A message the exchange answers with code 2 and a reason."""
+
+
 def answer_request(hub: StreamHub, connection: Connection, text: str) -> dict[str, Any]:
     """Do what a message asks for and return the answer to it."""
     try:
@@ -18,26 +22,35 @@ def answer_request(hub: StreamHub, connection: Connection, text: str) -> dict[st
     except ValueError as error:
         place = f"line {getattr(error, 'lineno', 1)} column {getattr(error, 'colno', 1)}"
         return {"code": 3, "msg": f"Invalid JSON: expected value at {place}"}
+    try:
+        method, params = _understood(asked, len(text))
+        return {"result": _obey(hub, connection, method, params), "id": asked.get("id")}
+    except NotObeyed as reason:
+        return {"code": 2, "msg": f"Invalid request: {reason}"}
+
+
+def _understood(asked: Any, length: int) -> tuple[str, list[Any]]:
+    """The method and its parameters, if the message is one."""
     if not isinstance(asked, dict) or "method" not in asked:
-        return _invalid("missing field `method` at line 1 column " + str(len(text)))
-    method, request_id, params = asked["method"], asked.get("id"), asked.get("params", [])
-    if method not in METHODS:
+        raise NotObeyed(f"missing field `method` at line 1 column {length}")
+    if asked["method"] not in METHODS:
         expected = ", ".join(f"`{known}`" for known in METHODS)
-        return _invalid(f"unknown variant `{method}`, expected one of {expected} at line 1 column {len(text)}")
-    # python-binance sends text ids where the documentation asks for integers; the exchange takes both.
-    if request_id is not None and (isinstance(request_id, bool) or not isinstance(request_id, int | str)):
-        return _invalid("request ID must be an unsigned integer")
-    if not isinstance(params, list) or not all(isinstance(stream, str | bool) for stream in params):
-        return _invalid("params must be an array of strings")
-    names = {name for name in params if isinstance(name, str)}
-    if method == "SUBSCRIBE" and len({*connection.streams} | names) > hub.limits.streams_per_connection:
-        return _invalid("too many parameters") | {"id": request_id}
-    return {"result": _obey(hub, connection, method, params), "id": request_id}
+        raise NotObeyed(f"unknown variant `{asked['method']}`, expected one of {expected} at line 1 column {length}")
+    # The documentation asks for integers, clients also send texts, and the exchange takes both.
+    request_id = asked.get("id")
+    if isinstance(request_id, bool) or not isinstance(request_id, int | str | None):
+        raise NotObeyed("request ID must be an unsigned integer")
+    params = asked.get("params", [])
+    if not isinstance(params, list) or not all(isinstance(param, str | bool) for param in params):
+        raise NotObeyed("params must be an array of strings")
+    return asked["method"], params
 
 
 def _obey(hub: StreamHub, connection: Connection, method: str, params: list[Any]) -> Any:
     names = [name for name in params if isinstance(name, str)]
     match method:
+        case "SUBSCRIBE" if len({*connection.streams, *names}) > hub.limits.streams_per_connection:
+            raise NotObeyed("too many parameters")
         case "SUBSCRIBE":
             hub.subscribe(connection, names)
         case "UNSUBSCRIBE":
@@ -49,7 +62,3 @@ def _obey(hub: StreamHub, connection: Connection, method: str, params: list[Any]
         case "SET_PROPERTY":
             connection.combined = bool(params[-1]) if params else connection.combined
     return None
-
-
-def _invalid(reason: str) -> dict[str, Any]:
-    return {"code": 2, "msg": f"Invalid request: {reason}"}

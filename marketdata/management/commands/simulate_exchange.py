@@ -1,0 +1,93 @@
+"""Run a simulated exchange on this machine, for programs that expect Binance."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from indicators.errors import MLEngineError
+from marketdata import clock
+from marketdata.simulator import FaultPlan, open_exchange
+
+POLL_SECONDS = 0.5
+
+
+class Command(BaseCommand):
+    """Replays candle files, or invents candles, behind Binance's REST and websocket interface on loopback."""
+
+    help = "Serve a simulated Binance on this machine: recorded or invented candles, at any speed, with faults."
+    # It touches no database: whoever looks at it keeps what it says.
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Flags as described in the README."""
+        parser.add_argument(
+            "--data", nargs="+", type=Path, default=[], metavar="PATH", help="Files or folders to replay."
+        )
+        parser.add_argument("--start", help="Recorded time that becomes now (ISO or ms); before it is history.")
+        parser.add_argument("--then-invent", action="store_true", help="Go on inventing where the files end.")
+        parser.add_argument(
+            "--symbols", default="", help="For example BTCUSDT,ETHUSDT; default: all files, or these two."
+        )
+        parser.add_argument("--seed", type=int, default=0, help="Another seed, other prices and other luck.")
+        parser.add_argument(
+            "--speed", type=float, default=1.0, help="Market seconds per second; 60 closes one every 5 s."
+        )
+        parser.add_argument("--host", default="127.0.0.1", help="A loopback address.")
+        parser.add_argument("--port", type=int, default=9443, help="0 takes a free one.")
+        parser.add_argument("--ledger", type=Path, help="Append every close to this file, one JSON object a line.")
+        parser.add_argument("--faults", type=Path, help="A JSON list of faults; see docs/simulator.md.")
+
+    def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002
+        """Serve until interrupted or, without --then-invent, until the files end."""
+        try:
+            exchange = open_exchange(
+                paths=options["data"],
+                symbols=[symbol for symbol in options["symbols"].replace(",", " ").split() if symbol],
+                start_ms=_instant(options["start"]),
+                then_invent=options["then_invent"],
+                seed=options["seed"],
+                speed=options["speed"],
+                faults=FaultPlan.from_file(options["faults"], options["seed"]) if options["faults"] else None,
+                ledger_path=options["ledger"],
+                host=options["host"],
+                port=options["port"],
+            ).start()
+        except (MLEngineError, ValueError, OSError) as error:
+            raise CommandError(str(error)) from error
+        try:
+            self._tell(exchange)
+            while not exchange.has_ended:
+                exchange.join(POLL_SECONDS)
+            self.stdout.write("the recorded candles are at their end; what is stored stays answerable until Ctrl-C")
+            while True:
+                exchange.join(POLL_SECONDS)
+        except KeyboardInterrupt:
+            self.stdout.write(
+                f"\n{len(exchange.ledger)} entries in the ledger; highest weight {exchange.meter.highest_used}"
+            )
+        finally:
+            exchange.stop()
+
+    def _tell(self, exchange: Any) -> None:
+        self.stdout.write(f"simulated prices of {', '.join(exchange.symbols)}")
+        self.stdout.write(f"market time {clock.to_datetime(exchange.now_ms()).isoformat()}, speed {exchange.speed:g}")
+        self.stdout.write(f"BINANCE_API_URL={exchange.base_url}")
+        self.stdout.write(f"BINANCE_STREAM_URL={exchange.stream_url}")
+
+
+def _instant(text: str | None) -> int | None:
+    """Milliseconds from a moment written as ISO 8601 (UTC where no zone is given) or as milliseconds."""
+    if text is None:
+        return None
+    if text.isascii() and text.isdigit():
+        return int(text)
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise CommandError(f"--start must be a time such as 2025-01-01T00:00, got {text!r}") from error
+    return clock.to_ms(instant if instant.tzinfo else instant.replace(tzinfo=UTC))

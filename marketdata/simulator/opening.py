@@ -1,0 +1,74 @@
+"""From what a person asks for to a simulated exchange: files or invention, from when, and how to go on after a stop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from marketdata import clock
+from marketdata.simulator.faults import FaultPlan
+from marketdata.simulator.invention import Invention
+from marketdata.simulator.replay import Replay
+from marketdata.simulator.server import SimulatedExchange
+
+DEFAULT_SYMBOLS = ("BTCUSDT", "ETHUSDT")
+
+
+def open_exchange(
+    *,
+    paths: Iterable[Path] = (),
+    symbols: Iterable[str] = (),
+    start_ms: int | None = None,
+    then_invent: bool = False,
+    seed: int = 0,
+    speed: float = 1.0,
+    began_at_ms: int = 0,
+    market_ms: int = 0,
+    faults: FaultPlan | None = None,
+    ledger_path: Path | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+) -> SimulatedExchange:
+    """A simulated exchange, not started yet.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Files or folders to replay; without any, candles are invented.
+    symbols : iterable of str
+        What to trade; all files, or BTCUSDT and ETHUSDT.
+    start_ms : int, optional
+        Recorded time at which the files go live.
+    then_invent : bool
+        Whether invention goes on where the files end.
+    began_at_ms : int
+        Wall time of the first start, so that a later one shows the very same candles at the same times; 0 is now.
+    market_ms : int
+        Market time at the last stop; market time never runs backwards. At normal speed the exchange went on while
+        it was not looked at, a faster one continues where it was.
+    seed, speed, faults, ledger_path, host, port
+        As for :class:`SimulatedExchange`.
+    """
+    wall_ms = clock.wall_ms()
+    anchor_ms = began_at_ms or wall_ms
+    paths, symbols = list(paths), tuple(symbols)
+    source: Replay | Invention
+    if paths:
+        source = Replay.of_files(
+            paths, symbols=symbols, start_ms=start_ms, anchor_ms=anchor_ms, then_invent=then_invent, seed=seed
+        )
+        first_ms = source.begin_ms
+    else:
+        source, first_ms = Invention(symbols or DEFAULT_SYMBOLS, seed), anchor_ms
+    if speed == 1:
+        market_ms = max(market_ms, first_ms + wall_ms - anchor_ms)
+    return SimulatedExchange(
+        source=source,
+        seed=seed,
+        speed=speed,
+        begin_at=market_ms or first_ms,
+        faults=faults or (),
+        ledger_path=ledger_path,
+        host=host,
+        port=port,
+    )
