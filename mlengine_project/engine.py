@@ -8,6 +8,7 @@ them done.
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -156,12 +157,15 @@ class EmbeddedEngine:
 
 
 def open_simulator(feed: Feed, symbols: list[str]) -> Any:
-    """Start the simulated exchange of a feed where it left off.
+    """Start the simulated exchange of a feed where it left off."""
+    from marketdata.simulator import open_exchange
 
-    At real speed its clock keeps the distance to the wall it had at first; a faster clock goes on
-    from where it stopped, so that a night of rest is not a month of candles.
-    """
-    from marketdata.simulator import SimulatedExchange
-
-    begin_at = feed.market_ms if feed.speed != 1.0 and feed.market_ms else clock.wall_ms() + feed.offset_ms
-    return SimulatedExchange(symbols=symbols, seed=feed.seed, speed=feed.speed, begin_at=begin_at).start()
+    return open_exchange(
+        paths=[Path(feed.path)] if feed.path else [],
+        symbols=() if feed.path else symbols,
+        then_invent=True,
+        seed=feed.seed,
+        speed=feed.speed,
+        began_at_ms=feed.began_at_ms,
+        market_ms=feed.market_ms,
+    ).start()
