@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import transaction
 
 from indicators.errors import MLEngineError
-from marketdata import services
+from marketdata import clock, services
 from marketdata.models import Market, Source
 
 PROBE_SECONDS = 2.0
@@ -31,8 +31,8 @@ class Feed:
     path: str = ""
     speed: float = 1.0
     seed: int = DEFAULT_SEED
-    offset_ms: int = 0
-    """Market time minus wall time at the first start; a replayed file keeps the shift it was given then."""
+    began_at_ms: int = 0
+    """Wall time of the first start: a replayed file keeps the shift it was given then."""
     market_ms: int = 0
     """Market time when it last ran; a faster clock continues from there."""
 
@@ -64,7 +64,7 @@ def choose(kind: str, path: str, speed: float | None) -> tuple[Feed, bool]:
         raise FeedError(
             "this state folder already holds simulated prices of another kind; set MLENGINE_STATE_DIR to a new folder."
         )
-    return wanted, True
+    return replace(wanted, began_at_ms=clock.wall_ms()), True
 
 
 def exchange_answers() -> bool:
