@@ -174,7 +174,7 @@ def _silent_until(message: str, headers: dict[str, str]) -> int:
     if after.isascii() and after.isdigit() and len(after) < 8:
         wait = int(after) * 1000
     elif told := _BANNED_UNTIL.search(message):
-        wait = round((int(told[1]) - clock.market_ms()) / clock.market_rate())
+        wait = round((int(told[1]) - clock.market_ms()) / max(clock.market_rate(), 1.0))
     else:
         wait = 60_000
     return now + max(1_000, min(wait, LONGEST_BAN_MS))

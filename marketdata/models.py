@@ -167,6 +167,28 @@ class AbsentStretch(models.Model):
         return f"{self.market_id} [{self.start}, {self.end})"
 
 
+class SuspectedStretch(models.Model):
+    """Candles asked for in vain; after enough tries over enough time they become an absence."""
+
+    market = models.ForeignKey(Market, on_delete=models.PROTECT, related_name="suspicions")
+    start = models.BigIntegerField(help_text="Open of the first candle in doubt, ms.")
+    end = models.BigIntegerField(help_text="Open of the first candle after it, ms (exclusive).")
+    attempts = models.JSONField(default=list, help_text="What was asked, what was answered, and when.")
+
+    class Meta:
+        """Oldest first."""
+
+        db_table = "suspected_stretches"
+        ordering: ClassVar = ["start"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["market", "start"], name="suspicion_is_unique"),
+            models.CheckConstraint(condition=Q(end__gt=F("start")), name="suspicion_has_length"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.market_id} [{self.start}, {self.end})"
+
+
 class QuarantinedMessage(models.Model):
     """A message or row that broke a rule, kept raw with the reason."""
 

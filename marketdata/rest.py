@@ -1,16 +1,16 @@
 """The exchange over REST for callers without an event loop: budget, bans and clock kept for them."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from time import sleep
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 from marketdata import clock, weight
 from marketdata.errors import ExchangeBanned, ExchangeUnavailable, MalformedCandle, MarketDataError
 from marketdata.exchange import KLINES_WEIGHT, PAGE, TIME_WEIGHT, ExchangeClient, is_loopback
-from marketdata.intervals import INTERVAL_MS, Gap
+from marketdata.intervals import INTERVAL_MS, Gap, floor_open
 from marketdata.parsing import CandleRow
 
 AT_ONCE = 8
@@ -21,6 +21,7 @@ HOPELESS = 3
 READING_AGE_MS = 300_000
 FAST_READING_AGE_MS = 5_000
 PAUSE_SECONDS = 0.4
+Result = TypeVar("Result")
 
 
 class Ask(NamedTuple):
@@ -52,7 +53,8 @@ class RestLine:
     def __init__(self, client: ExchangeClient | None = None, *, patient: bool = False) -> None:
         self._client = client or ExchangeClient()
         self._patient = patient
-        self._runner = asyncio.Runner()
+        self._runner: asyncio.Runner | None = None
+        self._server_ms = 0
 
     def __enter__(self) -> Self:
         return self
@@ -60,8 +62,9 @@ class RestLine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._runner.run(self._client.close())
-        self._runner.close()
+        if self._runner is not None:
+            self._runner.run(self._client.close())
+            self._runner.close()
 
     def market_ms(self) -> int:
         """Exchange time; read anew if the shared reading is old, of another exchange, or missing."""
@@ -69,7 +72,7 @@ class RestLine:
         if known is None or not is_fresh(known, self._client.api_url):
             self._pay(TIME_WEIGHT)
             try:
-                clock.record_reading(self._runner.run(take_reading(self._client, known)))
+                clock.record_reading(self._run(take_reading(self._client, known)))
             except ExchangeBanned as error:
                 weight.ban(error.until_ms)
                 raise
@@ -81,11 +84,11 @@ class RestLine:
         for start in range(0, len(asks), BATCH):
             batch = asks[start : start + BATCH]
             try:
-                self._pay(KLINES_WEIGHT * len(batch), cancelled)
+                self._pay(KLINES_WEIGHT * len(batch) + TIME_WEIGHT, cancelled)
             except ExchangeUnavailable as error:
                 answers += [Answer(ask, [], [], error) for ask in asks[start:]]
                 break
-            answers += self._runner.run(self._fetch(batch))
+            answers += self._run(self._fetch_closed(batch))
             weight.observe(self._client.used_weight)
             for answer in answers[-len(batch) :]:
                 if isinstance(answer.error, ExchangeBanned):
@@ -97,6 +100,26 @@ class RestLine:
             if not self._patient or cancelled():
                 raise ExchangeUnavailable("this minute's share of the exchange's request weight is used up")
             sleep(min(wait + 0.05, 1.0))
+
+    def _run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        return self._runner.run(work)
+
+    async def _fetch_closed(self, asks: Sequence[Ask]) -> list[Answer]:
+        """Fetch nothing the exchange's own clock, read just before, does not call closed."""
+        try:
+            if max(ask.until_ms for ask in asks) > floor_open(self._server_ms):
+                self._server_ms = await self._client.server_time()
+        except ExchangeUnavailable as error:
+            return [Answer(ask, [], [], error) for ask in asks]
+        closed = floor_open(self._server_ms)
+        clipped = [ask._replace(until_ms=min(ask.until_ms, closed)) for ask in asks]
+        fetched = iter(await self._fetch([ask for ask in clipped if ask.from_ms < ask.until_ms]))
+        return [
+            next(fetched) if ask.from_ms < ask.until_ms else Answer(ask._replace(until_ms=ask.from_ms), [], [])
+            for ask in clipped
+        ]
 
     async def _fetch(self, asks: Sequence[Ask]) -> list[Answer]:
         gate = asyncio.Semaphore(AT_ONCE)
@@ -128,7 +151,7 @@ class RestLine:
 
 def is_fresh(reading: clock.Reading, api_url: str) -> bool:
     """Whether a reading is of this exchange and young enough for its rate."""
-    longest = READING_AGE_MS if reading.rate == 1.0 else FAST_READING_AGE_MS
+    longest = {1.0: READING_AGE_MS, 0.0: -1}.get(reading.rate, FAST_READING_AGE_MS)
     return reading.base_url == api_url[:200] and 0 <= clock.wall_ms() - reading.wall_ms <= longest
 
 

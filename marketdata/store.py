@@ -163,6 +163,11 @@ def newest_open(markets: Sequence[Market]) -> dict[int, int | None]:
     return dict(Market.objects.filter(pk__in=ids).annotate(newest=Subquery(newest)).values_list("id", "newest"))
 
 
+def count_stored(market: Market, from_ms: int, until_ms: int) -> int:
+    """Count the candles stored in a span."""
+    return Candle.objects.filter(market=market, open_time__gte=from_ms, open_time__lt=until_ms).count()
+
+
 def stored_opens(market: Market, from_ms: int, until_ms: int) -> list[int]:
     """List the opens that are stored, ascending."""
     candles = Candle.objects.filter(market=market, open_time__gte=from_ms, open_time__lt=until_ms)
