@@ -5,7 +5,7 @@ depends on the candles up to it and on the ensemble alone.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import numpy as np
@@ -118,7 +118,7 @@ def answer(
     position = np.full(asked.shape, -1, dtype=np.int64)
     position[asked] = np.arange(asked.sum())
     close = grid.close[:, -rows:]
-    known = dict(
+    said = Answers(
         open_time=grid.open_time[-rows:],
         close=close,
         present=present,
@@ -127,25 +127,26 @@ def answer(
         details={codes.NO_CHAMPION: UNTRAINED} if ensemble is not None and ensemble.versions else {},
         position=position,
         closes=close[asked],
+        features=np.zeros((0, 0), dtype=np.float32),
+        sigma=np.zeros(0),
     )
     if ensemble is None or not asked.any():
-        return Answers(**known, features=np.zeros((0, 0), np.float32), sigma=np.zeros(0))
-    features = build_features(grid, rows)[asked]
-    sigma = ewm_sigma(grid, rows)[asked]
-    return Answers(**known, features=features, sigma=sigma, **_ask(ensemble, features, close[asked], sigma))
+        return said
+    return _ask(said, ensemble, build_features(grid, rows)[asked], ewm_sigma(grid, rows)[asked])
 
 
 def _ask(
-    ensemble: Ensemble, features: npt.NDArray[np.float32], close: npt.NDArray[np.float64], sigma: npt.NDArray[np.float64]
-) -> dict[str, object]:
+    said: Answers, ensemble: Ensemble, features: npt.NDArray[np.float32], sigma: npt.NDArray[np.float64]
+) -> Answers:
     """Call every estimator once for all rows."""
-    forecast = ensemble.forecast(features, close, sigma) if ensemble.range_predictor is not None else None
-    view = ensemble.view(features, close, sigma) if ensemble.tpsl is not None else None
+    rows = features, said.closes, sigma
+    forecast = ensemble.forecast(*rows) if ensemble.range_predictor is not None else None
+    view = ensemble.view(*rows) if ensemble.tpsl is not None else None
     doubts = {codes.OUT_OF_DISTRIBUTION: ensemble.out_of_distribution(features)}
     if forecast is not None:
         doubts[codes.INTERVAL_TOO_WIDE] = ensemble.too_wide(forecast)
-        doubts[codes.MODELS_DISAGREE] = ensemble.disagreements(features, close, sigma, forecast, view)
-    return {"forecast": forecast, "view": view, "doubts": doubts}
+        doubts[codes.MODELS_DISAGREE] = ensemble.disagreements(*rows, forecast, view)
+    return replace(said, features=features, sigma=sigma, forecast=forecast, view=view, doubts=doubts)
 
 
 def _window_refusals(
@@ -179,7 +180,8 @@ def _count(flags: npt.NDArray[np.bool_], rows: int, window: int) -> npt.NDArray[
     """How many of the last `window` flags are set, for each of the last `rows` positions."""
     total = np.concatenate([[0], np.cumsum(flags, dtype=np.int64)])
     ends = np.arange(len(flags) - rows + 1, len(flags) + 1)
-    return total[ends] - total[ends - window]
+    counts: npt.NDArray[np.int64] = total[ends] - total[ends - window]
+    return counts
 
 
 def _champion_refusals(

@@ -75,10 +75,7 @@ def split(value: bytes) -> tuple[bytes, int]:
 def read(key: str) -> bytes | None:
     """Fetch the raw value, None when it is not there or cannot be fetched."""
     try:
-        if settings.EMBEDDED:
-            value = cache.get(key)
-        else:
-            value = cache.client.get_client(write=False).get(key)
+        value = cache.get(key) if settings.EMBEDDED else cache.client.get_client(write=False).get(key)
     except Exception as error:  # noqa: BLE001  # whatever Redis or the network raise, it is a miss
         logger.warning("cache unreadable: %s", error)
         return None

@@ -1,5 +1,6 @@
 """The one function that turns a prediction row into the JSON object REST, the cache and files show."""
 
+import math
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -26,6 +27,15 @@ def decimal_text(value: Decimal | None, places: int = 8) -> str | None:
     ('1.50000000', None)
     """
     return None if value is None else f"{value:.{places}f}"
+
+
+def finite(value: float) -> float | None:
+    """Keep NaN and infinity out of what is stored and shown.
+
+    >>> finite(0.5), finite(float("nan"))
+    (0.5, None)
+    """
+    return float(value) if math.isfinite(value) else None
 
 
 def prediction_object(row: PredictionLog, with_outcome: bool = True) -> dict[str, Any]:

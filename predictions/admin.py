@@ -1,0 +1,75 @@
+"""Admin of what was predicted, silently predicted, and sealed: all of it only read."""
+
+from django.contrib import admin
+from unfold.decorators import display
+
+from marketdata.admin_pages import LargeLogAdmin, ReadOnlyAdmin
+from predictions.models import ChainHead, ChallengerLog, PredictionLog
+from predictions.reasons import WORDS
+
+
+@admin.register(PredictionLog)
+class PredictionLogAdmin(LargeLogAdmin):
+    """What the champions said, and what then happened."""
+
+    list_display = [
+        "symbol",
+        "span",
+        "candle_time",
+        "current_price",
+        "predicted_low",
+        "predicted_high",
+        "actual_low",
+        "actual_high",
+        "mae",
+        "state",
+    ]
+    list_filter = ["symbol", "horizon", "degraded", "late", "outcome_final", "simulated"]
+    readonly_preprocess_fields = {}
+    fieldsets = [
+        (None, {"fields": ["id", "symbol", "horizon", "candle_time", "made_at", "valid_until", "late", "simulated"]}),
+        ("Said", {"fields": ["current_price", "predicted_high", "predicted_low", "high_quantiles", "low_quantiles"]}),
+        ("Trust", {"fields": ["degraded", "reasons", "reason_details", "coverage", "data_age_seconds"]}),
+        ("Happened", {"fields": ["actual_high", "actual_low", "mae", "outcome_final", "outcome_at"]}),
+        ("Origin", {"fields": ["model_versions", "ensemble", "chain_index", "seal", "previous_seal", "created_at"]}),
+    ]
+
+    @display(description="Horizon", ordering="horizon")
+    def span(self, row: PredictionLog) -> str:
+        """Horizon in candles and minutes."""
+        return f"{row.horizon} ({row.horizon * 5} min)"
+
+    @display(description="State", label={"late": "warning", "degraded": "warning", "final": "success", "scored": "info"})
+    def state(self, row: PredictionLog) -> str:
+        """The one word an operator looks for."""
+        if row.late:
+            return "late"
+        if row.degraded:
+            return "degraded"
+        if row.outcome_final:
+            return "final"
+        return "scored" if row.mae is not None else "open"
+
+
+@admin.register(ChallengerLog)
+class ChallengerLogAdmin(LargeLogAdmin):
+    """What candidates would have said, beside the champion."""
+
+    list_display = ["version", "market", "horizon", "candle_time", "loss", "champion_loss"]
+    list_filter = ["market", "horizon"]
+    list_select_related = ["version", "market"]
+    ordering = ["-id"]
+
+
+@admin.register(ChainHead)
+class ChainHeadAdmin(ReadOnlyAdmin):
+    """The newest seal of every chain."""
+
+    list_display = ["market", "log", "index", "seal"]
+    list_filter = ["log"]
+    list_select_related = ["market"]
+
+
+def in_words(codes: list[str]) -> str:
+    """Reason codes as a sentence."""
+    return "; ".join(WORDS.get(code, code) for code in codes)

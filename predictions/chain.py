@@ -1,0 +1,82 @@
+"""The chain of seals through a log: one head per market, locked while rows are appended."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from predictions.errors import BrokenChain
+from predictions.models import ChainHead
+from predictions.seal import GENESIS, seal_of
+
+PREDICTION_COLUMNS = (
+    "id", "market_id", "symbol", "horizon", "candle_time", "ensemble", "model_versions", "made_at", "valid_until",
+    "late", "current_price", "predicted_high", "predicted_low", "high_quantiles", "low_quantiles", "coverage",
+    "data_age_seconds", "degraded", "reasons", "reason_details", "simulated", "chain_index",
+)  # fmt: skip
+"""What a prediction's seal covers: everything but the outcome and the database's own stamp."""
+SIGNAL_COLUMNS = (
+    "id", "market_id", "symbol", "seq", "candle_time", "made_at", "valid_until", "signal_type", "confidence", "horizon",
+    "entry_price", "considered_side", "take_profit", "stop_loss", "p_take_profit", "p_stop_loss", "p_neither",
+    "p_break_even", "expected_net_return", "fee_rate", "reasons", "reason_details", "model_versions", "simulated",
+    "chain_index",
+)  # fmt: skip
+"""The same for a signal."""
+
+
+class Sealed(Protocol):
+    """A row that carries its place in a chain."""
+
+    chain_index: Any
+    seal: Any
+    previous_seal: Any
+
+
+def lock_heads(log: str, market_ids: Iterable[int]) -> dict[int, ChainHead]:
+    """Lock the heads of these markets' chains, always in one order, making those that are missing."""
+    wanted = sorted(set(market_ids))
+    heads = ChainHead.objects.select_for_update().filter(log=log, market_id__in=wanted).order_by("market_id")
+    found = {head.market_id: head for head in heads}
+    missing = [ChainHead(market_id=market_id, log=log) for market_id in wanted if market_id not in found]
+    if missing:
+        ChainHead.objects.bulk_create(missing, ignore_conflicts=True)
+        found = {head.market_id: head for head in heads.all()}
+    return found
+
+
+def append(head: ChainHead, row: Sealed, columns: Sequence[str]) -> None:
+    """Give a new row the next place after the head, and move the head."""
+    row.chain_index = head.index + 1
+    row.previous_seal = head.seal
+    row.seal = seal_of(head.seal, {name: getattr(row, name) for name in columns})
+    head.index, head.seal = row.chain_index, row.seal
+
+
+def save_heads(heads: Mapping[int, ChainHead]) -> None:
+    """Write moved heads; call in the transaction that writes the rows."""
+    ChainHead.objects.bulk_update(heads.values(), ["index", "seal"])
+
+
+def check_chain(rows: Iterable[Any], columns: Sequence[str], head: ChainHead | None) -> int:
+    """Walk a market's whole chain, rows in order of `chain_index`; returns how many rows it has.
+
+    A chain whose oldest rows were archived starts at the seal its first row names.
+
+    Raises
+    ------
+    BrokenChain
+        Naming the first row that does not fit.
+    """
+    index, seal = None, GENESIS
+    for row in rows:
+        if index is None and row.chain_index > 1:
+            index, seal = row.chain_index - 1, row.previous_seal
+        expected = (index or 0) + 1
+        if row.chain_index != expected:
+            raise BrokenChain(f"row {row.pk}: place {expected} of the chain is missing")
+        if row.previous_seal != seal:
+            raise BrokenChain(f"row {row.pk}: it does not follow the row before it")
+        if row.seal != seal_of(seal, {name: getattr(row, name) for name in columns}):
+            raise BrokenChain(f"row {row.pk}: its columns were changed after it was sealed")
+        index, seal = row.chain_index, row.seal
+    if head is not None and (head.index, head.seal) != (index or 0, seal):
+        raise BrokenChain(f"market {head.market_id}: the newest {head.log} row is not the head of the chain")
+    return index or 0

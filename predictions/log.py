@@ -1,0 +1,72 @@
+"""Reading the prediction log."""
+
+from collections import defaultdict
+from typing import Any
+
+from django.db.models import OuterRef, Q, QuerySet, Subquery
+
+from marketdata.errors import UnknownSymbol
+from marketdata.models import Market
+from modelregistry import registry
+from predictions.errors import InvalidRequest
+from predictions.models import PredictionLog
+from predictions.requests import served_horizons
+
+
+def logged(
+    symbol: str | None = None, horizon: int | None = None, since: Any = None, until: Any = None
+) -> QuerySet[PredictionLog]:
+    """Rows of the log, newest first.
+
+    Raises
+    ------
+    UnknownSymbol, InvalidRequest
+        If no market has the symbol, or no row and no champion the horizon.
+    """
+    wanted = Q()
+    if symbol is not None:
+        require_symbol(symbol)
+        wanted &= Q(symbol=symbol)
+    if horizon is not None:
+        require_horizon(horizon)
+        wanted &= Q(horizon=horizon)
+    if since is not None:
+        wanted &= Q(candle_time__gte=since)
+    if until is not None:
+        wanted &= Q(candle_time__lt=until)
+    return PredictionLog.objects.filter(wanted).order_by("-candle_time", "symbol", "horizon", "-made_at")
+
+
+def newest(symbol: str | None = None, horizon: int | None = None) -> list[PredictionLog]:
+    """The newest row of every enabled market and horizon; of several ensembles the last to speak."""
+    rows = PredictionLog.objects.filter(market=OuterRef("pk")).order_by("-candle_time")
+    markets = Market.objects.enabled().annotate(newest=Subquery(rows.values("candle_time")[:1]))
+    if symbol is not None:
+        require_symbol(symbol)
+        markets = markets.filter(symbol=symbol)
+    by_time = defaultdict(list)
+    for market_id, candle_time in markets.values_list("pk", "newest"):
+        if candle_time is not None:
+            by_time[candle_time].append(market_id)
+    wanted = Q(pk__in=[])
+    for candle_time, market_ids in by_time.items():
+        wanted |= Q(candle_time=candle_time, market_id__in=market_ids)
+    if horizon is not None:
+        require_horizon(horizon)
+        wanted &= Q(horizon=horizon)
+    found = PredictionLog.objects.filter(wanted).order_by("symbol", "horizon", "made_at")
+    return list({(row.symbol, row.horizon): row for row in found}.values())
+
+
+def require_symbol(symbol: str) -> None:
+    """Know the symbol, enabled or not: a log outlives its market."""
+    if not Market.objects.filter(symbol=symbol).exists():
+        raise UnknownSymbol(f"No market of this engine has the symbol {symbol!r}.")
+
+
+def require_horizon(horizon: int) -> None:
+    """Know the horizon: one a champion serves, or one that was served once."""
+    sources = set(Market.objects.enabled().values_list("source", flat=True))
+    served = {h for source in sources or {"exchange"} for h in served_horizons(registry.load_ensemble(source))}
+    if horizon not in served and not PredictionLog.objects.filter(horizon=horizon).exists():
+        raise InvalidRequest({"horizon": [f"Write one of {', '.join(map(str, sorted(served)))}."]})

@@ -1,0 +1,109 @@
+"""One pass: the window of some markets read once, and answered once, for all that follows."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from django.conf import settings
+from django.db.models import OuterRef, Subquery
+
+from indicators.features import WARMUP
+from marketdata import store
+from marketdata.intervals import INTERVAL_MS
+from marketdata.models import AbsentStretch, Candle, Market
+from modelregistry import registry
+from modelregistry.estimators.ensemble import Ensemble
+from predictions.answering import Answers, Stretch, answer
+
+LONGEST_SPAN = 288
+"""Candles answered in one pass at most: a backlog goes day by day, each day committed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """Answers for the candles of some markets of one source."""
+
+    markets: list[Market]
+    ensemble: Ensemble | None
+    wanted: npt.NDArray[np.bool_]
+    answers: Answers
+
+    def candles(self) -> Iterator[tuple[int, int, Market, int]]:
+        """Every wanted candle as (market index, row, market, open time in ms), oldest first."""
+        for row, market in np.argwhere(self.wanted.T):
+            yield int(market), int(row), self.markets[market], int(self.answers.open_time[row])
+
+
+def read_passes(work: Mapping[Market, Sequence[int]]) -> Iterator[Pass]:
+    """Answer for the given open times of the given markets, in as few passes as memory allows."""
+    by_source: dict[str, dict[Market, Sequence[int]]] = {}
+    for market, opens in work.items():
+        if opens:
+            by_source.setdefault(market.source, {})[market] = opens
+    for source, part in by_source.items():
+        for first, last in spans(sorted({open_ms for opens in part.values() for open_ms in opens})):
+            markets = [market for market, opens in part.items() if any(first <= at <= last for at in opens)]
+            rows = (last - first) // INTERVAL_MS + 1
+            wanted = np.zeros((len(markets), rows), dtype=bool)
+            for index, market in enumerate(markets):
+                inside = [(at - first) // INTERVAL_MS for at in part[market] if first <= at <= last]
+                wanted[index, inside] = True
+            yield read_pass(markets, last, rows, registry.load_ensemble(source), wanted)
+
+
+def read_pass(
+    markets: list[Market],
+    end_open_ms: int,
+    rows: int,
+    ensemble: Ensemble | None,
+    wanted: npt.NDArray[np.bool_] | None = None,
+) -> Pass:
+    """Read one window ending at `end_open_ms` and answer for its last `rows` candles."""
+    grid = store.load_grid(markets, end_open_ms, WARMUP + rows - 1)
+    whole = bool(grid.present.all())
+    start = int(grid.open_time[0])
+    answers = answer(
+        grid,
+        rows,
+        ensemble,
+        symbols=[market.symbol for market in markets],
+        history=[start] * len(markets) if whole else _history(markets),
+        absences=[[]] * len(markets) if whole else _absences(markets, start, end_open_ms),
+        max_age_days=settings.MODEL_MAX_AGE_DAYS,
+        wanted=wanted,
+    )
+    asked = answers.present if wanted is None else wanted & answers.present
+    return Pass(markets, ensemble, asked, answers)
+
+
+def spans(opens: Sequence[int]) -> list[tuple[int, int]]:
+    """Group ascending open times into stretches that fit one pass.
+
+    >>> spans([0, 300_000, 90_000_000])
+    [(0, 300000), (90000000, 90000000)]
+    """
+    found: list[tuple[int, int]] = []
+    for at in opens:
+        if found and at - found[-1][0] < LONGEST_SPAN * INTERVAL_MS:
+            found[-1] = (found[-1][0], at)
+        else:
+            found.append((at, at))
+    return found
+
+
+def _history(markets: Sequence[Market]) -> list[int | None]:
+    """Open of the oldest stored candle of each market."""
+    oldest = Candle.objects.filter(market=OuterRef("pk")).order_by("open_time").values("open_time")[:1]
+    chosen = Market.objects.filter(pk__in=[market.pk for market in markets]).annotate(oldest=Subquery(oldest))
+    found = dict(chosen.values_list("pk", "oldest"))
+    return [found.get(market.pk) for market in markets]
+
+
+def _absences(markets: Sequence[Market], from_ms: int, until_ms: int) -> list[list[Stretch]]:
+    """What the exchange is known not to have, per market."""
+    found: dict[int, list[Stretch]] = {market.pk: [] for market in markets}
+    stretches = AbsentStretch.objects.filter(market__in=markets, end__gt=from_ms, start__lte=until_ms)
+    for market_id, start, end in stretches.values_list("market_id", "start", "end"):
+        found[market_id].append((start, end))
+    return [found[market.pk] for market in markets]

@@ -1,0 +1,140 @@
+"""What a bracket is worth: its three probabilities, its break-even and its expected return after costs. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+STANDARD_ERROR = 0.02
+"""What a calibrated probability may be off by: the block standard error of a reliability bin on unseen months."""
+Z = 1.645
+"""Decisions are made at the lower end of a one-sided 95 % interval."""
+
+
+class Odds(Protocol):
+    """What the rules ask of the TP/SL estimator; prices have shape (n_rows, n_brackets)."""
+
+    def probabilities(self, horizon: int, side: str, take_profit: Floats, stop_loss: Floats) -> Floats:
+        """P(take-profit first), P(stop-loss first), P(neither) on the last axis."""
+        ...
+
+    def mean_if_neither(self, horizon: int, side: str, take_profit: Floats, stop_loss: Floats) -> Floats:
+        """Mean gross return where neither level is reached."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Priced:
+    """Brackets and what they are expected to earn; all arrays have one shape."""
+
+    take_profit: Floats
+    stop_loss: Floats
+    p_take_profit: Floats
+    p_stop_loss: Floats
+    p_neither: Floats
+    p_break_even: Floats
+    expected_net_return: Floats
+    lower_bound: Floats
+
+    def take(self, index: npt.NDArray[np.int64]) -> Priced:
+        """Choose one bracket along the last axis."""
+        return Priced(
+            **{
+                column.name: np.take_along_axis(getattr(self, column.name), index[..., None], axis=-1)[..., 0]
+                for column in fields(self)
+            }
+        )
+
+
+def costs_of(fee_rate: float, slippage_bps: float) -> float:
+    """Cost of a round trip as a fraction of price: two fees and the slippage.
+
+    Examples
+    --------
+    >>> round(costs_of(0.001, 1.0), 6)
+    0.0021
+    """
+    return 2.0 * fee_rate + slippage_bps / 10_000.0
+
+
+def expected_net(
+    p_tp: Floats, p_sl: Floats, p_neither: Floats, a: Floats, b: Floats, m: Floats, costs: float
+) -> Floats:
+    """Expected return of a bracket after costs, as a fraction of price.
+
+    Parameters
+    ----------
+    p_tp, p_sl, p_neither : ndarray
+        Probabilities of the three ends.
+    a, b : ndarray
+        Distances from the close to take-profit and to stop-loss, as fractions of the close.
+    m : ndarray
+        Mean gross return given neither.
+    costs : float
+        Of the round trip.
+
+    Examples
+    --------
+    >>> half = np.array([0.5])
+    >>> expected_net(half, half, 0 * half, np.array([0.02]), np.array([0.01]), 0 * half, 0.002).round(4).tolist()
+    [0.003]
+    """
+    return p_tp * a - p_sl * b + p_neither * m - costs
+
+
+def break_even(p_neither: Floats, a: Floats, b: Floats, m: Floats, costs: float) -> Floats:
+    """The probability of take-profit at which the expected net return is 0.
+
+    Examples
+    --------
+    >>> one = np.array([0.01])
+    >>> break_even(0 * one, one, one, 0 * one, 0.002).round(3).tolist()
+    [0.6]
+    """
+    return ((1.0 - p_neither) * b - p_neither * m + costs) / (a + b)
+
+
+def price_brackets(
+    odds: Odds, close: Floats, horizon: int, side: str, take_profit: Floats, stop_loss: Floats, costs: float
+) -> Priced:
+    """Price given brackets.
+
+    Parameters
+    ----------
+    odds : Odds
+        Of the same rows as `close`.
+    close : ndarray of shape (n_rows,)
+    horizon : int
+        In candles.
+    side : {"buy", "sell"}
+    take_profit, stop_loss : ndarray of shape (n_rows, n_brackets)
+        On their own sides of the close.
+    costs : float
+        See :func:`costs_of`.
+
+    Returns
+    -------
+    Priced
+        Arrays of shape (n_rows, n_brackets).
+    """
+    level = close[:, None]
+    a, b = np.abs(take_profit - level) / level, np.abs(stop_loss - level) / level
+    p = odds.probabilities(horizon, side, take_profit, stop_loss)
+    p_tp, p_sl, p_neither = p[..., 0], p[..., 1], p[..., 2]
+    m = odds.mean_if_neither(horizon, side, take_profit, stop_loss)
+    net = expected_net(p_tp, p_sl, p_neither, a, b, m, costs)
+    return Priced(
+        take_profit=take_profit,
+        stop_loss=stop_loss,
+        p_take_profit=p_tp,
+        p_stop_loss=p_sl,
+        p_neither=p_neither,
+        p_break_even=break_even(p_neither, a, b, m, costs),
+        expected_net_return=net,
+        lower_bound=net - Z * STANDARD_ERROR * (a + b),
+    )

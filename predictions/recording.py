@@ -1,0 +1,131 @@
+"""Writing predictions: sealed rows under the lock of the chain's head, then the cache."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import transaction
+
+from marketdata import clock
+from marketdata.intervals import INTERVAL_MS
+from marketdata.models import Market
+from modelregistry.estimators.forecast import MEDIAN, RangeForecast
+from predictions import cache, chain, coverage
+from predictions.models import ChainHead, PredictionLog
+from predictions.passes import Pass
+from predictions.payloads import prediction_bytes
+
+VALIDITY_MS = 2 * INTERVAL_MS + 15_000
+"""From a candle's open to the close of the next one, and 15 s more."""
+
+Key = tuple[int, datetime, int]
+"""Market id, candle time, horizon."""
+
+
+def valid_until_ms(open_ms: int) -> int:
+    """Market time, ms, after which nothing said about this candle may be used."""
+    return open_ms + VALIDITY_MS
+
+
+def price(value: float) -> Decimal:
+    """Round a price to the places it is stored with, half to even.
+
+    >>> price(67123.45)
+    Decimal('67123.45000000')
+    """
+    return Decimal(f"{value:.8f}")
+
+
+def record(done: Pass) -> dict[Key, PredictionLog]:
+    """Write what a pass said; a candle already answered by the same champions keeps its rows."""
+    made_at_ms = clock.market_ms()
+    candles = [item for item in done.candles() if not done.answers.refusals(item[0], item[1])]
+    ensemble, forecast = done.ensemble, done.answers.forecast
+    if not candles or ensemble is None or forecast is None:
+        return {}
+    coverage.ensure(done.markets)
+    times = [clock.to_datetime(item[3]) for item in candles]
+    with transaction.atomic():
+        heads = chain.lock_heads(ChainHead.Log.PREDICTIONS, [item[2].pk for item in candles])
+        known = PredictionLog.objects.filter(
+            market_id__in=list(heads), candle_time__gte=times[0], candle_time__lte=times[-1], ensemble=ensemble.digest
+        )
+        rows: dict[Key, PredictionLog] = {(row.market_id, row.candle_time, row.horizon): row for row in known}
+        fresh: list[PredictionLog] = []
+        for (index, at, market, open_ms), candle_time in zip(candles, times, strict=True):
+            for k, horizon in enumerate(forecast.horizons):
+                key = (market.pk, candle_time, horizon)
+                if key not in rows:
+                    rows[key] = _row(done, forecast, market, index, at, k, open_ms, made_at_ms)
+                    chain.append(heads[market.pk], rows[key], chain.PREDICTION_COLUMNS)
+                    fresh.append(rows[key])
+        if fresh:
+            PredictionLog.objects.bulk_create(fresh, batch_size=1000)
+            chain.save_heads(heads)
+    _cache_newest(rows.values(), made_at_ms)
+    return rows
+
+
+def _row(
+    done: Pass,
+    forecast: RangeForecast,
+    market: Market,
+    index: int,
+    at: int,
+    k: int,
+    open_ms: int,
+    made_at_ms: int,
+) -> PredictionLog:
+    answers = done.answers
+    position = int(answers.position[index, at])
+    assert done.ensemble is not None
+    high = [f"{value:.8f}" for value in forecast.high[position, k]]
+    low = [f"{value:.8f}" for value in forecast.low[position, k]]
+    said = answers.degraded(index, at)
+    return PredictionLog(
+        id=clock.new_id(),
+        market=market,
+        symbol=market.symbol,
+        horizon=int(forecast.horizons[k]),
+        candle_time=clock.to_datetime(open_ms),
+        ensemble=done.ensemble.digest,
+        model_versions=dict(done.ensemble.versions),
+        made_at=clock.to_datetime(made_at_ms),
+        valid_until=clock.to_datetime(valid_until_ms(open_ms)),
+        late=made_at_ms > valid_until_ms(open_ms),
+        current_price=price(float(answers.close[index, at])),
+        predicted_high=Decimal(high[MEDIAN]),
+        predicted_low=Decimal(low[MEDIAN]),
+        high_quantiles=high,
+        low_quantiles=low,
+        coverage=coverage.coverage_of(market.pk, int(forecast.horizons[k])),
+        data_age_seconds=round((made_at_ms - open_ms - INTERVAL_MS) / 1000, 3),
+        degraded=bool(said),
+        reasons=said,
+        reason_details=answers.explain(said),
+        simulated=market.simulated,
+    )
+
+
+def _cache_newest(rows: Any, now_ms: int) -> None:
+    """Put the answers to each market's newest candle where requests find them, unless they are past use."""
+    newest: dict[int, list[PredictionLog]] = {}
+    for row in rows:
+        held = newest.get(row.market_id)
+        if held is None or row.candle_time > held[0].candle_time:
+            newest[row.market_id] = [row]
+        elif row.candle_time == held[0].candle_time:
+            held.append(row)
+    by_open: dict[int, list[tuple[str, bytes]]] = {}
+    for row in (row for held in newest.values() for row in held):
+        open_ms = clock.to_ms(row.candle_time)
+        if now_ms <= valid_until_ms(open_ms):
+            by_open.setdefault(open_ms, []).append(cached(row))
+    for open_ms, values in by_open.items():
+        cache.write_ahead(values, open_ms)
+
+
+def cached(row: PredictionLog) -> tuple[str, bytes]:
+    """Key and value of one prediction in the cache."""
+    key = cache.key_of(row.symbol, row.horizon, row.candle_time)
+    return key, cache.with_market(prediction_bytes(row), row.market_id)

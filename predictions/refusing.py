@@ -1,0 +1,42 @@
+"""Refusing a request: the reasons in words, and when to come back."""
+
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+from marketdata import clock, store
+from marketdata.intervals import INTERVAL_MS
+from marketdata.models import Market
+from modelregistry.estimators.ensemble import Ensemble
+from predictions import reasons as codes
+from predictions.errors import PredictionRefused
+from predictions.recording import valid_until_ms
+
+
+def newest_candle(market: Market, ensemble: Ensemble | None) -> tuple[Ensemble, int]:
+    """The champions and the open time, ms, of the newest stored candle, if an answer may still be given.
+
+    Raises
+    ------
+    PredictionRefused
+        Without a champion, without any candle, or past the candle's validity.
+    """
+    if ensemble is None:
+        refuse([codes.NO_CHAMPION])
+    open_ms = store.newest_open([market])[market.pk]
+    if open_ms is None:
+        refuse([codes.WARMUP])
+    if clock.market_ms() > valid_until_ms(open_ms):
+        refuse([codes.STALE_DATA])
+    return ensemble, open_ms
+
+
+def refuse(said: Sequence[str], details: Mapping[str, str] | None = None) -> NoReturn:
+    """Raise the refusal with its reasons in words."""
+    words = [(details or codes.WORDS).get(code, codes.WORDS[code]) for code in said]
+    raise PredictionRefused(list(said), "; ".join(words), retry_after_seconds())
+
+
+def retry_after_seconds() -> int:
+    """Wall seconds until the next candle has closed and been answered."""
+    left_ms = INTERVAL_MS - clock.market_ms() % INTERVAL_MS + 3_000
+    return max(1, round(clock.wall_seconds(left_ms / 1000)))

@@ -1,0 +1,139 @@
+"""The shapes of predictions, brackets and touches: what may be asked and what is answered."""
+
+from rest_framework import serializers
+
+from marketdata.request_fields import PriceField, Query, SymbolField, WholeNumber, YesNo
+from marketdata.serializers import DecimalText
+
+SIDES = (("buy", "buy"), ("sell", "sell"))
+MOST_PRICES = 1000
+
+
+class PredictionRequest(serializers.Serializer):
+    """Which market, how far ahead."""
+
+    symbol = SymbolField()
+    horizon = WholeNumber(help_text="Candles ahead; one of those `/markets` lists.")
+
+
+class BoundsSerializer(serializers.Serializer):
+    """The two ends of a band, as prices."""
+
+    lower = DecimalText()
+    upper = DecimalText()
+
+
+class BandSerializer(serializers.Serializer):
+    """Where the highest high and the lowest low of the horizon lie, each with this probability."""
+
+    level = serializers.FloatField()
+    high = BoundsSerializer()
+    low = BoundsSerializer()
+
+
+class CoverageSerializer(serializers.Serializer):
+    """How often the band of this level held lately, as of `made_at`."""
+
+    level = serializers.FloatField()
+    high = serializers.FloatField(allow_null=True)
+    low = serializers.FloatField(allow_null=True)
+    n = serializers.IntegerField()
+
+    class Meta:
+        """Its name in the schema."""
+
+        ref_name = "BandCoverage"
+
+
+class PredictionSerializer(serializers.Serializer):
+    """What the champions expect of one market from one candle on, and what became of it."""
+
+    id = serializers.UUIDField()
+    symbol = serializers.CharField()
+    horizon = serializers.IntegerField(help_text="Candles ahead.")
+    candle_time = serializers.DateTimeField(help_text="Open of the last closed candle.")
+    made_at = serializers.DateTimeField()
+    valid_until = serializers.DateTimeField()
+    current_price = DecimalText(help_text="That candle's close.")
+    predicted_high = DecimalText(help_text="Median of the highest high.")
+    predicted_low = DecimalText(help_text="Median of the lowest low.")
+    bands = BandSerializer(many=True)
+    coverage = CoverageSerializer(many=True)
+    model_versions = serializers.DictField(child=serializers.UUIDField(), help_text="{kind: id}.")
+    data_age_seconds = serializers.FloatField(help_text="Market time minus the candle's close, at `made_at`.")
+    degraded = serializers.BooleanField()
+    reasons = serializers.ListField(child=serializers.CharField(), help_text="Codes, most important first.")
+    reason_details = serializers.DictField(child=serializers.CharField(), help_text="{code: text}.")
+    simulated = serializers.BooleanField()
+    actual_high = DecimalText(allow_null=True, help_text="Null until due.")
+    actual_low = DecimalText(allow_null=True, help_text="Null until due.")
+    mae = serializers.FloatField(allow_null=True, help_text="Percent of `current_price`; null until due.")
+
+
+class PredictionQuery(Query):
+    """Which part of the log."""
+
+    spans_time = True
+    symbol = SymbolField(required=False)
+    horizon = WholeNumber(in_query=True, required=False)
+    latest = YesNo(required=False, help_text="`true`: only the newest of each market and horizon.")
+
+
+class BracketRequest(serializers.Serializer):
+    """A take-profit and a stop-loss around the newest close."""
+
+    symbol = SymbolField()
+    side = serializers.ChoiceField(choices=SIDES)
+    horizon = WholeNumber()
+    take_profit = PriceField()
+    stop_loss = PriceField()
+
+
+class BracketSerializer(serializers.Serializer):
+    """How likely either level is reached first, and what the bracket is worth after costs."""
+
+    symbol = serializers.CharField()
+    side = serializers.ChoiceField(choices=SIDES)
+    horizon = serializers.IntegerField()
+    candle_time = serializers.DateTimeField()
+    entry_price = DecimalText(help_text="The close.")
+    take_profit = DecimalText()
+    stop_loss = DecimalText()
+    p_take_profit = serializers.FloatField(allow_null=True)
+    p_stop_loss = serializers.FloatField(allow_null=True)
+    p_neither = serializers.FloatField(allow_null=True)
+    p_break_even = serializers.FloatField(
+        allow_null=True, help_text="The p_take_profit at which nothing is earned or lost."
+    )
+    expected_net_return = serializers.FloatField(allow_null=True, help_text="A fraction, after fees and slippage.")
+    expected_candles_to_touch = serializers.FloatField(allow_null=True)
+    fee_to_move = serializers.FloatField(allow_null=True, help_text="Costs over the move expected.")
+    fee_rate = serializers.FloatField(help_text="A side.")
+    model_versions = serializers.DictField(child=serializers.UUIDField())
+    reasons = serializers.ListField(child=serializers.CharField())
+    reason_details = serializers.DictField(child=serializers.CharField())
+    simulated = serializers.BooleanField()
+
+
+class TouchRequest(serializers.Serializer):
+    """Prices that may be reached."""
+
+    symbol = SymbolField()
+    horizon = WholeNumber()
+    prices = serializers.ListField(child=PriceField(), min_length=1, max_length=MOST_PRICES)
+
+
+class TouchSerializer(serializers.Serializer):
+    """One price and its chance."""
+
+    price = DecimalText()
+    p_reached = serializers.FloatField(allow_null=True)
+
+
+class TouchesSerializer(serializers.Serializer):
+    """The chance that each price is reached within the horizon."""
+
+    symbol = serializers.CharField()
+    horizon = serializers.IntegerField()
+    candle_time = serializers.DateTimeField()
+    results = TouchSerializer(many=True)

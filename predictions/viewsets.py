@@ -1,0 +1,80 @@
+"""/predictions, /brackets and /touches."""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import viewsets
+from rest_framework.generics import get_object_or_404
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from predictions import asking, log, services
+from predictions.models import PredictionLog
+from predictions.payloads import prediction_object
+from predictions.serializers import (
+    BracketRequest,
+    BracketSerializer,
+    PredictionQuery,
+    PredictionRequest,
+    PredictionSerializer,
+    TouchesSerializer,
+    TouchRequest,
+)
+
+
+class PredictionViewSet(viewsets.GenericViewSet):
+    """What the champions expect, and the log of what they said."""
+
+    required_scope = {"GET": "read", "POST": "predict"}
+    rate_bucket = "predictions"
+    queryset = PredictionLog.objects.none()
+    serializer_class = PredictionSerializer
+
+    @extend_schema(request=PredictionRequest, responses=PredictionSerializer)
+    def create(self, request: Request) -> Response:
+        """The prediction for the newest stored closed candle; the same candle gives the same prediction."""
+        asked = _checked(PredictionRequest, request)
+        return Response(services.latest_prediction(asked["symbol"], asked["horizon"]))
+
+    @extend_schema(parameters=[PredictionQuery], responses=PredictionSerializer(many=True))
+    def list(self, request: Request) -> Response:
+        """The log, newest first; outcomes are filled in as they fall due."""
+        query = PredictionQuery.of(request)
+        if query.pop("latest", False):
+            rows = log.newest(query.get("symbol"), query.get("horizon"))
+            return Response({"next": None, "previous": None, "results": [prediction_object(row) for row in rows]})
+        rows = log.logged(query.get("symbol"), query.get("horizon"), query.get("from"), query.get("to"))
+        return self.get_paginated_response([prediction_object(row) for row in self.paginate_queryset(rows) or []])
+
+    @extend_schema(responses=PredictionSerializer)
+    def retrieve(self, request: Request, id: str) -> Response:  # noqa: A002
+        """One row of the log."""
+        return Response(prediction_object(get_object_or_404(PredictionLog, pk=id)))
+
+
+class BracketViewSet(viewsets.ViewSet):
+    """What a take-profit and a stop-loss around the newest close are worth."""
+
+    required_scope = "predict"
+
+    @extend_schema(request=BracketRequest, responses=BracketSerializer)
+    def create(self, request: Request) -> Response:
+        """Chances of either level, of neither, and the net return they leave."""
+        return Response(asking.brackets(**_checked(BracketRequest, request)))
+
+
+class TouchViewSet(viewsets.ViewSet):
+    """Whether prices are reached."""
+
+    required_scope = "predict"
+
+    @extend_schema(request=TouchRequest, responses=TouchesSerializer)
+    def create(self, request: Request) -> Response:
+        """The chance of each price within the horizon."""
+        return Response(asking.touches(**_checked(TouchRequest, request)))
+
+
+def _checked(shape: Any, request: Request) -> dict[str, Any]:
+    body = shape(data=request.data)
+    body.is_valid(raise_exception=True)
+    return dict(body.validated_data)
