@@ -144,7 +144,7 @@ def _is_fresh(serving: _Serving) -> bool:
 def _follow(source: str, serving: _Serving) -> None:
     """Ask who the champions are and load those not yet in memory."""
     champions = ModelVersion.objects.filter(source=source, stage=ModelVersion.Stage.CHAMPION)
-    crowned = frozenset((kind, str(pk)) for kind, pk in champions.values_list("kind", "pk"))
+    crowned = frozenset((kind, str(pk)) for kind, pk in champions.order_by().values_list("kind", "pk"))
     now = clock.monotonic()
     if crowned != serving.crowned or (serving.failures and now >= serving.retry_at):
         _change(source, serving, list(champions.filter(pk__in=[pk for _, pk in crowned])))

@@ -1,0 +1,312 @@
+"""Artifacts: same inputs same bytes, whole or not at all, and nothing hostile is believed."""
+
+import json
+import os
+import pickle
+import resource
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelregistry import artifacts
+from modelregistry.artifacts import reading, verification, writing
+from modelregistry.artifacts.manifest import canonical_json, sha256
+from modelregistry.errors import ArtifactWriteError, ModelLoadError
+from tests.modelregistry import champions
+
+KIND = "range_predictor"
+
+
+def folder_of(root, digest, kind=KIND):
+    return root / kind / digest
+
+
+def verdict(root, digest, kind=KIND):
+    return verification.verify_in_child(root, [(kind, digest)])[kind, digest]
+
+
+def forged(root, files, fields=None, golden=None, kind=KIND):
+    """An artifact whose hashes all agree, made past the writer's own checks."""
+    entries = {name: {"sha256": sha256(content), "bytes": len(content)} for name, content in files.items()}
+    page = canonical_json({**(fields or {}), "format": 1, "kind": kind, "files": entries, "golden_rows": golden or {}})
+    folder = folder_of(root, sha256(page), kind)
+    folder.mkdir(parents=True)
+    for name, content in {**files, "manifest.json": page}.items():
+        (folder / name).write_bytes(content)
+    return sha256(page)
+
+
+def test_same_inputs_give_the_same_bytes_and_no_time(model_folder):
+    first = champions.write(KIND)
+    kept = {path.name: path.read_bytes() for path in folder_of(model_folder, first).iterdir()}
+    again = writing.write_artifact(
+        model_folder.parent / "elsewhere",
+        KIND,
+        champions.estimator(KIND).to_files(),
+        champions.fields(),
+        champions.golden(KIND, champions.estimator(KIND)),
+    )
+    assert again == first == sha256(kept["manifest.json"])
+    assert champions.write(KIND) == first
+    copied = {path.name: path.read_bytes() for path in folder_of(model_folder.parent / "elsewhere", first).iterdir()}
+    assert copied == kept
+    assert [entry.name for entry in (model_folder / KIND).iterdir()] == [first]
+
+
+@pytest.mark.parametrize("kind", champions.KINDS)
+def test_a_written_artifact_passes_its_child_and_loads(kind):
+    digest = champions.write(kind)
+    artifacts.verify_in_child(kind, digest)
+    found = artifacts.read_artifact(kind, digest)
+    assert found.manifest["seed"] == 0
+    assert found.files == champions.estimator(kind).to_files()
+
+
+def test_one_child_verifies_all_kinds_and_untouched_files_are_remembered(model_folder, monkeypatch):
+    runs = []
+    run = subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: runs.append(1) or run(*a, **k))
+    wanted = [(kind, champions.write(kind)) for kind in champions.KINDS]
+    assert set(verification.verify_in_child(model_folder, wanted).values()) == {""}
+    assert set(verification.verify_in_child(model_folder, wanted).values()) == {""}
+    assert len(runs) == 1
+    os.utime(folder_of(model_folder, wanted[0][1]) / "parameters.json", (1, 1))
+    verification.verify_in_child(model_folder, wanted)
+    assert len(runs) == 2
+
+
+@pytest.mark.parametrize("name", ["parameters.json", "scale_6.ubj", "manifest.json"])
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.999])
+def test_a_truncated_file_is_refused(model_folder, name, share):
+    path = folder_of(model_folder, champions.write(KIND), KIND) / name
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    with pytest.raises(ModelLoadError):
+        artifacts.read_artifact(KIND, path.parent.name)
+
+
+def test_every_flipped_bit_is_refused(model_folder):
+    digest = champions.write(KIND)
+    rng = np.random.default_rng(3)
+    for path in folder_of(model_folder, digest).iterdir():
+        whole = path.read_bytes()
+        for _ in range(200):
+            torn = bytearray(whole)
+            torn[rng.integers(len(torn))] ^= 1 << int(rng.integers(8))
+            path.write_bytes(torn)
+            with pytest.raises(ModelLoadError):
+                artifacts.read_artifact(KIND, digest)
+        path.write_bytes(whole)
+    artifacts.read_artifact(KIND, digest)
+
+
+def test_swapped_missing_and_added_files_are_refused(model_folder):
+    digest = champions.write(KIND)
+    folder = folder_of(model_folder, digest)
+    one, other = folder / "scale_6.ubj", folder_of(model_folder, champions.write(KIND, seed=1)) / "scale_6.ubj"
+    kept = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    with pytest.raises(ModelLoadError, match="was changed"):
+        artifacts.read_artifact(KIND, digest)
+    one.unlink()
+    with pytest.raises(ModelLoadError, match=r"scale_6\.ubj"):
+        artifacts.read_artifact(KIND, digest)
+    one.symlink_to(other)
+    with pytest.raises(ModelLoadError, match="cannot be opened"):
+        artifacts.read_artifact(KIND, digest)
+    one.unlink()
+    one.write_bytes(kept)
+    (folder / "extra.json").write_bytes(b"{}")
+    with pytest.raises(ModelLoadError, match=r"extra\.json"):
+        artifacts.read_artifact(KIND, digest)
+
+
+def test_an_edited_manifest_is_refused_even_if_it_agrees_with_its_files(model_folder):
+    digest = champions.write(KIND)
+    path = folder_of(model_folder, digest) / "manifest.json"
+    path.write_bytes(canonical_json({**json.loads(path.read_bytes()), "seed": 8}))
+    with pytest.raises(ModelLoadError, match=r"manifest .* was changed"):
+        artifacts.read_artifact(KIND, digest)
+
+
+def test_another_kinds_artifact_under_this_kinds_name_is_refused(model_folder):
+    digest = champions.write("tpsl_classifier")
+    (model_folder / KIND).mkdir()
+    folder_of(model_folder, digest, "tpsl_classifier").rename(folder_of(model_folder, digest))
+    with pytest.raises(ModelLoadError, match="something else"):
+        artifacts.read_artifact(KIND, digest)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickle_is_refused_by_content_whatever_its_name(model_folder, protocol):
+    content = pickle.dumps({"learner": print}, protocol)
+    for name in ("model.ubj", "model.json"):
+        with pytest.raises(ModelLoadError, match="pickle"):
+            reading.read_artifact(model_folder, KIND, forged(model_folder, {name: content}))
+        with pytest.raises(ArtifactWriteError, match="pickle"):
+            artifacts.write_artifact(KIND, {name: content}, {}, {})
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04rest", zlib.compress(b"x"), b"", b"not a model", b"\x00"])
+def test_an_archive_or_noise_is_refused(model_folder, content):
+    with pytest.raises(ModelLoadError):
+        artifacts.read_artifact(KIND, forged(model_folder, {"model.ubj": content}))
+
+
+@pytest.mark.parametrize("digest", ["../" * 20 + "etc", "A" * 64, "", "0" * 63, "0" * 64])
+def test_a_digest_that_is_none_names_no_path(digest):
+    with pytest.raises(ModelLoadError):
+        artifacts.read_artifact(KIND, digest)
+
+
+def test_golden_rows_that_are_not_reproduced_are_refused(model_folder):
+    fitted = champions.estimator(KIND)
+    golden = champions.golden(KIND, fitted)
+    golden["answers"]["high"][0][0][3] *= 1.001
+    digest = artifacts.write_artifact(KIND, fitted.to_files(), champions.fields(), golden)
+    assert "golden rows" in verdict(model_folder, digest)
+    with pytest.raises(ModelLoadError, match="golden rows"):
+        artifacts.verify_in_child(KIND, digest)
+
+
+def test_a_model_of_other_features_is_refused(model_folder):
+    fitted = champions.estimator(KIND)
+    fields = {**champions.fields(), "feature_hash": "0" * 64}
+    digest = artifacts.write_artifact(KIND, fitted.to_files(), fields, champions.golden(KIND, fitted))
+    assert "other features" in verdict(model_folder, digest)
+
+
+def test_a_child_that_crashes_condemns_its_artifact_and_no_other(model_folder, monkeypatch):
+    good, bad = champions.write(KIND), champions.write(KIND, seed=1)
+    run = subprocess.run
+
+    def crash_on_bad(command, *, input, **options):  # noqa: A002
+        script = (
+            "import os, json, signal, modelregistry.artifacts.child as child\n"
+            "verify = child.verify\n"
+            f"child.verify = lambda r, k, d: os.kill(os.getpid(), signal.SIGSEGV) if d == {bad!r} else verify(r, k, d)\n"
+            "child.main()"
+        )
+        return run([sys.executable, "-c", script], input=input, **options)
+
+    monkeypatch.setattr(subprocess, "run", crash_on_bad)
+    found = verification.verify_in_child(model_folder, [(KIND, bad), (KIND, good)])
+    assert found[KIND, good] == ""
+    assert "SIGSEGV" in found[KIND, bad]
+
+
+def test_a_child_that_hangs_is_ended_and_not_held_against_the_artifact(model_folder, monkeypatch):
+    digest = champions.write(KIND)
+    monkeypatch.setattr(verification, "TIMEOUT_SECONDS", 0.05)
+    assert "longer than" in verdict(model_folder, digest)
+    monkeypatch.undo()
+    assert verdict(model_folder, digest) == ""
+
+
+def test_the_child_knows_no_secret(model_folder, monkeypatch):
+    monkeypatch.setenv("SECRET_KEY", "canary")
+    seen = {}
+    run = subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: seen.update(k) or run(*a, **k))
+    verdict(model_folder, champions.write(KIND))
+    assert "canary" not in str(seen)
+    assert "DATABASE_URL" not in seen["env"]
+
+
+def disk_of(megabytes, path):
+    path.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(path)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.decode().strip()}")
+    return path
+
+
+def test_a_full_disk_leaves_nothing(tmp_path, settings):
+    settings.MODEL_PATH = disk_of(1, tmp_path / "disk")
+    try:
+        (settings.MODEL_PATH / "filler").write_bytes(b"x" * 1_000_000)
+        with pytest.raises(ArtifactWriteError, match="No space left"):
+            champions.write(KIND)
+        assert not [path for path in settings.MODEL_PATH.rglob("*") if path.name.startswith(".writing")]
+        (settings.MODEL_PATH / "filler").unlink()
+        digest = champions.write(KIND)
+        artifacts.read_artifact(KIND, digest)
+    finally:
+        subprocess.run(["umount", str(settings.MODEL_PATH)], check=True)
+
+
+def test_a_file_size_limit_leaves_nothing(model_folder):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+    try:
+        with pytest.raises(ArtifactWriteError, match="File too large"):
+            champions.write(KIND)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list((model_folder / KIND).iterdir()) == []
+
+
+@pytest.mark.parametrize("step", ["mkdtemp", "_write_through", "_fsync_folder", "_put_in_place", "fsync"])
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), KeyboardInterrupt()])
+def test_a_failure_at_any_step_leaves_no_half_artifact(model_folder, monkeypatch, step, error):
+    def fail(*_, **__):
+        raise error
+
+    owner = {"mkdtemp": writing.tempfile, "fsync": os}.get(step, writing)
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, step, fail)
+        with pytest.raises((ArtifactWriteError, KeyboardInterrupt)):
+            champions.write(KIND)
+    assert list((model_folder / KIND).iterdir()) == []
+    artifacts.read_artifact(KIND, champions.write(KIND))
+
+
+def test_what_a_killed_writer_left_is_swept_a_day_later_and_a_busy_one_is_not(model_folder):
+    for name, age in (("old", 90_000), ("busy", 60)):
+        left = model_folder / KIND / f".writing-{name}"
+        left.mkdir(parents=True)
+        then = left.stat().st_mtime - age
+        os.utime(left, (then, then))
+    champions.write(KIND)
+    names = {path.name for path in (model_folder / KIND).iterdir()}
+    assert ".writing-busy" in names
+    assert ".writing-old" not in names
+
+
+def test_writing_again_heals_a_damaged_artifact(model_folder):
+    digest = champions.write(KIND)
+    (folder_of(model_folder, digest) / "scale_6.ubj").write_bytes(b"{}")
+    assert champions.write(KIND) == digest
+    artifacts.read_artifact(KIND, digest)
+    assert [entry.name for entry in (model_folder / KIND).iterdir()] == [digest]
+
+
+@pytest.mark.parametrize(
+    ("files", "fields"),
+    [
+        ({}, {}),
+        ({"manifest.json": b"{}"}, {}),
+        ({"../up.json": b"{}"}, {}),
+        ({"model.pkl": b"{}"}, {}),
+        ({"a.json": b"{}"}, {"files": 1}),
+        ({"a.json": b"{}"}, {"loss": float("nan")}),
+        ({"a.json": b"{}"}, {"when": object()}),
+    ],
+)
+def test_what_has_no_place_in_an_artifact_is_not_written(model_folder, files, fields):
+    with pytest.raises(ArtifactWriteError):
+        artifacts.write_artifact(KIND, files, fields, {})
+    assert not model_folder.exists() or not list(model_folder.rglob("*.json"))
+
+
+@given(st.dictionaries(st.text(), st.floats(allow_nan=False, allow_infinity=False) | st.none() | st.integers()))
+def test_canonical_json_reads_back_and_is_the_same_for_any_order(fields):
+    written = canonical_json(fields)
+    assert json.loads(written) == fields
+    assert canonical_json(dict(reversed(fields.items()))) == written
