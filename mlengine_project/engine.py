@@ -92,6 +92,7 @@ class EmbeddedEngine:
 
     def _prepare(self) -> None:
         if self.feed.kind == "simulator":
+            self.feed = replace(self.feed, market_ms=max(self.feed.market_ms, newest_close_ms(self.feed)))
             self.simulator = open_simulator(self.feed, self.symbols)
             self.symbols = list(self.simulator.source.symbols)
             feeds.point_at(self.simulator.base_url, self.simulator.stream_url)
@@ -154,6 +155,12 @@ class EmbeddedEngine:
             self.say(f"models are in charge: {kinds}" if len(kinds.split(", ")) == len(Kind.values) else f"trained: {kinds}")
         elif job.state == Job.State.FAILED:
             self.say(f"training failed: {job.message}; `manage.py train_models` shows why")
+
+
+def newest_close_ms(feed: Feed) -> int:
+    """Close of the newest candle this feed has left behind, 0 before the first; survives a kill."""
+    opens = store.newest_open(list(Market.objects.filter(source=feed.source)))
+    return max((open_ms + INTERVAL_MS for open_ms in opens.values() if open_ms is not None), default=0)
 
 
 def open_simulator(feed: Feed, symbols: list[str]) -> Any:
