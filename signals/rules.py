@@ -91,8 +91,8 @@ def decide(
         unit = (ranges.high[:, k, middle] - ranges.low[:, k, middle]) / 2.0
         per_side = []
         for sign, side in zip((1.0, -1.0), SIDES, strict=True):
-            take_profit = _level(close, sign, unit, grid[:, 0])
-            stop_loss = _level(close, -sign, unit, grid[:, 1])
+            take_profit = level(close, sign, unit, grid[:, 0])
+            stop_loss = level(close, -sign, unit, grid[:, 1])
             priced = price_brackets(odds, close, horizon, side, take_profit, stop_loss, costs)
             per_side.append(priced.take(priced.expected_net_return.argmax(axis=1)))
         per_horizon.append(_stack(per_side))
@@ -114,7 +114,7 @@ def _first(chosen: Priced, horizons: npt.NDArray[np.int64], direction: Floats | 
     return Decisions(emitted, tuple(SIDES[i] for i in which), horizons[at // len(SIDES)], best, chosen)
 
 
-def _level(close: Floats, sign: float, unit: Floats, multiples: Floats) -> Floats:
+def level(close: Floats, sign: float, unit: Floats, multiples: Floats) -> Floats:
     """Prices at multiples of a unit from the close, at the places a price is stored with."""
     distance = np.maximum(unit[:, None] * multiples, SMALLEST_STEP)
     prices = np.round(close[:, None] + sign * distance, PRICE_PLACES)

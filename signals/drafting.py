@@ -1,0 +1,111 @@
+"""From a pass of answers to what each candle's signal says, before it has a place in the log."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from django.conf import settings
+
+from marketdata.models import Market
+from predictions import reasons as codes
+from predictions.answering import RANGE, TPSL, Answers
+from predictions.passes import Pass
+from predictions.payloads import finite
+from predictions.pricing import Priced
+from predictions.reasons import in_order
+from predictions.recording import valid_until_ms
+from signals import rules
+from signals.switch import hold_reason
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The answer to one candle: columns of a signal row that do not depend on its place."""
+
+    market: Market
+    open_ms: int
+    close: float
+    signal_type: str = "hold"
+    horizon: int | None = None
+    considered_side: str = ""
+    bracket: dict[str, float] = field(default_factory=dict)
+    reasons: list[str] = field(default_factory=list)
+    reason_details: dict[str, str] = field(default_factory=dict)
+    model_versions: dict[str, str] = field(default_factory=dict)
+
+
+def draft(done: Pass, now_ms: int, held: dict[str, str]) -> list[Draft]:
+    """Decide every candle of a pass; `held` are the symbols an operator switched off."""
+    decisions = decide_pass(done)
+    drafts = []
+    for index, row, market, open_ms in done.candles():
+        said = done.answers.refusals(index, row, (RANGE, TPSL)) + done.answers.degraded(index, row)
+        details = done.answers.explain(said)
+        if now_ms > valid_until_ms(open_ms):
+            said.append(codes.LATE)
+        words = hold_reason(market, held)
+        if words is not None:
+            said.append(codes.KILL_SWITCH)
+            details[codes.KILL_SWITCH] = words
+        one = Draft(
+            market,
+            open_ms,
+            float(done.answers.close[index, row]),
+            reasons=in_order(said),
+            reason_details={code: details.get(code, codes.WORDS[code]) for code in in_order(said)},
+            model_versions=dict(done.ensemble.versions) if done.ensemble else {},
+        )
+        if not said and decisions is not None:
+            one = _decided(one, decisions, int(done.answers.position[index, row]))
+        drafts.append(one)
+    return drafts
+
+
+def decide_pass(done: Pass) -> rules.Decisions | None:
+    """Apply the rules to every answered row at once; None where a part of the ensemble is missing."""
+    answers, ensemble = done.answers, done.ensemble
+    if ensemble is None or answers.forecast is None or answers.view is None:
+        return None
+    return rules.decide(
+        answers.view,
+        answers.forecast,
+        answers.closes,
+        horizons=shared_horizons(answers),
+        fee_rate=settings.FEE_RATE,
+        slippage_bps=settings.SLIPPAGE_BPS,
+        direction=ensemble.direction(answers.features) if ensemble.signal is not None else None,
+    )
+
+
+def shared_horizons(answers: Answers) -> list[int]:
+    """Horizons that both the range forecast and the brackets answer; one part alone decides without the other."""
+    parts = [part.horizons for part in (answers.forecast, answers.view) if part is not None]
+    return sorted(set.intersection(*map(set, parts))) if parts else []
+
+
+def _decided(one: Draft, decisions: rules.Decisions, at: int) -> Draft:
+    side, emitted = decisions.side[at], bool(decisions.emitted[at])
+    bracket = bracket_of(decisions.best, at)
+    lacking = (
+        f"the best of all brackets ({side}, {int(decisions.horizon[at])} candles) is expected to return "
+        f"{bracket['expected_net_return']:+.4%} after costs; a take-profit would have to be reached first with "
+        f"probability {bracket['p_break_even']:.3f}, it is with {bracket['p_take_profit']:.3f}"
+    )
+    return Draft(
+        one.market,
+        one.open_ms,
+        one.close,
+        signal_type=side if emitted else "hold",
+        horizon=int(decisions.horizon[at]),
+        considered_side=side,
+        bracket=bracket,
+        reasons=[] if emitted else [codes.NO_EDGE_AFTER_FEES],
+        reason_details={} if emitted else {codes.NO_EDGE_AFTER_FEES: lacking},
+        model_versions=one.model_versions,
+    )
+
+
+def bracket_of(priced: Priced, at: int) -> dict[str, float]:
+    """Columns of one bracket."""
+    names = "take_profit", "stop_loss", "p_take_profit", "p_stop_loss", "p_neither", "p_break_even"
+    columns = {name: finite(float(np.asarray(getattr(priced, name))[at])) for name in (*names, "expected_net_return")}
+    return {name: value for name, value in columns.items() if value is not None}

@@ -1,0 +1,126 @@
+"""The words of `/ws/signals`: frames as the server writes them, messages as it reads them. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+BAD_MESSAGE = 4400
+NOT_AUTHENTICATED = 4401
+NOT_ALLOWED = 4403
+TOO_SLOW = 4408
+TOO_MANY = 4429
+TRY_LATER = 1013
+"""Close codes."""
+
+LONGEST_FIRST_MESSAGE = 1024
+LONGEST_MESSAGE = 64 * 1024
+MOST_SYMBOLS = 1000
+LARGEST_SEQ = 2**63 - 1
+
+
+class BadMessage(Exception):
+    """Not a message of this protocol: the connection is closed with 4400."""
+
+
+class InvalidField(Exception):
+    """A message with a field that cannot be used: an error frame, and the connection stays."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message of a client, checked."""
+
+    type: str
+    symbols: tuple[str, ...] = ()
+    after: Mapping[str, int] = field(default_factory=dict)
+    ticket: str = ""
+
+
+def parse(text: str | None, longest: int = LONGEST_MESSAGE) -> Message:
+    """Read one message.
+
+    Raises
+    ------
+    BadMessage
+        If it is binary, not JSON, no object, or of no known type.
+    InvalidField
+        If a field is missing or of the wrong form.
+
+    Examples
+    --------
+    >>> parse('{"type": "subscribe", "symbols": ["BTCUSDT"], "after": {"BTCUSDT": 7}}').after
+    {'BTCUSDT': 7}
+    """
+    if text is None:
+        raise BadMessage("messages are JSON text")
+    if len(text) > longest or len(text.encode("utf-8", "surrogatepass")) > longest:
+        raise BadMessage(f"a message is at most {longest} bytes here")
+    try:
+        said = orjson.loads(text)
+    except ValueError as error:
+        raise BadMessage("not JSON") from error
+    if not isinstance(said, dict):
+        raise BadMessage("messages are JSON objects")
+    match said.get("type"):
+        case "ping":
+            return Message("ping")
+        case "authenticate":
+            ticket = said.get("ticket")
+            if not isinstance(ticket, str):
+                raise BadMessage("authenticate needs a ticket")
+            return Message("authenticate", ticket=ticket)
+        case "subscribe":
+            symbols = _symbols(said.get("symbols"))
+            return Message("subscribe", symbols=symbols, after=_after(said.get("after"), symbols))
+        case "unsubscribe":
+            return Message("unsubscribe", symbols=_symbols(said.get("symbols")))
+    raise BadMessage("type is one of authenticate, subscribe, unsubscribe, ping")
+
+
+def _symbols(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value or not all(isinstance(symbol, str) for symbol in value):
+        raise InvalidField("symbols is a list of symbols such as BTCUSDT")
+    if len(value) > MOST_SYMBOLS:
+        raise InvalidField(f"symbols names at most {MOST_SYMBOLS}")
+    return tuple(dict.fromkeys(value))
+
+
+def _after(value: Any, symbols: Sequence[str]) -> dict[str, int]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not set(value) <= set(symbols):
+        raise InvalidField("after gives for symbols of this message the last seq already held")
+    for seq in value.values():
+        if isinstance(seq, bool) or not isinstance(seq, int) or not 0 <= seq <= LARGEST_SEQ:
+            raise InvalidField("a seq in after is a whole number of at least 0")
+    return value
+
+
+def frame(kind: str, **fields: Any) -> str:
+    """Write a frame.
+
+    >>> frame("pong")
+    '{"type":"pong"}'
+    """
+    return orjson.dumps({"type": kind, **fields}).decode()
+
+
+def error(name: str, message: str, **fields: Any) -> str:
+    """Write an error frame."""
+    return frame("error", error=name, message=message, **fields)
+
+
+def signal(symbol: str, seq: int, payload: str) -> str:
+    """Write the frame of one signal around its published bytes.
+
+    >>> signal("BTCUSDT", 7, '{"id":"x"}')
+    '{"type":"signal","symbol":"BTCUSDT","seq":7,"signal":{"id":"x"}}'
+    """
+    return f'{{"type":"signal","symbol":"{symbol}","seq":{seq},"signal":{payload}}}'
+
+
+def snapshot(payloads: Sequence[str]) -> str:
+    """Write the newest signal of each symbol around their published bytes."""
+    return f'{{"type":"snapshot","signals":[{",".join(payloads)}]}}'

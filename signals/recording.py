@@ -1,0 +1,95 @@
+"""Writing signals: row, seq, seal and outbox message in one transaction, once per market and candle."""
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+
+from django.conf import settings
+from django.db import transaction
+
+from marketdata import clock
+from predictions import chain
+from predictions.models import ChainHead
+from predictions.recording import price, valid_until_ms
+from signals.drafting import Draft
+from signals.models import OutboxMessage, SignalLog, SymbolSequence
+from signals.payloads import signal_bytes
+
+
+def record(drafts: Sequence[Draft], made_at_ms: int) -> list[SignalLog]:
+    """Write what was decided; a candle that has its row keeps it. Returns the rows written now."""
+    if not drafts:
+        return []
+    with transaction.atomic():
+        sequences = _lock_sequences({one.market.symbol for one in drafts})
+        heads = chain.lock_heads(ChainHead.Log.SIGNALS, [one.market.pk for one in drafts])
+        opens = [one.open_ms for one in drafts]
+        known = set(
+            SignalLog.objects.filter(
+                market_id__in=list(heads),
+                candle_time__gte=clock.to_datetime(min(opens)),
+                candle_time__lte=clock.to_datetime(max(opens)),
+            ).values_list("market_id", "candle_time")
+        )
+        fresh: list[SignalLog] = []
+        for one in sorted(drafts, key=lambda one: (one.open_ms, one.market.symbol)):
+            if (one.market.pk, clock.to_datetime(one.open_ms)) in known:
+                continue
+            sequence = sequences[one.market.symbol]
+            sequence.head += 1
+            row = _row(one, sequence.head, made_at_ms)
+            chain.append(heads[one.market.pk], row, chain.SIGNAL_COLUMNS)
+            fresh.append(row)
+        if fresh:
+            SignalLog.objects.bulk_create(fresh, batch_size=1000)
+            OutboxMessage.objects.bulk_create((message_of(row) for row in fresh), batch_size=1000)
+            SymbolSequence.objects.bulk_update(sequences.values(), ["head"])
+            chain.save_heads(heads)
+    return fresh
+
+
+def message_of(row: SignalLog) -> OutboxMessage:
+    """The outbox row of a signal, holding the very bytes to publish."""
+    return OutboxMessage(signal=row, symbol=row.symbol, seq=row.seq, payload=signal_bytes(row).decode())
+
+
+def _lock_sequences(symbols: Iterable[str]) -> dict[str, SymbolSequence]:
+    """Lock the sequences of these symbols, always in one order, making those that are missing."""
+    wanted = sorted(symbols)
+    locked = SymbolSequence.objects.select_for_update().filter(symbol__in=wanted).order_by("symbol")
+    found = {sequence.symbol: sequence for sequence in locked}
+    missing = [SymbolSequence(symbol=symbol) for symbol in wanted if symbol not in found]
+    if missing:
+        SymbolSequence.objects.bulk_create(missing, ignore_conflicts=True)
+        found = {sequence.symbol: sequence for sequence in locked.all()}
+    return found
+
+
+def _row(one: Draft, seq: int, made_at_ms: int) -> SignalLog:
+    bracket = one.bracket
+    actionable = one.signal_type != SignalLog.Type.HOLD
+    return SignalLog(
+        id=clock.new_id(),
+        market=one.market,
+        symbol=one.market.symbol,
+        seq=seq,
+        candle_time=clock.to_datetime(one.open_ms),
+        made_at=clock.to_datetime(made_at_ms),
+        valid_until=clock.to_datetime(valid_until_ms(one.open_ms)),
+        signal_type=one.signal_type,
+        confidence=Decimal(f"{bracket['p_take_profit']:.4f}") if actionable else None,
+        horizon=one.horizon,
+        entry_price=price(one.close),
+        considered_side=one.considered_side,
+        take_profit=price(bracket["take_profit"]) if bracket else None,
+        stop_loss=price(bracket["stop_loss"]) if bracket else None,
+        p_take_profit=bracket.get("p_take_profit"),
+        p_stop_loss=bracket.get("p_stop_loss"),
+        p_neither=bracket.get("p_neither"),
+        p_break_even=bracket.get("p_break_even"),
+        expected_net_return=bracket.get("expected_net_return"),
+        fee_rate=settings.FEE_RATE,
+        reasons=one.reasons,
+        reason_details=one.reason_details,
+        model_versions=one.model_versions,
+        simulated=one.market.simulated,
+    )

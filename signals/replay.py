@@ -1,0 +1,48 @@
+"""Reading what was published: heads, newest signals and stretches of a symbol's sequence, as their bytes."""
+
+from collections.abc import Iterable, Sequence
+
+from django.db.models import Min
+
+from marketdata.models import Market
+from signals.models import OutboxMessage, SymbolSequence
+
+PAGE = 500
+
+Entry = tuple[int, str]
+"""Seq and payload."""
+
+
+def known_symbols(symbols: Sequence[str]) -> set[str]:
+    """Those that some market of this engine has."""
+    return set(Market.objects.filter(symbol__in=symbols).values_list("symbol", flat=True))
+
+
+def heads_of(symbols: Iterable[str]) -> dict[str, int]:
+    """Newest seq of each symbol, 0 where nothing was ever said."""
+    wanted = list(symbols)
+    found = dict(SymbolSequence.objects.filter(symbol__in=wanted).values_list("symbol", "head"))
+    return {symbol: found.get(symbol, 0) for symbol in wanted}
+
+
+def first_seq(symbol: str) -> int | None:
+    """Oldest seq that can still be replayed."""
+    return OutboxMessage.objects.filter(symbol=symbol).aggregate(first=Min("seq"))["first"]
+
+
+def newest(heads: dict[str, int]) -> dict[str, Entry]:
+    """The signal at the head of each symbol."""
+    found: dict[str, Entry] = {}
+    rows = OutboxMessage.objects.filter(symbol__in=list(heads), seq__in=set(heads.values()))
+    for symbol, seq, payload in rows.values_list("symbol", "seq", "payload"):
+        if heads[symbol] == seq:
+            found[symbol] = (seq, payload)
+    return found
+
+
+def entries_after(symbol: str, after: int, until: int | None = None, most: int = PAGE) -> list[Entry]:
+    """Up to `most` signals after a seq (exclusive) up to another (inclusive), in order."""
+    rows = OutboxMessage.objects.filter(symbol=symbol, seq__gt=after)
+    if until is not None:
+        rows = rows.filter(seq__lte=until)
+    return list(rows.order_by("seq").values_list("seq", "payload")[:most])

@@ -1,0 +1,101 @@
+"""The one way forward: from closed candles to signals on the wire, for all markets at once."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from marketdata import clock, store
+from marketdata import services as marketdata
+from marketdata.errors import MarketDataError
+from marketdata.models import Market
+from predictions import coverage
+from predictions import services as predictions
+from predictions.requests import known_market
+from signals import publisher, worklist
+from signals.drafting import draft
+from signals.errors import SignalPending
+from signals.models import SignalLog
+from signals.recording import record
+from signals.switch import held_symbols
+
+logger = logging.getLogger(__name__)
+
+WAIT_SECONDS = 2.0
+POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class AdvanceReport:
+    """What one advance did."""
+
+    sync: Any
+    signals: int
+    sent: int
+
+
+def advance(
+    markets: Sequence[Market] | None = None, frames: Mapping[str, Sequence[Any]] | None = None
+) -> AdvanceReport:
+    """Bring markets up to date: candles in, predictions and signals written, messages out.
+
+    Every door leads here (a closed frame, the beat, a start, a repair), and any number of callers
+    may run it at once, late or again: rows are kept apart by constraints, work is found by asking
+    which stored candle has no signal.
+    """
+    followed = list(marketdata.enabled_markets() if markets is None else markets)
+    sync = _sync(followed, frames)
+    worklist.start_living(followed)
+    followed = list(Market.objects.enabled().filter(pk__in=[market.pk for market in followed]))
+    written = _process(worklist.recent_work(followed))
+    sent = publisher.drain([market.symbol for market in followed])
+    if worklist.sweep_is_due():
+        written += (swept := _process(worklist.all_work(followed)))
+        sent += publisher.drain() if swept else 0
+    coverage.refresh(followed)
+    return AdvanceReport(sync, written, sent)
+
+
+def newest_signal(symbol: str, wait_seconds: float = WAIT_SECONDS) -> SignalLog:
+    """Give the signal of the newest stored candle, waiting a little for `advance` to write it.
+
+    Raises
+    ------
+    InvalidRequest, MarketDisabled
+        If the question cannot be answered as asked.
+    SignalPending
+        If the row is not there in time.
+    """
+    market = known_market(symbol)
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        open_ms = store.newest_open([market])[market.pk]
+        if open_ms is not None:
+            row = SignalLog.objects.filter(market=market, candle_time=clock.to_datetime(open_ms)).first()
+            if row is not None:
+                return row
+        if time.monotonic() >= deadline:
+            raise SignalPending(f"the newest candle of {symbol} has no signal yet")
+        time.sleep(POLL_SECONDS)
+
+
+def _sync(markets: Sequence[Market], frames: Mapping[str, Sequence[Any]] | None) -> Any:
+    """Fetch what is missing; whatever the exchange does, what is stored already is still worked on."""
+    try:
+        return marketdata.sync_candles(markets, frames or {})
+    except MarketDataError as error:
+        logger.warning("candles could not be brought up to date: %s", error)
+        return None
+
+
+def _process(work: Mapping[Market, Sequence[int]]) -> int:
+    """Predict, decide and record the candles given; each pass is committed before the next begins."""
+    written = 0
+    if not work:
+        return written
+    held = held_symbols()
+    for done, _ in predictions.predict(work):
+        now_ms = clock.market_ms()
+        written += len(record(draft(done, now_ms, held), now_ms))
+    return written
