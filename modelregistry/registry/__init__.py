@@ -1,6 +1,14 @@
 """The registry: which versions exist, which one is champion, and the ensemble of champions in memory."""
 
-from modelregistry.registry.promotion import bootstrap, champions, champions_at, promote, register, rollback
+from modelregistry.registry.promotion import (
+    bootstrap,
+    champions,
+    champions_at,
+    find_version,
+    promote,
+    register,
+    rollback,
+)
 from modelregistry.registry.serving import (
     LoadFailure,
     ensemble_of,
@@ -17,6 +25,7 @@ __all__ = [
     "champions",
     "champions_at",
     "ensemble_of",
+    "find_version",
     "forget",
     "load_ensemble",
     "load_failures",

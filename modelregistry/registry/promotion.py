@@ -9,8 +9,10 @@ rolling it back is refused, because an engine that answers badly is repaired by 
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 
 from modelregistry import artifacts
 from modelregistry.errors import ModelNotFoundError, PromotionRefused
@@ -99,6 +101,24 @@ def rollback(kind: str, source: str, actor: str, reason: str) -> PromotionEvent:
             _versions(kind, source).get(pk=previous.pk),
         )
         return _crown(action, champion, back, actor=actor, reason=reason, undoes=undone)
+
+
+def find_version(text: str) -> ModelVersion:
+    """Find a version by its id, or by the beginning of its digest.
+
+    Raises
+    ------
+    ModelNotFoundError
+        If none, or more than one, is meant.
+    """
+    try:
+        wanted = Q(pk=UUID(text))
+    except ValueError:
+        wanted = Q(digest__startswith=text)
+    found = list(ModelVersion.objects.filter(wanted)[:2]) if text else []
+    if len(found) != 1:
+        raise ModelNotFoundError(f"{text!r} names {'more than one version' if found else 'no version'}")
+    return found[0]
 
 
 def champions(source: str) -> dict[str, ModelVersion]:

@@ -1,0 +1,141 @@
+"""Write what the champions would have said at every candle of a stretch."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from indicators.errors import MLEngineError
+from marketdata import clock
+from marketdata.intervals import INTERVAL_MS
+from marketdata.models import Market
+from mlengine_project.table_files import TableFile
+from modelregistry import registry
+from predictions.passes import Pass, read_pass
+from predictions.pricing import costs_of
+from predictions.range_table import Cells, range_rows
+from signals.bracket_table import bracket_rows
+from signals.drafting import decide_pass
+
+CANDLES_A_PASS = 2048
+
+
+class Command(BaseCommand):
+    """Replay a stretch through the function that serves live, in batch."""
+
+    help = "Write what the champions (or other versions) would have said at every candle of a stretch."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Stretch, markets, versions, files."""
+        parser.add_argument("--from", dest="from_time", required=True, help="first candle's open: ISO 8601 (UTC) or ms")
+        parser.add_argument("--to", dest="to_time", required=True, help="up to this open, exclusive")
+        parser.add_argument("--symbols", nargs="+", default=[], help="default: every enabled market")
+        parser.add_argument("--versions", nargs="+", default=[], help="ids of model versions instead of the champions")
+        parser.add_argument("--ranges", type=Path, help=".parquet or .csv for the price ranges")
+        parser.add_argument("--brackets", type=Path, help=".parquet or .csv for the bracket probabilities")
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        """Replay and say how many rows were written."""
+        try:
+            self._replay(options)
+        except MLEngineError as error:
+            raise CommandError(str(error)) from error
+
+    def _replay(self, options: dict[str, Any]) -> None:
+        from_ms, until_ms = read_time(options["from_time"]), read_time(options["to_time"])
+        if from_ms >= until_ms:
+            raise CommandError("--from must be before --to")
+        if options["ranges"] is None and options["brackets"] is None:
+            raise CommandError("name a file: --ranges, --brackets or both")
+        markets = find_markets(options["symbols"])
+        ensemble = find_ensemble(options["versions"], markets)
+        symbols = [market.symbol for market in markets]
+        horizons, shared = horizons_of(ensemble)
+        costs = costs_of(settings.FEE_RATE, settings.SLIPPAGE_BPS)
+        with ExitStack() as stack:
+            ranges, brackets = (
+                stack.enter_context(TableFile(options[name])) if options[name] else None
+                for name in ("ranges", "brackets")
+            )
+            for done, share in passes(markets, from_ms, until_ms, ensemble):
+                cells = Cells(done.answers, symbols)
+                if ranges is not None:
+                    ranges.write(range_rows(cells, horizons))
+                if brackets is not None:
+                    brackets.write(bracket_rows(cells, decide_pass(done), shared, costs))
+                self._show(share)
+        self.stderr.write("")
+        for table in (ranges, brackets):
+            if table is not None:
+                self.stdout.write(f"{table.path}: {table.rows:,} rows")
+        self._warn(ensemble, from_ms)
+
+    def _show(self, share: float) -> None:
+        if self.stderr.isatty():
+            self.stderr.write(f"\r[{'#' * round(40 * share):<40}] {share:4.0%}", ending="")
+
+    def _warn(self, ensemble: Any, from_ms: int) -> None:
+        seen = [end for end in ensemble.trained_until.values() if clock.to_ms(end) > from_ms] if ensemble else []
+        if seen:
+            self.stdout.write(f"note: candles before {max(seen):%Y-%m-%d %H:%M} were in a training set")
+
+
+def passes(markets: list[Market], from_ms: int, until_ms: int, ensemble: Any) -> Iterator[tuple[Pass, float]]:
+    """Read and answer the stretch block by block, and how much of it is done."""
+    first, end = (-(-at // INTERVAL_MS) for at in (from_ms, until_ms))
+    for start in range(first, end, CANDLES_A_PASS):
+        stop = min(start + CANDLES_A_PASS, end)
+        yield (
+            read_pass(markets, (stop - 1) * INTERVAL_MS, stop - start, ensemble),
+            (stop - first) / (end - first),
+        )
+
+
+def horizons_of(ensemble: Any) -> tuple[list[int], list[int]]:
+    """Horizons to write rows for, of ranges and of brackets; those training would give where nobody answers."""
+    parts = [ensemble.range_predictor, ensemble.tpsl] if ensemble is not None else []
+    answered = [set(part.horizons) for part in parts if part is not None]
+    ranges = ensemble.horizons if ensemble is not None else ()
+    shared = sorted(set.intersection(*answered)) if answered else ()
+    return list(ranges or settings.DEFAULT_HORIZONS), list(shared or settings.DEFAULT_HORIZONS)
+
+
+def find_markets(symbols: list[str]) -> list[Market]:
+    """Markets of one source: the enabled ones, or those named."""
+    chosen = Market.objects.enabled()
+    found = list(chosen.filter(symbol__in=symbols) if symbols else chosen)
+    if missing := sorted(set(symbols) - {market.symbol for market in found}):
+        raise CommandError(f"no enabled market is called {', '.join(missing)}")
+    if not found:
+        raise CommandError("there is no enabled market; run `manage.py seed_markets` or import candles first")
+    if len({market.source for market in found}) > 1:
+        raise CommandError("these markets have candles of different sources; name markets of one with --symbols")
+    return found
+
+
+def find_ensemble(ids: list[str], markets: list[Market]) -> Any:
+    """Champions of the markets' source, or the versions named by id or by the beginning of a digest."""
+    source = markets[0].source
+    if not ids:
+        return registry.load_ensemble(source)
+    versions = [registry.find_version(text) for text in ids]
+    if wrong := [str(version) for version in versions if version.source != source]:
+        raise CommandError(f"a version serves only the source it was trained on, not {source}: {', '.join(wrong)}")
+    if len({version.kind for version in versions}) < len(versions):
+        raise CommandError("name at most one version of each kind")
+    return registry.ensemble_of(versions)
+
+
+def read_time(text: str) -> int:
+    """Milliseconds since 1970 of an ISO 8601 time (UTC unless it says otherwise) or of milliseconds."""
+    try:
+        if text.isascii() and text.isdigit():
+            return int(text)
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise CommandError(f"{text!r} is neither ISO 8601 nor milliseconds") from error
+    return clock.to_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))

@@ -1,0 +1,35 @@
+"""Promote a version."""
+
+import getpass
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from indicators.errors import MLEngineError
+from modelregistry import registry
+from modelregistry.errors import PromotionRefused
+
+
+class Command(BaseCommand):
+    """Make a version the champion of its kind and source."""
+
+    help = "Make a version the champion of its kind and source; the gate may refuse."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Which, why, and whether against the gate."""
+        parser.add_argument("version", help="id of the version, or the beginning of its digest")
+        parser.add_argument("--reason", required=True, help="why; it is kept in the promotion log")
+        parser.add_argument("--override", action="store_true", help="promote against the gate's verdict (logged)")
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        """Promote, or say in words why not."""
+        try:
+            version = registry.find_version(options["version"])
+            event = registry.promote(version, getpass.getuser(), options["reason"], override=options["override"])
+        except PromotionRefused as refused:
+            raise CommandError("\n  - ".join(["promotion refused:", *refused.reasons])) from refused
+        except MLEngineError as error:
+            raise CommandError(str(error)) from error
+        before = event.from_version or "no champion"
+        against = " against the gate's verdict" if event.override else ""
+        self.stdout.write(f"promoted {version}{against}; before: {before}")

@@ -1,0 +1,34 @@
+"""Roll a kind back."""
+
+import getpass
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from indicators.errors import MLEngineError
+from marketdata.models import Source
+from modelregistry import registry
+from modelregistry.errors import PromotionRefused
+from modelregistry.models import Kind
+
+
+class Command(BaseCommand):
+    """Undo the newest promotion of a kind that is not yet undone."""
+
+    help = "Undo the newest promotion of a kind that is not yet undone; the version it replaced is champion again."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Which, where, why."""
+        parser.add_argument("kind", choices=Kind.values)
+        parser.add_argument("--source", choices=Source.values, default=Source.EXCHANGE.value)
+        parser.add_argument("--reason", required=True, help="why; it is kept in the promotion log")
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        """Roll back, or say in words why not."""
+        try:
+            event = registry.rollback(options["kind"], options["source"], getpass.getuser(), options["reason"])
+        except PromotionRefused as refused:
+            raise CommandError("\n  - ".join(["rollback refused:", *refused.reasons])) from refused
+        except MLEngineError as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(f"rolled back from {event.from_version} to {event.to_version}")
