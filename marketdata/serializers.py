@@ -71,6 +71,7 @@ class CoverageSerializer(serializers.Serializer):
     quarantined = serializers.IntegerField(help_text="Messages that broke a rule and were not stored.")
     share = serializers.FloatField(allow_null=True, help_text="Stored over expected, 0 to 1.")
     holes = StretchSerializer(many=True, help_text="The missing stretches, newest first, at most 100.")
+    absences = StretchSerializer(many=True, help_text="The absent stretches, newest first, at most 100.")
     simulated = serializers.BooleanField()
 
 

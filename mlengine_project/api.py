@@ -2,15 +2,49 @@
 
 from django.urls import path
 
+from marketdata.models import Market
+from marketdata.viewsets import CandleViewSet, MarketViewSet
 from mlengine_project import pages
 from mlengine_project.access.viewsets import TicketViewSet
+from mlengine_project.answering_time import CountedPredictionViewSet
+from mlengine_project.operations.health import loaded_by
+from mlengine_project.operations.viewsets import (
+    DetailedHealthViewSet,
+    JobViewSet,
+    MetricsViewSet,
+    OpenHealthViewSet,
+)
+from modelregistry import registry
 from modelregistry.viewsets import ModelViewSet
+from predictions.requests import served_horizons
+from predictions.viewsets import BracketViewSet, TouchViewSet
+from signals.viewsets import SignalViewSet
+
+
+def horizons_of(market: Market) -> tuple[int, ...]:
+    """Horizons the champions of a market's source serve."""
+    return served_horizons(registry.load_ensemble(market.source))
+
 
 urlpatterns = [
-    path("models", ModelViewSet.as_view({"get": "list"})),
-    path("models/status", ModelViewSet.as_view({"get": "status"})),
+    path("health", OpenHealthViewSet.as_view({"get": "alive"})),
+    path("health/ready", OpenHealthViewSet.as_view({"get": "ready"})),
+    path("health/detailed", DetailedHealthViewSet.as_view({"get": "detailed"})),
+    path("markets", MarketViewSet.as_view({"get": "list"}, horizons_of=horizons_of)),
+    path("predictions", CountedPredictionViewSet.as_view({"get": "list", "post": "create"})),
+    path("predictions/<str:id>", CountedPredictionViewSet.as_view({"get": "retrieve"})),
+    path("brackets", BracketViewSet.as_view({"post": "create"})),
+    path("touches", TouchViewSet.as_view({"post": "create"})),
+    path("signals", SignalViewSet.as_view({"get": "list", "post": "create"})),
+    path("signals/<str:id>", SignalViewSet.as_view({"get": "retrieve"})),
+    path("candles", CandleViewSet.as_view({"get": "list"})),
+    path("candles/quality", CandleViewSet.as_view({"get": "quality"})),
+    path("models", ModelViewSet.as_view({"get": "list"}, loaded_by=loaded_by)),
+    path("models/status", ModelViewSet.as_view({"get": "status"}, loaded_by=loaded_by)),
     path("models/<str:id>", ModelViewSet.as_view({"get": "retrieve"})),
+    path("jobs/<str:id>", JobViewSet.as_view({"get": "retrieve"})),
     path("ws-tickets", TicketViewSet.as_view({"post": "create"})),
+    path("metrics", MetricsViewSet.as_view({"get": "scrape"})),
     path("schema", pages.schema),
     path("docs", pages.swagger),
     path("redoc", pages.redoc),

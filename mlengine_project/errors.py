@@ -21,7 +21,7 @@ from indicators.errors import FeatureError, MLEngineError, UnknownIndicator
 from marketdata.errors import MarketDataError, MarketDisabled, UnknownSymbol
 from mlengine_project.access.errors import InvalidAPIKey, KeyStoreAway, TooManyWrongKeys
 from modelregistry.errors import ModelLoadError, ModelNotFoundError
-from predictions.errors import PredictionError, PredictionRefused
+from predictions.errors import InvalidRequest, PredictionError, PredictionRefused
 from signals.errors import SignalPending
 
 log = structlog.get_logger(__name__)
@@ -74,7 +74,7 @@ NAMED: tuple[tuple[type[MLEngineError], int, str], ...] = (
 )
 """Our own errors that need no more than a status and a name."""
 
-FIELDS: dict[str, str] = {"UnknownSymbol": "symbol", "UnknownHorizon": "horizon", "UnknownIndicator": "names"}
+FIELDS: dict[type[MLEngineError], str] = {UnknownSymbol: "symbol", UnknownIndicator: "names"}
 """Errors that are the caller's: the field each is about."""
 
 
@@ -104,12 +104,14 @@ def answer_for(error: BaseException) -> Answer:  # noqa: PLR0911  # one line per
 def _ours(error: MLEngineError) -> Answer:  # noqa: PLR0911  # one line per error
     """Errors this engine raises on purpose; their messages are fit to be shown."""
     message = str(error)
-    caller_field = FIELDS.get(type(error).__name__)
+    caller_field = FIELDS.get(type(error))
     if caller_field is not None:
         return Answer(400, "ValidationError", message, details={caller_field: [message]})
     match error:
         case InvalidAPIKey():
             return _no_key()
+        case InvalidRequest():
+            return Answer(400, "ValidationError", message, details=error.details)
         case TooManyWrongKeys():
             return Answer(429, "RateLimitExceeded", message, headers=_retry(error.retry_after_seconds))
         case MarketDisabled():
@@ -182,6 +184,3 @@ def _soon(answer: Answer) -> Answer:
         answer.reasons,
         _retry(SOON_SECONDS) if answer.status == 503 else {},
     )
-
-
-assert set(FIELDS) >= {UnknownSymbol.__name__, UnknownIndicator.__name__}

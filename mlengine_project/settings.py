@@ -103,6 +103,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "mlengine_project.access.throttling.LimitHeaders",
     "mlengine_project.error_pages.AnswerEveryError",
 ]
 

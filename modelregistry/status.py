@@ -50,3 +50,9 @@ def champion_object(version: ModelVersion | None, loaded_by: Mapping[str, list[s
         "metrics": version.report,
         "loaded_by": list(loaded_by.get(str(version.pk), [])),
     }
+
+
+def accuracy_of(report: Mapping[str, Any]) -> float | None:
+    """1 - loss / best baseline's loss of a version, None where its report does not say."""
+    skill = report.get("skill")
+    return float(skill) if isinstance(skill, int | float) else None

@@ -1,9 +1,11 @@
 """One bucket per key for everything under /predictions."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
+from django.http import HttpRequest, HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
@@ -46,3 +48,19 @@ class BucketThrottle(BaseThrottle):
     def wait(self) -> float | None:
         """Seconds until a place is free."""
         return None if self._take is None else self._take.reset_seconds
+
+
+class LimitHeaders:
+    """Tells every counted caller what is left, on refusals and errors too."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Add the headers when the request was counted."""
+        response = self.get_response(request)
+        take = getattr(request, "rate_limit", None)
+        if take is not None:
+            for name, value in limit_headers(take).items():
+                response[name] = value
+        return response

@@ -1,0 +1,70 @@
+"""/markets, /candles, /candles/quality, /indicators and /indicators/catalog."""
+
+from collections.abc import Callable, Sequence
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import viewsets
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from marketdata import clock, coverage, payloads, reading, services, store
+from marketdata.models import Candle, Market
+from marketdata.serializers import (
+    CandleQuery,
+    CandleSerializer,
+    CoverageSerializer,
+    MarketSerializer,
+)
+
+
+def unserved(_market: Market) -> Sequence[int]:
+    """No horizons, where nobody told which are served."""
+    return ()
+
+
+class MarketViewSet(viewsets.GenericViewSet):
+    """The markets this engine knows."""
+
+    required_scope = "read"
+    queryset = Market.objects.order_by("symbol", "source")
+    serializer_class = MarketSerializer
+    horizons_of: Callable[[Market], Sequence[int]] | None = None
+    """Which horizons are served for a market; the composition root knows."""
+
+    @extend_schema(responses=MarketSerializer(many=True))
+    def list(self, request: Request) -> Response:
+        """Symbols, horizons and whether they are followed."""
+        markets = self.paginate_queryset(self.get_queryset()) or []
+        newest = store.newest_open(markets)
+        horizons = self.horizons_of or unserved
+        return self.get_paginated_response(
+            [payloads.market_object(market, horizons(market), newest.get(market.pk)) for market in markets]
+        )
+
+
+class CandleViewSet(viewsets.GenericViewSet):
+    """Closed candles and the ledger of them."""
+
+    required_scope = "read"
+    queryset = Candle.objects.none()
+    serializer_class = CandleSerializer
+    starts_at_newest = False
+
+    @extend_schema(parameters=[CandleQuery], responses=CandleSerializer(many=True))
+    def list(self, request: Request) -> Response:
+        """Closed candles, oldest first. Without `from` the first page is the newest; `previous` leads back."""
+        query = CandleQuery.of(request)
+        market = services.market_of(query["symbol"])
+        self.starts_at_newest = "from" not in query
+        candles = reading.candles_between(market, query.get("from"), query.get("to"))
+        return self.get_paginated_response(
+            [payloads.candle_object(candle) for candle in self.paginate_queryset(candles) or []]
+        )
+
+    @extend_schema(parameters=[CandleQuery], responses=CoverageSerializer, filters=False)
+    def quality(self, request: Request) -> Response:
+        """Stored, missing, absent, revised and quarantined, over the span asked for or all there is."""
+        query = CandleQuery.of(request)
+        market = services.market_of(query["symbol"])
+        span = [clock.to_ms(query[name]) if name in query else None for name in ("from", "to")]
+        return Response(coverage.coverage_of(market, *span))

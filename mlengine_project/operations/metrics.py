@@ -1,0 +1,197 @@
+"""What Prometheus scrapes. Counts come from shared rows, all else is computed at the scrape.
+
+So every process gives the same answer, and none of it is lost when one ends.
+"""
+
+from collections import Counter as Tally
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from marketdata import clock
+from marketdata import health as market_health
+from marketdata.models import ExchangeState
+from mlengine_project.operations.measures import BUCKETS, LATENCY, PREDICTIONS, REFUSALS, Series, measures
+from mlengine_project.operations.models import Heartbeat, Job
+from mlengine_project.operations.queues import queue_depths
+from modelregistry import registry
+from modelregistry.models import Kind
+from modelregistry.status import accuracy_of, usual_source
+from predictions import log as prediction_log
+from signals import health as signal_health
+from signals.models import SignalLog
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+ALIVE = timedelta(seconds=60)
+REFUSALS_OVER = timedelta(hours=1)
+
+
+def exposition() -> bytes:
+    """All metrics as text."""
+    registry_of_scrape = CollectorRegistry()
+    registry_of_scrape.register(EngineCollector())
+    return bytes(generate_latest(registry_of_scrape))
+
+
+class EngineCollector:
+    """Gathers one scrape; without a database it says so and gives what this process counted."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Every family."""
+        families: list[Metric] = []
+        up = 1
+        try:
+            families += counted(measures.totals())
+            for gather in (models, market_data, signals, coverage, work):
+                families += gather()
+        except (DatabaseError, InterfaceError):
+            up, families = 0, list(counted(measures.pending()))
+        yield GaugeMetricFamily("ml_database_up", "Whether the database answered this scrape.", value=up)
+        yield from families
+
+
+def counted(totals: dict[Series, float]) -> Iterator[Metric]:
+    """Requests for predictions: how many, how fast, refused why."""
+    answers = CounterMetricFamily(
+        PREDICTIONS.removesuffix("_total"), "Predictions answered over REST.", labels=["symbol", "horizon"]
+    )
+    refusals = CounterMetricFamily(
+        REFUSALS.removesuffix("_total"), "Predictions refused over REST, by most important reason.", labels=["reason"]
+    )
+    for (name, text), value in sorted(totals.items()):
+        labels = dict(pair.split("=", 1) for pair in text.split(",") if pair)
+        if name == PREDICTIONS:
+            answers.add_metric([labels["symbol"], labels["horizon"]], value)
+        elif name == REFUSALS:
+            refusals.add_metric([labels["reason"]], value)
+    yield answers
+    yield refusals
+    yield latency(totals)
+
+
+def latency(totals: dict[Series, float]) -> Metric:
+    """The histogram of POST /predictions, from its rows."""
+    histogram = HistogramMetricFamily(LATENCY, "Seconds from the request to the answer of POST /predictions.")
+    below, buckets = 0.0, []
+    for edge in [*map(str, BUCKETS), "+Inf"]:
+        below += totals.get((f"{LATENCY}_bucket", f"le={edge}"), 0.0)
+        buckets.append((edge, below))
+    histogram.add_metric([], buckets=buckets, sum_value=totals.get((f"{LATENCY}_sum", ""), 0.0))
+    return histogram
+
+
+def models() -> Iterator[Metric]:
+    """How good the champions are, and whether every process has loaded them."""
+    accuracy = GaugeMetricFamily(
+        "ml_model_accuracy", "1 - loss / best baseline's loss, on rows never seen.", labels=["model_name"]
+    )
+    crowned = registry.champions(usual_source())
+    for kind, version in sorted(crowned.items()):
+        value = accuracy_of(version.report)
+        if value is not None:
+            accuracy.add_metric([kind], value)
+    yield accuracy
+    champion = GaugeMetricFamily("ml_model_has_champion", "1 when the kind has a champion.", labels=["model_name"])
+    for kind in Kind.values:
+        champion.add_metric([kind], int(kind in crowned))
+    yield champion
+    loaded = GaugeMetricFamily(
+        "ml_model_loaded_is_promoted",
+        "1 when the process has the champion in memory.",
+        labels=["process", "model_name"],
+    )
+    for name, told in _living():
+        held = {kind: version for kinds in told.get("loaded", {}).values() for kind, version in kinds.items()}
+        for kind in sorted(set(held) & set(crowned)):
+            loaded.add_metric([name, kind], int(held[kind] == str(crowned[kind].pk)))
+    yield loaded
+
+
+def market_data() -> Iterator[Metric]:
+    """How old candles are, and how the exchange is used."""
+    ages = GaugeMetricFamily(
+        "ml_data_age_seconds", "Market time minus the close of the newest stored candle.", labels=["symbol"]
+    )
+    for symbol, age in sorted(market_health.data_age_seconds().items()):
+        if age is not None:
+            ages.add_metric([symbol], age)
+    yield ages
+    state = ExchangeState.objects.filter(pk=1).first() or ExchangeState()
+    yield _gauge("ml_exchange_used_weight", "Request weight of the last minute seen.", state.used_weight)
+    yield _gauge("ml_exchange_weight_limit", "Request weight the exchange allows a minute.", state.weight_limit)
+    banned = bool(state.banned_until_ms and state.banned_until_ms > clock.wall_ms())
+    yield _gauge("ml_exchange_banned", "1 while the exchange asked for silence.", banned)
+    yield _gauge("ml_exchange_reconnects", "Times the feed was rebuilt.", state.reconnects)
+    offset = 0 if state.clock_wall_ms is None else (state.clock_market_ms or 0) - state.clock_wall_ms
+    yield _gauge("ml_exchange_clock_offset_seconds", "Exchange time minus wall time.", offset / 1000)
+
+
+def signals() -> Iterator[Metric]:
+    """From the close to the wire: how long it took, what waits, what was refused."""
+    delay = GaugeMetricFamily(
+        "ml_candle_to_signal_seconds", "From the newest signal's candle close to the signal.", labels=["symbol"]
+    )
+    refused: Tally[str] = Tally()
+    newest: dict[str, SignalLog] = {}
+    rows = SignalLog.objects.filter(created_at__gte=clock.wall_now() - REFUSALS_OVER).order_by("seq")
+    for row in rows.only("symbol", "seq", "candle_time", "made_at", "reasons", "signal_type"):
+        newest[row.symbol] = row
+        refused.update(row.reasons[:1])
+    for symbol, row in sorted(newest.items()):
+        delay.add_metric([symbol], (row.made_at - row.candle_time).total_seconds() - 300)
+    yield delay
+    reasons = GaugeMetricFamily(
+        "ml_signal_holds_last_hour", "Signals held in the last hour, by most important reason.", labels=["reason"]
+    )
+    for reason, count in sorted(refused.items()):
+        reasons.add_metric([reason], count)
+    yield reasons
+    unsent, age = signal_health.outbox()
+    yield _gauge("ml_outbox_unsent", "Signals waiting to be published.", unsent)
+    yield _gauge("ml_outbox_age_seconds", "How long the oldest of them has waited.", age or 0.0)
+
+
+def coverage() -> Iterator[Metric]:
+    """How often the predicted bands held lately, as the newest predictions tell it."""
+    held = GaugeMetricFamily(
+        "ml_band_coverage_ratio",
+        "Share of outcomes inside the band, trailing month.",
+        labels=["symbol", "horizon", "level", "target"],
+    )
+    for row in prediction_log.newest():
+        for band in row.coverage:
+            for target in ("high", "low"):
+                if band[target] is not None:
+                    held.add_metric([row.symbol, str(row.horizon), str(band["level"]), target], band[target])
+    yield held
+
+
+def work() -> Iterator[Metric]:
+    """What waits to be done, and who is alive to do it."""
+    depths = GaugeMetricFamily("ml_queue_depth", "Tasks waiting in a queue.", labels=["queue"])
+    for queue, depth in queue_depths().items():
+        depths.add_metric([queue], depth)
+    yield depths
+    jobs = GaugeMetricFamily("ml_jobs", "Jobs that have not ended.", labels=["state"])
+    for state in (Job.State.PENDING, Job.State.RUNNING):
+        jobs.add_metric([state], Job.objects.filter(state=state).count())
+    yield jobs
+    silence = GaugeMetricFamily("ml_heartbeat_age_seconds", "Since the last sign of life.", labels=["process"])
+    now = clock.wall_now()
+    for name, at in Heartbeat.objects.order_by("name").values_list("name", "at"):
+        silence.add_metric([name], max(0.0, (now - at).total_seconds()))
+    yield silence
+    yield _gauge("ml_rate_limit", "Calls a key may make to /predictions a minute; 0 is no limit.", settings.RATE_LIMIT)
+
+
+def _gauge(name: str, words: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, words, value=value)
+
+
+def _living() -> Iterable[tuple[str, dict[str, dict[str, dict[str, str]]]]]:
+    return Heartbeat.objects.filter(at__gte=clock.wall_now() - ALIVE).order_by("name").values_list("name", "detail")

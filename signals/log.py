@@ -1,0 +1,48 @@
+"""Reading the signal log."""
+
+from datetime import datetime
+
+from django.db.models import Q, QuerySet
+
+from predictions.errors import InvalidRequest
+from predictions.log import require_symbol
+from signals.models import SignalLog
+
+
+def logged(
+    symbol: str | None = None,
+    signal_type: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> QuerySet[SignalLog]:
+    """Rows of the log, newest first.
+
+    Raises
+    ------
+    UnknownSymbol
+        If no market has the symbol.
+    """
+    wanted = Q()
+    if symbol is not None:
+        require_symbol(symbol)
+        wanted &= Q(symbol=symbol)
+    if signal_type is not None:
+        wanted &= Q(signal_type=signal_type)
+    if since is not None:
+        wanted &= Q(candle_time__gte=since)
+    if until is not None:
+        wanted &= Q(candle_time__lt=until)
+    return SignalLog.objects.filter(wanted).order_by("-candle_time", "symbol", "-seq")
+
+
+def replayed(rows: QuerySet[SignalLog], symbol: str | None, after: int) -> QuerySet[SignalLog]:
+    """The same rows in order of their seq, from the one after `after` on.
+
+    Raises
+    ------
+    InvalidRequest
+        Without a symbol, since every symbol counts for itself.
+    """
+    if symbol is None:
+        raise InvalidRequest({"after": ["Needs `symbol`: every symbol has a sequence of its own."]})
+    return rows.filter(seq__gt=after).order_by("seq")

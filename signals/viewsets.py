@@ -1,0 +1,41 @@
+"""/signals."""
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import viewsets
+from rest_framework.generics import get_object_or_404
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from signals import log, services
+from signals.models import SignalLog
+from signals.payloads import signal_object
+from signals.serializers import SignalQuery, SignalRequest, SignalSerializer
+
+
+class SignalViewSet(viewsets.GenericViewSet):
+    """The one answer to each closed candle, and the log of them."""
+
+    required_scope = {"GET": "read", "POST": "predict"}
+    queryset = SignalLog.objects.none()
+    serializer_class = SignalSerializer
+
+    @extend_schema(request=SignalRequest, responses=SignalSerializer)
+    def create(self, request: Request) -> Response:
+        """The signal for the newest stored closed candle; waits up to 2 s while it is being made."""
+        asked = SignalRequest(data=request.data)
+        asked.is_valid(raise_exception=True)
+        return Response(signal_object(services.newest_signal(asked.validated_data["symbol"])))
+
+    @extend_schema(parameters=[SignalQuery], responses=SignalSerializer(many=True))
+    def list(self, request: Request) -> Response:
+        """The log, newest first; with `symbol` and `after` in order of `seq`, to replay what was missed."""
+        query = SignalQuery.of(request)
+        rows = log.logged(query.get("symbol"), query.get("signal_type"), query.get("from"), query.get("to"))
+        if "after" in query:
+            rows = log.replayed(rows, query.get("symbol"), query["after"])
+        return self.get_paginated_response([signal_object(row) for row in self.paginate_queryset(rows) or []])
+
+    @extend_schema(responses=SignalSerializer)
+    def retrieve(self, request: Request, id: str) -> Response:  # noqa: A002
+        """One row of the log."""
+        return Response(signal_object(get_object_or_404(SignalLog, pk=id)))
