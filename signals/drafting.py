@@ -7,7 +7,7 @@ from django.conf import settings
 
 from marketdata.models import Market
 from predictions import reasons as codes
-from predictions.answering import RANGE, TPSL, Answers
+from predictions.answering import RANGE, TPSL
 from predictions.passes import Pass
 from predictions.payloads import finite
 from predictions.pricing import Priced
@@ -69,17 +69,11 @@ def decide_pass(done: Pass) -> rules.Decisions | None:
         answers.view,
         answers.forecast,
         answers.closes,
-        horizons=shared_horizons(answers),
+        horizons=[horizon for horizon in answers.forecast.horizons if horizon in answers.view.horizons],
         fee_rate=settings.FEE_RATE,
         slippage_bps=settings.SLIPPAGE_BPS,
         direction=ensemble.direction(answers.features) if ensemble.signal is not None else None,
     )
-
-
-def shared_horizons(answers: Answers) -> list[int]:
-    """Horizons that both the range forecast and the brackets answer; one part alone decides without the other."""
-    parts = [part.horizons for part in (answers.forecast, answers.view) if part is not None]
-    return sorted(set.intersection(*map(set, parts))) if parts else []
 
 
 def _decided(one: Draft, decisions: rules.Decisions, at: int) -> Draft:
