@@ -124,15 +124,19 @@ class RestLine:
     async def _fetch(self, asks: Sequence[Ask]) -> list[Answer]:
         gate = asyncio.Semaphore(AT_ONCE)
         unanswered: list[ExchangeUnavailable] = []
+        bans: list[ExchangeBanned] = []
 
         async def fetch(ask: Ask) -> Answer:
             error: MarketDataError | None = None
             async with gate:
                 for attempt in range(TRIES):
-                    if len(unanswered) >= HOPELESS or any(isinstance(seen, ExchangeBanned) for seen in unanswered):
-                        return Answer(ask, [], [], unanswered[-1])
+                    if bans or len(unanswered) >= HOPELESS:
+                        return Answer(ask, [], [], (bans or unanswered)[-1])
                     try:
                         page = await self._client.klines(ask.symbol, ask.from_ms, ask.until_ms)
+                    except ExchangeBanned as failure:
+                        bans.append(failure)
+                        return Answer(ask, [], [], failure)
                     except ExchangeUnavailable as failure:
                         unanswered.append(failure)
                         error = failure

@@ -1,0 +1,36 @@
+"""A simulated exchange that stands still until told, and the engine pointed at it."""
+
+import pytest
+
+from marketdata import clock
+from marketdata.models import Market
+from marketdata.simulator.server import SimulatedExchange
+
+START = 1_735_689_600_000
+STEP = 300_000
+
+
+@pytest.fixture(autouse=True)
+def _no_reading_from_another_test():
+    clock.forget()
+    yield
+    clock.forget()
+
+
+@pytest.fixture
+def exchange(settings):
+    """Two invented symbols, ten seconds into 2025; `close_candles` moves on."""
+    with SimulatedExchange(["BTCUSDT", "ETHUSDT"], seed=3, speed=0, begin_at=START + 10_000) as running:
+        settings.BINANCE_API_URL = running.base_url
+        settings.BINANCE_STREAM_URL = running.stream_url
+        yield running
+
+
+def close_candles(exchange, count):
+    """Close `count` more candles and let ten seconds pass."""
+    exchange.advance_to(exchange.now_ms() + count * STEP)
+
+
+@pytest.fixture
+def markets(db):
+    return [Market.objects.create(symbol=symbol, source="simulated") for symbol in ("BTCUSDT", "ETHUSDT")]

@@ -1,0 +1,13 @@
+"""A simulated exchange that stands still until it is told to go on."""
+
+import pytest
+
+from marketdata.simulator import SimulatedExchange
+
+START = 1_704_067_200_000
+
+
+@pytest.fixture
+def exchange():
+    with SimulatedExchange(seed=1, speed=0, begin_at=START) as running:
+        yield running

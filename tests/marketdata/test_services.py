@@ -1,0 +1,180 @@
+"""Services against a simulated exchange: complete, closed only, and one symbol's trouble stays its own."""
+
+import asyncio
+
+import pytest
+
+from marketdata import clock, services, weight
+from marketdata.coverage import coverage_of
+from marketdata.errors import ExchangeUnavailable, MarketDataError, MarketDisabled, UnknownSymbol
+from marketdata.exchange import ExchangeClient
+from marketdata.models import AbsentStretch, Candle, CandleRevision, ExchangeState, Market, QuarantinedMessage
+from marketdata.simulator.faults import Fault
+from tests.marketdata.conftest import START, STEP, close_candles
+
+
+def frame(symbol, open_time):
+    async def read():
+        async with ExchangeClient() as client:
+            return (await client.klines(symbol, open_time, open_time + STEP)).rows
+
+    return asyncio.run(read())
+
+
+@pytest.fixture(autouse=True)
+def _short_window(monkeypatch):
+    monkeypatch.setattr(services, "LIVE_WINDOW", 300)
+
+
+def opens(market):
+    return list(Candle.objects.filter(market=market).order_by("open_time").values_list("open_time", flat=True))
+
+
+def test_seeding_creates_what_is_missing_and_never_a_second_enabled_market(db):
+    assert len(services.seed_markets(["BTCUSDT"], "exchange")) == 1
+    assert services.seed_markets(["BTCUSDT"], "exchange") == []
+    (simulated,) = services.seed_markets(["BTCUSDT"], "simulated")
+    assert not simulated.enabled
+    assert services.market_of("BTCUSDT").source == "exchange"
+    Market.objects.update(enabled=False)
+    with pytest.raises(MarketDisabled):
+        services.market_of("BTCUSDT")
+    with pytest.raises(UnknownSymbol):
+        services.market_of("XYZUSDT")
+
+
+def test_a_first_sync_fills_the_live_window_with_closed_candles_only(exchange, markets):
+    report = services.sync_candles(markets)
+    assert report.failures == {}
+    for market in markets:
+        stored = opens(market)
+        assert stored == list(range(START - services.LIVE_WINDOW * STEP, START, STEP))[-len(stored) :]
+        assert len(stored) == services.LIVE_WINDOW
+        assert stored[-1] == START - STEP
+    again = services.sync_candles(markets)
+    assert (again.requests, again.saved) == (0, (0, 0, 0))
+
+
+def test_a_contiguous_frame_is_stored_without_a_request(exchange, markets):
+    services.sync_candles(markets)
+    close_candles(exchange, 1)
+    frames = {market.symbol: frame(market.symbol, START) for market in markets}
+    report = services.sync_candles(markets, frames)
+    assert (report.requests, report.saved) == (0, (2, 0, 0))
+    assert report.newest == {market.id: START for market in markets}
+
+
+def test_a_frame_after_a_gap_is_kept_and_the_gap_filled_in_the_same_pass(exchange, markets):
+    services.sync_candles(markets)
+    close_candles(exchange, 4)
+    report = services.sync_candles(markets, {"BTCUSDT": frame("BTCUSDT", START + 3 * STEP)})
+    assert (report.requests, report.saved.inserted) == (2, 8)
+    assert opens(markets[0])[-4:] == [START + i * STEP for i in range(4)]
+
+
+def test_real_and_simulated_candles_never_mix(exchange, db):
+    market = Market.objects.create(symbol="BTCUSDT", source="exchange")
+    report = services.sync_candles([market])
+    assert "BTCUSDT" in report.failures
+    assert not Candle.objects.exists()
+    with pytest.raises(MarketDataError):
+        services.backfill(market, START - 10 * STEP, START)
+
+
+def test_an_unknown_symbol_is_set_aside_and_the_rest_goes_on(exchange, markets):
+    stranger = Market.objects.create(symbol="NOPEUSDT", source="simulated")
+    report = services.sync_candles([*markets, stranger])
+    assert list(report.failures) == ["NOPEUSDT"]
+    assert len(opens(markets[0])) == services.LIVE_WINDOW
+    stranger.refresh_from_db()
+    assert stranger.quarantined_until is not None
+    assert services.sync_candles([*markets, stranger]).requests == 0
+
+
+def test_no_request_leaves_while_the_exchange_wants_silence_even_after_a_restart(exchange, markets):
+    exchange.faults.add(Fault("rate_limited", seconds=120, times=1, path="klines"))
+    report = services.sync_candles(markets)
+    assert report.failures
+    assert ExchangeState.objects.get().banned_until_ms > clock.wall_ms() + 100_000
+    asked = exchange.meter.highest_used
+    clock.forget()
+    assert "exchange" in services.sync_candles(markets).failures
+    assert exchange.meter.highest_used == asked
+    with pytest.raises(ExchangeUnavailable):
+        weight.reserve(1)
+
+
+@pytest.mark.parametrize("kind", ["server_error", "html", "truncated", "refused", "forbidden"])
+def test_an_answer_that_is_none_loses_nothing_and_is_asked_for_again(exchange, markets, kind):
+    exchange.faults.add(Fault(kind, path="klines", times=30))
+    report = services.sync_candles(markets)
+    assert set(report.failures) == {"BTCUSDT", "ETHUSDT"}
+    exchange.faults.clear()
+    assert services.sync_candles(markets).failures == {}
+    assert len(opens(markets[1])) == services.LIVE_WINDOW
+
+
+def test_wrong_pages_are_quarantined_and_never_stored(exchange, markets):
+    exchange.faults.add(Fault("microseconds", path="klines", times=30))
+    services.sync_candles(markets)
+    assert not Candle.objects.exists()
+    assert QuarantinedMessage.objects.filter(reason__contains="2017 and 2100").exists()
+
+
+def test_a_hole_becomes_absent_only_after_repeated_reads_over_time(exchange, markets):
+    hole = START + 2 * STEP
+    exchange.faults.add(Fault("hole", at=hole, until=hole + STEP, symbol="BTCUSDT"))
+    services.sync_candles(markets)
+    for _ in range(5):
+        close_candles(exchange, 1)
+        services.sync_candles(markets)
+    assert not AbsentStretch.objects.filter(start=hole).exists()
+    assert coverage_of(markets[0]).missing == 1
+    close_candles(exchange, 1)
+    services.sync_candles(markets)
+    services.sweep_quality(markets)
+    stretch = AbsentStretch.objects.get(market=markets[0])
+    assert (stretch.start, stretch.end) == (hole, hole + STEP)
+    assert len(stretch.evidence["attempts"]) >= 3
+    found = coverage_of(markets[0])
+    assert (found.missing, found.absent, found.stored) == (0, 1, found.expected - 1)
+    assert coverage_of(markets[1]).share == 1
+    assert services.sync_candles(markets).requests == 0
+
+
+def test_a_correction_after_the_close_becomes_a_revision(exchange, markets):
+    exchange.faults.add(Fault("correction", at=START, until=START + STEP, symbol="ETHUSDT", seconds=20))
+    services.sync_candles(markets)
+    close_candles(exchange, 1)
+    services.sync_candles(markets)
+    exchange.advance_to(START + STEP + 90_000)
+    services.sweep_quality(markets)
+    revision = CandleRevision.objects.get()
+    assert (revision.market.symbol, revision.open_time) == ("ETHUSDT", START)
+
+
+def test_a_backfill_can_be_ended_at_any_page_and_goes_on(exchange, markets):
+    market = markets[0]
+    begin, seen = START - 3500 * STEP, []
+    services.backfill(market, begin, START, lambda done, total: seen.append((done, total)), lambda: len(seen) > 2)
+    assert seen[0] == (0, 3500)
+    assert len(opens(market)) == 2000
+    report = services.backfill(market, begin, START)
+    assert (report.requests, report.saved.inserted) == (2, 1500)
+    assert opens(market) == list(range(begin, START, STEP))
+
+
+def test_a_backfill_never_stores_the_open_candle(exchange, markets):
+    services.backfill(markets[0], START - 5 * STEP, START + 50 * STEP)
+    assert opens(markets[0])[-1] == START - STEP
+
+
+def test_half_the_limit_is_the_budget(db):
+    ExchangeState.objects.create(pk=1, weight_limit=100)
+    with clock.use(clock.FrozenClock(1_700_000_000_000)) as frozen:
+        assert weight.reserve(40) == 0
+        assert weight.reserve(20) == pytest.approx(40)
+        frozen.advance(40)
+        assert weight.reserve(20) == 0
+        weight.observe(50)
+        assert weight.reserve(1) > 0
