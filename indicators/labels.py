@@ -92,7 +92,7 @@ def bracket_outcome(
 
 
 def three_way_label(grid: CandleGrid, horizon: int, *, width: Floats, costs: float) -> tuple[Codes, Integers]:
-    """Triple barrier with costs: was it worth buying, selling, or neither?
+    """Triple barrier with costs: whether buying would have paid, selling would have, or neither.
 
     Two barriers lie `width` (log distance) above and below the close, entry is the next open. `Direction.BUY` where
     the upper one is touched first, `Direction.SELL` where the lower one is, provided the move from entry to barrier is

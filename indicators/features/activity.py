@@ -6,7 +6,7 @@ import numpy as np
 
 from indicators.arrays import Floats
 from indicators.features.size import Named
-from indicators.features.window import DAY, SHORT, Window, ratio
+from indicators.features.window import CENTRE, DAY, SHORT, Window, ratio
 
 SURPRISE_FLOOR = 1e-3
 """A thousandth of the usual volume counts as no less: zero volume gives ln(0.001), no volume at all gives 0."""
@@ -25,38 +25,27 @@ def features(window: Window) -> Named:
     day = window.mean("volume", volumes, DAY)
     for length in (1, 3, 12, SHORT):
         yield f"volume_{length}", log_surprise(window.mean("volume", volumes, length), day)
-    yield f"volume_{DAY}", log_surprise(day, window.mean("volume", volumes, 4032))
-    yield from _relation(window, day)
-    yield from _signed(window)
-
-
-def _relation(window: Window, day: Floats) -> Named:
-    """Correlation of log volume and log range, spread of log volume."""
-
-    def logs() -> Floats:
-        # Relative to the newest week's mean would depend on the row; a fixed floor keeps each candle's value its own.
-        return np.log(np.maximum(window.volumes, 1e-12)) * window.present_floats
-
-    volume = window.series("log_volume", logs)
-    spans = window.series("centred", lambda: (window.log_spans + 7.0) * window.present_floats)
-    squares = window.series("log_volume_square", lambda: volume * volume)
-    span_squares = window.series("centred_square", lambda: spans * spans)
-    products = window.series("volume_span", lambda: volume * spans)
-    for length in (SHORT, DAY):
-        mean, span_mean = window.mean("log_volume", volume, length), window.mean("centred", spans, length)
-        spread = np.maximum(window.mean("log_volume_square", squares, length) - mean * mean, 0.0)
-        span_spread = np.maximum(window.mean("centred_square", span_squares, length) - span_mean * span_mean, 0.0)
-        shared = window.mean("volume_span", products, length) - mean * span_mean
-        yield f"volume_spread_{length}", np.sqrt(spread)
-        yield f"volume_span_{length}", np.clip(ratio(shared, np.sqrt(spread * span_spread)), -1.0, 1.0)
-
-
-def _signed(window: Window) -> Named:
-    """Share of volume in rising candles less that in falling ones."""
+    yield f"volume_span_{SHORT}", _relation(window)
     body = window.series("body", lambda: window.price("close") - window.price("open"))
-    signed = window.series("signed_volume", lambda: np.sign(body) * window.volumes)
-    for length in (12, SHORT):
-        yield (
-            f"signed_volume_{length}",
-            ratio(window.total("signed_volume", signed, length), window.total("volume", window.volumes, length)),
-        )
+    signed = window.series("signed_volume", lambda: np.sign(body) * volumes)
+    yield "signed_volume_12", ratio(window.total("signed_volume", signed, 12), window.total("volume", volumes, 12))
+
+
+def _relation(window: Window) -> Floats:
+    """Correlation of log volume and log range over 72 candles, those without a trade left out; 0 if none varies."""
+    traded = window.series("traded", lambda: (window.volumes > 0.0).astype(np.float64))
+    volume = window.series("log_volume", lambda: np.log(np.where(window.volumes > 0.0, window.volumes, 1.0)))
+    spans = window.series("traded_span", lambda: (window.log_spans + CENTRE) * traded)
+    count = np.maximum(window.total("traded", traded, SHORT), 1.0)
+
+    def mean(name: str, left: Floats, right: Floats) -> Floats:
+        return window.total(name, window.series(name, lambda: left * right), SHORT) / count
+
+    volume_mean = window.total("log_volume", volume, SHORT) / count
+    span_mean = window.total("traded_span", spans, SHORT) / count
+    volume_spread = mean("log_volume_square", volume, volume) - volume_mean * volume_mean
+    span_spread = mean("traded_span_square", spans, spans) - span_mean * span_mean
+    shared = mean("volume_by_span", volume, spans) - volume_mean * span_mean
+    spread = np.maximum(volume_spread, 0.0) * np.maximum(span_spread, 0.0)
+    # Below this the spread is the rounding of two equal numbers, and their quotient would be noise.
+    return np.where(spread > 1e-16, np.clip(ratio(shared, np.sqrt(spread)), -1.0, 1.0), 0.0)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from indicators.arrays import Float32s
-from indicators.candles import CANDLE_COLUMNS, INTERVAL_MS, CandleGrid
+from indicators.candles import INTERVAL_MS, CandleGrid
 from indicators.errors import FeatureError
 from indicators.features import activity, calendar, direction, season, size
 from indicators.features.window import WARMUP, Window
@@ -24,7 +24,8 @@ CHUNK_CELLS = 16_384
 def _names() -> tuple[str, ...]:
     """Names in column order, read off the families themselves so that they cannot drift apart."""
     times = np.arange(WARMUP, dtype=np.int64) * INTERVAL_MS
-    flat = CandleGrid(times, **{name: np.ones((1, WARMUP)) for name in CANDLE_COLUMNS})
+    ones = np.ones((1, WARMUP))
+    flat = CandleGrid(times, open=ones, high=ones, low=ones, close=ones, volume=ones)
     window = Window(flat, 1)
     return tuple(name for family in FAMILIES for name, _ in family(window))
 

@@ -12,11 +12,13 @@ import numpy as np
 
 from indicators.arrays import Floats, Integers
 from indicators.features.size import Named
-from indicators.features.window import Window
+from indicators.features.window import DAY, Window
+from indicators.kernels import WindowSums
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
+WEEK_MS = 7 * DAY_MS
 YEARS = range(2007, 2101)
 
 
@@ -54,45 +56,58 @@ def local_ms(times: Integers, city: str) -> Integers:
     return times + np.where(summer, HOUR_MS, 0) - (5 * HOUR_MS if city == "new_york" else 0)
 
 
+SESSIONS = {
+    "new_york": ("new_york", 9.5, 16.0),
+    "new_york_morning": ("new_york", 8.5, 11.0),
+    "london": ("london", 8.0, 16.5),
+    "tokyo": ("tokyo", 9.0, 15.0),
+}
+"""Working hours by the local clock, Monday to Friday; holidays are not known."""
+
+AHEAD_WINDOWS = (6, 18, 36, 72)
+PAST_WINDOW = 72
+
+
 def features(window: Window) -> Named:
     """Yield the calendar family; the same for every market."""
-    now = window.open_time + window.interval_ms
     markets = window.present.shape[0]
-    for name, values in _at(now):
-        yield name, np.broadcast_to(values, (markets, len(now)))
+    for family in (_now, _shares):
+        for name, values in family(window):
+            yield name, np.broadcast_to(values, (markets, window.rows))
 
 
-def _at(now: Integers) -> Named:
-    day = np.ascontiguousarray((now % DAY_MS) / DAY_MS)
+def _now(window: Window) -> Named:
+    """Where the clock stands when the row's candle closes."""
+    now = window.open_time + window.interval_ms
+    day = (now % DAY_MS) / DAY_MS
     for harmonic in (1, 2, 3):
         angle = day * (2.0 * np.pi * harmonic)
         yield f"day_sin_{harmonic}", np.sin(angle)
         yield f"day_cos_{harmonic}", np.cos(angle)
     # 1970-01-01 was a Thursday; the week begins on Monday.
-    week = ((now + 3 * DAY_MS) % (7 * DAY_MS)) / (7 * DAY_MS)
-    angle = week * (2.0 * np.pi)
+    angle = ((now + 3 * DAY_MS) % WEEK_MS) / WEEK_MS * (2.0 * np.pi)
     yield "week_sin", np.sin(angle)
     yield "week_cos", np.cos(angle)
-    yield "weekend", (week >= 5.0 / 7.0).astype(np.float64)
     yield "to_next_hour", ((-now) % HOUR_MS) / HOUR_MS
-    new_york, london = local_ms(now, "new_york"), local_ms(now, "london")
-    yield "new_york_clock", _clock(new_york)
-    yield "new_york_open_ahead", _hours_until(new_york, 9.5)
-    yield "new_york_session", _session(new_york, 9.5, 16.0)
-    yield "london_session", _session(london, 8.0, 16.5)
-    yield "tokyo_session", _session(local_ms(now, "tokyo"), 9.0, 15.0)
+    yield "new_york_clock", (local_ms(now, "new_york") % DAY_MS) / DAY_MS
 
 
-def _clock(local: Integers) -> Floats:
-    return (local % DAY_MS) / DAY_MS
-
-
-def _hours_until(local: Integers, hour: float) -> Floats:
-    """Share of a day until the next `hour` on the local clock."""
-    return ((int(hour * HOUR_MS) - local) % DAY_MS) / DAY_MS
+def _shares(window: Window) -> Named:
+    """What share of the candles ahead, and of the last 72, lies in each session and in the weekend (UTC)."""
+    slots = np.arange(window.rows + AHEAD_WINDOWS[-1] + DAY - 1, dtype=np.int64) - (DAY - 1)
+    times = window.open_time[0] + slots * window.interval_ms
+    held = {name: _session(local_ms(times, city), opens, closes) for name, (city, opens, closes) in SESSIONS.items()}
+    held["weekend"] = ((times // DAY_MS + 3) % 7 >= 5).astype(np.float64)
+    for name, inside in held.items():
+        sums = WindowSums(inside[None, :], window.rows)
+        for length in AHEAD_WINDOWS:
+            yield f"{name}_ahead_{length}", sums.total(length, AHEAD_WINDOWS[-1] - length) / length
+        yield f"{name}_past_{PAST_WINDOW}", sums.total(PAST_WINDOW, AHEAD_WINDOWS[-1]) / PAST_WINDOW
+        if name == "weekend":
+            yield f"{name}_past_{DAY}", sums.total(DAY, AHEAD_WINDOWS[-1]) / DAY
 
 
 def _session(local: Integers, opens: float, closes: float) -> Floats:
-    """1 inside the hours of a working day, holidays not known."""
+    """1 for candles that open inside the hours of a working day."""
     hour, weekday = (local % DAY_MS) / HOUR_MS, (local // DAY_MS + 3) % 7
     return ((hour >= opens) & (hour < closes) & (weekday < 5)).astype(np.float64)

@@ -10,8 +10,8 @@ from indicators.arrays import Floats
 from indicators.features.size import Named
 from indicators.features.window import DAY, SHORT, Window, ratio
 
-MOMENTUM_WINDOWS = (1, 3, 6, 12, 36, 72, 288, 2016)
-EXTREME_WINDOWS = (36, 72, 288, 2016)
+MOMENTUM_WINDOWS = (1, 6, 12, 36, 72, 288)
+EXTREME_WINDOWS = (36, 72)
 
 
 def features(window: Window) -> Named:
@@ -32,7 +32,7 @@ def _momentum(window: Window, level: Floats) -> Named:
             change = window.total("return", window.returns, length)
         scaled = change / (level * math.sqrt(length))
         yield f"momentum_{length}", scaled
-        if length in {1, 12, 72}:
+        if length in {1, 12}:
             yield f"move_{length}", np.abs(scaled)
     for length in (12, SHORT, DAY):
         net = np.abs(window.total("return", window.returns, length))
@@ -42,12 +42,10 @@ def _momentum(window: Window, level: Floats) -> Named:
 def _trend(window: Window, level: Floats) -> Named:
     close = window.price("close")
     newest = window.last(close)
-    for length in (12, SHORT, DAY, 2016):
-        yield f"above_mean_{length}", (newest - window.mean("close", close, length)) / (level * math.sqrt(length))
-    for length in (24, SHORT, DAY):
-        half = length // 2
-        rise = window.mean("close", close, half) - window.mean("close", close, half, lag=half)
-        yield f"slope_{length}", rise / (level * math.sqrt(length))
+    yield "above_mean_12", (newest - window.mean("close", close, 12)) / (level * math.sqrt(12))
+    half = SHORT // 2
+    rise = window.mean("close", close, half) - window.mean("close", close, half, lag=half)
+    yield f"slope_{SHORT}", rise / (level * math.sqrt(SHORT))
     for length in EXTREME_WINDOWS:
         scale = level * math.sqrt(length)
         yield f"below_high_{length}", (window.highest(window.price("high"), length) - newest) / scale

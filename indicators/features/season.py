@@ -10,111 +10,86 @@ import numpy as np
 
 from indicators.arrays import Floats
 from indicators.features.activity import log_surprise
-from indicators.features.size import LOG_PARKINSON, Named
+from indicators.features.size import Named
 from indicators.features.window import DAY, SHORT, Window, log_range
 from indicators.kernels import WindowSums, window_max
 
 HORIZONS = (6, 18, 36, 72)
-DAYS = 14
-RECENT_DAYS = 5
-WEEK = 7 * DAY
 AHEAD = max(HORIZONS)
+DAYS = 14
+WEEK = 7 * DAY
 
 
 class Profile:
-    """Sums over previous days of one series by slot, for the past 72 and the coming 72 slots of every row."""
+    """One series by slot of the day, for the past 72 and the coming 72 slots of every row."""
 
     def __init__(self, window: Window, series: Floats) -> None:
-        self._window = window
-        self._rows = window.rows
-        total, self.recent_slots = self._over_days(series)
-        flags = None if window.complete else self._over_days(window.present_floats)
-        self.slots = total
-        self.counts = np.full(total.shape, float(DAYS)) if flags is None else flags[0]
-        self.recent_counts = np.full(total.shape, float(RECENT_DAYS)) if flags is None else flags[1]
+        self._length = window.rows + SHORT - 1 + AHEAD
+        sums = self._over_days(series)
+        counts = np.full(sums.shape, float(DAYS)) if window.complete else self._over_days(window.present_floats)
+        self.slot_means = sums / np.maximum(counts, 1.0)
+        self._sums, self._counts = WindowSums(sums, window.rows), WindowSums(counts, window.rows)
 
-    def _over_days(self, series: Floats) -> tuple[Floats, Floats]:
-        length = self._rows + SHORT - 1 + AHEAD
-        newest = series.shape[1] + AHEAD
-        accumulated = np.zeros((series.shape[0], length))
-        recent = accumulated
-        for day in range(1, DAYS + 1):
-            stop = newest - DAY * day
-            accumulated = accumulated + series[:, stop - length : stop]
-            if day == RECENT_DAYS:
-                recent = accumulated
-        return accumulated, recent
+    def _over_days(self, series: Floats) -> Floats:
+        accumulated = slots_before(series, DAY, self._length)
+        for day in range(2, DAYS + 1):
+            accumulated = accumulated + slots_before(series, DAY * day, self._length)
+        return accumulated
 
-    def ahead(self, sums: WindowSums, counts: WindowSums, horizon: int) -> Floats:
-        """Mean over the next `horizon` slots."""
-        return _share(sums, counts, horizon, AHEAD - horizon)
+    def ahead(self, horizon: int) -> Floats:
+        """Mean over the next `horizon` slots, shape (m, rows)."""
+        return self._mean(horizon, AHEAD - horizon)
 
-    def behind(self, sums: WindowSums, counts: WindowSums, length: int) -> Floats:
-        """Mean over the last `length` slots."""
-        return _share(sums, counts, length, AHEAD)
+    def behind(self, length: int) -> Floats:
+        """Mean over the last `length` slots, shape (m, rows)."""
+        return self._mean(length, AHEAD)
+
+    def _mean(self, length: int, lag: int) -> Floats:
+        return self._sums.total(length, lag) / np.maximum(self._counts.total(length, lag), 1.0)
 
 
-def _share(sums: WindowSums, counts: WindowSums, length: int, lag: int) -> Floats:
-    return sums.total(length, lag) / np.maximum(counts.total(length, lag), 1.0)
+def slots_before(series: Floats, candles: int, length: int) -> Floats:
+    """Values `candles` earlier than the `length` slots that end `AHEAD` after the newest candle."""
+    stop = series.shape[1] + AHEAD - candles
+    return series[:, stop - length : stop]
 
 
 def features(window: Window) -> Named:
     """Yield the seasonal family."""
     yield from _ranges(window)
     yield from _logs(window)
-    yield from _week(window)
-    yield from _volume(window)
+    volumes = Profile(window, window.volumes)
+    for length in (6, 36):
+        recent = window.mean("volume", window.volumes, length)
+        yield f"volume_surprise_{length}", log_surprise(recent, volumes.behind(length))
 
 
 def _ranges(window: Window) -> Named:
     profile = Profile(window, window.spans)
-    sums, counts = WindowSums(profile.slots, window.rows), WindowSums(profile.counts, window.rows)
-    usual = log_range(window.mean("span", window.spans, 4032))
-    past = log_range(profile.behind(sums, counts, SHORT))
+    usual = log_range(window.mean("span", window.spans, DAYS * DAY))
     for horizon in HORIZONS:
-        ahead = log_range(profile.ahead(sums, counts, horizon))
-        yield f"season_{horizon}", ahead - usual
-        yield f"season_turn_{horizon}", ahead - past
-    yield "season_past_12", log_range(profile.behind(sums, counts, 12)) - past
-    mean_slots = profile.slots / np.maximum(profile.counts, 1.0)
-    for horizon in (18, 72):
-        peak = window_max(mean_slots, horizon, window.rows, lag=AHEAD - horizon)
-        yield f"season_peak_{horizon}", log_range(peak) - usual
+        yield f"season_{horizon}", log_range(profile.ahead(horizon)) - usual
+    peak = window_max(profile.slot_means, AHEAD, window.rows)
+    yield f"season_peak_{AHEAD}", log_range(peak) - usual
 
 
 def _logs(window: Window) -> Named:
-    """The same from means of logarithms, which one violent day cannot bend; and from the last five days alone."""
+    """From means of logarithms, which one violent day cannot bend: the slots ahead against those just past.
+
+    Then the week: how the same slots one and two weeks ago differ from the daily profile, shrunk towards it as if it
+    had been seen for two more weeks.
+    """
     profile = Profile(window, window.log_spans)
-    sums, counts = WindowSums(profile.slots, window.rows), WindowSums(profile.counts, window.rows)
-    recent = WindowSums(profile.recent_slots, window.rows), WindowSums(profile.recent_counts, window.rows)
-    past, recent_past = profile.behind(sums, counts, SHORT), profile.behind(*recent, SHORT)
+    past = profile.behind(SHORT)
     for horizon in HORIZONS:
-        yield f"season_log_{horizon}", profile.ahead(sums, counts, horizon) - past
-        yield f"season_recent_{horizon}", profile.ahead(*recent, horizon) - recent_past
-    # What remains of the last 12 candles once their time of day is taken out.
-    last = window.mean("log_span", window.log_spans, 12) - window.log_level - LOG_PARKINSON
-    yield "unseasonal_12", last - (profile.behind(sums, counts, 12) - past)
+        yield f"season_log_{horizon}", profile.ahead(horizon) - past
 
-
-def _week(window: Window) -> Named:
-    """The same hour one and two weeks ago, shrunk to the daily profile as if that were two more weeks."""
-    profile = Profile(window, window.log_spans)
-    length, newest = profile.slots.shape[1], window.log_spans.shape[1] + AHEAD
-    daily = profile.slots / np.maximum(profile.counts, 1.0)
-    slots = 2.0 * daily
-    counts = np.full(slots.shape, 2.0)
+    daily = profile.slot_means
+    slots, counts = 2.0 * daily, np.full(daily.shape, 2.0)
     for week in (1, 2):
-        stop = newest - WEEK * week
-        slots = slots + window.log_spans[:, stop - length : stop]
-        counts = counts + window.present_floats[:, stop - length : stop]
+        slots = slots + slots_before(window.log_spans, WEEK * week, daily.shape[1])
+        counts = counts + slots_before(window.present_floats, WEEK * week, daily.shape[1])
     gap = WindowSums(slots / counts - daily, window.rows)
     for horizon in HORIZONS:
         yield f"week_{horizon}", gap.total(horizon, AHEAD - horizon) / horizon
-
-
-def _volume(window: Window) -> Named:
-    profile = Profile(window, window.volumes)
-    sums, counts = WindowSums(profile.slots, window.rows), WindowSums(profile.counts, window.rows)
-    for length in (6, 36):
-        usual = profile.behind(sums, counts, length)
-        yield f"volume_surprise_{length}", log_surprise(window.mean("volume", window.volumes, length), usual)
+    yield f"week_past_{SHORT}", gap.total(SHORT, AHEAD) / SHORT

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from indicators.arrays import Floats
-from indicators.features.window import DAY, Window, log_range, log_root, ratio
+from indicators.features.window import CENTRE, DAY, Window, log_range, log_root, ratio
 from indicators.volatility import PARKINSON
 
-HALF_LIVES = (3, 6, 12, 48, 96, 192, 384, 768, 2016)
-RETURN_HALF_LIVES = (6, 24, 96, 384)
-HAR_WINDOWS = (1, 3, 6, 12, 36, 72, 144, 288, 2016, 4032)
-SPAN_WINDOWS = (3, 6, 18, 36, 72, 288)
+HALF_LIVES = (3, 6, 12, 48, 96, 192)
+RETURN_HALF_LIVES = (96, 384)
+HAR_WINDOWS = (1, 3, 6, 12, 36, 72, 288, 2016)
+SPAN_WINDOWS = (6, 18, 36, 72, 288)
 GARMAN_KLASS = 2.0 * math.log(2.0) - 1.0
 BIPOWER = math.pi / 2.0
 LOG_PARKINSON = 0.5 * math.log(PARKINSON)
@@ -27,10 +27,10 @@ def features(window: Window) -> Named:
     level = window.log_level
     yield "volatility_level", level
     for half_life in HALF_LIVES:
-        yield f"ewm_{half_life}", log_root(window.decayed_mean("variance", window.variances, half_life)) - level
+        yield f"ewm_{half_life}", log_root(window.decayed_mean(window.variances, half_life)) - level
     squares = window.series("square", lambda: window.returns * window.returns)
     for half_life in RETURN_HALF_LIVES:
-        yield f"ewm_return_{half_life}", log_root(window.decayed_mean("square", squares, half_life)) - level
+        yield f"ewm_return_{half_life}", log_root(window.decayed_mean(squares, half_life)) - level
     for length in HAR_WINDOWS:
         yield f"har_{length}", window.mean("log_span", window.log_spans, length) - level - LOG_PARKINSON
     yield from _spans(window, level)
@@ -52,7 +52,8 @@ def _estimators(window: Window, squares: Floats) -> Named:
     for length in (12, 72, DAY):
         parkinson = log_root(window.mean("variance", window.variances, length))
         yield f"garman_klass_{length}", log_root(window.mean("garman_klass", garman_klass, length)) - parkinson
-        yield f"close_to_close_{length}", log_root(window.mean("square", squares, length)) - parkinson
+        if length < DAY:
+            yield f"close_to_close_{length}", log_root(window.mean("square", squares, length)) - parkinson
     up, down = window.price("high"), window.price("low")
     opened, closed = window.price("open"), window.price("close")
     rogers_satchell = window.series(
@@ -64,15 +65,14 @@ def _estimators(window: Window, squares: Floats) -> Named:
 
 
 def _dispersion(window: Window, level: Floats) -> Named:
-    """How uneven the sizes are: volatility of volatility, the largest candle, jumps, the falling share."""
-    # Centred near its usual value, so that the difference of two means of squares loses no digits.
-    centred = window.series("centred", lambda: (window.log_spans + 7.0) * window.present_floats)
+    """How uneven the sizes are: volatility of volatility, the largest candle, jumps."""
+    centred = window.series("centred", lambda: (window.log_spans + CENTRE) * window.present_floats)
     squared = window.series("centred_square", lambda: centred * centred)
-    for length in (12, 72, DAY, 2016):
+    for length in (12, 72, DAY):
         mean = window.mean("centred", centred, length)
         spread = np.maximum(window.mean("centred_square", squared, length) - mean * mean, 0.0)
         yield f"vol_of_vol_{length}", np.sqrt(spread)
-    for length in (6, 12, 72, DAY):
+    for length in (12, 72, DAY):
         yield f"largest_{length}", log_range(window.highest(window.spans, length)) - level
     squares = window.series("square", lambda: window.returns * window.returns)
     moves = window.series("move", lambda: np.abs(window.returns))
@@ -83,9 +83,6 @@ def _dispersion(window: Window, level: Floats) -> Named:
         return pairs
 
     pairs = window.series("pair", adjacent)
-    falls = window.series("fall", lambda: np.where(window.returns < 0.0, window.returns * window.returns, 0.0))
-    for length in (72, DAY):
-        total = window.total("square", squares, length)
-        smooth = BIPOWER * window.total("pair", pairs, length)
-        yield f"jump_share_{length}", np.clip(1.0 - ratio(smooth, total), -1.0, 1.0)
-        yield f"falling_share_{length}", ratio(window.total("fall", falls, length), total)
+    total = window.total("square", squares, 72)
+    smooth = BIPOWER * window.total("pair", pairs, 72)
+    yield "jump_share_72", np.clip(1.0 - ratio(smooth, total), -1.0, 1.0)

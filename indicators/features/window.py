@@ -29,7 +29,10 @@ MIN_PRESENT = 0.75
 """Share of a long window that must be present for the row to be answered."""
 
 RANGE_FLOOR = 1e-5
-"""A log range below a tenth of a basis point counts as this one: no logarithm of zero, no surprise from a flat candle."""
+"""A log range below a tenth of a basis point counts as this one: a flat candle is no surprise and no ln(0)."""
+
+CENTRE = 7.0
+"""About -ln of the usual log range of five minutes: added before squaring, so that a spread loses no digits."""
 
 LEVEL_HALF_LIFE = 24
 
@@ -127,7 +130,7 @@ class Window:
         """Mean of `series` over the candles of the window that are present."""
         return self.total(name, series, window, lag) / self.count(window, lag)
 
-    def decayed_mean(self, name: str, series: Floats, half_life: int) -> Floats:
+    def decayed_mean(self, series: Floats, half_life: int) -> Floats:
         """Exponentially weighted mean over a finite reach: at least five half-lives, at most 4,096 candles."""
         decay, reach = 0.5 ** (1.0 / half_life), min(4096, 1 << (5 * half_life - 1).bit_length())
         depth = self.rows + reach - 1
@@ -163,7 +166,7 @@ class Window:
     @property
     def log_level(self) -> Floats:
         """Logarithm of the current volatility per candle, shape (m, rows)."""
-        return self._once("log_level", lambda: log_root(self.decayed_mean("variance", self.variances, LEVEL_HALF_LIFE)))
+        return self._once("log_level", lambda: log_root(self.decayed_mean(self.variances, LEVEL_HALF_LIFE)))
 
     @property
     def level(self) -> Floats:
