@@ -19,11 +19,12 @@ from indicators.features import WARMUP
 from marketdata import clock, services, store, stream
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
+from marketdata.rest import RestLine
 from mlengine_project import feeds
 from mlengine_project.celery import app
 from mlengine_project.embedded import EmbeddedBeat, EmbeddedWorker
 from mlengine_project.feeds import Feed
-from mlengine_project.operations import job_runs, jobs
+from mlengine_project.operations import heartbeats, job_runs, jobs
 from mlengine_project.operations.models import Job
 from modelregistry import registry
 from modelregistry.models import Kind
@@ -101,17 +102,24 @@ class EmbeddedEngine:
         jobs.release_all_running()
         self.worker, self.beat = EmbeddedWorker(app), EmbeddedBeat(app)
         self.worker.start()
-        services.read_clock()
+        with RestLine(patient=True) as line:
+            line.market_ms()
         self._fill_history(markets)
         if self.stopping.is_set():
             return
-        self._launch("feed", lambda: stream.run(self._enabled, on_closed=self._on_closed, stop=self.stopping))
+        self._launch("feed", self._follow_feed)
         self.beat.start()
         jobs.requeue_pending()
         if self.train and not registry.champions(self.feed.source):
             self._train_first_models()
         else:
-            self.say("models are in charge" if registry.champions(self.feed.source) else "no models; --no-train was given")
+            self.say(
+                "models are in charge" if registry.champions(self.feed.source) else "no models; --no-train was given"
+            )
+
+    def _follow_feed(self) -> None:
+        stream.run(self._enabled, on_closed=self._on_closed, stop=self.stopping, beat=heartbeats.of_stream)
+        heartbeats.forget("stream")
 
     def _enabled(self) -> list[Market]:
         return list(Market.objects.enabled())
@@ -152,7 +160,9 @@ class EmbeddedEngine:
                 self.say(f"training {job.progress:4.0%}  {job.message}")
         if job.state == Job.State.SUCCEEDED:
             kinds = ", ".join(sorted(registry.champions(self.feed.source)))
-            self.say(f"models are in charge: {kinds}" if len(kinds.split(", ")) == len(Kind.values) else f"trained: {kinds}")
+            self.say(
+                f"models are in charge: {kinds}" if len(kinds.split(", ")) == len(Kind.values) else f"trained: {kinds}"
+            )
         elif job.state == Job.State.FAILED:
             self.say(f"training failed: {job.message}; `manage.py train_models` shows why")
 

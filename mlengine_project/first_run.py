@@ -2,11 +2,12 @@
 
 import secrets
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 
-from mlengine_project.access import keys
+from mlengine_project.access import services
 from mlengine_project.access.models import ApiKey, Scope
 
 KEY_NAME = "up"
@@ -25,14 +26,18 @@ class Credentials:
 def ensure_credentials() -> Credentials:
     """Create what is missing and return its secrets, which are stored nowhere else."""
     password = ""
-    users = get_user_model().objects
-    if not users.filter(is_superuser=True).exists():
+    if not get_user_model().objects.filter(is_superuser=True).exists():
         password = secrets.token_urlsafe(12)
-        users.create_superuser(username=ADMIN_NAME, email="", password=password)
+        get_user_model().objects.create_superuser(username=ADMIN_NAME, email="", password=password)
     if settings.API_KEY:
         return Credentials(key_hint="the one in API_KEY", admin_password=password)
     existing = ApiKey.objects.filter(name=KEY_NAME, revoked_at__isnull=True).first()
     if existing is not None:
         return Credentials(key_hint=f"{existing.prefix}... (shown once, at the first start)", admin_password=password)
-    _, secret = keys.create_key(name=KEY_NAME, scope=Scope.ADMIN)
+    _, secret = services.create_key(name=KEY_NAME, scope=Scope.ADMIN)
     return Credentials(api_key=secret, admin_password=password)
+
+
+def administrator() -> Any:
+    """The user the sign-in link of `up` is for."""
+    return get_user_model().objects.filter(is_superuser=True, is_active=True).order_by("pk").first()

@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -31,6 +32,16 @@ def process_name(part: str) -> str:
     return f"{part}:{socket.gethostname()}:{os.getpid()}"
 
 
+def of_stream(detail: Mapping[str, Any]) -> None:
+    """Write the feed's sign of life; handed to the supervisor, which knows nothing of this table."""
+    record(process_name("stream"), "stream", dict(detail))
+
+
+def forget(part: str) -> None:
+    """Take this process's row away: a clean end is not a death."""
+    Heartbeat.objects.filter(name=process_name(part)).delete()
+
+
 def start(part: str) -> None:
     """Begin telling, in a daemon thread, that this process lives; once per part."""
     if part in _stops:
@@ -47,7 +58,7 @@ def stop(part: str) -> None:
         return
     stop_event.set()
     try:
-        Heartbeat.objects.filter(name=process_name(part)).delete()
+        forget(part)
     except DatabaseError:
         log.warning("heartbeat_not_removed", part=part)
     close_old_connections()

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from mlengine_project.access import keys
+from mlengine_project.access import services
 from mlengine_project.access.models import Scope
 
 
@@ -20,6 +20,6 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Create and print."""
-        key, secret = keys.create_key(name=options["name"], scope=options["scope"])
+        key, secret = services.create_key(name=options["name"], scope=options["scope"])
         self.stdout.write(secret)
         self.stderr.write(f"scope {key.scope}; this is the only time the key is shown")

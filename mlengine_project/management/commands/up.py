@@ -13,7 +13,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from marketdata import clock
 from mlengine_project import feeds
-from mlengine_project.first_run import Credentials, ensure_credentials
+from mlengine_project.checks import stop_on_errors
+from mlengine_project.first_run import Credentials, administrator, ensure_credentials
 from mlengine_project.instance_lock import AlreadyRunning, InstanceLock
 from mlengine_project.schedule import install_schedule
 
@@ -24,6 +25,7 @@ class Command(BaseCommand):
     """Migrate, key, markets, candles, models, web, worker, beat and feed; Ctrl-C stops all of it."""
 
     help = "Run the whole engine in this process: no service, no network and no key are needed."
+    requires_system_checks: list[str] = []  # after migrating, since some of them read the database
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Where to listen, what to live on."""
@@ -60,6 +62,7 @@ class Command(BaseCommand):
 
     def _run(self, url: str, options: dict[str, Any]) -> None:
         call_command("migrate", interactive=False, verbosity=0)
+        stop_on_errors()
         install_schedule()
         credentials = ensure_credentials()
         try:
@@ -93,7 +96,9 @@ class Command(BaseCommand):
     def _greet(self, url: str, credentials: Credentials, feed: feeds.Feed) -> None:
         from mlengine_project.console.sign_in import one_time_link
 
-        lines = [f"console   {url}/", f"admin     {url}/admin/", f"API docs  {url}/docs", f"sign in   {one_time_link(url)}"]
+        lines = [f"console   {url}/", f"admin     {url}/admin/", f"API docs  {url}/docs"]
+        if (user := administrator()) is not None:
+            lines.append(f"sign in   {one_time_link(url, user)}   (once, within ten minutes)")
         if credentials.admin_password:
             lines.append(f"admin user `admin`, password {credentials.admin_password}   (shown this once)")
         if credentials.api_key:
