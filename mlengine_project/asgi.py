@@ -21,6 +21,7 @@ from channels.auth import AuthMiddleware  # noqa: E402  (needs the apps to be lo
 from mlengine_project.access.proxy import TrustedProxy  # noqa: E402
 from mlengine_project.checks import stop_on_errors  # noqa: E402
 from mlengine_project.fast_road import FastRoad  # noqa: E402
+from mlengine_project.gate import Gate  # noqa: E402
 from mlengine_project.lifespan import Lifespan  # noqa: E402
 from mlengine_project.push import signal_consumer  # noqa: E402
 
@@ -30,7 +31,7 @@ if not settings.IS_TEST:
 application = TrustedProxy(
     ProtocolTypeRouter(
         {
-            "http": FastRoad(django_application),
+            "http": Gate(FastRoad(django_application)),
             "websocket": SessionMiddlewareStack(AuthMiddleware(URLRouter([path("ws/signals", signal_consumer())]))),
             "lifespan": Lifespan(),
         }
