@@ -16,6 +16,11 @@ def quantised(features: np.ndarray, target: np.ndarray, *, threads: int, weight:
     return xgb.QuantileDMatrix(features, label=target, weight=weight, max_bin=MAX_BIN, nthread=threads)
 
 
+def plain(features: np.ndarray, target: np.ndarray, *, threads: int) -> Any:
+    """Rows to watch while fitting others: not binned."""
+    return xgb.DMatrix(features, label=target, nthread=threads)
+
+
 def relabel(matrix: Any, target: np.ndarray) -> Any:
     """Give an already binned matrix another target."""
     matrix.set_label(target)

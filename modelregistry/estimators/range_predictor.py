@@ -48,7 +48,7 @@ class RangePredictor:
         """Features a row must have."""
         return self.scale.n_features
 
-    def predict(self, features: np.ndarray, close: np.ndarray, sigma: np.ndarray) -> RangeForecast:  # noqa: ARG002
+    def predict(self, features: np.ndarray, close: np.ndarray, sigma: np.ndarray) -> RangeForecast:
         """Forecast the next candles.
 
         Parameters
@@ -57,13 +57,13 @@ class RangePredictor:
         close : ndarray of shape (n_rows,)
             Close of the newest candle.
         sigma : ndarray of shape (n_rows,)
-            EWM volatility per candle; the scale model reads it from the features, bracket answers use it.
+            EWM volatility per candle.
 
         Returns
         -------
         RangeForecast
         """
-        log_scale = self.scale.log_scale(features)
+        log_scale = self.scale.log_scale(features, sigma)
         up, down = self.residuals.distances(log_scale, features)
         return RangeForecast.from_distances(self.horizons, close, up, down)
 

@@ -10,6 +10,8 @@ from modelregistry.estimators import boosting, parameters
 
 CLIP = 6.0
 """Standardised features are cut here, so that one wild candle cannot carry a linear model away."""
+LEAN = 0.5
+"""Share of the current volatility in the starting point of the trees."""
 CHUNK = 32_768
 """Rows worked on at once: keeps a replay of years in cache and memory."""
 
@@ -76,36 +78,38 @@ class LinearScale:
 
 @dataclass(frozen=True)
 class ScaleModel:
-    """Log of the range ``log(H / L)`` of the next candles: ridge plus trees on what the ridge leaves.
+    """Log of the range ``log(H / L)`` of the next candles.
+
+    Trees start halfway between a ridge regression, which extrapolates but bends to its training years, and the
+    current volatility alone, which is never far wrong; what they correct is what both miss.
 
     Parameters
     ----------
     horizons : tuple of int
         Horizons in candles, ascending.
     linear : LinearScale
-        The part that extrapolates.
+        The ridge regression.
+    level : ndarray of shape (n_horizons,)
+        Mean log of range over ``sigma * sqrt(h)``.
     boosters : sequence of Booster
-        One per horizon, fitted to the residual of the linear part.
-    share : ndarray of shape (n_horizons,)
-        How much of each booster's answer is believed, 0 to 1, chosen on purged later rows.
+        One per horizon, fitted to what the starting point leaves.
     """
 
     horizons: tuple[int, ...]
     linear: LinearScale
+    level: np.ndarray
     boosters: Sequence[boosting.Booster]
-    share: np.ndarray
 
     @property
     def n_features(self) -> int:
         """Features a row must have."""
         return len(self.linear.centre)
 
-    def log_scale(self, features: np.ndarray) -> np.ndarray:
+    def log_scale(self, features: np.ndarray, sigma: np.ndarray) -> np.ndarray:
         """Predicted ``log(log(H / L))`` per horizon, float64 of shape (n_rows, n_horizons)."""
-        answer = self.linear.predict(features)
+        answer = starting_point(self.linear, self.level, self.horizons, features, sigma)
         for k, booster in enumerate(self.boosters):
-            if self.share[k]:
-                answer[:, k] += self.share[k] * boosting.margin(booster, features)
+            answer[:, k] += boosting.margin(booster, features)
         return answer
 
     def to_files(self) -> dict[str, bytes]:
@@ -114,7 +118,7 @@ class ScaleModel:
 
     def as_parameters(self) -> dict[str, Any]:
         """What :meth:`from_files` needs beside the trees."""
-        return {"linear": self.linear.as_parameters(), "share": self.share}
+        return {"linear": self.linear.as_parameters(), "level": self.level}
 
     @classmethod
     def from_files(
@@ -136,4 +140,17 @@ class ScaleModel:
                 raise ValueError(f"scale_{h}.ubj has {booster.num_features()} features, expected {n_features}")
             boosters.append(booster)
         linear = LinearScale.from_parameters(kept["linear"], len(horizons), n_features)
-        return cls(horizons, linear, boosters, parameters.array(kept["share"], len(horizons)))
+        return cls(horizons, linear, parameters.array(kept["level"], len(horizons)), boosters)
+
+
+def current_level(horizons: tuple[int, ...], sigma: np.ndarray) -> np.ndarray:
+    """Log of ``sigma * sqrt(h)``, shape (n_rows, n_horizons)."""
+    root = 0.5 * np.log(np.array(horizons, dtype=np.float64))
+    return np.log(np.ascontiguousarray(sigma, dtype=np.float64))[:, None] + root
+
+
+def starting_point(
+    linear: LinearScale, level: np.ndarray, horizons: tuple[int, ...], features: np.ndarray, sigma: np.ndarray
+) -> np.ndarray:
+    """Where the trees begin: the mean of the ridge's answer and of the current volatility's."""
+    return LEAN * (current_level(horizons, sigma) + level) + (1.0 - LEAN) * linear.predict(features)

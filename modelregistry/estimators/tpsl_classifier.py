@@ -10,8 +10,6 @@ from modelregistry.estimators import parameters, passage
 from modelregistry.estimators.novelty import Novelty
 from modelregistry.estimators.scale import ScaleModel
 
-RANGE_PER_DEVIATION = np.sqrt(8.0 / np.pi)
-"""Expected range of a Brownian motion in units of the standard deviation of its end point."""
 TOUCH_TERMS = 4
 ORDER_TERMS = 3
 SIDES = ("buy", "sell")
@@ -53,21 +51,18 @@ class BracketView:
 
     def probabilities(self, horizon: int, side: str, take_profit: np.ndarray, stop_loss: np.ndarray) -> np.ndarray:
         """P(take-profit first), P(stop-loss first), P(neither) on the last axis; they sum to 1."""
-        near, far = self._distances(side, take_profit, stop_loss)
-        k = self._position(horizon)
-        tp, sl = self._exits(k, near, far)
-        touch = calibrated_touch(tp + sl, near + far, self._deviation(k, near), self.calibrations[k].touch)
-        order = calibrated_order(tp, sl, near, far, self._sigma(near), self.calibrations[k].order)
+        near, far, tp, sl, deviation = self.closed_form(horizon, side, take_profit, stop_loss)
+        calibration = self.calibrations[self._position(horizon)]
+        touch = calibrated_touch(tp + sl, near + far, deviation, calibration.touch)
+        order = calibrated_order(tp, sl, near, far, self._like(self.sigma, near), calibration.order)
         return np.stack([touch * order, touch * (1 - order), 1 - touch], axis=-1)
 
     def touch(self, horizon: int, price: np.ndarray) -> np.ndarray:
         """Probability that the price is reached within the horizon."""
-        k = self._position(horizon)
-        distance = np.abs(np.log(np.asarray(price, dtype=np.float64) / self._like(self.close, price)))
-        deviation = self._deviation(k, distance)
-        chance = self._mixed(k, lambda factor: passage.reach(distance, deviation * factor))
-        answer = calibrated_touch(chance, distance, deviation, self.calibrations[k].single)
-        return np.where(distance > 0, answer, 1.0)
+        distance, chance, deviation = self.closed_reach(horizon, price)
+        # A price at the close itself is reached; below a hundredth of the deviation the logarithms have no meaning.
+        answer = calibrated_touch(chance, distance, deviation, self.calibrations[self._position(horizon)].single)
+        return np.where(distance > 0.01 * deviation, answer, 1.0)
 
     def expected_candles(self, horizon: int, side: str, take_profit: np.ndarray, stop_loss: np.ndarray) -> np.ndarray:
         """Expected candles until either level is reached, counting `horizon` where neither is."""
@@ -84,26 +79,33 @@ class BracketView:
 
     def mean_if_neither(self, horizon: int, side: str, take_profit: np.ndarray, stop_loss: np.ndarray) -> np.ndarray:
         """Mean gross return where neither level is reached, of a walk without drift (optional stopping)."""
-        near, far = self._distances(side, take_profit, stop_loss)
-        tp, sl = self._exits(self._position(horizon), near, far)
+        near, far, tp, sl, _ = self.closed_form(horizon, side, take_profit, stop_loss)
         rest = np.maximum(1.0 - tp - sl, 1e-9)
         return np.clip((sl * far - tp * near) / rest, -far, near)
 
-    def _exits(self, k: int, near: np.ndarray, far: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def closed_form(
+        self, horizon: int, side: str, take_profit: np.ndarray, stop_loss: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Distances to take-profit and stop-loss, both random-walk chances, and the deviation."""
+        near, far = self._distances(side, take_profit, stop_loss)
+        k = self._position(horizon)
         deviation = self._deviation(k, near)
         both = self._mixed(k, lambda factor: _both(near, far, deviation * factor))
-        return both[0], both[1]
+        return near, far, both[0], both[1], deviation
+
+    def closed_reach(self, horizon: int, price: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Distance to a price, the random walk's chance of reaching it, and the deviation."""
+        k = self._position(horizon)
+        distance = np.abs(np.log(np.asarray(price, dtype=np.float64) / self._like(self.close, price)))
+        deviation = self._deviation(k, distance)
+        return distance, self._mixed(k, lambda factor: passage.reach(distance, deviation * factor)), deviation
 
     def _mixed(self, k: int, answer: Any) -> np.ndarray:
         factors, weights = passage.mixture_nodes(self.calibrations[k].spread)
         return sum(weight * answer(factor) for factor, weight in zip(factors, weights, strict=True))
 
     def _deviation(self, k: int, like: np.ndarray) -> np.ndarray:
-        deviation = np.exp(np.ascontiguousarray(self.log_scale[:, k]) + self.calibrations[k].level)
-        return self._like(deviation / RANGE_PER_DEVIATION, like)
-
-    def _sigma(self, like: np.ndarray) -> np.ndarray:
-        return self._like(self.sigma, like)
+        return self._like(np.exp(np.ascontiguousarray(self.log_scale[:, k]) + self.calibrations[k].level), like)
 
     def _distances(self, side: str, take_profit: np.ndarray, stop_loss: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if side not in SIDES:
@@ -185,7 +187,7 @@ class TpslClassifier:
 
     def view(self, features: np.ndarray, close: np.ndarray, sigma: np.ndarray) -> BracketView:
         """Compute the scales of some rows once."""
-        log_scale = self.scale.log_scale(features)
+        log_scale = self.scale.log_scale(features, sigma)
         return BracketView(self.horizons, self.calibrations, np.asarray(close), np.asarray(sigma), log_scale)
 
     def probabilities(
