@@ -46,7 +46,7 @@ class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
 def formatter(pretty: bool) -> RedactingFormatter:
     """The formatter of the one handler; `logging.config` calls it."""
     last: list[Any] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)]
         if pretty
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
     )
