@@ -1,6 +1,5 @@
 """The shapes of markets, candles and indicators as callers see them, and of the queries for them."""
 
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -79,7 +78,11 @@ class IndicatorQuery(Query):
     """Which indicators, of which market, how far back."""
 
     symbol = SymbolField()
-    names = Text(required=False, help_text="Names from the catalogue, separated by commas; all when left out.")
+    names = Text(
+        required=False,
+        max_length=2000,
+        help_text="Indicators or outputs of the catalogue, separated by commas; all when left out.",
+    )
     limit = WholeNumber(in_query=True, required=False, min_value=1, max_value=MOST_ROWS, default=100)
 
 
@@ -108,7 +111,9 @@ class IndicatorSpecSerializer(serializers.Serializer):
     parameters = serializers.DictField(child=serializers.FloatField())
     units = serializers.CharField()
     warm_up = serializers.IntegerField(help_text="Candles needed before the first value.")
-    range = extend_schema_field(OpenApiTypes.ANY)(serializers.JSONField)(help_text="What values it can take.")
+    range = serializers.ListField(
+        child=serializers.FloatField(allow_null=True), allow_null=True, help_text="Least and greatest; null is open."
+    )
     description = serializers.CharField()
     outputs = serializers.ListField(child=serializers.CharField())
 

@@ -1,18 +1,23 @@
 """/markets, /candles, /candles/quality, /indicators and /indicators/catalog."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from marketdata import clock, coverage, payloads, reading, services, store
+from indicators.catalog import CATALOG
+from marketdata import clock, coverage, indicator_values, payloads, reading, services, store
 from marketdata.models import Candle, Market
 from marketdata.serializers import (
     CandleQuery,
     CandleSerializer,
     CoverageSerializer,
+    IndicatorCatalogSerializer,
+    IndicatorQuery,
+    IndicatorValuesSerializer,
     MarketSerializer,
 )
 
@@ -68,3 +73,28 @@ class CandleViewSet(viewsets.GenericViewSet):
         market = services.market_of(query["symbol"])
         span = [clock.to_ms(query[name]) if name in query else None for name in ("from", "to")]
         return Response(coverage.coverage_of(market, *span))
+
+
+class IndicatorViewSet(viewsets.ViewSet):
+    """The standard indicators, computed from stored candles."""
+
+    required_scope = "read"
+
+    @extend_schema(parameters=[IndicatorQuery], responses=IndicatorValuesSerializer)
+    def list(self, request: Request) -> Response:
+        """Values at the newest candles, newest last."""
+        query: dict[str, Any] = IndicatorQuery.of(request)
+        market = services.market_of(query["symbol"])
+        names = [name.strip() for name in query["names"].split(",") if name.strip()] if "names" in query else None
+        return Response(
+            {
+                "symbol": market.symbol,
+                "interval": market.interval,
+                "results": indicator_values.indicator_values(market, names, query["limit"]),
+            }
+        )
+
+    @extend_schema(responses=IndicatorCatalogSerializer)
+    def catalog(self, request: Request) -> Response:
+        """What can be asked for, with family, parameters, units, warm-up and range."""
+        return Response({"results": [indicator_values.spec_object(spec) for spec in CATALOG.values()]})

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from marketdata.models import Market
-from marketdata.viewsets import CandleViewSet, MarketViewSet
+from marketdata.viewsets import CandleViewSet, IndicatorViewSet, MarketViewSet
 from mlengine_project import pages
 from mlengine_project.access.viewsets import TicketViewSet
 from mlengine_project.answering_time import CountedPredictionViewSet
@@ -37,6 +37,8 @@ urlpatterns = [
     path("touches", TouchViewSet.as_view({"post": "create"})),
     path("signals", SignalViewSet.as_view({"get": "list", "post": "create"})),
     path("signals/<str:id>", SignalViewSet.as_view({"get": "retrieve"})),
+    path("indicators", IndicatorViewSet.as_view({"get": "list"})),
+    path("indicators/catalog", IndicatorViewSet.as_view({"get": "catalog"})),
     path("candles", CandleViewSet.as_view({"get": "list"})),
     path("candles/quality", CandleViewSet.as_view({"get": "quality"})),
     path("models", ModelViewSet.as_view({"get": "list"}, loaded_by=loaded_by)),

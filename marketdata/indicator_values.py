@@ -1,0 +1,51 @@
+"""Indicator values of stored candles, for whoever asks."""
+
+from typing import Any
+
+import numpy as np
+
+from indicators import catalog
+from marketdata import clock, store
+from marketdata.models import Market
+
+
+def indicator_values(market: Market, names: list[str] | None, limit: int) -> list[dict[str, Any]]:
+    """Values of the named indicators at the newest `limit` candles, newest last.
+
+    Raises
+    ------
+    UnknownIndicator
+        If a name is not in the catalogue.
+    """
+    wanted = catalog.resolve(names or catalog.CATALOG)
+    newest = store.newest_open([market])[market.pk]
+    if newest is None:
+        return []
+    grid = store.load_grid([market], newest, limit + catalog.warm_up(wanted))
+    columns = catalog.compute_indicators(grid, wanted)
+    rows = [at for at in range(len(grid) - limit, len(grid)) if grid.present[0, at]]
+    return [
+        {
+            "candle_time": clock.to_datetime(int(grid.open_time[at])),
+            "values": {name: _finite(values[at]) for name, values in columns.items()},
+        }
+        for at in rows
+    ]
+
+
+def spec_object(spec: catalog.IndicatorSpec) -> dict[str, Any]:
+    """One entry of the catalogue."""
+    return {
+        "name": spec.name,
+        "family": spec.family,
+        "parameters": dict(spec.parameters),
+        "units": spec.units,
+        "warm_up": spec.warm_up,
+        "range": None if spec.value_range is None else [_finite(end) for end in spec.value_range],
+        "description": spec.description,
+        "outputs": list(spec.outputs),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

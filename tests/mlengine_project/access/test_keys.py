@@ -1,0 +1,159 @@
+"""Keys: drawn at random, kept as an HMAC, recognised, rotated, revoked."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import OperationalError
+from django.db.models import QuerySet
+
+from marketdata import clock
+from mlengine_project.access import keys, services
+from mlengine_project.access.errors import InvalidAPIKey, KeyStoreAway, TooManyWrongKeys
+from mlengine_project.access.models import ApiKey
+from mlengine_project.access.windows import window
+
+pytestmark = pytest.mark.django_db
+NOW = 1_790_000_000_000
+
+
+@pytest.fixture(autouse=True)
+def new_process():
+    services.forget_verified()
+    window.clear()
+
+
+@pytest.fixture
+def database_away(monkeypatch):
+    def refuse(*_, **__):
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(QuerySet, "first", refuse)
+
+
+def test_a_key_carries_its_mark_and_256_random_bits():
+    drawn = keys.new_key()
+    assert drawn.secret.startswith("mle_")
+    assert drawn.secret.startswith(drawn.prefix)
+    assert len(drawn.secret.removeprefix(drawn.prefix + "_")) == 43
+    assert len({keys.new_key().secret for _ in range(100)}) == 100
+
+
+def test_no_column_of_the_table_holds_the_key():
+    key, secret = services.create_key("someone", "read")
+    stored = " ".join(str(value) for value in ApiKey.objects.values_list().get(pk=key.pk))
+    assert secret not in stored
+    assert secret.removeprefix(key.prefix) not in stored
+    assert key.digest == keys.digest_of(secret)
+
+
+def test_another_pepper_makes_every_key_wrong(settings):
+    _, secret = services.create_key("someone", "read")
+    settings.API_KEY_PEPPER = "another pepper altogether"
+    assert services.authenticate_key(secret) is None
+
+
+@pytest.mark.parametrize(
+    ("scope", "may"), [("read", ["read"]), ("predict", ["read", "predict"]), ("admin", ["read", "predict", "admin"])]
+)
+def test_scopes_nest(scope, may):
+    identity = keys.Identity("1", "someone", scope)
+    assert [wanted for wanted in ("read", "predict", "admin") if identity.may(wanted)] == may
+
+
+def test_an_unknown_scope_makes_no_key():
+    with pytest.raises(ValidationError):
+        services.create_key("someone", "root")
+
+
+def test_the_environments_key_is_admin_and_needs_no_database(settings, database_away):
+    settings.API_KEY = "a bootstrap key of at least 32 characters"
+    identity = services.authenticate_key(settings.API_KEY)
+    assert identity.scope == "admin"
+    assert identity.key_id == "bootstrap"
+
+
+def test_an_empty_bootstrap_key_lets_nobody_in(settings):
+    settings.API_KEY = ""
+    assert services.authenticate_key("") is None
+
+
+def test_an_unknown_key_while_the_database_is_away_is_not_called_wrong(database_away):
+    with pytest.raises(KeyStoreAway):
+        services.identify("mle_00000000_unknown", "10.0.0.1")
+
+
+def test_a_verified_key_works_on_while_the_database_is_away(monkeypatch):
+    _, secret = services.create_key("someone", "read")
+    assert services.authenticate_key(secret) is not None
+    monkeypatch.setattr(QuerySet, "first", lambda *_: pytest.fail("asked the database"))
+    assert services.authenticate_key(secret).scope == "read"
+
+
+def test_a_revoked_key_is_out_within_a_minute_in_a_process_that_knew_it():
+    key, secret = services.create_key("someone", "read")
+    with clock.use(clock.FrozenClock(NOW)) as frozen:
+        assert services.authenticate_key(secret)
+        ApiKey.objects.filter(pk=key.pk).update(revoked_at=clock.wall_now())  # by another process
+        frozen.advance(59)
+        assert services.authenticate_key(secret) is None
+
+
+def test_a_revoked_key_is_out_at_once_where_it_was_revoked():
+    key, secret = services.create_key("someone", "read")
+    assert services.authenticate_key(secret)
+    services.revoke_key(key)
+    assert services.authenticate_key(secret) is None
+
+
+def test_an_expired_key_is_not_remembered_beyond_its_end():
+    with clock.use(clock.FrozenClock(NOW)) as frozen:
+        _, secret = services.create_key("someone", "read", expires_at=clock.wall_now() + timedelta(seconds=10))
+        assert services.authenticate_key(secret)
+        frozen.advance(11)
+        assert services.authenticate_key(secret) is None
+
+
+def test_after_a_rotation_both_keys_work_until_the_overlap_ends():
+    with clock.use(clock.FrozenClock(NOW)) as frozen:
+        old, old_secret = services.create_key("someone", "predict")
+        successor, secret = services.rotate_key(old, overlap=timedelta(hours=1))
+        assert services.authenticate_key(old_secret)
+        assert services.authenticate_key(secret).scope == "predict"
+        assert ApiKey.objects.get(pk=old.pk).rotated_to == successor
+        frozen.advance(3601)
+        assert services.authenticate_key(old_secret) is None
+        assert services.authenticate_key(secret)
+
+
+@pytest.mark.parametrize("secret", ["wrong", "mle_", "mle_00000000_" + "A" * 43, "\x00", "\udc80", "x" * 100_000, "ключ"])
+def test_what_is_no_key_is_refused_without_a_crash(secret):
+    with pytest.raises(InvalidAPIKey):
+        services.identify(secret, "10.0.0.1")
+
+
+def test_the_hundred_and_first_wrong_key_of_a_minute_is_too_many_and_a_valid_one_never_held_back():
+    _, secret = services.create_key("someone", "read")
+    for attempt in range(100):
+        with pytest.raises(InvalidAPIKey):
+            services.identify(f"guess {attempt}", "10.0.0.1")
+    with pytest.raises(TooManyWrongKeys) as refused:
+        services.identify("guess 100", "10.0.0.1")
+    assert 0 < refused.value.retry_after_seconds <= 60
+    assert services.identify(secret, "10.0.0.1").scope == "read"
+    with pytest.raises(InvalidAPIKey):
+        services.identify("guess 101", "10.0.0.2")
+
+
+def test_last_use_is_noted_to_the_minute():
+    with clock.use(clock.FrozenClock(NOW)) as frozen:
+        key, secret = services.create_key("someone", "read")
+        services.authenticate_key(secret)
+        assert services.note_uses() == 1
+        frozen.advance(30)
+        services.authenticate_key(secret)
+        assert services.note_uses() == 0
+        frozen.advance(31)
+        services.authenticate_key(secret)
+        assert services.note_uses() == 1
+        assert ApiKey.objects.get(pk=key.pk).last_used_at == clock.wall_now()

@@ -1,0 +1,85 @@
+"""Tickets: good once, for half a minute, for as long as their key is."""
+
+import threading
+
+import pytest
+from django.db import connection
+
+from marketdata import clock
+from mlengine_project.access import services, tickets
+from mlengine_project.access.models import WebsocketTicket
+
+NOW = 1_790_000_000_000
+
+
+@pytest.fixture
+def holder(db):
+    key, _ = services.create_key("someone", "predict")
+    return key
+
+
+def identity_of(key):
+    from mlengine_project.access.keys import Identity
+
+    return Identity(str(key.pk), key.name, key.scope)
+
+
+def test_a_ticket_is_redeemed_once(holder):
+    ticket, _ = tickets.issue_ticket(identity_of(holder))
+    found = tickets.redeem_ticket(ticket)
+    assert (found.key_id, found.scope) == (str(holder.pk), "predict")
+    assert tickets.redeem_ticket(ticket) is None
+
+
+def test_a_ticket_ends_after_thirty_seconds(holder):
+    with clock.use(clock.FrozenClock(NOW)) as frozen:
+        ticket, expires_at = tickets.issue_ticket(identity_of(holder))
+        assert (expires_at - clock.wall_now()).total_seconds() == 30
+        frozen.advance(30)
+        assert tickets.redeem_ticket(ticket) is None
+
+
+def test_a_ticket_of_a_revoked_key_is_worth_nothing(holder):
+    ticket, _ = tickets.issue_ticket(identity_of(holder))
+    services.revoke_key(holder)
+    assert tickets.redeem_ticket(ticket) is None
+
+
+@pytest.mark.parametrize("ticket", ["", "unknown", "x" * 10_000, "\x00", "\udc80"])
+def test_what_is_no_ticket_is_refused(db, ticket):
+    assert tickets.redeem_ticket(ticket) is None
+
+
+def test_the_ticket_itself_is_not_stored(holder):
+    ticket, _ = tickets.issue_ticket(identity_of(holder))
+    assert ticket not in str(list(WebsocketTicket.objects.values_list()))
+
+
+def test_old_tickets_are_swept_when_new_ones_are_made(holder):
+    with clock.use(clock.FrozenClock(NOW)) as frozen:
+        tickets.issue_ticket(identity_of(holder))
+        frozen.advance(2 * 3600)
+        tickets.issue_ticket(identity_of(holder))
+        assert WebsocketTicket.objects.count() == 1
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_of_many_redeemers_at_once_exactly_one_wins():
+    key, _ = services.create_key("someone", "read")
+    ticket, _ = tickets.issue_ticket(identity_of(key))
+    start, won = threading.Barrier(8), []
+
+    def redeem():
+        start.wait()
+        try:
+            won.append(tickets.redeem_ticket(ticket) is not None)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=redeem) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(won) == [False] * 7 + [True]

@@ -1,0 +1,91 @@
+"""The sliding window: never more than the limit in any sixty seconds, in this process and in Redis."""
+
+import threading
+
+import pytest
+import redis as redis_library
+
+from marketdata import clock
+from mlengine_project.access.windows import LocalWindow, SharedWindow
+
+NOW = 1_790_000_000_000
+
+
+def test_the_window_slides_rather_than_jumps():
+    window = LocalWindow()
+    with clock.use(clock.FrozenClock(NOW)) as frozen:
+        for _ in range(5):
+            assert window.take("a", 10).admitted
+        frozen.advance(45)
+        taken = [window.take("a", 10).admitted for _ in range(6)]
+        assert taken == [True] * 5 + [False]
+        frozen.advance(16)  # the first five leave, the second five stay
+        taken = [window.take("a", 10).admitted for _ in range(6)]
+        assert taken == [True] * 5 + [False]
+
+
+def test_a_refusal_says_when_a_place_is_free_and_leaves_no_mark():
+    window = LocalWindow()
+    with clock.use(clock.FrozenClock(NOW)) as frozen:
+        window.take("a", 1)
+        frozen.advance(20)
+        refused = window.take("a", 1)
+        assert (refused.admitted, refused.remaining, refused.reset_seconds) == (False, 0, 40.0)
+        frozen.advance(40)
+        assert window.take("a", 1).admitted
+
+
+def test_buckets_are_apart():
+    window = LocalWindow()
+    assert window.take("a", 1).admitted
+    assert window.take("b", 1).admitted
+    assert not window.take("a", 1).admitted
+
+
+def test_invented_addresses_do_not_fill_the_memory():
+    window = LocalWindow()
+    for number in range(10_050):
+        window.take(f"address {number}", 100)
+    assert len(window._logs) <= 10_000
+
+
+def admitted_by_threads(window, bucket, limit):
+    admitted, start = [], threading.Barrier(8)
+
+    def hammer():
+        start.wait()
+        admitted.extend(window.take(bucket, limit).admitted for _ in range(25))
+
+    threads = [threading.Thread(target=hammer) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(admitted)
+
+
+def test_two_hundred_calls_at_once_take_exactly_the_places_there_are():
+    assert admitted_by_threads(LocalWindow(), "a", 100) == 100
+
+
+@pytest.mark.redis
+def test_in_redis_too_and_over_processes():
+    bucket = f"test:{clock.new_id()}"
+    one, other = SharedWindow(), SharedWindow()
+    assert admitted_by_threads(one, bucket, 100) == 100
+    refused = other.take(bucket, 100)
+    assert not refused.admitted
+    assert 0 < refused.reset_seconds <= 60
+
+
+def test_with_redis_away_the_process_counts_for_itself(settings, monkeypatch):
+    settings.EMBEDDED = False
+    window, asked = SharedWindow(), []
+
+    def away(*_):
+        asked.append(1)
+        raise redis_library.ConnectionError("refused")
+
+    monkeypatch.setattr(window, "_run", away)
+    assert [window.take("a", 2).admitted for _ in range(3)] == [True, True, False]
+    assert len(asked) == 1, "a Redis that is away is not asked at every call"

@@ -1,0 +1,31 @@
+"""Callers of the REST surface: one client per scope, none of them known before."""
+
+import pytest
+from django.test import Client
+
+from mlengine_project.access import services
+from mlengine_project.access.windows import window
+from mlengine_project.operations import health
+
+
+@pytest.fixture
+def unknown_caller(db, settings):
+    """A client without a key, in a process that has verified and counted nobody yet."""
+    settings.ALLOWED_HOSTS = ["testserver", "localhost"]
+    services.forget_verified()
+    window.clear()
+    health.forget()
+    return Client(raise_request_exception=False)
+
+
+@pytest.fixture
+def caller(unknown_caller):
+    """Make a client with a key of a scope: `caller("read")`."""
+
+    def with_scope(scope="admin"):
+        _, secret = services.create_key(f"{scope} caller", scope)
+        client = Client(raise_request_exception=False, headers={"X-API-Key": secret})
+        client.secret = secret
+        return client
+
+    return with_scope
