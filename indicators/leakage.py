@@ -109,6 +109,7 @@ def check_leakage(
     shifted_by_one False
     centred_window False
     global_scaling False
+    higher_interval False
     """
     generator = generator or np.random.default_rng(0)
     found: list[Leak] = []
@@ -160,6 +161,14 @@ def seeded_leaks(compute: Compute) -> Iterator[tuple[str, Compute]]:
         largest = np.nanmax(np.abs(values), axis=1, keepdims=True)
         return values / np.where(largest > 0, largest, 1.0)
 
+    def higher_interval(grid: CandleGrid, rows: int) -> np.ndarray:
+        """Each candle sees the hour it lies in as that hour will have closed."""
+        values = compute(grid, rows)
+        hours = grid.open_time[-rows:] // 3_600_000
+        last_of_hour = np.searchsorted(hours, hours, side="right") - 1
+        return values[:, last_of_hour]
+
     yield "shifted_by_one", shifted_by_one
     yield "centred_window", centred_window
     yield "global_scaling", global_scaling
+    yield "higher_interval", higher_interval

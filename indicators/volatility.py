@@ -21,9 +21,8 @@ PARKINSON = 4.0 * math.log(2.0)
 def squared_span(grid: CandleGrid) -> Floats:
     """Parkinson's variance of each candle, shape (m, n); 0 where there is no candle."""
     present = grid.present
-    high = np.where(present, grid.high, 1.0)
-    low = np.where(present, grid.low, 1.0)
-    span = np.log(high / low)
+    ratio = np.where(present, grid.high, 1.0) / np.where(present, grid.low, 1.0)
+    span = np.log(np.ascontiguousarray(ratio))
     return span * span / PARKINSON
 
 

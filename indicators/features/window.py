@@ -64,7 +64,8 @@ class Window:
 
         def make() -> Floats:
             column: Floats = getattr(self._grid, name)
-            return np.log(column if self.complete else np.where(self.present, column, 1.0))
+            # Contiguous: over strided memory numpy may take another road to a logarithm, one bit away.
+            return np.log(np.ascontiguousarray(column) if self.complete else np.where(self.present, column, 1.0))
 
         return self._once(("price", name), make)
 
