@@ -1,0 +1,105 @@
+"""Scores of quantiles and of probabilities. Every function averages over rows of one cell, never over cells."""
+
+import numpy as np
+
+from modelregistry.estimators.forecast import BANDS, LEVELS
+
+BPS = 1e4
+"""Losses are in basis points of the close."""
+_LEVELS = np.array(LEVELS)
+
+
+def pinball(quantiles: np.ndarray, actual: np.ndarray) -> np.ndarray:
+    """Pinball loss averaged over the seven levels, shape (n_rows,).
+
+    Parameters
+    ----------
+    quantiles : ndarray of shape (n_rows, 7)
+        Ascending quantiles for :data:`LEVELS`.
+    actual : ndarray of shape (n_rows,)
+        What came, in the same unit.
+
+    Examples
+    --------
+    >>> pinball(np.full((1, 7), 2.0), np.array([2.0])).tolist()
+    [0.0]
+    >>> pinball(np.zeros((1, 7)), np.array([1.0])).round(6).tolist()  # the mean of the levels
+    [0.5]
+    """
+    error = actual[:, None] - quantiles
+    return np.maximum(_LEVELS * error, (_LEVELS - 1.0) * error).mean(axis=1)
+
+
+def coverage(quantiles: np.ndarray, actual: np.ndarray) -> dict[str, float]:
+    """Share of rows inside each central band, and below each quantile (ties count half).
+
+    Examples
+    --------
+    >>> found = coverage(np.tile(np.arange(7.0), (2, 1)), np.array([3.0, 9.0]))
+    >>> found["inside_0.8"], found["below_0.50"], found["below_0.95"]
+    (0.5, 0.25, 0.5)
+    """
+    found = {
+        f"inside_{share}": float(((actual >= quantiles[:, low]) & (actual <= quantiles[:, high])).mean())
+        for share, low, high in BANDS
+    }
+    for j, level in enumerate(LEVELS):
+        below = (actual < quantiles[:, j]).mean() + 0.5 * (actual == quantiles[:, j]).mean()
+        found[f"below_{level:.2f}"] = float(below)
+    return found
+
+
+def interval_score(quantiles: np.ndarray, actual: np.ndarray, share: float = 0.8) -> float:
+    """Mean Winkler score of a central band: its width plus a fine for every miss."""
+    _, low, high = next(band for band in BANDS if band[0] == share)
+    lower, upper = quantiles[:, low], quantiles[:, high]
+    fine = 2.0 / (1.0 - share)
+    missed = np.maximum(lower - actual, 0.0) + np.maximum(actual - upper, 0.0)
+    return float((upper - lower + fine * missed).mean())
+
+
+def brier(probabilities: np.ndarray, outcomes: np.ndarray) -> np.ndarray:
+    """Squared error summed over classes, shape (n_rows,).
+
+    Examples
+    --------
+    >>> brier(np.array([[0.5, 0.5, 0.0]]), np.array([[1.0, 0.0, 0.0]])).tolist()
+    [0.5]
+    """
+    return ((probabilities - outcomes) ** 2).sum(axis=1)
+
+
+def log_loss(probabilities: np.ndarray, outcomes: np.ndarray) -> float:
+    """Mean negative log probability of what came, in nats."""
+    return float(-np.log(np.clip((probabilities * outcomes).sum(axis=1), 1e-9, 1.0)).mean())
+
+
+def calibration_error(chance: np.ndarray, happened: np.ndarray, bins: int = 15) -> float:
+    """Expected calibration error over bins of equal count.
+
+    Examples
+    --------
+    >>> calibration_error(np.full(100, 0.5), np.arange(100) % 2 == 0, bins=1)
+    0.0
+    """
+    order = np.argsort(chance, kind="stable")
+    parts = [part for part in np.array_split(order, bins) if len(part)]
+    return float(sum(abs(chance[part].mean() - happened[part].mean()) * len(part) for part in parts) / len(chance))
+
+
+def calibration_line(chance: np.ndarray, happened: np.ndarray) -> tuple[float, float]:
+    """Intercept and slope of a logistic regression of the outcome on the forecast's log odds; ideal is (0, 1).
+
+    A constant forecast has no slope: NaN is never returned, the slope is 0 then.
+    """
+    bounded = np.clip(chance, 1e-6, 1 - 1e-6)
+    odds = np.log(bounded / (1 - bounded))
+    if odds.std() < 1e-9:
+        return 0.0, 0.0
+    design = np.column_stack([np.ones(len(odds)), odds])
+    weights = np.array([0.0, 1.0])
+    for _ in range(20):
+        fitted = 1.0 / (1.0 + np.exp(-design @ weights))
+        curvature = design.T @ (design * (fitted * (1 - fitted) + 1e-9)[:, None])
+        weights = weights + np.linalg.solve(curvature, design.T @ (happened - fitted))
+    return float(weights[0]), float(weights[1])

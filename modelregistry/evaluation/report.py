@@ -1,0 +1,220 @@
+"""What a version said on rows it never saw, beside what costs nothing: the numbers of its report."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from indicators.barriers import Side, Touch
+from modelregistry.estimators.forecast import LEVELS
+from modelregistry.estimators.range_predictor import RangePredictor
+from modelregistry.estimators.scale import LinearScale
+from modelregistry.estimators.signal_classifier import SignalClassifier
+from modelregistry.estimators.tpsl_classifier import TpslClassifier
+from modelregistry.evaluation import metrics
+from modelregistry.evaluation.baselines import Baselines
+from modelregistry.evaluation.cells import TARGETS, bracket_cell, range_cell
+from modelregistry.evaluation.paired import block_error, compare
+from modelregistry.training.dataset import Dataset
+from modelregistry.training.outcomes import bracket_levels, direction_labels, window_outcomes
+
+GRID: dict[str, tuple[float, float]] = {"1x1": (1.0, 1.0), "1.5x0.75": (1.5, 0.75), "0.75x1.5": (0.75, 1.5)}
+"""Scoring grid: take-profit and stop-loss in units of EWM sigma times the root of the horizon."""
+SIDES: tuple[Side, ...] = ("buy", "sell")
+Key = tuple[Any, ...]
+
+
+@dataclass
+class Collected:
+    """Arrays of one kind by cell, gathered over folds before anything is averaged."""
+
+    parts: dict[Key, list[tuple[np.ndarray, ...]]] = field(default_factory=dict)
+
+    def add(self, key: Key, *arrays: np.ndarray) -> None:
+        """Keep the arrays of a cell from one fold."""
+        self.parts.setdefault(key, []).append(arrays)
+
+    def cells(self) -> dict[Key, tuple[np.ndarray, ...]]:
+        """Every cell's arrays joined in the order they came."""
+        joined = {}
+        for key, kept in self.parts.items():
+            joined[key] = tuple(np.concatenate(column) for column in zip(*kept, strict=True))
+        return joined
+
+
+def collect_ranges(
+    found: Collected, predictor: RangePredictor, test: Dataset, train: Dataset, linear: LinearScale
+) -> None:
+    """Add what the predictor and the baselines, fitted on `train`, say about `test`."""
+    answerable = test.answerable
+    forecast = predictor.predict(test.features[answerable], test.close[answerable], test.sigma[answerable])
+    ridge_train = np.exp(linear.predict(train.features))
+    for k, horizon in enumerate(test.horizons):
+        sides_train = (np.expm1(train.up[:, k]), -np.expm1(-train.down[:, k]))
+        free = Baselines.fit(horizon, k, train.har, train.sigma, *sides_train)
+        at = forecast.at(horizon)
+        own = (
+            forecast.high[:, at] / test.close[answerable, None] - 1.0,
+            1.0 - forecast.low[:, at, ::-1] / test.close[answerable, None],
+        )
+        ridge = np.exp(linear.predict(test.features)[:, k])
+        for code, symbol in enumerate(test.symbols):
+            mine = test.market == code
+            if not mine.any():
+                continue
+            for side, target in enumerate(TARGETS):
+                ahead = np.expm1(test.up[:, k]) if side == 0 else -np.expm1(-test.down[:, k])
+                said = np.full((len(test), len(LEVELS)), np.nan)
+                said[answerable] = own[side]
+                others = _free_on(free, k, side, train, test, code)
+                units = np.quantile(sides_train[side] / ridge_train[:, k], LEVELS)
+                others["ridge"] = ridge[mine, None] * units
+                stacked = np.stack([others[name] for name in sorted(others)], axis=1)
+                found.add((symbol, horizon, target), said[mine], ahead[mine], stacked, test.open_time[mine])
+
+
+BASELINE_NAMES = ("ewm", "har", "har_season", "har_season_90d", "ridge")
+
+
+def _free_on(free: Baselines, k: int, side: int, train: Dataset, test: Dataset, code: int) -> dict[str, np.ndarray]:
+    """Free baselines on one market's test rows; the trailing rescale also reads the training rows before them."""
+    before, mine = train.market == code, test.market == code
+    har = np.concatenate([train.har[before], test.har[mine]])
+    sigma = np.concatenate([train.sigma[before], test.sigma[mine]])
+    up = np.concatenate([train.up[before, k], test.up[mine, k]])
+    down = np.concatenate([train.down[before, k], test.down[mine, k]])
+    times = np.concatenate([train.open_time[before], test.open_time[mine]])
+    ahead = np.expm1(up) if side == 0 else -np.expm1(-down)
+    every = free.predict(k, har, sigma, side, ahead, times, test.grid.interval_ms)
+    return {name: values[before.sum() :] for name, values in every.items()}
+
+
+def range_report(found: Collected, stride: int) -> dict[str, Any]:
+    """Cells and their means; `skill` is the share of the best free baseline's loss that is saved."""
+    cells = []
+    for (symbol, horizon, target), (said, ahead, stacked, times) in found.cells().items():
+        order = np.argsort(times, kind="stable")
+        others = {name: stacked[order, i] for i, name in enumerate(BASELINE_NAMES)}
+        cell = range_cell(said[order], ahead[order], others, times[order], horizon, stride)
+        cells.append({"symbol": symbol, "horizon": horizon, "target": target, **cell})
+    by_horizon = [
+        {
+            "horizon": horizon,
+            **{
+                name: float(np.mean([cell[name] for cell in cells if cell["horizon"] == horizon]))
+                for name in ("skill", "skill_over_ewm", "coverage_80", "coverage_90")
+            },
+        }
+        for horizon in sorted({cell["horizon"] for cell in cells})
+    ]
+    return {
+        "skill": float(np.mean([cell["skill"] for cell in cells])) / 100,
+        "horizons": by_horizon,
+        "cells": cells,
+    }
+
+
+def collect_brackets(found: Collected, classifier: TpslClassifier, test: Dataset) -> None:
+    """Add probabilities and outcomes of the scoring grid."""
+    rows = test.take(np.flatnonzero(test.answerable))
+    view = classifier.view(rows.features, rows.close, rows.sigma)
+    for horizon in classifier.horizons:
+        for side in SIDES:
+            for name, shape in GRID.items():
+                take_profit, stop_loss = bracket_levels(rows, horizon, side, shape)
+                chances = view.probabilities(horizon, side, take_profit, stop_loss)
+                outcome, gross = window_outcomes(rows, horizon, side, take_profit, stop_loss)
+                near, far = np.abs(take_profit / rows.close - 1), np.abs(stop_loss / rows.close - 1)
+                for code, symbol in enumerate(rows.symbols):
+                    mine = (rows.market == code) & (outcome >= 0) & (outcome <= Touch.NEITHER)
+                    if mine.any():
+                        kept = (chances[mine], outcome[mine], near[mine], far[mine], gross[mine], rows.open_time[mine])
+                        found.add((symbol, horizon, side, name), *kept)
+
+
+def bracket_report(found: Collected, costs: float) -> dict[str, Any]:
+    """Cells, their means, and what acting on every positive expected net return would have earned."""
+    cells, nets, hopes, times = [], [], [], []
+    for (symbol, horizon, side, name), (chances, outcome, near, far, gross, when) in found.cells().items():
+        happened = np.eye(3)[outcome]
+        cells.append(
+            {
+                "symbol": symbol,
+                "horizon": horizon,
+                "side": side,
+                "bracket": name,
+                **bracket_cell(chances, happened, near, far),
+            }
+        )
+        hope = chances[:, 0] * near - chances[:, 1] * far - costs
+        acted = hope > 0
+        nets.append(gross[acted] - costs)
+        hopes.append(hope[acted])
+        times.append(when[acted])
+    worst = min(cell["skill_over_first_passage"] for cell in cells)
+    return {
+        "skill": float(np.mean([cell["skill"] for cell in cells])) / 100,
+        "skill_1x1": float(np.mean([cell["skill"] for cell in cells if cell["bracket"] == "1x1"])),
+        "worst_over_first_passage": worst,
+        "net": net_report(np.concatenate(nets), np.concatenate(hopes), np.concatenate(times), costs),
+        "cells": cells,
+    }
+
+
+def net_report(net: np.ndarray, expected: np.ndarray, open_time: np.ndarray, costs: float) -> dict[str, Any]:
+    """What the chosen trades earned after costs, in basis points, with the days they fell on."""
+    days = len(np.unique(open_time // 86_400_000))
+    if not len(net):
+        return {"trades": 0, "days": 0, "costs_bps": costs * metrics.BPS}
+    order = np.argsort(open_time, kind="stable")
+    return {
+        "trades": len(net),
+        "days": days,
+        "costs_bps": costs * metrics.BPS,
+        "expected_bps": float(expected.mean() * metrics.BPS),
+        "realised_bps": float(net.mean() * metrics.BPS),
+        "error_bps": float(block_error(net[order], open_time[order]) * metrics.BPS),
+        "enough_days": days >= 30,
+    }
+
+
+def collect_directions(found: Collected, classifier: SignalClassifier, test: Dataset, costs: float) -> None:
+    """Add class probabilities, labels and the base rate known beforehand."""
+    rows = test.take(np.flatnonzero(test.answerable))
+    labels = direction_labels(rows, classifier.horizon, costs)
+    chances = classifier.predict(rows.features)
+    base = np.broadcast_to(classifier.base_rate, chances.shape)
+    for code, symbol in enumerate(rows.symbols):
+        mine = (rows.market == code) & (labels >= 0)
+        if mine.any():
+            found.add((symbol, classifier.horizon), chances[mine], labels[mine], base[mine], rows.open_time[mine])
+
+
+def direction_report(found: Collected, stride: int) -> dict[str, Any]:
+    """Cells beside the base rate of the training rows; a constant forecast has skill zero and says so."""
+    cells = []
+    for (symbol, horizon), (chances, labels, base, times) in found.cells().items():
+        happened = np.eye(3)[labels]
+        own, constant = metrics.brier(chances, happened), metrics.brier(base, happened)
+        versus = compare(own, constant, times, horizon, stride)
+        cells.append(
+            {
+                "symbol": symbol,
+                "horizon": horizon,
+                "rows": len(labels),
+                "shares": _shares(happened.mean(axis=0)),
+                "brier": float(own.mean()),
+                "log_loss": metrics.log_loss(chances, happened),
+                "baselines": {"base_rate": float(constant.mean())},
+                "skill": 100 * versus.mean / float(constant.mean()),
+                "skill_error": 100 * versus.error / float(constant.mean()),
+                "calibration_error_buy": metrics.calibration_error(chances[:, 0], happened[:, 0]),
+                "calibration_error_sell": metrics.calibration_error(chances[:, 1], happened[:, 1]),
+            }
+        )
+    return {"skill": float(np.mean([cell["skill"] for cell in cells])) / 100, "cells": cells}
+
+
+def _shares(shares: Sequence[float]) -> dict[str, float]:
+    return dict(zip(("buy", "sell", "hold"), map(float, shares), strict=True))

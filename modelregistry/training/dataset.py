@@ -1,0 +1,138 @@
+"""Rows to learn from: features, outcomes and what the baselines need, aligned in time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from indicators.candles import CandleGrid
+from indicators.features import iter_features
+from indicators.labels import future_range, label_end
+from indicators.volatility import ewm_sigma
+from modelregistry.evaluation.baselines import har_inputs
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Rows with a known future, in time order, markets interleaved.
+
+    Parameters
+    ----------
+    symbols : tuple of str
+        Markets by code; row ``i`` belongs to ``symbols[market[i]]``.
+    horizons : tuple of int
+        Candles, ascending.
+    stride : int
+        Candles between neighbouring rows of one market.
+    grid : CandleGrid
+        The candles the rows were made from; `position` points into it.
+    features : ndarray of shape (n_rows, n_features), float32
+        Wholly NaN where the row would be refused.
+    close, sigma : ndarray of shape (n_rows,)
+    up, down : ndarray of shape (n_rows, n_horizons)
+        ``log(H / C)`` and ``log(C / L)``.
+    har : ndarray of shape (n_rows, 5 + n_horizons), float32
+        Inputs of the free baselines.
+    """
+
+    symbols: tuple[str, ...]
+    horizons: tuple[int, ...]
+    stride: int
+    grid: CandleGrid
+    market: np.ndarray
+    position: np.ndarray
+    open_time: np.ndarray
+    features: np.ndarray
+    close: np.ndarray
+    sigma: np.ndarray
+    up: np.ndarray
+    down: np.ndarray
+    har: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.open_time)
+
+    @property
+    def ends(self) -> np.ndarray:
+        """When the longest label of each row is known, ms."""
+        return label_end(self.open_time, max(self.horizons), self.grid.interval_ms)
+
+    @property
+    def answerable(self) -> np.ndarray:
+        """Rows whose features are known."""
+        return np.isfinite(self.features[:, 0])
+
+    @property
+    def log_range(self) -> np.ndarray:
+        """Log of the future range per horizon, at least one hundredth of the current volatility's."""
+        floor = 0.01 * self.sigma[:, None] * np.sqrt(np.array(self.horizons))
+        return np.log(np.maximum(self.up + self.down, floor))
+
+    def take(self, rows: np.ndarray) -> "Dataset":
+        """Return the given rows alone, in their order."""
+        kept = {one.name: getattr(self, one.name)[rows] for one in fields(self) if one.name in _COLUMNS}
+        return replace(self, **kept)
+
+    def of(self, symbol: str) -> "Dataset":
+        """Return the rows of one market."""
+        return self.take(np.flatnonzero(self.market == self.symbols.index(symbol)))
+
+
+_COLUMNS = {"market", "position", "open_time", "features", "close", "sigma", "up", "down", "har"}
+
+
+def build_dataset(
+    grid: CandleGrid, symbols: Sequence[str], horizons: Sequence[int], stride: int = 1, *, first: int | None = None
+) -> Dataset:
+    """Make every `stride`-th candle that has its warm-up and a complete future into a row.
+
+    Parameters
+    ----------
+    grid : CandleGrid
+        Candles of all markets up to the end of the data, no further: labels read to its last candle.
+    symbols : sequence of str
+        One per market of the grid.
+    horizons : sequence of int
+        Candles.
+    stride : int
+        Candles between rows; neighbours overlap almost wholly, so little is lost by skipping some.
+    first : int, optional
+        Open time (ms) of the earliest row; older candles only warm up.
+    """
+    horizons = tuple(sorted(horizons))
+    ranges = [future_range(grid, horizon) for horizon in horizons]
+    up = np.stack([pair[0] for pair in ranges], axis=-1)
+    down = np.stack([pair[1] for pair in ranges], axis=-1)
+    har = har_inputs(grid, horizons).astype(np.float32)
+    sigma = ewm_sigma(grid, len(grid))
+    known = np.isfinite(up).all(axis=-1) & np.isfinite(sigma) & np.isfinite(har).all(axis=-1)
+    chosen = (grid.open_time // grid.interval_ms) % stride == 0
+    if first is not None:
+        chosen &= grid.open_time >= first
+    parts, markets, positions = [], [], []
+    for span, block in iter_features(grid):
+        where = np.arange(span.start, span.stop)
+        market, offset = np.nonzero((known & chosen)[:, span])
+        order = np.lexsort((market, offset))
+        market, offset = market[order], offset[order]
+        parts.append(block[market, offset])
+        markets.append(market.astype(np.int16))
+        positions.append(where[offset])
+    n_features = parts[0].shape[1] if parts else 0
+    market = np.concatenate(markets) if markets else np.zeros(0, dtype=np.int16)
+    position = np.concatenate(positions) if positions else np.zeros(0, dtype=np.int64)
+    return Dataset(
+        symbols=tuple(symbols),
+        horizons=horizons,
+        stride=stride,
+        grid=grid,
+        market=market,
+        position=position,
+        open_time=grid.open_time[position],
+        features=np.concatenate(parts) if parts else np.zeros((0, n_features), dtype=np.float32),
+        close=grid.close[market, position],
+        sigma=sigma[market, position],
+        up=up[market, position],
+        down=down[market, position],
+        har=har[market, position],
+    )

@@ -1,0 +1,92 @@
+"""May a candidate be promoted? It must beat what costs nothing and who answers now, surely, and be calibrated."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+COVERAGE_POINTS = 2.0
+"""Central 80 and 90 % bands, averaged over a horizon's cells, may be off by this many points and two errors."""
+SLOPE = (0.8, 1.25)
+"""Calibration slope of the take-profit probability, averaged over cells."""
+SURE = 1.96
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the gate accepts, and why not."""
+
+    accepted: bool
+    reasons: list[str]
+
+
+def judge_ranges(report: Mapping[str, Any], versus_champion: Mapping[str, Any] | None = None) -> Verdict:
+    """Judge a range predictor by its walk-forward cells.
+
+    Examples
+    --------
+    >>> cell = dict(symbol="X", horizon=6, target="high", pinball=1.0, baselines={"ewm": 1.1}, skill=2.0,
+    ...             skill_error=0.5, coverage_80=80.0, coverage_90=90.0, coverage_80_error=0.5)
+    >>> judge_ranges({"cells": [cell]})
+    Verdict(accepted=True, reasons=[])
+    >>> judge_ranges({"cells": [{**cell, "skill": 0.5}]}).reasons
+    ['horizon 6: 0.50 % better than the best free baseline, not surely above 0 (error 0.50)']
+    """
+    reasons = []
+    cells: Sequence[Mapping[str, Any]] = report["cells"]
+    for cell in cells:
+        name = f"{cell['symbol']} horizon {cell['horizon']} {cell['target']}"
+        if not np.isfinite(cell["pinball"]) or cell["pinball"] >= cell["baselines"]["ewm"]:
+            reasons.append(f"{name}: no better than EWM volatility")
+    for horizon in sorted({cell["horizon"] for cell in cells}):
+        mine = [cell for cell in cells if cell["horizon"] == horizon]
+        skill, error = (float(np.mean([cell[key] for cell in mine])) for key in ("skill", "skill_error"))
+        # Cells of one horizon share their candles and move together: their mean has the mean error, not less.
+        if not skill - SURE * error > 0:
+            reasons.append(
+                f"horizon {horizon}: {skill:.2f} % better than the best free baseline, "
+                f"not surely above 0 (error {error:.2f})"
+            )
+        slack = COVERAGE_POINTS + 2 * float(np.mean([cell["coverage_80_error"] for cell in mine]))
+        for share in (80, 90):
+            found = float(np.mean([cell[f"coverage_{share}"] for cell in mine]))
+            if not abs(found - share) <= slack:
+                reasons.append(f"horizon {horizon}: {share} % bands hold {found:.1f} % of outcomes")
+    return _with_champion(reasons, versus_champion)
+
+
+def judge_brackets(report: Mapping[str, Any], versus_champion: Mapping[str, Any] | None = None) -> Verdict:
+    """Judge a TP/SL classifier: better than base rate and random walk, and calibrated."""
+    reasons = []
+    skill = report["skill"] * 100
+    if not skill > 0:
+        reasons.append(f"Brier score {skill:.2f} % better than the base rates: not above 0")
+    reasons += [
+        f"{cell['symbol']} horizon {cell['horizon']} {cell['side']} {cell['bracket']}: "
+        f"no better than a random walk ({cell['skill_over_first_passage']:.2f} %)"
+        for cell in report["cells"]
+        if not cell["skill_over_first_passage"] > 0
+    ]
+    slope = float(np.mean([cell["calibration_slope"] for cell in report["cells"]]))
+    if not SLOPE[0] <= slope <= SLOPE[1]:
+        reasons.append(f"calibration slope {slope:.2f} is outside {SLOPE[0]} to {SLOPE[1]}")
+    return _with_champion(reasons, versus_champion)
+
+
+def judge_directions(report: Mapping[str, Any], versus_champion: Mapping[str, Any] | None = None) -> Verdict:
+    """Judge a signal classifier: a constant is honest but no reason to promote."""
+    skill, error = (float(np.mean([cell[key] for cell in report["cells"]])) for key in ("skill", "skill_error"))
+    reasons = []
+    if not skill - SURE * error > 0:
+        reasons.append(f"Brier score {skill:.2f} % better than the base rate, not surely above 0 (error {error:.2f})")
+    return _with_champion(reasons, versus_champion)
+
+
+def _with_champion(reasons: list[str], versus: Mapping[str, Any] | None) -> Verdict:
+    if versus is not None:
+        if versus["rows"] == 0:
+            reasons.append("no candle after the champion's training to compare the two on")
+        elif not versus["lower"] > 0:
+            reasons.append(f"not surely better than the champion ({versus['gain']:.2f} %, error {versus['error']:.2f})")
+    return Verdict(not reasons, reasons)
