@@ -7,6 +7,7 @@ from typing import Any
 
 import environ
 
+from mlengine_project.admin_site import UNFOLD
 from mlengine_project.environment import PROBLEMS, ROOT, fraction, kept_secret, listing, numbers, switch, text, whole
 from mlengine_project.surface import (  # noqa: F401  # a setting is one by being named here
     CONTENT_SECURITY_POLICY,
@@ -96,6 +97,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "mlengine_project.admin_policy.AdminPagePolicy",
     "corsheaders.middleware.CorsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -145,6 +147,8 @@ def database() -> dict[str, Any]:
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": STATE_DIR / "mlengine.sqlite3",
+        # A file, since threads of a test see one database only in a file; in memory they lock each other out.
+        "TEST": {"NAME": STATE_DIR / "test_mlengine.sqlite3"},
         "OPTIONS": {
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,

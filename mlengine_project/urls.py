@@ -7,6 +7,7 @@ from mlengine_project import error_pages
 
 urlpatterns = [
     path("admin/", admin.site.urls),
+    path("", include("mlengine_project.console.urls")),
     path("", include("mlengine_project.api")),
     # Unknown paths get the one error form, whatever DEBUG says.
     path("<path:rest>", error_pages.not_found),

@@ -25,7 +25,6 @@ class PredictionLogAdmin(LargeLogAdmin):
         "state",
     ]
     list_filter = ["symbol", "horizon", "degraded", "late", "outcome_final", "simulated"]
-    readonly_preprocess_fields = {}
     fieldsets = [
         (None, {"fields": ["id", "symbol", "horizon", "candle_time", "made_at", "valid_until", "late", "simulated"]}),
         ("Said", {"fields": ["current_price", "predicted_high", "predicted_low", "high_quantiles", "low_quantiles"]}),
@@ -39,7 +38,9 @@ class PredictionLogAdmin(LargeLogAdmin):
         """Horizon in candles and minutes."""
         return f"{row.horizon} ({row.horizon * 5} min)"
 
-    @display(description="State", label={"late": "warning", "degraded": "warning", "final": "success", "scored": "info"})
+    @display(
+        description="State", label={"late": "warning", "degraded": "warning", "final": "success", "scored": "info"}
+    )
     def state(self, row: PredictionLog) -> str:
         """The one word an operator looks for."""
         if row.late:

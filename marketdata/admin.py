@@ -1,0 +1,205 @@
+"""Admin of markets, their candles and everything known about candles that are not plainly there."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+from unfold.decorators import display
+
+from marketdata import clock
+from marketdata.admin_pages import LargeLogAdmin, ReadOnlyAdmin, utc_of_ms
+from marketdata.intervals import INTERVAL_MS, floor_open
+from marketdata.models import (
+    AbsentStretch,
+    Candle,
+    CandleRevision,
+    ExchangeState,
+    Market,
+    QuarantinedMessage,
+    Source,
+)
+
+DAY_CANDLES = 288
+SOURCE_LABELS = {Source.EXCHANGE.label: "success", Source.SIMULATED.label: "warning"}
+
+
+def _count(rows: QuerySet) -> Coalesce:
+    """A correlated count, so that several do not multiply each other."""
+    counted = rows.filter(market=OuterRef("pk")).order_by().values("market").annotate(n=Count("pk"))
+    return Coalesce(Subquery(counted.values("n")), 0)
+
+
+@admin.register(Market)
+class MarketAdmin(ModelAdmin):
+    """Markets, switched on and off here, with what is known about the quality of their candles."""
+
+    list_display = [
+        "symbol",
+        "source_label",
+        "enabled",
+        "newest",
+        "last_day",
+        "holes",
+        "revised",
+        "quarantined",
+        "status",
+    ]
+    list_filter = ["enabled", "source"]
+    search_fields = ["symbol"]
+    list_fullwidth = True
+    fieldsets = [
+        (None, {"fields": ["symbol", "interval", "source", "enabled"]}),
+        ("Quality", {"fields": ["newest", "last_day", "holes", "revised", "quarantined"]}),
+        ("Feed", {"fields": ["status", "live_since", "quarantined_until", "created_at"]}),
+    ]
+    quality_fields = ["newest", "last_day", "holes", "revised", "quarantined"]
+    feed_fields = ["status", "live_since", "quarantined_until", "created_at"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Market]:
+        """Markets with their quality counted."""
+        day_ago = floor_open(clock.market_ms()) - DAY_CANDLES * INTERVAL_MS
+        newest = Candle.objects.filter(market=OuterRef("pk")).order_by("-open_time").values("open_time")[:1]
+        annotated: QuerySet[Market] = (
+            super()
+            .get_queryset(request)
+            .annotate(
+                newest_open=Subquery(newest),
+                day_count=_count(Candle.objects.filter(open_time__gte=day_ago)),
+                hole_count=_count(AbsentStretch.objects.all()),
+                revision_count=_count(CandleRevision.objects.all()),
+                quarantine_count=_count(QuarantinedMessage.objects.all()),
+            )
+        )
+        return annotated
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Market | None = None) -> list[str]:  # noqa: ARG002
+        """What a market is cannot change once candles point to it; whether it is followed can."""
+        fixed = ["symbol", "interval", "source"] if obj else ["interval"]
+        return [*fixed, *self.quality_fields, *self.feed_fields]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        """Logs point to markets; switch one off instead."""
+        return False
+
+    @display(description="Source", ordering="source", label=SOURCE_LABELS)
+    def source_label(self, market: Market) -> str:
+        """Real or simulated, as a label."""
+        return str(Source(market.source).label)
+
+    @display(description="Newest candle")
+    def newest(self, market: Any) -> str:
+        """Open time of the newest stored candle."""
+        return utc_of_ms(getattr(market, "newest_open", None))
+
+    @display(description="Last 24 h")
+    def last_day(self, market: Any) -> str:
+        """Stored candles of the last day, out of all."""
+        stored = min(getattr(market, "day_count", 0), DAY_CANDLES)
+        return f"{stored} of {DAY_CANDLES}" + ("" if stored == DAY_CANDLES else f" ({stored / DAY_CANDLES:.1%})")
+
+    @display(description="Absent stretches")
+    def holes(self, market: Any) -> int:
+        """Holes the exchange itself has."""
+        return getattr(market, "hole_count", 0)
+
+    @display(description="Revisions")
+    def revised(self, market: Any) -> int:
+        """Closed candles the exchange changed."""
+        return getattr(market, "revision_count", 0)
+
+    @display(description="Quarantined")
+    def quarantined(self, market: Any) -> int:
+        """Messages that broke a rule."""
+        return getattr(market, "quarantine_count", 0)
+
+
+@admin.register(Candle)
+class CandleAdmin(LargeLogAdmin):
+    """Closed candles, newest first."""
+
+    list_display = ["market", "opened", "open", "high", "low", "close", "volume", "trades", "origin", "revision"]
+    list_filter = ["market", "origin"]
+    list_select_related = ["market"]
+
+    def get_ordering(self, request: HttpRequest) -> list[str]:
+        """By time inside one market (its index); else by arrival, which needs no sort of the whole table."""
+        return ["-open_time"] if "market__id__exact" in request.GET else ["-id"]
+
+    @display(description="Open time")
+    def opened(self, candle: Candle) -> str:
+        """Open time in UTC."""
+        return utc_of_ms(candle.open_time)
+
+
+@admin.register(CandleRevision)
+class CandleRevisionAdmin(ReadOnlyAdmin):
+    """What the exchange changed after the close."""
+
+    list_display = ["market", "opened", "changed", "origin", "seen_at"]
+    list_filter = ["market", "origin"]
+    list_select_related = ["market"]
+
+    @display(description="Open time", ordering="open_time")
+    def opened(self, revision: CandleRevision) -> str:
+        """Open time in UTC."""
+        return utc_of_ms(revision.open_time)
+
+    @display(description="Changed")
+    def changed(self, revision: CandleRevision) -> str:
+        """The columns that differ, before and after."""
+        names = [name for name in revision.after if revision.before.get(name) != revision.after[name]]
+        return "; ".join(f"{name} {revision.before.get(name)} → {revision.after[name]}" for name in names)
+
+
+@admin.register(AbsentStretch)
+class AbsentStretchAdmin(ReadOnlyAdmin):
+    """Holes the exchange itself has, with the evidence."""
+
+    list_display = ["market", "from_time", "until_time", "candles", "recorded_at"]
+    list_filter = ["market"]
+    list_select_related = ["market"]
+
+    @display(description="From", ordering="start")
+    def from_time(self, stretch: AbsentStretch) -> str:
+        """First absent candle."""
+        return utc_of_ms(stretch.start)
+
+    @display(description="Until", ordering="end")
+    def until_time(self, stretch: AbsentStretch) -> str:
+        """First candle after the hole."""
+        return utc_of_ms(stretch.end)
+
+    @display(description="Candles")
+    def candles(self, stretch: AbsentStretch) -> int:
+        """How many are missing."""
+        return (stretch.end - stretch.start) // INTERVAL_MS
+
+
+@admin.register(QuarantinedMessage)
+class QuarantinedMessageAdmin(ReadOnlyAdmin):
+    """Messages and rows that broke a rule, kept raw."""
+
+    list_display = ["seen_at", "market", "origin", "reason"]
+    list_filter = ["market", "origin"]
+    list_select_related = ["market"]
+    search_fields = ["reason"]
+
+
+@admin.register(ExchangeState)
+class ExchangeStateAdmin(ReadOnlyAdmin):
+    """The exchange's clock, weight and bans as all processes see them."""
+
+    list_display = ["base_url", "clock_rate", "weight", "reconnects", "last_message_at", "banned_until"]
+
+    @display(description="Used weight")
+    def weight(self, state: ExchangeState) -> str:
+        """Request weight used of the minute's budget."""
+        return f"{state.used_weight} of {state.weight_limit}"
+
+    @display(description="Banned until")
+    def banned_until(self, state: ExchangeState) -> str:
+        """Wall time until which the exchange refuses us."""
+        return utc_of_ms(state.banned_until_ms)

@@ -1,0 +1,115 @@
+"""Two kinds of admin page the whole engine uses: a log that is only read, and a step that is confirmed."""
+
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.contrib.admin import ModelAdmin as DjangoModelAdmin
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.html import format_html
+from unfold.admin import ModelAdmin
+from unfold.paginator import InfinitePaginator
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanSwitchWidget
+
+from marketdata import clock
+
+
+class ReadOnlyAdmin(ModelAdmin):
+    """A page that shows rows and never adds, edits or deletes one."""
+
+    list_per_page = 50
+    show_full_result_count = False
+    actions = None
+    list_fullwidth = True
+
+    def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:  # noqa: ARG002
+        """Nobody adds."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        """Nobody edits."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        """Nobody deletes."""
+        return False
+
+
+class LargeLogAdmin(ReadOnlyAdmin):
+    """A read-only page over a table too long to be counted for every look."""
+
+    paginator = InfinitePaginator
+
+
+class ReasonForm(forms.Form):
+    """A step that is written into a log with its reason."""
+
+    reason = forms.CharField(
+        max_length=300,
+        label="Reason",
+        help_text="It is kept in the log for whoever asks later.",
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "autofocus": True}),
+    )
+
+
+class SwitchField(forms.BooleanField):
+    """A yes or no drawn as a switch."""
+
+    widget = UnfoldBooleanSwitchWidget
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(required=False, **options)
+
+
+def confirm_step(
+    request: HttpRequest,
+    model_admin: DjangoModelAdmin,
+    *,
+    title: str,
+    explanation: str,
+    button: str,
+    form: forms.Form,
+    back: str,
+    danger: bool = False,
+    template: str = "admin/confirm_step.html",
+    **context: Any,
+) -> HttpResponse:
+    """Show what is about to happen and ask for the form that lets it happen."""
+    shown = {
+        **model_admin.admin_site.each_context(request),
+        "opts": model_admin.model._meta,  # noqa: SLF001 - Django's public name for it
+        "title": title,
+        "explanation": explanation,
+        "button": button,
+        "form": form,
+        "back": back,
+        "danger": danger,
+        **context,
+    }
+    return TemplateResponse(request, template, shown)
+
+
+def utc_of_ms(milliseconds: int | None) -> str:
+    """A candle's time as people read it."""
+    return "–" if milliseconds is None else f"{clock.to_datetime(milliseconds):%Y-%m-%d %H:%M} UTC"
+
+
+def age_of(moment: datetime | None) -> str:
+    """How long ago a wall-clock moment was, in words."""
+    if moment is None:
+        return "–"
+    seconds = max(0, int((clock.wall_now() - moment).total_seconds()))
+    for size, word in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {word} ago"
+    return f"{seconds} s ago"
+
+
+def progress_bar(share: float, words: str = "") -> str:
+    """A bar that needs no script and no inline style."""
+    return format_html(
+        '<progress class="engine-progress" max="1" value="{}"></progress> <span>{}</span>',
+        f"{share:.3f}",
+        words or f"{share:.0%}",
+    )

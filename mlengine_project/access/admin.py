@@ -1,0 +1,179 @@
+"""Admin of API keys: made, rotated and revoked here; a secret is shown once and stored nowhere."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group, User
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from unfold.admin import ModelAdmin
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminSplitDateTimeWidget, UnfoldAdminTextInputWidget
+
+from marketdata import clock
+from marketdata.admin_pages import ReadOnlyAdmin, age_of, confirm_step
+from mlengine_project.access import services
+from mlengine_project.access.models import ApiKey, Scope, WebsocketTicket
+
+admin.site.unregister(User)
+admin.site.unregister(Group)
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, ModelAdmin):
+    """People who may sign in."""
+
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
+    """Groups of people with the same permissions."""
+
+
+class NewKeyForm(forms.Form):
+    """What a new key needs to be told."""
+
+    name = forms.CharField(max_length=100, help_text="Who holds it.", widget=UnfoldAdminTextInputWidget)
+    scope = forms.ChoiceField(
+        choices=Scope.choices,
+        help_text="Predict includes read; admin includes both.",
+        widget=UnfoldAdminSelectWidget,
+    )
+    expires_at = forms.SplitDateTimeField(
+        required=False, help_text="UTC; empty for a key that does not expire.", widget=UnfoldAdminSplitDateTimeWidget
+    )
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ReadOnlyAdmin):
+    """Keys of programs. What is stored cannot be turned back into a key."""
+
+    list_display = ["name", "shown_prefix", "scope", "state", "created", "last_used", "expires_at"]
+    list_filter = ["scope", ("revoked_at", admin.EmptyFieldListFilter)]
+    search_fields = ["name", "prefix"]
+    fields = ["name", "prefix", "scope", "created_at", "expires_at", "revoked_at", "last_used_at", "rotated_to"]
+    actions_list = ["create_key"]
+    actions_detail = ["rotate", "revoke"]
+
+    @display(description="Key")
+    def shown_prefix(self, key: ApiKey) -> str:
+        """The part that may be shown."""
+        return f"{key.prefix}…"
+
+    @display(description="State", label={"active": "success", "revoked": "danger", "expired": "warning"})
+    def state(self, key: ApiKey) -> str:
+        """Whether it opens anything."""
+        if key.revoked_at:
+            return "revoked"
+        return "expired" if key.expires_at and key.expires_at <= clock.wall_now() else "active"
+
+    @display(description="Created", ordering="created_at")
+    def created(self, key: ApiKey) -> str:
+        """How long ago."""
+        return age_of(key.created_at)
+
+    @display(description="Last used", ordering="last_used_at")
+    def last_used(self, key: ApiKey) -> str:
+        """How long ago, to the minute."""
+        return age_of(key.last_used_at)
+
+    @action(description="New key", icon="add", permissions=["access.add_apikey"], variant=ActionVariant.PRIMARY)
+    def create_key(self, request: HttpRequest) -> HttpResponse:
+        """Make a key and show it once."""
+        form = NewKeyForm(request.POST or None)
+        if form.is_valid():
+            asked = form.cleaned_data
+            key, secret = services.create_key(asked["name"], asked["scope"], expires_at=asked["expires_at"])
+            self.log_addition(request, key, "Created.")
+            return self._reveal(request, key, secret)
+        return confirm_step(
+            request,
+            self,
+            title="New API key",
+            explanation="The key is shown once, on the next page. Nobody can show it again.",
+            button="Create key",
+            form=form,
+            back=self._list(),
+        )
+
+    @action(description="Rotate", icon="autorenew", permissions=["access.change_apikey"])
+    def rotate(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Replace a key; the old one goes on for a day."""
+        key = ApiKey.objects.get(pk=object_id)
+        if key.revoked_at or key.rotated_to_id:
+            messages.error(request, "A revoked or already rotated key cannot be rotated.")
+            return HttpResponseRedirect(self._page(key))
+        if request.method == "POST":
+            successor, secret = services.rotate_key(key)
+            self.log_change(request, key, f"Rotated to {successor.prefix}.")
+            return self._reveal(request, successor, secret)
+        return confirm_step(
+            request,
+            self,
+            title=f"Rotate {key}",
+            explanation="A new key of the same holder and scope is made and shown once. "
+            "The old one works for 24 hours more.",
+            button="Rotate",
+            form=forms.Form(),
+            back=self._page(key),
+        )
+
+    @action(description="Revoke", icon="block", permissions=["access.change_apikey"], variant=ActionVariant.DANGER)
+    def revoke(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """End a key within a minute, everywhere."""
+        key = ApiKey.objects.get(pk=object_id)
+        if request.method == "POST":
+            services.revoke_key(key)
+            self.log_change(request, key, "Revoked.")
+            messages.success(request, f"{key.name} is revoked; every process refuses it within 60 seconds.")
+            return HttpResponseRedirect(self._list())
+        return confirm_step(
+            request,
+            self,
+            title=f"Revoke {key}",
+            explanation="Every process refuses it within 60 seconds. This cannot be undone; make a new key instead.",
+            button="Revoke",
+            form=forms.Form(),
+            back=self._page(key),
+            danger=True,
+        )
+
+    def _reveal(self, request: HttpRequest, key: ApiKey, secret: str) -> HttpResponse:
+        shown = {
+            **self.admin_site.each_context(request),
+            "opts": self.model._meta,  # noqa: SLF001 - Django's public name for it
+            "title": f"The key of {key.name}",
+            "key": key,
+            "secret": secret,
+            "back": self._list(),
+        }
+        response = TemplateResponse(request, "admin/access/new_key.html", shown)
+        response["Cache-Control"] = "no-store"
+        return response
+
+    @staticmethod
+    def _list() -> str:
+        return reverse("admin:access_apikey_changelist")
+
+    @staticmethod
+    def _page(key: ApiKey) -> str:
+        return reverse("admin:access_apikey_change", args=[key.pk])
+
+
+@admin.register(WebsocketTicket)
+class WebsocketTicketAdmin(ReadOnlyAdmin):
+    """Single-use passes to the websocket."""
+
+    list_display = ["key_id", "scope", "created_at", "expires_at", "redeemed_at"]
+    list_filter = ["scope"]
+    fields: Any = ["key_id", "scope", "created_at", "expires_at", "redeemed_at"]
+    ordering = ["-created_at"]

@@ -1,0 +1,133 @@
+"""What the live board shows: one card per enabled market, read in a handful of queries."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import reduce
+from operator import or_
+from typing import Any
+from uuid import UUID
+
+from django.db.models import OuterRef, Q, Subquery
+
+from marketdata import clock
+from marketdata.intervals import INTERVAL_MS
+from marketdata.models import Candle, Market
+from mlengine_project.console.drawings import Fan, Quantiles, Range, draw_fan, draw_ranges
+from predictions.models import PredictionLog
+from signals.models import SignalLog
+
+PAST_CANDLES = 96
+DAY_MS = 86_400_000
+STALE_AFTER_MS = 2 * INTERVAL_MS + 30_000
+
+
+@dataclass(frozen=True)
+class Card:
+    """One market at a glance."""
+
+    market: Market
+    price: Decimal | None
+    day_change: float | None
+    closed_ms: int | None
+    """Close of the newest stored candle."""
+    stale: bool
+    signal: SignalLog | None
+    signal_is_current: bool
+    ranges: list[Range]
+    ranges_time: datetime | None
+    fan: Fan | None
+
+    @property
+    def degraded(self) -> list[str]:
+        """Why the shown ranges deserve less trust."""
+        return next((row.reasons for row in self.ranges if row.degraded), [])
+
+
+def cards(symbols: Iterable[str] | None = None) -> list[Card]:
+    """Read the cards of all enabled markets, or of those named."""
+    markets = Market.objects.enabled()
+    if symbols is not None:
+        markets = markets.filter(symbol__in=list(symbols))
+    newest_candle = Candle.objects.filter(market=OuterRef("pk")).order_by("-open_time").values("open_time")[:1]
+    newest_signal = SignalLog.objects.filter(market=OuterRef("pk")).order_by("-candle_time").values("pk")[:1]
+    newest_answer = PredictionLog.objects.filter(market=OuterRef("pk")).order_by("-candle_time")
+    found: list[Any] = list(
+        markets.annotate(
+            newest_open=Subquery(newest_candle),
+            newest_signal=Subquery(newest_signal),
+            newest_answer=Subquery(newest_answer.values("candle_time")[:1]),
+        )
+    )
+    closes = _recent_closes(found)
+    signals = SignalLog.objects.in_bulk([market.newest_signal for market in found if market.newest_signal])
+    answers = newest_quantiles({market.pk: market.newest_answer for market in found if market.newest_answer})
+    return [_card(market, closes[market.pk], signals, answers[market.pk]) for market in found]
+
+
+def newest_quantiles(times: dict[int, datetime]) -> dict[int, list[Quantiles]]:
+    """The predictions of each market at its given candle, shortest horizon first."""
+    rows = PredictionLog.objects.filter(market_id__in=times, candle_time__in=set(times.values()))
+    answers: dict[int, dict[int, Quantiles]] = defaultdict(dict)
+    for row in rows.order_by("horizon", "created_at"):
+        if times[row.market_id] == row.candle_time:
+            # Two sets of champions may have answered one candle; the newer one is shown.
+            answers[row.market_id][row.horizon] = quantiles_of(row)
+    return defaultdict(list, {market_id: list(found.values()) for market_id, found in answers.items()})
+
+
+def quantiles_of(row: PredictionLog) -> Quantiles:
+    """Turn a logged prediction into numbers to draw."""
+    return Quantiles(
+        horizon=row.horizon,
+        high=[float(price) for price in row.high_quantiles],
+        low=[float(price) for price in row.low_quantiles],
+        predicted_high=row.predicted_high,
+        predicted_low=row.predicted_low,
+        degraded=row.degraded,
+        reasons=row.reasons,
+    )
+
+
+def _recent_closes(markets: list[Any]) -> dict[int, list[tuple[int, Decimal]]]:
+    """Closes of the last day of every market, oldest first, in one query."""
+    closes: dict[int, list[tuple[int, Decimal]]] = defaultdict(list)
+    # Markets that stopped at different times are asked for their own last day, not for all since the oldest stop.
+    stopped_at: dict[int, list[int]] = defaultdict(list)
+    for market in markets:
+        if market.newest_open is not None:
+            stopped_at[market.newest_open].append(market.pk)
+    if not stopped_at:
+        return closes
+    days = [Q(market_id__in=ids, open_time__gte=newest - DAY_MS) for newest, ids in stopped_at.items()]
+    rows = Candle.objects.filter(reduce(or_, days)).order_by("open_time")
+    for market_id, open_time, close in rows.values_list("market_id", "open_time", "close"):
+        closes[market_id].append((open_time, close))
+    return closes
+
+
+def _card(
+    market: Any,
+    closes: list[tuple[int, Decimal]],
+    signals: dict[UUID, SignalLog],
+    predicted: list[Quantiles],
+) -> Card:
+    newest_open, price = closes[-1] if closes else (None, None)
+    day_ago = dict(closes).get(newest_open - DAY_MS) if newest_open is not None else None
+    closed_ms = None if newest_open is None else newest_open + INTERVAL_MS
+    signal = signals.get(market.newest_signal)
+    now = clock.market_ms()
+    return Card(
+        market=market,
+        price=price,
+        day_change=float(price / day_ago - 1) if price is not None and day_ago else None,
+        closed_ms=closed_ms,
+        stale=closed_ms is not None and now - closed_ms > STALE_AFTER_MS,
+        signal=signal,
+        signal_is_current=signal is not None and clock.to_ms(signal.valid_until) >= now,
+        ranges=draw_ranges(price, predicted) if price is not None else [],
+        ranges_time=market.newest_answer,
+        fan=draw_fan([float(close) for _, close in closes[-PAST_CANDLES:]], predicted),
+    )

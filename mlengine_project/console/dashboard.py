@@ -1,0 +1,51 @@
+"""What the admin's first page shows: the state of the engine, read in a few counts."""
+
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Max
+from django.http import HttpRequest
+
+from marketdata import clock
+from marketdata.admin_pages import age_of
+from marketdata.intervals import INTERVAL_MS
+from marketdata.models import Candle, Market, Source
+from mlengine_project.console.engine_state import current_state
+from mlengine_project.console.wording import age_text
+from mlengine_project.operations.models import Job
+from predictions.reasons import WORDS
+from signals.models import OutboxMessage, SignalLog, SignalSwitch
+
+JOBS = 4
+
+
+def with_state(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001
+    """Add the state of the engine to the admin's index; named in the theme's settings."""
+    markets = Market.objects.enabled()
+    newest = Candle.objects.filter(market__in=markets.values("pk")).aggregate(newest=Max("open_time"))["newest"]
+    unsent = OutboxMessage.objects.filter(sent_at__isnull=True).order_by("written_at")
+    day = SignalLog.objects.filter(candle_time__gte=clock.market_now() - timedelta(days=1))
+    refused: Counter[str] = Counter()
+    for reasons in day.filter(signal_type=SignalLog.Type.HOLD).values_list("reasons", flat=True):
+        refused.update(reasons[:1])
+    oldest = unsent.first()
+    return {
+        **context,
+        "engine": current_state(),
+        "switch_for_all": SignalSwitch.objects.filter(symbol="").first(),
+        "newest_ms": newest,
+        "newest_age": "" if newest is None else age_text((clock.market_ms() - newest - INTERVAL_MS) / 1000),
+        "spoken": day.exclude(signal_type=SignalLog.Type.HOLD).count(),
+        "holds": sum(refused.values()),
+        "refusals": [(WORDS.get(code, code), count) for code, count in refused.most_common()],
+        "unsent": unsent.count(),
+        "unsent_age": age_of(oldest.written_at) if oldest else "",
+        "jobs": list(Job.objects.order_by("-created_at")[:JOBS]),
+    }
+
+
+def environment(request: HttpRequest) -> list[str] | None:  # noqa: ARG001
+    """The label every admin page carries while prices are simulated."""
+    simulated = Market.objects.enabled().filter(source=Source.SIMULATED).exists()
+    return ["Prices are simulated", "warning"] if simulated else None

@@ -1,0 +1,131 @@
+"""The state of the engine as every page shows it: clock, notices, what is alive."""
+
+from dataclasses import dataclass, field
+
+from django.conf import settings
+from django.db.models import Count, Q
+from django.urls import reverse
+
+from marketdata import clock
+from marketdata.models import ExchangeState, Market, Source
+from mlengine_project.operations.models import Heartbeat, Job
+from modelregistry.models import Kind, ModelVersion
+from signals.models import SignalSwitch
+
+DEAD_AFTER_SECONDS = 60
+PARTS = {
+    "web": "web server",
+    "worker": "worker",
+    "trainer": "trainer",
+    "beat": "scheduler",
+    "stream": "price feed",
+}
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One line above every page that a reader must not miss."""
+
+    tone: str
+    text: str
+    detail: str = ""
+    progress: float | None = None
+    link: str = ""
+
+
+@dataclass(frozen=True)
+class EngineState:
+    """What is known about the engine right now."""
+
+    market_ms: int
+    rate: float
+    simulated: bool
+    market_count: int
+    notices: list[Notice] = field(default_factory=list)
+    missing_kinds: list[str] = field(default_factory=list)
+    training: Job | None = None
+    alive: list[tuple[str, bool]] = field(default_factory=list)
+
+    @property
+    def kinds_in_charge(self) -> int:
+        """How many of the three kinds have a champion."""
+        return len(Kind) - len(self.missing_kinds)
+
+
+def current_state() -> EngineState:
+    """Read the state; four small queries."""
+    by_source = Market.objects.enabled().aggregate(
+        all=Count("id"), simulated=Count("id", filter=Q(source=Source.SIMULATED))
+    )
+    simulated = bool(by_source["simulated"])
+    crowned = set(
+        ModelVersion.objects.filter(
+            stage=ModelVersion.Stage.CHAMPION, source=Source.SIMULATED if simulated else Source.EXCHANGE
+        ).values_list("kind", flat=True)
+    )
+    missing = [str(kind.label) for kind in Kind if kind.value not in crowned]
+    jobs = list(Job.objects.filter(state__in=[Job.State.PENDING, Job.State.RUNNING]).order_by("created_at")[:5])
+    return EngineState(
+        market_ms=clock.market_ms(),
+        rate=clock.market_rate(),
+        simulated=simulated,
+        market_count=by_source["all"],
+        notices=[*_simulated_notice(simulated), *_switch_notices(), *_feed_notices(), *map(_job_notice, jobs)],
+        missing_kinds=missing,
+        training=next((job for job in jobs if job.kind == Job.Kind.TRAINING), None),
+        alive=parts_alive(),
+    )
+
+
+def parts_alive() -> list[tuple[str, bool]]:
+    """Every part that ever told it lives, and whether it still does."""
+    now = clock.wall_now()
+    newest: dict[str, bool] = {}
+    for part, at in Heartbeat.objects.values_list("part", "at"):
+        fresh = (now - at).total_seconds() < DEAD_AFTER_SECONDS
+        newest[part] = newest.get(part, False) or fresh
+    return [(PARTS.get(part, part), newest[part]) for part in sorted(newest)]
+
+
+def _simulated_notice(simulated: bool) -> list[Notice]:
+    if not simulated:
+        return []
+    return [Notice("simulated", "Prices are simulated", "Nothing on this page is a real market. Do not trade on it.")]
+
+
+def _switch_notices() -> list[Notice]:
+    thrown = SignalSwitch.objects.filter(off=True).order_by("symbol")
+    return [
+        Notice(
+            "stopped",
+            f"Signals are switched off for {switch.symbol or 'all markets'}",
+            switch.reason + (f" ({switch.changed_by})" if switch.changed_by else ""),
+            link=reverse("admin:signals_signalswitch_changelist"),
+        )
+        for switch in thrown
+    ]
+
+
+def _feed_notices() -> list[Notice]:
+    exchange = ExchangeState.objects.filter(pk=1).first()
+    if exchange is None or not exchange.banned_until_ms or exchange.banned_until_ms <= clock.wall_ms():
+        return []
+    until = clock.to_datetime(exchange.banned_until_ms)
+    return [Notice("stopped", "The exchange refuses our requests", f"until {until:%H:%M} UTC")]
+
+
+def _job_notice(job: Job) -> Notice:
+    verb = {"training": "Models are training", "backfill": "History is being fetched"}.get(job.kind, job.kind)
+    waiting = job.state == Job.State.PENDING
+    return Notice(
+        "working",
+        f"{verb}: waiting to start" if waiting else f"{verb}: {job.progress:.0%}",
+        job.message,
+        progress=0.0 if waiting else job.progress,
+        link=reverse("admin:operations_job_change", args=[job.pk]),
+    )
+
+
+def embedded() -> bool:
+    """Whether everything runs in this one process."""
+    return bool(settings.EMBEDDED)

@@ -1,0 +1,57 @@
+"""What the page of one market shows beside the chart."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+
+from marketdata.models import Market
+from mlengine_project.console import board
+from signals.models import SignalLog
+
+READ_SIGNALS = 288
+SHOWN_ENTRIES = 16
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the recent signals: a signal, or a run of holds for one and the same reason."""
+
+    newest: SignalLog
+    count: int
+    since: datetime
+
+
+def shown(symbol: str) -> dict[str, Any] | None:
+    """Context of the market page, or None when no enabled market has the symbol."""
+    found = board.cards([symbol])
+    if not found:
+        return None
+    card = found[0]
+    horizons = [row.horizon for row in card.ranges] or list(settings.DEFAULT_HORIZONS)
+    return {
+        "card": card,
+        "horizons": horizons,
+        "others": list(Market.objects.enabled().exclude(pk=card.market.pk).values_list("symbol", flat=True)[:24]),
+        "recent": _recent(card.market),
+    }
+
+
+def _recent(market: Market) -> list[Entry]:
+    newest_first = SignalLog.objects.filter(market=market).order_by("-candle_time")[:READ_SIGNALS]
+    entries: list[Entry] = []
+    for row in newest_first:
+        last = entries[-1] if entries else None
+        if last is not None and _same_refusal(last.newest, row):
+            entries[-1] = replace(last, count=last.count + 1, since=row.candle_time)
+        elif len(entries) == SHOWN_ENTRIES:
+            break
+        else:
+            entries.append(Entry(row, 1, row.candle_time))
+    return entries
+
+
+def _same_refusal(one: SignalLog, other: SignalLog) -> bool:
+    hold = SignalLog.Type.HOLD
+    return one.signal_type == other.signal_type == hold and one.reasons == other.reasons

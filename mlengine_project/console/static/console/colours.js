@@ -1,0 +1,19 @@
+// The page's colours as the canvas needs them: resolved for the theme in force.
+const NAMES = ["ink", "ink-2", "ink-3", "line", "line-strong", "surface", "up", "down", "band", "core", "accent", "amber"];
+
+export function colours() {
+  const probe = document.createElement("span");
+  probe.hidden = true;
+  document.body.append(probe);
+  const found = {};
+  for (const name of NAMES) {
+    probe.style.color = `var(--${name})`;
+    found[name.replace("-", "_")] = getComputedStyle(probe).color;
+  }
+  probe.remove();
+  return found;
+}
+
+export function faded(colour, alpha) {
+  return colour.replace(/^rgba?\(([^,)]+),([^,)]+),([^,)]+).*$/, (_, red, green, blue) => `rgba(${red},${green},${blue},${alpha})`);
+}

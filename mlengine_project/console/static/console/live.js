@@ -1,0 +1,96 @@
+// The websocket of the console: subscribes, remembers the last seq of each symbol, and comes back after a drop.
+// While it is down the page polls, so that what is shown is late but never silently old.
+const SILENCE_MS = 60000;
+const LONGEST_WAIT_MS = 20000;
+const POLL_MS = 15000;
+
+const label = document.getElementById("link-state");
+
+function say(state, words, why = "") {
+  if (!label) return;
+  label.dataset.state = state;
+  label.title = why;
+  const place = label.querySelector("span");
+  if (place.textContent !== words) place.textContent = words;
+}
+
+export function follow(symbols, { onSignal, onRefresh }) {
+  const last = new Map();
+  let socket = null;
+  let attempt = 0;
+  let watchdog = null;
+  let poller = null;
+
+  const poll = (on) => {
+    if (on && !poller) poller = setInterval(onRefresh, POLL_MS);
+    if (!on && poller) { clearInterval(poller); poller = null; }
+  };
+
+  const listen = () => {
+    clearTimeout(watchdog);
+    watchdog = setTimeout(() => socket?.close(), SILENCE_MS);
+  };
+
+  const retry = (why) => {
+    clearTimeout(watchdog);
+    poll(true);
+    attempt += 1;
+    say(navigator.onLine ? "polling" : "offline", navigator.onLine ? "reconnecting" : "offline", why);
+    setTimeout(connect, Math.min(LONGEST_WAIT_MS, 500 * 2 ** attempt) * (0.6 + 0.4 * Math.random()));
+  };
+
+  const receive = (frame) => {
+    switch (frame.type) {
+      case "authenticated": {
+        const after = Object.fromEntries(last);
+        const fresh = symbols.filter((symbol) => !last.has(symbol));
+        if (fresh.length) socket.send(JSON.stringify({ type: "subscribe", symbols: fresh }));
+        if (last.size) socket.send(JSON.stringify({ type: "subscribe", symbols: [...last.keys()], after }));
+        break;
+      }
+      case "subscribed":
+        attempt = 0;
+        poll(false);
+        say("live", "live", "Signals arrive as they are made");
+        for (const [symbol, head] of Object.entries(frame.seq ?? {})) if (!last.has(symbol)) last.set(symbol, head);
+        break;
+      case "signal":
+        if (frame.seq > (last.get(frame.symbol) ?? -1)) {
+          last.set(frame.symbol, frame.seq);
+          onSignal(frame.symbol, frame.signal);
+        }
+        break;
+      case "error":
+        // What cannot be replayed is read from the page's own address instead.
+        if (frame.error === "ReplayUnavailable" || frame.error === "AheadOfHead") {
+          last.delete(frame.symbol);
+          socket.send(JSON.stringify({ type: "subscribe", symbols: [frame.symbol] }));
+          onRefresh();
+        }
+        break;
+      default:
+    }
+  };
+
+  const connect = () => {
+    const scheme = location.protocol === "https:" ? "wss" : "ws";
+    socket = new WebSocket(`${scheme}://${location.host}/ws/signals`);
+    socket.onopen = listen;
+    socket.onmessage = (message) => {
+      listen();
+      receive(JSON.parse(message.data));
+    };
+    socket.onclose = (event) => {
+      if (event.code === 4401 || event.code === 4403) {
+        clearTimeout(watchdog);
+        poll(true);
+        say("polling", "polling", "The live connection was refused; the page refreshes every 15 seconds");
+      } else {
+        retry(event.reason || `connection closed (${event.code})`);
+      }
+    };
+  };
+
+  addEventListener("pagehide", () => { if (socket) { socket.onclose = null; socket.close(); } });
+  connect();
+}

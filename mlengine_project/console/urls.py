@@ -1,0 +1,19 @@
+"""Addresses of the pages people look at."""
+
+from django.urls import path
+
+from mlengine_project.console import views
+
+app_name = "console"
+urlpatterns = [
+    path("", views.board, name="board"),
+    path("market/<str:symbol>", views.market, name="market"),
+    path("console/cards", views.cards, name="cards"),
+    path("console/notices", views.notices, name="notices"),
+    path("console/chart/<str:symbol>", views.chart, name="chart"),
+    path("console/panels/<str:symbol>", views.panels, name="panels"),
+    path("console/models", views.models, name="models"),
+    path("console/sign-in", views.sign_in, name="sign_in"),
+    path("console/sign-in/<str:token>", views.one_time, name="one_time"),
+    path("console/sign-out", views.sign_out, name="sign_out"),
+]

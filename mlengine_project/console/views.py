@@ -1,0 +1,178 @@
+"""The pages and the fragments that keep them live. Anonymous visitors see the landing page only."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib.auth import login, logout
+from django.contrib.auth.forms import AuthenticationForm
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_protect
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from marketdata import clock
+from mlengine_project.access.windows import window
+from mlengine_project.console import board as board_reads
+from mlengine_project.console import chart_feed, market_page, models_page
+from mlengine_project.console import sign_in as one_time_links
+from mlengine_project.console.engine_state import current_state
+
+View = Callable[..., HttpResponse]
+TRIES_A_MINUTE = 20
+
+
+def page(request: HttpRequest, template: str, status: int = 200, **context: Any) -> HttpResponse:
+    """Render a page with the state every page shows."""
+    state = current_state()
+    shown = {"engine": state, "now": clock.to_datetime(state.market_ms), **context}
+    response = render(request, template, shown, status=status)
+    # Pages left open correct their idea of market time by every fragment they fetch.
+    response["X-Market-Ms"], response["X-Market-Rate"] = str(state.market_ms), f"{state.rate:.6g}"
+    return response
+
+
+def signed_in(view: View) -> View:
+    """Send anonymous visitors of a page to the landing page."""
+
+    @never_cache
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.user.is_authenticated:
+            return view(request, *args, **kwargs)
+        return redirect(f"{reverse('console:board')}?{urlencode({'next': request.get_full_path()})}")
+
+    return guarded
+
+
+def signed_in_fragment(view: View) -> View:
+    """Answer 401 to a script whose session has ended."""
+
+    @never_cache
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.user.is_authenticated:
+            return view(request, *args, **kwargs)
+        return HttpResponse("Sign in again.", status=401, content_type="text/plain")
+
+    return guarded
+
+
+@require_GET
+@never_cache
+def board(request: HttpRequest) -> HttpResponse:
+    """The live board, or the landing page for who is not signed in."""
+    if not request.user.is_authenticated:
+        return page(request, "console/landing.html", next=_safe_next(request, request.GET.get("next", "")))
+    return page(request, "console/board.html", section="board", live=True, cards=board_reads.cards())
+
+
+@require_GET
+@signed_in_fragment
+def cards(request: HttpRequest) -> HttpResponse:
+    """The cards of the markets named, for the page to put in place of the old ones."""
+    named = [symbol for symbol in request.GET.get("symbols", "").split(",") if symbol]
+    return page(request, "console/cards.html", cards=board_reads.cards(named or None))
+
+
+@require_GET
+@signed_in_fragment
+def notices(request: HttpRequest) -> HttpResponse:
+    """The notices above every page."""
+    return page(request, "console/partial/notices.html")
+
+
+@require_GET
+@signed_in
+def market(request: HttpRequest, symbol: str) -> HttpResponse:
+    """One market: chart, ranges, signals, record, quality."""
+    shown = market_page.shown(symbol)
+    if shown is None:
+        return page(
+            request,
+            "console/absent.html",
+            status=404,
+            headline=f"{symbol[:20]} is not followed",
+            explanation="No enabled market has this symbol.",
+        )
+    return page(request, "console/market.html", live=True, **shown)
+
+
+@require_GET
+@signed_in_fragment
+def panels(request: HttpRequest, symbol: str) -> HttpResponse:
+    """Everything of the market page but the chart."""
+    shown = market_page.shown(symbol)
+    if shown is None:
+        raise Http404
+    return page(request, "console/partial/market_panels.html", **shown)
+
+
+@require_GET
+@signed_in_fragment
+def chart(request: HttpRequest, symbol: str) -> HttpResponse:
+    """Candles, predictions and signals for the chart, as JSON."""
+    horizon, since = request.GET.get("horizon", ""), request.GET.get("since", "")
+    if not (horizon.isascii() and horizon.isdigit()) or not (since == "" or (since.isascii() and since.isdigit())):
+        return HttpResponse("horizon and since are whole numbers.", status=400, content_type="text/plain")
+    series = chart_feed.series(symbol, int(horizon[:6]), int(since[:15]) if since else None)
+    if series is None:
+        raise Http404
+    return JsonResponse(series)
+
+
+@require_GET
+@signed_in
+def models(request: HttpRequest) -> HttpResponse:
+    """Which model answers, is it any good, and how it came to answer."""
+    return page(request, "console/models.html", section="models", **models_page.shown())
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+@csrf_protect
+@sensitive_post_parameters("password")
+def sign_in(request: HttpRequest) -> HttpResponse:
+    """Sign in with user name and password; an address gets a few tries a minute."""
+    if request.method != "POST":
+        return redirect("console:board")
+    target = _safe_next(request, request.POST.get("next", ""))
+    tries = window.take(f"sign-in:{request.META.get('REMOTE_ADDR', '')}", TRIES_A_MINUTE)
+    form = AuthenticationForm(request, data=request.POST)
+    if not tries.admitted or not form.is_valid():
+        refusal = "User name and password do not match." if tries.admitted else "Too many tries; wait a minute."
+        status = 400 if tries.admitted else 429
+        return page(request, "console/landing.html", status=status, refusal=refusal, next=target)
+    login(request, form.get_user())
+    return redirect(target or "console:board")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+@csrf_protect
+def one_time(request: HttpRequest, token: str) -> HttpResponse:
+    """Redeem a one-time link; only the POST spends it, so a preview or prefetch cannot."""
+    if request.method != "POST":
+        readable = one_time_links.readable(token)
+        return page(request, "console/one_time.html", status=200 if readable else 410, readable=readable)
+    if one_time_links.redeem(request, token) is None:
+        return page(request, "console/one_time.html", status=410, readable=False)
+    return redirect("console:board")
+
+
+@require_POST
+@csrf_protect
+def sign_out(request: HttpRequest) -> HttpResponse:
+    """End the session."""
+    logout(request)
+    return redirect("console:board")
+
+
+def _safe_next(request: HttpRequest, target: str) -> str:
+    ours = url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure())
+    return target if ours else ""

@@ -1,0 +1,184 @@
+"""Admin of long jobs (asked for and stopped here), signs of life and counters."""
+
+from django import forms
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminIntegerFieldWidget,
+)
+
+from marketdata.admin_pages import ReadOnlyAdmin, age_of, confirm_step, progress_bar
+from marketdata.models import Market
+from mlengine_project.operations import jobs, schedule_admin
+from mlengine_project.operations.models import Counter, Heartbeat, Job
+from modelregistry.models import Kind
+
+__all__ = ["schedule_admin"]  # registers the schedule's pages
+STATES = {"Running": "info", "Succeeded": "success", "Failed": "danger", "Cancelled": "warning"}
+
+
+class TrainingForm(forms.Form):
+    """What to train."""
+
+    kinds = forms.MultipleChoiceField(
+        choices=Kind.choices,
+        initial=Kind.values,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text="Each becomes a candidate; a kind without a champion crowns its first one.",
+    )
+
+
+class BackfillForm(forms.Form):
+    """What history to fetch."""
+
+    symbols = forms.MultipleChoiceField(widget=UnfoldAdminCheckboxSelectMultipleWidget)
+    days = forms.IntegerField(
+        min_value=1, max_value=4000, initial=90, widget=UnfoldAdminIntegerFieldWidget, help_text="Days back from now."
+    )
+
+    def __init__(self, *args: object, **options: object) -> None:
+        super().__init__(*args, **options)  # type: ignore[arg-type]
+        symbols = list(Market.objects.enabled().values_list("symbol", flat=True))
+        self.fields["symbols"].choices = [(symbol, symbol) for symbol in symbols]  # type: ignore[attr-defined]
+        self.fields["symbols"].initial = symbols
+
+
+@admin.register(Job)
+class JobAdmin(ReadOnlyAdmin):
+    """Trainings and backfills, with their progress."""
+
+    list_display = ["kind", "state_label", "bar", "message", "asked_by", "created", "took"]
+    list_filter = ["kind", "state"]
+    fieldsets = [
+        (None, {"fields": ["kind", "state_label", "bar", "message", "cancel_requested", "asked_by"]}),
+        ("Times", {"fields": ["created_at", "started_at", "heartbeat_at", "ended_at"]}),
+        ("Arguments and result", {"fields": ["arguments", "result", "slot"]}),
+    ]
+    readonly_fields = ["state_label", "bar"]
+    actions_list = ["retrain_now", "backfill"]
+    actions_detail = ["cancel_job"]
+
+    @display(description="State", ordering="state", label=STATES)
+    def state_label(self, job: Job) -> str:
+        """Where it stands."""
+        return job.get_state_display()
+
+    @display(description="Progress", ordering="progress")
+    def bar(self, job: Job) -> str:
+        """A bar with its percentage."""
+        return progress_bar(1.0 if job.state == Job.State.SUCCEEDED else job.progress)
+
+    @display(description="Asked for", ordering="created_at")
+    def created(self, job: Job) -> str:
+        """How long ago."""
+        return age_of(job.created_at)
+
+    @display(description="Took")
+    def took(self, job: Job) -> str:
+        """Minutes from start to end."""
+        if not job.started_at or not job.ended_at:
+            return "–"
+        seconds = int((job.ended_at - job.started_at).total_seconds())
+        return f"{seconds // 60} min {seconds % 60} s"
+
+    @action(
+        description="Retrain now",
+        icon="model_training",
+        permissions=["operations.add_job"],
+        variant=ActionVariant.PRIMARY,
+    )
+    def retrain_now(self, request: HttpRequest) -> HttpResponse:
+        """Ask for a training run."""
+        form = TrainingForm(request.POST or None)
+        if form.is_valid():
+            job = jobs.request_training(request.user.get_username(), {"kinds": form.cleaned_data["kinds"]})
+            return self._asked(request, job)
+        return confirm_step(
+            request,
+            self,
+            title="Retrain now",
+            explanation="Trains candidates on all stored candles of the enabled markets, in a process of its own. "
+            "The champions go on answering until a candidate is promoted.",
+            button="Start training",
+            form=form,
+            back=self._list(),
+        )
+
+    @action(description="Backfill", icon="history", permissions=["operations.add_job"])
+    def backfill(self, request: HttpRequest) -> HttpResponse:
+        """Ask for history from the exchange."""
+        form = BackfillForm(request.POST or None)
+        if form.is_valid():
+            asked = form.cleaned_data
+            job = jobs.request_backfill(
+                request.user.get_username(), {"symbols": asked["symbols"], "days": asked["days"]}
+            )
+            return self._asked(request, job)
+        return confirm_step(
+            request,
+            self,
+            title="Fetch history",
+            explanation="Fetches missing candles within the exchange's request budget. What is stored already is kept.",
+            button="Start backfill",
+            form=form,
+            back=self._list(),
+        )
+
+    @action(description="Cancel", icon="cancel", permissions=["operations.change_job"], variant=ActionVariant.DANGER)
+    def cancel_job(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Stop a pending or running job."""
+        job = Job.objects.get(pk=object_id)
+        page = reverse("admin:operations_job_change", args=[job.pk])
+        if request.method != "POST":
+            return confirm_step(
+                request,
+                self,
+                title=f"Cancel this {job.get_kind_display().lower()}",
+                explanation="It stops at its next report, within seconds. What it stored so far stays; "
+                "nothing is half-written.",
+                button="Cancel the job",
+                form=forms.Form(),
+                back=page,
+                danger=True,
+            )
+        if jobs.cancel(job):
+            self.log_change(request, job, "Cancelled.")
+            messages.success(request, "The job was asked to stop.")
+        else:
+            messages.warning(request, "The job had already ended.")
+        return HttpResponseRedirect(page)
+
+    def _asked(self, request: HttpRequest, job: Job) -> HttpResponse:
+        self.log_addition(request, job, "Asked for.")
+        messages.success(request, f"{job.get_kind_display()} asked for; a worker takes it within seconds.")
+        return HttpResponseRedirect(reverse("admin:operations_job_change", args=[job.pk]))
+
+    @staticmethod
+    def _list() -> str:
+        return reverse("admin:operations_job_changelist")
+
+
+@admin.register(Heartbeat)
+class HeartbeatAdmin(ReadOnlyAdmin):
+    """The last sign of life of every part."""
+
+    list_display = ["name", "part", "seen", "detail"]
+    list_filter = ["part"]
+
+    @display(description="Seen", ordering="at")
+    def seen(self, beat: Heartbeat) -> str:
+        """How long ago."""
+        return age_of(beat.at)
+
+
+@admin.register(Counter)
+class CounterAdmin(ReadOnlyAdmin):
+    """Counts shared by all processes."""
+
+    list_display = ["name", "labels", "value"]
+    list_filter = ["name"]
+    ordering = ["name", "labels"]

@@ -1,0 +1,164 @@
+"""A version's report as tables a person can read, and two reports side by side. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+NAMING = ("market", "symbol", "horizon", "target", "side", "bracket", "fold", "baseline", "name", "class", "level")
+"""Columns that say what a row is about; they come first and name a leaf."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of a report."""
+
+    title: str
+    headers: list[str]
+    rows: list[list[str]]
+
+
+def tables_of(report: Mapping[str, Any], title: str = "") -> list[Table]:
+    """Lay a report out: single figures in one table, every list of records in its own.
+
+    Examples
+    --------
+    >>> report = {"rows": 120, "cells": [{"symbol": "BTCUSDT", "horizon": 6, "loss": 0.5, "baselines": {"ewm": 1.0}}]}
+    >>> for table in tables_of(report):
+    ...     print(table.title or "-", table.headers, table.rows)
+    - ['figure', 'value'] [['rows', '120']]
+    cells ['symbol', 'horizon', 'loss', 'baselines ewm'] [['BTCUSDT', '6', '0.5', '1']]
+    """
+    single = [[_words(name), written(value)] for name, value in report.items() if not _is_nested(value)]
+    found = [Table(title, ["figure", "value"], single)] if single else []
+    for name, value in report.items():
+        here = f"{title} · {_words(name)}" if title else _words(name)
+        if _is_records(value):
+            found.append(_record_table(here, value))
+        elif _is_uniform(value):
+            found.append(_record_table(here, [{"name": key, **row} for key, row in value.items()]))
+        elif isinstance(value, Mapping) and value:
+            found += tables_of(value, here)
+        elif isinstance(value, Sequence) and not isinstance(value, str) and value:
+            found.append(Table(here, [_words(name)], [[written(item)] for item in value]))
+    return found
+
+
+def leaves(report: Any, path: tuple[str, ...] = ()) -> dict[str, float]:
+    """Collect every number of a report under a name that a second report shares.
+
+    Examples
+    --------
+    >>> leaves({"cells": [{"symbol": "BTCUSDT", "horizon": 6, "loss": 0.5}], "rows": 10})
+    {'cells BTCUSDT 6 loss': 0.5, 'rows': 10.0}
+    """
+    return dict(_walk(report, path))
+
+
+def differences(candidate: Mapping[str, Any], champion: Mapping[str, Any]) -> list[list[str]]:
+    """Rows of (figure, candidate, champion, difference) for every number both reports hold.
+
+    Examples
+    --------
+    >>> differences({"loss": 0.5, "rows": 10}, {"loss": 0.75})
+    [['loss', '0.5', '0.75', '−0.25']]
+    """
+    ours, theirs = leaves(candidate), leaves(champion)
+    return [
+        [name, written(value), written(theirs[name]), signed(value - theirs[name])]
+        for name, value in ours.items()
+        if name in theirs
+    ]
+
+
+def written(value: Any) -> str:
+    """Write a value of a report.
+
+    Examples
+    --------
+    >>> [written(value) for value in (0.123456, 1234567, True, None, "ewm", [1, 2])]
+    ['0.1235', '1,234,567', 'yes', '–', 'ewm', '1, 2']
+    """
+    if value is None or isinstance(value, bool):
+        return {None: "–", True: "yes", False: "no"}[value]
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+    if isinstance(value, Mapping):
+        value = [f"{_words(name)} {written(item)}" for name, item in value.items()]
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(written(item) for item in value)
+    return str(value)
+
+
+def signed(difference: float) -> str:
+    """Write a difference with its sign.
+
+    Examples
+    --------
+    >>> signed(0.5), signed(-0.25), signed(0.0)
+    ('+0.5', '−0.25', '0')
+    """
+    text = f"{abs(difference):.4g}"
+    if text == "0":
+        return text
+    return ("+" if difference > 0 else "−") + text
+
+
+def _walk(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, float]]:
+    if isinstance(value, bool) or value is None:
+        return
+    if isinstance(value, int | float):
+        yield " ".join(path), float(value)
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _walk(item, (*path, _words(str(name))))
+    elif _is_records(value):
+        for row in value:
+            named = tuple(str(row[name]) for name in NAMING if name in row)
+            yield from _walk({name: item for name, item in row.items() if name not in NAMING}, (*path, *named))
+
+
+def _record_table(title: str, records: Sequence[Mapping[str, Any]]) -> Table:
+    flat = [_flat(record) for record in records]
+    names = list(dict.fromkeys(name for row in flat for name in row))
+    names.sort(key=lambda name: NAMING.index(name) if name in NAMING else len(NAMING))
+    rows = [
+        [str(row[name]) if name in NAMING and name in row else written(row.get(name)) for name in names] for row in flat
+    ]
+    return Table(title, [_words(name) for name in names], rows)
+
+
+def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in record.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{prefix}{name} ")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
+
+
+def _is_records(value: Any) -> bool:
+    return isinstance(value, Sequence) and bool(value) and all(isinstance(item, Mapping) for item in value)
+
+
+def _is_uniform(value: Any) -> bool:
+    """Several mappings of single figures under one roof read best as rows."""
+    return (
+        isinstance(value, Mapping)
+        and len(value) > 1
+        and all(isinstance(row, Mapping) and row and not any(map(_is_nested, row.values())) for row in value.values())
+    )
+
+
+def _is_nested(value: Any) -> bool:
+    return (
+        isinstance(value, Mapping)
+        or _is_records(value)
+        or (isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 12)
+    )
+
+
+def _words(name: str) -> str:
+    return str(name).replace("_", " ")
