@@ -9,8 +9,8 @@ from marketdata.simulator.noise import chance
 
 # Level in quote currency, standard deviation of a 5-minute return, median quote volume of 5 minutes.
 KNOWN = {
-    "BTCUSDT": (95_000.0, 0.00125, 4_900_000.0),
-    "ETHUSDT": (3_400.0, 0.00160, 2_600_000.0),
+    "BTCUSDT": (95_000.0, 0.00105, 4_900_000.0),
+    "ETHUSDT": (3_400.0, 0.00132, 2_600_000.0),
     "BNBUSDT": (650.0, 0.00135, 550_000.0),
     "SOLUSDT": (180.0, 0.00210, 1_100_000.0),
     "XRPUSDT": (2.2, 0.00200, 900_000.0),

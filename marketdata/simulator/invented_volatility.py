@@ -22,9 +22,10 @@ EVENING = (0.98, 1.23, 1.50, 1.36, 1.24, 1.19, 1.12, 1.10, 1.08, 1.04, 0.99, 0.8
 HOURS = (*MORNING, *EVENING)
 DAYS = (1.18, 1.14, 1.12, 1.08, 1.07, 0.64, 0.77)
 # Memory in candles and weight in log volatility.
-FACTORS = ((5.0, 0.36), (40.0, 0.28), (400.0, 0.28))
+FACTORS = ((3.0, 0.16), (50.0, 0.26), (500.0, 0.28))
+MOOD = 0.34  # weight of what belongs to one candle alone, also in log volatility
 WEEK_MEMORY, WEEK_WEIGHT, WEEKS_REMEMBERED = 0.8, 0.22, 40
-SHARED = 0.85  # the part of a factor that all markets have in common
+SHARED = 0.88  # the part of a factor that all markets have in common
 JUMP_CHANCE = 0.0012
 MEAN_ABSOLUTE_NORMAL = np.sqrt(2 / np.pi)
 
@@ -36,12 +37,12 @@ def weekly_shocks(seed: int, symbol: str, week: int) -> NDArray[np.float64]:
     Examples
     --------
     >>> shocks = weekly_shocks(1, "BTCUSDT", 2800)
-    >>> len(shocks), 0.9 < shocks.std() < 1.2
+    >>> len(shocks), 0.9 < float(shocks.std()) < 1.2
     (2016, True)
     """
     shocks = normals(CANDLES_PER_WEEK, seed, symbol, "shocks", week)
     drawn = uniforms(2 * CANDLES_PER_WEEK, seed, symbol, "jumps", week).reshape(2, -1)
-    size = 3.0 - 1.2 * np.log(drawn[1])
+    size = 3.0 - 1.6 * np.log(drawn[1])
     return np.where(drawn[0] < JUMP_CHANCE, np.sign(shocks) * (size + np.abs(shocks)), shocks)
 
 
@@ -54,6 +55,8 @@ def weekly_sigma(seed: int, symbol: str, week: int) -> NDArray[np.float64]:
     for factor, (_, weight) in enumerate(FACTORS):
         shared, own = _factors(seed, "", week)[factor], _factors(seed, symbol, week)[factor]
         log_sigma = log_sigma + weight * (np.sqrt(SHARED) * shared + np.sqrt(1 - SHARED) * own)
+    moods = [normals(CANDLES_PER_WEEK, seed, name, "mood", week) for name in ("", symbol)]
+    log_sigma += MOOD * (np.sqrt(SHARED) * moods[0] + np.sqrt(1 - SHARED) * moods[1])
     begin, end = _slow(seed, symbol, week), _slow(seed, symbol, week + 1)
     log_sigma += begin + (end - begin) * np.arange(CANDLES_PER_WEEK) / CANDLES_PER_WEEK
     sigma: NDArray[np.float64] = np.exp(log_sigma)

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import lfilter
 
 from marketdata.intervals import INTERVAL_MS
 from marketdata.simulator.invented_markets import InventedMarket
@@ -23,7 +24,8 @@ MONDAY_MS = 4 * 24 * 3600 * 1000  # the epoch was a Thursday
 # A shift of the anchor has halved after 20 weeks and is forgotten after 260.
 ANCHOR_MEMORY = 0.5 ** (1 / 20)
 ANCHOR_WEEKS = 260
-MARKET_SHARE = 0.86  # how much of a market's shocks all markets share
+MARKET_SHARE = 0.91  # how much of a market's shocks all markets share
+INTEREST = 0.99  # memory of an interest in trading, per candle
 AVERAGE_TRADE = 600.0  # quote currency
 
 
@@ -141,15 +143,17 @@ class Invention:
         sigma: NDArray[np.float64],
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
         """Volume, quote volume, trades and the takers' part: more is traded when prices move more."""
-        noise = normals(3 * CANDLES_PER_WEEK, self.seed, market.symbol, "activity", week).reshape(3, -1)
+        noise = normals(4 * CANDLES_PER_WEEK, self.seed, market.symbol, "activity", week).reshape(4, -1)
         bustle = np.log(sigma / market.sigma)
+        # Interest comes and goes over hours, whatever prices do.
+        interest = lfilter([np.sqrt(1 - INTEREST**2)], [1.0, -INTEREST], noise[3])
         spread = np.log((np.log(highs / lows) + 0.1 * sigma) / sigma) - 0.4
-        turnover = market.median_quote_volume * np.exp(1.0 * bustle + 0.7 * spread + 0.35 * noise[0])
+        turnover = market.median_quote_volume * np.exp(0.9 * bustle + 0.5 * spread + 0.2 * noise[0] + 0.5 * interest)
         volume = np.round(turnover / closes, market.lot_digits)
         typical = (opens + highs + lows + closes) / 4
         quote_volume = np.round(volume * typical, 4)
         trades = np.where(volume > 0, np.maximum(1, turnover / AVERAGE_TRADE * np.exp(0.2 * noise[1])), 0)
-        share = np.clip(0.5 + 0.03 * np.log(closes / opens) / sigma + 0.04 * noise[2], 0.03, 0.97)
+        share = np.clip(0.5 + 0.024 * np.log(closes / opens) / sigma + 0.04 * noise[2], 0.03, 0.97)
         bought = np.minimum(np.round(volume * share, market.lot_digits), volume)
         bought_quote = np.round(bought * typical, 4)
         return volume, quote_volume, np.minimum(trades, 999_999).astype(np.int64), bought, bought_quote

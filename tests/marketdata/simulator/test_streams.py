@@ -65,7 +65,7 @@ async def test_nothing_is_said_about_other_symbols(exchange):
 
 
 async def test_open_frames_lead_to_the_closed_one():
-    with SimulatedExchange(speed=200, begin_at=START) as exchange:
+    with SimulatedExchange(speed=1000, begin_at=START) as exchange:
         async with _socket(exchange, "/ws/btcusdt@kline_5m") as socket:
             frames = [json.loads((await socket.receive(timeout=5)).data) for _ in range(16)]
     by_candle = {}
@@ -128,12 +128,13 @@ async def test_connections_are_rationed():
 async def test_who_does_not_answer_pings_is_cut():
     with SimulatedExchange(speed=0, limits=Limits(ping_seconds=0.1, pong_seconds=0.35)) as exchange:
         async with _socket(exchange, "/ws", autoping=False) as deaf, _socket(exchange, "/ws") as healthy:
-            listening = asyncio.create_task(_frames(healthy, seconds=1.5))
+            listening = asyncio.create_task(healthy.receive())
             for _ in range(3):
                 assert (await deaf.receive(timeout=1)).type is aiohttp.WSMsgType.PING
             await asyncio.sleep(0.5)
             assert len(exchange.hub.connections) == 1
-            assert await listening == []
+            assert not listening.done()
+            listening.cancel()
 
 
 async def test_a_cut_ends_every_socket_and_new_ones_are_welcome(exchange):
@@ -180,7 +181,7 @@ async def test_a_burst_and_garbage_reach_the_client(exchange):
         frames = await _frames(bitcoin)
         assert len(frames) > 2000
         assert _closed(frames) == [("BTCUSDT", 0)]
-        texts = [(await ether.receive(timeout=1)).data for _ in range(3)]
+        texts = [(await ether.receive(timeout=1)).data for _ in range(2)]
         assert '{"e":"kline","E":' in texts
 
 

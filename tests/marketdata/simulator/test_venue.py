@@ -20,7 +20,7 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT")
 
 def _venue(*faults, seed=0, ledger=None):
     plan = FaultPlan(faults, seed)
-    return Venue(Invention(SYMBOLS, 1), MarketClock(START, 0), plan, ledger or Ledger())
+    return Venue(Invention(SYMBOLS, 1), MarketClock(START, 0), plan, Ledger() if ledger is None else ledger)
 
 
 def _closed(messages):
