@@ -56,8 +56,11 @@ def touches(symbol: str, horizon: int, prices: Any) -> dict[str, Any]:
     asked = known_prices(prices)
     _, _, answers, open_ms, horizon = ask(symbol, horizon)
     assert answers.view is not None
-    levels = np.array([[float(price) for price in asked]])
-    chances = answers.view.touch(horizon, levels)[0]
+    levels = np.array([float(price) for price in asked])
+    here = levels == answers.closes[0]
+    # The close itself is reached already; the closed forms know only distances above 0.
+    elsewhere = np.where(here, levels * 1.01, levels)
+    chances = np.where(here, 1.0, answers.view.touch(horizon, elsewhere[None, :])[0])
     return {
         "symbol": symbol,
         "horizon": horizon,

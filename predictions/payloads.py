@@ -29,6 +29,15 @@ def decimal_text(value: Decimal | None, places: int = 8) -> str | None:
     return None if value is None else f"{value:.{places}f}"
 
 
+def in_key_order(kept: dict[str, Any]) -> dict[str, Any]:
+    """Order a small JSON object, since PostgreSQL keeps its own order of keys and bytes must not depend on it.
+
+    >>> in_key_order({"b": 1, "a": 2})
+    {'a': 2, 'b': 1}
+    """
+    return dict(sorted(kept.items()))
+
+
 def finite(value: float) -> float | None:
     """Keep NaN and infinity out of what is stored and shown.
 
@@ -58,12 +67,12 @@ def prediction_object(row: PredictionLog, with_outcome: bool = True) -> dict[str
             }
             for share, lower, upper in BANDS
         ],
-        "coverage": row.coverage,
-        "model_versions": row.model_versions,
+        "coverage": [{name: band[name] for name in ("level", "high", "low", "n")} for band in row.coverage],
+        "model_versions": in_key_order(row.model_versions),
         "data_age_seconds": row.data_age_seconds,
         "degraded": row.degraded,
         "reasons": row.reasons,
-        "reason_details": row.reason_details,
+        "reason_details": in_key_order(row.reason_details),
         "simulated": row.simulated,
     }
     if with_outcome:

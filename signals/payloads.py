@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from predictions.payloads import decimal_text, iso
+from predictions.payloads import decimal_text, in_key_order, iso
 from signals.models import SignalLog
 
 
@@ -31,8 +31,8 @@ def signal_object(row: SignalLog, with_outcome: bool = True) -> dict[str, Any]:
         "expected_net_return": row.expected_net_return,
         "fee_rate": row.fee_rate,
         "reasons": row.reasons,
-        "reason_details": row.reason_details,
-        "model_versions": row.model_versions,
+        "reason_details": in_key_order(row.reason_details),
+        "model_versions": in_key_order(row.model_versions),
         "simulated": row.simulated,
     }
     if with_outcome:

@@ -1,0 +1,114 @@
+"""Champions and candles for tests of the live path: made once per session, crowned in milliseconds.
+
+Import the fixtures in a conftest: ``from tests.champions import artifact_folder, champions, fresh_engine``.
+"""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from indicators.features import WARMUP
+from marketdata import clock, store
+from marketdata.models import Candle, Market
+from marketdata.parsing import CandleRow
+from marketdata.simulator.invention import Invention
+from modelregistry.estimators.forecast import LEVELS
+from modelregistry.registry import serving
+from predictions import asking, coverage, requests
+from signals import worklist
+from signals.hub import hub
+from tests.modelregistry import champions as tiny
+
+STEP = 300_000
+BEGIN = 1_735_689_600_000
+"""2025-01-01: the first candle after the history."""
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+
+plain = tiny.estimator
+_invention = Invention((*SYMBOLS, "SOLUSDT"), seed=3)
+
+
+def forget_everything():
+    """What a new process would not know."""
+    serving._serving.clear()
+    requests.forget_markets()
+    coverage.forget()
+    worklist.forget_sweep()
+    asking._passes.clear()
+    clock.forget()
+    hub.stop()
+
+
+@pytest.fixture(scope="session")
+def artifact_folder(tmp_path_factory):
+    """A folder of artifacts shared by the session, so that each is verified once."""
+    return tmp_path_factory.mktemp("champions") / "models"
+
+
+@pytest.fixture
+def fresh_engine(settings, artifact_folder):
+    """The state of a new process, before and after."""
+    from django.core.cache import cache
+
+    settings.MODEL_PATH = artifact_folder
+    forget_everything()
+    cache.clear()
+    yield
+    forget_everything()
+
+
+def agreeing(kind, seed=0):
+    """A tiny estimator whose range is that of the random walk its brackets come from, so that the parts agree."""
+    fitted = plain(kind, seed)
+    if kind != "range_predictor":
+        return fitted
+    level = norm.ppf((1 + np.array(LEVELS)) / 2) / np.sqrt(8 / np.pi)
+    base = np.broadcast_to(level, fitted.residuals.base.shape).copy()
+    return replace(fitted, residuals=replace(fitted.residuals, base=base))
+
+
+def crown(symbols=SYMBOLS, source="simulated"):
+    """Put a champion of every kind in charge; it was trained until 2025-01-01."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiny, "estimator", agreeing)
+        found = tiny.crown_all(source=source, symbols=symbols)
+    serving._serving.clear()
+    return found
+
+
+@pytest.fixture
+def champions(db, fresh_engine):
+    """A champion of every kind for simulated markets, by kind."""
+    return crown()
+
+
+def candle_rows(symbol, from_ms, count):
+    """Invented candles as the parsers give them."""
+    klines = _invention.klines(symbol, from_ms, from_ms + count * STEP)
+    return [
+        CandleRow(kline.open_time, *(Decimal(f"{value:.8f}") for value in kline[1:7]), kline.trades,
+                  *(Decimal(f"{value:.8f}") for value in kline[8:10]))
+        for kline in klines.rows()
+    ]  # fmt: skip
+
+
+def store_candles(market, from_ms, count, leave_out=()):
+    """Store `count` invented candles of a market."""
+    rows = [row for row in candle_rows(market.symbol, from_ms, count) if row.open_time not in set(leave_out)]
+    store.save_all({market: rows}, Candle.Origin.IMPORT)
+
+
+def make_markets(count=WARMUP + 50, until=BEGIN, symbols=SYMBOLS):
+    """Enabled simulated markets with `count` candles of history before `until`."""
+    markets = [Market.objects.create(symbol=symbol, source="simulated") for symbol in symbols]
+    for market in markets:
+        store_candles(market, until - count * STEP, count)
+    return markets
+
+
+def at_close_of(open_ms, seconds=1.0):
+    """A clock standing some seconds after the close of a candle."""
+    return clock.FrozenClock(open_ms + STEP + round(seconds * 1000))

@@ -1,0 +1,162 @@
+"""Signals: one per market and candle, whatever happens, in one gapless sequence."""
+
+import orjson
+import pytest
+
+from indicators.features import WARMUP
+from marketdata import clock
+from marketdata.models import Candle, Market
+from predictions import chain
+from predictions.models import ChainHead, PredictionLog
+from signals import services, switch, worklist
+from signals.errors import SignalPending
+from signals.models import OutboxMessage, SignalLog, SymbolSequence
+from tests.champions import BEGIN, STEP, at_close_of, make_markets, store_candles
+
+NEWEST = BEGIN - STEP
+
+
+@pytest.fixture(autouse=True)
+def _no_exchange(monkeypatch):
+    """These tests store candles themselves."""
+    monkeypatch.setattr("signals.services.marketdata.sync_candles", lambda markets, frames=(): None)
+
+
+def advance(open_ms=NEWEST, seconds=1.0):
+    with clock.use(at_close_of(open_ms, seconds)):
+        return services.advance()
+
+
+def test_the_first_advance_begins_the_live_record_at_the_newest_candle(champions):
+    markets = make_markets()
+    report = advance()
+    assert (report.signals, report.sent) == (2, 2)
+    assert {clock.to_ms(market.live_since) for market in Market.objects.all()} == {NEWEST}
+    assert SignalLog.objects.count() == 2
+    assert PredictionLog.objects.count() == 8
+    assert advance().signals == 0
+    assert len(markets) == 2
+
+
+def test_every_later_candle_gets_one_row_in_order(champions):
+    markets = make_markets()
+    advance()
+    for market in markets:
+        store_candles(market, BEGIN, 3)
+    advance(BEGIN + 2 * STEP)
+    rows = SignalLog.objects.filter(symbol="BTCUSDT").order_by("seq")
+    assert [row.seq for row in rows] == [1, 2, 3, 4]
+    assert [clock.to_ms(row.candle_time) for row in rows] == [NEWEST + k * STEP for k in range(4)]
+    # Three candles arrived at once: the first too late to be acted on.
+    assert [row.reasons for row in rows] == [["NO_EDGE_AFTER_FEES"], ["LATE"], *[["NO_EDGE_AFTER_FEES"]] * 2]
+    assert all(row.expected_net_return is None for row in rows if row.reasons == ["LATE"])
+    assert set(SymbolSequence.objects.values_list("head", flat=True)) == {4}
+
+
+def test_a_hold_without_edge_shows_the_bracket_that_came_nearest(champions):
+    make_markets()
+    advance()
+    row = SignalLog.objects.get(symbol="BTCUSDT")
+    assert row.signal_type == "hold"
+    assert row.reasons == ["NO_EDGE_AFTER_FEES"]
+    assert row.considered_side in {"buy", "sell"}
+    assert row.confidence is None
+    assert row.p_take_profit + row.p_stop_loss + row.p_neither == pytest.approx(1)
+    assert row.expected_net_return <= 0.003
+    assert row.p_break_even > 0
+    entry, target, stop = row.entry_price, row.take_profit, row.stop_loss
+    assert (target > entry > stop) if row.considered_side == "buy" else (target < entry < stop)
+
+
+def test_refused_candles_get_a_hold_with_the_reasons_and_nothing_else(db):
+    make_markets(count=WARMUP - 10)
+    advance()
+    row = SignalLog.objects.get(symbol="ETHUSDT")
+    assert row.signal_type == "hold"
+    assert row.reasons == ["NO_CHAMPION", "WARMUP"]
+    assert row.take_profit is None
+    assert row.p_take_profit is None
+    assert row.horizon is None
+    assert row.considered_side == ""
+    assert PredictionLog.objects.count() == 0
+
+
+def test_the_kill_switch_holds_and_says_why(champions):
+    make_markets()
+    switch.set_switch("ETHUSDT", off=True, reason="exchange in trouble", actor="ann")
+    advance()
+    held = SignalLog.objects.get(symbol="ETHUSDT")
+    assert held.reasons == ["KILL_SWITCH"]
+    assert held.reason_details == {"KILL_SWITCH": "exchange in trouble"}
+    assert SignalLog.objects.get(symbol="BTCUSDT").reasons == ["NO_EDGE_AFTER_FEES"]
+    assert PredictionLog.objects.count() == 8
+
+
+def test_a_hole_repaired_later_gets_its_late_row(champions):
+    markets = make_markets()
+    advance()
+    for market in markets:
+        store_candles(market, BEGIN, 400, leave_out=[BEGIN + 5 * STEP])
+    advance(BEGIN + 399 * STEP)
+    assert SignalLog.objects.filter(symbol="BTCUSDT").count() == 400
+    newest = SignalLog.objects.filter(symbol="BTCUSDT").order_by("-candle_time").first()
+    assert newest.reasons == ["GAP_IN_WINDOW"]
+    store_candles(markets[0], BEGIN + 5 * STEP, 1)
+    worklist.forget_sweep()
+    advance(BEGIN + 399 * STEP)
+    row = SignalLog.objects.get(symbol="BTCUSDT", candle_time=clock.to_datetime(BEGIN + 5 * STEP))
+    assert row.seq == 401
+    assert row.reasons == ["LATE"]
+    assert PredictionLog.objects.get(symbol="BTCUSDT", candle_time=row.candle_time, horizon=6).late
+
+
+def test_the_outbox_holds_the_published_bytes_and_the_chain_holds(champions):
+    markets = make_markets()
+    advance()
+    for market in markets:
+        store_candles(market, BEGIN, 2)
+    advance(BEGIN + STEP)
+    for row in SignalLog.objects.all():
+        said = orjson.loads(row.outbox.payload)
+        assert said["id"] == str(row.id)
+        assert said["seq"] == row.seq
+        assert "outcome" not in said
+        assert row.outbox.sent_at is not None
+        assert row.outbox.attempts == 1
+    for market in Market.objects.all():
+        rows = SignalLog.objects.filter(market=market).order_by("chain_index")
+        head = ChainHead.objects.get(market=market, log="signals")
+        assert chain.check_chain(rows, chain.SIGNAL_COLUMNS, head) == 3
+    SignalLog.objects.filter(seq=2, symbol="BTCUSDT").update(expected_net_return=0.5)
+    rows = SignalLog.objects.filter(symbol="BTCUSDT").order_by("chain_index")
+    with pytest.raises(chain.BrokenChain):
+        chain.check_chain(rows, chain.SIGNAL_COLUMNS, None)
+
+
+def test_an_emitted_signal_expects_to_earn(champions, monkeypatch):
+    monkeypatch.setattr("predictions.pricing.expected_net", lambda p, *_: 0 * p + 0.05)
+    make_markets()
+    advance()
+    rows = SignalLog.objects.all()
+    assert len(rows) == 2
+    for row in rows:
+        assert row.signal_type in {"buy", "sell"}
+        assert row.expected_net_return == 0.05
+        assert float(row.confidence) == pytest.approx(row.p_take_profit, abs=1e-4)
+        assert row.reasons == []
+
+
+def test_the_newest_signal_is_waited_for_and_then_missed(champions):
+    make_markets()
+    with clock.use(at_close_of(NEWEST)):
+        with pytest.raises(SignalPending):
+            services.newest_signal("BTCUSDT", wait_seconds=0.1)
+        services.advance()
+        assert services.newest_signal("BTCUSDT").seq == 1
+
+
+def test_nothing_is_written_for_imported_history(champions):
+    make_markets()
+    advance()
+    assert Candle.objects.count() > 8000
+    assert OutboxMessage.objects.count() == 2
