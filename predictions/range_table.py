@@ -43,9 +43,9 @@ class Cells:
                 found[code] = found.get(code, False) | flags[self.market, self.row]
         return found
 
-    def doubts(self) -> Flags:
-        """Which reason degrades the answer of each cell; none where there is no answer."""
-        there = self.position >= 0
+    def doubts(self, kinds: Sequence[str]) -> Flags:
+        """Which reason degrades the answer of each cell; none where the estimators of `kinds` do not answer."""
+        there = self.answered(kinds)
         return {code: there & flags[self.position] for code, flags in self.answers.doubts.items() if len(flags)}
 
     def answered(self, kinds: Sequence[str]) -> npt.NDArray[np.bool_]:
@@ -83,7 +83,7 @@ def range_rows(cells: Cells, horizons: Sequence[int]) -> Columns:
         at = [forecast.at(horizon) for horizon in horizons]
         for side, prices in quantiles.items():
             prices[answered] = getattr(forecast, side)[cells.position[answered]][:, at]
-    reasons = reason_texts({**cells.refusals((RANGE,)), **cells.doubts()}, len(cells))
+    reasons = reason_texts({**cells.refusals((RANGE,)), **cells.doubts((RANGE,))}, len(cells))
     each = len(horizons)
     columns: Columns = {
         "symbol": np.repeat(cells.symbol, each),

@@ -41,7 +41,7 @@ def bracket_rows(cells: Cells, decisions: Decisions | None, horizons: Sequence[i
         _put(numbers, gridded, slice(0, len(SCORING_GRID)), _scoring(cells.answers, horizons, costs), cells.position)
     emitted = np.zeros(shape, dtype=bool)
     edgeless = np.zeros(len(cells), dtype=bool)
-    doubts = cells.doubts()
+    doubts = cells.doubts((RANGE, TPSL))
     if decisions is not None:
         at = cells.position[decided]
         doubted = np.any(list(doubts.values()), axis=0)[decided] if doubts else np.zeros(len(at), dtype=bool)
@@ -52,7 +52,7 @@ def bracket_rows(cells: Cells, decisions: Decisions | None, horizons: Sequence[i
         side = np.array([SIDES.index(name) for name in decisions.side], dtype=np.int64)[at]
         emitted[np.flatnonzero(decided)[signals], place[signals], side[signals], -1] = True
     reasons = np.empty((len(cells), len(BRACKETS)), dtype=object)
-    reasons[:, :-1] = reason_texts({**cells.refusals((TPSL,)), **doubts}, len(cells))[:, None]
+    reasons[:, :-1] = reason_texts({**cells.refusals((TPSL,)), **cells.doubts((TPSL,))}, len(cells))[:, None]
     hold = {**cells.refusals((RANGE, TPSL)), **doubts, codes.NO_EDGE_AFTER_FEES: edgeless}
     reasons[:, -1] = reason_texts(hold, len(cells))
 

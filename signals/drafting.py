@@ -38,7 +38,7 @@ def draft(done: Pass, now_ms: int, held: dict[str, str]) -> list[Draft]:
     decisions = decide_pass(done)
     drafts = []
     for index, row, market, open_ms in done.candles():
-        said = done.answers.refusals(index, row, (RANGE, TPSL)) + done.answers.degraded(index, row)
+        said = done.answers.refusals(index, row, (RANGE, TPSL)) or done.answers.degraded(index, row)
         details = done.answers.explain(said)
         if now_ms > valid_until_ms(open_ms):
             said.append(codes.LATE)

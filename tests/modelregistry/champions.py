@@ -21,6 +21,8 @@ from modelregistry.estimators.tpsl_classifier import Calibration, TpslClassifier
 HORIZONS = (6, 18, 36, 72)
 KINDS = ("range_predictor", "tpsl_classifier", "signal_classifier")
 WIDTH = len(FEATURE_NAMES)
+WALK = np.log(np.sqrt(8 / np.pi))
+"""Log of a random walk's range over its deviation."""
 
 
 @lru_cache
@@ -41,7 +43,7 @@ def scale(seed=0):
     n = len(HORIZONS)
     level = np.log(0.002 * np.sqrt(np.array(HORIZONS)))
     linear = LinearScale(np.zeros(WIDTH), np.ones(WIDTH), np.zeros((n, WIDTH)), level)
-    return ScaleModel(HORIZONS, linear, [booster(seed)] * n, np.full(n, 0.5))
+    return ScaleModel(HORIZONS, linear, np.full(n, WALK), [booster(seed)] * n)
 
 
 def estimator(kind, seed=0):
@@ -49,7 +51,7 @@ def estimator(kind, seed=0):
         base = np.array([0.2, 0.2, 0.6])
         return SignalClassifier(18, booster(seed, classes=3), base, 0.1, np.zeros(3), novelty(), WIDTH)
     if kind == "tpsl_classifier":
-        plain = Calibration(0.0, 0.2, np.array([0.0, 1, 0, 0]), np.array([0.0, 1, 0]), np.array([0.0, 1, 0, 0]))
+        plain = Calibration(-WALK, 0.2, np.array([0.0, 1, 0, 0]), np.array([0.0, 1, 0]), np.array([0.0, 1, 0, 0]))
         return TpslClassifier(scale(seed), (plain,) * len(HORIZONS), novelty())
     n = len(HORIZONS)
     base = np.broadcast_to(np.linspace(0.1, 0.9, len(LEVELS)), (n, 2, len(LEVELS))).copy()
