@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator
 from functools import cache
 from types import SimpleNamespace
@@ -25,6 +26,8 @@ def library(api_url: str, stream_url: str, *, direct: bool) -> SimpleNamespace: 
     from binance.ws.constants import WSListenerState
     from binance.ws.reconnecting_websocket import ReconnectingWebsocket
     from websockets.exceptions import WebSocketException
+
+    logging.getLogger(ReconnectingWebsocket.__module__).setLevel(logging.CRITICAL)  # the supervisor tells it once
 
     class Rest(AsyncClient):  # type: ignore[misc]
         API_URL = f"{api_url}/api"

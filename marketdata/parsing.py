@@ -225,7 +225,7 @@ def parse_stream_frame(
     interval : str
         The interval subscribed to.
     latest_close_ms : int
-        No candle can have closed after this instant of exchange time.
+        No candle can have closed after this instant of exchange time, nor after the message's own.
 
     Returns
     -------
@@ -264,7 +264,9 @@ def parse_stream_frame(
         return None
     columns = [kline.get(key) for key in ("t", "o", "h", "l", "c", "v", "T", "q", "n", "V", "Q")]
     candle = parse_kline_row([*columns, "0"], interval)
-    if candle.open_time + interval_ms(interval) > latest_close_ms:
+    close_ms = candle.open_time + interval_ms(interval)
+    event_ms = parse_whole("event time", message.get("E"), LATEST_MS)
+    if event_ms < close_ms - 1 or close_ms > latest_close_ms:
         raise MalformedCandle(f"the candle at {candle.open_time} is called closed before its end")
     return symbol, candle
 

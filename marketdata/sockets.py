@@ -12,7 +12,7 @@ import structlog
 from marketdata import clock
 from marketdata.backoff import Backoff
 from marketdata.errors import ExchangeBanned, ExchangeUnavailable, MalformedCandle, MarketDataError
-from marketdata.exchange import ExchangeClient
+from marketdata.exchange import ExchangeClient, is_loopback
 from marketdata.inbox import Inbox
 from marketdata.parsing import LATEST_MS, parse_stream_frame
 from marketdata.rest import take_reading
@@ -117,8 +117,14 @@ class Sockets:
         """Open the successor first; the old one goes only when it is accepted."""
         successor = self._open(symbols)
         accepted = asyncio.create_task(successor.accepted.wait())
-        await asyncio.wait({accepted, successor.task}, timeout=self.pace.handover, return_when=asyncio.FIRST_COMPLETED)
-        accepted.cancel()
+        ends = {accepted, successor.task}
+        try:
+            await asyncio.wait(ends, timeout=self.pace.handover, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            await _end(successor)
+            raise
+        finally:
+            accepted.cancel()
         if successor.accepted.is_set():
             await _end(old)
             return successor
@@ -129,8 +135,10 @@ class Sockets:
     async def _until(self, current: Connection, seconds: float) -> None:
         """Wait for the end of a connection, its announced end, or its planned one."""
         retiring = asyncio.create_task(current.retiring.wait())
-        await asyncio.wait({retiring, current.task}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        retiring.cancel()
+        try:
+            await asyncio.wait({retiring, current.task}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            retiring.cancel()
 
     def _open(self, symbols: Sequence[str]) -> Connection:
         holder: list[Connection] = []
@@ -165,8 +173,8 @@ class Sockets:
     def _sort(self, message: object, symbols: frozenset[str]) -> None:
         """Put a message where it belongs; a hostile one must never end the socket."""
         latest = LATEST_MS
-        if self._reading is not None:
-            latest = self._reading.at(clock.wall_ms()) + EARLY_MS + round(1000 * self._reading.rate)
+        if self._reading is not None and not is_loopback(self._reading.base_url):  # a simulated clock may jump
+            latest = self._reading.at(clock.wall_ms()) + EARLY_MS
         try:
             closed = parse_stream_frame(message, symbols, latest_close_ms=latest)
         except MalformedCandle as error:

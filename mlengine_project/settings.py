@@ -1,5 +1,6 @@
 """Every setting in one place. The environment is read by `environment` and judged by `checks`."""
 
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -148,7 +149,7 @@ def database() -> dict[str, Any]:
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": STATE_DIR / "mlengine.sqlite3",
         # A file, since threads of a test see one database only in a file; in memory they lock each other out.
-        "TEST": {"NAME": STATE_DIR / "test_mlengine.sqlite3"},
+        "TEST": {"NAME": STATE_DIR / f"test_{os.getpid()}.sqlite3"},
         "OPTIONS": {
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,

@@ -1,0 +1,158 @@
+"""The live feed against a simulated exchange: cut, silenced, lied to, it loses no closed candle."""
+
+import threading
+from contextlib import contextmanager
+
+import pytest
+from django.db import connection
+
+from marketdata import clock, services, stream
+from marketdata.models import Candle, ExchangeState, Market, QuarantinedMessage
+from marketdata.simulator.faults import Fault
+from marketdata.sockets import Pace
+from tests.marketdata.conftest import START, STEP, close_candles
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PACE = Pace(silence=3.0, longest_wait=0.4, handover=5.0, clock_period=0.5, fast_clock_period=0.5)
+
+
+@pytest.fixture(autouse=True)
+def _short_window(monkeypatch):
+    monkeypatch.setattr(services, "LIVE_WINDOW", 50)
+    monkeypatch.setattr(stream, "BEAT_SECONDS", 0.2)
+
+
+class Feed:
+    def __init__(self):
+        self.rounds = []
+        self.failing = 0
+
+    def on_closed(self, frames):
+        if self.failing:
+            self.failing -= 1
+            raise ValueError("the upper app stumbled")
+        self.rounds.append({symbol: [row.open_time for row in rows] for symbol, rows in frames.items()})
+        services.sync_candles(services.enabled_markets(), frames)
+
+    def opens(self, symbol):
+        return list(
+            Candle.objects.filter(market__symbol=symbol).order_by("open_time").values_list("open_time", flat=True)
+        )
+
+
+@contextmanager
+def feeding(pace=PACE):
+    feed, stop, beats = Feed(), threading.Event(), []
+    arguments = (services.enabled_markets, feed.on_closed, stop)
+    thread = threading.Thread(target=stream.run, args=arguments, kwargs={"beat": beats.append, "pace": pace})
+    feed.beats = beats
+    thread.start()
+    try:
+        yield feed
+    finally:
+        stop.set()
+        thread.join(timeout=30)
+        assert not thread.is_alive()
+        connection.close()
+
+
+def eventually(claim, seconds=25):
+    until = clock.monotonic() + seconds
+    pause = threading.Event()
+    while clock.monotonic() < until:
+        if claim():
+            return True
+        pause.wait(0.05)
+    return claim()
+
+
+def is_complete(feed, until):
+    wanted = list(range(until - 50 * STEP, until, STEP))
+    return all(set(wanted) <= set(feed.opens(symbol)) for symbol in ("BTCUSDT", "ETHUSDT"))
+
+
+def test_closed_candles_of_all_markets_arrive_in_one_round_without_a_request(exchange, markets):
+    with feeding() as feed:
+        assert eventually(lambda: is_complete(feed, START))
+        close_candles(exchange, 1)
+        assert eventually(lambda: {"BTCUSDT": [START], "ETHUSDT": [START]} in feed.rounds)
+        assert eventually(lambda: is_complete(feed, START + STEP))
+        assert Candle.objects.filter(open_time=START, origin="stream").count() == 2
+        assert eventually(lambda: ExchangeState.objects.get().last_message_at is not None)
+        assert feed.beats[-1]["markets"] == 2
+
+
+@pytest.mark.parametrize("kind", ["cut", "garbled", "duplicate", "reorder", "unsent", "burst", "shutdown"])
+def test_no_fault_of_the_stream_loses_a_candle(exchange, markets, kind):
+    with feeding() as feed:
+        assert eventually(lambda: is_complete(feed, START))
+        exchange.faults.add(Fault(kind, seconds=0.3, times=4))
+        for _ in range(3):
+            close_candles(exchange, 1)
+        exchange.faults.clear()
+        close_candles(exchange, 1)
+        assert eventually(lambda: is_complete(feed, START + 4 * STEP))
+    assert max(feed.opens("BTCUSDT")) == START + 3 * STEP
+    if kind == "garbled":
+        assert QuarantinedMessage.objects.filter(origin="stream").exists()
+
+
+def test_a_socket_that_falls_silent_is_replaced(exchange, markets):
+    with feeding() as feed:
+        assert eventually(lambda: is_complete(feed, START))
+        exchange.faults.add(Fault("silence"))
+        close_candles(exchange, 2)
+        assert eventually(lambda: is_complete(feed, START + 2 * STEP))
+        assert eventually(lambda: ExchangeState.objects.get().reconnects >= 2)
+        exchange.faults.clear()
+        close_candles(exchange, 1)
+        assert eventually(lambda: is_complete(feed, START + 3 * STEP))
+
+
+def test_the_feed_outlives_an_exchange_that_is_away(exchange, markets):
+    with feeding() as feed:
+        assert eventually(lambda: is_complete(feed, START))
+        exchange.faults.add(Fault("offline"))
+        exchange.advance_to(exchange.now_ms() + 3 * STEP)
+        threading.Event().wait(2.0)
+        exchange.faults.clear()
+        close_candles(exchange, 1)
+        assert eventually(lambda: is_complete(feed, START + 4 * STEP), 40)
+
+
+def test_a_planned_handover_loses_nothing(exchange, markets):
+    pace = Pace(silence=5.0, lifetime=0.5, longest_wait=0.4, handover=5.0, clock_period=0.5, fast_clock_period=0.5)
+    with feeding(pace) as feed:
+        assert eventually(lambda: is_complete(feed, START))
+        for count in range(1, 5):
+            close_candles(exchange, 1)
+            assert eventually(lambda count=count: is_complete(feed, START + count * STEP))
+        assert eventually(lambda: ExchangeState.objects.get().reconnects >= 3)
+
+
+def test_a_round_that_fails_comes_again(exchange, markets):
+    with feeding() as feed:
+        assert eventually(lambda: is_complete(feed, START))
+        feed.failing = 2
+        close_candles(exchange, 1)
+        assert eventually(lambda: is_complete(feed, START + STEP))
+        assert feed.failing == 0
+
+
+def test_a_market_enabled_later_is_followed(exchange, markets, monkeypatch):
+    monkeypatch.setattr(stream, "MARKETS_SECONDS", 0.3)
+    Market.objects.filter(symbol="ETHUSDT").update(enabled=False)
+    with feeding() as feed:
+        assert eventually(lambda: len(feed.opens("BTCUSDT")) >= 50)
+        assert not feed.opens("ETHUSDT")
+        Market.objects.filter(symbol="ETHUSDT").update(enabled=True)
+        assert eventually(lambda: is_complete(feed, START))
+
+
+def test_the_exchange_s_clock_and_limits_are_shared(exchange, markets):
+    with feeding() as feed:
+        assert eventually(lambda: is_complete(feed, START))
+        close_candles(exchange, 1)
+        assert eventually(lambda: ExchangeState.objects.get().clock_market_ms == exchange.now_ms())
+        state = ExchangeState.objects.get()
+        assert (state.base_url, state.weight_limit) == (exchange.base_url, 6000)
