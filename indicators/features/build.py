@@ -50,8 +50,8 @@ def build_features(grid: CandleGrid, rows: int) -> Float32s:
     Returns
     -------
     float32 array of shape (m, rows, len(FEATURE_NAMES))
-        Free of price scale. A row is wholly NaN where one of its last 73 candles is missing, or more than a quarter
-        of its last 144, 288, 2,016 or 4,032; otherwise it is finite.
+        Free of price scale. A row is wholly NaN where one of its last 73 candles is missing, or more than a third of
+        its last 288, 2,016 or 4,032; otherwise it is finite.
 
     Raises
     ------

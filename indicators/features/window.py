@@ -22,10 +22,10 @@ SHORT = 72
 """Windows up to this long need every candle, and one more for the first return."""
 
 DAY = 288
-LONG_WINDOWS = (144, DAY, 2016, 4032)
+LONG_WINDOWS = (DAY, 2016, 4032)
 """Windows that are means over the candles present."""
 
-MIN_PRESENT = 0.75
+MIN_PRESENT = 2.0 / 3.0
 """Share of a long window that must be present for the row to be answered."""
 
 RANGE_FLOOR = 1e-5

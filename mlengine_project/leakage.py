@@ -1,0 +1,125 @@
+"""What the leakage check examines: features, the unit of scale, and every value the champions say."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from indicators.candles import CandleGrid
+from indicators.features import FEATURE_NAMES, WARMUP, build_features
+from indicators.leakage import Compute, LeakReport, check_leakage, seeded_leaks
+from indicators.parity import Mismatch, check_parity
+from indicators.volatility import ewm_sigma
+
+AHEAD = 80
+"""Candles mutated after an instant: more than the longest horizon."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Something that must not see the future."""
+
+    name: str
+    columns: tuple[str, ...]
+    compute: Compute
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the check found."""
+
+    reports: dict[str, LeakReport]
+    mismatches: list[Mismatch]
+    parity_rows: int
+    caught: dict[str, bool]
+
+    @property
+    def clean(self) -> bool:
+        """Nothing leaks, live equals batch, and every seeded leak was caught."""
+        no_leak = all(report.clean for report in self.reports.values())
+        return no_leak and not self.mismatches and all(self.caught.values())
+
+
+def subjects(ensemble: Any) -> Iterator[Subject]:
+    """Yield features, sigma, and the outputs of the champions there are."""
+    yield Subject("features", FEATURE_NAMES, build_features)
+    yield Subject("sigma", ("sigma",), lambda grid, rows: ewm_sigma(grid, rows)[:, :, None])
+    if ensemble is None:
+        return
+    if ensemble.range_predictor is not None:
+        names = [
+            f"{side}_{horizon}_q{level}"
+            for side in ("high", "low")
+            for horizon in ensemble.horizons
+            for level in range(1, 8)
+        ]
+        yield Subject("range_predictor", tuple(names), _answers(lambda *rows: _ranges(ensemble, *rows)))
+    if ensemble.tpsl is not None:
+        names = [f"{side}_{horizon}_p{part}" for horizon in ensemble.tpsl.horizons for side, part in _PARTS]
+        yield Subject("tpsl_classifier", tuple(names), _answers(lambda *rows: _brackets(ensemble, *rows)))
+    if ensemble.signal is not None:
+        columns = ("p_buy", "p_sell", "p_hold")
+        yield Subject("signal_classifier", columns, _answers(lambda features, *_: ensemble.direction(features)))
+
+
+_PARTS = [(side, part) for side in ("buy", "sell") for part in range(3)]
+
+
+def _ranges(ensemble: Any, features: np.ndarray, close: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    forecast = ensemble.forecast(features, close, sigma)
+    return np.concatenate([forecast.high.reshape(len(close), -1), forecast.low.reshape(len(close), -1)], axis=1)
+
+
+def _brackets(ensemble: Any, features: np.ndarray, close: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    found = []
+    for horizon in ensemble.tpsl.horizons:
+        reach = sigma * np.sqrt(horizon)
+        above, below = close * np.exp(reach), close * np.exp(-reach)
+        found.append(ensemble.probabilities(features, close, sigma, horizon, "buy", above, below))
+        found.append(ensemble.probabilities(features, close, sigma, horizon, "sell", below, above))
+    return np.concatenate(found, axis=1)
+
+
+def _answers(ask: Any) -> Compute:
+    """From grid to answers; rows without features are NaN, and the batch keeps its shape whatever is missing."""
+
+    def compute(grid: CandleGrid, rows: int) -> np.ndarray:
+        features = build_features(grid, rows)
+        usable = np.isfinite(features).all(axis=2)
+        close = np.where(usable, grid.close[:, -rows:], 1.0).ravel()
+        sigma = np.where(usable, ewm_sigma(grid, rows), 1e-3).ravel()
+        said = ask(np.nan_to_num(features.reshape(len(close), -1), nan=0.0), close, sigma)
+        shaped = np.asarray(said, dtype=np.float64).reshape(*usable.shape, -1).copy()
+        shaped[~usable] = np.nan
+        return shaped
+
+    return compute
+
+
+def examine(grid: CandleGrid, ensemble: Any, *, instants: int, parity_rows: int, seed: int) -> Verdict:
+    """Mutate the future at random instants for every subject, compare live with batch, and test the test."""
+    generator = np.random.default_rng(seed)
+    chosen = draw(grid, instants, generator, after=AHEAD)
+    reports = {
+        subject.name: check_leakage(
+            subject.compute, subject.columns, grid, chosen, warmup=WARMUP, ahead=AHEAD, generator=generator
+        )
+        for subject in subjects(ensemble)
+    }
+    mismatches = check_parity(
+        build_features, FEATURE_NAMES, grid, draw(grid, parity_rows, generator, after=0), warmup=WARMUP
+    )
+    caught = {
+        name: not check_leakage(
+            leaky, FEATURE_NAMES, grid, chosen[:3], warmup=WARMUP, ahead=AHEAD, generator=generator
+        ).clean
+        for name, leaky in seeded_leaks(build_features)
+    }
+    return Verdict(reports, mismatches, parity_rows, caught)
+
+
+def draw(grid: CandleGrid, count: int, generator: np.random.Generator, *, after: int) -> Sequence[int]:
+    """Positions of the grid that have their warm-up before them and `after` candles behind."""
+    span = range(WARMUP - 1, len(grid) - after)
+    return [int(at) for at in np.sort(generator.integers(span.start, span.stop, size=count))]
