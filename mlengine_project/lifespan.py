@@ -5,6 +5,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 
 from mlengine_project.operations import heartbeats
+from mlengine_project.operations.measures import measures
 
 
 class Lifespan:
@@ -16,8 +17,10 @@ class Lifespan:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 heartbeats.start("web")
+                measures.start()
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
+                await sync_to_async(measures.stop)()
                 await sync_to_async(heartbeats.stop)("web")
                 await send({"type": "lifespan.shutdown.complete"})
                 return

@@ -4,15 +4,13 @@ A scrape may reach any process, so the rows are the truth; what this process has
 added on top. A count that cannot be written stays here and is tried again.
 """
 
-import atexit
-import os
 import threading
-from collections import Counter as Tally
 
 import structlog
 from django.db import DatabaseError, connection, transaction
 from django.db.models import F
 
+from mlengine_project.access.services import note_uses
 from mlengine_project.operations.models import Counter
 
 FLUSH_SECONDS = 3.0
@@ -25,22 +23,28 @@ log = structlog.get_logger(__name__)
 Series = tuple[str, str]
 
 
+def added(one: dict[Series, float], other: dict[Series, float]) -> dict[Series, float]:
+    """Series by series.
+
+    >>> added({("a", ""): 1.0}, {("a", ""): 2.0, ("b", ""): 1.0})
+    {('a', ''): 3.0, ('b', ''): 1.0}
+    """
+    return {series: one.get(series, 0.0) + other.get(series, 0.0) for series in {**one, **other}}
+
+
 class Measures:
     """The counts of this process that are not in the table yet."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._pending: Tally[Series] = Tally()
-        self._thread_of: int | None = None
-        self._wake = threading.Event()
+        self._pending: dict[Series, float] = {}
+        self._stopping = threading.Event()
 
     def add(self, name: str, amount: float = 1.0, **labels: str | int) -> None:
         """Count."""
         series = (name, ",".join(f"{key}={labels[key]}" for key in sorted(labels)))
         with self._lock:
-            self._pending[series] += amount  # type: ignore[assignment]
-        if self._thread_of != os.getpid():
-            self._start()
+            self._pending[series] = self._pending.get(series, 0.0) + amount
 
     def observe(self, name: str, seconds: float) -> None:
         """Put one duration into a histogram: its bucket, the sum and the count."""
@@ -57,7 +61,7 @@ class Measures:
     def flush(self) -> int:
         """Add what is pending to the table; returns the number of series written."""
         with self._lock:
-            taken, self._pending = self._pending, Tally()
+            taken, self._pending = self._pending, {}
         try:
             with transaction.atomic():
                 for (name, labels), amount in sorted(taken.items()):
@@ -67,38 +71,30 @@ class Measures:
                         rows.update(value=F("value") + amount)
         except DatabaseError:
             with self._lock:
-                self._pending.update(taken)
+                self._pending = added(self._pending, taken)
             raise
         return len(taken)
 
     def totals(self) -> dict[Series, float]:
         """Every count there is: the table, and what is on its way there."""
-        found: Tally[Series] = Tally()
-        for name, labels, value in Counter.objects.values_list("name", "labels", "value"):
-            found[name, labels] += value
-        found.update(self.pending())  # type: ignore[arg-type]
-        return dict(found)
+        rows = Counter.objects.values_list("name", "labels", "value")
+        return added({(name, labels): value for name, labels, value in rows}, self.pending())
 
-    def _start(self) -> None:
-        with self._lock:
-            if self._thread_of == os.getpid():
-                return
-            self._thread_of = os.getpid()
+    def start(self) -> None:
+        """Begin to write regularly, in a daemon thread; the web process does so when it starts."""
+        self._stopping.clear()
         threading.Thread(target=self._write_regularly, name="measures", daemon=True).start()
-        atexit.register(self._write_last)
+
+    def stop(self) -> None:
+        """Write what is left and end the thread."""
+        self._stopping.set()
+        self._write()
 
     def _write_regularly(self) -> None:
-        while True:
-            self._wake.wait(FLUSH_SECONDS)
-            self._write_once()
+        while not self._stopping.wait(FLUSH_SECONDS):
+            self._write()
 
-    def _write_last(self) -> None:
-        if self._thread_of == os.getpid() and self.pending():
-            self._write_once()
-
-    def _write_once(self) -> None:
-        from mlengine_project.access.services import note_uses
-
+    def _write(self) -> None:
         try:
             self.flush()
             note_uses()
