@@ -14,7 +14,7 @@ from marketdata.admin_pages import ReadOnlyAdmin, ReasonForm, SwitchField, confi
 from modelregistry import registry
 from modelregistry.errors import ModelLoadError, PromotionRefused
 from modelregistry.models import ModelVersion, PromotionEvent
-from modelregistry.report_tables import differences, tables_of
+from modelregistry.report_tables import beside_baselines, differences, tables_of
 
 MAY_PROMOTE = "modelregistry.promote_modelversion"
 STAGES = {"Champion": "success", "Candidate": "info", "Retired": "default"}
@@ -76,7 +76,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
             return "unproven"
         return "accepted" if version.gate_accepted else "refused"
 
-    def has_promote_permission(self, request: HttpRequest) -> bool:
+    def has_promote_permission(self, request: HttpRequest, object_id: Any = None) -> bool:  # noqa: ARG002
         """Promoting is a permission of its own."""
         return request.user.has_perm(MAY_PROMOTE)
 
@@ -85,7 +85,8 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         """The version with its report in tables."""
         version = self.get_object(request, object_id)
-        tables = tables_of(version.report) if version is not None else []
+        report = version.report if version is not None else {}
+        tables = [table for table in (beside_baselines(report), *tables_of(report)) if table is not None]
         return super().change_view(request, object_id, form_url, {"report_tables": tables, **(extra_context or {})})
 
     @admin.action(description="Promote the selected version", permissions=["promote"])
@@ -101,7 +102,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
         description="Promote",
         url_path="promote",
         icon="arrow_upward",
-        permissions=[MAY_PROMOTE],
+        permissions=["promote"],
         variant=ActionVariant.PRIMARY,
     )
     def promote(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -129,7 +130,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
             button="Promote",
         )
 
-    @action(description="Roll back", url_path="roll-back", icon="undo", permissions=[MAY_PROMOTE])
+    @action(description="Roll back", url_path="roll-back", icon="undo", permissions=["promote"])
     def roll_back(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Undo the newest promotion of this kind and source, with a reason."""
         version = ModelVersion.objects.get(pk=object_id)

@@ -86,7 +86,15 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         """How long ago, to the minute."""
         return age_of(key.last_used_at)
 
-    @action(description="New key", icon="add", permissions=["access.add_apikey"], variant=ActionVariant.PRIMARY)
+    def has_issue_permission(self, request: HttpRequest, object_id: Any = None) -> bool:  # noqa: ARG002
+        """Asked by the actions; naming the permission itself would make every check read the database."""
+        return bool(request.user.has_perm("access.add_apikey"))
+
+    def has_end_permission(self, request: HttpRequest, object_id: Any = None) -> bool:  # noqa: ARG002
+        """Asked by the actions; naming the permission itself would make every check read the database."""
+        return bool(request.user.has_perm("access.change_apikey"))
+
+    @action(description="New key", icon="add", permissions=["issue"], variant=ActionVariant.PRIMARY)
     def create_key(self, request: HttpRequest) -> HttpResponse:
         """Make a key and show it once."""
         form = NewKeyForm(request.POST or None)
@@ -105,7 +113,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
             back=self._list(),
         )
 
-    @action(description="Rotate", icon="autorenew", permissions=["access.change_apikey"])
+    @action(description="Rotate", icon="autorenew", permissions=["end"])
     def rotate(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Replace a key; the old one goes on for a day."""
         key = ApiKey.objects.get(pk=object_id)
@@ -127,7 +135,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
             back=self._page(key),
         )
 
-    @action(description="Revoke", icon="block", permissions=["access.change_apikey"], variant=ActionVariant.DANGER)
+    @action(description="Revoke", icon="block", permissions=["end"], variant=ActionVariant.DANGER)
     def revoke(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """End a key within a minute, everywhere."""
         key = ApiKey.objects.get(pk=object_id)
