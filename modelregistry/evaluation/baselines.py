@@ -107,15 +107,18 @@ class Baselines:
         side: int,
         actual: np.ndarray,
         open_time: np.ndarray,
+        weight: np.ndarray,
         interval_ms: int,
     ) -> dict[str, np.ndarray]:
         """Quantiles of every baseline for consecutive rows of one market, each of shape (n_rows, 7).
 
-        `actual` feeds the trailing rescale alone, and only outcomes complete before a row's own close.
+        `actual` feeds the trailing rescale alone, and only outcomes complete before a row's own close; `weight` says
+        how many candles each row stands for.
         """
         plain, seasonal = _designs(har, season)
         scale = np.exp(seasonal @ self.season_weights)
-        factor = _trailing(actual / scale, open_time, (self.horizon + 1) * interval_ms) / self.means[side]
+        delay_ms = (self.horizon + 1) * interval_ms
+        factor = _trailing(actual / scale, open_time, weight, delay_ms) / self.means[side]
         factor = np.where(np.isfinite(factor), factor, 1.0)
         scales = {
             "ewm": sigma * np.sqrt(self.horizon),
@@ -131,13 +134,12 @@ def _designs(har: np.ndarray, season: int) -> tuple[np.ndarray, np.ndarray]:
     return plain, np.column_stack([plain, har[:, len(HAR_WINDOWS) + season]])
 
 
-def _trailing(ratio: np.ndarray, open_time: np.ndarray, delay_ms: int) -> np.ndarray:
-    """Mean of the ratios known `delay_ms` ago over the 90 days before, NaN below 20 days of rows."""
+def _trailing(ratio: np.ndarray, open_time: np.ndarray, weight: np.ndarray, delay_ms: int) -> np.ndarray:
+    """Mean of the ratios known `delay_ms` ago over the 90 days before, NaN below 20 days of candles."""
     known = np.searchsorted(open_time, open_time - delay_ms, side="right")
     oldest = np.searchsorted(open_time, open_time - delay_ms - RESCALE_DAYS * 86_400_000, side="right")
     finite = np.isfinite(ratio)
-    total = np.concatenate([[0.0], np.cumsum(np.where(finite, ratio, 0.0))])
-    count = np.concatenate([[0], np.cumsum(finite)])
-    rows = count[known] - count[oldest]
-    day_rows = 86_400_000 / max(float(np.median(np.diff(open_time))), 1.0) if len(open_time) > 1 else np.inf
-    return np.where(rows >= 20 * day_rows, (total[known] - total[oldest]) / np.maximum(rows, 1), np.nan)
+    total = np.concatenate([[0.0], np.cumsum(np.where(finite, ratio * weight, 0.0))])
+    count = np.concatenate([[0.0], np.cumsum(np.where(finite, weight, 0.0))])
+    candles = count[known] - count[oldest]
+    return np.where(candles >= 20 * SLOTS, (total[known] - total[oldest]) / np.maximum(candles, 1.0), np.nan)

@@ -86,7 +86,8 @@ def _free_on(free: Baselines, k: int, side: int, train: Dataset, test: Dataset, 
     down = np.concatenate([train.down[before, k], test.down[mine, k]])
     times = np.concatenate([train.open_time[before], test.open_time[mine]])
     ahead = np.expm1(up) if side == 0 else -np.expm1(-down)
-    every = free.predict(k, har, sigma, side, ahead, times, test.grid.interval_ms)
+    weight = np.concatenate([np.full(before.sum(), float(train.stride)), np.full(mine.sum(), float(test.stride))])
+    every = free.predict(k, har, sigma, side, ahead, times, weight, test.grid.interval_ms)
     return {name: values[before.sum() :] for name, values in every.items()}
 
 

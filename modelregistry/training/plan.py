@@ -50,7 +50,9 @@ class TrainingPlan:
         return {**asdict(self), "marks": list(self.marks)}
 
 
-def plan_for(candles: int, horizons: tuple[int, ...], seed: int = 1) -> TrainingPlan:
+def plan_for(
+    candles: int, horizons: tuple[int, ...], seed: int = 1, threads: int = 2, *, small: bool = False
+) -> TrainingPlan:
     """Choose sizes for `candles` candles per market.
 
     Raises
@@ -70,7 +72,8 @@ def plan_for(candles: int, horizons: tuple[int, ...], seed: int = 1) -> Training
             f"({WARMUP} to warm up the features, {MIN_LABELLED_DAYS} days of rows, the longest horizon)"
         )
     days = (candles - WARMUP) // DAY_ROWS
-    if days < SMALL_DAYS:
-        return TrainingPlan(3, 1, max(days // 5, 3), 3, (10, 20, 40), seed)
-    folds = min(3, days // 120)
-    return TrainingPlan(3, max(folds, 1), min(120, days // 5), 4, (30, 60, 100, 150), seed)
+    if small or days < SMALL_DAYS:
+        stride = max(3, days // 50 * 3)
+        return TrainingPlan(stride, 1, min(max(days // 5, 3), 60), 3, (10, 20, 40), seed, threads)
+    folds = max(1, min(3, days // 120))
+    return TrainingPlan(6, folds, min(120, days // 5), 4, (40, 80, 150, 250), seed, threads)

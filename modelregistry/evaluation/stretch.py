@@ -1,0 +1,84 @@
+"""Any estimators on any stretch of candles, beside baselines fitted before it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from indicators.candles import CandleGrid
+from indicators.features import WARMUP
+from modelregistry.errors import TrainingError
+from modelregistry.evaluation import report as reports
+from modelregistry.training.dataset import build_dataset
+from modelregistry.training.fit_scale import fit_linear
+
+BASELINE_STRIDE = 6
+"""Baselines have few parameters: every sixth candle fits them as well."""
+
+
+def evaluate_on(
+    grid: CandleGrid,
+    symbols: tuple[str, ...],
+    estimators: Mapping[str, Any],
+    *,
+    from_ms: int,
+    fitted_until_ms: int,
+    costs: float,
+    stride: int = 1,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> dict[str, Any]:
+    """Score estimators by kind on the rows of `grid` from `from_ms` on.
+
+    Parameters
+    ----------
+    grid : CandleGrid
+        The stretch and every candle before it that may be used.
+    estimators : mapping of kind to estimator
+    from_ms, fitted_until_ms : int
+        First row scored; the baselines learn from outcomes complete before `fitted_until_ms`.
+    costs : float
+        A round trip.
+    stride : int
+        Candles between scored rows.
+
+    Raises
+    ------
+    TrainingError
+        If there is nothing to score, or nothing to fit the baselines on.
+    """
+    tell = progress or _silence
+    total = len(estimators) + 2
+    horizons = tuple(sorted({h for estimator in estimators.values() for h in estimator.horizons}))
+    start = int(np.searchsorted(grid.open_time, from_ms)) - WARMUP
+    test = build_dataset(grid.span(max(start, 0), len(grid)), symbols, horizons, stride, first=from_ms)
+    if not len(test):
+        raise TrainingError("the stretch holds no candle with features and a known future")
+    tell(1, total, "features of the stretch")
+    answer: dict[str, Any] = {"rows": len(test), "answered": 100 * float(test.answerable.mean())}
+    if "range_predictor" in estimators:
+        before = grid.span(0, int(np.searchsorted(grid.open_time, fitted_until_ms)))
+        if len(before) < WARMUP + max(horizons) + 288:
+            raise TrainingError("too few candles before the stretch to fit the baselines on")
+        train = build_dataset(before, symbols, horizons, BASELINE_STRIDE)
+        train = train.take(np.flatnonzero(train.answerable))
+        tell(2, total, "baselines")
+        found = reports.Collected()
+        linear = fit_linear(train.features, train.log_range)
+        reports.collect_ranges(found, estimators["range_predictor"], test, train, linear)
+        answer["range_predictor"] = reports.range_report(found, stride)
+        tell(3, total, "ranges")
+    if "tpsl_classifier" in estimators:
+        found = reports.Collected()
+        reports.collect_brackets(found, estimators["tpsl_classifier"], test)
+        answer["tpsl_classifier"] = reports.bracket_report(found, costs)
+        tell(total - 1, total, "brackets")
+    if "signal_classifier" in estimators:
+        found = reports.Collected()
+        reports.collect_directions(found, estimators["signal_classifier"], test, costs)
+        answer["signal_classifier"] = reports.direction_report(found, stride)
+    tell(total, total, "done")
+    return answer
+
+
+def _silence(*_: object) -> None:
+    """Tell nobody."""

@@ -1,0 +1,67 @@
+"""Train the estimators on stored candles."""
+
+import getpass
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from indicators.errors import MLEngineError
+from marketdata.models import Source
+from modelregistry import services
+from modelregistry.management.instants import read_instant
+from modelregistry.management.progress import told
+from modelregistry.models import Kind, ModelVersion
+
+
+class Command(BaseCommand):
+    """Walk forward, calibrate, report, write, register; crown where there is no champion."""
+
+    help = "Train the estimators on stored candles: walk-forward, calibrated, reported beside what costs nothing."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Which kinds, on which candles, how."""
+        parser.add_argument("--kinds", nargs="+", default=[], choices=Kind.values, help="default: all three")
+        parser.add_argument("--symbols", nargs="+", default=[], help="default: the enabled markets")
+        parser.add_argument("--source", choices=Source.values, help="default: that of the enabled markets")
+        parser.add_argument("--from", dest="from_time", help="first row to learn from: ISO 8601 (UTC) or ms")
+        parser.add_argument("--until", dest="until_time", help="no candle at or after it is read, labels included")
+        parser.add_argument("--seed", type=int, default=1)
+        parser.add_argument("--workers", type=int, default=2, help="threads; the same number gives the same bytes")
+        parser.add_argument("--small", action="store_true", help="a quick first version: fewer rows, fewer trees")
+        parser.add_argument("--progress-json", action="store_true", help="one JSON object per step on standard output")
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        """Train and say what came of it."""
+        if options["workers"] < 1:
+            raise CommandError("--workers must be at least 1")
+        try:
+            with told("training", as_json=options["progress_json"], write=self._line) as tell:
+                versions = services.train(
+                    options["kinds"],
+                    options["symbols"],
+                    options["source"],
+                    read_instant(options["from_time"]),
+                    read_instant(options["until_time"]),
+                    options["seed"],
+                    tell,
+                    small=options["small"],
+                    workers=options["workers"],
+                    actor=getpass.getuser(),
+                )
+        except MLEngineError as error:
+            raise CommandError(str(error)) from error
+        for version in versions:
+            self.stdout.write(describe(version))
+
+    def _line(self, text: str) -> None:
+        self.stdout.write(text)
+        self.stdout.flush()
+
+
+def describe(version: ModelVersion) -> str:
+    """Say in a few lines what a version is and what the gate thinks of it."""
+    skill = version.report.get("skill")
+    words = f"{skill:+.2%} on rows never seen, against the best that costs nothing" if skill is not None else ""
+    verdict = "accepted by the gate" if version.gate_accepted else "refused by the gate"
+    lines = [f"{version.kind} {version.digest[:12]} {version.stage}: {words}; {verdict}"]
+    return "\n  - ".join([*lines, *version.gate_reasons])

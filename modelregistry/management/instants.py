@@ -1,0 +1,26 @@
+"""Times as people write them on a command line."""
+
+from datetime import UTC, datetime
+
+from django.core.management.base import CommandError
+
+from marketdata import clock
+
+
+def read_instant(text: str | None) -> int | None:
+    """Milliseconds since 1970 of an ISO 8601 time (UTC unless it says otherwise), or of milliseconds; None of None.
+
+    Examples
+    --------
+    >>> read_instant("1970-01-02"), read_instant("300000"), read_instant(None)
+    (86400000, 300000, None)
+    """
+    if text is None:
+        return None
+    try:
+        if text.isascii() and text.isdigit():
+            return int(text)
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise CommandError(f"{text!r} is neither an ISO 8601 time nor milliseconds") from error
+    return clock.to_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))

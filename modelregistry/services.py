@@ -1,0 +1,197 @@
+"""Training and evaluation, from stored candles to registered versions and reports."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+
+from indicators.features import FEATURE_HASH, WARMUP
+from marketdata import clock, store
+from marketdata.models import Candle, Market
+from modelregistry import artifacts, registry
+from modelregistry.errors import ModelNotFoundError, TrainingError
+from modelregistry.estimators import boosting
+from modelregistry.evaluation.stretch import evaluate_on
+from modelregistry.models import Kind, ModelVersion
+from modelregistry.status import usual_source
+from modelregistry.training.pipeline import KINDS, Request, Trained, symbols_in_order, train_kinds
+from modelregistry.training.plan import plan_for
+
+Progress = Callable[[int, int, str], None]
+
+
+def train(
+    kinds: Sequence[str] = (),
+    symbols: Sequence[str] = (),
+    source: str | None = None,
+    from_ms: int | None = None,
+    until_ms: int | None = None,
+    seed: int = 1,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    *,
+    small: bool = False,
+    workers: int = 2,
+    actor: str = "train_models",
+) -> list[ModelVersion]:
+    """Train, write, register; crown a first version where a kind has no champion.
+
+    Raises
+    ------
+    TrainingError
+        If a symbol or kind is unknown, or there are too few candles; nothing is written.
+    """
+    started = clock.monotonic()
+    source = source or usual_source()
+    kinds = [kind for kind in KINDS if not kinds or kind in kinds]
+    markets = _markets(symbols, source)
+    first_ms, end_ms = _span(markets, from_ms, until_ms)
+    grid = store.load_span(markets, first_ms, end_ms)
+    candles = int(grid.present.sum(axis=1).min())
+    horizons = tuple(sorted(settings.DEFAULT_HORIZONS))
+    request = Request(
+        grid=grid,
+        symbols=tuple(market.symbol for market in markets),
+        source=source,
+        kinds=tuple(kinds),
+        horizons=horizons,
+        plan=plan_for(candles, horizons, seed=seed, threads=workers, small=small),
+        costs=2 * settings.FEE_RATE + settings.SLIPPAGE_BPS / 1e4,
+        first=from_ms,
+        champions=_standing(kinds, source, horizons),
+    )
+    trained = train_kinds(request, progress, cancelled)
+    seconds = clock.monotonic() - started
+    return [_keep(one, source, seed, seconds, actor) for one in trained.values()]
+
+
+def _keep(trained: Trained, source: str, seed: int, seconds: float, actor: str) -> ModelVersion:
+    fields = trained.manifest_fields
+    digest = artifacts.write_artifact(trained.kind, trained.estimator.to_files(), fields, trained.golden_rows)
+    version = registry.register(
+        kind=trained.kind,
+        source=source,
+        digest=digest,
+        symbols=fields["symbols"],
+        horizons=fields["horizons"],
+        feature_hash=FEATURE_HASH,
+        trained_from=clock.to_datetime(fields["trained_from_ms"]),
+        trained_until=clock.to_datetime(fields["trained_until_ms"]),
+        row_count=fields["rows"],
+        seed=seed,
+        hyperparameters=fields["hyperparameters"],
+        libraries=boosting.library_versions(),
+        report=trained.report,
+        gate_accepted=trained.verdict.accepted,
+        gate_reasons=trained.verdict.reasons,
+        training_seconds=seconds,
+    )
+    verdict = "the gate accepts it" if trained.verdict.accepted else "; ".join(trained.verdict.reasons)
+    registry.bootstrap(version, actor, f"first version of its kind; {verdict}"[:2000])
+    version.refresh_from_db()
+    return version
+
+
+def evaluate(
+    from_ms: int,
+    until_ms: int,
+    versions: Sequence[ModelVersion] = (),
+    symbols: Sequence[str] = (),
+    source: str | None = None,
+    *,
+    stride: int = 1,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Score versions, by default the champions, on candles from `from_ms` up to `until_ms` beside the baselines.
+
+    Raises
+    ------
+    ModelNotFoundError
+        If there is no version to score.
+    TrainingError
+        If the stretch holds no candle with features and a known future.
+    """
+    source = source or (versions[0].source if versions else usual_source())
+    chosen = list(versions) or list(registry.champions(source).values())
+    if not chosen:
+        raise ModelNotFoundError(f"no champion of {source} candles to evaluate; run `manage.py train_models`")
+    shared = set.intersection(*(set(version.symbols) for version in chosen))
+    markets = _markets(symbols or sorted(shared), source)
+    if strangers := sorted({market.symbol for market in markets} - shared):
+        raise TrainingError(f"not in the training set of every version: {', '.join(strangers)}")
+    fitted_until = min(from_ms, *(clock.to_ms(version.trained_until) for version in chosen))
+    earliest, _ = _span(markets, None, until_ms)
+    grid = store.load_span(markets, earliest, until_ms)
+    report: dict[str, Any] = {
+        "source": source,
+        "symbols": [market.symbol for market in markets],
+        "from": clock.to_datetime(from_ms).isoformat(),
+        "until": clock.to_datetime(until_ms).isoformat(),
+        "stride": stride,
+        "versions": {version.kind: str(version.pk) for version in chosen},
+        "in_sample": sorted(version.kind for version in chosen if clock.to_ms(version.trained_until) > from_ms),
+    }
+    estimators = {version.kind: registry.load_version(version) for version in chosen}
+    return report | evaluate_on(
+        grid,
+        tuple(market.symbol for market in markets),
+        estimators,
+        from_ms=from_ms,
+        fitted_until_ms=fitted_until,
+        costs=2 * settings.FEE_RATE + settings.SLIPPAGE_BPS / 1e4,
+        stride=stride,
+        progress=progress,
+    )
+
+
+def _markets(symbols: Sequence[str], source: str) -> list[Market]:
+    known = Market.objects.filter(source=source)
+    names = symbols_in_order(symbols) or tuple(sorted(known.filter(enabled=True).values_list("symbol", flat=True)))
+    markets = {market.symbol: market for market in known.filter(symbol__in=names)}
+    if missing := [name for name in names if name not in markets]:
+        raise TrainingError(f"no market of {source} candles is called {', '.join(missing)}")
+    if not names:
+        raise TrainingError(f"no market with {source} candles is enabled")
+    return [markets[name] for name in names]
+
+
+def _span(markets: Sequence[Market], from_ms: int | None, until_ms: int | None) -> tuple[int, int]:
+    """Open of the first candle to read, warm-up included, and the end of the last one."""
+    stored = Candle.objects.filter(market__in=markets)
+    first = stored.order_by("open_time").values_list("open_time", flat=True).first()
+    newest = [at for at in store.newest_open(markets).values() if at is not None]
+    if first is None or len(newest) < len(markets):
+        raise TrainingError("a market has no candles; run `manage.py import_candles` or `backfill_candles` first")
+    interval_ms = 300_000
+    if from_ms is not None:
+        first = max(first, from_ms - WARMUP * interval_ms)
+    end = max(newest) + interval_ms
+    return int(first), int(end if until_ms is None else min(end, until_ms))
+
+
+def _standing(kinds: Sequence[str], source: str, horizons: tuple[int, ...]) -> dict[str, tuple[Any, int]]:
+    """Champions a candidate is compared with; one that cannot be loaded is compared with nobody."""
+    found = {}
+    for kind, version in registry.champions(source).items():
+        if kind in kinds and version.feature_hash == FEATURE_HASH and set(version.horizons) <= set(horizons):
+            found[str(kind)] = (registry.load_version(version), clock.to_ms(version.trained_until))
+    return found
+
+
+def unknown_kinds(kinds: Sequence[str]) -> list[str]:
+    """Names that are not kinds."""
+    return sorted(set(kinds) - set(Kind.values))
+
+
+def finite(value: Any) -> Any:
+    """Make a report fit for JSON: plain numbers, None for what is not finite."""
+    if isinstance(value, dict):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
