@@ -1,0 +1,178 @@
+"""Two roads to POST /predictions that nobody can tell apart."""
+
+import asyncio
+
+import orjson
+import pytest
+from asgiref.sync import async_to_sync
+from django.core import signals
+from django.core.asgi import get_asgi_application
+from django.core.cache import cache
+from django.db import close_old_connections
+
+from mlengine_project.access import services
+from mlengine_project.access.windows import window
+from mlengine_project.fast_road import FastRoad
+from mlengine_project.operations.measures import PREDICTIONS, measures
+from predictions.services import cached_prediction
+
+ASKED = b'{"symbol": "BTCUSDT", "horizon": 6}'
+JSON = (b"content-type", b"application/json")
+
+
+@async_to_sync
+async def ask(application, headers, body=ASKED, path="/predictions", method="POST", query=b"", parts=()):
+    """One request through an ASGI application: status, headers and body."""
+    pieces = list(parts) or [body]
+    sent = []
+
+    async def receive():
+        if not pieces:
+            await asyncio.Event().wait()
+        return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
+
+    async def send(message):
+        sent.append(message)
+
+    length = (b"content-length", str(sum(map(len, pieces))).encode())
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
+        "path": path, "raw_path": path.encode(), "query_string": query, "root_path": "", "client": ("10.0.0.9", 1),
+        "server": ("testserver", 80), "headers": [(b"host", b"testserver"), length, *headers],
+    }  # fmt: skip
+    await application(scope, receive, send)
+    content = b"".join(message.get("body", b"") for message in sent[1:])
+    return sent[0]["status"], {name.lower(): value for name, value in sent[0]["headers"]}, content
+
+
+class Roads:
+    """The fast road with Django behind it, and how often it handed a request on."""
+
+    def __init__(self, secret):
+        self.key = (b"x-api-key", secret.encode())
+        self.handed_on, self.django = 0, get_asgi_application()
+        self.fast = FastRoad(self.counted)
+
+    async def counted(self, scope, receive, send):
+        self.handed_on += 1
+        await self.django(scope, receive, send)
+
+    def ask(self, *more, **how):
+        """Ask the fast road; the third value tells whether Django had to answer."""
+        before = self.handed_on
+        answer = ask(self.fast, [self.key, JSON, *more], **how)
+        return *answer, self.handed_on > before
+
+
+@pytest.fixture
+def roads(caller, engine, settings):
+    settings.RATE_LIMIT = 100
+    client = caller("predict")
+    services.authenticate_key(client.secret)
+    assert cached_prediction("BTCUSDT", 6), "the answer is computed ahead"
+    roads = Roads(client.secret)
+    for signal in (signals.request_started, signals.request_finished):
+        signal.disconnect(close_old_connections)  # they would close the connection of the test's transaction
+    assert roads.ask()[3], "the first answer is Django's: the road learns its headers from it"
+    yield roads
+    for signal in (signals.request_started, signals.request_finished):
+        signal.connect(close_old_connections)
+
+
+def test_both_roads_give_the_same_bytes_and_headers(roads):
+    given = (b"x-request-id", b"job-17")
+    status, headers, content, by_django = roads.ask(given)
+    window.clear()
+    slow_status, slow_headers, slow_content = ask(roads.django, [roads.key, JSON, given])
+    assert not by_django
+    assert (status, content) == (slow_status, slow_content)
+    assert set(headers) == set(slow_headers)
+    for name in set(headers) - {b"ratelimit"}:
+        assert headers[name] == slow_headers[name], name
+    assert headers[b"x-request-id"] == b"job-17"
+    assert b"content-security-policy" in headers
+
+
+def test_both_roads_take_from_one_bucket(roads, settings):
+    settings.RATE_LIMIT = 6
+    window.clear()
+    remaining = []
+    for n in range(6):
+        application = roads.fast if n % 2 else roads.django
+        _, headers, _ = ask(application, [roads.key, JSON])
+        remaining.append(headers[b"ratelimit"].split(b";")[1])
+    assert remaining == [b"r=5", b"r=4", b"r=3", b"r=2", b"r=1", b"r=0"]
+    status, headers, content, by_django = roads.ask()
+    assert (status, by_django) == (429, True)
+    assert 1 <= int(headers[b"retry-after"]) <= 60
+    assert orjson.loads(content)["error"] == "RateLimitExceeded"
+
+
+def test_both_roads_count_their_answers(roads):
+    series = (PREDICTIONS, "horizon=6,symbol=BTCUSDT")
+    before = measures.pending()[series]
+    roads.ask()
+    ask(roads.django, [roads.key, JSON])
+    assert measures.pending()[series] == before + 2
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"body": b'{"symbol": "BTCUSDT", "horizon": 7}'},
+        {"body": b'{"symbol": "BTCUSDT", "horizon": true}'},
+        {"body": b'{"symbol": "BTCUSDT", "horizon": 6.0}'},
+        {"body": b'{"symbol": "NOPE", "horizon": 6}'},
+        {"body": b"[" * 900},
+        {"body": b"{"},
+        {"body": b""},
+        {"body": b"\xff\xfe"},
+        {"body": b'{"symbol": "BTCUSDT", "horizon": NaN}'},
+        {"body": b" " * 2000 + ASKED},
+        {"parts": (ASKED[:9], ASKED[9:])},
+        {"query": b"format=api"},
+        {"method": "PUT"},
+        {"path": "/signals"},
+    ],
+    ids=lambda how: str(how)[:40],
+)
+def test_what_is_not_plain_is_djangos_and_answered_as_django_answers(roads, how):
+    status, _, content, by_django = roads.ask(**how)
+    slow_status, _, slow_content = ask(roads.django, [roads.key, JSON], **how)
+    assert by_django
+    assert status == slow_status
+    if status >= 400:
+        assert orjson.loads(content)["message"] == orjson.loads(slow_content)["message"]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        (b"origin", b"http://localhost:3000"),
+        (b"cookie", b"sessionid=1"),
+        (b"x-api-key", b"another"),
+        (b"transfer-encoding", b"chunked"),
+        (b"x-forwarded-for", b"1.2.3.4"),
+    ],
+)
+def test_a_request_with_another_header_is_djangos(roads, header):
+    assert roads.ask(header)[3]
+
+
+def test_a_reader_a_stranger_and_a_forgotten_key_are_djangos(roads, caller):
+    reader = caller("read")
+    services.authenticate_key(reader.secret)
+    roads.key = (b"x-api-key", reader.secret.encode())
+    assert (roads.ask()[0], roads.ask()[3]) == (403, True)
+    roads.key = (b"x-api-key", b"wrong")
+    assert (roads.ask()[0], roads.ask()[3]) == (401, True)
+
+
+def test_a_miss_is_djangos_and_a_wrong_host_too(roads, settings):
+    settings.ALLOWED_HOSTS = ["elsewhere"]
+    status, _, _, by_django = roads.ask()
+    assert (status, by_django) == (400, True)
+    settings.ALLOWED_HOSTS = ["testserver"]
+    cache.clear()
+    assert roads.ask()[3]
+    assert not roads.ask()[3], "Django has filled the cache again"
