@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from marketdata.errors import MarketDataError
 from marketdata.intervals import INTERVAL_MS
 from marketdata.simulator.klines import WEEK_MS, Klines
 from marketdata.simulator.noise import normals
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FILE_NAME = re.compile(r"(?P<symbol>[A-Z0-9]{2,20})-5m\.(parquet|csv)")
 NEEDED = ("open_time", "open", "high", "low", "close", "volume")
@@ -62,6 +64,8 @@ def read_files(paths: list[Path]) -> dict[str, Klines]:
 
 def read_file(path: Path, symbol: str) -> Klines:
     """Read and check one file; columns it leaves empty are invented, the same way every time."""
+    import pandas as pd  # 65 MB that invention does without
+
     try:
         frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     except FileNotFoundError as error:
@@ -126,7 +130,7 @@ def _activity(
 def _given(frame: pd.DataFrame, name: str, invented: NDArray[Any]) -> NDArray[np.float64]:
     if name not in frame.columns:
         return invented.astype(np.float64)
-    given = pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    given = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
     return np.where(np.isfinite(given), given, invented)
 
 

@@ -26,6 +26,7 @@ REQUEST_FAULTS = {
     "symbol_error": "-1121 for a symbol that exists",
     "refused": "the connection is cut before an answer",
     "microseconds": "times in microseconds",
+    "open_candle": "the open candle ends the page, even where it was not asked for",
 }
 CANDLE_FAULTS = {
     "hole": "the candle never exists",

@@ -10,10 +10,9 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 from marketdata.simulator.klines import CANDLES_PER_WEEK
-from marketdata.simulator.noise import normals, uniforms
+from marketdata.simulator.noise import normals, remembered, uniforms
 
 # Mean absolute return by hour of the day (UTC) and day of the week relative to the mean, rounded from what
 # Bitcoin did in 2024: the hours of the American session are the loudest, the weekend is quiet.
@@ -77,7 +76,7 @@ def _factors(seed: int, symbol: str, week: int) -> NDArray[np.float64]:
         decay = np.exp(-1 / memory)
         news = np.sqrt(1 - decay**2) * (reaction + 0.7 * noise[factor])
         # The volatility of a candle knows the shocks before it, not its own.
-        factors[factor] = lfilter([0.0, 1.0], [1.0, -decay], news)[CANDLES_PER_WEEK:]
+        factors[factor] = remembered(news, decay)[CANDLES_PER_WEEK - 1 : -1]
     return factors
 
 

@@ -11,13 +11,12 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 from marketdata.intervals import INTERVAL_MS
 from marketdata.simulator.invented_markets import InventedMarket
 from marketdata.simulator.invented_volatility import weekly_shocks, weekly_sigma
 from marketdata.simulator.klines import CANDLES_PER_WEEK, WEEK_MS, Klines
-from marketdata.simulator.noise import normals, uniforms
+from marketdata.simulator.noise import normals, remembered, uniforms
 
 FIRST_OPEN = 1_502_928_000_000  # 2017-08-17, the day the real exchange's first candles have
 MONDAY_MS = 4 * 24 * 3600 * 1000  # the epoch was a Thursday
@@ -51,7 +50,7 @@ class Invention:
         self.symbols = symbols
         self.seed = seed
         self.markets = {symbol: InventedMarket.of(symbol, seed) for symbol in symbols}
-        self._week = lru_cache(maxsize=max(64, 2 * len(symbols)))(self._invent_week)
+        self._week = lru_cache(maxsize=len(symbols) + 32)(self._invent_week)
 
     def first_open(self, symbol: str) -> int:  # noqa: ARG002 - the same for all
         """Open time of the oldest candle."""
@@ -146,7 +145,7 @@ class Invention:
         noise = normals(4 * CANDLES_PER_WEEK, self.seed, market.symbol, "activity", week).reshape(4, -1)
         bustle = np.log(sigma / market.sigma)
         # Interest comes and goes over hours, whatever prices do.
-        interest = lfilter([np.sqrt(1 - INTEREST**2)], [1.0, -INTEREST], noise[3])
+        interest = remembered(np.sqrt(1 - INTEREST**2) * noise[3], INTEREST)
         spread = np.log((np.log(highs / lows) + 0.1 * sigma) / sigma) - 0.4
         turnover = market.median_quote_volume * np.exp(0.9 * bustle + 0.5 * spread + 0.2 * noise[0] + 0.5 * interest)
         volume = np.round(turnover / closes, market.lot_digits)

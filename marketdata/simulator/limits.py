@@ -6,7 +6,11 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 
+import structlog
+
 from marketdata import clock
+
+log = structlog.get_logger(__name__)
 
 WEIGHTS = {"ping": 1, "time": 1, "exchangeInfo": 20, "klines": 2, "uiKlines": 2}
 MINUTE_MS = 60_000
@@ -83,6 +87,7 @@ class WeightMeter:
 
     def _refuse(self, status: int, until_ms: int, now_ms: int) -> Verdict:
         self.refused += 1
+        log.warning("request refused", status=status, used_weight=self._used, until_ms=until_ms)
         return Verdict(self._used, status, -(-(until_ms - now_ms) // 1000), until_ms)
 
 

@@ -26,6 +26,8 @@ class Page:
     def rows(self, tape: Tape, now_ms: int, fault: str = "") -> list[list[Any]]:
         """The rows as the exchange writes them; `fault` names what is wrong with them."""
         klines = self._klines(tape, now_ms - WRONG_PAGE_SHIFT_MS if fault == "wrong_page" else now_ms, fault)
+        if fault == "open_candle" and (forming := tape.forming(self.symbol, now_ms)) and klines[-1:] != [forming]:
+            klines.append(forming)
         rows = [rest_row(kline, self.span_ms) for kline in klines]
         if fault == "unsorted":
             rows.reverse()

@@ -48,8 +48,8 @@ class Playback:
     async def run(self) -> None:
         """Play until cancelled."""
         while True:
+            self.hub.changed.clear()  # first: what changes during a step is looked at after it
             await self.step()
-            self.hub.changed.clear()
             seconds = self._seconds_to_sleep()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.hub.changed.wait(), None if math.isinf(seconds) else seconds)

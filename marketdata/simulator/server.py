@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import structlog
 from aiohttp import web
 
 from marketdata import clock
@@ -25,6 +26,9 @@ from marketdata.simulator.playback import Playback
 from marketdata.simulator.rest import RestApi
 from marketdata.simulator.streams import StreamHub
 from marketdata.simulator.venue import Venue
+
+LONGEST_URL = 65_536  # 1,024 streams may be named in one address
+log = structlog.get_logger(__name__)
 
 
 class CannotListen(MarketDataError):
@@ -195,7 +199,7 @@ class SimulatedExchange:
         self.rest = RestApi(self.venue, self.meter)
         application = web.Application()
         application.add_routes([*self.rest.routes(), *self.hub.routes()])
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5, max_line_size=LONGEST_URL)
         await runner.setup()
         sites: list[web.TCPSite] = []
 
@@ -212,7 +216,10 @@ class SimulatedExchange:
             self.playback = Playback(self.venue, self.hub, listen)
             playing = asyncio.create_task(self.playback.run())
             ready()
-            await self._leave.wait()
+            leaving = asyncio.create_task(self._leave.wait())
+            await asyncio.wait({playing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if playing.done():
+                log.error("the simulated exchange broke down", exc_info=playing.exception())
             playing.cancel()
             await self.hub.close()
         finally:

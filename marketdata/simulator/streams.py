@@ -8,11 +8,14 @@ from collections import defaultdict
 from typing import Any
 
 import orjson
+import structlog
 from aiohttp import WSMsgType, web
 
 from marketdata import clock
 from marketdata.simulator.limits import Limits, RateGate
 from marketdata.simulator.stream_requests import answer_request
+
+log = structlog.get_logger(__name__)
 
 LONGEST_QUEUE = 20_000
 POLICY_VIOLATION = 1008
@@ -138,10 +141,9 @@ class StreamHub:
         combined = request.path == "/stream"
         named = request.query.get("streams", "") if combined else request.match_info.get("streams", "")
         streams = [stream for stream in named.split("/") if stream]
-        if self.is_refusing or not self._gate.admit():
-            return web.Response(status=503 if self.is_refusing else 429)
-        if len(streams) > self.limits.streams_per_connection:
-            return web.Response(status=400)
+        if status := self._refusal(len(streams)):
+            log.warning("socket refused", status=status, streams=len(streams))
+            return web.Response(status=status)
         socket = web.WebSocketResponse(autoping=False, compress=False, timeout=0.5)
         await socket.prepare(request)
         connection = Connection(socket, request, self.limits, combined=combined)
@@ -158,6 +160,14 @@ class StreamHub:
                 duty.cancel()
         return socket
 
+    def _refusal(self, stream_count: int) -> int:
+        """The HTTP status a new socket is refused with, 0 if it is welcome."""
+        if self.is_refusing:
+            return 503
+        if stream_count > self.limits.streams_per_connection:
+            return 400
+        return 0 if self._gate.admit() else 429
+
     async def _listen(self, connection: Connection) -> None:
         async for message in connection.socket:
             if self.is_silent:
@@ -166,6 +176,7 @@ class StreamHub:
                 connection.heard = clock.monotonic()
                 continue
             if not connection.gate.admit():
+                log.warning("socket closed", reason="too many messages")
                 await connection.socket.close(code=POLICY_VIOLATION, message=b"Too many requests")
                 return
             if message.type == WSMsgType.PING:
@@ -184,6 +195,7 @@ class StreamHub:
                 await connection.socket.close(code=1001)
                 return
             if now - connection.heard > self.limits.pong_seconds:
+                log.warning("socket closed", reason="no pong")
                 connection.abort()
                 return
             await connection.socket.ping(str(clock.wall_ms()).encode())

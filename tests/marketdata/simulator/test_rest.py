@@ -148,6 +148,7 @@ async def test_scripted_answers(exchange, fault, status, content):
 
 async def test_a_fault_of_one_symbol_leaves_the_others_alone(exchange):
     exchange.faults.add(Fault("symbol_error", symbol="ETHUSDT"))
+    assert (await _get(exchange, "time"))[0] == 200
     assert len(await _opens(exchange, limit=5)) == 5
 
 
@@ -157,6 +158,8 @@ async def test_disfigured_pages(exchange):
     assert await _opens(exchange, limit=5) == whole[::-1]
     assert await _opens(exchange, limit=5) == [place for place in whole for _ in range(2)]
     assert await _opens(exchange, limit=5) != whole
+    exchange.faults.add(Fault("open_candle", times=1))
+    assert await _opens(exchange, startTime=START - 3 * INTERVAL_MS, endTime=START - 1) == [-3, -2, -1, 0]
     exchange.faults.add(Fault("microseconds", times=1))
     _, rows, _ = await _get(exchange, "klines", symbol="BTCUSDT", interval="5m", limit=1)
     assert rows[0][0] == START * 1000

@@ -112,6 +112,8 @@ async def test_limits_of_messages_and_streams(exchange):
         for n in range(8):
             await socket.send_json({"method": "LIST_SUBSCRIPTIONS", "id": n})
         assert (await _frames(socket))[-1] is aiohttp.WSMsgType.CLOSE
+    async with _socket(exchange, "/stream?streams=" + "/".join(many[1:])):
+        assert len(next(iter(exchange.hub.connections)).streams) == 1024
     with pytest.raises(aiohttp.WSServerHandshakeError):
         async with _socket(exchange, "/stream?streams=" + "/".join(many)):
             pass

@@ -1,12 +1,14 @@
 """The exchange without a network: what closes, what the ledger says, and what faults do to candles."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from marketdata import clock
 from marketdata.intervals import INTERVAL_MS
-from marketdata.simulator.faults import Fault, FaultPlan, UnknownFault
+from marketdata.parsing import parse_kline_page, parse_stream_frame
+from marketdata.simulator.faults import KINDS, Fault, FaultPlan, UnknownFault
 from marketdata.simulator.invention import Invention
 from marketdata.simulator.klines import rest_row
 from marketdata.simulator.ledger import Ledger
@@ -50,6 +52,16 @@ def test_rest_socket_and_ledger_tell_the_same_candle():
     row = _page(venue, START + INTERVAL_MS)[0]
     assert row == rest_row(venue.ledger.final("BTCUSDT")[START])
     assert [event[name] for name in "tohlcvTqnVQB"] == row
+
+
+@pytest.mark.parametrize("symbol", ["BTCUSDT", "DOGEUSDT", "QZXUSDT"])
+def test_the_strict_reader_of_the_feed_accepts_every_candle(symbol):
+    venue = Venue(Invention((symbol,), 1), MarketClock(START, 0), FaultPlan(), Ledger())
+    now = START + 1000 * INTERVAL_MS
+    rows = Page(symbol, INTERVAL_MS, START, now - 1, 1000).rows(venue.tape, now)
+    assert len(parse_kline_page(rows, START, now)[0]) == 1000
+    for message in venue.step(START + 20 * INTERVAL_MS):
+        assert parse_stream_frame(message.event, {symbol})[1] in parse_kline_page(rows, START, now)[0]
 
 
 def test_the_newest_row_is_the_open_candle():
@@ -175,3 +187,8 @@ def test_market_time_runs_at_its_own_rate_and_only_forward():
         assert market.now_ms() == START + 300_000
     with pytest.raises(ValueError, match="0 or more"):
         MarketClock(START, -1)
+
+
+def test_the_manual_names_every_fault():
+    manual = (Path(__file__).resolve().parents[3] / "docs" / "simulator.md").read_text()
+    assert [kind for kind, meaning in KINDS.items() if f"| `{kind}` | {meaning} |" not in manual] == []
