@@ -6,6 +6,8 @@ from typing import Any
 
 from celery import Celery
 
+from mlengine_project.operations import heartbeats
+
 CONCURRENCY = 3
 JOIN_SECONDS = 6.0
 
@@ -29,9 +31,11 @@ class EmbeddedWorker:
     def start(self) -> None:
         """Begin to work."""
         self.thread.start()
+        heartbeats.start("worker")
 
     def stop(self) -> None:
         """Stop taking tasks and end the thread."""
+        heartbeats.stop("worker")
         with contextlib.suppress(Exception):  # a worker that ended by itself has nothing to stop
             self.worker.stop()
         self.thread.join(JOIN_SECONDS)

@@ -1,6 +1,7 @@
 """Run the whole engine in one process."""
 
 import asyncio
+import logging
 import signal
 import sys
 import threading
@@ -69,6 +70,7 @@ class Command(BaseCommand):
             feed, changed = feeds.choose(options["feed"], options["data"], options["speed"])
         except feeds.FeedError as error:
             raise CommandError(str(error)) from error
+        _quieten()
         self._greet(url, credentials, feed)
 
         from mlengine_project.asgi import application
@@ -142,6 +144,13 @@ class Command(BaseCommand):
             threading.Event().wait(0.05)
         if server.started:
             self.say(f"listening on http://{server.config.host}:{server.config.port}; Ctrl-C stops")
+
+
+def _quieten() -> None:
+    """Leave the terminal to what a person wants to read; LOG_LEVEL=DEBUG shows everything."""
+    if settings.LOG_LEVEL != "DEBUG":
+        for name, level in {"celery": "WARNING", "kombu": "ERROR", "uvicorn": "WARNING", "mlengine.requests": "WARNING"}.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def _leave_signals_alone() -> Any:

@@ -1,0 +1,129 @@
+"""Real processes of the engine for tests: started on free ports, stopped by their ids."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.db import connection
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until(condition, seconds, what):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return
+        time.sleep(0.1)
+    pytest.fail(f"not within {seconds} s: {what}")
+
+
+class Processes:
+    """Everything a test starts; `stop` ends all of it."""
+
+    def __init__(self, folder, environment):
+        self.folder, self.environment = folder, {**os.environ, **environment}
+        self.running = {}
+
+    def start(self, name, *words):
+        log = (self.folder / f"{name}.log").open("ab")
+        self.running[name] = subprocess.Popen(
+            words, cwd=ROOT, env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        log.close()
+        return self.running[name]
+
+    def kill(self, name):
+        """End a process and its children at once, as a power cut would."""
+        process = self.running.pop(name)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def stop(self):
+        for name in list(self.running):
+            process = self.running.pop(name)
+            process.terminate()
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    def said(self):
+        return "\n".join(f"== {path.name}\n{path.read_text()[-3000:]}" for path in sorted(self.folder.glob("*.log")))
+
+
+def start_redis(folder):
+    """A Redis of this test's own: channels are shared by all databases of a server."""
+    program = shutil.which("redis-server")
+    if program is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("CI requires redis-server")
+        pytest.skip("redis-server is not installed")
+    port = free_port()
+    process = subprocess.Popen(
+        [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)],
+        stdout=subprocess.DEVNULL,
+    )
+    return process, f"redis://127.0.0.1:{port}/0"
+
+
+def database_url():
+    """The address of the database this test runs in, for processes it starts."""
+    made = connection.settings_dict
+    user, host, port = made["USER"], made["HOST"] or "127.0.0.1", made["PORT"] or 5432
+    password = f":{made['PASSWORD']}" if made["PASSWORD"] else ""
+    return f"postgres://{user}{password}@{host}:{port}/{made['NAME']}"
+
+
+def engine_environment(folder, exchange, redis_url):
+    return {
+        "DATABASE_URL": database_url(),
+        "REDIS_URL": redis_url,
+        "BINANCE_API_URL": exchange.base_url,
+        "BINANCE_STREAM_URL": exchange.stream_url,
+        "MODEL_PATH": str(settings.MODEL_PATH),
+        "MLENGINE_STATE_DIR": str(folder),
+        "MLENGINE_ENV_FILE": "",
+        "SECRET_KEY": "a-secret-key-for-a-test-of-processes-only-0123456789",
+        "API_KEY": "test-" + "k" * 40,
+        "MODEL_MAX_AGE_DAYS": "100000",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def worker_words():
+    return [sys.executable, "-m", "celery", "-A", "mlengine_project", "worker", "-Q", "live,default", "-c", "1"]
+
+
+def stream_words():
+    return [sys.executable, "manage.py", "stream_candles"]
+
+
+def web_words(port):
+    return [
+        *(sys.executable, "-m", "uvicorn", "mlengine_project.asgi:application", "--host", "127.0.0.1"),
+        *("--port", str(port), "--ws", "websockets-sansio", "--no-proxy-headers", "--log-level", "warning"),
+    ]
+
+
+def answers(port):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
