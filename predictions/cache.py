@@ -75,11 +75,17 @@ def split(value: bytes) -> tuple[bytes, int]:
 def read(key: str) -> bytes | None:
     """Fetch the raw value, None when it is not there or cannot be fetched."""
     try:
-        value = cache.get(key) if settings.EMBEDDED else cache.client.get_client(write=False).get(key)
+        # Redis is asked for the bytes themselves: they are the answer, and need no decoding on the way.
+        value = cache.get(key) if settings.EMBEDDED else _redis().get(key)
     except Exception as error:  # noqa: BLE001  # whatever Redis or the network raise, it is a miss
         logger.warning("cache unreadable: %s", error)
         return None
     return value if isinstance(value, bytes) else None
+
+
+def _redis() -> Any:
+    backend: Any = cache
+    return backend.client.get_client(write=False)
 
 
 def write_ahead(values: Iterable[tuple[str, bytes]], candle_open_ms: int) -> bool:

@@ -119,5 +119,7 @@ def _read(market: Market, since: datetime) -> None:
     ).values_list("horizon", "candle_time", "high_quantiles", "low_quantiles", "actual_high", "actual_low")
     for horizon, candle_time, high, low, actual_high, actual_low in rows.order_by("candle_time").iterator(5000):
         cell = (market.id, horizon)
+        assert actual_high is not None
+        assert actual_low is not None
         _ledger.put(cell, candle_time, held_bands(high, low, actual_high, actual_low))
         _seen_until[cell] = candle_time

@@ -65,6 +65,11 @@ class PredictionLog(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["symbol", "horizon", "-candle_time"], name="prediction_by_symbol"),
             models.Index(fields=["-created_at"], name="prediction_newest"),
+            models.Index(
+                fields=["horizon", "candle_time"],
+                condition=models.Q(outcome_final=False),
+                name="prediction_unscored",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -78,7 +78,14 @@ class SignalLog(models.Model):
                 condition=Q(signal_type="hold") | Q(expected_net_return__gt=0), name="signal_expects_to_earn"
             ),
         ]
-        indexes: ClassVar = [models.Index(fields=["-created_at"], name="signal_newest")]
+        indexes: ClassVar = [
+            models.Index(fields=["-created_at"], name="signal_newest"),
+            models.Index(
+                fields=["candle_time"],
+                condition=Q(outcome_final=False) & ~Q(signal_type="hold"),
+                name="signal_unscored",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.symbol} #{self.seq} {self.signal_type}"

@@ -58,12 +58,6 @@ def drain(symbols: Iterable[str] | None = None) -> int:
         sent += len(batch)
 
 
-def oldest_unsent_seconds() -> float:
-    """Age of the oldest message nobody published yet; 0 when there is none."""
-    written_at = OutboxMessage.objects.filter(sent_at__isnull=True).aggregate(oldest=Min("written_at"))["oldest"]
-    return 0.0 if written_at is None else max(0.0, (clock.wall_now() - written_at).total_seconds())
-
-
 def _claim(symbols: Sequence[str] | None) -> list[OutboxMessage]:
     """Lock each symbol's oldest unsent message; returns the unsent messages of the symbols won."""
     unsent = OutboxMessage.objects.filter(sent_at__isnull=True)

@@ -27,7 +27,8 @@ def heads_of(symbols: Iterable[str]) -> dict[str, int]:
 
 def first_seq(symbol: str) -> int | None:
     """Oldest seq that can still be replayed."""
-    return OutboxMessage.objects.filter(symbol=symbol).aggregate(first=Min("seq"))["first"]
+    first: int | None = OutboxMessage.objects.filter(symbol=symbol).aggregate(first=Min("seq"))["first"]
+    return first
 
 
 def newest(heads: dict[str, int]) -> dict[str, Entry]:

@@ -1,0 +1,176 @@
+"""What the engine said, scored beside what costs nothing: per market, horizon and version.
+
+Late answers are left out. The baseline is the walk without drift at the EWM volatility of the same
+moment, in closed form: it learns nothing and anyone can compute it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtri
+
+from indicators.volatility import ewm_sigma
+from marketdata import clock, store
+from marketdata.intervals import INTERVAL_MS
+from marketdata.models import Market
+from modelregistry.estimators.forecast import BANDS, LEVELS, MEDIAN
+from modelregistry.evaluation.metrics import pinball
+from predictions.models import PredictionLog
+from predictions.payloads import iso
+
+Floats = npt.NDArray[np.float64]
+
+TRAILING = timedelta(days=90)
+REACH = 1024
+"""Candles of history behind the baseline's volatility."""
+FEW = 30
+"""Fewer independent outcomes than this are too few to tell anything."""
+
+NetOf = Mapping[tuple[int, int, str], Any]
+"""Market id, horizon and version to an object with `n`, `mean_percent` and `total_percent`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """Scored answers of one market, horizon and version; prices as floats, one row each."""
+
+    open_ms: npt.NDArray[np.int64]
+    close: Floats
+    high: Floats
+    low: Floats
+    actual_high: Floats
+    actual_low: Floats
+    mae: Floats
+    final: npt.NDArray[np.bool_]
+
+
+def track_record(
+    markets: Sequence[Market], since: datetime | None = None, net_results: NetOf | None = None
+) -> list[dict[str, Any]]:
+    """Score everything finished since an instant (by default of the trailing 90 days)."""
+    since = since or clock.market_now() - TRAILING
+    results = []
+    for market in markets:
+        cells = _read(market, since)
+        if not cells:
+            continue
+        sigma_at = _sigma(market, cells)
+        for (horizon, version), cell in sorted(cells.items()):
+            results.append(
+                {
+                    "symbol": market.symbol,
+                    "horizon": horizon,
+                    "version": version,
+                    "simulated": market.simulated,
+                    "from": iso(clock.to_datetime(int(cell.open_ms[0]))),
+                    "to": iso(clock.to_datetime(int(cell.open_ms[-1]))),
+                    **score_cell(cell, horizon, sigma_at(cell.open_ms)),
+                    "net": _net((net_results or {}).get((market.pk, horizon, version))),
+                }
+            )
+    return results
+
+
+def score_cell(cell: Cell, horizon: int, sigma: Floats) -> dict[str, Any]:
+    """Error, skill, coverage and calibration of one cell beside the EWM baseline.
+
+    Losses are mean pinball losses over both targets and all levels, in basis points of log price.
+    """
+    ours = _losses(cell, np.log(cell.high / cell.close[:, None]), np.log(cell.low / cell.close[:, None]))
+    deviation = (sigma * np.sqrt(horizon))[:, None]
+    up = deviation * ndtri((1 + np.array(LEVELS)) / 2)
+    ewm = _losses(cell, up, -deviation * ndtri(1 - np.array(LEVELS) / 2))
+    both = np.isfinite(ewm)
+    loss, base = _mean(ours[both]), _mean(ewm[both])
+    span = int(cell.open_ms[-1] - cell.open_ms[0]) // INTERVAL_MS + horizon
+    effective = min(len(cell.close), max(1, span // horizon))
+    return {
+        "n": len(cell.close),
+        "n_final": int(cell.final.sum()),
+        "n_provisional": int((~cell.final).sum()),
+        "effective_n": effective,
+        "too_few": effective < FEW,
+        "mae_percent": _mean(cell.mae),
+        "bias_bps": {
+            "high": _bps(np.log(cell.high[:, MEDIAN] / cell.actual_high)),
+            "low": _bps(np.log(cell.low[:, MEDIAN] / cell.actual_low)),
+        },
+        "pinball_bps": loss,
+        "baselines": {"ewm": base},
+        "skill": {"ewm": 1 - loss / base if loss is not None and base else None},
+        "coverage": [
+            {
+                "level": share,
+                "high": _share(cell.actual_high, cell.high, lower, upper),
+                "low": _share(cell.actual_low, cell.low, lower, upper),
+            }
+            for share, lower, upper in BANDS
+        ],
+        "calibration": [
+            {
+                "level": level,
+                "high_below": _mean((cell.actual_high <= cell.high[:, k]).astype(float)),
+                "low_below": _mean((cell.actual_low <= cell.low[:, k]).astype(float)),
+            }
+            for k, level in enumerate(LEVELS)
+        ],
+    }
+
+
+def _losses(cell: Cell, up: Floats, down: Floats) -> Floats:
+    """Loss of every row, in basis points."""
+    high, low = np.log(cell.actual_high / cell.close), np.log(cell.actual_low / cell.close)
+    losses: Floats = 5_000 * (pinball(up, high) + pinball(down, low))
+    return losses
+
+
+def _share(actual: Floats, quantiles: Floats, lower: int, upper: int) -> float | None:
+    return _mean(((quantiles[:, lower] <= actual) & (actual <= quantiles[:, upper])).astype(float))
+
+
+def _mean(values: Floats) -> float | None:
+    return round(float(values.mean()), 6) if len(values) else None
+
+
+def _bps(values: Floats) -> float:
+    return round(10_000 * float(values.mean()), 4)
+
+
+def _net(net: Any) -> dict[str, Any]:
+    if net is None:
+        return {"signals": 0, "mean_percent": None, "total_percent": None}
+    return {"signals": net.n, "mean_percent": net.mean_percent, "total_percent": net.total_percent}
+
+
+def _read(market: Market, since: datetime) -> dict[tuple[int, str], Cell]:
+    rows = PredictionLog.objects.filter(
+        market=market, candle_time__gte=since, actual_high__isnull=False, late=False
+    ).order_by("candle_time")
+    gathered: dict[tuple[int, str], list[tuple[Any, ...]]] = {}
+    columns = (
+        "candle_time", "current_price", "high_quantiles", "low_quantiles", "actual_high", "actual_low", "mae",
+        "outcome_final",
+    )  # fmt: skip
+    for horizon, versions, *cells in rows.values_list("horizon", "model_versions", *columns).iterator(5000):
+        gathered.setdefault((horizon, str(versions.get("range_predictor", ""))), []).append(tuple(cells))
+    return {key: _cell(found) for key, found in gathered.items()}
+
+
+def _cell(found: Sequence[tuple[Any, ...]]) -> Cell:
+    times, *numbers, final = zip(*found, strict=True)
+    close, high, low, actual_high, actual_low, mae = (np.array(column, dtype=np.float64) for column in numbers)
+    open_ms = np.array([clock.to_ms(at) for at in times], dtype=np.int64)
+    return Cell(open_ms, close, high, low, actual_high, actual_low, mae, np.array(final, dtype=bool))
+
+
+def _sigma(market: Market, cells: Mapping[tuple[int, str], Cell]) -> Any:
+    """EWM volatility at every candle of the cells, by open time."""
+    first = min(int(cell.open_ms[0]) for cell in cells.values())
+    last = max(int(cell.open_ms[-1]) for cell in cells.values())
+    rows = (last - first) // INTERVAL_MS + 1
+    sigma = ewm_sigma(store.load_grid([market], last, rows + REACH), rows)[0]
+    return lambda open_ms: sigma[(open_ms - first) // INTERVAL_MS]

@@ -1,0 +1,120 @@
+"""What became of signals: which level came first, and what that earned after fees."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import ROUND_HALF_EVEN, Decimal
+from itertools import groupby
+
+import numpy as np
+from django.db.models import Q
+
+from indicators.barriers import Touch, first_touch
+from marketdata import clock
+from marketdata.intervals import INTERVAL_MS
+from predictions.outcomes import FINAL_AFTER_MS, Scored, due_ms, reopen_revised
+from predictions.windows import Aftermath, aftermath
+from signals.models import SignalLog
+
+PNL_STEP = Decimal("0.0001")
+CHUNK = 4000
+COLUMNS = ["outcome", "pnl_percent", "outcome_final", "outcome_at"]
+_WORDS = {
+    Touch.TAKE_PROFIT: SignalLog.Outcome.TAKE_PROFIT,
+    Touch.STOP_LOSS: SignalLog.Outcome.STOP_LOSS,
+    Touch.NEITHER: SignalLog.Outcome.TIMEOUT,
+    Touch.VOID: SignalLog.Outcome.VOID,
+}
+
+
+@dataclass(frozen=True)
+class Net:
+    """What the signals of one market and horizon earned."""
+
+    n: int
+    mean_percent: float
+    total_percent: float
+
+
+def score_signals() -> Scored:
+    """Fill in every buy and sell whose horizon has closed; running it again changes nothing."""
+    now_ms = clock.market_ms()
+    reopen_revised(SignalLog.objects.all())
+    acted = SignalLog.objects.filter(outcome_final=False).exclude(signal_type=SignalLog.Type.HOLD)
+    rows = acted.filter(candle_time__lt=clock.to_datetime(now_ms - 2 * INTERVAL_MS)).select_related("market")
+    scored = Scored()
+    for _, of_market in groupby(rows.order_by("market_id", "candle_time"), key=lambda row: row.market_id):
+        found = [row for row in of_market if _is_due(row, now_ms)]
+        for start in range(0, len(found), CHUNK):
+            changed = score(found[start : start + CHUNK], now_ms)
+            SignalLog.objects.bulk_update(changed, COLUMNS, batch_size=500)
+            scored = Scored(scored.rows + len(changed), scored.final + sum(row.outcome_final for row in changed))
+    return scored
+
+
+def score(rows: list[SignalLog], now_ms: int) -> list[SignalLog]:
+    """Put outcomes into rows of one market; returns those that changed."""
+    opens = [clock.to_ms(row.candle_time) for row in rows]
+    after = aftermath(rows[0].market, opens, max(row.horizon or 0 for row in rows))
+    changed = []
+    for row, open_ms in zip(rows, opens, strict=True):
+        state = after.state(open_ms, row.horizon or 0)
+        final = now_ms >= due_ms(open_ms, row.horizon or 0) + FINAL_AFTER_MS
+        if state == "waiting" or (state == "absent" and not final):
+            continue
+        # Candles the exchange never had cannot tell which level came first: nobody could have traded either.
+        row.outcome, row.pnl_percent = (
+            outcome_of(row, after, open_ms) if state == "whole" else (SignalLog.Outcome.VOID, None)
+        )
+        row.outcome_final, row.outcome_at = final, clock.wall_now()
+        changed.append(row)
+    return changed
+
+
+def outcome_of(row: SignalLog, after: Aftermath, open_ms: int) -> tuple[str, Decimal | None]:
+    """First touch after entry at the next open, and its return net of two fees in percent."""
+    assert row.horizon is not None
+    assert row.take_profit is not None
+    assert row.stop_loss is not None
+    touched = first_touch(
+        *(after.floats(name, open_ms, row.horizon) for name in ("open", "high", "low", "close")),
+        side="buy" if row.signal_type == SignalLog.Type.BUY else "sell",
+        take_profit=np.array([float(row.take_profit)]),
+        stop_loss=np.array([float(row.stop_loss)]),
+    )
+    outcome = _WORDS[Touch(int(touched.outcome[0]))]
+    if outcome == SignalLog.Outcome.VOID:
+        return outcome, None
+    entry = after.price("open", open_ms, 1)
+    left = {
+        SignalLog.Outcome.TAKE_PROFIT: row.take_profit,
+        SignalLog.Outcome.STOP_LOSS: row.stop_loss,
+        SignalLog.Outcome.TIMEOUT: after.price("close", open_ms, row.horizon),
+    }[outcome]
+    sign = 1 if row.signal_type == SignalLog.Type.BUY else -1
+    earned = (sign * (left - entry) / entry - 2 * Decimal(str(row.fee_rate))) * 100
+    return outcome, earned.quantize(PNL_STEP, ROUND_HALF_EVEN)
+
+
+def net_results(
+    since: datetime | None = None, market_ids: Iterable[int] | None = None
+) -> dict[tuple[int, int, str], Net]:
+    """Net result of scored signals by market, horizon and version of the range predictor."""
+    wanted = Q(pnl_percent__isnull=False)
+    if since is not None:
+        wanted &= Q(candle_time__gte=since)
+    if market_ids is not None:
+        wanted &= Q(market_id__in=list(market_ids))
+    found: dict[tuple[int, int, str], list[Decimal]] = {}
+    columns = "market_id", "horizon", "model_versions", "pnl_percent"
+    for market_id, horizon, versions, pnl in SignalLog.objects.filter(wanted).order_by().values_list(*columns):
+        found.setdefault((market_id, horizon, str(versions.get("range_predictor", ""))), []).append(pnl)
+    return {
+        cell: Net(len(earned), float(sum(earned) / len(earned)), float(sum(earned))) for cell, earned in found.items()
+    }
+
+
+def _is_due(row: SignalLog, now_ms: int) -> bool:
+    """Whether there is something to fill in: an outcome not there yet, or one to be made final."""
+    at = due_ms(clock.to_ms(row.candle_time), row.horizon or 0)
+    return now_ms >= at if row.outcome is None else now_ms >= at + FINAL_AFTER_MS

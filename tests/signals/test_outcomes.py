@@ -1,0 +1,96 @@
+"""What became of signals, against hand-made candles anyone can check."""
+
+from decimal import Decimal
+
+import pytest
+
+from marketdata import clock, store
+from marketdata.models import Candle, Market
+from marketdata.parsing import CandleRow
+from signals.drafting import Draft
+from signals.models import SignalLog
+from signals.outcomes import net_results, score_signals
+from signals.recording import record
+from tests.champions import BEGIN, STEP, at_close_of
+
+NEWEST = BEGIN - STEP
+BRACKET = {
+    "take_profit": 102.0, "stop_loss": 99.0, "p_take_profit": 0.5, "p_stop_loss": 0.3, "p_neither": 0.2,
+    "p_break_even": 0.4, "expected_net_return": 0.001,
+}  # fmt: skip
+
+
+@pytest.fixture
+def market(db, settings):
+    settings.FEE_RATE = 0.001
+    return Market.objects.create(symbol="BTCUSDT", source="simulated")
+
+
+def say(market, side="buy", bracket=None):
+    with clock.use(at_close_of(NEWEST)):
+        one = Draft(
+            market, NEWEST, 100.0, signal_type=side, horizon=6, considered_side=side, bracket=bracket or BRACKET
+        )
+        return record([one], clock.market_ms())[0]
+
+
+def candles(market, *prices):
+    """Store candles given as (open, high, low, close); the last one repeats to fill six."""
+    filled = [*prices, *[prices[-1]] * (6 - len(prices))]
+    rows = [
+        CandleRow(BEGIN + k * STEP, *(Decimal(str(value)) for value in row), Decimal(1)) for k, row in enumerate(filled)
+    ]
+    store.save_candles(market, rows, Candle.Origin.IMPORT)
+
+
+def scored(market, minutes=50):
+    with clock.use(clock.FrozenClock(BEGIN + minutes * 60_000)):
+        score_signals()
+    return SignalLog.objects.get(market=market)
+
+
+@pytest.mark.parametrize(
+    ("side", "prices", "outcome", "pnl"),
+    [
+        ("buy", [(100, 101, 99.5, 100.5), (100.5, 102, 100, 101)], "tp", "1.8000"),
+        ("buy", [(100, 101, 99, 100)], "sl", "-1.2000"),
+        ("buy", [(100, 103, 98, 100)], "sl", "-1.2000"),  # both in one candle
+        ("buy", [(100, 101, 99.5, 100.5)], "timeout", "0.3000"),
+        ("buy", [(102, 103, 101, 102)], "void", None),
+        ("buy", [(98.5, 103, 98, 102)], "void", None),
+        ("buy", [(101, 102.5, 100, 102)], "tp", "0.7901"),  # entry at the next open, not at the close
+    ],
+)
+def test_the_first_level_touched_decides(market, side, prices, outcome, pnl):
+    say(market, side)
+    candles(market, *prices)
+    row = scored(market)
+    assert row.outcome == outcome
+    assert row.pnl_percent == (None if pnl is None else Decimal(pnl))
+    assert row.outcome_final
+
+
+def test_a_sell_earns_when_prices_fall(market):
+    say(market, "sell", {**BRACKET, "take_profit": 98.0, "stop_loss": 101.0})
+    candles(market, (100, 100.5, 99, 99), (99, 99.5, 97, 98))
+    row = scored(market)
+    assert (row.outcome, row.pnl_percent) == ("tp", Decimal("1.8000"))
+    assert net_results() == {(market.pk, 6, ""): net_results()[market.pk, 6, ""]}
+    assert net_results()[market.pk, 6, ""].total_percent == pytest.approx(1.8)
+
+
+def test_an_outcome_is_provisional_first_and_waits_for_its_candles(market):
+    say(market)
+    candles(market, (100, 101, 99.5, 100.5))
+    assert scored(market, minutes=29).outcome is None
+    row = scored(market, minutes=31)
+    assert row.outcome == "timeout"
+    assert not row.outcome_final
+    assert scored(market, minutes=41).outcome_final
+
+
+def test_holds_are_never_scored(market):
+    with clock.use(at_close_of(NEWEST)):
+        record([Draft(market, NEWEST, 100.0, reasons=["LATE"])], clock.market_ms())
+    candles(market, (100, 103, 98, 100))
+    assert scored(market).outcome is None
