@@ -66,6 +66,8 @@ class Command(BaseCommand):
 
 def read_file(path: Path) -> CandleGrid:
     """Read the candles of one market from a Parquet file."""
+    if not path.is_file():
+        raise CommandError(f"{path}: there is no such file")
     try:
         return CandleGrid.from_frame(pd.read_parquet(path))
     except (OSError, ValueError, KeyError) as error:

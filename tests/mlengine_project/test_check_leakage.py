@@ -1,0 +1,69 @@
+import json
+
+import pandas as pd
+import pytest
+from django.core.management import CommandError, call_command
+
+from indicators.candles import CANDLE_COLUMNS
+from indicators.features import FEATURE_NAMES, WARMUP
+from mlengine_project import leakage
+from tests.indicators.series import walk
+
+
+@pytest.fixture
+def candle_file(tmp_path):
+    grid = walk(WARMUP + 400, seed=17)
+    path = tmp_path / "candles.parquet"
+    columns = {name: getattr(grid, name)[0] for name in CANDLE_COLUMNS}
+    pd.DataFrame({"open_time": grid.open_time, **columns}).to_parquet(path)
+    return path
+
+
+def run(capsys, *arguments):
+    call_command("check_leakage", *map(str, arguments))
+    return capsys.readouterr().out
+
+
+def test_a_clean_engine_is_told_so_in_json(candle_file, capsys):
+    said = json.loads(run(capsys, "--data", candle_file, "--instants", 4, "--parity", 5, "--json"))
+    assert said["clean"] is True
+    assert said["checked"]["features"] == {"columns": len(FEATURE_NAMES), "instants": 4, "mutations": 8, "leaking": []}
+    assert said["live_equals_batch"] == {"rows": 5, "mismatching": []}
+    assert set(said["seeded_leaks_caught"]) == {"shifted_by_one", "centred_window", "global_scaling", "higher_interval"}
+    assert all(said["seeded_leaks_caught"].values())
+
+
+def test_a_leak_ends_with_code_1_and_its_name(candle_file, capsys, monkeypatch):
+    def leaky(grid, rows):
+        values = honest(grid, rows)
+        values[:, :, 2] = values[:, :, 2].mean(axis=1, keepdims=True)
+        return values
+
+    honest = leakage.build_features
+    monkeypatch.setattr(leakage, "build_features", leaky)
+    with pytest.raises(SystemExit) as ended:
+        run(capsys, "--data", candle_file, "--instants", 3, "--parity", 3)
+    assert ended.value.code == 1
+    said = capsys.readouterr().out
+    assert f"LEAKS: {FEATURE_NAMES[2]}" in said
+    assert f"DIFFERS: {FEATURE_NAMES[2]}" in said
+
+
+def test_a_check_that_misses_a_seeded_leak_is_not_clean(candle_file, capsys, monkeypatch):
+    monkeypatch.setattr(leakage, "seeded_leaks", lambda compute: [("harmless", compute)])
+    with pytest.raises(SystemExit):
+        run(capsys, "--data", candle_file, "--instants", 1, "--parity", 0)
+    assert "seeded leak harmless: MISSED" in capsys.readouterr().out
+
+
+def test_bad_arguments_are_sentences(tmp_path, candle_file, capsys):
+    with pytest.raises(CommandError, match="no such file"):
+        run(capsys, "--data", tmp_path / "absent.parquet")
+    (tmp_path / "text.parquet").write_text("not parquet")
+    with pytest.raises(CommandError, match=r"text\.parquet"):
+        run(capsys, "--data", tmp_path / "text.parquet")
+    pd.read_parquet(candle_file).head(50).to_parquet(tmp_path / "short.parquet")
+    with pytest.raises(CommandError, match="there are 50"):
+        run(capsys, "--data", tmp_path / "short.parquet")
+    with pytest.raises(CommandError, match="--instants"):
+        run(capsys, "--data", candle_file, "--instants", 0)
