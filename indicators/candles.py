@@ -66,8 +66,8 @@ class CandleGrid:
 
     @cached_property
     def present(self) -> Flags:
-        """Where a candle exists, shape (m, n)."""
-        return np.isfinite(self.close)
+        """Where a candle exists, shape (m, n): all five of its numbers are finite."""
+        return np.isfinite(self.open + self.high + self.low + self.close + self.volume)
 
     def tail(self, n: int) -> CandleGrid:
         """Return the newest `n` instants (a view)."""

@@ -118,6 +118,20 @@ def test_a_hole_of_16_candles_some_days_ago_blinds_nothing():
         assert np.isfinite(build_features(hole, 10)).all(), ago
 
 
+@pytest.mark.parametrize("ago", [73, 100, 206, 500, 2000, 4020])
+def test_two_percent_of_the_window_missing_blinds_nothing_outside_the_last_73(ago):
+    hole = with_hole(LONG, len(LONG) - ago - 82, len(LONG) - ago)
+    assert np.isfinite(build_features(hole, 1)).all()
+
+
+def test_a_candle_with_one_number_missing_is_a_hole():
+    columns = {name: getattr(LONG, name).copy() for name in CANDLE_COLUMNS}
+    columns["volume"][0, -1] = np.nan
+    torn = build_features(CandleGrid(LONG.open_time, **columns), 2)
+    assert np.isnan(torn[0, 1]).all()
+    assert np.isfinite(torn[0, 0]).all()
+
+
 def test_rows_around_a_hole_have_the_same_bits_live_and_in_batch():
     hole = with_hole(LONG, 4200, 4216)
     batch = build_features(hole, 701)
