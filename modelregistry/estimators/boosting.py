@@ -10,7 +10,7 @@ import numpy as np
 # times slower on cores shared with other work; asleep they cost nothing on idle ones.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import xgboost as xgb  # noqa: E402
+import xgboost as xgb
 
 Booster = xgb.Booster
 MAX_BIN = 64
