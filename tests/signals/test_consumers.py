@@ -1,0 +1,297 @@
+"""The websocket, word for word: who gets in, what they are told, and how they are let go."""
+
+import asyncio
+from types import SimpleNamespace
+
+import orjson
+import pytest
+from asgiref.sync import sync_to_async
+
+from marketdata import clock
+from marketdata.models import Market
+from signals import connections, consumers, publisher
+from signals.consumers import SignalConsumer
+from signals.drafting import Draft
+from signals.hub import hub
+from signals.models import OutboxMessage
+from signals.recording import record
+from tests.champions import BEGIN, STEP
+from tests.websockets import WebsocketCommunicator
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+KEYS = {"good-key": SimpleNamespace(key_id="k1"), "other-key": SimpleNamespace(key_id="k2")}
+ENDED: set[str] = set()
+
+
+@pytest.fixture(autouse=True)
+def _two_markets(transactional_db, settings):
+    settings.CORS_ORIGINS = ["http://localhost:3000"]
+    ENDED.clear()
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        Market.objects.create(symbol=symbol, source="simulated")
+    yield
+    hub.stop()
+
+
+def say(symbol, count=1, publish=True):
+    """Write signals for the next candles of a symbol, and publish them."""
+    market = Market.objects.get(symbol=symbol)
+    first = OutboxMessage.objects.filter(symbol=symbol).count()
+    for k in range(first, first + count):
+        record([Draft(market, BEGIN + k * STEP, 100.0, reasons=["LATE"])], BEGIN + k * STEP + 900_000)
+    if publish:
+        publisher.drain()
+
+
+say_async = sync_to_async(say)
+
+
+def connect(headers=(), user=None):
+    tickets = {"one-use": SimpleNamespace(key_id="k1")}
+    application = SignalConsumer.as_asgi(
+        authenticate_key=KEYS.get,
+        redeem_ticket=lambda ticket: tickets.pop(ticket, None),
+        ended_keys=lambda ids: ids & ENDED,
+    )
+    client = WebsocketCommunicator(application, "/ws/signals", headers=[(b"host", b"localhost:8000"), *headers])
+    client.scope["user"] = user or SimpleNamespace(is_authenticated=False)
+    return client
+
+
+async def told(client):
+    frame = await client.receive_output(timeout=3)
+    assert frame["type"] == "websocket.send", frame
+    return orjson.loads(frame["text"])
+
+
+async def closed(client):
+    frame = await client.receive_output(timeout=3)
+    assert frame["type"] == "websocket.close", frame
+    return frame["code"]
+
+
+async def enter(key="good-key"):
+    client = connect([(b"x-api-key", key.encode())])
+    assert (await client.connect())[0]
+    assert await told(client) == {"type": "authenticated"}
+    return client
+
+
+async def ask(client, **message):
+    await client.send_to(text_data=orjson.dumps(message).decode())
+
+
+async def test_a_key_in_the_header_opens_and_a_wrong_one_is_accepted_then_closed():
+    await (await enter()).disconnect()
+    client = connect([(b"x-api-key", b"bad-key")])
+    assert (await client.connect())[0]
+    assert await closed(client) == 4401
+
+
+async def test_a_ticket_opens_once_and_only_from_where_it_may():
+    client = connect([(b"origin", b"http://localhost:3000")])
+    assert (await client.connect())[0]
+    await ask(client, type="authenticate", ticket="one-use")
+    assert await told(client) == {"type": "authenticated"}
+    await client.disconnect()
+    for headers, ticket, code in (
+        ([(b"origin", b"http://evil.example")], None, 4403),
+        ([(b"origin", b"http://localhost:3000")], "spent", 4401),
+        ([], "x" * 2000, 4400),
+    ):
+        client = connect(headers)
+        assert (await client.connect())[0]
+        if ticket is not None:
+            await ask(client, type="authenticate", ticket=ticket)
+        assert await closed(client) == code
+
+
+async def test_a_ticket_without_an_origin_is_accepted():
+    client = connect()
+    assert (await client.connect())[0]
+    await ask(client, type="authenticate", ticket="one-use")
+    assert await told(client) == {"type": "authenticated"}
+    await client.disconnect()
+
+
+async def test_a_session_counts_only_with_our_own_origin(monkeypatch):
+    monkeypatch.setattr(consumers, "AUTHENTICATE_SECONDS", 0.05)
+    user = SimpleNamespace(is_authenticated=True)
+    own = connect([(b"origin", b"http://localhost:8000")], user)
+    assert (await own.connect())[0]
+    assert await told(own) == {"type": "authenticated"}
+    await own.disconnect()
+    for headers, code in (([], 4401), ([(b"origin", b"http://evil.example")], 4403)):
+        client = connect(headers, user)
+        assert (await client.connect())[0]
+        assert await closed(client) == code
+
+
+async def test_silence_is_closed_after_the_time_to_authenticate(monkeypatch):
+    monkeypatch.setattr(consumers, "AUTHENTICATE_SECONDS", 0.05)
+    client = connect()
+    assert (await client.connect())[0]
+    assert await closed(client) == 4401
+
+
+@pytest.mark.parametrize(
+    "text", ["not json", "[1]", '{"type": "dance"}', "[" * 5000, '{"type": "subscribe", "symbols": NaN}', "x" * 70_000]
+)
+async def test_what_is_no_message_closes(text):
+    client = await enter()
+    await client.send_to(text_data=text)
+    assert await closed(client) == 4400
+
+
+async def test_binary_closes():
+    client = await enter()
+    await client.send_to(bytes_data=b"\x00")
+    assert await closed(client) == 4400
+
+
+async def test_wrong_fields_are_errors_and_the_connection_stays():
+    client = await enter()
+    for message in (
+        {"symbols": "BTCUSDT"}, {"symbols": []}, {"symbols": ["BTCUSDT"], "after": {"BTCUSDT": -1}},
+        {"symbols": ["BTCUSDT"], "after": {"ETHUSDT": 1}}, {"symbols": ["BTCUSDT"], "after": {"BTCUSDT": True}},
+        {"symbols": ["BTCUSDT"], "after": {"BTCUSDT": 2**63}},
+    ):  # fmt: skip
+        await ask(client, type="subscribe", **message)
+        assert (await told(client))["error"] == "ValidationError"
+    await ask(client, type="ping")
+    assert await told(client) == {"type": "pong"}
+    await client.disconnect()
+
+
+async def test_subscribing_gives_heads_a_snapshot_and_then_live_signals_with_the_published_bytes():
+    await say_async("BTCUSDT", 3)
+    client = await enter()
+    await ask(client, type="subscribe", symbols=["BTCUSDT", "ETHUSDT", "NOPE"])
+    assert (await told(client)) | {"message": ""} == {
+        "type": "error", "error": "ValidationError", "message": "", "symbols": ["NOPE"]
+    }  # fmt: skip
+    assert await told(client) == {
+        "type": "subscribed", "symbols": ["BTCUSDT", "ETHUSDT"], "seq": {"BTCUSDT": 3, "ETHUSDT": 0}
+    }  # fmt: skip
+    snapshot = await told(client)
+    assert [one["seq"] for one in snapshot["signals"]] == [3]
+    await say_async("ETHUSDT")
+    frame = await client.receive_output(timeout=3)
+    payload = (await OutboxMessage.objects.aget(symbol="ETHUSDT")).payload
+    assert frame["text"] == f'{{"type":"signal","symbol":"ETHUSDT","seq":1,"signal":{payload}}}'
+    await ask(client, type="unsubscribe", symbols=["ETHUSDT"])
+    assert await told(client) == {"type": "unsubscribed", "symbols": ["ETHUSDT"]}
+    await say_async("ETHUSDT")
+    await say_async("BTCUSDT")
+    assert (await told(client))["seq"] == 4
+    await client.disconnect()
+
+
+async def test_after_replays_in_order_and_joins_live_without_a_hole_or_a_repeat():
+    await say_async("BTCUSDT", 1200)
+    client = await enter()
+    await ask(client, type="subscribe", symbols=["BTCUSDT"], after={"BTCUSDT": 100})
+    speaker = asyncio.create_task(say_async("BTCUSDT", 20))
+    assert (await told(client))["seq"]["BTCUSDT"] >= 1200
+    seqs = [(await told(client))["seq"] for _ in range(1120)]
+    assert seqs == list(range(101, 1221))
+    await speaker
+    assert await client.receive_nothing(timeout=0.1)
+    await client.disconnect()
+
+
+async def test_a_replay_that_cannot_be_given_says_so():
+    await say_async("BTCUSDT", 5)
+    await OutboxMessage.objects.filter(seq__lte=3).adelete()
+    client = await enter()
+    await ask(client, type="subscribe", symbols=["BTCUSDT"], after={"BTCUSDT": 1})
+    said = await told(client)
+    assert (said["error"], said["symbol"], said["first_seq"]) == ("ReplayUnavailable", "BTCUSDT", 4)
+    await ask(client, type="subscribe", symbols=["BTCUSDT"], after={"BTCUSDT": 9})
+    said = await told(client)
+    assert (said["error"], said["symbol"], said["head"]) == ("AheadOfHead", "BTCUSDT", 5)
+    await ask(client, type="subscribe", symbols=["ETHUSDT"], after={"ETHUSDT": 0})
+    assert (await told(client))["seq"] == {"ETHUSDT": 0}
+    await client.disconnect()
+
+
+async def test_a_hole_in_the_feed_is_filled_from_the_log():
+    client = await enter()
+    await ask(client, type="subscribe", symbols=["BTCUSDT"])
+    await told(client), await told(client)
+    await say_async("BTCUSDT", 3, publish=False)
+    third = await OutboxMessage.objects.aget(seq=3)
+    await sync_to_async(hub.publish)("BTCUSDT", 3, third.payload)
+    assert [(await told(client))["seq"] for _ in range(3)] == [1, 2, 3]
+    await sync_to_async(hub.publish)("BTCUSDT", 3, third.payload)
+    assert await client.receive_nothing(timeout=0.1)
+    await client.disconnect()
+
+
+async def test_what_the_feed_lost_altogether_is_found_by_comparing_heads(monkeypatch):
+    monkeypatch.setattr("signals.hub.LOOK_SECONDS", 0.1)
+    client = await enter()
+    await ask(client, type="subscribe", symbols=["BTCUSDT"])
+    await told(client), await told(client)
+    await say_async("BTCUSDT", 2, publish=False)
+    assert [(await told(client))["seq"] for _ in range(2)] == [1, 2]
+    await client.disconnect()
+
+
+async def test_the_heartbeat_tells_the_heads(monkeypatch):
+    monkeypatch.setattr(consumers, "HEARTBEAT_SECONDS", 0.2)
+    await say_async("BTCUSDT", 2)
+    client = await enter()
+    await ask(client, type="subscribe", symbols=["BTCUSDT"])
+    await told(client), await told(client)
+    beat = await told(client)
+    assert (beat["type"], beat["seq"]) == ("heartbeat", {"BTCUSDT": 2})
+    assert beat["time"].endswith("Z")
+    await client.disconnect()
+
+
+async def test_a_key_that_ends_closes_its_connections(monkeypatch):
+    monkeypatch.setattr("signals.hub.LOOK_SECONDS", 0.1)
+    staying, leaving = await enter("other-key"), await enter("good-key")
+    ENDED.add("k1")
+    assert (await told(leaving))["error"] == "InvalidAPIKey"
+    assert await closed(leaving) == 4401
+    assert await staying.receive_nothing(timeout=0.3)
+    await staying.disconnect()
+
+
+async def test_a_flood_is_closed():
+    client = await enter()
+    for _ in range(61):
+        await ask(client, type="ping")
+    frames = [await client.receive_output(timeout=3) for _ in range(61)]
+    assert next(frame for frame in frames if frame["type"] == "websocket.close")["code"] == 4429
+
+
+async def test_a_reader_that_stops_is_told_where_it_was_and_closed(monkeypatch):
+    monkeypatch.setattr(connections, "MOST_QUEUED", 5)
+    reading = asyncio.Event()
+    heard, ended = [], []
+
+    async def send(text):
+        heard.append(orjson.loads(text))
+        if len(heard) > 2:
+            await reading.wait()
+
+    async def close(code):
+        ended.append(code)
+
+    connection = connections.Connection(send, close)
+    connection.hold(["BTCUSDT"])
+    assert connection.release("BTCUSDT") is None
+    for seq in range(1, 20):
+        connection.offer("BTCUSDT", seq, orjson.dumps({"seq": seq}).decode())
+        await asyncio.sleep(0)
+    reading.set()
+    await connection.finished()
+    assert [one["seq"] for one in heard[:3]] == [1, 2, 3]
+    assert heard[-1]["error"] == "TooSlow"
+    assert heard[-1]["seq"] == {"BTCUSDT": 2}
+    assert ended == [4408]
+    assert clock.monotonic() > 0
