@@ -16,7 +16,7 @@ INT64_DIGITS = 18
 """Decimals of up to this many digits fit a signed 64-bit integer once scaled."""
 
 
-class ExactDecimalField(models.DecimalField):
+class ExactDecimalField(models.DecimalField):  # type: ignore[type-arg]
     """A DecimalField whose SQLite form is exact; long ones (text) hold no negative numbers."""
 
     def get_internal_type(self) -> str:
@@ -37,7 +37,7 @@ class ExactDecimalField(models.DecimalField):
         """The type a cast to this field uses."""
         return self.db_type(connection)
 
-    def get_db_prep_value(self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False) -> Any:
+    def get_db_prep_value(self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False) -> Any:  # noqa: ARG002
         """Encode for the database, refusing what it could not give back."""
         if value is None or hasattr(value, "resolve_expression"):
             return value
@@ -57,7 +57,7 @@ class ExactDecimalField(models.DecimalField):
             raise ValueError(f"{self.name} must not be negative, got {value}")
         return f"{exact:0{int(self.max_digits or 0) + 1}.{self.decimal_places}f}"
 
-    def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Decimal | None:
+    def from_db_value(self, value: Any, *_: Any) -> Decimal | None:
         """Decode what `encode_sqlite` wrote; other databases already give a Decimal."""
         if value is None or isinstance(value, Decimal):
             return value
@@ -65,7 +65,7 @@ class ExactDecimalField(models.DecimalField):
             return Decimal(value).scaleb(-int(self.decimal_places or 0))
         return Decimal(value)
 
-    def get_db_converters(self, connection: BaseDatabaseWrapper) -> list[Any]:
+    def get_db_converters(self, connection: BaseDatabaseWrapper) -> list[Any]:  # noqa: ARG002
         """Only our own decoder, never the backend's float one."""
         return [self.from_db_value]
 

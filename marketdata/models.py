@@ -74,7 +74,8 @@ class Candle(models.Model):
         REST = "rest", "REST"
         IMPORT = "import", "Imported file"
 
-    market = models.ForeignKey(Market, on_delete=models.PROTECT, related_name="candles")
+    # No index of its own: the unique constraint begins with it.
+    market = models.ForeignKey(Market, on_delete=models.PROTECT, related_name="candles", db_index=False)
     open_time = models.BigIntegerField(help_text="Open, milliseconds since 1970-01-01 UTC.")
     open = price_field()
     high = price_field()

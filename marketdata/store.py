@@ -48,7 +48,7 @@ def save_all(rows_by_market: Mapping[Market, Sequence[CandleRow]], origin: str) 
             chunk = keys[start : start + _CHUNK]
             fresh = _insert(chunk, wanted, origin)
             known = [key for key in chunk if key not in fresh]
-            revised = _revise(known, wanted, origin) if known else 0
+            revised = revise_differing(known, wanted, origin) if known else 0
             result += SaveResult(len(fresh), len(known) - revised, revised)
     return result
 
@@ -82,7 +82,7 @@ def _encoder(name: str) -> Callable[[Any, Any], Any]:
     return encode
 
 
-def _revise(keys: list[tuple[int, int]], wanted: Mapping[tuple[int, int], CandleRow], origin: str) -> int:
+def revise_differing(keys: list[tuple[int, int]], wanted: Mapping[tuple[int, int], CandleRow], origin: str) -> int:
     """Compare stored candles with new ones; a difference updates the row and leaves a revision."""
     stored = Candle.objects.select_for_update().filter(
         market_id__in={key[0] for key in keys}, open_time__in={key[1] for key in keys}

@@ -1,0 +1,159 @@
+"""Storing whole files of candles: a staging table filled as fast as the database allows, then the same rules.
+
+What is there stays; what differs becomes a revision; flows an earlier source did not tell are filled in.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+from django.db import connection, transaction
+
+from marketdata import clock
+from marketdata.dumps import FLOWS, PRICES, CandleTable
+from marketdata.models import Candle, Market
+from marketdata.store import FIELDS, SaveResult, revise_differing
+
+CHUNK = 20_000
+NUMERIC = ("open", "high", "low", "close", "volume", "quote_volume", "taker_buy_base", "taker_buy_quote")
+_COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_COPY_END = b"\xff\xff"
+_DIGITS = 7
+
+
+def save_table(
+    market: Market, table: CandleTable, origin: str, progress: Callable[[int, int], None] = lambda _done, _total: None
+) -> SaveResult:
+    """Store all rows of a file in one transaction."""
+    with transaction.atomic():
+        _stage(table, progress)
+        inserted = _insert_new(market, origin)
+        revised = 0
+        if inserted < len(table):
+            revised = _revise(market, table, origin)
+            _fill_flows(market)
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TABLE candle_staging")
+    return SaveResult(inserted, len(table) - inserted - revised, revised)
+
+
+def _stage(table: CandleTable, progress: Callable[[int, int], None]) -> None:
+    postgresql = connection.vendor == "postgresql"
+    kind = "numeric" if postgresql else "text"
+    types = [f"{name} {kind if name in NUMERIC else 'bigint'}" for name in FIELDS]
+    with connection.cursor() as cursor:
+        if postgresql:
+            cursor.execute("SET LOCAL statement_timeout = 0")  # a file may hold many years
+        cursor.execute("DROP TABLE IF EXISTS candle_staging")
+        cursor.execute(f"CREATE TEMPORARY TABLE candle_staging ({', '.join(types)})")
+    (_copy_postgresql if postgresql else _insert_sqlite)(table, progress)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "ANALYZE candle_staging" if postgresql else "CREATE UNIQUE INDEX temp.staged ON candle_staging (open_time)"
+        )
+
+
+def _chunks(table: CandleTable) -> Iterator[tuple[int, list[str], npt.NDArray[np.int64]]]:
+    """Rows at a time that lack the same flows: how many are done after them, their columns, their positions."""
+    lacking = sum(table.columns[name].missing.astype(np.int64) << bit for bit, name in enumerate(FLOWS))
+    done = 0
+    for pattern in np.unique(lacking):
+        present = [name for bit, name in enumerate(FLOWS) if not pattern >> bit & 1]
+        rows = np.flatnonzero(lacking == pattern)
+        for start in range(0, len(rows), CHUNK):
+            part = rows[start : start + CHUNK]
+            done += len(part)
+            yield done, [*PRICES, "volume", *present], part
+
+
+def _copy_postgresql(table: CandleTable, progress: Callable[[int, int], None]) -> None:
+    """Binary COPY straight from the columns."""
+    for done, names, rows in _chunks(table):
+        statement = f"COPY candle_staging (open_time, {', '.join(names)}) FROM STDIN (FORMAT BINARY)"
+        with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(statement) as copy:
+            copy.write(_COPY_HEAD + _wire_rows(table, names, rows).tobytes() + _COPY_END)
+        progress(done, len(table))
+
+
+def _wire_rows(table: CandleTable, names: list[str], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.void]:
+    """Rows of the binary COPY protocol: field count, then length and bytes of each field."""
+    layout: list[tuple[str, str] | tuple[str, str, int]] = [
+        ("count", ">i2"),
+        ("time_size", ">i4"),
+        ("open_time", ">i8"),
+    ]
+    for name in names:
+        if name == "trades":
+            layout += [("trades_size", ">i4"), ("trades", ">i8")]
+        else:
+            layout += [(f"{name}_size", ">i4"), (f"{name}_head", ">i2", 4), (name, ">i2", _DIGITS)]
+    wire = np.zeros(len(rows), dtype=np.dtype(layout))
+    wire["count"], wire["time_size"], wire["open_time"] = len(names) + 1, 8, table.open_time[rows]
+    for name in names:
+        column = table.columns[name].take(rows)
+        if name == "trades":
+            wire["trades_size"], wire["trades"] = 8, column.whole
+            continue
+        digits, weight = column.to_wire()
+        wire[f"{name}_size"] = 8 + 2 * _DIGITS
+        wire[f"{name}_head"] = [_DIGITS, weight, 0, 8]
+        wire[name] = digits
+    return wire
+
+
+def _insert_sqlite(table: CandleTable, progress: Callable[[int, int], None]) -> None:
+    for done, names, rows in _chunks(table):
+        cells = [table.open_time[rows].tolist()]
+        for name in names:
+            column = table.columns[name].take(rows)
+            digits = int(Candle._meta.get_field(name).max_digits or 0) if name in NUMERIC else 0  # type: ignore[union-attr]  # noqa: SLF001
+            cells.append(column.to_text(digits) if digits else column.whole.tolist())
+        marks = ", ".join(["%s"] * len(cells))
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                f"INSERT INTO candle_staging (open_time, {', '.join(names)}) VALUES ({marks})",  # noqa: S608
+                list(zip(*cells, strict=True)),
+            )
+        progress(done, len(table))
+
+
+def _insert_new(market: Market, origin: str) -> int:
+    columns = ", ".join(FIELDS)
+    received = Candle._meta.get_field("received_at").get_db_prep_save(clock.wall_now(), connection)  # noqa: SLF001
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO candles (market_id, {columns}, origin, revision, received_at) "  # noqa: S608
+            f"SELECT %s, {columns}, %s, 0, %s FROM candle_staging WHERE true ORDER BY open_time "
+            "ON CONFLICT (market_id, open_time) DO NOTHING",
+            [market.pk, origin, received],
+        )
+        return int(cursor.rowcount)
+
+
+def _revise(market: Market, table: CandleTable, origin: str) -> int:
+    """Stored candles that say something else become revisions; what one side does not tell is no difference."""
+    differs = " OR ".join(f"stored.{name} <> staged.{name}" for name in FIELDS[1:])
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT staged.open_time FROM candle_staging staged JOIN candles stored "  # noqa: S608
+            f"ON stored.market_id = %s AND stored.open_time = staged.open_time WHERE {differs}",
+            [market.pk],
+        )
+        different = sorted(row[0] for row in cursor.fetchall())
+    positions = dict(zip(table.open_time.tolist(), range(len(table)), strict=True)) if different else {}
+    revised = 0
+    for start in range(0, len(different), 500):
+        keys = [(market.pk, open_time) for open_time in different[start : start + 500]]
+        revised += revise_differing(keys, {key: table.row(positions[key[1]]) for key in keys}, origin)
+    return revised
+
+
+def _fill_flows(market: Market) -> None:
+    untold = " OR ".join(f"(candles.{name} IS NULL AND staged.{name} IS NOT NULL)" for name in FLOWS)
+    filled = ", ".join(f"{name} = COALESCE(candles.{name}, staged.{name})" for name in FLOWS)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE candles SET {filled} FROM candle_staging staged "  # noqa: S608
+            f"WHERE candles.market_id = %s AND candles.open_time = staged.open_time AND ({untold})",
+            [market.pk],
+        )

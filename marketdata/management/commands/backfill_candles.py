@@ -1,0 +1,66 @@
+"""Fetch history from the exchange."""
+
+import json
+import signal
+import threading
+from argparse import ArgumentParser
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from marketdata import clock, services
+from marketdata.coverage import coverage_of
+from marketdata.errors import MarketDataError
+from marketdata.intervals import floor_open
+from marketdata.management.instants import instant
+from marketdata.progress import shown
+
+DEFAULT_DAYS = 90
+
+
+class Command(BaseCommand):
+    """Ended at any point it goes on where it was: what is stored is never asked for again."""
+
+    help = "Fetch missing candles from the exchange, within its request budget; resumable, a page a transaction."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Which markets, from when to when."""
+        parser.add_argument("--symbols", nargs="+", metavar="SYMBOL", help="All enabled markets when left out.")
+        parser.add_argument("--from", dest="begin", type=instant, help=f"Default: {DEFAULT_DAYS} days ago.")
+        parser.add_argument("--until", "--to", dest="end", type=instant, help="Exclusive. Default: now.")
+        parser.add_argument("--json", action="store_true", help="One JSON object a market: its coverage afterwards.")
+        parser.add_argument("--progress-json", action="store_true", help="Progress as JSON lines.")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Fill market after market, then say what is complete."""
+        until_ms = clock.market_ms() if options["end"] is None else options["end"]
+        from_ms = options["begin"]
+        if from_ms is None:
+            from_ms = floor_open(until_ms) - int(timedelta(days=DEFAULT_DAYS).total_seconds()) * 1000
+        if from_ms >= until_ms:
+            raise CommandError("--from must be before --until.")
+        stop = threading.Event()
+        signal.signal(signal.SIGTERM, lambda *_: stop.set())
+        try:
+            named = options["symbols"]
+            markets = [services.market_of(s) for s in named] if named else services.enabled_markets()
+            if not markets:
+                raise CommandError("no market is enabled; name them in SUPPORTED_SYMBOLS and run seed_markets.")
+            for market in markets:
+                with shown(market.symbol, self.stdout, as_json=options["progress_json"]) as report:  # type: ignore[arg-type]
+                    done = services.backfill(market, from_ms, until_ms, report, stop.is_set)
+                self._tell(market, done, from_ms, until_ms, as_json=options["json"])
+                if stop.is_set():
+                    raise CommandError("stopped; the same command goes on where it was.")
+        except MarketDataError as error:
+            raise CommandError(f"{error}; what was fetched is kept, the same command goes on where it was") from error
+
+    def _tell(self, market: Any, done: services.SyncReport, from_ms: int, until_ms: int, *, as_json: bool) -> None:
+        ledger = coverage_of(market, from_ms, min(until_ms, floor_open(clock.market_ms())))
+        counts = {name: getattr(ledger, name) for name in ("expected", "stored", "missing", "absent")}
+        if as_json:
+            self.stdout.write(json.dumps({"symbol": market.symbol, "requests": done.requests, **counts}))
+        else:
+            words = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+            self.stdout.write(f"{market}: {done.saved.inserted:,} fetched in {done.requests} requests; {words}")

@@ -1,0 +1,55 @@
+"""Show the coverage ledger."""
+
+import json
+from argparse import ArgumentParser
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from marketdata.coverage import Coverage, coverage_of
+from marketdata.management.instants import instant
+from marketdata.models import Market
+
+COUNTS = ("expected", "stored", "missing", "absent", "revised", "quarantined")
+
+
+class Command(BaseCommand):
+    """Every candle is stored, missing, or absent at the exchange with evidence."""
+
+    help = "What is stored, missing, absent at the exchange, revised and quarantined, by market."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Which markets, which span."""
+        parser.add_argument("--symbols", nargs="+", metavar="SYMBOL", help="All markets when left out.")
+        parser.add_argument("--from", dest="begin", type=instant, help="Default: the first stored candle.")
+        parser.add_argument("--to", "--until", dest="end", type=instant, help="Exclusive. Default: after the last.")
+        parser.add_argument("--json", action="store_true", help="One JSON object a market.")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """One paragraph or object a market."""
+        markets = Market.objects.all()
+        if options["symbols"]:
+            markets = markets.filter(symbol__in=options["symbols"])
+            unknown = sorted(set(options["symbols"]) - {market.symbol for market in markets})
+            if unknown:
+                raise CommandError(f"no market of this engine is called {', '.join(unknown)}")
+        for market in markets:
+            ledger = coverage_of(market, options["begin"], options["end"])
+            if options["json"]:
+                self.stdout.write(json.dumps({**asdict(ledger), "source": market.source}, default=_plain))
+            else:
+                self._tell(market, ledger)
+
+    def _tell(self, market: Market, ledger: Coverage) -> None:
+        counts = ", ".join(f"{getattr(ledger, name):,} {name}" for name in COUNTS)
+        share = "nothing to count" if ledger.share is None else f"{ledger.share:.4%} stored"
+        self.stdout.write(f"{market}{'' if market.enabled else ', not enabled'}: {share}; {counts}")
+        for name, stretches in (("missing", ledger.holes), ("absent", ledger.absences)):
+            for stretch in stretches:
+                self.stdout.write(f"  {name} from {_plain(stretch.start)} until {_plain(stretch.end)}")
+
+
+def _plain(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")

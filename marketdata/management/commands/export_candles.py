@@ -1,0 +1,45 @@
+"""Export candles."""
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from marketdata.errors import MarketDataError
+from marketdata.exporting import export_candles
+from marketdata.management.instants import instant
+from marketdata.models import Market, Source
+from marketdata.parsing import EARLIEST_MS, LATEST_MS
+
+
+class Command(BaseCommand):
+    """One file a market, in the columns `import_candles` reads."""
+
+    help = "Write stored candles to SYMBOL-5m.parquet (or .csv) files."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Which, and where to."""
+        parser.add_argument("folder", type=Path, help="Where the files go; created if it is not there.")
+        parser.add_argument("--symbols", nargs="+", metavar="SYMBOL", help="All enabled markets when left out.")
+        parser.add_argument("--source", choices=Source.values, help="Default: that of the enabled markets.")
+        parser.add_argument("--from", dest="begin", type=instant, default=EARLIEST_MS)
+        parser.add_argument("--to", "--until", dest="end", type=instant, default=LATEST_MS, help="Exclusive.")
+        parser.add_argument("--format", choices=["parquet", "csv"], default="parquet")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Write file after file."""
+        markets = Market.objects.filter(source=options["source"]) if options["source"] else Market.objects.enabled()
+        if options["symbols"]:
+            markets = markets.filter(symbol__in=options["symbols"])
+        missing = sorted(set(options["symbols"] or []) - {market.symbol for market in markets})
+        if missing or not markets:
+            raise CommandError(f"no such market: {', '.join(missing)}" if missing else "no market is enabled")
+        options["folder"].mkdir(parents=True, exist_ok=True)
+        for market in markets:
+            path = options["folder"] / f"{market.symbol}-{market.interval}.{options['format']}"
+            try:
+                count = export_candles(market, options["begin"], options["end"], path)
+            except MarketDataError as error:
+                raise CommandError(str(error)) from error
+            self.stdout.write(f"{path}: {count:,} candles of {market}")

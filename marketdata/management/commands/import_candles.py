@@ -1,0 +1,62 @@
+"""Import candle files."""
+
+import json
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from marketdata import importing
+from marketdata.errors import MarketDataError
+from marketdata.models import Source
+from marketdata.progress import shown
+
+MOST_LISTED = 50
+
+
+class Command(BaseCommand):
+    """One transaction a file: all of it, or with --skip-bad all that is good, or nothing."""
+
+    help = "Import candles from Parquet, CSV or ZIP files (the exchange's dumps included), or folders of them."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Files, and what they are."""
+        parser.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+        parser.add_argument("--source", choices=Source.values, default=Source.EXCHANGE)
+        parser.add_argument("--symbol", default="", help="Instead of the one the file name tells (BTCUSDT-5m.parquet).")
+        parser.add_argument("--skip-bad", action="store_true", help="Import the good rows of files that hold bad ones.")
+        parser.add_argument("--json", action="store_true", help="One JSON object a file.")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Import file after file; stop at the first that cannot be."""
+        try:
+            files = importing.expand(options["paths"])
+            for path in files:
+                with shown(path.name, self.stderr if options["json"] else self.stdout) as report:  # type: ignore[arg-type]
+                    done = importing.import_file(
+                        path, options["source"], options["symbol"], skip_bad=options["skip_bad"], progress=report
+                    )
+                self._tell(done, as_json=options["json"])
+        except importing.BadRows as error:
+            self._list(error.rejected)
+            raise CommandError(f"{error}; --skip-bad imports the good ones") from error
+        except MarketDataError as error:
+            raise CommandError(str(error)) from error
+
+    def _tell(self, done: importing.Imported, *, as_json: bool) -> None:
+        counts = {**done.saved._asdict(), "rejected": len(done.rejected)}
+        if as_json:
+            rows = [rejected._asdict() for rejected in done.rejected]
+            told = {"file": str(done.path), "symbol": done.market.symbol, "source": done.market.source}
+            self.stdout.write(json.dumps({**told, **counts, "rejected_rows": rows}))
+            return
+        self._list(done.rejected)
+        words = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+        self.stdout.write(f"{done.path.name} -> {done.market}: {words}")
+
+    def _list(self, rejected: Any) -> None:
+        for line, reason in rejected[:MOST_LISTED]:
+            self.stderr.write(f"line {line}: {reason}")
+        if len(rejected) > MOST_LISTED:
+            self.stderr.write(f"... and {len(rejected) - MOST_LISTED} more")

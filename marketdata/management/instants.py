@@ -1,0 +1,28 @@
+"""Instants as people type them on a command line."""
+
+import argparse
+from datetime import UTC, datetime
+
+from marketdata import clock
+from marketdata.parsing import EARLIEST_MS, LATEST_MS
+
+
+def instant(text: str) -> int:
+    """Milliseconds from ISO 8601 (UTC unless it names a zone) or from milliseconds.
+
+    Examples
+    --------
+    >>> instant("2022-08-01"), instant("1659312000000")
+    (1659312000000, 1659312000000)
+    """
+    try:
+        if text.isascii() and text.isdigit():
+            told = int(text)
+        else:
+            moment = datetime.fromisoformat(text)
+            told = clock.to_ms(moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment)
+    except (ValueError, OverflowError):
+        told = -1
+    if not EARLIEST_MS <= told <= LATEST_MS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time from 2017 to 2100; write 2024-03-01 or milliseconds")
+    return told

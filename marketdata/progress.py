@@ -1,0 +1,51 @@
+"""Progress of a long command: a bar on a terminal, plain lines elsewhere, JSON lines for a program."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from marketdata import clock
+
+PLAIN_SECONDS = 5.0
+JSON_SECONDS = 0.5
+Report = Callable[[int, int], None]
+
+
+@contextmanager
+def shown(label: str, stream: TextIO, *, as_json: bool = False) -> Iterator[Report]:
+    """Give a function to call with what is done and how much there is."""
+    if as_json:
+        yield _Lines(
+            stream, JSON_SECONDS, lambda done, total: json.dumps({"done": done, "total": total, "message": label})
+        )
+    elif stream.isatty():
+        with _bar(label) as report:
+            yield report
+    else:
+        yield _Lines(stream, PLAIN_SECONDS, lambda done, total: f"{label}: {done:,} of {total:,}")
+
+
+class _Lines:
+    """A line now and then, and one at the end."""
+
+    def __init__(self, stream: TextIO, seconds: float, words: Callable[[int, int], str]) -> None:
+        self._stream, self._seconds, self._words = stream, seconds, words
+        self._told_at = float("-inf")
+
+    def __call__(self, done: int, total: int) -> None:
+        """Tell, if it is time."""
+        now = clock.monotonic()
+        if now - self._told_at >= self._seconds or done >= total:
+            self._told_at = now
+            self._stream.write(self._words(done, total) + "\n")
+
+
+@contextmanager
+def _bar(label: str) -> Iterator[Report]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns) as progress:
+        task = progress.add_task(label, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

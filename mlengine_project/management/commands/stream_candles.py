@@ -1,0 +1,36 @@
+"""Follow the exchange's live feed."""
+
+import signal
+import threading
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from marketdata import services, stream
+from mlengine_project.operations import heartbeats
+from signals.services import advance
+
+
+class Command(BaseCommand):
+    """The one process that listens to the exchange; every closed candle it hears is advanced at once."""
+
+    help = "Follow the live feed and advance at every close; needs REDIS_URL (run `up` without it)."
+
+    def handle(self, *_args: Any, **_options: Any) -> None:
+        """Run until told to stop."""
+        if settings.EMBEDDED:
+            raise CommandError("stream_candles needs REDIS_URL to reach the other processes; `up` runs without it.")
+        stop = threading.Event()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, lambda *_: stop.set())
+        self.stdout.write(f"following {settings.BINANCE_STREAM_URL}; Ctrl-C stops")
+        try:
+            stream.run(
+                services.enabled_markets,
+                lambda frames: advance(frames=frames),
+                stop,
+                beat=heartbeats.of_stream,
+            )
+        finally:
+            heartbeats.forget("stream")
