@@ -17,7 +17,8 @@ from mlengine_project.operations.viewsets import (
 from modelregistry import registry
 from modelregistry.viewsets import ModelViewSet
 from predictions.requests import served_horizons
-from predictions.viewsets import BracketViewSet, TouchViewSet
+from predictions.viewsets import BracketViewSet, TouchViewSet, TrackRecordViewSet
+from signals.outcomes import net_results
 from signals.viewsets import SignalViewSet
 
 
@@ -35,6 +36,7 @@ urlpatterns = [
     path("predictions/<str:id>", CountedPredictionViewSet.as_view({"get": "retrieve"})),
     path("brackets", BracketViewSet.as_view({"post": "create"})),
     path("touches", TouchViewSet.as_view({"post": "create"})),
+    path("track-record", TrackRecordViewSet.as_view({"get": "list"}, net_results=net_results)),
     path("signals", SignalViewSet.as_view({"get": "list", "post": "create"})),
     path("signals/<str:id>", SignalViewSet.as_view({"get": "retrieve"})),
     path("indicators", IndicatorViewSet.as_view({"get": "list"})),

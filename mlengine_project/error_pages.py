@@ -7,7 +7,7 @@ import structlog
 from django.db import connections
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.response import SimpleTemplateResponse
-from rest_framework.exceptions import APIException
+from django.views.debug import ExceptionReporter
 from rest_framework.response import Response
 
 from mlengine_project.errors import Answer, answer_for
@@ -24,8 +24,6 @@ def rest_exception_handler(error: Exception, context: dict[str, Any]) -> Respons
     response = Response(answer.body(request.path, request_id_of(request)), status=answer.status)
     for name, value in answer.headers.items():
         response[name] = value
-    if isinstance(error, APIException) and getattr(error, "auth_header", None):
-        response["WWW-Authenticate"] = error.auth_header
     if answer.status == 401:
         response["WWW-Authenticate"] = 'ApiKey realm="ml-engine", header="X-API-Key"'
     response.exception = True
@@ -87,6 +85,20 @@ class AnswerEveryError:
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponseBase:
         """Django's hook for an exception of a view."""
         return response_to(request, error)
+
+
+class PlainReporter(ExceptionReporter):
+    """What Django's debug page shows here: the same answer as without DEBUG. The trace is in the log."""
+
+    def get_traceback_html(self) -> str:
+        """The answer as JSON; a person debugging reads the log."""
+        return self.get_traceback_text()
+
+    def get_traceback_text(self) -> str:
+        """The answer as JSON."""
+        answer = answer_for(self.exc_value or Exception())
+        path, request_id = (self.request.path, request_id_of(self.request)) if self.request else ("", "")
+        return write_json(answer.body(path, request_id)).decode()
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:

@@ -241,6 +241,7 @@ LOGIN_URL = "/admin/login/"
 # --- what callers touch (see `mlengine_project.surface`) -----------------------------------------
 CORS_ALLOWED_ORIGINS = [origin for origin in CORS_ORIGINS if origin != "*"]
 CORS_ALLOW_ALL_ORIGINS = "*" in CORS_ORIGINS
+DEFAULT_EXCEPTION_REPORTER = "mlengine_project.error_pages.PlainReporter"
 LOGGING = logging_of(LOG_LEVEL, pretty=not PRODUCTION)
 # Static files come from the apps until an image collects them; the folder for that may be missing.
 WHITENOISE_USE_FINDERS = True

@@ -2,7 +2,7 @@
 
 from rest_framework import serializers
 
-from marketdata.request_fields import PriceField, Query, SymbolField, WholeNumber, YesNo
+from marketdata.request_fields import Instant, PriceField, Query, SymbolField, WholeNumber, YesNo
 from marketdata.serializers import DecimalText
 
 SIDES = (("buy", "buy"), ("sell", "sell"))
@@ -137,3 +137,84 @@ class TouchesSerializer(serializers.Serializer):
     horizon = serializers.IntegerField()
     candle_time = serializers.DateTimeField()
     results = TouchSerializer(many=True)
+
+
+class TrackRecordQuery(Query):
+    """Which scores."""
+
+    symbol = SymbolField(required=False)
+    horizon = WholeNumber(in_query=True, required=False)
+    version = serializers.UUIDField(required=False, help_text="Of the range predictor.")
+    since = Instant(required=False, help_text="Answers to candles from then on; the last 90 days when left out.")
+
+
+class TwoSidesSerializer(serializers.Serializer):
+    """One number for each target."""
+
+    high = serializers.FloatField(allow_null=True)
+    low = serializers.FloatField(allow_null=True)
+
+
+class CoveredSerializer(TwoSidesSerializer):
+    """How often the band of this level held."""
+
+    level = serializers.FloatField()
+
+
+class CalibrationSerializer(serializers.Serializer):
+    """How often the outcome was below the quantile of this level; the level itself is perfect."""
+
+    level = serializers.FloatField()
+    high_below = serializers.FloatField(allow_null=True)
+    low_below = serializers.FloatField(allow_null=True)
+
+
+class NetSerializer(serializers.Serializer):
+    """What its signals earned after fees."""
+
+    signals = serializers.IntegerField()
+    mean_percent = serializers.FloatField(allow_null=True)
+    total_percent = serializers.FloatField(allow_null=True)
+
+
+class EwmSerializer(serializers.Serializer):
+    """Beside the walk without drift at EWM volatility."""
+
+    ewm = serializers.FloatField(allow_null=True)
+
+
+class ScoreSerializer(serializers.Serializer):
+    """How right one version was about one market and horizon."""
+
+    symbol = serializers.CharField()
+    horizon = serializers.IntegerField()
+    version = serializers.CharField(help_text="Of the range predictor.")
+    simulated = serializers.BooleanField()
+    n = serializers.IntegerField(help_text="Outcomes scored.")
+    n_final = serializers.IntegerField(help_text="Their candles were re-read and stand.")
+    n_provisional = serializers.IntegerField()
+    effective_n = serializers.IntegerField(help_text="Outcomes that do not overlap.")
+    too_few = serializers.BooleanField(help_text="Too few of them to tell anything.")
+    mae_percent = serializers.FloatField(allow_null=True)
+    bias_bps = TwoSidesSerializer(help_text="Median prediction over outcome, basis points.")
+    pinball_bps = serializers.FloatField(allow_null=True, help_text="Mean over levels and both targets.")
+    baselines = EwmSerializer(help_text="The same loss of what costs nothing.")
+    skill = EwmSerializer(help_text="1 - loss / baseline's loss.")
+    coverage = CoveredSerializer(many=True)
+    calibration = CalibrationSerializer(many=True)
+    net = NetSerializer()
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        """With the two ends of the stretch; `from` is no Python name."""
+        fields: dict[str, serializers.Field] = super().get_fields()
+        fields["from"] = serializers.DateTimeField(help_text="Open of the first candle answered.")
+        fields["to"] = serializers.DateTimeField(help_text="Open of the last one.")
+        return fields
+
+
+class TrackRecordSerializer(serializers.Serializer):
+    """Scores per market, horizon and version, in one page."""
+
+    next = serializers.CharField(allow_null=True, help_text="Always null.")
+    previous = serializers.CharField(allow_null=True, help_text="Always null.")
+    results = ScoreSerializer(many=True)

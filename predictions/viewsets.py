@@ -1,5 +1,6 @@
 """/predictions, /brackets and /touches."""
 
+from collections.abc import Callable
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
@@ -11,6 +12,7 @@ from rest_framework.response import Response
 from predictions import asking, log, services
 from predictions.models import PredictionLog
 from predictions.payloads import prediction_object
+from predictions.scoreboard import scoreboard
 from predictions.serializers import (
     BracketRequest,
     BracketSerializer,
@@ -19,7 +21,10 @@ from predictions.serializers import (
     PredictionSerializer,
     TouchesSerializer,
     TouchRequest,
+    TrackRecordQuery,
+    TrackRecordSerializer,
 )
+from predictions.track_record import NetOf
 
 
 class PredictionViewSet(viewsets.GenericViewSet):
@@ -43,8 +48,8 @@ class PredictionViewSet(viewsets.GenericViewSet):
         if query.pop("latest", False):
             rows = log.newest(query.get("symbol"), query.get("horizon"))
             return Response({"next": None, "previous": None, "results": [prediction_object(row) for row in rows]})
-        rows = log.logged(query.get("symbol"), query.get("horizon"), query.get("from"), query.get("to"))
-        return self.get_paginated_response([prediction_object(row) for row in self.paginate_queryset(rows) or []])
+        found = log.logged(query.get("symbol"), query.get("horizon"), query.get("from"), query.get("to"))
+        return self.get_paginated_response([prediction_object(row) for row in self.paginate_queryset(found) or []])
 
     @extend_schema(responses=PredictionSerializer)
     def retrieve(self, request: Request, id: str) -> Response:  # noqa: A002
@@ -72,6 +77,22 @@ class TouchViewSet(viewsets.ViewSet):
     def create(self, request: Request) -> Response:
         """The chance of each price within the horizon."""
         return Response(asking.touches(**_checked(TouchRequest, request)))
+
+
+class TrackRecordViewSet(viewsets.ViewSet):
+    """How right the engine was."""
+
+    required_scope = "read"
+    net_results: Callable[..., NetOf] | None = None
+    """What signals earned, which this app does not know; the composition root does."""
+
+    @extend_schema(parameters=[TrackRecordQuery], responses=TrackRecordSerializer)
+    def list(self, request: Request) -> Response:
+        """Error, skill beside the baseline, coverage, calibration and net result; at most a minute old."""
+        query = TrackRecordQuery.of(request)
+        version = str(query["version"]) if "version" in query else None
+        results = scoreboard(query.get("symbol"), query.get("horizon"), version, query.get("since"), self.net_results)
+        return Response({"next": None, "previous": None, "results": results})
 
 
 def _checked(shape: Any, request: Request) -> dict[str, Any]:
