@@ -1,10 +1,68 @@
-"""A new engine for each test, with champions where a test asks for them."""
+"""A new engine for each flow, an exchange that moves when told, and a Redis of its own for pub/sub."""
+
+import shutil
+import socket
+import subprocess
+import time
 
 import pytest
 
-from tests.champions import artifact_folder, champions, fresh_engine  # noqa: F401
+from marketdata.simulator import SimulatedExchange
+from tests.champions import BEGIN, artifact_folder, champions, fresh_engine  # noqa: F401
 
 
 @pytest.fixture(autouse=True)
 def _each_test_starts_anew(fresh_engine):  # noqa: F811
     """Nothing is remembered from the test before."""
+
+
+@pytest.fixture
+def exchange(settings):
+    """Two invented symbols, ten seconds into 2025, standing still until told."""
+    with SimulatedExchange(["BTCUSDT", "ETHUSDT"], seed=3, speed=0, begin_at=BEGIN + 10_000) as running:
+        settings.BINANCE_API_URL = running.base_url
+        settings.BINANCE_STREAM_URL = running.stream_url
+        yield running
+
+
+@pytest.fixture(scope="session")
+def redis_url():
+    """A Redis nobody else publishes on: channels do not know databases."""
+    binary = shutil.which("redis-server")
+    if binary is None:
+        pytest.skip("redis-server is not installed")
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    server = subprocess.Popen(
+        [binary, "--port", str(port), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1"],
+        stdout=subprocess.DEVNULL,
+    )
+    for _ in range(100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.05)
+    yield f"redis://127.0.0.1:{port}/0"
+    server.terminate()
+    server.wait()
+
+
+@pytest.fixture
+def with_redis(settings, redis_url):
+    """The engine as several processes would share it."""
+    from signals import publisher
+
+    settings.REDIS_URL, settings.EMBEDDED = redis_url, False
+    settings.CACHES = {
+        "default": {
+            "BACKEND": "django_redis.cache.RedisCache",
+            "LOCATION": redis_url,
+            "KEY_FUNCTION": "predictions.cache.plain_key",
+            "OPTIONS": {"SERIALIZER": "predictions.cache.JsonBytesSerializer"},
+        }
+    }
+    yield redis_url
+    for client in publisher._clients.values():
+        client.close()
+    publisher._clients.clear()

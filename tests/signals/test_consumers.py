@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import orjson
 import pytest
-from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async as sync_to_async
 
 from marketdata import clock
 from marketdata.models import Market
@@ -38,8 +38,8 @@ def say(symbol, count=1, publish=True):
     """Write signals for the next candles of a symbol, and publish them."""
     market = Market.objects.get(symbol=symbol)
     first = OutboxMessage.objects.filter(symbol=symbol).count()
-    for k in range(first, first + count):
-        record([Draft(market, BEGIN + k * STEP, 100.0, reasons=["LATE"])], BEGIN + k * STEP + 900_000)
+    opens = [BEGIN + k * STEP for k in range(first, first + count)]
+    record([Draft(market, open_ms, 100.0, reasons=["LATE"]) for open_ms in opens], opens[-1] + 900_000)
     if publish:
         publisher.drain()
 
