@@ -131,6 +131,9 @@ def _read_csv(name: str, content: bytes) -> RawTable:
     lines = np.array([line for line in range(1 + int(has_header), total + 1) if line not in skipped], dtype=np.int64)
     arrays = {column: _trimmed(table.column(column).combine_chunks()) for column in columns}
     _require(name, arrays)
+    filled = ~np.all([array.is_null().to_numpy(zero_copy_only=False) for array in arrays.values()], axis=0)
+    if not filled.all():  # blank lines
+        arrays, lines = {column: array.filter(pa.array(filled)) for column, array in arrays.items()}, lines[filled]
     return RawTable(name, arrays, lines, is_dump="close_time" in arrays, unreadable=ragged)
 
 

@@ -84,7 +84,6 @@ def read_dump(path: Path) -> CandleTable:
     columns = {name: read_column(raw.columns[name]) for name in (*PRICES, "volume")}
     for name in FLOWS:
         columns[name] = read_column(raw.columns.get(name, pa.nulls(n_rows, pa.string())))
-    _check_interval(open_time[reasons == ""], path)
     _check_values(columns, refuse)
     if raw.is_dump:
         _check_close_times(raw, open_time, unit, columns, refuse)
@@ -121,16 +120,17 @@ def _read_times(raw: RawTable, refuse: Refuse) -> tuple[npt.NDArray[np.int64], i
     else:
         refuse(~in_ms, "open time is not in milliseconds between 2017 and 2100")
     opens = told // 1000 if in_microseconds else told
+    _check_interval(opens[(in_us if in_microseconds else in_ms) & ~read.bad], raw.name)
     refuse(opens % INTERVAL_MS != 0, f"open time is not a multiple of {INTERVAL_MS} ms")
     return opens, 1000 if in_microseconds else 1
 
 
-def _check_interval(opens: npt.NDArray[np.int64], path: Path) -> None:
-    """Tell a file of longer candles by its commonest step; one of shorter candles is unaligned anyway."""
+def _check_interval(opens: npt.NDArray[np.int64], name: str) -> None:
+    """Tell a file of other candles by its commonest step."""
     steps, counts = np.unique(np.diff(np.unique(opens)), return_counts=True)
-    if len(opens) >= 3 and steps[np.argmax(counts)] != INTERVAL_MS:
+    if len(steps) and len(opens) >= 3 and steps[np.argmax(counts)] != INTERVAL_MS:
         minutes = steps[np.argmax(counts)] / 60_000
-        raise DumpError(f"{path.name} holds candles {minutes:g} minutes apart; this engine lives on {INTERVAL}")
+        raise DumpError(f"{name} holds candles {minutes:g} minutes apart; this engine lives on {INTERVAL}")
 
 
 def _check_values(columns: dict[str, FixedColumn], refuse: Refuse) -> None:

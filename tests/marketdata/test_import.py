@@ -1,0 +1,234 @@
+"""Candle files: the good ones whole, the bad ones refused with line and reason, nothing half-written."""
+
+import hashlib
+import io
+import json
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+from django.core.management import CommandError, call_command
+
+from marketdata import store
+from marketdata.coverage import coverage_of
+from marketdata.models import Candle, CandleRevision, Market
+from tests.marketdata.conftest import START, STEP
+
+DUMP = (
+    "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote_volume,ignore"
+)
+OLD = 1_700_000_100_000
+
+
+def dump_row(index, start=OLD, unit=1, **changes):
+    opens = start + index * STEP
+    cells = {
+        "t": opens * unit, "o": "5.10000000", "h": "5.30000000", "l": "5.00000000", "c": "5.20000000", "v": "10.5",
+        "T": (opens + STEP) * unit - 1, "q": "53.1", "n": 7, "V": "4.5", "Q": "23.1", "x": 0,
+    }  # fmt: skip
+    return ",".join(str(cell) for cell in {**cells, **changes}.values())
+
+
+def write_csv(folder, rows, name="BTCUSDT-5m-2023-11.csv", header=False):
+    path = folder / name
+    path.write_text("\n".join([*([DUMP] if header else []), *rows]) + "\n")
+    return path
+
+
+def write_parquet(folder, name="BTCUSDT-5m.parquet", **columns):
+    frame = pd.DataFrame(
+        {"open_time": START + STEP * np.arange(5), "open": 5.1, "high": 5.3, "low": 5.0, "close": 5.2, "volume": 10.5}
+    ).assign(**columns)
+    path = folder / name
+    frame.to_parquet(path)
+    return path
+
+
+def run(*arguments, **options):
+    out, err = io.StringIO(), io.StringIO()
+    try:
+        call_command("import_candles", *map(str, arguments), stdout=out, stderr=err, **options)
+    except CommandError as error:
+        return str(error), err.getvalue()
+    return out.getvalue(), err.getvalue()
+
+
+@pytest.mark.parametrize("header", [False, True])
+@pytest.mark.parametrize(("start", "unit"), [(OLD, 1), (START, 1000), (START, 1)])
+def test_the_exchange_s_dumps_come_in_with_and_without_header_in_either_unit(db, tmp_path, header, start, unit):
+    path = write_csv(tmp_path, [dump_row(i, start, unit) for i in range(4)], header=header)
+    run(path)
+    candles = list(Candle.objects.order_by("open_time").values_list("open_time", "close", "trades", "taker_buy_quote"))
+    assert [(c[0], str(c[1]), c[2], str(c[3])) for c in candles] == [
+        (start + i * STEP, "5.20000000", 7, "23.10000000") for i in range(4)
+    ]
+
+
+def test_microseconds_before_2025_are_refused(db, tmp_path):
+    told, listed = run(write_csv(tmp_path, [dump_row(i, OLD, 1000) for i in range(4)]))
+    assert "4 rows are bad" in told
+    assert "milliseconds before 2025" in listed
+    assert not Candle.objects.exists()
+
+
+def test_a_zip_is_checked_against_the_checksum_beside_it(db, tmp_path):
+    path = tmp_path / "ETHUSDT-5m-2023-11.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("ETHUSDT-5m-2023-11.csv", "\n".join(dump_row(i) for i in range(400)))
+    beside = tmp_path / "ETHUSDT-5m-2023-11.zip.CHECKSUM"
+    beside.write_text(f"{'0' * 64}  {path.name}\n")
+    assert "SHA-256" in run(path)[0]
+    beside.write_text(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n")
+    run(tmp_path)
+    assert Candle.objects.filter(market__symbol="ETHUSDT").count() == 400
+    beside.unlink()
+    path.write_bytes(path.read_bytes()[:-200])
+    assert "torn" in run(path)[0]
+
+
+def test_a_truncated_parquet_is_one_sentence(db, tmp_path):
+    path = write_parquet(tmp_path)
+    path.write_bytes(path.read_bytes()[:-100])
+    assert "torn" in run(path)[0]
+    assert not Market.objects.exists()
+
+
+BAD_ROWS = {
+    "o": ("nan", "open is not a number"),
+    "h": ("4.9", "high is below low"),
+    "l": ("-1", "low is not a number"),
+    "c": ("9", "close is outside low to high"),
+    "v": ("", "volume is missing"),
+    "q": ("1e5", "quote_volume is not a number"),
+    "n": ("1.5", "trades is not a whole number"),
+    "V": ("11", "taker_buy_base is more than volume"),
+    "t": (OLD + 7, "open time is not a multiple"),
+    "T": (OLD + 2 * STEP, "close time is not the end"),
+}
+
+
+@pytest.mark.parametrize(("cell", "value", "reason"), [(k, *v) for k, v in BAD_ROWS.items()])
+def test_a_bad_row_is_listed_and_only_skip_bad_imports_the_others(db, tmp_path, cell, value, reason):
+    rows = [dump_row(i) for i in range(6)]
+    rows[2] = dump_row(2, **{cell: value})
+    path = write_csv(tmp_path, rows, header=True)
+    told, listed = run(path)
+    assert "1 rows are bad, 5 are good, nothing was imported" in told
+    assert f"line 4: {reason}" in listed
+    assert not Candle.objects.exists()
+    told, listed = run(path, skip_bad=True)
+    assert "5 inserted" in told
+    assert "line 4" in listed
+    assert Candle.objects.count() == 5
+
+
+def test_ragged_repeated_and_unordered_rows(db, tmp_path):
+    rows = [dump_row(3), dump_row(0), "1,2,3", dump_row(0, c="5.25"), "", dump_row(1)]
+    told, listed = run(write_csv(tmp_path, rows), skip_bad=True)
+    assert "3 inserted" in told
+    assert listed.splitlines()[-2:] == [
+        "line 3: has 3 cells instead of 12",
+        "line 4: open time repeats that of line 2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        ({"high": np.nan}, "5 rows are bad"),
+        ({"low": -1.0}, "5 rows are bad"),
+        ({"open_time": START + 3 * STEP * np.arange(5)}, "15 minutes apart"),
+        ({"open_time": START + 60_000 * np.arange(5)}, "1 minutes apart"),
+        ({"open_time": (START + STEP * np.arange(5)) * 1000}, "microseconds"),
+        ({"open_time": (START + STEP * np.arange(5)) // 1000}, "5 rows are bad"),
+        ({"open_time": [START] * 5}, "4 rows are bad"),
+        ({"open_time": ["a"] * 5}, "not milliseconds"),
+        ({"open": ["x"] * 5}, "5 rows are bad"),
+    ],
+)
+def test_bad_parquet_files(db, tmp_path, columns, sentence):
+    assert sentence in run(write_parquet(tmp_path, **columns))[0]
+    assert not Candle.objects.exists()
+
+
+def test_files_that_are_no_candle_files(db, tmp_path):
+    (tmp_path / "BTCUSDT-5m.csv").write_text("open_time,open\n1,2\n")
+    assert "lacks high, low, close, volume" in run(tmp_path / "BTCUSDT-5m.csv")[0]
+    assert "does not name its symbol" in run(write_parquet(tmp_path, "candles.parquet"))[0]
+    assert "holds 1h candles" in run(write_parquet(tmp_path, "BTCUSDT-1h.parquet"))[0]
+    assert "cannot be read" in run(tmp_path / "BTCUSDT-5m-none.csv")[0]
+    assert "end in" in run(tmp_path / "BTCUSDT-5m.txt")[0]
+    assert not Market.objects.exists()
+
+
+def test_a_market_is_created_and_a_second_source_is_not_enabled(db, tmp_path):
+    path = write_parquet(tmp_path)
+    run(path)
+    run(path, source="simulated")
+    assert list(Market.objects.order_by("id").values_list("source", "enabled")) == [
+        ("exchange", True),
+        ("simulated", False),
+    ]
+
+
+def test_importing_again_changes_nothing_and_a_difference_is_a_revision(db, tmp_path):
+    path = write_parquet(tmp_path)
+    assert "5 inserted" in run(path)[0]
+    assert "0 inserted, 5 unchanged, 0 revised" in run(path)[0]
+    changed = write_parquet(tmp_path, close=[5.2, 5.21, 5.2, 5.2, 5.2], quote_volume=[1.0, 2.0, None, 4.0, 5.0])
+    assert "0 inserted, 4 unchanged, 1 revised" in run(changed)[0]
+    assert CandleRevision.objects.get().open_time == START + STEP
+    stored = list(Candle.objects.order_by("open_time").values_list("quote_volume", flat=True))
+    assert [None if q is None else float(q) for q in stored] == [1, 2, None, 4, 5]
+
+
+def test_large_amounts_and_small_prices_come_in_exactly(db, tmp_path):
+    path = write_csv(
+        tmp_path,
+        [
+            dump_row(
+                0,
+                o="0.00000812",
+                h="0.00000813",
+                l="0.00000811",
+                c="0.00000812",
+                v="1234567890123.12345678",
+                V="1",
+                q="2",
+                Q="1",
+            )
+        ],
+    )
+    run(path)
+    candle = Candle.objects.get()
+    assert (str(candle.volume), str(candle.low)) == ("1234567890123.12345678", "0.00000811")
+
+
+def test_what_is_exported_comes_back_unchanged(db, tmp_path):
+    run(write_csv(tmp_path, [dump_row(i) for i in range(20)]))
+    market = Market.objects.get()
+    before = store.load_span([market], OLD, OLD + 20 * STEP)
+    for kind in ("parquet", "csv"):
+        call_command("export_candles", str(tmp_path / kind), format=kind, stdout=io.StringIO())
+        told = run(tmp_path / kind / f"BTCUSDT-5m.{kind}")[0]
+        assert "20 unchanged, 0 revised, 0 rejected" in told
+    assert np.array_equal(before.close, store.load_span([market], OLD, OLD + 20 * STEP).close)
+
+
+def test_the_ledger_of_an_import_names_its_holes(db, tmp_path):
+    run(write_csv(tmp_path, [dump_row(i) for i in (0, 1, 2, 5, 6, 7, 8)]))
+    ledger = coverage_of(Market.objects.get())
+    assert (ledger.expected, ledger.stored, ledger.missing) == (9, 7, 2)
+    out = io.StringIO()
+    call_command("candles_quality", "--json", stdout=out)
+    told = json.loads(out.getvalue())
+    assert (told["missing"], len(told["holes"])) == (2, 1)
+
+
+@pytest.mark.candles
+def test_real_candles_come_in_whole(db, candles_folder):
+    told = run(candles_folder / "full12" / "BTCUSDT-5m.parquet")[0]
+    assert "1,931 inserted, 0 unchanged, 0 revised, 0 rejected" in told
+    assert "304" not in told
+    assert str(Candle.objects.order_by("open_time")[0].close) == "23277.42000000"
