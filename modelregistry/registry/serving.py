@@ -4,6 +4,7 @@ A champion whose artifact is damaged never replaces what is loaded: the last goo
 kind keeps serving and the failure is told by `load_failures`.
 """
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -15,6 +16,8 @@ from marketdata import clock
 from modelregistry.artifacts import loading, model_root, reading, verification
 from modelregistry.errors import ModelLoadError
 from modelregistry.models import ModelVersion
+
+logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 """How long a process may go without asking who the champions are."""
@@ -184,6 +187,7 @@ def _failure(source: str, serving: _Serving, version: ModelVersion, message: str
     known = serving.failures.get(version.kind)
     if known is not None and known.version_id == str(version.pk) and known.message == message:
         return known
+    logger.error("champion %s %s is not serving: %s", version.kind, version.pk, message)
     return LoadFailure(source, version.kind, str(version.pk), version.digest, message, clock.wall_now())
 
 

@@ -217,8 +217,10 @@ def test_chosen_versions_answer_instead_of_the_champions(markets, tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"from": "yesterday"}, "neither ISO 8601 nor milliseconds"),
+        ({"from": "yesterday"}, "neither an ISO 8601 time nor milliseconds"),
         ({"to": "2024-01-01"}, "must be before"),
+        ({"from": "2024-12-15T00:01", "to": "2024-12-15T00:04"}, "a candle's open in between"),
+        ({"brackets": "ranges.parquet"}, "a file each"),
         ({"symbols": ["DOGEUSDT"]}, "no enabled market is called DOGEUSDT"),
         ({"versions": ["nothing"]}, "names no version"),
         ({"ranges": "ranges.xlsx"}, "must end in .parquet or .csv"),
@@ -227,7 +229,7 @@ def test_chosen_versions_answer_instead_of_the_champions(markets, tmp_path):
 )
 def test_a_bad_argument_is_answered_by_a_sentence(markets, tmp_path, options, words):
     arguments = {"from": "2024-12-15", "to": "2024-12-15T01:00:00+00:00", "ranges": "ranges.parquet", **options}
-    named = {name: tmp_path / str(value) for name, value in arguments.items() if name == "ranges"}
+    named = {name: tmp_path / str(value) for name, value in arguments.items() if name in {"ranges", "brackets"}}
     rest = {name: value for name, value in arguments.items() if name in {"symbols", "versions"}}
     with pytest.raises(CommandError, match=words):
         call_command("replay_predictions", "--from", arguments["from"], "--to", arguments["to"], **named, **rest)

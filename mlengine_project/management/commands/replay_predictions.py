@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,8 @@ from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
 from mlengine_project.table_files import TableFile
 from modelregistry import registry
+from modelregistry.management.instants import read_instant
+from modelregistry.management.progress import told
 from predictions.passes import Pass, read_pass
 from predictions.pricing import costs_of
 from predictions.range_table import Cells, range_rows
@@ -46,11 +47,15 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def _replay(self, options: dict[str, Any]) -> None:
-        from_ms, until_ms = read_time(options["from_time"]), read_time(options["to_time"])
-        if from_ms >= until_ms:
-            raise CommandError("--from must be before --to")
+        from_ms, until_ms = read_instant(options["from_time"]), read_instant(options["to_time"])
+        assert from_ms is not None
+        assert until_ms is not None
+        if -(-from_ms // INTERVAL_MS) >= -(-until_ms // INTERVAL_MS):
+            raise CommandError("--from must be before --to, with a candle's open in between")
         if options["ranges"] is None and options["brackets"] is None:
             raise CommandError("name a file: --ranges, --brackets or both")
+        if options["ranges"] == options["brackets"]:
+            raise CommandError("--ranges and --brackets need a file each")
         markets = find_markets(options["symbols"])
         ensemble = find_ensemble(options["versions"], markets)
         symbols = [market.symbol for market in markets]
@@ -61,38 +66,33 @@ class Command(BaseCommand):
                 stack.enter_context(TableFile(options[name])) if options[name] else None
                 for name in ("ranges", "brackets")
             )
-            for done, share in passes(markets, from_ms, until_ms, ensemble):
+            tell = stack.enter_context(told("replay", as_json=False, write=self.stdout.write))
+            for done, last_ms in passes(markets, from_ms, until_ms, ensemble):
                 cells = Cells(done.answers, symbols)
                 if ranges is not None:
                     ranges.write(range_rows(cells, horizons))
                 if brackets is not None:
                     brackets.write(bracket_rows(cells, decide_pass(done), shared, costs))
-                self._show(share)
-        self.stderr.write("")
+                tell(last_ms - from_ms, until_ms - from_ms, f"{clock.to_datetime(last_ms):%Y-%m-%d}")
         for table in (ranges, brackets):
             if table is not None:
                 self.stdout.write(f"{table.path}: {table.rows:,} rows")
         self._warn(ensemble, from_ms)
 
-    def _show(self, share: float) -> None:
-        if self.stderr.isatty():
-            self.stderr.write(f"\r[{'#' * round(40 * share):<40}] {share:4.0%}", ending="")
-
     def _warn(self, ensemble: Any, from_ms: int) -> None:
         seen = [end for end in ensemble.trained_until.values() if clock.to_ms(end) > from_ms] if ensemble else []
         if seen:
             self.stdout.write(f"note: candles before {max(seen):%Y-%m-%d %H:%M} were in a training set")
+        for failure in registry.load_failures():
+            self.stdout.write(f"note: champion {failure.kind} could not be loaded: {failure.message}")
 
 
-def passes(markets: list[Market], from_ms: int, until_ms: int, ensemble: Any) -> Iterator[tuple[Pass, float]]:
-    """Read and answer the stretch block by block, and how much of it is done."""
+def passes(markets: list[Market], from_ms: int, until_ms: int, ensemble: Any) -> Iterator[tuple[Pass, int]]:
+    """Read and answer the stretch block by block, and how far it has come."""
     first, end = (-(-at // INTERVAL_MS) for at in (from_ms, until_ms))
     for start in range(first, end, CANDLES_A_PASS):
         stop = min(start + CANDLES_A_PASS, end)
-        yield (
-            read_pass(markets, (stop - 1) * INTERVAL_MS, stop - start, ensemble),
-            (stop - first) / (end - first),
-        )
+        yield read_pass(markets, (stop - 1) * INTERVAL_MS, stop - start, ensemble), stop * INTERVAL_MS
 
 
 def horizons_of(ensemble: Any) -> tuple[list[int], list[int]]:
@@ -128,14 +128,3 @@ def find_ensemble(ids: list[str], markets: list[Market]) -> Any:
     if len({version.kind for version in versions}) < len(versions):
         raise CommandError("name at most one version of each kind")
     return registry.ensemble_of(versions)
-
-
-def read_time(text: str) -> int:
-    """Milliseconds since 1970 of an ISO 8601 time (UTC unless it says otherwise) or of milliseconds."""
-    try:
-        if text.isascii() and text.isdigit():
-            return int(text)
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise CommandError(f"{text!r} is neither ISO 8601 nor milliseconds") from error
-    return clock.to_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))

@@ -1,6 +1,5 @@
 """Promote a version."""
 
-import getpass
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -8,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from indicators.errors import MLEngineError
 from modelregistry import registry
 from modelregistry.errors import PromotionRefused
+from modelregistry.management.actor import actor
 
 
 class Command(BaseCommand):
@@ -25,7 +25,7 @@ class Command(BaseCommand):
         """Promote, or say in words why not."""
         try:
             version = registry.find_version(options["version"])
-            event = registry.promote(version, getpass.getuser(), options["reason"], override=options["override"])
+            event = registry.promote(version, actor(), options["reason"], override=options["override"])
         except PromotionRefused as refused:
             raise CommandError("\n  - ".join(["promotion refused:", *refused.reasons])) from refused
         except MLEngineError as error:

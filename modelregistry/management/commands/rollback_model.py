@@ -1,6 +1,5 @@
 """Roll a kind back."""
 
-import getpass
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -9,6 +8,7 @@ from indicators.errors import MLEngineError
 from marketdata.models import Source
 from modelregistry import registry
 from modelregistry.errors import PromotionRefused
+from modelregistry.management.actor import actor
 from modelregistry.models import Kind
 
 
@@ -26,7 +26,7 @@ class Command(BaseCommand):
     def handle(self, *_: Any, **options: Any) -> None:
         """Roll back, or say in words why not."""
         try:
-            event = registry.rollback(options["kind"], options["source"], getpass.getuser(), options["reason"])
+            event = registry.rollback(options["kind"], options["source"], actor(), options["reason"])
         except PromotionRefused as refused:
             raise CommandError("\n  - ".join(["rollback refused:", *refused.reasons])) from refused
         except MLEngineError as error:
