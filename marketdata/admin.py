@@ -20,6 +20,7 @@ from marketdata.models import (
     Market,
     QuarantinedMessage,
     Source,
+    SuspectedStretch,
 )
 
 DAY_CANDLES = 288
@@ -154,28 +155,45 @@ class CandleRevisionAdmin(ReadOnlyAdmin):
         return "; ".join(f"{name} {revision.before.get(name)} → {revision.after[name]}" for name in names)
 
 
-@admin.register(AbsentStretch)
-class AbsentStretchAdmin(ReadOnlyAdmin):
-    """Holes the exchange itself has, with the evidence."""
+class StretchAdmin(ReadOnlyAdmin):
+    """A run of candles that are not there."""
 
-    list_display = ["market", "from_time", "until_time", "candles", "recorded_at"]
     list_filter = ["market"]
     list_select_related = ["market"]
 
     @display(description="From", ordering="start")
-    def from_time(self, stretch: AbsentStretch) -> str:
-        """First absent candle."""
+    def from_time(self, stretch: AbsentStretch | SuspectedStretch) -> str:
+        """First candle of it."""
         return utc_of_ms(stretch.start)
 
     @display(description="Until", ordering="end")
-    def until_time(self, stretch: AbsentStretch) -> str:
-        """First candle after the hole."""
+    def until_time(self, stretch: AbsentStretch | SuspectedStretch) -> str:
+        """First candle after it."""
         return utc_of_ms(stretch.end)
 
     @display(description="Candles")
-    def candles(self, stretch: AbsentStretch) -> int:
-        """How many are missing."""
+    def candles(self, stretch: AbsentStretch | SuspectedStretch) -> int:
+        """How many it swallows."""
         return (stretch.end - stretch.start) // INTERVAL_MS
+
+
+@admin.register(AbsentStretch)
+class AbsentStretchAdmin(StretchAdmin):
+    """Holes the exchange itself has, with the evidence."""
+
+    list_display = ["market", "from_time", "until_time", "candles", "recorded_at"]
+
+
+@admin.register(SuspectedStretch)
+class SuspectedStretchAdmin(StretchAdmin):
+    """Candles asked for in vain, not yet believed to be absent."""
+
+    list_display = ["market", "from_time", "until_time", "candles", "tries"]
+
+    @display(description="Tries")
+    def tries(self, stretch: SuspectedStretch) -> int:
+        """How often they were asked for."""
+        return len(stretch.attempts)
 
 
 @admin.register(QuarantinedMessage)

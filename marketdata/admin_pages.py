@@ -5,7 +5,7 @@ from typing import Any
 
 from django import forms
 from django.contrib.admin import ModelAdmin as DjangoModelAdmin
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin
@@ -60,6 +60,11 @@ class SwitchField(forms.BooleanField):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(required=False, **options)
+
+
+def posted(request: HttpRequest) -> QueryDict | None:
+    """What a form is bound to: an empty POST is an answer too."""
+    return request.POST if request.method == "POST" else None
 
 
 def confirm_step(

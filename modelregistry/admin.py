@@ -10,7 +10,7 @@ from django.urls import reverse
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from marketdata.admin_pages import ReadOnlyAdmin, ReasonForm, SwitchField, confirm_step
+from marketdata.admin_pages import ReadOnlyAdmin, ReasonForm, SwitchField, confirm_step, posted
 from modelregistry import registry
 from modelregistry.errors import ModelLoadError, PromotionRefused
 from modelregistry.models import ModelVersion, PromotionEvent
@@ -109,7 +109,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
         """Show the difference to the champion and the gate's verdict; promote with a reason."""
         version = ModelVersion.objects.get(pk=object_id)
         champion = registry.champions(version.source).get(version.kind)
-        form = PromotionForm(request.POST or None, gate_accepted=version.gate_accepted)
+        form = PromotionForm(posted(request), gate_accepted=version.gate_accepted)
         if form.is_valid():
             asked = form.cleaned_data
             return self._do(
@@ -135,7 +135,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
         """Undo the newest promotion of this kind and source, with a reason."""
         version = ModelVersion.objects.get(pk=object_id)
         newest = _newest_standing(version)
-        form = ReasonForm(request.POST or None)
+        form = ReasonForm(posted(request))
         if newest is None or newest.from_version is None:
             messages.error(request, "There is no promotion to undo: the first champion replaced nobody.")
             return HttpResponseRedirect(_page(version))

@@ -8,6 +8,11 @@ NAMING = ("market", "symbol", "horizon", "target", "side", "bracket", "fold", "b
 """Columns that say what a row is about; they come first and name a leaf."""
 
 
+UNCOMPARED = ("folds", "versus_champion", "rows")
+"""Parts of a report that describe its own test, not the version."""
+LOSSES = {"pinball": "pinball loss (bps)", "brier": "Brier score"}
+
+
 @dataclass(frozen=True)
 class Table:
     """One table of a report."""
@@ -15,6 +20,41 @@ class Table:
     title: str
     headers: list[str]
     rows: list[list[str]]
+
+
+def beside_baselines(report: Mapping[str, Any]) -> Table | None:
+    """Put the loss of every cell beside the losses of what costs nothing.
+
+    Examples
+    --------
+    >>> cell = {"symbol": "BTCUSDT", "horizon": 6, "brier": 0.5, "baselines": {"base_rate": 0.625}, "skill": 20.0}
+    >>> table = beside_baselines({"cells": [cell]})
+    >>> table.headers
+    ['symbol', 'horizon', 'Brier score', 'base rate', 'skill %']
+    >>> table.rows
+    [['BTCUSDT', '6', '0.5', '0.625', '20']]
+    """
+    cells: Sequence[Mapping[str, Any]] = report.get("cells") or ()
+    if not _is_records(cells):
+        return None
+    loss = next((name for name in LOSSES if name in cells[0]), None)
+    if loss is None:
+        return None
+    names = [name for name in NAMING if name in cells[0]]
+    baselines = list(cells[0].get("baselines") or {})
+    extras = [name for name in ("skill", "skill_error", "coverage_80", "calibration_error") if name in cells[0]]
+    rows = [
+        [
+            *(str(cell.get(name, "–")) for name in names),
+            written(cell.get(loss)),
+            *(written((cell.get("baselines") or {}).get(name)) for name in baselines),
+            *(written(cell.get(name)) for name in extras),
+        ]
+        for cell in cells
+    ]
+    percents = {"skill": "skill %", "skill_error": "± %", "coverage_80": "80 % band holds %"}
+    headers = [*names, LOSSES[loss], *map(_words, baselines), *(percents.get(name, _words(name)) for name in extras)]
+    return Table("beside the baselines", headers, rows)
 
 
 def tables_of(report: Mapping[str, Any], title: str = "") -> list[Table]:
@@ -62,7 +102,10 @@ def differences(candidate: Mapping[str, Any], champion: Mapping[str, Any]) -> li
     >>> differences({"loss": 0.5, "rows": 10}, {"loss": 0.75})
     [['loss', '0.5', '0.75', '−0.25']]
     """
-    ours, theirs = leaves(candidate), leaves(champion)
+    ours, theirs = (
+        leaves({name: part for name, part in report.items() if name not in UNCOMPARED})
+        for report in (candidate, champion)
+    )
     return [
         [name, written(value), written(theirs[name]), signed(value - theirs[name])]
         for name, value in ours.items()

@@ -10,7 +10,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from marketdata.admin_pages import LargeLogAdmin, ReadOnlyAdmin, ReasonForm, age_of, confirm_step
+from marketdata.admin_pages import LargeLogAdmin, ReadOnlyAdmin, ReasonForm, age_of, confirm_step, posted
 from marketdata.models import Market
 from predictions.admin import in_words
 from signals import switch
@@ -152,7 +152,7 @@ class SignalSwitchAdmin(ReadOnlyAdmin):
     @action(description="Hold one market", icon="front_hand", permissions=["throw"])
     def throw_for_one(self, request: HttpRequest) -> HttpResponse:
         """Hold back the signals of one market."""
-        form = OneMarketForm(request.POST or None)
+        form = OneMarketForm(posted(request))
         if form.is_valid():
             return self._set(request, form.cleaned_data["symbol"], off=True, reason=form.cleaned_data["reason"])
         return confirm_step(
@@ -173,7 +173,7 @@ class SignalSwitchAdmin(ReadOnlyAdmin):
         return self._step(request, row.symbol, off=not row.off)
 
     def _step(self, request: HttpRequest, symbol: str, off: bool) -> HttpResponse:
-        form = ReasonForm(request.POST or None)
+        form = ReasonForm(posted(request))
         if form.is_valid():
             return self._set(request, symbol, off=off, reason=form.cleaned_data["reason"])
         return confirm_step(

@@ -17,7 +17,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminSplitDateTimeWidget, UnfoldAdminTextInputWidget
 
 from marketdata import clock
-from marketdata.admin_pages import ReadOnlyAdmin, age_of, confirm_step
+from marketdata.admin_pages import ReadOnlyAdmin, age_of, confirm_step, posted
 from mlengine_project.access import services
 from mlengine_project.access.models import ApiKey, Scope, WebsocketTicket
 
@@ -97,7 +97,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     @action(description="New key", icon="add", permissions=["issue"], variant=ActionVariant.PRIMARY)
     def create_key(self, request: HttpRequest) -> HttpResponse:
         """Make a key and show it once."""
-        form = NewKeyForm(request.POST or None)
+        form = NewKeyForm(posted(request))
         if form.is_valid():
             asked = form.cleaned_data
             key, secret = services.create_key(asked["name"], asked["scope"], expires_at=asked["expires_at"])
@@ -164,9 +164,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
             "secret": secret,
             "back": self._list(),
         }
-        response = TemplateResponse(request, "admin/access/new_key.html", shown)
-        response["Cache-Control"] = "no-store"
-        return response
+        return TemplateResponse(request, "admin/access/new_key.html", shown)
 
     @staticmethod
     def _list() -> str:

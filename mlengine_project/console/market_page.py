@@ -5,13 +5,16 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Min
 
-from marketdata.models import Market
+from marketdata.coverage import Coverage, coverage_of
+from marketdata.models import Candle, Market
 from mlengine_project.console import board
 from signals.models import SignalLog
 
 READ_SIGNALS = 288
 SHOWN_ENTRIES = 16
+QUALITY_DAYS = 30
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,18 @@ def shown(symbol: str) -> dict[str, Any] | None:
         "horizons": horizons,
         "others": list(Market.objects.enabled().exclude(pk=card.market.pk).values_list("symbol", flat=True)[:24]),
         "recent": _recent(card.market),
+        "quality": _quality(card),
+        "quality_days": QUALITY_DAYS,
     }
+
+
+def _quality(card: board.Card) -> Coverage:
+    """Account for the candles of the last month; older holes do not change what is said now."""
+    if card.closed_ms is None:
+        return coverage_of(card.market)
+    month_ago = card.closed_ms - QUALITY_DAYS * board.DAY_MS
+    first_ms = Candle.objects.filter(market=card.market).aggregate(first=Min("open_time"))["first"]
+    return coverage_of(card.market, max(first_ms, month_ago), card.closed_ms)
 
 
 def _recent(market: Market) -> list[Entry]:

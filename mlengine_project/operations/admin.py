@@ -13,7 +13,7 @@ from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
 )
 
-from marketdata.admin_pages import ReadOnlyAdmin, age_of, confirm_step, progress_bar
+from marketdata.admin_pages import ReadOnlyAdmin, age_of, confirm_step, posted, progress_bar
 from marketdata.models import Market
 from mlengine_project.operations import jobs, schedule_admin
 from mlengine_project.operations.models import Counter, Heartbeat, Job
@@ -103,7 +103,7 @@ class JobAdmin(ReadOnlyAdmin):
     )
     def retrain_now(self, request: HttpRequest) -> HttpResponse:
         """Ask for a training run."""
-        form = TrainingForm(request.POST or None)
+        form = TrainingForm(posted(request))
         if form.is_valid():
             job = jobs.request_training(request.user.get_username(), {"kinds": form.cleaned_data["kinds"]})
             return self._asked(request, job)
@@ -121,7 +121,7 @@ class JobAdmin(ReadOnlyAdmin):
     @action(description="Backfill", icon="history", permissions=["ask"])
     def backfill(self, request: HttpRequest) -> HttpResponse:
         """Ask for history from the exchange."""
-        form = BackfillForm(request.POST or None)
+        form = BackfillForm(posted(request))
         if form.is_valid():
             asked = form.cleaned_data
             job = jobs.request_backfill(

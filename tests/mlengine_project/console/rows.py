@@ -1,0 +1,192 @@
+"""Rows of every table, few and plausible, as the engine would have left them."""
+
+import hashlib
+from datetime import timedelta
+from decimal import Decimal
+
+from marketdata import clock
+from marketdata.models import (
+    AbsentStretch,
+    Candle,
+    CandleRevision,
+    ExchangeState,
+    Market,
+    QuarantinedMessage,
+    SuspectedStretch,
+)
+from mlengine_project.access import services as access
+from mlengine_project.access.models import WebsocketTicket
+from mlengine_project.operations.models import Counter, Heartbeat, Job
+from modelregistry.models import Kind, ModelVersion, PromotionEvent
+from predictions.models import ChainHead, ChallengerLog, PredictionLog
+from signals.models import OutboxMessage, SignalLog, SignalSwitch, SymbolSequence
+
+STEP = 300_000
+BEGIN = 1_735_689_600_000
+HORIZONS = (6, 18, 36, 72)
+CHAMPIONS = {kind.value: f"champion of {kind.value}" for kind in Kind}
+
+
+def market(symbol="BTCUSDT", source="simulated", **fields):
+    return Market.objects.create(symbol=symbol, source=source, **fields)
+
+
+def candles(of, count=120, until=BEGIN, price=100):
+    """`count` candles that end with the one that closed at `until`; the price climbs by a tenth each."""
+    first = until - count * STEP
+    rows = []
+    for i in range(count):
+        level = Decimal(price) + Decimal(i) / 10
+        rows.append(
+            Candle(
+                market=of,
+                open_time=first + i * STEP,
+                open=level,
+                high=level + 1,
+                low=level - 1,
+                close=level,
+                volume=Decimal(5),
+                origin="rest",
+            )
+        )
+    Candle.objects.bulk_create(rows)
+    return rows
+
+
+def quantiles(price, widths):
+    return [f"{price * (1 + width):.8f}" for width in widths]
+
+
+def prediction(of, horizon, open_ms=BEGIN - STEP, price=100.0, index=None, **fields):
+    """What the champions said at one candle; bands widen with the horizon."""
+    at = clock.to_datetime(open_ms)
+    unit = 0.001 * horizon**0.5
+    high = quantiles(price, [unit * k for k in (1, 2, 3, 4, 5, 6, 7)])
+    low = quantiles(price, [-unit * k for k in (7, 6, 5, 4, 3, 2, 1)])
+    index = PredictionLog.objects.filter(market=of).count() + 1 if index is None else index
+    values = {
+        "market": of,
+        "symbol": of.symbol,
+        "horizon": horizon,
+        "candle_time": at,
+        "ensemble": "e" * 64,
+        "model_versions": CHAMPIONS,
+        "made_at": at + timedelta(seconds=302),
+        "valid_until": at + timedelta(seconds=615),
+        "current_price": Decimal(str(price)),
+        "predicted_high": Decimal(high[3]),
+        "predicted_low": Decimal(low[3]),
+        "high_quantiles": high,
+        "low_quantiles": low,
+        "data_age_seconds": 2.0,
+        "simulated": of.simulated,
+        "chain_index": index,
+        "seal": hashlib.sha256(f"{of.pk} {index}".encode()).hexdigest(),
+        "previous_seal": "0" * 64,
+    }
+    return PredictionLog.objects.create(**{**values, **fields})
+
+
+def signal(of, seq=1, open_ms=BEGIN - STEP, **fields):
+    """A hold that gives its reason, unless told otherwise."""
+    at = clock.to_datetime(open_ms)
+    values = {
+        "market": of,
+        "symbol": of.symbol,
+        "seq": seq,
+        "candle_time": at,
+        "made_at": at + timedelta(seconds=302),
+        "valid_until": at + timedelta(seconds=615),
+        "signal_type": "hold",
+        "entry_price": Decimal(100),
+        "fee_rate": 0.001,
+        "reasons": ["OUT_OF_DISTRIBUTION"],
+        "simulated": of.simulated,
+        "chain_index": seq,
+        "seal": "a" * 64,
+        "previous_seal": "0" * 64,
+    }
+    return SignalLog.objects.create(**{**values, **fields})
+
+
+BUY = {
+    "signal_type": "buy",
+    "reasons": [],
+    "considered_side": "buy",
+    "horizon": 36,
+    "take_profit": Decimal("101.5"),
+    "stop_loss": Decimal("99.25"),
+    "confidence": Decimal("0.4200"),
+    "p_take_profit": 0.42,
+    "p_stop_loss": 0.43,
+    "p_neither": 0.15,
+    "p_break_even": 0.395,
+    "expected_net_return": 0.0012,
+}
+
+
+def version(kind="range_predictor", stage="candidate", seed=0, accepted=True, report=None, **fields):
+    """A version without an artifact: enough to be looked at, not to be promoted."""
+    until = clock.to_datetime(BEGIN)
+    return ModelVersion.objects.create(
+        kind=kind,
+        source=fields.pop("source", "simulated"),
+        stage=stage,
+        digest=hashlib.sha256(f"{kind} {seed}".encode()).hexdigest(),
+        symbols=["BTCUSDT"],
+        horizons=list(HORIZONS),
+        feature_hash="f" * 64,
+        trained_from=until - timedelta(days=100),
+        trained_until=until,
+        row_count=28_000,
+        seed=seed,
+        report=REPORT if report is None else report,
+        gate_accepted=accepted,
+        gate_reasons=[] if accepted else ["horizon 72: not surely above 0"],
+        **fields,
+    )
+
+
+REPORT = {
+    "skill": 0.031,
+    "cells": [
+        {
+            "symbol": "BTCUSDT",
+            "horizon": 6,
+            "target": "high",
+            "pinball": 5.25,
+            "baselines": {"ewm": 5.75, "har": 5.5},
+            "skill": 4.5,
+        }
+    ],
+}
+
+
+def one_of_everything():
+    """At least one row of every table the admin shows."""
+    of = market()
+    rows = candles(of, 24)
+    CandleRevision.objects.create(
+        market=of, open_time=BEGIN, before={"close": "1"}, after={"close": "2"}, origin="rest"
+    )
+    AbsentStretch.objects.create(market=of, start=BEGIN, end=BEGIN + 2 * STEP, evidence={"asked": 3})
+    SuspectedStretch.objects.create(market=of, start=BEGIN, end=BEGIN + STEP, attempts=[{"at": 1}])
+    QuarantinedMessage.objects.create(market=of, origin="stream", reason="high below low", raw="{}")
+    ExchangeState.objects.create(base_url="http://127.0.0.1:1")
+    champion = version(stage="champion")
+    event = {"kind": champion.kind, "source": champion.source, "actor": "tests", "reason": "first"}
+    PromotionEvent.objects.create(action="bootstrap", to_version=champion, **event)
+    said = [prediction(of, horizon, rows[-1].open_time) for horizon in HORIZONS]
+    ChallengerLog.objects.create(market=of, version=champion, horizon=6, candle_time=said[0].candle_time, answer={})
+    ChainHead.objects.create(market=of, log="predictions", index=4, seal=said[-1].seal)
+    OutboxMessage.objects.create(signal=signal(of, 1, **BUY), symbol=of.symbol, seq=1, payload="{}")
+    SymbolSequence.objects.create(symbol=of.symbol, head=1)
+    SignalSwitch.objects.create()
+    Job.objects.create(kind="training", state="running", progress=0.43, message="fold 3 of 5")
+    Heartbeat.objects.create(name="worker:a:1", part="worker", at=clock.wall_now())
+    Counter.objects.create(name="ml_predictions_total", labels="horizon=6", value=1)
+    key, _ = access.create_key("backend", "predict")
+    WebsocketTicket.objects.create(
+        digest="d" * 64, key_id=str(key.pk), scope="read", expires_at=clock.wall_now() + timedelta(seconds=30)
+    )
+    return of

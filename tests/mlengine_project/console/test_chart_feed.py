@@ -1,0 +1,89 @@
+"""What the chart draws: candles oldest first, the fan ahead, and one horizon's past beside the outcome."""
+
+from decimal import Decimal
+
+import pytest
+
+from tests.mlengine_project.console import rows
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def followed():
+    of = rows.market()
+    rows.candles(of, 40)
+    for back in range(10, 0, -1):
+        for horizon in rows.HORIZONS:
+            rows.prediction(of, horizon, rows.BEGIN - back * rows.STEP, price=100 + back)
+    return of
+
+
+def feed(client, query="horizon=6"):
+    answer = client.get(f"/console/chart/BTCUSDT?{query}")
+    assert answer.status_code == 200
+    return answer.json()
+
+
+def test_candles_come_oldest_first_as_decimal_strings(admin_client, followed):
+    candles = feed(admin_client)["candles"]
+    assert len(candles) == 40
+    assert [row[0] for row in candles] == sorted(row[0] for row in candles)
+    assert candles[-1] == [(rows.BEGIN - rows.STEP) // 1000, "103.9", "104.9", "102.9", "103.9", "5"]
+
+
+def test_the_fan_starts_at_the_newest_prediction_and_widens(admin_client, followed):
+    ahead = feed(admin_client)["ahead"]
+    assert ahead["time"] == (rows.BEGIN - rows.STEP) // 1000
+    assert [row["horizon"] for row in ahead["horizons"]] == list(rows.HORIZONS)
+    highs = [float(row["high"][1]) for row in ahead["horizons"]]
+    assert highs == sorted(highs)
+    for row in ahead["horizons"]:
+        assert float(row["low"][0]) < float(row["low"][2]) < float(ahead["price"]) < float(row["high"][0])
+
+
+def test_past_predictions_are_of_the_horizon_asked_for_with_the_outcome_where_it_is_due(admin_client, followed):
+    said = followed.predictions.filter(horizon=18).earliest("candle_time")
+    said.actual_high, said.actual_low = Decimal("120.5"), Decimal("90.25")
+    said.save()
+    past = feed(admin_client, "horizon=18")["past"]
+    assert len(past) == 10
+    assert past[0][7:] == ["120.5", "90.25"]
+    assert past[1][7:] == [None, None]
+    assert float(past[0][2]) == pytest.approx(float(said.predicted_high))
+
+
+def test_only_what_can_have_changed_comes_again(admin_client, followed):
+    newest = rows.BEGIN - rows.STEP
+    answer = feed(admin_client, f"horizon=6&since={newest}")
+    assert len(answer["candles"]) == 1
+    assert [row[0] * 1000 for row in answer["past"]] == [newest - back * rows.STEP for back in range(8, -1, -1)]
+
+
+def test_markers_are_drawn_for_buys_and_sells_only(admin_client, followed):
+    rows.signal(followed, 1, rows.BEGIN - 2 * rows.STEP)
+    rows.signal(followed, 2, rows.BEGIN - rows.STEP, **rows.BUY, outcome="sl")
+    markers = feed(admin_client)["signals"]
+    assert [(marker["type"], marker["outcome"], marker["take_profit"]) for marker in markers] == [
+        ("buy", "sl", "101.5")
+    ]
+
+
+@pytest.mark.parametrize("query", ["", "horizon=six", "horizon=-6", "horizon=6&since=now", "horizon=٣"])
+def test_a_query_that_is_no_number_is_refused(admin_client, followed, query):
+    assert admin_client.get(f"/console/chart/BTCUSDT?{query}").status_code == 400
+
+
+def test_an_enormous_number_is_harmless(admin_client, followed):
+    assert feed(admin_client, f"horizon={'9' * 400}&since={'9' * 400}")["past"] == []
+
+
+def test_an_unknown_market_has_no_feed(admin_client):
+    assert admin_client.get("/console/chart/NOPE?horizon=6").status_code == 404
+
+
+def test_an_engine_without_candles_draws_nothing(admin_client):
+    rows.market()
+    answer = feed(admin_client)
+    assert answer["candles"] == []
+    assert answer["ahead"] is None

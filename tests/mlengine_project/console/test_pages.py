@@ -1,0 +1,212 @@
+"""What people see: the board, a market, the models, and what strangers see instead."""
+
+import re
+
+import pytest
+from django.urls import reverse
+
+from mlengine_project.operations.models import Job
+from signals.models import SignalSwitch
+from tests.mlengine_project.console import rows
+
+pytestmark = pytest.mark.django_db
+PAGES = ["/", "/market/BTCUSDT", "/console/models"]
+FRAGMENTS = ["/console/cards", "/console/notices", "/console/panels/BTCUSDT", "/console/chart/BTCUSDT?horizon=6"]
+
+
+def words(response):
+    """The text of a page without its tags."""
+    return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
+
+
+def test_a_stranger_gets_the_landing_page_and_no_price(client):
+    of = rows.market()
+    rows.candles(of, price=4321)
+    rows.signal(of, **rows.BUY)
+    shown = client.get("/")
+    assert shown.status_code == 200
+    assert "Sign in to the console" in words(shown)
+    assert "4,3" not in words(shown)
+    assert "BTCUSDT" not in words(shown)
+
+
+def test_a_stranger_is_not_told_why_signals_are_off(client):
+    SignalSwitch.objects.create(symbol="", off=True, reason="the exchange is lying", changed_by="olga")
+    shown = words(client.get("/"))
+    assert "Signals are switched off for all markets" in shown
+    assert "lying" not in shown
+    assert "olga" not in shown
+
+
+@pytest.mark.parametrize("path", PAGES[1:])
+def test_a_stranger_is_sent_to_the_landing_page_and_back_after_signing_in(client, django_user_model, path):
+    django_user_model.objects.create_user("ada", password="a long secret")
+    sent = client.get(path)
+    assert sent.status_code == 302
+    assert sent["Location"].startswith("/?next=")
+    landing = client.get(sent["Location"])
+    assert f'name="next" value="{path}"' in landing.content.decode()
+    back = client.post("/console/sign-in", {"username": "ada", "password": "a long secret", "next": path})
+    assert back["Location"] == path
+
+
+@pytest.mark.parametrize("path", FRAGMENTS)
+def test_a_script_without_a_session_is_told_401(client, path):
+    rows.market()
+    assert client.get(path).status_code == 401
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_pages_name_no_other_site_and_carry_no_inline_script(admin_client, path):
+    rows.one_of_everything()
+    page = admin_client.get(path).content.decode()
+    outside = re.findall(r'(?:src|href|action)="(?:https?:)?//[^"]+', page)
+    # The licence of the chart library asks for exactly this link.
+    assert [link for link in outside if "https://www.tradingview.com/" not in link] == []
+    assert not re.findall(r"<script(?![^>]*\bsrc=)", page)
+    assert not re.findall(r"\son\w+=|\sstyle=|javascript:", page)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_page_says_that_prices_are_simulated_and_only_then(admin_client, path):
+    of = rows.market()
+    rows.candles(of)
+    assert "Prices are simulated" in words(admin_client.get(path))
+    of.source = "exchange"
+    of.save()
+    assert "Prices are simulated" not in words(admin_client.get(path))
+
+
+def test_a_card_shows_price_ranges_and_the_signal_beside_its_odds(admin_client):
+    of = rows.market()
+    rows.candles(of, price=100)
+    for horizon in rows.HORIZONS:
+        rows.prediction(of, horizon, price=111.9)
+    rows.signal(of, **rows.BUY)
+    shown = words(admin_client.get("/"))
+    assert "111.9000" in shown
+    for span in ("30 min", "90 min", "3 h", "6 h"):
+        assert span in shown
+    assert "take-profit 101.5000 , stop-loss 99.2500" in shown
+    assert "42.0 % vs 39.5 % to break even" in shown
+    assert "+0.12 % expected" in shown
+    assert "no longer valid" not in shown
+
+
+def test_a_refusal_is_said_in_words_and_ends_when_it_expires(admin_client, just_after_a_close):
+    of = rows.market()
+    rows.candles(of)
+    rows.signal(of, reasons=["OUT_OF_DISTRIBUTION", "INTERVAL_TOO_WIDE"])
+    shown = words(admin_client.get("/"))
+    assert "The market looks unlike anything in the training set; the predicted range is too wide to act on" in shown
+    just_after_a_close.advance(320)
+    assert "no longer valid" in words(admin_client.get("/"))
+
+
+def test_old_data_is_marked_as_stale(admin_client, just_after_a_close):
+    rows.candles(rows.market())
+    assert 'class="card"' in admin_client.get("/").content.decode()
+    just_after_a_close.advance(700)
+    assert 'class="card stale"' in admin_client.get("/").content.decode()
+
+
+def test_without_a_market_the_board_says_what_to_do(admin_client):
+    shown = words(admin_client.get("/"))
+    assert "No market is switched on" in shown
+    assert "SUPPORTED_SYMBOLS" in shown
+
+
+def test_while_models_train_the_card_shows_how_far_they_are(admin_client):
+    rows.candles(rows.market())
+    assert "No model in charge yet." in words(admin_client.get("/"))
+    Job.objects.create(kind="training", state="running", progress=0.43, message="fold 3 of 5")
+    shown = admin_client.get("/")
+    assert "Models are training: 43%" in words(shown)
+    assert "fold 3 of 5" in words(shown)
+    assert '<progress max="1" value="0.430"' in shown.content.decode()
+
+
+def test_only_the_cards_asked_for_come_back(admin_client):
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        rows.candles(rows.market(symbol))
+    every = admin_client.get("/console/cards").content.decode()
+    assert every.count("<article") == 2
+    one = admin_client.get("/console/cards?symbols=ETHUSDT,NOPE").content.decode()
+    assert re.findall(r'data-symbol="(\w+)"', one) == ["ETHUSDT"]
+
+
+def test_fragments_tell_the_market_time(admin_client):
+    answer = admin_client.get("/console/notices")
+    assert int(answer["X-Market-Ms"]) == rows.BEGIN + 2_000
+    assert float(answer["X-Market-Rate"]) == 1.0
+
+
+def test_the_board_asks_a_fixed_number_of_questions(admin_client, django_assert_max_num_queries):
+    for number in range(12):
+        of = rows.market(f"COIN{number}USDT")
+        rows.candles(of, 5)
+        rows.prediction(of, 6)
+        rows.signal(of)
+    with django_assert_max_num_queries(16):
+        admin_client.get("/")
+
+
+def test_the_market_page_draws_runs_of_one_refusal_together(admin_client):
+    of = rows.market()
+    rows.candles(of)
+    for seq in range(1, 8):
+        rows.signal(of, seq, rows.BEGIN - (8 - seq) * rows.STEP)
+    rows.signal(of, 8, rows.BEGIN, **rows.BUY, outcome="tp", pnl_percent="1.2500")
+    shown = words(admin_client.get("/market/BTCUSDT"))
+    assert "× 7" in shown
+    assert "Take-profit +1.25 % provisional" in shown
+
+
+def test_the_market_page_accounts_for_missing_and_absent_candles(admin_client):
+    from marketdata.models import AbsentStretch, Candle
+
+    of = rows.market()
+    kept = rows.candles(of, 100)
+    Candle.objects.filter(open_time__in=[kept[40].open_time, kept[41].open_time, kept[50].open_time]).delete()
+    AbsentStretch.objects.create(market=of, start=kept[40].open_time, end=kept[42].open_time, evidence={})
+    shown = words(admin_client.get("/market/BTCUSDT"))
+    assert "97 of 100 candles stored" in shown
+    assert "1 missing" in shown
+    assert "2 absent at the exchange" in shown
+
+
+def test_an_unknown_or_disabled_market_has_no_page(admin_client):
+    rows.market("ETHUSDT", enabled=False)
+    for symbol in ("ETHUSDT", "NOPE", "x" * 300):
+        missing = admin_client.get(f"/market/{symbol}")
+        assert missing.status_code == 404
+        assert "is not followed" in words(missing)
+
+
+def test_the_models_page_shows_the_champion_beside_what_costs_nothing(admin_client):
+    champion = rows.version(stage="champion", unproven=True)
+    rows.version(seed=1)
+    shown = words(admin_client.get("/console/models"))
+    assert champion.digest[:10] not in shown, "an exchange engine is not answered by a simulated champion"
+    rows.market()
+    shown = words(admin_client.get("/console/models"))
+    assert champion.digest[:10] in shown
+    assert "unproven" in shown
+    assert "Better than the best free baseline +3.10 %" in shown
+    assert "BTCUSDT 6 high 5.25 5.75 5.5 4.5" in shown
+    assert "1 candidate waiting" in shown
+    assert shown.count("nobody in charge") == 2
+
+
+def test_pages_are_not_kept_by_caches(admin_client):
+    rows.market()
+    for path in (*PAGES, *FRAGMENTS):
+        answer = admin_client.get(path)
+        assert answer.status_code == 200
+        assert "no-store" in answer["Cache-Control"]
+
+
+def test_signing_out_needs_a_post(admin_client):
+    assert admin_client.get(reverse("console:sign_out")).status_code == 405
+    admin_client.post(reverse("console:sign_out"))
+    assert "Sign in to the console" in words(admin_client.get("/"))

@@ -1,0 +1,95 @@
+"""The link `up` prints: good once, for ten minutes, for nobody else."""
+
+import pytest
+from django.test import Client
+
+from mlengine_project.console.sign_in import one_time_link, one_time_token
+from mlengine_project.console.views import TRIES_A_MINUTE
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def ada(django_user_model):
+    return django_user_model.objects.create_superuser("ada", password="a long secret")
+
+
+def address(user):
+    link = one_time_link("http://127.0.0.1:8000/", user)
+    assert link.startswith("http://127.0.0.1:8000/console/sign-in/")
+    return link.removeprefix("http://127.0.0.1:8000")
+
+
+def is_signed_in(client):
+    return "_auth_user_id" in client.session
+
+
+def test_opening_the_link_spends_nothing_and_pressing_the_button_signs_in(client, ada):
+    link = address(ada)
+    for _ in range(3):
+        assert client.get(link).status_code == 200
+    assert not is_signed_in(client)
+    done = client.post(link)
+    assert done["Location"] == "/"
+    assert client.session["_auth_user_id"] == str(ada.pk)
+
+
+def test_a_second_use_is_refused(client, ada):
+    link = address(ada)
+    Client().post(link)
+    again = client.post(link)
+    assert again.status_code == 410
+    assert not is_signed_in(client)
+
+
+def test_two_links_are_both_spent_by_the_first_sign_in(client, ada):
+    first, second = address(ada), address(ada)
+    Client().post(first)
+    assert client.post(second).status_code == 410
+
+
+def test_ten_minutes_later_it_is_over(client, ada, just_after_a_close):
+    link = address(ada)
+    just_after_a_close.advance(601)
+    assert client.get(link).status_code == 410
+    assert client.post(link).status_code == 410
+    assert not is_signed_in(client)
+
+
+def test_a_forged_or_foreign_token_is_refused(client, ada):
+    token = one_time_token(ada)
+    for forged in (token[:-2] + "xx", "nonsense", "a:b:c"):
+        assert client.post(f"/console/sign-in/{forged}").status_code == 410
+    assert not is_signed_in(client)
+
+
+def test_a_person_switched_off_cannot_use_it(client, ada):
+    link = address(ada)
+    ada.is_active = False
+    ada.save()
+    assert client.post(link).status_code == 410
+
+
+def test_the_button_needs_the_page_it_stands_on(ada):
+    strict = Client(enforce_csrf_checks=True)
+    assert strict.post(address(ada)).status_code == 403
+    assert not is_signed_in(strict)
+
+
+def test_a_wrong_password_is_told_and_too_many_are_stopped(client, ada):
+    wrong = {"username": "ada", "password": "guess"}
+    refused = client.post("/console/sign-in", wrong)
+    assert refused.status_code == 400
+    assert "do not match" in refused.content.decode()
+    for _ in range(TRIES_A_MINUTE):
+        last = client.post("/console/sign-in", wrong)
+    assert last.status_code == 429
+    right = client.post("/console/sign-in", {"username": "ada", "password": "a long secret"})
+    assert right.status_code == 429
+    assert not is_signed_in(client)
+
+
+@pytest.mark.parametrize("target", ["https://elsewhere.example/", "//elsewhere.example", "javascript:alert(1)"])
+def test_signing_in_never_leads_to_another_site(client, ada, target):
+    done = client.post("/console/sign-in", {"username": "ada", "password": "a long secret", "next": target})
+    assert done["Location"] == "/"

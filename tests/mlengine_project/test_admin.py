@@ -1,0 +1,147 @@
+"""Every page of the admin opens, asks few questions, and lets nobody rewrite what happened."""
+
+import re
+
+import pytest
+from django.contrib import admin
+from django.urls import reverse
+
+from marketdata import clock
+from mlengine_project.schedule import install_schedule
+from tests.mlengine_project.console import rows
+
+pytestmark = pytest.mark.django_db
+SHOWN = sorted(admin.site._registry, key=lambda model: model._meta.label)
+EDITABLE = {
+    "auth.Group",
+    "auth.User",
+    "marketdata.Market",
+    "django_celery_beat.PeriodicTask",
+    "django_celery_beat.CrontabSchedule",
+    "django_celery_beat.IntervalSchedule",
+    "django_celery_beat.ClockedSchedule",
+}
+OURS = {"marketdata", "modelregistry", "predictions", "signals", "access", "operations"}
+
+
+@pytest.fixture(autouse=True)
+def filled(settings):
+    settings.ALLOWED_HOSTS = ["testserver"]
+    with clock.use(clock.FrozenClock(rows.BEGIN + 2_000)):
+        install_schedule()
+        rows.one_of_everything()
+        yield
+
+
+def address(model, page, *args):
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
+
+
+def test_every_table_of_the_engine_is_in_the_admin():
+    from django.apps import apps
+
+    missing = [m._meta.label for m in apps.get_models() if m._meta.app_label in OURS and m not in admin.site._registry]
+    assert missing == []
+
+
+@pytest.mark.parametrize("model", SHOWN, ids=lambda model: model._meta.label)
+def test_list_and_page_open_with_few_questions(admin_client, model, django_assert_max_num_queries):
+    with django_assert_max_num_queries(24):
+        assert admin_client.get(address(model, "changelist")).status_code == 200
+    row = model._default_manager.first()
+    if row is None:
+        assert model._meta.label in EDITABLE, "one_of_everything makes no row of it"
+        return
+    with django_assert_max_num_queries(30):
+        page = admin_client.get(address(model, "change", row.pk))
+    assert page.status_code == 200
+
+
+@pytest.mark.parametrize("model", SHOWN, ids=lambda model: model._meta.label)
+def test_a_longer_list_asks_no_more_questions(admin_client, model):
+    """Beyond the first row, more rows cost nothing."""
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    of = rows.Market.objects.get()
+    with CaptureQueriesContext(connection) as before:
+        admin_client.get(address(model, "changelist"))
+    rows.candles(of, 5, until=rows.BEGIN - 100 * rows.STEP)
+    for back in range(5, 10):
+        rows.prediction(of, 6, rows.BEGIN - back * rows.STEP)
+        rows.signal(of, back, rows.BEGIN - back * rows.STEP)
+        rows.version(seed=back)
+        rows.Job.objects.create(kind="backfill")
+        rows.AbsentStretch.objects.create(market=of, start=back * rows.STEP, end=(back + 1) * rows.STEP, evidence={})
+    with CaptureQueriesContext(connection) as after:
+        admin_client.get(address(model, "changelist"))
+    assert len(after) <= len(before)
+
+
+@pytest.mark.parametrize("model", SHOWN, ids=lambda model: model._meta.label)
+def test_what_happened_cannot_be_edited_or_deleted(admin_client, model):
+    if model._meta.label in EDITABLE:
+        return
+    row = model._default_manager.first()
+    assert admin_client.get(address(model, "add")).status_code == 403
+    assert admin_client.post(address(model, "delete", row.pk), {"post": "yes"}).status_code == 403
+    assert admin_client.post(address(model, "change", row.pk), {}).status_code == 403
+    assert model._default_manager.filter(pk=row.pk).exists()
+
+
+def test_a_market_is_switched_off_but_never_renamed_or_deleted(admin_client):
+    of = rows.Market.objects.get()
+    page = address(rows.Market, "change", of.pk)
+    answer = admin_client.post(page, {"symbol": "OTHER", "source": "exchange"})
+    assert answer.status_code == 302
+    of.refresh_from_db()
+    assert (of.symbol, of.source, of.enabled) == ("BTCUSDT", "simulated", False)
+    assert admin_client.post(address(rows.Market, "delete", of.pk), {"post": "yes"}).status_code == 403
+
+
+def test_the_first_page_shows_the_state_of_the_engine(admin_client, django_assert_max_num_queries):
+    with django_assert_max_num_queries(40):
+        page = admin_client.get("/admin/").content.decode()
+    text = " ".join(re.sub(r"<[^>]+>", " ", page).split())
+    assert "Prices are simulated" in text
+    assert "Signals are on for all markets" in text
+    assert "Models in charge 1 of 3" in text
+    assert "Signals, last 24 h 1" in text
+    assert "Waiting to be sent 1" in text
+    assert "fold 3 of 5" in text
+    assert "Worker alive" in text
+
+
+def test_a_job_shows_a_bar(admin_client):
+    page = admin_client.get(address(rows.Job, "changelist")).content.decode()
+    assert '<progress class="engine-progress" max="1" value="0.430">' in page
+
+
+def test_a_version_shows_its_figures_beside_the_baselines(admin_client):
+    version = rows.ModelVersion.objects.get()
+    page = admin_client.get(address(rows.ModelVersion, "change", version.pk)).content.decode()
+    text = " ".join(re.sub(r"<[^>]+>", " ", page).split())
+    assert "Pinball loss (bps) Ewm Har Skill % BTCUSDT 6 high 5.25 5.75 5.5 4.5" in text
+
+
+def test_the_admin_may_evaluate_its_theme_and_the_console_may_not(admin_client):
+    def policy(path):
+        return admin_client.get(path)["Content-Security-Policy"]
+
+    assert "'unsafe-eval'" in policy("/admin/")
+    assert "'unsafe-eval'" not in policy("/")
+    scripts = next(part for part in policy("/").split(";") if part.strip().startswith("script-src"))
+    assert "unsafe" not in scripts
+
+
+@pytest.mark.parametrize("path", ["/admin/", "/admin/signals/signallog/", "/admin/access/apikey/create_key/"])
+def test_admin_pages_name_no_other_site(admin_client, path):
+    page = admin_client.get(path).content.decode()
+    assert re.findall(r'(?:src|href|action)="(?:https?:)?//[^"]+', page) == []
+
+
+def test_strangers_and_ordinary_users_do_not_get_in(client, django_user_model):
+    assert client.get("/admin/").status_code == 302
+    client.force_login(django_user_model.objects.create_user("eve"))
+    assert client.get("/admin/").status_code == 302
+    assert client.get("/admin/access/apikey/create_key/").status_code == 302
