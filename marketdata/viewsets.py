@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from drf_spectacular.helpers import forced_singular_serializer
 from drf_spectacular.utils import extend_schema
 from rest_framework import viewsets
 from rest_framework.request import Request
@@ -80,7 +81,7 @@ class IndicatorViewSet(viewsets.ViewSet):
 
     required_scope = "read"
 
-    @extend_schema(parameters=[IndicatorQuery], responses=IndicatorValuesSerializer)
+    @extend_schema(parameters=[IndicatorQuery], responses=forced_singular_serializer(IndicatorValuesSerializer))
     def list(self, request: Request) -> Response:
         """Values at the newest candles, newest last."""
         query: dict[str, Any] = IndicatorQuery.of(request)

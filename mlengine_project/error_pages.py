@@ -52,7 +52,7 @@ def report(error: BaseException, answer: Answer, path: str) -> None:
     """Write down what a person has to look at: with the trace when it is a fault of ours."""
     if answer.status == 500:
         log.error("request_failed", path=path, error=type(error).__name__, exc_info=error)
-    elif answer.status >= 502:
+    elif answer.status >= 502 and answer.reasons is None:  # a refusal is an answer
         log.warning("request_unavailable", path=path, error=type(error).__name__, message=str(error))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from drf_spectacular.helpers import forced_singular_serializer
 from drf_spectacular.utils import extend_schema
 from rest_framework import viewsets
 from rest_framework.generics import get_object_or_404
@@ -86,7 +87,7 @@ class TrackRecordViewSet(viewsets.ViewSet):
     net_results: Callable[..., NetOf] | None = None
     """What signals earned, which this app does not know; the composition root does."""
 
-    @extend_schema(parameters=[TrackRecordQuery], responses=TrackRecordSerializer)
+    @extend_schema(parameters=[TrackRecordQuery], responses=forced_singular_serializer(TrackRecordSerializer))
     def list(self, request: Request) -> Response:
         """Error, skill beside the baseline, coverage, calibration and net result; at most a minute old."""
         query = TrackRecordQuery.of(request)

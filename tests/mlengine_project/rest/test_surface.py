@@ -190,3 +190,33 @@ def test_lists_cost_a_fixed_number_of_queries(caller, engine, path, django_asser
     client.get(path)
     with django_assert_max_num_queries(6):
         assert client.get(path).status_code == 200
+
+
+ANSWERED = {
+    "/health/detailed": "/health/detailed",
+    "/markets": "/markets",
+    "/predictions?limit=3": "/predictions",
+    "/signals?limit=3": "/signals",
+    "/candles?symbol=BTCUSDT&limit=3": "/candles",
+    "/candles/quality?symbol=BTCUSDT": "/candles/quality",
+    "/indicators?symbol=BTCUSDT&limit=3": "/indicators",
+    "/indicators/catalog": "/indicators/catalog",
+    "/models": "/models",
+    "/models/status": "/models/status",
+    "/track-record": "/track-record",
+}
+
+
+def test_answers_have_the_shape_the_schema_promises(caller, engine):
+    import yaml
+    from openapi_schema_validator import OAS30Validator
+
+    from mlengine_project.schema import schema_bytes
+
+    schema = yaml.safe_load(schema_bytes())
+    client = caller("read")
+    for asked, path in ANSWERED.items():
+        promised = schema["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+        response = client.get(asked)
+        assert response.status_code == 200
+        OAS30Validator({**promised, "components": schema["components"]}).validate(response.json())

@@ -1,0 +1,103 @@
+"""The gate: small bodies, in time, and every request ends."""
+
+import asyncio
+
+import orjson
+import pytest
+
+from mlengine_project import gate
+from mlengine_project.gate import Gate
+
+SCOPE = {"type": "http", "method": "POST", "path": "/predictions", "headers": []}
+
+
+async def echo(scope, receive, send):
+    message = await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": message.get("body", b"") + message["type"].encode()})
+
+
+async def through(application, messages, scope=SCOPE):
+    waiting, sent = list(messages), []
+
+    async def receive():
+        return waiting.pop(0) if waiting else await asyncio.Event().wait()
+
+    async def send(message):
+        sent.append(message)
+
+    await Gate(application)(scope, receive, send)
+    return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
+
+
+def part(body, more=False):
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+async def test_a_body_in_parts_arrives_whole():
+    assert await through(echo, [part(b"one ", True), part(b"two ", True), part(b"three ")]) == (
+        200,
+        b"one two three http.request",
+    )
+
+
+async def test_a_caller_who_leaves_is_told_on():
+    assert await through(echo, [part(b"one", True), {"type": "http.disconnect"}]) == (200, b"http.disconnect")
+
+
+@pytest.mark.parametrize("declared", [[], [(b"content-length", b"300000")], [(b"content-length", b"9" * 5000)]])
+async def test_more_than_the_limit_is_413_and_never_kept(declared):
+    status, content = await through(echo, [part(b"x" * 100_000, True)] * 3, {**SCOPE, "headers": declared})
+    assert (status, orjson.loads(content)["error"]) == (413, "PayloadTooLarge")
+
+
+async def test_a_body_without_an_end_is_408(monkeypatch):
+    monkeypatch.setattr(gate, "BODY_SECONDS", 0.05)
+    status, content = await through(echo, [part(b"x", True)])
+    said = orjson.loads(content)
+    assert (status, said["path"]) == (408, "/predictions")
+    assert said["request_id"]
+
+
+async def test_an_answer_that_takes_too_long_is_503_and_comes_once(monkeypatch):
+    monkeypatch.setattr(gate, "REQUEST_SECONDS", 0.05)
+    late = []
+
+    async def slow(scope, receive, send):
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            late.append("ended")
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    status, content = await through(slow, [part(b"{}")])
+    await asyncio.sleep(0)
+    assert (status, orjson.loads(content)["error"]) == (503, "ServiceUnavailable")
+    assert late == ["ended"]
+
+
+async def test_an_answer_that_has_begun_may_end_after_the_deadline(monkeypatch):
+    monkeypatch.setattr(gate, "REQUEST_SECONDS", 0.05)
+
+    async def streaming(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await asyncio.sleep(0.2)
+        await send({"type": "http.response.body", "body": b"all of it"})
+
+    assert await through(streaming, [part(b"{}")]) == (200, b"all of it")
+
+
+async def test_a_fault_behind_the_gate_reaches_the_server():
+    async def broken(scope, receive, send):
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        await through(broken, [part(b"{}")])
+
+
+async def test_a_request_without_a_body_is_not_read():
+    async def unread(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    assert await through(unread, [], {**SCOPE, "method": "GET"}) == (200, b"ok")
