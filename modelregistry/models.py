@@ -111,3 +111,53 @@ class PromotionEvent(models.Model):
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         """Never."""
         raise TypeError("the promotion log is append-only")
+
+
+class TrainingTrial(models.Model):
+    """One configuration that was tried, by a training run or a search. Never edited, never deleted: luck is counted."""
+
+    class Origin(models.TextChoices):
+        """What tried it."""
+
+        RUN = "run", "Training run"
+        SEARCH = "search", "Search"
+
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    source = models.CharField(max_length=10, choices=Source.choices)
+    origin = models.CharField(max_length=10, choices=Origin.choices)
+    study = models.CharField(max_length=100, blank=True, help_text="The search it belongs to; empty for a run.")
+    configuration = models.JSONField(help_text="What was tried, seed included.")
+    configuration_digest = models.CharField(max_length=64, help_text="SHA-256 of the canonical configuration.")
+    symbols = models.JSONField(default=list)
+    tested_from = models.DateTimeField(null=True, blank=True, help_text="First row of the first fold.")
+    tested_until = models.DateTimeField(null=True, blank=True, help_text="Last row of the last fold.")
+    score = models.FloatField(
+        null=True, blank=True, help_text="Share of the best free baseline's loss saved; empty when it failed."
+    )
+    fold_scores = models.JSONField(default=list, help_text="The same fold by fold, oldest first.")
+    period_scores = models.JSONField(default=dict, help_text="Gain over the baseline by day (UTC), where it was kept.")
+    version = models.ForeignKey(
+        ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="trials", help_text="What it made."
+    )
+    actor = models.CharField(max_length=150, help_text="User name, or the command that did it.")
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        """Newest first."""
+
+        db_table = "training_trials"
+        ordering: ClassVar = ["-at", "-id"]
+        indexes: ClassVar = [models.Index(fields=["kind", "source", "study"], name="trial_kind_source_study")]
+
+    def __str__(self) -> str:
+        return f"{self.origin} {self.kind} {self.configuration_digest[:12]}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Write once."""
+        if not self._state.adding:
+            raise TypeError("the trial ledger is append-only")
+        super().save(*args, **kwargs)
+
+    def delete(self, *_: Any, **__: Any) -> tuple[int, dict[str, int]]:
+        """Never."""
+        raise TypeError("the trial ledger is append-only")

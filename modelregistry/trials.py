@@ -1,0 +1,158 @@
+"""The trial ledger: every configuration tried is counted, and the best is judged by how many there were."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from modelregistry.evaluation import trials as luck
+from modelregistry.models import ModelVersion, TrainingTrial
+
+LEAST_PERIODS = 30
+"""Fewer days than this say nothing about a Sharpe ratio."""
+
+
+def record_trial(
+    *,
+    kind: str,
+    source: str,
+    configuration: Mapping[str, Any],
+    actor: str,
+    origin: str = TrainingTrial.Origin.RUN,
+    study: str = "",
+    symbols: Sequence[str] = (),
+    score: float | None = None,
+    fold_scores: Sequence[float] = (),
+    period_scores: Mapping[str, float] | None = None,
+    tested_from: datetime | None = None,
+    tested_until: datetime | None = None,
+    version: ModelVersion | None = None,
+) -> TrainingTrial:
+    """Count one configuration that was tried, also if it failed (`score` None).
+
+    `score` and `fold_scores` are shares of the best free baseline's loss that were saved; `period_scores` the gain
+    by ISO day. Figures that are not finite are kept as missing.
+    """
+    plain = json.loads(json.dumps(dict(configuration), sort_keys=True, default=_plain))
+    return TrainingTrial.objects.create(
+        kind=kind,
+        source=source,
+        origin=origin,
+        study=study,
+        configuration=plain,
+        configuration_digest=digest_of(plain),
+        symbols=sorted(symbols),
+        score=_finite(score),
+        fold_scores=[_finite(one) for one in fold_scores],
+        period_scores={day: _finite(gain) for day, gain in (period_scores or {}).items()},
+        tested_from=tested_from,
+        tested_until=tested_until,
+        version=version,
+        actor=actor[:150],
+    )
+
+
+def record_run(version: ModelVersion, actor: str) -> TrainingTrial:
+    """Count the training run that made `version`, with what its report says of the folds."""
+    report = version.report
+    folds = report.get("folds") or []
+    return record_trial(
+        kind=version.kind,
+        source=version.source,
+        configuration={
+            "hyperparameters": version.hyperparameters,
+            "seed": version.seed,
+            "horizons": version.horizons,
+            "feature_hash": version.feature_hash,
+            "trained_until": version.trained_until.isoformat(),
+        },
+        actor=actor,
+        symbols=version.symbols,
+        score=report.get("skill"),
+        fold_scores=[fold["skill"] for fold in folds if "skill" in fold],
+        period_scores=report.get("daily_gain"),
+        version=version,
+    )
+
+
+def digest_of(configuration: Mapping[str, Any]) -> str:
+    """SHA-256 of a configuration, whatever the order of its keys.
+
+    Examples
+    --------
+    >>> digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1})
+    True
+    """
+    return hashlib.sha256(json.dumps(configuration, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def ledger_report(kind: str, source: str, study: str | None = None) -> dict[str, Any]:
+    """How many configurations were tried, and whether the best of them is more than luck.
+
+    The tests need the daily gains of at least two configurations on the same days; without them `overfitting` and
+    `deflated_sharpe` are None and `message` says why.
+    """
+    kept = TrainingTrial.objects.filter(kind=kind, source=source)
+    if study is not None:
+        kept = kept.filter(study=study)
+    rows = list(kept.order_by("id"))
+    distinct = {row.configuration_digest: row for row in rows}
+    answer: dict[str, Any] = {
+        "kind": kind,
+        "source": source,
+        "trials": len(rows),
+        "runs": sum(row.origin == TrainingTrial.Origin.RUN for row in rows),
+        "searched": sum(row.origin == TrainingTrial.Origin.SEARCH for row in rows),
+        "configurations": len(distinct),
+        "failed": sum(row.score is None for row in rows),
+        "overfitting": None,
+        "deflated_sharpe": None,
+        "message": "",
+    }
+    days, scores, digests = gain_matrix(list(distinct.values()))
+    if scores.shape[1] < 2 or len(days) < LEAST_PERIODS:
+        answer["message"] = (
+            f"{scores.shape[1]} configurations share the gains of {len(days)} days; "
+            f"2 and {LEAST_PERIODS} are needed to tell luck from merit"
+        )
+        return answer
+    # Tries without daily gains, or on other days, were tries all the same: they raise the bar of luck.
+    share = luck.independent_trials(scores) / scores.shape[1]
+    deflated = luck.deflated_sharpe(scores, trials=max(share * len(distinct), 1.0))
+    answer["compared"] = scores.shape[1]
+    answer["days"] = len(days)
+    answer["best"] = digests[int(np.argmax([luck.sharpe(column) for column in scores.T]))]
+    answer["deflated_sharpe"] = {**asdict(deflated), "significant": deflated.significant}
+    answer["overfitting"] = asdict(luck.probability_of_overfitting(scores, min(luck.BLOCKS, len(days) // 2 // 2 * 2)))
+    return answer
+
+
+def gain_matrix(rows: Sequence[TrainingTrial]) -> tuple[list[str], np.ndarray, list[str]]:
+    """Days, gains of shape (n_days, n_trials) and digests of the trials that were scored on the most common days."""
+    by_days: dict[frozenset[str], list[TrainingTrial]] = {}
+    for row in rows:
+        if row.period_scores and None not in row.period_scores.values():
+            by_days.setdefault(frozenset(row.period_scores), []).append(row)
+    if not by_days:
+        return [], np.zeros((0, 0)), []
+    chosen = max(by_days, key=lambda days: (len(by_days[days]), len(days), max(days)))
+    days, alike = sorted(chosen), by_days[chosen]
+    gains = np.array([[row.period_scores[day] for row in alike] for day in days], dtype=np.float64)
+    return days, gains, [row.configuration_digest for row in alike]
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not np.isfinite(value) else float(value)
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of NumPy as JSON has them."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} cannot be part of a configuration")
