@@ -19,12 +19,8 @@ Z = 1.645
 class Odds(Protocol):
     """What the rules ask of the TP/SL estimator; prices have shape (n_rows, n_brackets)."""
 
-    def probabilities(self, horizon: int, side: str, take_profit: Floats, stop_loss: Floats) -> Floats:
-        """P(take-profit first), P(stop-loss first), P(neither) on the last axis."""
-        ...
-
-    def mean_if_neither(self, horizon: int, side: str, take_profit: Floats, stop_loss: Floats) -> Floats:
-        """Mean gross return where neither level is reached."""
+    def ends(self, horizon: int, side: str, take_profit: Floats, stop_loss: Floats) -> tuple[Floats, Floats]:
+        """The three probabilities on the last axis, and the mean gross return where neither level is reached."""
         ...
 
 
@@ -124,9 +120,8 @@ def price_brackets(
     """
     level = close[:, None]
     a, b = np.abs(take_profit - level) / level, np.abs(stop_loss - level) / level
-    p = odds.probabilities(horizon, side, take_profit, stop_loss)
+    p, m = odds.ends(horizon, side, take_profit, stop_loss)
     p_tp, p_sl, p_neither = p[..., 0], p[..., 1], p[..., 2]
-    m = odds.mean_if_neither(horizon, side, take_profit, stop_loss)
     net = expected_net(p_tp, p_sl, p_neither, a, b, m, costs)
     return Priced(
         take_profit=take_profit,

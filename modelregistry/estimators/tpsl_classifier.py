@@ -51,11 +51,21 @@ class BracketView:
 
     def probabilities(self, horizon: int, side: str, take_profit: np.ndarray, stop_loss: np.ndarray) -> np.ndarray:
         """P(take-profit first), P(stop-loss first), P(neither) on the last axis; they sum to 1."""
+        return self.ends(horizon, side, take_profit, stop_loss)[0]
+
+    def ends(
+        self, horizon: int, side: str, take_profit: np.ndarray, stop_loss: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The three probabilities, and the mean gross return where neither level is reached.
+
+        The mean is that of a walk without drift: by optional stopping all three ends together earn nothing.
+        """
         near, far, tp, sl, deviation = self.closed_form(horizon, side, take_profit, stop_loss)
         calibration = self.calibrations[self._position(horizon)]
         touch = calibrated_touch(tp + sl, near + far, deviation, calibration.touch)
         order = calibrated_order(tp, sl, near, far, self._like(self.sigma, near), calibration.order)
-        return np.stack([touch * order, touch * (1 - order), 1 - touch], axis=-1)
+        mean = np.clip((sl * far - tp * near) / np.maximum(1.0 - tp - sl, 1e-9), -far, near)
+        return np.stack([touch * order, touch * (1 - order), 1 - touch], axis=-1), mean
 
     def touch(self, horizon: int, price: np.ndarray) -> np.ndarray:
         """Probability that the price is reached within the horizon."""
@@ -76,12 +86,6 @@ class BracketView:
             alive.append(1 - np.clip(exits, 0.0, 1.0))
         mean = (np.sum(alive, axis=0) - (alive[0] + alive[-1]) / 2) / len(steps)
         return horizon * mean
-
-    def mean_if_neither(self, horizon: int, side: str, take_profit: np.ndarray, stop_loss: np.ndarray) -> np.ndarray:
-        """Mean gross return where neither level is reached, of a walk without drift (optional stopping)."""
-        near, far, tp, sl, _ = self.closed_form(horizon, side, take_profit, stop_loss)
-        rest = np.maximum(1.0 - tp - sl, 1e-9)
-        return np.clip((sl * far - tp * near) / rest, -far, near)
 
     def closed_form(
         self, horizon: int, side: str, take_profit: np.ndarray, stop_loss: np.ndarray

@@ -1,0 +1,106 @@
+"""The rules by hand: what a bracket is worth, which one is chosen, and when it is not enough."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from predictions.pricing import break_even, costs_of, expected_net
+from signals.rules import decide
+
+
+class Coin:
+    """Odds the same for every bracket, and a mean of nothing in between."""
+
+    def __init__(self, p_tp, p_sl):
+        self.p_tp, self.p_sl = p_tp, p_sl
+
+    def ends(self, horizon, side, take_profit, stop_loss):
+        shape = np.shape(take_profit)
+        parts = [np.full(shape, self.p_tp), np.full(shape, self.p_sl), np.full(shape, 1 - self.p_tp - self.p_sl)]
+        return np.stack(parts, axis=-1), np.zeros(shape)
+
+
+class Band:
+    """A forecast of plus and minus one percent at every horizon."""
+
+    horizons = (6, 72)
+
+    def __init__(self, rows=1, width=0.01):
+        self.high = np.full((rows, 2, 7), 100 * (1 + width))
+        self.low = np.full((rows, 2, 7), 100 * (1 - width))
+
+
+def decided(odds, fee_rate=0.001, direction=None, width=0.01):
+    return decide(
+        odds, Band(width=width), np.array([100.0]), horizons=(6, 72), fee_rate=fee_rate, slippage_bps=1.0,
+        direction=direction,
+    )  # fmt: skip
+
+
+def test_a_fair_game_never_pays_its_costs():
+    found = decided(Coin(0.25, 0.75))
+    assert not found.emitted[0]
+    # What came nearest: the farthest target and the nearest stop, three to one against.
+    assert found.best.take_profit[0] == pytest.approx(102.0)
+    assert found.best.stop_loss[0] == pytest.approx(99.25)
+    assert found.best.expected_net_return[0] < 0
+
+
+def test_a_sure_thing_is_a_signal_with_the_widest_target():
+    found = decided(Coin(0.9, 0.1))
+    assert found.emitted[0]
+    assert found.side[0] == "buy"
+    net = 0.9 * 0.02 - 0.1 * 0.0075 - 0.0021
+    assert found.best.expected_net_return[0] == pytest.approx(net)
+    assert found.best.p_break_even[0] == pytest.approx((0.0075 + 0.0021) / 0.0275)
+
+
+def test_an_edge_within_the_error_of_the_probability_is_no_signal():
+    p = 0.305  # expected 0.305 * 2 - 0.695 * 0.75 - 0.01 percent: above zero, but not by enough
+    found = decided(Coin(p, 1 - p), fee_rate=0.0)
+    assert found.best.expected_net_return[0] > 0
+    assert found.best.lower_bound[0] < 0
+    assert not found.emitted[0]
+
+
+def test_a_direction_that_favours_the_other_side_holds():
+    against = np.array([[0.1, 0.3, 0.6]])
+    assert not decided(Coin(0.9, 0.1), direction=against).emitted[0]
+    assert decided(Coin(0.9, 0.1), direction=np.array([[0.3, 0.1, 0.6]])).emitted[0]
+
+
+def test_levels_lie_on_their_sides_even_for_the_smallest_prices():
+    found = decided(Coin(0.4, 0.6), width=1e-12)
+    assert (found.chosen.take_profit[0, :, 0] > 100).all()
+    assert (found.chosen.stop_loss[0, :, 0] < 100).all()
+    assert (found.chosen.take_profit[0, :, 1] < 100).all()
+
+
+@given(st.floats(0.001, 0.05), st.floats(0.001, 0.05), st.floats(0, 1), st.floats(-0.01, 0.01), st.floats(0, 0.01))
+def test_at_break_even_nothing_is_earned(a, b, p_neither, m, costs):
+    a, b, p_neither, m = (np.array([value]) for value in (a, b, p_neither, m))
+    p = break_even(p_neither, a, b, m, costs)
+    assert expected_net(p, 1 - p_neither - p, p_neither, a, b, m, costs)[0] == pytest.approx(0, abs=1e-12)
+
+
+def test_costs_are_two_fees_and_the_slippage():
+    assert costs_of(0.00075, 2.0) == pytest.approx(0.0017)
+
+
+def test_rows_are_decided_alike_alone_and_together():
+    rng = np.random.default_rng(1)
+    widths = rng.uniform(0.001, 0.02, 50)
+    ranges = Band(50)
+    ranges.high, ranges.low = (
+        100 * (1 + widths)[:, None, None] * np.ones((1, 2, 7)),
+        100 * (1 - widths)[:, None, None] * np.ones((1, 2, 7)),
+    )
+    close = np.full(50, 100.0)
+    together = decide(Coin(0.45, 0.35), ranges, close, horizons=(6, 72), fee_rate=0.001, slippage_bps=1.0)
+    for row in range(0, 50, 7):
+        one = Band(1)
+        one.high, one.low = ranges.high[row : row + 1], ranges.low[row : row + 1]
+        alone = decide(Coin(0.45, 0.35), one, close[:1], horizons=(6, 72), fee_rate=0.001, slippage_bps=1.0)
+        assert alone.best.expected_net_return[0] == together.best.expected_net_return[row]
+        assert alone.best.take_profit[0] == together.best.take_profit[row]
