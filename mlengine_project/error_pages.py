@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from django.db import connections
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.response import SimpleTemplateResponse
 from django.views.debug import ExceptionReporter
@@ -27,8 +26,6 @@ def rest_exception_handler(error: Exception, context: dict[str, Any]) -> Respons
     if answer.status == 401:
         response["WWW-Authenticate"] = 'ApiKey realm="ml-engine", header="X-API-Key"'
     response.exception = True
-    if answer.status >= 500:
-        _leave_no_broken_transaction()
     return response
 
 
@@ -64,12 +61,6 @@ def request_id_of(request: Any) -> str:
 def wants_page(request: HttpRequest) -> bool:
     """A browser that came by a link, not a program asking for JSON."""
     return "text/html" in request.META.get("HTTP_ACCEPT", "") and "HTTP_X_API_KEY" not in request.META
-
-
-def _leave_no_broken_transaction() -> None:
-    for connection in connections.all(initialized_only=True):
-        if connection.in_atomic_block:
-            connection.set_rollback(True)
 
 
 class AnswerEveryError:

@@ -63,6 +63,10 @@ class EngineSchema(AutoSchema):
         """By the first word of the path."""
         return [TAGS.get(self.path.strip("/").split("/")[0], "operations")]
 
+    def get_summary(self) -> str:
+        """The first part of the description's first sentence."""
+        return re.split(r"[.;:] |[.;:]$", self.get_description())[0]
+
     def get_operation_id(self) -> str:
         """`get_predictions_id` for GET /predictions/{id}."""
         words = re.findall(r"[A-Za-z0-9]+", self.path)
@@ -73,6 +77,7 @@ def add_error_answers(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     """Give every operation the errors it can answer, all in the one form."""
     result["components"].setdefault("schemas", {})["Error"] = ERROR
     for path, item in result["paths"].items():
+        result["paths"][path] = item = dict(sorted(item.items()))  # noqa: PLW2901  # DRF gives them in no order
         for method, operation in item.items():
             for status in statuses_of(path, method, operation):
                 if status in operation["responses"] and operation["responses"][status].get("content"):

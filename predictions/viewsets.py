@@ -36,7 +36,7 @@ class PredictionViewSet(viewsets.GenericViewSet):
     queryset = PredictionLog.objects.none()
     serializer_class = PredictionSerializer
 
-    @extend_schema(request=PredictionRequest, responses=PredictionSerializer)
+    @extend_schema(request=PredictionRequest, responses={200: PredictionSerializer})
     def create(self, request: Request) -> Response:
         """The prediction for the newest stored closed candle; the same candle gives the same prediction."""
         asked = _checked(PredictionRequest, request)
@@ -63,7 +63,7 @@ class BracketViewSet(viewsets.ViewSet):
 
     required_scope = "predict"
 
-    @extend_schema(request=BracketRequest, responses=BracketSerializer)
+    @extend_schema(request=BracketRequest, responses={200: BracketSerializer})
     def create(self, request: Request) -> Response:
         """Chances of either level, of neither, and the net return they leave."""
         return Response(asking.brackets(**_checked(BracketRequest, request)))
@@ -74,7 +74,7 @@ class TouchViewSet(viewsets.ViewSet):
 
     required_scope = "predict"
 
-    @extend_schema(request=TouchRequest, responses=TouchesSerializer)
+    @extend_schema(request=TouchRequest, responses={200: TouchesSerializer})
     def create(self, request: Request) -> Response:
         """The chance of each price within the horizon."""
         return Response(asking.touches(**_checked(TouchRequest, request)))

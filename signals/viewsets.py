@@ -19,7 +19,7 @@ class SignalViewSet(viewsets.GenericViewSet):
     queryset = SignalLog.objects.none()
     serializer_class = SignalSerializer
 
-    @extend_schema(request=SignalRequest, responses=SignalSerializer)
+    @extend_schema(request=SignalRequest, responses={200: SignalSerializer})
     def create(self, request: Request) -> Response:
         """The signal for the newest stored closed candle; waits up to 2 s while it is being made."""
         asked = SignalRequest(data=request.data)

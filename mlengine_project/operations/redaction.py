@@ -8,7 +8,7 @@ KEY = re.compile(r"mle_[0-9a-f]{8}_[A-Za-z0-9_-]{8,}")
 URL_PASSWORD = re.compile(r"(?P<scheme>[a-z][a-z0-9+]*://[^\s:/@]*:)[^\s@/]+(?=@)")
 LABELLED = re.compile(
     r"(?P<label>(?:x-api-key|authorization|api[_-]?key|secret(?:_key)?|password|passwd|token|pepper|ticket)"
-    r"['\"]?\s*[=:]\s*['\"]?(?:bearer\s+)?)(?P<value>[^\s'\",;&}]{6,})",
+    r"\\?['\"]?\s*[=:]\s*\\?['\"]?(?:bearer\s+)?)(?P<value>[^\s'\",;&}\\]{6,})",
     re.IGNORECASE,
 )
 HIDDEN = "[hidden]"

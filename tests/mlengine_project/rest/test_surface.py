@@ -220,3 +220,14 @@ def test_answers_have_the_shape_the_schema_promises(caller, engine):
         response = client.get(asked)
         assert response.status_code == 200
         OAS30Validator({**promised, "components": schema["components"]}).validate(response.json())
+    asker = caller("predict")
+    for path, body in {
+        "/predictions": {"symbol": "BTCUSDT", "horizon": 6},
+        "/signals": {"symbol": "BTCUSDT"},
+        "/touches": {"symbol": "BTCUSDT", "horizon": 6, "prices": [1, "2"]},
+        "/brackets": {"symbol": "BTCUSDT", "side": "buy", "horizon": 6, "take_profit": 10**6, "stop_loss": "1"},
+        "/ws-tickets": None,
+    }.items():
+        response = asker.post(path, body, **JSON)
+        promised = schema["paths"][path]["post"]["responses"][str(response.status_code)]["content"]["application/json"]
+        OAS30Validator({**promised["schema"], "components": schema["components"]}).validate(response.json())

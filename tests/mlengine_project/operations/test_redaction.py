@@ -1,0 +1,84 @@
+"""No secret leaves in a log line, whichever way it tries."""
+
+import json
+import logging
+
+import pytest
+import structlog
+
+from mlengine_project.access.keys import new_key
+from mlengine_project.operations.logging import formatter, request_id_from
+from mlengine_project.operations.redaction import known_secrets, redact
+
+
+@pytest.fixture
+def line_of(settings):
+    """Render one event as a process would, and give the line."""
+    settings.API_KEY = "bootstrap-canary-0123456789abcdef"
+    settings.BINANCE_API_SECRET = "binance-canary-0123456789abcdef"
+    known_secrets.cache_clear()
+
+    def render(message, *arguments, pretty=False, **more):
+        record = logging.LogRecord("library", logging.INFO, __file__, 1, message, arguments, more.pop("exc_info", None))
+        record.__dict__.update(more)
+        return formatter(pretty=pretty).format(record)
+
+    yield render
+    known_secrets.cache_clear()
+
+
+@pytest.mark.parametrize("pretty", [False, True])
+@pytest.mark.parametrize(
+    "message",
+    [
+        "key is {key}",
+        "GET /candles?api_key={key}",
+        "headers {{'X-API-Key': '{key}'}}",
+        "the bootstrap is bootstrap-canary-0123456789abcdef.",
+        "signed with binance-canary-0123456789abcdef",
+        "postgres://ml:canary-password@db:5432/ml",
+        "redis://:canary-password@redis:6379/0",
+        "Authorization: Bearer canary-password",
+        'password="canary-password"',
+        "{{'ticket': 'canary-password'}}",
+    ],
+)
+def test_a_secret_is_hidden(line_of, message, pretty):
+    key = new_key().secret
+    line = line_of(message.format(key=key), pretty=pretty)
+    assert key.split("_", 2)[2] not in line
+    assert "canary" not in line
+    assert "[hidden]" in line
+
+
+def test_a_secret_in_a_trace_is_hidden_too(line_of):
+    key = new_key().secret
+    try:
+        int(f"cannot use {key}")
+    except ValueError as error:
+        line = line_of("failed", exc_info=(type(error), error, error.__traceback__))
+    assert "ValueError" in line
+    assert key not in line
+
+
+def test_ordinary_words_stay_and_the_line_is_json(line_of):
+    said = json.loads(line_of("stored %s candles of %s", 12, "BTCUSDT"))
+    assert said["event"] == "stored 12 candles of BTCUSDT"
+    assert {"level", "timestamp", "logger"} <= set(said)
+    assert said["timestamp"].endswith("Z")
+
+
+def test_the_request_id_is_on_every_line_of_a_request(line_of):
+    with structlog.contextvars.bound_contextvars(request_id="job-17"):
+        assert json.loads(line_of("from a library"))["request_id"] == "job-17"
+
+
+def test_the_public_part_of_a_key_stays_for_finding_it():
+    drawn = new_key()
+    assert drawn.prefix in redact(f"used {drawn.secret}")
+
+
+def test_a_well_formed_request_id_is_kept_and_another_replaced():
+    assert request_id_from("a.b:c-d_1") == "a.b:c-d_1"
+    for bad in (None, "", "a b", "x" * 65, "a\nb", "\u0661"):
+        assert len(request_id_from(bad)) == 32
