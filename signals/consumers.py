@@ -15,10 +15,11 @@ from django.conf import settings
 
 from marketdata import clock
 from predictions.payloads import iso
-from signals import protocol, replay
+from signals import protocol
 from signals.connections import Connection
 from signals.hub import hub
-from signals.origins import header_values, own_origin
+from signals.origins import header_values, own_origin, session_stands
+from signals.subscriptions import Subscriptions
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ CONNECTIONS_A_KEY = 10_000
 """Per process: enough for a load test, too few to starve everyone else for ever."""
 
 
-class SignalConsumer(AsyncWebsocketConsumer):
+class SignalConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ships no types
     """One websocket: authentication, then subscriptions served by the hub."""
 
     channel_layer_alias = "none"  # the hub does what a layer would; without one there is nothing to poll
@@ -47,7 +48,7 @@ class SignalConsumer(AsyncWebsocketConsumer):
             hub.ended_keys = ended_keys
         self.connection: Connection | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._turn = asyncio.Lock()
+        self._by_session = False
         self._arrivals: deque[float] = deque()
         self._gone = False
 
@@ -90,8 +91,10 @@ class SignalConsumer(AsyncWebsocketConsumer):
     async def _welcome(self, key_id: str) -> None:
         if self._gone:
             return
+        self._by_session = not key_id
         self.connection = Connection(self.send, self._hang_up, key_id)
-        self.connection.missing = lambda symbol: self._start(self._mend(symbol))
+        self._subscriptions = Subscriptions(self.connection)
+        self.connection.missing = lambda symbol: self._start(self._subscriptions.mend(symbol))
         self.connection.put(protocol.frame("authenticated"))
         hub.join(self.connection)
         self._start(self._beat())
@@ -158,90 +161,22 @@ class SignalConsumer(AsyncWebsocketConsumer):
             case "authenticate":
                 connection.put(protocol.error("ValidationError", "already authenticated", symbols=[]))
             case "unsubscribe":
-                hub.unsubscribe(connection, message.symbols)
-                connection.drop(message.symbols)
-                connection.put(protocol.frame("unsubscribed", symbols=list(message.symbols)))
+                self._subscriptions.unsubscribe(message.symbols)
             case "subscribe":
-                self._start(self._subscribe(connection, message))
+                self._start(self._subscriptions.subscribe(message))
 
-    # --- what they get ----------------------------------------------------------------------------
-
-    async def _subscribe(self, connection: Connection, message: protocol.Message) -> None:
-        """Acknowledge, then for each symbol its replay or snapshot, then what happened meanwhile, then live."""
-        async with self._turn:
-            known = await database_sync_to_async(replay.known_symbols)(message.symbols)
-            unknown = [symbol for symbol in message.symbols if symbol not in known]
-            if unknown:
-                connection.put(protocol.error("ValidationError", "no market has these symbols", symbols=unknown))
-            symbols = [symbol for symbol in message.symbols if symbol in known]
-            # Held before the heads are read, so that nothing falls between replay and live.
-            connection.drop(symbols)
-            connection.hold(symbols)
-            hub.subscribe(connection, symbols)
-            heads = await database_sync_to_async(replay.heads_of)(symbols)
-            hub.note_heads(heads)
-            for symbol in await self._unplayable(connection, heads, message.after):
-                heads.pop(symbol)
-                hub.unsubscribe(connection, [symbol])
-                connection.drop([symbol])
-            if heads:
-                connection.put(protocol.frame("subscribed", symbols=list(heads), seq=heads))
-                await self._catch_up(connection, heads, message.after)
-
-    async def _unplayable(self, connection: Connection, heads: dict[str, int], after: Any) -> list[str]:
-        refused = []
-        for symbol, seq in after.items():
-            if symbol not in heads or seq == heads[symbol]:
-                continue
-            if seq > heads[symbol]:
-                words = "that seq was not given out yet"
-                connection.put(protocol.error("AheadOfHead", words, symbol=symbol, head=heads[symbol]))
-                refused.append(symbol)
-                continue
-            first = await database_sync_to_async(replay.first_seq)(symbol)
-            if first is None or seq + 1 < first:
-                words = "that far back is no longer kept"
-                connection.put(protocol.error("ReplayUnavailable", words, symbol=symbol, first_seq=first))
-                refused.append(symbol)
-        return refused
-
-    async def _catch_up(self, connection: Connection, heads: dict[str, int], after: Any) -> None:
-        fresh = {symbol: head for symbol, head in heads.items() if symbol not in after}
-        if fresh:
-            newest = await database_sync_to_async(replay.newest)(fresh)
-            connection.put(protocol.snapshot([newest[symbol][1] for symbol in fresh if symbol in newest]))
-        for symbol, head in heads.items():
-            connection.places[symbol] = after.get(symbol, head)
-            await self._replay(connection, symbol)
-
-    async def _replay(self, connection: Connection, symbol: str) -> None:
-        """Read on from the log until the signals held back connect, then go live."""
-        behind = True
-        while symbol in connection.symbols:
-            if behind:
-                await connection.room()
-                place = connection.places.get(symbol, 0)
-                entries = await database_sync_to_async(replay.entries_after)(symbol, place)
-                for seq, payload in entries:
-                    connection.replayed(symbol, seq, protocol.signal(symbol, seq, payload))
-                if len(entries) == replay.PAGE:
-                    continue
-            if connection.release(symbol) is None:
-                return
-            behind = True
-
-    async def _mend(self, symbol: str) -> None:
-        async with self._turn:
-            if self.connection is not None and symbol in self.connection.symbols:
-                await self._replay(self.connection, symbol)
+    # --- the end ----------------------------------------------------------------------------------
 
     async def _beat(self) -> None:
+        """Tell the heads every so often, and see whether a session that opened this connection still stands."""
+        beats = 0
         while self.connection is not None:
             await asyncio.sleep(HEARTBEAT_SECONDS)
             heads = {symbol: hub.heads.get(symbol, 0) for symbol in sorted(self.connection.symbols)}
             self.connection.put(protocol.frame("heartbeat", seq=heads, time=iso(clock.market_now())))
-
-    # --- the end ----------------------------------------------------------------------------------
+            beats += 1
+            if self._by_session and beats % 2 == 0 and not await database_sync_to_async(session_stands)(self.scope):
+                self.connection.close(protocol.NOT_AUTHENTICATED, protocol.error("NotAuthenticated", "signed out"))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(self._guard(work))

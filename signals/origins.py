@@ -1,8 +1,11 @@
-"""Where a websocket's handshake came from."""
+"""Where a websocket's handshake came from, and whether the session it came with still stands."""
 
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
+
+from django.contrib.auth import get_user_model
+from django.db import DatabaseError
 
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
@@ -35,3 +38,15 @@ def own_origin(scope: Mapping[str, Any], origin: str) -> bool:
     except ValueError:
         return False
     return came.scheme in {"http", "https"} and came.hostname == asked.hostname and came_port == asked_port
+
+
+def session_stands(scope: Mapping[str, Any]) -> bool:
+    """Whether the person is still signed in and allowed; while the database is away nobody is thrown out."""
+    session, user = scope.get("session"), scope.get("user")
+    if session is None or user is None:
+        return False
+    try:
+        signed_in = session.session_key is not None and session.exists(session.session_key)
+        return bool(signed_in and get_user_model().objects.filter(pk=user.pk, is_active=True).exists())
+    except DatabaseError:
+        return True

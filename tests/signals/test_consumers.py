@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import orjson
 import pytest
 from channels.db import database_sync_to_async as sync_to_async
+from django.contrib.auth import get_user_model
+from django.contrib.sessions.backends.db import SessionStore
 
 from marketdata import clock
 from marketdata.models import Market
@@ -126,6 +128,23 @@ async def test_a_session_counts_only_with_our_own_origin(monkeypatch):
         client = connect(headers, user)
         assert (await client.connect())[0]
         assert await closed(client) == code
+
+
+async def test_signing_out_closes_the_session_s_connection(monkeypatch):
+    monkeypatch.setattr(consumers, "HEARTBEAT_SECONDS", 0.1)
+    user = await sync_to_async(get_user_model().objects.create_user)("ann")
+    session = SessionStore()
+    await sync_to_async(session.create)()
+    client = connect([(b"origin", b"http://localhost:8000")], user)
+    client.scope["session"] = session
+    assert (await client.connect())[0]
+    assert await told(client) == {"type": "authenticated"}
+    assert [(await told(client))["type"] for _ in range(3)] == ["heartbeat"] * 3
+    await sync_to_async(session.flush)()
+    while (frame := await told(client))["type"] == "heartbeat":
+        pass
+    assert frame["error"] == "NotAuthenticated"
+    assert await closed(client) == 4401
 
 
 async def test_silence_is_closed_after_the_time_to_authenticate(monkeypatch):

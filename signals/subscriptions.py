@@ -1,0 +1,96 @@
+"""What one connection follows: acknowledged, replayed or shown the newest, then live, without a hole between."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from channels.db import database_sync_to_async
+
+from signals import protocol, replay
+from signals.connections import Connection
+from signals.hub import hub
+
+
+class Subscriptions:
+    """The subscriptions of one connection, changed one request at a time."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._turn = asyncio.Lock()
+
+    def unsubscribe(self, symbols: Sequence[str]) -> None:
+        """Stop following, and say so."""
+        hub.unsubscribe(self.connection, symbols)
+        self.connection.drop(symbols)
+        self.connection.put(protocol.frame("unsubscribed", symbols=list(symbols)))
+
+    async def subscribe(self, message: protocol.Message) -> None:
+        """Acknowledge, then for each symbol its replay or snapshot, then what happened meanwhile, then live."""
+        connection = self.connection
+        async with self._turn:
+            known = await database_sync_to_async(replay.known_symbols)(message.symbols)
+            unknown = [symbol for symbol in message.symbols if symbol not in known]
+            if unknown:
+                connection.put(protocol.error("ValidationError", "no market has these symbols", symbols=unknown))
+            symbols = [symbol for symbol in message.symbols if symbol in known]
+            # Held before the heads are read, so that nothing falls between replay and live.
+            connection.drop(symbols)
+            connection.hold(symbols)
+            hub.subscribe(connection, symbols)
+            heads = await database_sync_to_async(replay.heads_of)(symbols)
+            hub.note_heads(heads)
+            for symbol in await self._unplayable(connection, heads, message.after):
+                heads.pop(symbol)
+                hub.unsubscribe(connection, [symbol])
+                connection.drop([symbol])
+            if heads:
+                connection.put(protocol.frame("subscribed", symbols=list(heads), seq=heads))
+                await self._catch_up(connection, heads, message.after)
+
+    async def _unplayable(self, connection: Connection, heads: dict[str, int], after: Any) -> list[str]:
+        refused = []
+        for symbol, seq in after.items():
+            if symbol not in heads or seq == heads[symbol]:
+                continue
+            if seq > heads[symbol]:
+                words = "that seq was not given out yet"
+                connection.put(protocol.error("AheadOfHead", words, symbol=symbol, head=heads[symbol]))
+                refused.append(symbol)
+                continue
+            first = await database_sync_to_async(replay.first_seq)(symbol)
+            if first is None or seq + 1 < first:
+                words = "that far back is no longer kept"
+                connection.put(protocol.error("ReplayUnavailable", words, symbol=symbol, first_seq=first))
+                refused.append(symbol)
+        return refused
+
+    async def _catch_up(self, connection: Connection, heads: dict[str, int], after: Any) -> None:
+        fresh = {symbol: head for symbol, head in heads.items() if symbol not in after}
+        if fresh:
+            newest = await database_sync_to_async(replay.newest)(fresh)
+            connection.put(protocol.snapshot([newest[symbol][1] for symbol in fresh if symbol in newest]))
+        for symbol, head in heads.items():
+            connection.places[symbol] = after.get(symbol, head)
+            await self._replay(connection, symbol)
+
+    async def _replay(self, connection: Connection, symbol: str) -> None:
+        """Read on from the log until the signals held back connect, then go live."""
+        behind = True
+        while symbol in connection.symbols:
+            if behind:
+                await connection.room()
+                place = connection.places.get(symbol, 0)
+                entries = await database_sync_to_async(replay.entries_after)(symbol, place)
+                for seq, payload in entries:
+                    connection.replayed(symbol, seq, protocol.signal(symbol, seq, payload))
+                if len(entries) == replay.PAGE:
+                    continue
+            if connection.release(symbol) is None:
+                return
+            behind = True
+
+    async def mend(self, symbol: str) -> None:
+        """Read what a live signal turned out to come after."""
+        async with self._turn:
+            if symbol in self.connection.symbols:
+                await self._replay(self.connection, symbol)
