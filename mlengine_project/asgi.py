@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import Any, cast
 
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.sessions import SessionMiddlewareStack

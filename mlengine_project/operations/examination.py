@@ -60,7 +60,9 @@ def _database() -> Finding:
 
 def _cache() -> Finding:
     report = health.detailed()["cache"]
-    return Finding("cache", report["status"] == "healthy", f"{report['kind']} {report['message']}".strip(), "check REDIS_URL")
+    return Finding(
+        "cache", report["status"] == "healthy", f"{report['kind']} {report['message']}".strip(), "check REDIS_URL"
+    )
 
 
 def _markets() -> Finding:

@@ -149,7 +149,12 @@ class Command(BaseCommand):
 def _quieten() -> None:
     """Leave the terminal to what a person wants to read; LOG_LEVEL=DEBUG shows everything."""
     if settings.LOG_LEVEL != "DEBUG":
-        for name, level in {"celery": "WARNING", "kombu": "ERROR", "uvicorn": "WARNING", "mlengine.requests": "WARNING"}.items():
+        for name, level in {
+            "celery": "WARNING",
+            "kombu": "ERROR",
+            "uvicorn": "WARNING",
+            "mlengine.requests": "WARNING",
+        }.items():
             logging.getLogger(name).setLevel(level)
 
 
