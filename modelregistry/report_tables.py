@@ -8,8 +8,10 @@ NAMING = ("market", "symbol", "horizon", "target", "side", "bracket", "fold", "b
 """Columns that say what a row is about; they come first and name a leaf."""
 
 
-UNCOMPARED = ("folds", "versus_champion", "rows")
+UNCOMPARED = ("folds", "versus_champion", "rows", "detail")
 """Parts of a report that describe its own test, not the version."""
+DRAWN = "detail"
+"""What lies behind the means; the report page draws it, as a table it would bury them."""
 LOSSES = {"pinball": "pinball loss (bps)", "brier": "Brier score"}
 
 
@@ -71,6 +73,8 @@ def tables_of(report: Mapping[str, Any], title: str = "") -> list[Table]:
     single = [[_words(name), written(value)] for name, value in report.items() if not _is_nested(value)]
     found = [Table(title, ["figure", "value"], single)] if single else []
     for name, value in report.items():
+        if name == DRAWN:
+            continue
         here = f"{title} · {_words(name)}" if title else _words(name)
         if _is_records(value):
             found.append(_record_table(here, value))

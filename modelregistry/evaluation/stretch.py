@@ -9,6 +9,7 @@ from indicators.candles import CandleGrid
 from indicators.features import WARMUP
 from modelregistry.errors import TrainingError
 from modelregistry.evaluation import report as reports
+from modelregistry.evaluation.detail import detail_of
 from modelregistry.training.dataset import build_dataset
 from modelregistry.training.fit_scale import fit_linear
 
@@ -66,16 +67,19 @@ def evaluate_on(
         linear = fit_linear(train.features, train.log_range)
         reports.collect_ranges(found, estimators["range_predictor"], test, train, linear)
         answer["range_predictor"] = reports.range_report(found, stride)
+        answer["range_predictor"]["detail"] = detail_of("range_predictor", found, test, stride=stride, costs=costs)
         tell(3, total, "ranges")
     if "tpsl_classifier" in estimators:
         found = reports.Collected()
         reports.collect_brackets(found, estimators["tpsl_classifier"], test)
         answer["tpsl_classifier"] = reports.bracket_report(found, costs)
+        answer["tpsl_classifier"]["detail"] = detail_of("tpsl_classifier", found, test, stride=stride, costs=costs)
         tell(total - 1, total, "brackets")
     if "signal_classifier" in estimators:
         found = reports.Collected()
         reports.collect_directions(found, estimators["signal_classifier"], test, costs)
         answer["signal_classifier"] = reports.direction_report(found, stride)
+        answer["signal_classifier"]["detail"] = detail_of("signal_classifier", found, test, stride=stride, costs=costs)
     tell(total, total, "done")
     return answer
 

@@ -1,0 +1,241 @@
+"""What a report's means hide: every quantile, band, tercile and month of each cell, in columns for plots and tables."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from modelregistry.evaluation import metrics
+from modelregistry.evaluation.bands import band_table
+from modelregistry.evaluation.baselines import FREE
+from modelregistry.evaluation.blocks import block_interval
+from modelregistry.evaluation.diebold_mariano import diebold_mariano
+from modelregistry.evaluation.exceedance import exceedance, miss_test
+from modelregistry.evaluation.paired import block_error
+from modelregistry.evaluation.periods import TERCILES, daily_gain, periods, terciles
+from modelregistry.evaluation.reliability import brier_parts, calibration, reliability_curve
+from modelregistry.evaluation.report import BASELINE_NAMES, Collected
+from modelregistry.training.dataset import Dataset
+
+DIGITS = 4
+"""Significant digits kept: a report is read, and stored with every version."""
+Columns = dict[str, list[Any]]
+
+
+def range_detail(found: Collected, rows: Dataset, stride: int) -> dict[str, Any]:
+    """Look into the cells of a range report.
+
+    Parameters
+    ----------
+    found : Collected
+        What :func:`~modelregistry.evaluation.report.collect_ranges` gathered.
+    rows : Dataset
+        Rows that include those tested: their volatility sorts them into terciles.
+    stride : int
+        Candles between rows.
+
+    Returns
+    -------
+    dict
+        `cells`, each with `levels`, `bands`, `terciles`, `periods` (tables of columns), `misses` of the 80 % band,
+        `diebold_mariano` and `skill_interval` against the best free baseline; and `daily_gain` over all cells.
+        Losses in basis points of the close, shares and skills in percent.
+    """
+    cells, gains, floors, times = [], [], [], []
+    for (symbol, horizon, target), columns in found.cells().items():
+        said, ahead, stacked, when = _in_time_order(*columns)
+        losses = {
+            name: metrics.pinball(stacked[:, i], ahead) * metrics.BPS
+            for i, name in enumerate(BASELINE_NAMES)
+            if name in FREE
+        }
+        best = min((name for name in FREE if name in losses), key=lambda name: losses[name].mean())
+        answered = np.isfinite(said).all(axis=1)
+        own = np.where(answered, metrics.pinball(np.nan_to_num(said), ahead) * metrics.BPS, losses[best])
+        cell = _RangeCell(said, ahead, own, losses[best], answered, when)
+        steps = max(int(np.ceil(horizon / stride)), 1)
+        names, which = periods(when)
+        skill = block_interval(losses[best] - own, when, losses[best])
+        cells.append(
+            {
+                "symbol": symbol,
+                "horizon": horizon,
+                "target": target,
+                "baseline": best,
+                "skill_interval": _short([100 * skill.lower, 100 * skill.upper]),
+                "days": skill.days,
+                "levels": _short(exceedance(said[answered], ahead[answered], when[answered])),
+                "bands": _short(band_table(said[answered], ahead[answered])),
+                "terciles": cell.by(terciles(_sigma(rows, symbol, when)), list(TERCILES), "tercile"),
+                "periods": cell.by(which, names, "period", errors=True),
+                **_tests(cell, steps),
+            }
+        )
+        gains.append(losses[best] - own)
+        floors.append(losses[best])
+        times.append(when)
+    return {"cells": cells, "daily_gain": daily_gain(gains, floors, times)}
+
+
+class _RangeCell:
+    """Rows of one market, horizon and target."""
+
+    def __init__(
+        self,
+        said: np.ndarray,
+        ahead: np.ndarray,
+        own: np.ndarray,
+        floor: np.ndarray,
+        answered: np.ndarray,
+        when: np.ndarray,
+    ) -> None:
+        self.own, self.floor, self.answered, self.when = own, floor, answered, when
+        self.inside = {
+            80: (ahead >= said[:, 1]) & (ahead <= said[:, 5]),
+            90: (ahead >= said[:, 0]) & (ahead <= said[:, 6]),
+        }
+        self.width = (said[:, 5] - said[:, 1]) * metrics.BPS
+
+    def by(self, which: np.ndarray, names: list[str], title: str, *, errors: bool = False) -> Columns:
+        """Scores of every group that has rows, in columns."""
+        table: Columns = {
+            name: [] for name in (title, "rows", "pinball", "baseline", "skill", "coverage_80", "coverage_90", "width")
+        }
+        extra: Columns = {"skill_error": [], "coverage_80_error": [], "coverage_90_error": []} if errors else {}
+        for code, name in enumerate(names):
+            mine = which == code
+            if not (mine & self.answered).any():
+                continue
+            floor, kept = float(self.floor[mine].mean()), mine & self.answered
+            table[title].append(name)
+            table["rows"].append(int(mine.sum()))
+            table["pinball"].append(float(self.own[mine].mean()))
+            table["baseline"].append(floor)
+            table["skill"].append(100 * (1 - float(self.own[mine].mean()) / floor))
+            for share, inside in self.inside.items():
+                table[f"coverage_{share}"].append(100 * float(inside[kept].mean()))
+                if errors:
+                    extra[f"coverage_{share}_error"].append(100 * _error(inside[kept], self.when[kept]))
+            table["width"].append(float(self.width[kept].mean()))
+            if errors:
+                extra["skill_error"].append(100 * _error((self.floor - self.own)[mine], self.when[mine]) / floor)
+        return dict(_short(table | extra))
+
+
+def _tests(cell: _RangeCell, steps: int) -> dict[str, Any]:
+    """Tests that need more rows than a horizon has steps."""
+    answer: dict[str, Any] = {"misses": None, "diebold_mariano": None}
+    if len(cell.own) > 4 * steps:
+        answer["diebold_mariano"] = _short(asdict(diebold_mariano(cell.own, cell.floor, steps)))
+    if cell.answered.sum() > 4 * steps:
+        answer["misses"] = _short(asdict(miss_test(~cell.inside[80][cell.answered], 0.2, steps)))
+    return answer
+
+
+def bracket_detail(found: Collected, costs: float) -> dict[str, Any]:
+    """Look into the cells of a bracket report: reliability, Brier in parts, calibration with errors, net by period.
+
+    Probabilities as they are, net returns in basis points; `net` gathers every bracket whose expected net return was
+    positive, as :func:`~modelregistry.evaluation.report.bracket_report` does.
+    """
+    cells, traded = [], []
+    for (symbol, horizon, side, name), columns in found.cells().items():
+        chances, outcome, near, far, gross, when = _in_time_order(*columns)
+        happened = np.eye(3)[outcome]
+        cells.append(
+            {
+                "symbol": symbol,
+                "horizon": horizon,
+                "side": side,
+                "bracket": name,
+                "brier_parts": _short(asdict(brier_parts(chances, happened))),
+                "calibration": _short(asdict(calibration(chances[:, 0], happened[:, 0], when))),
+                "take_profit": _short(reliability_curve(chances[:, 0], happened[:, 0], when)),
+            }
+        )
+        hope = chances[:, 0] * near - chances[:, 1] * far - costs
+        acted = hope > 0
+        traded.append((when[acted], hope[acted], gross[acted] - costs))
+    return {"cells": cells, "net": _net(*(np.concatenate(column) for column in zip(*traded, strict=True)))}
+
+
+def _net(when: np.ndarray, hope: np.ndarray, net: np.ndarray) -> Columns:
+    table: Columns = {name: [] for name in ("period", "trades", "expected", "realised", "error")}
+    names, which = periods(when)
+    for code, name in enumerate(names):
+        mine = which == code
+        table["period"].append(name)
+        table["trades"].append(int(mine.sum()))
+        table["expected"].append(float(hope[mine].mean()) * metrics.BPS)
+        table["realised"].append(float(net[mine].mean()) * metrics.BPS)
+        table["error"].append(_error(net[mine], when[mine]) * metrics.BPS)
+    return dict(_short(table))
+
+
+def direction_detail(found: Collected) -> dict[str, Any]:
+    """Look into the cells of a direction report: reliability of buy and sell, Brier in parts, skill by period."""
+    cells, gains, floors, times = [], [], [], []
+    for (symbol, horizon), columns in found.cells().items():
+        chances, labels, base, when = _in_time_order(*columns)
+        happened = np.eye(3)[labels]
+        own, constant = metrics.brier(chances, happened), metrics.brier(base, happened)
+        names, which = periods(when)
+        skill = [100 * (1 - own[which == k].mean() / constant[which == k].mean()) for k in range(len(names))]
+        cells.append(
+            {
+                "symbol": symbol,
+                "horizon": horizon,
+                "brier_parts": _short(asdict(brier_parts(chances, happened))),
+                "buy": _short(reliability_curve(chances[:, 0], happened[:, 0], when)),
+                "sell": _short(reliability_curve(chances[:, 1], happened[:, 1], when)),
+                "periods": _short({"period": names, "skill": skill}),
+            }
+        )
+        gains.append(constant - own)
+        floors.append(constant)
+        times.append(when)
+    return {"cells": cells, "daily_gain": daily_gain(gains, floors, times)}
+
+
+def detail_of(kind: str, found: Collected, rows: Dataset, *, stride: int, costs: float) -> dict[str, Any]:
+    """Detail of any kind of report; a report without a row has none."""
+    if not found.parts:
+        return {"cells": []}
+    looks: Mapping[str, Callable[[], dict[str, Any]]] = {
+        "range_predictor": lambda: range_detail(found, rows, stride),
+        "tpsl_classifier": lambda: bracket_detail(found, costs),
+        "signal_classifier": lambda: direction_detail(found),
+    }
+    return looks[kind]()
+
+
+def _in_time_order(*columns: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Sort columns of a cell by the last of them, the open time."""
+    order = np.argsort(columns[-1], kind="stable")
+    return tuple(column[order] for column in columns)
+
+
+def _error(values: np.ndarray, when: np.ndarray) -> float:
+    return block_error(np.asarray(values, dtype=np.float64), when)
+
+
+def _sigma(rows: Dataset, symbol: str, when: np.ndarray) -> np.ndarray:
+    """Volatility at the given times of one market, NaN where `rows` has none."""
+    mine = np.flatnonzero(rows.market == rows.symbols.index(symbol))
+    mine = mine[np.argsort(rows.open_time[mine], kind="stable")]
+    if not len(mine):
+        return np.full(len(when), np.nan)
+    at = np.minimum(np.searchsorted(rows.open_time[mine], when), len(mine) - 1)
+    return np.where(rows.open_time[mine][at] == when, rows.sigma[mine][at], np.nan)
+
+
+def _short(value: Any) -> Any:
+    """Round to :data:`DIGITS` significant digits; what is not finite becomes None."""
+    if isinstance(value, dict):
+        return {name: _short(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_short(item) for item in value]
+    if isinstance(value, float | np.floating):
+        return float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None
+    return value
