@@ -1,6 +1,7 @@
 """Two kinds of admin page the whole engine uses: a log that is only read, and a step that is confirmed."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -98,6 +99,11 @@ def confirm_step(
 def utc_of_ms(milliseconds: int | None) -> str:
     """A candle's time as people read it."""
     return "–" if milliseconds is None else f"{clock.to_datetime(milliseconds):%Y-%m-%d %H:%M} UTC"
+
+
+def plain(number: Decimal | None) -> str:
+    """A decimal without the zeros its column pads it with."""
+    return "–" if number is None else f"{number.normalize():f}"
 
 
 def age_of(moment: datetime | None) -> str:

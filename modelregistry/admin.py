@@ -49,7 +49,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     list_display = ["kind", "name", "source", "stage_label", "gate", "trained_until", "row_count", "created_at"]
     list_filter = ["kind", "stage", "source", "gate_accepted"]
     search_fields = ["digest"]
-    change_form_outer_after_template = "admin/modelregistry/report.html"
+    change_form_outer_before_template = "admin/modelregistry/report.html"
     fieldsets = [
         (None, {"fields": ["kind", "source", "stage_label", "gate", "gate_reasons", "unproven"]}),
         ("Training", {"fields": ["symbols", "horizons", "trained_from", "trained_until", "row_count", "seed"]}),
@@ -109,6 +109,9 @@ class ModelVersionAdmin(ReadOnlyAdmin):
         """Show the difference to the champion and the gate's verdict; promote with a reason."""
         version = ModelVersion.objects.get(pk=object_id)
         champion = registry.champions(version.source).get(version.kind)
+        if champion is not None and champion.pk == version.pk:
+            messages.info(request, "This version is the champion already.")
+            return HttpResponseRedirect(_page(version))
         form = PromotionForm(posted(request), gate_accepted=version.gate_accepted)
         if form.is_valid():
             asked = form.cleaned_data

@@ -3,9 +3,11 @@
 from django.contrib import admin
 from unfold.decorators import display
 
-from marketdata.admin_pages import LargeLogAdmin, ReadOnlyAdmin
+from marketdata.admin_pages import LargeLogAdmin, ReadOnlyAdmin, plain
 from predictions.models import ChainHead, ChallengerLog, PredictionLog
 from predictions.reasons import WORDS
+
+STATES = {"late": "warning", "degraded": "warning", "final": "success", "scored": "info"}
 
 
 @admin.register(PredictionLog)
@@ -16,11 +18,9 @@ class PredictionLogAdmin(LargeLogAdmin):
         "symbol",
         "span",
         "candle_time",
-        "current_price",
-        "predicted_low",
-        "predicted_high",
-        "actual_low",
-        "actual_high",
+        "price",
+        "said",
+        "happened",
         "mae",
         "state",
     ]
@@ -38,9 +38,22 @@ class PredictionLogAdmin(LargeLogAdmin):
         """Horizon in candles and minutes."""
         return f"{row.horizon} ({row.horizon * 5} min)"
 
-    @display(
-        description="State", label={"late": "warning", "degraded": "warning", "final": "success", "scored": "info"}
-    )
+    @display(description="Price")
+    def price(self, row: PredictionLog) -> str:
+        """The candle's close."""
+        return plain(row.current_price)
+
+    @display(description="Predicted low – high")
+    def said(self, row: PredictionLog) -> str:
+        """The medians."""
+        return f"{plain(row.predicted_low)} – {plain(row.predicted_high)}"
+
+    @display(description="Actual low – high")
+    def happened(self, row: PredictionLog) -> str:
+        """What the market did, once due."""
+        return "–" if row.actual_low is None else f"{plain(row.actual_low)} – {plain(row.actual_high)}"
+
+    @display(description="State", label=STATES)
     def state(self, row: PredictionLog) -> str:
         """The one word an operator looks for."""
         if row.late:
@@ -73,4 +86,5 @@ class ChainHeadAdmin(ReadOnlyAdmin):
 
 def in_words(codes: list[str]) -> str:
     """Reason codes as a sentence."""
-    return "; ".join(WORDS.get(code, code) for code in codes)
+    said = "; ".join(WORDS.get(code, code) for code in codes)
+    return said[:1].upper() + said[1:]

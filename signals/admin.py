@@ -10,7 +10,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from marketdata.admin_pages import LargeLogAdmin, ReadOnlyAdmin, ReasonForm, age_of, confirm_step, posted
+from marketdata.admin_pages import LargeLogAdmin, ReadOnlyAdmin, ReasonForm, age_of, confirm_step, plain, posted
 from marketdata.models import Market
 from predictions.admin import in_words
 from signals import switch
@@ -40,7 +40,7 @@ class OneMarketForm(ReasonForm):
 class SignalLogAdmin(LargeLogAdmin):
     """The one answer to each closed candle."""
 
-    list_display = ["symbol", "seq", "candle_time", "verdict", "why", "entry_price", "odds", "expected", "result"]
+    list_display = ["symbol", "seq", "candle_time", "verdict", "why", "price", "odds", "expected", "result"]
     list_filter = ["symbol", "signal_type", "outcome", "horizon", "simulated"]
     fieldsets = [
         (None, {"fields": ["id", "symbol", "seq", "candle_time", "made_at", "valid_until", "simulated"]}),
@@ -60,6 +60,11 @@ class SignalLogAdmin(LargeLogAdmin):
     def why(self, row: SignalLog) -> str:
         """The reasons in words."""
         return in_words(row.reasons) or "–"
+
+    @display(description="Price")
+    def price(self, row: SignalLog) -> str:
+        """The candle's close."""
+        return plain(row.entry_price)
 
     @display(description="P(tp) / break-even")
     def odds(self, row: SignalLog) -> str:

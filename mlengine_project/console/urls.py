@@ -13,6 +13,7 @@ urlpatterns = [
     path("console/chart/<str:symbol>", views.chart, name="chart"),
     path("console/panels/<str:symbol>", views.panels, name="panels"),
     path("console/models", views.models, name="models"),
+    path("console/record", views.record, name="record"),
     path("console/sign-in", views.sign_in, name="sign_in"),
     path("console/sign-in/<str:token>", views.one_time, name="one_time"),
     path("console/sign-out", views.sign_out, name="sign_out"),

@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from marketdata import clock
 from mlengine_project.access.windows import window
 from mlengine_project.console import board as board_reads
-from mlengine_project.console import chart_feed, market_page, models_page
+from mlengine_project.console import chart_feed, market_page, models_page, record_panel
 from mlengine_project.console import sign_in as one_time_links
 from mlengine_project.console.engine_state import current_state
 
@@ -124,6 +124,13 @@ def chart(request: HttpRequest, symbol: str) -> HttpResponse:
     if series is None:
         raise Http404
     return JsonResponse(series)
+
+
+@require_GET
+@signed_in_fragment
+def record(request: HttpRequest) -> HttpResponse:
+    """The track record of one market, or of all."""
+    return page(request, "console/partial/track_record.html", **record_panel.shown(request.GET.get("symbol") or None))
 
 
 @require_GET

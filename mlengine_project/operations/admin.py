@@ -1,5 +1,6 @@
 """Admin of long jobs (asked for and stopped here), signs of life and counters."""
 
+from datetime import timedelta
 from typing import Any
 
 from django import forms
@@ -13,7 +14,8 @@ from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
 )
 
-from marketdata.admin_pages import ReadOnlyAdmin, age_of, confirm_step, posted, progress_bar
+from marketdata import clock
+from marketdata.admin_pages import ReadOnlyAdmin, SwitchField, age_of, confirm_step, posted, progress_bar
 from marketdata.models import Market
 from mlengine_project.operations import jobs, schedule_admin
 from mlengine_project.operations.models import Counter, Heartbeat, Job
@@ -32,6 +34,8 @@ class TrainingForm(forms.Form):
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text="Each becomes a candidate; a kind without a champion crowns its first one.",
     )
+
+    small = SwitchField(label="Quick", help_text="Fewer rows and fewer trees: minutes instead of a long run.")
 
 
 class BackfillForm(forms.Form):
@@ -105,7 +109,8 @@ class JobAdmin(ReadOnlyAdmin):
         """Ask for a training run."""
         form = TrainingForm(posted(request))
         if form.is_valid():
-            job = jobs.request_training(request.user.get_username(), {"kinds": form.cleaned_data["kinds"]})
+            arguments = {"kinds": form.cleaned_data["kinds"], "small": form.cleaned_data["small"]}
+            job = jobs.request_training(request.user.get_username(), arguments)
             return self._asked(request, job)
         return confirm_step(
             request,
@@ -124,9 +129,9 @@ class JobAdmin(ReadOnlyAdmin):
         form = BackfillForm(posted(request))
         if form.is_valid():
             asked = form.cleaned_data
-            job = jobs.request_backfill(
-                request.user.get_username(), {"symbols": asked["symbols"], "days": asked["days"]}
-            )
+            begin = clock.market_now() - timedelta(days=asked["days"])
+            arguments = {"symbols": asked["symbols"], "from": f"{begin:%Y-%m-%dT%H:%M:%SZ}"}
+            job = jobs.request_backfill(request.user.get_username(), arguments)
             return self._asked(request, job)
         return confirm_step(
             request,

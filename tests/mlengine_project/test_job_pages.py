@@ -3,6 +3,7 @@
 import pytest
 from django.contrib.auth.models import Permission
 
+from marketdata import clock
 from mlengine_project.operations import tasks
 from mlengine_project.operations.models import Job
 from tests.mlengine_project.console import rows
@@ -26,7 +27,11 @@ def test_retrain_now_asks_for_the_kinds_chosen(admin_client, queued, django_capt
         answer = admin_client.post(LIST + "retrain_now/", {"kinds": ["range_predictor"]})
     job = Job.objects.get()
     assert answer["Location"] == f"{LIST}{job.pk}/change/"
-    assert (job.kind, job.arguments, job.asked_by) == ("training", {"kinds": ["range_predictor"]}, "admin")
+    assert (job.kind, job.arguments, job.asked_by) == (
+        "training",
+        {"kinds": ["range_predictor"], "small": False},
+        "admin",
+    )
     assert queued == [str(job.pk)]
 
 
@@ -36,8 +41,9 @@ def test_backfill_asks_for_enabled_markets_only(admin_client):
     refused = admin_client.post(LIST + "backfill/", {"symbols": ["ETHUSDT"], "days": 3})
     assert refused.status_code == 200
     assert not Job.objects.exists()
-    admin_client.post(LIST + "backfill/", {"symbols": ["BTCUSDT"], "days": 3})
-    assert Job.objects.get().arguments["symbols"] == ["BTCUSDT"]
+    with clock.use(clock.FrozenClock(1_735_689_600_000)):
+        admin_client.post(LIST + "backfill/", {"symbols": ["BTCUSDT"], "days": 3})
+    assert Job.objects.get().arguments == {"symbols": ["BTCUSDT"], "from": "2024-12-29T00:00:00Z"}
 
 
 def test_looking_starts_nothing(admin_client, queued):

@@ -130,6 +130,12 @@ def test_rolling_back_brings_the_old_champion_with_a_reason(may_promote, champio
     assert (newest.action, newest.reason, newest.undoes.to_version_id) == ("rollback", "Coverage fell.", version.pk)
 
 
+def test_the_champion_is_not_promoted_again(may_promote, champion):
+    answer = may_promote.post(page(champion, "promote"), {"reason": "again", "override": "on"}, follow=True)
+    assert "is the champion already" in text_of(answer)
+    assert PromotionEvent.objects.filter(kind=KIND).count() == 1
+
+
 def test_the_first_champion_cannot_be_rolled_back(may_promote, champion):
     answer = may_promote.post(page(champion, "roll_back"), {"reason": "why not"}, follow=True)
     assert "the first champion replaced nobody" in text_of(answer)

@@ -11,7 +11,13 @@ from tests.mlengine_project.console import rows
 
 pytestmark = pytest.mark.django_db
 PAGES = ["/", "/market/BTCUSDT", "/console/models"]
-FRAGMENTS = ["/console/cards", "/console/notices", "/console/panels/BTCUSDT", "/console/chart/BTCUSDT?horizon=6"]
+FRAGMENTS = [
+    "/console/cards",
+    "/console/notices",
+    "/console/panels/BTCUSDT",
+    "/console/record",
+    "/console/chart/BTCUSDT?horizon=6",
+]
 
 
 def words(response):

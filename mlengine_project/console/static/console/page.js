@@ -34,6 +34,14 @@ export async function refreshNotices() {
   } catch { /* the connection label already says so */ }
 }
 
+// Scores are computed anew at most once a minute; the page does not wait for them.
+async function loadRecord(place) {
+  try {
+    const answer = await fetch(place.dataset.load, { credentials: "same-origin" });
+    if (answer.ok) place.innerHTML = await answer.text();
+  } catch { /* the next minute will tell */ }
+}
+
 toggle?.addEventListener("click", () => {
   const root = document.documentElement;
   const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
@@ -46,4 +54,9 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => docu
 tick();
 setInterval(tick, 1000);
 hintLocalTimes();
+const record = document.getElementById("record");
+if (record) {
+  loadRecord(record);
+  setInterval(() => { if (!document.hidden) loadRecord(record); }, 60000);
+}
 if (document.querySelector(".sign-out")) setInterval(() => { if (!document.hidden) refreshNotices(); }, 5000);
