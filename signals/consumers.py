@@ -93,7 +93,7 @@ class SignalConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             return
         self._by_session = not key_id
         self.connection = Connection(self.send, self._hang_up, key_id)
-        self._subscriptions = Subscriptions(self.connection)
+        self._subscriptions = Subscriptions(self.connection, database_sync_to_async)
         self.connection.missing = lambda symbol: self._start(self._subscriptions.mend(symbol))
         self.connection.put(protocol.frame("authenticated"))
         hub.join(self.connection)

@@ -1,10 +1,8 @@
 """What one connection follows: acknowledged, replayed or shown the newest, then live, without a hole between."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
-
-from channels.db import database_sync_to_async
 
 from signals import protocol, replay
 from signals.connections import Connection
@@ -12,10 +10,11 @@ from signals.hub import hub
 
 
 class Subscriptions:
-    """The subscriptions of one connection, changed one request at a time."""
+    """The subscriptions of one connection, changed one request at a time; `in_thread` runs what asks the database."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, in_thread: Callable[[Any], Any]) -> None:
         self.connection = connection
+        self._in_thread = in_thread
         self._turn = asyncio.Lock()
 
     def unsubscribe(self, symbols: Sequence[str]) -> None:
@@ -28,7 +27,7 @@ class Subscriptions:
         """Acknowledge, then for each symbol its replay or snapshot, then what happened meanwhile, then live."""
         connection = self.connection
         async with self._turn:
-            known = await database_sync_to_async(replay.known_symbols)(message.symbols)
+            known = await self._in_thread(replay.known_symbols)(message.symbols)
             unknown = [symbol for symbol in message.symbols if symbol not in known]
             if unknown:
                 connection.put(protocol.error("ValidationError", "no market has these symbols", symbols=unknown))
@@ -37,7 +36,7 @@ class Subscriptions:
             connection.drop(symbols)
             connection.hold(symbols)
             hub.subscribe(connection, symbols)
-            heads = await database_sync_to_async(replay.heads_of)(symbols)
+            heads = await self._in_thread(replay.heads_of)(symbols)
             hub.note_heads(heads)
             for symbol in await self._unplayable(connection, heads, message.after):
                 heads.pop(symbol)
@@ -57,7 +56,7 @@ class Subscriptions:
                 connection.put(protocol.error("AheadOfHead", words, symbol=symbol, head=heads[symbol]))
                 refused.append(symbol)
                 continue
-            first = await database_sync_to_async(replay.first_seq)(symbol)
+            first = await self._in_thread(replay.first_seq)(symbol)
             if first is None or seq + 1 < first:
                 words = "that far back is no longer kept"
                 connection.put(protocol.error("ReplayUnavailable", words, symbol=symbol, first_seq=first))
@@ -67,7 +66,7 @@ class Subscriptions:
     async def _catch_up(self, connection: Connection, heads: dict[str, int], after: Any) -> None:
         fresh = {symbol: head for symbol, head in heads.items() if symbol not in after}
         if fresh:
-            newest = await database_sync_to_async(replay.newest)(fresh)
+            newest = await self._in_thread(replay.newest)(fresh)
             connection.put(protocol.snapshot([newest[symbol][1] for symbol in fresh if symbol in newest]))
         for symbol, head in heads.items():
             connection.places[symbol] = after.get(symbol, head)
@@ -80,7 +79,7 @@ class Subscriptions:
             if behind:
                 await connection.room()
                 place = connection.places.get(symbol, 0)
-                entries = await database_sync_to_async(replay.entries_after)(symbol, place)
+                entries = await self._in_thread(replay.entries_after)(symbol, place)
                 for seq, payload in entries:
                     connection.replayed(symbol, seq, protocol.signal(symbol, seq, payload))
                 if len(entries) == replay.PAGE:
