@@ -2,6 +2,8 @@
 
 import random
 
+from marketdata.chance import dice
+
 
 class Backoff:
     """Delays that double up to a cap, each drawn from its upper half.
@@ -23,7 +25,7 @@ class Backoff:
 
     def __init__(self, first_seconds: float, longest_seconds: float, chance: random.Random | None = None) -> None:
         self._first, self._longest = first_seconds, longest_seconds
-        self._chance = chance or random.Random()
+        self._chance = chance or dice()
         self._tries = 0
 
     def next_seconds(self) -> float:

@@ -11,6 +11,9 @@ from typing import Any
 from marketdata.errors import ExchangeUnavailable
 
 LARGEST_BODY = 8 * 1024 * 1024
+READ_SECONDS = 1
+"""How often a socket without messages looks at its own state."""
+LOOK_SECONDS = 0.5
 
 
 @cache
@@ -51,7 +54,7 @@ def library(api_url: str, stream_url: str, *, direct: bool) -> SimpleNamespace: 
         """Gives up at the first cut (our supervisor rebuilds) and keeps open candles out of its queue."""
 
         MAX_RECONNECTS = 0
-        TIMEOUT = 1
+        TIMEOUT = READ_SECONDS
         heard = False
 
         def _handle_message(self, raw: Any) -> Any:
@@ -67,7 +70,7 @@ def library(api_url: str, stream_url: str, *, direct: bool) -> SimpleNamespace: 
         async def messages(self) -> AsyncIterator[Any]:
             while self._handle_read_loop or not self._queue.empty():
                 try:
-                    message = await asyncio.wait_for(self._queue.get(), timeout=0.5)
+                    message = await asyncio.wait_for(self._queue.get(), timeout=LOOK_SECONDS)
                 except TimeoutError:
                     message = None
                 if isinstance(message, dict) and message.get("e") == "error":

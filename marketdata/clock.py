@@ -8,12 +8,15 @@ on the database for long: a reading that cannot be refreshed is used as it was.
 import asyncio
 import threading
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
+
+from marketdata.chance import new_id
+
+__all__ = ["new_id"]
 
 REFRESH_SECONDS = 1.0
 """How long a process may use its copy of the shared reading."""
@@ -200,11 +203,6 @@ def to_ms(instant: datetime) -> int:
     1659312000000
     """
     return (instant - EPOCH) // timedelta(milliseconds=1)
-
-
-def new_id() -> uuid.UUID:
-    """Make a random identity for a row."""
-    return uuid.uuid4()
 
 
 def measured_rate(first: Reading, second: Reading) -> float:

@@ -22,6 +22,8 @@ READING_AGE_MS = 300_000
 FAST_READING_AGE_MS = 5_000
 PAUSE_SECONDS = 0.4
 Result = TypeVar("Result")
+Runner = asyncio.Runner
+"""What turns the event loop of a line; a simulation turns its own."""
 
 
 class Ask(NamedTuple):
@@ -53,7 +55,7 @@ class RestLine:
     def __init__(self, client: ExchangeClient | None = None, *, patient: bool = False) -> None:
         self._client = client or ExchangeClient()
         self._patient = patient
-        self._runner: asyncio.Runner | None = None
+        self._runner: Runner | None = None
         self._server_ms = 0
 
     def __enter__(self) -> Self:
@@ -103,7 +105,7 @@ class RestLine:
 
     def _run(self, work: Coroutine[Any, Any, Result]) -> Result:
         if self._runner is None:
-            self._runner = asyncio.Runner()
+            self._runner = Runner()
         return self._runner.run(work)
 
     async def _fetch_closed(self, asks: Sequence[Ask]) -> list[Answer]:

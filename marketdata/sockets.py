@@ -11,6 +11,7 @@ import structlog
 
 from marketdata import clock
 from marketdata.backoff import Backoff
+from marketdata.chance import dice
 from marketdata.errors import ExchangeBanned, ExchangeUnavailable, MalformedCandle, MarketDataError
 from marketdata.exchange import ExchangeClient, is_loopback
 from marketdata.inbox import Inbox
@@ -54,7 +55,7 @@ class Sockets:
         self.inbox, self.pace = inbox, pace
         self.banned_until_ms = 0
         self.connections = 0
-        self._chance = chance or random.Random()
+        self._chance = chance or dice()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="feed-sockets", daemon=True)
         self._tasks: list[asyncio.Task[None]] = []

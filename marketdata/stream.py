@@ -56,10 +56,15 @@ class Supervisor:
     """The state of one running feed."""
 
     def __init__(
-        self, markets: Callable[[], Sequence[Market]], on_closed: OnClosed, beat: Beat | None, pace: Pace
+        self,
+        markets: Callable[[], Sequence[Market]],
+        on_closed: OnClosed,
+        beat: Beat | None,
+        pace: Pace,
+        sockets: Sockets | None = None,
     ) -> None:
-        self.inbox = Inbox()
-        self.sockets = Sockets(self.inbox, pace)
+        self.sockets = sockets or Sockets(Inbox(), pace)
+        self.inbox = self.sockets.inbox
         self._list_markets, self._on_closed, self._beat = markets, on_closed, beat
         self._markets: list[Market] = []
         self._backoff = Backoff(0.5, 10.0)
