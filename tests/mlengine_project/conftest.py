@@ -4,8 +4,8 @@ import pytest
 from django.test import Client
 
 from mlengine_project.access import services
-from mlengine_project.access.windows import window
 from mlengine_project.operations import health
+from tests.mlengine_project.buckets import empty_buckets
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def unknown_caller(db, settings):
     """A client without a key, in a process that has verified and counted nobody yet."""
     settings.ALLOWED_HOSTS = ["testserver", "localhost"]
     services.forget_verified()
-    window.clear()
+    empty_buckets()
     health.forget()
     return Client(raise_request_exception=False)
 

@@ -11,7 +11,7 @@ from marketdata import clock
 from mlengine_project.access import keys, services
 from mlengine_project.access.errors import InvalidAPIKey, KeyStoreAway, TooManyWrongKeys
 from mlengine_project.access.models import ApiKey
-from mlengine_project.access.windows import window
+from tests.mlengine_project.buckets import empty_buckets
 
 pytestmark = pytest.mark.django_db
 NOW = 1_790_000_000_000
@@ -20,7 +20,7 @@ NOW = 1_790_000_000_000
 @pytest.fixture(autouse=True)
 def new_process():
     services.forget_verified()
-    window.clear()
+    empty_buckets()
 
 
 @pytest.fixture
@@ -126,7 +126,9 @@ def test_after_a_rotation_both_keys_work_until_the_overlap_ends():
         assert services.authenticate_key(secret)
 
 
-@pytest.mark.parametrize("secret", ["wrong", "mle_", "mle_00000000_" + "A" * 43, "\x00", "\udc80", "x" * 100_000, "ключ"])
+@pytest.mark.parametrize(
+    "secret", ["wrong", "mle_", "mle_00000000_" + "A" * 43, "\x00", "\udc80", "x" * 100_000, "ключ"]
+)
 def test_what_is_no_key_is_refused_without_a_crash(secret):
     with pytest.raises(InvalidAPIKey):
         services.identify(secret, "10.0.0.1")

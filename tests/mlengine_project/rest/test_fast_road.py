@@ -11,10 +11,10 @@ from django.core.cache import cache
 from django.db import close_old_connections
 
 from mlengine_project.access import services
-from mlengine_project.access.windows import window
 from mlengine_project.fast_road import FastRoad
 from mlengine_project.operations.measures import PREDICTIONS, measures
 from predictions.services import cached_prediction
+from tests.mlengine_project.buckets import empty_buckets
 
 ASKED = b'{"symbol": "BTCUSDT", "horizon": 6}'
 JSON = (b"content-type", b"application/json")
@@ -82,7 +82,7 @@ def roads(caller, engine, settings):
 def test_both_roads_give_the_same_bytes_and_headers(roads):
     given = (b"x-request-id", b"job-17")
     status, headers, content, by_django = roads.ask(given)
-    window.clear()
+    empty_buckets()
     slow_status, slow_headers, slow_content = ask(roads.django, [roads.key, JSON, given])
     assert not by_django
     assert (status, content) == (slow_status, slow_content)
@@ -95,7 +95,7 @@ def test_both_roads_give_the_same_bytes_and_headers(roads):
 
 def test_both_roads_take_from_one_bucket(roads, settings):
     settings.RATE_LIMIT = 6
-    window.clear()
+    empty_buckets()
     remaining = []
     for n in range(6):
         application = roads.fast if n % 2 else roads.django
