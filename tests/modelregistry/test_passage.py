@@ -1,0 +1,49 @@
+"""The closed forms against a simulated walk and against one another."""
+
+import numpy as np
+import pytest
+
+from modelregistry.estimators import passage
+
+
+@pytest.fixture(scope="module")
+def paths():
+    rng = np.random.default_rng(3)
+    return np.cumsum(rng.normal(size=(8000, 800)) / np.sqrt(800), axis=1)
+
+
+# A path seen at 800 instants misses a little of its extremes; Broadie, Glasserman and Kou's shift puts it back.
+SHIFT = 0.5826 / np.sqrt(800)
+
+
+@pytest.mark.parametrize(("near", "far"), [(0.5, 0.5), (1.0, 0.4), (0.4, 1.2), (1.5, 1.5), (3.0, 3.0)])
+def test_first_exit_is_what_a_simulated_walk_does(paths, near, far):
+    up, down = paths >= near - SHIFT, paths <= -(far - SHIFT)
+    when_up = np.where(up.any(axis=1), up.argmax(axis=1), 10**6)
+    when_down = np.where(down.any(axis=1), down.argmax(axis=1), 10**6)
+    share = ((when_up < when_down) & up.any(axis=1)).mean()
+    found = passage.first_exit(np.array([near]), np.array([far]), np.array([1.0]))[0]
+    assert abs(found - share) < 4 * np.sqrt(found * (1 - found) / len(paths)) + 0.004
+
+
+def test_reach_is_what_a_simulated_walk_does(paths):
+    for distance in (0.3, 1.0, 2.0):
+        share = (paths.max(axis=1) >= distance - SHIFT).mean()
+        assert abs(passage.reach(np.array([distance]), np.array([1.0]))[0] - share) < 0.02
+
+
+def test_images_and_waves_agree_where_they_meet():
+    near, far = np.array([0.3, 0.5, 0.9]), np.array([0.7, 0.5, 0.1])
+    below = passage.first_exit(near, far, np.full(3, 1.0 - 1e-9))
+    above = passage.first_exit(near, far, np.full(3, 1.0 + 1e-9))
+    assert np.abs(below - above).max() < 1e-8
+
+
+def test_exits_are_probabilities_and_grow_with_time():
+    deviation = np.geomspace(0.01, 100, 60)
+    near, far = np.full(60, 0.8), np.full(60, 0.3)
+    up, down = passage.first_exit(near, far, deviation), passage.first_exit(far, near, deviation)
+    assert ((up >= 0) & (down >= 0) & (up + down <= 1 + 1e-9)).all()
+    assert (np.diff(up) >= -1e-9).all()
+    assert (np.diff(down) >= -1e-9).all()
+    assert abs(up[-1] - 0.3 / 1.1) < 1e-6
