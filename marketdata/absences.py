@@ -6,13 +6,14 @@ from typing import Any
 from django.db import transaction
 
 from marketdata import clock
-from marketdata.intervals import Gap, subtract
+from marketdata.intervals import INTERVAL_MS, Gap, subtract
 from marketdata.models import AbsentStretch, Market, SuspectedStretch
 
 TRIES = 3
 SPREAD_MS = 600_000
 """The tries must span this much market time."""
 KEPT_ATTEMPTS = 20
+AGAIN_MS = 86_400_000
 
 
 def known_absences(market: Market, from_ms: int, until_ms: int) -> list[Gap]:
@@ -32,60 +33,78 @@ def note_vain_read(market: Market, holes: Sequence[Gap], asked: Gap, newest_seen
 
     Returns how many holes are now known to be the exchange's own.
     """
+    attempt = _attempt(asked, newest_seen)
+    confirmed = 0
+    with transaction.atomic():
+        earlier = list(
+            SuspectedStretch.objects.select_for_update().filter(market=market, start__lt=asked.end, end__gt=asked.start)
+        )
+        for stretch in earlier:
+            stretch.delete()
+            for left in subtract([Gap(stretch.start, stretch.end)], [asked]):
+                SuspectedStretch.objects.create(
+                    market=market, start=left.start, end=left.end, attempts=stretch.attempts
+                )
+        for part, before in _parts(holes, earlier):
+            tries = _kept([*before, attempt])
+            if len(tries) >= TRIES and attempt["market_ms"] - tries[0]["market_ms"] >= SPREAD_MS:
+                AbsentStretch.objects.update_or_create(
+                    market=market, start=part.start, defaults={"end": part.end, "evidence": {"attempts": tries}}
+                )
+                confirmed += 1
+            else:
+                SuspectedStretch.objects.create(market=market, start=part.start, end=part.end, attempts=tries)
+    return confirmed
+
+
+def _parts(holes: Iterable[Gap], earlier: Iterable[SuspectedStretch]) -> list[tuple[Gap, list[dict[str, Any]]]]:
+    """Cut holes where earlier suspicions begin and end, so that each part keeps the tries made for it."""
+    parts: list[tuple[Gap, list[dict[str, Any]]]] = []
+    for hole in holes:
+        rest = [hole]
+        for stretch in earlier:
+            shared = Gap(max(hole.start, stretch.start), min(hole.end, stretch.end))
+            if shared.start < shared.end:
+                parts.append((shared, list(stretch.attempts)))
+                rest = subtract(rest, [shared])
+        parts += [(gap, []) for gap in rest]
+    return parts
+
+
+def due_again(market: Market, from_ms: int) -> list[Gap]:
+    """List absences since `from_ms` nobody asked about for a day: an exchange may repair its own holes."""
+    limit = clock.market_ms() - AGAIN_MS
+    stretches = AbsentStretch.objects.filter(market=market, start__gte=from_ms)
+    return [Gap(known.start, known.end) for known in stretches if known.evidence["attempts"][-1]["market_ms"] < limit]
+
+
+def review(market: Market, asked: Gap, opens: Sequence[int]) -> None:
+    """Compare recorded absences with a newer answer: what turned up after all is no longer absent."""
+    with transaction.atomic():
+        overlapping = AbsentStretch.objects.select_for_update().filter(
+            market=market, start__lt=asked.end, end__gt=asked.start
+        )
+        for stretch in overlapping:
+            if stretch.start >= asked.start and stretch.end <= asked.end:
+                tries = [*stretch.evidence["attempts"], _attempt(asked, max(opens, default=0))]
+                stretch.evidence = {"attempts": _kept(tries)}
+            left = subtract([Gap(stretch.start, stretch.end)], [Gap(at, at + INTERVAL_MS) for at in opens])
+            stretch.delete()
+            for gap in left:
+                AbsentStretch.objects.create(market=market, start=gap.start, end=gap.end, evidence=stretch.evidence)
+
+
+def _kept(tries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Keep the first try and the newest ones."""
+    return tries if len(tries) <= KEPT_ATTEMPTS else [tries[0], *tries[1 - KEPT_ATTEMPTS :]]
+
+
+def _attempt(asked: Gap, newest_seen: int) -> dict[str, Any]:
     now = clock.market_ms()
-    attempt = {
+    return {
         "asked_from": asked.start,
         "asked_until": asked.end,
         "later_candle": newest_seen,
         "market_time": clock.to_datetime(now).isoformat(),
         "market_ms": now,
     }
-    confirmed = 0
-    with transaction.atomic():
-        earlier = list(
-            SuspectedStretch.objects.select_for_update().filter(market=market, start__lt=asked.end, end__gt=asked.start)
-        )
-        for hole in holes:
-            tries = [*_tries_covering(earlier, hole), attempt][-KEPT_ATTEMPTS:]
-            if len(tries) >= TRIES and now - tries[0]["market_ms"] >= SPREAD_MS:
-                AbsentStretch.objects.update_or_create(
-                    market=market, start=hole.start, defaults={"end": hole.end, "evidence": {"attempts": tries}}
-                )
-                confirmed += 1
-                SuspectedStretch.objects.filter(market=market, start=hole.start).delete()
-            else:
-                SuspectedStretch.objects.update_or_create(
-                    market=market, start=hole.start, defaults={"end": hole.end, "attempts": tries}
-                )
-        open_starts = {hole.start for hole in holes}
-        for stretch in earlier:  # what was filled, or now begins elsewhere, is no longer suspected in its old shape
-            if stretch.start not in open_starts:
-                SuspectedStretch.objects.filter(pk=stretch.pk).delete()
-                _keep_outside(market, stretch, asked)
-    return confirmed
-
-
-def forget_filled(market: Market, gap: Gap) -> None:
-    """Take candles that turned up after all out of the record of absences."""
-    with transaction.atomic():
-        for stretch in AbsentStretch.objects.select_for_update().filter(
-            market=market, start__lt=gap.end, end__gt=gap.start
-        ):
-            stretch.delete()
-            for left in subtract([Gap(stretch.start, stretch.end)], [gap]):
-                AbsentStretch.objects.create(market=market, start=left.start, end=left.end, evidence=stretch.evidence)
-
-
-def _tries_covering(earlier: Iterable[SuspectedStretch], hole: Gap) -> list[dict[str, Any]]:
-    """Attempts that had already asked for all of this hole."""
-    for stretch in earlier:
-        if stretch.start <= hole.start and hole.end <= stretch.end:
-            return list(stretch.attempts)
-    return []
-
-
-def _keep_outside(market: Market, stretch: SuspectedStretch, asked: Gap) -> None:
-    for left in subtract([Gap(stretch.start, stretch.end)], [asked]):
-        SuspectedStretch.objects.update_or_create(
-            market=market, start=left.start, defaults={"end": left.end, "attempts": stretch.attempts}
-        )

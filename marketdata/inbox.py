@@ -10,7 +10,7 @@ from marketdata.clock import Reading
 from marketdata.parsing import CandleRow
 
 MOST_CANDLES = 50_000
-MOST_REFUSED = 1_000
+MOST_REFUSED = 20_000
 Frames = dict[str, list[CandleRow]]
 
 

@@ -8,7 +8,7 @@ from marketdata import clock
 from marketdata.models import Market, QuarantinedMessage
 
 KEPT_CHARACTERS = 4096
-KEPT_AT_ONCE = 100
+KEPT_AT_ONCE = 1_000
 PAUSE = timedelta(minutes=15)
 
 

@@ -100,9 +100,10 @@ def sweep_quality(markets: Sequence[Market]) -> SyncReport:
                 if newest is None:
                     continue
                 recent = Gap(settled - (RE_READ - 1) * INTERVAL_MS, settled + INTERVAL_MS)
-                holes = _holes(market, settled - LIVE_WINDOW * INTERVAL_MS, min(newest, settled))
-                wanted[market] = subtract([*holes, *absences.suspicions(market)], [recent])
-                wanted[market] = [*_merged(wanted[market]), recent]
+                start = settled - LIVE_WINDOW * INTERVAL_MS
+                holes = [*_holes(market, start, min(newest, settled)), *absences.suspicions(market)]
+                doubtful = subtract([*holes, *absences.due_again(market, start)], [recent])
+                wanted[market] = [*_merged(doubtful), recent]
             _fill(line, wanted, report)
     except ExchangeUnavailable as error:
         report.failures["exchange"] = str(error)
@@ -224,10 +225,11 @@ def _keep(market: Market, answer: Answer, report: SyncReport) -> None:
         report.failures[market.symbol] = f"{len(answer.rejected)} rows refused: {answer.rejected[0][1]}"
         return
     quarantine.take_back(market)
-    if len(answer.rows) == count_between(asked.start, asked.end):
-        return
     newest = store.newest_open([market])[market.pk]
     if newest is None:
         return
-    holes = [hole for hole in find_gaps([row.open_time for row in answer.rows], *asked) if hole.end <= newest]
+    opens = [row.open_time for row in answer.rows]
+    absences.review(market, asked, opens)
+    holes = subtract(find_gaps(opens, *asked), absences.known_absences(market, *asked))
+    holes = [hole for hole in holes if hole.end <= newest]
     report.absent += absences.note_vain_read(market, holes, asked, newest)

@@ -70,7 +70,7 @@ class Supervisor:
         self._backoff = Backoff(0.5, 10.0)
         self._repair_due = False
         self._not_before = self._ask_again_at = 0.0
-        self._vain = Backoff(0.5, 10.0)
+        self._vain = Backoff(0.5, 60.0)
         self._listed_at = self._beaten_at = float("-inf")
         self._complete_until = 0
         self._counted = 0
@@ -122,8 +122,13 @@ class Supervisor:
         if news.connected or news.overflowed:
             self._repair_due = True
         by_symbol = {market.symbol: market for market in self._markets}
+        refused: dict[str, list[tuple[object, str]]] = {}
         for raw, reason in news.refused:
-            quarantine.keep(by_symbol.get(_named_symbol(raw)), Candle.Origin.STREAM, [(raw, reason)])
+            refused.setdefault(_named_symbol(raw), []).append((raw, reason))
+        for symbol, messages in refused.items():
+            for start in range(0, len(messages), quarantine.KEPT_AT_ONCE):
+                part = messages[start : start + quarantine.KEPT_AT_ONCE]
+                quarantine.keep(by_symbol.get(symbol), Candle.Origin.STREAM, part)
         for symbol, status in news.statuses.items():
             if symbol in by_symbol and status != "TRADING":
                 Market.objects.filter(pk=by_symbol[symbol].pk).update(status=f"the exchange says {status}"[:200])

@@ -1,8 +1,11 @@
 """Services against a simulated exchange: complete, closed only, and one symbol's trouble stays its own."""
 
 import asyncio
+import io
+import json
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from marketdata import clock, services, weight
 from marketdata.coverage import coverage_of
@@ -178,3 +181,54 @@ def test_half_the_limit_is_the_budget(db):
         assert weight.reserve(20) == 0
         weight.observe(50)
         assert weight.reserve(1) > 0
+
+
+def test_an_absence_the_exchange_repairs_is_no_absence_any_more(exchange, markets):
+    hole = START + 2 * STEP
+    exchange.faults.add(Fault("hole", at=hole, until=hole + STEP, symbol="BTCUSDT"))
+    services.sync_candles(markets)
+    for _ in range(7):
+        close_candles(exchange, 1)
+        services.sync_candles(markets)
+    assert AbsentStretch.objects.filter(market=markets[0], start=hole).exists()
+    exchange.faults.clear()
+    services.sweep_quality(markets)
+    assert hole not in opens(markets[0])
+    exchange.advance_to(exchange.now_ms() + 289 * STEP)
+    services.sweep_quality(markets)
+    assert hole in opens(markets[0])
+    assert not AbsentStretch.objects.exists()
+
+
+def test_history_without_a_beginning_is_absent_not_missing_for_ever(exchange, markets):
+    first = START - 100 * STEP
+    exchange.faults.add(Fault("hole", at=0, until=first))
+    for _ in range(4):
+        services.sync_candles(markets)
+        services.sweep_quality(markets)
+        close_candles(exchange, 1)
+    assert opens(markets[0])[0] == first
+    assert coverage_of(markets[0]).share == 1
+    assert services.sync_candles(markets).requests == len(markets)  # for the newest candle alone
+
+
+def test_backfill_candles_says_what_is_complete(exchange, markets):
+    out = io.StringIO()
+    call_command(
+        "backfill_candles", "--from", "2024-12-31", "--until", "2025-01-01", "--json", "--progress-json", stdout=out
+    )
+    told = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert {"done": 288, "total": 288, "message": "ETHUSDT"} in told
+    assert next(t for t in told if "stored" in t) == {
+        "symbol": "BTCUSDT", "requests": 1, "expected": 288, "stored": 288, "missing": 0, "absent": 0,
+    }  # fmt: skip
+    with pytest.raises(CommandError, match="no market"):
+        call_command("backfill_candles", "--symbols", "NOPEUSDT")
+    with pytest.raises(CommandError, match="no time"):
+        call_command("backfill_candles", "--from", "yesterday")
+
+
+def test_stream_candles_ends_with_one_sentence_without_redis(settings):
+    settings.EMBEDDED = True
+    with pytest.raises(CommandError, match="REDIS_URL"):
+        call_command("stream_candles")
