@@ -70,7 +70,6 @@ class BracketView:
     def touch(self, horizon: int, price: np.ndarray) -> np.ndarray:
         """Probability that the price is reached within the horizon."""
         distance, chance, deviation = self.closed_reach(horizon, price)
-        # A price at the close itself is reached; below a hundredth of the deviation the logarithms have no meaning.
         answer = calibrated_touch(chance, distance, deviation, self.calibrations[self._position(horizon)].single)
         return np.where(distance > 0.01 * deviation, answer, 1.0)
 
@@ -140,7 +139,8 @@ def _both(near: np.ndarray, far: np.ndarray, deviation: np.ndarray) -> np.ndarra
 def touch_terms(chance: np.ndarray, span: np.ndarray, deviation: np.ndarray) -> np.ndarray:
     """Design of the touch correction, last axis: constant, logit of the closed form, and its bend."""
     bounded = logit(np.clip(chance, 1e-6, 1 - 1e-6))
-    wide = np.log(span / deviation)
+    # A level at the close itself has no logarithm; a hundredth of the deviation is as near as makes a difference.
+    wide = np.log(np.maximum(span / deviation, 0.01))
     ones = np.ones(np.shape(bounded))
     return np.stack(np.broadcast_arrays(ones, bounded, wide, bounded**2 / 10), axis=-1)
 

@@ -14,17 +14,20 @@ from modelregistry.training.fit_scale import DIGITS, FittedScale
 from modelregistry.training.plan import TrainingPlan
 
 CONDITIONS = (
+    "momentum_6",
     "momentum_12",
+    "momentum_36",
     "momentum_72",
     "momentum_288",
-    "above_mean_72",
-    "above_mean_288",
-    "falling_share_72",
-    "falling_share_288",
+    "below_high_72",
+    "above_low_72",
+    "slope_72",
     "vol_of_vol_72",
     "vol_of_vol_288",
-    "close_to_close_72",
     "largest_12",
+    "close_to_close_72",
+    "volatility_level",
+    "efficiency_72",
 )
 """What bends the quantiles: direction tilts up against down, unevenness fattens the tails."""
 SHRINK = 100.0
@@ -149,9 +152,9 @@ def fit_range(
 KEY_FEATURES = (
     "volatility_level",
     "ewm_6",
-    "ewm_384",
-    "ewm_2016",
+    "ewm_192",
     "har_12",
+    "har_2016",
     "vol_of_vol_72",
     "largest_12",
     "momentum_12",

@@ -1,0 +1,93 @@
+"""The gate refuses what does not beat free baselines, and says why; a real edge passes."""
+
+import numpy as np
+import pytest
+
+from modelregistry.estimators.forecast import LEVELS
+from modelregistry.evaluation.cells import bracket_cell, range_cell
+from modelregistry.training.gate import judge_brackets, judge_directions, judge_ranges
+
+ROWS = 288 * 90
+TIMES = np.arange(ROWS) * 300_000
+UNIT = -np.log(1 - np.array(LEVELS))
+
+
+def report(quantiles_of, seed=0):
+    """A report of one cell on exponential outcomes whose scale changes from day to day."""
+    rng = np.random.default_rng(seed)
+    scale = np.exp(0.5 * rng.normal(size=ROWS // 288)).repeat(288)
+    actual = scale * rng.exponential(size=ROWS)
+    guess = np.exp(0.3 * rng.normal(size=ROWS // 288)).repeat(288) * scale
+    others = {"ewm": 1.2 * guess[:, None] * UNIT, "har_season": guess[:, None] * UNIT}
+    cell = range_cell(quantiles_of(rng, scale, actual), actual, others, TIMES, 6, 1)
+    return {"cells": [{"symbol": "AUSDT", "horizon": 6, "target": "high", **cell}]}
+
+
+def test_a_model_with_a_real_edge_is_accepted():
+    verdict = judge_ranges(report(lambda rng, scale, actual: scale[:, None] * UNIT))
+    assert verdict.accepted, verdict.reasons
+
+
+def test_a_constant_is_refused():
+    verdict = judge_ranges(report(lambda rng, scale, actual: np.tile(UNIT * 1.1, (ROWS, 1))))
+    assert not verdict.accepted
+
+
+def test_noise_is_refused():
+    def noise(rng, scale, actual):
+        return (np.exp(rng.normal(size=ROWS)))[:, None] * UNIT
+
+    assert not judge_ranges(report(noise)).accepted
+
+
+def test_a_leaky_model_is_refused_for_bands_that_hold_everything():
+    # It knows the outcome, wins every score, and its bands can only be honest by accident.
+    verdict = judge_ranges(report(lambda rng, scale, actual: actual[:, None] * np.linspace(0.97, 1.03, 7)))
+    assert not verdict.accepted
+    assert any("bands hold" in reason for reason in verdict.reasons)
+
+
+def test_a_miscalibrated_model_is_refused():
+    verdict = judge_ranges(report(lambda rng, scale, actual: scale[:, None] * UNIT * np.linspace(1.15, 0.8, 7)))
+    assert any("bands hold" in reason for reason in verdict.reasons)
+
+
+def test_a_model_as_good_as_the_champion_is_refused_beside_it():
+    found = report(lambda rng, scale, actual: scale[:, None] * UNIT)
+    beside = {"rows": 1000, "gain": 0.1, "error": 0.3, "lower": -0.5}
+    assert judge_ranges(found, beside).reasons == ["not surely better than the champion (0.10 %, error 0.30)"]
+    assert judge_ranges(found, {**beside, "gain": 2.0, "lower": 1.4}).accepted
+    assert "no candle" in judge_ranges(found, {"rows": 0, "gain": 0, "error": 0, "lower": 0}).reasons[0]
+
+
+def brackets(bend, seed=0):
+    rng = np.random.default_rng(seed)
+    touch = 1 / (1 + np.exp(-rng.normal(size=ROWS)))
+    chances = np.column_stack([touch / 2, touch / 2, 1 - touch])
+    outcomes = np.eye(3)[[rng.choice(3, p=row) for row in chances[:4000]]]
+    said = bend(chances[:4000])
+    near = np.full(4000, 0.01)
+    cell = bracket_cell(said, outcomes, near, near)
+    return {
+        "skill": cell["skill"] / 100,
+        "cells": [{"symbol": "AUSDT", "horizon": 6, "side": "buy", "bracket": "1x1", **cell}],
+    }
+
+
+def test_calibrated_brackets_are_accepted_and_bent_ones_are_not():
+    assert judge_brackets(brackets(lambda chances: chances)).accepted
+
+    def bent(chances):
+        touch = 1 / (1 + np.exp(-3 * np.log((1 - chances[:, 2]) / chances[:, 2])))
+        return np.column_stack([touch / 2, touch / 2, 1 - touch])
+
+    verdict = judge_brackets(brackets(bent))
+    assert not verdict.accepted
+    constant = judge_brackets(brackets(lambda chances: np.tile([0.25, 0.25, 0.5], (len(chances), 1))))
+    assert not constant.accepted
+
+
+@pytest.mark.parametrize(("skill", "accepted"), [(0.0, False), (0.5, False), (3.0, True)])
+def test_a_direction_must_surely_beat_the_base_rate(skill, accepted):
+    found = {"cells": [{"skill": skill, "skill_error": 0.5}]}
+    assert judge_directions(found).accepted is accepted

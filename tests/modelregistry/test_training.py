@@ -1,0 +1,227 @@
+"""A training run on invented candles, small enough for every test run."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from indicators.features import FEATURE_NAMES, WARMUP, build_features
+from indicators.labels import future_range
+from indicators.volatility import ewm_sigma
+from modelregistry.errors import TrainingError
+from modelregistry.estimators.range_predictor import RangePredictor
+from modelregistry.estimators.signal_classifier import SignalClassifier
+from modelregistry.estimators.tpsl_classifier import TpslClassifier
+from modelregistry.training.dataset import build_dataset
+from modelregistry.training.fit_range import quantile_slopes
+from modelregistry.training.pipeline import KINDS, Cancelled, Request, train_kinds
+from modelregistry.training.plan import TrainingPlan, plan_for
+
+from . import invented
+
+HORIZONS = (6, 18)
+CANDLES = WARMUP + 16 * 288
+PLAN = TrainingPlan(stride=6, folds=1, test_days=4, cross_blocks=2, marks=(4, 8), seed=1, threads=2)
+CLASSES = {"range_predictor": RangePredictor, "tpsl_classifier": TpslClassifier, "signal_classifier": SignalClassifier}
+
+
+def request(kinds=KINDS, seed=0, plan=PLAN):
+    grid = invented.grid(CANDLES, markets=2, seed=seed)
+    return Request(grid, ("AUSDT", "BUSDT"), "simulated", kinds, HORIZONS, plan, costs=0.0021)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return train_kinds(request())
+
+
+@pytest.fixture(scope="module")
+def fresh():
+    """Rows of candles no training has seen."""
+    grid = invented.grid(WARMUP + 6 * 288, seed=99)
+    rows = 6 * 288
+    log_high, log_low = (np.stack([future_range(grid, h)[i][0, -rows:] for h in HORIZONS], axis=1) for i in (0, 1))
+    features, sigma = build_features(grid, rows)[0], ewm_sigma(grid, rows)[0]
+    known = np.isfinite(log_high).all(axis=1)
+    return features[known], grid.close[0, -rows:][known], sigma[known], log_high[known], log_low[known]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_candles_give_the_same_bytes(trained, kind):
+    again = train_kinds(request((kind,)))[kind]
+    assert again.estimator.to_files() == trained[kind].estimator.to_files()
+    assert again.manifest_fields == trained[kind].manifest_fields
+    assert again.golden_rows == trained[kind].golden_rows
+
+
+def test_another_seed_gives_other_bytes(trained):
+    other = train_kinds(request(("range_predictor",), plan=replace(PLAN, seed=2)))["range_predictor"]
+    assert other.estimator.to_files() != trained["range_predictor"].estimator.to_files()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_bring_the_estimator_back(trained, kind, fresh):
+    features, close, sigma, *_ = fresh
+    before = trained[kind].estimator
+    after = CLASSES[kind].from_files(before.to_files())
+    assert after.to_files() == before.to_files()
+    assert after.horizons == before.horizons
+    if kind == "range_predictor":
+        assert np.array_equal(before.predict(features, close, sigma).high, after.predict(features, close, sigma).high)
+    elif kind == "tpsl_classifier":
+        answers = [one.touch(features, close, sigma, 6, close * 1.001) for one in (before, after)]
+        assert np.array_equal(*answers)
+    else:
+        assert np.array_equal(before.predict(features), after.predict(features))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_torn_or_foreign_file_is_refused_in_words(trained, kind):
+    files = trained[kind].estimator.to_files()
+    other = next(one for one in KINDS if one != kind)
+    with pytest.raises(ValueError, match="does not describe"):
+        CLASSES[other].from_files(files)
+    trees = next(name for name in files if name.endswith(".ubj"))
+    with pytest.raises(ValueError, match="missing"):
+        CLASSES[kind].from_files({name: raw for name, raw in files.items() if name != trees})
+    with pytest.raises(ValueError, match="not an XGBoost model"):
+        CLASSES[kind].from_files({**files, trees: files[trees][:40]})
+
+
+def test_one_row_gives_the_bits_of_many(trained, fresh):
+    features, close, sigma, *_ = fresh
+    ranges, tpsl = trained["range_predictor"].estimator, trained["tpsl_classifier"].estimator
+    many = ranges.predict(features, close, sigma)
+    levels = close * 1.002, close * 0.999
+    chances = tpsl.probabilities(features, close, sigma, 18, "buy", *levels)
+    signal = trained["signal_classifier"].estimator.predict(features)
+    for i in (0, 1, 7, 500, len(features) - 1):
+        row = slice(i, i + 1)
+        one = ranges.predict(features[row], close[row], sigma[row])
+        assert np.array_equal(one.high[0], many.high[i])
+        assert np.array_equal(one.low[0], many.low[i])
+        alone = tpsl.probabilities(features[row], close[row], sigma[row], 18, "buy", *(level[row] for level in levels))
+        assert np.array_equal(alone[0], chances[i])
+        assert np.array_equal(trained["signal_classifier"].estimator.predict(features[row])[0], signal[i])
+
+
+def test_forecasts_stay_finite_and_coherent_on_absurd_features(trained):
+    rng = np.random.default_rng(0)
+    features = (100 * rng.standard_t(1, size=(300, len(FEATURE_NAMES)))).astype(np.float32)
+    features[rng.random(features.shape) < 0.1] = np.nan
+    close, sigma = np.full(300, 50.0), np.full(300, 0.001)
+    forecast = trained["range_predictor"].estimator.predict(features, close, sigma)
+    assert np.isfinite(forecast.high).all()
+    assert (forecast.low > 0).all()
+    assert (np.diff(forecast.high, axis=2) >= 0).all()
+    assert (np.diff(forecast.high, axis=1) >= 0).all()
+    assert (np.diff(forecast.low, axis=1) <= 0).all()
+
+
+def test_bands_cover_fresh_candles_and_beat_volatility_alone(trained, fresh):
+    features, close, sigma, up, down = fresh
+    forecast = trained["range_predictor"].estimator.predict(features, close, sigma)
+    inside = []
+    for k in range(len(HORIZONS)):
+        high = np.log(forecast.high[:, k] / close[:, None])
+        low = np.log(close[:, None] / forecast.low[:, k, ::-1])
+        inside += [(up[:, k] >= high[:, 1]) & (up[:, k] <= high[:, 5])]
+        inside += [(down[:, k] >= low[:, 1]) & (down[:, k] <= low[:, 5])]
+    assert abs(np.mean(inside) - 0.8) < 0.06
+    for cell in trained["range_predictor"].report["cells"]:
+        assert cell["pinball"] < 1.02 * cell["baselines"]["ewm"]
+
+
+def test_bracket_probabilities_are_probabilities_and_move_the_right_way(trained, fresh):
+    features, close, sigma, *_ = fresh
+    view = trained["tpsl_classifier"].estimator.view(features, close, sigma)
+    unit = sigma * np.sqrt(18)
+    for side, sign in (("buy", 1), ("sell", -1)):
+        profits = close[:, None] * (1 + sign * unit[:, None] * np.array([0.5, 1.0, 2.0]))
+        stops = np.repeat((close * (1 - sign * unit))[:, None], 3, axis=1)
+        chances = view.probabilities(18, side, profits, stops)
+        assert np.allclose(chances.sum(axis=-1), 1.0, atol=1e-12)
+        assert ((chances >= 0) & (chances <= 1)).all()
+        assert (np.diff(chances[:, :, 0], axis=1) < 0).mean() > 0.999
+        waits = view.expected_candles(18, side, profits, stops)
+        assert ((waits > 0) & (waits <= 18)).all()
+        assert (np.diff(waits, axis=1) > -1e-9).all()
+    reached = view.touch(18, close[:, None] * (1 + unit[:, None] * np.array([0.0, 0.5, 1.0, 2.0])))
+    assert (reached[:, 0] == 1.0).all()
+    assert (np.diff(reached, axis=1) < 0).mean() > 0.999
+
+
+def test_touch_probabilities_mean_frequencies(trained, fresh):
+    features, close, sigma, up, _ = fresh
+    view = trained["tpsl_classifier"].estimator.view(features, close, sigma)
+    for k, horizon in enumerate(HORIZONS):
+        distance = sigma * np.sqrt(horizon)
+        said = view.touch(horizon, close * np.exp(distance))
+        assert abs(said.mean() - (up[:, k] >= distance).mean()) < 0.06
+
+
+def test_a_level_on_the_wrong_side_or_an_unknown_horizon_is_refused(trained, fresh):
+    features, close, sigma, *_ = (part[:1] for part in fresh)
+    view = trained["tpsl_classifier"].estimator.view(features, close, sigma)
+    with pytest.raises(ValueError, match="own sides"):
+        view.probabilities(6, "buy", close * 0.99, close * 0.98)
+    with pytest.raises(ValueError, match="not one of"):
+        view.touch(7, close)
+    with pytest.raises(ValueError, match="side"):
+        view.probabilities(6, "hold", close * 1.01, close * 0.99)
+
+
+def test_on_a_walk_without_direction_the_signal_classifier_is_the_base_rate(trained):
+    found = trained["signal_classifier"]
+    assert found.estimator.trust == 0.0
+    assert not found.verdict.accepted
+    assert "base rate" in found.verdict.reasons[0]
+
+
+def test_a_cancel_stops_between_pieces_of_work():
+    told = []
+    with pytest.raises(Cancelled):
+        train_kinds(request(), lambda *step: told.append(step), lambda: len(told) >= 3)
+    assert len(told) == 3
+
+
+def test_progress_ends_where_it_said_it_would():
+    told = []
+    train_kinds(request(("signal_classifier",)), lambda done, total, message: told.append((done, total)))
+    assert told[-1][0] == told[-1][1]
+    assert [done for done, _ in told] == list(range(1, len(told) + 1))
+
+
+def test_too_few_candles_are_refused_with_the_number_that_is_needed():
+    with pytest.raises(TrainingError, match=rf"{WARMUP + 15 * 288 + 72} are needed"):
+        plan_for(5000, (6, 72))
+
+
+def test_rows_without_a_future_or_with_a_hole_are_never_rows():
+    grid = invented.grid(WARMUP + 600, seed=3)
+    hole = WARMUP + 300
+    for name in ("open", "high", "low", "close", "volume"):
+        getattr(grid, name)[0, hole] = np.nan
+    rows = build_dataset(grid, ("AUSDT",), (6, 72), 1)
+    assert rows.position.max() == len(grid) - 73
+    assert not ((rows.position >= hole - 72) & (rows.position <= hole)).any()
+    assert np.isfinite(rows.up).all()
+
+
+def test_labels_read_nothing_beyond_the_grid():
+    grid = invented.grid(WARMUP + 400, seed=4)
+    cut = grid.span(0, WARMUP + 300)
+    whole, short = (build_dataset(one, ("AUSDT",), (6, 72), 1) for one in (grid, cut))
+    same = whole.take(np.flatnonzero(whole.ends <= cut.open_time[-1] + 300_000))
+    assert np.array_equal(same.open_time, short.open_time)
+    assert np.array_equal(same.up, short.up)
+    assert np.array_equal(same.features, short.features)
+
+
+def test_quantile_slopes_find_a_spread_that_depends_on_a_condition():
+    rng = np.random.default_rng(5)
+    z = rng.normal(size=(20_000, 1)).clip(-2, 2)
+    values = (1 + 0.3 * z[:, 0]) * rng.normal(size=20_000)
+    base, slopes = quantile_slopes(z, values, 0.9, 0.0)
+    assert abs(base - 1.28) < 0.05
+    assert abs(slopes[0] - 0.3 * 1.28) < 0.05
