@@ -6,6 +6,7 @@ from typing import Any
 import structlog
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.response import SimpleTemplateResponse
+from django.utils.safestring import SafeString
 from django.views.debug import ExceptionReporter
 from rest_framework.response import Response
 
@@ -81,15 +82,15 @@ class AnswerEveryError:
 class PlainReporter(ExceptionReporter):
     """What Django's debug page shows here: the same answer as without DEBUG. The trace is in the log."""
 
-    def get_traceback_html(self) -> str:
+    def get_traceback_html(self) -> SafeString:
         """The answer as JSON; a person debugging reads the log."""
         return self.get_traceback_text()
 
-    def get_traceback_text(self) -> str:
+    def get_traceback_text(self) -> SafeString:
         """The answer as JSON."""
         answer = answer_for(self.exc_value or Exception())
         path, request_id = (self.request.path, request_id_of(self.request)) if self.request else ("", "")
-        return write_json(answer.body(path, request_id)).decode()
+        return SafeString(write_json(answer.body(path, request_id)).decode())
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:

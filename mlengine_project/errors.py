@@ -141,7 +141,7 @@ def _framework(error: drf.APIException) -> Answer:  # noqa: PLR0911  # one line 
         case drf.UnsupportedMediaType():
             return Answer(415, "UnsupportedMediaType", "Bodies are JSON; send Content-Type: application/json.")
         case drf.Throttled():
-            wait = error.wait or 1
+            wait = getattr(error, "wait", None) or 1
             return Answer(
                 429, "RateLimitExceeded", f"Too many requests; retry in {math.ceil(wait)} s.", headers=_retry(wait)
             )

@@ -30,7 +30,7 @@ class SignedCursorPagination(CursorPagination):
     offset_cutoff = 100_000
     path = ""
 
-    def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: Any = None) -> list[Any]:
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         """One page of rows."""
         self.path = request.path
         self.starts_at_newest = getattr(view, "starts_at_newest", False)
@@ -62,7 +62,7 @@ class SignedCursorPagination(CursorPagination):
     def encode_cursor(self, cursor: Cursor) -> str:
         """A link to the page at a cursor."""
         encoded = signing.dumps([cursor.offset, cursor.reverse, cursor.position], salt=self._salt)
-        return str(replace_query_param(self.base_url, "cursor", encoded))
+        return str(replace_query_param(str(self.base_url), "cursor", encoded))
 
     @property
     def _salt(self) -> str:

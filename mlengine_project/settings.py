@@ -140,7 +140,7 @@ def database() -> dict[str, Any]:
         else:
             if "postgresql" in parsed["ENGINE"]:
                 options = "-c search_path=ml,public -c timezone=UTC -c lock_timeout=10s -c statement_timeout=120s"
-                parsed["OPTIONS"] = {**parsed.get("OPTIONS", {}), "options": options}
+                parsed["OPTIONS"] = {"connect_timeout": 5, **parsed.get("OPTIONS", {}), "options": options}
                 parsed["CONN_MAX_AGE"] = 0 if IS_TEST else 60
                 parsed["CONN_HEALTH_CHECKS"] = True
                 return parsed

@@ -99,11 +99,11 @@ class PlainJSONRenderer(BaseRenderer):
 class AlwaysJSON(BaseContentNegotiation):
     """No content negotiation: an `Accept` that leaves JSON out gets JSON all the same."""
 
-    def select_parser(self, request: Request, parsers: list[Any]) -> Any:
+    def select_parser(self, request: Request, parsers: Any) -> Any:
         """The parser that reads this content type, or None for 415."""
         sent = (request.content_type or "").split(";")[0].strip().lower()
         return next((parser for parser in parsers if parser.media_type == sent), None)
 
-    def select_renderer(self, request: Request, renderers: list[Any], format_suffix: str | None = None) -> Any:
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
         """The first one."""
         return renderers[0], renderers[0].media_type

@@ -72,7 +72,7 @@ class ModelsStatusSerializer(serializers.Serializer):
     """Who answers for each kind, now or at a time asked for."""
 
     at = serializers.DateTimeField()
-    source = serializers.ChoiceField(choices=Source.choices)
+    source = serializers.ChoiceField(choices=Source.choices)  # type: ignore[assignment]  # the stubs mean Field.source
     range_predictor = ChampionSerializer()
     tpsl_classifier = ChampionSerializer()
     signal_classifier = ChampionSerializer()
@@ -82,7 +82,7 @@ class StatusQuery(Query):
     """When, and of which source."""
 
     at = Instant(required=False, help_text="Who answered then; now when left out.")
-    source = serializers.ChoiceField(
+    source = serializers.ChoiceField(  # type: ignore[assignment]  # the stubs mean Field.source
         choices=Source.choices, required=False, help_text="That of the enabled markets when left out."
     )
 
@@ -92,4 +92,4 @@ class VersionQuery(Query):
 
     kind = serializers.ChoiceField(choices=Kind.choices, required=False)
     stage = serializers.ChoiceField(choices=ModelVersion.Stage.choices, required=False)
-    source = serializers.ChoiceField(choices=Source.choices, required=False)
+    source = serializers.ChoiceField(choices=Source.choices, required=False)  # type: ignore[assignment]  # the stubs mean Field.source

@@ -1,7 +1,7 @@
 """Making, changing and recognising keys."""
 
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from django.core.exceptions import ValidationError
@@ -41,7 +41,7 @@ _used: set[str] = set()
 _lock = threading.Lock()
 
 
-def create_key(name: str, scope: str = Scope.READ, *, expires_at: object = None) -> tuple[ApiKey, str]:
+def create_key(name: str, scope: str = Scope.READ, *, expires_at: datetime | None = None) -> tuple[ApiKey, str]:
     """Make a key; the second value is the key itself, which is shown now and never again."""
     if scope not in Scope.values:
         raise ValidationError(f"scope must be one of {', '.join(Scope.values)}, got {scope!r}")

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -72,16 +73,16 @@ def part(status: str, message: str = "", **more: Any) -> Report:
 
 def processes() -> dict[str, Report]:
     """Whether worker, beat and feed gave a sign of life lately."""
-    now, newest = clock.wall_now(), {}
+    now = clock.wall_now()
+    newest: dict[str, datetime] = {}
     for name, at in Heartbeat.objects.values_list("part", "at"):
         newest[name] = max(at, newest.get(name, at))
     reports = {}
     for name, heartbeat in (("celery", "worker"), ("beat", "beat"), ("stream", "stream")):
-        at = newest.get(heartbeat)
-        if at is None:
+        if heartbeat not in newest:
             reports[name] = part("degraded", "no sign of life yet", age_seconds=None)
             continue
-        age = max(0.0, (now - at).total_seconds())
+        age = max(0.0, (now - newest[heartbeat]).total_seconds())
         alive = age <= SILENT_SECONDS[heartbeat]
         reports[name] = part(
             "healthy" if alive else "degraded", "" if alive else f"silent for {age:.0f} s", age_seconds=round(age, 1)
@@ -115,9 +116,11 @@ def _database_answers() -> bool:
 
 
 def _in_time(check: Callable[[], bool]) -> bool:
+    asked = _pool.submit(check)
     try:
-        return _pool.submit(check).result(PATIENCE_SECONDS)
+        return asked.result(PATIENCE_SECONDS)
     except TookTooLong:
+        asked.cancel()  # one that has not begun need not wait for those that hang
         return False
 
 
