@@ -85,8 +85,15 @@ ADMIN_SCRIPT_SOURCES = [SELF, NONCE, "'unsafe-eval'"]
 """The admin theme's Alpine evaluates expressions in attributes; only its pages may."""
 
 
+LEVELS = frozenset({"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"})
+
+
 def logging_of(level: str, pretty: bool) -> dict[str, Any]:
-    """One handler, one form, for our own lines and those of every library."""
+    """One handler, one form, for our own lines and those of every library.
+
+    A level nobody knows is told by the system checks; until then it is INFO.
+    """
+    level = level if level in LEVELS else "INFO"
     quiet = {"level": "WARNING", "propagate": True}
     return {
         "version": 1,
