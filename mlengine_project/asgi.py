@@ -32,7 +32,7 @@ if not settings.IS_TEST:
 application = TrustedProxy(
     ProtocolTypeRouter(
         {
-            "http": Gate(FastRoad(django_application)),
+            "http": Gate(FastRoad(cast("Any", django_application))),
             "websocket": SessionMiddlewareStack(AuthMiddleware(URLRouter([path("ws/signals", signal_consumer())]))),
             "lifespan": Lifespan(),
         }

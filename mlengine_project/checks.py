@@ -34,9 +34,16 @@ def settings_make_sense(**_: Any) -> list[CheckMessage]:
         found += _address_problem(name, getattr(settings, name), schemes)
     if settings.REDIS_URL:
         found += _address_problem("REDIS_URL", settings.REDIS_URL, ("redis", "rediss"))
-    for symbol in settings.SUPPORTED_SYMBOLS:
-        if not re.fullmatch(r"[A-Z0-9]{2,20}", symbol):
-            found.append(f"SUPPORTED_SYMBOLS holds {symbol!r}; write symbols such as SUPPORTED_SYMBOLS=BTCUSDT,ETHUSDT.")
+    found += _list_problems()
+    return [Error(sentence, id="mlengine.E002") for sentence in found]
+
+
+def _list_problems() -> list[str]:
+    found = [
+        f"SUPPORTED_SYMBOLS holds {symbol!r}; write symbols such as SUPPORTED_SYMBOLS=BTCUSDT,ETHUSDT."
+        for symbol in settings.SUPPORTED_SYMBOLS
+        if not re.fullmatch(r"[A-Z0-9]{2,20}", symbol)
+    ]
     for origin in settings.CORS_ORIGINS:
         parts = urlsplit(origin)
         if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path:
@@ -46,7 +53,7 @@ def settings_make_sense(**_: Any) -> list[CheckMessage]:
             ip_network(network, strict=False)
         except ValueError:
             found.append(f"TRUSTED_PROXY holds {network!r}; write networks such as TRUSTED_PROXY=10.0.0.0/8.")
-    return [Error(sentence, id="mlengine.E002") for sentence in found]
+    return found
 
 
 def _address_problem(name: str, value: str, schemes: tuple[str, ...]) -> list[str]:

@@ -11,7 +11,7 @@ from mlengine_project.operations.measures import measures
 class Lifespan:
     """Answers the server's lifespan events: a heartbeat runs while the process serves."""
 
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+    async def __call__(self, _scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Start on startup, stop on shutdown."""
         while True:
             message = await receive()

@@ -8,7 +8,7 @@ from typing import Any
 
 import environ
 
-from mlengine_project.admin_site import UNFOLD
+from mlengine_project.admin_site import UNFOLD  # noqa: F401  # a setting is one by being named here
 from mlengine_project.environment import PROBLEMS, ROOT, fraction, kept_secret, listing, numbers, switch, text, whole
 from mlengine_project.surface import (  # noqa: F401  # a setting is one by being named here
     CONTENT_SECURITY_POLICY,
@@ -135,7 +135,7 @@ def database() -> dict[str, Any]:
     if DATABASE_URL:
         try:
             parsed: dict[str, Any] = dict(environ.Env.db_url_config(DATABASE_URL))
-        except Exception as error:  # the parser raises whatever it trips over
+        except Exception as error:  # noqa: BLE001  (the parser raises whatever it trips over)
             PROBLEMS.append(f"DATABASE_URL cannot be read ({error}); write postgres://user:password@host:5432/name.")
         else:
             if "postgresql" in parsed["ENGINE"]:

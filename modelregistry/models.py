@@ -108,7 +108,7 @@ class PromotionEvent(models.Model):
             raise TypeError("the promotion log is append-only")
         super().save(*args, **kwargs)
 
-    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+    def delete(self, *_args: Any, **_kwargs: Any) -> tuple[int, dict[str, int]]:
         """Never."""
         raise TypeError("the promotion log is append-only")
 

@@ -157,10 +157,10 @@ def _dump_postgresql(folder: Path) -> dict[str, int]:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         cursor.execute("SET LOCAL statement_timeout = 0")
         for table in _tables():
-            with (folder / "database" / f"{table}.csv").open("wb") as file:
-                with cursor.copy(f'COPY "{table}" TO STDOUT (FORMAT csv, HEADER)') as copy:
-                    for chunk in copy:
-                        file.write(chunk)
+            path = folder / "database" / f"{table}.csv"
+            with path.open("wb") as file, cursor.copy(f'COPY "{table}" TO STDOUT (FORMAT csv, HEADER)') as copy:
+                for chunk in copy:
+                    file.write(chunk)
             cursor.execute(f'SELECT count(*) FROM "{table}"')  # noqa: S608  (names come from our own models)
             rows[table] = cursor.fetchone()[0]
     return rows

@@ -26,7 +26,7 @@ class Job(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     kind = models.CharField(max_length=10, choices=Kind.choices)
-    slot = models.CharField(max_length=100, unique=True, null=True, blank=True, help_text="Makes a repeat a no-op.")  # noqa: DJ001
+    slot = models.CharField(max_length=100, unique=True, null=True, blank=True, help_text="Makes a repeat a no-op.")
     state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
     arguments = models.JSONField(default=dict)
     progress = models.FloatField(default=0.0, help_text="0 to 1.")

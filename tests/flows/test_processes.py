@@ -131,8 +131,10 @@ def test_a_killed_feed_and_worker_lose_and_double_nothing(engine, exchange):
 
     last = max(close_time_of(row) for row in signals.all())
     processes.wait_until(
-        lambda: not OutboxMessage.objects.filter(sent_at__isnull=True).exists()
-        and len(listeners.by_websocket) >= signals.count(),
+        lambda: (
+            not OutboxMessage.objects.filter(sent_at__isnull=True).exists()
+            and len(listeners.by_websocket) >= signals.count()
+        ),
         30,
         "everything is published",
     )

@@ -33,7 +33,7 @@ def test_the_same_slot_is_the_same_job(queued):
 
 def test_a_run_keeps_progress_and_result(queued, monkeypatch):
     job = jobs.request_training("me")
-    script(monkeypatch, "print('{\"done\": 1, \"total\": 2, \"message\": \"half\"}'); print('candidate ready')")
+    script(monkeypatch, 'print(\'{"done": 1, "total": 2, "message": "half"}\'); print(\'candidate ready\')')
     job_runs.run(str(job.id))
     job.refresh_from_db()
     assert (job.state, job.progress, job.result["output"]) == ("succeeded", 1.0, "candidate ready")
@@ -72,7 +72,7 @@ def test_cancelling_stops_the_process(queued, monkeypatch):
     monkeypatch.setattr(job_runs, "WRITE_EVERY_SECONDS", 0.0)
     script(
         monkeypatch,
-        "import time\nfor i in range(600): print('{\"done\": %d, \"total\": 600}' % i, flush=True); time.sleep(0.05)",
+        'import time\nfor i in range(600): print(\'{"done": %d, "total": 600}\' % i, flush=True); time.sleep(0.05)',
     )
     runner = threading.Thread(target=run_and_close, args=(str(job.id),))
     runner.start()

@@ -23,4 +23,6 @@ class Command(BaseCommand):
             manifest = backup(options["archive"])
         except BackupError as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(f"{options['archive']}: {sum(manifest['rows'].values())} rows, {len(manifest['files'])} files")
+        self.stdout.write(
+            f"{options['archive']}: {sum(manifest['rows'].values())} rows, {len(manifest['files'])} files"
+        )

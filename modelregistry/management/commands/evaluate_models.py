@@ -22,7 +22,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Which versions, on which candles."""
         parser.add_argument("--from", dest="from_time", required=True, help="first candle scored: ISO 8601 (UTC) or ms")
-        parser.add_argument("--until", "--to", dest="until_time", required=True, help="exclusive, label windows included")
+        parser.add_argument("--until", "--to", dest="until_time", required=True, help="exclusive, labels included")
         parser.add_argument(
             "--versions", nargs="+", default=[], help="ids or beginnings of digests; default: champions"
         )
