@@ -6,6 +6,7 @@ Truth is in the database, not in a queue: every task may be lost, late or double
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from celery import Celery
@@ -20,16 +21,24 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 
-@worker_init.connect
-@beat_init.connect
-def refuse_without_redis(**_: Any) -> None:
-    """A worker or beat started alone needs a broker that other processes can reach."""
+def refuse_without_redis() -> None:
+    """End a worker or beat started alone, before it touches anything: no other process could reach its broker."""
     from django.conf import settings
 
+    is_celery = Path(sys.argv[0]).name in {"celery", "__main__.py"} and {"worker", "beat"} & set(sys.argv[1:])
+    if is_celery and settings.EMBEDDED:
+        sys.exit("REDIS_URL is not set: only `manage.py up` runs a worker and beat, inside itself.")
+
+
+refuse_without_redis()
+
+
+@worker_init.connect
+@beat_init.connect
+def refuse_bad_settings(**_: Any) -> None:
+    """Servers are not checked by Django itself."""
     from mlengine_project.checks import stop_on_errors
 
-    if settings.EMBEDDED and not settings.IS_UP and not settings.IS_TEST:
-        sys.exit("REDIS_URL is not set: only `manage.py up` runs a worker and beat, inside itself.")
     stop_on_errors()
 
 
