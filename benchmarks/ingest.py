@@ -1,0 +1,183 @@
+"""Candles in and out of PostgreSQL beside what Django offers: import, re-import, newest candles, training reads.
+
+    uv run python -m benchmarks.ingest --json [--rows 105120] [--markets 500] [--rounds 5] [--database URL]
+
+Works in a database of its own, created on the server of ``--database`` (by default DATABASE_URL, else
+postgres://postgres@127.0.0.1:5432/postgres) and dropped afterwards; candles are invented. Both sides of a
+ratio write the same rows into the same table under the same constraints, one after the other in every
+round. The last line is one JSON object of ratios of medians, above 1 where this engine is faster.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import numpy as np
+import psycopg
+
+BEGIN = 1_640_995_200_000
+STEP = 300_000
+SYMBOL = "BTCUSDT"
+SERVER = "postgres://postgres@127.0.0.1:5432/postgres"
+
+
+def measure(rows: int, n_markets: int, rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Seconds of every round, by ratio and by side."""
+    from marketdata.models import Market
+
+    seconds: dict[str, dict[str, list[float]]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{SYMBOL}-5m.parquet"
+        candles = invent(path, rows)
+        markets = Market.objects.bulk_create(
+            Market(symbol=f"C{i:03}USDT", source="simulated", enabled=False) for i in range(n_markets)
+        )
+        for number in range(rounds):
+            for name, sides_of in (
+                ("import_vs_bulk_create", lambda at: import_sides(path, candles, at)),
+                ("reimport_vs_bulk_create", lambda at: import_sides(path, candles, at)),
+                ("newest_500_vs_bulk_update", lambda at: newest_sides(markets, candles, at)),
+                ("training_read_vs_values_list", reading_sides),
+            ):
+                order = list(sides_of(number).items())
+                for side, work in order if number % 2 else reversed(order):
+                    begun = time.perf_counter()
+                    work()
+                    seconds.setdefault(name, {}).setdefault(side, []).append(time.perf_counter() - begun)
+            forget(number)
+            print(f"round {number + 1} of {rounds} done", file=sys.stderr)
+    return seconds
+
+
+def invent(path: Path, rows: int) -> list:
+    """Write candles to a file; the same ones as exact rows."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from marketdata.dumps import read_dump
+    from marketdata.simulator.invention import Invention
+
+    klines = Invention((SYMBOL,), seed=1).klines(SYMBOL, BEGIN, BEGIN + rows * STEP)
+    pq.write_table(pa.table(dict(zip(klines._fields, map(np.asarray, klines), strict=True))), path)
+    table = read_dump(path)
+    return [table.row(i) for i in range(len(table))]
+
+
+def market(number: int, side: str):
+    from marketdata.models import Market
+
+    return Market.objects.get_or_create(symbol=f"R{number}{side}USDT", source="simulated", enabled=False)[0]
+
+
+def import_sides(path: Path, candles: list, number: int) -> dict:
+    """The whole road from a file against objects made of rows that are there already."""
+    from marketdata import importing
+    from marketdata.models import Candle
+
+    ours, theirs = market(number, "A"), market(number, "B")
+
+    def ask_django() -> None:
+        Candle.objects.bulk_create(
+            (Candle(market=theirs, origin="import", **row._asdict()) for row in candles),
+            ignore_conflicts=True,
+            batch_size=1000,
+        )
+
+    return {
+        "ours": lambda: importing.import_file(path, "simulated", ours.symbol),
+        "django": ask_django,
+    }
+
+
+def reading_sides(number: int) -> dict:
+    """Five float columns of everything stored, once the cache has seen it."""
+    from marketdata import store
+    from marketdata.models import Candle
+
+    one = market(number, "A")
+    fields = ("open_time", "open", "high", "low", "close", "volume")
+    last = Candle.objects.filter(market=one).latest("open_time").open_time
+    store.load_span([one], BEGIN, last + STEP)
+
+    def ask_django() -> np.ndarray:
+        kept = Candle.objects.filter(market=one).order_by("open_time").values_list(*fields)
+        return np.array(list(kept), dtype=np.float64)
+
+    grid = store.load_span([one], BEGIN, last + STEP)
+    assert np.array_equal(ask_django()[:, 4], grid.close[0]), "both sides must read the same numbers"
+    return {"ours": lambda: store.load_span([one], BEGIN, last + STEP), "django": ask_django}
+
+
+def newest_sides(markets: list, candles: list, number: int) -> dict:
+    """One new candle of every market, as the live feed stores them; each side gets opens of its own."""
+    from marketdata import store
+    from marketdata.models import Candle
+
+    def at(step: int) -> list:
+        return [candles[i % len(candles)]._replace(open_time=BEGIN + step * STEP) for i in range(len(markets))]
+
+    ours = dict(zip(markets, ([row] for row in at(2 * number)), strict=True))
+    theirs = list(zip(markets, at(2 * number + 1), strict=True))
+    columns = ["open", "high", "low", "close", "volume"]
+
+    def ask_django() -> None:
+        Candle.objects.bulk_create(
+            [Candle(market=one, origin="stream", **row._asdict()) for one, row in theirs],
+            update_conflicts=True,
+            unique_fields=["market", "open_time"],
+            update_fields=columns,
+        )
+
+    return {"ours": lambda: store.save_all(ours, "stream"), "django": ask_django}
+
+
+def forget(number: int) -> None:
+    """Take a round's imports out again, so that every round meets the same table."""
+    from django.db import connection
+
+    from marketdata.models import Candle
+
+    Candle.objects.filter(market__symbol__startswith=f"R{number}").delete()
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE candles")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="accepted for uniformity; the last line is JSON anyway")
+    parser.add_argument("--rows", type=int, default=105_120, help="candles of a file: a year of one symbol")
+    parser.add_argument("--markets", type=int, default=500)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--database", default=os.environ.get("DATABASE_URL") or SERVER)
+    options = parser.parse_args()
+    name = f"mle_ingest_{os.getpid()}"
+    with psycopg.connect(options.database, autocommit=True) as server, tempfile.TemporaryDirectory() as state:
+        server.execute(f"CREATE DATABASE {name}")
+        os.environ["DATABASE_URL"] = urlunsplit(urlsplit(options.database)._replace(path=f"/{name}"))
+        os.environ |= {"DJANGO_SETTINGS_MODULE": "mlengine_project.settings", "MLENGINE_STATE_DIR": state}
+        import django
+        from django.core.management import call_command
+        from django.db import connection
+
+        try:
+            django.setup()
+            call_command("migrate", verbosity=0)
+            seconds = measure(options.rows, options.markets, options.rounds)
+        finally:
+            connection.close()
+            server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    medians = {key: {side: statistics.median(all_) for side, all_ in sides.items()} for key, sides in seconds.items()}
+    for key, sides in medians.items():
+        told = ", ".join(f"{side} {1000 * median:,.1f} ms" for side, median in sides.items())
+        print(f"{key}: {told}")
+    print(json.dumps({key: round(sides["django"] / sides["ours"], 2) for key, sides in medians.items()}))
+
+
+if __name__ == "__main__":
+    main()
