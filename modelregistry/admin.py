@@ -13,7 +13,8 @@ from unfold.enums import ActionVariant
 from marketdata.admin_pages import ReadOnlyAdmin, ReasonForm, SwitchField, confirm_step, posted
 from modelregistry import registry
 from modelregistry.errors import ModelLoadError, PromotionRefused
-from modelregistry.models import ModelVersion, PromotionEvent
+from modelregistry.models import ModelVersion, PromotionEvent, TrainingTrial
+from modelregistry.report_pages import ReportPages
 from modelregistry.report_tables import beside_baselines, differences, tables_of
 
 MAY_PROMOTE = "modelregistry.promote_modelversion"
@@ -43,7 +44,7 @@ class PromotionForm(ReasonForm):
 
 
 @admin.register(ModelVersion)
-class ModelVersionAdmin(ReadOnlyAdmin):
+class ModelVersionAdmin(ReportPages, ReadOnlyAdmin):
     """Every trained version, and who of them answers."""
 
     list_display = ["kind", "name", "source", "stage_label", "gate", "trained_until", "row_count", "created_at"]
@@ -57,7 +58,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     ]
     readonly_fields = ["stage_label", "gate"]
     actions: Any = ["promote_selected"]
-    actions_detail = ["promote", "roll_back"]
+    actions_detail = ["report", "report_json", "promote", "roll_back"]
 
     @display(description="Version", ordering="digest")
     def name(self, version: ModelVersion) -> str:
@@ -224,6 +225,16 @@ class PromotionEventAdmin(ReadOnlyAdmin):
         if event.override:
             return "overridden"
         return "accepted" if event.gate_accepted else "refused"
+
+
+@admin.register(TrainingTrial)
+class TrainingTrialAdmin(ReadOnlyAdmin):
+    """Every configuration that was tried, the unlucky ones too."""
+
+    list_display = ["at", "kind", "source", "origin", "study", "score", "version", "actor"]
+    list_filter = ["kind", "origin", "source"]
+    list_select_related = ["version"]
+    search_fields = ["study", "configuration_digest"]
 
 
 def _newest_standing(version: ModelVersion) -> PromotionEvent | None:

@@ -1,0 +1,175 @@
+"""Figures of a version's report: calibration, coverage, skill, losses beside what costs nothing, net result.
+
+Pure: a report in, SVG text out. A figure the report has no numbers for says so instead of being drawn.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from modelregistry.evaluation.figures import (
+    Cell,
+    Figure,
+    by_horizon,
+    cells_of,
+    doubled,
+    horizon_title,
+    legend,
+    short_name,
+    signed,
+    value,
+)
+from modelregistry.evaluation.plots_of_chances import bracket_figures, direction_figures
+from modelregistry.evaluation.plots_of_detail import (
+    BAND_SAMPLES,
+    coverage_marks,
+    coverage_over_time,
+    levels_figure,
+    skill_over_time,
+    terciles_figure,
+)
+from modelregistry.evaluation.svg import Mark, Row, dot_plot, span_of
+
+SHAPES = ("tick", "diamond", "triangle", "square", "cross")
+NAMES = {
+    "ewm": "EWM volatility",
+    "har": "HAR",
+    "har_season": "HAR with time of day",
+    "har_season_90d": "the same, rescaled on 90 days",
+    "ridge": "ridge on our features",
+}
+
+
+def figures_of(kind: str, report: Mapping[str, Any]) -> list[Figure]:
+    """Every figure of a report, in reading order; none for a report without cells.
+
+    Parameters
+    ----------
+    kind : str
+        "range_predictor", "tpsl_classifier" or "signal_classifier".
+    report : mapping
+        As :mod:`modelregistry.evaluation.report` writes it, with or without `detail`.
+
+    Examples
+    --------
+    >>> figures_of("range_predictor", {})
+    []
+    """
+    cells = cells_of(report)
+    if not cells:
+        return []
+    if kind == "tpsl_classifier":
+        return bracket_figures(report, cells)
+    if kind == "signal_classifier":
+        return direction_figures(cells)
+    return [
+        skill_figure(cells),
+        losses_figure(cells),
+        coverage_figure(cells),
+        levels_figure(cells),
+        coverage_over_time(cells),
+        skill_over_time(cells),
+        terciles_figure(cells),
+        effective_figure(cells),
+    ]
+
+
+def skill_figure(cells: Sequence[Cell]) -> Figure:
+    """Skill of every cell with two block errors."""
+    bounds = [
+        skill + side * (doubled(value(cell, "skill_error")) or 0.0)
+        for cell in cells
+        if (skill := value(cell, "skill")) is not None
+        for side in (-1, 1)
+    ]
+    ends = span_of(bounds, include=[0.0])
+    panels = []
+    for horizon, mine in by_horizon(cells).items():
+        rows = [_one(cell, "skill", "skill_error", signed(value(cell, "skill"), " %")) for cell in mine]
+        panels.append((horizon_title(horizon), dot_plot(f"skill at horizon {horizon}", rows, ends, [0.0])))
+    return Figure(
+        "Skill",
+        "Share of the best free baseline's loss that is saved, in percent. Bars are two block standard errors, the "
+        "larger of daily and weekly blocks; a bar that reaches the line has not shown a gain.",
+        panels,
+    )
+
+
+def losses_figure(cells: Sequence[Cell]) -> Figure:
+    """Pinball loss of every cell beside every baseline."""
+    names = [name for name in NAMES if any(name in (cell.get("baselines") or {}) for cell in cells)]
+    shapes = dict(zip(names, SHAPES, strict=False))
+    relative: list[float | None] = []
+    groups = {}
+    for horizon, mine in by_horizon(cells).items():
+        rows = []
+        for cell in mine:
+            losses = cell.get("baselines") or {}
+            floor, own = losses.get(cell.get("best_baseline")), value(cell, "pinball")
+            if not floor or own is None:
+                continue
+            marks = [
+                Mark(100 * losses[name] / floor, None, shapes[name], "other", f"{NAMES[name]}: {losses[name]:.2f} bps")
+                for name in names
+                if losses.get(name)
+            ]
+            marks.append(Mark(100 * own / floor, None, "dot", "own", f"this version: {own:.2f} bps"))
+            relative += [one.value for one in marks]
+            rows.append(Row(short_name(cell), marks, f"{own:.1f} bps"))
+        groups[horizon] = rows
+    ends = span_of(relative, include=[100.0])
+    return Figure(
+        "Pinball loss beside what costs nothing",
+        "Mean over seven quantiles, best free baseline = 100; further left is better. At the end of each line the "
+        "loss itself in basis points of the price.",
+        [(horizon_title(h), dot_plot(f"loss at horizon {h}", rows, ends, [100.0])) for h, rows in groups.items()],
+        legend(("dot", "own", "this version"), *((shapes[name], "other", NAMES[name]) for name in names)),
+    )
+
+
+def coverage_figure(cells: Sequence[Cell]) -> Figure:
+    """Share of outcomes inside the central bands."""
+    found = [value(cell, f"coverage_{share}") for cell in cells for share in (80, 90)]
+    ends = span_of(found, include=[78.0, 92.0])
+    panels = []
+    for horizon, mine in by_horizon(cells).items():
+        rows = []
+        for cell in mine:
+            marks = coverage_marks(cell, doubled(value(cell, "coverage_80_error")))
+            written = " / ".join(
+                "–" if (one := value(cell, f"coverage_{s}")) is None else f"{one:.0f}" for s in (80, 90)
+            )
+            rows.append(Row(short_name(cell), marks, written))
+        panels.append((horizon_title(horizon), dot_plot(f"coverage at horizon {horizon}", rows, ends, [80.0, 90.0])))
+    return Figure(
+        "Coverage",
+        "Percent of outcomes inside the central 80 and 90 % bands; the upright lines are the promise. Bars are two "
+        "block standard errors.",
+        panels,
+        BAND_SAMPLES,
+    )
+
+
+def effective_figure(cells: Sequence[Cell]) -> Figure:
+    """Independent observations behind each cell's skill."""
+    counts = [value(cell, "effective_n") for cell in cells]
+    ends = span_of(counts, include=[0.0])
+    panels = []
+    for horizon, mine in by_horizon(cells).items():
+        rows = []
+        for cell in mine:
+            count, total = value(cell, "effective_n"), int(cell.get("rows") or 0)
+            if count is not None:
+                rows.append(Row(short_name(cell), [Mark(count, hint=f"of {total:,} rows")], f"{count:,.0f}"))
+        panels.append((horizon_title(horizon), dot_plot(f"effective n at {horizon}", rows, ends)))
+    return Figure(
+        "Effective sample size",
+        "Independent observations that would leave the skill as unsure as it is: neighbouring outcomes share candles, "
+        "so there are far fewer than rows.",
+        panels,
+    )
+
+
+def _one(cell: Cell, name: str, error: str, figure: str) -> Row:
+    found = value(cell, name)
+    marks = [] if found is None else [Mark(found, doubled(value(cell, error)), hint=f"{name} {found:.2f}")]
+    return Row(short_name(cell), marks, figure)

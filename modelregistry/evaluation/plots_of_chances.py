@@ -1,0 +1,202 @@
+"""Figures of reports about probabilities: brackets and directions."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from modelregistry.evaluation.figures import (
+    NO_DETAIL,
+    Cell,
+    Figure,
+    by_horizon,
+    doubled,
+    horizon_title,
+    legend,
+    short_name,
+    signed,
+    value,
+)
+from modelregistry.evaluation.svg import Mark, Row, dot_plot, span_of
+from modelregistry.evaluation.svg_series import Series, column_plot, reliability_plot, short_period, time_plot
+
+BRACKET_KINDS = {"1x1": "own", "1.5x0.75": "second", "0.75x1.5": "third"}
+ENOUGH_DAYS = 30
+
+
+def bracket_figures(report: Mapping[str, Any], cells: Sequence[Cell]) -> list[Figure]:
+    """Figures of a TP/SL classifier."""
+    curves = [(cell, "take_profit", BRACKET_KINDS.get(str(cell["bracket"]), "own")) for cell in cells]
+    samples = legend(*(("dot", kind, f"bracket {name.replace('x', '×')}") for name, kind in BRACKET_KINDS.items()))
+    return [
+        brier_figure(cells, "this version"),
+        reliability_figure(
+            "Reliability",
+            "How often the take-profit came first, over the chance that was given; on the diagonal the chances mean "
+            "what they say. One curve for each market, side and bracket; bars are two block standard errors.",
+            curves,
+            samples,
+        ),
+        slope_figure(cells),
+        *net_figures(report),
+        Figure(
+            "Effective sample size", "", missing="Reports about brackets keep rows and block errors, no effective n."
+        ),
+    ]
+
+
+def direction_figures(cells: Sequence[Cell]) -> list[Figure]:
+    """Figures of a signal classifier."""
+    curves = [(cell, name, kind) for cell in cells for name, kind in (("buy", "own"), ("sell", "second"))]
+    return [
+        brier_figure(cells, "this version"),
+        reliability_figure(
+            "Reliability",
+            "How often buying, or selling, would have paid, over the chance that was given. A version that trusts the "
+            "base rate alone says one number, so it is a single point.",
+            curves,
+            legend(("dot", "own", "buy"), ("dot", "second", "sell")),
+        ),
+        skill_by_period(cells),
+        Figure("Effective sample size", "", missing="Reports about directions keep block errors, no effective n."),
+    ]
+
+
+def brier_figure(cells: Sequence[Cell], own_name: str) -> Figure:
+    """Brier score of every cell beside the base rate and, for brackets, the random walk."""
+    groups: dict[int, list[Row]] = {}
+    relative: list[float | None] = []
+    walks = False
+    for horizon, mine in by_horizon(cells).items():
+        rows = []
+        for cell in mine:
+            losses = cell.get("baselines") or {}
+            base, own, walk = losses.get("base_rate"), value(cell, "brier"), losses.get("first_passage")
+            if not base or own is None:
+                continue
+            error = doubled(value(cell, "skill_error"))
+            marks = [Mark(100 * own / base, error, "dot", "own", f"{own_name}: {own:.4f}")]
+            if walk:
+                walks = True
+                marks.insert(0, Mark(100 * walk / base, None, "diamond", "other", f"random walk: {walk:.4f}"))
+            relative += [one.value + side * (one.error or 0.0) for one in marks for side in (-1, 1)]
+            rows.append(Row(short_name(cell), marks, signed(value(cell, "skill"), " %")))
+        groups[horizon] = rows
+    ends = span_of(relative, include=[100.0])
+    entries = [
+        ("dot", "own", own_name),
+        *([("diamond", "other", "random walk that knows the touch rate")] if walks else []),
+    ]
+    return Figure(
+        "Brier score beside what costs nothing",
+        "Of all three classes, the cell's base rate = 100; further left is better. At the end of each line the skill. "
+        "Averages are over cells, never pooled.",
+        [(horizon_title(h), dot_plot(f"Brier score at {h}", rows, ends, [100.0])) for h, rows in groups.items()],
+        legend(*entries),
+    )
+
+
+def reliability_figure(
+    title: str, caption: str, curves: Sequence[tuple[Cell, str, str]], samples: Sequence[tuple[str, str]]
+) -> Figure:
+    """Frequencies over forecasts; every panel has its own scale, as chances differ by horizon."""
+    known = [(cell, name, kind) for cell, name, kind in curves if cell["detail"].get(name)]
+    if not known:
+        return Figure(title, "", missing=NO_DETAIL)
+    panels = []
+    for horizon, mine in by_horizon([cell for cell, _, _ in known]).items():
+        drawn, bounds = [], []
+        kept = {id(cell) for cell in mine}
+        for cell, name, kind in known:
+            if id(cell) not in kept:
+                continue
+            table = cell["detail"][name]
+            marks = [
+                Mark(
+                    observed, doubled(error), "dot", f"{kind} small", f"{short_name(cell)}: {observed:.3f} of {rows:,}"
+                )
+                for observed, error, rows in zip(table["observed"], table["error"], table["rows"], strict=True)
+            ]
+            drawn.append((table["forecast"], marks, kind))
+            bounds += [*table["forecast"], *table["observed"]]
+        label = f"reliability at horizon {horizon}"
+        panels.append((horizon_title(horizon), reliability_plot(label, drawn, span_of(bounds, margin=0.08))))
+    return Figure(title, caption, panels, samples)
+
+
+def slope_figure(cells: Sequence[Cell]) -> Figure:
+    """Calibration slope of the take-profit chance."""
+    groups: dict[int, list[Row]] = {}
+    bounds: list[float | None] = []
+    for horizon, mine in by_horizon(cells).items():
+        rows = []
+        for cell in mine:
+            line = cell["detail"].get("calibration") or {}
+            slope, error = value(cell, "calibration_slope"), doubled(value(line, "slope_error"))
+            if slope is not None:
+                bounds += [slope - (error or 0.0), slope + (error or 0.0)]
+                rows.append(Row(short_name(cell), [Mark(slope, error, hint=f"slope {slope:.2f}")], f"{slope:.2f}"))
+        groups[horizon] = rows
+    ends = span_of(bounds, include=[0.8, 1.2])
+    errors = any(cell["detail"].get("calibration") for cell in cells)
+    return Figure(
+        "Calibration slope",
+        "Of the take-profit chance; 1 is ideal, below it the chances are too bold, above it too timid."
+        + (" Bars are two errors clustered by day or week, the larger." if errors else ""),
+        [(horizon_title(h), dot_plot(f"slope at horizon {h}", rows, ends, [1.0])) for h, rows in groups.items()],
+    )
+
+
+def net_figures(report: Mapping[str, Any]) -> list[Figure]:
+    """What acting on every positive expected net return would have earned."""
+    title, net = "Net result", report.get("net") or {}
+    if not net:
+        return [Figure(title, "", missing="This report keeps no net result.")]
+    costs = f"{net.get('costs_bps', 0):g} basis points a round trip"
+    if not net.get("trades"):
+        words = f"At {costs} no bracket of the scoring grid was expected to earn anything, so there was no trade."
+        return [Figure(title, "", missing=words)]
+    marks = {
+        "expected": Mark(net["expected_bps"], None, "diamond", "other", f"expected {net['expected_bps']:.2f} bps"),
+        "realised": Mark(net["realised_bps"], 1.96 * net["error_bps"], hint=f"realised {net['realised_bps']:.2f} bps"),
+    }
+    bounds = [one.value + side * (one.error or 0.0) for one in marks.values() for side in (-1, 1)]
+    rows = [Row(name, [one], signed(one.value)) for name, one in marks.items()]
+    caption = (
+        f"Mean net return of the {net['trades']:,} brackets with a positive expected one, on {net['days']} days, after "
+        f"{costs}, in basis points. The bar is the 95 % block interval."
+    )
+    if net["days"] < ENOUGH_DAYS:
+        caption += f" Fewer than {ENOUGH_DAYS} independent days are too few to tell."
+    panels = [("All trades", dot_plot("net result", rows, span_of(bounds, include=[0.0]), [0.0]))]
+    by_period = (report.get("detail") or {}).get("net") or {}
+    if by_period.get("period"):
+        columns = [
+            Mark(realised, doubled(error), hint=f"{name}: {realised:.1f} bps over {trades:,}, expected {expected:.1f}")
+            for name, realised, error, trades, expected in zip(
+                *(by_period[name] for name in ("period", "realised", "error", "trades", "expected")), strict=True
+            )
+        ]
+        ends = span_of([c.value + s * (c.error or 0.0) for c in columns for s in (-1, 1)], include=[0.0])
+        names = [short_period(name) for name in by_period["period"]]
+        panels.append(("Realised over time", column_plot("net result over time", names, columns, ends)))
+    else:
+        caption += f" {NO_DETAIL}"
+    return [Figure(title, caption, panels, legend(("dot", "own", "realised"), ("diamond", "other", "expected")))]
+
+
+def skill_by_period(cells: Sequence[Cell]) -> Figure:
+    """Skill of each market by month or week."""
+    title = "Skill over time"
+    tables = [(cell, cell["detail"]["periods"]) for cell in cells if cell["detail"].get("periods")]
+    if not tables:
+        return Figure(title, "", missing=NO_DETAIL)
+    ends = span_of([one for _, table in tables for one in table["skill"]], include=[0.0])
+    panels = []
+    for cell, table in tables:
+        marks = [
+            None if one is None else Mark(one, hint=f"{name}: {one:.2f} %")
+            for name, one in zip(table["period"], table["skill"], strict=True)
+        ]
+        names = [short_period(name) for name in table["period"]]
+        heading = f"{short_name(cell)} · {horizon_title(int(cell['horizon']))}"
+        panels.append((heading, time_plot(f"skill of {short_name(cell)}", names, [Series(marks)], ends, [0.0])))
+    return Figure(title, "Percent of the base rate's Brier score saved.", panels)

@@ -1,0 +1,64 @@
+"""One page per version that shows its report, and the same as JSON."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from unfold.decorators import action
+
+from marketdata import clock
+from modelregistry.evaluation.plots import figures_of
+from modelregistry.models import ModelVersion
+from modelregistry.report_tables import beside_baselines, tables_of
+from modelregistry.serializers import ModelVersionSerializer
+from modelregistry.trials import ledger_report
+
+
+class ReportPages:
+    """Admin pages of a version's report, for the admin of versions to inherit."""
+
+    @action(description="Report", url_path="report", icon="monitoring", permissions=["view"])
+    def report(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show the report drawn."""
+        return report_page(request, get_object_or_404(ModelVersion, pk=object_id))
+
+    @action(description="Report as JSON", url_path="report-json", icon="data_object", permissions=["view"])
+    def report_json(self, _request: HttpRequest, object_id: str) -> HttpResponse:
+        """Give the same as JSON."""
+        return report_json(get_object_or_404(ModelVersion, pk=object_id))
+
+
+def report_page(request: HttpRequest, version: ModelVersion) -> HttpResponse:
+    """Draw the report: one page without scripts that can be saved or printed as it is."""
+    report = version.report
+    tables = [table for table in (beside_baselines(report), *tables_of(report)) if table is not None]
+    return render(
+        request,
+        "modelregistry/version_report.html",
+        {
+            "version": version,
+            "skill": _percent(report.get("skill")),
+            "tested": [_stretch(fold) for fold in report.get("folds") or []],
+            "figures": figures_of(version.kind, report),
+            "tables": tables,
+            "ledger": ledger_report(version.kind, version.source),
+            "version_url": reverse("admin:modelregistry_modelversion_change", args=[version.pk]),
+            "json_url": reverse("admin:modelregistry_modelversion_report_json", args=[version.pk]),
+        },
+    )
+
+
+def report_json(version: ModelVersion) -> JsonResponse:
+    """Give all that the page shows: the version, its report and the ledger of trials."""
+    shown = ModelVersionSerializer(version).data
+    return JsonResponse({**shown, "trials": ledger_report(version.kind, version.source)})
+
+
+def _percent(skill: float | None) -> str:
+    return "" if skill is None else f"{100 * skill:+.2f} %".replace("-", "−")
+
+
+def _stretch(fold: dict[str, Any]) -> dict[str, Any]:
+    moments = {name: clock.to_datetime(fold[f"{name}_ms"]) for name in ("from", "to")}
+    return {"from": moments["from"], "to": moments["to"], "rows": fold.get("rows")}
