@@ -9,7 +9,7 @@ from django.conf import settings
 from indicators.features import FEATURE_HASH, WARMUP
 from marketdata import clock, store
 from marketdata.models import Candle, Market
-from modelregistry import artifacts, registry
+from modelregistry import artifacts, registry, trials
 from modelregistry.errors import ModelNotFoundError, TrainingError
 from modelregistry.estimators import boosting
 from modelregistry.evaluation.stretch import evaluate_on
@@ -90,6 +90,7 @@ def _keep(trained: Trained, source: str, seed: int, seconds: float, actor: str) 
     verdict = "the gate accepts it" if trained.verdict.accepted else "; ".join(trained.verdict.reasons)
     registry.bootstrap(version, actor, f"first version of its kind; {verdict}"[:2000])
     version.refresh_from_db()
+    trials.record_run(version, actor)
     return version
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from marketdata import clock
 from modelregistry.evaluation import trials as luck
 from modelregistry.models import ModelVersion, TrainingTrial
 
@@ -57,9 +58,10 @@ def record_trial(
 
 
 def record_run(version: ModelVersion, actor: str) -> TrainingTrial:
-    """Count the training run that made `version`, with what its report says of the folds."""
+    """Count the training run that made `version`, with what its report says of the folds and days."""
     report = version.report
     folds = report.get("folds") or []
+    gains = (report.get("detail") or {}).get("daily_gain") or {}
     return record_trial(
         kind=version.kind,
         source=version.source,
@@ -73,10 +75,30 @@ def record_run(version: ModelVersion, actor: str) -> TrainingTrial:
         actor=actor,
         symbols=version.symbols,
         score=report.get("skill"),
-        fold_scores=[fold["skill"] for fold in folds if "skill" in fold],
-        period_scores=report.get("daily_gain"),
+        fold_scores=fold_scores(folds, gains),
+        period_scores=gains,
+        tested_from=clock.to_datetime(folds[0]["from_ms"]) if folds else None,
+        tested_until=clock.to_datetime(folds[-1]["to_ms"]) if folds else None,
         version=version,
     )
+
+
+def fold_scores(folds: Sequence[Mapping[str, Any]], gains: Mapping[str, float]) -> list[float]:
+    """Mean daily gain of every fold that has days, oldest first.
+
+    Examples
+    --------
+    >>> two = [{"from_ms": 0, "to_ms": 86_000_000}, {"from_ms": 86_400_000, "to_ms": 200_000_000}]
+    >>> fold_scores(two, {"1970-01-01": 0.5, "1970-01-02": 0.25, "1970-01-03": 0.75})
+    [0.5, 0.5]
+    """
+    answer = []
+    for fold in folds:
+        first, last = (f"{clock.to_datetime(fold[name]):%Y-%m-%d}" for name in ("from_ms", "to_ms"))
+        mine = [gain for day, gain in gains.items() if first <= day <= last]
+        if mine:
+            answer.append(float(np.mean(mine)))
+    return answer
 
 
 def digest_of(configuration: Mapping[str, Any]) -> str:

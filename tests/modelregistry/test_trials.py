@@ -155,9 +155,17 @@ def test_one_configuration_alone_is_counted_and_nothing_is_claimed():
 @pytest.mark.django_db
 def test_a_training_run_is_counted_with_what_its_report_says():
     version = champions.candidate()
-    version.report = {"skill": 0.021, "folds": [{"from_ms": 0, "skill": 0.02}, {"from_ms": 1, "skill": 0.022}]}
+    day = 86_400_000
+    version.report = {
+        "skill": 0.021,
+        "folds": [{"from_ms": 0, "to_ms": 2 * day - 1}, {"from_ms": 2 * day, "to_ms": 3 * day - 1}],
+        "detail": {"daily_gain": {"1970-01-01": 0.01, "1970-01-02": 0.03, "1970-01-03": 0.04}},
+    }
     row = ledger.record_run(version, "olga")
-    assert (row.score, row.fold_scores, row.version, row.actor) == (0.021, [0.02, 0.022], version, "olga")
+    assert (row.score, row.version, row.actor) == (0.021, version, "olga")
+    assert row.fold_scores == pytest.approx([0.02, 0.04])
+    assert row.period_scores["1970-01-03"] == 0.04
+    assert f"{row.tested_until:%Y-%m-%d}" == "1970-01-03"
     assert row.configuration["seed"] == version.seed
     assert ledger.record_run(version, "olga").configuration_digest == row.configuration_digest
 
