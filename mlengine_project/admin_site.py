@@ -50,6 +50,7 @@ UNFOLD: dict[str, Any] = {
                 "title": "Models",
                 "items": [
                     _item("Versions", "deployed_code", "modelregistry.modelversion"),
+                    _item("Trials", "science", "modelregistry.trainingtrial"),
                     _item("Promotion log", "history_edu", "modelregistry.promotionevent"),
                     _item("Silent answers", "visibility_off", "predictions.challengerlog"),
                 ],

@@ -1,15 +1,16 @@
-"""The moment the pages are looked at: two seconds after a close."""
+"""The moment the pages are looked at: two seconds after a close, by nobody who tried to sign in before."""
 
 import pytest
 
 from marketdata import clock
-from mlengine_project.access.windows import window
+from mlengine_project.access.windows import LocalWindow
+from mlengine_project.console import views
 from tests.mlengine_project.console.rows import BEGIN
 
 
 @pytest.fixture(autouse=True)
-def just_after_a_close(settings):
+def just_after_a_close(settings, monkeypatch):
     settings.ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
-    window.clear()
+    monkeypatch.setattr(views, "window", LocalWindow())
     with clock.use(clock.FrozenClock(BEGIN + 2_000)) as frozen:
         yield frozen

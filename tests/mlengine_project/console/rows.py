@@ -17,7 +17,7 @@ from marketdata.models import (
 from mlengine_project.access import services as access
 from mlengine_project.access.models import WebsocketTicket
 from mlengine_project.operations.models import Counter, Heartbeat, Job
-from modelregistry.models import Kind, ModelVersion, PromotionEvent
+from modelregistry.models import Kind, ModelVersion, PromotionEvent, TrainingTrial
 from predictions.models import ChainHead, ChallengerLog, PredictionLog
 from signals.models import OutboxMessage, SignalLog, SignalSwitch, SymbolSequence
 
@@ -176,6 +176,15 @@ def one_of_everything():
     champion = version(stage="champion")
     event = {"kind": champion.kind, "source": champion.source, "actor": "tests", "reason": "first"}
     PromotionEvent.objects.create(action="bootstrap", to_version=champion, **event)
+    TrainingTrial.objects.create(
+        kind=champion.kind,
+        source=champion.source,
+        origin="run",
+        configuration={},
+        configuration_digest="c" * 64,
+        version=champion,
+        actor="tests",
+    )
     said = [prediction(of, horizon, rows[-1].open_time) for horizon in HORIZONS]
     ChallengerLog.objects.create(market=of, version=champion, horizon=6, candle_time=said[0].candle_time, answer={})
     ChainHead.objects.create(market=of, log="predictions", index=4, seal=said[-1].seal)

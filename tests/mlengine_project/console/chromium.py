@@ -1,0 +1,103 @@
+"""A headless Chromium spoken to over its DevTools protocol: enough to open a page and hear it complain."""
+
+import asyncio
+import json
+import shutil
+import subprocess
+
+import websockets
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+         "--disable-dev-shm-usage", "--window-size=1440,900", "--remote-debugging-port=0")  # fmt: skip
+PATIENCE_SECONDS = 30
+
+
+def installed():
+    return next((found for name in NAMES if (found := shutil.which(name))), None)
+
+
+class Page:
+    """One tab: what it logged, and answers to expressions."""
+
+    def __init__(self, socket):
+        self.socket, self.number, self.complaints = socket, 0, []
+
+    async def call(self, method, **parameters):
+        """One command and its result; what the page says meanwhile is kept."""
+        self.number += 1
+        wanted = self.number
+        await self.socket.send(json.dumps({"id": wanted, "method": method, "params": parameters}))
+        while True:
+            said = json.loads(await asyncio.wait_for(self.socket.recv(), PATIENCE_SECONDS))
+            if said.get("id") == wanted:
+                assert "error" not in said, said
+                return said["result"]
+            self._note(said)
+
+    async def value(self, expression):
+        found = await self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in found, found
+        return found["result"].get("value")
+
+    async def until(self, expression):
+        """Wait for an expression to be true."""
+        for _ in range(PATIENCE_SECONDS * 5):
+            if await self.value(expression):
+                return
+            await asyncio.sleep(0.2)
+        raise AssertionError(f"never true: {expression}; heard {self.complaints}")
+
+    async def open(self, address):
+        await self.call("Page.navigate", url=address)
+        await self.until("document.readyState === 'complete'")
+
+    def _note(self, said):
+        parameters = said.get("params", {})
+        if said.get("method") == "Runtime.exceptionThrown":
+            self.complaints.append(parameters["exceptionDetails"]["text"])
+        elif said.get("method") == "Log.entryAdded" and parameters["entry"]["level"] in {"error", "warning"}:
+            self.complaints.append(f"{parameters['entry']['text']} {parameters['entry'].get('url', '')}")
+        elif said.get("method") == "Runtime.consoleAPICalled" and parameters["type"] in {"error", "warning"}:
+            self.complaints.append(str([word.get("value") for word in parameters["args"]]))
+
+
+class Browser:
+    """`async with Browser(folder) as page`."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    async def __aenter__(self):
+        self.process = subprocess.Popen(
+            [installed(), *FLAGS, f"--user-data-dir={self.folder}", "about:blank"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        port = (await self._written(self.folder / "DevToolsActivePort")).split()[0]
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            target = await asyncio.to_thread(self._first_tab, port)
+        self.socket = await websockets.connect(target, max_size=None)
+        page = Page(self.socket)
+        for domain in ("Page", "Runtime", "Log"):
+            await page.call(f"{domain}.enable")
+        return page
+
+    async def __aexit__(self, *_):
+        await self.socket.close()
+        self.process.terminate()
+        self.process.wait(10)
+
+    async def _written(self, path):
+        for _ in range(PATIENCE_SECONDS * 10):
+            if path.exists() and path.read_text():
+                return path.read_text()
+            await asyncio.sleep(0.1)
+        raise AssertionError("Chromium did not start")
+
+    @staticmethod
+    def _first_tab(port):
+        from urllib.request import urlopen
+
+        with urlopen(f"http://127.0.0.1:{port}/json/list", timeout=10) as answer:
+            return next(tab["webSocketDebuggerUrl"] for tab in json.load(answer) if tab["type"] == "page")
