@@ -11,22 +11,24 @@ import numpy.typing as npt
 from django.db import connection
 
 COLUMNS = ("open", "high", "low", "close", "volume")
-_COPY_HEADER = 19
-_WIRE = np.dtype(
-    [("count", ">i2")]
-    + [
-        part
-        for name in ("market_id", "open_time", *COLUMNS)
-        for part in ((f"{name}_size", ">i4"), (name, ">i8" if name in {"market_id", "open_time"} else ">f8"))
-    ]
-)
-"""One row of a binary COPY whose seven columns are all eight bytes wide and never null."""
+WHOLE = ("market_id", "open_time")
+WIRE = np.dtype([*((name, ">i8") for name in WHOLE), *((name, ">f8") for name in COLUMNS)])
+"""One candle as `packed` writes it."""
+MOST_ROWS = 4_000_000
+"""Candles of one statement: PostgreSQL's values end at 1 GiB."""
 
 
-def read_columns(market_ids: Sequence[int], from_ms: int, until_ms: int) -> dict[str, npt.NDArray[Any]]:
+def read_columns(market_ids: Sequence[int], from_ms: int, until_ms: int, step_ms: int) -> dict[str, npt.NDArray[Any]]:
     """Columns of every stored candle opening in ``[from_ms, until_ms)``, in no promised order."""
-    if not market_ids:
-        return {name: np.empty(0, np.int64) for name in ("market_id", "open_time", *COLUMNS)}
+    at_once = max(1, MOST_ROWS * step_ms // max(step_ms, until_ms - from_ms))
+    parts = [_read(market_ids[at : at + at_once], from_ms, until_ms) for at in range(0, len(market_ids), at_once)]
+    if len(parts) == 1:
+        return parts[0]
+    empty = np.empty(0, WIRE)
+    return {name: np.concatenate([part[name] for part in parts] or [empty[name]]) for name in (*WHOLE, *COLUMNS)}
+
+
+def _read(market_ids: Sequence[int], from_ms: int, until_ms: int) -> dict[str, npt.NDArray[Any]]:
     where = (
         f"FROM candles WHERE market_id IN ({', '.join(str(int(key)) for key in market_ids)}) "
         f"AND open_time >= {int(from_ms)} AND open_time < {int(until_ms)}"
@@ -34,16 +36,32 @@ def read_columns(market_ids: Sequence[int], from_ms: int, until_ms: int) -> dict
     return _read_postgresql(where) if connection.vendor == "postgresql" else _read_sqlite(where)
 
 
+def packed() -> str:
+    """SQL that makes one value of many candles: no Python object per row, and none per cell.
+
+    Two to three times as fast as a binary COPY, of which the client hands over every row by itself.
+    """
+    cells = [f"int8send({name})" for name in WHOLE] + [f"float8send({name}::float8)" for name in COLUMNS]
+    return f"string_agg({' || '.join(cells)}, ''::bytea)"
+
+
+def unpacked(value: bytes | None) -> npt.NDArray[np.void]:
+    """Rows of what `packed` made."""
+    return np.frombuffer(value or b"", dtype=WIRE)
+
+
+def fetch_binary(statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """Rows of a PostgreSQL query whose bytes come as bytes; Django's own cursors speak hexadecimal text."""
+    from psycopg import Cursor
+
+    connection.ensure_connection()
+    with connection.wrap_database_errors, Cursor(connection.connection) as cursor:
+        return cursor.execute(statement, parameters, binary=True).fetchall()  # type: ignore[arg-type]
+
+
 def _read_postgresql(where: str) -> dict[str, npt.NDArray[Any]]:
-    casts = ", ".join(f"{name}::float8" for name in COLUMNS)
-    statement = f"COPY (SELECT market_id, open_time, {casts} {where}) TO STDOUT (FORMAT BINARY)"
-    with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(statement) as copy:
-        wire = b"".join(copy)
-    rows = np.frombuffer(wire, dtype=_WIRE, offset=_COPY_HEADER, count=(len(wire) - _COPY_HEADER) // _WIRE.itemsize)
-    return {
-        name: rows[name].astype(np.int64 if name in {"market_id", "open_time"} else np.float64)
-        for name in ("market_id", "open_time", *COLUMNS)
-    }
+    rows = unpacked(fetch_binary(f"SELECT {packed()} {where}")[0][0])
+    return {name: rows[name].astype(np.int64 if name in WHOLE else np.float64) for name in (*WHOLE, *COLUMNS)}
 
 
 def _read_sqlite(where: str) -> dict[str, npt.NDArray[Any]]:
@@ -51,7 +69,7 @@ def _read_sqlite(where: str) -> dict[str, npt.NDArray[Any]]:
         cursor.execute(f"SELECT market_id, open_time, {', '.join(COLUMNS)} {where}")
         rows = cursor.fetchall()
     if not rows:
-        return {name: np.empty(0, np.int64) for name in ("market_id", "open_time", *COLUMNS)}
+        return {name: np.empty(0, np.int64) for name in (*WHOLE, *COLUMNS)}
     market_id, open_time, *texts = zip(*rows, strict=True)
     return {
         "market_id": np.array(market_id, dtype=np.int64),

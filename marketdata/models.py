@@ -125,6 +125,23 @@ class Candle(models.Model):
         return f"{self.market_id} {self.open_time}"
 
 
+class CandleBlock(models.Model):
+    """The stamp of thirty days of one market: triggers in PostgreSQL renew it whenever a candle of them changes."""
+
+    market = models.ForeignKey(Market, on_delete=models.CASCADE, related_name="blocks", db_index=False)
+    block = models.BigIntegerField(help_text="Number of the thirty days since 1970-01-01 UTC.")
+    stamp = models.UUIDField(help_text="Random; equal stamps are equal candles.")
+
+    class Meta:
+        """One row a block that ever held a candle."""
+
+        db_table = "candle_blocks"
+        constraints: ClassVar = [models.UniqueConstraint(fields=["market", "block"], name="block_is_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.market_id} {self.block}"
+
+
 class CandleRevision(models.Model):
     """The exchange changed a closed candle: what it said before and after, and when that was seen."""
 
