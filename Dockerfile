@@ -13,8 +13,8 @@ RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 && rm 
     && useradd --create-home --uid 10001 mlengine
 WORKDIR /srv/mlengine
 COPY --from=build --chown=root:root /srv/mlengine /srv/mlengine
-# Writable: the state folder (secrets when none are given) and the model volume, nothing else.
-RUN mkdir -p /srv/mlengine/data /models && chown mlengine:mlengine /srv/mlengine/data /models
+# Writable: the state folder (secrets when none are given), the model and the archive volume, nothing else.
+RUN mkdir -p /srv/mlengine/data /models /archive && chown mlengine:mlengine /srv/mlengine/data /models /archive
 USER mlengine
 ENV PATH=/srv/mlengine/.venv/bin:$PATH PYTHONUNBUFFERED=1 MODEL_PATH=/models API_HOST=0.0.0.0 OMP_NUM_THREADS=1
 EXPOSE 8000

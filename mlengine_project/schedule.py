@@ -23,6 +23,13 @@ SCHEDULE = (
     Entry("sweep outbox", "signals.tasks.sweep_outbox", description="Publish what a crash left unsent."),
     Entry("score outcomes", "signals.tasks.score_outcomes", "1-59/5", description="Score what has fallen due."),
     Entry("sweep data quality", "marketdata.tasks.sweep_quality", "1-59/5", description="Re-read, repair, record."),
+    Entry(
+        "ask challengers",
+        "predictions.tasks.ask_challengers",
+        "2-59/5",
+        description="What candidates would have said, kept beside what was said.",
+    ),
+    Entry("archive logs", "signals.tasks.archive_logs", "40", "3", description="Rows older than 90 days into files."),
     Entry("beat heartbeat", "mlengine_project.operations.tasks.beat_heartbeat", description="Proof of life."),
     Entry("requeue jobs", "mlengine_project.operations.tasks.requeue_jobs", "*/5", description="Orphaned jobs."),
     Entry(

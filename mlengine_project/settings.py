@@ -46,6 +46,7 @@ BINANCE_API_SECRET = text("BINANCE_API_SECRET")
 BINANCE_API_URL = text("BINANCE_API_URL", "https://api.binance.com")
 BINANCE_STREAM_URL = text("BINANCE_STREAM_URL", "wss://stream.binance.com:9443")
 MODEL_PATH = (ROOT / text("MODEL_PATH", "./data/models")).resolve()
+ARCHIVE_PATH = (ROOT / text("ARCHIVE_PATH", str(STATE_DIR / "archive"))).resolve()
 SUPPORTED_SYMBOLS = [symbol.upper() for symbol in listing("SUPPORTED_SYMBOLS", ["BTCUSDT", "ETHUSDT"])]
 INTERVAL = "5m"
 DEFAULT_HORIZONS = numbers("DEFAULT_HORIZONS", [6, 18, 36, 72])

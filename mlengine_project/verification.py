@@ -9,14 +9,19 @@ from indicators.errors import MLEngineError
 from marketdata import clock
 from marketdata.models import Market
 from predictions import chain
-from predictions.errors import BrokenChain
-from predictions.models import ChainHead, PredictionLog
+from predictions.archive import PREDICTIONS, Ledger, file_of, newest_cut, start_of
+from predictions.archive_files import read_rows
+from predictions.errors import ArchiveError, BrokenChain
+from predictions.models import ChainCut, ChainHead
 from predictions.outcomes import outcome_of as prediction_outcome
+from predictions.seal import GENESIS
 from predictions.windows import aftermath
-from signals.models import SignalLog
+from signals.archive import SIGNALS
 from signals.outcomes import outcome_of as signal_outcome
 
 CHUNK = 5000
+TRIES = 5
+"""How often a chain is walked again because it grew or was cut meanwhile."""
 
 
 class BrokenRecord(MLEngineError):
@@ -30,36 +35,70 @@ class Verified:
     predictions: int
     signals: int
     scored: int
+    archived: int = 0
 
 
-def verify_market(market: Market) -> Verified:
-    """Check both logs of one market.
+def verify_market(market: Market, archive: bool = False) -> Verified:
+    """Check both logs of one market, and with `archive` the files of older rows as well.
 
     Raises
     ------
     BrokenRecord
         Naming the first row that does not stand.
     """
-    predictions = PredictionLog.objects.filter(market=market)
-    signals = SignalLog.objects.filter(market=market)
     try:
-        n_predictions = _walk(market, ChainHead.Log.PREDICTIONS, predictions, chain.PREDICTION_COLUMNS)
-        n_signals = _walk(market, ChainHead.Log.SIGNALS, signals, chain.SIGNAL_COLUMNS)
-    except BrokenChain as error:
+        archived, scored = _archive_stands(market) if archive else (0, 0)
+        n_predictions, n_signals = _walk(market, PREDICTIONS), _walk(market, SIGNALS)
+    except (BrokenChain, ArchiveError) as error:
         raise BrokenRecord(str(error)) from error
-    scored = _predictions_stand(market, predictions.filter(actual_high__isnull=False).order_by("candle_time"))
-    scored += _signals_stand(market, signals.filter(pnl_percent__isnull=False).order_by("candle_time"))
-    return Verified(n_predictions, n_signals, scored)
+    predictions = PREDICTIONS.rows(market).filter(actual_high__isnull=False).order_by("candle_time")
+    signals = SIGNALS.rows(market).filter(pnl_percent__isnull=False).order_by("candle_time")
+    scored += _predictions_stand(market, predictions.iterator(CHUNK))
+    scored += _signals_stand(market, signals.iterator(CHUNK))
+    return Verified(n_predictions, n_signals, scored, archived)
 
 
-def _walk(market: Market, log: str, rows: Any, columns: tuple[str, ...]) -> int:
-    head = ChainHead.objects.filter(market=market, log=log).first()
-    return chain.check_chain(rows.order_by("chain_index").iterator(CHUNK), columns, head)
+def _walk(market: Market, ledger: Ledger) -> int:
+    """Check the chain in the table, which may grow and be cut while it is read."""
+    for _ in range(TRIES):
+        cut, head = newest_cut(market, ledger.log), _head(market, ledger)
+        start = start_of(cut)
+        rows = ledger.rows(market).filter(chain_index__gt=start[0])
+        try:
+            return chain.check_chain(rows.iterator(CHUNK), ledger.columns, head, start)
+        except BrokenChain as error:
+            broken = error
+            now = _head(market, ledger)
+            if newest_cut(market, ledger.log) == cut and (now and now.index) == (head and head.index):
+                break
+    raise broken
 
 
-def _predictions_stand(market: Market, rows: Any) -> int:
+def _head(market: Market, ledger: Ledger) -> ChainHead | None:
+    return ChainHead.objects.filter(market=market, log=ledger.log).first()
+
+
+def _archive_stands(market: Market) -> tuple[int, int]:
+    """Check every file: its bytes, its place in the chain, its scores."""
+    count = scored = 0
+    for ledger, outcomes_stand in ((PREDICTIONS, _predictions_stand), (SIGNALS, _signals_stand)):
+        start = (0, GENESIS)
+        for cut in ChainCut.objects.filter(market=market, log=ledger.log).order_by("first_index"):
+            path = file_of(cut)
+            count += chain.check_chain(
+                read_rows(path, ledger.model),
+                ledger.columns,
+                ChainHead(market=market, log=f"archived {ledger.log}", index=cut.index, seal=cut.seal),
+                start,
+            )
+            scored += outcomes_stand(market, read_rows(path, ledger.model))
+            start = start_of(cut)
+    return count, scored
+
+
+def _predictions_stand(market: Market, rows: Iterator[Any]) -> int:
     count = 0
-    for part in _chunks(rows.iterator(CHUNK)):
+    for part in _chunks(row for row in rows if row.actual_high is not None):
         opens = [clock.to_ms(row.candle_time) for row in part]
         after = aftermath(market, opens, max(row.horizon for row in part))
         for row, open_ms in zip(part, opens, strict=True):
@@ -73,9 +112,9 @@ def _predictions_stand(market: Market, rows: Any) -> int:
     return count
 
 
-def _signals_stand(market: Market, rows: Any) -> int:
+def _signals_stand(market: Market, rows: Iterator[Any]) -> int:
     count = 0
-    for part in _chunks(rows.iterator(CHUNK)):
+    for part in _chunks(row for row in rows if row.pnl_percent is not None):
         opens = [clock.to_ms(row.candle_time) for row in part]
         after = aftermath(market, opens, max(row.horizon for row in part))
         for row, open_ms in zip(part, opens, strict=True):

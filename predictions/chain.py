@@ -55,28 +55,27 @@ def save_heads(heads: Mapping[int, ChainHead]) -> None:
     ChainHead.objects.bulk_update(heads.values(), ["index", "seal"])
 
 
-def check_chain(rows: Iterable[Any], columns: Sequence[str], head: ChainHead | None) -> int:
-    """Walk a market's whole chain, rows in order of `chain_index`; returns how many rows it has.
+def check_chain(
+    rows: Iterable[Any], columns: Sequence[str], head: ChainHead | None, start: tuple[int, str] = (0, GENESIS)
+) -> int:
+    """Walk a market's chain, rows in order of `chain_index`; returns how many rows it has.
 
-    A chain whose oldest rows were archived starts at the seal its first row names.
+    `start` is the place and seal the first row must follow: where older rows were cut off and archived.
 
     Raises
     ------
     BrokenChain
         Naming the first row that does not fit.
     """
-    index, seal = None, GENESIS
+    index, seal = start
     for row in rows:
-        if index is None and row.chain_index > 1:
-            index, seal = row.chain_index - 1, row.previous_seal
-        expected = (index or 0) + 1
-        if row.chain_index != expected:
-            raise BrokenChain(f"row {row.pk}: place {expected} of the chain is missing")
+        if row.chain_index != index + 1:
+            raise BrokenChain(f"row {row.pk}: place {index + 1} of the chain is missing")
         if row.previous_seal != seal:
             raise BrokenChain(f"row {row.pk}: it does not follow the row before it")
         if row.seal != seal_of(seal, {name: getattr(row, name) for name in columns}):
             raise BrokenChain(f"row {row.pk}: its columns were changed after it was sealed")
         index, seal = row.chain_index, row.seal
-    if head is not None and (head.index, head.seal) != (index or 0, seal):
+    if head is not None and (head.index, head.seal) != (index, seal):
         raise BrokenChain(f"market {head.market_id}: the newest {head.log} row is not the head of the chain")
-    return index or 0
+    return index - start[0]

@@ -26,3 +26,7 @@ class InvalidRequest(MLEngineError):
 
 class BrokenChain(MLEngineError):
     """A sealed row does not carry the seal its columns and its predecessor give."""
+
+
+class ArchiveError(MLEngineError):
+    """Old rows could not be put away; they stay where they were."""

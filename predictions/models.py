@@ -81,9 +81,16 @@ class ChallengerLog(models.Model):
 
     market = models.ForeignKey(Market, on_delete=models.PROTECT, related_name="challenger_predictions")
     version = models.ForeignKey("modelregistry.ModelVersion", on_delete=models.PROTECT, related_name="silent_answers")
+    champion = models.ForeignKey(
+        "modelregistry.ModelVersion",
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="silent_comparisons",
+        help_text="Who was in charge at the time, and what its loss is of.",
+    )
     horizon = models.IntegerField()
     candle_time = models.DateTimeField()
-    answer = models.JSONField(help_text="Quantiles or probabilities, as the kind gives them.")
+    answer = models.JSONField(help_text="Quantiles or probabilities of both, as the kind gives them.")
     loss = models.FloatField(null=True, blank=True)
     champion_loss = models.FloatField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -96,6 +103,9 @@ class ChallengerLog(models.Model):
             models.UniqueConstraint(
                 fields=["market", "version", "candle_time", "horizon"], name="challenger_answer_is_unique"
             )
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["candle_time"], condition=models.Q(loss__isnull=True), name="challenger_unscored")
         ]
 
     def __str__(self) -> str:
@@ -124,3 +134,31 @@ class ChainHead(models.Model):
 
     def __str__(self) -> str:
         return f"{self.market_id} {self.log} {self.index}"
+
+
+class ChainCut(models.Model):
+    """Where one market's chain was cut: rows up to `index` are in a file, the log goes on from `seal`."""
+
+    market = models.ForeignKey(Market, on_delete=models.PROTECT, related_name="chain_cuts")
+    log = models.CharField(max_length=12, choices=ChainHead.Log.choices)
+    first_index = models.BigIntegerField(help_text="Place in the chain of the file's first row.")
+    index = models.BigIntegerField(help_text="Place in the chain of the file's last row.")
+    seal = models.CharField(max_length=64, help_text="Seal of the file's last row.")
+    last_seq = models.BigIntegerField(
+        null=True, help_text="For signals: the newest seq that can no longer be replayed."
+    )
+    file = models.CharField(max_length=200, help_text="Path below ARCHIVE_PATH.")
+    sha256 = models.CharField(max_length=64, help_text="Of the file.")
+    written_at = models.DateTimeField()
+
+    class Meta:
+        """Files follow one another without a gap, oldest first."""
+
+        db_table = "chain_cuts"
+        ordering: ClassVar = ["market", "log", "first_index"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["market", "log", "first_index"], name="chain_cut_is_unique")
+        ]
+
+    def __str__(self) -> str:
+        return self.file

@@ -6,6 +6,7 @@ from django.db.models import Q, QuerySet
 
 from predictions.errors import InvalidRequest
 from predictions.log import require_symbol
+from signals.archive import last_archived_seq
 from signals.models import SignalLog
 
 
@@ -41,8 +42,11 @@ def replayed(rows: QuerySet[SignalLog], symbol: str | None, after: int) -> Query
     Raises
     ------
     InvalidRequest
-        Without a symbol, since every symbol counts for itself.
+        Without a symbol, since every symbol counts for itself; or if what follows `after` was archived.
     """
     if symbol is None:
         raise InvalidRequest({"after": ["Needs `symbol`: every symbol has a sequence of its own."]})
+    archived = last_archived_seq(symbol)
+    if after < archived:
+        raise InvalidRequest({"after": [f"That far back is no longer kept; the first signal is {archived + 1}."]})
     return rows.filter(seq__gt=after).order_by("seq")

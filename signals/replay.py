@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from django.db.models import Min
 
 from marketdata.models import Market
+from signals.archive import last_archived_seq
 from signals.models import OutboxMessage, SymbolSequence
 
 PAGE = 500
@@ -26,8 +27,10 @@ def heads_of(symbols: Iterable[str]) -> dict[str, int]:
 
 
 def first_seq(symbol: str) -> int | None:
-    """Oldest seq that can still be replayed."""
-    first: int | None = OutboxMessage.objects.filter(symbol=symbol).aggregate(first=Min("seq"))["first"]
+    """Oldest seq from which everything can still be replayed; None where nothing was ever said."""
+    # A symbol may have had two markets: what one of them keeps from before the other's cut has holes behind it.
+    kept = OutboxMessage.objects.filter(symbol=symbol, seq__gt=last_archived_seq(symbol))
+    first: int | None = kept.aggregate(first=Min("seq"))["first"]
     return first
 
 

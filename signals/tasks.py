@@ -2,8 +2,9 @@
 
 from celery import shared_task
 
+from predictions import archive as prediction_archive
 from predictions import outcomes as prediction_outcomes
-from signals import outcomes, publisher, services, timing
+from signals import archive, outcomes, publisher, services, timing
 
 
 @shared_task(ignore_result=True, expires=50)
@@ -29,3 +30,10 @@ def score_outcomes() -> None:
     """Fill in what the market did to everything said."""
     prediction_outcomes.score_predictions()
     outcomes.score_signals()
+
+
+@shared_task(ignore_result=True, expires=3600)
+def archive_logs() -> None:
+    """Put away what is older than the hot period."""
+    prediction_archive.archive_predictions()
+    archive.archive_signals()

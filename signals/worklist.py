@@ -51,8 +51,10 @@ def recent_work(markets: Sequence[Market]) -> dict[Market, list[int]]:
 
 def all_work(markets: Sequence[Market]) -> dict[Market, list[int]]:
     """Candles of the hot period without a signal; repaired holes turn up here."""
-    hot = timedelta(days=settings.SIGNAL_RETENTION_DAYS - 1)
-    return _without_signal(markets, clock.to_ms(clock.market_now() - hot))
+    # A market clock set back must not make candles whose signals were archived look unanswered.
+    newest = [open_ms for open_ms in store.newest_open(markets).values() if open_ms is not None]
+    hot = timedelta(days=settings.SIGNAL_RETENTION_DAYS - 1) // timedelta(milliseconds=1)
+    return _without_signal(markets, max([clock.market_ms(), *newest]) - hot)
 
 
 def sweep_is_due() -> bool:

@@ -1,4 +1,4 @@
-"""Backup and restore: every table, every model file and the kept secrets in one archive.
+"""Backup and restore: every table, every model file, the archive of old rows and the kept secrets in one archive.
 
 The archive is a tar of one CSV per table (PostgreSQL) or the whole database file (SQLite), the
 model folder, and a manifest with the SHA-256 of each part. It holds secrets: keep it like one.
@@ -68,6 +68,7 @@ def restore(source: Path, *, force: bool = False) -> dict[str, Any]:
             raise BackupError("the database is not empty; --force replaces what is in it")
         {"sqlite": _restore_sqlite, "postgresql": _restore_postgresql}[connection.vendor](folder)
         _copy_tree(folder / "models", settings.MODEL_PATH)
+        _copy_tree(folder / "archive", settings.ARCHIVE_PATH)
         _copy_tree(folder / "secrets", settings.STATE_DIR, mode=0o600)
     return manifest
 
@@ -92,6 +93,8 @@ def _collect(folder: Path) -> dict[str, Any]:
     rows = _dump_sqlite(folder) if connection.vendor == "sqlite" else _dump_postgresql(folder)
     if settings.MODEL_PATH.exists():
         shutil.copytree(settings.MODEL_PATH, folder / "models", ignore=shutil.ignore_patterns(".*"))
+    if settings.ARCHIVE_PATH.exists():
+        shutil.copytree(settings.ARCHIVE_PATH, folder / "archive", ignore=shutil.ignore_patterns(".*"))
     (folder / "secrets").mkdir()
     for name in SECRETS:
         if (settings.STATE_DIR / name).exists():

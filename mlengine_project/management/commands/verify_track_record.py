@@ -17,6 +17,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Which markets."""
         parser.add_argument("--symbols", nargs="*", metavar="SYMBOL", help="Only these; all markets by default.")
+        parser.add_argument("--archive", action="store_true", help="The files of rows older than 90 days as well.")
 
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002
         """Verify."""
@@ -30,7 +31,7 @@ class Command(BaseCommand):
         broken = 0
         for market in markets:
             try:
-                found = verify_market(market)
+                found = verify_market(market, archive=options["archive"])
             except BrokenRecord as error:
                 broken += 1
                 self.stderr.write(f"{market}: {error}")
@@ -38,6 +39,7 @@ class Command(BaseCommand):
                 self.stdout.write(
                     f"{market}: {found.predictions} predictions and {found.signals} signals in unbroken chains, "
                     f"{found.scored} scores recomputed to the last digit"
+                    + (f", {found.archived} of the rows from the archive" if found.archived else "")
                 )
         if broken:
             raise CommandError(f"{broken} of {len(markets)} track records do not stand", returncode=1)

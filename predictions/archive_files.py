@@ -1,0 +1,153 @@
+"""Rows of a log as Parquet files that are there whole or not at all, and read back to the last bit."""
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+from django.db import models
+
+from predictions.errors import ArchiveError
+
+CHUNK = 2000
+"""Rows in memory at once; one row group each."""
+
+
+@contextmanager
+def exclusively(folder: Path) -> Iterator[bool]:
+    """Hold the archive for one writer; gives False where another one has it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(handle)
+
+
+def write_rows(
+    path: Path, model: type[models.Model], rows: Iterable[models.Model], check: Callable[[Iterable[Any]], object]
+) -> str:
+    """Write rows and return the file's SHA-256; the name appears only once `check` has read them all back.
+
+    Raises
+    ------
+    OSError
+        If the disk is full or fails; nothing of the file is left.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}")
+    try:
+        with pq.ParquetWriter(unfinished, _schema(model), compression="zstd") as writer:
+            source = iter(rows)
+            while part := list(islice(source, CHUNK)):
+                writer.write_table(_table(model, part))
+        with unfinished.open("rb") as file:
+            os.fsync(file.fileno())
+        check(read_rows(unfinished, model))
+        digest = digest_of(unfinished)
+        unfinished.replace(path)
+        _fsync_folder(path.parent)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return digest
+
+
+def read_rows(path: Path, model: type[models.Model]) -> Iterator[Any]:
+    """Rows as they were in the database, oldest first.
+
+    Raises
+    ------
+    ArchiveError
+        If the file is missing, torn, or of another shape.
+    """
+    decoders = {field.attname: _decoder(field) for field in _fields(model)}
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(CHUNK, columns=list(decoders)):
+                for row in batch.to_pylist():
+                    yield model(**{name: decoders[name](value) for name, value in row.items()})
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise ArchiveError(f"{path.name} cannot be read: {error}") from error
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file.
+
+    Raises
+    ------
+    ArchiveError
+        If it is not there.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ArchiveError(f"{path.name} cannot be read: {error.strerror or error}") from error
+
+
+def _fields(model: type[models.Model]) -> list[Any]:
+    return list(model._meta.concrete_fields)  # noqa: SLF001  # Django's own public API bears this name
+
+
+def _schema(model: type[models.Model]) -> pa.Schema:
+    return pa.schema([pa.field(field.attname, _type(field)) for field in _fields(model)])
+
+
+def _type(field: Any) -> pa.DataType:
+    if isinstance(field, models.DecimalField):
+        return pa.decimal128(field.max_digits, field.decimal_places)
+    if isinstance(field, models.DateTimeField):
+        return pa.timestamp("us", "UTC")
+    if isinstance(field, models.FloatField):
+        return pa.float64()
+    if isinstance(field, models.BooleanField):
+        return pa.bool_()
+    if isinstance(field, models.IntegerField | models.ForeignKey):
+        return pa.int64()
+    return pa.string()
+
+
+def _table(model: type[models.Model], rows: list[models.Model]) -> pa.Table:
+    schema = _schema(model)
+    columns = {
+        field.attname: pa.array([_encoded(field, getattr(row, field.attname)) for row in rows], _type(field))
+        for field in _fields(model)
+    }
+    return pa.table(columns, schema=schema)
+
+
+def _encoded(field: Any, value: Any) -> Any:
+    if isinstance(field, models.JSONField):
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    return str(value) if isinstance(value, UUID) else value
+
+
+def _decoder(field: Any) -> Callable[[Any], Any]:
+    if isinstance(field, models.JSONField):
+        return orjson.loads
+    return UUID if isinstance(field, models.UUIDField) else _as_it_is
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _fsync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

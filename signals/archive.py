@@ -1,0 +1,37 @@
+"""Putting away old signals and their messages; what is put away can no longer be replayed."""
+
+from typing import Any
+
+from django.db.models import Max, Q
+
+from predictions import chain
+from predictions.archive import Archived, Ledger, put_away
+from predictions.models import ChainCut, ChainHead
+from signals.models import OutboxMessage, SignalLog
+
+
+def archive_signals() -> Archived:
+    """Put away old signals."""
+    return put_away(SIGNALS)
+
+
+def last_archived_seq(symbol: str) -> int:
+    """Newest seq of a symbol that was put away; 0 while there is none."""
+    cuts = ChainCut.objects.filter(log=ChainHead.Log.SIGNALS, market__symbol=symbol)
+    return cuts.aggregate(last=Max("last_seq"))["last"] or 0
+
+
+def _remove(keys: list[Any]) -> None:
+    OutboxMessage.objects.filter(signal__in=keys).delete()
+    SignalLog.objects.filter(pk__in=keys).delete()
+
+
+SIGNALS = Ledger(
+    log=ChainHead.Log.SIGNALS,
+    model=SignalLog,
+    columns=chain.SIGNAL_COLUMNS,
+    scorable=~Q(signal_type=SignalLog.Type.HOLD),
+    held=Q(outbox__isnull=False, outbox__sent_at__isnull=True),
+    remove=_remove,
+    has_seq=True,
+)

@@ -1,0 +1,207 @@
+"""Old rows into files: whole or not at all, each step repeatable, the chain unbroken across the cut."""
+
+import errno
+from dataclasses import replace
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from marketdata import clock
+from predictions import archive, archive_files
+from predictions.errors import InvalidRequest
+from predictions.models import ChainCut, PredictionLog
+from predictions.outcomes import score_predictions
+from signals import log, replay, services, worklist
+from signals.archive import SIGNALS
+from signals.models import OutboxMessage, SignalLog
+from signals.tasks import archive_logs
+from tests.champions import BEGIN, STEP, at_close_of, make_markets, store_candles
+
+NEWEST = BEGIN - STEP
+OLD, HOT = 5, 7
+"""Candles said something about, per market: the old ones may go, the hot ones stay."""
+
+
+@pytest.fixture
+def engine(champions, settings, tmp_path, monkeypatch):
+    """Twelve candles answered and scored; a day and five candles have passed since the first of them."""
+    monkeypatch.setattr("signals.services.marketdata.sync_candles", lambda markets, frames=(): None)
+    settings.ARCHIVE_PATH, settings.SIGNAL_RETENTION_DAYS = tmp_path / "archive", 1
+    markets = make_markets()
+    for newest, first, count in (
+        (NEWEST, BEGIN, 0),
+        (BEGIN + 3 * STEP, BEGIN, 4),
+        (BEGIN + 10 * STEP, BEGIN + 4 * STEP, 7),
+    ):
+        for market in markets:
+            store_candles(market, first, count)
+        with clock.use(at_close_of(newest)):
+            services.advance()
+    for market in markets:
+        store_candles(market, BEGIN + 11 * STEP, 80)
+        store_candles(market, BEGIN + 293 * STEP, 1)
+    with clock.use(later()):
+        score_predictions()
+    return markets
+
+
+def later():
+    return at_close_of(BEGIN + 293 * STEP)
+
+
+def put_away():
+    with clock.use(later()):
+        archive_logs()
+
+
+def verify(*words):
+    out = StringIO()
+    call_command("verify_track_record", *words, stdout=out, stderr=out)
+    return out.getvalue()
+
+
+def counts():
+    return PredictionLog.objects.count(), SignalLog.objects.count(), OutboxMessage.objects.count()
+
+
+ALL, LEFT = (96, 24, 24), (8 * HOT, 2 * HOT, 2 * HOT)
+
+
+def test_old_rows_move_into_files_that_give_every_bit_back_and_the_record_still_stands(engine):
+    before = {row.pk: row for row in PredictionLog.objects.filter(market=engine[0])}
+    assert counts() == ALL
+    put_away()
+    assert counts() == LEFT
+    cut = ChainCut.objects.get(market=engine[0], log="predictions")
+    assert (cut.first_index, cut.index) == (1, 4 * OLD)
+    found = list(archive_files.read_rows(archive.file_of(cut), PredictionLog))
+    assert len(found) == 4 * OLD
+    for row in found:
+        for field in PredictionLog._meta.concrete_fields:
+            assert getattr(row, field.attname) == getattr(before[row.pk], field.attname), field.name
+    assert f"{4 * HOT} predictions and {HOT} signals in unbroken chains, {4 * HOT} scores" in verify()
+    told = verify("--archive")
+    assert f"{4 * 12} scores recomputed" in told
+    assert f"{5 * OLD} of the rows from the archive" in told
+    put_away()
+    assert counts() == LEFT
+    assert ChainCut.objects.count() == 4
+
+
+def test_the_live_record_goes_on_behind_the_cut_and_archived_candles_are_not_answered_again(engine):
+    put_away()
+    for market in engine:
+        store_candles(market, BEGIN + 91 * STEP, 202)
+    with clock.use(at_close_of(BEGIN + 20 * STEP)):  # a market clock set back by almost a day
+        worklist.forget_sweep()
+        assert all(min(opens) > BEGIN + 3 * STEP for opens in worklist.all_work(engine).values())
+    with clock.use(later()):
+        services.advance()
+    assert SignalLog.objects.filter(market=engine[0]).count() == HOT + 283
+    assert "BTCUSDT" in verify("--archive")
+
+
+def test_what_follows_an_archived_seq_is_refused_and_names_the_first_there_is(engine):
+    put_away()
+    assert replay.first_seq("BTCUSDT") == OLD + 1
+    with pytest.raises(InvalidRequest, match=f"the first signal is {OLD + 1}"):
+        log.replayed(SignalLog.objects.all(), "BTCUSDT", OLD - 1)
+    assert next(row.seq for row in log.replayed(SignalLog.objects.filter(symbol="BTCUSDT"), "BTCUSDT", OLD)) == OLD + 1
+
+
+@pytest.mark.parametrize("broken", ["file", "row", "middle"])
+def test_a_crash_after_any_step_is_made_good_by_the_next_run(engine, monkeypatch, broken):
+    class Crash(BaseException):
+        pass
+
+    def crash(*args, **named):
+        raise Crash
+
+    monkeypatch.setattr(archive, "BATCH", 3)
+    with monkeypatch.context() as patch:
+        if broken == "file":
+            patch.setattr(ChainCut.objects, "create", crash)
+        elif broken == "row":
+            patch.setattr(archive, "file_of", crash)
+        else:
+            done = []
+
+            def once(keys):
+                if done:
+                    raise Crash
+                done.append(keys)
+                PredictionLog.objects.filter(pk__in=keys).delete()
+
+            patch.setattr(archive, "PREDICTIONS", replace(archive.PREDICTIONS, remove=once))
+        with pytest.raises(Crash):
+            put_away()
+    left = {"file": 96, "row": 96, "middle": 93}[broken]
+    assert counts()[0] == left
+    assert "BTCUSDT" in verify("--archive")
+    put_away()
+    assert counts() == LEFT
+    assert f"{4 * 12} scores recomputed" in verify("--archive")
+    assert not list(archive.settings.ARCHIVE_PATH.rglob(".*.parquet"))
+
+
+def test_a_full_disk_leaves_everything_as_it_was(engine, settings, monkeypatch):
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(archive_files.os, "fsync", full)
+        put_away()
+    assert counts() == ALL
+    assert not ChainCut.objects.exists()
+    assert not list(settings.ARCHIVE_PATH.rglob("*.parquet"))
+    put_away()
+    assert counts() == LEFT
+
+
+def test_rows_whose_file_was_lost_or_changed_are_never_deleted(engine, settings, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(archive, "_remove", lambda *_: 0)
+        put_away()
+    assert counts() == ALL
+    for path in settings.ARCHIVE_PATH.rglob("*.parquet"):
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+    put_away()
+    assert counts() == ALL
+    with pytest.raises(CommandError):
+        verify("--archive")
+
+
+def test_a_changed_row_stops_the_archive_before_anything_is_written(engine):
+    PredictionLog.objects.filter(market=engine[0], chain_index=3).update(late=True)
+    put_away()
+    assert not ChainCut.objects.filter(market=engine[0], log="predictions").exists()
+    assert PredictionLog.objects.filter(market=engine[0]).count() == 48
+    assert PredictionLog.objects.filter(market=engine[1]).count() == 4 * HOT
+
+
+def test_rows_still_to_be_scored_or_sent_wait_and_those_that_never_can_be_go(engine):
+    PredictionLog.objects.filter(market=engine[0], chain_index=9).update(outcome_final=False)
+    OutboxMessage.objects.filter(symbol="ETHUSDT", seq=3).update(sent_at=None)
+    put_away()
+    assert ChainCut.objects.get(market=engine[0], log="predictions").index == 8
+    assert ChainCut.objects.get(market=engine[1], log="signals").index == 2
+    market = engine[0]
+    market.candles.filter(open_time=BEGIN + 6 * STEP).delete()
+    put_away()
+    assert ChainCut.objects.filter(market=market, log="predictions").latest("index").index == 4 * OLD
+
+
+def test_a_second_writer_finds_the_archive_taken(engine, settings):
+    with archive_files.exclusively(settings.ARCHIVE_PATH) as first:
+        assert first
+        put_away()
+    assert counts() == ALL
+
+
+def test_rows_are_cut_oldest_first_and_a_missing_place_is_noticed(engine):
+    put_away()
+    SignalLog.objects.filter(market=engine[0], chain_index=OLD + 1).update(chain_index=OLD + 900)
+    with pytest.raises(CommandError):
+        verify()
+    assert archive.newest_cut(engine[0], SIGNALS.log).last_seq == OLD
