@@ -20,6 +20,8 @@ FIELDS = CandleRow._fields
 FLOWS = ("quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
 _ARRAY_TYPES = {"open_time": "bigint", "trades": "bigint"}
 _CHUNK = 500
+Key = tuple[int, int]
+"""A market and an open time."""
 
 
 class SaveResult(NamedTuple):
@@ -46,35 +48,54 @@ def save_all(rows_by_market: Mapping[Market, Sequence[CandleRow]], origin: str) 
     with transaction.atomic():
         for start in range(0, len(keys), _CHUNK):
             chunk = keys[start : start + _CHUNK]
-            fresh = _insert(chunk, wanted, origin)
-            known = [key for key in chunk if key not in fresh]
-            revised = revise_differing(known, wanted, origin) if known else 0
-            result += SaveResult(len(fresh), len(known) - revised, revised)
+            insert = _insert_postgresql if connection.vendor == "postgresql" else _insert_sqlite
+            inserted, doubtful = insert(chunk, wanted, origin)
+            revised = revise_differing(doubtful, wanted, origin) if doubtful else 0
+            result += SaveResult(inserted, len(chunk) - inserted - revised, revised)
     return result
 
 
-def _insert(keys: list[tuple[int, int]], wanted: Mapping[tuple[int, int], CandleRow], origin: str) -> set[Any]:
-    """Insert what is not there yet, in one statement; returns the keys it inserted."""
-    now = _encoder("received_at")(clock.wall_now(), connection)
-    head = f"INSERT INTO candles (market_id, {', '.join(FIELDS)}, origin, revision, received_at) "
-    tail = " ON CONFLICT (market_id, open_time) DO NOTHING RETURNING market_id, open_time"
+def _insert_postgresql(keys: list[Key], wanted: Mapping[Key, CandleRow], origin: str) -> tuple[int, list[Key]]:
+    """Insert what is not there and compare what is, in one statement; how many, and which need a closer look.
+
+    A candle stored by another process while this runs is neither inserted nor seen: it is looked at as well.
+    """
+    arrays = ", ".join(f"%s::{_ARRAY_TYPES.get(name, 'numeric')}[]" for name in FIELDS)
+    columns = [list(column) for column in zip(*(wanted[key] for key in keys), strict=True)]
+    differs = " OR ".join(f"stored.{name} <> staged.{name}" for name in FIELDS[1:])
+    untold = " OR ".join(f"(stored.{name} IS NULL AND staged.{name} IS NOT NULL)" for name in FLOWS)
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            arrays = ", ".join(f"%s::{_ARRAY_TYPES.get(name, 'numeric')}[]" for name in FIELDS)
-            columns = [list(column) for column in zip(*(wanted[key] for key in keys), strict=True)]
-            cursor.execute(
-                f"{head} SELECT *, %s, 0, %s FROM unnest(%s::bigint[], {arrays}) {tail}",  # noqa: S608
-                [origin, now, [key[0] for key in keys], *columns],
-            )
-        else:
-            encoders = [_encoder(name) for name in FIELDS]
-            values = [
-                [key[0], *(encode(cell, connection) for encode, cell in zip(encoders, wanted[key], strict=True))]
-                for key in keys
-            ]
-            marks = ", ".join([f"({', '.join(['%s'] * (len(FIELDS) + 1))}, %s, 0, %s)"] * len(keys))
-            cursor.execute(f"{head} VALUES {marks} {tail}", [cell for row in values for cell in (*row, origin, now)])
-        return set(cursor.fetchall())
+        cursor.execute(
+            f"WITH staged AS (SELECT * FROM unnest(%s::bigint[], {arrays}) AS row (market_id, {', '.join(FIELDS)})), "  # noqa: S608
+            f"fresh AS (INSERT INTO candles (market_id, {', '.join(FIELDS)}, origin, revision, received_at) "
+            "SELECT staged.*, %s, 0, %s FROM staged ON CONFLICT (market_id, open_time) DO NOTHING "
+            "RETURNING market_id, open_time) "
+            "SELECT (SELECT count(*) FROM fresh), array(SELECT array[market_id, open_time] FROM staged "
+            "LEFT JOIN fresh USING (market_id, open_time) LEFT JOIN candles stored USING (market_id, open_time) "
+            f"WHERE fresh.* IS NULL AND (stored.id IS NULL OR {differs} OR {untold}))",
+            [[key[0] for key in keys], *columns, origin, clock.wall_now()],
+        )
+        inserted, doubtful = cursor.fetchone()
+    return inserted, [(market_id, open_time) for market_id, open_time in doubtful]
+
+
+def _insert_sqlite(keys: list[Key], wanted: Mapping[Key, CandleRow], origin: str) -> tuple[int, list[Key]]:
+    """Insert what is not there; how many, and all the others for a closer look."""
+    encoders = [_encoder(name) for name in FIELDS]
+    values = [
+        [key[0], *(encode(cell, connection) for encode, cell in zip(encoders, wanted[key], strict=True))]
+        for key in keys
+    ]
+    now = _encoder("received_at")(clock.wall_now(), connection)
+    marks = ", ".join([f"({', '.join(['%s'] * (len(FIELDS) + 1))}, %s, 0, %s)"] * len(keys))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO candles (market_id, {', '.join(FIELDS)}, origin, revision, received_at) VALUES {marks} "  # noqa: S608
+            "ON CONFLICT (market_id, open_time) DO NOTHING RETURNING market_id, open_time",
+            [cell for row in values for cell in (*row, origin, now)],
+        )
+        fresh = set(cursor.fetchall())
+    return len(fresh), [key for key in keys if key not in fresh]
 
 
 def _encoder(name: str) -> Callable[[Any, Any], Any]:
@@ -82,7 +103,7 @@ def _encoder(name: str) -> Callable[[Any, Any], Any]:
     return encode
 
 
-def revise_differing(keys: list[tuple[int, int]], wanted: Mapping[tuple[int, int], CandleRow], origin: str) -> int:
+def revise_differing(keys: list[Key], wanted: Mapping[Key, CandleRow], origin: str) -> int:
     """Compare stored candles with new ones; a difference updates the row and leaves a revision."""
     stored = Candle.objects.select_for_update().filter(
         market_id__in={key[0] for key in keys}, open_time__in={key[1] for key in keys}

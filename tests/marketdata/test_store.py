@@ -1,9 +1,12 @@
 """The candle store: exact in, equal floats out, idempotent, and every change visible."""
 
+import threading
+import time
 from decimal import Decimal
 
 import numpy as np
 import pytest
+from django.db import connection, transaction
 
 from marketdata import store
 from marketdata.models import Candle, CandleRevision, Market
@@ -81,3 +84,40 @@ def test_an_empty_save_is_nothing(market):
     assert store.save_candles(market, [], "rest") == (0, 0, 0)
     assert len(store.load_span([market], START, START)) == 0
     assert store.newest_open([market]) == {market.id: None}
+
+
+def test_one_save_inserts_completes_revises_and_leaves_alone(market):
+    other = Market.objects.create(symbol="ETHUSDT", source="exchange")
+    store.save_all({market: [candle(0), candle(1)], other: [candle(0)]}, "stream")
+    told = {
+        market: [candle(0), candle(1, close="99"), candle(2)],
+        other: [candle(0, trades=4), candle(1)],
+    }
+    assert store.save_all(told, "rest") == (2, 2, 1)
+    assert store.save_all(told, "rest") == (0, 5, 0)
+    assert Candle.objects.get(market=other, open_time=START).trades == 4
+    assert CandleRevision.objects.count() == 1
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_a_candle_another_process_stores_at_the_same_time_is_compared(transactional_db):
+    """The insert waits for the other's commit, cannot see its row, and must still notice that it differs."""
+    market = Market.objects.create(symbol="BTCUSDT", source="exchange")
+    stored, going = threading.Event(), threading.Event()
+
+    def other_process():
+        with transaction.atomic():
+            store.save_candles(market, [candle(0)], "stream")
+            stored.set()
+            going.wait(10)
+            time.sleep(0.3)
+        connection.close()
+
+    thread = threading.Thread(target=other_process)
+    thread.start()
+    stored.wait(10)
+    going.set()
+    assert store.save_candles(market, [candle(0, close="101"), candle(1)], "rest") == (1, 0, 1)
+    thread.join()
+    assert CandleRevision.objects.get().before["close"] == "100.50000000"
