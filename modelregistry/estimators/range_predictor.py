@@ -102,7 +102,7 @@ class RangePredictor:
             raise ValueError(f"quantile levels are {kept['levels']}, expected {list(LEVELS)}")
         return cls(
             ScaleModel.from_files(files, kept["scale"], horizons, n_features),
-            ResidualQuantiles.from_files(files, kept["residuals"], len(horizons), n_features),
+            ResidualQuantiles.from_files(files, kept["residuals"], horizons, n_features),
             Novelty.from_parameters(kept["novelty"]),
             parameters.array(kept["widest"], len(horizons)),
             kept["hyperparameters"],

@@ -1,25 +1,32 @@
 """Where highs and lows fall in units of the predicted range, given what the candles look like."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
-from modelregistry.estimators import parameters
+from modelregistry.estimators import boosting, parameters
 from modelregistry.estimators.forecast import LEVELS
 
 CLIP = 4.0
 """Standardised conditions are cut here."""
+SIDES = ("up", "down")
+CHUNK = 8_192
+"""Rows worked on at once."""
 
 
 @dataclass(frozen=True)
 class ResidualQuantiles:
-    """Linear quantile regressions of distance over scale, one per horizon, side and level.
+    """Quantiles of distance over scale: the mean of linear quantile regressions and of quantile trees.
+
+    The lines are one per horizon, side and level; the trees are one set per side for all horizons, told the
+    horizon as a feature: pooling is what keeps them from learning the few independent outcomes of the longest.
 
     Parameters
     ----------
     columns : tuple of int
-        Features the quantiles depend on; may be empty.
+        Features the lines depend on; may be empty.
     centre, spread : ndarray of shape (n_columns,)
         Standardisation of those features.
     base : ndarray of shape (n_horizons, 2, 7)
@@ -27,7 +34,13 @@ class ResidualQuantiles:
     slopes : ndarray of shape (n_horizons, 2, 7, n_columns)
         Change of each quantile per standard deviation of a condition.
     correction : ndarray of shape (n_horizons, 2, 7)
-        Conformal factors from purged later rows, near 1.
+        Conformal factors from held-out rows, near 1.
+    horizons : tuple of int
+        What the trees are told, candles.
+    unit : ndarray of shape (n_horizons, 2)
+        What the trees' answers are multiplied with: the median distance over scale.
+    trees : sequence of Booster
+        One per side, or none: then the lines answer alone.
     """
 
     columns: tuple[int, ...]
@@ -36,6 +49,9 @@ class ResidualQuantiles:
     base: np.ndarray
     slopes: np.ndarray
     correction: np.ndarray
+    horizons: tuple[int, ...] = ()
+    unit: np.ndarray | None = None
+    trees: Sequence[boosting.Booster] = ()
 
     def conditions(self, features: np.ndarray) -> np.ndarray:
         """Standardised conditions, shape (n_rows, n_columns); NaN counts as average."""
@@ -45,21 +61,32 @@ class ResidualQuantiles:
     def distances(self, log_scale: np.ndarray, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Quantiles of ``log(H / C)`` and ``log(C / L)``, each of shape (n_rows, n_horizons, 7)."""
         scale = np.exp(np.ascontiguousarray(log_scale))
-        z = self.conditions(features)
-        sides = []
-        for side in (0, 1):
-            found = np.broadcast_to(self.base[:, side], (len(z), *self.base[:, side].shape)).copy()
-            for c in range(len(self.columns)):
-                found += z[:, c, None, None] * self.slopes[:, side, :, c]
-            sides.append(np.maximum(found, 0.0) * self.correction[:, side] * scale[:, :, None])
+        sides = tuple(np.empty((len(scale), *self.base[:, 0].shape)) for _ in SIDES)
+        for start in range(0, len(scale), CHUNK):
+            rows = slice(start, start + CHUNK)
+            z = self.conditions(features[rows])
+            for side, found in enumerate(sides):
+                units = self.lines(side, z)
+                if self.trees and self.unit is not None:
+                    units = 0.5 * (
+                        units + tree_quantiles(self.trees[side], features[rows], self.horizons, self.unit[:, side])
+                    )
+                found[rows] = units * self.correction[:, side] * scale[rows, :, None]
         return sides[0], sides[1]
 
+    def lines(self, side: int, z: np.ndarray) -> np.ndarray:
+        """Answer by the lines alone, in units of scale, shape (n_rows, n_horizons, 7)."""
+        found = np.broadcast_to(self.base[:, side], (len(z), *self.base[:, side].shape)).copy()
+        for c in range(len(self.columns)):
+            found += z[:, c, None, None] * self.slopes[:, side, :, c]
+        return np.maximum(found, 0.0)
+
     def to_files(self) -> dict[str, bytes]:
-        """No file of its own: everything is in the parameters."""
-        return {}
+        """One tree file per side."""
+        return {f"residual_{name}.ubj": boosting.to_bytes(one) for name, one in zip(SIDES, self.trees, strict=False)}
 
     def as_parameters(self) -> dict[str, Any]:
-        """What :meth:`from_files` reads."""
+        """What :meth:`from_files` reads beside the trees."""
         return {
             "columns": list(self.columns),
             "centre": self.centre,
@@ -67,27 +94,34 @@ class ResidualQuantiles:
             "base": self.base,
             "slopes": self.slopes,
             "correction": self.correction,
+            "unit": self.unit,
+            "with_trees": bool(self.trees),
         }
 
     @classmethod
     def from_files(
-        cls,
-        files: dict[str, bytes],  # noqa: ARG003
-        kept: dict[str, Any],
-        n_horizons: int,
-        n_features: int,
+        cls, files: dict[str, bytes], kept: dict[str, Any], horizons: tuple[int, ...], n_features: int
     ) -> Self:
         """Rebuild from an artifact's files.
 
         Raises
         ------
         ValueError
-            If a column does not exist or a shape is wrong.
+            If a column does not exist, a shape is wrong or a tree file is missing.
         """
         columns = tuple(int(c) for c in kept["columns"])
         if any(not 0 <= c < n_features for c in columns):
             raise ValueError(f"a condition column is outside 0..{n_features - 1}")
-        shape = (n_horizons, 2, len(LEVELS))
+        shape = (len(horizons), 2, len(LEVELS))
+        trees = []
+        for name in SIDES if kept["with_trees"] else ():
+            if f"residual_{name}.ubj" not in files:
+                raise ValueError(f"residual_{name}.ubj is missing")
+            trees.append(boosting.from_bytes(files[f"residual_{name}.ubj"]))
+            if trees[-1].num_features() != n_features + 1:
+                raise ValueError(
+                    f"residual_{name}.ubj has {trees[-1].num_features()} features, expected {n_features + 1}"
+                )
         return cls(
             columns,
             parameters.array(kept["centre"], len(columns)),
@@ -95,4 +129,30 @@ class ResidualQuantiles:
             parameters.array(kept["base"], *shape),
             parameters.array(kept["slopes"], *shape, len(columns)),
             parameters.array(kept["correction"], *shape),
+            horizons,
+            parameters.array(kept["unit"], len(horizons), 2) if trees else None,
+            tuple(trees),
         )
+
+
+def pooled_rows(features: np.ndarray, horizons: Sequence[int]) -> np.ndarray:
+    """Every row once per horizon, its log horizon appended: shape (n_rows * n_horizons, n_features + 1), float32.
+
+    Examples
+    --------
+    >>> pooled_rows(np.array([[7.0]], dtype=np.float32), (1, 1)).tolist()
+    [[7.0, 0.0], [7.0, 0.0]]
+    """
+    stacked = np.empty((len(features), len(horizons), features.shape[1] + 1), dtype=np.float32)
+    stacked[:, :, :-1] = features[:, None, :]
+    stacked[:, :, -1] = np.log(np.array(horizons, dtype=np.float64))
+    return stacked.reshape(-1, stacked.shape[2])
+
+
+def tree_quantiles(
+    booster: boosting.Booster, features: np.ndarray, horizons: Sequence[int], unit: np.ndarray
+) -> np.ndarray:
+    """Ordered quantiles of one side in units of scale, shape (n_rows, n_horizons, 7)."""
+    said = boosting.margin(booster, pooled_rows(features, horizons))
+    ordered = np.sort(np.maximum(said, 0.0), axis=1)
+    return ordered.reshape(len(features), len(horizons), -1) * unit[:, None]

@@ -20,6 +20,7 @@ from modelregistry.training.dataset import Dataset, build_dataset
 from modelregistry.training.fit_brackets import fit_brackets
 from modelregistry.training.fit_direction import fit_direction
 from modelregistry.training.fit_range import fit_range
+from modelregistry.training.fit_residuals import CROSS_BLOCKS
 from modelregistry.training.fit_scale import fit_linear, fit_scale
 from modelregistry.training.folds import walk_forward
 from modelregistry.training.plan import TrainingPlan
@@ -147,7 +148,7 @@ def train_kinds(
 
 def _pieces(request: Request) -> int:
     scale = (request.plan.cross_blocks + 1) * len(request.horizons)
-    per_kind = {"range_predictor": len(request.horizons), "tpsl_classifier": len(request.horizons)}
+    per_kind = {"range_predictor": 2 + CROSS_BLOCKS, "tpsl_classifier": len(request.horizons)}
     fit = sum(per_kind.get(kind, 2) for kind in request.kinds)
     fit += scale if set(request.kinds) & set(per_kind) else 0
     return 1 + request.plan.folds * (fit + len(request.kinds)) + fit

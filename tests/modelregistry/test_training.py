@@ -13,7 +13,7 @@ from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.estimators.signal_classifier import SignalClassifier
 from modelregistry.estimators.tpsl_classifier import TpslClassifier
 from modelregistry.training.dataset import build_dataset
-from modelregistry.training.fit_range import quantile_slopes
+from modelregistry.training.fit_residuals import quantile_slopes
 from modelregistry.training.pipeline import KINDS, Cancelled, Request, train_kinds
 from modelregistry.training.plan import TrainingPlan, plan_for
 
@@ -21,7 +21,7 @@ from . import invented
 
 HORIZONS = (6, 18)
 CANDLES = WARMUP + 16 * 288
-PLAN = TrainingPlan(stride=6, folds=1, test_days=4, cross_blocks=2, marks=(4, 8), seed=1, threads=2)
+PLAN = TrainingPlan(stride=6, folds=1, test_days=4, cross_blocks=2, marks=(4, 8), residual_rounds=5, seed=1, threads=2)
 CLASSES = {"range_predictor": RangePredictor, "tpsl_classifier": TpslClassifier, "signal_classifier": SignalClassifier}
 
 

@@ -1,0 +1,177 @@
+"""One configuration of the scale model, fitted and scored on purged folds: what a search tries.
+
+The scale decides the ranges and the brackets alike, so it is what is searched; its quantiles are taken plainly, without
+the conditions production adds. The winner is written into :mod:`modelregistry.training.fit_scale` by a person.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from modelregistry.errors import TrainingError
+from modelregistry.estimators import boosting
+from modelregistry.estimators.forecast import LEVELS, RangeForecast
+from modelregistry.estimators.range_predictor import RangePredictor
+from modelregistry.estimators.scale import ScaleModel, current_level, starting_point
+from modelregistry.evaluation import report as reports
+from modelregistry.evaluation.detail import range_detail
+from modelregistry.training.dataset import Dataset
+from modelregistry.training.fit_scale import DIGITS, TREES, fit_linear
+from modelregistry.training.folds import Fold
+
+LATE_SHARE = 0.2
+"""Newest share of a training set that the residual quantiles are taken on, purged from what the trees saw."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What a search may vary.
+
+    Parameters
+    ----------
+    max_depth, rounds : int
+        Of the trees.
+    eta, subsample, colsample_bytree, reg_lambda : float
+        As XGBoost has them.
+    child_share : float
+        Least share of the rows in a leaf.
+    penalty : float
+        Of the ridge regression the trees start from, in units of a feature's variance.
+    """
+
+    max_depth: int = 4
+    rounds: int = 80
+    eta: float = 0.05
+    subsample: float = 0.5
+    colsample_bytree: float = 0.4
+    reg_lambda: float = 50.0
+    child_share: float = 0.005
+    penalty: float = 0.01
+
+    def trees(self, rows: int) -> dict[str, Any]:
+        """Parameters of the trees for so many rows.
+
+        Examples
+        --------
+        >>> Configuration(max_depth=3).trees(1000)["max_depth"], Configuration().trees(1000)["min_child_weight"]
+        (3, 5.0)
+        """
+        varied = {name: value for name, value in asdict(self).items() if name in TREES}
+        return {**TREES, **varied, "min_child_weight": max(self.child_share * rows, 1.0)}
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a configuration saved of the best free baseline's loss.
+
+    Parameters
+    ----------
+    score : float
+        Over all folds, averaged over cells.
+    fold_scores : list of float
+        The same fold by fold, oldest first.
+    daily_gain : dict of ISO day to float
+    """
+
+    score: float
+    fold_scores: list[float]
+    daily_gain: dict[str, float]
+
+
+@dataclass(frozen=True)
+class PlainRange:
+    """A scale model and plain quantiles of distance over scale.
+
+    Parameters
+    ----------
+    scale : ScaleModel
+    units : ndarray of shape (n_horizons, 2, 7)
+        Side 0 up and side 1 down.
+    """
+
+    scale: ScaleModel
+    units: np.ndarray
+
+    @property
+    def horizons(self) -> tuple[int, ...]:
+        """Horizons answered, in candles, ascending."""
+        return self.scale.horizons
+
+    def predict(self, features: np.ndarray, close: np.ndarray, sigma: np.ndarray) -> RangeForecast:
+        """Forecast as a range predictor does."""
+        scale = np.exp(self.scale.log_scale(features, sigma))[:, :, None]
+        return RangeForecast.from_distances(self.horizons, close, scale * self.units[:, 0], scale * self.units[:, 1])
+
+
+def fit_configured(rows: Dataset, configuration: Configuration, *, seed: int, threads: int) -> PlainRange:
+    """Fit on the older rows; take the quantiles on the newer ones, purged from them.
+
+    Raises
+    ------
+    TrainingError
+        If either part would be empty.
+    """
+    edge = np.quantile(rows.open_time, 1 - LATE_SHARE)
+    early = rows.take(np.flatnonzero(rows.ends < edge))
+    late = rows.take(np.flatnonzero(rows.open_time >= edge))
+    if not len(early) or not len(late):
+        raise TrainingError(f"{len(rows)} rows are too few to fit on and to take residuals on")
+    linear = fit_linear(early.features, early.log_range, configuration.penalty)
+    level = (early.log_range - current_level(rows.horizons, early.sigma)).mean(axis=0).round(DIGITS)
+    residual = early.log_range - starting_point(linear, level, rows.horizons, early.features, early.sigma)
+    matrix = boosting.quantised(early.features, residual[:, 0], threads=threads)
+    boosters = [
+        boosting.fit(
+            boosting.relabel(matrix, residual[:, k]),
+            configuration.trees(len(early)),
+            configuration.rounds,
+            seed=seed,
+            threads=threads,
+        )
+        for k in range(len(rows.horizons))
+    ]
+    scale = ScaleModel(rows.horizons, linear, level, boosters)
+    reach = np.exp(scale.log_scale(late.features, late.sigma))
+    units = np.stack([np.quantile(side / reach, LEVELS, axis=0).T for side in (late.up, late.down)], axis=1)
+    return PlainRange(scale, units)
+
+
+def score_configuration(
+    every: Dataset,
+    folds: Sequence[Fold],
+    configuration: Configuration,
+    *,
+    seed: int,
+    threads: int,
+    tick: Callable[[str], None] | None = None,
+) -> Scored:
+    """Score a configuration on purged walk-forward folds, beside baselines fitted on the same rows.
+
+    Parameters
+    ----------
+    every : Dataset
+        All rows with a known future; those without features are refused and count as the baseline.
+    folds : sequence of Fold
+        Purged, oldest first.
+    """
+    tell = tick or _silence
+    whole, fold_scores = reports.Collected(), []
+    for number, fold in enumerate(folds, start=1):
+        train = every.take(fold.train[every.answerable[fold.train]])
+        test = every.take(fold.test)
+        predictor = fit_configured(train, configuration, seed=seed, threads=threads)
+        linear = fit_linear(train.features, train.log_range)
+        found = reports.Collected()
+        reports.collect_ranges(found, cast("RangePredictor", predictor), test, train, linear)
+        for key, arrays in found.cells().items():
+            whole.add(key, *arrays)
+        fold_scores.append(float(reports.range_report(found, every.stride)["skill"]))
+        tell(f"fold {number} of {len(folds)}: {fold_scores[-1]:+.2%}")
+    score = float(reports.range_report(whole, every.stride)["skill"])
+    return Scored(score, fold_scores, range_detail(whole, every, every.stride)["daily_gain"])
+
+
+def _silence(_: str) -> None:
+    """Tell nobody."""

@@ -1,0 +1,196 @@
+"""Fit the quantiles of out-of-fold residuals: lines and pooled trees, corrected on held-out blocks."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtr
+
+from modelregistry.estimators import boosting
+from modelregistry.estimators.forecast import LEVELS
+from modelregistry.estimators.residuals import ResidualQuantiles, pooled_rows, tree_quantiles
+from modelregistry.training.dataset import Dataset
+from modelregistry.training.fit_scale import DIGITS
+from modelregistry.training.folds import cross_blocks
+from modelregistry.training.plan import TrainingPlan
+
+CONDITIONS = (
+    "momentum_6",
+    "momentum_12",
+    "momentum_36",
+    "momentum_72",
+    "momentum_288",
+    "below_high_72",
+    "above_low_72",
+    "slope_72",
+    "vol_of_vol_72",
+    "vol_of_vol_288",
+    "largest_12",
+    "close_to_close_72",
+    "volatility_level",
+    "efficiency_72",
+)
+"""What bends the quantiles: where the close lies in the recent range, and how uneven that range was."""
+SHRINK = 100.0
+"""Prior strength on the slopes, in independent outcomes."""
+LINE_ROWS = 60_000
+POOLED_ROWS = 120_000
+TREES: dict[str, Any] = {
+    "objective": "reg:quantileerror",
+    "quantile_alpha": list(LEVELS),
+    "max_depth": 4,
+    "eta": 0.1,
+    "subsample": 0.3,
+    "colsample_bytree": 0.3,
+    "min_child_weight": 600.0,
+    "reg_lambda": 10.0,
+}
+CROSS_BLOCKS = 2
+_BANDWIDTH = 0.02
+_STEPS = 12
+
+
+def fit_residuals(
+    rows: Dataset,
+    log_scale: np.ndarray,
+    plan: TrainingPlan,
+    feature_names: Sequence[str],
+    tick: Callable[[str], None],
+) -> ResidualQuantiles:
+    """Fit every quantile on out-of-fold residuals, then correct each level conformally.
+
+    Parameters
+    ----------
+    rows : Dataset
+    log_scale : ndarray of shape (n_rows, n_horizons)
+        Out of fold, so that the residuals are as large as live ones.
+    """
+    units = np.stack([rows.up, rows.down], axis=2) / np.exp(log_scale)[:, :, None]
+    columns = tuple(feature_names.index(name) for name in CONDITIONS if name in feature_names)
+    seen = rows.features[:, list(columns)].astype(np.float64)
+    spread = seen.std(axis=0).round(DIGITS)
+    shape = (len(rows.horizons), 2, len(LEVELS))
+    unit = np.maximum(np.median(units, axis=0), 1e-6).round(DIGITS)
+    bare = ResidualQuantiles(
+        columns,
+        seen.mean(axis=0).round(DIGITS),
+        np.where(spread > 1e-9, spread, 1.0),
+        np.zeros(shape),
+        np.zeros((*shape, len(columns))),
+        np.ones(shape),
+        rows.horizons,
+        unit,
+    )
+    z = bare.conditions(rows.features)
+    _fit_lines(bare, rows, z, units, tick)
+    held_out = np.empty((len(rows), *shape))
+    for fold in cross_blocks(rows.open_time, rows.ends, CROSS_BLOCKS, embargo=plan.embargo_ms(rows)):
+        part = rows.take(fold.test)
+        for side, booster in enumerate(_fit_trees(rows, units, unit, fold.train, plan)):
+            held_out[fold.test, :, side] = tree_quantiles(booster, part.features, rows.horizons, unit[:, side])
+        tick("residual trees, held-out blocks")
+    for side in (0, 1):
+        said = np.maximum(0.5 * (bare.lines(side, z) + held_out[:, :, side]), 1e-6)
+        for k in range(len(rows.horizons)):
+            for j, level in enumerate(LEVELS):
+                factor = conformal_factor(units[:, k, side] / said[:, k, j], level)
+                bare.correction[k, side, j] = round(factor, DIGITS)
+    trees = _fit_trees(rows, units, unit, np.arange(len(rows)), plan)
+    tick("residual trees, all rows")
+    return ResidualQuantiles(**{**vars(bare), "trees": tuple(trees)})
+
+
+def _fit_lines(
+    bare: ResidualQuantiles, rows: Dataset, z: np.ndarray, units: np.ndarray, tick: Callable[[str], None]
+) -> None:
+    pick = np.arange(0, len(rows), max(1, -(-len(rows) // LINE_ROWS)))
+    candles = np.ptp(rows.open_time) / rows.grid.interval_ms
+    for k, horizon in enumerate(rows.horizons):
+        independent = max(candles / horizon, 1.0)
+        for side in (0, 1):
+            values = units[pick, k, side]
+            penalty = SHRINK / independent / max(float(values.std()), 1e-9)
+            for j, level in enumerate(LEVELS):
+                base, slopes = quantile_slopes(z[pick], values, level, penalty)
+                bare.base[k, side, j] = round(base, DIGITS)
+                bare.slopes[k, side, j] = slopes.round(DIGITS)
+    tick("residual lines")
+
+
+def _fit_trees(
+    rows: Dataset, units: np.ndarray, unit: np.ndarray, train: np.ndarray, plan: TrainingPlan
+) -> list[boosting.Booster]:
+    pooled = len(train) * len(rows.horizons)
+    train = train[:: max(1, -(-pooled // POOLED_ROWS))]
+    features = pooled_rows(rows.features[train], rows.horizons)
+    relative = units[train] / unit
+    settings = {**TREES, "min_child_weight": min(TREES["min_child_weight"], len(features) / 100)}
+    matrix = boosting.quantised(features, relative[:, :, 0].reshape(-1), threads=plan.threads)
+    return [
+        boosting.fit(
+            boosting.relabel(matrix, relative[:, :, side].reshape(-1)),
+            settings,
+            plan.residual_rounds,
+            seed=plan.seed,
+            threads=plan.threads,
+        )
+        for side in (0, 1)
+    ]
+
+
+def quantile_slopes(
+    conditions: np.ndarray, values: np.ndarray, level: float, penalty: float
+) -> tuple[float, np.ndarray]:
+    """Linear quantile regression with a smoothed pinball loss, by Newton steps.
+
+    Parameters
+    ----------
+    conditions : ndarray of shape (n_rows, n_columns)
+        Standardised.
+    values : ndarray of shape (n_rows,)
+    level : float
+    penalty : float
+        Ridge on the slopes, per row.
+
+    Returns
+    -------
+    base : float
+    slopes : ndarray of shape (n_columns,)
+
+    Examples
+    --------
+    >>> z = np.repeat([-1.0, 1.0], 1001)[:, None]
+    >>> values = 3.0 + 0.5 * z[:, 0] + np.tile(np.linspace(-1.0, 1.0, 1001), 2)
+    >>> base, slopes = quantile_slopes(z, values, 0.75, 0.0)
+    >>> round(base, 2), slopes.round(2).tolist()
+    (3.5, [0.5])
+    """
+    design = np.column_stack([np.ones(len(values)), conditions])
+    ridge = np.diag([0.0, *[penalty] * conditions.shape[1]])
+    weights = np.zeros(design.shape[1])
+    weights[0] = np.quantile(values, level)
+    width = max(_BANDWIDTH * (np.quantile(values, 0.9) - np.quantile(values, 0.1)), 1e-9)
+    for widening in (8.0, 4.0, 2.0, *[1.0] * _STEPS):
+        smooth = width * widening
+        gap = (design @ weights - values) / smooth
+        slope = design.T @ (ndtr(gap) - level) / len(values) + ridge @ weights
+        density = np.exp(-0.5 * gap**2) / np.sqrt(2 * np.pi) / smooth
+        # A floor keeps the step finite where a quantile has hardly a neighbour.
+        bend = design.T @ (design * (density + 0.02 / smooth)[:, None]) / len(values) + ridge
+        step = np.linalg.solve(bend + 1e-12 * np.eye(len(weights)), slope)
+        weights = weights - step
+        if np.abs(step).max() < 1e-9:
+            break
+    return float(weights[0]), weights[1:]
+
+
+def conformal_factor(ratios: np.ndarray, level: float) -> float:
+    """Factor that makes a scaled quantile cover `level` of the rows, with the finite-sample rank.
+
+    Examples
+    --------
+    >>> conformal_factor(np.array([0.5, 1.0, 1.5, 2.0]), 0.5)
+    1.5
+    """
+    rank = min(int(np.ceil((len(ratios) + 1) * level)), len(ratios))
+    return float(np.clip(np.partition(ratios, rank - 1)[rank - 1], 0.2, 5.0))
