@@ -1,15 +1,18 @@
-"""Storing whole files of candles: a staging table filled as fast as the database allows, then the same rules.
+"""Storing whole files of candles as fast as the database allows, under the same rules as any other candle.
 
 What is there stays; what differs becomes a revision; flows an earlier source did not tell are filled in.
 """
 
-from collections.abc import Callable, Iterator
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
-from marketdata import clock
+from marketdata import clock, store
 from marketdata.dumps import FLOWS, PRICES, CandleTable
 from marketdata.models import Candle, Market
 from marketdata.store import FIELDS, SaveResult, revise_differing
@@ -26,6 +29,8 @@ def save_table(
 ) -> SaveResult:
     """Store all rows of a file in one transaction."""
     with transaction.atomic():
+        if _copy_directly(market, table, origin, progress):
+            return SaveResult(inserted=len(table))
         _stage(table, progress)
         inserted = _insert_new(market, origin)
         revised = 0
@@ -37,13 +42,41 @@ def save_table(
     return SaveResult(inserted, len(table) - inserted - revised, revised)
 
 
+def _copy_directly(market: Market, table: CandleTable, origin: str, progress: Callable[[int, int], None]) -> bool:
+    """Store a file of which nothing is there yet without a staging table; False if something is."""
+    if connection.vendor != "postgresql":
+        return False
+    if store.count_stored(market, int(table.open_time.min(initial=0)), int(table.open_time.max(initial=0)) + 1):
+        return False
+    epoch = datetime(2000, 1, 1, tzinfo=UTC)
+    constants = {
+        "market_id": struct.pack(">q", market.pk),
+        "origin": origin.encode(),
+        "revision": struct.pack(">h", 0),
+        "received_at": struct.pack(">q", (clock.wall_now() - epoch) // timedelta(microseconds=1)),
+    }
+    try:
+        with transaction.atomic():
+            _unhurried()
+            _copy_postgresql(table, progress, "candles", constants)
+    except IntegrityError:  # the feed was quicker by a candle; what breaks a rule will say so again
+        return False
+    return True
+
+
+def _unhurried() -> None:
+    """A file may hold many years."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = 0")
+
+
 def _stage(table: CandleTable, progress: Callable[[int, int], None]) -> None:
     postgresql = connection.vendor == "postgresql"
     kind = "numeric" if postgresql else "text"
     types = [f"{name} {kind if name in NUMERIC else 'bigint'}" for name in FIELDS]
     with connection.cursor() as cursor:
         if postgresql:
-            cursor.execute("SET LOCAL statement_timeout = 0")  # a file may hold many years
+            _unhurried()
         cursor.execute("DROP TABLE IF EXISTS candle_staging")
         cursor.execute(f"CREATE TEMPORARY TABLE candle_staging ({', '.join(types)})")
     (_copy_postgresql if postgresql else _insert_sqlite)(table, progress)
@@ -66,19 +99,29 @@ def _chunks(table: CandleTable) -> Iterator[tuple[int, list[str], npt.NDArray[np
             yield done, [*PRICES, "volume", *present], part
 
 
-def _copy_postgresql(table: CandleTable, progress: Callable[[int, int], None]) -> None:
-    """Binary COPY straight from the columns."""
+def _copy_postgresql(
+    table: CandleTable,
+    progress: Callable[[int, int], None],
+    target: str = "candle_staging",
+    constants: Mapping[str, bytes] = MappingProxyType({}),
+) -> None:
+    """Binary COPY straight from the columns; `constants` are the same in every row, in PostgreSQL's own form."""
     for done, names, rows in _chunks(table):
-        statement = f"COPY candle_staging (open_time, {', '.join(names)}) FROM STDIN (FORMAT BINARY)"
+        columns = ", ".join([*constants, "open_time", *names])
+        statement = f"COPY {target} ({columns}) FROM STDIN (FORMAT BINARY)"
         with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(statement) as copy:
-            copy.write(_COPY_HEAD + _wire_rows(table, names, rows).tobytes() + _COPY_END)
+            copy.write(_COPY_HEAD + _wire_rows(table, names, rows, constants).tobytes() + _COPY_END)
         progress(done, len(table))
 
 
-def _wire_rows(table: CandleTable, names: list[str], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.void]:
+def _wire_rows(
+    table: CandleTable, names: list[str], rows: npt.NDArray[np.int64], constants: Mapping[str, bytes]
+) -> npt.NDArray[np.void]:
     """Rows of the binary COPY protocol: field count, then length and bytes of each field."""
+    prefix = b"".join(struct.pack(">i", len(content)) + content for content in constants.values())
     layout: list[tuple[str, str] | tuple[str, str, int]] = [
         ("count", ">i2"),
+        ("constants", f"V{len(prefix)}"),
         ("time_size", ">i4"),
         ("open_time", ">i8"),
     ]
@@ -88,7 +131,9 @@ def _wire_rows(table: CandleTable, names: list[str], rows: npt.NDArray[np.int64]
         else:
             layout += [(f"{name}_size", ">i4"), (f"{name}_head", ">i2", 4), (name, ">i2", _DIGITS)]
     wire = np.zeros(len(rows), dtype=np.dtype(layout))
-    wire["count"], wire["time_size"], wire["open_time"] = len(names) + 1, 8, table.open_time[rows]
+    wire["count"], wire["time_size"], wire["open_time"] = len(constants) + len(names) + 1, 8, table.open_time[rows]
+    if prefix:
+        wire["constants"] = np.void(prefix)
     for name in names:
         column = table.columns[name].take(rows)
         if name == "trades":

@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 PLACES = 8
 UNIT = 10**PLACES
 WHOLE_LIMIT = 9 * 10**18
-_EXACT_FLOAT = 2.0**50 / UNIT
-"""Below this, scaling a float by 10^8 and rounding gives the decimal it was written from."""
+_EXACT_FLOAT = 2.0**26
+"""Below this a float is less than 0.4e-8 from the decimal with 8 places it was written from."""
 _TEXT = r"^[0-9]{1,18}(\.[0-9]{0,8}0{0,12})?$"
 _GROUPS = 5
 
@@ -117,8 +117,10 @@ def _from_floats(column: pa.Array) -> FixedColumn:
     values = column.fill_null(0.0).to_numpy(zero_copy_only=False)
     bad = ~(np.isfinite(values) & (values >= 0) & (values < WHOLE_LIMIT))
     small = ~bad & (values < _EXACT_FLOAT)
-    scaled = np.rint(np.where(small, values, 0.0) * UNIT).astype(np.int64)
-    whole, frac = np.divmod(scaled, UNIT)
+    # The part after the point by itself: the float minus its whole part is exact, and scaling it loses nothing.
+    floor = np.floor(np.where(small, values, 0.0))
+    scaled = np.rint((np.where(small, values, 0.0) - floor) * UNIT).astype(np.int64)
+    whole, frac = floor.astype(np.int64) + scaled // UNIT, scaled % UNIT
     for row in np.flatnonzero(~bad & ~small):
         exact = Decimal(repr(float(values[row]))).quantize(Decimal(1).scaleb(-PLACES), rounding=ROUND_HALF_EVEN)
         whole[row], frac[row] = divmod(int(exact.scaleb(PLACES)), UNIT)

@@ -7,11 +7,13 @@ import zipfile
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from django.core.management import CommandError, call_command
 
 from marketdata import store
 from marketdata.coverage import coverage_of
+from marketdata.fixed_point import read_column
 from marketdata.models import Candle, CandleRevision, Market
 from tests.marketdata.conftest import START, STEP
 
@@ -232,3 +234,21 @@ def test_real_candles_come_in_whole(db, candles_folder):
     assert "1,931 inserted, 0 unchanged, 0 revised, 0 rejected" in told
     assert "304" not in told
     assert str(Candle.objects.order_by("open_time")[0].close) == "23277.42000000"
+
+
+def test_a_candle_that_came_in_while_a_file_was_being_copied_is_compared(db, tmp_path, monkeypatch):
+    rows = [dump_row(i) for i in range(6)]
+    run(write_csv(tmp_path, rows[2:3]))
+    monkeypatch.setattr(store, "count_stored", lambda *_: 0)
+    rows[2] = dump_row(2, c="5.25")
+    assert "5 inserted, 0 unchanged, 1 revised" in run(write_csv(tmp_path, rows))[0]
+    assert {str(v) for v in Candle.objects.values_list("volume", flat=True)} == {"10.50000000"}
+    assert set(Candle.objects.values_list("origin", "revision")) == {("import", 0), ("import", 1)}
+
+
+def test_every_form_of_a_float_comes_in_as_the_decimal_it_was_written_from():
+    draws = np.random.default_rng(1)
+    scaled = np.concatenate([draws.integers(1, 2**26 * 10**8 - 1, 20_000), [1, 10**8 - 1, 2**26 * 10**8 - 1]])
+    texts = [f"{n // 10**8}.{n % 10**8:08d}" for n in scaled.tolist()]
+    column = read_column(pa.array([float(text) for text in texts]))
+    assert [str(column.at(i)) for i in range(len(texts))] == texts
