@@ -38,6 +38,7 @@ class Card:
     signal_is_current: bool
     ranges: list[Range]
     ranges_time: datetime | None
+    """Candle of the newest prediction, whether it is still valid (then it is drawn) or not."""
     fan: Fan | None
 
     @property
@@ -88,6 +89,7 @@ def quantiles_of(row: PredictionLog) -> Quantiles:
         predicted_low=row.predicted_low,
         degraded=row.degraded,
         reasons=row.reasons,
+        valid_until_ms=clock.to_ms(row.valid_until),
     )
 
 
@@ -119,6 +121,8 @@ def _card(
     closed_ms = None if newest_open is None else newest_open + INTERVAL_MS
     signal = signals.get(market.newest_signal)
     now = clock.market_ms()
+    # An answer past its time is withheld here as it is everywhere else.
+    valid = [said for said in predicted if said.valid_until_ms >= now]
     return Card(
         market=market,
         price=price,
@@ -127,7 +131,7 @@ def _card(
         stale=closed_ms is not None and now - closed_ms > STALE_AFTER_MS,
         signal=signal,
         signal_is_current=signal is not None and clock.to_ms(signal.valid_until) >= now,
-        ranges=draw_ranges(price, predicted) if price is not None else [],
+        ranges=draw_ranges(price, valid) if price is not None else [],
         ranges_time=market.newest_answer,
-        fan=draw_fan([float(close) for _, close in closes[-PAST_CANDLES:]], predicted),
+        fan=draw_fan([float(close) for _, close in closes[-PAST_CANDLES:]], valid),
     )

@@ -46,7 +46,7 @@ def _candles(market: Market, since_ms: int | None) -> list[list[Any]]:
 
 def _ahead(market: Market) -> dict[str, Any] | None:
     newest = PredictionLog.objects.filter(market=market).order_by("-candle_time", "-created_at").first()
-    if newest is None:
+    if newest is None or newest.valid_until < clock.market_now():
         return None
     rows = PredictionLog.objects.filter(market=market, candle_time=newest.candle_time, ensemble=newest.ensemble)
     return {

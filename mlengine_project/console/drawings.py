@@ -62,6 +62,7 @@ class Quantiles:
     predicted_low: Decimal
     degraded: bool
     reasons: list[str]
+    valid_until_ms: int
 
 
 def draw_ranges(price: Decimal, predicted: Sequence[Quantiles]) -> list[Range]:

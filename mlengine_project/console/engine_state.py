@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, field
 
-from django.conf import settings
 from django.db.models import Count, Q
 from django.urls import reverse
 
 from marketdata import clock
 from marketdata.models import ExchangeState, Market, Source
 from mlengine_project.operations.models import Heartbeat, Job
+from modelregistry import registry
 from modelregistry.models import Kind, ModelVersion
 from signals.models import SignalSwitch
 
@@ -58,10 +58,9 @@ def current_state() -> EngineState:
         all=Count("id"), simulated=Count("id", filter=Q(source=Source.SIMULATED))
     )
     simulated = bool(by_source["simulated"])
+    source = Source.SIMULATED if simulated else Source.EXCHANGE
     crowned = set(
-        ModelVersion.objects.filter(
-            stage=ModelVersion.Stage.CHAMPION, source=Source.SIMULATED if simulated else Source.EXCHANGE
-        ).values_list("kind", flat=True)
+        ModelVersion.objects.filter(stage=ModelVersion.Stage.CHAMPION, source=source).values_list("kind", flat=True)
     )
     missing = [str(kind.label) for kind in Kind if kind.value not in crowned]
     jobs = list(Job.objects.filter(state__in=[Job.State.PENDING, Job.State.RUNNING]).order_by("created_at")[:5])
@@ -70,7 +69,13 @@ def current_state() -> EngineState:
         rate=clock.market_rate(),
         simulated=simulated,
         market_count=by_source["all"],
-        notices=[*_simulated_notice(simulated), *_switch_notices(), *_feed_notices(), *map(_job_notice, jobs)],
+        notices=[
+            *_simulated_notice(simulated),
+            *_switch_notices(),
+            *_feed_notices(),
+            *_model_notices(source),
+            *map(_job_notice, jobs),
+        ],
         missing_kinds=missing,
         training=next((job for job in jobs if job.kind == Job.Kind.TRAINING), None),
         alive=parts_alive(),
@@ -114,6 +119,16 @@ def _feed_notices() -> list[Notice]:
     return [Notice("stopped", "The exchange refuses our requests", f"until {until:%H:%M} UTC")]
 
 
+def _model_notices(source: str) -> list[Notice]:
+    """Champions this process could not load: they are in charge and do not answer."""
+    link = reverse("admin:modelregistry_modelversion_changelist")
+    return [
+        Notice("stopped", f"{Kind(failure.kind).label} is not serving", failure.message, link=link)
+        for failure in registry.load_failures()
+        if failure.source == source
+    ]
+
+
 def _job_notice(job: Job) -> Notice:
     verb = {"training": "Models are training", "backfill": "History is being fetched"}.get(job.kind, job.kind)
     waiting = job.state == Job.State.PENDING
@@ -124,8 +139,3 @@ def _job_notice(job: Job) -> Notice:
         progress=0.0 if waiting else job.progress,
         link=reverse("admin:operations_job_change", args=[job.pk]),
     )
-
-
-def embedded() -> bool:
-    """Whether everything runs in this one process."""
-    return bool(settings.EMBEDDED)

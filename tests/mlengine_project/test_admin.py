@@ -112,6 +112,11 @@ def test_the_first_page_shows_the_state_of_the_engine(admin_client, django_asser
     assert "Worker alive" in text
 
 
+def test_times_are_written_so_that_they_sort(admin_client):
+    page = admin_client.get(address(rows.SignalLog, "changelist")).content.decode()
+    assert "2024-12-31 23:55:00" in page
+
+
 def test_a_job_shows_a_bar(admin_client):
     page = admin_client.get(address(rows.Job, "changelist")).content.decode()
     assert '<progress class="engine-progress" max="1" value="0.430">' in page

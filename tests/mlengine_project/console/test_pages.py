@@ -109,6 +109,34 @@ def test_a_refusal_is_said_in_words_and_ends_when_it_expires(admin_client, just_
     assert "no longer valid" in words(admin_client.get("/"))
 
 
+def test_ranges_past_their_time_are_withheld(admin_client, just_after_a_close):
+    of = rows.market()
+    rows.candles(of)
+    rows.prediction(of, 6, price=111.9)
+    for kind in ("range_predictor", "tpsl_classifier", "signal_classifier"):
+        rows.version(kind, stage="champion")
+    assert "30 min" in words(admin_client.get("/"))
+    assert admin_client.get("/console/chart/BTCUSDT?horizon=6").json()["ahead"] is not None
+    just_after_a_close.advance(320)
+    shown = words(admin_client.get("/"))
+    assert "30 min" not in shown
+    assert "The last one, from the candle of 31 Dec 23:55 , has expired." in shown
+    assert admin_client.get("/console/chart/BTCUSDT?horizon=6").json()["ahead"] is None
+
+
+def test_a_champion_that_cannot_be_loaded_is_told(admin_client, settings, tmp_path):
+    from modelregistry import registry
+
+    settings.MODEL_PATH = tmp_path
+    registry.forget()
+    rows.candles(rows.market())
+    rows.version(stage="champion")
+    assert registry.load_ensemble("simulated") is None
+    assert "Range predictor is not serving" in words(admin_client.get("/"))
+    registry.forget()
+    assert "is not serving" not in words(admin_client.get("/"))
+
+
 def test_old_data_is_marked_as_stale(admin_client, just_after_a_close):
     rows.candles(rows.market())
     assert 'class="card"' in admin_client.get("/").content.decode()

@@ -70,7 +70,7 @@ function take(answer) {
   }
   for (const [time, ...values] of answer.past) past.set(time, [time, ...values.map((value) => (value === null ? null : Number(value)))]);
   for (const signal of answer.signals) signals.set(signal.time, signal);
-  ahead = answer.ahead ?? ahead;
+  ahead = answer.ahead;
 }
 
 function put() {
