@@ -251,4 +251,4 @@ def test_every_form_of_a_float_comes_in_as_the_decimal_it_was_written_from():
     scaled = np.concatenate([draws.integers(1, 2**26 * 10**8 - 1, 20_000), [1, 10**8 - 1, 2**26 * 10**8 - 1]])
     texts = [f"{n // 10**8}.{n % 10**8:08d}" for n in scaled.tolist()]
     column = read_column(pa.array([float(text) for text in texts]))
-    assert [str(column.at(i)) for i in range(len(texts))] == texts
+    assert [f"{column.at(i):.8f}" for i in range(len(texts))] == texts
