@@ -75,6 +75,9 @@ def sync_candles(
     by_symbol = _by_symbol(frames)
     delivered = {market: by_symbol[market.symbol] for market in fed if by_symbol.get(market.symbol)}
     report.saved = store.save_all(delivered, Candle.Origin.STREAM)
+    if delivered and len(delivered) == len(fed) and _is_contiguous(delivered):
+        report.newest = store.newest_open(markets)
+        return report
     try:
         with RestLine() as line:
             head = last_closed_open(line.market_ms() - LATE_MS)
@@ -163,6 +166,12 @@ def _by_symbol(
     for symbol, row in frames or ():
         grouped.setdefault(symbol, []).append(row)
     return grouped
+
+
+def _is_contiguous(delivered: Mapping[Market, Sequence[CandleRow]]) -> bool:
+    """Whether every market now ends at the candle just delivered with nothing missing before: no request is needed."""
+    head = max(row.open_time for rows in delivered.values() for row in rows)
+    return not any(_open_gaps(market, newest, head) for market, newest in _newest(list(delivered)))
 
 
 def _newest(markets: Sequence[Market]) -> list[tuple[Market, int | None]]:

@@ -3,6 +3,8 @@
 import asyncio
 import io
 import json
+from dataclasses import replace
+from time import sleep
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -13,6 +15,7 @@ from marketdata.errors import ExchangeUnavailable, MarketDataError, MarketDisabl
 from marketdata.exchange import ExchangeClient
 from marketdata.models import AbsentStretch, Candle, CandleRevision, ExchangeState, Market, QuarantinedMessage
 from marketdata.simulator.faults import Fault
+from marketdata.simulator.server import SimulatedExchange
 from tests.marketdata.conftest import START, STEP, close_candles
 
 
@@ -65,6 +68,31 @@ def test_a_contiguous_frame_is_stored_without_a_request(exchange, markets):
     report = services.sync_candles(markets, frames)
     assert (report.requests, report.saved) == (0, (2, 0, 0))
     assert report.newest == {market.id: START for market in markets}
+
+
+@pytest.mark.parametrize("speed", [1.0, 30.0])
+def test_a_contiguous_frame_costs_no_request_at_all_while_the_clock_runs(settings, markets, monkeypatch, speed):
+    with SimulatedExchange(["BTCUSDT", "ETHUSDT"], seed=3, speed=speed, begin_at=START - 2_000) as exchange:
+        settings.BINANCE_API_URL, settings.BINANCE_STREAM_URL = exchange.base_url, exchange.stream_url
+        services.sync_candles(markets)
+        while exchange.now_ms() < START + 1_000:
+            sleep(0.05)
+        newest = START - STEP
+        frames = {market.symbol: frame(market.symbol, newest) for market in markets}
+        Candle.objects.filter(open_time=newest).delete()
+        # An hour since the clock was last read: too long for anything that goes by the time.
+        read = clock.current_reading()
+        clock.record_reading(replace(read, wall_ms=read.wall_ms - 3_600_000, market_ms=read.market_ms - 3_600_000))
+        asked = []
+        charge = exchange.meter.charge
+        monkeypatch.setattr(
+            exchange.meter, "charge", lambda *args, **named: asked.append(args) or charge(*args, **named)
+        )
+        report = services.sync_candles(markets, frames)
+        assert (asked, report.saved.inserted) == ([], 2)
+        assert report.newest == {market.id: newest for market in markets}
+        services.sync_candles(markets, {"BTCUSDT": frames["BTCUSDT"]})
+        assert asked
 
 
 def test_a_frame_after_a_gap_is_kept_and_the_gap_filled_in_the_same_pass(exchange, markets):
