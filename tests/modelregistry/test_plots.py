@@ -11,6 +11,7 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.urls import reverse
 
+from modelregistry import trials
 from modelregistry.evaluation.baselines import NAMES as FREE_NAMES
 from modelregistry.evaluation.detail import bracket_detail, direction_detail, range_detail
 from modelregistry.evaluation.plots import figures_of
@@ -210,6 +211,29 @@ def test_the_json_holds_what_the_page_shows(reader):
     assert found["report"]["detail"] == report["detail"]
     assert found["id"] == str(version.pk)
     assert found["trials"]["trials"] == 0
+
+
+@pytest.mark.django_db
+def test_the_page_says_how_many_tries_it_took_and_what_is_luck(reader):
+    version = version_with("range_predictor", report_of("range_predictor"))
+    url = reverse("admin:modelregistry_modelversion_report", args=[version.pk])
+    assert "0 tries" in reader.get(url).content.decode()
+    rng = np.random.default_rng(3)
+    for number in range(4):
+        gains = {f"2024-{1 + d // 28:02d}-{1 + d % 28:02d}": float(rng.normal()) for d in range(60)}
+        trials.record_trial(
+            kind=version.kind,
+            source=version.source,
+            configuration={"depth": number},
+            actor="tests",
+            origin="search",
+            score=0.0,
+            period_scores=gains,
+        )
+    page = reader.get(url).content.decode()
+    assert "4 tries" in page
+    assert "Probability of overfitting 0." in page
+    assert "below the bar of 0.95" in page
 
 
 @pytest.mark.django_db

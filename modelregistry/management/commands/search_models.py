@@ -1,0 +1,100 @@
+"""Search for better hyper-parameters of the range predictor."""
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from indicators.errors import MLEngineError
+from marketdata.models import Source
+from modelregistry.management.actor import actor
+from modelregistry.management.instants import read_instant
+from modelregistry.management.progress import told
+from modelregistry.search import Budget, search
+
+
+class Command(BaseCommand):
+    """Try configurations on purged folds; count every one of them."""
+
+    help = (
+        "Search hyper-parameters of the range predictor on purged walk-forward folds before --until. Every "
+        "configuration enters the trial ledger. Needs the dependency group `research` (Optuna)."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Which candles, how long."""
+        usual = Budget()
+        parser.add_argument(
+            "--until", dest="until_time", required=True, help="exclusive; keep the stretch you will judge by out of it"
+        )
+        parser.add_argument("--from", dest="from_time", help="first row to learn from: ISO 8601 (UTC) or ms")
+        parser.add_argument("--symbols", nargs="+", default=[], help="default: the enabled markets")
+        parser.add_argument("--source", choices=Source.values, help="default: that of the enabled markets")
+        parser.add_argument("--horizons", nargs="+", type=int, default=[], help="default: DEFAULT_HORIZONS")
+        parser.add_argument("--trials", type=int, default=usual.trials, help="configurations at most")
+        parser.add_argument("--seconds", type=float, default=usual.seconds, help="no configuration begins later")
+        parser.add_argument("--folds", type=int, default=usual.folds)
+        parser.add_argument("--test-days", type=int, default=usual.test_days, help="days a fold is tested on")
+        parser.add_argument("--stride", type=int, default=usual.stride, help="use every n-th candle only")
+        parser.add_argument("--workers", type=int, default=usual.threads, help="threads")
+        parser.add_argument("--seed", type=int, default=1)
+        parser.add_argument("--study", default="", help="name in the ledger; searches of one name are judged together")
+        parser.add_argument("--json", action="store_true", help="the outcome as one JSON object")
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        """Search and say what came of it, luck included."""
+        for name in ("trials", "folds", "test_days", "stride", "workers"):
+            if options[name] < 1:
+                raise CommandError(f"--{name.replace('_', '-')} must be at least 1")
+        until_ms = read_instant(options["until_time"])
+        if until_ms is None:
+            raise CommandError("--until is needed")
+        budget = Budget(
+            options["trials"],
+            options["seconds"],
+            options["folds"],
+            options["test_days"],
+            options["stride"],
+            options["workers"],
+        )
+        try:
+            with told("searching", as_json=False, write=self.stdout.write) as tell:
+                found = search(
+                    until_ms,
+                    symbols=options["symbols"],
+                    source=options["source"],
+                    from_ms=read_instant(options["from_time"]),
+                    horizons=options["horizons"],
+                    budget=budget,
+                    seed=options["seed"],
+                    study=options["study"],
+                    actor=actor(),
+                    progress=tell,
+                )
+        except MLEngineError as error:
+            raise CommandError(str(error)) from error
+        if options["json"]:
+            self.stdout.write(json.dumps(found, indent=2))
+            return
+        for line in described(found):
+            self.stdout.write(line)
+
+
+def described(found: dict[str, Any]) -> list[str]:
+    """Say which configuration was best, and whether that is more than luck."""
+    ledger = found["ledger"]
+    lines = [f"{ledger['trials']} configurations tried in study {found['study']!r}, {ledger['failed']} failed"]
+    if found["best"] is None:
+        return [*lines, "none could be scored"]
+    lines.append(f"best: {found['best_score']:+.2%} of the best free baseline's loss saved on the folds")
+    lines += [f"  {name} {value:g}" for name, value in found["best"].items()]
+    if ledger["overfitting"] is None:
+        return [*lines, ledger["message"]]
+    luck, sharpe = ledger["overfitting"]["probability"], ledger["deflated_sharpe"]
+    choice = "the choice is worth something" if luck < 0.5 else "choosing among these is no better than drawing lots"
+    lines.append(f"probability of overfitting {luck:.2f} (noise: about 0.5): {choice}")
+    verdict = "more than luck" if sharpe["significant"] else "not surely more than luck"
+    lines.append(
+        f"deflated Sharpe ratio {sharpe['probability']:.3f}: the best one's gain over the baseline is {verdict}"
+    )
+    return lines
