@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from marketdata.intervals import INTERVAL_MS, floor_open
 from marketdata.simulator.candle_path import partial_kline
-from marketdata.simulator.faults import FaultPlan
+from marketdata.simulator.faults import Fault, FaultPlan
 from marketdata.simulator.klines import Kline, Source
 
 
@@ -66,7 +66,7 @@ class Tape:
     def changes(self, symbol: str, open_time: int) -> list[Change]:
         """What is still to happen to a candle that closes now."""
         return [
-            Change(open_time + INTERVAL_MS + int(fault.seconds * 1000), symbol, open_time, event)
+            Change(open_time + INTERVAL_MS + _delay_ms(fault), symbol, open_time, event)
             for kind, event in (("late_hole", "appeared"), ("correction", "corrected"))
             if (fault := self.faults.of_candle(kind, symbol, open_time)) is not None
         ]
@@ -81,12 +81,17 @@ class Tape:
             return None
         age_ms = now_ms - kline.open_time - INTERVAL_MS
         missing = self.faults.of_candle("late_hole", symbol, kline.open_time)
-        if missing and age_ms < missing.seconds * 1000:
+        if missing and age_ms < _delay_ms(missing):
             return None
         correction = self.faults.of_candle("correction", symbol, kline.open_time)
-        if correction and age_ms >= correction.seconds * 1000:
+        if correction and age_ms >= _delay_ms(correction):
             return _corrected(kline)
         return kline
+
+
+def _delay_ms(fault: Fault) -> int:
+    """Whole milliseconds from the close to what a fault brings."""
+    return int(fault.seconds * 1000)
 
 
 def _corrected(kline: Kline) -> Kline:

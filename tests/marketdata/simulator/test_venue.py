@@ -104,6 +104,14 @@ def test_a_correction_changes_rest_and_ledger_but_not_what_was_said():
     assert [entry.event for entry in venue.ledger.entries("BTCUSDT")] == ["closed", "corrected"]
 
 
+@pytest.mark.parametrize("kind", ["correction", "late_hole"])
+def test_the_ledger_shows_a_change_after_a_fraction_of_a_millisecond(kind):
+    venue = _venue(Fault(kind, at=START, until=START + 1, symbol="BTCUSDT", seconds=90.0006))
+    venue.step(START + INTERVAL_MS + 120_000)
+    shown = _page(venue, START + INTERVAL_MS + 120_000)[0]
+    assert rest_row(venue.ledger.final("BTCUSDT")[START]) == shown
+
+
 def test_a_late_close_is_said_late_and_recorded_in_time():
     venue = _venue(Fault("late_close", symbol="ETHUSDT", seconds=12, times=1))
     assert _closed(venue.step(START + INTERVAL_MS)) == [("BTCUSDT", START)]
