@@ -1,0 +1,170 @@
+"""What goes wrong in one virtual day: drawn from the seed, ended before the quiet hours."""
+
+import random
+from dataclasses import dataclass
+
+from marketdata.intervals import INTERVAL_MS
+from marketdata.simulator.faults import Fault
+from marketdata.simulator.invention import MONDAY_MS
+from marketdata.simulator.klines import WEEK_MS
+
+DAY_SECONDS = 86_400.0
+FIRST_SECONDS, LAST_SECONDS = 600.0, 72_000.0  # faults lie between; the last four hours are quiet
+WEEK = 2868  # 2024-12-23: the same invented week for all seeds, another day of it for each
+SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT")
+CANDLE_SECONDS = INTERVAL_MS / 1000
+CLOSE_PHASE = CANDLE_SECONDS - 10  # the day begins ten seconds into a candle
+
+REQUEST_KINDS = [
+    "rate_limited",
+    "banned",
+    "forbidden",
+    "server_error",
+    "html",
+    "truncated",
+    "slow",
+    "dripping",
+    "wrong_page",
+    "unsorted",
+    "repeated",
+    "symbol_error",
+    "refused",
+    "microseconds",
+    "open_candle",
+]
+MESSAGE_KINDS = ["garbled", "duplicate", "reorder", "unsent", "late_close"]
+
+
+@dataclass(frozen=True)
+class Episode:
+    """Something that happens to the engine's own side; seconds of the day."""
+
+    kind: str
+    at: float
+    until: float
+    amount: float = 0.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One day: the venue's faults, the engine's, and clocks that disagree."""
+
+    begin_ms: int
+    wall_ms: int
+    faults: tuple[Fault, ...]
+    episodes: tuple[Episode, ...]
+
+    @property
+    def last(self):
+        """When the last fault is over, seconds; faults of candles and messages end on their own."""
+        return LAST_SECONDS
+
+
+def draw(seed):
+    """The day of a seed."""
+    dice = random.Random(f"{seed}:plan")
+    begin_ms = MONDAY_MS + WEEK * WEEK_MS + (seed % 6) * 86_400_000 + 10_000
+    drawer = _Drawer(dice, begin_ms)
+    faults = [*drawer.of_requests(), *drawer.of_messages(), *drawer.of_sockets(), *drawer.of_candles()]
+    wall_ms = begin_ms + round(dice.choice([dice.gauss(0, 200), dice.uniform(-120_000, 120_000)]))
+    return Plan(begin_ms, wall_ms, tuple(faults), tuple(sorted(drawer.of_engine(), key=lambda one: one.at)))
+
+
+class _Drawer:
+    def __init__(self, dice, begin_ms):
+        self.dice, self._begin_ms = dice, begin_ms
+
+    def ms(self, seconds):
+        return self._begin_ms + round(seconds * 1000)
+
+    def moment(self, last=LAST_SECONDS):
+        """Half of all moments are within two seconds of a close."""
+        at = self.dice.uniform(FIRST_SECONDS, last)
+        if self.dice.random() < 0.5:
+            at = at // CANDLE_SECONDS * CANDLE_SECONDS + CLOSE_PHASE + self.dice.uniform(-2, 2)
+        return min(at, last)
+
+    def span(self, shortest, longest, tail=0.0):
+        """A stretch of time, short ones more often; `tail` seconds must be left after it."""
+        length = shortest * (longest / shortest) ** self.dice.random()
+        at = self.moment(LAST_SECONDS - tail - length)
+        return at, at + length
+
+    def of_requests(self):
+        dice = self.dice
+        for kind in dice.sample(REQUEST_KINDS, dice.randint(4, 9)):
+            seconds = {
+                "rate_limited": dice.uniform(1, 120),
+                "banned": dice.uniform(5, 300),
+                "slow": dice.uniform(1, 30),
+                "dripping": dice.uniform(1, 30),
+            }.get(kind, 1.0)
+            for _ in range(dice.randint(1, 3)):
+                at, until = self.span(5, 900, tail=seconds)
+                yield Fault(
+                    kind,
+                    at=self.ms(at),
+                    until=self.ms(until),
+                    probability=dice.choice([0.3, 0.7, 1.0]),
+                    times=dice.randint(1, 3) if kind in {"rate_limited", "banned"} else None,
+                    symbol=dice.choice(SYMBOLS) if kind == "symbol_error" or dice.random() < 0.2 else None,
+                    seconds=seconds,
+                    status=dice.choice([500, 502, 503, 504]),
+                    path=dice.choice(["", "klines", "time"]) if kind != "symbol_error" else "klines",
+                )
+
+    def of_messages(self):
+        dice = self.dice
+        for kind in dice.sample(MESSAGE_KINDS, dice.randint(2, 5)):
+            seconds = dice.uniform(1, 600)
+            at, until = self.span(1800, 60_000, tail=seconds + CANDLE_SECONDS)
+            share = dice.choice([0.02, 0.1, 0.3])
+            yield Fault(kind, at=self.ms(at), until=self.ms(until), probability=share, seconds=seconds)
+        if dice.random() < 0.3:
+            at = self.ms(self.moment() - CANDLE_SECONDS)
+            yield Fault("burst", at=at, until=at + 2 * INTERVAL_MS, symbol=dice.choice(SYMBOLS), times=1)
+
+    def of_sockets(self):
+        dice = self.dice
+        for _ in range(dice.randint(2, 8)):
+            yield Fault("cut", at=self.ms(self.moment()))
+        for kind, longest in (("silence", 600), ("refused_stream", 500), ("offline", 1200)):
+            for _ in range(dice.randint(0, 2)):
+                at, until = self.span(2, longest)
+                yield Fault(kind, at=self.ms(at), until=self.ms(until))
+        if dice.random() < 0.5:
+            seconds = dice.uniform(1, 20)
+            yield Fault("shutdown", at=self.ms(self.moment(LAST_SECONDS - seconds)), seconds=seconds)
+
+    def of_candles(self):
+        dice = self.dice
+        first, last = self.ms(FIRST_SECONDS), self.ms(LAST_SECONDS - 4_000)
+        if dice.random() < 0.7:
+            at = self.ms(self.moment(LAST_SECONDS - 6_000)) // INTERVAL_MS * INTERVAL_MS
+            until = at + dice.randint(1, 8) * INTERVAL_MS
+            yield Fault("hole", at=at, until=until, symbol=dice.choice([*SYMBOLS, None]))
+        if dice.random() < 0.5:
+            yield Fault("hole", at=first, until=last, probability=0.003)
+        if dice.random() < 0.6:
+            yield Fault("late_hole", at=first, until=last, probability=0.004, seconds=dice.uniform(5, 2_400))
+        if dice.random() < 0.7:
+            yield Fault("correction", at=first, until=last, probability=0.02, seconds=dice.uniform(1, 600))
+
+    def of_engine(self):
+        dice = self.dice
+        for _ in range(dice.randint(2, 8)):
+            at = self.moment(LAST_SECONDS - 2_000)
+            down = dice.choice([dice.uniform(0.5, 20), dice.uniform(0.5, 20), dice.uniform(20, 1_900)])
+            yield Episode("crash", at, at + down, dice.choice([0, dice.randint(1, 80), dice.randint(1, 80)]))
+        for _ in range(dice.randint(0, 3)):
+            yield Episode("database", *self.span(1, 300), dice.choice([0.05, 0.3, 1.0]))
+        for _ in range(dice.randint(0, 3)):
+            yield Episode("redis", *self.span(1, 900), dice.choice([0.3, 1.0]))
+        for _ in range(dice.randint(0, 1)):
+            yield Episode("worker", *self.span(60, 7_200))
+        for _ in range(dice.randint(0, 2)):
+            at = self.moment()
+            yield Episode("blackhole", at, at)
+        if dice.random() < 0.25:
+            at = self.moment()
+            yield Episode("clock", at, at, dice.choice([dice.uniform(-300, 300), dice.gauss(0, 2)]))

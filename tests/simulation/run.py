@@ -1,0 +1,184 @@
+"""One seed, one day: build the world, let it happen, judge what is left."""
+
+import random
+import shutil
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from django.db import connection
+
+from marketdata import chance, clock
+from marketdata.simulator.faults import FaultPlan
+from marketdata.simulator.ledger import Ledger
+from marketdata.simulator.market_clock import MarketClock
+from marketdata.simulator.venue import Venue
+from signals import publisher
+from tests.champions import forget_everything
+from tests.simulation.checker import RECOVERY_SECONDS, STEP, Checker
+from tests.simulation.engine import Process
+from tests.simulation.network import Network, wired
+from tests.simulation.plan import CANDLE_SECONDS, CLOSE_PHASE, DAY_SECONDS, SYMBOLS, draw
+from tests.simulation.setting import REDIS, source
+from tests.simulation.storage import Crash, Storage, VirtualRedis
+from tests.simulation.world import VirtualClock, World
+
+
+@dataclass
+class Outcome:
+    """What a seed came to."""
+
+    seed: int
+    hash: str
+    counts: dict
+    findings: list = field(default_factory=list)
+    seconds: float = 0.0
+    figures: dict = field(default_factory=dict)
+
+    @property
+    def is_red(self):
+        return any(self.counts.values())
+
+
+class Day:
+    """Everything of one seed, from the first candle to the verdict."""
+
+    def __init__(self, seed, path, plan, trace=None):
+        self.seed, self.path, self.plan = seed, path, plan
+        self.world = World(seed)
+        self.world.trace = trace
+        self.clock = VirtualClock(self.world, plan.wall_ms)
+        self.missing_late = []
+        self.early = []
+
+    def live(self):
+        """Let it happen; returns the judge's verdict and figures."""
+        world, plan = self.world, self.plan
+        with ExitStack() as stack:
+            stack.enter_context(clock.use(self.clock))
+            stack.enter_context(chance.use(world.dice("engine")))
+            self.ledger = Ledger()
+            faults = FaultPlan(plan.faults, self.seed)
+            self.venue = Venue(source(), MarketClock(plan.begin_ms), faults, self.ledger)
+            self.process = Process(world, forget_everything)
+            self.network = Network(world, self.venue, self.process.effect)
+            self.storage = Storage(world, self.process.effect, self.process.meanwhile, self._look)
+            self.redis = publisher._clients[REDIS] = VirtualRedis(world, self.process.effect)
+            stack.enter_context(wired(self.network))
+            stack.enter_context(self.storage.under())
+            self._schedule()
+            while world.now < DAY_SECONDS:
+                self._one_life()
+            if not self.process.is_dead:
+                self.process.bury()
+        return self._judge()
+
+    def _one_life(self):
+        """From a boot to the crash that ends it."""
+        process, world = self.process, self.world
+        world.advance(self.down_until)
+        try:
+            process.boot()
+            while world.now < DAY_SECONDS:
+                process.turn()
+        except Crash:
+            process.bury()
+
+    # --- what is going to happen ---
+
+    def _schedule(self):
+        self.down_until = 0.0
+        self.worker_is_away = False
+        for episode in self.plan.episodes:
+            self.world.at(episode.at, lambda episode=episode: self._begin(episode))
+            if episode.kind in {"database", "redis", "worker"}:
+                self.world.at(episode.until, lambda episode=episode: self._end(episode))
+        for index in range(int(DAY_SECONDS // CANDLE_SECONDS) + 1):
+            close = CLOSE_PHASE + CANDLE_SECONDS * index
+            if index % 2:  # the beat does both at every close; half as often is harder, and faster
+                self.world.at(close + 3, lambda: self._ask("advance"))
+                self.world.at(close + 60, lambda: self._ask("sweep_quality"))
+        for minute in range(int(DAY_SECONDS // 60)):
+            self.world.at(60.0 * minute + 50, lambda: self._ask("sweep_outbox"))
+        self.world.at(self.plan.last + RECOVERY_SECONDS, self._look_for_recovery)
+
+    def _ask(self, name):
+        if not self.worker_is_away:
+            self.process.ask_for(name)
+
+    def _begin(self, episode):
+        self.world.note("begins", episode.kind, f"{episode.amount:.3f}")
+        match episode.kind:
+            case "crash":
+                self.down_until = max(self.down_until, episode.until)
+                self.process.kill(int(episode.amount))
+            case "database":
+                self.storage.failing = episode.amount
+            case "redis":
+                self.redis.failing, self.redis.is_away = episode.amount, episode.amount == 1.0
+            case "worker":
+                self.worker_is_away = True
+            case "blackhole":
+                self.network.hole()
+            case "clock":
+                self.clock.skew_ms += round(episode.amount * 1000)
+
+    def _end(self, episode):
+        self.world.note("ends", episode.kind)
+        match episode.kind:
+            case "database":
+                self.storage.failing = 0.0
+            case "redis":
+                self.redis.failing, self.redis.is_away = 0.0, False
+            case "worker":
+                self.worker_is_away = False
+
+    # --- who watches ---
+
+    def _look(self):
+        """After every commit: no candle is stored that the exchange has not closed."""
+        newest = connection.connection.execute("SELECT max(open_time) FROM candles").fetchone()[0]
+        if newest is not None and newest + STEP > self.venue.clock.now_ms():
+            self.early.append(f"{newest} was stored before its close")
+
+    def _look_for_recovery(self):
+        self.missing_late = Checker(self.path, self.ledger, SYMBOLS, []).recovered(self.venue.clock.now_ms())
+
+    def _judge(self):
+        judge = Checker(self.path, self.ledger, SYMBOLS, self.redis.published)
+        judge.verdict.open_as_closed += sorted(set(self.early))
+        judge.verdict.late += self.missing_late
+        begin_ms = self.plan.begin_ms
+        quiet_ms = begin_ms + round((self.plan.last + RECOVERY_SECONDS) * 1000)
+        end_ms = begin_ms + round(DAY_SECONDS * 1000)
+        judge.prompt(quiet_ms, end_ms - STEP // 2, begin_ms)
+        verdict = judge.final(end_ms)
+        verdict.wrong += [f"a task failed: {error!r}" for error in self.process.failures]
+        figures = {
+            "events": self.world.events,
+            "requests": self.network.requests,
+            "highest_weight": self.network.meter.highest_used,
+            "impolite": self.network.impolite,
+            "statements": self.storage.statements,
+            "published": len(self.redis.published),
+        }
+        return verdict, figures
+
+
+def simulate(seed, template, trace=None, plan=None):
+    """Run the day of a seed; everything in it follows from the seed."""
+    began = time.process_time()
+    path = template.with_name(f"seed_{seed}.sqlite3")
+    connection.close()
+    shutil.copy(template, path)
+    connection.settings_dict["NAME"] = path
+    random.seed(seed)  # python-binance's own jitter
+    day = Day(seed, path, plan or draw(seed), trace)
+    try:
+        verdict, figures = day.live()
+    finally:
+        connection.close()
+        for leftover in path.parent.glob(f"{path.name}*"):
+            leftover.unlink()
+    findings = [f"{kind}: {words}" for kind, found in vars(verdict).items() for words in found]
+    return Outcome(seed, day.world.hash, verdict.counts(), findings, time.process_time() - began, figures)

@@ -1,0 +1,56 @@
+"""What every seed of a process shares: Django, an empty migrated database, and one invented week of candles."""
+
+import logging
+import os
+from functools import cache
+from pathlib import Path
+
+from tests.simulation.plan import SYMBOLS
+
+HISTORY = 100
+"""Candles the engine fetches when it first starts: enough to find what it must look after."""
+REDIS = "redis://virtual"
+
+
+def prepare(folder):
+    """Point Django at this folder and make the empty database every seed begins with; once a process."""
+    os.environ.update(
+        MLENGINE_STATE_DIR=str(folder),
+        BINANCE_API_URL="https://api.exchange.invalid",
+        BINANCE_STREAM_URL="wss://stream.exchange.invalid",
+        DJANGO_SETTINGS_MODULE="mlengine_project.settings",
+        DATABASE_URL="",
+        REDIS_URL="",
+    )
+    import django
+    import structlog
+
+    django.setup()
+    from django.conf import settings
+    from django.core.management import call_command
+    from django.db import connection
+
+    from marketdata import binding, services
+    from tests.simulation import engine
+
+    logging.disable(logging.CRITICAL)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    settings.EMBEDDED, settings.REDIS_URL = False, REDIS
+    services.LIVE_WINDOW = HISTORY
+    binding.READ_SECONDS, binding.LOOK_SECONDS = 29.0, 13.0
+    engine.install()
+    template = Path(folder) / "template.sqlite3"
+    connection.settings_dict["NAME"] = template
+    if not template.exists():
+        call_command("migrate", verbosity=0)
+        services.seed_markets(SYMBOLS, "exchange")
+    connection.close()
+    return template
+
+
+@cache
+def source():
+    """The candles of all seeds: prices are not what is tested here."""
+    from marketdata.simulator.invention import Invention
+
+    return Invention(SYMBOLS, seed=7)
