@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from marketdata import clock
+from marketdata import clock, hosts
 from marketdata.binding import library
 from marketdata.errors import ExchangeBanned, ExchangeUnavailable, MarketDataError, UnknownSymbol
 from marketdata.intervals import INTERVAL
@@ -60,8 +60,7 @@ class ExchangeClient:
         self.stream_url = (stream_url or settings.BINANCE_STREAM_URL).rstrip("/") + "/"
         self.used_weight: int | None = None
         self._timeout = timeout_seconds
-        self._library = library(self.api_url, self.stream_url, direct=is_loopback(self.stream_url))
-        self._rest: Any = None
+        self._clients: dict[str, Any] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -73,9 +72,8 @@ class ExchangeClient:
 
     async def close(self) -> None:
         """Give the connections back."""
-        if self._rest is not None:
-            await self._rest.close_connection()
-            self._rest = None
+        while self._clients:
+            await self._clients.popitem()[1].close_connection()
 
     async def server_time(self) -> int:
         """Exchange time, milliseconds."""
@@ -118,13 +116,16 @@ class ExchangeClient:
 
         None is yielded for a socket that is alive and has nothing to say of closed candles.
         """
-        manager = self._library.Streams(self._client(), max_queue_size=QUEUE)
+        url = hosts.awake(self.stream_url.rstrip("/"))[0]
+        bound = self._library(stream_url=f"{url}/")
+        manager = bound.Streams(self._client(hosts.awake(self.api_url)[0]), max_queue_size=QUEUE)
         socket = manager.multiplex_socket([f"{symbol.lower()}@kline_{INTERVAL}" for symbol in symbols])
         try:
             async with asyncio.timeout(self._timeout):
                 await socket.connect()
-        except (OSError, TimeoutError, self._library.SocketError) as error:
-            raise ExchangeUnavailable(f"no stream at {self.stream_url}: {_words(error)}") from error
+        except (OSError, TimeoutError, bound.SocketError) as error:
+            hosts.let_rest(url)
+            raise ExchangeUnavailable(f"no stream at {url}: {_words(error)}") from error
         try:
             yield None  # accepted: from here on nothing of these symbols can be missed
             async for message in socket.messages():
@@ -132,25 +133,43 @@ class ExchangeClient:
         finally:
             await socket.close()
 
-    def _client(self) -> Any:
-        if self._rest is None:
-            self._rest = self._library.Rest(
+    def _library(self, api_url: str = "", stream_url: str = "") -> Any:
+        stream_url = stream_url or self.stream_url
+        return library(api_url or self.api_url, stream_url, direct=is_loopback(stream_url))
+
+    def _client(self, host: str) -> Any:
+        if host not in self._clients:
+            self._clients[host] = self._library(host).Rest(
                 requests_params={"timeout": self._timeout},
-                session_params={"trust_env": not is_loopback(self.api_url)},
+                session_params={"trust_env": not is_loopback(host)},
             )
-        return self._rest
+        return self._clients[host]
 
     async def _call(self, method: str, *arguments: Any, **options: Any) -> Any:
+        """One request, to the first host that answers; a ban is an answer and holds for all of them."""
+        awake = hosts.awake(self.api_url)
+        for host in awake:
+            try:
+                return await self._call_host(host, method, *arguments, **options)
+            except ExchangeBanned:
+                raise
+            except ExchangeUnavailable:
+                hosts.let_rest(host)
+                if host == awake[-1]:
+                    raise
+        raise AssertionError("there is always a host")
+
+    async def _call_host(self, host: str, method: str, *arguments: Any, **options: Any) -> Any:
         """One request; whatever goes wrong gets one of this app's names."""
-        rest = self._client()
+        rest, bound = self._client(host), self._library(host)
         try:
             return await getattr(rest, method)(*arguments, **options)
-        except self._library.APIError as error:
+        except bound.APIError as error:
             raise named_error(error.status_code, error.code, str(error.message), _headers(error.response)) from error
-        except self._library.RequestError as error:
+        except bound.RequestError as error:
             raise ExchangeUnavailable(f"the exchange's answer is not JSON: {str(error)[:120]}") from error
-        except (OSError, TimeoutError, self._library.HTTPError) as error:
-            raise ExchangeUnavailable(f"the exchange at {self.api_url} did not answer: {_words(error)}") from error
+        except (OSError, TimeoutError, bound.HTTPError) as error:
+            raise ExchangeUnavailable(f"the exchange at {host} did not answer: {_words(error)}") from error
         finally:
             seen = _headers(rest.response).get("X-MBX-USED-WEIGHT-1M", "")
             if seen.isascii() and seen.isdigit() and len(seen) < 10:

@@ -1,0 +1,70 @@
+"""A host that does not answer: the next of its family is asked, a ban is obeyed, a lone host stays alone."""
+
+import asyncio
+
+import pytest
+
+from marketdata import clock, hosts
+from marketdata.errors import ExchangeBanned, ExchangeUnavailable
+from marketdata.exchange import ExchangeClient
+from marketdata.simulator.faults import Fault
+from marketdata.simulator.server import SimulatedExchange
+from tests.flows.processes import free_port
+from tests.marketdata.conftest import START, STEP
+
+
+@pytest.fixture(autouse=True)
+def _rested():
+    hosts.wake_all()
+    yield
+    hosts.wake_all()
+
+
+@pytest.fixture
+def dead():
+    return f"http://127.0.0.1:{free_port()}"
+
+
+def read(api_url):
+    async def ask():
+        async with ExchangeClient(api_url) as client:
+            return len((await client.klines("BTCUSDT", START - 3 * STEP, START)).rows)
+
+    return asyncio.run(ask())
+
+
+def test_the_next_host_answers_and_the_silent_one_is_not_asked_again(exchange, dead, monkeypatch):
+    monkeypatch.setattr(hosts, "FAMILIES", [(dead, exchange.base_url)])
+    assert hosts.awake(dead) == [dead, exchange.base_url]
+    assert read(dead) == 3
+    assert hosts.awake(dead) == [exchange.base_url, dead]
+
+
+def test_a_host_that_rested_is_asked_first_again(dead):
+    with clock.use(clock.FrozenClock(START)) as frozen:
+        hosts.let_rest("https://api.binance.com")
+        assert hosts.awake("https://api.binance.com")[0] == "https://api1.binance.com"
+        frozen.advance(hosts.REST_SECONDS + 1)
+        assert hosts.awake("https://api.binance.com")[0] == "https://api.binance.com"
+
+
+def test_all_hosts_asleep_is_an_outage_with_a_name(dead, monkeypatch):
+    monkeypatch.setattr(hosts, "FAMILIES", [(dead, f"{dead}/", f"{dead}//")])
+    with pytest.raises(ExchangeUnavailable, match="did not answer"):
+        read(dead)
+    assert hosts.awake(dead)[0] == dead, "the configured one is still asked"
+
+
+def test_a_ban_is_not_carried_to_another_host(exchange, monkeypatch):
+    with SimulatedExchange(
+        ["BTCUSDT"], seed=3, speed=0, begin_at=START + 10_000, faults=[Fault("banned", seconds=30)]
+    ) as banning:
+        monkeypatch.setattr(hosts, "FAMILIES", [(banning.base_url, exchange.base_url)])
+        with pytest.raises(ExchangeBanned):
+            read(banning.base_url)
+
+
+def test_a_host_outside_the_families_has_no_others(dead):
+    hosts.let_rest(dead)
+    assert hosts.awake(dead) == [dead]
+    assert len(hosts.REST) == 6
