@@ -23,7 +23,8 @@ def shown(label: str, stream: TextIO, *, as_json: bool = False) -> Iterator[Repo
         with _bar(label) as report:
             yield report
     else:
-        yield _Lines(stream, PLAIN_SECONDS, lambda done, total: f"{label}: {done:,} of {total:,}")
+        left = _TimeLeft()
+        yield _Lines(stream, PLAIN_SECONDS, lambda done, total: f"{label}: {done:,} of {total:,}{left(done, total)}")
 
 
 class _Lines:
@@ -39,6 +40,24 @@ class _Lines:
         if now - self._told_at >= self._seconds or done >= total:
             self._told_at = now
             self._stream.write(self._words(done, total) + "\n")
+
+
+class _TimeLeft:
+    """Words for what is left at the pace so far."""
+
+    def __init__(self) -> None:
+        self._begun: tuple[float, int] | None = None
+
+    def __call__(self, done: int, total: int) -> str:
+        """Nothing at the first look and at the end."""
+        now = clock.monotonic()
+        if self._begun is None:
+            self._begun = now, done
+        seconds, candles = now - self._begun[0], done - self._begun[1]
+        if candles <= 0 or done >= total:
+            return ""
+        left = round((total - done) * seconds / candles)
+        return f", {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left"
 
 
 @contextmanager

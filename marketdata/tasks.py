@@ -9,3 +9,9 @@ from marketdata import services
 def sweep_quality() -> None:
     """Re-read the newest candles, repair holes, record what the exchange does not have."""
     services.sweep_quality(services.enabled_markets())
+
+
+@shared_task(ignore_result=True, expires=3600)
+def re_read_history() -> None:
+    """Read older candles again: what the exchange corrected becomes a revision."""
+    services.re_read(services.enabled_markets())

@@ -56,6 +56,12 @@ def set_limit(limit: int) -> None:
         state.save(update_fields=["weight_limit"])
 
 
+def limit() -> int:
+    """Weight a minute the exchange allows, as far as it is known."""
+    state = ExchangeState.objects.filter(pk=1).first() or ExchangeState()
+    return state.weight_limit
+
+
 def banned_until() -> int | None:
     """Tell until when (wall time, ms) the exchange wants silence, None if it does not."""
     until = ExchangeState.objects.filter(pk=1).values_list("banned_until_ms", flat=True).first()

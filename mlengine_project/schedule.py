@@ -23,6 +23,7 @@ SCHEDULE = (
     Entry("sweep outbox", "signals.tasks.sweep_outbox", description="Publish what a crash left unsent."),
     Entry("score outcomes", "signals.tasks.score_outcomes", "1-59/5", description="Score what has fallen due."),
     Entry("sweep data quality", "marketdata.tasks.sweep_quality", "1-59/5", description="Re-read, repair, record."),
+    Entry("re-read history", "marketdata.tasks.re_read_history", "50", "2", description="What the exchange corrected."),
     Entry(
         "ask challengers",
         "predictions.tasks.ask_challengers",

@@ -4,16 +4,18 @@ import json
 import signal
 import threading
 from argparse import ArgumentParser
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from marketdata import clock, services
+from marketdata import clock, history, services, weight
 from marketdata.coverage import coverage_of
 from marketdata.errors import MarketDataError
 from marketdata.intervals import floor_open
 from marketdata.management.instants import instant
+from marketdata.models import Market
 from marketdata.progress import shown
 
 DEFAULT_DAYS = 90
@@ -33,7 +35,7 @@ class Command(BaseCommand):
         parser.add_argument("--progress-json", action="store_true", help="Progress as JSON lines.")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Fill market after market, then say what is complete."""
+        """Fill all markets in turn, then say what is complete."""
         until_ms = clock.market_ms() if options["end"] is None else options["end"]
         from_ms = options["begin"]
         if from_ms is None:
@@ -47,20 +49,40 @@ class Command(BaseCommand):
             markets = [services.market_of(s) for s in named] if named else services.enabled_markets()
             if not markets:
                 raise CommandError("no market is enabled; name them in SUPPORTED_SYMBOLS and run seed_markets.")
-            for market in markets:
-                with shown(market.symbol, self.stdout, as_json=options["progress_json"]) as report:  # type: ignore[arg-type]
-                    done = services.backfill(market, from_ms, until_ms, report, stop.is_set)
-                self._tell(market, done, from_ms, until_ms, as_json=options["json"])
-                if stop.is_set():
-                    raise CommandError("stopped; the same command goes on where it was.")
+            if not options["json"]:
+                pages = len(history.plan(markets, from_ms, until_ms))
+                minutes = history.minutes_of(pages, weight.limit())
+                self.stdout.write(f"{pages:,} requests for {len(markets)} markets: {minutes:.1f} minutes or more")
+            label = markets[0].symbol if len(markets) == 1 else f"{len(markets)} markets"
+            try:
+                with shown(label, self.stdout, as_json=options["progress_json"]) as report:  # type: ignore[arg-type]
+                    done = services.backfill(markets, from_ms, until_ms, report, stop.is_set)
+            finally:
+                self._tell(markets, from_ms, until_ms, as_json=options["json"])
+            if not options["json"]:
+                self.stdout.write(f"{done.saved.inserted:,} candles fetched in {done.requests:,} requests")
+            for symbol, reason in done.failures.items():
+                self.stderr.write(f"{symbol}: {reason}")
+            if stop.is_set():
+                raise CommandError("stopped; the same command goes on where it was.")
+            if done.failures:
+                raise CommandError(f"{len(done.failures)} of {len(markets)} markets could not be filled.")
         except MarketDataError as error:
             raise CommandError(f"{error}; what was fetched is kept, the same command goes on where it was") from error
 
-    def _tell(self, market: Any, done: services.SyncReport, from_ms: int, until_ms: int, *, as_json: bool) -> None:
-        ledger = coverage_of(market, from_ms, min(until_ms, floor_open(clock.market_ms())))
-        counts = {name: getattr(ledger, name) for name in ("expected", "stored", "missing", "absent")}
-        if as_json:
-            self.stdout.write(json.dumps({"symbol": market.symbol, "requests": done.requests, **counts}))
-        else:
-            words = ", ".join(f"{count:,} {name}" for name, count in counts.items())
-            self.stdout.write(f"{market}: {done.saved.inserted:,} fetched in {done.requests} requests; {words}")
+    def _tell(self, markets: Sequence[Market], from_ms: int, until_ms: int, *, as_json: bool) -> None:
+        """Say what is complete, market by market and in one sentence."""
+        until_ms = min(until_ms, floor_open(clock.market_ms()))
+        complete = 0
+        for market in markets:
+            ledger = coverage_of(market, from_ms, until_ms)
+            complete += not ledger.missing
+            counts = {name: getattr(ledger, name) for name in ("expected", "stored", "missing", "absent")}
+            if as_json:
+                self.stdout.write(json.dumps({"symbol": market.symbol, **counts, "complete": not ledger.missing}))
+            else:
+                words = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+                self.stdout.write(f"{market}: {'not ' if ledger.missing else ''}complete; {words}")
+        if not as_json:
+            begin, end = (f"{clock.to_datetime(at):%Y-%m-%d %H:%M}" for at in (from_ms, until_ms))
+            self.stdout.write(f"{complete} of {len(markets)} markets are complete from {begin} until {end} UTC")

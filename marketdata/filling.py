@@ -1,0 +1,81 @@
+"""What every way of completing a market shares: its holes, the asking, and keeping what was answered."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from marketdata import absences, quarantine, store
+from marketdata.errors import ExchangeUnavailable
+from marketdata.exchange import source_of_settings
+from marketdata.intervals import INTERVAL_MS, Gap, count_between, find_gaps, subtract
+from marketdata.models import Candle, Market
+from marketdata.rest import Answer, RestLine, pages_of
+from marketdata.store import SaveResult
+
+LATE_MS = 2_500
+"""A close not delivered after this much market time is fetched."""
+
+
+@dataclass
+class SyncReport:
+    """What bringing markets up to date did."""
+
+    saved: SaveResult = field(default_factory=SaveResult)
+    requests: int = 0
+    failures: dict[str, str] = field(default_factory=dict)
+    newest: dict[int, int | None] = field(default_factory=dict)
+    absent: int = 0
+
+
+def fed_here(markets: Sequence[Market], report: SyncReport) -> list[Market]:
+    """Markets the configured exchange may feed; real and simulated candles never mix."""
+    source = source_of_settings()
+    for market in markets:
+        if market.source != source:
+            report.failures[market.symbol] = f"the feed is {source}, the market is {market.source}"
+    return [market for market in markets if market.source == source]
+
+
+def holes_of(market: Market, from_ms: int, last_open: int) -> list[Gap]:
+    """Stretches neither stored nor known to be absent, up to and including `last_open`."""
+    until_ms = last_open + INTERVAL_MS
+    if store.count_stored(market, from_ms, until_ms) == count_between(from_ms, until_ms):
+        return []
+    gaps = find_gaps(store.stored_opens(market, from_ms, until_ms), from_ms, until_ms)
+    return subtract(gaps, absences.known_absences(market, from_ms, until_ms))
+
+
+def fill(line: RestLine, wanted: Mapping[Market, Sequence[Gap]], report: SyncReport) -> None:
+    """Ask for gaps of many markets at once and keep what comes; an error stays with its market."""
+    waiting = {market: gaps for market, gaps in wanted.items() if not quarantine.is_set_aside(market)}
+    by_symbol = {market.symbol: market for market in waiting}
+    asks = [page for market, gaps in waiting.items() for page in pages_of(market.symbol, gaps)]
+    report.requests += len(asks)
+    for answer in line.ask(asks):
+        market = by_symbol[answer.ask.symbol]
+        if isinstance(answer.error, ExchangeUnavailable):
+            report.failures[market.symbol] = str(answer.error)
+        elif answer.error is not None:
+            report.failures[market.symbol] = str(answer.error)
+            quarantine.keep(market, Candle.Origin.REST, answer.rejected)
+            quarantine.set_aside(market, str(answer.error))
+        else:
+            keep_answer(market, answer, report)
+
+
+def keep_answer(market: Market, answer: Answer, report: SyncReport) -> None:
+    """Store one page, quarantine its bad rows, and suspect what an answer with later candles left out."""
+    asked = Gap(answer.ask.from_ms, answer.ask.until_ms)
+    report.saved += store.save_candles(market, answer.rows, Candle.Origin.REST)
+    if answer.rejected:
+        quarantine.keep(market, Candle.Origin.REST, answer.rejected)
+        report.failures[market.symbol] = f"{len(answer.rejected)} rows refused: {answer.rejected[0][1]}"
+        return
+    quarantine.take_back(market)
+    newest = store.newest_open([market])[market.pk]
+    if newest is None:
+        return
+    opens = [row.open_time for row in answer.rows]
+    absences.review(market, asked, opens)
+    holes = subtract(find_gaps(opens, *asked), absences.known_absences(market, *asked))
+    holes = [hole for hole in holes if hole.end <= newest]
+    report.absent += absences.note_vain_read(market, holes, asked, newest)

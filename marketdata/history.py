@@ -1,0 +1,117 @@
+"""History from the exchange: fill what is missing, and read again what was believed long ago."""
+
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
+
+from django.db.models import Min
+
+from marketdata import store
+from marketdata.errors import ExchangeUnavailable, MarketDataError
+from marketdata.exchange import KLINES_WEIGHT, PAGE
+from marketdata.filling import LATE_MS, SyncReport, fed_here, fill, holes_of, keep_answer
+from marketdata.intervals import INTERVAL_MS, Gap, count_between, last_closed_open
+from marketdata.models import Candle, Market
+from marketdata.rest import Ask, RestLine, pages_of
+from marketdata.weight import SHARE
+
+AT_ONCE = 32
+"""Pages asked for before what came is kept: a kill costs at most these."""
+RE_READ_MS = PAGE * INTERVAL_MS
+DAY_MS = 86_400_000
+
+
+def backfill(
+    markets: Market | Sequence[Market],
+    from_ms: int,
+    until_ms: int,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> SyncReport:
+    """Fetch every candle opening in ``[from_ms, until_ms)`` that is not stored, a page a transaction.
+
+    Markets take turns, some pages at once, within the budget. Ended at any point it continues where it was: what
+    is stored is not asked for again. A market the exchange refuses is reported and the others go on.
+
+    Raises
+    ------
+    ExchangeUnavailable
+        When the exchange does not answer; what came before is kept.
+    MarketDataError
+        If no market can be fed from here, or a single one is refused.
+    """
+    wanted = [markets] if isinstance(markets, Market) else list(markets)
+    report = SyncReport()
+    fed = fed_here(wanted, report)
+    if wanted and not fed:
+        raise MarketDataError(report.failures[wanted[0].symbol])
+    by_symbol = {market.symbol: market for market in fed}
+    with RestLine(patient=True) as line:
+        until_ms = min(until_ms, last_closed_open(line.market_ms() - LATE_MS) + INTERVAL_MS)
+        pages = plan(fed, from_ms, until_ms)
+        total = sum(count_between(page.from_ms, page.until_ms) for page in pages)
+        done = 0
+        progress(done, total)
+        for start in range(0, len(pages), AT_ONCE):
+            if cancelled():
+                break
+            asks = [page for page in pages[start : start + AT_ONCE] if page.symbol not in report.failures]
+            report.requests += len(asks)
+            silence = None
+            for answer in line.ask(asks, cancelled):
+                if isinstance(answer.error, ExchangeUnavailable):
+                    silence = answer.error
+                elif answer.error is not None:
+                    if len(wanted) == 1:
+                        raise answer.error
+                    report.failures[answer.ask.symbol] = str(answer.error)
+                else:
+                    keep_answer(by_symbol[answer.ask.symbol], answer, report)
+            if silence is not None:
+                raise silence
+            done += sum(count_between(page.from_ms, page.until_ms) for page in pages[start : start + AT_ONCE])
+            progress(done, total)
+    report.newest = store.newest_open(fed)
+    return report
+
+
+def plan(markets: Sequence[Market], from_ms: int, until_ms: int) -> list[Ask]:
+    """Pages to ask for, oldest first, markets taking turns."""
+    by_market = [pages_of(market.symbol, holes_of(market, from_ms, until_ms - INTERVAL_MS)) for market in markets]
+    return [page for turn in zip_longest(*by_market) for page in turn if page is not None]
+
+
+def minutes_of(n_requests: int, weight_limit: int) -> float:
+    """Least minutes so many pages take within this engine's share of the exchange's limit.
+
+    Examples
+    --------
+    >>> minutes_of(3_000, 6_000)
+    2.0
+    """
+    return n_requests * KLINES_WEIGHT / (weight_limit * SHARE)
+
+
+def re_read(markets: Sequence[Market]) -> SyncReport:
+    """Read older candles again: the newest page of each market, and one page more that moves on every day.
+
+    An exchange corrects what it published; whatever differs becomes a revision. In turn all of the history is
+    read again: a year of one market takes 106 days.
+    """
+    report = SyncReport()
+    with RestLine(patient=True) as line:
+        now = line.market_ms()
+        end = last_closed_open(now - LATE_MS) + INTERVAL_MS
+        wanted: dict[Market, list[Gap]] = {}
+        for market in fed_here(markets, report):
+            first = Candle.objects.filter(market=market).aggregate(first=Min("open_time"))["first"]
+            if first is None or first >= end:
+                continue
+            newest = Gap(max(first, end - RE_READ_MS), end)
+            wanted[market] = [newest]
+            older = pages_of(market.symbol, [Gap(first, newest.start)] if first < newest.start else [])
+            if older:
+                page = older[now // DAY_MS % len(older)]
+                wanted[market].append(Gap(page.from_ms, page.until_ms))
+        fill(line, wanted, report)
+    report.newest = store.newest_open(markets)
+    return report

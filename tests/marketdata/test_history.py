@@ -1,0 +1,87 @@
+"""History of many markets: in turns, within the budget, each market's trouble its own, and read again later."""
+
+import io
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from marketdata import clock, history, services, weight
+from marketdata.errors import ExchangeUnavailable
+from marketdata.models import Candle, CandleRevision, ExchangeState, Market
+from marketdata.simulator.faults import Fault
+from tests.marketdata.conftest import START, STEP
+
+BEGIN = START - 2500 * STEP
+
+
+def test_markets_take_turns_and_all_are_filled(exchange, markets):
+    asked = history.plan(markets, BEGIN, START)
+    assert [page.symbol for page in asked] == ["BTCUSDT", "ETHUSDT"] * 3
+    seen = []
+    report = services.backfill(markets, BEGIN, START, lambda done, total: seen.append((done, total)))
+    assert (report.requests, report.saved) == (6, (5000, 0, 0))
+    assert seen[0] == (0, 5000)
+    assert seen[-1] == (5000, 5000)
+    assert services.backfill(markets, BEGIN, START).requests == 0
+
+
+def test_only_what_is_missing_is_asked_for(exchange, markets):
+    services.backfill(markets, BEGIN, START)
+    Candle.objects.filter(market=markets[1], open_time__range=(BEGIN + 40 * STEP, BEGIN + 49 * STEP)).delete()
+    report = services.backfill(markets, BEGIN, START)
+    assert (report.requests, report.saved.inserted) == (1, 10)
+
+
+def test_a_refused_market_does_not_keep_the_others_waiting(exchange, markets, monkeypatch):
+    monkeypatch.setattr(history, "AT_ONCE", 2)
+    stranger = Market.objects.create(symbol="NOPEUSDT", source="simulated")
+    report = services.backfill([stranger, *markets], BEGIN, START)
+    assert list(report.failures) == ["NOPEUSDT"]
+    assert report.saved.inserted == 5000
+    assert report.requests == 7, "a market that was refused is not asked for again"
+
+
+def test_an_outage_keeps_what_came_and_the_next_run_goes_on(exchange, markets, monkeypatch):
+    monkeypatch.setattr(history, "AT_ONCE", 2)
+    exchange.faults.add(Fault("server_error", path="klines", symbol="ETHUSDT"))
+    with pytest.raises(ExchangeUnavailable):
+        services.backfill(markets, BEGIN, START)
+    assert Candle.objects.filter(market=markets[0]).count() == 1000
+    exchange.faults.clear()
+    services.backfill(markets, BEGIN, START)
+    assert Candle.objects.count() == 5000
+
+
+def test_the_command_plans_first_and_ends_with_what_is_complete(exchange, markets):
+    Market.objects.create(symbol="NOPEUSDT", source="simulated")
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.raises(CommandError, match="1 of 3 markets could not be filled"):
+        call_command("backfill_candles", "--from", "2024-12-30", "--until", "2025-01-01", stdout=out, stderr=err)
+    said = out.getvalue().splitlines()
+    assert said[0] == "3 requests for 3 markets: 0.0 minutes or more"
+    assert "BTCUSDT 5m (simulated): complete; 576 expected, 576 stored, 0 missing, 0 absent" in said
+    assert "NOPEUSDT 5m (simulated): not complete; 576 expected, 0 stored, 576 missing, 0 absent" in said
+    assert "2 of 3 markets are complete from 2024-12-30 00:00 until 2025-01-01 00:00 UTC" in said
+    assert "NOPEUSDT" in err.getvalue()
+
+
+def test_every_day_older_candles_are_read_again_and_a_correction_becomes_a_revision(exchange, markets, monkeypatch):
+    services.backfill(markets, BEGIN, START)
+    wrong = [BEGIN + 3 * STEP, START - 5 * STEP]
+    for open_time in wrong:
+        candle = Candle.objects.get(market=markets[0], open_time=open_time)
+        candle.volume += 1
+        candle.save()
+    monkeypatch.setattr(history, "DAY_MS", STEP)
+    read = services.re_read(markets)
+    assert (read.requests, read.failures) == (4, {})
+    exchange.advance_to(exchange.now_ms() + STEP)
+    clock.forget()
+    services.re_read(markets)
+    assert sorted(CandleRevision.objects.values_list("open_time", flat=True)) == wrong
+    assert services.re_read([Market.objects.create(symbol="NEWUSDT", source="simulated")]).requests == 0
+
+
+def test_a_year_of_five_hundred_markets_takes_longer_than_half_an_hour_within_half_the_limit(db):
+    ExchangeState.objects.create(pk=1, weight_limit=6000)
+    assert history.minutes_of(500 * 106, weight.limit()) > 35
