@@ -13,7 +13,7 @@ from modelregistry import artifacts, registry, trials
 from modelregistry.errors import ModelNotFoundError, TrainingError
 from modelregistry.estimators import boosting
 from modelregistry.evaluation.stretch import evaluate_on
-from modelregistry.models import Kind, ModelVersion
+from modelregistry.models import ModelVersion
 from modelregistry.status import usual_source
 from modelregistry.training.pipeline import KINDS, Request, Trained, symbols_in_order, train_kinds
 from modelregistry.training.plan import plan_for
@@ -44,6 +44,8 @@ def train(
     """
     started = clock.monotonic()
     source = source or usual_source()
+    if unknown := sorted(set(kinds) - set(KINDS)):
+        raise TrainingError(f"no kind of estimator is called {', '.join(unknown)}; there are {', '.join(KINDS)}")
     kinds = [kind for kind in KINDS if not kinds or kind in kinds]
     markets = _markets(symbols, source)
     first_ms, end_ms = _span(markets, from_ms, until_ms)
@@ -82,7 +84,7 @@ def _keep(trained: Trained, source: str, seed: int, seconds: float, actor: str) 
         seed=seed,
         hyperparameters=fields["hyperparameters"],
         libraries=boosting.library_versions(),
-        report=trained.report,
+        report=finite(trained.report),
         gate_accepted=trained.verdict.accepted,
         gate_reasons=trained.verdict.reasons,
         training_seconds=seconds,
@@ -178,11 +180,6 @@ def _standing(kinds: Sequence[str], source: str, horizons: tuple[int, ...]) -> d
         if kind in kinds and version.feature_hash == FEATURE_HASH and set(version.horizons) <= set(horizons):
             found[str(kind)] = (registry.load_version(version), clock.to_ms(version.trained_until))
     return found
-
-
-def unknown_kinds(kinds: Sequence[str]) -> list[str]:
-    """Names that are not kinds."""
-    return sorted(set(kinds) - set(Kind.values))
 
 
 def finite(value: Any) -> Any:

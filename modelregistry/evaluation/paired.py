@@ -22,17 +22,20 @@ class Comparison:
         One-sided Diebold-Mariano p-value of "the mean is not above zero".
     effective_n : float
         Independent observations that would give the same error.
+    days : int
+        Calendar days the rows fall on.
     """
 
     mean: float
     error: float
     p_value: float
     effective_n: float
+    days: int
 
     @property
     def lower(self) -> float:
-        """Lower end of the central 95 % interval."""
-        return self.mean - 1.96 * self.error
+        """Lower end of the central 95 % interval; few days widen it (Student's t with the days as observations)."""
+        return self.mean - float(student.ppf(0.975, max(self.days - 1, 1))) * self.error
 
 
 def block_error(values: np.ndarray, open_time: np.ndarray, *, seed: int = 1, draws: int = 500) -> float:
@@ -98,7 +101,9 @@ def compare(first: np.ndarray, second: np.ndarray, open_time: np.ndarray, horizo
     lags = max(int(np.ceil(2 * horizon / stride)), 1)
     error = max(block_error(difference, open_time), newey_west_error(difference, lags))
     spread = float(difference.std())
+    days = len(np.unique(open_time // DAY_MS))
     if error == 0.0 or n < 2:
-        return Comparison(mean, error, 0.0 if mean > 0 else 1.0, float(n))
+        return Comparison(mean, error, 0.0 if mean > 0 else 1.0, float(n), days)
     small = np.sqrt(max((n + 1 - 2 * lags + lags * (lags - 1) / n) / n, 0.05))
-    return Comparison(mean, error, float(student.sf(small * mean / error, df=n - 1)), float((spread / error) ** 2))
+    p_value = float(student.sf(small * mean / error, df=max(min(n, days) - 1, 1)))
+    return Comparison(mean, error, p_value, float((spread / error) ** 2), days)

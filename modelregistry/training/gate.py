@@ -11,6 +11,8 @@ COVERAGE_POINTS = 2.0
 SLOPE = (0.8, 1.25)
 """Calibration slope of the take-profit probability, averaged over cells."""
 SURE = 1.96
+MIN_TEST_DAYS = 30
+"""On fewer days of walk-forward tests nothing can be told from luck."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,12 @@ def judge_ranges(report: Mapping[str, Any], versus_champion: Mapping[str, Any] |
     --------
     >>> cell = dict(symbol="X", horizon=6, target="high", pinball=1.0, baselines={"ewm": 1.1}, skill=2.0,
     ...             skill_error=0.5, coverage_80=80.0, coverage_90=90.0, coverage_80_error=0.5)
-    >>> judge_ranges({"cells": [cell]})
+    >>> judge_ranges({"test_days": 90, "cells": [cell]})
     Verdict(accepted=True, reasons=[])
-    >>> judge_ranges({"cells": [{**cell, "skill": 0.5}]}).reasons
+    >>> judge_ranges({"test_days": 90, "cells": [{**cell, "skill": 0.5}]}).reasons
     ['horizon 6: 0.50 % better than the best free baseline, not surely above 0 (error 0.50)']
     """
-    reasons = []
+    reasons = _too_short(report)
     cells: Sequence[Mapping[str, Any]] = report["cells"]
     for cell in cells:
         name = f"{cell['symbol']} horizon {cell['horizon']} {cell['target']}"
@@ -58,7 +60,7 @@ def judge_ranges(report: Mapping[str, Any], versus_champion: Mapping[str, Any] |
 
 def judge_brackets(report: Mapping[str, Any], versus_champion: Mapping[str, Any] | None = None) -> Verdict:
     """Judge a TP/SL classifier: better than base rate and random walk, and calibrated."""
-    reasons = []
+    reasons = _too_short(report)
     skill = report["skill"] * 100
     if not skill > 0:
         reasons.append(f"Brier score {skill:.2f} % better than the base rates: not above 0")
@@ -77,10 +79,15 @@ def judge_brackets(report: Mapping[str, Any], versus_champion: Mapping[str, Any]
 def judge_directions(report: Mapping[str, Any], versus_champion: Mapping[str, Any] | None = None) -> Verdict:
     """Judge a signal classifier: a constant is honest but no reason to promote."""
     skill, error = (float(np.mean([cell[key] for cell in report["cells"]])) for key in ("skill", "skill_error"))
-    reasons = []
+    reasons = _too_short(report)
     if not skill - SURE * error > 0:
         reasons.append(f"Brier score {skill:.2f} % better than the base rate, not surely above 0 (error {error:.2f})")
     return _with_champion(reasons, versus_champion)
+
+
+def _too_short(report: Mapping[str, Any]) -> list[str]:
+    days = report["test_days"]
+    return [f"tested on {days} days, too few to tell from luck ({MIN_TEST_DAYS})"] if days < MIN_TEST_DAYS else []
 
 
 def _with_champion(reasons: list[str], versus: Mapping[str, Any] | None) -> Verdict:

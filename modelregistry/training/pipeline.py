@@ -136,7 +136,11 @@ def train_kinds(
     trained = {}
     for kind, estimator in _fit(rows, request, steps).items():
         told = _report(kind, found[kind], request)
-        told |= {"rows": len(rows), "folds": [_stretch(every, fold.test) for fold in folds]}
+        told |= {
+            "rows": len(rows),
+            "test_days": plan.folds * plan.test_days,
+            "folds": [_stretch(every, fold.test) for fold in folds],
+        }
         if kind in versus:
             told["versus_champion"] = versus[kind]
         verdict = _judge(kind, told, versus.get(kind))

@@ -20,12 +20,18 @@ def report(quantiles_of, seed=0):
     guess = np.exp(0.3 * rng.normal(size=ROWS // 288)).repeat(288) * scale
     others = {"ewm": 1.2 * guess[:, None] * UNIT, "har_season": guess[:, None] * UNIT}
     cell = range_cell(quantiles_of(rng, scale, actual), actual, others, TIMES, 6, 1)
-    return {"cells": [{"symbol": "AUSDT", "horizon": 6, "target": "high", **cell}]}
+    return {"test_days": 90, "cells": [{"symbol": "AUSDT", "horizon": 6, "target": "high", **cell}]}
 
 
 def test_a_model_with_a_real_edge_is_accepted():
     verdict = judge_ranges(report(lambda rng, scale, actual: scale[:, None] * UNIT))
     assert verdict.accepted, verdict.reasons
+
+
+def test_a_few_lucky_days_are_not_enough():
+    found = report(lambda rng, scale, actual: scale[:, None] * UNIT)
+    verdict = judge_ranges({**found, "test_days": 10})
+    assert verdict.reasons == ["tested on 10 days, too few to tell from luck (30)"]
 
 
 def test_a_constant_is_refused():
@@ -69,6 +75,7 @@ def brackets(bend, seed=0):
     near = np.full(4000, 0.01)
     cell = bracket_cell(said, outcomes, near, near)
     return {
+        "test_days": 90,
         "skill": cell["skill"] / 100,
         "cells": [{"symbol": "AUSDT", "horizon": 6, "side": "buy", "bracket": "1x1", **cell}],
     }
@@ -89,5 +96,5 @@ def test_calibrated_brackets_are_accepted_and_bent_ones_are_not():
 
 @pytest.mark.parametrize(("skill", "accepted"), [(0.0, False), (0.5, False), (3.0, True)])
 def test_a_direction_must_surely_beat_the_base_rate(skill, accepted):
-    found = {"cells": [{"skill": skill, "skill_error": 0.5}]}
+    found = {"test_days": 90, "cells": [{"skill": skill, "skill_error": 0.5}]}
     assert judge_directions(found).accepted is accepted

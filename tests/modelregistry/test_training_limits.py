@@ -1,0 +1,82 @@
+"""What a training run may read, and what it refuses."""
+
+from decimal import Decimal
+
+import pytest
+
+from indicators.features import WARMUP
+from marketdata import services as markets
+from marketdata import store
+from marketdata.models import Candle
+from marketdata.parsing import CandleRow
+from modelregistry import registry, services
+from modelregistry.errors import TrainingError
+from modelregistry.models import ModelVersion
+
+from . import invented
+
+pytestmark = pytest.mark.django_db
+CANDLES = WARMUP + 20 * 288
+KIND = ["signal_classifier"]
+
+
+@pytest.fixture
+def opens():
+    """One market with its candles; gives their opens."""
+    (market,) = markets.seed_markets(["AUSDT"], "simulated")
+    grid = invented.grid(CANDLES, seed=8)
+    columns = [getattr(grid, name)[0] for name in ("open", "high", "low", "close")]
+    rows = [
+        CandleRow(int(at), *(Decimal(f"{price:.8f}") for price in prices), Decimal(1), None, None, None, None)
+        for at, *prices in zip(grid.open_time, *columns, strict=True)
+    ]
+    store.save_candles(market, rows, "import")
+    return grid.open_time
+
+
+def test_no_candle_at_or_after_until_is_read(opens):
+    until = int(opens[-200])
+    (before,) = services.train(KIND, source="simulated", until_ms=until)
+    Candle.objects.filter(open_time__gte=until).update(high=Decimal(10**6), close=Decimal(10**5))
+    (after,) = services.train(KIND, source="simulated", until_ms=until)
+    assert after.digest == before.digest
+    Candle.objects.filter(open_time=until - 300_000).update(high=Decimal(10**6), close=Decimal(10**5))
+    (touched,) = services.train(KIND, source="simulated", until_ms=until)
+    assert touched.digest != before.digest
+
+
+def test_a_second_version_stays_a_candidate(opens):
+    (first,) = services.train(KIND, source="simulated", until_ms=int(opens[-300]))
+    (second,) = services.train(KIND, source="simulated")
+    assert first.stage == ModelVersion.Stage.CHAMPION
+    assert first.unproven
+    assert second.stage == ModelVersion.Stage.CANDIDATE
+    assert registry.champions("simulated")["signal_classifier"] == first
+    assert "versus_champion" in second.report
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"kinds": ["oracle"]}, "no kind of estimator is called oracle"),
+        ({"symbols": ["NOPE"]}, "no market of simulated candles is called NOPE"),
+        ({"source": "exchange"}, "no market with exchange candles is enabled"),
+    ],
+)
+def test_what_is_not_there_is_refused_in_words(opens, asked, words):
+    with pytest.raises(TrainingError, match=words):
+        services.train(**{"source": "simulated", **asked})
+    assert not ModelVersion.objects.exists()
+
+
+def test_too_few_candles_are_refused_before_anything_is_written(opens):
+    with pytest.raises(TrainingError, match="too few to train on"):
+        services.train(KIND, source="simulated", until_ms=int(opens[WARMUP]))
+    assert not ModelVersion.objects.exists()
+
+
+def test_a_stretch_nobody_was_trained_for_is_refused(opens):
+    (version,) = services.train(KIND, source="simulated", until_ms=int(opens[-100]))
+    markets.seed_markets(["BUSDT"], "simulated")
+    with pytest.raises(TrainingError, match="not in the training set"):
+        services.evaluate(int(opens[-300]), int(opens[-1]), [version], ["BUSDT"])
