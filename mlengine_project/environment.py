@@ -100,6 +100,21 @@ def numbers(name: str, default: list[int]) -> list[int]:
     return read(name, default, parse, f"{name}=6,18,36,72")
 
 
+def own_redis_database(url: str, worker: str | None = None) -> str:
+    """Give each parallel test process a Redis database of its own, counted down from the one named.
+
+    They empty their caches between tests and must not empty each other's.
+
+    >>> own_redis_database("redis://127.0.0.1:6379/15", "gw1")
+    'redis://127.0.0.1:6379/14'
+    """
+    worker = (os.environ.get("PYTEST_XDIST_WORKER", "") if worker is None else worker).removeprefix("gw")
+    address, _, database = url.rpartition("/")
+    if not worker.isdigit() or not database.isdigit():
+        return url
+    return f"{address}/{max(0, int(database) - int(worker))}"
+
+
 def kept_secret(path: Path) -> str:
     """A random secret generated once and kept in a file only its owner can read."""
     try:

@@ -9,7 +9,18 @@ from typing import Any
 import environ
 
 from mlengine_project.admin_site import UNFOLD  # noqa: F401  # a setting is one by being named here
-from mlengine_project.environment import PROBLEMS, ROOT, fraction, kept_secret, listing, numbers, switch, text, whole
+from mlengine_project.environment import (
+    PROBLEMS,
+    ROOT,
+    fraction,
+    kept_secret,
+    listing,
+    numbers,
+    own_redis_database,
+    switch,
+    text,
+    whole,
+)
 from mlengine_project.surface import (  # noqa: F401  # a setting is one by being named here
     CONTENT_SECURITY_POLICY,
     CORS_ALLOW_HEADERS,
@@ -28,11 +39,11 @@ STATE_DIR = Path(text("MLENGINE_STATE_DIR") or ROOT / "data")
 
 # The two switches (docs/architecture.md): everything else follows from them.
 DATABASE_URL = text("DATABASE_URL")
-REDIS_URL = text("REDIS_URL")
+IS_TEST = "pytest" in sys.modules
+REDIS_URL = own_redis_database(text("REDIS_URL")) if IS_TEST else text("REDIS_URL")
 EMBEDDED = not REDIS_URL
 COMMAND = sys.argv[1] if len(sys.argv) > 1 and Path(sys.argv[0]).name == "manage.py" else ""
 IS_UP = COMMAND == "up"
-IS_TEST = "pytest" in sys.modules
 PRODUCTION = bool(REDIS_URL) and not IS_UP and not IS_TEST
 
 # --- the engine's own settings ---------------------------------------------------------------

@@ -81,6 +81,8 @@ def check_content(name: str, content: bytes) -> None:
             raise ModelLoadError(f"{name} is a pickle by content; pickles are never loaded")
         raise ModelLoadError(f"{name} is neither JSON nor UBJSON")
     page = parse_ubjson(content, name) if name.endswith(".ubj") else parse_json(content, name)
+    if name.endswith(".ubj") and not is_booster(page):
+        raise ModelLoadError(f"{name} holds no model of XGBoost")
     if is_booster(page):
         check_booster(page, name)
 
