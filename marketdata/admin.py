@@ -15,6 +15,7 @@ from marketdata.intervals import INTERVAL_MS, floor_open
 from marketdata.models import (
     AbsentStretch,
     Candle,
+    CandleBlock,
     CandleRevision,
     ExchangeState,
     Market,
@@ -24,6 +25,7 @@ from marketdata.models import (
 )
 
 DAY_CANDLES = 288
+BLOCK_DAYS = 30
 SOURCE_LABELS = {Source.EXCHANGE.label: "success", Source.SIMULATED.label: "warning"}
 
 
@@ -133,6 +135,21 @@ class CandleAdmin(LargeLogAdmin):
     def opened(self, candle: Candle) -> str:
         """Open time in UTC."""
         return utc_of_ms(candle.open_time)
+
+
+@admin.register(CandleBlock)
+class CandleBlockAdmin(ReadOnlyAdmin):
+    """Stamps by which a copy of thirty days of candles is known to be still true."""
+
+    list_display = ["market", "from_time", "stamp"]
+    list_filter = ["market"]
+    list_select_related = ["market"]
+    ordering = ["-block", "market"]
+
+    @display(description="From", ordering="block")
+    def from_time(self, block: CandleBlock) -> str:
+        """First moment of the thirty days."""
+        return utc_of_ms(block.block * BLOCK_DAYS * DAY_CANDLES * INTERVAL_MS)
 
 
 @admin.register(CandleRevision)

@@ -63,6 +63,7 @@ UNFOLD: dict[str, Any] = {
                     _item("Outbox", "outbox", "signals.outboxmessage"),
                     _item("Sequences", "tag", "signals.symbolsequence"),
                     _item("Seals", "lock", "predictions.chainhead"),
+                    _item("Archive", "inventory_2", "predictions.chaincut"),
                 ],
             },
             {
@@ -70,6 +71,7 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _item("Markets", "storefront", "marketdata.market"),
                     _item("Candles", "candlestick_chart", "marketdata.candle"),
+                    _item("Blocks", "grid_view", "marketdata.candleblock"),
                     _item("Revisions", "edit_note", "marketdata.candlerevision"),
                     _item("Absences", "event_busy", "marketdata.absentstretch"),
                     _item("Suspicions", "help", "marketdata.suspectedstretch"),

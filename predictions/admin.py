@@ -4,7 +4,7 @@ from django.contrib import admin
 from unfold.decorators import display
 
 from marketdata.admin_pages import LargeLogAdmin, ReadOnlyAdmin, plain
-from predictions.models import ChainHead, ChallengerLog, PredictionLog
+from predictions.models import ChainCut, ChainHead, ChallengerLog, PredictionLog
 from predictions.reasons import WORDS
 
 STATES = {"late": "warning", "degraded": "warning", "final": "success", "scored": "info"}
@@ -81,6 +81,15 @@ class ChainHeadAdmin(ReadOnlyAdmin):
 
     list_display = ["market", "log", "index", "seal"]
     list_filter = ["log"]
+    list_select_related = ["market"]
+
+
+@admin.register(ChainCut)
+class ChainCutAdmin(ReadOnlyAdmin):
+    """Stretches of a chain that live in files."""
+
+    list_display = ["market", "log", "first_index", "index", "file", "written_at"]
+    list_filter = ["log", "market"]
     list_select_related = ["market"]
 
 

@@ -8,6 +8,7 @@ from marketdata import clock
 from marketdata.models import (
     AbsentStretch,
     Candle,
+    CandleBlock,
     CandleRevision,
     ExchangeState,
     Market,
@@ -18,7 +19,7 @@ from mlengine_project.access import services as access
 from mlengine_project.access.models import WebsocketTicket
 from mlengine_project.operations.models import Counter, Heartbeat, Job
 from modelregistry.models import Kind, ModelVersion, PromotionEvent, TrainingTrial
-from predictions.models import ChainHead, ChallengerLog, PredictionLog
+from predictions.models import ChainCut, ChainHead, ChallengerLog, PredictionLog
 from signals.models import OutboxMessage, SignalLog, SignalSwitch, SymbolSequence
 
 STEP = 300_000
@@ -188,6 +189,18 @@ def one_of_everything():
     said = [prediction(of, horizon, rows[-1].open_time) for horizon in HORIZONS]
     ChallengerLog.objects.create(market=of, version=champion, horizon=6, candle_time=said[0].candle_time, answer={})
     ChainHead.objects.create(market=of, log="predictions", index=4, seal=said[-1].seal)
+    ChainCut.objects.create(
+        market=of,
+        log="signals",
+        first_index=1,
+        index=2,
+        seal="c" * 64,
+        file="signals.parquet",
+        sha256="b" * 64,
+        written_at=clock.wall_now(),
+    )
+    # PostgreSQL's triggers have made the block already.
+    CandleBlock.objects.get_or_create(market=of, block=BEGIN // (30 * 288 * STEP), defaults={"stamp": clock.new_id()})
     OutboxMessage.objects.create(signal=signal(of, 1, **BUY), symbol=of.symbol, seq=1, payload="{}")
     SymbolSequence.objects.create(symbol=of.symbol, head=1)
     SignalSwitch.objects.create()
