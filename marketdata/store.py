@@ -1,6 +1,6 @@
 """The candle store: exact decimals in, floats for the numerical code out, and nothing overwritten silently."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -61,7 +61,7 @@ def _insert_postgresql(keys: list[Key], wanted: Mapping[Key, CandleRow], origin:
     A candle stored by another process while this runs is neither inserted nor seen: it is looked at as well.
     """
     arrays = ", ".join(f"%s::{_ARRAY_TYPES.get(name, 'numeric')}[]" for name in FIELDS)
-    columns = [list(column) for column in zip(*(wanted[key] for key in keys), strict=True)]
+    columns = [_array(column) for column in zip(*(wanted[key] for key in keys), strict=True)]
     differs = " OR ".join(f"stored.{name} <> staged.{name}" for name in FIELDS[1:])
     untold = " OR ".join(f"(stored.{name} IS NULL AND staged.{name} IS NOT NULL)" for name in FLOWS)
     with connection.cursor() as cursor:
@@ -73,10 +73,15 @@ def _insert_postgresql(keys: list[Key], wanted: Mapping[Key, CandleRow], origin:
             "SELECT (SELECT count(*) FROM fresh), array(SELECT array[market_id, open_time] FROM staged "
             "LEFT JOIN fresh USING (market_id, open_time) LEFT JOIN candles stored USING (market_id, open_time) "
             f"WHERE fresh.* IS NULL AND (stored.id IS NULL OR {differs} OR {untold}))",
-            [[key[0] for key in keys], *columns, origin, clock.wall_now()],
+            [_array(key[0] for key in keys), *columns, origin, clock.wall_now()],
         )
         inserted, doubtful = cursor.fetchone()
     return inserted, [(market_id, open_time) for market_id, open_time in doubtful]
+
+
+def _array(cells: Iterable[Decimal | int | None]) -> str:
+    """Numbers as the text of an array: the driver's own way costs as much as the database's work."""
+    return f"{{{','.join('NULL' if cell is None else str(cell) for cell in cells)}}}"
 
 
 def _insert_sqlite(keys: list[Key], wanted: Mapping[Key, CandleRow], origin: str) -> tuple[int, list[Key]]:
