@@ -4,11 +4,14 @@ import asyncio
 import threading
 from contextlib import suppress
 
+from django.db import DatabaseError
+
 from marketdata import clock, rest, services, stream
+from marketdata.errors import ExchangeUnavailable
 from marketdata.inbox import Inbox
 from marketdata.intervals import INTERVAL_MS, last_closed_open
 from marketdata.sockets import Pace, Sockets
-from marketdata.tasks import sweep_quality
+from marketdata.tasks import re_read_history, sweep_quality
 from signals import publisher, worklist
 from signals.services import advance
 from tests.simulation.storage import Crash, drop_connection
@@ -17,7 +20,13 @@ from tests.simulation.world import VirtualLoop
 IDLE = 0.5  # what the supervisor waits for when it expects nothing
 DOZE = 120.0  # what that may become while all is well
 NAP = 2.0  # and while something is waited for
-TASKS = {"advance": advance, "sweep_quality": sweep_quality, "sweep_outbox": publisher.drain}
+PACE = Pace(clock_period=120.0)
+TASKS = {
+    "advance": advance,
+    "sweep_quality": sweep_quality,
+    "sweep_outbox": publisher.drain,
+    "re_read_history": re_read_history,
+}
 
 
 class VirtualInbox(Inbox):
@@ -96,7 +105,7 @@ class Process:
         inbox = VirtualInbox()
         inbox.process = self
         self.feed = stream.Supervisor(
-            services.enabled_markets, self._on_closed, None, Pace(), VirtualSockets(inbox, Pace(), self.loop)
+            services.enabled_markets, self._on_closed, None, PACE, VirtualSockets(inbox, PACE, self.loop)
         )
 
     def turn(self):
@@ -198,9 +207,7 @@ class Process:
 
 
 def _is_expected(error):
-    from django.db import DatabaseError
-
-    return isinstance(error, DatabaseError)
+    return isinstance(error, DatabaseError | ExchangeUnavailable)
 
 
 def install():

@@ -240,14 +240,16 @@ class VirtualResponse:
     async def read(self, size=-1):
         if not self._is_whole:
             raise aiohttp.ClientPayloadError("Response payload is not completed")
-        body, self._body = (self._body, b"") if size < 0 else (self._body[:size], self._body[size:])
+        if size < 0:
+            return self._body
+        body, self._body = self._body[:size], self._body[size:]
         return body
 
     async def text(self):
         return (await self.read()).decode()
 
     async def json(self):
-        raise NotImplementedError
+        return orjson.loads(await self.text())
 
 
 class VirtualSession:

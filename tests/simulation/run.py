@@ -4,7 +4,6 @@ import random
 import shutil
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 
 from django.db import connection
 
@@ -18,26 +17,14 @@ from tests.champions import forget_everything
 from tests.simulation.checker import RECOVERY_SECONDS, STEP, Checker
 from tests.simulation.engine import Process
 from tests.simulation.network import Network, wired
+from tests.simulation.outcome import Outcome
 from tests.simulation.plan import CANDLE_SECONDS, CLOSE_PHASE, DAY_SECONDS, SYMBOLS, draw
 from tests.simulation.setting import REDIS, source
 from tests.simulation.storage import Crash, Storage, VirtualRedis
 from tests.simulation.world import VirtualClock, World
 
-
-@dataclass
-class Outcome:
-    """What a seed came to."""
-
-    seed: int
-    hash: str
-    counts: dict
-    findings: list = field(default_factory=list)
-    seconds: float = 0.0
-    figures: dict = field(default_factory=dict)
-
-    @property
-    def is_red(self):
-        return any(self.counts.values())
+RE_READS = (10_250.0, 80_000.0)
+"""Once a day old candles are read again: here in the night of faults, and in the next one."""
 
 
 class Day:
@@ -98,12 +85,16 @@ class Day:
             if index % 2:  # the beat does both at every close; half as often is harder, and faster
                 self.world.at(close + 3, lambda: self._ask("advance"))
                 self.world.at(close + 60, lambda: self._ask("sweep_quality"))
+        for moment in RE_READS:
+            self.world.at(moment, lambda: self._ask("re_read_history"))
         for minute in range(int(DAY_SECONDS // 60)):
             self.world.at(60.0 * minute + 50, lambda: self._ask("sweep_outbox"))
         self.world.at(self.plan.last + RECOVERY_SECONDS, self._look_for_recovery)
 
     def _ask(self, name):
-        if not self.worker_is_away:
+        """The beat asks; a sweep that would find nothing is left out."""
+        is_idle = name == "sweep_outbox" and not self._rows("SELECT 1 FROM outbox_messages WHERE sent_at IS NULL")
+        if not self.worker_is_away and not is_idle:
             self.process.ask_for(name)
 
     def _begin(self, episode):
@@ -137,9 +128,13 @@ class Day:
 
     def _look(self):
         """After every commit: no candle is stored that the exchange has not closed."""
-        newest = connection.connection.execute("SELECT max(open_time) FROM candles").fetchone()[0]
+        newest = self._rows("SELECT max(open_time) FROM candles")[0][0]
         if newest is not None and newest + STEP > self.venue.clock.now_ms():
             self.early.append(f"{newest} was stored before its close")
+
+    def _rows(self, sql):
+        """Read past everything the engine stands on."""
+        return connection.connection.execute(sql).fetchall() if connection.connection is not None else []
 
     def _look_for_recovery(self):
         self.missing_late = Checker(self.path, self.ledger, SYMBOLS, []).recovered(self.venue.clock.now_ms())

@@ -1,5 +1,6 @@
 """What every seed of a process shares: Django, an empty migrated database, and one invented week of candles."""
 
+import gc
 import logging
 import os
 from functools import cache
@@ -30,7 +31,8 @@ def prepare(folder):
     from django.core.management import call_command
     from django.db import connection
 
-    from marketdata import binding, services
+    from marketdata import binding, services, stream
+    from signals import services as advancing
     from tests.simulation import engine
 
     logging.disable(logging.CRITICAL)
@@ -38,6 +40,8 @@ def prepare(folder):
     settings.EMBEDDED, settings.REDIS_URL = False, REDIS
     services.LIVE_WINDOW = HISTORY
     binding.READ_SECONDS, binding.LOOK_SECONDS = 29.0, 13.0
+    stream.BEAT_SECONDS = stream.MARKETS_SECONDS = 300.0  # signs of life and lists of markets are not what is judged
+    advancing.coverage.refresh = lambda _markets: None  # how often bands held matters to nobody without predictions
     engine.install()
     template = Path(folder) / "template.sqlite3"
     connection.settings_dict["NAME"] = template
@@ -45,6 +49,8 @@ def prepare(folder):
         call_command("migrate", verbosity=0)
         services.seed_markets(SYMBOLS, "exchange")
     connection.close()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 50)
     return template
 
 

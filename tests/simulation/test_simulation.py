@@ -1,0 +1,44 @@
+"""Twenty days in CI: what the thousand of a release are held to."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*arguments):
+    """A process of its own: the simulation replaces time, chance and the database of all it imports."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.simulation", "--json", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout, done.stderr
+    return done.stdout, json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_twenty_days_of_faults_lose_nothing():
+    told, summary = run("--seeds", "20")
+    assert summary["red"] == [], told
+    assert summary["seeds"] == 20
+    for kind in ("lost", "duplicated", "wrong", "open_as_closed", "late"):
+        assert summary[kind] == 0, told
+
+
+@pytest.mark.slow
+def test_a_seed_is_one_run():
+    assert run("--seed", "3")[1]["hash"] == run("--seed", "3")[1]["hash"]
+
+
+@pytest.mark.slow
+def test_the_same_days_are_too_much_for_a_tutorials_feed():
+    summary = run("--seeds", "4", "--control")[1]
+    assert summary["control"]["red"] == 4
+    assert summary["control"]["lost"] > 0
