@@ -69,9 +69,9 @@ class PredictionLogAdmin(LargeLogAdmin):
 class ChallengerLogAdmin(LargeLogAdmin):
     """What candidates would have said, beside the champion."""
 
-    list_display = ["version", "market", "horizon", "candle_time", "loss", "champion_loss"]
+    list_display = ["version", "market", "horizon", "candle_time", "loss", "champion", "champion_loss"]
     list_filter = ["market", "horizon"]
-    list_select_related = ["version", "market"]
+    list_select_related = ["version", "champion", "market"]
     ordering = ["-id"]
 
 

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
+from django.conf import settings
 
 from marketdata import clock
 from marketdata.models import Market
@@ -56,6 +57,12 @@ def answer_silently() -> int:
         if candidates:
             written += _answer(markets, _duels(markets, candidates))
     return written
+
+
+def forget_old() -> int:
+    """Delete silent answers older than the hot period: nobody was told them, and they were judged long before."""
+    oldest = clock.market_now() - timedelta(days=settings.SIGNAL_RETENTION_DAYS)
+    return ChallengerLog.objects.filter(candle_time__lt=oldest).delete()[0]
 
 
 def candidates_of(source: str) -> list[tuple[ModelVersion, ModelVersion]]:

@@ -3,6 +3,7 @@
 from celery import shared_task
 
 from predictions import archive as prediction_archive
+from predictions import challengers
 from predictions import outcomes as prediction_outcomes
 from signals import archive, outcomes, publisher, services, timing
 
@@ -37,3 +38,4 @@ def archive_logs() -> None:
     """Put away what is older than the hot period."""
     prediction_archive.archive_predictions()
     archive.archive_signals()
+    challengers.forget_old()

@@ -193,3 +193,13 @@ def test_the_comparison_tells_the_gain_and_how_sure_it_is(markets):
 def test_answers_are_only_given_where_the_champions_gave_one(markets):
     candidate()
     assert ask() == 0
+
+
+def test_answers_nobody_heard_are_forgotten_after_the_hot_period(markets, settings):
+    live(markets, 2)
+    candidate()
+    ask()
+    settings.SIGNAL_RETENTION_DAYS = 1
+    with clock.use(at_close_of(BEGIN + 287 * STEP)):
+        assert challengers.forget_old() == 8
+    assert {row.candle_time for row in ChallengerLog.objects.all()} == {clock.to_datetime(BEGIN + STEP)}

@@ -8,17 +8,21 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from marketdata import clock
+from marketdata.models import Market
 from predictions import archive, archive_files
 from predictions.errors import InvalidRequest
 from predictions.models import ChainCut, PredictionLog
 from predictions.outcomes import score_predictions
 from signals import log, replay, services, worklist
 from signals.archive import SIGNALS
+from signals.drafting import Draft
 from signals.models import OutboxMessage, SignalLog
+from signals.recording import record
 from signals.tasks import archive_logs
 from tests.champions import BEGIN, STEP, at_close_of, make_markets, store_candles
 
 NEWEST = BEGIN - STEP
+SOURCES = ("exchange", "simulated")
 OLD, HOT = 5, 7
 """Candles said something about, per market: the old ones may go, the hot ones stay."""
 
@@ -108,6 +112,18 @@ def test_what_follows_an_archived_seq_is_refused_and_names_the_first_there_is(en
     with pytest.raises(InvalidRequest, match=f"the first signal is {OLD + 1}"):
         log.replayed(SignalLog.objects.all(), "BTCUSDT", OLD - 1)
     assert next(row.seq for row in log.replayed(SignalLog.objects.filter(symbol="BTCUSDT"), "BTCUSDT", OLD)) == OLD + 1
+
+
+def test_a_symbol_that_had_two_markets_is_replayed_from_behind_both(db):
+    """The one that stands still keeps its rows, but the other's cut has made a hole behind them."""
+    real, simulated = (Market.objects.create(symbol="BTCUSDT", source=source, enabled=False) for source in SOURCES)
+    with clock.use(at_close_of(NEWEST)):
+        record([Draft(simulated, NEWEST, 100.0, reasons=["LATE"])], BEGIN)
+        record([Draft(real, BEGIN + k * STEP, 100.0, reasons=["LATE"]) for k in range(3)], BEGIN)
+    assert replay.first_seq("BTCUSDT") == 1
+    cut = {"first_index": 1, "index": 2, "last_seq": 3, "written_at": clock.wall_now()}
+    ChainCut.objects.create(market=real, log="signals", **cut)
+    assert replay.first_seq("BTCUSDT") == 4
 
 
 @pytest.mark.parametrize("broken", ["file", "row", "middle"])
