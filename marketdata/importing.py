@@ -32,10 +32,15 @@ class Imported:
 
 
 def expand(paths: Sequence[Path]) -> list[Path]:
-    """Files as given, folders as the candle files in them, in order of name."""
+    """Files as given, folders as the candle files in them and in their folders, in order of name.
+
+    A folder is taken as the exchange publishes it: dumps by market and month, checksum files beside them.
+    """
     files: list[Path] = []
     for path in paths:
-        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+        inside = (
+            sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+        )
         if not inside:
             raise DumpError(f"{path} holds no file ending in {', '.join(SUFFIXES)}")
         files += inside

@@ -11,6 +11,7 @@ from marketdata import importing
 from marketdata.errors import MarketDataError
 from marketdata.models import Source
 from marketdata.progress import shown
+from marketdata.store import SaveResult
 
 MOST_LISTED = 50
 
@@ -30,6 +31,8 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Import file after file; stop at the first that cannot be."""
+        total = SaveResult()
+        markets: set[str] = set()
         try:
             files = importing.expand(options["paths"])
             for path in files:
@@ -38,11 +41,15 @@ class Command(BaseCommand):
                         path, options["source"], options["symbol"], skip_bad=options["skip_bad"], progress=report
                     )
                 self._tell(done, as_json=options["json"])
+                total, markets = total + done.saved, markets | {done.market.symbol}
         except importing.BadRows as error:
             self._list(error.rejected)
             raise CommandError(f"{error}; --skip-bad imports the good ones") from error
         except MarketDataError as error:
             raise CommandError(str(error)) from error
+        if len(files) > 1 and not options["json"]:
+            words = ", ".join(f"{count:,} {name}" for name, count in total._asdict().items())
+            self.stdout.write(f"{len(files)} files of {len(markets)} markets: {words}")
 
     def _tell(self, done: importing.Imported, *, as_json: bool) -> None:
         counts = {**done.saved._asdict(), "rejected": len(done.rejected)}
