@@ -1,0 +1,147 @@
+"""A small production of its own: PostgreSQL, Redis, beat, worker and stream, each killed and started by name."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Self
+
+import psutil
+import psycopg
+
+from tests.flows import processes
+
+
+class Postgres:
+    """A server from initdb on a free port; it will not run as root, so root starts it as `postgres`."""
+
+    def __init__(self, folder: Path) -> None:
+        found = shutil.which("postgres") or max(Path("/usr/lib/postgresql").glob("*/bin/postgres"), default=None)
+        if not found:
+            raise SystemExit("PostgreSQL is not installed")
+        self.programs, self.folder, self.port = Path(found).parent, folder / "postgres", processes.free_port()
+        self.url = f"postgres://postgres@127.0.0.1:{self.port}/postgres"
+        self._as = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
+        self.folder.mkdir(mode=0o700)
+        if self._as:
+            folder.chmod(0o755)
+            shutil.chown(self.folder, **self._as)
+        words = ["-D", self.folder, "-U", "postgres", "-A", "trust", "--no-sync"]
+        subprocess.run([self.programs / "initdb", *words], check=True, stdout=subprocess.DEVNULL, cwd="/", **self._as)
+
+    def start(self) -> subprocess.Popen:
+        """Start, and again while the last one's children hold its memory."""
+        words = ["-D", self.folder, "-p", str(self.port), "-k", self.folder, "-h", "127.0.0.1"]
+        for _ in range(100):
+            process = subprocess.Popen(
+                [self.programs / "postgres", *words],
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", **self._as,
+            )  # fmt: skip
+            while process.poll() is None:
+                try:
+                    psycopg.connect(self.url, connect_timeout=2).close()
+                except psycopg.OperationalError:
+                    time.sleep(0.1)
+                else:
+                    return process
+            time.sleep(0.2)
+        raise SystemExit("PostgreSQL does not start")
+
+
+class Engine:
+    """Everything that runs; `ended` counts processes that stopped without being killed."""
+
+    def __init__(self, folder: Path, exchange) -> None:
+        self.folder, self.postgres = folder, Postgres(folder)
+        self.ended: Counter[str] = Counter()
+        self._server = self.postgres.start()
+        self._redis, redis_url = processes.start_redis(folder)
+        state = folder / "state"
+        state.mkdir()
+        self.environment = {
+            "DATABASE_URL": self.postgres.url,
+            "REDIS_URL": redis_url,
+            "BINANCE_API_URL": exchange.base_url,
+            "BINANCE_STREAM_URL": exchange.stream_url,
+            "SUPPORTED_SYMBOLS": ",".join(exchange.symbols),
+            "MODEL_PATH": str(state / "models"),
+            "MLENGINE_STATE_DIR": str(state),
+            "MLENGINE_ENV_FILE": "",
+            "SECRET_KEY": "a-secret-key-for-a-test-of-kills-only-0123456789012",
+            "API_KEY": "test-" + "k" * 40,
+            "PYTHONUNBUFFERED": "1",
+        }
+        self._running = processes.Processes(folder, self.environment)
+        self._words = {
+            "stream": processes.stream_words(),
+            "worker": processes.worker_words(),
+            "beat": [sys.executable, "-m", "celery", "-A", "mlengine_project", "beat", "-s", str(state / "beat")],
+        }
+        for command in (["migrate", "--no-input", "-v0"], ["install_schedule"], ["seed_markets"]):
+            words = [sys.executable, "manage.py", *command]
+            subprocess.run(
+                words, cwd=processes.ROOT, env=self._running.environment, check=True, stdout=subprocess.DEVNULL
+            )
+
+    def __enter__(self) -> Self:
+        for name in self._words:
+            self.start(name)
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._running.stop()
+        self._kill_server()
+        self._redis.terminate()
+        self._redis.wait()
+
+    def start(self, name: str) -> None:
+        if name == "postgres":
+            self._server = self.postgres.start()
+        else:
+            self._running.start(name, *self._words[name])
+
+    def kill(self, name: str) -> None:
+        """End it at once, as a power cut would."""
+        if name == "postgres":
+            self._kill_server()
+        else:
+            self._running.kill(name)
+
+    def watch(self, seconds: float, leave: str = "") -> None:
+        """Let time pass; what ended by itself is started again, but for the one left dead on purpose."""
+        until = time.monotonic() + seconds
+        while True:
+            for name, process in list(self._running.running.items()):
+                if name != leave and process.poll() is not None:
+                    self.ended[name] += 1
+                    log = (self.folder / f"{name}.log").read_text().rstrip().rsplit("\n", 1)[-1]
+                    print(f"{name} ended by itself: {log[-300:]}", file=sys.stderr)
+                    self.start(name)
+            left = until - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(left, 0.25))
+
+    def wait_for_first_candle(self) -> None:
+        """Wait until signals flow."""
+        query = "SELECT count(DISTINCT symbol) FROM ml.signal_logs"
+        wanted = self.environment["SUPPORTED_SYMBOLS"].count(",") + 1
+
+        def flows() -> bool:
+            with psycopg.connect(self.postgres.url) as connection:
+                return connection.execute(query).fetchone()[0] == wanted
+
+        processes.wait_until(flows, 180, f"signals flow\n{self.said()}")
+
+    def said(self) -> str:
+        return self._running.said()
+
+    def _kill_server(self) -> None:
+        """The server and its children: they are no process group."""
+        server = psutil.Process(self._server.pid)
+        for process in [server, *server.children(recursive=True)]:
+            process.kill()
+        self._server.wait()
