@@ -7,6 +7,7 @@ import threading
 import pytest
 import uvicorn
 from asgiref.sync import sync_to_async
+from django.db import connections
 
 from mlengine_project.console.sign_in import one_time_link
 from signals import publisher
@@ -105,3 +106,4 @@ def close_another():
     rows.SymbolSequence.objects.filter(symbol=of.symbol).update(head=2)
     rows.OutboxMessage.objects.create(signal=said, symbol=of.symbol, seq=2, payload=signal_bytes(said).decode())
     publisher.drain([of.symbol])
+    connections.close_all()  # those of this thread, which outlives the test
