@@ -175,6 +175,7 @@ class AbsentStretch(models.Model):
         """Oldest first."""
 
         db_table = "absent_stretches"
+        verbose_name_plural = "absent stretches"
         ordering: ClassVar = ["start"]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["market", "start"], name="absence_is_unique"),
@@ -197,6 +198,7 @@ class SuspectedStretch(models.Model):
         """Oldest first."""
 
         db_table = "suspected_stretches"
+        verbose_name_plural = "suspected stretches"
         ordering: ClassVar = ["start"]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["market", "start"], name="suspicion_is_unique"),

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from typing import Any, cast
 
 from channels.routing import ProtocolTypeRouter, URLRouter
@@ -28,6 +29,8 @@ from mlengine_project.push import signal_consumer  # noqa: E402
 
 if not settings.IS_TEST:
     stop_on_errors()
+    # Static files are small and read by an iterator that blocks; Django says so once for each.
+    warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume")
 
 application = TrustedProxy(
     ProtocolTypeRouter(
