@@ -73,6 +73,10 @@ class Dataset:
         kept = {one.name: getattr(self, one.name)[rows] for one in fields(self) if one.name in _COLUMNS}
         return replace(self, **kept)
 
+    def every(self, step: int) -> np.ndarray:
+        """Positions of every `step`-th row of each market, by time, so that markets keep their shares."""
+        return np.flatnonzero((self.open_time // (self.grid.interval_ms * self.stride)) % step == 0)
+
     def of(self, symbol: str) -> "Dataset":
         """Return the rows of one market."""
         return self.take(np.flatnonzero(self.market == self.symbols.index(symbol)))

@@ -46,8 +46,8 @@ def fit_brackets(
     rows: Dataset, scale: FittedScale, plan: TrainingPlan, feature_names: Sequence[str], tick: Callable[[str], None]
 ) -> TpslClassifier:
     """Calibrate the closed forms on out-of-fold scales."""
-    pick = np.arange(0, len(rows), max(1, -(-len(rows) // MAX_ROWS)))
-    chosen, log_scale = rows.take(pick), scale.out_of_fold[pick]
+    pick = scale.rows.every(max(1, -(-len(scale.rows) // MAX_ROWS)))
+    chosen, log_scale = scale.rows.take(pick), scale.out_of_fold[pick]
     calibrations = []
     for k, horizon in enumerate(rows.horizons):
         calibrations.append(_calibrate(chosen, log_scale, k, horizon))

@@ -20,8 +20,8 @@ def fit_range(
     rows: Dataset, scale: FittedScale, plan: TrainingPlan, feature_names: Sequence[str], tick: Callable[[str], None]
 ) -> RangePredictor:
     """Put the range predictor together from a fitted scale."""
-    residuals = fit_residuals(rows, scale.out_of_fold, plan, feature_names, tick)
-    up, down = residuals.distances(scale.out_of_fold, rows.features)
+    residuals = fit_residuals(scale.rows, scale.out_of_fold, plan, feature_names, tick)
+    up, down = residuals.distances(scale.out_of_fold, scale.rows.features)
     width = np.quantile(up[:, :, -1] + down[:, :, -1], WIDE_SHARE, axis=0) * WIDE_FACTOR
     return RangePredictor(
         scale.model,

@@ -62,6 +62,7 @@ def fit_residuals(
     Parameters
     ----------
     rows : Dataset
+        Thinned training rows.
     log_scale : ndarray of shape (n_rows, n_horizons)
         Out of fold, so that the residuals are as large as live ones.
     """
@@ -103,7 +104,7 @@ def fit_residuals(
 def _fit_lines(
     bare: ResidualQuantiles, rows: Dataset, z: np.ndarray, units: np.ndarray, tick: Callable[[str], None]
 ) -> None:
-    pick = np.arange(0, len(rows), max(1, -(-len(rows) // LINE_ROWS)))
+    pick = rows.every(max(1, -(-len(rows) // LINE_ROWS)))
     candles = np.ptp(rows.open_time) / rows.grid.interval_ms
     for k, horizon in enumerate(rows.horizons):
         independent = max(candles / horizon, 1.0)
@@ -121,7 +122,7 @@ def _fit_trees(
     rows: Dataset, units: np.ndarray, unit: np.ndarray, train: np.ndarray, plan: TrainingPlan
 ) -> list[boosting.Booster]:
     pooled = len(train) * len(rows.horizons)
-    train = train[:: max(1, -(-pooled // POOLED_ROWS))]
+    train = np.intersect1d(train, rows.every(max(1, -(-pooled // POOLED_ROWS))))
     features = pooled_rows(rows.features[train], rows.horizons)
     relative = units[train] / unit
     settings = {**TREES, "min_child_weight": min(TREES["min_child_weight"], len(features) / 100)}

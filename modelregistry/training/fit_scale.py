@@ -30,9 +30,19 @@ DIGITS = 12
 
 @dataclass(frozen=True)
 class FittedScale:
-    """A scale model, its out-of-fold log scales on the rows it was fitted on, and what was chosen."""
+    """A scale model fitted on all rows, held-out log scales on a thinned part of them, and what was chosen.
+
+    Parameters
+    ----------
+    model : ScaleModel
+    rows : Dataset
+        The thinned rows.
+    out_of_fold : ndarray of shape (len(rows), n_horizons)
+    chosen : dict
+    """
 
     model: ScaleModel
+    rows: Dataset
     out_of_fold: np.ndarray
     chosen: dict[str, list[int]]
 
@@ -85,9 +95,26 @@ def fit_scale(rows: Dataset, plan: TrainingPlan, *, tick: Callable[[str], None])
     tick : callable
         Told after every piece of work; may raise to cancel.
     """
-    target = rows.log_range
+    thinned = rows.take(rows.every(plan.thinning))
+    held_out = _hold_out(thinned, plan, tick)
+    losses = ((held_out - thinned.log_range) ** 2).mean(axis=1)
+    best = losses.argmin(axis=0)
+    out_of_fold = np.stack([held_out[m, :, k] for k, m in enumerate(best)], axis=1)
+    linear, level = _begin(rows)
+    residual = rows.log_range - starting_point(linear, level, rows.horizons, rows.features, rows.sigma)
+    matrix = boosting.quantised(rows.features, residual[:, 0], threads=plan.threads)
+    boosters = []
+    for k, m in enumerate(best):
+        boosters.append(_trees(boosting.relabel(matrix, residual[:, k]), plan.marks[m], plan))
+        tick("scale, all rows")
+    model = ScaleModel(rows.horizons, linear, level, boosters)
+    return FittedScale(model, thinned, out_of_fold, {"rounds": [plan.marks[m] for m in best]})
+
+
+def _hold_out(rows: Dataset, plan: TrainingPlan, tick: Callable[[str], None]) -> np.ndarray:
+    """Log scales of every row by models that saw neither it nor its neighbours, shape (n_marks, n_rows, n_horizons)."""
     marks = plan.marks
-    held_out = np.empty((len(marks), *target.shape))
+    held_out = np.empty((len(marks), len(rows), len(rows.horizons)))
     for fold in cross_blocks(rows.open_time, rows.ends, plan.cross_blocks, embargo=plan.embargo_ms(rows)):
         train, test = rows.take(fold.train), rows.take(fold.test)
         linear, level = _begin(train)
@@ -99,18 +126,7 @@ def fit_scale(rows: Dataset, plan: TrainingPlan, *, tick: Callable[[str], None])
             for m, rounds in enumerate(marks):
                 held_out[m, fold.test, k] = start[:, k] + boosting.margin(booster[:rounds], test.features)
             tick("scale, held-out blocks")
-    losses = ((held_out - target) ** 2).mean(axis=1)
-    best = losses.argmin(axis=0)
-    out_of_fold = np.stack([held_out[m, :, k] for k, m in enumerate(best)], axis=1)
-    linear, level = _begin(rows)
-    residual = target - starting_point(linear, level, rows.horizons, rows.features, rows.sigma)
-    matrix = boosting.quantised(rows.features, residual[:, 0], threads=plan.threads)
-    boosters = []
-    for k, m in enumerate(best):
-        boosters.append(_trees(boosting.relabel(matrix, residual[:, k]), marks[m], plan))
-        tick("scale, all rows")
-    model = ScaleModel(rows.horizons, linear, level, boosters)
-    return FittedScale(model, out_of_fold, {"rounds": [marks[m] for m in best]})
+    return held_out
 
 
 def _begin(rows: Dataset) -> tuple[LinearScale, np.ndarray]:

@@ -31,6 +31,8 @@ class TrainingPlan:
         Boosting rounds tried.
     residual_rounds : int
         Rounds of the residual quantile trees.
+    thinning : int
+        Rows between those that held-out blocks, residuals and calibration use.
     seed, threads : int
         Fixed, so that the same candles give the same bytes.
     """
@@ -41,6 +43,7 @@ class TrainingPlan:
     cross_blocks: int
     marks: tuple[int, ...]
     residual_rounds: int = 40
+    thinning: int = 1
     seed: int = 1
     threads: int = 2
 
@@ -77,6 +80,6 @@ def plan_for(
     days = (candles - WARMUP) // DAY_ROWS
     if small or days < SMALL_DAYS:
         stride = max(3, days // 50 * 3)
-        return TrainingPlan(stride, 1, min(max(days // 5, 3), 60), 3, (10, 20, 40), 15, seed, threads)
+        return TrainingPlan(stride, 1, min(max(days // 5, 3), 60), 3, (10, 20, 40), 15, 1, seed, threads)
     folds = max(1, min(3, days // 120))
-    return TrainingPlan(6, folds, min(120, days // 5), 4, (40, 80, 150, 250), 40, seed, threads)
+    return TrainingPlan(3, folds, min(120, days // 5), 4, (40, 80, 150, 250), 40, 2, seed, threads)

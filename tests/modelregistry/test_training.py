@@ -225,3 +225,13 @@ def test_quantile_slopes_find_a_spread_that_depends_on_a_condition():
     base, slopes = quantile_slopes(z, values, 0.9, 0.0)
     assert abs(base - 1.28) < 0.05
     assert abs(slopes[0] - 0.3 * 1.28) < 0.05
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 4])
+def test_thinning_keeps_every_market_in_step(step):
+    rows = build_dataset(invented.grid(WARMUP + 400, markets=2, seed=6), ("AUSDT", "BUSDT"), (6,), 3)
+    thinned = rows.take(rows.every(step))
+    shares = np.bincount(thinned.market, minlength=2)
+    assert abs(shares[0] - shares[1]) <= 1
+    assert abs(len(thinned) * step - len(rows)) <= 2 * step
+    assert np.array_equal(thinned.open_time[thinned.market == 0], thinned.open_time[thinned.market == 1])
