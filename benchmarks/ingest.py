@@ -1,6 +1,6 @@
 """Candles in and out of PostgreSQL beside what Django offers: import, re-import, newest candles, training reads.
 
-    uv run python -m benchmarks.ingest --json [--rows 105120] [--markets 500] [--rounds 5] [--database URL]
+    uv run python -m benchmarks.ingest --json [--rows 30000] [--markets 500] [--rounds 5] [--database URL]
 
 Works in a database of its own, created on the server of ``--database`` (by default DATABASE_URL, else
 postgres://postgres@127.0.0.1:5432/postgres) and dropped afterwards; candles are invented. Both sides of a
@@ -23,18 +23,22 @@ import psycopg
 
 BEGIN = 1_640_995_200_000
 STEP = 300_000
+YEAR = 105_120
 SYMBOL = "BTCUSDT"
 SERVER = "postgres://postgres@127.0.0.1:5432/postgres"
 
 
 def measure(rows: int, n_markets: int, rounds: int) -> dict[str, dict[str, list[float]]]:
     """Seconds of every round, by ratio and by side."""
+    from marketdata import importing
     from marketdata.models import Market
 
     seconds: dict[str, dict[str, list[float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{SYMBOL}-5m.parquet"
+        path, year = Path(folder) / f"{SYMBOL}-5m.parquet", Path(folder) / f"{SYMBOL}-5m-year.parquet"
         candles = invent(path, rows)
+        invent(year, YEAR)
+        long = importing.import_file(year, "simulated").market
         markets = Market.objects.bulk_create(
             Market(symbol=f"C{i:03}USDT", source="simulated", enabled=False) for i in range(n_markets)
         )
@@ -43,7 +47,7 @@ def measure(rows: int, n_markets: int, rounds: int) -> dict[str, dict[str, list[
                 ("import_vs_bulk_create", lambda at: import_sides(path, candles, at)),
                 ("reimport_vs_bulk_create", lambda at: import_sides(path, candles, at)),
                 ("newest_500_vs_bulk_update", lambda at: newest_sides(markets, candles, at)),
-                ("training_read_vs_values_list", reading_sides),
+                ("training_read_vs_values_list", lambda _at: reading_sides(long)),
             ):
                 order = list(sides_of(number).items())
                 for side, work in order if number % 2 else reversed(order):
@@ -95,23 +99,20 @@ def import_sides(path: Path, candles: list, number: int) -> dict:
     }
 
 
-def reading_sides(number: int) -> dict:
-    """Five float columns of everything stored, once the cache has seen it."""
+def reading_sides(one) -> dict:
+    """Five float columns of a year of one market, once the cache has seen it."""
     from marketdata import store
     from marketdata.models import Candle
 
-    one = market(number, "A")
     fields = ("open_time", "open", "high", "low", "close", "volume")
-    last = Candle.objects.filter(market=one).latest("open_time").open_time
-    store.load_span([one], BEGIN, last + STEP)
 
     def ask_django() -> np.ndarray:
         kept = Candle.objects.filter(market=one).order_by("open_time").values_list(*fields)
         return np.array(list(kept), dtype=np.float64)
 
-    grid = store.load_span([one], BEGIN, last + STEP)
+    grid = store.load_span([one], BEGIN, BEGIN + YEAR * STEP)
     assert np.array_equal(ask_django()[:, 4], grid.close[0]), "both sides must read the same numbers"
-    return {"ours": lambda: store.load_span([one], BEGIN, last + STEP), "django": ask_django}
+    return {"ours": lambda: store.load_span([one], BEGIN, BEGIN + YEAR * STEP), "django": ask_django}
 
 
 def newest_sides(markets: list, candles: list, number: int) -> dict:
@@ -151,7 +152,7 @@ def forget(number: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="accepted for uniformity; the last line is JSON anyway")
-    parser.add_argument("--rows", type=int, default=105_120, help="candles of a file: a year of one symbol")
+    parser.add_argument("--rows", type=int, default=30_000, help="candles of the file that is imported")
     parser.add_argument("--markets", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--database", default=os.environ.get("DATABASE_URL") or SERVER)
@@ -160,6 +161,7 @@ def main() -> None:
     with psycopg.connect(options.database, autocommit=True) as server, tempfile.TemporaryDirectory() as state:
         server.execute(f"CREATE DATABASE {name}")
         os.environ["DATABASE_URL"] = urlunsplit(urlsplit(options.database)._replace(path=f"/{name}"))
+        os.environ.pop("REDIS_URL", None)
         os.environ |= {"DJANGO_SETTINGS_MODULE": "mlengine_project.settings", "MLENGINE_STATE_DIR": state}
         import django
         from django.core.management import call_command
