@@ -175,7 +175,7 @@ def test_on_a_walk_without_direction_the_signal_classifier_is_the_base_rate(trai
     found = trained["signal_classifier"]
     assert found.estimator.trust == 0.0
     assert not found.verdict.accepted
-    assert "base rate" in found.verdict.reasons[0]
+    assert any("base rate" in reason for reason in found.verdict.reasons)
 
 
 def test_a_cancel_stops_between_pieces_of_work():
