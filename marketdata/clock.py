@@ -65,6 +65,10 @@ class Clock(Protocol):
         """Tell the market clock to use, or None for the shared one."""
         ...
 
+    def sleep(self, seconds: float) -> None:
+        """Let that much time pass."""
+        ...
+
 
 class SystemClock:
     """The machine's clock."""
@@ -80,6 +84,10 @@ class SystemClock:
     def reading(self) -> Reading | None:
         """Use the shared reading."""
         return None
+
+    def sleep(self, seconds: float) -> None:
+        """Do nothing for a while."""
+        time.sleep(seconds)
 
 
 class FrozenClock:
@@ -112,6 +120,8 @@ class FrozenClock:
     def advance(self, seconds: float) -> None:
         """Move on."""
         self.now_ms += round(seconds * 1000)
+
+    sleep = advance
 
 
 class _Port:
@@ -158,6 +168,11 @@ def wall_now() -> datetime:
 def monotonic() -> float:
     """Seconds for timeouts; only differences mean anything."""
     return _port.clock.monotonic()
+
+
+def sleep(seconds: float) -> None:
+    """Wait in a thread; never in an event loop."""
+    _port.clock.sleep(seconds)
 
 
 def market_ms() -> int:

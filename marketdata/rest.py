@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
-from time import sleep
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -101,7 +100,7 @@ class RestLine:
         while wait := weight.reserve(cost):
             if not self._patient or cancelled():
                 raise ExchangeUnavailable("this minute's share of the exchange's request weight is used up")
-            sleep(min(wait + 0.05, 1.0))
+            clock.sleep(min(wait + 0.05, 1.0))
 
     def _run(self, work: Coroutine[Any, Any, Result]) -> Result:
         if self._runner is None:

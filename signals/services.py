@@ -1,7 +1,6 @@
 """The one way forward: from closed candles to signals on the wire, for all markets at once."""
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -68,16 +67,16 @@ def newest_signal(symbol: str, wait_seconds: float = WAIT_SECONDS) -> SignalLog:
         If the row is not there in time.
     """
     market = known_market(symbol)
-    deadline = time.monotonic() + wait_seconds
+    deadline = clock.monotonic() + wait_seconds
     while True:
         open_ms = store.newest_open([market])[market.pk]
         if open_ms is not None:
             row = SignalLog.objects.filter(market=market, candle_time=clock.to_datetime(open_ms)).first()
             if row is not None:
                 return row
-        if time.monotonic() >= deadline:
+        if clock.monotonic() >= deadline:
             raise SignalPending(f"the newest candle of {symbol} has no signal yet")
-        time.sleep(POLL_SECONDS)
+        clock.sleep(POLL_SECONDS)
 
 
 def _sync(markets: Sequence[Market], frames: Mapping[str, Sequence[Any]] | None) -> Any:

@@ -37,11 +37,24 @@ def test_task_bodies_are_short(path):
             assert len(statements) <= 6, f"{path.name}:{node.name} holds logic"
 
 
+WAITS = ("sleep", "monotonic", "perf_counter")
+SIMULATED = {"marketdata", "predictions", "signals"}
+KEEPERS_OF_SECRETS = {
+    "mlengine_project/access/keys.py",
+    "mlengine_project/access/tickets.py",
+    "mlengine_project/environment.py",
+    "mlengine_project/first_run.py",
+}
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_time_and_chance_come_through_the_clock_port(path):
     if path.relative_to(ROOT) in {Path("marketdata/clock.py"), Path("marketdata/chance.py")}:
         return
-    banned = {("time", "time"), ("datetime", "now"), ("datetime", "utcnow"), ("timezone", "now"), ("uuid", "uuid4")}
+    banned = {("datetime", "now"), ("datetime", "utcnow"), ("timezone", "now"), ("uuid", "uuid4"), ("os", "urandom")}
+    banned |= {
+        ("time", name) for name in ("time", "time_ns", *(WAITS if path.parts[len(ROOT.parts)] in SIMULATED else ()))
+    }
     for node in ast.walk(ast.parse(path.read_text())):
         if (
             isinstance(node, ast.Call)
@@ -49,3 +62,8 @@ def test_time_and_chance_come_through_the_clock_port(path):
             and isinstance(node.func.value, ast.Name)
         ):
             assert (node.func.value.id, node.func.attr) not in banned, f"{path}:{node.lineno} reads a raw clock"
+            assert node.func.value.id != "random", f"{path}:{node.lineno} throws its own dice"
+        if isinstance(node, ast.ImportFrom):
+            assert node.module not in {"time", "random", "secrets"}, f"{path}:{node.lineno} hides where a name is from"
+        if isinstance(node, ast.Import) and path.relative_to(ROOT).as_posix() not in KEEPERS_OF_SECRETS:
+            assert "secrets" not in {name.name for name in node.names}, f"{path}:{node.lineno} draws secrets"

@@ -78,6 +78,9 @@ class VirtualClock:
     def reading(self):
         return None
 
+    def sleep(self, seconds):
+        self._world.advance(self._world.now + seconds)
+
 
 class VirtualLoop(asyncio.BaseEventLoop):
     """An event loop without files, whose time is the world's: waiting moves the world on instead."""
