@@ -1,4 +1,4 @@
-"""Twenty days in CI: what the thousand of a release are held to."""
+"""Two days in CI: what the many of a release are held to."""
 
 import json
 import subprocess
@@ -24,21 +24,24 @@ def run(*arguments):
 
 
 @pytest.mark.slow
-def test_twenty_days_of_faults_lose_nothing():
-    told, summary = run("--seeds", "20")
+@pytest.mark.timeout(600)
+def test_two_days_of_faults_lose_nothing():
+    told, summary = run("--seeds", "2")
     assert summary["red"] == [], told
-    assert summary["seeds"] == 20
+    assert summary["seeds"] == 2
     for kind in ("lost", "duplicated", "wrong", "open_as_closed", "late"):
         assert summary[kind] == 0, told
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_seed_is_one_run():
     assert run("--seed", "3")[1]["hash"] == run("--seed", "3")[1]["hash"]
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_same_days_are_too_much_for_a_tutorials_feed():
-    summary = run("--seeds", "4", "--control")[1]
-    assert summary["control"]["red"] == 4
+    summary = run("--seeds", "1", "--control")[1]
+    assert summary["control"]["red"] == 1
     assert summary["control"]["lost"] > 0
