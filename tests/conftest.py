@@ -45,3 +45,17 @@ def _absent(reason: str) -> None:
 def candles_folder() -> Path:
     """The folder of real candles; only tests marked `candles` may ask for it."""
     return CANDLES
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker):
+    """The test database; at the end, sessions that threads of a test left open do not keep it alive."""
+    yield
+    from django.db import connection
+
+    if connection.vendor == "postgresql":
+        with django_db_blocker.unblock(), connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )

@@ -9,6 +9,7 @@ from marketdata import clock, store
 from marketdata.errors import MarketDisabled
 from marketdata.models import AbsentStretch, Candle, Market
 from predictions import chain, services
+from predictions.cache import read
 from predictions.errors import InvalidRequest, PredictionRefused
 from predictions.models import ChainHead, PredictionLog
 from tests.champions import BEGIN, STEP, at_close_of, forget_everything, make_markets, store_candles
@@ -56,7 +57,7 @@ def test_the_newest_prediction_is_served_from_the_cache_under_its_plain_key(cham
     with clock.use(at_close_of(NEWEST)):
         predict_newest(markets)
         key = f"prediction:BTCUSDT:18:{NEWEST // 1000}"
-        kept = orjson.loads(cache.get(key))
+        kept = orjson.loads(read(key))
         PredictionLog.objects.all().delete()
         served = orjson.loads(services.latest_prediction("BTCUSDT", 18))
     assert kept.pop("market_id") == markets[0].pk
@@ -82,7 +83,7 @@ def test_a_cached_value_of_other_champions_or_another_market_is_a_miss(champions
     with clock.use(at_close_of(NEWEST)):
         predict_newest(markets)
         key = f"prediction:BTCUSDT:6:{NEWEST // 1000}"
-        said = orjson.loads(cache.get(key))
+        said = orjson.loads(read(key))
         for change in ({"model_versions": {"range_predictor": "x"}}, {"market_id": 10**6}):
             market_id = said["market_id"]
             cache.set(

@@ -28,13 +28,13 @@ def test_it_serves_and_leaves_a_ledger(tmp_path):
         said = [process.stdout.readline() for _ in range(4)]
         assert said[0] == "simulated prices of BTCUSDT, SOLUSDT\n"
         url = said[2].strip().removeprefix("BINANCE_API_URL=")
-        with urllib.request.urlopen(f"{url}/api/v3/klines?symbol=SOLUSDT&interval=5m", timeout=5) as answer:
+        with urllib.request.urlopen(f"{url}/api/v3/klines?symbol=SOLUSDT&interval=5m", timeout=20) as answer:
             assert len(json.load(answer)) == 500
         while not ledger.read_text():
             pass
     finally:
         process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=10)
+        rest, _ = process.communicate(timeout=40)
     assert process.returncode == 0
     assert "entries in the ledger" in rest
     assert json.loads(ledger.read_text().splitlines()[0])["event"] == "closed"
