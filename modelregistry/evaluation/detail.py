@@ -15,7 +15,7 @@ from modelregistry.evaluation.exceedance import exceedance, miss_test
 from modelregistry.evaluation.paired import block_error
 from modelregistry.evaluation.periods import TERCILES, daily_gain, periods, terciles
 from modelregistry.evaluation.reliability import brier_parts, calibration, reliability_curve
-from modelregistry.evaluation.report import BASELINE_NAMES, Collected
+from modelregistry.evaluation.report import BASELINE_NAMES, Collected, hoped
 from modelregistry.training.dataset import Dataset
 
 DIGITS = 4
@@ -141,7 +141,7 @@ def bracket_detail(found: Collected, costs: float) -> dict[str, Any]:
     """
     cells, traded = [], []
     for (symbol, horizon, side, name), columns in found.cells().items():
-        chances, outcome, near, far, gross, when = _in_time_order(*columns)
+        chances, outcome, near, far, middle, gross, when = _in_time_order(*columns)
         happened = np.eye(3)[outcome]
         cells.append(
             {
@@ -154,7 +154,7 @@ def bracket_detail(found: Collected, costs: float) -> dict[str, Any]:
                 "take_profit": _short(reliability_curve(chances[:, 0], happened[:, 0], when)),
             }
         )
-        hope = chances[:, 0] * near - chances[:, 1] * far - costs
+        hope = hoped(chances, near, far, middle, costs)
         acted = hope > 0
         traded.append((when[acted], hope[acted], gross[acted] - costs))
     return {"cells": cells, "net": _net(*(np.concatenate(column) for column in zip(*traded, strict=True)))}

@@ -124,20 +124,32 @@ def collect_brackets(found: Collected, classifier: TpslClassifier, test: Dataset
         for side in SIDES:
             for name, shape in GRID.items():
                 take_profit, stop_loss = bracket_levels(rows, horizon, side, shape)
-                chances = view.probabilities(horizon, side, take_profit, stop_loss)
+                chances, middle = view.ends(horizon, side, take_profit, stop_loss)
                 outcome, gross = window_outcomes(rows, horizon, side, take_profit, stop_loss)
                 near, far = np.abs(take_profit / rows.close - 1), np.abs(stop_loss / rows.close - 1)
                 for code, symbol in enumerate(rows.symbols):
                     mine = (rows.market == code) & (outcome >= 0) & (outcome <= Touch.NEITHER)
                     if mine.any():
-                        kept = (chances[mine], outcome[mine], near[mine], far[mine], gross[mine], rows.open_time[mine])
-                        found.add((symbol, horizon, side, name), *kept)
+                        kept = (chances, outcome, near, far, middle, gross, rows.open_time)
+                        found.add((symbol, horizon, side, name), *(column[mine] for column in kept))
+
+
+def hoped(chances: np.ndarray, near: np.ndarray, far: np.ndarray, middle: np.ndarray, costs: float) -> np.ndarray:
+    """Expected net return of a bracket from its three ends.
+
+    Examples
+    --------
+    >>> one = np.array([0.01])
+    >>> hoped(np.array([[0.4, 0.4, 0.2]]), one, one, np.array([0.0]), costs=0.002).round(4).tolist()
+    [-0.002]
+    """
+    return chances[:, 0] * near - chances[:, 1] * far + chances[:, 2] * middle - costs
 
 
 def bracket_report(found: Collected, costs: float) -> dict[str, Any]:
     """Cells, their means, and what acting on every positive expected net return would have earned."""
     cells, nets, hopes, times = [], [], [], []
-    for (symbol, horizon, side, name), (chances, outcome, near, far, gross, when) in found.cells().items():
+    for (symbol, horizon, side, name), (chances, outcome, near, far, middle, gross, when) in found.cells().items():
         happened = np.eye(3)[outcome]
         cells.append(
             {
@@ -148,7 +160,7 @@ def bracket_report(found: Collected, costs: float) -> dict[str, Any]:
                 **bracket_cell(chances, happened, near, far),
             }
         )
-        hope = chances[:, 0] * near - chances[:, 1] * far - costs
+        hope = hoped(chances, near, far, middle, costs)
         acted = hope > 0
         nets.append(gross[acted] - costs)
         hopes.append(hope[acted])

@@ -9,6 +9,7 @@ from indicators.candles import CandleGrid
 from indicators.features import WARMUP
 from modelregistry.errors import TrainingError
 from modelregistry.evaluation import report as reports
+from modelregistry.evaluation.baselines import SEASON_DAYS, SLOTS
 from modelregistry.evaluation.detail import detail_of
 from modelregistry.training.dataset import build_dataset
 from modelregistry.training.fit_scale import fit_linear
@@ -50,7 +51,8 @@ def evaluate_on(
     tell = progress or _silence
     total = len(estimators) + 2
     horizons = tuple(sorted({h for estimator in estimators.values() for h in estimator.horizons}))
-    start = int(np.searchsorted(grid.open_time, from_ms)) - WARMUP
+    # The baselines' seasonal profile looks back further than the features do.
+    start = int(np.searchsorted(grid.open_time, from_ms)) - WARMUP - SEASON_DAYS * SLOTS
     test = build_dataset(grid.span(max(start, 0), len(grid)), symbols, horizons, stride, first=from_ms)
     if not len(test):
         raise TrainingError("the stretch holds no candle with features and a known future")

@@ -125,7 +125,7 @@ def brackets(seed=3, boldness=1.0):
     near = far = np.full(rows, 0.01)
     gross = np.select([outcome == 0, outcome == 1], [near, -far], 0.0)
     found = Collected()
-    found.add(("BTCUSDT", 12, "buy", "1x1"), said, outcome, near, far, gross, when)
+    found.add(("BTCUSDT", 12, "buy", "1x1"), said, outcome, near, far, np.zeros(rows), gross, when)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from argparse import ArgumentParser
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,6 +60,9 @@ class Command(BaseCommand):
             ).start()
         except (MLEngineError, ValueError, OSError) as error:
             raise CommandError(str(error)) from error
+        # Said outright, because a shell that starts this in the background makes it deaf to Ctrl-C's signal.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
         try:
             self._tell(exchange)
             while not exchange.has_ended:

@@ -34,7 +34,10 @@ def test_it_serves_and_leaves_a_ledger(tmp_path):
             pass
     finally:
         process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=40)
+        try:
+            rest, _ = process.communicate(timeout=40)
+        finally:
+            process.kill()
     assert process.returncode == 0
     assert "entries in the ledger" in rest
     assert json.loads(ledger.read_text().splitlines()[0])["event"] == "closed"
