@@ -12,7 +12,6 @@ from typing import Literal
 import numpy as np
 
 from indicators.arrays import Codes, Flags, Floats, Integers
-from indicators.candles import CandleGrid
 
 Side = Literal["buy", "sell"]
 
@@ -109,47 +108,3 @@ def first_touch(
     candles = np.where(settled, np.minimum(np.minimum(when_profit, when_stop) + 1, horizon), 0)
     ambiguous = settled & (when_profit == when_stop) & (when_stop < horizon)
     return Touches(outcome, candles.astype(np.int64), np.where(complete, entry, np.nan), reached, ambiguous)
-
-
-def judge_brackets(
-    grid: CandleGrid, horizon: int, *, side: Side, take_profit: Floats, stop_loss: Floats, chunk: int = 4096
-) -> Touches:
-    """Judge one bracket per candle of a grid: the decision is at its close, the window is the next `horizon` candles.
-
-    Parameters
-    ----------
-    grid : CandleGrid
-        Candles of m markets.
-    horizon : int
-        Length of the window in candles.
-    take_profit, stop_loss : float64 arrays of shape (m, n)
-        Prices for each candle of the grid, NaN to skip one.
-    chunk : int
-        Rows judged at once; bounds memory, changes nothing.
-
-    Returns
-    -------
-    Touches
-        With arrays of shape (m, n). The last `horizon` candles are `Touch.UNKNOWN`.
-    """
-    shape = grid.close.shape
-    judged = Touches(
-        outcome=np.full(shape, Touch.UNKNOWN, dtype=np.int8),
-        candles=np.zeros(shape, dtype=np.int64),
-        entry=np.full(shape, np.nan),
-        exit=np.full(shape, np.nan),
-        ambiguous=np.zeros(shape, dtype=np.bool_),
-    )
-    last = shape[1] - horizon
-    for market in range(shape[0]):
-        columns = (grid.open[market], grid.high[market], grid.low[market], grid.close[market])
-        for start in range(0, max(last, 0), chunk):
-            rows = slice(start, min(start + chunk, last))
-            ahead = slice(rows.start + 1, rows.stop + horizon)
-            windows = [np.lib.stride_tricks.sliding_window_view(column[ahead], horizon) for column in columns]
-            part = first_touch(
-                *windows, side=side, take_profit=take_profit[market, rows], stop_loss=stop_loss[market, rows]
-            )
-            for name in ("outcome", "candles", "entry", "exit", "ambiguous"):
-                getattr(judged, name)[market, rows] = getattr(part, name)
-    return judged

@@ -7,9 +7,10 @@ from enum import IntEnum
 import numpy as np
 
 from indicators.arrays import Codes, Floats, Integers
-from indicators.barriers import Side, Touch, judge_brackets
+from indicators.barriers import Side, Touch
 from indicators.candles import CandleGrid
 from indicators.kernels import window_max
+from indicators.lookahead import judge_brackets
 
 
 class Direction(IntEnum):

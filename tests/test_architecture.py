@@ -1,6 +1,7 @@
 """The shape of the code: imports run one way, files stay small, tasks stay thin."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,21 @@ def test_task_bodies_are_short(path):
         if isinstance(node, ast.FunctionDef) and node.decorator_list:
             statements = [s for s in node.body if not isinstance(s, ast.Expr) or not isinstance(s.value, ast.Constant)]
             assert len(statements) <= 6, f"{path.name}:{node.name} holds logic"
+
+
+def test_no_process_loads_a_compiler_before_its_first_label():
+    """Serving would pay for it with memory and start-up time; even what offers a training only names it."""
+    modules = "mlengine_project.urls, signals.services, predictions.services, modelregistry.services, indicators.labels"
+    program = f"import django, sys; django.setup(); import {modules}; print({{'numba', 'llvmlite'}} & set(sys.modules))"
+    found = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "mlengine_project.settings"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.stdout.strip() == "set()", found.stdout + found.stderr
 
 
 WAITS = ("sleep", "monotonic", "perf_counter")

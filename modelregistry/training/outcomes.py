@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from indicators.barriers import Side, Touch, first_touch
+from indicators.barriers import Side
 from indicators.labels import three_way_label
+from indicators.lookahead import judge_rows
 from indicators.volatility import ewm_sigma
 from modelregistry.training.dataset import Dataset
 
 BARRIER = 1.0
 """Distance of both barriers of the three-way label, in units of ``sigma * sqrt(h)``."""
-CHUNK = 8192
 
 
 def bracket_levels(
@@ -42,23 +42,10 @@ def window_outcomes(
     gross : ndarray of shape (n_rows,)
         Fraction of the entry price; NaN where void or unknown.
     """
-    outcome = np.full(len(rows), Touch.UNKNOWN, dtype=np.int8)
-    gross = np.full(len(rows), np.nan)
-    grid = rows.grid
-    for code in np.unique(rows.market):
-        mine = np.flatnonzero((rows.market == code) & (rows.position + horizon < len(grid)))
-        if not len(mine):
-            continue
-        views = [
-            np.lib.stride_tricks.sliding_window_view(column[code, 1:], horizon)
-            for column in (grid.open, grid.high, grid.low, grid.close)
-        ]
-        for start in range(0, len(mine), CHUNK):
-            part = mine[start : start + CHUNK]
-            windows = [view[rows.position[part]] for view in views]
-            found = first_touch(*windows, side=side, take_profit=take_profit[part], stop_loss=stop_loss[part])
-            outcome[part], gross[part] = found.outcome, found.gross_return(side)
-    return outcome, gross
+    found = judge_rows(
+        rows.grid, rows.market, rows.position, horizon, side=side, take_profit=take_profit, stop_loss=stop_loss
+    )
+    return found.outcome, found.gross_return(side)
 
 
 def direction_labels(rows: Dataset, horizon: int, costs: float) -> np.ndarray:

@@ -1,10 +1,7 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from indicators.barriers import Touch, first_touch, judge_brackets
-from tests.indicators.series import walk, with_hole
+from indicators.barriers import Touch, first_touch
 
 
 def judge(side, take_profit, stop_loss, *candles):
@@ -65,52 +62,3 @@ def test_gross_return_has_the_sign_of_the_side():
 def test_a_side_that_does_not_exist_is_refused():
     with pytest.raises(ValueError, match="buy or sell"):
         judge("hold", 102, 98, QUIET)
-
-
-def slow(grid, market, t, horizon, side, take_profit, stop_loss):
-    window = slice(t + 1, t + 1 + horizon)
-    opens, highs, lows = grid.open[market, window], grid.high[market, window], grid.low[market, window]
-    if len(opens) < horizon or not np.isfinite(opens).all() or not np.isfinite([take_profit, stop_loss]).all():
-        return Touch.UNKNOWN, 0
-    rising = side == "buy"
-
-    def gained(high, low):
-        return high >= take_profit if rising else low <= take_profit
-
-    def lost(high, low):
-        return low <= stop_loss if rising else high >= stop_loss
-
-    if gained(opens[0], opens[0]) or lost(opens[0], opens[0]):
-        return Touch.VOID, 0
-    for k in range(horizon):
-        if lost(highs[k], lows[k]):
-            return Touch.STOP_LOSS, k + 1
-        if gained(highs[k], lows[k]):
-            return Touch.TAKE_PROFIT, k + 1
-    return Touch.NEITHER, horizon
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    horizon=st.sampled_from([1, 2, 6, 18]),
-    side=st.sampled_from(["buy", "sell"]),
-    reward=st.floats(0.0, 0.01),
-    risk=st.floats(0.0, 0.01),
-    chunk=st.sampled_from([1, 7, 4096]),
-)
-def test_judging_a_grid_equals_the_slow_loop(seed, horizon, side, reward, risk, chunk):
-    grid = with_hole(walk(60, markets=2, seed=seed), 30, 32, markets=1)
-    sign = 1 if side == "buy" else -1
-    take_profit, stop_loss = grid.close * (1 + sign * reward), grid.close * (1 - sign * risk)
-    found = judge_brackets(grid, horizon, side=side, take_profit=take_profit, stop_loss=stop_loss, chunk=chunk)
-    for market in range(2):
-        for t in range(60):
-            expected = slow(grid, market, t, horizon, side, take_profit[market, t], stop_loss[market, t])
-            assert (found.outcome[market, t], found.candles[market, t]) == expected
-
-
-def test_a_grid_shorter_than_the_horizon_is_unknown_throughout():
-    grid = walk(5)
-    found = judge_brackets(grid, 6, side="buy", take_profit=grid.close * 2, stop_loss=grid.close / 2)
-    assert (found.outcome == Touch.UNKNOWN).all()
