@@ -26,6 +26,12 @@ def squared_span(grid: CandleGrid) -> Floats:
     return span * span / PARKINSON
 
 
+def sigma_memory(span: int) -> tuple[float, int]:
+    """Weight of a candle over that of the next one, and how many candles `ewm_sigma` weighs."""
+    decay = 1.0 - 2.0 / (span + 1.0)
+    return decay, 1 if decay == 0 else 1 << math.ceil(math.log2(max(1.0, math.log(1e-12) / math.log(decay))))
+
+
 def ewm_sigma(grid: CandleGrid, rows: int, span: int = 72) -> Floats:
     """Volatility of log returns per candle: the root of an exponentially weighted mean of Parkinson variances.
 
@@ -67,8 +73,7 @@ def ewm_sigma(grid: CandleGrid, rows: int, span: int = 72) -> Floats:
         raise ValueError(f"span must be at least 1, got {span}")
     if not 0 < rows <= len(grid):
         raise ValueError(f"rows must be 1 to {len(grid)}, got {rows}")
-    decay = 1.0 - 2.0 / (span + 1.0)
-    reach = 1 if decay == 0 else 1 << math.ceil(math.log2(max(1.0, math.log(1e-12) / math.log(decay))))
+    decay, reach = sigma_memory(span)
     grid = grid.tail(rows + reach - 1)
     lead = rows + reach - 1 - len(grid)
     variance, weight = squared_span(grid), grid.present.astype(np.float64)

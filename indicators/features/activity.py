@@ -6,12 +6,13 @@ import numpy as np
 
 from indicators.arrays import Floats
 from indicators.features.size import Named
-from indicators.features.window import CENTRE, DAY, SHORT, Window, ratio
+from indicators.features.window import CENTRE, DAY, SHORT, Window, elementwise, ratio
 
 SURPRISE_FLOOR = 1e-3
 """A thousandth of the usual volume counts as no less: zero volume gives ln(0.001), no volume at all gives 0."""
 
 
+@elementwise
 def log_surprise(recent: Floats, usual: Floats) -> Floats:
     """Logarithm of recent over usual volume, between ln(0.001) and ln(1000); 0 where nothing is ever traded."""
     traded = usual > 1e-290
@@ -33,8 +34,8 @@ def features(window: Window) -> Named:
 
 def _relation(window: Window) -> Floats:
     """Correlation of log volume and log range over 72 candles, those without a trade left out; 0 if none varies."""
-    traded = window.series("traded", lambda: (window.volumes > 0.0).astype(np.float64))
-    volume = window.series("log_volume", lambda: np.log(np.where(window.volumes > 0.0, window.volumes, 1.0)))
+    traded = window.series("traded", lambda: traded_flag(window.volumes))
+    volume = window.series("log_volume", lambda: log_traded(window.volumes))
     spans = window.series("traded_span", lambda: (window.log_spans + CENTRE) * traded)
     count = np.maximum(window.total("traded", traded, SHORT), 1.0)
 
@@ -46,6 +47,23 @@ def _relation(window: Window) -> Floats:
     volume_spread = mean("log_volume_square", volume, volume) - volume_mean * volume_mean
     span_spread = mean("traded_span_square", spans, spans) - span_mean * span_mean
     shared = mean("volume_by_span", volume, spans) - volume_mean * span_mean
-    spread = np.maximum(volume_spread, 0.0) * np.maximum(span_spread, 0.0)
+    return correlation(shared, np.maximum(volume_spread, 0.0) * np.maximum(span_spread, 0.0))
+
+
+@elementwise
+def traded_flag(volumes: Floats) -> Floats:
+    """1 where anything was traded."""
+    return (volumes > 0.0).astype(np.float64)
+
+
+@elementwise
+def log_traded(volumes: Floats) -> Floats:
+    """Logarithm of a traded quantity, 0 where there is none."""
+    return np.log(np.where(volumes > 0.0, volumes, 1.0))
+
+
+@elementwise
+def correlation(shared: Floats, spread: Floats) -> Floats:
+    """Shared variation over the root of the product of both, 0 where one does not vary."""
     # Below this the spread is the rounding of two equal numbers, and their quotient would be noise.
     return np.where(spread > 1e-16, np.clip(ratio(shared, np.sqrt(spread)), -1.0, 1.0), 0.0)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from indicators.arrays import Float32s
+from indicators.arrays import Float32s, Integers
 from indicators.candles import INTERVAL_MS, CandleGrid
 from indicators.errors import FeatureError
 from indicators.features import activity, calendar, direction, season, size
@@ -80,6 +80,15 @@ def _fill(grid: CandleGrid, block: Float32s) -> None:
             block[:, :, column] = values
             column += 1
     block[~window.answerable()] = np.nan
+
+
+def calendar_features(open_time: Integers, interval_ms: int = INTERVAL_MS) -> Float32s:
+    """Features of the calendar, the last columns, for candles one after the other; shape (rows, names)."""
+    rows = len(open_time)
+    times = int(open_time[0]) + np.arange(1 - WARMUP, rows, dtype=np.int64) * interval_ms
+    ones = np.ones((1, len(times)))
+    window = Window(CandleGrid(times, ones, ones, ones, ones, ones, interval_ms=interval_ms), rows)
+    return np.stack([values[0] for _, values in calendar.features(window)], axis=1).astype(np.float32)
 
 
 def iter_features(grid: CandleGrid, chunk: int = 16_384) -> Iterator[tuple[slice, Float32s]]:

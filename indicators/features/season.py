@@ -11,11 +11,9 @@ import numpy as np
 from indicators.arrays import Floats
 from indicators.features.activity import log_surprise
 from indicators.features.size import Named
-from indicators.features.window import DAY, SHORT, Window, log_range
-from indicators.kernels import WindowSums, window_max
+from indicators.features.window import AHEAD, DAY, SHORT, Window, log_range
 
 HORIZONS = (6, 18, 36, 72)
-AHEAD = max(HORIZONS)
 DAYS = 14
 WEEK = 7 * DAY
 
@@ -24,16 +22,17 @@ class Profile:
     """One series by slot of the day, for the past 72 and the coming 72 slots of every row."""
 
     def __init__(self, window: Window, series: Floats) -> None:
-        self._length = window.rows + SHORT - 1 + AHEAD
+        self.length = window.rows + SHORT - 1 + AHEAD
+        self._window = window
         sums = self._over_days(series)
-        counts = np.full(sums.shape, float(DAYS)) if window.complete else self._over_days(window.present_floats)
+        counts = window.filled(sums, float(DAYS)) if window.complete else self._over_days(window.present_floats)
         self.slot_means = sums / np.maximum(counts, 1.0)
-        self._sums, self._counts = WindowSums(sums, window.rows), WindowSums(counts, window.rows)
+        self._sums, self._counts = window.sums(sums), window.sums(counts)
 
     def _over_days(self, series: Floats) -> Floats:
-        accumulated = slots_before(series, DAY, self._length)
+        accumulated = self._window.slots_before(series, DAY, self.length)
         for day in range(2, DAYS + 1):
-            accumulated = accumulated + slots_before(series, DAY * day, self._length)
+            accumulated = accumulated + self._window.slots_before(series, DAY * day, self.length)
         return accumulated
 
     def ahead(self, horizon: int) -> Floats:
@@ -46,12 +45,6 @@ class Profile:
 
     def _mean(self, length: int, lag: int) -> Floats:
         return self._sums.total(length, lag) / np.maximum(self._counts.total(length, lag), 1.0)
-
-
-def slots_before(series: Floats, candles: int, length: int) -> Floats:
-    """Values `candles` earlier than the `length` slots that end `AHEAD` after the newest candle."""
-    stop = series.shape[1] + AHEAD - candles
-    return series[:, stop - length : stop]
 
 
 def features(window: Window) -> Named:
@@ -69,7 +62,7 @@ def _ranges(window: Window) -> Named:
     usual = log_range(window.mean("span", window.spans, DAYS * DAY))
     for horizon in HORIZONS:
         yield f"season_{horizon}", log_range(profile.ahead(horizon)) - usual
-    peak = window_max(profile.slot_means, AHEAD, window.rows)
+    peak = window.largest(profile.slot_means, AHEAD)
     yield f"season_peak_{AHEAD}", log_range(peak) - usual
 
 
@@ -85,11 +78,11 @@ def _logs(window: Window) -> Named:
         yield f"season_log_{horizon}", profile.ahead(horizon) - past
 
     daily = profile.slot_means
-    slots, counts = 2.0 * daily, np.full(daily.shape, 2.0)
+    slots, counts = 2.0 * daily, window.filled(daily, 2.0)
     for week in (1, 2):
-        slots = slots + slots_before(window.log_spans, WEEK * week, daily.shape[1])
-        counts = counts + slots_before(window.present_floats, WEEK * week, daily.shape[1])
-    gap = WindowSums(slots / counts - daily, window.rows)
+        slots = slots + window.slots_before(window.log_spans, WEEK * week, profile.length)
+        counts = counts + window.slots_before(window.present_floats, WEEK * week, profile.length)
+    gap = window.sums(slots / counts - daily)
     for horizon in HORIZONS:
         yield f"week_{horizon}", gap.total(horizon, AHEAD - horizon) / horizon
     yield f"week_past_{SHORT}", gap.total(SHORT, AHEAD) / SHORT

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from indicators.arrays import Floats
-from indicators.features.window import CENTRE, DAY, Window, log_range, log_root, ratio
+from indicators.features.window import CENTRE, DAY, Window, elementwise, log_range, log_root, ratio
 from indicators.volatility import PARKINSON
 
 HALF_LIVES = (3, 6, 12, 48, 96, 192)
@@ -76,13 +76,13 @@ def _dispersion(window: Window, level: Floats) -> Named:
         yield f"largest_{length}", log_range(window.highest(window.spans, length)) - level
     squares = window.series("square", lambda: window.returns * window.returns)
     moves = window.series("move", lambda: np.abs(window.returns))
-
-    def adjacent() -> Floats:
-        pairs = np.zeros(moves.shape)
-        pairs[:, 1:] = moves[:, 1:] * moves[:, :-1]
-        return pairs
-
-    pairs = window.series("pair", adjacent)
+    pairs = window.series("pair", lambda: moves * window.previous(moves))
     total = window.total("square", squares, 72)
     smooth = BIPOWER * window.total("pair", pairs, 72)
-    yield "jump_share_72", np.clip(1.0 - ratio(smooth, total), -1.0, 1.0)
+    yield "jump_share_72", share_left(ratio(smooth, total))
+
+
+@elementwise
+def share_left(share: Floats) -> Floats:
+    """What a share leaves of 1, between -1 and 1."""
+    return np.clip(1.0 - share, -1.0, 1.0)

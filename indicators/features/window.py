@@ -7,6 +7,8 @@ and its kernels are finite, so no feature can tell how long the history before i
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +37,9 @@ CENTRE = 7.0
 """About -ln of the usual log range of five minutes: added before squaring, so that a spread loses no digits."""
 
 LEVEL_HALF_LIFE = 24
+
+AHEAD = 72
+"""Slots of the day after the newest candle that the seasonal profile reaches."""
 
 
 class Window:
@@ -110,13 +115,36 @@ class Window:
         """Keep a series some family derived, so that several features share it."""
         return self._once(("series", name), make)
 
+    def previous(self, series: Floats) -> Floats:
+        """Values of one candle earlier, 0 before the first."""
+        earlier = np.zeros(series.shape)
+        earlier[:, 1:] = series[:, :-1]
+        return earlier
+
+    def slots_before(self, series: Floats, candles: int, length: int) -> Floats:
+        """Values `candles` earlier than the `length` slots that end `AHEAD` after the newest candle."""
+        stop = series.shape[1] + AHEAD - candles
+        return series[:, stop - length : stop]
+
+    def filled(self, series: Floats, value: float) -> Floats:
+        """Return the same number in the shape of a series."""
+        return np.full(series.shape, value)
+
     # Kernels, each of shape (m, rows).
+
+    def sums(self, series: Floats, decay: float = 1.0) -> WindowSums:
+        """Sums over windows of a series."""
+        return WindowSums(series, self.rows, decay)
+
+    def largest(self, series: Floats, window: int) -> Floats:
+        """Largest value of the window, present or not."""
+        return window_max(series, window, self.rows)
 
     def total(self, name: str, series: Floats, window: int, lag: int = 0) -> Floats:
         """Sum of `series` over `window` candles."""
         key = (name, 1.0)
         if key not in self._sums:
-            self._sums[key] = WindowSums(series, self.rows)
+            self._sums[key] = self.sums(series)
         return self._sums[key].total(window, lag)
 
     def count(self, window: int, lag: int = 0, *, of_returns: bool = False) -> Floats | float:
@@ -133,13 +161,18 @@ class Window:
 
     def decayed_mean(self, series: Floats, half_life: int) -> Floats:
         """Exponentially weighted mean over a finite reach: at least five half-lives, at most 4,096 candles."""
-        decay, reach = 0.5 ** (1.0 / half_life), min(4096, 1 << (5 * half_life - 1).bit_length())
+        decay, reach = self.memory(half_life)
         depth = self.rows + reach - 1
         total = WindowSums(series[:, -depth:], self.rows, decay).total(reach)
         if self.complete:
             return total / decayed_weight(reach, decay)
         weights = WindowSums(self.present_floats[:, -depth:], self.rows, decay).total(reach)
         return total / np.maximum(weights, 1e-9)
+
+    @staticmethod
+    def memory(half_life: int) -> tuple[float, int]:
+        """Weight of a candle over that of the next one, and how many candles are weighed."""
+        return 0.5 ** (1.0 / half_life), min(4096, 1 << (5 * half_life - 1).bit_length())
 
     def highest(self, series: Floats, window: int, lag: int = 0) -> Floats:
         """Largest value of the window among the candles present."""
@@ -184,17 +217,57 @@ class Window:
         return whole
 
 
+def elementwise(function: Callable[..., Floats]) -> Callable[..., Floats]:
+    """Mark a function that treats every element by itself: on symbols it is written down as one operation."""
+
+    @wraps(function)
+    def apply(*operands: Any) -> Floats:
+        for operand in operands:
+            if hasattr(operand, "recorder"):
+                return operand.apply(function, operands)
+        return function(*operands)
+
+    return apply
+
+
+@elementwise
 def log_root(variance: Floats) -> Floats:
     """Half the logarithm of a variance, floored at that of `SIGMA_FLOOR`."""
     return 0.5 * np.log(np.maximum(variance, SIGMA_FLOOR * SIGMA_FLOOR))
 
 
+@elementwise
 def log_range(span: Floats) -> Floats:
     """Logarithm of a log range, floored at `RANGE_FLOOR`."""
     return np.log(np.maximum(span, RANGE_FLOOR))
 
 
+@elementwise
 def ratio(numerator: Floats, denominator: Floats) -> Floats:
     """Quotient of two sums, 0 where the denominator is 0 (nothing moved, nothing traded)."""
     empty = denominator <= 0.0
     return np.where(empty, 0.0, numerator / np.where(empty, 1.0, denominator))
+
+
+@elementwise
+def log_price(column: Floats, present: Floats) -> Floats:
+    """Logarithm of a price, 0 where there is no candle."""
+    return np.log(np.where(present > 0.0, column, 1.0))
+
+
+@elementwise
+def volume_or_zero(volume: Floats, present: Floats) -> Floats:
+    """Traded quantity, 0 where there is no candle."""
+    return np.where(present > 0.0, volume, 0.0)
+
+
+@elementwise
+def lowest_where_missing(series: Floats, present: Floats) -> Floats:
+    """Minus infinity where there is no candle, so that no maximum is found there."""
+    return np.where(present > 0.0, series, -np.inf)
+
+
+@elementwise
+def finite_or_zero(values: Floats) -> Floats:
+    """0 where a window held no candle at all."""
+    return np.where(np.isfinite(values), values, 0.0)
