@@ -56,10 +56,10 @@ class MarketAdmin(ModelAdmin):
     fieldsets = [
         (None, {"fields": ["symbol", "interval", "source", "enabled"]}),
         ("Quality", {"fields": ["newest", "last_day", "holes", "revised", "quarantined"]}),
-        ("Feed", {"fields": ["status", "live_since", "quarantined_until", "created_at"]}),
+        ("Feed", {"fields": ["status", "trading", "live_since", "quarantined_until", "created_at"]}),
     ]
     quality_fields = ["newest", "last_day", "holes", "revised", "quarantined"]
-    feed_fields = ["status", "live_since", "quarantined_until", "created_at"]
+    feed_fields = ["status", "trading", "live_since", "quarantined_until", "created_at"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Market]:
         """Markets with their quality counted."""

@@ -24,7 +24,10 @@ def report() -> dict[str, Any]:
     if state.banned_until_ms and state.banned_until_ms > clock.wall_ms():
         until = clock.to_datetime(state.banned_until_ms)
         return {"status": "degraded", "message": f"it asked for silence until {until:%Y-%m-%dT%H:%M:%SZ}", **said}
-    late = sorted(symbol for symbol, age in data_age_seconds().items() if age is None or age * 1000 > OLD_MS)
+    halted = sorted(market.symbol for market in Market.objects.enabled() if market.is_halted)
+    said["halted"] = halted
+    ages = data_age_seconds().items()
+    late = sorted(s for s, age in ages if s not in halted and (age is None or age * 1000 > OLD_MS))
     if late:
         return {"status": "degraded", "message": f"no recent candle of {', '.join(late[:10])}", **said}
     return {"status": "healthy", "message": "", **said}

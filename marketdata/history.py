@@ -9,7 +9,7 @@ from marketdata import store
 from marketdata.errors import ExchangeUnavailable, MarketDataError
 from marketdata.exchange import KLINES_WEIGHT, PAGE
 from marketdata.filling import LATE_MS, SyncReport, fed_here, fill, holes_of, keep_answer
-from marketdata.intervals import INTERVAL_MS, Gap, count_between, last_closed_open
+from marketdata.intervals import INTERVAL_MS, Gap, count_between, last_closed_open, subtract
 from marketdata.models import Candle, Market
 from marketdata.rest import Ask, RestLine, pages_of
 from marketdata.weight import SHARE
@@ -18,6 +18,8 @@ AT_ONCE = 32
 """Pages asked for before what came is kept: a kill costs at most these."""
 RE_READ_MS = PAGE * INTERVAL_MS
 DAY_MS = 86_400_000
+OLD_HOLES = 200
+"""Pages of old holes asked for a day, all markets together: what stays open is asked again at every sweep."""
 
 
 def backfill(
@@ -95,13 +97,15 @@ def re_read(markets: Sequence[Market]) -> SyncReport:
     """Read older candles again: the newest page of each market, and one page more that moves on every day.
 
     An exchange corrects what it published; whatever differs becomes a revision. In turn all of the history is
-    read again: a year of one market takes 106 days.
+    read again: a year of one market takes 106 days. Old holes, such as those of an imported file, are asked for
+    as well: what the exchange does not have either is suspected now and becomes an absence at the sweeps that follow.
     """
     report = SyncReport()
     with RestLine(patient=True) as line:
         now = line.market_ms()
         end = last_closed_open(now - LATE_MS) + INTERVAL_MS
         wanted: dict[Market, list[Gap]] = {}
+        left = OLD_HOLES
         for market in fed_here(markets, report):
             first = Candle.objects.filter(market=market).aggregate(first=Min("open_time"))["first"]
             if first is None or first >= end:
@@ -112,6 +116,10 @@ def re_read(markets: Sequence[Market]) -> SyncReport:
             if older:
                 page = older[now // DAY_MS % len(older)]
                 wanted[market].append(Gap(page.from_ms, page.until_ms))
+            holes = subtract(holes_of(market, first, newest.start - INTERVAL_MS), wanted[market])
+            unexplained = pages_of(market.symbol, holes)[:left]
+            wanted[market] += [Gap(page.from_ms, page.until_ms) for page in unexplained]
+            left -= len(unexplained)
         fill(line, wanted, report)
     report.newest = store.newest_open(markets)
     return report

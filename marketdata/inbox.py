@@ -2,28 +2,23 @@
 
 import threading
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from marketdata import clock
-from marketdata.clock import Reading
 from marketdata.parsing import CandleRow
 
 MOST_CANDLES = 50_000
 MOST_REFUSED = 20_000
 Frames = dict[str, list[CandleRow]]
+Refused = tuple[object, str]
 
 
 @dataclass
 class News:
     """What happened since the last look."""
 
-    refused: list[tuple[object, str]] = field(default_factory=list)
     connected: bool = False
-    reading: Reading | None = None
-    banned_until_ms: int | None = None
-    weight_limit: int | None = None
-    statuses: Mapping[str, str] = field(default_factory=dict)
     overflowed: bool = False
 
 
@@ -38,7 +33,8 @@ class Inbox:
         self._changed = threading.Condition()
         self._closed: dict[tuple[str, int], CandleRow] = {}
         self._news = News()
-        self._refused: deque[tuple[object, str]] = deque(maxlen=MOST_REFUSED)
+        self._refused: deque[Refused] = deque()
+        self._unkept = 0
         self._stirred = False
         self.first_at: float | None = None
         self.last_at: float | None = None
@@ -57,19 +53,22 @@ class Inbox:
             self._wake()
 
     def put_refused(self, raw: object, reason: str) -> None:
-        """Take a message that was not believed."""
+        """Take a message that was not believed; of a flood the rest is only counted."""
         with self._changed:
-            self._refused.append((raw, reason))
+            if len(self._refused) >= MOST_REFUSED:
+                self._unkept += 1
+            else:
+                self._refused.append((raw, reason))
+                self._wake()
 
     def hear(self) -> None:
         """Note that a socket said something."""
         self.heard_at = clock.monotonic()
 
-    def tell(self, **news: object) -> None:
-        """Take news of the line: a reading, a ban, a new connection, what the exchange says of itself."""
+    def connect(self) -> None:
+        """Note a new connection: what closed before it may be missing."""
         with self._changed:
-            for name, what in news.items():
-                setattr(self._news, name, what)
+            self._news.connected = True
             self._wake()
 
     def wait(self, seconds: float) -> None:
@@ -110,9 +109,21 @@ class Inbox:
         """Hand over what else happened."""
         with self._changed:
             news, self._news = self._news, News()
-            news.refused = list(self._refused)
-            self._refused.clear()
             return news
+
+    def take_refused(self, most: int) -> list[Refused]:
+        """Hand over the oldest messages that were not believed, and last of all how many were not kept."""
+        with self._changed:
+            taken = [self._refused.popleft() for _ in range(min(most, len(self._refused)))]
+            if not taken and self._unkept:
+                taken = [("", f"{self._unkept} messages more were refused than could be kept")]
+                self._unkept = 0
+            return taken
+
+    def give_back_refused(self, refused: Iterable[Refused]) -> None:
+        """Take messages back that could not be written down."""
+        with self._changed:
+            self._refused.extendleft(reversed(list(refused)))
 
     def _wake(self) -> None:
         self._stirred = True

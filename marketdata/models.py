@@ -10,6 +10,8 @@ from marketdata.decimals import amount_field, price_field
 PRICE_CEILING = 10**12 - 1
 """NaN sorts above every number in PostgreSQL, so a bound from above is what keeps NaN out of CHECKs."""
 AMOUNT_CEILING = 10**21
+TRADING = "TRADING"
+"""The exchange's word for a market that is open."""
 
 
 class Source(models.TextChoices):
@@ -41,6 +43,9 @@ class Market(models.Model):
         null=True, blank=True, help_text="Left alone until then after repeated errors of this symbol alone."
     )
     status = models.CharField(max_length=200, blank=True, help_text="What the feed last said about this market.")
+    trading = models.CharField(
+        max_length=20, default="", blank=True, help_text="The exchange's last word on its trading, for example BREAK."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = MarketQuerySet.as_manager()
@@ -57,6 +62,11 @@ class Market(models.Model):
 
     def __str__(self) -> str:
         return f"{self.symbol} {self.interval} ({self.source})"
+
+    @property
+    def is_halted(self) -> bool:
+        """Whether the exchange has stopped it, so that no candle closes."""
+        return self.trading not in {"", TRADING}
 
     @property
     def simulated(self) -> bool:

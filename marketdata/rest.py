@@ -1,6 +1,7 @@
 """The exchange over REST for callers without an event loop: budget, bans and clock kept for them."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -8,7 +9,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 from marketdata import clock, weight
 from marketdata.errors import ExchangeBanned, ExchangeUnavailable, MalformedCandle, MarketDataError
-from marketdata.exchange import KLINES_WEIGHT, PAGE, TIME_WEIGHT, ExchangeClient, is_loopback
+from marketdata.exchange import INFO_WEIGHT, KLINES_WEIGHT, PAGE, TIME_WEIGHT, ExchangeClient, is_loopback
 from marketdata.intervals import INTERVAL_MS, Gap, floor_open
 from marketdata.parsing import CandleRow
 
@@ -20,6 +21,7 @@ HOPELESS = 3
 READING_AGE_MS = 300_000
 FAST_READING_AGE_MS = 5_000
 PAUSE_SECONDS = 0.4
+RETRY_SECONDS = 0.2
 Result = TypeVar("Result")
 Runner = asyncio.Runner
 """What turns the event loop of a line; a simulation turns its own."""
@@ -49,7 +51,11 @@ def pages_of(symbol: str, gaps: Iterable[Gap]) -> list[Ask]:
 
 
 class RestLine:
-    """A line to the exchange; `patient` ones wait for budget instead of giving up."""
+    """A line to the exchange; `patient` ones wait for budget instead of giving up.
+
+    Nothing leaves without a look at what all processes share: a ban met by any of them silences every line
+    before its next request.
+    """
 
     def __init__(self, client: ExchangeClient | None = None, *, patient: bool = False) -> None:
         self._client = client or ExchangeClient()
@@ -71,13 +77,27 @@ class RestLine:
         """Exchange time; read anew if the shared reading is old, of another exchange, or missing."""
         known = clock.current_reading()
         if known is None or not is_fresh(known, self._client.api_url):
-            self._pay(TIME_WEIGHT)
-            try:
-                clock.record_reading(self._run(take_reading(self._client, known)))
-            except ExchangeBanned as error:
-                weight.ban(error.until_ms)
-                raise
+            self.read_clock()
         return clock.market_ms()
+
+    def read_clock(self) -> clock.Reading:
+        """Read the exchange's clock and share it; a simulated one may run fast, so its rate is measured as well."""
+        known, reading = clock.current_reading(), self._sharpest()
+        if is_loopback(self._client.api_url):
+            if known is None or not _was_foreseen(known, reading):
+                self._run(asyncio.sleep(PAUSE_SECONDS))
+                known, reading = reading, self._sharpest()
+            reading = replace(reading, rate=clock.measured_rate(known, reading))
+        clock.record_reading(reading)
+        return reading
+
+    def describe(self, symbols: Sequence[str]) -> dict[str, str]:
+        """Tell the trading status of each symbol, and share the weight a minute may cost."""
+        told = self._one(INFO_WEIGHT, lambda: self._client.exchange_info(symbols))
+        if told["weight_limit"]:
+            weight.set_limit(told["weight_limit"])
+        statuses: dict[str, str] = told["statuses"]
+        return statuses
 
     def ask(self, asks: Sequence[Ask], cancelled: Callable[[], bool] = lambda: False) -> list[Answer]:
         """Fetch pages, some at once; an error belongs to its own ask and never to the others."""
@@ -85,15 +105,12 @@ class RestLine:
         for start in range(0, len(asks), BATCH):
             batch = asks[start : start + BATCH]
             try:
-                self._pay(KLINES_WEIGHT * len(batch) + TIME_WEIGHT, cancelled)
+                self._pay(KLINES_WEIGHT * len(batch), cancelled)
             except ExchangeUnavailable as error:
                 answers += [Answer(ask, [], [], error) for ask in asks[start:]]
                 break
-            answers += self._run(self._fetch_closed(batch))
+            answers += self._fetch_closed(batch)
             weight.observe(self._client.used_weight)
-            for answer in answers[-len(batch) :]:
-                if isinstance(answer.error, ExchangeBanned):
-                    weight.ban(answer.error.until_ms)
         return answers
 
     def _pay(self, cost: int, cancelled: Callable[[], bool] = lambda: False) -> None:
@@ -107,51 +124,92 @@ class RestLine:
             self._runner = Runner()
         return self._runner.run(work)
 
-    async def _fetch_closed(self, asks: Sequence[Ask]) -> list[Answer]:
+    def _one(self, cost: int, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+        """One request of its own, paid for and, if it meets a ban, the last one."""
+        self._pay(cost)
+        try:
+            return self._run(work())
+        except ExchangeBanned as error:
+            weight.ban(error.until_ms)
+            raise
+
+    def _sharpest(self) -> clock.Reading:
+        """The reading with the shortest round trip: of three on this machine, of one elsewhere."""
+        readings = []
+        for _ in range(3 if is_loopback(self._client.api_url) else 1):
+            before = clock.monotonic()
+            reading = self._one(TIME_WEIGHT, self._client.reading)
+            readings.append((clock.monotonic() - before, reading))
+        return min(readings, key=lambda pair: pair[0])[1]
+
+    def _fetch_closed(self, asks: Sequence[Ask]) -> list[Answer]:
         """Fetch nothing the exchange's own clock, read just before, does not call closed."""
         try:
             if max(ask.until_ms for ask in asks) > floor_open(self._server_ms):
-                self._server_ms = await self._client.server_time()
+                self._server_ms = self._one(TIME_WEIGHT, self._client.server_time)
         except ExchangeUnavailable as error:
             return [Answer(ask, [], [], error) for ask in asks]
         closed = floor_open(self._server_ms)
         clipped = [ask._replace(until_ms=min(ask.until_ms, closed)) for ask in asks]
-        fetched = iter(await self._fetch([ask for ask in clipped if ask.from_ms < ask.until_ms]))
+        fetched = iter(self._fetch([ask for ask in clipped if ask.from_ms < ask.until_ms]))
         return [
             next(fetched) if ask.from_ms < ask.until_ms else Answer(ask._replace(until_ms=ask.from_ms), [], [])
             for ask in clipped
         ]
 
-    async def _fetch(self, asks: Sequence[Ask]) -> list[Answer]:
-        gate = asyncio.Semaphore(AT_ONCE)
-        unanswered: list[ExchangeUnavailable] = []
-        bans: list[ExchangeBanned] = []
+    def _fetch(self, asks: Sequence[Ask]) -> list[Answer]:
+        """Keep some pages under way; before another is sent, look whether anybody was told to be silent."""
+        waiting = deque((number, 1) for number in range(len(asks)))
+        flying: dict[asyncio.Task[Answer], tuple[int, int]] = {}
+        answers: dict[int, Answer] = {}
+        vain = 0
+        end: ExchangeUnavailable | None = None
+        while waiting or flying:
+            if waiting and (end := end or weight.silence()) is None:
+                sent = [waiting.popleft() for _ in range(min(AT_ONCE - len(flying), len(waiting)))]
+                flying.update(self._run(self._send([(asks[number], number, tries) for number, tries in sent])))
+            elif waiting:
+                answers.update({number: Answer(asks[number], [], [], end) for number, _ in waiting})
+                waiting.clear()
+                continue
+            for task in self._run(_first(flying)):
+                number, tries = flying.pop(task)
+                answer = answers[number] = task.result()
+                if isinstance(answer.error, ExchangeBanned):
+                    end = answer.error
+                    weight.ban(end.until_ms)
+                elif isinstance(answer.error, ExchangeUnavailable):
+                    vain += 1
+                    end = end or (answer.error if vain >= HOPELESS else None)
+                    if tries < TRIES:
+                        waiting.append((number, tries + 1))
+                else:
+                    vain = 0
+        return [answers[number] for number in range(len(asks))]
 
-        async def fetch(ask: Ask) -> Answer:
-            error: MarketDataError | None = None
-            async with gate:
-                for attempt in range(TRIES):
-                    if bans or len(unanswered) >= HOPELESS:
-                        return Answer(ask, [], [], (bans or unanswered)[-1])
-                    try:
-                        page = await self._client.klines(ask.symbol, ask.from_ms, ask.until_ms)
-                    except ExchangeBanned as failure:
-                        bans.append(failure)
-                        return Answer(ask, [], [], failure)
-                    except ExchangeUnavailable as failure:
-                        unanswered.append(failure)
-                        error = failure
-                        await asyncio.sleep(0.2 * (attempt + 1))
-                    except MalformedCandle as failure:
-                        return Answer(ask, [], [(str(failure), str(failure))], failure)
-                    except MarketDataError as failure:
-                        return Answer(ask, [], [], failure)
-                    else:
-                        unanswered.clear()
-                        return Answer(ask, page.rows, page.rejected)
-            return Answer(ask, [], [], error)
+    async def _send(self, asks: Sequence[tuple[Ask, int, int]]) -> dict[asyncio.Task[Answer], tuple[int, int]]:
+        return {asyncio.create_task(self._page(ask, tries)): (number, tries) for ask, number, tries in asks}
 
-        return list(await asyncio.gather(*(fetch(ask) for ask in asks)))
+    async def _page(self, ask: Ask, tries: int) -> Answer:
+        """One page; after a failure there is a pause before anything takes its place."""
+        try:
+            page = await self._client.klines(ask.symbol, ask.from_ms, ask.until_ms)
+        except ExchangeBanned as failure:
+            return Answer(ask, [], [], failure)
+        except ExchangeUnavailable as failure:
+            await asyncio.sleep(RETRY_SECONDS * tries)
+            return Answer(ask, [], [], failure)
+        except MalformedCandle as failure:
+            return Answer(ask, [], [(str(failure), str(failure))], failure)
+        except MarketDataError as failure:
+            return Answer(ask, [], [], failure)
+        return Answer(ask, page.rows, page.rejected)
+
+
+async def _first(flying: Iterable[asyncio.Task[Answer]]) -> list[asyncio.Task[Answer]]:
+    """Those that have come, at least one, in the order they were sent."""
+    await asyncio.wait(flying, return_when=asyncio.FIRST_COMPLETED)
+    return [task for task in flying if task.done()]
 
 
 def is_fresh(reading: clock.Reading, api_url: str) -> bool:
@@ -160,26 +218,9 @@ def is_fresh(reading: clock.Reading, api_url: str) -> bool:
     return reading.base_url == api_url[:200] and 0 <= clock.wall_ms() - reading.wall_ms <= longest
 
 
-async def take_reading(client: ExchangeClient, known: clock.Reading | None) -> clock.Reading:
-    """Read the exchange's clock; a simulated one may run fast, so its rate is measured as well."""
-    newest = await _sharpest(client)
-    if not is_loopback(client.api_url):
-        return newest
-    if known is not None and known.base_url == client.api_url[:200]:
-        elapsed = newest.wall_ms - known.wall_ms
-        surprise = abs(newest.market_ms - known.at(newest.wall_ms))
-        if elapsed > PAUSE_SECONDS * 1000 and surprise <= 0.05 * elapsed * known.rate + 100:
-            return replace(newest, rate=clock.measured_rate(known, newest))
-    await asyncio.sleep(PAUSE_SECONDS)
-    later = await _sharpest(client)
-    return replace(later, rate=clock.measured_rate(newest, later))
-
-
-async def _sharpest(client: ExchangeClient) -> clock.Reading:
-    """The reading with the shortest round trip: of three on this machine, of one elsewhere."""
-    readings = []
-    for _ in range(3 if is_loopback(client.api_url) else 1):
-        before = clock.monotonic()
-        reading = await client.reading()
-        readings.append((clock.monotonic() - before, reading))
-    return min(readings, key=lambda pair: pair[0])[1]
+def _was_foreseen(known: clock.Reading, newest: clock.Reading) -> bool:
+    """Whether a reading of the same exchange comes late enough, and as the last one said it would."""
+    elapsed = newest.wall_ms - known.wall_ms
+    surprise = abs(newest.market_ms - known.at(newest.wall_ms))
+    is_same = known.base_url == newest.base_url[:200]
+    return is_same and elapsed > PAUSE_SECONDS * 1000 and surprise <= 0.05 * elapsed * known.rate + 100

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
-from marketdata import absences, store
+from marketdata import absences, halts, store
 from marketdata.errors import ExchangeUnavailable, MarketDisabled, UnknownSymbol
 from marketdata.filling import LATE_MS, SyncReport, fed_here, fill, holes_of
 from marketdata.history import backfill, re_read
@@ -72,13 +72,15 @@ def sync_candles(
     by_symbol = _by_symbol(frames)
     delivered = {market: by_symbol[market.symbol] for market in fed if by_symbol.get(market.symbol)}
     report.saved = store.save_all(delivered, Candle.Origin.STREAM)
-    if delivered and len(delivered) == len(fed) and _is_contiguous(delivered):
+    halts.end(list(delivered))
+    trading = [market for market in fed if not market.is_halted]
+    if delivered and len(delivered) == len(trading) and _is_contiguous(delivered):
         report.newest = store.newest_open(markets)
         return report
     try:
         with RestLine() as line:
             head = last_closed_open(line.market_ms() - LATE_MS)
-            gaps = {market: _open_gaps(market, newest, head) for market, newest in _newest(fed)}
+            gaps = {market: _open_gaps(market, newest, head) for market, newest in _newest(trading)}
             fill(line, {market: holes for market, holes in gaps.items() if holes}, report)
     except ExchangeUnavailable as error:
         report.failures["exchange"] = str(error)
@@ -102,6 +104,8 @@ def sweep_quality(markets: Sequence[Market]) -> SyncReport:
                 recent = Gap(settled - (RE_READ - 1) * INTERVAL_MS, settled + INTERVAL_MS)
                 start = settled - LIVE_WINDOW * INTERVAL_MS
                 holes = [*holes_of(market, start, min(newest, settled)), *absences.suspicions(market)]
+                if market.is_halted and newest < recent.start:  # its last candles, perhaps never seen
+                    holes.append(Gap(max(start, newest + INTERVAL_MS), recent.start))
                 doubtful = subtract([*holes, *absences.due_again(market, start)], [recent])
                 wanted[market] = [*_merged(doubtful), recent]
             fill(line, wanted, report)

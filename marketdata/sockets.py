@@ -12,11 +12,10 @@ import structlog
 from marketdata import clock
 from marketdata.backoff import Backoff
 from marketdata.chance import dice
-from marketdata.errors import ExchangeBanned, ExchangeUnavailable, MalformedCandle, MarketDataError
+from marketdata.errors import ExchangeUnavailable, MalformedCandle
 from marketdata.exchange import ExchangeClient, is_loopback
 from marketdata.inbox import Inbox
 from marketdata.parsing import LATEST_MS, parse_stream_frame
-from marketdata.rest import take_reading
 
 GROUP = 200
 """Symbols to a socket: the exchange takes 1024, its URL fewer."""
@@ -36,6 +35,7 @@ class Pace:
     clock_period: float = 60.0
     fast_clock_period: float = 2.0
     description_period: float = 3600.0
+    doubt_period: float = 60.0
 
 
 class Connection:
@@ -53,13 +53,12 @@ class Sockets:
 
     def __init__(self, inbox: Inbox, pace: Pace, chance: random.Random | None = None) -> None:
         self.inbox, self.pace = inbox, pace
-        self.banned_until_ms = 0
+        self.reading: clock.Reading | None = None
         self.connections = 0
         self._chance = chance or dice()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="feed-sockets", daemon=True)
         self._tasks: list[asyncio.Task[None]] = []
-        self._reading: clock.Reading | None = None
 
     def start(self) -> None:
         """Begin with no symbol."""
@@ -79,9 +78,7 @@ class Sockets:
     async def _follow(self, symbols: list[str]) -> None:
         await self._cancel()
         groups = [symbols[start : start + GROUP] for start in range(0, len(symbols), GROUP)]
-        works = [self._keep_group(group) for group in groups]
-        works += [self._keep_clock(), self._keep_description(symbols)] if symbols else []
-        self._tasks = [asyncio.create_task(work) for work in works]
+        self._tasks = [asyncio.create_task(self._keep_group(group)) for group in groups]
 
     async def _cancel(self) -> None:
         for task in self._tasks:
@@ -164,7 +161,7 @@ class Sockets:
                 if not holder[0].accepted.is_set():
                     holder[0].accepted.set()
                     self.connections += 1
-                    self.inbox.tell(connected=True)
+                    self.inbox.connect()
                 self.inbox.hear()
                 if _is_farewell(message):
                     holder[0].retiring.set()
@@ -174,8 +171,8 @@ class Sockets:
     def _sort(self, message: object, symbols: frozenset[str]) -> None:
         """Put a message where it belongs; a hostile one must never end the socket."""
         latest = LATEST_MS
-        if self._reading is not None and not is_loopback(self._reading.base_url):  # a simulated clock may jump
-            latest = self._reading.at(clock.wall_ms()) + EARLY_MS
+        if self.reading is not None and not is_loopback(self.reading.base_url):  # a simulated clock may jump
+            latest = self.reading.at(clock.wall_ms()) + EARLY_MS
         try:
             closed = parse_stream_frame(message, symbols, latest_close_ms=latest)
         except MalformedCandle as error:
@@ -183,40 +180,6 @@ class Sockets:
         else:
             if closed is not None:
                 self.inbox.put_closed(*closed)
-
-    async def _keep_clock(self) -> None:
-        """Read the exchange's clock again and again, faster where it runs faster."""
-        async with ExchangeClient() as client:
-            while True:
-                period = self.pace.clock_period
-                if clock.wall_ms() >= self.banned_until_ms:
-                    try:
-                        self._reading = await take_reading(client, self._reading)
-                        self.inbox.tell(reading=self._reading)
-                    except ExchangeBanned as error:
-                        self.banned_until_ms = error.until_ms
-                        self.inbox.tell(banned_until_ms=error.until_ms)
-                    except ExchangeUnavailable as error:
-                        log.info("exchange_clock_not_read", reason=str(error))
-                        period = 5.0
-                if self._reading is not None and self._reading.rate != 1.0:
-                    period = self.pace.fast_clock_period
-                await asyncio.sleep(period)
-
-    async def _keep_description(self, symbols: Sequence[str]) -> None:
-        """Ask now and then for the exchange's limits and whether our symbols still trade."""
-        async with ExchangeClient() as client:
-            while True:
-                if clock.wall_ms() >= self.banned_until_ms:
-                    try:
-                        told = await client.exchange_info(symbols[:GROUP])
-                        self.inbox.tell(weight_limit=told["weight_limit"], statuses=told["statuses"])
-                    except ExchangeBanned as error:
-                        self.banned_until_ms = error.until_ms
-                        self.inbox.tell(banned_until_ms=error.until_ms)
-                    except MarketDataError as error:
-                        log.info("exchange_not_described", reason=str(error))
-                await asyncio.sleep(self.pace.description_period)
 
 
 def _is_farewell(message: object) -> bool:

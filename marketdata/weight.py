@@ -11,6 +11,12 @@ SHARE = 0.5
 MINUTE_MS = 60_000
 
 
+class _Heard:
+    """The ban this process was told of itself: the database may be away at that very moment."""
+
+    until_ms = 0
+
+
 def reserve(weight: int, share: float = SHARE) -> float:
     """Take weight from this minute's budget; 0, or the seconds to wait before asking again.
 
@@ -22,12 +28,15 @@ def reserve(weight: int, share: float = SHARE) -> float:
     now = clock.wall_ms()
     with transaction.atomic():
         state = _locked_state()
-        if state.banned_until_ms is not None and now < state.banned_until_ms:
-            raise ExchangeBanned(state.banned_until_ms)
-        used = _used_this_minute(state, now)
-        if used and used + weight > state.weight_limit * share:
-            return (MINUTE_MS - now % MINUTE_MS) / 1000
-        _keep(state, used + weight)
+        _tell_all(state)
+        is_silent = (state.banned_until_ms or 0) > now
+        if not is_silent:
+            used = _used_this_minute(state, now)
+            if used and used + weight > state.weight_limit * share:
+                return (MINUTE_MS - now % MINUTE_MS) / 1000
+            _keep(state, used + weight)
+    if is_silent:  # raised here: inside, what was told would be rolled back
+        raise ExchangeBanned(state.banned_until_ms or 0)
     return 0.0
 
 
@@ -42,10 +51,20 @@ def observe(used: int | None) -> None:
 
 def ban(until_ms: int) -> None:
     """Remember, across restarts and for all processes, to be silent until then (wall time)."""
+    _Heard.until_ms = max(until_ms, _Heard.until_ms)
     with transaction.atomic():
-        state = _locked_state()
-        state.banned_until_ms = max(until_ms, state.banned_until_ms or 0)
-        state.save(update_fields=["banned_until_ms"])
+        _tell_all(_locked_state())
+
+
+def silence() -> ExchangeBanned | None:
+    """Tell, between two requests already paid for, whether any process has been told to be silent."""
+    until = banned_until()
+    return None if until is None else ExchangeBanned(until)
+
+
+def forget() -> None:
+    """Drop what this process alone was told, as a new one would not know it."""
+    _Heard.until_ms = 0
 
 
 def set_limit(limit: int) -> None:
@@ -64,8 +83,20 @@ def limit() -> int:
 
 def banned_until() -> int | None:
     """Tell until when (wall time, ms) the exchange wants silence, None if it does not."""
-    until = ExchangeState.objects.filter(pk=1).values_list("banned_until_ms", flat=True).first()
-    return until if until is not None and until > clock.wall_ms() else None
+    stored = ExchangeState.objects.filter(pk=1).values_list("banned_until_ms", flat=True).first()
+    until = _banned_until(stored)
+    return until if until > clock.wall_ms() else None
+
+
+def _banned_until(stored: int | None) -> int:
+    return max(stored or 0, _Heard.until_ms)
+
+
+def _tell_all(state: ExchangeState) -> None:
+    """Write down what this process was told, where nobody has yet."""
+    if (until := _banned_until(state.banned_until_ms)) > (state.banned_until_ms or 0):
+        state.banned_until_ms = until
+        state.save(update_fields=["banned_until_ms"])
 
 
 def _locked_state() -> ExchangeState:

@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import norm
 
 from indicators.features import WARMUP
-from marketdata import clock, store
+from marketdata import clock, store, weight
 from marketdata.models import Candle, Market
 from marketdata.parsing import CandleRow
 from marketdata.simulator.invention import Invention
@@ -39,6 +39,7 @@ def forget_everything():
     worklist.forget_sweep()
     asking._passes.clear()
     clock.forget()
+    weight.forget()
     hub.stop()
 
 

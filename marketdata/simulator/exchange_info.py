@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from marketdata.simulator.invented_markets import InventedMarket
@@ -19,8 +20,10 @@ ORDER_TYPES = [
 ]
 
 
-def exchange_info(symbols: tuple[str, ...], now_ms: int, limits: Limits) -> dict[str, Any]:
-    """The documented fields, for the symbols asked for.
+def exchange_info(
+    symbols: tuple[str, ...], now_ms: int, limits: Limits, halted: Collection[str] = ()
+) -> dict[str, Any]:
+    """The documented fields, for the symbols asked for; trading in the halted ones is stopped.
 
     Examples
     --------
@@ -37,7 +40,7 @@ def exchange_info(symbols: tuple[str, ...], now_ms: int, limits: Limits) -> dict
             _rate_limit("RAW_REQUESTS", "MINUTE", 5, 61_000),
         ],
         "exchangeFilters": [],
-        "symbols": [_symbol_rules(InventedMarket.of(symbol, 0)) for symbol in symbols],
+        "symbols": [_symbol_rules(InventedMarket.of(symbol, 0), is_halted=symbol in halted) for symbol in symbols],
     }
 
 
@@ -45,11 +48,11 @@ def _rate_limit(kind: str, interval: str, count: int, limit: int) -> dict[str, A
     return {"rateLimitType": kind, "interval": interval, "intervalNum": count, "limit": limit}
 
 
-def _symbol_rules(market: InventedMarket) -> dict[str, Any]:
+def _symbol_rules(market: InventedMarket, *, is_halted: bool) -> dict[str, Any]:
     tick, lot = places8(10.0**-market.price_digits), places8(10.0**-market.lot_digits)
     return {
         "symbol": market.symbol,
-        "status": "TRADING",
+        "status": "BREAK" if is_halted else "TRADING",
         "baseAsset": market.base,
         "baseAssetPrecision": 8,
         "quoteAsset": market.quote,

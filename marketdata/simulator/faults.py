@@ -30,6 +30,7 @@ REQUEST_FAULTS = {
 }
 CANDLE_FAULTS = {
     "hole": "the candle never exists",
+    "halted": "trading is stopped: exchangeInfo says BREAK, and the candle never exists",
     "late_hole": "the candle is missing until `seconds` of market time after its close",
     "correction": "the candle changes `seconds` of market time after its close",
 }

@@ -50,11 +50,13 @@ class WeightMeter:
         self.limits = limits
         self.highest_used = 0
         self.refused = 0
+        self.impolite = 0
+        """Requests that came although silence had been asked for."""
         self._minute = -1
         self._used = 0
         self._warnings = 0
         self._bans = 0
-        self._banned_until_ms = 0
+        self._banned_until_ms = self._silent_until_ms = 0
         self._lock = threading.Lock()
 
     def charge(self, weight: int) -> Verdict:
@@ -63,6 +65,7 @@ class WeightMeter:
         with self._lock:
             if now_ms // MINUTE_MS != self._minute:
                 self._minute, self._used, self._warnings = now_ms // MINUTE_MS, 0, 0
+            self.impolite += now_ms < self._silent_until_ms
             if now_ms < self._banned_until_ms:
                 return self._refuse(418, self._banned_until_ms, now_ms)
             self._used += weight
@@ -79,6 +82,11 @@ class WeightMeter:
         with self._lock:
             self._banned_until_ms = clock.wall_ms() + int(seconds * 1000)
 
+    def expect_silence(self, until_ms: int) -> None:
+        """Count from now on who asks although he was told to wait until then."""
+        with self._lock:
+            self._silent_until_ms = max(self._silent_until_ms, until_ms)
+
     def _ban(self, now_ms: int) -> int:
         seconds = min(self.limits.ban_seconds * 2**self._bans, self.limits.longest_ban_seconds)
         self._bans += 1
@@ -87,6 +95,7 @@ class WeightMeter:
 
     def _refuse(self, status: int, until_ms: int, now_ms: int) -> Verdict:
         self.refused += 1
+        self._silent_until_ms = max(self._silent_until_ms, until_ms)
         log.warning("request refused", status=status, used_weight=self._used, until_ms=until_ms)
         return Verdict(self._used, status, -(-(until_ms - now_ms) // 1000), until_ms)
 

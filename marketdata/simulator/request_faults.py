@@ -47,6 +47,7 @@ def answer_wrongly(fault: Fault, request: web.Request, meter: WeightMeter) -> we
 
 def _silenced(status: int, fault: Fault, meter: WeightMeter) -> web.Response:
     until_ms = clock.wall_ms() + int(fault.seconds * 1000)
+    meter.expect_silence(until_ms)
     return over_limit(Verdict(0, status, math.ceil(fault.seconds), until_ms), meter.limits.weight_per_minute)
 
 

@@ -94,7 +94,8 @@ class RestApi:
             wanted = (self._symbol(query),)
         elif "symbols" in query:
             wanted = tuple(self._known(symbol) for symbol in _json_list(query["symbols"]))
-        return exchange_info(wanted, now_ms, self.meter.limits)
+        halted = {symbol for symbol in wanted if self.venue.tape.is_halted(symbol, now_ms)}
+        return exchange_info(wanted, now_ms, self.meter.limits, halted)
 
     def klines(self, query: Any, now_ms: int, fault: str) -> list[list[Any]]:
         """One page of candles, oldest first, the open one included."""

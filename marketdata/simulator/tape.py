@@ -9,6 +9,8 @@ from marketdata.simulator.candle_path import partial_kline
 from marketdata.simulator.faults import Fault, FaultPlan
 from marketdata.simulator.klines import Kline, Source
 
+NEVER = ("hole", "halted")
+
 
 class Change(NamedTuple):
     """Something that will happen to a closed candle at `due_ms` of market time."""
@@ -50,10 +52,14 @@ class Tape:
             closed.extend([forming] if forming else [])
         return closed
 
+    def is_halted(self, symbol: str, now_ms: int) -> bool:
+        """Whether trading is stopped at `now_ms`."""
+        return self.faults.of_candle("halted", symbol, floor_open(now_ms)) is not None
+
     def forming(self, symbol: str, now_ms: int) -> Kline | None:
         """The candle that is open at `now_ms`, None where there will be none."""
         current = floor_open(now_ms)
-        if self.faults.of_candle("hole", symbol, current) or self.faults.of_candle("late_hole", symbol, current):
+        if any(self.faults.of_candle(kind, symbol, current) for kind in (*NEVER, "late_hole")):
             return None
         rows = self.source.klines(symbol, current, current + 1).rows()
         return partial_kline(rows[0], (now_ms - current) / INTERVAL_MS, symbol) if rows else None
@@ -77,7 +83,7 @@ class Tape:
         return self._seen(change.symbol, rows[0], change.due_ms) if rows else None
 
     def _seen(self, symbol: str, kline: Kline, now_ms: int) -> Kline | None:
-        if self.faults.of_candle("hole", symbol, kline.open_time):
+        if any(self.faults.of_candle(kind, symbol, kline.open_time) for kind in NEVER):
             return None
         age_ms = now_ms - kline.open_time - INTERVAL_MS
         missing = self.faults.of_candle("late_hole", symbol, kline.open_time)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from marketdata import clock
+from marketdata import clock, weight
 from marketdata.models import Market
 from marketdata.simulator.server import SimulatedExchange
 
@@ -13,8 +13,10 @@ STEP = 300_000
 @pytest.fixture(autouse=True)
 def _no_reading_from_another_test():
     clock.forget()
+    weight.forget()
     yield
     clock.forget()
+    weight.forget()
 
 
 @pytest.fixture

@@ -6,10 +6,11 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from marketdata import clock, history, services, weight
+from marketdata.coverage import coverage_of
 from marketdata.errors import ExchangeUnavailable
-from marketdata.models import Candle, CandleRevision, ExchangeState, Market
+from marketdata.models import AbsentStretch, Candle, CandleRevision, ExchangeState, Market
 from marketdata.simulator.faults import Fault
-from tests.marketdata.conftest import START, STEP
+from tests.marketdata.conftest import START, STEP, close_candles
 
 BEGIN = START - 2500 * STEP
 
@@ -85,3 +86,38 @@ def test_every_day_older_candles_are_read_again_and_a_correction_becomes_a_revis
 def test_a_year_of_five_hundred_markets_takes_longer_than_half_an_hour_within_half_the_limit(db):
     ExchangeState.objects.create(pk=1, weight_limit=6000)
     assert history.minutes_of(500 * 106, weight.limit()) > 35
+
+
+def test_an_old_hole_nobody_confirmed_is_asked_for_and_ends_as_absent_or_filled(exchange, markets, monkeypatch):
+    """As an import leaves it: far behind the window the live path repairs, and without a word from the exchange."""
+    monkeypatch.setattr(services, "LIVE_WINDOW", 20)
+    services.backfill(markets, BEGIN, START)
+    lost, never = BEGIN + 40 * STEP, BEGIN + 700 * STEP
+    Candle.objects.filter(market=markets[0], open_time__in=[lost, never, never + STEP]).delete()
+    exchange.faults.add(Fault("hole", symbol="BTCUSDT", at=never, until=never + 2 * STEP))
+    monkeypatch.setattr(history, "RE_READ_MS", 10 * STEP)
+    services.sweep_quality(markets)
+    assert coverage_of(markets[0]).missing == 3
+    services.re_read(markets)
+    assert coverage_of(markets[0]).missing == 2
+    for _ in range(2):
+        close_candles(exchange, 1)
+        services.sweep_quality(markets)
+    (stretch,) = AbsentStretch.objects.all()
+    assert (stretch.start, stretch.end) == (never, never + 2 * STEP)
+    assert len(stretch.evidence["attempts"]) == 3
+    assert coverage_of(markets[0]).missing == 0
+    assert services.re_read(markets).absent == 0
+
+
+def test_old_holes_are_asked_for_a_few_a_day(exchange, markets, monkeypatch):
+    services.backfill(markets, BEGIN, START)
+    Candle.objects.filter(open_time__range=(BEGIN + STEP, BEGIN + 400 * STEP), pk__in=every_other()).delete()
+    monkeypatch.setattr(history, "OLD_HOLES", 5)
+    monkeypatch.setattr(history, "RE_READ_MS", 10 * STEP)
+    asked = services.re_read(markets).requests
+    assert asked <= 5 + 2 * len(markets)
+
+
+def every_other():
+    return [pk for pk in Candle.objects.values_list("pk", flat=True) if pk % 2]

@@ -3,10 +3,12 @@
 import threading
 from contextlib import contextmanager
 
+import psycopg
 import pytest
-from django.db import connection
+from django.core.exceptions import ImproperlyConfigured
+from django.db import InterfaceError, OperationalError, connection
 
-from marketdata import clock, services, stream
+from marketdata import clock, quarantine, services, store, stream
 from marketdata.models import Candle, ExchangeState, Market, QuarantinedMessage
 from marketdata.simulator.faults import Fault
 from marketdata.sockets import Pace
@@ -41,9 +43,9 @@ class Feed:
 
 
 @contextmanager
-def feeding(pace=PACE):
+def feeding(pace=PACE, markets=services.enabled_markets):
     feed, stop, beats = Feed(), threading.Event(), []
-    arguments = (services.enabled_markets, feed.on_closed, stop)
+    arguments = (markets, feed.on_closed, stop)
     thread = threading.Thread(target=stream.run, args=arguments, kwargs={"beat": beats.append, "pace": pace})
     feed.beats = beats
     thread.start()
@@ -137,6 +139,56 @@ def test_a_round_that_fails_comes_again(exchange, markets):
         close_candles(exchange, 1)
         assert eventually(lambda: is_complete(feed, START + STEP))
         assert feed.failing == 0
+
+
+class Stumbling:
+    """Calls through, but raises this now and again."""
+
+    def __init__(self, really, errors):
+        self.really, self.errors, self.calls = really, list(errors), 0
+
+    def __call__(self, *arguments):
+        self.calls += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        return self.really(*arguments)
+
+
+TROUBLE = [
+    OperationalError("the connection is lost"),
+    InterfaceError("the cursor is closed"),
+    psycopg.OperationalError("terminating connection due to administrator command"),
+    TimeoutError(),
+    RuntimeError("anything at all"),
+]
+
+
+def test_nothing_but_a_wrong_setting_ends_the_feed(exchange, markets, monkeypatch):
+    monkeypatch.setattr(stream, "MARKETS_SECONDS", 0.1)
+    listing = Stumbling(services.enabled_markets, TROUBLE)
+    newest = Stumbling(store.newest_open, TROUBLE)
+    monkeypatch.setattr(store, "newest_open", newest)
+    with feeding(markets=listing) as feed:
+        assert eventually(lambda: is_complete(feed, START), 60)
+        newest.errors = list(TROUBLE)
+        close_candles(exchange, 1)
+        assert eventually(lambda: is_complete(feed, START + STEP), 60)
+    assert listing.errors == newest.errors == []
+    supervisor = stream.Supervisor(Stumbling(list, [ImproperlyConfigured("no such host")]), feed.on_closed, None, PACE)
+    with pytest.raises(ImproperlyConfigured):
+        supervisor.turn()
+
+
+def test_what_was_refused_while_the_database_is_away_is_written_down_later(exchange, markets, monkeypatch):
+    keep = Stumbling(quarantine.keep, TROUBLE[:3])
+    monkeypatch.setattr(quarantine, "keep", keep)
+    exchange.faults.add(Fault("garbled"))
+    with feeding() as feed:
+        assert eventually(lambda: is_complete(feed, START))
+        for _ in range(3):
+            close_candles(exchange, 1)
+        assert eventually(lambda: QuarantinedMessage.objects.filter(origin="stream").count() == 6, 40)
+    assert keep.errors == []
 
 
 def test_a_market_enabled_later_is_followed(exchange, markets, monkeypatch):

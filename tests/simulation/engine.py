@@ -110,6 +110,7 @@ class Process:
 
     def turn(self):
         """One turn of the feed's thread, and of the worker's."""
+        self.feed.lookout.turn()
         self.feed.turn()
         while self.due:
             self._run_task(self.due.pop(0))

@@ -1,0 +1,97 @@
+"""What the exchange says of itself, asked now and then: its time, its limits, and who trades. A thread of its own."""
+
+import threading
+from collections.abc import Callable, Sequence
+
+import structlog
+from django.db import Error as DatabaseTrouble
+from django.db import close_old_connections, connection
+
+from marketdata import clock, halts
+from marketdata.errors import MarketDataError
+from marketdata.models import Market
+from marketdata.rest import RestLine
+from marketdata.sockets import GROUP, Pace
+
+LOOK_SECONDS = 0.5
+AGAIN_SECONDS = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class Lookout:
+    """Asks through a line like everybody else, so it is silent when everybody must be.
+
+    Parameters
+    ----------
+    pace : Pace
+        How often what is asked.
+    on_reading : callable
+        Told every new reading of the exchange's clock.
+    """
+
+    def __init__(self, pace: Pace, on_reading: Callable[[clock.Reading], None]) -> None:
+        self.markets: Sequence[Market] = []
+        self.in_doubt = False
+        """Whether somebody waits in vain for a close: then it is asked sooner who trades."""
+        self._pace, self._on_reading = pace, on_reading
+        self._line: RestLine | None = None
+        self._rate = 1.0
+        self._clock_due_at = self._described_at = float("-inf")
+        self._not_before = float("-inf")
+
+    def run(self, stop: threading.Event) -> None:
+        """Look until told to stop."""
+        period = min(LOOK_SECONDS, self._pace.clock_period, self._pace.fast_clock_period)
+        while not stop.wait(period):
+            self.turn()
+        self.close()
+        connection.close()
+
+    def close(self) -> None:
+        """Give the line back."""
+        if self._line is not None:
+            self._line.__exit__(None, None, None)
+            self._line = None
+
+    def turn(self) -> None:
+        """Ask what is due; whatever goes wrong, it is asked again."""
+        now = clock.monotonic()
+        if not self.markets or now < self._not_before:
+            return
+        try:
+            if now >= self._clock_due_at:
+                self._read_clock()
+            if now - self._described_at >= self._description_period():
+                self._described_at = now
+                self._describe()
+        except MarketDataError as error:
+            log.info("exchange_not_described", reason=str(error)[:200])
+            self._not_before = now + min(AGAIN_SECONDS, self._pace.clock_period)
+        except DatabaseTrouble as error:
+            log.info("lookout_waits_for_database", reason=str(error)[:200])
+            self._not_before = now + min(AGAIN_SECONDS, self._pace.clock_period)
+            close_old_connections()
+
+    def _read_clock(self) -> None:
+        reading = self._open_line().read_clock()
+        self._rate = reading.rate
+        self._on_reading(reading)
+        period = self._pace.clock_period if reading.rate == 1.0 else self._pace.fast_clock_period
+        self._clock_due_at = clock.monotonic() + period
+
+    def _description_period(self) -> float:
+        if self.in_doubt or any(market.is_halted for market in self.markets):
+            return max(self._pace.doubt_period / max(self._rate, 1.0), min(self._pace.doubt_period, 1.0))
+        return self._pace.description_period
+
+    def _describe(self) -> None:
+        markets = list(self.markets)
+        for start in range(0, len(markets), GROUP):
+            group = markets[start : start + GROUP]
+            halts.note(group, self._open_line().describe([market.symbol for market in group]))
+
+    def _open_line(self) -> RestLine:
+        if self._line is None:
+            self._line = RestLine()
+        return self._line

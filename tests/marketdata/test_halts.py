@@ -1,0 +1,117 @@
+"""A market the exchange has stopped: the others go on as before, and afterwards what never existed is known as absent."""
+
+import threading
+
+import pytest
+from django.db import connection
+
+from marketdata import clock, health, payloads, services, stream
+from marketdata.coverage import coverage_of
+from marketdata.lookout import Lookout
+from marketdata.models import AbsentStretch, Candle, Market
+from marketdata.simulator.faults import Fault
+from marketdata.sockets import Pace
+from tests.marketdata.conftest import START, STEP, close_candles
+from tests.marketdata.test_services import frame, opens
+
+HALTED = range(START + STEP, START + 5 * STEP, STEP)
+PACE = Pace(longest_wait=0.4, clock_period=0.2, fast_clock_period=0.2, doubt_period=0.2)
+
+
+@pytest.fixture(autouse=True)
+def _short_window(monkeypatch):
+    monkeypatch.setattr(services, "LIVE_WINDOW", 300)
+
+
+def halt(exchange):
+    exchange.faults.add(Fault("halted", symbol="BTCUSDT", at=HALTED.start, until=HALTED.stop))
+
+
+def look(markets):
+    looking = Lookout(PACE, lambda _reading: None)
+    looking.markets, looking.in_doubt = markets, True
+    looking.turn()
+    looking.close()
+
+
+def test_a_halted_market_costs_the_others_nothing_and_its_candles_become_absent(exchange, markets):
+    halt(exchange)
+    close_candles(exchange, 1)
+    services.sync_candles(markets)
+    look(markets)
+    halted, other = markets = services.enabled_markets()
+    assert (halted.trading, other.trading) == ("BREAK", "TRADING")
+    assert payloads.market_object(halted, (), None)["message"] == "the exchange says BREAK"
+    close_candles(exchange, 1)
+    report = services.sync_candles(markets, {"ETHUSDT": frame("ETHUSDT", HALTED[0])})
+    assert (report.requests, report.saved.inserted, report.failures) == (0, 1, {})
+    close_candles(exchange, 3)
+    assert services.sync_candles(markets).requests == 1
+    assert health.report()["halted"] == ["BTCUSDT"]
+    assert health.report()["status"] == "healthy"
+    assert not AbsentStretch.objects.exists()  # nobody can know yet
+
+    close_candles(exchange, 1)
+    back = HALTED.stop
+    services.sync_candles(markets, {symbol: frame(symbol, back) for symbol in ("BTCUSDT", "ETHUSDT")})
+    assert opens(halted)[-2:] == [START, back]
+    assert Market.objects.get(pk=halted.pk).trading == "TRADING"
+    assert coverage_of(halted).missing == len(HALTED)
+    for _ in range(2):
+        close_candles(exchange, 1)
+        services.sweep_quality(services.enabled_markets())
+    stretches = AbsentStretch.objects.filter(market=halted)
+    assert {at for one in stretches for at in range(one.start, one.end, STEP)} == set(HALTED)
+    assert all(len(one.evidence["attempts"]) >= 3 for one in stretches)
+    assert not AbsentStretch.objects.filter(market=other).exists()
+    ledger = coverage_of(halted)
+    assert (ledger.missing, ledger.absent) == (0, len(HALTED))
+    assert coverage_of(other).share == 1
+
+
+def test_what_closed_just_before_a_halt_is_still_fetched(exchange, markets):
+    services.sync_candles(markets)
+    halt(exchange)
+    close_candles(exchange, 4)
+    look(markets)
+    halted, _ = markets = services.enabled_markets()
+    Candle.objects.filter(open_time=START).delete()
+    services.sync_candles(markets)
+    services.sweep_quality(markets)
+    assert opens(halted)[-1] == START
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_feed_notices_a_halt_and_its_end(exchange, markets, monkeypatch):
+    monkeypatch.setattr(stream, "MARKETS_SECONDS", 0.3)
+    stop = threading.Event()
+
+    def follow(frames):
+        services.sync_candles(services.enabled_markets(), frames)
+
+    thread = threading.Thread(target=stream.run, args=(services.enabled_markets, follow, stop), kwargs={"pace": PACE})
+    thread.start()
+    try:
+        halt(exchange)
+        wait_until(lambda: newest() == {"BTCUSDT": START - STEP, "ETHUSDT": START - STEP})
+        close_candles(exchange, 4)
+        wait_until(lambda: newest() == {"BTCUSDT": START, "ETHUSDT": START + 3 * STEP})
+        wait_until(lambda: Market.objects.get(symbol="BTCUSDT").trading == "BREAK")
+        close_candles(exchange, 2)
+        wait_until(lambda: newest() == {"BTCUSDT": START + 5 * STEP, "ETHUSDT": START + 5 * STEP})
+        wait_until(lambda: Market.objects.get(symbol="BTCUSDT").trading == "TRADING")
+    finally:
+        stop.set()
+        thread.join(30)
+        connection.close()
+
+
+def newest():
+    return {symbol: max(opens(Market.objects.get(symbol=symbol)), default=0) for symbol in ("BTCUSDT", "ETHUSDT")}
+
+
+def wait_until(condition, seconds=40):
+    until = clock.monotonic() + seconds
+    while not condition() and clock.monotonic() < until:
+        threading.Event().wait(0.05)
+    assert condition()
