@@ -16,6 +16,7 @@ from mlengine_project.operations.viewsets import (
 )
 from modelregistry import registry
 from modelregistry.viewsets import ModelViewSet
+from predictions.challenger_scores import silent_comparison
 from predictions.requests import served_horizons
 from predictions.viewsets import BracketViewSet, TouchViewSet, TrackRecordViewSet
 from signals.outcomes import net_results
@@ -45,7 +46,7 @@ urlpatterns = [
     path("candles/quality", CandleViewSet.as_view({"get": "quality"})),
     path("models", ModelViewSet.as_view({"get": "list"}, loaded_by=loaded_by)),
     path("models/status", ModelViewSet.as_view({"get": "status"}, loaded_by=loaded_by)),
-    path("models/<str:id>", ModelViewSet.as_view({"get": "retrieve"})),
+    path("models/<str:id>", ModelViewSet.as_view({"get": "retrieve"}, silent_comparison=silent_comparison)),
     path("jobs/<str:id>", JobViewSet.as_view({"get": "retrieve"})),
     path("ws-tickets", TicketViewSet.as_view({"post": "create"})),
     path("metrics", MetricsViewSet.as_view({"get": "scrape"})),

@@ -173,27 +173,27 @@ def database() -> dict[str, Any]:
 DATABASES = {"default": database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+LOCAL_CACHE = "django.core.cache.backends.locmem.LocMemCache"
+# What libraries keep (the admin's search its results) stays in the process: it is not JSON, and nobody else's business.
+CACHES: dict[str, dict[str, Any]] = {"default": {"BACKEND": LOCAL_CACHE}}
 if EMBEDDED:
-    CACHES: dict[str, dict[str, Any]] = {
-        "default": {
-            "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
-            "OPTIONS": {"MAX_ENTRIES": 100_000},
-        }
+    CACHES["shared"] = {
+        "BACKEND": LOCAL_CACHE,
+        "LOCATION": "shared",
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
     }
     CHANNEL_LAYERS: dict[str, dict[str, Any]] = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 else:
-    CACHES = {
-        "default": {
-            "BACKEND": "django_redis.cache.RedisCache",
-            "LOCATION": REDIS_URL,
-            # Keys are part of the contract (exactly `prediction:...`) and values are JSON bytes, never pickles.
-            "KEY_FUNCTION": "predictions.cache.plain_key",
-            "OPTIONS": {
-                "SERIALIZER": "predictions.cache.JsonBytesSerializer",
-                "SOCKET_CONNECT_TIMEOUT": 1,
-                "SOCKET_TIMEOUT": 1,
-            },
-        }
+    CACHES["shared"] = {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": REDIS_URL,
+        # Keys are part of the contract (exactly `prediction:...`) and values are JSON bytes, never pickles.
+        "KEY_FUNCTION": "predictions.cache.plain_key",
+        "OPTIONS": {
+            "SERIALIZER": "predictions.cache.JsonBytesSerializer",
+            "SOCKET_CONNECT_TIMEOUT": 1,
+            "SOCKET_TIMEOUT": 1,
+        },
     }
     CHANNEL_LAYERS = {
         "default": {

@@ -15,7 +15,7 @@ from modelregistry import registry
 from modelregistry.errors import ModelLoadError, PromotionRefused
 from modelregistry.models import ModelVersion, PromotionEvent, TrainingTrial
 from modelregistry.report_pages import ReportPages
-from modelregistry.report_tables import beside_baselines, differences, tables_of
+from modelregistry.report_tables import Table, beside_baselines, differences, tables_of
 
 MAY_PROMOTE = "modelregistry.promote_modelversion"
 STAGES = {"Champion": "success", "Candidate": "info", "Retired": "default"}
@@ -88,7 +88,12 @@ class ModelVersionAdmin(ReportPages, ReadOnlyAdmin):
         version = self.get_object(request, object_id)
         report = version.report if version is not None else {}
         tables = [table for table in (beside_baselines(report), *tables_of(report)) if table is not None]
-        return super().change_view(request, object_id, form_url, {"report_tables": tables, **(extra_context or {})})
+        shown = {"report_tables": tables, "silent": self.silent_table(version) if version is not None else None}
+        return super().change_view(request, object_id, form_url, {**shown, **(extra_context or {})})
+
+    def silent_table(self, version: ModelVersion) -> Table | None:  # noqa: ARG002
+        """A candidate beside the champion on live candles; the app that keeps the answers fills this in."""
+        return None
 
     @admin.action(description="Promote the selected version", permissions=["promote"])
     def promote_selected(self, request: HttpRequest, queryset: QuerySet[ModelVersion]) -> HttpResponse | None:

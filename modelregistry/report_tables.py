@@ -59,6 +59,43 @@ def beside_baselines(report: Mapping[str, Any]) -> Table | None:
     return Table("beside the baselines", headers, rows)
 
 
+def beside_champion(cells: Sequence[Mapping[str, Any]]) -> Table:
+    """Put a candidate's silent answers beside the champion's on the same candles.
+
+    Examples
+    --------
+    >>> cell = {"symbol": "BTCUSDT", "horizon": 6, "n": 900, "effective_n": 150, "too_few": False, "loss": 9.0}
+    >>> table = beside_champion([{**cell, "champion_loss": 10.0, "gain": 0.1, "lower": -0.02, "upper": 0.22}])
+    >>> table.headers
+    ['symbol', 'horizon', 'answers', 'independent', 'loss', "champion's", 'saved %', '95 % from', 'to', 'enough']
+    >>> table.rows
+    [['BTCUSDT', '6', '900', '150', '9', '10', '+10', '−2', '+22', 'yes']]
+    """
+    headers = [
+        "symbol",
+        "horizon",
+        "answers",
+        "independent",
+        "loss",
+        "champion's",
+        "saved %",
+        "95 % from",
+        "to",
+        "enough",
+    ]
+    rows = [
+        [
+            str(cell["symbol"]),
+            written(cell["horizon"]),
+            *(written(cell[name]) for name in ("n", "effective_n", "loss", "champion_loss")),
+            *(_percent(cell[name]) for name in ("gain", "lower", "upper")),
+            written(not cell["too_few"]),
+        ]
+        for cell in cells
+    ]
+    return Table("", headers, rows)
+
+
 def tables_of(report: Mapping[str, Any], title: str = "") -> list[Table]:
     """Lay a report out: single figures in one table, every list of records in its own.
 
@@ -150,6 +187,10 @@ def signed(difference: float) -> str:
     if text == "0":
         return text
     return ("+" if difference > 0 else "−") + text
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else signed(100 * share)
 
 
 def _walk(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, float]]:

@@ -1,5 +1,7 @@
 """The shapes of versions, champions and the reports about them."""
 
+from typing import Any
+
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -51,6 +53,42 @@ class ModelVersionSerializer(serializers.ModelSerializer):
             "created_at",
         )
         read_only_fields = fields
+
+
+class SilentComparisonSerializer(serializers.Serializer):
+    """A candidate beside the present champion on the same live candles, which nobody but the log was told."""
+
+    symbol = serializers.CharField(help_text="`all` for the mean of all cells.")
+    horizon = serializers.IntegerField(allow_null=True, help_text="Candles ahead; null for `all`.")
+    n = serializers.IntegerField(help_text="Answers scored.")
+    effective_n = serializers.IntegerField(help_text="How many of them do not overlap.")
+    too_few = serializers.BooleanField(help_text="Too little to tell anything.")
+    loss = serializers.FloatField()
+    champion_loss = serializers.FloatField()
+    gain = serializers.FloatField(allow_null=True, help_text="Share of the champion's loss saved.")
+    lower = serializers.FloatField(allow_null=True, help_text="Of a 95 % interval from whole days and weeks.")
+    upper = serializers.FloatField(allow_null=True)
+
+
+class ModelVersionDetailSerializer(ModelVersionSerializer):
+    """One version with what it has said silently since."""
+
+    silent_comparison = serializers.SerializerMethodField(
+        help_text="Per market and horizon, then `all`; empty for who is no candidate, or has no scored answer yet."
+    )
+
+    class Meta:
+        """All of a version, and the comparison."""
+
+        model = ModelVersion
+        fields = (*ModelVersionSerializer.Meta.fields, "silent_comparison")
+        read_only_fields = fields
+
+    @extend_schema_field(SilentComparisonSerializer(many=True))
+    def get_silent_comparison(self, version: ModelVersion) -> Any:
+        """Ask whom the composition root named."""
+        compare = self.context.get("silent_comparison")
+        return SilentComparisonSerializer(compare(version) if compare else [], many=True).data
 
 
 class ChampionSerializer(serializers.Serializer):

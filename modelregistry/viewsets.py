@@ -4,16 +4,22 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
-from rest_framework import mixins, viewsets
+from rest_framework import viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from modelregistry import status
 from modelregistry.models import ModelVersion
-from modelregistry.serializers import ModelsStatusSerializer, ModelVersionSerializer, StatusQuery, VersionQuery
+from modelregistry.serializers import (
+    ModelsStatusSerializer,
+    ModelVersionDetailSerializer,
+    ModelVersionSerializer,
+    StatusQuery,
+    VersionQuery,
+)
 
 
-class ModelViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet):
+class ModelViewSet(viewsets.GenericViewSet):
     """Model versions and their reports."""
 
     required_scope = "read"
@@ -22,12 +28,20 @@ class ModelViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet):
     lookup_url_kwarg = "id"
     loaded_by: Callable[[], Mapping[str, list[str]]] | None = None
     """Which processes have a version in memory, by id; the composition root knows."""
+    silent_comparison: Callable[[ModelVersion], list[dict[str, Any]]] | None = None
+    """A candidate beside the champion on live candles; the composition root knows who compares."""
 
     @extend_schema(parameters=[VersionQuery], responses=ModelVersionSerializer(many=True))
     def list(self, request: Request) -> Response:
         """All versions, newest first."""
         page = self.paginate_queryset(self.get_queryset().filter(**VersionQuery.of(request)))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    @extend_schema(responses=ModelVersionDetailSerializer)
+    def retrieve(self, _request: Request, id: str) -> Response:  # noqa: A002  # named by the path
+        """One version: its report, and for a candidate how its silent answers fare beside the champion's."""
+        context = {**self.get_serializer_context(), "silent_comparison": self.silent_comparison}
+        return Response(ModelVersionDetailSerializer(self.get_object(), context=context).data)
 
     @extend_schema(parameters=[StatusQuery], responses=ModelsStatusSerializer, filters=False)
     def status(self, request: Request) -> Response:

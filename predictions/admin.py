@@ -4,9 +4,14 @@ from django.contrib import admin
 from unfold.decorators import display
 
 from marketdata.admin_pages import LargeLogAdmin, ReadOnlyAdmin, plain
+from modelregistry.admin import ModelVersionAdmin
+from modelregistry.models import ModelVersion
+from modelregistry.report_tables import Table, beside_champion
+from predictions.challenger_scores import silent_comparison
 from predictions.models import ChainCut, ChainHead, ChallengerLog, PredictionLog
 from predictions.reasons import WORDS
 
+admin.site.unregister(ModelVersion)
 STATES = {"late": "warning", "degraded": "warning", "final": "success", "scored": "info"}
 
 
@@ -63,6 +68,17 @@ class PredictionLogAdmin(LargeLogAdmin):
         if row.outcome_final:
             return "final"
         return "scored" if row.mae is not None else "open"
+
+
+@admin.register(ModelVersion)
+class ComparedVersionAdmin(ModelVersionAdmin):
+    """A version's page, with what a candidate has said silently since it was trained."""
+
+    def silent_table(self, version: ModelVersion) -> Table | None:
+        """Nothing for a version that nobody asks."""
+        if version.stage != ModelVersion.Stage.CANDIDATE:
+            return None
+        return beside_champion(silent_comparison(version))
 
 
 @admin.register(ChallengerLog)

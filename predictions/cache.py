@@ -11,12 +11,16 @@ from typing import Any
 
 import orjson
 from django.conf import settings
-from django.core.cache import cache
+from django.core.cache import caches
+from django.utils.connection import ConnectionProxy
 
 from marketdata import clock
 from marketdata.intervals import INTERVAL_MS
 
 logger = logging.getLogger(__name__)
+
+cache: Any = ConnectionProxy(caches, "shared")
+"""What all processes share; the default cache is where libraries keep objects that are not JSON."""
 
 MARGIN_MS = 30_000
 """How long past the next close a value is kept."""
@@ -84,8 +88,7 @@ def read(key: str) -> bytes | None:
 
 
 def _redis() -> Any:
-    backend: Any = cache
-    return backend.client.get_client(write=False)
+    return cache.client.get_client(write=False)
 
 
 def write_ahead(values: Iterable[tuple[str, bytes]], candle_open_ms: int) -> bool:

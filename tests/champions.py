@@ -52,7 +52,7 @@ def artifact_folder(tmp_path_factory):
 @pytest.fixture
 def fresh_engine(settings, artifact_folder):
     """The state of a new process, before and after."""
-    from django.core.cache import cache
+    from predictions.cache import cache
 
     settings.MODEL_PATH = artifact_folder
     forget_everything()

@@ -112,7 +112,7 @@ class SharedWindow:
         if self._script is None:
             from django_redis import get_redis_connection
 
-            self._script = get_redis_connection("default").register_script(SCRIPT)
+            self._script = get_redis_connection("shared").register_script(SCRIPT)
         entry = clock.new_id().hex
         return self._script(keys=[f"window:{bucket}"], args=[limit, int(WINDOW_SECONDS * 1e6), entry])
 

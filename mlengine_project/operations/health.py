@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.core.cache import cache
 from django.db import DatabaseError, InterfaceError, connection
 
 from marketdata import clock
 from marketdata import health as market_health
 from mlengine_project.operations.models import Heartbeat
 from modelregistry import health as model_health
+from predictions.cache import cache
 from signals import health as signal_health
 
 READY_SECONDS = 2.0

@@ -12,6 +12,6 @@ def empty_buckets():
         return
     from django_redis import get_redis_connection
 
-    redis = get_redis_connection("default")
+    redis = get_redis_connection("shared")
     for name in redis.scan_iter("window:*"):
         redis.delete(name)

@@ -78,6 +78,15 @@ def test_a_longer_list_asks_no_more_questions(admin_client, model):
     assert len(after) <= len(before)
 
 
+@pytest.mark.redis
+def test_the_search_finds_pages_with_redis_too(admin_client):
+    """The theme remembers objects, which the cache of predictions cannot hold: asked twice, it answers twice."""
+    for _ in range(2):
+        found = admin_client.get("/admin/search/", {"s": "promotion"})
+        assert found.status_code == 200
+        assert reverse("admin:modelregistry_promotionevent_changelist") in found.content.decode()
+
+
 @pytest.mark.parametrize("model", SHOWN, ids=lambda model: model._meta.label)
 def test_what_happened_cannot_be_edited_or_deleted(admin_client, model):
     if model._meta.label in EDITABLE:

@@ -2,14 +2,13 @@
 
 import orjson
 import pytest
-from django.core.cache import cache
 
 from indicators.features import WARMUP
 from marketdata import clock, store
 from marketdata.errors import MarketDisabled
 from marketdata.models import AbsentStretch, Candle, Market
 from predictions import chain, services
-from predictions.cache import read
+from predictions.cache import cache, read
 from predictions.errors import InvalidRequest, PredictionRefused
 from predictions.models import ChainHead, PredictionLog
 from tests.champions import BEGIN, STEP, at_close_of, forget_everything, make_markets, store_candles

@@ -40,7 +40,7 @@ class Command(BaseCommand):
             raise CommandError("--stride must be at least 1")
         try:
             versions = [registry.find_version(text) for text in options["versions"]]
-            with told("evaluating", as_json=False, write=self.stdout.write) as tell:
+            with told("evaluating", as_json=False, write=self.stdout.write, beside=self.stderr) as tell:
                 found = services.evaluate(
                     from_ms,
                     until_ms,

@@ -58,7 +58,7 @@ class Command(BaseCommand):
             options["workers"],
         )
         try:
-            with told("searching", as_json=False, write=self.stdout.write) as tell:
+            with told("searching", as_json=False, write=self.stdout.write, beside=self.stderr) as tell:
                 found = search(
                     until_ms,
                     symbols=options["symbols"],

@@ -35,7 +35,7 @@ class Command(BaseCommand):
         if options["workers"] < 1:
             raise CommandError("--workers must be at least 1")
         try:
-            with told("training", as_json=options["progress_json"], write=self._line) as tell:
+            with told("training", as_json=options["progress_json"], write=self._line, beside=self.stderr) as tell:
                 versions = services.train(
                     options["kinds"],
                     options["symbols"],

@@ -73,6 +73,10 @@ async def test_from_the_printed_link_to_a_live_board_chart_and_admin_without_a_c
             await page.open(address + path)
             await asyncio.sleep(0.3)
             await page.value("1")
+        await page.open(address + "/redoc")
+        await page.until("document.querySelector('.menu-content') !== null")
+        await asyncio.sleep(0.3)
+        await page.value("1")
     assert page.complaints == []
 
 

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from django.core.cache import cache
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation, ValidationError
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
 from django.http import Http404
@@ -16,6 +15,7 @@ from mlengine_project.access.errors import InvalidAPIKey, KeyStoreAway, TooManyW
 from mlengine_project.errors import answer_for
 from modelregistry.errors import ModelLoadError, ModelNotFoundError
 from predictions import services
+from predictions.cache import cache
 from predictions.errors import InvalidRequest, PredictionError, PredictionRefused
 from signals.errors import SignalPending
 

@@ -7,12 +7,12 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.core import signals
 from django.core.asgi import get_asgi_application
-from django.core.cache import cache
 from django.db import close_old_connections
 
 from mlengine_project.access import services
 from mlengine_project.fast_road import FastRoad
 from mlengine_project.operations.measures import PREDICTIONS, measures
+from predictions.cache import cache
 from predictions.services import cached_prediction
 from tests.mlengine_project.buckets import empty_buckets
 
