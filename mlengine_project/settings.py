@@ -224,6 +224,7 @@ CELERY_TASK_ROUTES = {
     "signals.tasks.advance_markets": {"queue": "live"},
     "signals.tasks.sweep_outbox": {"queue": "live"},
     "mlengine_project.operations.tasks.run_job": {"queue": "training"},
+    "modelregistry.tasks.lend_hand": {"queue": "training"},
 }
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]

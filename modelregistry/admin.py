@@ -236,7 +236,7 @@ class PromotionEventAdmin(ReadOnlyAdmin):
 class TrainingTrialAdmin(ReadOnlyAdmin):
     """Every configuration that was tried, the unlucky ones too."""
 
-    list_display = ["at", "kind", "source", "origin", "study", "score", "version", "actor"]
+    list_display = ["at", "kind", "source", "origin", "study", "score", "failure", "version", "actor"]
     list_filter = ["kind", "origin", "source"]
     list_select_related = ["version"]
     search_fields = ["study", "configuration_digest"]

@@ -139,6 +139,7 @@ class TrainingTrial(models.Model):
     version = models.ForeignKey(
         ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="trials", help_text="What it made."
     )
+    failure = models.CharField(max_length=300, blank=True, help_text="Why it has no score: failed how, or cancelled.")
     actor = models.CharField(max_length=150, help_text="User name, or the command that did it.")
     at = models.DateTimeField(auto_now_add=True)
 
@@ -161,3 +162,27 @@ class TrainingTrial(models.Model):
     def delete(self, *_: Any, **__: Any) -> tuple[int, dict[str, int]]:
         """Never."""
         raise TypeError("the trial ledger is append-only")
+
+
+class TrainingPart(models.Model):
+    """One part of a run that several processes fit together; gone when the run is over."""
+
+    run = models.UUIDField()
+    number = models.PositiveIntegerField(help_text="Position in the order the run needs them.")
+    fold = models.PositiveIntegerField(null=True, help_text="Position of the fold; empty for all candles.")
+    kinds = models.JSONField(help_text="Kinds fitted together.")
+    workload = models.CharField(max_length=64, help_text="SHA-256 of the file that holds what it is fitted on.")
+    hand = models.CharField(max_length=100, blank=True, help_text="Process that has claimed it.")
+    heartbeat_at = models.DateTimeField(null=True, help_text="When that process last told of a step.")
+    failures = models.PositiveIntegerField(default=0)
+    digest = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the file of its estimators.")
+
+    class Meta:
+        """In the order the run needs them."""
+
+        db_table = "training_parts"
+        ordering: ClassVar = ["run", "number"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["run", "number"], name="one_part_per_run_and_number")]
+
+    def __str__(self) -> str:
+        return f"{self.run} {self.number}"

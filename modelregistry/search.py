@@ -112,24 +112,25 @@ def _try(
 ) -> float | None:
     """Score one configuration, count it, and tell the sampler; a failure is counted too."""
     name, source, actor = label
-    words: dict[str, Any] = {}
+    words: dict[str, Any] = {"failure": "interrupted"}
     try:
         found = score_configuration(every, folds, configuration, seed=seed, threads=budget.threads)
         words = {"score": found.score, "fold_scores": found.fold_scores, "period_scores": found.daily_gain}
-    except (TrainingError, ValueError, np.linalg.LinAlgError):
-        pass
-    trials.record_trial(
-        kind=Kind.RANGE,
-        source=source,
-        origin=TrainingTrial.Origin.SEARCH,
-        study=name,
-        configuration=_described(configuration, every, budget, seed),
-        actor=actor,
-        symbols=every.symbols,
-        tested_from=clock.to_datetime(int(every.open_time[folds[0].test].min())),
-        tested_until=clock.to_datetime(int(every.open_time[folds[-1].test].max())),
-        **words,
-    )
+    except (TrainingError, ValueError, np.linalg.LinAlgError) as error:
+        words = {"failure": f"{type(error).__name__}: {error}"}
+    finally:
+        trials.record_trial(
+            kind=Kind.RANGE,
+            source=source,
+            origin=TrainingTrial.Origin.SEARCH,
+            study=name,
+            configuration=_described(configuration, every, budget, seed),
+            actor=actor,
+            symbols=every.symbols,
+            tested_from=clock.to_datetime(int(every.open_time[folds[0].test].min())),
+            tested_until=clock.to_datetime(int(every.open_time[folds[-1].test].max())),
+            **words,
+        )
     score = words.get("score")
     if asked is not None:
         sampler.tell(asked, score, **({} if score is not None else {"state": _failed()}))

@@ -1,6 +1,8 @@
 """Training and evaluation, from stored candles to registered versions and reports."""
 
+import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,15 +12,20 @@ from indicators.features import FEATURE_HASH, WARMUP
 from marketdata import clock, store
 from marketdata.models import Candle, Market
 from modelregistry import artifacts, registry, trials
-from modelregistry.errors import ModelNotFoundError, TrainingError
+from modelregistry.errors import ModelLoadError, ModelNotFoundError, TrainingError
 from modelregistry.estimators import boosting
 from modelregistry.evaluation.stretch import evaluate_on
+from modelregistry.evaluation.versus import Standing
+from modelregistry.hand import invite_here
 from modelregistry.models import ModelVersion
+from modelregistry.spreading import Invite, fit_together
 from modelregistry.status import usual_source
+from modelregistry.training.parts import fit_here
 from modelregistry.training.pipeline import KINDS, Request, Trained, symbols_in_order, train_kinds
 from modelregistry.training.plan import plan_for
 
 Progress = Callable[[int, int, str], None]
+logger = logging.getLogger(__name__)
 
 
 def train(
@@ -32,10 +39,13 @@ def train(
     cancelled: Callable[[], bool] | None = None,
     *,
     small: bool = False,
-    workers: int = 2,
+    workers: int = 1,
+    invite: Invite = invite_here,
     actor: str = "train_models",
 ) -> list[ModelVersion]:
     """Train, write, register; crown a first version where a kind has no champion.
+
+    More than one of `workers` fit parts of the run together; `invite` asks for them. The bytes stay the same.
 
     Raises
     ------
@@ -58,14 +68,30 @@ def train(
         source=source,
         kinds=tuple(kinds),
         horizons=horizons,
-        plan=plan_for(candles, horizons, seed=seed, threads=workers, small=small),
+        plan=plan_for(candles, horizons, seed=seed, small=small),
         costs=2 * settings.FEE_RATE + settings.SLIPPAGE_BPS / 1e4,
         first=from_ms,
         champions=_standing(kinds, source, horizons),
     )
-    trained = train_kinds(request, progress, cancelled)
-    seconds = clock.monotonic() - started
-    return [_keep(one, source, seed, seconds, actor) for one in trained.values()]
+    with trials.counting(kinds, source, _tried(request), request.symbols, actor) as counted:
+        together = partial(fit_together, hands=workers - 1, invite=invite) if workers > 1 else fit_here
+        trained = train_kinds(request, progress, cancelled, together)
+        seconds = clock.monotonic() - started
+        kept = []
+        for kind, one in trained.items():
+            kept.append(_keep(one, source, seed, seconds, actor))
+            counted.add(kind)
+    return kept
+
+
+def _tried(request: Request) -> dict[str, Any]:
+    """What a run that ends without a version had set out to try."""
+    return {
+        "hyperparameters": request.plan.as_hyperparameters(),
+        "horizons": list(request.horizons),
+        "feature_hash": FEATURE_HASH,
+        "trained_until_ms": int(request.grid.open_time[-1]) + request.grid.interval_ms,
+    }
 
 
 def _keep(trained: Trained, source: str, seed: int, seconds: float, actor: str) -> ModelVersion:
@@ -173,12 +199,24 @@ def _span(markets: Sequence[Market], from_ms: int | None, until_ms: int | None) 
     return int(first), int(end if until_ms is None else min(end, until_ms))
 
 
-def _standing(kinds: Sequence[str], source: str, horizons: tuple[int, ...]) -> dict[str, tuple[Any, int]]:
+def _standing(kinds: Sequence[str], source: str, horizons: tuple[int, ...]) -> dict[str, Standing]:
     """Champions a candidate is compared with; one that cannot be loaded is compared with nobody."""
     found = {}
     for kind, version in registry.champions(source).items():
-        if kind in kinds and version.feature_hash == FEATURE_HASH and set(version.horizons) <= set(horizons):
-            found[str(kind)] = (registry.load_version(version), clock.to_ms(version.trained_until))
+        if kind not in kinds or version.feature_hash != FEATURE_HASH or not set(version.horizons) <= set(horizons):
+            continue
+        try:
+            estimator = registry.load_version(version)
+        except ModelLoadError as damaged:
+            logger.warning("champion %s is compared with nobody: %s", version, damaged)
+            continue
+        found[str(kind)] = Standing(
+            estimator,
+            clock.to_ms(version.trained_until),
+            tuple(version.symbols),
+            tuple(version.horizons),
+            (version.report.get("detail") or {}).get("daily_gain") or {},
+        )
     return found
 
 

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -32,8 +33,9 @@ def record_trial(
     tested_from: datetime | None = None,
     tested_until: datetime | None = None,
     version: ModelVersion | None = None,
+    failure: str = "",
 ) -> TrainingTrial:
-    """Count one configuration that was tried, also if it failed (`score` None).
+    """Count one configuration that was tried, also if it failed (`score` None, `failure` says how).
 
     `score` and `fold_scores` are shares of the best free baseline's loss that were saved; `period_scores` the gain
     by ISO day. Figures that are not finite are kept as missing.
@@ -53,8 +55,30 @@ def record_trial(
         tested_from=tested_from,
         tested_until=tested_until,
         version=version,
+        failure=failure[:300],
         actor=actor[:150],
     )
+
+
+@contextmanager
+def counting(
+    kinds: Sequence[str], source: str, configuration: Mapping[str, Any], symbols: Sequence[str], actor: str
+) -> Iterator[set[str]]:
+    """Count the kinds of a run that ends without their version: failed, cancelled or interrupted.
+
+    Yields a set; a kind put into it has been counted already.
+    """
+    counted: set[str] = set()
+    try:
+        yield counted
+    except BaseException as stopped:
+        failure = "interrupted" if isinstance(stopped, KeyboardInterrupt) else f"{type(stopped).__name__}: {stopped}"
+        for kind in kinds:
+            if kind not in counted:
+                record_trial(
+                    kind=kind, source=source, configuration=configuration, symbols=symbols, actor=actor, failure=failure
+                )
+        raise
 
 
 def record_run(version: ModelVersion, actor: str) -> TrainingTrial:

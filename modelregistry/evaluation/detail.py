@@ -137,12 +137,16 @@ def bracket_detail(found: Collected, costs: float) -> dict[str, Any]:
     """Look into the cells of a bracket report: reliability, Brier in parts, calibration with errors, net by period.
 
     Probabilities as they are, net returns in basis points; `net` gathers every bracket whose expected net return was
-    positive, as :func:`~modelregistry.evaluation.report.bracket_report` does.
+    positive, as :func:`~modelregistry.evaluation.report.bracket_report` does; `daily_gain` is over the base rates.
     """
-    cells, traded = [], []
+    cells, traded, gains, floors, times = [], [], [], [], []
     for (symbol, horizon, side, name), columns in found.cells().items():
         chances, outcome, near, far, middle, gross, when = _in_time_order(*columns)
         happened = np.eye(3)[outcome]
+        constant = metrics.brier(np.broadcast_to(happened.mean(axis=0), happened.shape), happened)
+        gains.append(constant - metrics.brier(chances, happened))
+        floors.append(constant)
+        times.append(when)
         cells.append(
             {
                 "symbol": symbol,
@@ -157,7 +161,8 @@ def bracket_detail(found: Collected, costs: float) -> dict[str, Any]:
         hope = hoped(chances, near, far, middle, costs)
         acted = hope > 0
         traded.append((when[acted], hope[acted], gross[acted] - costs))
-    return {"cells": cells, "net": _net(*(np.concatenate(column) for column in zip(*traded, strict=True)))}
+    net = _net(*(np.concatenate(column) for column in zip(*traded, strict=True)))
+    return {"cells": cells, "net": net, "daily_gain": daily_gain(gains, floors, times)}
 
 
 def _net(when: np.ndarray, hope: np.ndarray, net: np.ndarray) -> Columns:

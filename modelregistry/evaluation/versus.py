@@ -1,37 +1,120 @@
-"""A candidate beside the champion on the same later rows: who lost less, and how sure that is."""
+"""A candidate beside the champion on what neither was trained on: who lost less, and how sure that is.
 
+The champion itself can only be judged on candles after its training. While there are too few of them, the two are
+compared by what their purged walk-forward tests said of the days both were tested on.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from indicators.barriers import Touch
 from modelregistry.evaluation import metrics
-from modelregistry.evaluation.paired import compare
+from modelregistry.evaluation.paired import DAY_MS, Comparison, compare
+from modelregistry.evaluation.report import Collected
 from modelregistry.training.dataset import Dataset
 from modelregistry.training.outcomes import bracket_levels, direction_labels, window_outcomes
 
+ENOUGH_DAYS = 30
+"""Fewer days decide nothing: neither those after the champion's training, nor those both were tested on."""
 
-def versus_champion(kind: str, candidate: Any, champion: Any, rows: Dataset, costs: float) -> dict[str, Any]:
-    """Compare two estimators of one kind, averaged over horizons.
+
+@dataclass(frozen=True)
+class Standing:
+    """Who answers now, as far as a candidate is compared with it.
+
+    Parameters
+    ----------
+    estimator : estimator
+    trained_until_ms : int
+        It saw no candle from then on.
+    symbols, horizons : tuple
+        Of its training: daily gains are means over them.
+    daily_gain : mapping of ISO day to float
+        Share of the baseline's loss its walk-forward tests saved, day by day; may be empty.
+    """
+
+    estimator: Any
+    trained_until_ms: int
+    symbols: tuple[str, ...] = ()
+    horizons: tuple[int, ...] = ()
+    daily_gain: Mapping[str, float] = field(default_factory=dict)
+
+
+def collect_losses(
+    found: Collected, kind: str, candidate: Any, champion: Standing, test: Dataset, costs: float
+) -> None:
+    """Add what both lost on the rows of `test` that begin after the champion's training."""
+    rows = test.take(np.flatnonzero((test.open_time >= champion.trained_until_ms) & test.answerable))
+    if not len(rows):
+        return
+    for horizon in candidate.horizons:
+        if horizon in champion.estimator.horizons:
+            own = _losses(kind, candidate, rows, horizon, costs)
+            theirs = _losses(kind, champion.estimator, rows, horizon, costs)
+            known = np.isfinite(own) & np.isfinite(theirs)
+            found.add((horizon,), own[known], theirs[known], rows.open_time[known])
+
+
+def versus_champion(found: Collected, champion: Standing, report: Mapping[str, Any], stride: int) -> dict[str, Any]:
+    """Compare with the champion on the candles after its training, or on the test days both share.
+
+    Parameters
+    ----------
+    found : Collected
+        What :func:`collect_losses` gathered over the folds.
+    champion : Standing
+    report : mapping
+        The candidate's, with its `detail`.
+    stride : int
+        Candles between rows.
 
     Returns
     -------
     dict
-        `rows`, and in percent of the champion's loss `gain`, its block `error` and the `lower` bound of the gain.
+        `evidence` ("later candles", "shared tests" or "none"), the `days` it rests on and the `later_days` there are
+        after the champion's training; in percent of the champion's (or the baseline's) loss the `gain`, its block
+        `error` and its `lower` bound.
     """
-    shared = [h for h in candidate.horizons if h in champion.horizons]
-    if not len(rows) or not shared:
-        return {"rows": 0, "gain": 0.0, "error": 0.0, "lower": 0.0}
-    found = [(_losses(kind, candidate, rows, h, costs), _losses(kind, champion, rows, h, costs), h) for h in shared]
-    gains, errors = [], []
-    for own, theirs, horizon in found:
-        known = np.isfinite(own) & np.isfinite(theirs)
-        result = compare(own[known], theirs[known], rows.open_time[known], horizon, rows.stride)
-        loss = float(theirs[known].mean())
-        gains.append(100 * result.mean / loss)
-        errors.append(100 * result.error / loss)
-    gain, error = float(np.mean(gains)), float(np.mean(errors))
-    return {"rows": len(rows), "gain": gain, "error": error, "lower": gain - 1.96 * error}
+    cells = {key: columns for key, columns in found.cells().items() if len(columns[0])}
+    later = len(np.unique(np.concatenate([when // DAY_MS for *_, when in cells.values()]))) if cells else 0
+    if later >= ENOUGH_DAYS:
+        results = [
+            (compare(own, theirs, when, horizon, stride), float(theirs.mean()))
+            for (horizon,), (own, theirs, when) in sorted(cells.items())
+        ]
+        return {"evidence": "later candles", "days": later, "later_days": later, **_mean(results)}
+    mine = _daily_gain(report, champion)
+    days = sorted(set(mine) & set(champion.daily_gain))
+    if len(days) < ENOUGH_DAYS:
+        bare = {"gain": 0.0, "error": 0.0, "lower": 0.0}
+        return {"evidence": "none", "days": len(days), "later_days": later, **bare}
+    when = np.array(days, dtype="datetime64[D]").astype(np.int64) * DAY_MS
+    lost = [-np.array([gains[day] for day in days]) for gains in (mine, champion.daily_gain)]
+    result = compare(lost[0], lost[1], when, horizon=1)
+    return {"evidence": "shared tests", "days": len(days), "later_days": later, **_mean([(result, 1.0)])}
+
+
+def _mean(results: list[tuple[Comparison, float]]) -> dict[str, float]:
+    """Mean over horizons in percent: horizons share their candles, so the mean has the mean error, not less."""
+    gain, error, lower = (
+        float(np.mean([100 * getattr(result, name) / loss for result, loss in results]))
+        for name in ("mean", "error", "lower")
+    )
+    return {"gain": gain, "error": error, "lower": lower}
+
+
+def _daily_gain(report: Mapping[str, Any], champion: Standing) -> Mapping[str, float]:
+    """Daily gains of the candidate, if they are means over the same markets and horizons as the champion's."""
+    cells = report["cells"]
+    same = (
+        {cell["symbol"] for cell in cells} == set(champion.symbols)
+        and {cell["horizon"] for cell in cells} == set(champion.horizons)
+    )  # fmt: skip
+    gains: Mapping[str, float] = (report.get("detail") or {}).get("daily_gain") or {}
+    return gains if same else {}
 
 
 def _losses(kind: str, estimator: Any, rows: Dataset, horizon: int, costs: float) -> np.ndarray:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from modelregistry.evaluation.versus import ENOUGH_DAYS
+
 COVERAGE_POINTS = 2.0
 """Central 80 and 90 % bands, averaged over a horizon's cells, may be off by this many points and two errors."""
 SLOPE = (0.8, 1.25)
@@ -92,8 +94,15 @@ def _too_short(report: Mapping[str, Any]) -> list[str]:
 
 def _with_champion(reasons: list[str], versus: Mapping[str, Any] | None) -> Verdict:
     if versus is not None:
-        if versus["rows"] == 0:
-            reasons.append("no candle after the champion's training to compare the two on")
+        if versus["evidence"] == "none":
+            reasons.append(
+                f"not enough candles since the champion: {versus['later_days']} of {ENOUGH_DAYS} days, "
+                f"and {versus['days']} days both were tested on"
+            )
         elif not versus["lower"] > 0:
-            reasons.append(f"not surely better than the champion ({versus['gain']:.2f} %, error {versus['error']:.2f})")
+            where = {"later candles": "days since its training", "shared tests": "days both were tested on"}
+            reasons.append(
+                f"not surely better than the champion on {versus['days']} {where[versus['evidence']]} "
+                f"({versus['gain']:.2f} %, error {versus['error']:.2f})"
+            )
     return Verdict(not reasons, reasons)

@@ -1,6 +1,7 @@
 """One training run: purged walk-forward folds that are reported, then the fit on all rows that is kept."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,20 +15,16 @@ from modelregistry.estimators.forecast import LEVELS
 from modelregistry.estimators.golden import golden_rows
 from modelregistry.estimators.signal_classifier import CLASSES
 from modelregistry.evaluation import report as reports
-from modelregistry.evaluation.versus import versus_champion
+from modelregistry.evaluation.detail import detail_of
+from modelregistry.evaluation.versus import Standing, collect_losses, versus_champion
 from modelregistry.training import gate
 from modelregistry.training.dataset import Dataset, build_dataset
-from modelregistry.training.fit_brackets import fit_brackets
-from modelregistry.training.fit_direction import fit_direction
-from modelregistry.training.fit_range import fit_range
-from modelregistry.training.fit_residuals import CROSS_BLOCKS
-from modelregistry.training.fit_scale import fit_linear, fit_scale
-from modelregistry.training.folds import walk_forward
+from modelregistry.training.fit_scale import fit_linear
+from modelregistry.training.parts import Fitter, Part, Workload, fit_here, parts_of, steps_of
 from modelregistry.training.plan import TrainingPlan
 
 KINDS = ("range_predictor", "tpsl_classifier", "signal_classifier")
 GOLDEN_ROWS = 16
-DAY_MS = 86_400_000
 Progress = Callable[[int, int, str], None]
 
 
@@ -53,7 +50,7 @@ class Request:
         A round trip, as a fraction of the price.
     first : int or None
         Open time (ms) of the earliest row to learn from.
-    champions : mapping of kind to (estimator, end of its training in ms)
+    champions : mapping of kind to Standing
         Who a candidate is compared with.
     """
 
@@ -65,7 +62,7 @@ class Request:
     plan: TrainingPlan
     costs: float
     first: int | None = None
-    champions: Mapping[str, tuple[Any, int]] = field(default_factory=dict)
+    champions: Mapping[str, Standing] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -85,21 +82,33 @@ class _Steps:
 
     def __init__(self, total: int, progress: Progress | None, cancelled: Callable[[], bool] | None) -> None:
         self.done, self.total = 0, total
-        self.stage = ""
+        self.stage = self.message = ""
         self._progress, self._cancelled = progress, cancelled
 
     def __call__(self, message: str) -> None:
         if self._cancelled is not None and self._cancelled():
             raise Cancelled("cancelled; nothing was written")
-        self.done = min(self.done + 1, self.total)
+        # Without a message nothing was finished, but whoever listens hears that the run lives.
+        self.done = min(self.done + bool(message), self.total)
+        self.message = f"{self.stage}: {message}" if message else self.message
         if self._progress is not None:
-            self._progress(self.done, self.total, f"{self.stage}: {message}")
+            self._progress(self.done, self.total, self.message)
 
 
 def train_kinds(
-    request: Request, progress: Progress | None = None, cancelled: Callable[[], bool] | None = None
+    request: Request,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    fit: Fitter = fit_here,
 ) -> dict[str, Trained]:
     """Train every kind asked for on the same folds.
+
+    Parameters
+    ----------
+    request : Request
+    progress, cancelled : callable, optional
+    fit : Fitter
+        Where the parts are fitted; it changes no byte of the outcome.
 
     Raises
     ------
@@ -109,7 +118,9 @@ def train_kinds(
         If `cancelled` said so.
     """
     plan = request.plan
-    steps = _Steps(_pieces(request), progress, cancelled)
+    parts = parts_of(request.kinds, plan.folds)
+    each = [steps_of(part, plan, len(request.horizons)) if fit is fit_here else 1 for part in parts]
+    steps = _Steps(1 + plan.folds * len(request.kinds) + sum(each), progress, cancelled)
     steps.stage = "features"
     every = build_dataset(request.grid, request.symbols, request.horizons, plan.stride, first=request.first)
     rows = every.take(np.flatnonzero(every.answerable))
@@ -118,60 +129,42 @@ def train_kinds(
             raise TrainingError(f"too few candles of {symbol} have features and a known future to train on")
     steps("candles, features and labels")
     found = {kind: reports.Collected() for kind in request.kinds}
-    versus: dict[str, dict[str, Any]] = {}
-    folds = list(walk_forward(every.open_time, every.ends, plan.folds, test_span=plan.test_days * DAY_MS))
-    for number, fold in enumerate(folds, start=1):
-        steps.stage = f"fold {number} of {len(folds)}"
-        train = every.take(fold.train[every.answerable[fold.train]])
-        test = every.take(fold.test)
-        fitted = _fit(train, request, steps)
-        for kind, estimator in fitted.items():
-            _collect(found[kind], kind, estimator, test, train, request)
-            if kind in request.champions:
-                champion, until_ms = request.champions[kind]
-                later = test.take(np.flatnonzero((test.open_time >= until_ms) & test.answerable))
-                versus[kind] = versus_champion(kind, estimator, champion, later, request.costs)
-            steps(f"{kind} scored")
-    steps.stage = "all candles"
+    duels = {kind: reports.Collected() for kind in request.champions}
+    workload = Workload(every, plan, request.costs)
+    folds = workload.folds()
+    with closing(fit(workload, parts, steps)) as fitted:
+        for number, fold in enumerate(folds, start=1):
+            steps.stage = f"fold {number} of {len(folds)}"
+            train = every.take(fold.train[every.answerable[fold.train]])
+            test = every.take(fold.test)
+            for kind, estimator in _next(fitted, parts, number - 1).items():
+                _collect(found[kind], kind, estimator, test, train, request)
+                if kind in request.champions:
+                    collect_losses(duels[kind], kind, estimator, request.champions[kind], test, request.costs)
+                steps(f"{kind} scored")
+        steps.stage = "all candles"
+        final = _next(fitted, parts, None)
     trained = {}
-    for kind, estimator in _fit(rows, request, steps).items():
+    for kind, estimator in final.items():
         told = _report(kind, found[kind], request)
         told |= {
             "rows": len(rows),
             "test_days": plan.folds * plan.test_days,
             "folds": [_stretch(every, fold.test) for fold in folds],
+            "detail": detail_of(kind, found[kind], every, stride=plan.stride, costs=request.costs),
         }
-        if kind in versus:
-            told["versus_champion"] = versus[kind]
-        verdict = _judge(kind, told, versus.get(kind))
+        if kind in request.champions:
+            told["versus_champion"] = versus_champion(duels[kind], request.champions[kind], told, plan.stride)
+        verdict = _judge(kind, told, told.get("versus_champion"))
         pick = np.linspace(0, len(rows) - 1, GOLDEN_ROWS).astype(int)
         golden = golden_rows(kind, estimator, rows.features[pick], rows.close[pick], rows.sigma[pick])
         trained[kind] = Trained(kind, estimator, _manifest(kind, estimator, rows, request), golden, told, verdict)
     return trained
 
 
-def _pieces(request: Request) -> int:
-    scale = (request.plan.cross_blocks + 1) * len(request.horizons)
-    per_kind = {"range_predictor": 2 + CROSS_BLOCKS, "tpsl_classifier": len(request.horizons)}
-    fit = sum(per_kind.get(kind, 2) for kind in request.kinds)
-    fit += scale if set(request.kinds) & set(per_kind) else 0
-    return 1 + request.plan.folds * (fit + len(request.kinds)) + fit
-
-
-def _fit(rows: Dataset, request: Request, steps: _Steps) -> dict[str, Any]:
-    fitted: dict[str, Any] = {}
-    names = list(FEATURE_NAMES)
-    if {"range_predictor", "tpsl_classifier"} & set(request.kinds):
-        scale = fit_scale(rows, request.plan, tick=steps)
-        if "range_predictor" in request.kinds:
-            fitted["range_predictor"] = fit_range(rows, scale, request.plan, names, steps)
-        if "tpsl_classifier" in request.kinds:
-            fitted["tpsl_classifier"] = fit_brackets(rows, scale, request.plan, names, steps)
-    if "signal_classifier" in request.kinds:
-        fitted["signal_classifier"] = fit_direction(
-            rows, request.plan, names, steps, horizon=max(request.horizons), costs=request.costs
-        )
-    return fitted
+def _next(fitted: Generator[dict[str, Any]], parts: Sequence[Part], fold: int | None) -> dict[str, Any]:
+    """Estimators of the parts of one fold, which come next."""
+    return {kind: one for part in parts if part.fold == fold for kind, one in next(fitted).items()}
 
 
 def _collect(

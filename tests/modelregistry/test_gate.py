@@ -60,10 +60,15 @@ def test_a_miscalibrated_model_is_refused():
 
 def test_a_model_as_good_as_the_champion_is_refused_beside_it():
     found = report(lambda rng, scale, actual: scale[:, None] * UNIT)
-    beside = {"rows": 1000, "gain": 0.1, "error": 0.3, "lower": -0.5}
-    assert judge_ranges(found, beside).reasons == ["not surely better than the champion (0.10 %, error 0.30)"]
+    beside = {"evidence": "later candles", "days": 40, "later_days": 40, "gain": 0.1, "error": 0.3, "lower": -0.5}
+    assert judge_ranges(found, beside).reasons == [
+        "not surely better than the champion on 40 days since its training (0.10 %, error 0.30)"
+    ]
     assert judge_ranges(found, {**beside, "gain": 2.0, "lower": 1.4}).accepted
-    assert "no candle" in judge_ranges(found, {"rows": 0, "gain": 0, "error": 0, "lower": 0}).reasons[0]
+    nothing = {**beside, "evidence": "none", "days": 3, "later_days": 1}
+    assert judge_ranges(found, nothing).reasons == [
+        "not enough candles since the champion: 1 of 30 days, and 3 days both were tested on"
+    ]
 
 
 def brackets(bend, seed=0):

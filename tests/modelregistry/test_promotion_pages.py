@@ -39,7 +39,10 @@ def champion():
 def challenger(accepted=True, skill=0.04):
     version = champions.candidate(KIND, seed=1, accepted=accepted)
     ModelVersion.objects.filter(pk=version.pk).update(
-        report={"skill": skill, "versus_champion": {"rows": 900, "gain": 1.25, "error": 0.5, "lower": 0.27}},
+        report={
+            "skill": skill,
+            "versus_champion": {"evidence": "later candles", "days": 40, "gain": 1.25, "error": 0.5, "lower": 0.27},
+        },
         gate_reasons=[] if accepted else ["horizon 72: not surely above 0"],
     )
     return version

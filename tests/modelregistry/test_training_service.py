@@ -1,8 +1,12 @@
 """Training and evaluation from stored candles: what was tried is counted, what was said can be looked behind."""
 
+import os
+import signal
+import time
 from decimal import Decimal
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from indicators.features import WARMUP
 from marketdata import services as markets
@@ -10,6 +14,7 @@ from marketdata import store
 from marketdata.parsing import CandleRow
 from modelregistry import registry, services, trials
 from modelregistry.models import TrainingTrial
+from modelregistry.training.pipeline import Cancelled
 
 from . import invented
 
@@ -45,3 +50,54 @@ def test_a_training_run_is_counted_and_its_version_can_be_looked_behind(stored):
     assert detail["cells"][0]["symbol"] == "AUSDT"
     assert sum(detail["cells"][0]["buy"]["rows"]) == found["signal_classifier"]["cells"][0]["rows"]
     assert registry.champions("simulated")["signal_classifier"].pk == version.pk
+
+
+def test_a_run_that_is_cancelled_or_fails_counts_as_tried(stored, monkeypatch):
+    kinds = ["range_predictor", "signal_classifier"]
+    with pytest.raises(Cancelled):
+        services.train(kinds, source="simulated", small=True, actor="olga", cancelled=lambda: True)
+    stopped = TrainingTrial.objects.all()
+    assert {trial.kind for trial in stopped} == set(kinds)
+    assert {(trial.score, trial.version, trial.actor) for trial in stopped} == {(None, None, "olga")}
+    assert all(trial.failure == "Cancelled: cancelled; nothing was written" for trial in stopped)
+    assert trials.ledger_report("range_predictor", "simulated")["failed"] == 1
+
+    def torn(*_, **__):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(services.artifacts, "write_artifact", torn)
+    with pytest.raises(OSError, match="no space"):
+        services.train(["signal_classifier"], source="simulated", small=True)
+    assert TrainingTrial.objects.first().failure == "OSError: no space left"
+
+
+def test_a_run_ended_by_its_job_is_counted_before_it_ends(stored, monkeypatch):
+    def told_to_stop(*_, **__):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+    monkeypatch.setattr(services, "train_kinds", told_to_stop)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(CommandError, match="interrupted"):
+        call_command("train_models", "--kinds", "signal_classifier", "--source", "simulated", "--small")
+    assert TrainingTrial.objects.get().failure == "interrupted"
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_the_day_after_a_champion_a_candidate_is_compared_on_the_days_both_were_tested_on(stored):
+    until = int(stored[-1]) + 300_000
+    (first,) = services.train(["signal_classifier"], source="simulated", small=True, until_ms=until - 86_400_000)
+    (second,) = services.train(["signal_classifier"], source="simulated", small=True, until_ms=until)
+    versus = second.report["versus_champion"]
+    shared = set(first.report["detail"]["daily_gain"]) & set(second.report["detail"]["daily_gain"])
+    # This short a history has too few test days: the gate says how many there are and how many it needs.
+    assert (versus["evidence"], versus["days"]) == ("none", len(shared))
+    assert any(f"of 30 days, and {len(shared)} days both were tested on" in why for why in second.gate_reasons)
+
+
+def test_a_champion_that_cannot_be_loaded_is_compared_with_nobody(stored, model_folder):
+    (first,) = services.train(["signal_classifier"], source="simulated", small=True)
+    next((model_folder / first.kind / first.digest).glob("*.ubj")).write_bytes(b"torn")
+    registry.forget()
+    (second,) = services.train(["signal_classifier"], source="simulated", small=True, seed=2)
+    assert "versus_champion" not in second.report

@@ -1,16 +1,20 @@
 """Train the estimators on stored candles."""
 
 import getpass
+import signal
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from indicators.errors import MLEngineError
 from marketdata.models import Source
 from modelregistry import services
+from modelregistry.hand import invite_here
 from modelregistry.management.instants import read_instant
 from modelregistry.management.progress import told
 from modelregistry.models import Kind, ModelVersion
+from modelregistry.tasks import invite_workers
 
 
 class Command(BaseCommand):
@@ -26,7 +30,13 @@ class Command(BaseCommand):
         parser.add_argument("--from", dest="from_time", help="first row to learn from: ISO 8601 (UTC) or ms")
         parser.add_argument("--until", dest="until_time", help="no candle at or after it is read, labels included")
         parser.add_argument("--seed", type=int, default=1)
-        parser.add_argument("--workers", type=int, default=2, help="threads; the same number gives the same bytes")
+        parser.add_argument(
+            "--workers",
+            type=int,
+            default=1,
+            help="processes that fit folds and kinds side by side: here, or with REDIS_URL wherever a worker of the "
+            "training queue sees the database and MODEL_PATH; any number gives the same bytes",
+        )
         parser.add_argument("--small", action="store_true", help="a quick first version: fewer rows, fewer trees")
         parser.add_argument("--progress-json", action="store_true", help="one JSON object per step on standard output")
 
@@ -34,6 +44,8 @@ class Command(BaseCommand):
         """Train and say what came of it."""
         if options["workers"] < 1:
             raise CommandError("--workers must be at least 1")
+        # A job is cancelled by SIGTERM: it must be heard, for a run that was stopped counts as tried.
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             with told("training", as_json=options["progress_json"], write=self._line, beside=self.stderr) as tell:
                 versions = services.train(
@@ -46,10 +58,15 @@ class Command(BaseCommand):
                     tell,
                     small=options["small"],
                     workers=options["workers"],
+                    invite=invite_here if settings.EMBEDDED else invite_workers,
                     actor=getpass.getuser(),
                 )
         except MLEngineError as error:
             raise CommandError(str(error)) from error
+        except KeyboardInterrupt as stopped:
+            raise CommandError("interrupted; nothing was written") from stopped
+        finally:
+            signal.signal(signal.SIGTERM, before)
         for version in versions:
             self.stdout.write(describe(version))
 

@@ -1,0 +1,133 @@
+"""The parts of a training run that can be fitted apart: one stretch of rows, the kinds that share a scale model.
+
+A part depends on the workload alone, so wherever and whenever it is fitted, its bytes are the same. Markets are no
+parts of their own: an estimator is pooled over all of them.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from indicators.features import FEATURE_NAMES
+from modelregistry.training.dataset import Dataset
+from modelregistry.training.fit_brackets import fit_brackets
+from modelregistry.training.fit_direction import fit_direction
+from modelregistry.training.fit_range import fit_range
+from modelregistry.training.fit_residuals import CROSS_BLOCKS
+from modelregistry.training.fit_scale import fit_scale
+from modelregistry.training.folds import Fold, walk_forward
+from modelregistry.training.plan import TrainingPlan
+
+RANGE, TPSL, SIGNAL = "range_predictor", "tpsl_classifier", "signal_classifier"
+SHARING_SCALE = (RANGE, TPSL)
+DAY_MS = 86_400_000
+Tick = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """All that fitting needs.
+
+    Parameters
+    ----------
+    rows : Dataset
+        Every row with a known future, the unanswerable ones too: they belong to the folds.
+    plan : TrainingPlan
+    costs : float
+        A round trip, as a fraction of the price.
+    """
+
+    rows: Dataset
+    plan: TrainingPlan
+    costs: float
+
+    def folds(self) -> list[Fold]:
+        """Walk-forward folds, oldest first, as positions in `rows`."""
+        rows, plan = self.rows, self.plan
+        return list(walk_forward(rows.open_time, rows.ends, plan.folds, test_span=plan.test_days * DAY_MS))
+
+    def training_rows(self, fold: int | None) -> Dataset:
+        """Rows a fold is trained on; all of them for None."""
+        chosen = np.arange(len(self.rows)) if fold is None else self.folds()[fold].train
+        return self.rows.take(chosen[self.rows.answerable[chosen]])
+
+
+@dataclass(frozen=True)
+class Part:
+    """One stretch and the kinds fitted on it together.
+
+    Parameters
+    ----------
+    fold : int or None
+        Position of the fold, None for all candles.
+    kinds : tuple of str
+    """
+
+    fold: int | None
+    kinds: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """What people read.
+
+        Examples
+        --------
+        >>> Part(0, ("range_predictor",)).name
+        'fold 1: range_predictor'
+        """
+        stretch = "all candles" if self.fold is None else f"fold {self.fold + 1}"
+        return f"{stretch}: {', '.join(self.kinds)}"
+
+
+Fitter = Callable[[Workload, Sequence[Part], Tick], Generator[dict[str, Any]]]
+"""Gives the estimators of every part, in the order of the parts; the third argument is told of every step."""
+
+
+def parts_of(kinds: Sequence[str], folds: int) -> list[Part]:
+    """Parts of a run in the order they are needed; all candles come last and take longest.
+
+    Examples
+    --------
+    >>> [part.name for part in parts_of(("tpsl_classifier", "signal_classifier"), 1)][:2]
+    ['fold 1: tpsl_classifier', 'fold 1: signal_classifier']
+    """
+    sharing = tuple(kind for kind in SHARING_SCALE if kind in kinds)
+    alone = (SIGNAL,) if SIGNAL in kinds else ()
+    return [Part(fold, group) for fold in (*range(folds), None) for group in (sharing, alone) if group]
+
+
+def steps_of(part: Part, plan: TrainingPlan, horizons: int) -> int:
+    """How many steps a part tells of."""
+    per_kind = {RANGE: 2 + CROSS_BLOCKS, TPSL: horizons}
+    fit = sum(per_kind.get(kind, 2) for kind in part.kinds)
+    return fit + ((plan.cross_blocks + 1) * horizons if set(part.kinds) & set(SHARING_SCALE) else 0)
+
+
+def fit_here(workload: Workload, parts: Sequence[Part], tick: Tick) -> Generator[dict[str, Any]]:
+    """Fit one part after the other in this process."""
+    for part in parts:
+        yield fit_part(workload, part, tick)
+
+
+def fit_part(workload: Workload, part: Part, tick: Tick) -> dict[str, Any]:
+    """Fit the estimators of one part.
+
+    Raises
+    ------
+    TrainingError
+        If its rows are too few.
+    """
+    rows, plan = workload.training_rows(part.fold), workload.plan
+    names = list(FEATURE_NAMES)
+    fitted: dict[str, Any] = {}
+    if set(part.kinds) & set(SHARING_SCALE):
+        scale = fit_scale(rows, plan, tick=tick)
+        if RANGE in part.kinds:
+            fitted[RANGE] = fit_range(rows, scale, plan, names, tick)
+        if TPSL in part.kinds:
+            fitted[TPSL] = fit_brackets(rows, scale, plan, names, tick)
+    if SIGNAL in part.kinds:
+        fitted[SIGNAL] = fit_direction(rows, plan, names, tick, horizon=max(rows.horizons), costs=workload.costs)
+    return fitted
