@@ -8,7 +8,7 @@ NAMING = ("market", "symbol", "horizon", "target", "side", "bracket", "fold", "b
 """Columns that say what a row is about; they come first and name a leaf."""
 
 
-UNCOMPARED = ("folds", "versus_champion", "rows", "detail")
+UNCOMPARED = ("folds", "versus_champion", "rows", "detail", "direction")
 """Parts of a report that describe its own test, not the version."""
 DRAWN = "detail"
 """What lies behind the means; the report page draws it, as a table it would bury them."""

@@ -33,6 +33,12 @@ def relabel(matrix: Any, target: np.ndarray) -> Any:
     return matrix
 
 
+def reweigh(matrix: Any, weights: np.ndarray) -> Any:
+    """Give the rows of an already binned matrix weights."""
+    matrix.set_weight(weights)
+    return matrix
+
+
 def fit(
     matrix: Any,
     parameters: Mapping[str, Any],

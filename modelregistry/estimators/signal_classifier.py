@@ -29,6 +29,8 @@ class SignalClassifier:
         Share of the trees' deviation from the base rate (in log odds) that later rows support, 0 to 1.
     offset : ndarray of shape (3,)
         Correction of the log odds on later rows.
+    directional : bool
+        Whether the folds proved that the side is worth knowing; else either side gets half the chance of a touch.
     """
 
     kind: ClassVar[str] = "signal_classifier"
@@ -41,6 +43,7 @@ class SignalClassifier:
     novelty: Novelty
     n_features: int
     hyperparameters: dict[str, Any] = field(default_factory=dict)
+    directional: bool = True
 
     @property
     def horizons(self) -> tuple[int, ...]:
@@ -49,7 +52,10 @@ class SignalClassifier:
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """Probabilities in the order of :data:`CLASSES`, shape (n_rows, 3); each row sums to 1."""
-        return blend(boosting.margin(self.booster, features), self.base_rate, self.trust, self.offset)
+        chances = blend(boosting.margin(self.booster, features), self.base_rate, self.trust, self.offset)
+        if not self.directional:
+            chances[:, :2] = (0.5 * (chances[:, 0] + chances[:, 1]))[:, None]
+        return chances
 
     def to_files(self) -> dict[str, bytes]:
         """Files of the artifact: parameters and trees."""
@@ -63,6 +69,7 @@ class SignalClassifier:
             "offset": self.offset,
             "novelty": self.novelty.as_parameters(),
             "hyperparameters": self.hyperparameters,
+            "directional": self.directional,
         }
         return {parameters.FILE: parameters.dump(kept), _TREES: boosting.to_bytes(self.booster)}
 
@@ -89,6 +96,7 @@ class SignalClassifier:
             Novelty.from_parameters(kept["novelty"]),
             int(kept["n_features"]),
             kept["hyperparameters"],
+            bool(kept.get("directional", True)),
         )
 
 

@@ -14,12 +14,10 @@ from modelregistry.estimators import boosting
 from modelregistry.estimators.forecast import LEVELS
 from modelregistry.estimators.golden import golden_rows
 from modelregistry.estimators.signal_classifier import CLASSES
-from modelregistry.evaluation import report as reports
-from modelregistry.evaluation.detail import detail_of
-from modelregistry.evaluation.versus import Standing, collect_losses, versus_champion
+from modelregistry.evaluation.versus import Standing
 from modelregistry.training import gate
 from modelregistry.training.dataset import Dataset, build_dataset
-from modelregistry.training.fit_scale import fit_linear
+from modelregistry.training.fold_tests import FoldTests
 from modelregistry.training.parts import Fitter, Part, Workload, fit_here, parts_of, steps_of
 from modelregistry.training.plan import TrainingPlan
 
@@ -128,8 +126,7 @@ def train_kinds(
         if (rows.market == code).sum() * plan.stride < plan.test_days * 288 * 2:
             raise TrainingError(f"too few candles of {symbol} have features and a known future to train on")
     steps("candles, features and labels")
-    found = {kind: reports.Collected() for kind in request.kinds}
-    duels = {kind: reports.Collected() for kind in request.champions}
+    tests = FoldTests(request)
     workload = Workload(every, plan, request.costs)
     folds = workload.folds()
     with closing(fit(workload, parts, steps)) as fitted:
@@ -138,23 +135,18 @@ def train_kinds(
             train = every.take(fold.train[every.answerable[fold.train]])
             test = every.take(fold.test)
             for kind, estimator in _next(fitted, parts, number - 1).items():
-                _collect(found[kind], kind, estimator, test, train, request)
-                if kind in request.champions:
-                    collect_losses(duels[kind], kind, estimator, request.champions[kind], test, request.costs)
+                tests.score(kind, estimator, test, train)
                 steps(f"{kind} scored")
         steps.stage = "all candles"
         final = _next(fitted, parts, None)
     trained = {}
-    for kind, estimator in final.items():
-        told = _report(kind, found[kind], request)
+    for kind, estimator in tests.settled(final).items():
+        told = tests.report(kind, estimator, every)
         told |= {
             "rows": len(rows),
             "test_days": plan.folds * plan.test_days,
             "folds": [_stretch(every, fold.test) for fold in folds],
-            "detail": detail_of(kind, found[kind], every, stride=plan.stride, costs=request.costs),
         }
-        if kind in request.champions:
-            told["versus_champion"] = versus_champion(duels[kind], request.champions[kind], told, plan.stride)
         verdict = _judge(kind, told, told.get("versus_champion"))
         pick = np.linspace(0, len(rows) - 1, GOLDEN_ROWS).astype(int)
         golden = golden_rows(kind, estimator, rows.features[pick], rows.close[pick], rows.sigma[pick])
@@ -165,26 +157,6 @@ def train_kinds(
 def _next(fitted: Generator[dict[str, Any]], parts: Sequence[Part], fold: int | None) -> dict[str, Any]:
     """Estimators of the parts of one fold, which come next."""
     return {kind: one for part in parts if part.fold == fold for kind, one in next(fitted).items()}
-
-
-def _collect(
-    found: reports.Collected, kind: str, estimator: Any, test: Dataset, train: Dataset, request: Request
-) -> None:
-    if kind == "range_predictor":
-        linear = fit_linear(train.features, train.log_range)
-        reports.collect_ranges(found, estimator, test, train, linear)
-    elif kind == "tpsl_classifier":
-        reports.collect_brackets(found, estimator, test)
-    else:
-        reports.collect_directions(found, estimator, test, request.costs)
-
-
-def _report(kind: str, found: reports.Collected, request: Request) -> dict[str, Any]:
-    if kind == "range_predictor":
-        return reports.range_report(found, request.plan.stride)
-    if kind == "tpsl_classifier":
-        return reports.bracket_report(found, request.costs)
-    return reports.direction_report(found, request.plan.stride)
 
 
 def _judge(kind: str, told: Mapping[str, Any], versus: Mapping[str, Any] | None) -> gate.Verdict:
