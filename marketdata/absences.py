@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from marketdata import clock
 from marketdata.intervals import INTERVAL_MS, Gap, subtract
@@ -22,10 +22,24 @@ def known_absences(market: Market, from_ms: int, until_ms: int) -> list[Gap]:
     return [Gap(start, end) for start, end in stretches.order_by("start").values_list("start", "end")]
 
 
-def suspicions(market: Market) -> list[Gap]:
-    """List holes waiting for another try, wherever they are."""
-    stretches = SuspectedStretch.objects.filter(market=market).order_by("start")
-    return [Gap(start, end) for start, end in stretches.values_list("start", "end")]
+def suspicions(markets: Iterable[Market]) -> dict[int, list[Gap]]:
+    """List holes waiting for another try, wherever they are, by market."""
+    found: dict[int, list[Gap]] = {market.pk: [] for market in markets}
+    stretches = SuspectedStretch.objects.filter(market_id__in=list(found)).order_by("start")
+    for market_id, start, end in stretches.values_list("market_id", "start", "end"):
+        found[market_id].append(Gap(start, end))
+    return found
+
+
+def is_doubted(market: Market, asked: Gap) -> bool:
+    """Whether anything inside a span is on record as absent or suspected."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            'SELECT EXISTS (SELECT 1 FROM absent_stretches WHERE market_id = %s AND "end" > %s AND start < %s) OR '
+            'EXISTS (SELECT 1 FROM suspected_stretches WHERE market_id = %s AND "end" > %s AND start < %s)',
+            [market.pk, *asked] * 2,
+        )
+        return bool(cursor.fetchone()[0])
 
 
 def note_vain_read(market: Market, holes: Sequence[Gap], asked: Gap, newest_seen: int) -> int:
@@ -71,11 +85,14 @@ def _parts(holes: Iterable[Gap], earlier: Iterable[SuspectedStretch]) -> list[tu
     return parts
 
 
-def due_again(market: Market, from_ms: int) -> list[Gap]:
+def due_again(markets: Iterable[Market], from_ms: int) -> dict[int, list[Gap]]:
     """List absences since `from_ms` nobody asked about for a day: an exchange may repair its own holes."""
     limit = clock.market_ms() - AGAIN_MS
-    stretches = AbsentStretch.objects.filter(market=market, start__gte=from_ms)
-    return [Gap(known.start, known.end) for known in stretches if known.evidence["attempts"][-1]["market_ms"] < limit]
+    found: dict[int, list[Gap]] = {market.pk: [] for market in markets}
+    for known in AbsentStretch.objects.filter(market_id__in=list(found), start__gte=from_ms):
+        if known.evidence["attempts"][-1]["market_ms"] < limit:
+            found[known.market_id].append(Gap(known.start, known.end))
+    return found
 
 
 def review(market: Market, asked: Gap, opens: Sequence[int]) -> None:

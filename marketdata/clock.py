@@ -19,6 +19,7 @@ from marketdata.chance import new_id
 __all__ = ["new_id"]
 
 REFRESH_SECONDS = 1.0
+READING_COLUMNS = ("clock_wall_ms", "clock_market_ms", "clock_rate", "base_url")
 """How long a process may use its copy of the shared reading."""
 NEAR_ONE = 0.02
 """A measured rate this close to 1 is the network's jitter, not a faster exchange."""
@@ -239,18 +240,22 @@ def measured_rate(first: Reading, second: Reading) -> float:
 
 def record_reading(reading: Reading) -> None:
     """Share a reading of the exchange's clock with every process, and use it here at once."""
+    from django.db import connection
+
     from marketdata.models import ExchangeState
 
     with _port.lock:
         _port.shared, _port.read_at = reading, monotonic()
-    columns = {
-        "clock_wall_ms": reading.wall_ms,
-        "clock_market_ms": reading.market_ms,
-        "clock_rate": reading.rate,
-        "base_url": reading.base_url[:200],
-    }
-    if not ExchangeState.objects.filter(pk=1).update(**columns):
-        ExchangeState.objects.update_or_create(pk=1, defaults=columns)
+    told = (reading.wall_ms, reading.market_ms, reading.rate, reading.base_url[:200])
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE exchange_state SET clock_wall_ms = %s, clock_market_ms = %s, clock_rate = %s, base_url = %s "
+            "WHERE id = 1",
+            told,
+        )
+        is_there = cursor.rowcount
+    if not is_there:
+        ExchangeState.objects.update_or_create(pk=1, defaults=dict(zip(READING_COLUMNS, told, strict=True)))
 
 
 def current_reading() -> Reading | None:
@@ -281,10 +286,11 @@ def _inside_event_loop() -> bool:
 def _refresh() -> None:
     """Copy the shared row; whatever goes wrong, the copy at hand stays."""
     try:
-        from marketdata.models import ExchangeState
+        from django.db import connection
 
-        columns = ("clock_wall_ms", "clock_market_ms", "clock_rate", "base_url")
-        row = ExchangeState.objects.filter(pk=1).values_list(*columns).first()
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {', '.join(READING_COLUMNS)} FROM exchange_state WHERE id = 1")  # noqa: S608
+            row = cursor.fetchone()
     except Exception:  # noqa: BLE001  # time must be tellable while the database is away
         return
     if row is not None and row[0] is not None and row[1] is not None:

@@ -37,11 +37,26 @@ def fed_here(markets: Sequence[Market], report: SyncReport) -> list[Market]:
 
 def holes_of(market: Market, from_ms: int, last_open: int) -> list[Gap]:
     """Stretches neither stored nor known to be absent, up to and including `last_open`."""
-    until_ms = last_open + INTERVAL_MS
-    if store.count_stored(market, from_ms, until_ms) == count_between(from_ms, until_ms):
-        return []
-    gaps = find_gaps(store.stored_opens(market, from_ms, until_ms), from_ms, until_ms)
-    return subtract(gaps, absences.known_absences(market, from_ms, until_ms))
+    return holes_of_all({market: (from_ms, last_open)})[market]
+
+
+def holes_of_all(spans: Mapping[Market, tuple[int, int]]) -> dict[Market, list[Gap]]:
+    """Give the same for many markets; those that share a span and are whole cost one statement together."""
+    sharing: dict[tuple[int, int], list[Market]] = {}
+    for market, span in spans.items():
+        sharing.setdefault(span, []).append(market)
+    found: dict[Market, list[Gap]] = {}
+    for (from_ms, last_open), markets in sharing.items():
+        until_ms = last_open + INTERVAL_MS
+        expected = count_between(from_ms, until_ms)
+        counts = store.counts_stored(markets, from_ms, until_ms)
+        for market in markets:
+            gaps = []
+            if counts[market.pk] != expected:
+                gaps = find_gaps(store.stored_opens(market, from_ms, until_ms), from_ms, until_ms)
+                gaps = subtract(gaps, absences.known_absences(market, from_ms, until_ms))
+            found[market] = gaps
+    return found
 
 
 def fill(line: RestLine, wanted: Mapping[Market, Sequence[Gap]], report: SyncReport) -> None:
@@ -71,11 +86,14 @@ def keep_answer(market: Market, answer: Answer, report: SyncReport) -> None:
         report.failures[market.symbol] = f"{len(answer.rejected)} rows refused: {answer.rejected[0][1]}"
         return
     quarantine.take_back(market)
+    opens = [row.open_time for row in answer.rows]
+    left_out = find_gaps(opens, *asked)
+    if not left_out and not absences.is_doubted(market, asked):
+        return
     newest = store.newest_open([market])[market.pk]
     if newest is None:
         return
-    opens = [row.open_time for row in answer.rows]
     absences.review(market, asked, opens)
-    holes = subtract(find_gaps(opens, *asked), absences.known_absences(market, *asked))
+    holes = subtract(left_out, absences.known_absences(market, *asked))
     holes = [hole for hole in holes if hole.end <= newest]
     report.absent += absences.note_vain_read(market, holes, asked, newest)

@@ -6,7 +6,7 @@ import structlog
 
 from marketdata import absences, halts, store
 from marketdata.errors import ExchangeUnavailable, MarketDisabled, UnknownSymbol
-from marketdata.filling import LATE_MS, SyncReport, fed_here, fill, holes_of
+from marketdata.filling import LATE_MS, SyncReport, fed_here, fill, holes_of_all
 from marketdata.history import backfill, re_read
 from marketdata.intervals import INTERVAL_MS, Gap, last_closed_open, subtract
 from marketdata.models import Candle, Market
@@ -80,7 +80,7 @@ def sync_candles(
     try:
         with RestLine() as line:
             head = last_closed_open(line.market_ms() - LATE_MS)
-            gaps = {market: _open_gaps(market, newest, head) for market, newest in _newest(trading)}
+            gaps = _open_gaps(trading, head)
             fill(line, {market: holes for market, holes in gaps.items() if holes}, report)
     except ExchangeUnavailable as error:
         report.failures["exchange"] = str(error)
@@ -97,17 +97,17 @@ def sweep_quality(markets: Sequence[Market]) -> SyncReport:
     try:
         with RestLine() as line:
             settled = last_closed_open(line.market_ms() - SETTLED_MS)
+            recent = Gap(settled - (RE_READ - 1) * INTERVAL_MS, settled + INTERVAL_MS)
+            start = settled - LIVE_WINDOW * INTERVAL_MS
+            stored = {market: newest for market, newest in _newest(fed) if newest is not None}
+            holes = holes_of_all({market: (start, min(newest, settled)) for market, newest in stored.items()})
             wanted: dict[Market, list[Gap]] = {}
-            for market, newest in _newest(fed):
-                if newest is None:
-                    continue
-                recent = Gap(settled - (RE_READ - 1) * INTERVAL_MS, settled + INTERVAL_MS)
-                start = settled - LIVE_WINDOW * INTERVAL_MS
-                holes = [*holes_of(market, start, min(newest, settled)), *absences.suspicions(market)]
+            suspected, old = absences.suspicions(stored), absences.due_again(stored, start)
+            for market, newest in stored.items():
+                doubtful = [*holes[market], *suspected[market.pk], *old[market.pk]]
                 if market.is_halted and newest < recent.start:  # its last candles, perhaps never seen
-                    holes.append(Gap(max(start, newest + INTERVAL_MS), recent.start))
-                doubtful = subtract([*holes, *absences.due_again(market, start)], [recent])
-                wanted[market] = [*_merged(doubtful), recent]
+                    doubtful.append(Gap(max(start, newest + INTERVAL_MS), recent.start))
+                wanted[market] = [*_merged(subtract(doubtful, [recent])), recent]
             fill(line, wanted, report)
     except ExchangeUnavailable as error:
         report.failures["exchange"] = str(error)
@@ -129,7 +129,7 @@ def _by_symbol(
 def _is_contiguous(delivered: Mapping[Market, Sequence[CandleRow]]) -> bool:
     """Whether every market now ends at the candle just delivered with nothing missing before: no request is needed."""
     head = max(row.open_time for rows in delivered.values() for row in rows)
-    return not any(_open_gaps(market, newest, head) for market, newest in _newest(list(delivered)))
+    return not any(_open_gaps(list(delivered), head).values())
 
 
 def _newest(markets: Sequence[Market]) -> list[tuple[Market, int | None]]:
@@ -137,13 +137,20 @@ def _newest(markets: Sequence[Market]) -> list[tuple[Market, int | None]]:
     return [(market, newest[market.pk]) for market in markets]
 
 
-def _open_gaps(market: Market, newest: int | None, head: int) -> list[Gap]:
-    """What is missing up to `head`, in the window the live path needs."""
+def _open_gaps(markets: Sequence[Market], head: int) -> dict[Market, list[Gap]]:
+    """What each market misses up to `head`, in the window the live path needs."""
     start = head - (LIVE_WINDOW - 1) * INTERVAL_MS
-    if newest is None or newest < start:
-        return [Gap(start, head + INTERVAL_MS)]
-    holes = holes_of(market, newest - (DOUBTFUL - 1) * INTERVAL_MS, newest)
-    return [*holes, Gap(newest + INTERVAL_MS, head + INTERVAL_MS)] if newest < head else holes
+    newest = dict(_newest(markets))
+    begun = {market: at for market, at in newest.items() if at is not None and at >= start}
+    holes = holes_of_all({market: (at - (DOUBTFUL - 1) * INTERVAL_MS, at) for market, at in begun.items()})
+    gaps: dict[Market, list[Gap]] = {}
+    for market in markets:
+        if market not in begun:
+            gaps[market] = [Gap(start, head + INTERVAL_MS)]
+        else:
+            fresh = Gap(begun[market] + INTERVAL_MS, head + INTERVAL_MS)
+            gaps[market] = [*holes[market], fresh] if begun[market] < head else holes[market]
+    return gaps
 
 
 def _merged(gaps: Sequence[Gap]) -> list[Gap]:

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from django.db import connection, transaction
-from django.db.models import OuterRef, Subquery
 
 from indicators.candles import CandleGrid
 from marketdata import blocks, clock
@@ -85,7 +84,7 @@ def _array(cells: Iterable[Decimal | int | None]) -> str:
 
 
 def _insert_sqlite(keys: list[Key], wanted: Mapping[Key, CandleRow], origin: str) -> tuple[int, list[Key]]:
-    """Insert what is not there; how many, and all the others for a closer look."""
+    """Insert what is not there and compare what is; how many, and which need a closer look."""
     encoders = [_encoder(name) for name in FIELDS]
     values = [
         [key[0], *(encode(cell, connection) for encode, cell in zip(encoders, wanted[key], strict=True))]
@@ -100,7 +99,27 @@ def _insert_sqlite(keys: list[Key], wanted: Mapping[Key, CandleRow], origin: str
             [cell for row in values for cell in (*row, origin, now)],
         )
         fresh = set(cursor.fetchall())
-    return len(fresh), [key for key in keys if key not in fresh]
+    there = {key: tuple(row[1:]) for key, row in zip(keys, values, strict=True) if key not in fresh}
+    return len(fresh), _unlike_sqlite(there) if there else []
+
+
+def _unlike_sqlite(wanted: Mapping[Key, tuple[Any, ...]]) -> list[Key]:
+    """Keys under which something else is stored; a cell not told now is not compared."""
+    markets, opens = ({key[at] for key in wanted} for at in (0, 1))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT market_id, {', '.join(FIELDS)} FROM candles "  # noqa: S608
+            f"WHERE market_id IN ({', '.join(['%s'] * len(markets))}) "
+            f"AND open_time IN ({', '.join(['%s'] * len(opens))})",
+            [*markets, *opens],
+        )
+        stored = {(row[0], row[1]): row[1:] for row in cursor.fetchall()}
+    alike = {
+        key
+        for key, cells in wanted.items()
+        if key in stored and all(new is None or new == old for new, old in zip(cells, stored[key], strict=True))
+    }
+    return [key for key in wanted if key not in alike]
 
 
 def _encoder(name: str) -> Callable[[Any, Any], Any]:
@@ -194,14 +213,40 @@ def read_rows(market_ids: Sequence[int], start: int, n_candles: int, length_ms: 
 
 def newest_open(markets: Sequence[Market]) -> dict[int, int | None]:
     """Open of the newest stored candle of each market, None for an empty one."""
-    newest = Candle.objects.filter(market=OuterRef("pk")).order_by("-open_time").values("open_time")[:1]
-    ids = [market.id for market in markets]
-    return dict(Market.objects.filter(pk__in=ids).annotate(newest=Subquery(newest)).values_list("id", "newest"))
+    if not markets:
+        return {}
+    # Asked at every turn of the feed: building this through the ORM costs several times what the database does.
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id, (SELECT open_time FROM candles "  # noqa: S608
+            "WHERE market_id = markets.id ORDER BY open_time DESC LIMIT 1) "
+            f"FROM markets WHERE id IN ({_marks(markets)})",
+            [market.id for market in markets],
+        )
+        return dict(cursor.fetchall())
 
 
 def count_stored(market: Market, from_ms: int, until_ms: int) -> int:
     """Count the candles stored in a span."""
-    return Candle.objects.filter(market=market, open_time__gte=from_ms, open_time__lt=until_ms).count()
+    return counts_stored([market], from_ms, until_ms)[market.id]
+
+
+def counts_stored(markets: Sequence[Market], from_ms: int, until_ms: int) -> dict[int, int]:
+    """Count the candles each market has stored in a span, in one statement."""
+    counts = dict.fromkeys((market.id for market in markets), 0)
+    if markets:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT market_id, count(*) FROM candles WHERE market_id IN ({_marks(markets)}) "  # noqa: S608
+                "AND open_time >= %s AND open_time < %s GROUP BY market_id",
+                [*counts, from_ms, until_ms],
+            )
+            counts.update(cursor.fetchall())
+    return counts
+
+
+def _marks(markets: Sequence[Market]) -> str:
+    return ", ".join(["%s"] * len(markets))
 
 
 def stored_opens(market: Market, from_ms: int, until_ms: int) -> list[int]:

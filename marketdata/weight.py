@@ -1,6 +1,7 @@
 """How much may be asked of the exchange, and when: one budget and one ban for all processes of this address."""
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from marketdata import clock
 from marketdata.errors import ExchangeBanned
@@ -34,7 +35,7 @@ def reserve(weight: int, share: float = SHARE) -> float:
             used = _used_this_minute(state, now)
             if used and used + weight > state.weight_limit * share:
                 return (MINUTE_MS - now % MINUTE_MS) / 1000
-            _keep(state, used + weight)
+            _keep(used + weight)
     if is_silent:  # raised here: inside, what was told would be rolled back
         raise ExchangeBanned(state.banned_until_ms or 0)
     return 0.0
@@ -46,7 +47,7 @@ def observe(used: int | None) -> None:
         return
     with transaction.atomic():
         state = _locked_state()
-        _keep(state, max(used, _used_this_minute(state, clock.wall_ms())))
+        _keep(max(used, _used_this_minute(state, clock.wall_ms())))
 
 
 def ban(until_ms: int) -> None:
@@ -100,8 +101,14 @@ def _tell_all(state: ExchangeState) -> None:
 
 
 def _locked_state() -> ExchangeState:
+    locked = ExchangeState.objects.select_for_update().filter(pk=1)
+    return locked.first() or _begun(locked)
+
+
+def _begun(locked: QuerySet[ExchangeState]) -> ExchangeState:
+    """Make the one row, or find that somebody else has."""
     ExchangeState.objects.get_or_create(pk=1)
-    return ExchangeState.objects.select_for_update().get(pk=1)
+    return locked.get()
 
 
 def _used_this_minute(state: ExchangeState, now: int) -> int:
@@ -111,6 +118,5 @@ def _used_this_minute(state: ExchangeState, now: int) -> int:
     return state.used_weight if seen // MINUTE_MS == now // MINUTE_MS else 0
 
 
-def _keep(state: ExchangeState, used: int) -> None:
-    state.used_weight, state.weight_seen_at = used, clock.wall_now()
-    state.save(update_fields=["used_weight", "weight_seen_at"])
+def _keep(used: int) -> None:
+    ExchangeState.objects.filter(pk=1).update(used_weight=used, weight_seen_at=clock.wall_now())

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from django.db import connection
+
 from predictions.errors import BrokenChain
 from predictions.models import ChainHead
 from predictions.seal import GENESIS, seal_of
@@ -52,7 +54,13 @@ def append(head: ChainHead, row: Sealed, columns: Sequence[str]) -> None:
 
 def save_heads(heads: Mapping[int, ChainHead]) -> None:
     """Write moved heads; call in the transaction that writes the rows."""
-    ChainHead.objects.bulk_update(heads.values(), ["index", "seal"])
+    rows = ", ".join(["(%s, %s, %s)"] * len(heads))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            'UPDATE chain_heads SET "index" = moved.column2, seal = moved.column3 '  # noqa: S608
+            f"FROM (VALUES {rows}) AS moved WHERE chain_heads.id = moved.column1",
+            [cell for head in heads.values() for cell in (head.pk, head.index, head.seal)],
+        )
 
 
 def check_chain(

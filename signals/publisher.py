@@ -7,8 +7,8 @@ from typing import Any
 
 import redis
 from django.conf import settings
-from django.db import transaction
-from django.db.models import F, Min
+from django.db import connection, transaction
+from django.db.models import F
 
 from marketdata import clock
 from signals.errors import PublishFailed
@@ -60,10 +60,15 @@ def drain(symbols: Iterable[str] | None = None) -> int:
 
 def _claim(symbols: Sequence[str] | None) -> list[OutboxMessage]:
     """Lock each symbol's oldest unsent message; returns the unsent messages of the symbols won."""
-    unsent = OutboxMessage.objects.filter(sent_at__isnull=True)
-    if symbols is not None:
-        unsent = unsent.filter(symbol__in=symbols)
-    heads = list(unsent.order_by("symbol").values("symbol").annotate(head=Min("id")).values_list("head", flat=True))
+    if symbols is not None and not symbols:
+        return []
+    among = "" if symbols is None else f"AND symbol IN ({', '.join(['%s'] * len(symbols))}) "
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT min(id) FROM outbox_messages WHERE sent_at IS NULL {among}GROUP BY symbol",  # noqa: S608
+            symbols or [],
+        )
+        heads = [head for (head,) in cursor.fetchall()]
     if not heads:
         return []
     locked = OutboxMessage.objects.select_for_update(skip_locked=True).filter(pk__in=heads, sent_at__isnull=True)

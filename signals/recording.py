@@ -1,10 +1,10 @@
 """Writing signals: row, seq, seal and outbox message in one transaction, once per market and candle."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from decimal import Decimal
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 
 from marketdata import clock
 from predictions import chain
@@ -42,7 +42,7 @@ def record(drafts: Sequence[Draft], made_at_ms: int) -> list[SignalLog]:
         if fresh:
             SignalLog.objects.bulk_create(fresh, batch_size=1000)
             OutboxMessage.objects.bulk_create((message_of(row) for row in fresh), batch_size=1000)
-            SymbolSequence.objects.bulk_update(sequences.values(), ["head"])
+            _save_sequences(sequences.values())
             chain.save_heads(heads)
     return fresh
 
@@ -62,6 +62,16 @@ def _lock_sequences(symbols: Iterable[str]) -> dict[str, SymbolSequence]:
         SymbolSequence.objects.bulk_create(missing, ignore_conflicts=True)
         found = {sequence.symbol: sequence for sequence in locked.all()}
     return found
+
+
+def _save_sequences(sequences: Collection[SymbolSequence]) -> None:
+    rows = ", ".join(["(%s, %s)"] * len(sequences))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE symbol_sequences SET head = moved.column2 FROM (VALUES {rows}) AS moved "  # noqa: S608
+            "WHERE symbol = moved.column1",
+            [cell for sequence in sequences for cell in (sequence.symbol, sequence.head)],
+        )
 
 
 def _row(one: Draft, seq: int, made_at_ms: int) -> SignalLog:

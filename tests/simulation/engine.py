@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections import Counter
 from contextlib import suppress
 
 from django.db import DatabaseError
@@ -88,6 +89,7 @@ class Process:
         self.is_dead = True
         self.due = []  # names of tasks to run
         self.failures = []
+        self.boots, self.ran = 0, Counter()
         self._dice = world.dice("process")
         self._waiter = None
         self._is_interrupted = False
@@ -96,6 +98,7 @@ class Process:
 
     def boot(self):
         self.world.note("boots")
+        self.boots += 1
         self._forget()
         drop_connection()
         self.is_dead, self.fuse, self.due = False, None, []
@@ -199,6 +202,7 @@ class Process:
     def _run_task(self, name):
         """A task that fails is forgotten; the next one comes."""
         self.world.note("task", name)
+        self.ran[name] += 1
         try:
             TASKS[name]()
         except Exception as error:

@@ -12,7 +12,7 @@ from marketdata.simulator.faults import FaultPlan
 from marketdata.simulator.ledger import Ledger
 from marketdata.simulator.market_clock import MarketClock
 from marketdata.simulator.venue import Venue
-from tests.simulation.checker import COLUMNS, PROMPT_SECONDS, STEP, values_of
+from tests.simulation.checker import COLUMNS, PROMPT_SECONDS, RECOVERY_SECONDS, STEP, values_of
 from tests.simulation.network import Network, wired
 from tests.simulation.plan import DAY_SECONDS, SYMBOLS, draw
 from tests.simulation.world import VirtualClock, VirtualLoop, World
@@ -51,7 +51,7 @@ class NaiveFeed:
                 if kline["x"]:
                     symbol = kline["s"]
                     self.update_or_create(symbol, kline["t"], tuple(float(kline[key]) for key in "ohlcvqnVQ"))
-                    self.published.append((symbol, kline["t"]))
+                    self.published.append((symbol, kline["t"], self.venue.clock.now_ms()))
 
 
 def simulate_naive(seed, plan=None):
@@ -108,10 +108,13 @@ def _live(world, network, killed, feed):
 def _judge(rows, published, ledger, early, plan):
     """The same questions the engine's judge asks."""
     end_ms = plan.begin_ms + DAY_SECONDS * 1000 - PROMPT_SECONDS * 1000
-    counts = dict.fromkeys(("lost", "duplicated", "wrong", "open_as_closed", "unsignalled"), 0)
-    said = set(published)
+    counts = dict.fromkeys(("lost", "duplicated", "wrong", "open_as_closed", "late", "unsignalled"), 0)
+    said = {}
+    for symbol, at, said_ms in published:
+        said.setdefault((symbol, at), said_ms)
+    quiet_ms = plan.begin_ms + (plan.last + RECOVERY_SECONDS) * 1000
     counts["open_as_closed"] = len(early)
-    counts["duplicated"] = len(published) - len(set(published))
+    counts["duplicated"] = len(published) - len(said)
     for symbol in SYMBOLS:
         for at, kline in ledger.final(symbol).items():
             if at + STEP > end_ms:
@@ -120,6 +123,8 @@ def _judge(rows, published, ledger, early, plan):
             held = rows.get((symbol, at))
             counts["lost"] += held is None
             counts["unsignalled"] += (symbol, at) not in said
+            due_ms = at + STEP + PROMPT_SECONDS * 1000
+            counts["late"] += at + STEP >= quiet_ms and said.get((symbol, at), due_ms + 1) > due_ms
             counts["wrong"] += held is not None and held != expected
     assert len(COLUMNS) == 9
     return counts

@@ -36,6 +36,7 @@ class Network:
         self.silent_until = 0.0  # when the client may speak again, by what it was told
         self.impolite = 0
         self.requests = 0
+        self.accepted = 0  # websockets
         self._dice = world.dice("network")
         self._spoken = ("", 0, [])
         self._tick()
@@ -161,6 +162,7 @@ class Network:
             await asyncio.sleep(60)
         socket = VirtualSocket(self, frozenset(dict(parse_qsl(urlsplit(url).query))["streams"].split("/")))
         self.sockets.append(socket)
+        self.accepted += 1
         return socket
 
 

@@ -14,6 +14,7 @@ class Outcome:
     seconds: float = 0.0
     figures: dict = field(default_factory=dict)
     control: dict = field(default_factory=dict)
+    planted: str = ""
 
     @property
     def is_red(self):

@@ -2,8 +2,10 @@
 
 import random
 import shutil
+import sqlite3
 import time
-from contextlib import ExitStack
+from collections import Counter
+from contextlib import ExitStack, closing
 
 from django.db import connection
 
@@ -27,6 +29,21 @@ RE_READS = (10_250.0, 80_000.0)
 """Once a day old candles are read again: here in the night of faults, and in the next one."""
 
 
+class CountedFaults(FaultPlan):
+    """A plan of faults that knows how often each kind struck."""
+
+    def __init__(self, faults, seed):
+        super().__init__(faults, seed)
+        self.kinds = Counter()
+
+    def strike(self, kinds, market_ms, symbol=None, path=""):
+        """The fault that strikes, if one does; one that lasts counts each time it is looked at."""
+        fault = super().strike(kinds, market_ms, symbol, path)
+        if fault is not None:
+            self.kinds[fault.kind] += 1
+        return fault
+
+
 class Day:
     """Everything of one seed, from the first candle to the verdict."""
 
@@ -37,6 +54,7 @@ class Day:
         self.clock = VirtualClock(self.world, plan.wall_ms)
         self.missing_late = []
         self.early = []
+        self.struck = Counter()  # what happened to the engine's own side, by kind
 
     def live(self):
         """Let it happen; returns the judge's verdict and figures."""
@@ -45,7 +63,8 @@ class Day:
             stack.enter_context(clock.use(self.clock))
             stack.enter_context(chance.use(world.dice("engine")))
             self.ledger = Ledger()
-            faults = FaultPlan(plan.faults, self.seed)
+            faults = CountedFaults(plan.faults, self.seed)
+            self.venue_struck = faults.kinds
             self.venue = Venue(source(), MarketClock(plan.begin_ms), faults, self.ledger)
             self.process = Process(world, forget_everything)
             self.network = Network(world, self.venue, self.process.effect)
@@ -53,6 +72,7 @@ class Day:
             self.redis = publisher._clients[REDIS] = VirtualRedis(world, self.process.effect)
             stack.enter_context(wired(self.network))
             stack.enter_context(self.storage.under())
+            self.watch = stack.enter_context(closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)))
             self._schedule()
             while world.now < DAY_SECONDS:
                 self._one_life()
@@ -99,6 +119,7 @@ class Day:
 
     def _begin(self, episode):
         self.world.note("begins", episode.kind, f"{episode.amount:.3f}")
+        self.struck[episode.kind] += 1
         match episode.kind:
             case "crash":
                 self.down_until = max(self.down_until, episode.until)
@@ -133,8 +154,11 @@ class Day:
             self.early.append(f"{newest} was stored before its close")
 
     def _rows(self, sql):
-        """Read past everything the engine stands on."""
-        return connection.connection.execute(sql).fetchall() if connection.connection is not None else []
+        """Read past everything the engine stands on, what is committed.
+
+        Django's own connection would not do: inside a running event loop it is another one, and empty.
+        """
+        return self.watch.execute(sql).fetchall()
 
     def _look_for_recovery(self):
         self.missing_late = Checker(self.path, self.ledger, SYMBOLS, []).recovered(self.venue.clock.now_ms())
@@ -149,7 +173,15 @@ class Day:
         judge.prompt(quiet_ms, end_ms - STEP // 2, begin_ms)
         verdict = judge.final(end_ms)
         verdict.wrong += [f"a task failed: {error!r}" for error in self.process.failures]
+        entries = self.ledger.entries()
+        changed = {"absent": "hole", "appeared": "late_hole", "corrected": "correction"}
+        candles = Counter(changed[entry.event] for entry in entries if entry.event in changed)
         figures = {
+            "closes": sum(entry.event in {"closed", "appeared"} for entry in entries),
+            "faults": dict(sorted((self.venue_struck + self.struck + candles).items())),
+            "rebuilds": self.network.accepted,
+            "boots": self.process.boots,
+            "tasks": dict(sorted(self.process.ran.items())),
             "events": self.world.events,
             "requests": self.network.requests,
             "highest_weight": self.network.meter.highest_used,

@@ -10,6 +10,8 @@ from tests.simulation.plan import SYMBOLS
 
 HISTORY = 100
 """Candles the engine fetches when it first starts: enough to find what it must look after."""
+WINDOW = 80
+"""Candles an answer looks back at: fewer than the history, so that windows are whole until a hole breaks them."""
 REDIS = "redis://virtual"
 
 
@@ -32,6 +34,7 @@ def prepare(folder):
     from django.db import connection
 
     from marketdata import binding, services, stream
+    from predictions import answering, passes
     from signals import services as advancing
     from tests.simulation import engine
 
@@ -39,6 +42,7 @@ def prepare(folder):
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     settings.EMBEDDED, settings.REDIS_URL = False, REDIS
     services.LIVE_WINDOW = HISTORY
+    passes.WARMUP = answering.WARMUP = WINDOW
     binding.READ_SECONDS, binding.LOOK_SECONDS = 29.0, 13.0
     stream.BEAT_SECONDS = stream.MARKETS_SECONDS = 300.0  # signs of life and lists of markets are not what is judged
     advancing.coverage.refresh = lambda _markets: None  # how often bands held matters to nobody without predictions

@@ -26,11 +26,22 @@ def run(*arguments):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_two_days_of_faults_lose_nothing():
-    told, summary = run("--seeds", "2", "--first", "1")
+    told, summary = run("--seeds", "2")
     assert summary["red"] == [], told
     assert summary["seeds"] == 2
     for kind in ("lost", "duplicated", "wrong", "open_as_closed", "late"):
         assert summary[kind] == 0, told
+    assert summary["covered"]["closes"] > 2_000
+    for task in ("advance", "sweep_quality", "sweep_outbox", "re_read_history"):
+        assert summary["covered"]["tasks"].get(task), f"no day had a {task}: the beat is not heard"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_planted_defect_is_seen():
+    summary = run("--seed", "0", "--plant", "ignore_corrections")[1]
+    assert summary["red"] == [0]
+    assert summary["wrong"] > 0
 
 
 @pytest.mark.slow
@@ -42,5 +53,5 @@ def test_a_seed_is_one_run():
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_same_days_are_too_much_for_a_tutorials_feed():
-    summary = run("--seeds", "1", "--first", "1", "--control")[1]
+    summary = run("--seeds", "1", "--control")[1]
     assert summary["control"]["red"] == 1

@@ -1,0 +1,109 @@
+"""Planted defects: one at a time is built into the engine for whole days, and the judge must see it.
+
+A simulation that cannot go red proves nothing. Each entry is a fault somebody could have written.
+"""
+
+from contextlib import ExitStack, contextmanager
+from unittest.mock import patch
+
+import orjson
+
+from marketdata.intervals import INTERVAL_MS
+
+
+def accept_the_open_candle():
+    """Take the candle that ends an answer for a closed one, although it is still open."""
+    from marketdata import rest, services
+
+    closed, floor = services.last_closed_open, rest.floor_open
+    yield patch.object(services, "last_closed_open", lambda now_ms: closed(now_ms) + INTERVAL_MS)
+    yield patch.object(rest, "floor_open", lambda now_ms: floor(now_ms) + INTERVAL_MS)
+
+
+def ignore_corrections():
+    """Keep the first values of a candle for ever."""
+    from marketdata import store
+
+    yield patch.object(store, "revise_differing", lambda _keys, _wanted, _origin: 0)
+
+
+def look_only_ahead():
+    """Trust that what is stored before the newest candle is whole: no hole behind it is looked for."""
+    from marketdata import services
+
+    yield patch.object(services, "holes_of_all", lambda spans: {market: [] for market in spans})
+
+
+def believe_the_first_empty_answer():
+    """Put a hole on record as the exchange's own at the first answer without it."""
+    from marketdata import absences
+
+    yield patch.object(absences, "TRIES", 1)
+    yield patch.object(absences, "SPREAD_MS", 0)
+
+
+def forget_what_was_missed():
+    """Answer for the newest candle only: those that came while the process was away get no signal."""
+    from signals import worklist
+
+    unsignalled = worklist._without_signal
+
+    def newest_only(markets, from_ms):
+        found = unsignalled(markets, from_ms)
+        newest = max((at for opens in found.values() for at in opens), default=None)
+        return {market: [newest] for market, opens in found.items() if newest in opens}
+
+    yield patch.object(worklist, "_without_signal", newest_only)
+
+
+def mark_before_sending():
+    """Take a message out of the outbox, commit, and send it afterwards: a crash in between forgets it."""
+    from signals import publisher
+    from signals.models import OutboxMessage
+
+    def drain(symbols=None):
+        unsent = OutboxMessage.objects.filter(sent_at__isnull=True)
+        unsent = unsent if symbols is None else unsent.filter(symbol__in=list(symbols))
+        batch = list(unsent.order_by("symbol", "seq"))
+        unsent.update(sent_at=publisher.clock.wall_now())
+        return len(batch) if batch and publisher._send(batch) is None else 0
+
+    yield patch.object(publisher, "drain", drain)
+
+
+def retry_with_other_bytes():
+    """Write a message anew when it is sent again, so that a repeat cannot be told from another signal."""
+    from signals import publisher
+
+    send = publisher._send
+
+    def rewriting(batch):
+        for message in batch:
+            if message.attempts:
+                message.payload = orjson.dumps(orjson.loads(message.payload) | {"attempt": message.attempts}).decode()
+        return send(batch)
+
+    yield patch.object(publisher, "_send", rewriting)
+
+
+DEFECTS = {
+    defect.__name__: defect
+    for defect in (
+        accept_the_open_candle,
+        ignore_corrections,
+        look_only_ahead,
+        believe_the_first_empty_answer,
+        forget_what_was_missed,
+        mark_before_sending,
+        retry_with_other_bytes,
+    )
+}
+
+
+@contextmanager
+def planted(name):
+    """The engine with this defect; without a name, the engine as it is."""
+    with ExitStack() as stack:
+        for change in DEFECTS[name]() if name else ():
+            stack.enter_context(change)
+        yield
