@@ -80,6 +80,15 @@ def test_many_markets_are_saved_at_once(market):
     assert store.save_all(with_rows, "stream") == (0, 62, 0)
 
 
+def test_candles_of_many_markets_are_counted_in_one_statement(market, django_assert_num_queries):
+    other = Market.objects.create(symbol="ETHUSDT", source="exchange")
+    empty = Market.objects.create(symbol="SOLUSDT", source="exchange")
+    store.save_all({market: [candle(0), candle(1), candle(4)], other: [candle(4)]}, "rest")
+    with django_assert_num_queries(1):
+        counts = store.counts_stored([market, other, empty], START, START + 4 * STEP)
+    assert counts == {market.id: 2, other.id: 0, empty.id: 0}
+
+
 def test_an_empty_save_is_nothing(market):
     assert store.save_candles(market, [], "rest") == (0, 0, 0)
     assert len(store.load_span([market], START, START)) == 0
