@@ -163,9 +163,10 @@ def _whole_lengths(opens: Floats, highs: Floats, lows: Floats, closes: Floats, l
     for m in range(lengths.shape[0]):
         length = 0
         for t in range(lengths.shape[1] - 1, -1, -1):
-            whole = np.isfinite(opens[m, t]) and np.isfinite(highs[m, t])
-            whole = whole and np.isfinite(lows[m, t]) and np.isfinite(closes[m, t])
-            length = length + 1 if whole else 0
+            # A finite number less itself is 0, any other is NaN: no branch for each.
+            rest = (opens[m, t] - opens[m, t]) + (highs[m, t] - highs[m, t])
+            rest += (lows[m, t] - lows[m, t]) + (closes[m, t] - closes[m, t])
+            length = length + 1 if rest == 0.0 else 0
             lengths[m, t] = length
 
 
