@@ -248,14 +248,9 @@ def record_reading(reading: Reading) -> None:
         _port.shared, _port.read_at = reading, monotonic()
     told = (reading.wall_ms, reading.market_ms, reading.rate, reading.base_url[:200])
     with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE exchange_state SET clock_wall_ms = %s, clock_market_ms = %s, clock_rate = %s, base_url = %s "
-            "WHERE id = 1",
-            told,
-        )
-        is_there = cursor.rowcount
-    if not is_there:
-        ExchangeState.objects.update_or_create(pk=1, defaults=dict(zip(READING_COLUMNS, told, strict=True)))
+        cursor.execute(f"UPDATE exchange_state SET {' = %s, '.join(READING_COLUMNS)} = %s WHERE id = 1", told)  # noqa: S608
+        if not cursor.rowcount:
+            ExchangeState.objects.update_or_create(pk=1, defaults=dict(zip(READING_COLUMNS, told, strict=True)))
 
 
 def current_reading() -> Reading | None:
