@@ -125,7 +125,12 @@ class Engine:
                 return
             time.sleep(min(left, 0.25))
 
-    def wait_for_first_candle(self) -> None:
+    def roots(self) -> dict[str, int]:
+        """The process id of everything that runs, by name."""
+        running = {name: process.pid for name, process in self._running.running.items()}
+        return {**running, "postgres": self._server.pid, "redis": self._redis.pid}
+
+    def wait_for_first_candle(self, seconds: float = 180) -> None:
         """Wait until signals flow."""
         query = "SELECT count(DISTINCT symbol) FROM ml.signal_logs"
         wanted = self.environment["SUPPORTED_SYMBOLS"].count(",") + 1
@@ -134,7 +139,7 @@ class Engine:
             with psycopg.connect(self.postgres.url) as connection:
                 return connection.execute(query).fetchone()[0] == wanted
 
-        processes.wait_until(flows, 180, f"signals flow\n{self.said()}")
+        processes.wait_until(flows, seconds, f"signals flow\n{self.said()}")
 
     def said(self) -> str:
         return self._running.said()
