@@ -11,6 +11,7 @@ from typing import Any
 from marketdata.errors import ExchangeUnavailable
 
 LARGEST_BODY = 8 * 1024 * 1024
+KEPT_BYTES = 4096
 READ_SECONDS = 1
 """How often a socket without messages looks at its own state."""
 LOOK_SECONDS = 0.5
@@ -32,6 +33,13 @@ def library(api_url: str, stream_url: str, *, direct: bool) -> SimpleNamespace: 
 
     logging.getLogger(ReconnectingWebsocket.__module__).setLevel(logging.CRITICAL)  # the supervisor tells it once
 
+    class Unreadable(BinanceRequestException):  # type: ignore[misc]
+        """A body that is no JSON, and how it began."""
+
+        def __init__(self, message: str, body: bytes) -> None:
+            super().__init__(message)
+            self.raw = body[:KEPT_BYTES]
+
     class Rest(AsyncClient):  # type: ignore[misc]
         API_URL = f"{api_url}/api"
 
@@ -41,14 +49,14 @@ def library(api_url: str, stream_url: str, *, direct: bool) -> SimpleNamespace: 
             while len(body) <= LARGEST_BODY and (more := await response.content.read(LARGEST_BODY + 1 - len(body))):
                 body += more
             if len(body) > LARGEST_BODY:
-                raise BinanceRequestException(f"more than {LARGEST_BODY} bytes")
+                raise Unreadable(f"more than {LARGEST_BODY} bytes", body)
             if not 200 <= response.status < 300:
                 told = body if _is_object(body) else b'{"code": 0, "msg": "not an answer of the exchange"}'
                 raise BinanceAPIException(response, response.status, told.decode(errors="replace"))
             try:
                 return orjson.loads(body)
             except ValueError as error:
-                raise BinanceRequestException(repr(body[:80])) from error
+                raise Unreadable(repr(body[:80]), body) from error
 
     class Socket(ReconnectingWebsocket):  # type: ignore[misc]
         """Gives up at the first cut (our supervisor rebuilds) and keeps open candles out of its queue."""
@@ -64,6 +72,8 @@ def library(api_url: str, stream_url: str, *, direct: bool) -> SimpleNamespace: 
             except (ValueError, TypeError):
                 return {"unreadable": raw[:4096]}
             body = message.get("data", message) if isinstance(message, dict) else message
+            if isinstance(message, dict) and message.get("e") == "error":  # the library's own word, from outside
+                return {"unreadable": message}
             kline = body.get("k") if isinstance(body, dict) else None
             return None if isinstance(kline, dict) and kline.get("x") is False else message or {"unreadable": raw}
 
@@ -96,7 +106,8 @@ def library(api_url: str, stream_url: str, *, direct: bool) -> SimpleNamespace: 
         Rest=Rest,
         Streams=Streams,
         APIError=BinanceAPIException,
-        RequestError=BinanceRequestException,
+        RequestError=Unreadable,
+        BodyError=aiohttp.ClientPayloadError,
         HTTPError=aiohttp.ClientError,
         SocketError=WebSocketException,
     )

@@ -10,6 +10,9 @@ class MarketDataError(MLEngineError):
 class MalformedCandle(MarketDataError):
     """A row or message that breaks a rule every candle obeys; it is quarantined, never stored."""
 
+    raw: object = None
+    """What came, where the reason alone does not show it."""
+
 
 class ExchangeUnavailable(MarketDataError):
     """The exchange did not answer, or answered with something that is not an answer."""
@@ -21,6 +24,14 @@ class ExchangeBanned(ExchangeUnavailable):
     def __init__(self, until_ms: int, message: str = "") -> None:
         super().__init__(message or f"the exchange asked for silence until {until_ms}")
         self.until_ms = until_ms
+
+
+class UnreadableAnswer(ExchangeUnavailable):
+    """Something came that is no answer of the exchange; `raw` is its beginning."""
+
+    def __init__(self, message: str, raw: bytes = b"") -> None:
+        super().__init__(message)
+        self.raw = raw
 
 
 class UnknownSymbol(MarketDataError):

@@ -17,7 +17,14 @@ from django.conf import settings
 
 from marketdata import clock, hosts
 from marketdata.binding import library
-from marketdata.errors import ExchangeBanned, ExchangeUnavailable, MarketDataError, UnknownSymbol
+from marketdata.errors import (
+    ExchangeBanned,
+    ExchangeUnavailable,
+    MalformedCandle,
+    MarketDataError,
+    UnknownSymbol,
+    UnreadableAnswer,
+)
 from marketdata.intervals import INTERVAL
 from marketdata.models import Source
 from marketdata.parsing import CandleRow, parse_kline_page
@@ -94,7 +101,11 @@ class ExchangeClient:
         raw = await self._call(
             "get_klines", symbol=symbol, interval=INTERVAL, startTime=start_ms, endTime=end_ms - 1, limit=limit
         )
-        return Page(*parse_kline_page(raw, start_ms, end_ms))
+        try:
+            return Page(*parse_kline_page(raw, start_ms, end_ms))
+        except MalformedCandle as error:
+            error.raw = raw
+            raise
 
     async def exchange_info(self, symbols: Sequence[str]) -> dict[str, Any]:
         """Trading status by symbol under `statuses`, and the weight a minute may cost under `weight_limit`."""
@@ -167,7 +178,9 @@ class ExchangeClient:
         except bound.APIError as error:
             raise named_error(error.status_code, error.code, str(error.message), _headers(error.response)) from error
         except bound.RequestError as error:
-            raise ExchangeUnavailable(f"the exchange's answer is not JSON: {str(error)[:120]}") from error
+            raise UnreadableAnswer(f"the exchange's answer is not JSON: {str(error)[:120]}", error.raw) from error
+        except bound.BodyError as error:
+            raise UnreadableAnswer(f"the exchange's answer broke off: {_words(error)}") from error
         except (OSError, TimeoutError, bound.HTTPError) as error:
             raise ExchangeUnavailable(f"the exchange at {host} did not answer: {_words(error)}") from error
         finally:

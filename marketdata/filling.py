@@ -67,22 +67,26 @@ def fill(line: RestLine, wanted: Mapping[Market, Sequence[Gap]], report: SyncRep
     report.requests += len(asks)
     for answer in line.ask(asks):
         market = by_symbol[answer.ask.symbol]
+        keep_refused(market, answer)
         if isinstance(answer.error, ExchangeUnavailable):
             report.failures[market.symbol] = str(answer.error)
         elif answer.error is not None:
             report.failures[market.symbol] = str(answer.error)
-            quarantine.keep(market, Candle.Origin.REST, answer.rejected)
             quarantine.set_aside(market, str(answer.error))
         else:
             keep_answer(market, answer, report)
 
 
+def keep_refused(market: Market, answer: Answer) -> None:
+    """Quarantine the rows of an answer that broke a rule, and whatever came in its place and was none."""
+    quarantine.keep(market, Candle.Origin.REST, [*answer.unreadable, *answer.rejected])
+
+
 def keep_answer(market: Market, answer: Answer, report: SyncReport) -> None:
-    """Store one page, quarantine its bad rows, and suspect what an answer with later candles left out."""
+    """Store one page and suspect what an answer with later candles left out."""
     asked = Gap(answer.ask.from_ms, answer.ask.until_ms)
     report.saved += store.save_candles(market, answer.rows, Candle.Origin.REST)
     if answer.rejected:
-        quarantine.keep(market, Candle.Origin.REST, answer.rejected)
         report.failures[market.symbol] = f"{len(answer.rejected)} rows refused: {answer.rejected[0][1]}"
         return
     quarantine.take_back(market)

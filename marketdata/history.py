@@ -8,7 +8,7 @@ from django.db.models import Min
 from marketdata import store
 from marketdata.errors import ExchangeUnavailable, MarketDataError
 from marketdata.exchange import KLINES_WEIGHT, PAGE
-from marketdata.filling import LATE_MS, SyncReport, fed_here, fill, holes_of, keep_answer
+from marketdata.filling import LATE_MS, SyncReport, fed_here, fill, holes_of, keep_answer, keep_refused
 from marketdata.intervals import INTERVAL_MS, Gap, count_between, last_closed_open, subtract
 from marketdata.models import Candle, Market
 from marketdata.rest import Ask, RestLine, pages_of
@@ -60,6 +60,7 @@ def backfill(
             report.requests += len(asks)
             silence = None
             for answer in line.ask(asks, cancelled):
+                keep_refused(by_symbol[answer.ask.symbol], answer)
                 if isinstance(answer.error, ExchangeUnavailable):
                     silence = answer.error
                 elif answer.error is not None:

@@ -18,7 +18,8 @@ def keep(market: Market | None, origin: str, rejected: Iterable[tuple[object, st
         QuarantinedMessage(market=market, origin=origin, reason=reason[:200], raw=_raw(raw))
         for raw, reason in list(rejected)[:KEPT_AT_ONCE]
     ]
-    QuarantinedMessage.objects.bulk_create(messages)
+    if messages:
+        QuarantinedMessage.objects.bulk_create(messages)
     return len(messages)
 
 

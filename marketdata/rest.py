@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
 from marketdata import clock, weight
-from marketdata.errors import ExchangeBanned, ExchangeUnavailable, MalformedCandle, MarketDataError
+from marketdata.errors import ExchangeBanned, ExchangeUnavailable, MalformedCandle, MarketDataError, UnreadableAnswer
 from marketdata.exchange import INFO_WEIGHT, KLINES_WEIGHT, PAGE, TIME_WEIGHT, ExchangeClient, is_loopback
 from marketdata.intervals import INTERVAL_MS, Gap, floor_open
 from marketdata.parsing import CandleRow
@@ -36,12 +36,13 @@ class Ask(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What came of an ask: candles, bad rows with reasons, or an error."""
+    """What came of an ask: candles, bad rows with reasons, or an error; and what came that was no answer."""
 
     ask: Ask
     rows: list[CandleRow]
     rejected: list[tuple[object, str]]
     error: MarketDataError | None = None
+    unreadable: Sequence[tuple[object, str]] = ()
 
 
 def pages_of(symbol: str, gaps: Iterable[Gap]) -> list[Ask]:
@@ -162,6 +163,7 @@ class RestLine:
         waiting = deque((number, 1) for number in range(len(asks)))
         flying: dict[asyncio.Task[Answer], tuple[int, int]] = {}
         answers: dict[int, Answer] = {}
+        unreadable: dict[int, list[tuple[object, str]]] = {}
         vain = 0
         end: ExchangeUnavailable | None = None
         while waiting or flying:
@@ -180,12 +182,14 @@ class RestLine:
                     weight.ban(end.until_ms)
                 elif isinstance(answer.error, ExchangeUnavailable):
                     vain += 1
+                    if isinstance(answer.error, UnreadableAnswer):
+                        unreadable.setdefault(number, []).append((answer.error.raw, str(answer.error)))
                     end = end or (answer.error if vain >= HOPELESS else None)
                     if tries < TRIES:
                         waiting.append((number, tries + 1))
                 else:
                     vain = 0
-        return [answers[number] for number in range(len(asks))]
+        return [answers[number]._replace(unreadable=unreadable.get(number, [])) for number in range(len(asks))]
 
     async def _send(self, asks: Sequence[tuple[Ask, int, int]]) -> dict[asyncio.Task[Answer], tuple[int, int]]:
         return {asyncio.create_task(self._page(ask, tries)): (number, tries) for ask, number, tries in asks}
@@ -200,7 +204,7 @@ class RestLine:
             await asyncio.sleep(RETRY_SECONDS * tries)
             return Answer(ask, [], [], failure)
         except MalformedCandle as failure:
-            return Answer(ask, [], [(str(failure), str(failure))], failure)
+            return Answer(ask, [], [(failure.raw, str(failure))], failure)
         except MarketDataError as failure:
             return Answer(ask, [], [], failure)
         return Answer(ask, page.rows, page.rejected)

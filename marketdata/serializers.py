@@ -55,6 +55,42 @@ class StretchSerializer(serializers.Serializer):
     end = serializers.DateTimeField(help_text="Exclusive.")
 
 
+class VainSerializer(StretchSerializer):
+    """A stretch asked for in vain."""
+
+    tries = serializers.IntegerField(help_text="How often it was asked for.")
+    first_asked = serializers.DateTimeField(allow_null=True, help_text="Market time.")
+    last_asked = serializers.DateTimeField(allow_null=True, help_text="Market time.")
+
+
+class RevisionSerializer(serializers.Serializer):
+    """A closed candle the exchange changed."""
+
+    open_time = serializers.DateTimeField()
+    seen_at = serializers.DateTimeField()
+    origin = serializers.CharField(help_text="Which door the change came through: stream, rest or import.")
+    before = serializers.DictField(help_text="The columns before; decimals as text.")
+    after = serializers.DictField(help_text="The columns since.")
+
+
+class RefusalSerializer(serializers.Serializer):
+    """A message that broke a rule and was not stored."""
+
+    seen_at = serializers.DateTimeField()
+    origin = serializers.CharField()
+    reason = serializers.CharField()
+    raw = serializers.CharField(help_text="Its first 500 characters.")
+
+
+class EvidenceSerializer(serializers.Serializer):
+    """What stands behind the counts, newest first."""
+
+    absences = VainSerializer(many=True, help_text="Known to be absent at the exchange; at most 100.")
+    suspicions = VainSerializer(many=True, help_text="Still counted as missing, asked for in vain; at most 100.")
+    revisions = RevisionSerializer(many=True, help_text="At most 20.")
+    refusals = RefusalSerializer(many=True, help_text="The newest of this market whatever the span; at most 20.")
+
+
 class CoverageSerializer(serializers.Serializer):
     """The ledger of one market: every candle of the span is stored, missing or absent."""
 
@@ -71,6 +107,7 @@ class CoverageSerializer(serializers.Serializer):
     share = serializers.FloatField(allow_null=True, help_text="Stored over expected, 0 to 1.")
     holes = StretchSerializer(many=True, help_text="The missing stretches, newest first, at most 100.")
     absences = StretchSerializer(many=True, help_text="The absent stretches, newest first, at most 100.")
+    evidence = EvidenceSerializer()
     simulated = serializers.BooleanField()
 
 

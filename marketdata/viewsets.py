@@ -1,6 +1,7 @@
 """/markets, /candles, /candles/quality, /indicators and /indicators/catalog."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from drf_spectacular.helpers import forced_singular_serializer
@@ -10,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from indicators.catalog import CATALOG
-from marketdata import clock, coverage, indicator_values, payloads, reading, services, store
+from marketdata import clock, coverage, evidence, indicator_values, payloads, reading, services, store
 from marketdata.models import Candle, Market
 from marketdata.serializers import (
     CandleQuery,
@@ -73,7 +74,8 @@ class CandleViewSet(viewsets.GenericViewSet):
         query = CandleQuery.of(request)
         market = services.market_of(query["symbol"])
         span = [clock.to_ms(query[name]) if name in query else None for name in ("from", "to")]
-        return Response(coverage.coverage_of(market, *span))
+        ledger, behind = coverage.coverage_of(market, *span), evidence.evidence_of(market, *span)
+        return Response({**asdict(ledger), "evidence": asdict(behind)})
 
 
 class IndicatorViewSet(viewsets.ViewSet):

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from marketdata.coverage import Coverage, coverage_of
+from marketdata.evidence import Evidence, evidence_of
 from marketdata.management.instants import instant
 from marketdata.models import Market
 
@@ -25,6 +26,7 @@ class Command(BaseCommand):
         parser.add_argument("--symbols", nargs="+", metavar="SYMBOL", help="All markets when left out.")
         parser.add_argument("--from", dest="begin", type=instant, help="Default: the first stored candle.")
         parser.add_argument("--to", "--until", dest="end", type=instant, help="Exclusive. Default: after the last.")
+        parser.add_argument("--evidence", action="store_true", help="What stands behind the counts (JSON has it).")
         parser.add_argument("--json", action="store_true", help="One JSON object a market.")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -37,10 +39,14 @@ class Command(BaseCommand):
                 raise CommandError(f"no market of this engine is called {', '.join(unknown)}")
         for market in markets:
             ledger = coverage_of(market, options["begin"], options["end"])
+            behind = evidence_of(market, options["begin"], options["end"])
             if options["json"]:
-                self.stdout.write(json.dumps({**asdict(ledger), "source": market.source}, default=_plain))
+                told = {**asdict(ledger), "source": market.source, "evidence": asdict(behind)}
+                self.stdout.write(json.dumps(told, default=_plain))
             else:
                 self._tell(market, ledger)
+                if options["evidence"]:
+                    self._tell_evidence(behind)
 
     def _tell(self, market: Market, ledger: Coverage) -> None:
         counts = ", ".join(f"{getattr(ledger, name):,} {name}" for name in COUNTS)
@@ -49,6 +55,21 @@ class Command(BaseCommand):
         for name, stretches in (("missing", ledger.holes), ("absent", ledger.absences)):
             for stretch in stretches:
                 self.stdout.write(f"  {name} from {_plain(stretch.start)} until {_plain(stretch.end)}")
+
+    def _tell_evidence(self, behind: Evidence) -> None:
+        for name, stretches in (("absent", behind.absences), ("suspected", behind.suspicions)):
+            for one in stretches:
+                asked = "" if one.last_asked is None else f", last at {_plain(one.last_asked)}"
+                span = f"from {_plain(one.start)} until {_plain(one.end)}"
+                self.stdout.write(f"  {name} {span}: asked for {one.tries} times in vain{asked}")
+        for change in behind.revisions:
+            names = [name for name in change.after if change.before.get(name) != change.after[name]]
+            values = ", ".join(f"{name} {change.before.get(name)} -> {change.after[name]}" for name in names)
+            seen = f"seen at {_plain(change.seen_at)} by {change.origin}"
+            self.stdout.write(f"  revised {_plain(change.open_time)}: {values}; {seen}")
+        for refusal in behind.refusals:
+            seen = f"{_plain(refusal.seen_at)} by {refusal.origin}"
+            self.stdout.write(f"  refused at {seen}: {refusal.reason}: {refusal.raw[:120]!r}")
 
 
 def _plain(moment: datetime) -> str:

@@ -1,0 +1,93 @@
+"""What stands behind the counts of the ledger: each absence with its tries, each revision, each refusal."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from marketdata import clock
+from marketdata.models import AbsentStretch, CandleRevision, Market, QuarantinedMessage, SuspectedStretch
+
+MOST_STRETCHES = 100
+MOST_DETAILS = 20
+KEPT_CHARACTERS = 500
+
+
+@dataclass(frozen=True)
+class Vain:
+    """A stretch of candles that was asked for in vain, and when, in market time."""
+
+    start: datetime
+    end: datetime
+    tries: int
+    first_asked: datetime | None
+    last_asked: datetime | None
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A closed candle the exchange changed."""
+
+    open_time: datetime
+    seen_at: datetime
+    origin: str
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A message that was not believed, and its beginning."""
+
+    seen_at: datetime
+    origin: str
+    reason: str
+    raw: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Newest first, each list of bounded length; the admin pages hold all of it."""
+
+    absences: list[Vain]
+    suspicions: list[Vain]
+    revisions: list[Revision]
+    refusals: list[Refusal]
+
+
+def evidence_of(market: Market, from_ms: int | None = None, until_ms: int | None = None) -> Evidence:
+    """Collect what is known of a market's doubtful candles opening in ``[from_ms, until_ms)``; all without limits.
+
+    Refusals have no time of their own that could be believed, so the newest are given whatever the span.
+    """
+    absent, suspected = AbsentStretch.objects.filter(market=market), SuspectedStretch.objects.filter(market=market)
+    revised = CandleRevision.objects.filter(market=market)
+    if from_ms is not None:
+        absent, suspected = absent.filter(end__gt=from_ms), suspected.filter(end__gt=from_ms)
+        revised = revised.filter(open_time__gte=from_ms)
+    if until_ms is not None:
+        absent, suspected = absent.filter(start__lt=until_ms), suspected.filter(start__lt=until_ms)
+        revised = revised.filter(open_time__lt=until_ms)
+    refused = QuarantinedMessage.objects.filter(market=market).order_by("-id")
+    return Evidence(
+        absences=[_vain(one, one.evidence.get("attempts", [])) for one in absent.order_by("-start")[:MOST_STRETCHES]],
+        suspicions=[_vain(one, one.attempts) for one in suspected.order_by("-start")[:MOST_STRETCHES]],
+        revisions=[
+            Revision(clock.to_datetime(one.open_time), one.seen_at, one.origin, one.before, one.after)
+            for one in revised.order_by("-id")[:MOST_DETAILS]
+        ],
+        refusals=[
+            Refusal(one.seen_at, one.origin, one.reason, one.raw[:KEPT_CHARACTERS]) for one in refused[:MOST_DETAILS]
+        ],
+    )
+
+
+def _vain(stretch: AbsentStretch | SuspectedStretch, attempts: list[dict[str, Any]]) -> Vain:
+    asked = [clock.to_datetime(attempt["market_ms"]) for attempt in attempts]
+    return Vain(
+        start=clock.to_datetime(stretch.start),
+        end=clock.to_datetime(stretch.end),
+        tries=len(attempts),
+        first_asked=min(asked, default=None),
+        last_asked=max(asked, default=None),
+    )

@@ -1,0 +1,182 @@
+"""Hostile messages and bodies through the engine's real doors, with right candles among them; what became of each."""
+
+import itertools
+import json
+import threading
+import time
+from decimal import Decimal
+
+from marketdata import filling, quarantine, store, stream
+from marketdata.intervals import Gap
+from marketdata.models import Candle, Market, QuarantinedMessage
+from marketdata.rest import RestLine
+from marketdata.sockets import Pace
+from tests.hostile import forms
+from tests.hostile.exchange import STEP, event_of, kline_of, row_of
+
+PATIENCE_SECONDS = 180
+PAGE = 3
+GOOD_EVERY = 10
+COLUMNS = ("open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
+PLACES = (1, 2, 3, 4, 5, 7, 8, 9, 10)
+
+
+class Feed:
+    """The real supervisor following the hostile exchange in a thread."""
+
+    def __init__(self, exchange, market):
+        self.market, self.exchange = market, exchange
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self):
+        pace = Pace(silence=3600, longest_wait=0.2, clock_period=3600, fast_clock_period=3600)
+        stream.run(lambda: [self.market], self._keep, self._stop, pace=pace)
+
+    def _keep(self, frames):
+        store.save_all({self.market: frames.get(self.market.symbol, [])}, Candle.Origin.STREAM)
+
+    def __enter__(self):
+        self._thread.start()
+        wait_until(lambda: self.exchange.sockets)
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join(60)
+
+
+def wait_until(condition):
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.02)
+    return bool(condition())
+
+
+def quarantined(origin):
+    return QuarantinedMessage.objects.filter(origin=origin).exclude(reason="").count()
+
+
+def frames_of(form, count, seed, at):
+    """So many hostile frames of a form."""
+    messages, texts = forms.of_messages(), forms.of_frames()
+    for number in range(count):
+        dice = forms.dice_of(seed, form, number)
+        kline, event = kline_of(at), event_of(at)
+        if form in messages:
+            messages[form](kline, event, dice)
+            yield forms.wire(kline, event)
+        else:
+            yield texts[form.removeprefix("frame: ")](forms.wire(kline, event), dice)
+
+
+def through_the_socket(exchange, market, count, seed, begin):
+    """Every form of the stream in turn; `begin` opens the first right candle. Returns what became of each form."""
+    names = [*forms.of_messages(), *(f"frame: {name}" for name in forms.of_frames())]
+    told, moments = {}, itertools.count(begin, STEP)
+    spoiled = begin - 1000 * STEP  # what is spoiled is a candle nobody sent rightly
+    wanted = set()
+    with Feed(exchange, market):
+        for name in names:
+            n = min(count, forms.RARE.get(name.removeprefix("frame: "), count))
+            before = quarantined(Candle.Origin.STREAM)
+            frames = []
+            for number, frame in enumerate(frames_of(name, n, seed, spoiled)):
+                frames.append(frame)
+                if number % GOOD_EVERY == 0:
+                    at = next(moments)
+                    wanted.add(at)
+                    frames.append(forms.wire(kline_of(at), event_of(at)))
+            connections = exchange.accepted
+            exchange.send(frames)
+            wait_until(lambda n=n, before=before: quarantined(Candle.Origin.STREAM) >= before + n)
+            kept = quarantined(Candle.Origin.STREAM) - before
+            told[f"stream: {name}"] = {
+                "generated": n, "quarantined": kept, "stopped": exchange.accepted - connections,
+            }  # fmt: skip
+        wait_until(lambda: stored(market) >= wanted)
+    return told, wanted
+
+
+def bodies_of(form, count, seed, starts):
+    """So many spoiled answers of a form, by the start of the page they answer."""
+    rows, pages, bodies = forms.of_rows(), forms.of_pages(), forms.of_bodies()
+    for number in range(count):
+        dice, start = forms.dice_of(seed, form, number), next(starts)
+        page = [row_of(start + i * STEP) for i in range(PAGE)]
+        if form in rows:
+            page[PAGE - 1] = rows[form](page[PAGE - 1], dice)
+            yield start, (json.dumps(page).encode(), {})
+        elif form in pages:
+            yield start, (json.dumps(pages[form](page, dice)).encode(), {})
+        else:
+            yield start, bodies[form.removeprefix("body: ")](json.dumps(page).encode(), dice)
+
+
+def through_requests(exchange, market, count, seed, begin):
+    """Every form of a REST answer in turn, a right page after every few. Returns what became of each form."""
+    names = [*forms.of_rows(), *forms.of_pages(), *(f"body: {name}" for name in forms.of_bodies())]
+    starts = itertools.count(begin, PAGE * STEP)
+    told, wanted = {}, set()
+    with RestLine() as line:
+        for name in names:
+            n = min(count, forms.RARE.get(name.removeprefix("body: "), count))
+            before = quarantined(Candle.Origin.REST)
+            answers = dict(bodies_of(name, n, seed, starts))
+            exchange.bodies |= {(market.symbol, start): body for start, body in answers.items()}
+            right = [next(starts) for _ in range(-(-n // GOOD_EVERY))]
+            wanted |= {start + i * STEP for start in right for i in range(PAGE)}
+            left = sorted([*answers, *right])
+            for _ in range(PATIENCE_SECONDS):  # where nothing is an answer, the rest of a batch is left for later
+                if not left:
+                    break
+                quarantine.take_back(market)
+                filling.fill(line, {market: [Gap(at, at + PAGE * STEP) for at in left]}, filling.SyncReport())
+                stored_now = stored(market)
+                left = [
+                    at
+                    for at in left
+                    if (market.symbol, at) in exchange.bodies or (at in right and at not in stored_now)
+                ]
+            kept = quarantined(Candle.Origin.REST) - before
+            told[f"REST: {name}"] = {"generated": n, "quarantined": kept, "stopped": len(left)}
+    return told, wanted
+
+
+def stored(market):
+    return set(Candle.objects.filter(market=market).values_list("open_time", flat=True))
+
+
+def wrong(market):
+    """Stored candles that are not what the exchange says of them."""
+    found = []
+    for candle in Candle.objects.filter(market=market):
+        row = row_of(candle.open_time)
+        values = tuple(getattr(candle, name) for name in COLUMNS)
+        if values != tuple(Decimal(row[place]) for place in PLACES):
+            found.append(candle.open_time)
+    return found
+
+
+def run(exchange, count, seed):
+    """All forms, `count` of each at most; the summary and the forms with something unaccounted for."""
+    markets = [Market.objects.create(symbol=symbol, source="simulated") for symbol in ("BTCUSDT", "ETHUSDT")]
+    begin = exchange.now_ms - 400_000 * STEP
+    with RestLine() as line:
+        line.describe([market.symbol for market in markets])
+    told, on_stream = through_the_socket(exchange, markets[0], count, seed, begin)
+    more, on_rest = through_requests(exchange, markets[1], count, seed, begin)
+    told |= more
+    spoiled_and_stored = stored(markets[0]) - on_stream
+    summary = {
+        "forms": len(told),
+        "generated": sum(one["generated"] for one in told.values()),
+        "quarantined": sum(one["quarantined"] for one in told.values()),
+        "unaccounted": sum(max(0, one["generated"] - one["quarantined"]) for one in told.values()),
+        "without_reason": QuarantinedMessage.objects.filter(reason="").count(),
+        "stored": len(spoiled_and_stored) + len(wrong(markets[0])) + len(wrong(markets[1])),
+        "stopped": sum(one["stopped"] for one in told.values()),
+        "right_candles": len(on_stream) + len(on_rest),
+        "right_candles_lost": len(on_stream - stored(markets[0])) + len(on_rest - stored(markets[1])),
+    }
+    return summary, told

@@ -1,0 +1,66 @@
+"""Behind every count of the ledger stands what was asked, answered, changed and refused."""
+
+import io
+import json
+
+from django.core.management import call_command
+
+from marketdata import history, services
+from marketdata.evidence import evidence_of
+from marketdata.simulator.faults import Fault
+from tests.marketdata.conftest import START, STEP, close_candles
+
+HOLE = START - 5 * STEP
+
+
+def live_through_trouble(exchange, markets, monkeypatch):
+    """A hole, a correction and a page of nonsense."""
+    monkeypatch.setattr(services, "LIVE_WINDOW", 20)
+    exchange.faults.add(
+        Fault("hole", symbol="BTCUSDT", at=HOLE, until=HOLE + STEP),
+        Fault("correction", symbol="BTCUSDT", at=START, until=START + STEP, seconds=200),
+        Fault("html", symbol="BTCUSDT", path="klines", times=1),
+    )
+    services.sync_candles(markets)
+    close_candles(exchange, 1)
+    services.sync_candles(markets)
+    close_candles(exchange, 2)
+    services.sweep_quality(markets)
+
+
+def test_each_kind_of_doubt_is_told_with_its_evidence(exchange, markets, monkeypatch):
+    live_through_trouble(exchange, markets, monkeypatch)
+    behind = evidence_of(markets[0])
+    (hole,) = [one for one in [*behind.absences, *behind.suspicions] if one.tries >= 3]
+    assert (hole.start.timestamp() * 1000, hole.end.timestamp() * 1000) == (HOLE, HOLE + STEP)
+    assert (hole.last_asked - hole.first_asked).total_seconds() >= 600
+    (change,) = behind.revisions
+    assert change.open_time.timestamp() * 1000 == START
+    assert change.before["close"] != change.after["close"]
+    (refusal,) = behind.refusals
+    assert refusal.origin == "rest"
+    assert "not JSON" in refusal.reason
+    assert refusal.raw.startswith("<")
+    calm = evidence_of(markets[0], START + STEP, START + 2 * STEP)
+    assert (calm.absences, calm.suspicions, calm.revisions) == ([], [], [])
+    assert evidence_of(markets[1]).refusals == []
+
+
+def test_the_command_shows_it(exchange, markets, monkeypatch):
+    live_through_trouble(exchange, markets, monkeypatch)
+    out = io.StringIO()
+    call_command("candles_quality", "--symbols", "BTCUSDT", "--evidence", stdout=out)
+    told = out.getvalue()
+    assert "3 times in vain" in told
+    assert "revised 2025-01-01T00:00:00Z: " in told
+    assert "not JSON" in told
+    out = io.StringIO()
+    call_command("candles_quality", "--symbols", "BTCUSDT", "--json", stdout=out)
+    assert set(json.loads(out.getvalue())["evidence"]) == {"absences", "suspicions", "revisions", "refusals"}
+
+
+def test_what_cannot_be_read_is_kept_raw_in_a_backfill_too(exchange, markets):
+    exchange.faults.add(Fault("html", symbol="ETHUSDT", path="klines", times=1))
+    history.backfill(markets, START - 10 * STEP, START)
+    (refusal,) = evidence_of(markets[1]).refusals
+    assert "not JSON" in refusal.reason
