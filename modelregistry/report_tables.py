@@ -4,14 +4,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from modelregistry.evaluation.kept_baseline import KEPT
+
 NAMING = ("market", "symbol", "horizon", "target", "side", "bracket", "fold", "baseline", "name", "class", "level")
 """Columns that say what a row is about; they come first and name a leaf."""
 
 
-UNCOMPARED = ("folds", "versus_champion", "rows", "detail", "direction")
+UNCOMPARED = ("folds", "versus_champion", "rows", "detail", "direction", KEPT)
 """Parts of a report that describe its own test, not the version."""
-DRAWN = "detail"
-"""What lies behind the means; the report page draws it, as a table it would bury them."""
+UNWRITTEN = ("detail", KEPT)
+"""What lies behind the means is drawn, and weights are for programs; as tables they would bury the rest."""
 LOSSES = {"pinball": "pinball loss (bps)", "brier": "Brier score"}
 
 
@@ -110,7 +112,7 @@ def tables_of(report: Mapping[str, Any], title: str = "") -> list[Table]:
     single = [[_words(name), written(value)] for name, value in report.items() if not _is_nested(value)]
     found = [Table(title, ["figure", "value"], single)] if single else []
     for name, value in report.items():
-        if name == DRAWN:
+        if name in UNWRITTEN:
             continue
         here = f"{title} · {_words(name)}" if title else _words(name)
         if _is_records(value):

@@ -177,10 +177,14 @@ class NetSerializer(serializers.Serializer):
     total_percent = serializers.FloatField(allow_null=True)
 
 
-class EwmSerializer(serializers.Serializer):
-    """Beside the walk without drift at EWM volatility."""
+class BesideSerializer(serializers.Serializer):
+    """Beside what costs nothing."""
 
-    ewm = serializers.FloatField(allow_null=True)
+    ewm = serializers.FloatField(allow_null=True, help_text="The walk without drift at EWM volatility.")
+    har_season = serializers.FloatField(
+        allow_null=True,
+        help_text="HAR with time of day, as fitted when the version was trained; null for one that keeps none.",
+    )
 
 
 class ScoreSerializer(serializers.Serializer):
@@ -198,8 +202,8 @@ class ScoreSerializer(serializers.Serializer):
     mae_percent = serializers.FloatField(allow_null=True)
     bias_bps = TwoSidesSerializer(help_text="Median prediction over outcome, basis points.")
     pinball_bps = serializers.FloatField(allow_null=True, help_text="Mean over levels and both targets.")
-    baselines = EwmSerializer(help_text="The same loss of what costs nothing.")
-    skill = EwmSerializer(help_text="1 - loss / baseline's loss.")
+    baselines = BesideSerializer(help_text="The same loss of what costs nothing.")
+    skill = BesideSerializer(help_text="1 - loss / baseline's loss.")
     coverage = CoveredSerializer(many=True)
     calibration = CalibrationSerializer(many=True)
     net = NetSerializer()

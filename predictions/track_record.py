@@ -1,10 +1,14 @@
 """What the engine said, scored beside what costs nothing: per market, horizon and version.
 
-Late answers are left out. The baseline is the walk without drift at the EWM volatility of the same
-moment, in closed form: it learns nothing and anyone can compute it.
+Late answers are left out. The first baseline is the walk without drift at the EWM volatility of the same
+moment, in closed form: it learns nothing and anyone can compute it. The second, HAR with time of day, does
+learn; so that it knows no more than its version did, it is fitted when the version is trained and kept in its
+report. Of a version that keeps none nothing is said: fitted now, on candles that may have been revised since
+and on outcomes the version never saw, it would be another baseline than the one the gate used.
 """
 
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,7 +22,11 @@ from marketdata import clock, store
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
 from modelregistry.estimators.forecast import BANDS, LEVELS, MEDIAN
+from modelregistry.evaluation.baselines import har_inputs
+from modelregistry.evaluation.kept_baseline import KEPT, quantiles_of
+from modelregistry.evaluation.kept_baseline import REACH as HAR_REACH
 from modelregistry.evaluation.metrics import pinball
+from modelregistry.models import ModelVersion
 from predictions.models import PredictionLog
 from predictions.payloads import iso
 
@@ -58,7 +66,7 @@ def track_record(
         cells = _read(market, since)
         if not cells:
             continue
-        sigma_at = _sigma(market, cells)
+        sigma_at, har_of = _sigma(market, cells), _har(market, cells)
         for (horizon, version), cell in sorted(cells.items()):
             results.append(
                 {
@@ -68,17 +76,18 @@ def track_record(
                     "simulated": market.simulated,
                     "from": iso(clock.to_datetime(int(cell.open_ms[0]))),
                     "to": iso(clock.to_datetime(int(cell.open_ms[-1]))),
-                    **score_cell(cell, horizon, sigma_at(cell.open_ms)),
+                    **score_cell(cell, horizon, sigma_at(cell.open_ms), har_of(horizon, version)),
                     "net": _net((net_results or {}).get((market.pk, horizon, version))),
                 }
             )
     return results
 
 
-def score_cell(cell: Cell, horizon: int, sigma: Floats) -> dict[str, Any]:
-    """Error, skill, coverage and calibration of one cell beside the EWM baseline.
+def score_cell(cell: Cell, horizon: int, sigma: Floats, har: tuple[Floats, Floats] | None = None) -> dict[str, Any]:
+    """Error, skill, coverage and calibration of one cell beside EWM and, if given, HAR with time of day.
 
-    Losses are mean pinball losses over both targets and all levels, in basis points of log price.
+    `har` holds the log quantiles of that baseline, row by row. Losses are mean pinball losses over both targets
+    and all levels, in basis points of log price.
     """
     ours = _losses(cell, np.log(cell.high / cell.close[:, None]), np.log(cell.low / cell.close[:, None]))
     deviation = (sigma * np.sqrt(horizon))[:, None]
@@ -86,6 +95,9 @@ def score_cell(cell: Cell, horizon: int, sigma: Floats) -> dict[str, Any]:
     ewm = _losses(cell, up, -deviation * ndtri(1 - np.array(LEVELS) / 2))
     both = np.isfinite(ewm)
     loss, base = _mean(ours[both]), _mean(ewm[both])
+    seasonal = np.full(len(ours), np.nan) if har is None else _losses(cell, *har)
+    whole = np.isfinite(seasonal)
+    beside, season = _mean(ours[whole]), _mean(seasonal[whole])
     span = int(cell.open_ms[-1] - cell.open_ms[0]) // INTERVAL_MS + horizon
     effective = min(len(cell.close), max(1, span // horizon))
     return {
@@ -100,8 +112,8 @@ def score_cell(cell: Cell, horizon: int, sigma: Floats) -> dict[str, Any]:
             "low": _bps(np.log(cell.low[:, MEDIAN] / cell.actual_low)),
         },
         "pinball_bps": loss,
-        "baselines": {"ewm": base},
-        "skill": {"ewm": 1 - loss / base if loss is not None and base else None},
+        "baselines": {"ewm": base, "har_season": season},
+        "skill": {"ewm": _saved(loss, base), "har_season": _saved(beside, season)},
         "coverage": [
             {
                 "level": share,
@@ -126,6 +138,10 @@ def _losses(cell: Cell, up: Floats, down: Floats) -> Floats:
     high, low = np.log(cell.actual_high / cell.close), np.log(cell.actual_low / cell.close)
     losses: Floats = 5_000 * (pinball(up, high) + pinball(down, low))
     return losses
+
+
+def _saved(loss: float | None, base: float | None) -> float | None:
+    return 1 - loss / base if loss is not None and base else None
 
 
 def _share(actual: Floats, quantiles: Floats, lower: int, upper: int) -> float | None:
@@ -174,3 +190,34 @@ def _sigma(market: Market, cells: Mapping[tuple[int, str], Cell]) -> Any:
     rows = (last - first) // INTERVAL_MS + 1
     sigma = ewm_sigma(store.load_grid([market], last, rows + REACH), rows)[0]
     return lambda open_ms: sigma[(open_ms - first) // INTERVAL_MS]
+
+
+def _har(market: Market, cells: Mapping[tuple[int, str], Cell]) -> Callable[[int, str], tuple[Floats, Floats] | None]:
+    """Quantiles of the kept baseline of a horizon and version at every candle of its cell."""
+    named = {version for _, version in cells if _is_uuid(version)}
+    reports = ModelVersion.objects.filter(pk__in=named).values_list("pk", "report")
+    kept = {(one["horizon"], str(pk)): one for pk, report in reports for one in report.get(KEPT) or ()}
+    wanted = {key: cell for key, cell in cells.items() if key in kept}
+    if not wanted:
+        return lambda _horizon, _version: None
+    horizons = tuple(sorted({horizon for horizon, _ in wanted}))
+    first = min(int(cell.open_ms[0]) for cell in wanted.values())
+    last = max(int(cell.open_ms[-1]) for cell in wanted.values())
+    rows = (last - first) // INTERVAL_MS + 1
+    inputs = har_inputs(store.load_grid([market], last, rows + HAR_REACH), horizons)[0, -rows:]
+
+    def quantiles_at(horizon: int, version: str) -> tuple[Floats, Floats] | None:
+        if (horizon, version) not in wanted:
+            return None
+        at = (wanted[horizon, version].open_ms - first) // INTERVAL_MS
+        return quantiles_of(kept[horizon, version], inputs[at], horizons.index(horizon))
+
+    return quantiles_at
+
+
+def _is_uuid(version: str) -> bool:
+    try:
+        uuid.UUID(version)
+    except ValueError:
+        return False
+    return True

@@ -14,6 +14,7 @@ from modelregistry.estimators import boosting
 from modelregistry.estimators.forecast import LEVELS
 from modelregistry.estimators.golden import golden_rows
 from modelregistry.estimators.signal_classifier import CLASSES
+from modelregistry.evaluation.kept_baseline import KEPT, keep
 from modelregistry.evaluation.versus import Standing
 from modelregistry.training import gate
 from modelregistry.training.dataset import Dataset, build_dataset
@@ -147,6 +148,8 @@ def train_kinds(
             "test_days": plan.folds * plan.test_days,
             "folds": [_stretch(every, fold.test) for fold in folds],
         }
+        if kind == "range_predictor":
+            told[KEPT] = keep(rows.horizons, rows.har, rows.sigma, rows.up, rows.down)
         verdict = _judge(kind, told, told.get("versus_champion"))
         pick = np.linspace(0, len(rows) - 1, GOLDEN_ROWS).astype(int)
         golden = golden_rows(kind, estimator, rows.features[pick], rows.close[pick], rows.sigma[pick])

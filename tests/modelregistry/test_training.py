@@ -12,6 +12,7 @@ from modelregistry.errors import TrainingError
 from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.estimators.signal_classifier import SignalClassifier
 from modelregistry.estimators.tpsl_classifier import TpslClassifier
+from modelregistry.evaluation.kept_baseline import KEPT
 from modelregistry.training.dataset import build_dataset
 from modelregistry.training.fit_residuals import quantile_slopes
 from modelregistry.training.pipeline import KINDS, Cancelled, Request, train_kinds
@@ -57,6 +58,14 @@ def test_the_same_candles_give_the_same_bytes(trained, kind):
 def test_another_seed_gives_other_bytes(trained):
     other = train_kinds(request(("range_predictor",), plan=replace(PLAN, seed=2)))["range_predictor"]
     assert other.estimator.to_files() != trained["range_predictor"].estimator.to_files()
+
+
+def test_a_range_predictor_keeps_the_baseline_it_is_measured_beside(trained):
+    kept = trained["range_predictor"].report[KEPT]
+    assert [one["horizon"] for one in kept] == list(HORIZONS)
+    assert np.isfinite([one["weights"] for one in kept]).all()
+    assert (np.diff([one["quantiles"] for one in kept], axis=2) >= 0).all()
+    assert KEPT not in trained["tpsl_classifier"].report
 
 
 @pytest.mark.parametrize("kind", KINDS)

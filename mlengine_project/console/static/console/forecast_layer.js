@@ -45,7 +45,7 @@ export class ForecastLayer {
       context.save();
       context.lineJoin = "round";
       if (this.showPast) this.drawPast(context, mediaSize.width);
-      this.drawFan(context);
+      this.drawFan(context, mediaSize.width);
       context.restore();
     });
   }
@@ -108,7 +108,7 @@ export class ForecastLayer {
     context.setLineDash([]);
   }
 
-  drawFan(context) {
+  drawFan(context, width) {
     const { fan } = this;
     if (!fan.points?.length) return;
     const start = { x: this.x(fan.index), y: this.y(fan.price) };
@@ -132,10 +132,10 @@ export class ForecastLayer {
       context.fillStyle = this.colours.core;
       for (const point of middle) { context.beginPath(); context.arc(point.x, point.y, 3, 0, 2 * Math.PI); context.fill(); }
     }
-    this.labelFan(context);
+    this.labelFan(context, width);
   }
 
-  labelFan(context) {
+  labelFan(context, width) {
     context.font = "11px Inter, system-ui, sans-serif";
     context.fillStyle = this.colours.ink_3;
     context.textAlign = "center";
@@ -143,7 +143,9 @@ export class ForecastLayer {
     for (const point of this.fan.points) {
       const x = this.x(point.index);
       if (x - free < 40) continue;
-      context.fillText(point.words, x, this.y(point.high[2]) - 6);
+      // The farthest one stays inside a narrow chart.
+      const inside = Math.min(x, width - context.measureText(point.words).width / 2 - 2);
+      context.fillText(point.words, inside, this.y(point.high[2]) - 6);
       free = x;
     }
   }
