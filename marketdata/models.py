@@ -141,6 +141,10 @@ class CandleBlock(models.Model):
     market = models.ForeignKey(Market, on_delete=models.CASCADE, related_name="blocks", db_index=False)
     block = models.BigIntegerField(help_text="Number of the thirty days since 1970-01-01 UTC.")
     stamp = models.UUIDField(help_text="Random; equal stamps are equal candles.")
+    settled = models.UUIDField(
+        null=True, help_text="Random; renewed by any change but one candle later than all others."
+    )
+    newest = models.BigIntegerField(default=0, help_text="Open of the newest candle ever stored in it, ms.")
 
     class Meta:
         """One row a block that ever held a candle."""

@@ -81,6 +81,7 @@ def answer(
     absences: Sequence[Sequence[Stretch]],
     max_age_days: int,
     wanted: npt.NDArray[np.bool_] | None = None,
+    newest: tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]] | None = None,
 ) -> Answers:
     """Answer for the last `rows` candles of every market.
 
@@ -102,6 +103,8 @@ def answer(
         A version whose training ended longer before a candle's close is expired.
     wanted : bool array of shape (m, rows), optional
         Candles to answer for; all by default. It saves work and changes no number.
+    newest : (float32 array of shape (m, n_features), float64 array of shape (m,)), optional
+        Features and volatility of the newest candle, where they are known already; `rows` is 1 then.
 
     Returns
     -------
@@ -109,7 +112,8 @@ def answer(
     """
     window = _window_refusals(grid, rows, history, absences)
     champions = _champion_refusals(grid, rows, ensemble, symbols, max_age_days)
-    present = grid.present[:, -rows:]
+    # Copies: a window held in memory goes on while its answers are kept.
+    present = grid.present[:, -rows:].copy()
     asked = present.copy() if wanted is None else present & wanted
     for flags in window.values():
         asked &= ~flags
@@ -117,7 +121,7 @@ def answer(
         asked[:] = False
     position = np.full(asked.shape, -1, dtype=np.int64)
     position[asked] = np.arange(asked.sum())
-    close = grid.close[:, -rows:]
+    close = grid.close[:, -rows:].copy()
     said = Answers(
         open_time=grid.open_time[-rows:],
         close=close,
@@ -132,6 +136,8 @@ def answer(
     )
     if ensemble is None or not asked.any():
         return said
+    if newest is not None:
+        return _ask(said, ensemble, newest[0][asked[:, 0]], newest[1][asked[:, 0]])
     return _ask(said, ensemble, build_features(grid, rows)[asked], ewm_sigma(grid, rows)[asked])
 
 
@@ -156,6 +162,8 @@ def _window_refusals(
     shape = (grid.n_markets, rows)
     warmup, gap = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
     times = grid.open_time
+    if grid.present.all():
+        return {codes.WARMUP: warmup, codes.GAP_IN_WINDOW: gap}
     first = len(grid) - rows - (WARMUP - 1)
     for market, stretches in enumerate(absences):
         begins = history[market]

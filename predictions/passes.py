@@ -8,13 +8,16 @@ import numpy.typing as npt
 from django.conf import settings
 from django.db.models import OuterRef, Subquery
 
+from indicators.candles import CandleGrid
 from indicators.features import WARMUP
 from marketdata import store
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import AbsentStretch, Candle, Market
 from modelregistry import registry
 from modelregistry.estimators.ensemble import Ensemble
+from predictions import live_windows
 from predictions.answering import Answers, Stretch, answer
+from predictions.live_windows import HeldRows
 
 LONGEST_SPAN = 288
 """Candles answered in one pass at most: a backlog goes day by day, each day committed."""
@@ -28,6 +31,8 @@ class Pass:
     ensemble: Ensemble | None
     wanted: npt.NDArray[np.bool_]
     answers: Answers
+    held: bool = False
+    """Whether the window was held in memory rather than read."""
 
     def candles(self) -> Iterator[tuple[int, int, Market, int]]:
         """Every wanted candle as (market index, row, market, open time in ms), oldest first."""
@@ -35,7 +40,7 @@ class Pass:
             yield int(market), int(row), self.markets[market], int(self.answers.open_time[row])
 
 
-def read_passes(work: Mapping[Market, Sequence[int]]) -> Iterator[Pass]:
+def read_passes(work: Mapping[Market, Sequence[int]], *, live: bool = False) -> Iterator[Pass]:
     """Answer for the given open times of the given markets, in as few passes as memory allows."""
     by_source: dict[str, dict[Market, Sequence[int]]] = {}
     for market, opens in work.items():
@@ -49,7 +54,9 @@ def read_passes(work: Mapping[Market, Sequence[int]]) -> Iterator[Pass]:
             for index, market in enumerate(markets):
                 inside = [(at - first) // INTERVAL_MS for at in part[market] if first <= at <= last]
                 wanted[index, inside] = True
-            yield read_pass(markets, last, rows, registry.load_ensemble(source), wanted)
+            ensemble = registry.load_ensemble(source)
+            done = read_held(markets, last, ensemble, wanted) if live and rows == 1 else None
+            yield done or read_pass(markets, last, rows, ensemble, wanted)
 
 
 def read_pass(
@@ -60,9 +67,27 @@ def read_pass(
     wanted: npt.NDArray[np.bool_] | None = None,
 ) -> Pass:
     """Read one window ending at `end_open_ms` and answer for its last `rows` candles."""
-    grid = store.load_grid(markets, end_open_ms, WARMUP + rows - 1)
+    return _pass(markets, store.load_grid(markets, end_open_ms, WARMUP + rows - 1), rows, ensemble, wanted)
+
+
+def read_held(
+    markets: list[Market], open_ms: int, ensemble: Ensemble | None, wanted: npt.NDArray[np.bool_] | None
+) -> Pass | None:
+    """Answer for one candle from the windows this process holds; None where they must be read."""
+    with live_windows.of_source(markets[0].source).rows(markets, open_ms) as held:
+        return None if held is None else _pass(markets, held.grid, 1, ensemble, wanted, held)
+
+
+def _pass(
+    markets: list[Market],
+    grid: CandleGrid,
+    rows: int,
+    ensemble: Ensemble | None,
+    wanted: npt.NDArray[np.bool_] | None,
+    held: HeldRows | None = None,
+) -> Pass:
     whole = bool(grid.present.all())
-    start = int(grid.open_time[0])
+    start, end_open_ms = int(grid.open_time[0]), int(grid.open_time[-1])
     answers = answer(
         grid,
         rows,
@@ -72,9 +97,10 @@ def read_pass(
         absences=[[]] * len(markets) if whole else _absences(markets, start, end_open_ms),
         max_age_days=settings.MODEL_MAX_AGE_DAYS,
         wanted=wanted,
+        newest=None if held is None else (held.features, held.sigma),
     )
     asked = answers.present if wanted is None else wanted & answers.present
-    return Pass(markets, ensemble, asked, answers)
+    return Pass(markets, ensemble, asked, answers, held=held is not None)
 
 
 def spans(opens: Sequence[int]) -> list[tuple[int, int]]:

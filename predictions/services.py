@@ -8,7 +8,7 @@ from marketdata import clock
 from marketdata.intervals import last_closed_open
 from marketdata.models import Market
 from modelregistry import registry
-from predictions import cache, recording
+from predictions import cache, parity, recording
 from predictions import reasons as codes
 from predictions.asking import brackets, touches
 from predictions.errors import PredictionRefused
@@ -22,10 +22,17 @@ from predictions.requests import known_horizon, known_market, remembered_market
 __all__ = ["brackets", "cached_prediction", "latest_prediction", "predict", "touches"]
 
 
-def predict(work: Mapping[Market, Sequence[int]]) -> Iterator[tuple[Pass, dict[Key, PredictionLog]]]:
-    """Answer for the given open times (ms) of each market and log it: a day of a backlog at a time."""
-    for done in read_passes(work):
+def predict(
+    work: Mapping[Market, Sequence[int]], *, live: bool = False
+) -> Iterator[tuple[Pass, dict[Key, PredictionLog]]]:
+    """Answer for the given open times (ms) of each market and log it: a day of a backlog at a time.
+
+    The live path answers from the windows this process holds, and compares some of its rows with the batch once
+    the caller is done with them.
+    """
+    for done in read_passes(work, live=live):
         yield done, recording.record(done)
+        parity.compare(done)
 
 
 def latest_prediction(symbol: str, horizon: int) -> bytes:

@@ -94,7 +94,7 @@ def _process(work: Mapping[Market, Sequence[int]]) -> int:
     if not work:
         return written
     held = held_symbols()
-    for done, _ in predictions.predict(work):
+    for done, _ in predictions.predict(work, live=True):
         now_ms = clock.market_ms()
         written += len(record(draft(done, now_ms, held), now_ms))
     return written

@@ -17,7 +17,7 @@ from marketdata.parsing import CandleRow
 from marketdata.simulator.invention import Invention
 from modelregistry.estimators.forecast import LEVELS
 from modelregistry.registry import serving
-from predictions import asking, coverage, requests
+from predictions import asking, coverage, live_windows, requests
 from signals import worklist
 from signals.hub import hub
 from tests.modelregistry import champions as tiny
@@ -38,6 +38,7 @@ def forget_everything():
     coverage.forget()
     worklist.forget_sweep()
     asking._passes.clear()
+    live_windows.forget()
     clock.forget()
     weight.forget()
     hub.stop()

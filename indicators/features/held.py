@@ -128,9 +128,10 @@ class HeldSums:
         self._registers = np.zeros((self.recipe.rows.free + scratch, markets))
         self._index = int(grid.open_time[-2]) // grid.interval_ms
         grid = grid.tail(WARMUP)
-        for first in range(0, markets, FILLED_AT_ONCE):
-            self._fill(grid, slice(first, min(first + FILLED_AT_ONCE, markets)))
-        self.push(np.stack([getattr(grid, name)[:, -1] for name in CANDLE_COLUMNS]), grid.present[:, -1])
+        with np.errstate(all="ignore"):
+            for first in range(0, markets, FILLED_AT_ONCE):
+                self._fill(grid, slice(first, min(first + FILLED_AT_ONCE, markets)))
+            self.push(np.stack([getattr(grid, name)[:, -1] for name in CANDLE_COLUMNS]), grid.present[:, -1])
 
     @property
     def n_bytes(self) -> int:

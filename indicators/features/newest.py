@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from indicators.arrays import Float32s, Floats, Integers
+from indicators.arrays import Float32s, Floats
 from indicators.candles import CANDLE_COLUMNS, CandleGrid
 from indicators.errors import FeatureError
 from indicators.features.build import FEATURE_NAMES, calendar_features
@@ -13,6 +13,8 @@ from indicators.features.window import WARMUP
 
 CALENDAR_AHEAD = 288
 """Candles whose calendar is computed at once: it depends on the clock alone."""
+ROOM = 288
+"""Candles taken in before the oldest are dropped at once, so that the window is always one piece of memory."""
 
 
 class NewestFeatures:
@@ -51,8 +53,12 @@ class NewestFeatures:
         self.n_markets = grid.n_markets
         self.interval_ms = grid.interval_ms
         self.open_time = int(grid.open_time[-1])
-        self._candles = np.empty((WARMUP, len(CANDLE_COLUMNS), grid.n_markets))
-        self._candles[self._positions()] = np.stack([getattr(grid, name) for name in CANDLE_COLUMNS]).transpose(2, 0, 1)
+        self._candles = np.empty((len(CANDLE_COLUMNS), grid.n_markets, WARMUP + ROOM))
+        self._present = np.empty((grid.n_markets, WARMUP + ROOM), dtype=np.bool_)
+        self._stop = WARMUP
+        for column, name in zip(self._candles, CANDLE_COLUMNS, strict=True):
+            column[:, :WARMUP] = getattr(grid, name)
+        self._present[:, :WARMUP] = grid.present
         self._n_present = grid.present.sum(axis=1)
         self._whole = HeldSums(grid, complete=True)
         self._holed: HeldSums | None = None
@@ -66,12 +72,23 @@ class NewestFeatures:
     @property
     def n_bytes(self) -> int:
         """Memory held."""
-        return self._candles.nbytes + self._whole.n_bytes + (self._holed.n_bytes if self._holed else 0)
+        return (
+            self._candles.nbytes
+            + self._present.nbytes
+            + self._whole.n_bytes
+            + (self._holed.n_bytes if self._holed else 0)
+        )
 
     @property
     def grid(self) -> CandleGrid:
-        """The candles held, as a copy."""
-        return self._grid_of(slice(None))
+        """The `WARMUP` candles held: views, good until the next candle is taken in."""
+        window = slice(self._stop - WARMUP, self._stop)
+        times = self.open_time + np.arange(1 - WARMUP, 1, dtype=np.int64) * self.interval_ms
+        columns = dict(zip(CANDLE_COLUMNS, self._candles[:, :, window], strict=True))
+        grid = CandleGrid(times, interval_ms=self.interval_ms, **columns)
+        # Known already; to find it again would cost more than all features.
+        vars(grid)["present"] = self._present[:, window]
+        return grid
 
     def push(self, open_time: int, columns: Floats) -> None:
         """Take in the next candle of every market.
@@ -93,15 +110,20 @@ class NewestFeatures:
         if columns.shape != (len(CANDLE_COLUMNS), self.n_markets):
             raise FeatureError(f"a candle of {self.n_markets} markets has shape (5, m), got {columns.shape}")
         self.open_time = open_time
-        oldest = self._candles[open_time // self.interval_ms % WARMUP]
-        left = np.isfinite(oldest.sum(axis=0))
-        oldest[:] = columns
+        if self._stop == WARMUP + ROOM:
+            self._candles[:, :, :WARMUP] = self._candles[:, :, ROOM:].copy()
+            self._present[:, :WARMUP] = self._present[:, ROOM:].copy()
+            self._stop = WARMUP
         present = np.isfinite(columns.sum(axis=0))
+        self._candles[:, :, self._stop] = columns
+        self._present[:, self._stop] = present
         self._n_present += present
-        self._n_present -= left
-        self._whole.push(columns, present)
-        if self._holed is not None:
-            self._holed.push(columns[:, self._holed_markets], present[self._holed_markets])
+        self._n_present -= self._present[:, self._stop - WARMUP]
+        self._stop += 1
+        with np.errstate(all="ignore"):
+            self._whole.push(columns, present)
+            if self._holed is not None:
+                self._holed.push(columns[:, self._holed_markets], present[self._holed_markets])
         self._mind_holes()
 
     def rows(self) -> tuple[Float32s, Floats]:
@@ -125,16 +147,17 @@ class NewestFeatures:
             features[self._holed_markets, : len(holed)] = holed.T
             blank = np.isnan(holed[0])
             features[np.array(self._holed_markets)[blank]] = np.nan
-            newest = self._candles[self.open_time // self.interval_ms % WARMUP]
-            sigma[~np.isfinite(newest.sum(axis=0))] = np.nan
+            sigma[~self._present[:, self._stop - 1]] = np.nan
         return features, sigma
 
     def correct(self, market: int, grid: CandleGrid) -> None:
         """Take other candles for one market: its own, of the same `WARMUP` instants, shape (1, WARMUP)."""
         if grid.n_markets != 1 or len(grid) != WARMUP or int(grid.open_time[-1]) != self.open_time:
             raise FeatureError("a correction gives one market all the candles that are held")
-        columns = np.stack([getattr(grid, name)[0] for name in CANDLE_COLUMNS], axis=1)
-        self._candles[self._positions(), :, market] = columns
+        window = slice(self._stop - WARMUP, self._stop)
+        for column, name in zip(self._candles, CANDLE_COLUMNS, strict=True):
+            column[market, window] = getattr(grid, name)[0]
+        self._present[market, window] = grid.present[0]
         self._n_present[market] = int(grid.present.sum())
         self._whole.replace(market, HeldSums(grid, complete=True))
         self._holed, self._holed_markets = None, []
@@ -148,15 +171,10 @@ class NewestFeatures:
         self._holed_markets = holed
         self._holed = HeldSums(self._grid_of(holed), complete=False) if holed else None
 
-    def _positions(self) -> Integers:
-        newest = self.open_time // self.interval_ms
-        return np.arange(newest - WARMUP + 1, newest + 1) % WARMUP
-
-    def _grid_of(self, markets: slice | list[int]) -> CandleGrid:
-        laid = self._candles[self._positions()][:, :, markets].transpose(1, 2, 0).copy()
-        times = self.open_time + np.arange(1 - WARMUP, 1, dtype=np.int64) * self.interval_ms
-        columns = dict(zip(CANDLE_COLUMNS, laid, strict=True))
-        return CandleGrid(times, interval_ms=self.interval_ms, **columns)
+    def _grid_of(self, markets: list[int]) -> CandleGrid:
+        grid = self.grid
+        columns = {name: getattr(grid, name)[markets] for name in CANDLE_COLUMNS}
+        return CandleGrid(grid.open_time, interval_ms=grid.interval_ms, **columns)
 
     def _calendar_row(self) -> Float32s:
         at = (self.open_time - self._calendar_from) // self.interval_ms

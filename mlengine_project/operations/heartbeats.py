@@ -12,6 +12,7 @@ from django.db import DatabaseError, close_old_connections
 from marketdata import clock
 from mlengine_project.operations.models import Heartbeat
 from modelregistry import registry
+from predictions import live_windows
 
 PERIOD_SECONDS = 15.0
 KEPT_MINUTES = 60
@@ -34,7 +35,7 @@ def process_name(part: str) -> str:
 
 def of_stream(detail: Mapping[str, Any]) -> None:
     """Write the feed's sign of life; handed to the supervisor, which knows nothing of this table."""
-    record(process_name("stream"), "stream", dict(detail))
+    record(process_name("stream"), "stream", {**detail, **_memory()})
 
 
 def forget(part: str) -> None:
@@ -69,10 +70,16 @@ def _tell(part: str, stop_event: threading.Event) -> None:
     while not stop_event.is_set():
         try:
             close_old_connections()
-            record(name, part, {"loaded": registry.loaded_versions()})
+            record(name, part, {"loaded": registry.loaded_versions(), **_memory()})
         except DatabaseError as error:
             log.warning("heartbeat_missed", part=part, error=str(error))
         stop_event.wait(PERIOD_SECONDS)
+
+
+def _memory() -> dict[str, Any]:
+    """What the windows held in this process have been through; told by whoever holds any."""
+    counts = live_windows.counts()
+    return {"windows": counts} if counts else {}
 
 
 def forget_the_dead() -> int:

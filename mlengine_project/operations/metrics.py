@@ -6,6 +6,7 @@ So every process gives the same answer, and none of it is lost when one ends.
 from collections import Counter as Tally
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
@@ -47,7 +48,7 @@ class EngineCollector:
         up = 1
         try:
             families += counted(measures.totals())
-            for gather in (models, market_data, signals, coverage, work):
+            for gather in (models, market_data, signals, coverage, windows, work):
                 families += gather()
         except (DatabaseError, InterfaceError):
             up, families = 0, list(counted(measures.pending()))
@@ -171,6 +172,19 @@ def coverage() -> Iterator[Metric]:
     yield held
 
 
+def windows() -> Iterator[Metric]:
+    """Whether the windows in memory are those of the database, as each living process tells it."""
+    events = CounterMetricFamily(
+        "ml_live_windows",
+        "Windows filled, fed and reread; rows compared with the batch, and those found different.",
+        labels=["process", "event"],
+    )
+    for name, told in _living():
+        for event, count in sorted(told.get("windows", {}).items()):
+            events.add_metric([name, event], count)
+    yield events
+
+
 def work() -> Iterator[Metric]:
     """What waits to be done, and who is alive to do it."""
     depths = GaugeMetricFamily("ml_queue_depth", "Tasks waiting in a queue.", labels=["queue"])
@@ -193,5 +207,5 @@ def _gauge(name: str, words: str, value: float) -> Metric:
     return GaugeMetricFamily(name, words, value=value)
 
 
-def _living() -> Iterable[tuple[str, dict[str, dict[str, dict[str, str]]]]]:
+def _living() -> Iterable[tuple[str, dict[str, Any]]]:
     return Heartbeat.objects.filter(at__gte=clock.wall_now() - ALIVE).order_by("name").values_list("name", "detail")

@@ -6,6 +6,7 @@ import pytest
 from django.db import OperationalError, connections
 from prometheus_client.parser import text_string_to_metric_families
 
+from mlengine_project.operations import heartbeats
 from mlengine_project.operations import measures as module
 from mlengine_project.operations.measures import LATENCY, PREDICTIONS, Measures
 from mlengine_project.operations.metrics import exposition
@@ -102,3 +103,10 @@ def test_every_name_an_operator_needs_is_there(processes):
         "ml_band_coverage_ratio", "ml_exchange_used_weight", "ml_queue_depth", "ml_model_loaded_is_promoted",
     ):  # fmt: skip
         assert f"# HELP {name} " in text, name
+
+
+def test_what_the_windows_in_memory_went_through_is_told_by_process(processes):
+    heartbeats.record("worker:here:1", "worker", {"windows": {"compared": 7, "different": 0}})
+    heartbeats.record("web:here:2", "web", {"loaded": {}})
+    told = {key[1:]: value for key, value in scraped().items() if key[0] == "ml_live_windows_total"}
+    assert told == {("compared", "worker:here:1"): 7.0, ("different", "worker:here:1"): 0.0}
