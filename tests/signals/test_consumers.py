@@ -1,157 +1,26 @@
-"""The websocket, word for word: who gets in, what they are told, and how they are let go."""
+"""The websocket, word for word: what is asked, what is told, and how a client is let go."""
 
 import asyncio
-from types import SimpleNamespace
 
 import orjson
 import pytest
 from channels.db import database_sync_to_async as sync_to_async
-from django.contrib.auth import get_user_model
-from django.contrib.sessions.backends.db import SessionStore
 
 from marketdata import clock
-from marketdata.models import Market
-from signals import connections, consumers, publisher
-from signals.consumers import SignalConsumer
-from signals.drafting import Draft
+from signals import connections, consumers
 from signals.hub import hub
 from signals.models import OutboxMessage
-from signals.recording import record
-from tests.champions import BEGIN, STEP
-from tests.websockets import WebsocketCommunicator
+from tests.signals.sockets import (
+    ENDED,
+    ask,
+    closed,
+    enter,
+    say_async,
+    told,
+    two_markets,  # noqa: F401  # a fixture
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-KEYS = {"good-key": SimpleNamespace(key_id="k1"), "other-key": SimpleNamespace(key_id="k2")}
-ENDED: set[str] = set()
-
-
-@pytest.fixture(autouse=True)
-def _two_markets(transactional_db, settings):
-    settings.CORS_ORIGINS = ["http://localhost:3000"]
-    ENDED.clear()
-    for symbol in ("BTCUSDT", "ETHUSDT"):
-        Market.objects.create(symbol=symbol, source="simulated")
-    yield
-    hub.stop()
-
-
-def say(symbol, count=1, publish=True):
-    """Write signals for the next candles of a symbol, and publish them."""
-    market = Market.objects.get(symbol=symbol)
-    first = OutboxMessage.objects.filter(symbol=symbol).count()
-    opens = [BEGIN + k * STEP for k in range(first, first + count)]
-    record([Draft(market, open_ms, 100.0, reasons=["LATE"]) for open_ms in opens], opens[-1] + 900_000)
-    if publish:
-        publisher.drain()
-
-
-say_async = sync_to_async(say)
-
-
-def connect(headers=(), user=None):
-    tickets = {"one-use": SimpleNamespace(key_id="k1")}
-    application = SignalConsumer.as_asgi(
-        authenticate_key=KEYS.get,
-        redeem_ticket=lambda ticket: tickets.pop(ticket, None),
-        ended_keys=lambda ids: ids & ENDED,
-    )
-    client = WebsocketCommunicator(application, "/ws/signals", headers=[(b"host", b"localhost:8000"), *headers])
-    client.scope["user"] = user or SimpleNamespace(is_authenticated=False)
-    return client
-
-
-async def told(client):
-    frame = await client.receive_output(timeout=3)
-    assert frame["type"] == "websocket.send", frame
-    return orjson.loads(frame["text"])
-
-
-async def closed(client):
-    frame = await client.receive_output(timeout=3)
-    assert frame["type"] == "websocket.close", frame
-    return frame["code"]
-
-
-async def enter(key="good-key"):
-    client = connect([(b"x-api-key", key.encode())])
-    assert (await client.connect())[0]
-    assert await told(client) == {"type": "authenticated"}
-    return client
-
-
-async def ask(client, **message):
-    await client.send_to(text_data=orjson.dumps(message).decode())
-
-
-async def test_a_key_in_the_header_opens_and_a_wrong_one_is_accepted_then_closed():
-    await (await enter()).disconnect()
-    client = connect([(b"x-api-key", b"bad-key")])
-    assert (await client.connect())[0]
-    assert await closed(client) == 4401
-
-
-async def test_a_ticket_opens_once_and_only_from_where_it_may():
-    client = connect([(b"origin", b"http://localhost:3000")])
-    assert (await client.connect())[0]
-    await ask(client, type="authenticate", ticket="one-use")
-    assert await told(client) == {"type": "authenticated"}
-    await client.disconnect()
-    for headers, ticket, code in (
-        ([(b"origin", b"http://evil.example")], None, 4403),
-        ([(b"origin", b"http://localhost:3000")], "spent", 4401),
-        ([], "x" * 2000, 4400),
-    ):
-        client = connect(headers)
-        assert (await client.connect())[0]
-        if ticket is not None:
-            await ask(client, type="authenticate", ticket=ticket)
-        assert await closed(client) == code
-
-
-async def test_a_ticket_without_an_origin_is_accepted():
-    client = connect()
-    assert (await client.connect())[0]
-    await ask(client, type="authenticate", ticket="one-use")
-    assert await told(client) == {"type": "authenticated"}
-    await client.disconnect()
-
-
-async def test_a_session_counts_only_with_our_own_origin(monkeypatch):
-    monkeypatch.setattr(consumers, "AUTHENTICATE_SECONDS", 0.05)
-    user = SimpleNamespace(is_authenticated=True)
-    own = connect([(b"origin", b"http://localhost:8000")], user)
-    assert (await own.connect())[0]
-    assert await told(own) == {"type": "authenticated"}
-    await own.disconnect()
-    for headers, code in (([], 4401), ([(b"origin", b"http://evil.example")], 4403)):
-        client = connect(headers, user)
-        assert (await client.connect())[0]
-        assert await closed(client) == code
-
-
-async def test_signing_out_closes_the_session_s_connection(monkeypatch):
-    monkeypatch.setattr(consumers, "HEARTBEAT_SECONDS", 0.1)
-    user = await sync_to_async(get_user_model().objects.create_user)("ann")
-    session = SessionStore()
-    await sync_to_async(session.create)()
-    client = connect([(b"origin", b"http://localhost:8000")], user)
-    client.scope["session"] = session
-    assert (await client.connect())[0]
-    assert await told(client) == {"type": "authenticated"}
-    assert [(await told(client))["type"] for _ in range(3)] == ["heartbeat"] * 3
-    await sync_to_async(session.flush)()
-    while (frame := await told(client))["type"] == "heartbeat":
-        pass
-    assert frame["error"] == "NotAuthenticated"
-    assert await closed(client) == 4401
-
-
-async def test_silence_is_closed_after_the_time_to_authenticate(monkeypatch):
-    monkeypatch.setattr(consumers, "AUTHENTICATE_SECONDS", 0.05)
-    client = connect()
-    assert (await client.connect())[0]
-    assert await closed(client) == 4401
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,81 @@
+"""A websocket client in front of the consumer, and signals for it to hear.
+
+Import the fixture beside the helpers: ``from tests.signals.sockets import two_markets``.
+"""
+
+from types import SimpleNamespace
+
+import orjson
+import pytest
+from channels.db import database_sync_to_async as sync_to_async
+
+from marketdata.models import Market
+from signals import publisher
+from signals.consumers import SignalConsumer
+from signals.drafting import Draft
+from signals.hub import hub
+from signals.models import OutboxMessage
+from signals.recording import record
+from tests.champions import BEGIN, STEP
+from tests.websockets import WebsocketCommunicator
+
+KEYS = {"good-key": SimpleNamespace(key_id="k1"), "other-key": SimpleNamespace(key_id="k2")}
+ENDED: set[str] = set()
+
+
+@pytest.fixture(autouse=True)
+def two_markets(transactional_db, settings):
+    settings.CORS_ORIGINS = ["http://localhost:3000"]
+    ENDED.clear()
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        Market.objects.create(symbol=symbol, source="simulated")
+    yield
+    hub.stop()
+
+
+def say(symbol, count=1, publish=True):
+    """Write signals for the next candles of a symbol, and publish them."""
+    market = Market.objects.get(symbol=symbol)
+    first = OutboxMessage.objects.filter(symbol=symbol).count()
+    opens = [BEGIN + k * STEP for k in range(first, first + count)]
+    record([Draft(market, open_ms, 100.0, reasons=["LATE"]) for open_ms in opens], opens[-1] + 900_000)
+    if publish:
+        publisher.drain()
+
+
+say_async = sync_to_async(say)
+
+
+def connect(headers=(), user=None):
+    tickets = {"one-use": SimpleNamespace(key_id="k1")}
+    application = SignalConsumer.as_asgi(
+        authenticate_key=KEYS.get,
+        redeem_ticket=lambda ticket: tickets.pop(ticket, None),
+        ended_keys=lambda ids: ids & ENDED,
+    )
+    client = WebsocketCommunicator(application, "/ws/signals", headers=[(b"host", b"localhost:8000"), *headers])
+    client.scope["user"] = user or SimpleNamespace(is_authenticated=False)
+    return client
+
+
+async def told(client):
+    frame = await client.receive_output(timeout=3)
+    assert frame["type"] == "websocket.send", frame
+    return orjson.loads(frame["text"])
+
+
+async def closed(client):
+    frame = await client.receive_output(timeout=3)
+    assert frame["type"] == "websocket.close", frame
+    return frame["code"]
+
+
+async def enter(key="good-key"):
+    client = connect([(b"x-api-key", key.encode())])
+    assert (await client.connect())[0]
+    assert await told(client) == {"type": "authenticated"}
+    return client
+
+
+async def ask(client, **message):
+    await client.send_to(text_data=orjson.dumps(message).decode())

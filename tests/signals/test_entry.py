@@ -1,0 +1,90 @@
+"""Who gets in to the websocket, and how long: keys, tickets, sessions, origins."""
+
+from types import SimpleNamespace
+
+import pytest
+from channels.db import database_sync_to_async as sync_to_async
+from django.contrib.auth import get_user_model
+from django.contrib.sessions.backends.db import SessionStore
+
+from signals import consumers
+from tests.signals.sockets import (
+    ask,
+    closed,
+    connect,
+    enter,
+    told,
+    two_markets,  # noqa: F401  # a fixture
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+async def test_a_key_in_the_header_opens_and_a_wrong_one_is_accepted_then_closed():
+    await (await enter()).disconnect()
+    client = connect([(b"x-api-key", b"bad-key")])
+    assert (await client.connect())[0]
+    assert await closed(client) == 4401
+
+
+async def test_a_ticket_opens_once_and_only_from_where_it_may():
+    client = connect([(b"origin", b"http://localhost:3000")])
+    assert (await client.connect())[0]
+    await ask(client, type="authenticate", ticket="one-use")
+    assert await told(client) == {"type": "authenticated"}
+    await client.disconnect()
+    for headers, ticket, code in (
+        ([(b"origin", b"http://evil.example")], None, 4403),
+        ([(b"origin", b"http://localhost:3000")], "spent", 4401),
+        ([], "x" * 2000, 4400),
+    ):
+        client = connect(headers)
+        assert (await client.connect())[0]
+        if ticket is not None:
+            await ask(client, type="authenticate", ticket=ticket)
+        assert await closed(client) == code
+
+
+async def test_a_ticket_without_an_origin_is_accepted():
+    client = connect()
+    assert (await client.connect())[0]
+    await ask(client, type="authenticate", ticket="one-use")
+    assert await told(client) == {"type": "authenticated"}
+    await client.disconnect()
+
+
+async def test_a_session_counts_only_with_our_own_origin(monkeypatch):
+    monkeypatch.setattr(consumers, "AUTHENTICATE_SECONDS", 0.05)
+    user = SimpleNamespace(is_authenticated=True)
+    own = connect([(b"origin", b"http://localhost:8000")], user)
+    assert (await own.connect())[0]
+    assert await told(own) == {"type": "authenticated"}
+    await own.disconnect()
+    for headers, code in (([], 4401), ([(b"origin", b"http://evil.example")], 4403)):
+        client = connect(headers, user)
+        assert (await client.connect())[0]
+        assert await closed(client) == code
+
+
+async def test_signing_out_closes_the_session_s_connection(monkeypatch):
+    monkeypatch.setattr(consumers, "HEARTBEAT_SECONDS", 0.1)
+    user = await sync_to_async(get_user_model().objects.create_user)("ann")
+    session = SessionStore()
+    await sync_to_async(session.create)()
+    client = connect([(b"origin", b"http://localhost:8000")], user)
+    client.scope["session"] = session
+    assert (await client.connect())[0]
+    assert await told(client) == {"type": "authenticated"}
+    assert [(await told(client))["type"] for _ in range(3)] == ["heartbeat"] * 3
+    await sync_to_async(session.flush)()
+    while (frame := await told(client))["type"] == "heartbeat":
+        pass
+    assert frame["error"] == "NotAuthenticated"
+    assert await closed(client) == 4401
+
+
+async def test_silence_is_closed_after_the_time_to_authenticate(monkeypatch):
+    monkeypatch.setattr(consumers, "AUTHENTICATE_SECONDS", 0.05)
+    client = connect()
+    assert (await client.connect())[0]
+    assert await closed(client) == 4401
