@@ -1,10 +1,12 @@
 """Reading the prediction log."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from datetime import timedelta
 from typing import Any
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
+from marketdata import clock
 from marketdata.errors import UnknownSymbol
 from marketdata.models import Market
 from modelregistry import registry
@@ -35,6 +37,12 @@ def logged(
     if until is not None:
         wanted &= Q(candle_time__lt=until)
     return PredictionLog.objects.filter(wanted).order_by("-candle_time", "symbol", "horizon", "-made_at")
+
+
+def doubts(over: timedelta) -> Counter[str]:
+    """How often each reason was given with a prediction for a candle of so long ago or less."""
+    lately = PredictionLog.objects.filter(candle_time__gte=clock.market_now() - over, degraded=True)
+    return Counter(reason for reasons in lately.values_list("reasons", flat=True) for reason in reasons)
 
 
 def newest(symbol: str | None = None, horizon: int | None = None) -> list[PredictionLog]:

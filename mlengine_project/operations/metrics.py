@@ -152,6 +152,12 @@ def signals() -> Iterator[Metric]:
     for reason, count in sorted(refused.items()):
         reasons.add_metric([reason], count)
     yield reasons
+    doubted = GaugeMetricFamily(
+        "ml_degraded_predictions_last_hour", "Predictions of the last hour given with a doubt.", labels=["reason"]
+    )
+    for reason, count in sorted(prediction_log.doubts(REFUSALS_OVER).items()):
+        doubted.add_metric([reason], count)
+    yield doubted
     unsent, age = signal_health.outbox()
     yield _gauge("ml_outbox_unsent", "Signals waiting to be published.", unsent)
     yield _gauge("ml_outbox_age_seconds", "How long the oldest of them has waited.", age or 0.0)

@@ -1,13 +1,18 @@
 import json
+from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 from django.core.management import CommandError, call_command
 
 from indicators.candles import CANDLE_COLUMNS
 from indicators.features import FEATURE_NAMES, WARMUP
+from indicators.leakage import check_leakage, seeded_leaks
 from mlengine_project import leakage
+from modelregistry.estimators.ensemble import Ensemble
 from tests.indicators.series import walk
+from tests.modelregistry import champions as tiny
 
 
 @pytest.fixture
@@ -67,3 +72,36 @@ def test_bad_arguments_are_sentences(tmp_path, candle_file, capsys):
         run(capsys, "--data", tmp_path / "short.parquet")
     with pytest.raises(CommandError, match="--instants"):
         run(capsys, "--data", candle_file, "--instants", 0)
+
+
+def sensitive(kind):
+    """A tiny estimator whose scale moves with every feature: few shallow trees would hide a small change."""
+    fitted = tiny.estimator(kind)
+    if kind == "signal_classifier":
+        return fitted
+    weights = 0.01 * np.random.default_rng(2).normal(size=fitted.scale.linear.weights.shape)
+    return replace(fitted, scale=replace(fitted.scale, linear=replace(fitted.scale.linear, weights=weights)))
+
+
+def champions_of_all_kinds():
+    return Ensemble(*(sensitive(kind) for kind in tiny.KINDS))
+
+
+def test_every_value_of_every_estimator_is_mutated_against_and_clean():
+    verdict = leakage.examine(walk(WARMUP + 300, seed=19), champions_of_all_kinds(), instants=3, parity_rows=2, seed=1)
+    assert verdict.clean
+    columns = {name: len(report.columns) for name, report in verdict.reports.items()}
+    assert columns["range_predictor"] == 2 * len(tiny.HORIZONS) * 7
+    assert columns["tpsl_classifier"] == 2 * len(tiny.HORIZONS) * 3
+    assert columns["signal_classifier"] == 3
+    assert {report.mutations for report in verdict.reports.values()} == {6}, "the next candle alone, and all of them"
+
+
+@pytest.mark.parametrize("leak", ["shifted_by_one", "centred_window", "global_scaling", "higher_interval"])
+def test_a_leak_that_reaches_an_estimator_through_its_features_is_caught_there(leak, monkeypatch):
+    monkeypatch.setattr(leakage, "build_features", dict(seeded_leaks(leakage.build_features))[leak])
+    grid = walk(WARMUP + 300, seed=19)
+    for subject in leakage.subjects(champions_of_all_kinds()):
+        if subject.name in ("range_predictor", "tpsl_classifier"):
+            report = check_leakage(subject.compute, subject.columns, grid, [WARMUP + 50], warmup=WARMUP)
+            assert not report.clean, subject.name
