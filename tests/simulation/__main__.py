@@ -105,6 +105,7 @@ def _live(folder, arguments):
     if arguments.control:
         summary["control"] = compare(outcomes)
     summary["red"] = [one.seed for one in outcomes if one.is_red]
+    summary["impolite"] = sum(one.figures.get("impolite", 0) for one in outcomes)
     summary["covered"] = covered(outcomes)
     summary["cpu_seconds"] = round(sum(one.seconds for one in outcomes), 1)
     summary["seconds"] = round(time.monotonic() - began, 1)
