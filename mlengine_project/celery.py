@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, worker_init, worker_ready, worker_shutting_down
+from celery.signals import beat_init, worker_init, worker_process_init, worker_ready, worker_shutting_down
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlengine_project.settings")
 
@@ -48,6 +48,14 @@ def start_heartbeat(**_: Any) -> None:
     from mlengine_project.operations import heartbeats
 
     heartbeats.start("worker")
+
+
+@worker_process_init.connect
+def start_companion(**_: Any) -> None:
+    """Each child of a worker has champions and windows of its own."""
+    from mlengine_project.operations.companion import companion
+
+    companion.start()
 
 
 @worker_shutting_down.connect

@@ -7,6 +7,7 @@ from typing import Any
 from celery import Celery
 
 from mlengine_project.operations import heartbeats
+from mlengine_project.operations.companion import companion
 
 CONCURRENCY = 3
 JOIN_SECONDS = 6.0
@@ -34,9 +35,11 @@ class EmbeddedWorker:
         """Begin to work."""
         self.thread.start()
         heartbeats.start("worker")
+        companion.start()
 
     def stop(self) -> None:
         """Stop taking tasks and end the thread."""
+        companion.stop()
         heartbeats.stop("worker")
         with contextlib.suppress(Exception):  # a worker that ended by itself has nothing to stop
             self.worker.stop()

@@ -19,6 +19,8 @@ from predictions import live_windows
 from predictions.answering import Answers, Stretch, answer
 from predictions.live_windows import HeldRows
 
+PATIENCE_SECONDS = 4.0
+"""A candle waits this long at most for a champion another thread is loading: a promotion acts on the next one."""
 LONGEST_SPAN = 288
 """Candles answered in one pass at most: a backlog goes day by day, each day committed."""
 
@@ -54,7 +56,7 @@ def read_passes(work: Mapping[Market, Sequence[int]], *, live: bool = False) -> 
             for index, market in enumerate(markets):
                 inside = [(at - first) // INTERVAL_MS for at in part[market] if first <= at <= last]
                 wanted[index, inside] = True
-            ensemble = registry.load_ensemble(source)
+            ensemble = registry.load_ensemble(source, PATIENCE_SECONDS if live else 0.0)
             done = read_held(markets, last, ensemble, wanted) if live and rows == 1 else None
             yield done or read_pass(markets, last, rows, ensemble, wanted)
 

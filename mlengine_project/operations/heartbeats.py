@@ -12,7 +12,6 @@ from django.db import DatabaseError, close_old_connections
 from marketdata import clock
 from mlengine_project.operations.models import Heartbeat
 from modelregistry import registry
-from predictions import live_windows
 
 PERIOD_SECONDS = 15.0
 KEPT_MINUTES = 60
@@ -35,7 +34,7 @@ def process_name(part: str) -> str:
 
 def of_stream(detail: Mapping[str, Any]) -> None:
     """Write the feed's sign of life; handed to the supervisor, which knows nothing of this table."""
-    record(process_name("stream"), "stream", {**detail, **_memory()})
+    record(process_name("stream"), "stream", dict(detail))
 
 
 def forget(part: str) -> None:
@@ -70,16 +69,10 @@ def _tell(part: str, stop_event: threading.Event) -> None:
     while not stop_event.is_set():
         try:
             close_old_connections()
-            record(name, part, {"loaded": registry.loaded_versions(), **_memory()})
+            record(name, part, {"loaded": registry.loaded_versions()})
         except DatabaseError as error:
             log.warning("heartbeat_missed", part=part, error=str(error))
         stop_event.wait(PERIOD_SECONDS)
-
-
-def _memory() -> dict[str, Any]:
-    """What the windows held in this process have been through; told by whoever holds any."""
-    counts = live_windows.counts()
-    return {"windows": counts} if counts else {}
 
 
 def forget_the_dead() -> int:

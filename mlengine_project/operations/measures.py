@@ -18,6 +18,7 @@ BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 PREDICTIONS = "ml_predictions_total"
 LATENCY = "ml_prediction_latency_seconds"
 REFUSALS = "ml_refusals_total"
+WINDOWS = "ml_live_windows_total"
 
 log = structlog.get_logger(__name__)
 Series = tuple[str, str]

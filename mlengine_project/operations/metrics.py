@@ -17,7 +17,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from marketdata import clock
 from marketdata import health as market_health
 from marketdata.models import ExchangeState
-from mlengine_project.operations.measures import BUCKETS, LATENCY, PREDICTIONS, REFUSALS, Series, measures
+from mlengine_project.operations.measures import BUCKETS, LATENCY, PREDICTIONS, REFUSALS, WINDOWS, Series, measures
 from mlengine_project.operations.models import Heartbeat, Job
 from mlengine_project.operations.queues import queue_depths
 from modelregistry import registry
@@ -48,7 +48,7 @@ class EngineCollector:
         up = 1
         try:
             families += counted(measures.totals())
-            for gather in (models, market_data, signals, coverage, windows, work):
+            for gather in (models, market_data, signals, coverage, work):
                 families += gather()
         except (DatabaseError, InterfaceError):
             up, families = 0, list(counted(measures.pending()))
@@ -64,14 +64,22 @@ def counted(totals: dict[Series, float]) -> Iterator[Metric]:
     refusals = CounterMetricFamily(
         REFUSALS.removesuffix("_total"), "Predictions refused over REST, by most important reason.", labels=["reason"]
     )
+    windows = CounterMetricFamily(
+        WINDOWS.removesuffix("_total"),
+        "Windows held in memory: filled, fed, reread; rows compared with the batch, and those different.",
+        labels=["event"],
+    )
     for (name, text), value in sorted(totals.items()):
         labels = dict(pair.split("=", 1) for pair in text.split(",") if pair)
         if name == PREDICTIONS:
             answers.add_metric([labels["symbol"], labels["horizon"]], value)
         elif name == REFUSALS:
             refusals.add_metric([labels["reason"]], value)
+        elif name == WINDOWS:
+            windows.add_metric([labels["event"]], value)
     yield answers
     yield refusals
+    yield windows
     yield latency(totals)
 
 
@@ -176,19 +184,6 @@ def coverage() -> Iterator[Metric]:
                 if band[target] is not None:
                     held.add_metric([row.symbol, str(row.horizon), str(band["level"]), target], band[target])
     yield held
-
-
-def windows() -> Iterator[Metric]:
-    """Whether the windows in memory are those of the database, as each living process tells it."""
-    events = CounterMetricFamily(
-        "ml_live_windows",
-        "Windows filled, fed and reread; rows compared with the batch, and those found different.",
-        labels=["process", "event"],
-    )
-    for name, told in _living():
-        for event, count in sorted(told.get("windows", {}).items()):
-            events.add_metric([name, event], count)
-    yield events
 
 
 def work() -> Iterator[Metric]:

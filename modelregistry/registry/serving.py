@@ -64,16 +64,17 @@ _estimators: OrderedDict[tuple[str, str], tuple[reading.Signature, Any]] = Order
 _estimators_lock = threading.Lock()
 
 
-def load_ensemble(source: str) -> Any:
+def load_ensemble(source: str, wait_seconds: float = 0.0) -> Any:
     """Return the ensemble of the champions of `source`, or None where no champion can serve.
 
     Cheap to call for every request: at most once a second it asks the database, and only a
-    champion not yet in memory is loaded. While one thread loads, the others keep the old ensemble.
+    champion not yet in memory is loaded. While one thread loads, the others keep the old ensemble,
+    at once or after `wait_seconds`.
     """
     serving = _serving.setdefault(source, _Serving())
     if _is_fresh(serving):
         return serving.ensemble
-    if not serving.lock.acquire(blocking=serving.looked_at is None):
+    if not serving.lock.acquire(timeout=-1 if serving.looked_at is None else wait_seconds):
         return serving.ensemble
     try:
         if not _is_fresh(serving):
@@ -81,6 +82,12 @@ def load_ensemble(source: str) -> Any:
     finally:
         serving.lock.release()
     return serving.ensemble
+
+
+def follow() -> None:
+    """Load what was crowned since, for every source this process serves, before anyone has to wait for it."""
+    for source in list(_serving):
+        load_ensemble(source)
 
 
 def load_version(version: ModelVersion) -> Any:

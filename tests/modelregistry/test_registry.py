@@ -331,3 +331,36 @@ def test_fifty_promotes_at_once_leave_one_champion_and_an_unbroken_chain():
     for before, after in itertools.pairwise(events):
         assert after.from_version_id == before.to_version_id
     assert ModelVersion.objects.get(kind=KIND, stage="champion").pk == events[-1].to_version_id
+
+
+def test_a_champion_is_loaded_ahead_while_the_old_one_answers(monkeypatch):
+    champions.crown_all()
+    other = champions.candidate(KIND, seed=1)
+    before = registry.load_ensemble("exchange")
+    loading, go_on = threading.Event(), threading.Event()
+    honest = serving._follow
+
+    def slow(source, held):
+        loading.set()
+        assert go_on.wait(20)
+        honest(source, held)
+
+    monkeypatch.setattr(serving, "_follow", slow)
+    ModelVersion.objects.filter(kind=KIND, stage="champion").update(stage="retired")
+    ModelVersion.objects.filter(pk=other.pk).update(stage="champion")
+    serving.look_again()
+    answers = []
+
+    def ask():
+        assert loading.wait(20)
+        answers.append(registry.load_ensemble("exchange"))
+        answers.append(registry.load_ensemble("exchange", wait_seconds=0.01))
+        go_on.set()
+        answers.append(registry.load_ensemble("exchange", wait_seconds=20))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    registry.follow()
+    asking.join(20)
+    assert answers[:2] == [before, before]
+    assert answers[2].versions[KIND] == str(other.pk)

@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from marketdata import services, stream
 from mlengine_project.operations import heartbeats
+from mlengine_project.operations.companion import companion
 from signals.services import advance
 
 
@@ -25,6 +26,7 @@ class Command(BaseCommand):
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: stop.set())
         self.stdout.write(f"following {settings.BINANCE_STREAM_URL}; Ctrl-C stops")
+        companion.start()
         try:
             stream.run(
                 services.enabled_markets,
@@ -33,4 +35,5 @@ class Command(BaseCommand):
                 beat=heartbeats.of_stream,
             )
         finally:
+            companion.stop()
             heartbeats.forget("stream")
