@@ -117,11 +117,13 @@ def _live(folder, arguments):
 
 def _plant(folder, arguments):
     from tests.simulation.defects import DEFECTS
-    from tests.simulation.telling import tell_plants
+    from tests.simulation.telling import tell_plant
 
     with ProcessPoolExecutor(arguments.workers, initializer=_begin, initargs=(folder,)) as pool:
-        found = dict(pool.map(_caught, DEFECTS, chunksize=1))
-    tell_plants(found)
+        found = {}
+        for name, one in pool.map(_caught, DEFECTS, chunksize=1):
+            found[name] = one
+            tell_plant(name, one)
     caught = {name: one and one.seed for name, one in found.items()}
     print(json.dumps({"planted": len(found), "caught": sum(one is not None for one in found.values()), "by": caught}))
     return 0 if all(found.values()) else 1

@@ -81,13 +81,11 @@ def _cells(counts):
     return " ".join(f"{count:>{width}}" for count, width in zip(counts, (4, 3, 5, 4, 4), strict=True))
 
 
-def tell_plants(found):
-    """Print which planted defect was caught, by which seed, as what; `found` is {name: outcome or None}."""
-    width = max(map(len, found)) + 2
-    print(f"{'planted defect':<{width}}{'caught by seed':>14}  as")
-    for name, one in found.items():
-        if one is None:
-            print(f"{name:<{width}}{'never':>14}")
-        else:
-            kinds = ", ".join(f"{count} {kind}" for kind, count in one.counts.items() if count)
-            print(f"{name:<{width}}{one.seed:>14}  {kinds}")
+def tell_plant(name, one):
+    """Print whether a planted defect was caught, by which seed, and as what."""
+    if one is None:
+        words = "was not caught"
+    else:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in one.counts.items() if count)
+        words = f"caught by seed {one.seed}: {kinds}"
+    print(f"{name:<34}{words}", flush=True)
