@@ -13,6 +13,7 @@ from marketdata import services as markets
 from marketdata import store
 from marketdata.parsing import CandleRow
 from modelregistry import registry, services, trials
+from modelregistry.evaluation.plots import figures_of
 from modelregistry.models import TrainingTrial
 from modelregistry.training.pipeline import Cancelled
 
@@ -44,6 +45,10 @@ def test_a_training_run_is_counted_and_its_version_can_be_looked_behind(stored):
     assert trial.configuration["hyperparameters"] == version.hyperparameters
     assert trial.tested_from is not None
     assert trials.ledger_report("signal_classifier", "simulated")["trials"] == 1
+    drawn = {figure.title for figure in figures_of(version.kind, version.report) if figure.panels}
+    assert {"Reliability", "Skill over time"} <= drawn
+    assert len(trial.period_scores) >= 3
+    assert "is a constant" in version.report["direction"]["words"]
 
     found = services.evaluate(int(stored[-5 * 288]), int(stored[-1]), [version], stride=12)
     detail = found["signal_classifier"]["detail"]
