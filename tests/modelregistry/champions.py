@@ -99,3 +99,12 @@ def crown_all(source="exchange", seed=0, symbols=("BTCUSDT", "ETHUSDT")):
     for version in found.values():
         registry.bootstrap(version, "tests", "a first champion")
     return found
+
+
+def damage(model_folder, version):
+    """Flip a bit in the middle of a version's file; returns the file."""
+    path = model_folder / version.kind / version.digest / "scale_6.ubj"
+    torn = bytearray(path.read_bytes())
+    torn[len(torn) // 2] ^= 1
+    path.write_bytes(torn)
+    return path

@@ -1,0 +1,125 @@
+"""The ensemble that serves: it follows the registry, and a damaged champion never replaces what is loaded."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection
+
+from marketdata import clock
+from modelregistry import registry
+from modelregistry.errors import ModelLoadError
+from modelregistry.models import ModelVersion
+from modelregistry.registry import serving
+from tests.modelregistry import champions
+
+pytestmark = pytest.mark.django_db
+KIND = "range_predictor"
+
+
+def test_without_champions_there_is_no_ensemble():
+    assert registry.load_ensemble("exchange") is None
+    assert registry.loaded_versions() == {}
+    assert registry.load_failures() == []
+
+
+def test_champions_are_asked_for_once_a_second_by_one_query(django_assert_num_queries):
+    crowned = champions.crown_all()
+    with clock.use(clock.FrozenClock(1_700_000_000_000)) as frozen:
+        registry.forget()
+        ensemble = registry.load_ensemble("exchange")
+        assert ensemble.versions == {kind: str(version.pk) for kind, version in crowned.items()}
+        assert ensemble.symbols[KIND] == ["BTCUSDT", "ETHUSDT"]
+        assert registry.load_ensemble("simulated") is None
+        with django_assert_num_queries(0):
+            assert registry.load_ensemble("exchange") is ensemble
+        frozen.advance(1.01)
+        with django_assert_num_queries(1):
+            assert registry.load_ensemble("exchange") is ensemble
+    assert registry.loaded_versions() == {"exchange": {k: str(v.pk) for k, v in sorted(crowned.items())}}
+
+
+def test_a_promotion_elsewhere_is_followed_within_a_second():
+    champions.crown_all()
+    other = champions.candidate(KIND, seed=1)
+    with clock.use(clock.FrozenClock(1_700_000_000_000)) as frozen:
+        before = registry.load_ensemble("exchange")
+        ModelVersion.objects.filter(kind=KIND, stage="champion").update(stage="retired")
+        ModelVersion.objects.filter(pk=other.pk).update(stage="champion")
+        assert registry.load_ensemble("exchange") is before
+        frozen.advance(1.01)
+        after = registry.load_ensemble("exchange")
+    assert after.versions[KIND] == str(other.pk)
+    assert after.digest != before.digest
+    assert after.tpsl is before.tpsl
+
+
+def test_a_promotion_here_is_followed_at_once(django_capture_on_commit_callbacks):
+    champions.crown_all()
+    other = champions.candidate(KIND, seed=1)
+    registry.load_ensemble("exchange")
+    with django_capture_on_commit_callbacks(execute=True):
+        registry.promote(other, "ada", "better")
+    assert registry.load_ensemble("exchange").versions[KIND] == str(other.pk)
+
+
+def test_a_damaged_champion_never_replaces_what_is_loaded(model_folder):
+    champions.crown_all()
+    other = champions.candidate(KIND, seed=1)
+    with clock.use(clock.FrozenClock(1_700_000_000_000)) as frozen:
+        before = registry.load_ensemble("exchange")
+        path = champions.damage(model_folder, other)
+        ModelVersion.objects.filter(kind=KIND, stage="champion").update(stage="retired")
+        ModelVersion.objects.filter(pk=other.pk).update(stage="champion")
+        frozen.advance(1.01)
+        kept = registry.load_ensemble("exchange")
+        assert kept.range_predictor is before.range_predictor
+        assert kept.versions == before.versions
+        (failure,) = registry.load_failures()
+        assert (failure.kind, failure.version_id) == (KIND, str(other.pk))
+        assert "scale_6.ubj was changed" in failure.message
+        frozen.advance(1.01)
+        registry.load_ensemble("exchange")
+        assert registry.load_failures() == [failure]
+
+        path.unlink()
+        champions.write(KIND, seed=1)  # the same training writes the same bytes: the artifact is whole again
+        frozen.advance(serving.RETRY_SECONDS + 1)
+        assert registry.load_ensemble("exchange").versions[KIND] == str(other.pk)
+        assert registry.load_failures() == []
+
+
+def test_a_new_process_with_a_damaged_champion_serves_the_other_kinds(model_folder):
+    crowned = champions.crown_all()
+    champions.damage(model_folder, crowned[KIND])
+    registry.forget()
+    ensemble = registry.load_ensemble("exchange")
+    assert ensemble.range_predictor is None
+    assert set(ensemble.versions) == {"tpsl_classifier", "signal_classifier"}
+    assert [failure.kind for failure in registry.load_failures()] == [KIND]
+
+
+def test_load_version_loads_any_version_and_refuses_a_damaged_one(model_folder):
+    version = champions.candidate()
+    estimator = registry.load_version(version)
+    assert estimator.horizons == champions.HORIZONS
+    assert registry.load_version(version) is estimator
+    champions.damage(model_folder, version)
+    with pytest.raises(ModelLoadError):
+        registry.load_version(version)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_threads_share_one_ensemble():
+    champions.crown_all()
+    registry.forget()
+
+    def ask(_):
+        try:
+            return registry.load_ensemble("exchange")
+        finally:
+            connection.close()
+
+    with clock.use(clock.FrozenClock(1_700_000_000_000)), ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(ask, range(64)))
+    assert found[0] is not None
+    assert len({id(ensemble) for ensemble in found}) == 1
