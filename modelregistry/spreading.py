@@ -18,7 +18,7 @@ from typing import Any
 
 from django.db.models import Q
 
-from marketdata import clock
+from marketdata import chance, clock
 from modelregistry import artifacts
 from modelregistry.errors import TrainingError
 from modelregistry.models import TrainingPart
@@ -43,7 +43,7 @@ def fit_together(
     workload: Workload, parts: Sequence[Part], tick: Tick, *, hands: int, invite: Invite
 ) -> Generator[dict[str, Any]]:
     """Fit the parts with so many hands beside this one; give the estimators in the order of the parts."""
-    run, me = uuid.uuid4(), _name()
+    run, me = chance.new_id(), _name()
     folder = _folder(run)
     folder.mkdir(parents=True)
     send_away: Callable[[], None] = _nothing
@@ -149,7 +149,7 @@ def _folder(run: uuid.UUID | str) -> Path:
 
 
 def _name() -> str:
-    return f"{socket.gethostname()[:60]} {os.getpid()} {uuid.uuid4().hex[:8]}"
+    return f"{socket.gethostname()[:60]} {os.getpid()} {chance.new_id().hex[-8:]}"
 
 
 def _nothing(*_: Any) -> None:
