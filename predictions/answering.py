@@ -19,6 +19,7 @@ from modelregistry.estimators.ensemble import Ensemble
 from modelregistry.estimators.forecast import RangeForecast
 from modelregistry.estimators.tpsl_classifier import BracketView
 from predictions import reasons as codes
+from predictions.correcting import log_factors
 from predictions.reasons import in_order
 
 RECENT = 73
@@ -88,7 +89,8 @@ def answer(
     Parameters
     ----------
     grid : CandleGrid
-        m markets, at least ``WARMUP + rows - 1`` candles up to the newest one to answer for.
+        m markets, at least ``WARMUP + rows - 1`` candles up to the newest one to answer for, and
+        :func:`~predictions.correcting.reach_of` more where the forecast is corrected.
     rows : int
         Number of newest candles.
     ensemble : Ensemble or None
@@ -136,17 +138,24 @@ def answer(
     )
     if ensemble is None or not asked.any():
         return said
-    if newest is not None:
-        return _ask(said, ensemble, newest[0][asked[:, 0]], newest[1][asked[:, 0]])
-    return _ask(said, ensemble, build_features(grid, rows)[asked], ewm_sigma(grid, rows)[asked])
+    features, sigma = (
+        (newest[0][asked[:, 0]], newest[1][asked[:, 0]])
+        if newest is not None
+        else (build_features(grid, rows)[asked], ewm_sigma(grid, rows)[asked])
+    )
+    return _ask(said, ensemble, features, sigma, log_factors(grid, rows, ensemble, asked))
 
 
 def _ask(
-    said: Answers, ensemble: Ensemble, features: npt.NDArray[np.float32], sigma: npt.NDArray[np.float64]
+    said: Answers,
+    ensemble: Ensemble,
+    features: npt.NDArray[np.float32],
+    sigma: npt.NDArray[np.float64],
+    corrections: npt.NDArray[np.float64] | None,
 ) -> Answers:
     """Call every estimator once for all rows."""
     rows = features, said.closes, sigma
-    forecast = ensemble.forecast(*rows) if ensemble.range_predictor is not None else None
+    forecast = ensemble.forecast(*rows, corrections) if ensemble.range_predictor is not None else None
     view = ensemble.view(*rows) if ensemble.tpsl is not None else None
     doubts = {codes.OUT_OF_DISTRIBUTION: ensemble.out_of_distribution(features)}
     if forecast is not None:

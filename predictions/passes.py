@@ -17,6 +17,7 @@ from modelregistry import registry
 from modelregistry.estimators.ensemble import Ensemble
 from predictions import live_windows
 from predictions.answering import Answers, Stretch, answer
+from predictions.correcting import reach_of
 from predictions.live_windows import HeldRows
 
 PATIENCE_SECONDS = 4.0
@@ -69,13 +70,19 @@ def read_pass(
     wanted: npt.NDArray[np.bool_] | None = None,
 ) -> Pass:
     """Read one window ending at `end_open_ms` and answer for its last `rows` candles."""
-    return _pass(markets, store.load_grid(markets, end_open_ms, WARMUP + rows - 1), rows, ensemble, wanted)
+    grid = store.load_grid(markets, end_open_ms, WARMUP + rows - 1 + reach_of(ensemble))
+    return _pass(markets, grid, rows, ensemble, wanted)
 
 
 def read_held(
     markets: list[Market], open_ms: int, ensemble: Ensemble | None, wanted: npt.NDArray[np.bool_] | None
 ) -> Pass | None:
-    """Answer for one candle from the windows this process holds; None where they must be read."""
+    """Answer for one candle from the windows this process holds; None where they must be read.
+
+    They hold the warm-up alone: a forecast that is corrected looks back further.
+    """
+    if reach_of(ensemble):
+        return None
     with live_windows.of_source(markets[0].source).rows(markets, open_ms) as held:
         return None if held is None else _pass(markets, held.grid, 1, ensemble, wanted, held)
 

@@ -10,8 +10,6 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-STANDARD_ERROR = 0.02
-"""What a calibrated probability may be off by: the block standard error of a reliability bin on unseen months."""
 Z = 1.645
 """Decisions are made at the lower end of a one-sided 95 % interval."""
 
@@ -21,6 +19,10 @@ class Odds(Protocol):
 
     def ends(self, horizon: int, side: str, take_profit: Floats, stop_loss: Floats) -> tuple[Floats, Floats]:
         """The three probabilities on the last axis, and the mean gross return where neither level is reached."""
+        ...
+
+    def standard_error(self, horizon: int, side: str) -> float:
+        """Error of an expected return, in units of the distance between the two levels."""
         ...
 
 
@@ -131,5 +133,5 @@ def price_brackets(
         p_neither=p_neither,
         p_break_even=break_even(p_neither, a, b, m, costs),
         expected_net_return=net,
-        lower_bound=net - Z * STANDARD_ERROR * (a + b),
+        lower_bound=net - Z * odds.standard_error(horizon, side) * (a + b),
     )

@@ -50,8 +50,10 @@ class Ensemble:
         """Whether every champion was trained on `symbol`."""
         return bool(self.versions) and all(symbol in self.symbols.get(kind, ()) for kind in self.versions)
 
-    def forecast(self, features: np.ndarray, close: np.ndarray, sigma: np.ndarray) -> RangeForecast:
-        """Price ranges of every row and horizon.
+    def forecast(
+        self, features: np.ndarray, close: np.ndarray, sigma: np.ndarray, log_factors: np.ndarray | None = None
+    ) -> RangeForecast:
+        """Price ranges of every row and horizon, corrected by `log_factors` where there are any.
 
         Raises
         ------
@@ -60,7 +62,7 @@ class Ensemble:
         """
         if self.range_predictor is None:
             raise LookupError("no range predictor")
-        return self.range_predictor.predict(features, close, sigma)
+        return self.range_predictor.predict(features, close, sigma, log_factors)
 
     def view(self, features: np.ndarray, close: np.ndarray, sigma: np.ndarray) -> BracketView:
         """Scales of some rows computed once, for many brackets and prices.

@@ -55,7 +55,7 @@ class RangeForecast:
         [95.12, 96.08, 97.04, 98.02, 99.0, 100.0, 100.0]
         """
         level = np.asarray(close, dtype=np.float64)[:, None, None]
-        up, down = _nested(up), _nested(down)
+        up, down = nested(up), nested(down)
         return cls(horizons, level * np.exp(up), level * np.exp(-down[:, :, ::-1]))
 
     def __len__(self) -> int:
@@ -103,7 +103,8 @@ class RangeForecast:
         return _exceedance(quantiles, distance)
 
 
-def _nested(distances: np.ndarray) -> np.ndarray:
+def nested(distances: np.ndarray) -> np.ndarray:
+    """Order quantiles, floor them at zero and let none fall with the horizon; shape (n_rows, n_horizons, 7)."""
     ordered = np.sort(np.maximum(np.asarray(distances, dtype=np.float64), 0.0), axis=2)
     return np.maximum.accumulate(ordered, axis=1)
 

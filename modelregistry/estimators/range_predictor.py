@@ -6,7 +6,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from modelregistry.estimators import parameters
-from modelregistry.estimators.forecast import LEVELS, RangeForecast
+from modelregistry.estimators.correction import OFF, Correction
+from modelregistry.estimators.forecast import LEVELS, RangeForecast, nested
 from modelregistry.estimators.novelty import Novelty
 from modelregistry.estimators.residuals import ResidualQuantiles
 from modelregistry.estimators.scale import ScaleModel
@@ -28,6 +29,8 @@ class RangePredictor:
         Log widths (5 % low to 95 % high) above it are called too wide.
     hyperparameters : dict
         What the fit was given and what it chose.
+    correction : Correction
+        How far misses of the last candles move the next forecast; off unless the folds proved its worth.
     """
 
     kind: ClassVar[str] = "range_predictor"
@@ -37,6 +40,7 @@ class RangePredictor:
     novelty: Novelty
     widest: np.ndarray
     hyperparameters: dict[str, Any] = field(default_factory=dict)
+    correction: Correction = OFF
 
     @property
     def horizons(self) -> tuple[int, ...]:
@@ -48,7 +52,9 @@ class RangePredictor:
         """Features a row must have."""
         return self.scale.n_features
 
-    def predict(self, features: np.ndarray, close: np.ndarray, sigma: np.ndarray) -> RangeForecast:
+    def predict(
+        self, features: np.ndarray, close: np.ndarray, sigma: np.ndarray, log_factors: np.ndarray | None = None
+    ) -> RangeForecast:
         """Forecast the next candles.
 
         Parameters
@@ -58,14 +64,22 @@ class RangePredictor:
             Close of the newest candle.
         sigma : ndarray of shape (n_rows,)
             EWM volatility per candle.
+        log_factors : ndarray of shape (n_rows, n_horizons, 2, 7), optional
+            What the correction found for these candles; without it they are answered uncorrected.
 
         Returns
         -------
         RangeForecast
         """
-        log_scale = self.scale.log_scale(features, sigma)
-        up, down = self.residuals.distances(log_scale, features)
-        return RangeForecast.from_distances(self.horizons, close, up, down)
+        said = self.distances(features, sigma)
+        if log_factors is not None:
+            said = said * np.exp(np.ascontiguousarray(log_factors))
+        return RangeForecast.from_distances(self.horizons, close, said[:, :, 0], said[:, :, 1])
+
+    def distances(self, features: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+        """Uncorrected quantiles of ``log(H / C)`` and ``log(C / L)``, shape (n_rows, n_horizons, 2, 7)."""
+        sides = self.residuals.distances(self.scale.log_scale(features, sigma), features)
+        return np.stack([nested(side) for side in sides], axis=2)
 
     def is_too_wide(self, forecast: RangeForecast) -> np.ndarray:
         """Whether any horizon's 5-to-95 % interval is wider than this version ever had reason to say."""
@@ -83,6 +97,7 @@ class RangePredictor:
             "novelty": self.novelty.as_parameters(),
             "widest": self.widest,
             "hyperparameters": self.hyperparameters,
+            "correction": self.correction.as_parameters(),
         }
         return {parameters.FILE: parameters.dump(kept), **self.scale.to_files(), **self.residuals.to_files()}
 
@@ -106,4 +121,6 @@ class RangePredictor:
             Novelty.from_parameters(kept["novelty"]),
             parameters.array(kept["widest"], len(horizons)),
             kept["hyperparameters"],
+            # Versions made before there was one are answered as they were.
+            Correction.from_parameters(kept.get("correction", OFF.as_parameters())),
         )

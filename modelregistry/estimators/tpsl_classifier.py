@@ -4,36 +4,17 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from scipy.special import expit, logit
 
 from modelregistry.estimators import parameters, passage
+from modelregistry.estimators.bracket_calibration import (
+    SIDES,
+    Calibration,
+    calibrated_order,
+    calibrated_touch,
+    walk_middle,
+)
 from modelregistry.estimators.novelty import Novelty
 from modelregistry.estimators.scale import ScaleModel
-
-TOUCH_TERMS = 4
-ORDER_TERMS = 3
-SIDES = ("buy", "sell")
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Corrections of the closed forms for one horizon, fitted on purged rows.
-
-    Parameters
-    ----------
-    level, spread : float
-        Log factor from predicted range to deviation, and the log standard deviation of the unknown true scale.
-    touch, order : ndarray of shape (4,) and (3,)
-        Coefficients of the logistic corrections of "touched at all" and of "which first".
-    single : ndarray of shape (4,)
-        The same for one price alone.
-    """
-
-    level: float
-    spread: float
-    touch: np.ndarray
-    order: np.ndarray
-    single: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -58,14 +39,18 @@ class BracketView:
     ) -> tuple[np.ndarray, np.ndarray]:
         """The three probabilities, and the mean gross return where neither level is reached.
 
-        The mean is that of a walk without drift: by optional stopping all three ends together earn nothing.
+        The mean is the measured share of that of a walk without drift.
         """
         near, far, tp, sl, deviation = self.closed_form(horizon, side, take_profit, stop_loss)
         calibration = self.calibrations[self._position(horizon)]
         touch = calibrated_touch(tp + sl, near + far, deviation, calibration.touch)
         order = calibrated_order(tp, sl, near, far, self._like(self.sigma, near), calibration.order)
-        mean = np.clip((sl * far - tp * near) / np.maximum(1.0 - tp - sl, 1e-9), -far, near)
+        mean = calibration.middle * walk_middle(near, far, tp, sl)
         return np.stack([touch * order, touch * (1 - order), 1 - touch], axis=-1), mean
+
+    def standard_error(self, horizon: int, side: str) -> float:
+        """Error of an expected return at this horizon and side, in units of the width of the bracket."""
+        return self.calibrations[self._position(horizon)].errors[SIDES.index(side)]
 
     def touch(self, horizon: int, price: np.ndarray) -> np.ndarray:
         """Probability that the price is reached within the horizon."""
@@ -134,38 +119,6 @@ class BracketView:
 
 def _both(near: np.ndarray, far: np.ndarray, deviation: np.ndarray) -> np.ndarray:
     return np.stack([passage.first_exit(near, far, deviation), passage.first_exit(far, near, deviation)])
-
-
-def touch_terms(chance: np.ndarray, span: np.ndarray, deviation: np.ndarray) -> np.ndarray:
-    """Design of the touch correction, last axis: constant, logit of the closed form, and its bend."""
-    bounded = logit(np.clip(chance, 1e-6, 1 - 1e-6))
-    # A level at the close itself has no logarithm; a hundredth of the deviation is as near as makes a difference.
-    wide = np.log(np.maximum(span / deviation, 0.01))
-    ones = np.ones(np.shape(bounded))
-    return np.stack(np.broadcast_arrays(ones, bounded, wide, bounded**2 / 10), axis=-1)
-
-
-def order_terms(tp: np.ndarray, sl: np.ndarray, near: np.ndarray, far: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    """Design of the which-first correction: constant, logit of the closed form, candle size over bracket size."""
-    first = np.clip(tp / np.maximum(tp + sl, 1e-300), 1e-6, 1 - 1e-6)
-    return np.stack(
-        np.broadcast_arrays(np.ones(np.shape(first)), logit(first), sigma / (near + far)),
-        axis=-1,
-    )
-
-
-def calibrated_touch(
-    chance: np.ndarray, span: np.ndarray, deviation: np.ndarray, coefficients: np.ndarray
-) -> np.ndarray:
-    """Closed form of a touch, corrected."""
-    return expit((touch_terms(chance, span, deviation) * coefficients).sum(axis=-1))
-
-
-def calibrated_order(
-    tp: np.ndarray, sl: np.ndarray, near: np.ndarray, far: np.ndarray, sigma: np.ndarray, coefficients: np.ndarray
-) -> np.ndarray:
-    """Closed form of take-profit first given a touch, corrected."""
-    return expit((order_terms(tp, sl, near, far, sigma) * coefficients).sum(axis=-1))
 
 
 @dataclass(frozen=True)
@@ -254,16 +207,7 @@ class TpslClassifier:
         kept = parameters.load(files, cls.kind)
         horizons = tuple(int(h) for h in kept["horizons"])
         scale = ScaleModel.from_files(files, kept["scale"], horizons, int(kept["n_features"]))
-        calibrations = tuple(
-            Calibration(
-                float(one["level"]),
-                float(one["spread"]),
-                parameters.array(one["touch"], TOUCH_TERMS),
-                parameters.array(one["order"], ORDER_TERMS),
-                parameters.array(one["single"], TOUCH_TERMS),
-            )
-            for one in kept["calibrations"]
-        )
+        calibrations = tuple(Calibration.from_parameters(one) for one in kept["calibrations"])
         if len(calibrations) != len(horizons):
             raise ValueError(f"{len(calibrations)} calibrations for {len(horizons)} horizons")
         return cls(scale, calibrations, Novelty.from_parameters(kept["novelty"]), kept["hyperparameters"])

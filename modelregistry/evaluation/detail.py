@@ -136,12 +136,13 @@ def _tests(cell: _RangeCell, steps: int) -> dict[str, Any]:
 def bracket_detail(found: Collected, costs: float) -> dict[str, Any]:
     """Look into the cells of a bracket report: reliability, Brier in parts, calibration with errors, net by period.
 
-    Probabilities as they are, net returns in basis points; `net` gathers every bracket whose expected net return was
-    positive, as :func:`~modelregistry.evaluation.report.bracket_report` does; `daily_gain` is over the base rates.
+    Probabilities as they are, net returns in basis points; `net` gathers every bracket whose expected net return had a
+    lower bound above 0, as :func:`~modelregistry.evaluation.report.bracket_report` does; `daily_gain` is over the base
+    rates.
     """
     cells, traded, gains, floors, times = [], [], [], [], []
     for (symbol, horizon, side, name), columns in found.cells().items():
-        chances, outcome, near, far, middle, gross, when = _in_time_order(*columns)
+        chances, outcome, near, far, middle, gross, doubt, _, when = _in_time_order(*columns)
         happened = np.eye(3)[outcome]
         constant = metrics.brier(np.broadcast_to(happened.mean(axis=0), happened.shape), happened)
         gains.append(constant - metrics.brier(chances, happened))
@@ -159,7 +160,7 @@ def bracket_detail(found: Collected, costs: float) -> dict[str, Any]:
             }
         )
         hope = hoped(chances, near, far, middle, costs)
-        acted = hope > 0
+        acted = hope - doubt > 0
         traded.append((when[acted], hope[acted], gross[acted] - costs))
     net = _net(*(np.concatenate(column) for column in zip(*traded, strict=True)))
     return {"cells": cells, "net": net, "daily_gain": daily_gain(gains, floors, times)}

@@ -12,7 +12,7 @@ from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.estimators.scale import LinearScale
 from modelregistry.estimators.signal_classifier import SignalClassifier
 from modelregistry.estimators.tpsl_classifier import TpslClassifier
-from modelregistry.evaluation import metrics
+from modelregistry.evaluation import metrics, strategies
 from modelregistry.evaluation.baselines import Baselines
 from modelregistry.evaluation.cells import TARGETS, bracket_cell, range_cell
 from modelregistry.evaluation.paired import block_error, compare
@@ -116,12 +116,21 @@ def range_report(found: Collected, stride: int) -> dict[str, Any]:
     }
 
 
+BRACKET_COLUMNS = ("chances", "outcome", "near", "far", "middle", "gross", "doubt", "trend", "when")
+"""Of every cell of brackets: three probabilities; the outcome; distances to take-profit and stop-loss; the mean return
+given neither, as expected; the return that came; the error of the expected return at a one-sided 95 %; the sign of the
+last return over the horizon; the open time."""
+
+
 def collect_brackets(found: Collected, classifier: TpslClassifier, test: Dataset) -> None:
     """Add probabilities and outcomes of the scoring grid."""
     rows = test.take(np.flatnonzero(test.answerable))
     view = classifier.view(rows.features, rows.close, rows.sigma)
     for horizon in classifier.horizons:
+        earlier = rows.grid.close[rows.market, np.maximum(rows.position - horizon, 0)]
+        trend = np.sign(rows.close - earlier)
         for side in SIDES:
+            error = strategies.Z * view.standard_error(horizon, side)
             for name, shape in GRID.items():
                 take_profit, stop_loss = bracket_levels(rows, horizon, side, shape)
                 chances, middle = view.ends(horizon, side, take_profit, stop_loss)
@@ -130,7 +139,8 @@ def collect_brackets(found: Collected, classifier: TpslClassifier, test: Dataset
                 for code, symbol in enumerate(rows.symbols):
                     mine = (rows.market == code) & (outcome >= 0) & (outcome <= Touch.NEITHER)
                     if mine.any():
-                        kept = (chances, outcome, near, far, middle, gross, rows.open_time)
+                        doubt = error * (near + far)
+                        kept = (chances, outcome, near, far, middle, gross, doubt, trend, rows.open_time)
                         found.add((symbol, horizon, side, name), *(column[mine] for column in kept))
 
 
@@ -147,30 +157,27 @@ def hoped(chances: np.ndarray, near: np.ndarray, far: np.ndarray, middle: np.nda
 
 
 def bracket_report(found: Collected, costs: float) -> dict[str, Any]:
-    """Cells, their means, and what acting on every positive expected net return would have earned."""
-    cells, nets, hopes, times = [], [], [], []
-    for (symbol, horizon, side, name), (chances, outcome, near, far, middle, gross, when) in found.cells().items():
-        happened = np.eye(3)[outcome]
-        cells.append(
-            {
-                "symbol": symbol,
-                "horizon": horizon,
-                "side": side,
-                "bracket": name,
-                **bracket_cell(chances, happened, near, far),
-            }
-        )
-        hope = hoped(chances, near, far, middle, costs)
-        acted = hope > 0
-        nets.append(gross[acted] - costs)
-        hopes.append(hope[acted])
-        times.append(when[acted])
-    worst = min(cell["skill_over_first_passage"] for cell in cells)
+    """Cells, their means, and what acting would have earned.
+
+    `hoped` acts on every bracket of the grid whose expected net return is above 0, `net` on those whose lower bound
+    is; `strategies` hold one position per market and stand beside what needs no model.
+    """
+    cells, trades, offers = [], [], {}
+    for key, kept in found.cells().items():
+        column = dict(zip(BRACKET_COLUMNS, kept, strict=True))
+        scored = bracket_cell(column["chances"], np.eye(3)[column["outcome"]], column["near"], column["far"])
+        cells.append({**dict(zip(("symbol", "horizon", "side", "bracket"), key, strict=True)), **scored})
+        hope = hoped(column["chances"], column["near"], column["far"], column["middle"], costs)
+        offers[key] = {**column, "expected": hope + costs}
+        trades.append((column["gross"] - costs, hope, column["when"], hope - column["doubt"]))
+    net, hopes, times, lower = (np.concatenate(column) for column in zip(*trades, strict=True))
+    acted = {"hoped": hopes > 0, "net": lower > 0}
     return {
         "skill": float(np.mean([cell["skill"] for cell in cells])) / 100,
         "skill_1x1": float(np.mean([cell["skill"] for cell in cells if cell["bracket"] == "1x1"])),
-        "worst_over_first_passage": worst,
-        "net": net_report(np.concatenate(nets), np.concatenate(hopes), np.concatenate(times), costs),
+        "worst_over_first_passage": min(cell["skill_over_first_passage"] for cell in cells),
+        **{name: net_report(net[mine], hopes[mine], times[mine], costs) for name, mine in acted.items()},
+        "strategies": strategies.strategy_table(offers),
         "cells": cells,
     }
 

@@ -1,18 +1,14 @@
 """Fit the TP/SL classifier: how far the closed forms of a random walk are from what the barriers saw."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import expit
 
 from indicators.barriers import Side, Touch
-from modelregistry.estimators.tpsl_classifier import (
-    BracketView,
-    Calibration,
-    TpslClassifier,
-    order_terms,
-    touch_terms,
-)
+from modelregistry.estimators.bracket_calibration import Calibration, order_terms, touch_terms, walk_middle
+from modelregistry.estimators.tpsl_classifier import BracketView, TpslClassifier
 from modelregistry.training.dataset import Dataset
 from modelregistry.training.fit_range import fit_novelty
 from modelregistry.training.fit_scale import DIGITS, FittedScale
@@ -37,6 +33,7 @@ DISTANCES = (0.25, 0.5, 0.8, 1.2, 1.7, 2.4)
 MAX_ROWS = 24_000
 PRIOR_OUTCOMES = 200.0
 """Strength of the belief in the closed form, in independent outcomes."""
+MONTH_MS = 30 * 86_400_000
 MEAN_LOG_RANGE = 0.42567606
 SPREAD_LOG_RANGE = 0.28667172
 """Mean and standard deviation of the log range of a standard Brownian motion over unit time (Feller 1951)."""
@@ -72,25 +69,105 @@ def _calibrate(rows: Dataset, log_scale: np.ndarray, k: int, horizon: int) -> Ca
     )
     view = BracketView(rows.horizons, (bare,) * len(rows.horizons), rows.close, rows.sigma, log_scale)
     independent = max(np.ptp(rows.open_time) / 300_000 / horizon, 1.0)
-    touch_rows, touched, order_rows, won = [], [], [], []
+    brackets = _judged(view, rows, horizon)
+    fitted = replace(
+        bare,
+        touch=logistic(
+            np.concatenate([one.touch_design for one in brackets]),
+            np.concatenate([one.outcome != Touch.NEITHER for one in brackets]),
+            bare.touch,
+            independent,
+        ),
+        order=logistic(
+            np.concatenate([one.order_design[one.outcome != Touch.NEITHER] for one in brackets]),
+            np.concatenate([(one.outcome == Touch.TAKE_PROFIT)[one.outcome != Touch.NEITHER] for one in brackets]),
+            bare.order,
+            independent,
+        ),
+        single=_single(view, rows, k, horizon, bare.single, independent),
+        middle=_middle(brackets, independent),
+    )
+    fitted_view = replace(view, calibrations=(fitted,) * len(rows.horizons))
+    return replace(fitted, errors=tuple(_error(fitted_view, rows, horizon, brackets, side) for side in SIDES))
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """One bracket shape and side on the rows where it came to something."""
+
+    side: Side
+    levels: tuple[np.ndarray, np.ndarray]
+    known: np.ndarray
+    outcome: np.ndarray
+    gross: np.ndarray
+    walk_middle: np.ndarray
+    width: np.ndarray
+    touch_design: np.ndarray
+    order_design: np.ndarray
+
+
+def _judged(view: BracketView, rows: Dataset, horizon: int) -> list[_Judged]:
+    found = []
     for side in SIDES:
         for shape in SHAPES:
-            take_profit, stop_loss = bracket_levels(rows, horizon, side, shape)
-            outcome, _ = window_outcomes(rows, horizon, side, take_profit, stop_loss)
+            levels = bracket_levels(rows, horizon, side, shape)
+            outcome, gross = window_outcomes(rows, horizon, side, *levels)
             known = (outcome != Touch.UNKNOWN) & (outcome != Touch.VOID)
-            near, far, tp, sl, deviation = view.closed_form(horizon, side, take_profit, stop_loss)
-            touch_rows.append(touch_terms(tp + sl, near + far, deviation)[known])
-            touched.append(outcome[known] != Touch.NEITHER)
-            decided = known & (outcome != Touch.NEITHER)
-            order_rows.append(order_terms(tp, sl, near, far, rows.sigma)[decided])
-            won.append(outcome[decided] == Touch.TAKE_PROFIT)
-    return Calibration(
-        bare.level,
-        bare.spread,
-        logistic(np.concatenate(touch_rows), np.concatenate(touched), bare.touch, independent),
-        logistic(np.concatenate(order_rows), np.concatenate(won), bare.order, independent),
-        _single(view, rows, k, horizon, bare.single, independent),
-    )
+            near, far, tp, sl, deviation = view.closed_form(horizon, side, *levels)
+            columns = (
+                outcome,
+                gross,
+                walk_middle(near, far, tp, sl),
+                np.abs(levels[0] - levels[1]) / rows.close,
+                touch_terms(tp + sl, near + far, deviation),
+                order_terms(tp, sl, near, far, rows.sigma),
+            )
+            found.append(_Judged(side, levels, known, *(column[known] for column in columns)))
+    return found
+
+
+def _middle(brackets: Sequence[_Judged], independent: float) -> float:
+    """Share of the walk's mean return that brackets left untouched really earned, drawn towards 0."""
+    said = np.concatenate([one.walk_middle[one.outcome == Touch.NEITHER] for one in brackets])
+    came = np.concatenate([one.gross[one.outcome == Touch.NEITHER] for one in brackets])
+    squares = float((said**2).sum())
+    return round(float((said * came).sum()) / max(squares * (1 + PRIOR_OUTCOMES / independent), 1e-300), DIGITS)
+
+
+def _error(view: BracketView, rows: Dataset, horizon: int, brackets: Sequence[_Judged], side: Side) -> float:
+    """How far a month's mean return was from the expected one, in units of the bracket, over months and shapes.
+
+    A month, not the whole stretch: a champion is believed for weeks, and what the market does in these is not noise
+    that averages out.
+    """
+    month = rows.open_time // MONTH_MS
+    squares = []
+    for one in brackets:
+        if one.side != side:
+            continue
+        chances, middle = view.ends(horizon, side, *one.levels)
+        expected = expected_gross(rows.close, *one.levels, chances, middle)[one.known]
+        codes, which = np.unique(month[one.known], return_inverse=True)
+        missed = (one.gross - expected) / one.width
+        counts = np.bincount(which, minlength=len(codes))
+        means = np.bincount(which, missed, minlength=len(codes)) / counts
+        squares.append(np.average(means**2, weights=counts))
+    return round(float(np.sqrt(np.mean(squares))), DIGITS)
+
+
+def expected_gross(
+    close: np.ndarray, take_profit: np.ndarray, stop_loss: np.ndarray, chances: np.ndarray, middle: np.ndarray
+) -> np.ndarray:
+    """Expected return before costs, a fraction of the close.
+
+    Examples
+    --------
+    >>> close = np.array([100.0])
+    >>> expected_gross(close, close + 2, close - 1, np.array([[0.3, 0.5, 0.2]]), np.array([0.005])).round(4).tolist()
+    [0.002]
+    """
+    near, far = np.abs(take_profit / close - 1), np.abs(stop_loss / close - 1)
+    return chances[..., 0] * near - chances[..., 1] * far + chances[..., 2] * middle
 
 
 def _single(

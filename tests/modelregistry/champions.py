@@ -9,6 +9,7 @@ import xgboost as xgb
 from indicators.features import FEATURE_HASH, FEATURE_NAMES
 from modelregistry import artifacts, registry
 from modelregistry.estimators import boosting
+from modelregistry.estimators.bracket_calibration import Calibration
 from modelregistry.estimators.forecast import LEVELS
 from modelregistry.estimators.golden import golden_rows
 from modelregistry.estimators.novelty import Novelty
@@ -16,7 +17,7 @@ from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.estimators.residuals import ResidualQuantiles
 from modelregistry.estimators.scale import LinearScale, ScaleModel
 from modelregistry.estimators.signal_classifier import SignalClassifier
-from modelregistry.estimators.tpsl_classifier import Calibration, TpslClassifier
+from modelregistry.estimators.tpsl_classifier import TpslClassifier
 
 HORIZONS = (6, 18, 36, 72)
 KINDS = ("range_predictor", "tpsl_classifier", "signal_classifier")

@@ -125,7 +125,8 @@ def brackets(seed=3, boldness=1.0):
     near = far = np.full(rows, 0.01)
     gross = np.select([outcome == 0, outcome == 1], [near, -far], 0.0)
     found = Collected()
-    found.add(("BTCUSDT", 12, "buy", "1x1"), said, outcome, near, far, np.zeros(rows), gross, when)
+    nothing = np.zeros(rows)
+    found.add(("BTCUSDT", 12, "buy", "1x1"), said, outcome, near, far, nothing, gross, nothing, nothing, when)
     return found
 
 

@@ -20,6 +20,9 @@ class Coin:
         parts = [np.full(shape, self.p_tp), np.full(shape, self.p_sl), np.full(shape, 1 - self.p_tp - self.p_sl)]
         return np.stack(parts, axis=-1), np.zeros(shape)
 
+    def standard_error(self, horizon, side):
+        return 0.02
+
 
 class Band:
     """A forecast of plus and minus one percent at every horizon."""

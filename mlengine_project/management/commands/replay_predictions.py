@@ -66,7 +66,7 @@ class Command(BaseCommand):
                 stack.enter_context(TableFile(options[name])) if options[name] else None
                 for name in ("ranges", "brackets")
             )
-            tell = stack.enter_context(told("replay", as_json=False, write=self.stdout.write))
+            tell = stack.enter_context(told("replay", as_json=False, write=self.stdout.write, beside=self.stderr))
             for done, last_ms in passes(markets, from_ms, until_ms, ensemble):
                 cells = Cells(done.answers, symbols)
                 if ranges is not None:

@@ -1,0 +1,158 @@
+"""An online correction of quantiles: what a version's own forecasts missed lately moves the next ones a little.
+
+A pure function of the version and of the last closed candles, without recursion: the forecasts counted are the raw
+ones, never corrected ones, and a count of misses is a whole number, so no order of summation can change a bit.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from modelregistry.estimators.forecast import LEVELS
+
+SLOPE = 0.3
+"""How much the share below a quantile grows when the quantile grows by one in logs, about, at every level."""
+FARTHEST = 0.5
+"""Largest correction, in logs."""
+MOST_CANDLES = 30 * 288
+"""Longest memory: it is read at every candle, beside the warm-up."""
+
+
+@dataclass(frozen=True)
+class Correction:
+    """How far back to look, and how far to go.
+
+    Parameters
+    ----------
+    candles : int
+        Forecasts made in that many candles are counted, as soon as their outcome is known; 0 turns it off.
+    stride : int
+        Candles between forecasts counted; those whose number since 1970 it divides.
+    gain : float
+        Share of the miss that is made up for once there are many outcomes.
+    prior : float
+        Independent outcomes (candles over horizon) at which half of that is.
+    """
+
+    candles: int = 0
+    stride: int = 12
+    gain: float = 1.0
+    prior: float = 20.0
+
+    @property
+    def active(self) -> bool:
+        """Whether it changes anything."""
+        return self.candles > 0 and self.gain > 0
+
+    def log_factors(
+        self,
+        quantiles: np.ndarray,
+        outcomes: np.ndarray,
+        counted: np.ndarray,
+        asked: np.ndarray,
+        horizons: Sequence[int],
+    ) -> np.ndarray:
+        """Logs of the factors of every quantile, 0 where too little is known.
+
+        Looks back only: a forecast counts ``h`` candles after it was made.
+
+        Parameters
+        ----------
+        quantiles : ndarray of shape (n_counted, n_horizons, 2, 7)
+            Raw forecasts of one market for :data:`~modelregistry.estimators.forecast.LEVELS`, in any unit.
+        outcomes : ndarray of shape (n_counted, n_horizons, 2)
+            What came, in that unit; NaN where it is not known.
+        counted : ndarray of int of shape (n_counted,)
+            Numbers of their candles, ascending.
+        asked : ndarray of int of shape (n_asked,)
+            Numbers of the candles to correct at, any order.
+        horizons : sequence of int
+
+        Returns
+        -------
+        ndarray of shape (n_asked, n_horizons, 2, 7)
+            Float64. Below a fifth of the forecasts a whole window holds, the factors of that row are 1 (log 0).
+
+        Examples
+        --------
+        >>> correction = Correction(candles=24, stride=1, prior=0.0)
+        >>> said, came = np.full((24, 1, 2, 7), 2.0), np.ones((24, 1, 2))
+        >>> correction.log_factors(said, came, np.arange(24), np.array([24]), (1,))[0, 0, 0].round(2).tolist()
+        [-0.5, -0.5, -0.5, -0.5, -0.5, -0.33, -0.17]
+        """
+        below = outcomes[..., None] < quantiles
+        known = np.isfinite(outcomes)
+        answer = np.zeros((len(asked), len(horizons), 2, len(LEVELS)))
+        for k, horizon in enumerate(horizons):
+            last = np.searchsorted(counted, asked - horizon, side="right")
+            first = np.searchsorted(counted, asked - horizon - self.candles, side="right")
+            misses, seen = (
+                _between(flags[:, k], first, last) for flags in (below & known[..., None], known[..., None])
+            )
+            enough = seen >= max(1, self.candles // self.stride // 5)
+            independent = seen * self.stride / horizon
+            trust = self.gain * independent / np.maximum(independent + self.prior, 1e-9)
+            off = misses / np.maximum(seen, 1) - np.array(LEVELS)
+            answer[:, k] = np.where(enough, np.clip(-trust * off / SLOPE, -FARTHEST, FARTHEST), 0.0)
+        return answer
+
+    def as_parameters(self) -> dict[str, Any]:
+        """What :meth:`from_parameters` reads."""
+        return dict(vars(self))
+
+    @classmethod
+    def from_parameters(cls, kept: Mapping[str, Any]) -> Self:
+        """Rebuild from JSON.
+
+        Raises
+        ------
+        ValueError
+            If a number makes no sense.
+        """
+        found = cls(int(kept["candles"]), int(kept["stride"]), float(kept["gain"]), float(kept["prior"]))
+        if not 0 <= found.candles <= MOST_CANDLES or found.stride < 1 or not 0 <= found.gain <= 2 or found.prior < 0:
+            raise ValueError(f"a correction of {dict(kept)} makes no sense")
+        return found
+
+
+OFF = Correction()
+
+
+def _between(flags: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """How many flags are set from `first` up to `last` along the first axis, for each pair."""
+    total = np.concatenate([np.zeros((1, *flags.shape[1:]), dtype=np.int64), np.cumsum(flags, axis=0, dtype=np.int64)])
+    counts: np.ndarray = total[last] - total[first]
+    return counts
+
+
+def outcomes_after(
+    high: np.ndarray, low: np.ndarray, close: np.ndarray, at: np.ndarray, horizons: Sequence[int]
+) -> np.ndarray:
+    """``log(H / C)`` and ``log(C / L)`` of the candles after the positions `at`, as far as the arrays go.
+
+    Parameters
+    ----------
+    high, low, close : ndarray of shape (n,)
+        Closed candles of one market.
+    at : ndarray of int of shape (n_at,)
+
+    Returns
+    -------
+    ndarray of shape (n_at, n_horizons, 2)
+        NaN where the candles after a position are missing or not closed yet.
+
+    Examples
+    --------
+    >>> three = np.array([100.0, 110.0, 120.0])
+    >>> outcomes_after(three, three, three, np.array([0, 2]), (1,)).round(3).tolist()
+    [[[0.095, 0.0]], [[nan, nan]]]
+    """
+    found = np.full((len(at), len(horizons), 2), np.nan)
+    for k, horizon in enumerate(horizons):
+        rows = np.flatnonzero(at + horizon < len(close))
+        window = at[rows, None] + 1 + np.arange(horizon)
+        found[rows, k, 0] = np.log(high[window].max(axis=1) / close[at[rows]])
+        found[rows, k, 1] = np.log(close[at[rows]] / low[window].min(axis=1))
+    return np.maximum(found, 0.0)

@@ -1,0 +1,92 @@
+"""The online correction on forecasts whose error is known."""
+
+import numpy as np
+import pytest
+
+from modelregistry.estimators.correction import FARTHEST, OFF, Correction, outcomes_after
+from modelregistry.estimators.forecast import LEVELS
+
+HORIZONS = (6, 72)
+TAILS = -np.log(1 - np.array(LEVELS))
+
+
+def forecasts(count, bias, seed=1, stride=12):
+    """Exponential outcomes, and quantiles that are `bias` times too large."""
+    rng = np.random.default_rng(seed)
+    outcomes = rng.exponential(size=(count, len(HORIZONS), 2))
+    quantiles = np.broadcast_to(bias * TAILS, (count, len(HORIZONS), 2, len(LEVELS)))
+    return quantiles, outcomes, np.arange(count) * stride
+
+
+def test_too_wide_forecasts_are_narrowed_and_too_narrow_ones_widened():
+    correction = Correction(candles=8640, prior=0.0)
+    for bias in (0.8, 1.25):
+        said, came, numbers = forecasts(720, bias)
+        found = correction.log_factors(said, came, numbers, np.array([8700]), HORIZONS)
+        outer = found[0, :, :, -3:]
+        assert (np.sign(outer) == -np.sign(np.log(bias))).all()
+
+
+def test_a_calibrated_forecast_is_left_almost_alone():
+    said, came, numbers = forecasts(7200, 1.0, stride=1)
+    found = Correction(candles=7000, stride=1).log_factors(said, came, numbers, np.array([7199]), HORIZONS)
+    assert np.abs(found).max() < 0.08
+
+
+def test_nothing_counts_before_its_outcome_is_known():
+    said, came, numbers = forecasts(720, 1.25)
+    correction, at = Correction(candles=4000), np.array([6000])
+    found = correction.log_factors(said, came, numbers, at, HORIZONS)
+    for k, horizon in enumerate(HORIZONS):
+        later = came.copy()
+        later[numbers > 6000 - horizon, k] = 1e6
+        assert (correction.log_factors(said, later, numbers, at, HORIZONS)[:, k] == found[:, k]).all()
+        earlier = came.copy()
+        earlier[numbers == (6000 - horizon) // 12 * 12, k] = 1e6
+        earlier[numbers == (6000 - horizon) // 12 * 12 - 12, k] = 1e6
+        assert (correction.log_factors(said, earlier, numbers, at, HORIZONS)[:, k] != found[:, k]).any()
+
+
+def test_memory_is_finite_to_the_last_bit():
+    said, came, numbers = forecasts(1440, 0.9)
+    correction, asked = Correction(candles=4000), np.arange(9000, 9100)
+    whole = correction.log_factors(said, came, numbers, asked, HORIZONS)
+    for row, at in enumerate(asked):
+        mine = (numbers > at - 4000 - max(HORIZONS)) & (numbers <= at)
+        alone = correction.log_factors(said[mine], came[mine], numbers[mine], np.array([at]), HORIZONS)
+        assert (alone[0] == whole[row]).all()
+
+
+def test_few_or_no_outcomes_change_nothing():
+    said, came, numbers = forecasts(720, 1.25)
+    correction = Correction(candles=4000)
+    assert not correction.log_factors(said[:60], came[:60], numbers[:60], np.array([800]), HORIZONS).any()
+    unknown = np.full(came.shape, np.nan)
+    assert not correction.log_factors(said, unknown, numbers, np.array([8000]), HORIZONS).any()
+    empty = correction.log_factors(said[:0], came[:0], numbers[:0], np.array([8000]), HORIZONS)
+    assert empty.shape == (1, 2, 2, 7)
+    assert not empty.any()
+
+
+def test_no_correction_goes_further_than_the_limit():
+    said, came, numbers = forecasts(720, 100.0)
+    found = Correction(candles=4000, gain=2.0, prior=0.0).log_factors(said, came, numbers, np.array([8000]), HORIZONS)
+    assert np.abs(found).max() == FARTHEST
+
+
+def test_outcomes_need_every_candle_after_them():
+    close = np.array([100.0, 101.0, np.nan, 103.0, 104.0, 105.0])
+    found = outcomes_after(close + 1, close - 1, close, np.array([0, 1, 3, 4]), (1, 2))
+    assert np.isnan(found[:, 0, 0]).tolist() == [False, True, False, False]
+    assert np.isnan(found[:, 1, 0]).tolist() == [True, True, False, True]
+    assert found[2, 1, 0] == pytest.approx(np.log(106 / 103))
+    assert found[2, 1, 1] == pytest.approx(0.0)  # the lowest low is the close itself
+
+
+def test_parameters_survive_and_nonsense_does_not():
+    one = Correction(4032, 12, 0.5, 50.0)
+    assert Correction.from_parameters(one.as_parameters()) == one
+    assert not OFF.active
+    for wrong in ({"candles": -1}, {"stride": 0}, {"gain": 3.0}, {"candles": 10**6}):
+        with pytest.raises(ValueError, match="makes no sense"):
+            Correction.from_parameters(one.as_parameters() | wrong)
