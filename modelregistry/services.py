@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -39,13 +40,15 @@ def train(
     cancelled: Callable[[], bool] | None = None,
     *,
     small: bool = False,
+    corrected: bool = False,
     workers: int = 1,
     invite: Invite = invite_here,
     actor: str = "train_models",
 ) -> list[ModelVersion]:
     """Train, write, register; crown a first version where a kind has no champion.
 
-    More than one of `workers` fit parts of the run together; `invite` asks for them. The bytes stay the same.
+    More than one of `workers` fit parts of the run together; `invite` asks for them. The bytes stay the same. Ranges
+    that are `corrected` follow their own misses of the last two weeks.
 
     Raises
     ------
@@ -68,7 +71,7 @@ def train(
         source=source,
         kinds=tuple(kinds),
         horizons=horizons,
-        plan=plan_for(candles, horizons, seed=seed, small=small),
+        plan=replace(plan_for(candles, horizons, seed=seed, small=small), corrected=corrected),
         costs=2 * settings.FEE_RATE + settings.SLIPPAGE_BPS / 1e4,
         first=from_ms,
         champions=_standing(kinds, source, horizons),

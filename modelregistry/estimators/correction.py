@@ -118,6 +118,8 @@ class Correction:
 
 
 OFF = Correction()
+CHOSEN = Correction(candles=14 * 288, stride=12, gain=0.5, prior=20.0)
+"""What the walk-forward folds chose: `docs/decisions/0014`."""
 
 
 def _between(flags: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from modelregistry.estimators.correction import CHOSEN, OFF
 from modelregistry.estimators.novelty import Novelty
 from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.training.dataset import Dataset
@@ -29,6 +30,7 @@ def fit_range(
         fit_novelty(rows, feature_names),
         width.round(DIGITS),
         {**plan.as_hyperparameters(), **scale.chosen, "conditions": list(CONDITIONS)},
+        CHOSEN if plan.corrected else OFF,
     )
 
 

@@ -35,6 +35,8 @@ class TrainingPlan:
         Rows between those that held-out blocks, residuals and calibration use.
     seed, threads : int
         Fixed, so that the same candles give the same bytes.
+    corrected : bool
+        Whether the range predictor corrects itself online: every answer then needs its forecasts of two weeks.
     """
 
     stride: int
@@ -46,6 +48,7 @@ class TrainingPlan:
     thinning: int = 1
     seed: int = 1
     threads: int = 2
+    corrected: bool = False
 
     def embargo_ms(self, rows: Dataset) -> int:
         """Embargo after a held-out block: as long as the longest horizon, ms."""

@@ -67,3 +67,8 @@ def test_a_window_without_the_reach_is_answered_uncorrected(grid):
 def test_off_needs_no_candle_more():
     assert reach_of(ensemble(OFF)) == reach_of(None) == reach_of(Ensemble(None, None, None)) == 0
     assert reach_of(ensemble()) == 576 + 72
+
+
+def test_a_correction_travels_with_the_version():
+    fitted = ensemble().range_predictor
+    assert type(fitted).from_files(fitted.to_files()).correction == CORRECTION

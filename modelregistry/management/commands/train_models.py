@@ -38,6 +38,11 @@ class Command(BaseCommand):
             "training queue sees the database and MODEL_PATH; any number gives the same bytes",
         )
         parser.add_argument("--small", action="store_true", help="a quick first version: fewer rows, fewer trees")
+        parser.add_argument(
+            "--corrected",
+            action="store_true",
+            help="ranges that correct themselves by their misses of two weeks: better coverage, dear with many markets",
+        )
         parser.add_argument("--progress-json", action="store_true", help="one JSON object per step on standard output")
 
     def handle(self, *_: Any, **options: Any) -> None:
@@ -57,6 +62,7 @@ class Command(BaseCommand):
                     options["seed"],
                     tell,
                     small=options["small"],
+                    corrected=options["corrected"],
                     workers=options["workers"],
                     invite=invite_here if settings.EMBEDDED else invite_workers,
                     actor=getpass.getuser(),
