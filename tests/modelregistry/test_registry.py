@@ -11,6 +11,7 @@ from django.db import IntegrityError, connection, transaction
 from modelregistry import registry
 from modelregistry.errors import ArtifactWriteError, ModelLoadError, PromotionRefused
 from modelregistry.models import ModelVersion, PromotionEvent
+from modelregistry.registry import serving
 from tests.modelregistry import champions
 
 pytestmark = pytest.mark.django_db
