@@ -54,8 +54,8 @@ def with_redis(settings, redis_url):
     from signals import publisher
 
     settings.REDIS_URL, settings.EMBEDDED = redis_url, False
-    settings.CACHES = {
-        "default": {
+    settings.CACHES = settings.CACHES | {
+        "shared": {
             "BACKEND": "django_redis.cache.RedisCache",
             "LOCATION": redis_url,
             "KEY_FUNCTION": "predictions.cache.plain_key",

@@ -135,7 +135,7 @@ async def test_a_plain_redis_subscriber_and_a_websocket_hear_the_same_in_the_sam
 async def test_while_redis_is_away_signals_wait_and_then_go_out_in_order(exchange, with_redis, settings):
     await sync_to_async(prepare)()
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": settings.REDIS_URL}}
+    settings.CACHES = settings.CACHES | {"shared": {**settings.CACHES["shared"], "LOCATION": settings.REDIS_URL}}
     await sync_to_async(services.advance)()
     await sync_to_async(move)(exchange, 2)
     assert await OutboxMessage.objects.filter(sent_at__isnull=True).acount() == 6

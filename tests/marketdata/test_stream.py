@@ -9,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import InterfaceError, OperationalError, connection
 
 from marketdata import clock, quarantine, services, store, stream
+from marketdata.backoff import Backoff
 from marketdata.models import Candle, ExchangeState, Market, QuarantinedMessage
 from marketdata.simulator.faults import Fault
 from marketdata.sockets import Pace
@@ -165,6 +166,7 @@ TROUBLE = [
 
 def test_nothing_but_a_wrong_setting_ends_the_feed(exchange, markets, monkeypatch):
     monkeypatch.setattr(stream, "MARKETS_SECONDS", 0.1)
+    monkeypatch.setattr(stream, "Backoff", lambda *_: Backoff(0.05, 0.2))
     listing = Stumbling(services.enabled_markets, TROUBLE)
     newest = Stumbling(store.newest_open, TROUBLE)
     monkeypatch.setattr(store, "newest_open", newest)
