@@ -31,6 +31,8 @@ UNTRAINED = "market not in training set"
 
 Stretch = tuple[int, int]
 """Open of the first absent candle and of the first one after the hole, ms."""
+Newest = tuple[npt.NDArray[np.float32], npt.NDArray[np.float64], npt.NDArray[np.float64] | None]
+"""Features, volatility and, where forecasts are corrected, logs of the factors of the newest candle of m markets."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +53,8 @@ class Answers:
     features: npt.NDArray[np.float32]
     closes: npt.NDArray[np.float64]
     sigma: npt.NDArray[np.float64]
+    corrections: npt.NDArray[np.float64] | None = None
+    """Logs of the factors of the forecast's quantiles; None where it is not corrected."""
     forecast: RangeForecast | None = None
     view: BracketView | None = None
     doubts: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
@@ -82,7 +86,7 @@ def answer(
     absences: Sequence[Sequence[Stretch]],
     max_age_days: int,
     wanted: npt.NDArray[np.bool_] | None = None,
-    newest: tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]] | None = None,
+    newest: Newest | None = None,
 ) -> Answers:
     """Answer for the last `rows` candles of every market.
 
@@ -105,8 +109,8 @@ def answer(
         A version whose training ended longer before a candle's close is expired.
     wanted : bool array of shape (m, rows), optional
         Candles to answer for; all by default. It saves work and changes no number.
-    newest : (float32 array of shape (m, n_features), float64 array of shape (m,)), optional
-        Features and volatility of the newest candle, where they are known already; `rows` is 1 then.
+    newest : (float32 array of shape (m, n_features), float64 array of shape (m,), float64 array or None), optional
+        Features, volatility and correction of the newest candle, where they are known already; `rows` is 1 then.
 
     Returns
     -------
@@ -138,12 +142,13 @@ def answer(
     )
     if ensemble is None or not asked.any():
         return said
-    features, sigma = (
-        (newest[0][asked[:, 0]], newest[1][asked[:, 0]])
-        if newest is not None
-        else (build_features(grid, rows)[asked], ewm_sigma(grid, rows)[asked])
-    )
-    return _ask(said, ensemble, features, sigma, log_factors(grid, rows, ensemble, asked))
+    if newest is not None:
+        features, sigma = newest[0][asked[:, 0]], newest[1][asked[:, 0]]
+        factors = None if newest[2] is None else newest[2][asked[:, 0]]
+    else:
+        features, sigma = build_features(grid, rows)[asked], ewm_sigma(grid, rows)[asked]
+        factors = log_factors(grid, rows, ensemble, asked)
+    return _ask(said, ensemble, features, sigma, factors)
 
 
 def _ask(
@@ -161,7 +166,9 @@ def _ask(
     if forecast is not None:
         doubts[codes.INTERVAL_TOO_WIDE] = ensemble.too_wide(forecast)
         doubts[codes.MODELS_DISAGREE] = ensemble.disagreements(*rows, forecast, view)
-    return replace(said, features=features, sigma=sigma, forecast=forecast, view=view, doubts=doubts)
+    return replace(
+        said, features=features, sigma=sigma, corrections=corrections, forecast=forecast, view=view, doubts=doubts
+    )
 
 
 def _window_refusals(

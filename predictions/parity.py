@@ -16,6 +16,7 @@ from indicators.volatility import ewm_sigma
 from marketdata import chance
 from marketdata.intervals import INTERVAL_MS
 from predictions import live_windows
+from predictions.correcting import log_factors
 from predictions.live_windows import LiveWindows, read_windows
 from predictions.passes import Pass
 
@@ -60,7 +61,7 @@ def _turns(answered: Sequence[int], candle: int) -> list[int]:
 def _differences(done: Pass, index: int, windows: LiveWindows) -> list[str] | None:
     """Columns in which the row in memory is not that of the batch; None if its candles changed in between."""
     market, open_ms = done.markets[index], int(done.answers.open_time[-1])
-    grid, marks = read_windows([market.pk], open_ms)
+    grid, marks = read_windows([market.pk], open_ms, windows.reach)
     if marks != windows.marks_of(market.pk):
         return None
     position = done.answers.position[index, -1]
@@ -68,4 +69,9 @@ def _differences(done: Pass, index: int, windows: LiveWindows) -> list[str] | No
     found = [FEATURE_NAMES[column] for column in np.flatnonzero(~same)]
     if not same_bits(done.answers.sigma[position : position + 1], ewm_sigma(grid, 1)[0]).all():
         found.append("sigma")
+    corrections, ensemble = done.answers.corrections, done.ensemble
+    if corrections is not None and ensemble is not None:
+        batch = log_factors(grid, 1, ensemble, np.ones((1, 1), dtype=np.bool_))
+        if batch is None or not same_bits(corrections[position], batch[0]).all():
+            found.append("correction")
     return found

@@ -17,7 +17,7 @@ from modelregistry import registry
 from modelregistry.estimators.ensemble import Ensemble
 from predictions import live_windows
 from predictions.answering import Answers, Stretch, answer
-from predictions.correcting import reach_of
+from predictions.correcting import corrector_of, reach_of
 from predictions.live_windows import HeldRows
 
 PATIENCE_SECONDS = 4.0
@@ -77,13 +77,8 @@ def read_pass(
 def read_held(
     markets: list[Market], open_ms: int, ensemble: Ensemble | None, wanted: npt.NDArray[np.bool_] | None
 ) -> Pass | None:
-    """Answer for one candle from the windows this process holds; None where they must be read.
-
-    They hold the warm-up alone: a forecast that is corrected looks back further.
-    """
-    if reach_of(ensemble):
-        return None
-    with live_windows.of_source(markets[0].source).rows(markets, open_ms) as held:
+    """Answer for one candle from the windows this process holds; None where they must be read."""
+    with live_windows.of_source(markets[0].source).rows(markets, open_ms, corrector_of(ensemble)) as held:
         return None if held is None else _pass(markets, held.grid, 1, ensemble, wanted, held)
 
 
@@ -106,7 +101,7 @@ def _pass(
         absences=[[]] * len(markets) if whole else _absences(markets, start, end_open_ms),
         max_age_days=settings.MODEL_MAX_AGE_DAYS,
         wanted=wanted,
-        newest=None if held is None else (held.features, held.sigma),
+        newest=None if held is None else (held.features, held.sigma, held.corrections),
     )
     asked = answers.present if wanted is None else wanted & answers.present
     return Pass(markets, ensemble, asked, answers, held=held is not None)

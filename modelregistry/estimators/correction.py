@@ -82,21 +82,36 @@ class Correction:
         >>> correction.log_factors(said, came, np.arange(24), np.array([24]), (1,))[0, 0, 0].round(2).tolist()
         [-0.5, -0.5, -0.5, -0.5, -0.5, -0.33, -0.17]
         """
-        below = outcomes[..., None] < quantiles
-        known = np.isfinite(outcomes)
+        below, known = misses_of(quantiles, outcomes)
         answer = np.zeros((len(asked), len(horizons), 2, len(LEVELS)))
         for k, horizon in enumerate(horizons):
             last = np.searchsorted(counted, asked - horizon, side="right")
             first = np.searchsorted(counted, asked - horizon - self.candles, side="right")
-            misses, seen = (
-                _between(flags[:, k], first, last) for flags in (below & known[..., None], known[..., None])
-            )
-            enough = seen >= max(1, self.candles // self.stride // 5)
-            independent = seen * self.stride / horizon
-            trust = self.gain * independent / np.maximum(independent + self.prior, 1e-9)
-            off = misses / np.maximum(seen, 1) - np.array(LEVELS)
-            answer[:, k] = np.where(enough, np.clip(-trust * off / SLOPE, -FARTHEST, FARTHEST), 0.0)
+            misses, seen = (_between(flags[:, k], first, last) for flags in (below, known))
+            answer[:, k] = self.log_factors_of(misses, seen, horizon)
         return answer
+
+    def log_factors_of(self, misses: np.ndarray, seen: np.ndarray, horizon: int) -> np.ndarray:
+        """Logs of the factors from counts: all that is left once it is known what is counted.
+
+        Parameters
+        ----------
+        misses : ndarray of int of shape (n, 2, 7)
+            Outcomes below each quantile.
+        seen : ndarray of int of shape (n, 2)
+            Outcomes known.
+        horizon : int
+
+        Returns
+        -------
+        ndarray of shape (n, 2, 7)
+        """
+        seen = seen[..., None]
+        enough = seen >= max(1, self.candles // self.stride // 5)
+        independent = seen * self.stride / horizon
+        trust = self.gain * independent / np.maximum(independent + self.prior, 1e-9)
+        off = misses / np.maximum(seen, 1) - np.array(LEVELS)
+        return np.where(enough, np.clip(-trust * off / SLOPE, -FARTHEST, FARTHEST), 0.0)
 
     def as_parameters(self) -> dict[str, Any]:
         """What :meth:`from_parameters` reads."""
@@ -120,6 +135,25 @@ class Correction:
 OFF = Correction()
 CHOSEN = Correction(candles=14 * 288, stride=12, gain=0.5, prior=20.0)
 """What the walk-forward folds chose: `docs/decisions/0014`."""
+
+
+def misses_of(quantiles: np.ndarray, outcomes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which quantiles an outcome lay below, and which outcomes are known.
+
+    Parameters
+    ----------
+    quantiles : ndarray of shape (..., 7)
+    outcomes : ndarray of shape (...)
+        NaN where unknown.
+
+    Examples
+    --------
+    >>> below, known = misses_of(np.arange(7.0)[None], np.array([4.5]))
+    >>> below.astype(int).tolist(), known.tolist()
+    ([[0, 0, 0, 0, 0, 1, 1]], [True])
+    """
+    known = np.isfinite(outcomes)
+    return (outcomes[..., None] < quantiles) & known[..., None], known
 
 
 def _between(flags: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
@@ -155,6 +189,10 @@ def outcomes_after(
     for k, horizon in enumerate(horizons):
         rows = np.flatnonzero(at + horizon < len(close))
         window = at[rows, None] + 1 + np.arange(horizon)
-        found[rows, k, 0] = np.log(high[window].max(axis=1) / close[at[rows]])
-        found[rows, k, 1] = np.log(close[at[rows]] / low[window].min(axis=1))
-    return np.maximum(found, 0.0)
+        found[rows, k] = outcomes_of(high[window].max(axis=1), low[window].min(axis=1), close[at[rows]])
+    return found
+
+
+def outcomes_of(highest: np.ndarray, lowest: np.ndarray, close: np.ndarray) -> np.ndarray:
+    """``log(H / C)`` and ``log(C / L)``, at least 0, along a new last axis; NaN where a price is."""
+    return np.maximum(np.stack([np.log(highest / close), np.log(close / lowest)], axis=-1), 0.0)

@@ -1,0 +1,95 @@
+"""What a predictor said raw of every counted candle of a market, and what came of it: what it corrects itself by."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from indicators.candles import CandleGrid
+from indicators.features import WARMUP, iter_features
+from indicators.volatility import ewm_sigma
+from modelregistry.estimators.correction import outcomes_after
+from modelregistry.estimators.forecast import LEVELS
+from modelregistry.estimators.range_predictor import RangePredictor
+
+CHUNK = 4_400
+"""Rows of features computed at once: of twelve of them one is kept."""
+
+
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """Raw forecasts of one market and their outcomes.
+
+    Parameters
+    ----------
+    number : ndarray of int of shape (n,)
+        Numbers of the candles since 1970, ascending.
+    said : ndarray of shape (n, n_horizons, 2, 7)
+        Quantiles of ``log(H / C)`` and ``log(C / L)``.
+    outcomes : ndarray of shape (n, n_horizons, 2)
+        NaN where they are not known.
+    """
+
+    number: np.ndarray
+    said: np.ndarray
+    outcomes: np.ndarray
+
+
+def reach_of(predictor: RangePredictor | None) -> int:
+    """Candles a window must hold before the warm-up of its oldest row: 0 where nothing is corrected."""
+    if predictor is None or not predictor.correction.active:
+        return 0
+    return predictor.correction.candles + max(predictor.horizons)
+
+
+def count_forecasts(predictor: RangePredictor, grid: CandleGrid) -> Counted:
+    """Forecast every counted candle that has its warm-up and can be answered.
+
+    A forecast looks back only, its outcome ahead, as far as the grid goes.
+
+    Parameters
+    ----------
+    predictor : RangePredictor
+    grid : CandleGrid
+        One market, at least `WARMUP` candles.
+    """
+    stride, number = predictor.correction.stride, grid.open_time // grid.interval_ms
+    sigma = ewm_sigma(grid, len(grid) - WARMUP + 1)[0]
+    kept, at = [], []
+    for span, block in iter_features(grid, CHUNK):
+        where = np.arange(span.start, span.stop)
+        chosen = (number[span] % stride == 0) & np.isfinite(block[0, :, 0]) & np.isfinite(sigma[where - (WARMUP - 1)])
+        kept.append(block[0, chosen])
+        at.append(where[chosen])
+    positions = np.concatenate(at)
+    said = (
+        predictor.distances(np.concatenate(kept), sigma[positions - (WARMUP - 1)])
+        if len(positions)
+        else np.zeros((0, len(predictor.horizons), 2, len(LEVELS)))
+    )
+    outcomes = outcomes_after(grid.high[0], grid.low[0], grid.close[0], positions, predictor.horizons)
+    return Counted(number[positions], said, outcomes)
+
+
+def factors_at(predictor: RangePredictor, grid: CandleGrid, positions: np.ndarray) -> np.ndarray:
+    """Logs of the factors of every quantile at some candles of one market.
+
+    Looks back only: the factors at a candle depend on it and on the `WARMUP` and :func:`reach_of` candles before.
+
+    Parameters
+    ----------
+    predictor : RangePredictor
+        One that corrects itself.
+    grid : CandleGrid
+        One market; what lies further back than that changes nothing.
+    positions : ndarray of int of shape (n,)
+
+    Returns
+    -------
+    ndarray of shape (n, n_horizons, 2, 7)
+        Zero where too little is known.
+    """
+    counted = count_forecasts(predictor, grid)
+    asked = grid.open_time[positions] // grid.interval_ms
+    return predictor.correction.log_factors(
+        counted.said, counted.outcomes, counted.number, asked, predictor.horizons
+    )  # fmt: skip

@@ -1,0 +1,141 @@
+"""Corrections out of memory: what they make of a forecast is what the database would, whatever happens."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from django.db import connection
+
+import tests.champions
+from indicators.features import WARMUP
+from indicators.leakage import same_bits
+from marketdata import store
+from marketdata.models import Candle
+from modelregistry import registry
+from modelregistry.estimators.correction import Correction
+from modelregistry.registry import serving
+from predictions import live_windows, parity, passes
+from predictions.correcting import reach_of
+from tests.champions import BEGIN, STEP, agreeing, candle_rows, crown, make_markets, store_candles
+from tests.modelregistry import champions as tiny
+
+NEWEST = BEGIN - STEP
+CORRECTION = Correction(candles=576, stride=12, prior=2.0)
+REACH = CORRECTION.candles + 72
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fresh_engine")]
+postgres = pytest.mark.postgres
+
+
+def corrected(kind, seed=0):
+    fitted = agreeing(kind, seed)
+    return replace(fitted, correction=CORRECTION) if kind == "range_predictor" else fitted
+
+
+@pytest.fixture
+def markets(monkeypatch):
+    monkeypatch.setattr(tests.champions, "agreeing", corrected)
+    crown()
+    return make_markets(WARMUP + REACH + 5)
+
+
+def append(markets, open_ms):
+    store.save_all({market: candle_rows(market.symbol, open_ms, 1) for market in markets}, Candle.Origin.STREAM)
+
+
+def checked(markets, open_ms, *, held=True):
+    """Corrections of the live path, checked against the database; what the windows have been through."""
+    (done,) = passes.read_passes({market: [open_ms] for market in markets}, live=True)
+    assert done.held == held
+    ensemble = registry.load_ensemble("simulated")
+    assert reach_of(ensemble) == REACH
+    wanted = np.ones((len(markets), 1), dtype=bool)
+    batch = passes.read_pass(done.markets, open_ms, 1, ensemble, wanted).answers
+    assert (done.answers.corrections != 0).any()
+    assert same_bits(done.answers.corrections, batch.corrections).all()
+    for side in ("high", "low"):
+        assert same_bits(getattr(done.answers.forecast, side), getattr(batch.forecast, side)).all()
+    assert parity.compare(done) == []
+    return live_windows.counts()
+
+
+@postgres
+def test_candles_are_counted_as_they_come(markets):
+    checked(markets, NEWEST)
+    for k in range(80):
+        append(markets, BEGIN + k * STEP)
+        if k % 5 < 2:
+            counts = checked(markets, BEGIN + k * STEP)
+    assert (counts["filled"], counts["reread"], counts["different"]) == (1, 0, 0)
+    assert counts["compared"] > 30
+
+
+CHANGES = {
+    "a revision in the window": lambda market: store.save_candles(
+        market, [candle_rows(market.symbol, BEGIN - 300 * STEP, 1)[0]._replace(high=Decimal(10**6))], "rest"
+    ),
+    "a revision before the window": lambda market: store.save_candles(
+        market, [candle_rows(market.symbol, BEGIN - (WARMUP + 400) * STEP, 1)[0]._replace(high=Decimal(10**6))], "rest"
+    ),
+    "a candle taken away": lambda market: Candle.objects.filter(
+        market=market, open_time=BEGIN - 200 * STEP
+    ).delete(),
+    "all old ones taken away": lambda market: Candle.objects.filter(
+        market=market, open_time__lt=BEGIN - (WARMUP + 200) * STEP
+    ).delete(),
+}  # fmt: skip
+
+
+@postgres
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_market_whose_past_changes_is_counted_anew(markets, change):
+    checked(markets, NEWEST)
+    change(markets[1])
+    append(markets, BEGIN)
+    counts = checked(markets, BEGIN)
+    assert (counts["filled"], counts["reread"]) == (1, 1)
+    for k in range(1, 20):
+        append(markets, BEGIN + k * STEP)
+    assert checked(markets, BEGIN + 19 * STEP)["reread"] == 1, "a pause is caught up, candle by candle"
+
+
+@postgres
+def test_a_hole_and_a_late_candle(markets):
+    checked(markets, NEWEST)
+    for k in range(90):
+        append(markets if k != 10 else markets[:1], BEGIN + k * STEP)
+        if k % 20 == 15:
+            checked(markets, BEGIN + k * STEP)
+    store_candles(markets[1], BEGIN + 10 * STEP, 1)
+    append(markets, BEGIN + 90 * STEP)
+    assert checked(markets, BEGIN + 90 * STEP)["filled"] == 1
+
+
+@postgres
+def test_a_restart_and_one_market_alone(markets):
+    checked(markets, NEWEST)
+    live_windows.forget()
+    append(markets, BEGIN)
+    assert checked(markets, BEGIN)["filled"] == 1
+    append(markets, BEGIN + STEP)
+    checked(markets[1:], BEGIN + STEP)
+    assert checked(markets[:1], BEGIN + STEP)["filled"] == 1
+
+
+@postgres
+def test_a_promotion_counts_what_the_new_version_missed(markets, monkeypatch):
+    checked(markets, NEWEST)
+    monkeypatch.setattr(tiny, "estimator", corrected)
+    registry.promote(tiny.candidate(seed=7, source="simulated"), "tests", "another")
+    serving._serving.clear()
+    append(markets, BEGIN)
+    assert checked(markets, BEGIN)["filled"] == 2
+
+
+def test_without_marks_nothing_is_held_and_all_is_counted(markets):
+    if connection.vendor == "postgresql":
+        pytest.skip("this database keeps marks")
+    checked(markets, NEWEST, held=False)
+    append(markets, BEGIN)
+    checked(markets, BEGIN, held=False)
