@@ -19,7 +19,7 @@ from modelregistry.estimators.range_predictor import RangePredictor
 class HeldMisses:
     """Raw forecasts of m markets waiting for their outcome, and which quantiles those before missed.
 
-    The memory is about 24 KB a market with the correction that is chosen.
+    The memory is about 25 KB a market with the correction that is chosen.
 
     Parameters
     ----------
