@@ -11,6 +11,7 @@ from indicators.features import FEATURE_NAMES, WARMUP, build_features
 from indicators.leakage import Compute, LeakReport, check_leakage, seeded_leaks
 from indicators.parity import Mismatch, check_parity
 from indicators.volatility import ewm_sigma
+from predictions.correcting import log_factors, reach_of
 
 AHEAD = 80
 """Candles mutated after an instant: more than the longest horizon."""
@@ -23,6 +24,8 @@ class Subject:
     name: str
     columns: tuple[str, ...]
     compute: Compute
+    reach: int = 0
+    """Candles read before the warm-up."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ def subjects(ensemble: Any) -> Iterator[Subject]:
             for horizon in ensemble.horizons
             for level in range(1, 8)
         ]
-        yield Subject("range_predictor", tuple(names), _answers(lambda *rows: _ranges(ensemble, *rows)))
+        served = _answers(lambda *rows: _ranges(ensemble, *rows), ensemble)
+        yield Subject("range_predictor", tuple(names), served, reach_of(ensemble))
     if ensemble.tpsl is not None:
         names = [f"{side}_{horizon}_p{part}" for horizon in ensemble.tpsl.horizons for side, part in _PARTS]
         yield Subject("tpsl_classifier", tuple(names), _answers(lambda *rows: _brackets(ensemble, *rows)))
@@ -66,12 +70,14 @@ def subjects(ensemble: Any) -> Iterator[Subject]:
 _PARTS = [(side, part) for side in ("buy", "sell") for part in range(3)]
 
 
-def _ranges(ensemble: Any, features: np.ndarray, close: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    forecast = ensemble.forecast(features, close, sigma)
+def _ranges(
+    ensemble: Any, features: np.ndarray, close: np.ndarray, sigma: np.ndarray, factors: np.ndarray | None
+) -> np.ndarray:
+    forecast = ensemble.forecast(features, close, sigma, factors)
     return np.concatenate([forecast.high.reshape(len(close), -1), forecast.low.reshape(len(close), -1)], axis=1)
 
 
-def _brackets(ensemble: Any, features: np.ndarray, close: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+def _brackets(ensemble: Any, features: np.ndarray, close: np.ndarray, sigma: np.ndarray, _: object) -> np.ndarray:
     found = []
     for horizon in ensemble.tpsl.horizons:
         reach = sigma * np.sqrt(horizon)
@@ -81,15 +87,19 @@ def _brackets(ensemble: Any, features: np.ndarray, close: np.ndarray, sigma: np.
     return np.concatenate(found, axis=1)
 
 
-def _answers(ask: Any) -> Compute:
-    """From grid to answers; rows without features are NaN, and the batch keeps its shape whatever is missing."""
+def _answers(ask: Any, corrected: Any = None) -> Compute:
+    """From grid to answers; rows without features are NaN, and the batch keeps its shape whatever is missing.
+
+    Forecasts of the ensemble `corrected` are asked for as they are served.
+    """
 
     def compute(grid: CandleGrid, rows: int) -> np.ndarray:
         features = build_features(grid, rows)
         usable = np.isfinite(features).all(axis=2)
         close = np.where(usable, grid.close[:, -rows:], 1.0).ravel()
         sigma = np.where(usable, ewm_sigma(grid, rows), 1e-3).ravel()
-        said = ask(np.nan_to_num(features.reshape(len(close), -1), nan=0.0), close, sigma)
+        factors = log_factors(grid, rows, corrected, np.ones_like(usable)) if corrected is not None else None
+        said = ask(np.nan_to_num(features.reshape(len(close), -1), nan=0.0), close, sigma, factors)
         shaped = np.asarray(said, dtype=np.float64).reshape(*usable.shape, -1).copy()
         shaped[~usable] = np.nan
         return shaped
@@ -101,12 +111,14 @@ def examine(grid: CandleGrid, ensemble: Any, *, instants: int, parity_rows: int,
     """Mutate the future at random instants for every subject, compare live with batch, and test the test."""
     generator = np.random.default_rng(seed)
     chosen = draw(grid, instants, generator, after=AHEAD)
-    reports = {
-        subject.name: check_leakage(
-            subject.compute, subject.columns, grid, chosen, warmup=WARMUP, ahead=AHEAD, generator=generator
+    reports = {}
+    for subject in subjects(ensemble):
+        # On fewer candles than that nothing is corrected.
+        window = min(WARMUP + subject.reach, len(grid) - AHEAD)
+        at = draw(grid, instants, generator, after=AHEAD, window=window) if subject.reach else chosen
+        reports[subject.name] = check_leakage(
+            subject.compute, subject.columns, grid, at, warmup=window, ahead=AHEAD, generator=generator
         )
-        for subject in subjects(ensemble)
-    }
     mismatches = check_parity(
         build_features, FEATURE_NAMES, grid, draw(grid, parity_rows, generator, after=0), warmup=WARMUP
     )
@@ -119,7 +131,9 @@ def examine(grid: CandleGrid, ensemble: Any, *, instants: int, parity_rows: int,
     return Verdict(reports, mismatches, parity_rows, caught)
 
 
-def draw(grid: CandleGrid, count: int, generator: np.random.Generator, *, after: int) -> Sequence[int]:
-    """Positions of the grid that have their warm-up before them and `after` candles behind."""
-    span = range(WARMUP - 1, len(grid) - after)
+def draw(
+    grid: CandleGrid, count: int, generator: np.random.Generator, *, after: int, window: int = WARMUP
+) -> Sequence[int]:
+    """Positions of the grid that have their window before them and `after` candles behind."""
+    span = range(window - 1, len(grid) - after)
     return [int(at) for at in np.sort(generator.integers(span.start, span.stop, size=count))]

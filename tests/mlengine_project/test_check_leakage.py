@@ -10,6 +10,7 @@ from indicators.candles import CANDLE_COLUMNS
 from indicators.features import FEATURE_NAMES, WARMUP
 from indicators.leakage import check_leakage, seeded_leaks
 from mlengine_project import leakage
+from modelregistry.estimators.correction import Correction
 from modelregistry.estimators.ensemble import Ensemble
 from tests.indicators.series import walk
 from tests.modelregistry import champions as tiny
@@ -105,3 +106,20 @@ def test_a_leak_that_reaches_an_estimator_through_its_features_is_caught_there(l
         if subject.name in ("range_predictor", "tpsl_classifier"):
             report = check_leakage(subject.compute, subject.columns, grid, [WARMUP + 50], warmup=WARMUP)
             assert not report.clean, subject.name
+
+
+class Early(Correction):
+    """Counts forecasts whose outcome nobody can know yet."""
+
+    def log_factors(self, quantiles, outcomes, counted, asked, horizons):
+        return super().log_factors(quantiles, outcomes, counted, asked + 72, horizons)
+
+
+@pytest.mark.parametrize(("kind", "clean"), [(Correction, True), (Early, False)])
+def test_the_correction_of_a_forecast_is_mutated_against(kind, clean):
+    fitted = replace(tiny.estimator("range_predictor"), correction=kind(candles=576, stride=12, prior=2.0))
+    grid = walk(WARMUP + 576 + 72 + 200, seed=19)
+    verdict = leakage.examine(grid, Ensemble(fitted, None, None), instants=3, parity_rows=1, seed=1)
+    assert verdict.reports["range_predictor"].clean == clean
+    factors = leakage.log_factors(grid, 1, Ensemble(fitted, None, None), np.ones((grid.n_markets, 1), dtype=bool))
+    assert (factors != 0).any(), "and there is one"

@@ -15,6 +15,7 @@ from marketdata import store
 from marketdata.intervals import INTERVAL_MS
 from mlengine_project.leakage import AHEAD, Verdict, examine
 from mlengine_project.management.commands.replay_predictions import find_ensemble, find_markets
+from predictions.correcting import reach_of
 
 NEEDED = WARMUP + AHEAD
 
@@ -59,9 +60,9 @@ class Command(BaseCommand):
         newest = [at for at in store.newest_open(markets).values() if at is not None]
         if not newest:
             raise CommandError("no candle is stored yet; import some or name a file with --data")
-        until = max(newest) + INTERVAL_MS
-        grid = store.load_span(markets, until - max(options["candles"], NEEDED) * INTERVAL_MS, until)
-        return grid, find_ensemble([], markets)
+        until, ensemble = max(newest) + INTERVAL_MS, find_ensemble([], markets)
+        candles = max(options["candles"], NEEDED + reach_of(ensemble))
+        return store.load_span(markets, until - candles * INTERVAL_MS, until), ensemble
 
 
 def read_file(path: Path) -> CandleGrid:
