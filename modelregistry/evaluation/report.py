@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from indicators.barriers import Side, Touch
-from modelregistry.estimators.forecast import LEVELS
+from modelregistry.estimators.forecast import LEVELS, RangeForecast
 from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.estimators.scale import LinearScale
 from modelregistry.estimators.signal_classifier import SignalClassifier
@@ -15,7 +15,9 @@ from modelregistry.estimators.tpsl_classifier import TpslClassifier
 from modelregistry.evaluation import metrics, strategies
 from modelregistry.evaluation.baselines import Baselines
 from modelregistry.evaluation.cells import TARGETS, bracket_cell, range_cell
+from modelregistry.evaluation.correction_report import correction_report
 from modelregistry.evaluation.paired import block_error, compare
+from modelregistry.evaluation.served import served, uncorrected
 from modelregistry.training.dataset import Dataset
 from modelregistry.training.outcomes import bracket_levels, direction_labels, window_outcomes
 
@@ -30,6 +32,8 @@ class Collected:
     """Arrays of one kind by cell, gathered over folds before anything is averaged."""
 
     parts: dict[Key, list[tuple[np.ndarray, ...]]] = field(default_factory=dict)
+    uncorrected: "Collected | None" = None
+    """The same cells as they would have been said without an online correction, where there is one."""
 
     def add(self, key: Key, *arrays: np.ndarray) -> None:
         """Keep the arrays of a cell from one fold."""
@@ -46,18 +50,17 @@ class Collected:
 def collect_ranges(
     found: Collected, predictor: RangePredictor, test: Dataset, train: Dataset, linear: LinearScale
 ) -> None:
-    """Add what the predictor and the baselines, fitted on `train`, say about `test`."""
+    """Add what the predictor, as it is served, and the baselines, fitted on `train`, say about `test`."""
     answerable = test.answerable
-    forecast = predictor.predict(test.features[answerable], test.close[answerable], test.sigma[answerable])
+    rows = test.take(np.flatnonzero(answerable))
+    forecast, raw = served(predictor, rows), uncorrected(predictor, rows)
+    if raw is not None and found.uncorrected is None:
+        found.uncorrected = Collected()
     ridge_train = np.exp(linear.predict(train.features))
     for k, horizon in enumerate(test.horizons):
         sides_train = (np.expm1(train.up[:, k]), -np.expm1(-train.down[:, k]))
         free = Baselines.fit(horizon, k, train.har, train.sigma, *sides_train)
-        at = forecast.at(horizon)
-        own = (
-            forecast.high[:, at] / test.close[answerable, None] - 1.0,
-            1.0 - forecast.low[:, at, ::-1] / test.close[answerable, None],
-        )
+        own = _distances(forecast, horizon, rows.close)
         ridge = np.exp(linear.predict(test.features)[:, k])
         for code, symbol in enumerate(test.symbols):
             mine = test.market == code
@@ -72,6 +75,15 @@ def collect_ranges(
                 others["ridge"] = ridge[mine, None] * units
                 stacked = np.stack([others[name] for name in sorted(others)], axis=1)
                 found.add((symbol, horizon, target), said[mine], ahead[mine], stacked, test.open_time[mine])
+                if raw is not None and found.uncorrected is not None:
+                    said[answerable] = _distances(raw, horizon, rows.close)[side]
+                    found.uncorrected.add((symbol, horizon, target), said[mine])
+
+
+def _distances(forecast: RangeForecast, horizon: int, close: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Quantiles of the distance to the high and to the low as fractions of the close."""
+    at = forecast.at(horizon)
+    return forecast.high[:, at] / close[:, None] - 1.0, 1.0 - forecast.low[:, at, ::-1] / close[:, None]
 
 
 BASELINE_NAMES = ("ewm", "har", "har_season", "har_season_90d", "ridge")
@@ -113,6 +125,7 @@ def range_report(found: Collected, stride: int) -> dict[str, Any]:
         "skill": float(np.mean([cell["skill"] for cell in cells])) / 100,
         "horizons": by_horizon,
         "cells": cells,
+        **({"correction": correction_report(found.cells(), found.uncorrected.cells())} if found.uncorrected else {}),
     }
 
 

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from indicators.barriers import Touch
+from modelregistry.estimators.forecast import RangeForecast
 from modelregistry.evaluation import metrics
 from modelregistry.evaluation.paired import DAY_MS, Comparison, compare
 from modelregistry.evaluation.report import Collected
+from modelregistry.evaluation.served import served
 from modelregistry.training.dataset import Dataset
 from modelregistry.training.outcomes import bracket_levels, direction_labels, window_outcomes
 
@@ -50,10 +52,11 @@ def collect_losses(
     rows = test.take(np.flatnonzero((test.open_time >= champion.trained_until_ms) & test.answerable))
     if not len(rows):
         return
+    said = [served(one, rows) if kind == "range_predictor" else None for one in (candidate, champion.estimator)]
     for horizon in candidate.horizons:
         if horizon in champion.estimator.horizons:
-            own = _losses(kind, candidate, rows, horizon, costs)
-            theirs = _losses(kind, champion.estimator, rows, horizon, costs)
+            own = _losses(kind, candidate, rows, horizon, costs, said[0])
+            theirs = _losses(kind, champion.estimator, rows, horizon, costs, said[1])
             known = np.isfinite(own) & np.isfinite(theirs)
             found.add((horizon,), own[known], theirs[known], rows.open_time[known])
 
@@ -117,9 +120,10 @@ def _daily_gain(report: Mapping[str, Any], champion: Standing) -> Mapping[str, f
     return gains if same else {}
 
 
-def _losses(kind: str, estimator: Any, rows: Dataset, horizon: int, costs: float) -> np.ndarray:
-    if kind == "range_predictor":
-        forecast = estimator.predict(rows.features, rows.close, rows.sigma)
+def _losses(
+    kind: str, estimator: Any, rows: Dataset, horizon: int, costs: float, forecast: RangeForecast | None
+) -> np.ndarray:
+    if forecast is not None:
         k, j = forecast.at(horizon), rows.horizons.index(horizon)
         up = metrics.pinball(np.log(forecast.high[:, k] / rows.close[:, None]), rows.up[:, j])
         return up + metrics.pinball(np.log(rows.close[:, None] / forecast.low[:, k, ::-1]), rows.down[:, j])

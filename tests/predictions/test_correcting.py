@@ -8,6 +8,8 @@ import pytest
 from indicators.features import WARMUP
 from modelregistry.estimators.correction import OFF, Correction
 from modelregistry.estimators.ensemble import Ensemble
+from modelregistry.evaluation.served import served
+from modelregistry.training.dataset import build_dataset
 from predictions.answering import answer
 from predictions.correcting import log_factors, reach_of
 from tests.modelregistry import champions, invented
@@ -72,3 +74,14 @@ def test_off_needs_no_candle_more():
 def test_a_correction_travels_with_the_version():
     fitted = ensemble().range_predictor
     assert type(fitted).from_files(fitted.to_files()).correction == CORRECTION
+
+
+def test_what_is_answered_is_what_is_scored(grid):
+    rows = build_dataset(grid, SYMBOLS, (6, 18, 36, 72), 1, first=int(grid.open_time[-ROWS - 72]))
+    scored = served(ensemble().range_predictor, rows)
+    known = grid.span(0, len(grid) - 72)
+    answered = said(known, ROWS)
+    for market in range(2):
+        mine = rows.market == market
+        assert (scored.high[mine] == answered.high[market * ROWS : (market + 1) * ROWS]).all()
+        assert (scored.low[mine] == answered.low[market * ROWS : (market + 1) * ROWS]).all()

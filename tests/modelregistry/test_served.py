@@ -1,0 +1,90 @@
+"""What is scored is what is served: corrected by what was missed before each row, and by nothing later."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from indicators.features import WARMUP
+from indicators.leakage import corrupted, same_bits
+from modelregistry.estimators.correction import OFF, Correction
+from modelregistry.evaluation import metrics
+from modelregistry.evaluation.report import Collected, collect_ranges, range_report
+from modelregistry.evaluation.served import served, uncorrected
+from modelregistry.evaluation.versus import Standing, collect_losses
+from modelregistry.training.dataset import build_dataset
+from modelregistry.training.fit_scale import fit_linear
+
+from . import champions, invented
+
+CORRECTION = Correction(candles=576, stride=12, prior=2.0)
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+
+
+def predictor(correction=CORRECTION):
+    return replace(champions.estimator("range_predictor"), correction=correction)
+
+
+def dataset(grid):
+    rows = build_dataset(grid, SYMBOLS, champions.HORIZONS, 7)
+    return rows.take(np.flatnonzero(rows.answerable))
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return dataset(invented.grid(WARMUP + 9_500, markets=2))
+
+
+def test_a_row_is_said_the_same_alone_and_among_others(rows):
+    whole = served(predictor(), rows)
+    for at in (len(rows) - 1, len(rows) - 2, len(rows) // 2):
+        alone = served(predictor(), rows.take(np.array([at])))
+        assert same_bits(alone.high[0], whole.high[at]).all()
+        assert same_bits(alone.low[0], whole.low[at]).all()
+    assert (whole.high != served(predictor(OFF), rows).high).any()
+    assert uncorrected(predictor(OFF), rows) is None
+
+
+def test_no_later_candle_changes_what_is_said(rows):
+    at = int(np.median(rows.position))
+    grid = corrupted(rows.grid, at + 1, len(rows.grid), np.random.default_rng(0))
+    until = np.flatnonzero(rows.position <= at)
+    truth = served(predictor(), rows.take(until))
+    changed = served(predictor(), replace(rows, grid=grid).take(until))
+    assert same_bits(truth.high, changed.high).all()
+    assert same_bits(truth.low, changed.low).all()
+
+
+def test_the_report_scores_what_is_served_and_says_what_it_costs(rows):
+    cut = len(rows) // 2
+    train, test = rows.take(np.arange(cut)), rows.take(np.arange(cut, len(rows)))
+    found = Collected()
+    collect_ranges(found, predictor(), test, train, fit_linear(train.features, train.log_range))
+    report = range_report(found, test.stride)
+    forecast, mine = served(predictor(), test), test.market == 0
+    said = forecast.high[mine, 0] / test.close[mine, None] - 1
+    expected = metrics.pinball(said, np.expm1(test.up[mine, 0])).mean() * metrics.BPS
+    (cell,) = (
+        one for one in report["cells"] if (one["symbol"], one["horizon"], one["target"]) == ("BTCUSDT", 6, "high")
+    )
+    assert cell["pinball"] == pytest.approx(expected)
+    assert [one["horizon"] for one in report["correction"]] == list(champions.HORIZONS)
+    for one, mean in zip(report["correction"], report["horizons"], strict=True):
+        assert one["coverage_80"] == pytest.approx(mean["coverage_80"])
+        assert one["month_off_80"] < one["month_off_80_uncorrected"], "the tiny estimator is far off"
+        assert one["affordable"] == (one["loss_change"] <= 0.3)
+    plain = Collected()
+    collect_ranges(plain, predictor(OFF), test, train, fit_linear(train.features, train.log_range))
+    assert "correction" not in range_report(plain, test.stride)
+
+
+def test_a_duel_is_fought_with_what_is_served(rows):
+    found = Collected()
+    collect_losses(found, "range_predictor", predictor(), Standing(predictor(OFF), 0), rows, 0.002)
+    same = Collected()
+    collect_losses(same, "range_predictor", predictor(), Standing(predictor(), 0), rows, 0.002)
+    for horizon in champions.HORIZONS:
+        own, theirs, _ = found.cells()[horizon,]
+        assert own.mean() != theirs.mean()
+        own, theirs, _ = same.cells()[horizon,]
+        assert (own == theirs).all()
