@@ -40,7 +40,7 @@ def train(
     cancelled: Callable[[], bool] | None = None,
     *,
     small: bool = False,
-    corrected: bool = False,
+    corrected: bool = True,
     workers: int = 1,
     invite: Invite = invite_here,
     actor: str = "train_models",
@@ -48,7 +48,7 @@ def train(
     """Train, write, register; crown a first version where a kind has no champion.
 
     More than one of `workers` fit parts of the run together; `invite` asks for them. The bytes stay the same. Ranges
-    that are `corrected` follow their own misses of the last two weeks.
+    that are `corrected` follow their own misses of the last two weeks, where their window reaches that far.
 
     Raises
     ------

@@ -71,6 +71,11 @@ class Answers:
         at = self.position[market, row]
         return in_order({code for code, flags in self.doubts.items() if at >= 0 and flags[at]})
 
+    def uncorrected(self, market: int, row: int) -> bool:
+        """Whether an answer stands as it was forecast, for want of history, though its version corrects itself."""
+        at = self.position[market, row]
+        return self.corrections is not None and at >= 0 and not self.corrections[at].any()
+
     def explain(self, said: Sequence[str]) -> dict[str, str]:
         """Put reasons into words."""
         return {code: self.details.get(code, codes.WORDS[code]) for code in said}

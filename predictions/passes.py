@@ -1,5 +1,6 @@
 """One pass: the window of some markets read once, and answered once, for all that follows."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,10 +21,15 @@ from predictions.answering import Answers, Stretch, answer
 from predictions.correcting import corrector_of, reach_of
 from predictions.live_windows import HeldRows
 
+logger = logging.getLogger(__name__)
+
 PATIENCE_SECONDS = 4.0
 """A candle waits this long at most for a champion another thread is loading: a promotion acts on the next one."""
 LONGEST_SPAN = 288
 """Candles answered in one pass at most: a backlog goes day by day, each day committed."""
+
+_uncorrected: dict[str, frozenset[str]] = {}
+"""Symbols by source whose newest ranges were said uncorrected: what was logged of them last."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +65,10 @@ def read_passes(work: Mapping[Market, Sequence[int]], *, live: bool = False) -> 
                 wanted[index, inside] = True
             ensemble = registry.load_ensemble(source, PATIENCE_SECONDS if live else 0.0)
             done = read_held(markets, last, ensemble, wanted) if live and rows == 1 else None
-            yield done or read_pass(markets, last, rows, ensemble, wanted)
+            done = done or read_pass(markets, last, rows, ensemble, wanted)
+            if live:
+                _tell_uncorrected(source, done)
+            yield done
 
 
 def read_pass(
@@ -120,6 +129,14 @@ def spans(opens: Sequence[int]) -> list[tuple[int, int]]:
         else:
             found.append((at, at))
     return found
+
+
+def _tell_uncorrected(source: str, done: Pass) -> None:
+    """Log which markets have too little history for the correction of their ranges, whenever that changes."""
+    bare = frozenset(market.symbol for index, market in enumerate(done.markets) if done.answers.uncorrected(index, -1))
+    if bare != _uncorrected.get(source, frozenset()):
+        logger.info("ranges answered uncorrected, for want of history: %s", ", ".join(sorted(bare)) or "none any more")
+    _uncorrected[source] = bare
 
 
 def _history(markets: Sequence[Market]) -> list[int | None]:

@@ -30,7 +30,7 @@ class RangePredictor:
     hyperparameters : dict
         What the fit was given and what it chose.
     correction : Correction
-        How far misses of the last candles move the next forecast; off unless the folds proved its worth.
+        How far misses of the last candles move the next forecast; off where training was told so.
     """
 
     kind: ClassVar[str] = "range_predictor"

@@ -13,7 +13,9 @@ from marketdata import services as markets
 from marketdata import store
 from marketdata.parsing import CandleRow
 from modelregistry import registry, services, trials
+from modelregistry.estimators.correction import CHOSEN
 from modelregistry.evaluation.plots import figures_of
+from modelregistry.management.commands import train_models
 from modelregistry.models import TrainingTrial
 from modelregistry.training.pipeline import Cancelled
 
@@ -57,6 +59,22 @@ def test_a_training_run_is_counted_and_its_version_can_be_looked_behind(stored):
     assert registry.champions("simulated")["signal_classifier"].pk == version.pk
 
 
+@pytest.mark.parametrize(("words", "corrected"), [([], True), (["--corrected"], True), (["--no-corrected"], False)])
+def test_ranges_correct_themselves_unless_told_otherwise(words, corrected):
+    parser = train_models.Command().create_parser("manage.py", "train_models")
+    assert parser.parse_args(words).corrected == corrected
+
+
+def test_ranges_trained_on_little_correct_themselves_and_say_what_that_costs(stored):
+    (version,) = services.train(["range_predictor"], source="simulated", small=True)
+    assert registry.load_version(version).correction == CHOSEN
+    costs = version.report["correction"]
+    assert [row["horizon"] for row in costs] == version.horizons
+    assert all(row["affordable"] == (row["loss_change"] <= 0.3) for row in costs)
+    found = services.evaluate(int(stored[-2 * 288]), int(stored[-1]), [version], stride=12)["range_predictor"]
+    assert [row["horizon"] for row in found["correction"]] == version.horizons
+
+
 def test_a_run_that_is_cancelled_or_fails_counts_as_tried(stored, monkeypatch):
     kinds = ["range_predictor", "signal_classifier"]
     with pytest.raises(Cancelled):
@@ -66,6 +84,7 @@ def test_a_run_that_is_cancelled_or_fails_counts_as_tried(stored, monkeypatch):
     assert {(trial.score, trial.version, trial.actor) for trial in stopped} == {(None, None, "olga")}
     assert all(trial.failure == "Cancelled: cancelled; nothing was written" for trial in stopped)
     assert trials.ledger_report("range_predictor", "simulated")["failed"] == 1
+    assert all(trial.configuration["hyperparameters"]["corrected"] for trial in stopped), "unless told otherwise"
 
     def torn(*_, **__):
         raise OSError("no space left")

@@ -1,5 +1,6 @@
 """Corrections out of memory: what they make of a forecast is what the database would, whatever happens."""
 
+import logging
 from dataclasses import replace
 from decimal import Decimal
 
@@ -31,6 +32,11 @@ postgres = pytest.mark.postgres
 def corrected(kind, seed=0):
     fitted = agreeing(kind, seed)
     return replace(fitted, correction=CORRECTION) if kind == "range_predictor" else fitted
+
+
+def month_long(kind, seed=0):
+    fitted = corrected(kind, seed)
+    return replace(fitted, correction=Correction(candles=30 * 288)) if kind == "range_predictor" else fitted
 
 
 @pytest.fixture
@@ -131,6 +137,25 @@ def test_a_promotion_counts_what_the_new_version_missed(markets, monkeypatch):
     serving._serving.clear()
     append(markets, BEGIN)
     assert checked(markets, BEGIN)["filled"] == 2
+
+
+def test_a_market_with_too_little_history_is_answered_uncorrected_and_named(markets, monkeypatch, caplog):
+    """A fifth of the forecasts that are counted must have an outcome; two weeks are short enough for every market."""
+    monkeypatch.setattr(tiny, "estimator", month_long)
+    registry.promote(tiny.candidate(seed=7, source="simulated"), "tests", "a longer memory")
+    serving._serving.clear()
+    late = markets[1]
+    Candle.objects.filter(market=late, open_time__lt=BEGIN - (WARMUP + 30) * STEP).delete()
+    work = {market: [NEWEST] for market in markets}
+    with caplog.at_level(logging.INFO):
+        (done,) = passes.read_passes(work, live=True)
+        (again,) = passes.read_passes(work, live=True)
+    at = done.markets.index(late)
+    assert done.answers.refusals(at, 0) == []
+    assert done.answers.uncorrected(at, 0)
+    assert not done.answers.uncorrected(1 - at, 0)
+    assert again.answers.uncorrected(at, 0)
+    assert caplog.text.count(f"uncorrected, for want of history: {late.symbol}") == 1, "it is said once"
 
 
 def test_without_marks_nothing_is_held_and_all_is_counted(markets):

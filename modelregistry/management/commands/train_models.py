@@ -2,6 +2,7 @@
 
 import getpass
 import signal
+from argparse import BooleanOptionalAction
 from typing import Any
 
 from django.conf import settings
@@ -40,8 +41,9 @@ class Command(BaseCommand):
         parser.add_argument("--small", action="store_true", help="a quick first version: fewer rows, fewer trees")
         parser.add_argument(
             "--corrected",
-            action="store_true",
-            help="ranges that correct themselves by their misses of two weeks: better coverage, dear with many markets",
+            action=BooleanOptionalAction,
+            default=True,
+            help="ranges that correct themselves by their misses of two weeks: better coverage for a little loss",
         )
         parser.add_argument("--progress-json", action="store_true", help="one JSON object per step on standard output")
 
