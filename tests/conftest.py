@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CANDLES = Path(os.environ.get("MLENGINE_CANDLES", ROOT.parent / "shared" / "data"))
+NUMBERS = ("tests/indicators/", "tests/benchmarks/", "tests/modelregistry/")
 SERVICES = {"postgres": ("DATABASE_URL", 5432), "redis": ("REDIS_URL", 6379)}
 
 
@@ -19,6 +20,17 @@ def _reachable(url: str, port: int) -> bool:
             return True
     except OSError:
         return False
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what works on numbers and files alone: a run with other services can tell nothing new of it."""
+    for item in items:
+        asks_database = item.get_closest_marker("django_db") or {"db", "transactional_db"} & set(
+            getattr(item, "fixturenames", ())
+        )
+        if item.nodeid.startswith(NUMBERS) and not asks_database:
+            item.add_marker("numbers")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
