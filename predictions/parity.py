@@ -16,7 +16,7 @@ from indicators.volatility import ewm_sigma
 from marketdata import chance
 from marketdata.intervals import INTERVAL_MS
 from predictions import live_windows
-from predictions.correcting import log_factors
+from predictions.correcting import log_factors, reach_of
 from predictions.live_windows import LiveWindows, read_windows
 from predictions.passes import Pass
 
@@ -61,7 +61,8 @@ def _turns(answered: Sequence[int], candle: int) -> list[int]:
 def _differences(done: Pass, index: int, windows: LiveWindows) -> list[str] | None:
     """Columns in which the row in memory is not that of the batch; None if its candles changed in between."""
     market, open_ms = done.markets[index], int(done.answers.open_time[-1])
-    grid, marks = read_windows([market.pk], open_ms, windows.reach)
+    # What is held may count for another version by now.
+    grid, marks = read_windows([market.pk], open_ms, max(windows.reach, reach_of(done.ensemble)))
     if marks != windows.marks_of(market.pk):
         return None
     position = done.answers.position[index, -1]

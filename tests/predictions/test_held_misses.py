@@ -139,6 +139,23 @@ def test_a_promotion_counts_what_the_new_version_missed(markets, monkeypatch):
     assert checked(markets, BEGIN)["filled"] == 2
 
 
+@postgres
+def test_a_version_that_corrects_nothing_needs_no_other_memory(markets, monkeypatch):
+    checked(markets, NEWEST)
+    monkeypatch.setattr(tiny, "estimator", agreeing)
+    registry.promote(tiny.candidate(seed=7, source="simulated"), "tests", "an older kind")
+    serving._serving.clear()
+    append(markets, BEGIN)
+    (done,) = passes.read_passes({market: [BEGIN] for market in markets}, live=True)
+    assert done.held
+    assert done.answers.corrections is None
+    before = live_windows.counts()
+    assert parity.compare(done) == []
+    after = live_windows.counts()
+    assert after["filled"] == 1
+    assert after["compared"] > before["compared"]
+
+
 def test_a_market_with_too_little_history_is_answered_uncorrected_and_named(markets, monkeypatch, caplog):
     """A fifth of the forecasts that are counted must have an outcome; two weeks are short enough for every market."""
     monkeypatch.setattr(tiny, "estimator", month_long)
