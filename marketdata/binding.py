@@ -80,7 +80,9 @@ def library(api_url: str, stream_url: str, *, direct: bool) -> SimpleNamespace: 
         async def messages(self) -> AsyncIterator[Any]:
             while self._handle_read_loop or not self._queue.empty():
                 try:
-                    message = await asyncio.wait_for(self._queue.get(), timeout=LOOK_SECONDS)
+                    # Not wait_for: in Python 3.11 it swallows a cancellation that comes together with a message.
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        message = await self._queue.get()
                 except TimeoutError:
                     message = None
                 if isinstance(message, dict) and message.get("e") == "error":

@@ -20,6 +20,8 @@ from marketdata.parsing import LATEST_MS, parse_stream_frame
 GROUP = 200
 """Symbols to a socket: the exchange takes 1024, its URL fewer."""
 EARLY_MS = 60_000
+CANCEL_AGAIN_SECONDS = 12.0
+"""Longer than a socket takes to close when nobody answers."""
 
 log = structlog.get_logger(__name__)
 
@@ -81,9 +83,7 @@ class Sockets:
         self._tasks = [asyncio.create_task(self._keep_group(group)) for group in groups]
 
     async def _cancel(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await _end(*self._tasks)
         self._tasks = []
 
     async def _keep_group(self, symbols: Sequence[str]) -> None:
@@ -101,7 +101,7 @@ class Sockets:
                     current = await self._replace(current, symbols)
         finally:
             if current is not None:
-                await _end(current)
+                await _end(current.task)
 
     async def _recover(self, lost: Connection, backoff: Backoff) -> None:
         failure = lost.task.exception()
@@ -119,14 +119,14 @@ class Sockets:
         try:
             await asyncio.wait(ends, timeout=self.pace.handover, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            await _end(successor)
+            await _end(successor.task)
             raise
         finally:
             accepted.cancel()
         if successor.accepted.is_set():
-            await _end(old)
+            await _end(old.task)
             return successor
-        await _end(successor)
+        await _end(successor.task)
         old.retiring.clear()
         return old
 
@@ -187,6 +187,11 @@ def _is_farewell(message: object) -> bool:
     return isinstance(body, dict) and body.get("e") == "serverShutdown"
 
 
-async def _end(connection: Connection) -> None:
-    connection.task.cancel()
-    await asyncio.gather(connection.task, return_exceptions=True)
+async def _end(*tasks: asyncio.Task[None]) -> None:
+    """Cancel until all have ended: a library below may swallow a cancellation that comes beside what it waits for."""
+    waiting = {task for task in tasks if not task.done()}
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=CANCEL_AGAIN_SECONDS)
+    await asyncio.gather(*tasks, return_exceptions=True)
