@@ -6,10 +6,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from django.test import override_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 CANDLES = Path(os.environ.get("MLENGINE_CANDLES", ROOT.parent / "shared" / "data"))
-NUMBERS = ("tests/indicators/", "tests/benchmarks/", "tests/modelregistry/")
+ALONE = ("tests/indicators/", "tests/benchmarks/", "tests/modelregistry/", "tests/marketdata/", "tests/test_")
 SERVICES = {"postgres": ("DATABASE_URL", 5432), "redis": ("REDIS_URL", 6379)}
 
 
@@ -24,13 +25,13 @@ def _reachable(url: str, port: int) -> bool:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what works on numbers and files alone: a run with other services can tell nothing new of it."""
+    """Mark what asks no database and no cache: a run with other services can tell nothing new of it."""
     for item in items:
         asks_database = item.get_closest_marker("django_db") or {"db", "transactional_db"} & set(
             getattr(item, "fixturenames", ())
         )
-        if item.nodeid.startswith(NUMBERS) and not asks_database:
-            item.add_marker("numbers")
+        if not asks_database and (item.nodeid.startswith(ALONE) or isinstance(item, pytest.DoctestItem)):
+            item.add_marker("alone")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -51,6 +52,13 @@ def _absent(reason: str) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(f"CI requires it: {reason}")
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_passwords():
+    """A password may be guessed quickly here; a million rounds of hashing for each user of a test prove nothing."""
+    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -36,9 +36,15 @@ BRACKET_COLUMNS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def artifact_folder(tmp_path_factory):
+    """One folder for all tests here: each artifact is verified once."""
+    return tmp_path_factory.mktemp("replayed") / "models"
+
+
 @pytest.fixture(autouse=True)
-def model_folder(tmp_path, settings):
-    settings.MODEL_PATH = tmp_path / "models"
+def model_folder(artifact_folder, settings):
+    settings.MODEL_PATH = artifact_folder
     registry.forget()
     yield settings.MODEL_PATH
     registry.forget()

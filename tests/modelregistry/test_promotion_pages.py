@@ -7,11 +7,26 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.urls import reverse
 
+from modelregistry import registry
 from modelregistry.models import ModelVersion, PromotionEvent
 from tests.modelregistry import champions
 
 pytestmark = pytest.mark.django_db
 KIND = "range_predictor"
+
+
+@pytest.fixture(scope="module")
+def artifact_folder(tmp_path_factory):
+    """One folder for all pages: each artifact is verified once."""
+    return tmp_path_factory.mktemp("pages") / "models"
+
+
+@pytest.fixture(autouse=True)
+def model_folder(artifact_folder, settings):
+    settings.MODEL_PATH = artifact_folder
+    registry.forget()
+    yield artifact_folder
+    registry.forget()
 
 
 @pytest.fixture
@@ -36,8 +51,8 @@ def champion():
     return champions.crown_all()[KIND]
 
 
-def challenger(accepted=True, skill=0.04):
-    version = champions.candidate(KIND, seed=1, accepted=accepted)
+def challenger(accepted=True, skill=0.04, seed=1):
+    version = champions.candidate(KIND, seed=seed, accepted=accepted)
     ModelVersion.objects.filter(pk=version.pk).update(
         report={
             "skill": skill,
@@ -146,7 +161,7 @@ def test_the_first_champion_cannot_be_rolled_back(may_promote, champion):
 
 
 def test_a_damaged_artifact_is_told_and_the_champion_stays(may_promote, champion, model_folder):
-    version = challenger()
+    version = challenger(seed=2)  # no other test's artifact
     path = model_folder / version.kind / version.digest / "scale_6.ubj"
     path.write_bytes(path.read_bytes()[:-1])
     answer = may_promote.post(page(version, "promote"), {"reason": "go"}, follow=True)
