@@ -19,8 +19,8 @@ from marketdata.chance import new_id
 __all__ = ["new_id"]
 
 REFRESH_SECONDS = 1.0
-READING_COLUMNS = ("clock_wall_ms", "clock_market_ms", "clock_rate", "base_url")
 """How long a process may use its copy of the shared reading."""
+READING_COLUMNS = ("clock_wall_ms", "clock_market_ms", "clock_rate", "base_url")
 NEAR_ONE = 0.02
 """A measured rate this close to 1 is the network's jitter, not a faster exchange."""
 LONGEST_STRIDE_MS = 600_000

@@ -59,7 +59,8 @@ def read_file(path: Path) -> RawTable:
             return _read_csv(path.name, path.read_bytes())
         if suffix == ".zip":
             return _read_zip(path)
-    except (pa.ArrowException, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except (pa.ArrowException, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        # RuntimeError is what zipfile says of an encrypted member, a kind of it of a packing it does not know.
         raise DumpError(f"{path.name} is torn or not what its name says: {str(error)[:200]}") from error
     except OSError as error:
         raise DumpError(f"{path} cannot be read: {error.strerror or str(error)[:200]}") from error

@@ -13,6 +13,7 @@ from django.core.management import CommandError, call_command
 
 from marketdata import store
 from marketdata.coverage import coverage_of
+from marketdata.dump_files import DumpError, read_file
 from marketdata.fixed_point import read_column
 from marketdata.models import Candle, CandleRevision, Market
 from tests.marketdata.conftest import START, STEP
@@ -252,3 +253,15 @@ def test_every_form_of_a_float_comes_in_as_the_decimal_it_was_written_from():
     texts = [f"{n // 10**8}.{n % 10**8:08d}" for n in scaled.tolist()]
     column = read_column(pa.array([float(text) for text in texts]))
     assert [f"{column.at(i):.8f}" for i in range(len(texts))] == texts
+
+
+@pytest.mark.parametrize(("offset", "value"), [(8, 1), (10, 99)], ids=["encrypted", "packed in an unknown way"])
+def test_a_zip_nobody_here_can_open_is_told_in_a_sentence(tmp_path, offset, value):
+    path = tmp_path / "BTCUSDT-5m-2024-01.zip"
+    with zipfile.ZipFile(path, "w") as dump:
+        dump.writestr("BTCUSDT-5m-2024-01.csv", "1,2,3\n")
+    packed = bytearray(path.read_bytes())
+    packed[packed.index(b"PK\x01\x02") + offset] = value  # as the directory at its end has it
+    path.write_bytes(packed)
+    with pytest.raises(DumpError, match="torn or not what its name says"):
+        read_file(path)
