@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from indicators.arrays import Flags, Floats, Integers
 from indicators.errors import FeatureError
+
+if TYPE_CHECKING:
+    import pandas as pd  # half of what a serving process takes to start, and it reads no frame
 
 INTERVAL_MS = 300_000
 """Length of a candle in milliseconds: five minutes."""

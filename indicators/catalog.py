@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from indicators.arrays import Floats
 from indicators.candles import CANDLE_COLUMNS, CandleGrid
 from indicators.errors import FeatureError, UnknownIndicator
 from indicators.listing import listed
 from indicators.specification import Columns, IndicatorSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["CATALOG", "OUTPUTS", "IndicatorSpec", "compute_indicators", "resolve", "warm_up"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import talib
 
 from indicators.arrays import Floats
 from indicators.candles import CandleGrid
@@ -87,10 +86,14 @@ def ewm_sigma(grid: CandleGrid, rows: int, span: int = 72) -> Floats:
 
 def atr(high: Floats, low: Floats, close: Floats, window: int) -> Floats:
     """Average true range: Wilder's mean of the largest of high-low and the distances to the previous close."""
+    import talib  # brings pandas along, and features take only the closed forms above
+
     return talib.ATR(high, low, close, timeperiod=window)
 
 
 def bollinger(close: Floats, window: int, width: float) -> tuple[Floats, Floats, Floats]:
     """Bollinger bands: the mean close and `width` standard deviations above and below it (upper, middle, lower)."""
+    import talib
+
     upper, middle, lower = talib.BBANDS(close, timeperiod=window, nbdevup=width, nbdevdn=width)
     return upper, middle, lower

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import talib
 
 from indicators.arrays import Floats, Integers
 
@@ -18,11 +17,15 @@ def obv(close: Floats, volume: Floats) -> Floats:
     >>> obv(np.array([1.0, 2.0, 1.5]), np.array([10.0, 5.0, 3.0])).tolist()
     [10.0, 15.0, 12.0]
     """
+    import talib
+
     return talib.OBV(close, volume)
 
 
 def mfi(high: Floats, low: Floats, close: Floats, volume: Floats, window: int) -> Floats:
     """Money flow index: the relative strength index of typical price times volume, 0 to 100."""
+    import talib
+
     return talib.MFI(high, low, close, volume, timeperiod=window)
 
 
@@ -52,4 +55,6 @@ def vwap(open_time: Integers, high: Floats, low: Floats, close: Floats, volume: 
 
 def accumulation(high: Floats, low: Floats, close: Floats, volume: Floats) -> Floats:
     """Chaikin's accumulation/distribution line: volume weighted by where the candle closed in its range, summed."""
+    import talib
+
     return talib.AD(high, low, close, volume)

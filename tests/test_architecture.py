@@ -38,10 +38,11 @@ def test_task_bodies_are_short(path):
             assert len(statements) <= 6, f"{path.name}:{node.name} holds logic"
 
 
-def test_no_process_loads_a_compiler_before_its_first_label():
-    """Serving would pay for it with memory and start-up time; even what offers a training only names it."""
+def test_no_process_loads_a_compiler_before_its_first_label_nor_pandas_before_its_first_frame():
+    """Serving would pay for them with memory and start-up time; even what offers a training only names them."""
     modules = "mlengine_project.urls, signals.services, predictions.services, modelregistry.services, indicators.labels"
-    program = f"import django, sys; django.setup(); import {modules}; print({{'numba', 'llvmlite'}} & set(sys.modules))"
+    heavy = {"numba", "llvmlite", "pandas", "talib", "scipy.stats", "binance"}
+    program = f"import django, sys; django.setup(); import {modules}; print({heavy} & set(sys.modules))"
     found = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,

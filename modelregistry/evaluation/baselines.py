@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from indicators.candles import CandleGrid
 from modelregistry.estimators.forecast import LEVELS
@@ -25,6 +24,8 @@ def har_inputs(grid: CandleGrid, horizons: tuple[int, ...]) -> np.ndarray:
     from the 28 days before. A missing profile is carried forward for at most a week and otherwise NaN, never
     the log of a tiny number.
     """
+    import pandas as pd  # 60 MB that nothing but an evaluation needs
+
     answer = np.full((grid.n_markets, len(grid), len(HAR_WINDOWS) + len(horizons)), np.nan)
     slot = (grid.open_time // grid.interval_ms) % SLOTS
     for market in range(grid.n_markets):

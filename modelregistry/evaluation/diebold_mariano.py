@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtr
 
 
 @dataclass(frozen=True)
@@ -81,5 +81,5 @@ def diebold_mariano(first: np.ndarray, second: np.ndarray, steps: int) -> Diebol
         return DieboldMariano(mean, 0.0, 0.0, surely, 1.0 if mean == 0 else 0.0, lags)
     correction = np.sqrt((n + 1 - 2 * steps + steps * (steps - 1) / n) / n)
     statistic = float(correction * mean / error)
-    p_better, p_differ = float(student.sf(statistic, n - 1)), float(2 * student.sf(abs(statistic), n - 1))
+    p_better, p_differ = float(stdtr(n - 1, -statistic)), float(2 * stdtr(n - 1, -abs(statistic)))
     return DieboldMariano(mean, error, statistic, p_better, p_differ, lags)

@@ -5,7 +5,6 @@ from itertools import combinations
 from typing import Literal
 
 import numpy as np
-from scipy.stats import rankdata
 
 BLOCKS = 16
 """Blocks of the symmetric cross-validation: 12,870 ways to take half of them."""
@@ -85,6 +84,8 @@ def probability_of_overfitting(
     >>> probability_of_overfitting(planted, 8).probability
     0.0
     """
+    from scipy.stats import rankdata  # most of a second that a process showing a page does not need
+
     scores = checked(scores)
     periods, tries = scores.shape
     if blocks < 2 or blocks % 2 or blocks > periods:

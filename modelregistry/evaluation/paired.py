@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtr, stdtrit
 
 DAY_MS = 86_400_000
 BLOCK_DAYS = (1, 7)
@@ -35,7 +35,7 @@ class Comparison:
     @property
     def lower(self) -> float:
         """Lower end of the central 95 % interval; few days widen it (Student's t with the days as observations)."""
-        return self.mean - float(student.ppf(0.975, max(self.days - 1, 1))) * self.error
+        return self.mean - float(stdtrit(max(self.days - 1, 1), 0.975)) * self.error
 
 
 def block_error(values: np.ndarray, open_time: np.ndarray, *, seed: int = 1, draws: int = 500) -> float:
@@ -105,5 +105,5 @@ def compare(first: np.ndarray, second: np.ndarray, open_time: np.ndarray, horizo
     if error == 0.0 or n < 2:
         return Comparison(mean, error, 0.0 if mean > 0 else 1.0, float(n), days)
     small = np.sqrt(max((n + 1 - 2 * lags + lags * (lags - 1) / n) / n, 0.05))
-    p_value = float(student.sf(small * mean / error, df=max(min(n, days) - 1, 1)))
+    p_value = float(stdtr(max(min(n, days) - 1, 1), -small * mean / error))
     return Comparison(mean, error, p_value, float((spread / error) ** 2), days)
