@@ -5,6 +5,7 @@ Import the fixtures in a conftest: ``from tests.champions import artifact_folder
 
 from dataclasses import replace
 from decimal import Decimal
+from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -87,8 +88,9 @@ def champions(db, fresh_engine):
     return crown()
 
 
+@lru_cache(maxsize=64)
 def candle_rows(symbol, from_ms, count):
-    """Invented candles as the parsers give them."""
+    """Invented candles as the parsers give them; every test asks for the same history."""
     klines = _invention.klines(symbol, from_ms, from_ms + count * STEP)
     return [
         CandleRow(kline.open_time, *(Decimal(f"{value:.8f}") for value in kline[1:7]), kline.trades,

@@ -9,8 +9,9 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from indicators.features import WARMUP
-from marketdata import clock
+from marketdata import clock, store
 from marketdata.models import Candle, Market
+from marketdata.parsing import CandleRow
 from mlengine_project.table_files import TableFile, TableFileError
 from modelregistry import registry
 from modelregistry.models import ModelVersion
@@ -45,9 +46,9 @@ def artifact_folder(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def model_folder(artifact_folder, settings):
     settings.MODEL_PATH = artifact_folder
-    registry.forget()
+    champions.dethrone()
     yield settings.MODEL_PATH
-    registry.forget()
+    champions.dethrone()
 
 
 def fill(symbol, seed, skip=()):
@@ -57,21 +58,14 @@ def fill(symbol, seed, skip=()):
     start = np.concatenate([[100.0], close[:-1]])
     high = np.maximum(start, close) * np.exp(np.abs(rng.normal(0, 0.0005, CANDLES)))
     low = np.minimum(start, close) * np.exp(-np.abs(rng.normal(0, 0.0005, CANDLES)))
+    volume = rng.integers(1, 99, CANDLES)
     rows = [
-        Candle(
-            market=market,
-            open_time=START + i * STEP,
-            origin="import",
-            volume=Decimal(int(rng.integers(1, 99))),
-            **{
-                name: Decimal(f"{column[i]:.8f}")
-                for name, column in (("open", start), ("high", high), ("low", low), ("close", close))
-            },
-        )
+        CandleRow(START + i * STEP, *(Decimal(f"{column[i]:.8f}") for column in (start, high, low, close)),
+                  Decimal(int(volume[i])), None, None, None, None)
         for i in range(CANDLES)
         if i not in skip
-    ]
-    Candle.objects.bulk_create(rows)
+    ]  # fmt: skip
+    store.save_candles(market, rows, Candle.Origin.IMPORT)
     return market
 
 
@@ -233,7 +227,8 @@ def test_chosen_versions_answer_instead_of_the_champions(markets, tmp_path):
         ({"ranges": "nowhere/ranges.csv"}, "is not a folder"),
     ],
 )
-def test_a_bad_argument_is_answered_by_a_sentence(markets, tmp_path, options, words):
+def test_a_bad_argument_is_answered_by_a_sentence(tmp_path, options, words):
+    Market.objects.create(symbol="BTCUSDT", source="exchange")
     arguments = {"from": "2024-12-15", "to": "2024-12-15T01:00:00+00:00", "ranges": "ranges.parquet", **options}
     named = {name: tmp_path / str(value) for name, value in arguments.items() if name in {"ranges", "brackets"}}
     rest = {name: value for name, value in arguments.items() if name in {"symbols", "versions"}}
@@ -242,7 +237,8 @@ def test_a_bad_argument_is_answered_by_a_sentence(markets, tmp_path, options, wo
     assert not list(tmp_path.glob("*ranges*"))
 
 
-def test_a_replay_without_a_file_is_refused(markets):
+def test_a_replay_without_a_file_is_refused():
+    Market.objects.create(symbol="BTCUSDT", source="exchange")
     with pytest.raises(CommandError, match="name a file"):
         call_command("replay_predictions", "--from", "2024-12-01", "--to", "2024-12-02")
 

@@ -18,6 +18,7 @@ from modelregistry.estimators.residuals import ResidualQuantiles
 from modelregistry.estimators.scale import LinearScale, ScaleModel
 from modelregistry.estimators.signal_classifier import SignalClassifier
 from modelregistry.estimators.tpsl_classifier import TpslClassifier
+from modelregistry.registry import serving
 
 HORIZONS = (6, 18, 36, 72)
 KINDS = ("range_predictor", "tpsl_classifier", "signal_classifier")
@@ -100,6 +101,12 @@ def crown_all(source="exchange", seed=0, symbols=("BTCUSDT", "ETHUSDT")):
     for version in found.values():
         registry.bootstrap(version, "tests", "a first champion")
     return found
+
+
+def dethrone():
+    """Leave no estimator in memory; that an artifact was verified is remembered while its files stay as they are."""
+    serving._serving.clear()
+    serving._estimators.clear()
 
 
 def damage(model_folder, version):

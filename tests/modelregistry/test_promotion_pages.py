@@ -7,7 +7,6 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.urls import reverse
 
-from modelregistry import registry
 from modelregistry.models import ModelVersion, PromotionEvent
 from tests.modelregistry import champions
 
@@ -24,9 +23,9 @@ def artifact_folder(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def model_folder(artifact_folder, settings):
     settings.MODEL_PATH = artifact_folder
-    registry.forget()
+    champions.dethrone()
     yield artifact_folder
-    registry.forget()
+    champions.dethrone()
 
 
 @pytest.fixture
