@@ -16,16 +16,18 @@ import numpy as np
 from indicators.arrays import Float32s, Floats, Integers
 from indicators.candles import CandleGrid
 from indicators.features.steps import Code
-from indicators.features.tape import ROW, TILE, FeatureTape, feature_tape
+from indicators.features.tape import ROW, TILE, WITH_A_NUMBER, FeatureTape, Instructions, feature_tape
 from indicators.features.window import WARMUP
 
 # Plain numbers, which the compiler takes in as constants.
+_NUMBER = WITH_A_NUMBER
 _COPY, _ADD, _SUBTRACT, _MULTIPLY, _DIVIDE = (
     int(code) for code in (Code.COPY, Code.ADD, Code.SUBTRACT, Code.MULTIPLY, Code.DIVIDE)
 )
 _MAXIMUM, _MINIMUM, _NEGATIVE, _ABSOLUTE = (
     int(code) for code in (Code.MAXIMUM, Code.MINIMUM, Code.NEGATIVE, Code.ABSOLUTE)
 )
+_SUM_OVER, _LESS_BOTH, _TIMES_LESS = (int(code) for code in (Code.SUM_OVER, Code.LESS_BOTH, Code.TIMES_LESS))
 _SQUARE_ROOT, _SIGN, _WEIGH, _CHOOSE, _RATIO, _FINITE = (
     int(code) for code in (Code.SQUARE_ROOT, Code.SIGN, Code.WEIGH, Code.CHOOSE, Code.RATIO, Code.FINITE)
 )
@@ -65,9 +67,7 @@ def fill(block: Float32s, grid: CandleGrid, market: int, n_features: int | None 
 def _run(recorded: FeatureTape, grid: CandleGrid, market: int, block: Float32s) -> None:
     tape = recorded.tape
     columns = {name: getattr(grid, name)[market] for name in tape.inputs}
-    memory = _aligned(tape.length)
-    for number, place in tape.constants.items():
-        memory[place : place + ROW] = number
+    memory = recorded.spare.pop() if recorded.spare else _prepared(recorded)
     for place, depth in tape.histories:
         memory[place - depth : place] = 0.0
     applied = [
@@ -89,13 +89,17 @@ def _run(recorded: FeatureTape, grid: CandleGrid, market: int, block: Float32s) 
             told = memory[tape.results : tape.results + tape.n_results * ROW].reshape(-1, ROW)[:, skipped:candles]
             write(told, least, block[start + skipped - WARMUP + 1 :, : recorded.n_features])
         keep(memory, tape.histories, candles)
+    recorded.spare.append(memory)
 
 
-def _aligned(floats: int) -> Floats:
-    """Ones that begin at a line of the cache: a register read across two lines takes twice as long."""
-    memory = np.ones(floats + 7)
+def _prepared(recorded: FeatureTape) -> Floats:
+    """Memory with the constants. It begins at a line of the cache: what is read across two takes twice as long."""
+    memory = np.ones(recorded.tape.length + 7)
     first = -memory.ctypes.data % 64 // 8
-    return memory[first : first + floats]
+    memory = memory[first : first + recorded.tape.length]
+    for number, place in recorded.tape.constants.items():
+        memory[place : place + ROW] = number
+    return memory
 
 
 @lru_cache(maxsize=1)
@@ -106,84 +110,98 @@ def _loops() -> tuple[Callable[..., None], ...]:
     memory, places = types.float64[::1], types.int64[:, ::1]
     told = (types.float64[:, :], types.float64[::1], types.float32[:, :])
     compiled = (
-        (_compute, types.void(memory, types.Array(types.int64, 2, "C"), types.int64)),
+        (_compute, types.void(memory, types.uint64[:, ::1], types.uint64)),
         (_keep, types.void(memory, places, types.int64)),
         (_write, types.void(*told)),
     )
     return tuple(njit(signature, nogil=True, error_model="numpy")(function) for function, signature in compiled)
 
 
-def _compute(memory: Floats, instructions: Integers, candles: int) -> None:  # noqa: C901, PLR0912
-    """Take steps one after the other, each over all candles of the tile."""
+def _compute(memory: Floats, instructions: Instructions, candles: int) -> None:  # noqa: C901, PLR0912, PLR0915
+    """Take steps one after the other, each over all candles of the tile.
+
+    Places are unsigned: a signed index might count from the end, which is looked into for every candle.
+    """
     for k in range(len(instructions)):
-        code, first, second = instructions[k, 0], instructions[k, 2], instructions[k, 3]
-        result = memory[instructions[k, 1] : instructions[k, 1] + candles]
-        x, y = memory[first : first + candles], memory[second : second + candles]
-        number = memory[second]
+        code, r, x, y = instructions[k, 0], instructions[k, 1], instructions[k, 2], instructions[k, 3]
+        z, other, number = instructions[k, 4], instructions[k, 5], memory[y]
         if code == _ADD:
             for t in range(candles):
-                result[t] = x[t] + y[t]
+                memory[r + t] = memory[x + t] + memory[y + t]
         elif code == _WEIGH:
-            weight = memory[instructions[k, 4]]
+            weight = memory[z]
             for t in range(candles):
-                result[t] = x[t] + y[t] * weight
-        elif code == -_SUBTRACT:
+                memory[r + t] = memory[x + t] + memory[y + t] * weight
+        elif code == _SUBTRACT + _NUMBER:
             for t in range(candles):
-                result[t] = x[t] - number
+                memory[r + t] = memory[x + t] - number
         elif code == _SUBTRACT:
             for t in range(candles):
-                result[t] = x[t] - y[t]
-        elif code == -_MAXIMUM:
+                memory[r + t] = memory[x + t] - memory[y + t]
+        elif code == _MAXIMUM + _NUMBER:
             for t in range(candles):
-                result[t] = x[t] if (x[t] >= number) | (x[t] != x[t]) else number
+                value = memory[x + t]
+                # NaN wins, as in NumPy.
+                memory[r + t] = value if (value >= number) | np.isnan(value) else number
         elif code == _MAXIMUM:
             for t in range(candles):
-                # NaN wins, as in NumPy.
-                result[t] = x[t] if (x[t] >= y[t]) | (x[t] != x[t]) else y[t]
-        elif code == -_DIVIDE:
+                left, right = memory[x + t], memory[y + t]
+                memory[r + t] = left if (left >= right) | np.isnan(left) else right
+        elif code == _DIVIDE + _NUMBER:
             for t in range(candles):
-                result[t] = x[t] / number
+                memory[r + t] = memory[x + t] / number
         elif code == _DIVIDE:
             for t in range(candles):
-                result[t] = x[t] / y[t]
-        elif code == -_MULTIPLY:
+                memory[r + t] = memory[x + t] / memory[y + t]
+        elif code == _MULTIPLY + _NUMBER:
             for t in range(candles):
-                result[t] = x[t] * number
+                memory[r + t] = memory[x + t] * number
         elif code == _MULTIPLY:
             for t in range(candles):
-                result[t] = x[t] * y[t]
+                memory[r + t] = memory[x + t] * memory[y + t]
         elif code == _COPY:
             for t in range(candles):
-                result[t] = x[t]
+                memory[r + t] = memory[x + t]
         elif code == _MINIMUM:
             for t in range(candles):
-                result[t] = x[t] if (x[t] <= y[t]) | (x[t] != x[t]) else y[t]
+                left, right = memory[x + t], memory[y + t]
+                memory[r + t] = left if (left <= right) | np.isnan(left) else right
         elif code == _NEGATIVE:
             for t in range(candles):
-                result[t] = -x[t]
+                memory[r + t] = -memory[x + t]
         elif code == _ABSOLUTE:
             for t in range(candles):
-                result[t] = abs(x[t])
+                memory[r + t] = abs(memory[x + t])
         elif code == _SQUARE_ROOT:
             for t in range(candles):
-                result[t] = np.sqrt(x[t])
+                memory[r + t] = np.sqrt(memory[x + t])
         elif code == _SIGN:
             for t in range(candles):
-                result[t] = 1.0 if x[t] > 0.0 else (-1.0 if x[t] < 0.0 else (0.0 if x[t] == 0.0 else x[t]))
+                value = memory[x + t]
+                memory[r + t] = 1.0 if value > 0.0 else (-1.0 if value < 0.0 else (0.0 if value == 0.0 else value))
         elif code == _CHOOSE:
-            chosen = memory[instructions[k, 4] : instructions[k, 4] + candles]
-            other = memory[instructions[k, 5] : instructions[k, 5] + candles]
             for t in range(candles):
-                result[t] = chosen[t] if x[t] > y[t] else other[t]
+                memory[r + t] = memory[z + t] if memory[x + t] > memory[y + t] else memory[other + t]
         elif code == _RATIO:
             for t in range(candles):
-                empty = y[t] <= 0.0
-                quotient = x[t] / (1.0 if empty else y[t])
-                result[t] = 0.0 if empty else quotient
+                empty = memory[y + t] <= 0.0
+                quotient = memory[x + t] / (1.0 if empty else memory[y + t])
+                memory[r + t] = 0.0 if empty else quotient
         elif code == _FINITE:
             for t in range(candles):
                 # A finite number less itself is 0, any other is NaN.
-                result[t] = x[t] if x[t] - x[t] == 0.0 else 0.0
+                memory[r + t] = memory[x + t] if memory[x + t] - memory[x + t] == 0.0 else 0.0
+        elif code == _SUM_OVER:
+            divisor = memory[z]
+            for t in range(candles):
+                memory[r + t] = (memory[x + t] + memory[y + t]) / divisor
+        elif code == _LESS_BOTH:
+            less = memory[z]
+            for t in range(candles):
+                memory[r + t] = (memory[x + t] - memory[y + t]) - less
+        elif code == _TIMES_LESS:
+            for t in range(candles):
+                memory[r + t] = memory[x + t] * number - memory[z + t]
 
 
 def _keep(memory: Floats, histories: Integers, candles: int) -> None:

@@ -50,6 +50,12 @@ class Code(IntEnum):
     SIGN = auto()
     WEIGH = auto()
     """The first plus the second times a constant, each rounded by itself."""
+    SUM_OVER = auto()
+    """The first plus the second, then over a constant."""
+    LESS_BOTH = auto()
+    """The first less the second, then less a constant."""
+    TIMES_LESS = auto()
+    """The first times a constant, then less the third."""
     CHOOSE = auto()
     """The third where the first is above the second, else the fourth."""
     RATIO = auto()
@@ -105,6 +111,7 @@ class Steps:
         self._known: dict[Step, Part] = {}
         self._parts: dict[int, Operand] = {}
         self.results = [self._whole(self.of(value)) for value in wanted]
+        self._drop_unread()
 
     def of(self, operand: Any) -> Operand:
         """Where a value is found; a number stays what it is."""
@@ -141,7 +148,7 @@ class Steps:
             return self._sum(*value.operands)
         operands = [self.of(operand) for operand in value.operands]
         if value.function in PLAIN:
-            return self.take(PLAIN[value.function], *operands)
+            return self._joined(PLAIN[value.function], *operands)
         return FUNCTIONS[value.function](self, *operands)
 
     def _sum(self, left: Any, right: Any) -> Operand:
@@ -150,6 +157,35 @@ class Steps:
             weighed = self.of(right.operands[0])
             return self.take(Code.WEIGH, self.of(left), weighed, right.operands[1])
         return self.take(Code.ADD, self.of(left), self.of(right))
+
+    def _joined(self, code: Code, *operands: Operand) -> Part:
+        """A step and the one before it in one, where their result need not be written between them."""
+        left, right = operands[0], operands[-1]
+        if code in {Code.DIVIDE, Code.SUBTRACT} and isinstance(left, Part) and not left.lag:
+            inner = self.taken[left.step]
+            number = isinstance(right, float)
+            if code is Code.DIVIDE and number and inner.code is Code.ADD:
+                return self.take(Code.SUM_OVER, *inner.operands, right)
+            if code is Code.SUBTRACT and number and inner.code is Code.SUBTRACT and len(inner.parts) == 2:
+                return self.take(Code.LESS_BOTH, *inner.operands, right)
+            if code is Code.SUBTRACT and inner.code is Code.MULTIPLY and isinstance(inner.operands[1], float):
+                return self.take(Code.TIMES_LESS, *inner.operands, right)
+        return self.take(code, *operands)
+
+    def _drop_unread(self) -> None:
+        """Leave out what other steps have taken in, and number the rest anew."""
+        read = {part.step for part in self.results}
+        for number in reversed(range(len(self.taken))):
+            if number in read:
+                read.update(part.step for part in self.taken[number].parts)
+        now = {before: number for number, before in enumerate(sorted(read))}
+
+        def moved(operand: Operand) -> Operand:
+            return Part(now[operand.step], operand.lag) if isinstance(operand, Part) else operand
+
+        kept = [self.taken[before] for before in now]
+        self.taken = [Step(step.code, tuple(map(moved, step.operands)), step.name) for step in kept]
+        self.results = [Part(now[part.step], part.lag) for part in self.results]
 
 
 PLAIN: dict[Any, Code] = {

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
-from indicators.arrays import Integers
+from indicators.arrays import Floats, Integers
 from indicators.features import activity, direction, season, size
 from indicators.features.recording import RecordedWindow, Value
 from indicators.features.steps import Code, Part, Step, Steps
@@ -24,15 +25,18 @@ ROW = TILE + 8
 """Floats of a row: rows a power of two apart would share their lines of the cache."""
 TRANSCENDENTAL = (Code.LOG, Code.EXP)
 
+Instructions = npt.NDArray[np.uint64]
 WITH_NUMBER = (Code.SUBTRACT, Code.MULTIPLY, Code.DIVIDE, Code.MAXIMUM)
 """Steps with loops of their own for a number as the second operand, which need not be read again for every candle."""
+WITH_A_NUMBER = 64
+"""Added to the code of such a step."""
 
 
 @dataclass(frozen=True)
 class Segment:
     """Instructions that follow each other, then functions NumPy applies to whole rows in place."""
 
-    instructions: Integers
+    instructions: Instructions
     """Shape (k, 6): code, result, up to four operands, all but the code places in memory."""
     applied: list[tuple[Code, slice]]
 
@@ -99,7 +103,7 @@ class _Layout:
         applied = [self._applied(stage) for stage in range(1, n_stages)]
         self._keep_histories()
         segments = [
-            Segment(np.array(instructions, dtype=np.int64).reshape(-1, 6), after)
+            Segment(np.array(instructions, dtype=np.uint64).reshape(-1, 6), after)
             for instructions, after in zip(self._instructions(n_stages), [*applied, []], strict=True)
         ]
         return Tape(
@@ -156,7 +160,7 @@ class _Layout:
             places = [self._place(operand) for operand in self.steps[i].operands]
             code = int(self.steps[i].code)
             if code in WITH_NUMBER and isinstance(self.steps[i].operands[1], float):
-                code = -code
+                code += WITH_A_NUMBER
             found[self.stage[i]].append([code, self.at[i], *places, *[0] * (4 - len(places))])
             done = {part.step for part in self.steps[i].parts} - lasting
             free += [self.at[step] for step in sorted(done) if last[step] == turn]
@@ -182,6 +186,8 @@ class FeatureTape:
     tape: Tape
     n_features: int
     least: list[float]
+    spare: list[Floats] = field(default_factory=list)
+    """Memory of runs that have ended, for the next ones: fresh memory costs a tenth of a run."""
 
 
 @lru_cache(maxsize=4)

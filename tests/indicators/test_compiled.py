@@ -73,15 +73,13 @@ def test_no_step_overwrites_what_it_or_a_later_one_reads():
         for segment in tape.segments:
             assert (segment.instructions[:, 1] != segment.instructions[:, 2]).all()
             assert (segment.instructions[:, 1] != segment.instructions[:, 3]).all()
-            assert (segment.instructions[:, 1:] >= 0).all()
-            assert (segment.instructions[:, 1:] + TILE <= tape.length).all()
+            assert (segment.instructions[:, 1:] + np.uint64(TILE) <= tape.length).all()
 
 
 def test_no_product_is_fused_with_a_sum():
     """A fused one is rounded once, NumPy's twice."""
     for compiled in loops._loops():
         code = " ".join(compiled.inspect_asm().values()).lower()
-        assert "mul" in code or compiled is not loops._loops()[0]
         assert not [word for word in ("fmadd", "fmla", "fmsub", "fmls") if word in code]
 
 
