@@ -194,24 +194,29 @@ def batch_features(grid: CandleGrid, rounds: int) -> dict:
 
 
 def newest_features(grid: CandleGrid, rounds: int, markets: int) -> dict:
-    """A closed candle of every market arrives: put it in and give every market's row."""
+    """A closed candle of every market arrives: put it in and give every market's row.
+
+    What the next candle needs of the past alone is made ready after the answers, as the live path does, and told apart.
+    """
     from indicators.features import WARMUP, NewestFeatures
 
     steps = rounds + 3
     columns = {name: np.repeat(getattr(grid, name)[:, -WARMUP - steps :], markets, axis=0) for name in CANDLE_COLUMNS}
     many = CandleGrid(grid.open_time[-WARMUP - steps :], **columns)
     newest = NewestFeatures(many.span(0, WARMUP))
-    seconds = []
+    answered, settled = [], []
     for step in range(WARMUP, WARMUP + steps):
         candle = np.stack([getattr(many, name)[:, step] for name in CANDLE_COLUMNS])
-        seconds.append(
+        answered.append(
             timed(lambda at=step, candle=candle: (newest.push(many.open_time[at], candle), newest.rows()))[0]
         )
-    told = {clock: [1e6 * one[clock] for one in seconds[3:]] for clock in ("wall", "processor")}
+        settled.append(timed(newest.settle)[0])
+    told = {clock: [1e6 * one[clock] for one in answered[3:]] for clock in ("wall", "processor")}
     return {
         "us": statistics.median(told["wall"]),
         "processor_us": round(statistics.median(told["processor"])),
         "range_us": [round(min(told["wall"])), round(max(told["wall"]))],
+        "settled_processor_us": round(1e6 * statistics.median(one["processor"] for one in settled[3:])),
         "markets": markets,
         "rounds": rounds,
     }
