@@ -80,6 +80,8 @@ class LiveWindows:
             return
         try:
             yield self._rows([market.pk for market in markets], open_ms, corrector)
+            if self._newest is not None:
+                self._newest.settle()
         except Exception:
             self._drop()
             raise

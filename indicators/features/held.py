@@ -7,6 +7,7 @@ every value is a fixed tree of additions of the last 2^k candles, the tree of th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,7 +16,7 @@ import numpy as np
 from indicators.arrays import Flags, Floats
 from indicators.candles import CANDLE_COLUMNS, CandleGrid
 from indicators.features import activity, direction, season, size
-from indicators.features.program import Program, place
+from indicators.features.program import Program, needed, place
 from indicators.features.recording import BEFORE, INPUT, RecordedWindow, Value
 from indicators.features.window import WARMUP, elementwise
 from indicators.kernels import decayed_weight
@@ -41,6 +42,8 @@ class Recipe:
     outlived: dict[int, list[int]]
     held: list[Value]
     depths: list[int]
+    ahead: Program
+    """What a row takes of the candles before it alone: done before its candle is there."""
     push: Program
     rows: Program
     at: dict[int, int]
@@ -68,16 +71,19 @@ def recipe(complete: bool) -> Recipe:
             number = value.operands[0].number
             depths[number] = max(depths.get(number, 0), value.operands[1] + 1)
     held = [value for value in values if value.number in depths]
+    wanted = [*features, sigma, *(count for count, _ in presence)]
     at: dict[int, int] = {}
-    push = Program(held, at, 0)
+    ahead = Program(_of_the_past(needed([*held, *wanted], {})), at, 0)
+    push = Program(held, at, ahead.free)
     held.sort(key=lambda value: at[value.number])
-    rows = Program([*features, sigma, *(count for count, _ in presence)], at, push.free)
-    computed = [value for value in values if value.number in push.computed]
+    rows = Program(wanted, at, push.free)
+    computed = needed(held, {})
     return Recipe(
         computed=computed,
         outlived=_outlived(computed),
         held=held,
         depths=[depths[value.number] for value in held],
+        ahead=ahead,
         push=push,
         rows=rows,
         at=at,
@@ -85,6 +91,16 @@ def recipe(complete: bool) -> Recipe:
         sigma=at[sigma.number],
         presence=[(at[count.number], least) for count, least in presence],
     )
+
+
+def _of_the_past(values: Sequence[Value]) -> list[Value]:
+    """Values that no input of the same candle is part of."""
+    found: dict[int, Value] = {}
+    for value in values:
+        now = [part for part in value.operands if isinstance(part, Value)]
+        if value.function is BEFORE or (now and all(part.number in found for part in now)):
+            found[value.number] = value
+    return list(found.values())
 
 
 def _outlived(computed: list[Value]) -> dict[int, list[int]]:
@@ -117,20 +133,23 @@ class HeldSums:
         depths = np.array(self.recipe.depths, dtype=np.int64)
         self._depths, self._starts = depths, np.concatenate([[0], np.cumsum(depths)[:-1]])
         self._row_of = {value.number: row for row, value in enumerate(self.recipe.held)}
-        self._loads = []
-        for program in (self.recipe.push, self.recipe.rows):
-            rows = np.array([self._row_of[value.operands[0].number] for value in program.loads], dtype=np.int64)
-            lags = np.array([value.operands[1] for value in program.loads], dtype=np.int64)
-            self._loads.append((self._starts[rows], depths[rows], lags))
+        loads = self.recipe.ahead.loads
+        rows = np.array([self._row_of[value.operands[0].number] for value in loads], dtype=np.int64)
+        self._loads = self._starts[rows], depths[rows], np.array([value.operands[1] for value in loads], dtype=np.int64)
         self._kept = place([self.recipe.at[value.number] for value in self.recipe.held])
         self._pool = np.zeros((int(depths.sum()), markets))
-        scratch = max(self.recipe.push.n_scratch, self.recipe.rows.n_scratch)
+        programs = (self.recipe.ahead, self.recipe.push, self.recipe.rows)
+        scratch = max(program.n_scratch for program in programs)
         self._registers = np.zeros((self.recipe.rows.free + scratch, markets))
+        self._ahead, self._push, self._rows = (program.bind(self._registers) for program in programs)
+        self._told: tuple[Floats, Floats] | None = None
+        self._settled = False
         self._index = int(grid.open_time[-2]) // grid.interval_ms
         grid = grid.tail(WARMUP)
         with np.errstate(all="ignore"):
             for first in range(0, markets, FILLED_AT_ONCE):
                 self._fill(grid, slice(first, min(first + FILLED_AT_ONCE, markets)))
+            self._look_ahead()
             self.push(np.stack([getattr(grid, name)[:, -1] for name in CANDLE_COLUMNS]), grid.present[:, -1])
 
     @property
@@ -140,34 +159,53 @@ class HeldSums:
 
     def push(self, columns: Floats, present: Flags) -> None:
         """Take in the next candle of every market: columns of shape (5, m)."""
+        if not self._settled:
+            self._store()
         self._index += 1
-        self._load(0)
+        self._settled, self._told = False, None
         given = dict(zip(CANDLE_COLUMNS, columns, strict=True))
         for value in self.recipe.push.inputs:
             name = value.operands[0]
             self._registers[self.recipe.at[value.number]] = present if name == "present" else given[name]
-        self.recipe.push.run(self._registers)
-        self._pool[self._starts + self._index % self._depths] = self._registers[self._kept]
+        self._push()
 
     def rows(self) -> tuple[Floats, Floats]:
         """Features but the calendar, shape (n, m), and volatilities, shape (m,), of the newest candle."""
-        self._load(1)
-        self.recipe.rows.run(self._registers)
-        built = self._registers.take(self.recipe.features, axis=0)
-        if self.recipe.presence:
-            whole = np.logical_and.reduce([self._registers[row] >= least for row, least in self.recipe.presence])
-            built[:, ~whole] = np.nan
-        return built, self._registers[self.recipe.sigma]
+        if self._told is None:
+            self._rows()
+            built = self._registers.take(self.recipe.features, axis=0)
+            if self.recipe.presence:
+                whole = np.logical_and.reduce([self._registers[row] >= least for row, least in self.recipe.presence])
+                built[:, ~whole] = np.nan
+            self._told = built, self._registers[self.recipe.sigma].copy()
+        return self._told
+
+    def settle(self) -> None:
+        """Do what the next candle will need that is known already."""
+        if not self._settled:
+            self.rows()
+            self._store()
 
     def replace(self, market: int, other: HeldSums) -> None:
         """Put the only market of another memory of the same candle in the place of one market."""
+        for held in (self, other):
+            held.settle()
         self._pool[:, market], self._registers[:, market] = other._pool[:, 0], other._registers[:, 0]
+        for mine, its in zip(self.rows(), other.rows(), strict=True):
+            mine[..., market] = its[..., 0]
 
-    def _load(self, which: int) -> None:
-        program = (self.recipe.push, self.recipe.rows)[which]
-        starts, depths, lags = self._loads[which]
-        held = starts + (self._index - lags) % depths
-        self._pool.take(held, axis=0, out=self._registers[program.loaded], mode="clip")
+    def _store(self) -> None:
+        """Keep what the newest candle added to each series."""
+        self._pool[self._starts + self._index % self._depths] = self._registers[self._kept]
+        self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        """Fetch the past of the next candle, and do what can be done without it."""
+        starts, depths, lags = self._loads
+        held = starts + (self._index + 1 - lags) % depths
+        self._pool.take(held, axis=0, out=self._registers[self.recipe.ahead.loaded], mode="clip")
+        self._ahead()
+        self._settled = True
 
     def _fill(self, grid: CandleGrid, markets: slice) -> None:
         """Write the past of some markets, all candles but the newest: the same functions on whole series."""

@@ -143,12 +143,23 @@ class NewestFeatures:
         features[:, len(built) :] = self._calendar_row()
         sigma = sigma.copy()
         if self._holed is not None:
-            holed, sigma[self._holed_markets] = self._holed.rows()
+            with np.errstate(all="ignore"):
+                holed, sigma[self._holed_markets] = self._holed.rows()
             features[self._holed_markets, : len(holed)] = holed.T
             blank = np.isnan(holed[0])
             features[np.array(self._holed_markets)[blank]] = np.nan
             sigma[~self._present[:, self._stop - 1]] = np.nan
         return features, sigma
+
+    def settle(self) -> None:
+        """Do what the next candle will need that is known already: to be called once the answers are out.
+
+        Nothing depends on it but how soon the row of the next candle is there.
+        """
+        with np.errstate(all="ignore"):
+            for held in (self._whole, self._holed):
+                if held is not None:
+                    held.settle()
 
     def correct(self, market: int, grid: CandleGrid) -> None:
         """Take other candles for one market: its own, of the same `WARMUP` instants, shape (1, WARMUP)."""
@@ -159,7 +170,8 @@ class NewestFeatures:
             column[market, window] = getattr(grid, name)[0]
         self._present[market, window] = grid.present[0]
         self._n_present[market] = int(grid.present.sum())
-        self._whole.replace(market, HeldSums(grid, complete=True))
+        with np.errstate(all="ignore"):
+            self._whole.replace(market, HeldSums(grid, complete=True))
         self._holed, self._holed_markets = None, []
         self._mind_holes()
 

@@ -1,14 +1,15 @@
 """Recorded arithmetic in the order it is run: equal operations of many features side by side in one call.
 
-For some hundred markets a call of NumPy costs more than the numbers it works on, so the thousand operations behind a
-row are laid out as a few dozen calls on blocks of rows. What an element goes through is the same, so is every bit.
+For some hundred markets a call of NumPy costs as much as the numbers it works on, so the thousand operations behind a
+row are laid out as a few hundred calls on blocks of rows. What an element goes through is the same, so is every bit.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,11 +44,10 @@ class Program:
     """
 
     def __init__(self, wanted: Sequence[Value], at: dict[int, int], free: int) -> None:
-        needed = _needed(wanted, at)
-        self.computed = {value.number for value in needed}
-        loads = [value for value in needed if value.function is BEFORE]
-        self.inputs = [value for value in needed if value.function is INPUT]
-        steps = min((_schedule(needed, largest) for largest in (True, False)), key=len)
+        asked = needed(wanted, at)
+        loads = [value for value in asked if value.function is BEFORE]
+        self.inputs = [value for value in asked if value.function is INPUT]
+        steps = min((_schedule(asked, largest) for largest in (True, False)), key=len)
         order = {value.number: position for position, value in enumerate(_by_use(loads, steps))}
         self.loads = sorted(loads, key=lambda value: order[value.number])
         self.loaded = slice(free, free + len(loads))
@@ -59,33 +59,82 @@ class Program:
             values.sort(key=lambda value: [at.get(_number(part), -1) for part in value.operands])
             for position, value in enumerate(values):
                 at[value.number] = free + position
-            result = slice(free, free + len(values))
-            columns = zip(*(value.operands for value in values), strict=True)
-            self.calls.append(Call(function, result, tuple(_operand(column, at) for column in columns)))
-            free = result.stop
+            free += len(values)
+            for run in _runs(values, at) if isinstance(function, np.ufunc) else [values]:
+                first = at[run[0].number]
+                columns = zip(*(value.operands for value in run), strict=True)
+                operands = tuple(_operand(column, at) for column in columns)
+                self.calls.append(Call(function, slice(first, first + len(run)), operands))
         self.free = free
         gathered = [_gathered(call) for call in self.calls]
         self.n_scratch = max((sum(rows) for rows in gathered), default=0)
 
-    def run(self, registers: Floats) -> None:
-        """Make every call; what is loaded and given is in the registers, of which the last are scratch."""
-        for call in self.calls:
-            scratch = len(registers)
-            operands = []
-            for operand in call.operands:
-                if isinstance(operand, slice):
-                    operands.append(registers[operand])
-                elif isinstance(operand, np.ndarray) and operand.ndim == 1:
-                    # Gathered into rows that are there already: fresh memory costs more than the copy.
-                    room = registers[scratch - len(operand) : scratch]
-                    scratch -= len(operand)
-                    operands.append(registers.take(operand, axis=0, out=room, mode="clip"))
-                else:
-                    operands.append(operand)
-            if isinstance(call.function, np.ufunc):
-                call.function(*operands, out=registers[call.result])
+    def bind(self, registers: Floats) -> Run:
+        """Calls on the rows of these registers, of which the last are scratch."""
+        return Run(self.calls, registers)
+
+
+class Run:
+    """The calls of a program on registers of their own: what is loaded and given must be in them.
+
+    Parameters
+    ----------
+    calls : sequence of Call
+    registers : float64 array of shape (rows, m)
+        The last rows are scratch.
+    """
+
+    def __init__(self, calls: Sequence[Call], registers: Floats) -> None:
+        self._registers = registers
+        self._calls = [self._bound(call) for call in calls]
+
+    def __call__(self) -> None:
+        """Make every call."""
+        for call in self._calls:
+            call()
+
+    def _bound(self, call: Call) -> Callable[[], object]:
+        """One call on views: to cut them out each time costs as much as a call on one row."""
+        result = self._rows(call.result)
+        gathers, operands, scratch = [], [], len(self._registers)
+        for operand in call.operands:
+            if isinstance(operand, slice):
+                operands.append(self._rows(operand))
+            elif isinstance(operand, np.ndarray) and operand.ndim == 1:
+                # Gathered into rows that are there already: fresh memory costs more than the copy.
+                room = self._registers[scratch - len(operand) : scratch]
+                scratch -= len(operand)
+                operands.append(room)
+                gathers.append((operand, room))
             else:
-                registers[call.result] = call.function(*operands)
+                operands.append(np.asarray(operand))
+        if isinstance(call.function, np.ufunc):
+            return partial(call.function, *operands, out=result)
+        return partial(self._apply, call.function, gathers, operands, result)
+
+    def _apply(self, function: Any, gathers: Sequence[Any], operands: Sequence[Any], result: Floats) -> None:
+        for rows, room in gathers:
+            self._registers.take(rows, axis=0, out=room, mode="clip")
+        result[...] = function(*operands)
+
+    def _rows(self, place: slice) -> Floats:
+        """Rows, or a row alone, which has one axis less to go through."""
+        rows = self._registers[place]
+        return rows[0] if len(rows) == 1 else rows
+
+
+def _runs(values: Sequence[Value], at: dict[int, int]) -> list[list[Value]]:
+    """Values whose operands lie side by side: a call on a row costs less than to gather it, or to skip others."""
+    runs: list[list[Value]] = []
+    last: list[int] = []
+    for value in values:
+        here = [at[part.number] for part in value.operands if isinstance(part, Value)]
+        if here == [row + 1 for row in last]:
+            runs[-1].append(value)
+        else:
+            runs.append([value])
+        last = here
+    return runs
 
 
 def _gathered(call: Call) -> list[int]:
@@ -119,7 +168,7 @@ def _now(value: Value) -> list[Value]:
     return [part for part in value.operands if isinstance(part, Value)]
 
 
-def _needed(wanted: Sequence[Value], at: dict[int, int]) -> list[Value]:
+def needed(wanted: Sequence[Value], at: dict[int, int]) -> list[Value]:
     """What has to be computed, loaded or given, in the order it was recorded."""
     found: dict[int, Value] = {}
     waiting = [value for value in wanted if value.number not in at]

@@ -114,7 +114,7 @@ def build_dataset(
     if first is not None:
         chosen &= grid.open_time >= first
     parts, markets, positions = [], [], []
-    for span, block in iter_features(grid):
+    for span, block in iter_features(grid, by_loops=True):
         where = np.arange(span.start, span.stop)
         market, offset = np.nonzero((known & chosen)[:, span])
         order = np.lexsort((market, offset))

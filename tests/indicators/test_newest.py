@@ -39,6 +39,30 @@ def test_hundreds_of_pushes_have_the_bits_of_batch():
     assert_bits_of_batch(LONG, 400)
 
 
+@pytest.mark.parametrize("times", [0, 1, 2])
+def test_settling_changes_no_bit(times):
+    """Neither after a row nor where nobody asked for one, in a window with a hole and in a whole one."""
+    grid = with_hole(LONG, WARMUP - 90, WARMUP - 80, markets=[1])
+    newest = NewestFeatures(grid.span(0, WARMUP))
+    for position in range(WARMUP, WARMUP + 20):
+        for _ in range(times):
+            newest.settle()
+        newest.push(*candle(grid, position))
+    newest.settle()
+    assert_bits_of_batch(grid.span(0, WARMUP + 100), 80, newest)
+
+
+def test_a_settled_market_is_corrected():
+    newest = NewestFeatures(LONG.span(0, WARMUP + 1))
+    newest.settle()
+    corrected = changed(LONG, WARMUP - 40)
+    newest.correct(1, corrected.span(1, WARMUP + 1).select(1))
+    mixed = {name: getattr(LONG, name).copy() for name in CANDLE_COLUMNS}
+    for name in CANDLE_COLUMNS:
+        mixed[name][1] = getattr(corrected, name)[1]
+    assert_bits_of_batch(CandleGrid(LONG.open_time, **mixed), 399, newest)
+
+
 def test_reading_a_row_twice_changes_nothing():
     newest = NewestFeatures(LONG.span(0, WARMUP))
     first, again = newest.rows()[0], newest.rows()[0]
