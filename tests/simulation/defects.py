@@ -48,8 +48,8 @@ def forget_what_was_missed():
 
     unsignalled = worklist._without_signal
 
-    def newest_only(markets, from_ms):
-        found = unsignalled(markets, from_ms)
+    def newest_only(markets, *span):
+        found = unsignalled(markets, *span)
         newest = max((at for opens in found.values() for at in opens), default=None)
         return {market: [newest] for market, opens in found.items() if newest in opens}
 

@@ -149,7 +149,9 @@ class Day:
 
     def _look(self):
         """After every commit: no candle is stored that the exchange has not closed."""
-        newest = self._rows("SELECT max(open_time) FROM candles")[0][0]
+        newest = self._rows(
+            "SELECT max((SELECT max(open_time) FROM candles WHERE market_id = markets.id)) FROM markets"
+        )[0][0]
         if newest is not None and newest + STEP > self.venue.clock.now_ms():
             self.early.append(f"{newest} was stored before its close")
 
