@@ -1,7 +1,5 @@
 """How much may be asked of the exchange, and when: one budget and one ban for all processes of this address."""
 
-from datetime import datetime
-
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
@@ -60,7 +58,7 @@ def _is_granted(weight: int, share: float, now: int) -> bool:
         return bool(cursor.rowcount)
 
 
-def _stamps(now: int) -> list[str | datetime]:
+def _stamps(now: int) -> list[str | None]:
     """Instants: now, and the beginning and end of its minute, as the database writes instants."""
     begin = now // MINUTE_MS * MINUTE_MS
     instants = (clock.to_datetime(at) for at in (now, begin, begin + MINUTE_MS))
