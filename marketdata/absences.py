@@ -16,10 +16,13 @@ KEPT_ATTEMPTS = 20
 AGAIN_MS = 86_400_000
 
 
-def known_absences(market: Market, from_ms: int, until_ms: int) -> list[Gap]:
-    """List what the exchange is known not to have, oldest first."""
-    stretches = AbsentStretch.objects.filter(market=market, end__gt=from_ms, start__lt=until_ms)
-    return [Gap(start, end) for start, end in stretches.order_by("start").values_list("start", "end")]
+def known_absences(markets: Iterable[Market], from_ms: int, until_ms: int) -> dict[int, list[Gap]]:
+    """List what the exchange is known not to have, oldest first, by market."""
+    found: dict[int, list[Gap]] = {market.pk: [] for market in markets}
+    stretches = AbsentStretch.objects.filter(market_id__in=list(found), end__gt=from_ms, start__lt=until_ms)
+    for market_id, start, end in stretches.order_by("start").values_list("market_id", "start", "end"):
+        found[market_id].append(Gap(start, end))
+    return found
 
 
 def suspicions(markets: Iterable[Market]) -> dict[int, list[Gap]]:
@@ -31,15 +34,20 @@ def suspicions(markets: Iterable[Market]) -> dict[int, list[Gap]]:
     return found
 
 
-def is_doubted(market: Market, asked: Gap) -> bool:
-    """Whether anything inside a span is on record as absent or suspected."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            'SELECT EXISTS (SELECT 1 FROM absent_stretches WHERE market_id = %s AND "end" > %s AND start < %s) OR '
-            'EXISTS (SELECT 1 FROM suspected_stretches WHERE market_id = %s AND "end" > %s AND start < %s)',
-            [market.pk, *asked] * 2,
-        )
-        return bool(cursor.fetchone()[0])
+def doubted(markets: Iterable[Market]) -> dict[int, list[Gap]]:
+    """List everything on record as absent or suspected, by market."""
+    found: dict[int, list[Gap]] = {market.pk: [] for market in markets}
+    if found:
+        marks = ", ".join(["%s"] * len(found))
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f'SELECT market_id, start, "end" FROM absent_stretches WHERE market_id IN ({marks}) '  # noqa: S608
+                f'UNION ALL SELECT market_id, start, "end" FROM suspected_stretches WHERE market_id IN ({marks})',
+                [*found, *found],
+            )
+            for market_id, start, end in cursor.fetchall():
+                found[market_id].append(Gap(start, end))
+    return found
 
 
 def note_vain_read(market: Market, holes: Sequence[Gap], asked: Gap, newest_seen: int) -> int:

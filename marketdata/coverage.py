@@ -55,8 +55,9 @@ def coverage_of(market: Market, from_ms: int | None = None, until_ms: int | None
         )  # fmt: skip
     expected = count_between(start, until, length_ms)
     stored = store.count_stored(market, start, until)
-    gaps = [] if stored == expected else find_gaps(store.stored_opens(market, start, until), start, until, length_ms)
-    holes = subtract(gaps, absences.known_absences(market, start, until))
+    opens = [] if stored == expected else store.stored_opens([market], start, until)[market.pk]
+    gaps = [] if stored == expected else find_gaps(opens, start, until, length_ms)
+    holes = subtract(gaps, absences.known_absences([market], start, until)[market.pk])
     absent = subtract(gaps, holes)
     missing = sum(hole.n_candles for hole in holes)
     return Coverage(

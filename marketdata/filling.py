@@ -8,11 +8,14 @@ from marketdata.errors import ExchangeUnavailable
 from marketdata.exchange import source_of_settings
 from marketdata.intervals import INTERVAL_MS, Gap, count_between, find_gaps, subtract
 from marketdata.models import Candle, Market
+from marketdata.parsing import CandleRow
 from marketdata.rest import Answer, RestLine, pages_of
 from marketdata.store import SaveResult
 
 LATE_MS = 2_500
 """A close not delivered after this much market time is fetched."""
+PAGES_AT_ONCE = 20
+"""Answers stored in one transaction."""
 
 
 @dataclass
@@ -41,7 +44,7 @@ def holes_of(market: Market, from_ms: int, last_open: int) -> list[Gap]:
 
 
 def holes_of_all(spans: Mapping[Market, tuple[int, int]]) -> dict[Market, list[Gap]]:
-    """Give the same for many markets; those that share a span and are whole cost one statement together."""
+    """Give the same for many markets; those that share a span cost one statement together, or three with holes."""
     sharing: dict[tuple[int, int], list[Market]] = {}
     for market, span in spans.items():
         sharing.setdefault(span, []).append(market)
@@ -50,12 +53,12 @@ def holes_of_all(spans: Mapping[Market, tuple[int, int]]) -> dict[Market, list[G
         until_ms = last_open + INTERVAL_MS
         expected = count_between(from_ms, until_ms)
         counts = store.counts_stored(markets, from_ms, until_ms)
-        for market in markets:
-            gaps = []
-            if counts[market.pk] != expected:
-                gaps = find_gaps(store.stored_opens(market, from_ms, until_ms), from_ms, until_ms)
-                gaps = subtract(gaps, absences.known_absences(market, from_ms, until_ms))
-            found[market] = gaps
+        found |= {market: [] for market in markets}
+        if torn := [market for market in markets if counts[market.pk] != expected]:
+            opens = store.stored_opens(torn, from_ms, until_ms)
+            known = absences.known_absences(torn, from_ms, until_ms)
+            for market in torn:
+                found[market] = subtract(find_gaps(opens[market.pk], from_ms, until_ms), known[market.pk])
     return found
 
 
@@ -65,16 +68,18 @@ def fill(line: RestLine, wanted: Mapping[Market, Sequence[Gap]], report: SyncRep
     by_symbol = {market.symbol: market for market in waiting}
     asks = [page for market, gaps in waiting.items() for page in pages_of(market.symbol, gaps)]
     report.requests += len(asks)
+    good: list[tuple[Market, Answer]] = []
     for answer in line.ask(asks):
         market = by_symbol[answer.ask.symbol]
         keep_refused(market, answer)
-        if isinstance(answer.error, ExchangeUnavailable):
-            report.failures[market.symbol] = str(answer.error)
-        elif answer.error is not None:
-            report.failures[market.symbol] = str(answer.error)
-            quarantine.set_aside(market, str(answer.error))
+        if answer.error is None:
+            good.append((market, answer))
         else:
-            keep_answer(market, answer, report)
+            report.failures[market.symbol] = str(answer.error)
+            if not isinstance(answer.error, ExchangeUnavailable):
+                quarantine.set_aside(market, str(answer.error))
+    for start in range(0, len(good), PAGES_AT_ONCE):
+        keep_answers(good[start : start + PAGES_AT_ONCE], report)
 
 
 def keep_refused(market: Market, answer: Answer) -> None:
@@ -82,22 +87,31 @@ def keep_refused(market: Market, answer: Answer) -> None:
     quarantine.keep(market, Candle.Origin.REST, [*answer.unreadable, *answer.rejected])
 
 
-def keep_answer(market: Market, answer: Answer, report: SyncReport) -> None:
-    """Store one page and suspect what an answer with later candles left out."""
-    asked = Gap(answer.ask.from_ms, answer.ask.until_ms)
-    report.saved += store.save_candles(market, answer.rows, Candle.Origin.REST)
-    if answer.rejected:
-        report.failures[market.symbol] = f"{len(answer.rejected)} rows refused: {answer.rejected[0][1]}"
-        return
-    quarantine.take_back(market)
-    opens = [row.open_time for row in answer.rows]
-    left_out = find_gaps(opens, *asked)
-    if not left_out and not absences.is_doubted(market, asked):
-        return
+def keep_answers(answers: Sequence[tuple[Market, Answer]], report: SyncReport) -> None:
+    """Store pages in one transaction and suspect what an answer with later candles left out."""
+    rows: dict[Market, list[CandleRow]] = {}
+    for market, answer in answers:
+        rows.setdefault(market, []).extend(answer.rows)
+    report.saved += store.save_all(rows, Candle.Origin.REST)
+    doubted = absences.doubted(rows)
+    for market, answer in answers:
+        if answer.rejected:
+            report.failures[market.symbol] = f"{len(answer.rejected)} rows refused: {answer.rejected[0][1]}"
+            continue
+        quarantine.take_back(market)
+        asked = Gap(answer.ask.from_ms, answer.ask.until_ms)
+        opens = [row.open_time for row in answer.rows]
+        left_out = find_gaps(opens, *asked)
+        is_doubted = any(gap.start < asked.end and gap.end > asked.start for gap in doubted[market.pk])
+        if left_out or is_doubted:
+            report.absent += _suspect(market, asked, opens, left_out)
+
+
+def _suspect(market: Market, asked: Gap, opens: Sequence[int], left_out: Sequence[Gap]) -> int:
+    """Hold an answer against what is on record; how many holes are now known to be the exchange's own."""
     newest = store.newest_open([market])[market.pk]
     if newest is None:
-        return
+        return 0
     absences.review(market, asked, opens)
-    holes = subtract(left_out, absences.known_absences(market, *asked))
-    holes = [hole for hole in holes if hole.end <= newest]
-    report.absent += absences.note_vain_read(market, holes, asked, newest)
+    holes = subtract(left_out, absences.known_absences([market], *asked)[market.pk])
+    return absences.note_vain_read(market, [hole for hole in holes if hole.end <= newest], asked, newest)

@@ -74,13 +74,13 @@ def sync_candles(
     report.saved = store.save_all(delivered, Candle.Origin.STREAM)
     halts.end(list(delivered))
     trading = [market for market in fed if not market.is_halted]
-    if delivered and len(delivered) == len(trading) and _is_contiguous(delivered):
-        report.newest = store.newest_open(markets)
+    report.newest = store.newest_open(markets)
+    if delivered and len(delivered) == len(trading) and _is_contiguous(delivered, report.newest):
         return report
     try:
         with RestLine() as line:
             head = last_closed_open(line.market_ms() - LATE_MS)
-            gaps = _open_gaps(trading, head)
+            gaps = _open_gaps(trading, head, report.newest)
             fill(line, {market: holes for market, holes in gaps.items() if holes}, report)
     except ExchangeUnavailable as error:
         report.failures["exchange"] = str(error)
@@ -99,14 +99,15 @@ def sweep_quality(markets: Sequence[Market]) -> SyncReport:
             settled = last_closed_open(line.market_ms() - SETTLED_MS)
             recent = Gap(settled - (RE_READ - 1) * INTERVAL_MS, settled + INTERVAL_MS)
             start = settled - LIVE_WINDOW * INTERVAL_MS
-            stored = {market: newest for market, newest in _newest(fed) if newest is not None}
-            holes = holes_of_all({market: (start, min(newest, settled)) for market, newest in stored.items()})
+            newest = store.newest_open(fed)
+            stored = {market: at for market in fed if (at := newest[market.pk]) is not None}
+            holes = holes_of_all({market: (start, min(at, settled)) for market, at in stored.items()})
             wanted: dict[Market, list[Gap]] = {}
             suspected, old = absences.suspicions(stored), absences.due_again(stored, start)
-            for market, newest in stored.items():
+            for market, at in stored.items():
                 doubtful = [*holes[market], *suspected[market.pk], *old[market.pk]]
-                if market.is_halted and newest < recent.start:  # its last candles, perhaps never seen
-                    doubtful.append(Gap(max(start, newest + INTERVAL_MS), recent.start))
+                if market.is_halted and at < recent.start:  # its last candles, perhaps never seen
+                    doubtful.append(Gap(max(start, at + INTERVAL_MS), recent.start))
                 wanted[market] = [*_merged(subtract(doubtful, [recent])), recent]
             fill(line, wanted, report)
     except ExchangeUnavailable as error:
@@ -126,22 +127,16 @@ def _by_symbol(
     return grouped
 
 
-def _is_contiguous(delivered: Mapping[Market, Sequence[CandleRow]]) -> bool:
+def _is_contiguous(delivered: Mapping[Market, Sequence[CandleRow]], newest: Mapping[int, int | None]) -> bool:
     """Whether every market now ends at the candle just delivered with nothing missing before: no request is needed."""
     head = max(row.open_time for rows in delivered.values() for row in rows)
-    return not any(_open_gaps(list(delivered), head).values())
+    return not any(_open_gaps(list(delivered), head, newest).values())
 
 
-def _newest(markets: Sequence[Market]) -> list[tuple[Market, int | None]]:
-    newest = store.newest_open(markets)
-    return [(market, newest[market.pk]) for market in markets]
-
-
-def _open_gaps(markets: Sequence[Market], head: int) -> dict[Market, list[Gap]]:
+def _open_gaps(markets: Sequence[Market], head: int, newest: Mapping[int, int | None]) -> dict[Market, list[Gap]]:
     """What each market misses up to `head`, in the window the live path needs."""
     start = head - (LIVE_WINDOW - 1) * INTERVAL_MS
-    newest = dict(_newest(markets))
-    begun = {market: at for market, at in newest.items() if at is not None and at >= start}
+    begun = {market: at for market in markets if (at := newest[market.pk]) is not None and at >= start}
     holes = holes_of_all({market: (at - (DOUBTFUL - 1) * INTERVAL_MS, at) for market, at in begun.items()})
     gaps: dict[Market, list[Gap]] = {}
     for market in markets:

@@ -249,10 +249,18 @@ def _marks(markets: Sequence[Market]) -> str:
     return ", ".join(["%s"] * len(markets))
 
 
-def stored_opens(market: Market, from_ms: int, until_ms: int) -> list[int]:
-    """List the opens that are stored, ascending."""
-    candles = Candle.objects.filter(market=market, open_time__gte=from_ms, open_time__lt=until_ms)
-    return list(candles.order_by("open_time").values_list("open_time", flat=True))
+def stored_opens(markets: Sequence[Market], from_ms: int, until_ms: int) -> dict[int, list[int]]:
+    """List the opens each market has stored in a span, ascending."""
+    found: dict[int, list[int]] = {market.id: [] for market in markets}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT market_id, open_time FROM candles WHERE market_id IN ({_marks(markets)}) "  # noqa: S608
+            "AND open_time >= %s AND open_time < %s ORDER BY market_id, open_time",
+            [*found, from_ms, until_ms],
+        )
+        for market_id, at in cursor.fetchall():
+            found[market_id].append(at)
+    return found
 
 
 def _shared_interval(markets: Sequence[Market]) -> int:

@@ -139,6 +139,8 @@ class Supervisor:
     def _keep_refused(self) -> None:
         """Write down some of what was not believed; a flood of it must not hold up candles."""
         refused = self.inbox.take_refused(quarantine.KEPT_AT_ONCE)
+        if not refused:
+            return
         by_symbol = {market.symbol: market for market in self._markets}
         by_market: dict[Market | None, list[tuple[object, str]]] = {}
         for raw, reason in refused:

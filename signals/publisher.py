@@ -43,8 +43,11 @@ def drain(symbols: Iterable[str] | None = None) -> int:
     wanted = None if symbols is None else list(symbols)
     sent = 0
     while True:
+        heads = _heads(wanted)  # outside: most looks find nothing, and need no transaction for it
+        if not heads:
+            return sent
         with _turn, transaction.atomic():
-            batch = _claim(wanted)
+            batch = _claim(heads)
             if not batch:
                 return sent
             failure = _send(batch)
@@ -58,8 +61,8 @@ def drain(symbols: Iterable[str] | None = None) -> int:
         sent += len(batch)
 
 
-def _claim(symbols: Sequence[str] | None) -> list[OutboxMessage]:
-    """Lock each symbol's oldest unsent message; returns the unsent messages of the symbols won."""
+def _heads(symbols: Sequence[str] | None) -> list[int]:
+    """Each symbol's oldest unsent message."""
     if symbols is not None and not symbols:
         return []
     among = "" if symbols is None else f"AND symbol IN ({', '.join(['%s'] * len(symbols))}) "
@@ -68,9 +71,11 @@ def _claim(symbols: Sequence[str] | None) -> list[OutboxMessage]:
             f"SELECT min(id) FROM outbox_messages WHERE sent_at IS NULL {among}GROUP BY symbol",  # noqa: S608
             symbols or [],
         )
-        heads = [head for (head,) in cursor.fetchall()]
-    if not heads:
-        return []
+        return [head for (head,) in cursor.fetchall()]
+
+
+def _claim(heads: Sequence[int]) -> list[OutboxMessage]:
+    """Lock these messages if they still wait; returns the unsent messages of the symbols won."""
     locked = OutboxMessage.objects.select_for_update(skip_locked=True).filter(pk__in=heads, sent_at__isnull=True)
     won = list(locked.order_by("symbol").values_list("symbol", flat=True))
     if not won:

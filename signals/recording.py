@@ -55,13 +55,23 @@ def message_of(row: SignalLog) -> OutboxMessage:
 def _lock_sequences(symbols: Iterable[str]) -> dict[str, SymbolSequence]:
     """Lock the sequences of these symbols, always in one order, making those that are missing."""
     wanted = sorted(symbols)
-    locked = SymbolSequence.objects.select_for_update().filter(symbol__in=wanted).order_by("symbol")
-    found = {sequence.symbol: sequence for sequence in locked}
+    found = _locked(wanted)
     missing = [SymbolSequence(symbol=symbol) for symbol in wanted if symbol not in found]
     if missing:
         SymbolSequence.objects.bulk_create(missing, ignore_conflicts=True)
-        found = {sequence.symbol: sequence for sequence in locked.all()}
+        found = _locked(wanted)
     return found
+
+
+def _locked(symbols: Sequence[str]) -> dict[str, SymbolSequence]:
+    lock = connection.ops.for_update_sql() if connection.features.has_select_for_update else ""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT symbol, head FROM symbol_sequences "  # noqa: S608
+            f"WHERE symbol IN ({', '.join(['%s'] * len(symbols))}) ORDER BY symbol {lock}",
+            symbols,
+        )
+        return {symbol: SymbolSequence(symbol=symbol, head=head) for symbol, head in cursor.fetchall()}
 
 
 def _save_sequences(sequences: Collection[SymbolSequence]) -> None:

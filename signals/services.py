@@ -46,11 +46,10 @@ def advance(
     followed = list(marketdata.enabled_markets() if markets is None else markets)
     sync = _sync(followed, frames)
     worklist.start_living(followed)
-    followed = list(Market.objects.enabled().filter(pk__in=[market.pk for market in followed]))
     written = _process(worklist.recent_work(followed))
     sent = publisher.drain([market.symbol for market in followed])
     if worklist.sweep_is_due():
-        written += (swept := _process(worklist.all_work(followed)))
+        written += (swept := _process(worklist.older_work(followed)))
         sent += publisher.drain() if swept else 0
     coverage.refresh(followed)
     return AdvanceReport(sync, written, sent)

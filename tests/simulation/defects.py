@@ -44,14 +44,15 @@ def believe_the_first_empty_answer():
 
 def forget_what_was_missed():
     """Answer for the newest candle only: those that came while the process was away get no signal."""
+    from marketdata import store
     from signals import worklist
 
     unsignalled = worklist._without_signal
 
-    def newest_only(markets, from_ms):
-        found = unsignalled(markets, from_ms)
-        newest = max((at for opens in found.values() for at in opens), default=None)
-        return {market: [newest] for market, opens in found.items() if newest in opens}
+    def newest_only(markets, *span):
+        newest = store.newest_open(markets)
+        found = unsignalled(markets, *span)
+        return {market: [newest[market.pk]] for market, opens in found.items() if newest[market.pk] in opens}
 
     yield patch.object(worklist, "_without_signal", newest_only)
 

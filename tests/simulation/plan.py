@@ -11,6 +11,8 @@ from marketdata.simulator.klines import WEEK_MS
 DAY_SECONDS = 86_400.0
 FIRST_SECONDS, LAST_SECONDS = 600.0, 72_000.0  # faults lie between; the last four hours are quiet
 WEEK = 2868  # 2024-12-23: the same invented week for all seeds, another day of it for each
+RE_READ_SECONDS = 10_250.0
+"""Old candles are read again once a day: in the night of faults, and again in the quiet at its end."""
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT")
 CANDLE_SECONDS = INTERVAL_MS / 1000
 CLOSE_PHASE = CANDLE_SECONDS - 10  # the day begins ten seconds into a candle
@@ -66,6 +68,7 @@ def draw(seed):
     begin_ms = MONDAY_MS + WEEK * WEEK_MS + (seed % 6) * 86_400_000 + 10_000
     drawer = _Drawer(dice, begin_ms)
     faults = [*drawer.of_requests(), *drawer.of_messages(), *drawer.of_sockets(), *drawer.of_candles()]
+    faults += _Drawer(random.Random(f"{seed}:hidden"), begin_ms).of_hidden_holes()
     wall_ms = begin_ms + round(dice.choice([dice.gauss(0, 200), dice.uniform(-120_000, 120_000)]))
     return Plan(begin_ms, wall_ms, tuple(faults), tuple(sorted(drawer.of_engine(), key=lambda one: one.at)))
 
@@ -149,6 +152,21 @@ class _Drawer:
             yield Fault("late_hole", at=first, until=last, probability=0.004, seconds=dice.uniform(5, 2_400))
         if dice.random() < 0.7:
             yield Fault("correction", at=first, until=last, probability=0.02, seconds=dice.uniform(1, 600))
+
+    def of_hidden_holes(self):
+        """Holes behind the newest candle that nothing but looking for them finds.
+
+        Some the exchange itself fills before anybody may call them its own; some open while REST is away for longer
+        than sweeps re-read and the stream leaves closes out.
+        """
+        if self.dice.random() < 0.5:
+            first, last = self.ms(FIRST_SECONDS), self.ms(LAST_SECONDS - 4_000)
+            yield Fault("late_hole", at=first, until=last, probability=0.004, seconds=self.dice.uniform(60, 540))
+        if self.dice.random() < 0.5:
+            length = self.dice.uniform(2_400, 4_200)
+            at = self.dice.uniform(RE_READ_SECONDS + 600, LAST_SECONDS - length - 600)
+            yield Fault("server_error", at=self.ms(at), until=self.ms(at + length), path="klines", status=503)
+            yield Fault("unsent", at=self.ms(at), until=self.ms(at + length / 2), probability=0.3)
 
     def of_engine(self):
         dice = self.dice
