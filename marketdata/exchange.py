@@ -36,6 +36,8 @@ LONGEST_BAN_MS = 3 * 86_400_000
 QUEUE = 10_000
 _BANNED_UNTIL = re.compile(r"banned until ([0-9]{13})")
 _UNKNOWN_SYMBOL = -1121
+_PASSING = frozenset({-1000, -1001, -1003, -1006, -1007, -1008, -1016})
+"""Codes of trouble inside the exchange, whatever status they come with: nothing is wrong with what was asked."""
 
 
 class Page(NamedTuple):
@@ -195,7 +197,8 @@ def named_error(status: int, code: object, message: str, headers: dict[str, str]
         return ExchangeBanned(_silent_until(message, headers), f"HTTP {status}: {message[:150]}")
     if status == 400 and code == _UNKNOWN_SYMBOL:
         return UnknownSymbol("the exchange does not know this symbol")
-    if status == 403 or status >= 500:
+    is_its_own = isinstance(code, int) and code < 0  # a proxy or a firewall has no such code
+    if status == 403 or status >= 500 or not is_its_own or code in _PASSING:
         return ExchangeUnavailable(f"HTTP {status}, code {code}: {message[:150]}")
     return MarketDataError(f"the exchange refused: HTTP {status}, code {code}: {message[:150]}")
 

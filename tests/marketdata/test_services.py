@@ -122,6 +122,16 @@ def test_an_unknown_symbol_is_set_aside_and_the_rest_goes_on(exchange, markets):
     assert services.sync_candles([*markets, stranger]).requests == 0
 
 
+@pytest.mark.parametrize("status", [400, 404, 451])
+def test_trouble_inside_the_exchange_is_not_held_against_a_market_whatever_its_status(exchange, markets, status):
+    exchange.faults.add(Fault("server_error", path="klines", status=status, times=30))
+    report = services.sync_candles(markets)
+    assert set(report.failures) == {"BTCUSDT", "ETHUSDT"}
+    assert not any(market.quarantined_until for market in services.enabled_markets())
+    exchange.faults.clear()
+    assert services.sync_candles(services.enabled_markets()).failures == {}
+
+
 def test_no_request_leaves_while_the_exchange_wants_silence_even_after_a_restart(exchange, markets):
     exchange.faults.add(Fault("rate_limited", seconds=120, times=1, path="klines"))
     report = services.sync_candles(markets)
