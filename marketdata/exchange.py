@@ -68,6 +68,8 @@ class ExchangeClient:
         self.api_url = (api_url or settings.BINANCE_API_URL).rstrip("/")
         self.stream_url = (stream_url or settings.BINANCE_STREAM_URL).rstrip("/") + "/"
         self.used_weight: int | None = None
+        self.stream_host = ""
+        """Which of the family the newest stream came from."""
         self._timeout = timeout_seconds
         self._clients: dict[str, Any] = {}
 
@@ -129,7 +131,7 @@ class ExchangeClient:
 
         None is yielded for a socket that is alive and has nothing to say of closed candles.
         """
-        url = hosts.awake(self.stream_url.rstrip("/"))[0]
+        url = self.stream_host = hosts.awake(self.stream_url.rstrip("/"))[0]
         bound = self._library(stream_url=f"{url}/")
         manager = bound.Streams(self._client(hosts.awake(self.api_url)[0]), max_queue_size=QUEUE)
         socket = manager.multiplex_socket([f"{symbol.lower()}@kline_{INTERVAL}" for symbol in symbols])
