@@ -129,8 +129,9 @@ def test_a_close_that_no_socket_delivers_is_fetched_while_the_socket_goes_on(exc
 def test_what_closed_while_no_socket_was_there_is_fetched_when_one_is_there_again(exchange, markets):
     """Before a close is called late: a new connection alone is reason enough to look."""
     exchange.faults.add(Fault("unsent"))
-    with feeding(PATIENT) as feed:
+    with feeding(Pace(silence=60.0, longest_wait=0.4, clock_period=60.0, fast_clock_period=60.0)) as feed:
         assert eventually(lambda: is_complete(feed, START))
+        threading.Event().wait(1.0)  # a reading under way would take the jump for a fast clock
         exchange.advance_to(START + STEP + 3_500)
         exchange.faults.add(Fault("cut"))
         assert eventually(lambda: is_complete(feed, START + STEP))
