@@ -31,6 +31,14 @@ def suspicions(markets: Iterable[Market]) -> dict[int, list[Gap]]:
     return found
 
 
+def doubted(markets: Iterable[Market]) -> set[int]:
+    """Tell which markets have anything on record as absent or suspected."""
+    ids = [market.pk for market in markets]
+    absent = AbsentStretch.objects.filter(market_id__in=ids).order_by().values_list("market_id", flat=True)
+    suspected = SuspectedStretch.objects.filter(market_id__in=ids).order_by().values_list("market_id", flat=True)
+    return set(absent.union(suspected))
+
+
 def is_doubted(market: Market, asked: Gap) -> bool:
     """Whether anything inside a span is on record as absent or suspected."""
     with connection.cursor() as cursor:

@@ -1,6 +1,6 @@
 """What every way of completing a market shares: its holes, the asking, and keeping what was answered."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from marketdata import absences, quarantine, store
@@ -8,11 +8,14 @@ from marketdata.errors import ExchangeUnavailable
 from marketdata.exchange import source_of_settings
 from marketdata.intervals import INTERVAL_MS, Gap, count_between, find_gaps, subtract
 from marketdata.models import Candle, Market
+from marketdata.parsing import CandleRow
 from marketdata.rest import Answer, RestLine, pages_of
 from marketdata.store import SaveResult
 
 LATE_MS = 2_500
 """A close not delivered after this much market time is fetched."""
+KEPT_AT_ONCE = 5_000
+"""Candles of one transaction: the newest ones of all markets, but no more history than may be lost to a kill."""
 
 
 @dataclass
@@ -65,6 +68,7 @@ def fill(line: RestLine, wanted: Mapping[Market, Sequence[Gap]], report: SyncRep
     by_symbol = {market.symbol: market for market in waiting}
     asks = [page for market, gaps in waiting.items() for page in pages_of(market.symbol, gaps)]
     report.requests += len(asks)
+    good: list[tuple[Market, Answer]] = []
     for answer in line.ask(asks):
         market = by_symbol[answer.ask.symbol]
         keep_refused(market, answer)
@@ -74,7 +78,9 @@ def fill(line: RestLine, wanted: Mapping[Market, Sequence[Gap]], report: SyncRep
             report.failures[market.symbol] = str(answer.error)
             quarantine.set_aside(market, str(answer.error))
         else:
-            keep_answer(market, answer, report)
+            good.append((market, answer))
+    for together in _batches(good):
+        keep_answers(together, report)
 
 
 def keep_refused(market: Market, answer: Answer) -> None:
@@ -82,17 +88,39 @@ def keep_refused(market: Market, answer: Answer) -> None:
     quarantine.keep(market, Candle.Origin.REST, [*answer.unreadable, *answer.rejected])
 
 
-def keep_answer(market: Market, answer: Answer, report: SyncReport) -> None:
-    """Store one page and suspect what an answer with later candles left out."""
+def _batches(answers: Sequence[tuple[Market, Answer]]) -> Iterator[list[tuple[Market, Answer]]]:
+    batch: list[tuple[Market, Answer]] = []
+    waiting = 0
+    for market, answer in answers:
+        if batch and waiting + len(answer.rows) > KEPT_AT_ONCE:
+            yield batch
+            batch, waiting = [], 0
+        batch.append((market, answer))
+        waiting += len(answer.rows)
+    if batch:
+        yield batch
+
+
+def keep_answers(answers: Sequence[tuple[Market, Answer]], report: SyncReport) -> None:
+    """Store pages in one transaction and suspect what an answer with later candles left out."""
+    rows: dict[Market, list[CandleRow]] = {}
+    for market, answer in answers:
+        rows.setdefault(market, []).extend(answer.rows)
+    report.saved += store.save_all(rows, Candle.Origin.REST)
+    doubted = absences.doubted(rows)
+    for market, answer in answers:
+        _account_for(market, answer, report, may_be_doubted=market.pk in doubted)
+
+
+def _account_for(market: Market, answer: Answer, report: SyncReport, *, may_be_doubted: bool) -> None:
     asked = Gap(answer.ask.from_ms, answer.ask.until_ms)
-    report.saved += store.save_candles(market, answer.rows, Candle.Origin.REST)
     if answer.rejected:
         report.failures[market.symbol] = f"{len(answer.rejected)} rows refused: {answer.rejected[0][1]}"
         return
     quarantine.take_back(market)
     opens = [row.open_time for row in answer.rows]
     left_out = find_gaps(opens, *asked)
-    if not left_out and not absences.is_doubted(market, asked):
+    if not left_out and not (may_be_doubted and absences.is_doubted(market, asked)):
         return
     newest = store.newest_open([market])[market.pk]
     if newest is None:

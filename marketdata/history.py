@@ -9,7 +9,7 @@ from django.db.models import Min
 from marketdata import store
 from marketdata.errors import ExchangeUnavailable, MarketDataError, UnknownSymbol
 from marketdata.exchange import KLINES_WEIGHT, PAGE
-from marketdata.filling import LATE_MS, SyncReport, fed_here, fill, holes_of, keep_answer, keep_refused
+from marketdata.filling import LATE_MS, SyncReport, fed_here, fill, holes_of, keep_answers, keep_refused
 from marketdata.intervals import INTERVAL_MS, Gap, count_between, last_closed_open, subtract
 from marketdata.models import Candle, Market
 from marketdata.rest import Ask, RestLine, pages_of
@@ -70,7 +70,7 @@ def backfill(
                         raise answer.error
                     report.failures[answer.ask.symbol] = str(answer.error)
                 else:
-                    keep_answer(by_symbol[answer.ask.symbol], answer, report)
+                    keep_answers([(by_symbol[answer.ask.symbol], answer)], report)
             if silence is not None:
                 raise silence
             done += sum(count_between(page.from_ms, page.until_ms) for page in pages[start : start + AT_ONCE])

@@ -8,8 +8,10 @@ from time import sleep
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from marketdata import clock, history, services, weight
+from marketdata import clock, filling, history, services, weight
 from marketdata.coverage import coverage_of
 from marketdata.errors import ExchangeUnavailable, MarketDataError, MarketDisabled, UnknownSymbol
 from marketdata.exchange import ExchangeClient
@@ -93,6 +95,22 @@ def test_a_contiguous_frame_costs_no_request_at_all_while_the_clock_runs(setting
         assert report.newest == {market.id: newest for market in markets}
         services.sync_candles(markets, {"BTCUSDT": frames["BTCUSDT"]})
         assert asked
+
+
+def test_closes_fetched_for_many_markets_are_stored_together(settings, db, monkeypatch):
+    monkeypatch.setattr(filling, "KEPT_AT_ONCE", 5)
+    symbols = [f"M{number}USDT" for number in range(7)]
+    with SimulatedExchange(symbols, seed=3, speed=0, begin_at=START + 10_000) as exchange:
+        settings.BINANCE_API_URL = exchange.base_url
+        followed = services.seed_markets(symbols, "simulated")
+        services.sync_candles(followed)
+        close_candles(exchange, 1)
+        with CaptureQueriesContext(connection) as asked:
+            report = services.sync_candles(followed)
+    assert (report.requests, report.saved, report.failures) == (7, (7, 0, 0), {})
+    statements = [query["sql"] for query in asked]
+    assert sum("INTO candles" in statement for statement in statements) == 2, "five, and two"
+    assert sum("absent_stretches" in statement for statement in statements) == 2
 
 
 def test_a_frame_after_a_gap_is_kept_and_the_gap_filled_in_the_same_pass(exchange, markets):
