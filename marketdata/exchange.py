@@ -36,6 +36,8 @@ LONGEST_BAN_MS = 3 * 86_400_000
 QUEUE = 10_000
 _BANNED_UNTIL = re.compile(r"banned until ([0-9]{13})")
 _UNKNOWN_SYMBOL = -1121
+_PASSING = frozenset({-1000, -1001, -1003, -1006, -1007, -1008, -1016})
+"""Codes of trouble inside the exchange, whatever status they come with: nothing is wrong with what was asked."""
 
 
 class Page(NamedTuple):
@@ -66,6 +68,8 @@ class ExchangeClient:
         self.api_url = (api_url or settings.BINANCE_API_URL).rstrip("/")
         self.stream_url = (stream_url or settings.BINANCE_STREAM_URL).rstrip("/") + "/"
         self.used_weight: int | None = None
+        self.stream_host = ""
+        """Which of the family the newest stream came from."""
         self._timeout = timeout_seconds
         self._clients: dict[str, Any] = {}
 
@@ -127,7 +131,7 @@ class ExchangeClient:
 
         None is yielded for a socket that is alive and has nothing to say of closed candles.
         """
-        url = hosts.awake(self.stream_url.rstrip("/"))[0]
+        url = self.stream_host = hosts.awake(self.stream_url.rstrip("/"))[0]
         bound = self._library(stream_url=f"{url}/")
         manager = bound.Streams(self._client(hosts.awake(self.api_url)[0]), max_queue_size=QUEUE)
         socket = manager.multiplex_socket([f"{symbol.lower()}@kline_{INTERVAL}" for symbol in symbols])
@@ -195,7 +199,8 @@ def named_error(status: int, code: object, message: str, headers: dict[str, str]
         return ExchangeBanned(_silent_until(message, headers), f"HTTP {status}: {message[:150]}")
     if status == 400 and code == _UNKNOWN_SYMBOL:
         return UnknownSymbol("the exchange does not know this symbol")
-    if status == 403 or status >= 500:
+    is_its_own = isinstance(code, int) and code < 0  # a proxy or a firewall has no such code
+    if status == 403 or status >= 500 or not is_its_own or code in _PASSING:
         return ExchangeUnavailable(f"HTTP {status}, code {code}: {message[:150]}")
     return MarketDataError(f"the exchange refused: HTTP {status}, code {code}: {message[:150]}")
 

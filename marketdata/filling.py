@@ -1,6 +1,6 @@
 """What every way of completing a market shares: its holes, the asking, and keeping what was answered."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from marketdata import absences, quarantine, store
@@ -14,8 +14,8 @@ from marketdata.store import SaveResult
 
 LATE_MS = 2_500
 """A close not delivered after this much market time is fetched."""
-PAGES_AT_ONCE = 20
-"""Answers stored in one transaction."""
+KEPT_AT_ONCE = 5_000
+"""Candles of one transaction: the newest ones of all markets, but no more history than may be lost to a kill."""
 
 
 @dataclass
@@ -78,13 +78,26 @@ def fill(line: RestLine, wanted: Mapping[Market, Sequence[Gap]], report: SyncRep
             report.failures[market.symbol] = str(answer.error)
             if not isinstance(answer.error, ExchangeUnavailable):
                 quarantine.set_aside(market, str(answer.error))
-    for start in range(0, len(good), PAGES_AT_ONCE):
-        keep_answers(good[start : start + PAGES_AT_ONCE], report)
+    for together in _batches(good):
+        keep_answers(together, report)
 
 
 def keep_refused(market: Market, answer: Answer) -> None:
     """Quarantine the rows of an answer that broke a rule, and whatever came in its place and was none."""
     quarantine.keep(market, Candle.Origin.REST, [*answer.unreadable, *answer.rejected])
+
+
+def _batches(answers: Sequence[tuple[Market, Answer]]) -> Iterator[list[tuple[Market, Answer]]]:
+    batch: list[tuple[Market, Answer]] = []
+    waiting = 0
+    for market, answer in answers:
+        if batch and waiting + len(answer.rows) > KEPT_AT_ONCE:
+            yield batch
+            batch, waiting = [], 0
+        batch.append((market, answer))
+        waiting += len(answer.rows)
+    if batch:
+        yield batch
 
 
 def keep_answers(answers: Sequence[tuple[Market, Answer]], report: SyncReport) -> None:

@@ -1,12 +1,13 @@
 """History from the exchange: fill what is missing, and read again what was believed long ago."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import zip_longest
 
 from django.db.models import Min
 
 from marketdata import store
-from marketdata.errors import ExchangeUnavailable, MarketDataError
+from marketdata.errors import ExchangeUnavailable, MarketDataError, UnknownSymbol
 from marketdata.exchange import KLINES_WEIGHT, PAGE
 from marketdata.filling import LATE_MS, SyncReport, fed_here, fill, holes_of, keep_answers, keep_refused
 from marketdata.intervals import INTERVAL_MS, Gap, count_between, last_closed_open, subtract
@@ -48,6 +49,7 @@ def backfill(
         raise MarketDataError(report.failures[wanted[0].symbol])
     by_symbol = {market.symbol: market for market in fed}
     with RestLine(patient=True) as line:
+        learn_limit(line, fed)
         until_ms = min(until_ms, last_closed_open(line.market_ms() - LATE_MS) + INTERVAL_MS)
         pages = plan(fed, from_ms, until_ms)
         total = sum(count_between(page.from_ms, page.until_ms) for page in pages)
@@ -81,6 +83,14 @@ def plan(markets: Sequence[Market], from_ms: int, until_ms: int) -> list[Ask]:
     """Pages to ask for, oldest first, markets taking turns."""
     by_market = [pages_of(market.symbol, holes_of(market, from_ms, until_ms - INTERVAL_MS)) for market in markets]
     return [page for turn in zip_longest(*by_market) for page in turn if page is not None]
+
+
+def learn_limit(line: RestLine, markets: Sequence[Market]) -> None:
+    """Have the exchange say what a minute may cost: without a feed nobody has asked. It says so beside any symbol."""
+    for market in markets:
+        with suppress(UnknownSymbol):
+            line.describe([market.symbol])
+            return
 
 
 def minutes_of(n_requests: int, weight_limit: int) -> float:

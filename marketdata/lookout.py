@@ -7,8 +7,8 @@ import structlog
 from django.db import Error as DatabaseTrouble
 from django.db import close_old_connections, connection
 
-from marketdata import clock, halts
-from marketdata.errors import MarketDataError
+from marketdata import clock, halts, quarantine
+from marketdata.errors import MarketDataError, UnknownSymbol
 from marketdata.models import Market
 from marketdata.rest import RestLine
 from marketdata.sockets import GROUP, Pace
@@ -86,10 +86,21 @@ class Lookout:
         return self._pace.description_period
 
     def _describe(self) -> None:
-        markets = list(self.markets)
+        markets = [market for market in self.markets if not quarantine.is_set_aside(market)]
         for start in range(0, len(markets), GROUP):
-            group = markets[start : start + GROUP]
+            self._describe_group(markets[start : start + GROUP])
+
+    def _describe_group(self, group: Sequence[Market]) -> None:
+        """One unknown symbol has the exchange refuse all of them: halves find it, and it alone is set aside."""
+        try:
             halts.note(group, self._open_line().describe([market.symbol for market in group]))
+        except UnknownSymbol as error:
+            if len(group) == 1:
+                quarantine.set_aside(group[0], str(error))
+                return
+            middle = len(group) // 2
+            self._describe_group(group[:middle])
+            self._describe_group(group[middle:])
 
     def _open_line(self) -> RestLine:
         if self._line is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from marketdata import clock
+from marketdata import clock, hosts
 from marketdata.backoff import Backoff
 from marketdata.chance import dice
 from marketdata.errors import ExchangeUnavailable, MalformedCandle
@@ -157,6 +157,7 @@ class Sockets:
                 except StopAsyncIteration:
                     raise ExchangeUnavailable("the socket was closed") from None
                 except TimeoutError:
+                    hosts.let_rest(client.stream_host)
                     raise ExchangeUnavailable(f"nothing was heard for {self.pace.silence} s") from None
                 if not holder[0].accepted.is_set():
                     holder[0].accepted.set()

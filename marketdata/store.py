@@ -1,11 +1,12 @@
 """The candle store: exact decimals in, floats for the numerical code out, and nothing overwritten silently."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 from indicators.candles import CandleGrid
 from marketdata import blocks, clock
@@ -44,6 +45,10 @@ def save_all(rows_by_market: Mapping[Market, Sequence[CandleRow]], origin: str) 
     wanted = {(market.id, row.open_time): row for market, rows in rows_by_market.items() for row in rows}
     keys = sorted(wanted)
     result = SaveResult()
+    # What the feed heard nobody has yet, as a rule: then nothing need be compared.
+    is_news = origin == Candle.Origin.STREAM and connection.vendor == "postgresql"
+    if is_news and keys and _copy_new(keys, wanted, origin):
+        return SaveResult(len(keys))
     with transaction.atomic():
         for start in range(0, len(keys), _CHUNK):
             chunk = keys[start : start + _CHUNK]
@@ -52,6 +57,28 @@ def save_all(rows_by_market: Mapping[Market, Sequence[CandleRow]], origin: str) 
             revised = revise_differing(doubtful, wanted, origin) if doubtful else 0
             result += SaveResult(inserted, len(chunk) - inserted - revised, revised)
     return result
+
+
+def _copy_new(keys: list[Key], wanted: Mapping[Key, CandleRow], origin: str) -> bool:
+    """Store candles none of which is there; False, and nothing stored, if one is or breaks a rule.
+
+    One statement is its own transaction: at the live path's size each further word to the server costs what a
+    hundred candles do.
+    """
+    constants = f"\t{origin}\t0\t{clock.wall_now().isoformat()}\n"
+    lines = ("\t".join([str(key[0]), *("\\N" if cell is None else str(cell) for cell in wanted[key])]) for key in keys)
+    statement = f"COPY candles (market_id, {', '.join(FIELDS)}, origin, revision, received_at) FROM STDIN"
+    try:
+        with (
+            transaction.atomic() if connection.in_atomic_block else nullcontext(),
+            connection.cursor() as cursor,
+            connection.wrap_database_errors,
+            cursor.copy(statement) as copy,
+        ):
+            copy.write("".join(line + constants for line in lines))
+    except IntegrityError:
+        return False
+    return True
 
 
 def _insert_postgresql(keys: list[Key], wanted: Mapping[Key, CandleRow], origin: str) -> tuple[int, list[Key]]:

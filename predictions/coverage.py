@@ -68,11 +68,15 @@ def refresh(markets: Sequence[Market]) -> None:
     """Read the outcomes that came in since the last call."""
     oldest = clock.market_now() - TRAILING
     with _ledger.lock:
+        seen: dict[int, datetime] = {}
+        for (market_id, _), at in _seen_until.items():
+            seen[market_id] = min(at, seen.get(market_id, at))
+        alike: dict[datetime, list[int]] = defaultdict(list)
         for market in markets:
-            cells = [at for (market_id, _), at in _seen_until.items() if market_id == market.id]
-            since = max(oldest, min(cells) - OVERLAP) if cells else oldest
-            _read(market, since)
-            _known_markets.add(market.id)
+            alike[max(oldest, seen[market.id] - OVERLAP) if market.id in seen else oldest].append(market.id)
+        for since, market_ids in alike.items():
+            _read(market_ids, since)
+        _known_markets.update(market.id for market in markets)
         _ledger.prune(oldest)
 
 
@@ -113,13 +117,13 @@ def held_bands(high: Sequence[str], low: Sequence[str], actual_high: Decimal, ac
     return tuple(flags)
 
 
-def _read(market: Market, since: datetime) -> None:
+def _read(market_ids: Sequence[int], since: datetime) -> None:
     rows = PredictionLog.objects.filter(
-        market=market, candle_time__gte=since, actual_high__isnull=False, late=False
-    ).values_list("horizon", "candle_time", "high_quantiles", "low_quantiles", "actual_high", "actual_low")
-    for horizon, candle_time, high, low, actual_high, actual_low in rows.order_by("candle_time").iterator(5000):
-        cell = (market.id, horizon)
+        market_id__in=market_ids, candle_time__gte=since, actual_high__isnull=False, late=False
+    ).values_list("market_id", "horizon", "candle_time", "high_quantiles", "low_quantiles", "actual_high", "actual_low")
+    for market_id, horizon, candle_time, high, low, actual_high, actual_low in rows.order_by().iterator(5000):
+        cell = (market_id, horizon)
         assert actual_high is not None
         assert actual_low is not None
         _ledger.put(cell, candle_time, held_bands(high, low, actual_high, actual_low))
-        _seen_until[cell] = candle_time
+        _seen_until[cell] = max(candle_time, _seen_until.get(cell, candle_time))

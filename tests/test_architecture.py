@@ -54,7 +54,15 @@ def test_no_process_loads_a_compiler_before_its_first_label_nor_pandas_before_it
     assert found.stdout.strip() == "set()", found.stdout + found.stderr
 
 
-WAITS = ("sleep", "monotonic", "perf_counter")
+WAITS = {"time.sleep", "time.monotonic", "time.monotonic_ns", "time.perf_counter", "time.perf_counter_ns"}
+CLOCKS = {
+    "time.time", "time.time_ns", "datetime.datetime.now", "datetime.datetime.utcnow", "datetime.datetime.today",
+    "datetime.date.today", "django.utils.timezone.now", "django.utils.timezone.localtime",
+    "django.utils.timezone.localdate",
+}  # fmt: skip
+IDENTITIES = {"uuid.uuid1", "uuid.uuid4", "os.urandom", "os.getrandom"}
+SEEDED = {"default_rng", "Philox", "PCG64", "SeedSequence", "RandomState"}
+PORTS = {Path("marketdata/clock.py"), Path("marketdata/chance.py")}
 SIMULATED = {"marketdata", "predictions", "signals"}
 KEEPERS_OF_SECRETS = {
     "mlengine_project/access/keys.py",
@@ -64,23 +72,86 @@ KEEPERS_OF_SECRETS = {
 }
 
 
+def raw_calls(tree, *, waits):
+    """Calls that read a raw clock or throw their own dice, by whatever name they were imported: line and full name."""
+    names = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {
+                one.asname or one.name.split(".")[0]: one.name if one.asname else one.name.split(".")[0]
+                for one in node.names
+            }
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {one.asname or one.name: f"{node.module}.{one.name}" for one in node.names}
+
+    def full_name(node):
+        if isinstance(node, ast.Name):
+            return names.get(node.id, "")
+        if isinstance(node, ast.Attribute) and (before := full_name(node.value)):
+            return f"{before}.{node.attr}"
+        return ""
+
+    banned = CLOCKS | IDENTITIES | (WAITS if waits else set())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom) and "secrets" in {
+            getattr(node, "module", None),
+            *(one.name for one in node.names),
+        }:
+            yield node.lineno, "secrets."
+        if not isinstance(node, ast.Call):
+            continue
+        called = full_name(node.func)
+        library, _, name = called.rpartition(".")
+        draws = (
+            library == "numpy.random" and not (name in SEEDED and (node.args or node.keywords)) and name != "Generator"
+        )
+        if called in banned or library in {"random", "secrets"} or draws:
+            yield node.lineno, called
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_time_and_chance_come_through_the_clock_port(path):
-    if path.relative_to(ROOT) in {Path("marketdata/clock.py"), Path("marketdata/chance.py")}:
+def test_time_and_chance_come_through_the_ports(path):
+    where = path.relative_to(ROOT)
+    if where in PORTS:
         return
-    banned = {("datetime", "now"), ("datetime", "utcnow"), ("timezone", "now"), ("uuid", "uuid4"), ("os", "urandom")}
-    banned |= {
-        ("time", name) for name in ("time", "time_ns", *(WAITS if path.parts[len(ROOT.parts)] in SIMULATED else ()))
-    }
-    for node in ast.walk(ast.parse(path.read_text())):
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and isinstance(node.func.value, ast.Name)
-        ):
-            assert (node.func.value.id, node.func.attr) not in banned, f"{path}:{node.lineno} reads a raw clock"
-            assert node.func.value.id != "random", f"{path}:{node.lineno} throws its own dice"
-        if isinstance(node, ast.ImportFrom):
-            assert node.module not in {"time", "random", "secrets"}, f"{path}:{node.lineno} hides where a name is from"
-        if isinstance(node, ast.Import) and path.relative_to(ROOT).as_posix() not in KEEPERS_OF_SECRETS:
-            assert "secrets" not in {name.name for name in node.names}, f"{path}:{node.lineno} draws secrets"
+    tree = ast.parse(path.read_text())
+    found = list(raw_calls(tree, waits=where.parts[0] in SIMULATED))
+    if where.as_posix() in KEEPERS_OF_SECRETS:
+        found = [(line, name) for line, name in found if not name.startswith("secrets.")]
+    assert not found, f"{path}: {found} belong behind marketdata.clock or marketdata.chance"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import time\ntime.time()",
+        "import time as t\nt.time_ns()",
+        "from time import monotonic as now\nnow()",
+        "import datetime\ndatetime.datetime.now()",
+        "from datetime import datetime as d, UTC\nd.now(UTC)",
+        "from datetime import date\ndate.today()",
+        "from django.utils import timezone\ntimezone.now()",
+        "from django.utils.timezone import now\nnow()",
+        "from uuid import uuid4\nuuid4()",
+        "import os\nos.urandom(8)",
+        "from random import choice\nchoice([1])",
+        "import random\nrandom.Random()",
+        "import secrets\nsecrets.token_hex()",
+        "import numpy as np\nnp.random.default_rng()",
+        "import numpy as np\nnp.random.normal(size=3)",
+    ],
+)
+def test_a_raw_clock_or_dice_is_found_under_any_name(source):
+    assert list(raw_calls(ast.parse(source), waits=True))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from marketdata import clock\nclock.monotonic()",
+        "import numpy as np\nnp.random.default_rng(7).normal()",
+        "time = object()\ntime.time()",
+    ],
+)
+def test_a_port_or_a_seed_is_no_raw_clock(source):
+    assert not list(raw_calls(ast.parse(source), waits=True))

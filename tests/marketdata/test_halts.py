@@ -5,10 +5,10 @@ import threading
 import pytest
 from django.db import connection
 
-from marketdata import clock, health, payloads, services, stream
+from marketdata import clock, health, payloads, quarantine, services, stream
 from marketdata.coverage import coverage_of
 from marketdata.lookout import Lookout
-from marketdata.models import AbsentStretch, Candle, Market
+from marketdata.models import AbsentStretch, Candle, ExchangeState, Market
 from marketdata.simulator.faults import Fault
 from marketdata.sockets import Pace
 from tests.marketdata.conftest import START, STEP, close_candles
@@ -67,6 +67,21 @@ def test_a_halted_market_costs_the_others_nothing_and_its_candles_become_absent(
     ledger = coverage_of(halted)
     assert (ledger.missing, ledger.absent) == (0, len(HALTED))
     assert coverage_of(other).share == 1
+
+
+def test_one_unknown_symbol_does_not_keep_the_others_from_being_described(exchange, markets):
+    stranger = Market.objects.create(symbol="NOPEUSDT", source="simulated")
+    ExchangeState.objects.create(pk=1, weight_limit=1_200)
+    halt(exchange)
+    close_candles(exchange, 1)
+    followed = [*markets, stranger, Market.objects.create(symbol="ANOTHER", source="simulated")]
+    look(followed)
+    assert [market.trading for market in services.enabled_markets()] == ["", "BREAK", "TRADING", ""]
+    assert [quarantine.is_set_aside(market) for market in followed] == [False, False, True, True]
+    assert ExchangeState.objects.get().weight_limit == exchange.limits.weight_per_minute
+    asked = exchange.rest.requests
+    look(followed)
+    assert exchange.rest.requests - asked <= 7, "the clock, and one description without the strangers"
 
 
 def test_what_closed_just_before_a_halt_is_still_fetched(exchange, markets):

@@ -10,6 +10,8 @@ from marketdata.coverage import coverage_of
 from marketdata.errors import ExchangeUnavailable
 from marketdata.models import AbsentStretch, Candle, CandleRevision, ExchangeState, Market
 from marketdata.simulator.faults import Fault
+from marketdata.simulator.limits import Limits
+from marketdata.simulator.server import SimulatedExchange
 from tests.marketdata.conftest import START, STEP, close_candles
 
 BEGIN = START - 2500 * STEP
@@ -40,6 +42,16 @@ def test_a_refused_market_does_not_keep_the_others_waiting(exchange, markets, mo
     assert list(report.failures) == ["NOPEUSDT"]
     assert report.saved.inserted == 5000
     assert report.requests == 7, "a market that was refused is not asked for again"
+
+
+def test_the_budget_is_what_the_exchange_says_though_no_feed_ever_ran(settings, markets):
+    with SimulatedExchange(
+        ["BTCUSDT", "ETHUSDT"], seed=3, speed=0, begin_at=START, limits=Limits(weight_per_minute=1_200)
+    ) as strict:
+        settings.BINANCE_API_URL = strict.base_url
+        stranger = Market.objects.create(symbol="NOPEUSDT", source="simulated")
+        services.backfill([stranger, *markets], START - 5 * STEP, START)
+    assert weight.limit() == 1_200
 
 
 def test_an_outage_keeps_what_came_and_the_next_run_goes_on(exchange, markets, monkeypatch):

@@ -1,14 +1,18 @@
 """A host that does not answer: the next of its family is asked, a ban is obeyed, a lone host stays alone."""
 
 import asyncio
+import threading
+from contextlib import contextmanager
 
 import pytest
 
 from marketdata import clock, hosts
 from marketdata.errors import ExchangeBanned, ExchangeUnavailable
 from marketdata.exchange import ExchangeClient
+from marketdata.inbox import Inbox
 from marketdata.simulator.faults import Fault
 from marketdata.simulator.server import SimulatedExchange
+from marketdata.sockets import Pace, Sockets
 from tests.flows.processes import free_port
 from tests.marketdata.conftest import START, STEP
 
@@ -38,6 +42,41 @@ def test_the_next_host_answers_and_the_silent_one_is_not_asked_again(exchange, d
     assert hosts.awake(dead) == [dead, exchange.base_url]
     assert read(dead) == 3
     assert hosts.awake(dead) == [exchange.base_url, dead]
+
+
+@contextmanager
+def following(settings, monkeypatch, first, second):
+    """The feed's sockets, told to follow one symbol at the first of two hosts."""
+    monkeypatch.setattr(hosts, "FAMILIES", [(first, second)])
+    settings.BINANCE_STREAM_URL = first
+    lines = Sockets(Inbox(), Pace(silence=0.6, longest_wait=0.2))
+    lines.start()
+    try:
+        lines.follow(["BTCUSDT"])
+        yield
+    finally:
+        lines.stop()
+
+
+def accepted(exchange, seconds=20):
+    until = clock.monotonic() + seconds
+    while not exchange.hub.accepted and clock.monotonic() < until:
+        threading.Event().wait(0.02)
+    return exchange.hub.accepted > 0
+
+
+def test_candles_are_heard_from_the_next_host_when_the_first_cannot_be_reached(exchange, dead, settings, monkeypatch):
+    with following(settings, monkeypatch, dead.replace("http", "ws"), exchange.stream_url):
+        assert accepted(exchange)
+
+
+def test_candles_are_heard_from_the_next_host_when_the_first_only_keeps_the_line_open(exchange, settings, monkeypatch):
+    with (
+        SimulatedExchange(["BTCUSDT"], seed=3, speed=0, begin_at=START, faults=[Fault("silence")]) as mute,
+        following(settings, monkeypatch, mute.stream_url, exchange.stream_url),
+    ):
+        assert accepted(exchange)
+    assert mute.hub.accepted
 
 
 def test_a_host_that_rested_is_asked_first_again(dead):

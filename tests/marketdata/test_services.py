@@ -8,8 +8,10 @@ from time import sleep
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from marketdata import clock, history, services, weight
+from marketdata import clock, filling, history, services, weight
 from marketdata.coverage import coverage_of
 from marketdata.errors import ExchangeUnavailable, MarketDataError, MarketDisabled, UnknownSymbol
 from marketdata.exchange import ExchangeClient
@@ -95,6 +97,22 @@ def test_a_contiguous_frame_costs_no_request_at_all_while_the_clock_runs(setting
         assert asked
 
 
+def test_closes_fetched_for_many_markets_are_stored_together(settings, db, monkeypatch):
+    monkeypatch.setattr(filling, "KEPT_AT_ONCE", 5)
+    symbols = [f"M{number}USDT" for number in range(7)]
+    with SimulatedExchange(symbols, seed=3, speed=0, begin_at=START + 10_000) as exchange:
+        settings.BINANCE_API_URL = exchange.base_url
+        followed = services.seed_markets(symbols, "simulated")
+        services.sync_candles(followed)
+        close_candles(exchange, 1)
+        with CaptureQueriesContext(connection) as asked:
+            report = services.sync_candles(followed)
+    assert (report.requests, report.saved, report.failures) == (7, (7, 0, 0), {})
+    statements = [query["sql"] for query in asked]
+    assert sum("INTO candles" in statement for statement in statements) == 2, "five, and two"
+    assert sum("absent_stretches" in statement for statement in statements) == 2
+
+
 def test_a_frame_after_a_gap_is_kept_and_the_gap_filled_in_the_same_pass(exchange, markets):
     services.sync_candles(markets)
     close_candles(exchange, 4)
@@ -120,6 +138,16 @@ def test_an_unknown_symbol_is_set_aside_and_the_rest_goes_on(exchange, markets):
     stranger.refresh_from_db()
     assert stranger.quarantined_until is not None
     assert services.sync_candles([*markets, stranger]).requests == 0
+
+
+@pytest.mark.parametrize("status", [400, 404, 451])
+def test_trouble_inside_the_exchange_is_not_held_against_a_market_whatever_its_status(exchange, markets, status):
+    exchange.faults.add(Fault("server_error", path="klines", status=status, times=30))
+    report = services.sync_candles(markets)
+    assert set(report.failures) == {"BTCUSDT", "ETHUSDT"}
+    assert not any(market.quarantined_until for market in services.enabled_markets())
+    exchange.faults.clear()
+    assert services.sync_candles(services.enabled_markets()).failures == {}
 
 
 def test_no_request_leaves_while_the_exchange_wants_silence_even_after_a_restart(exchange, markets):

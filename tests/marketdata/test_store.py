@@ -6,7 +6,8 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from marketdata import store
 from marketdata.models import Candle, CandleRevision, Market
@@ -80,6 +81,29 @@ def test_many_markets_are_saved_at_once(market):
     assert store.save_all(with_rows, "stream") == (0, 62, 0)
 
 
+@pytest.mark.postgres
+@pytest.mark.parametrize("origin", ["stream", "rest"])
+def test_the_newest_candles_of_all_markets_are_one_statement(market, origin):
+    full = {"quote_volume": Decimal("5.5"), "trades": 3, "taker_buy_base": Decimal(1), "taker_buy_quote": Decimal(2)}
+    others = [Market.objects.create(symbol=f"C{i}USDT", source="exchange") for i in range(30)]
+    told = {m: [candle(0, **full) if m == market else candle(0)] for m in [market, *others]}
+    with CaptureQueriesContext(connection) as asked:
+        assert store.save_all(told, origin) == (31, 0, 0)
+    assert sum("SAVEPOINT" not in query["sql"] for query in asked) == 1
+    stored = Candle.objects.get(market=market)
+    assert (stored.origin, stored.revision, stored.close, stored.quote_volume) == (
+        origin, 0, Decimal("100.5"), Decimal("5.5"),
+    )  # fmt: skip
+    assert Candle.objects.get(market=others[0]).quote_volume is None
+
+
+@pytest.mark.parametrize("origin", ["stream", "rest"])
+def test_a_candle_that_breaks_a_rule_is_refused_by_every_way_in(market, origin):
+    with pytest.raises(IntegrityError), transaction.atomic():
+        store.save_candles(market, [candle(0), candle(1)._replace(high=Decimal(1))], origin)
+    assert not Candle.objects.exists()
+
+
 def test_candles_of_many_markets_are_counted_in_one_statement(market, django_assert_num_queries):
     other = Market.objects.create(symbol="ETHUSDT", source="exchange")
     empty = Market.objects.create(symbol="SOLUSDT", source="exchange")
@@ -110,7 +134,8 @@ def test_one_save_inserts_completes_revises_and_leaves_alone(market):
 
 @pytest.mark.postgres
 @pytest.mark.django_db(transaction=True)
-def test_a_candle_another_process_stores_at_the_same_time_is_compared(transactional_db):
+@pytest.mark.parametrize("origin", ["rest", "stream"])
+def test_a_candle_another_process_stores_at_the_same_time_is_compared(transactional_db, origin):
     """The insert waits for the other's commit, cannot see its row, and must still notice that it differs."""
     market = Market.objects.create(symbol="BTCUSDT", source="exchange")
     stored, going = threading.Event(), threading.Event()
@@ -127,6 +152,6 @@ def test_a_candle_another_process_stores_at_the_same_time_is_compared(transactio
     thread.start()
     stored.wait(10)
     going.set()
-    assert store.save_candles(market, [candle(0, close="101"), candle(1)], "rest") == (1, 0, 1)
+    assert store.save_candles(market, [candle(0, close="101"), candle(1)], origin) == (1, 0, 1)
     thread.join()
     assert CandleRevision.objects.get().before["close"] == "100.50000000"

@@ -112,6 +112,68 @@ def test_a_socket_that_falls_silent_is_replaced(exchange, markets):
         assert eventually(lambda: is_complete(feed, START + 3 * STEP))
 
 
+PATIENT = Pace(silence=60.0, longest_wait=0.4, handover=5.0, clock_period=0.5, fast_clock_period=0.5)
+"""Nothing but what a test is about makes this feed act."""
+
+
+def test_a_close_that_no_socket_delivers_is_fetched_while_the_socket_goes_on(exchange, markets):
+    exchange.faults.add(Fault("unsent"))
+    with feeding(PATIENT) as feed:
+        assert eventually(lambda: is_complete(feed, START))
+        close_candles(exchange, 1)
+        assert eventually(lambda: is_complete(feed, START + STEP))
+    assert exchange.hub.accepted == 1
+    assert not Candle.objects.filter(origin="stream").exists()
+
+
+def test_what_closed_while_no_socket_was_there_is_fetched_when_one_is_there_again(exchange, markets):
+    """Before a close is called late: a new connection alone is reason enough to look."""
+    exchange.faults.add(Fault("unsent"))
+    with feeding(Pace(silence=60.0, longest_wait=0.4, clock_period=60.0, fast_clock_period=60.0)) as feed:
+        assert eventually(lambda: is_complete(feed, START))
+        threading.Event().wait(1.0)  # a reading under way would take the jump for a fast clock
+        exchange.advance_to(START + STEP + 3_500)
+        exchange.faults.add(Fault("cut"))
+        assert eventually(lambda: is_complete(feed, START + STEP))
+    assert exchange.hub.accepted == 2
+
+
+class Watched(set):
+    """Connections, and how few there ever were after the first."""
+
+    fewest = 99
+
+    def discard(self, connection):
+        super().discard(connection)
+        self.fewest = min(self.fewest, len(self))
+
+
+@pytest.mark.parametrize("reason", ["planned", "shutdown"])
+def test_the_next_socket_is_accepted_before_the_old_one_goes(exchange, markets, reason):
+    exchange.hub.connections = Watched()
+    lifetime = 0.5 if reason == "planned" else 3600.0
+    with feeding(Pace(silence=60.0, lifetime=lifetime, longest_wait=0.4, handover=10.0)) as feed:
+        assert eventually(lambda: len(exchange.hub.connections) == 1)
+        if reason == "shutdown":
+            exchange.faults.add(Fault("shutdown", seconds=8.0))
+        assert eventually(lambda: exchange.hub.accepted >= 2)
+        assert eventually(lambda: exchange.hub.connections.fewest < 99)
+        assert exchange.hub.connections.fewest >= 1
+        assert eventually(lambda: is_complete(feed, START))
+
+
+def test_closes_that_come_faster_than_they_are_taken_are_fetched(exchange, markets, monkeypatch):
+    """A queue of one message, and an inbox of one candle: both run over at every close."""
+    monkeypatch.setattr("marketdata.exchange.QUEUE", 1)
+    monkeypatch.setattr("marketdata.inbox.MOST_CANDLES", 1)
+    exchange.faults.add(Fault("duplicate"))
+    with feeding(PATIENT) as feed:
+        assert eventually(lambda: is_complete(feed, START))
+        for count in range(1, 4):
+            close_candles(exchange, 1)
+            assert eventually(lambda count=count: is_complete(feed, START + count * STEP))
+
+
 def test_the_feed_outlives_an_exchange_that_is_away(exchange, markets):
     with feeding() as feed:
         assert eventually(lambda: is_complete(feed, START))

@@ -139,3 +139,24 @@ def test_coverage_is_told_as_known_when_the_answer_was_made(champions):
     held = [Decimal(row.high_quantiles[0]) <= row.actual_high <= Decimal(row.high_quantiles[6]) for row in rows]
     assert band["n"] == len(held) == 30
     assert band["high"] == pytest.approx(sum(held) / 30, abs=1e-6)
+
+
+def test_coverage_of_all_markets_is_read_in_one_statement(champions, django_assert_num_queries):
+    from predictions import coverage
+
+    markets = make_markets(count=4104 + 100)
+    with clock.use(at_close_of(NEWEST - 59 * STEP)):
+        opens = [NEWEST - k * STEP for k in range(30, 60)]
+        for _ in services.predict(dict.fromkeys(markets, opens)):
+            pass
+    score_at(NEWEST)
+    coverage.forget()
+    with clock.use(at_close_of(NEWEST)):
+        for _ in range(2):  # from the beginning, and what came since
+            with django_assert_num_queries(1):
+                coverage.refresh(markets)
+            assert [coverage.coverage_of(market.id, 6)[0]["n"] for market in markets] == [30] * len(markets)
+        once = [coverage.coverage_of(market.id, 6) for market in markets]
+        coverage.forget()
+        coverage.refresh(markets)
+    assert [coverage.coverage_of(market.id, 6) for market in markets] == once
