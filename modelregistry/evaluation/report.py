@@ -46,6 +46,19 @@ class Collected:
             joined[key] = tuple(np.concatenate(column) for column in zip(*kept, strict=True))
         return joined
 
+    def without_correction(self) -> "Collected":
+        """The same rows with the first columns as they would have been said uncorrected."""
+        raw = self.uncorrected.parts if self.uncorrected is not None else {}
+        return Collected(
+            {
+                key: [
+                    (*said, *columns[len(said) :])
+                    for said, columns in zip(raw.get(key, [()] * len(kept)), kept, strict=True)
+                ]
+                for key, kept in self.parts.items()
+            }
+        )
+
 
 def collect_ranges(
     found: Collected, predictor: RangePredictor, test: Dataset, train: Dataset, linear: LinearScale

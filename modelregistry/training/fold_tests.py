@@ -1,16 +1,20 @@
-"""What the folds of a run say of every kind: scores beside baselines, the duel with the champion, the side's worth."""
+"""What the folds of a run say of every kind: scores, the duel with the champion, and which parts are worth keeping."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from modelregistry.estimators.correction import OFF
+from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.evaluation import report as reports
+from modelregistry.evaluation.correction_report import correction_report
 from modelregistry.evaluation.detail import detail_of
 from modelregistry.evaluation.versus import collect_losses, versus_champion
+from modelregistry.training.correction_rule import judge_correction
 from modelregistry.training.dataset import Dataset
 from modelregistry.training.direction_rule import gain_of_direction, judge_direction
 from modelregistry.training.fit_direction import UNIQUENESS
 from modelregistry.training.fit_scale import fit_linear
-from modelregistry.training.parts import SIGNAL
+from modelregistry.training.parts import RANGE, SIGNAL
 
 if TYPE_CHECKING:
     from modelregistry.training.pipeline import Request
@@ -25,6 +29,7 @@ class FoldTests:
         self.duels = {kind: reports.Collected() for kind in request.champions}
         self.sided = reports.Collected()
         self.sides: list[dict[str, float]] = []
+        self.correction: dict[str, Any] = {}
 
     def score(self, kind: str, estimator: Any, test: Dataset, train: Dataset) -> None:
         """Score one estimator on the rows of a fold it has not seen."""
@@ -38,19 +43,37 @@ class FoldTests:
             collect_losses(self.duels[kind], kind, estimator, request.champions[kind], test, request.costs)
 
     def settled(self, final: dict[str, Any]) -> dict[str, Any]:
-        """Let the side into the final estimator only if the folds proved it."""
-        if SIGNAL not in final:
-            return final
-        enters = judge_direction(self.sides)["enters"]
-        if enters:
-            self.found[SIGNAL] = self.sided
-        return {**final, SIGNAL: replace(final[SIGNAL], directional=enters)}
+        """Leave out of the final estimators what the folds did not prove: the side, and a correction that is dear."""
+        if SIGNAL in final:
+            enters = judge_direction(self.sides)["enters"]
+            if enters:
+                self.found[SIGNAL] = self.sided
+            final = {**final, SIGNAL: replace(final[SIGNAL], directional=enters)}
+        ranges = self.found.get(RANGE)
+        if RANGE in final and ranges is not None and ranges.uncorrected is not None:
+            table = correction_report(ranges.cells(), ranges.uncorrected.cells())
+            verdict = judge_correction(table)
+            self.correction = {"correction": table, "correction_rule": verdict}
+            if not verdict["kept"]:
+                final = {**final, RANGE: self._uncorrected(final[RANGE])}
+        return final
+
+    def _uncorrected(self, predictor: RangePredictor) -> RangePredictor:
+        """The same ranges without their correction, and with the scores they have without it."""
+        self.found[RANGE] = self.found[RANGE].without_correction()
+        if RANGE in self.duels:
+            self.duels[RANGE] = self.duels[RANGE].without_correction()
+        return replace(
+            predictor, correction=OFF, hyperparameters={**predictor.hyperparameters, "corrected": False}
+        )  # fmt: skip
 
     def report(self, kind: str, estimator: Any, every: Dataset) -> dict[str, Any]:
         """Put the figures of one kind together."""
         request, stride = self.request, self.request.plan.stride
         told = _report(kind, self.found[kind], request)
         told["detail"] = detail_of(kind, self.found[kind], every, stride=stride, costs=request.costs)
+        if kind == RANGE:
+            told |= self.correction
         if kind == SIGNAL:
             told["direction"] = judge_direction(self.sides)
             told["uniqueness"] = {name: estimator.hyperparameters[name] for name in UNIQUENESS}
