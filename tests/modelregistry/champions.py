@@ -40,6 +40,11 @@ def novelty():
     return Novelty((0, 1), np.zeros(2), np.ones(2), np.eye(2), 1e9)
 
 
+def wavering(guard):
+    """A measure that calls about half of all candles strange, so that its guard wavers."""
+    return Novelty((FEATURE_NAMES.index("momentum_12"),), np.zeros(1), np.ones(1), np.eye(1), 0.6, guard)
+
+
 def scale(seed=0):
     n = len(HORIZONS)
     level = np.log(0.002 * np.sqrt(np.array(HORIZONS)))
