@@ -8,6 +8,7 @@ from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.evaluation import report as reports
 from modelregistry.evaluation.correction_report import correction_report
 from modelregistry.evaluation.detail import detail_of
+from modelregistry.evaluation.meta_label import collect_meta_labels, meta_label_report
 from modelregistry.evaluation.versus import collect_losses, versus_champion
 from modelregistry.training.correction_rule import judge_correction
 from modelregistry.training.dataset import Dataset
@@ -27,7 +28,7 @@ class FoldTests:
         self.request = request
         self.found = {kind: reports.Collected() for kind in request.kinds}
         self.duels = {kind: reports.Collected() for kind in request.champions}
-        self.sided = reports.Collected()
+        self.sided, self.meta = reports.Collected(), reports.Collected()
         self.sides: list[dict[str, float]] = []
         self.correction: dict[str, Any] = {}
 
@@ -36,6 +37,7 @@ class FoldTests:
         request = self.request
         if kind == SIGNAL:
             self.sides.append(gain_of_direction(estimator, test, request.costs))
+            collect_meta_labels(self.meta, estimator, test, request.costs)
             _collect(self.sided, kind, estimator, test, train, request)
             estimator = replace(estimator, directional=False)
         _collect(self.found[kind], kind, estimator, test, train, request)
@@ -76,6 +78,10 @@ class FoldTests:
             told |= self.correction
         if kind == SIGNAL:
             told["direction"] = judge_direction(self.sides)
+            told["meta_label"] = {
+                "out_of_fold_accuracy": 100 * estimator.hyperparameters["out_of_fold_accuracy"],
+                **meta_label_report(self.meta, stride),
+            }
             told["uniqueness"] = {name: estimator.hyperparameters[name] for name in UNIQUENESS}
         if kind in self.duels:
             told["versus_champion"] = versus_champion(self.duels[kind], request.champions[kind], told, stride)
