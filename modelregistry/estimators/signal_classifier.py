@@ -117,9 +117,12 @@ class SignalClassifier:
         for file in _TREES.values():
             if file not in files:
                 raise ValueError(f"{file} is missing")
+        touch, primary, meta = (boosting.from_bytes(files[file]) for file in _TREES.values())
         return cls(
             int(kept["horizon"]),
-            *(boosting.from_bytes(files[file]) for file in _TREES.values()),
+            touch,
+            primary,
+            meta,
             parameters.array(kept["base_rate"], 3),
             float(kept["trust"]),
             float(kept["meta_trust"]),

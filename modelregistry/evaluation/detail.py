@@ -8,14 +8,14 @@ import numpy as np
 
 from modelregistry.evaluation import metrics
 from modelregistry.evaluation.bands import band_table
-from modelregistry.evaluation.baselines import FREE
 from modelregistry.evaluation.blocks import block_interval
+from modelregistry.evaluation.cells import losses_of
 from modelregistry.evaluation.diebold_mariano import diebold_mariano
 from modelregistry.evaluation.exceedance import exceedance, miss_test
 from modelregistry.evaluation.paired import block_error
 from modelregistry.evaluation.periods import TERCILES, daily_gain, periods, terciles
 from modelregistry.evaluation.reliability import brier_parts, calibration, reliability_curve
-from modelregistry.evaluation.report import BASELINE_NAMES, Collected, hoped
+from modelregistry.evaluation.report import Collected, hoped
 from modelregistry.training.dataset import Dataset
 
 DIGITS = 4
@@ -45,24 +45,18 @@ def range_detail(found: Collected, rows: Dataset, stride: int) -> dict[str, Any]
     cells, gains, floors, times = [], [], [], []
     for (symbol, horizon, target), columns in found.cells().items():
         said, ahead, stacked, when = _in_time_order(*columns)
-        losses = {
-            name: metrics.pinball(stacked[:, i], ahead) * metrics.BPS
-            for i, name in enumerate(BASELINE_NAMES)
-            if name in FREE
-        }
-        best = min((name for name in FREE if name in losses), key=lambda name: losses[name].mean())
-        answered = np.isfinite(said).all(axis=1)
-        own = np.where(answered, metrics.pinball(np.nan_to_num(said), ahead) * metrics.BPS, losses[best])
-        cell = _RangeCell(said, ahead, own, losses[best], answered, when)
+        lost = losses_of(said, ahead, {name: stacked[:, i] for i, name in enumerate(found.names)})
+        own, floor, answered = lost.own, lost.floor, lost.answered
+        cell = _RangeCell(said, ahead, own, floor, answered, when)
         steps = max(int(np.ceil(horizon / stride)), 1)
         names, which = periods(when)
-        skill = block_interval(losses[best] - own, when, losses[best])
+        skill = block_interval(floor - own, when, floor)
         cells.append(
             {
                 "symbol": symbol,
                 "horizon": horizon,
                 "target": target,
-                "baseline": best,
+                "baseline": lost.best,
                 "skill_interval": _short([100 * skill.lower, 100 * skill.upper]),
                 "days": skill.days,
                 "levels": _short(exceedance(said[answered], ahead[answered], when[answered])),
@@ -72,8 +66,8 @@ def range_detail(found: Collected, rows: Dataset, stride: int) -> dict[str, Any]
                 **_tests(cell, steps),
             }
         )
-        gains.append(losses[best] - own)
-        floors.append(losses[best])
+        gains.append(floor - own)
+        floors.append(floor)
         times.append(when)
     return {"cells": cells, "daily_gain": daily_gain(gains, floors, times)}
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from modelregistry.estimators.forecast import LEVELS
+from modelregistry.evaluation import metrics
 from modelregistry.evaluation.detail import bracket_detail, detail_of, direction_detail, range_detail
 from modelregistry.evaluation.periods import daily_gain, periods, terciles
 from modelregistry.evaluation.report import BASELINE_NAMES, Collected, bracket_report, range_report
@@ -25,7 +26,8 @@ def ranges(days=120, seed=1, sharp=True):
     ahead = sigma * rng.exponential(size=rows)
     said = (sigma if sharp else np.full(rows, 0.00113))[:, None] * UNIT
     flat = np.full((rows, 1), 0.00113) * UNIT
-    stacked = np.stack([flat * (1.0 + 0.05 * i) for i in range(len(BASELINE_NAMES))], axis=1)
+    others = [flat * (1.0 + 0.05 * i) for i in range(len(BASELINE_NAMES))]
+    stacked = np.stack([metrics.pinball(other, ahead) * metrics.BPS for other in others], axis=1)
     found = Collected()
     half = rows // 2
     for part in (slice(half, None), slice(None, half)):  # folds may come in any order
@@ -65,7 +67,7 @@ def test_the_detail_of_a_sharp_range_forecast():
     found, rows = ranges()
     report, detail = range_report(found, 12), range_detail(found, rows, 12)
     cell, whole = detail["cells"][0], report["cells"][0]
-    assert cell["baseline"] == whole["best_baseline"] == "ewm"
+    assert cell["baseline"] == whole["best_baseline"] == BASELINE_NAMES[0]
     low, high = cell["skill_interval"]
     assert low < whole["skill"] < high
     assert np.allclose(cell["levels"]["below"], 100 * np.array(LEVELS), atol=3)
