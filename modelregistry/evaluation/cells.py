@@ -128,7 +128,8 @@ def bracket_cell(chances: np.ndarray, outcomes: np.ndarray, near: np.ndarray, fa
     Parameters
     ----------
     chances, outcomes : ndarray of shape (n_rows, 3)
-        Forecast, and 0/1 for take-profit, stop-loss, neither.
+        Forecast, and 0/1 for take-profit, stop-loss, neither; a forecast of NaN was refused and counts as the better
+        baseline.
     near, far : ndarray of shape (n_rows,)
         Distances to take-profit and stop-loss.
 
@@ -143,12 +144,15 @@ def bracket_cell(chances: np.ndarray, outcomes: np.ndarray, near: np.ndarray, fa
     walk = np.column_stack(
         [touch * far / (near + far), touch * near / (near + far), np.full(len(outcomes), 1.0 - touch)]
     )
-    own = float(metrics.brier(chances, outcomes).mean())
-    base = float(metrics.brier(np.broadcast_to(share, outcomes.shape), outcomes).mean())
-    passage = float(metrics.brier(walk, outcomes).mean())
+    flat, answered = np.broadcast_to(share, outcomes.shape), np.isfinite(chances).all(axis=1)
+    base, passage = (float(metrics.brier(one, outcomes).mean()) for one in (flat, walk))
+    refused = metrics.brier(flat if base <= passage else walk, outcomes)
+    own = float(np.where(answered, metrics.brier(chances, outcomes), refused).mean())
+    chances, outcomes = chances[answered], outcomes[answered]
     intercept, slope = metrics.calibration_line(chances[:, 0], outcomes[:, 0])
     return {
-        "rows": len(outcomes),
+        "rows": len(answered),
+        "answered": 100 * float(answered.mean()),
         "base_rate": float(share[0]),
         "brier": own,
         "baselines": {"base_rate": base, "first_passage": passage},

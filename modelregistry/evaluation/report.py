@@ -140,8 +140,8 @@ last return over the horizon; the open time."""
 
 
 def collect_brackets(found: Collected, classifier: TpslClassifier, test: Dataset) -> None:
-    """Add probabilities and outcomes of the scoring grid."""
-    rows = test.take(np.flatnonzero(test.answerable))
+    """Add probabilities and outcomes of the scoring grid; what is refused is kept, with chances of NaN."""
+    rows, answered = test, test.answerable
     view = classifier.view(rows.features, rows.close, rows.sigma)
     for horizon in classifier.horizons:
         earlier = rows.grid.close[rows.market, np.maximum(rows.position - horizon, 0)]
@@ -150,7 +150,10 @@ def collect_brackets(found: Collected, classifier: TpslClassifier, test: Dataset
             error = strategies.Z * view.standard_error(horizon, side)
             for name, shape in GRID.items():
                 take_profit, stop_loss = bracket_levels(rows, horizon, side, shape)
-                chances, middle = view.ends(horizon, side, take_profit, stop_loss)
+                chances, middle = (
+                    np.where(answered.reshape(-1, *[1] * (part.ndim - 1)), part, np.nan)
+                    for part in view.ends(horizon, side, take_profit, stop_loss)
+                )
                 outcome, gross = window_outcomes(rows, horizon, side, take_profit, stop_loss)
                 near, far = np.abs(take_profit / rows.close - 1), np.abs(stop_loss / rows.close - 1)
                 for code, symbol in enumerate(rows.symbols):
@@ -217,10 +220,10 @@ def net_report(net: np.ndarray, expected: np.ndarray, open_time: np.ndarray, cos
 
 
 def collect_directions(found: Collected, classifier: SignalClassifier, test: Dataset, costs: float) -> None:
-    """Add class probabilities, labels and the base rate known beforehand."""
-    rows = test.take(np.flatnonzero(test.answerable))
+    """Add class probabilities, labels and the base rate known beforehand; chances of what is refused are NaN."""
+    rows = test
     labels = direction_labels(rows, classifier.horizon, costs)
-    chances = classifier.predict(rows.features)
+    chances = np.where(rows.answerable[:, None], classifier.predict(rows.features), np.nan)
     base = np.broadcast_to(classifier.base_rate, chances.shape)
     for code, symbol in enumerate(rows.symbols):
         mine = (rows.market == code) & (labels >= 0)
@@ -232,22 +235,26 @@ def direction_report(found: Collected, stride: int) -> dict[str, Any]:
     """Cells beside the base rate of the training rows; a constant forecast has skill zero and says so."""
     cells = []
     for (symbol, horizon), (chances, labels, base, times) in found.cells().items():
-        happened = np.eye(3)[labels]
-        own, constant = metrics.brier(chances, happened), metrics.brier(base, happened)
+        happened, answered = np.eye(3)[labels], np.isfinite(chances).all(axis=1)
+        constant = metrics.brier(base, happened)
+        # A refused candle counts as the base rate.
+        own = np.where(answered, metrics.brier(chances, happened), constant)
         versus = compare(own, constant, times, horizon, stride)
+        said, came = chances[answered], happened[answered]
         cells.append(
             {
                 "symbol": symbol,
                 "horizon": horizon,
                 "rows": len(labels),
+                "answered": 100 * float(answered.mean()),
                 "shares": _shares(happened.mean(axis=0)),
                 "brier": float(own.mean()),
-                "log_loss": metrics.log_loss(chances, happened),
+                "log_loss": metrics.log_loss(said, came),
                 "baselines": {"base_rate": float(constant.mean())},
                 "skill": 100 * versus.mean / float(constant.mean()),
                 "skill_error": 100 * versus.error / float(constant.mean()),
-                "calibration_error_buy": metrics.calibration_error(chances[:, 0], happened[:, 0]),
-                "calibration_error_sell": metrics.calibration_error(chances[:, 1], happened[:, 1]),
+                "calibration_error_buy": metrics.calibration_error(said[:, 0], came[:, 0]),
+                "calibration_error_sell": metrics.calibration_error(said[:, 1], came[:, 1]),
             }
         )
     return {"skill": float(np.mean([cell["skill"] for cell in cells])) / 100, "cells": cells}
