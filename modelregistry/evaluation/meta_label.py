@@ -15,10 +15,11 @@ from modelregistry.training.dataset import Dataset
 from modelregistry.training.outcomes import BARRIER, bracket_levels, direction_spans, window_outcomes
 from modelregistry.training.uniqueness import shares_of
 
-COLUMNS = ("said", "untrusted", "constant", "touched", "right", "approved", "own", "expected", "gross", "when")
-"""Of every row: the chance that acting on its side pays as served, with a trust of 1, and half that of a touch; whether
-acting on any side paid, and on this one; whether the meta-label puts more on the side than the primary's own record;
-the label's uniqueness; the expected return before costs, and the one that came; the open time."""
+COLUMNS = ("said", "share", "constant", "touched", "right", "approved", "own", "expected", "gross", "when")
+"""Of every row: the chance that acting on its side pays, as served; the share of touches on that side, wholly trusted;
+half the chance of a touch; whether acting on any side paid, and on this one; whether the meta-label puts more on the side
+than the primary's own record; the label's uniqueness; the expected return before costs, and the one that came; the open
+time."""
 WHO = ("every side", "approved sides", "expected to pay")
 """Acting on every side; on those the meta-label approves; on those whose expected net return is above 0."""
 
@@ -45,7 +46,7 @@ def collect_meta_labels(found: Collected, classifier: SignalClassifier, test: Da
     width = BARRIER * rows.sigma * np.sqrt(classifier.horizon)
     columns = (
         touch * share,
-        touch * chance(log_odds),
+        chance(log_odds),
         0.5 * touch,
         labels != Direction.HOLD,
         labels == np.where(side > 0, Direction.BUY, Direction.SELL),
@@ -68,9 +69,11 @@ def meta_label_report(found: Collected, stride: int) -> dict[str, Any]:
     -------
     dict
         `cells`: the primary's accuracy among touches and its gain over a coin with block error; the meta-label's Brier
-        score and log loss beside the constant's, what is saved in percent with block error, as served and with a trust
-        of 1. `acting`: precision, recall and lift of the sides the meta-label approves, rows counted alike and by
-        their uniqueness. `fees`: net return of acting at three fees a side.
+        score and log loss beside the constant's, what is saved in percent with block error; and what its share of the
+        touches, wholly trusted, saves over one half on the rows that were touched (`share_`): only that is knowledge of
+        the side, the rest may come from a chance of a touch that is off. `acting`: precision, recall and lift of the
+        sides the meta-label approves, rows counted alike and by their uniqueness. `fees`: net return of acting at three
+        fees a side.
     """
     cells, acting, offers = [], [], []
     for (symbol, horizon), kept in sorted(found.cells().items()):
@@ -87,10 +90,11 @@ def meta_label_report(found: Collected, stride: int) -> dict[str, Any]:
 def _cell(column: Mapping[str, np.ndarray], horizon: int, stride: int) -> dict[str, Any]:
     touched, right, when = column["touched"], column["right"], column["when"]
     hits = right[touched].astype(float)
-    scores: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
-        "brier": lambda chances: (chances - right) ** 2,
-        "log_loss": lambda chances: -np.log(np.clip(np.where(right, chances, 1 - chances), 1e-9, 1)),
+    scores: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+        "brier": lambda chances, came: (chances - came) ** 2,
+        "log_loss": lambda chances, came: -np.log(np.clip(np.where(came, chances, 1 - chances), 1e-9, 1)),
     }
+    share = column["share"][touched]
     answer: dict[str, Any] = {
         "rows": len(right),
         "pays": 100 * float(right.mean()),
@@ -99,14 +103,16 @@ def _cell(column: Mapping[str, np.ndarray], horizon: int, stride: int) -> dict[s
         "accuracy_error": 100 * block_error(hits, when[touched]) if len(hits) else None,
     }
     for name, score in scores.items():
-        constant = score(column["constant"])
-        floor = float(constant.mean())
-        answer[name] = float(score(column["said"]).mean())
-        answer[f"{name}_constant"] = floor
-        for prefix, chances in (("", column["said"]), ("untrusted_", column["untrusted"])):
-            versus = compare(score(chances), constant, when, horizon, stride)
-            answer[f"{prefix}{name}_saved"] = 100 * versus.mean / floor
-            answer[f"{prefix}{name}_saved_error"] = 100 * versus.error / floor
+        said, constant = (score(column[which], right) for which in ("said", "constant"))
+        answer[name], answer[f"{name}_constant"] = float(said.mean()), float(constant.mean())
+        pairs = {"": (said, constant, when)}
+        if len(share):
+            even = score(np.full(len(share), 0.5), right[touched])
+            pairs["share_"] = (score(share, right[touched]), even, when[touched])
+        for prefix, (own, floor, times) in pairs.items():
+            versus = compare(own, floor, times, horizon, stride)
+            answer[f"{prefix}{name}_saved"] = 100 * versus.mean / float(floor.mean())
+            answer[f"{prefix}{name}_saved_error"] = 100 * versus.error / float(floor.mean())
     return answer
 
 

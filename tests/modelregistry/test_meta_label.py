@@ -70,6 +70,7 @@ def test_a_direction_that_is_there_enters_and_its_chances_are_frequencies(plante
     assert cell["gain_over_coin"] - 2 * cell["accuracy_error"] > 0
     assert cell["brier_saved"] - 2 * cell["brier_saved_error"] > 0
     assert cell["log_loss_saved"] > 0
+    assert cell["share_brier_saved"] - 2 * cell["share_brier_saved_error"] > 0
     plain, own = report["meta_label"]["acting"]
     assert (plain["name"], own["name"]) == ("none", "uniqueness")
     assert min(plain["lift"], own["lift"]) > 1.0
@@ -97,6 +98,7 @@ def test_without_a_direction_either_side_has_half_the_chance_of_a_touch_and_the_
     assert np.array_equal(said[:, 0], said[:, 1])
     (cell,) = report["meta_label"]["cells"]
     assert abs(cell["gain_over_coin"]) < 4 * cell["accuracy_error"]
+    assert cell["share_brier_saved"] < 4 * cell["share_brier_saved_error"]
     fees = report["meta_label"]["fees"]
     assert [row["fee_percent"] for row in fees] == pytest.approx([0.1] * 3 + [0.075] * 3 + [0.02] * 3)
     assert {row["name"] for row in fees} == {"every side", "approved sides", "expected to pay"}
