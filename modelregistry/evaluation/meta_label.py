@@ -17,9 +17,9 @@ from modelregistry.training.uniqueness import shares_of
 
 COLUMNS = ("said", "share", "constant", "touched", "right", "approved", "own", "expected", "gross", "when")
 """Of every row: the chance that acting on its side pays, as served; the share of touches on that side, wholly trusted;
-half the chance of a touch; whether acting on any side paid, and on this one; whether the meta-label puts more on the side
-than the primary's own record; the label's uniqueness; the expected return before costs, and the one that came; the open
-time."""
+half the chance of a touch; whether acting on any side paid, and on this one; whether the meta-label puts more on the
+side than the primary's own record; the label's uniqueness; the expected return before costs, and the one that came; the
+open time."""
 WHO = ("every side", "approved sides", "expected to pay")
 """Acting on every side; on those the meta-label approves; on those whose expected net return is above 0."""
 
