@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from indicators.features import FEATURE_NAMES, WARMUP, build_features
 from indicators.leakage import Compute, LeakReport, check_leakage, seeded_leaks
 from indicators.parity import Mismatch, check_parity
 from indicators.volatility import ewm_sigma
-from predictions.correcting import log_factors, reach_of
+from predictions.correcting import lately, log_factors, reach_of
 
 AHEAD = 80
 """Candles mutated after an instant: more than the longest horizon."""
@@ -59,6 +60,9 @@ def subjects(ensemble: Any) -> Iterator[Subject]:
         ]
         served = _answers(lambda *rows: _ranges(ensemble, *rows), ensemble)
         yield Subject("range_predictor", tuple(names), served, reach_of(ensemble))
+        if ensemble.range_predictor.novelty.guard.active:
+            distrust = partial(_distrust, ensemble)
+            yield Subject("distrust", ("distrusted",), distrust, reach_of(ensemble))
     if ensemble.tpsl is not None:
         names = [f"{side}_{horizon}_p{part}" for horizon in ensemble.tpsl.horizons for side, part in _PARTS]
         yield Subject("tpsl_classifier", tuple(names), _answers(lambda *rows: _brackets(ensemble, *rows)))
@@ -68,6 +72,13 @@ def subjects(ensemble: Any) -> Iterator[Subject]:
 
 
 _PARTS = [(side, part) for side in ("buy", "sell") for part in range(3)]
+
+
+def _distrust(ensemble: Any, grid: CandleGrid, rows: int) -> np.ndarray:
+    """Whether the measure of strangeness is not believed, as 0 and 1."""
+    found = lately(grid, rows, ensemble, np.ones((grid.n_markets, rows), dtype=bool))[1]
+    shape = (grid.n_markets, rows, 1)
+    return np.zeros(shape) if found is None else found.astype(np.float64).reshape(shape)
 
 
 def _ranges(

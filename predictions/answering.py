@@ -19,7 +19,7 @@ from modelregistry.estimators.ensemble import Ensemble
 from modelregistry.estimators.forecast import RangeForecast
 from modelregistry.estimators.tpsl_classifier import BracketView
 from predictions import reasons as codes
-from predictions.correcting import log_factors
+from predictions.correcting import lately
 from predictions.reasons import in_order
 
 RECENT = 73
@@ -31,8 +31,12 @@ UNTRAINED = "market not in training set"
 
 Stretch = tuple[int, int]
 """Open of the first absent candle and of the first one after the hole, ms."""
-Newest = tuple[npt.NDArray[np.float32], npt.NDArray[np.float64], npt.NDArray[np.float64] | None]
-"""Features, volatility and, where forecasts are corrected, logs of the factors of the newest candle of m markets."""
+Lately = tuple[npt.NDArray[np.float64] | None, npt.NDArray[np.bool_] | None]
+"""Where forecasts are corrected, logs of the factors; where strangeness is guarded, whether it is not believed."""
+Newest = tuple[
+    npt.NDArray[np.float32], npt.NDArray[np.float64], npt.NDArray[np.float64] | None, npt.NDArray[np.bool_] | None
+]
+"""Features, volatility, and both parts of :data:`Lately`, of the newest candle of m markets."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +59,10 @@ class Answers:
     sigma: npt.NDArray[np.float64]
     corrections: npt.NDArray[np.float64] | None = None
     """Logs of the factors of the forecast's quantiles; None where it is not corrected."""
+    distrusted: npt.NDArray[np.bool_] | None = None
+    """Whether the measure of strangeness is not believed; None where it is not guarded."""
+    unbelieved: npt.NDArray[np.bool_] | None = None
+    """Where it called a row strange all the same."""
     forecast: RangeForecast | None = None
     view: BracketView | None = None
     doubts: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
@@ -70,6 +78,13 @@ class Answers:
         """Why an answer that is given should be doubted."""
         at = self.position[market, row]
         return in_order({code for code, flags in self.doubts.items() if at >= 0 and flags[at]})
+
+    def notes(self, market: int, row: int) -> dict[str, str]:
+        """What is to be told beside the reasons: a doubt that was not believed."""
+        at = self.position[market, row]
+        if self.unbelieved is None or at < 0 or not self.unbelieved[at]:
+            return {}
+        return {codes.OUT_OF_DISTRIBUTION: codes.UNBELIEVED}
 
     def uncorrected(self, market: int, row: int) -> bool:
         """Whether an answer stands as it was forecast, for want of history, though its version corrects itself."""
@@ -114,8 +129,9 @@ def answer(
         A version whose training ended longer before a candle's close is expired.
     wanted : bool array of shape (m, rows), optional
         Candles to answer for; all by default. It saves work and changes no number.
-    newest : (float32 array of shape (m, n_features), float64 array of shape (m,), float64 array or None), optional
-        Features, volatility and correction of the newest candle, where they are known already; `rows` is 1 then.
+    newest : Newest, optional
+        Features, volatility, correction and distrust of the newest candle, where they are known already; `rows` is 1
+        then.
 
     Returns
     -------
@@ -148,12 +164,16 @@ def answer(
     if ensemble is None or not asked.any():
         return said
     if newest is not None:
-        features, sigma = newest[0][asked[:, 0]], newest[1][asked[:, 0]]
-        factors = None if newest[2] is None else newest[2][asked[:, 0]]
+        chosen = asked[:, 0]
+        features, sigma = newest[0][chosen], newest[1][chosen]
+        found: Lately = (
+            None if newest[2] is None else newest[2][chosen],
+            None if newest[3] is None else newest[3][chosen],
+        )
     else:
         features, sigma = build_features(grid, rows)[asked], ewm_sigma(grid, rows)[asked]
-        factors = log_factors(grid, rows, ensemble, asked)
-    return _ask(said, ensemble, features, sigma, factors)
+        found = lately(grid, rows, ensemble, asked)
+    return _ask(said, ensemble, features, sigma, found)
 
 
 def _ask(
@@ -161,18 +181,28 @@ def _ask(
     ensemble: Ensemble,
     features: npt.NDArray[np.float32],
     sigma: npt.NDArray[np.float64],
-    corrections: npt.NDArray[np.float64] | None,
+    found: Lately,
 ) -> Answers:
     """Call every estimator once for all rows."""
+    corrections, distrusted = found
     rows = features, said.closes, sigma
     forecast = ensemble.forecast(*rows, corrections) if ensemble.range_predictor is not None else None
     view = ensemble.view(*rows) if ensemble.tpsl is not None else None
-    doubts = {codes.OUT_OF_DISTRIBUTION: ensemble.out_of_distribution(features)}
+    strange = ensemble.out_of_distribution(features)
+    doubts = {codes.OUT_OF_DISTRIBUTION: strange if distrusted is None else strange & ~distrusted}
     if forecast is not None:
         doubts[codes.INTERVAL_TOO_WIDE] = ensemble.too_wide(forecast)
         doubts[codes.MODELS_DISAGREE] = ensemble.disagreements(*rows, forecast, view)
     return replace(
-        said, features=features, sigma=sigma, corrections=corrections, forecast=forecast, view=view, doubts=doubts
+        said,
+        features=features,
+        sigma=sigma,
+        corrections=corrections,
+        distrusted=distrusted,
+        unbelieved=None if distrusted is None else strange & distrusted,
+        forecast=forecast,
+        view=view,
+        doubts=doubts,
     )
 
 

@@ -103,7 +103,7 @@ def brackets(symbol: str, side: str, horizon: int, take_profit: Any, stop_loss: 
         "fee_rate": settings.FEE_RATE,
         "model_versions": dict(ensemble.versions),
         "reasons": said,
-        "reason_details": answers.explain(said),
+        "reason_details": {**answers.explain(said), **answers.notes(0, 0)},
         "simulated": market.simulated,
     }
 

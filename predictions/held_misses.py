@@ -1,4 +1,4 @@
-"""What a version's own forecasts missed lately, held in memory for all markets.
+"""What a version's own forecasts missed lately, and where it cried strange, held in memory for all markets.
 
 A candle adds a forecast, if it is one of those counted, and judges those whose outcome it completes.
 Beside the windows of :mod:`predictions.live_windows` and under the same doubts. Only flags are kept of a forecast whose
@@ -24,7 +24,7 @@ class HeldMisses:
     Parameters
     ----------
     predictor : RangePredictor
-        One that corrects itself.
+        One that corrects or guards itself.
     n_markets : int
     """
 
@@ -39,21 +39,27 @@ class HeldMisses:
         depth = reach_of(predictor) // self._stride + 1
         self._known = np.zeros((depth, *sides), dtype=np.bool_)
         self._below = np.zeros((depth, *sides, len(LEVELS)), dtype=np.bool_)
+        self._seen, self._strange = (np.zeros((depth, n_markets), dtype=np.bool_) for _ in range(2))
 
     @property
     def n_bytes(self) -> int:
         """Memory held."""
-        return sum(kept.nbytes for kept in (self._waiting, self._forecast, self._known, self._below))
+        kept = (self._waiting, self._forecast, self._known, self._below, self._seen, self._strange)
+        return sum(one.nbytes for one in kept)
 
     def fill(self, market: int, counted: Counted, number: int) -> None:
         """Take other forecasts for one market: all of its window, up to the newest candle, number `number`."""
         for kept in (self._known, self._below):
             kept[:, :, market] = False
+        for flags in (self._seen, self._strange):
+            flags[:, market] = False
         self._forecast[:, market] = False
         turn = counted.number // self._stride
         below, known = misses_of(counted.said, counted.outcomes)
         self._known[turn % len(self._known), :, market] = known
         self._below[turn % len(self._below), :, market] = below
+        self._seen[turn % len(self._seen), market] = True
+        self._strange[turn % len(self._strange), market] = counted.strange
         for k in np.flatnonzero(turn > number // self._stride - len(self._waiting)):
             slot = turn[k] % len(self._waiting)
             self._waiting[slot, :, market], self._forecast[slot, market] = counted.said[k], True
@@ -67,9 +73,23 @@ class HeldMisses:
             if (number - horizon) % self._stride == 0:
                 self._judge((number - horizon) // self._stride, k, horizon, grid)
 
-    def log_factors(self, number: int) -> npt.NDArray[np.float64]:
-        """Logs of the factors at the newest candle, shape (m, n_horizons, 2, 7), by its number since 1970."""
+    def distrusted(self, number: int) -> npt.NDArray[np.bool_] | None:
+        """Whether strangeness is not believed at the newest candle, shape (m,); None where nothing is guarded."""
+        guard = self.predictor.novelty.guard
+        if not guard.active:
+            return None
+        turns = np.arange((number - guard.candles) // self._stride + 1, number // self._stride + 1) % len(self._seen)
+        strange, seen = (flags[turns].sum(axis=0, dtype=np.int64) for flags in (self._strange, self._seen))
+        return guard.distrusts(strange, seen, self._stride)
+
+    def log_factors(self, number: int) -> npt.NDArray[np.float64] | None:
+        """Logs of the factors at the newest candle, shape (m, n_horizons, 2, 7), by its number since 1970.
+
+        None where nothing is corrected.
+        """
         correction = self.predictor.correction
+        if not correction.active:
+            return None
         answer = np.zeros((self._known.shape[2], len(self._horizons), 2, len(LEVELS)))
         for k, horizon in enumerate(self._horizons):
             first, last = ((number - horizon - back) // self._stride + 1 for back in (correction.candles, 0))
@@ -84,7 +104,9 @@ class HeldMisses:
         slot, ring = turn % len(self._waiting), turn % len(self._known)
         self._forecast[slot] = there
         self._known[ring] = self._below[ring] = False
-        if there.any():
+        self._seen[ring], self._strange[ring] = there, False
+        self._strange[ring, there] = self.predictor.novelty.is_novel(features[there])
+        if there.any() and self.predictor.correction.active:
             self._waiting[slot][:, there] = self.predictor.distances(features[there], sigma[there]).swapaxes(0, 1)
 
     def _judge(self, turn: int, k: int, horizon: int, grid: CandleGrid) -> None:

@@ -40,12 +40,13 @@ READ_AT_ONCE = 50
 
 @dataclass(frozen=True, eq=False)
 class HeldRows:
-    """The window of some markets with the features, volatility and correction of its newest candle."""
+    """The window of some markets with the features, volatility, correction and distrust of its newest candle."""
 
     grid: CandleGrid
     features: npt.NDArray[np.float32]
     sigma: npt.NDArray[np.float64]
     corrections: npt.NDArray[np.float64] | None
+    distrusted: npt.NDArray[np.bool_] | None
 
 
 def read_windows(ids: Sequence[int], open_ms: int, reach: int = 0) -> tuple[CandleGrid, tails.Marks]:
@@ -117,13 +118,22 @@ class LiveWindows:
         assert self._newest is not None
         features, sigma = self._newest.rows()
         grid = self._newest.grid
-        corrections = self._misses.log_factors(open_ms // INTERVAL_MS) if corrector and self._misses else None
+        corrections, distrusted = None, None
+        if corrector and self._misses:
+            number = open_ms // INTERVAL_MS
+            corrections, distrusted = self._misses.log_factors(number), self._misses.distrusted(number)
         if ids == self._ids:
-            return HeldRows(grid, features, sigma, corrections)
+            return HeldRows(grid, features, sigma, corrections, distrusted)
         at = [self._ids.index(key) for key in ids]
         columns = {name: getattr(grid, name)[at] for name in CANDLE_COLUMNS}
         chosen = CandleGrid(grid.open_time, interval_ms=INTERVAL_MS, **columns)
-        return HeldRows(chosen, features[at], sigma[at], None if corrections is None else corrections[at])
+        return HeldRows(
+            chosen,
+            features[at],
+            sigma[at],
+            None if corrections is None else corrections[at],
+            None if distrusted is None else distrusted[at],
+        )
 
     def _counts_for(self, corrector: RangePredictor | None) -> bool:
         """Whether what is held is what this version missed; one that corrects nothing needs no counts."""

@@ -12,6 +12,7 @@ from marketdata.models import Market
 from modelregistry import registry
 from predictions.errors import InvalidRequest
 from predictions.models import PredictionLog
+from predictions.reasons import OUT_OF_DISTRIBUTION
 from predictions.requests import served_horizons
 
 
@@ -43,6 +44,15 @@ def doubts(over: timedelta) -> Counter[str]:
     """How often each reason was given with a prediction for a candle of so long ago or less."""
     lately = PredictionLog.objects.filter(candle_time__gte=clock.market_now() - over, degraded=True)
     return Counter(reason for reasons in lately.values_list("reasons", flat=True) for reason in reasons)
+
+
+def unbelieved(over: timedelta) -> Counter[str]:
+    """How often, by symbol, a candle of so long ago or less was called strange by a measure that is not believed."""
+    lately = PredictionLog.objects.filter(
+        candle_time__gte=clock.market_now() - over, reason_details__has_key=OUT_OF_DISTRIBUTION
+    )
+    found = lately.values_list("symbol", "reasons")
+    return Counter(symbol for symbol, reasons in found if OUT_OF_DISTRIBUTION not in reasons)
 
 
 def newest(symbol: str | None = None, horizon: int | None = None) -> list[PredictionLog]:

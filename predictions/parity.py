@@ -16,7 +16,7 @@ from indicators.volatility import ewm_sigma
 from marketdata import chance
 from marketdata.intervals import INTERVAL_MS
 from predictions import live_windows
-from predictions.correcting import log_factors, reach_of
+from predictions.correcting import lately, reach_of
 from predictions.live_windows import LiveWindows, read_windows
 from predictions.passes import Pass
 
@@ -70,9 +70,11 @@ def _differences(done: Pass, index: int, windows: LiveWindows) -> list[str] | No
     found = [FEATURE_NAMES[column] for column in np.flatnonzero(~same)]
     if not same_bits(done.answers.sigma[position : position + 1], ewm_sigma(grid, 1)[0]).all():
         found.append("sigma")
-    corrections, ensemble = done.answers.corrections, done.ensemble
-    if corrections is not None and ensemble is not None:
-        batch = log_factors(grid, 1, ensemble, np.ones((1, 1), dtype=np.bool_))
-        if batch is None or not same_bits(corrections[position], batch[0]).all():
+    corrections, distrusted = done.answers.corrections, done.answers.distrusted
+    if done.ensemble is not None and (corrections is not None or distrusted is not None):
+        factors, doubted = lately(grid, 1, done.ensemble, np.ones((1, 1), dtype=np.bool_))
+        if corrections is not None and (factors is None or not same_bits(corrections[position], factors[0]).all()):
             found.append("correction")
+        if distrusted is not None and (doubted is None or doubted[0] != distrusted[position]):
+            found.append("distrust")
     return found

@@ -110,7 +110,7 @@ def _pass(
         absences=[[]] * len(markets) if whole else _absences(markets, start, end_open_ms),
         max_age_days=settings.MODEL_MAX_AGE_DAYS,
         wanted=wanted,
-        newest=None if held is None else (held.features, held.sigma, held.corrections),
+        newest=None if held is None else (held.features, held.sigma, held.corrections, held.distrusted),
     )
     asked = answers.present if wanted is None else wanted & answers.present
     return Pass(markets, ensemble, asked, answers, held=held is not None)

@@ -29,6 +29,9 @@ WORDS: dict[str, str] = {
 }
 """In order of importance; this order is the order of `reasons` everywhere."""
 
+UNBELIEVED = "called unlike the training set, but so was much of the last week: the measure is not believed"
+"""What a prediction tells beside its reasons where `OUT_OF_DISTRIBUTION` was found and is no reason."""
+
 REFUSING = frozenset({NO_CHAMPION, WARMUP, STALE_DATA, GAP_IN_WINDOW, MODEL_EXPIRED, MARKET_DISABLED})
 """A prediction with one of these is not given at all."""
 DEGRADING = frozenset({OUT_OF_DISTRIBUTION, INTERVAL_TOO_WIDE, MODELS_DISAGREE})

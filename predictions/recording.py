@@ -102,7 +102,7 @@ def _row(
         data_age_seconds=round((made_at_ms - open_ms - INTERVAL_MS) / 1000, 3),
         degraded=bool(said),
         reasons=said,
-        reason_details=answers.explain(said),
+        reason_details={**answers.explain(said), **answers.notes(index, at)},
         simulated=market.simulated,
     )
 

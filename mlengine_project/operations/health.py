@@ -14,6 +14,7 @@ from marketdata import clock
 from marketdata import health as market_health
 from mlengine_project.operations.models import Heartbeat
 from modelregistry import health as model_health
+from predictions import health as prediction_health
 from predictions.cache import cache
 from signals import health as signal_health
 
@@ -52,13 +53,14 @@ def detailed() -> Report:
         parts |= {
             "models": _guarded(model_health.report),
             "binance": _guarded(market_health.report),
+            "predictions": _guarded(prediction_health.report),
             "signals": _guarded(signal_health.report),
             **_guarded_processes(),
         }
         ages = market_health.data_age_seconds()
     else:
         unknown = part("unhealthy", "unknown while the database is away")
-        parts |= dict.fromkeys(("models", "binance", "signals", "celery", "beat", "stream"), unknown)
+        parts |= dict.fromkeys(("models", "binance", "predictions", "signals", "celery", "beat", "stream"), unknown)
         ages = {}
     said = {report["status"] for report in parts.values()}
     whole = "healthy" if said == {"healthy"} else "degraded"

@@ -166,6 +166,14 @@ def signals() -> Iterator[Metric]:
     for reason, count in sorted(prediction_log.doubts(REFUSALS_OVER).items()):
         doubted.add_metric([reason], count)
     yield doubted
+    unbelieved = GaugeMetricFamily(
+        "ml_unbelieved_out_of_distribution_last_hour",
+        "Predictions of the last hour called strange by a measure that cried too often to be believed.",
+        labels=["symbol"],
+    )
+    for symbol, count in sorted(prediction_log.unbelieved(REFUSALS_OVER).items()):
+        unbelieved.add_metric([symbol], count)
+    yield unbelieved
     unsent, age = signal_health.outbox()
     yield _gauge("ml_outbox_unsent", "Signals waiting to be published.", unsent)
     yield _gauge("ml_outbox_age_seconds", "How long the oldest of them has waited.", age or 0.0)

@@ -1,4 +1,7 @@
-"""What a predictor said raw of every counted candle of a market, and what came of it: what it corrects itself by."""
+"""What a predictor said raw of every counted candle of a market, and what came of it.
+
+It corrects itself by that, and disbelieves its own measure of strangeness by how often that cried.
+"""
 
 from dataclasses import dataclass
 
@@ -27,18 +30,22 @@ class Counted:
         Quantiles of ``log(H / C)`` and ``log(C / L)``.
     outcomes : ndarray of shape (n, n_horizons, 2)
         NaN where they are not known.
+    strange : ndarray of bool of shape (n,)
+        Whether the predictor's measure calls the candle unlike its training set.
     """
 
     number: np.ndarray
     said: np.ndarray
     outcomes: np.ndarray
+    strange: np.ndarray
 
 
 def reach_of(predictor: RangePredictor | None) -> int:
-    """Candles a window must hold before the warm-up of its oldest row: 0 where nothing is corrected."""
-    if predictor is None or not predictor.correction.active:
+    """Candles a window must hold before the warm-up of its oldest row: 0 where nothing is corrected nor guarded."""
+    if predictor is None:
         return 0
-    return predictor.correction.candles + max(predictor.horizons)
+    corrected = predictor.correction.candles + max(predictor.horizons) if predictor.correction.active else 0
+    return max(corrected, predictor.novelty.guard.candles)
 
 
 def count_forecasts(predictor: RangePredictor, grid: CandleGrid) -> Counted:
@@ -60,14 +67,14 @@ def count_forecasts(predictor: RangePredictor, grid: CandleGrid) -> Counted:
         chosen = (number[span] % stride == 0) & np.isfinite(block[0, :, 0]) & np.isfinite(sigma[where - (WARMUP - 1)])
         kept.append(block[0, chosen])
         at.append(where[chosen])
-    positions = np.concatenate(at)
+    positions, features = np.concatenate(at), np.concatenate(kept)
     said = (
-        predictor.distances(np.concatenate(kept), sigma[positions - (WARMUP - 1)])
-        if len(positions)
-        else np.zeros((0, len(predictor.horizons), 2, len(LEVELS)))
+        predictor.distances(features, sigma[positions - (WARMUP - 1)])
+        if len(positions) and predictor.correction.active
+        else np.zeros((len(positions), len(predictor.horizons), 2, len(LEVELS)))
     )
     outcomes = outcomes_after(grid.high[0], grid.low[0], grid.close[0], positions, predictor.horizons)
-    return Counted(number[positions], said, outcomes)
+    return Counted(number[positions], said, outcomes, predictor.novelty.is_novel(features))
 
 
 def factors_at(predictor: RangePredictor, grid: CandleGrid, positions: np.ndarray) -> np.ndarray:
@@ -88,8 +95,13 @@ def factors_at(predictor: RangePredictor, grid: CandleGrid, positions: np.ndarra
     ndarray of shape (n, n_horizons, 2, 7)
         Zero where too little is known.
     """
-    counted = count_forecasts(predictor, grid)
+    return lately_at(predictor, grid, positions)[0]
+
+
+def lately_at(predictor: RangePredictor, grid: CandleGrid, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As :func:`factors_at`, and whether the measure of strangeness is not believed there, shape (n,)."""
+    counted, correction = count_forecasts(predictor, grid), predictor.correction
     asked = grid.open_time[positions] // grid.interval_ms
-    return predictor.correction.log_factors(
-        counted.said, counted.outcomes, counted.number, asked, predictor.horizons
-    )  # fmt: skip
+    factors = correction.log_factors(counted.said, counted.outcomes, counted.number, asked, predictor.horizons)
+    distrusted = predictor.novelty.guard.distrusted_at(counted.number, counted.strange, asked, correction.stride)
+    return factors, distrusted

@@ -6,6 +6,7 @@ from typing import Any, Self
 import numpy as np
 
 from modelregistry.estimators import parameters
+from modelregistry.estimators.guard import UNGUARDED, Guard
 
 CUT = 50.0
 """Standardised features are cut here, so that one absurd value gives a large, finite distance."""
@@ -26,6 +27,8 @@ class Novelty:
     limit : float
         Distances above it are called out of distribution. It is never below what the purged later rows
         show in ordinary times: a detector that cries in every turbulent week would be the thing that is wrong.
+    guard : Guard
+        When it is not believed where it serves, for the same reason.
     """
 
     columns: tuple[int, ...]
@@ -33,6 +36,7 @@ class Novelty:
     spread: np.ndarray
     whitening: np.ndarray
     limit: float
+    guard: Guard = UNGUARDED
 
     def distance(self, features: np.ndarray) -> np.ndarray:
         """Distance per row, in standard deviations per feature (root mean square); NaN features give infinity.
@@ -90,6 +94,7 @@ class Novelty:
             "spread": self.spread,
             "whitening": self.whitening,
             "limit": self.limit,
+            "guard": self.guard.as_parameters(),
         }
 
     @classmethod
@@ -103,4 +108,6 @@ class Novelty:
             parameters.array(kept["spread"], n),
             parameters.array(kept["whitening"], n, n),
             float(kept["limit"]),
+            # Versions made before there was one are believed always, as they were.
+            Guard.from_parameters(kept.get("guard", UNGUARDED.as_parameters())),
         )

@@ -1,4 +1,4 @@
-"""Buy, sell or hold at the decision horizon: calibrated, and humble."""
+"""Buy, sell or hold at the decision horizon: the chance that acting pays at all, and a meta-label of a primary side."""
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
@@ -10,25 +10,33 @@ from modelregistry.estimators.novelty import Novelty
 
 CLASSES: tuple[str, ...] = ("buy", "sell", "hold")
 """Class order of every answer, kept in the artifact too."""
-_TREES = "direction.ubj"
+_TREES = {"touch": "touch.ubj", "primary": "primary.ubj", "meta": "meta.ubj"}
 
 
 @dataclass(frozen=True)
 class SignalClassifier:
-    """P(buy), P(sell), P(hold) from trees, drawn towards the base rate as far as later rows demand.
+    """P(buy), P(sell), P(hold): the chance of a touch that pays, shared out between the sides by a meta-label.
+
+    A primary model names a side. The meta-label is the chance that acting on it pays: that a barrier of the triple
+    barrier is touched with a move larger than the costs, times the share of such touches that lie on that side. Both
+    factors are drawn towards what costs nothing, the base rate and one half, as far as purged later rows demand.
 
     Parameters
     ----------
     horizon : int
         Decision horizon in candles.
-    booster : Booster
-        Three margins per row, in the order of :data:`CLASSES`.
+    touch : Booster
+        Log odds that acting on either side pays.
+    primary : Booster
+        Above 0 where buying rather than selling is the side to look at.
+    meta : Booster
+        Log odds that the primary's side pays rather than the other one, from the features and that side (1 or -1).
     base_rate : ndarray of shape (3,)
         Class shares of the training rows.
     trust : float
-        Share of the trees' deviation from the base rate (in log odds) that later rows support, 0 to 1.
-    offset : ndarray of shape (3,)
-        Correction of the log odds on later rows.
+        Share of `touch`'s deviation from the base rate (in log odds) that later rows support, 0 to 1.
+    meta_trust : float
+        Share of `meta`'s log odds that later rows support, 0 to 1.
     directional : bool
         Whether the folds proved that the side is worth knowing; else either side gets half the chance of a touch.
     """
@@ -36,10 +44,12 @@ class SignalClassifier:
     kind: ClassVar[str] = "signal_classifier"
 
     horizon: int
-    booster: boosting.Booster
+    touch: boosting.Booster
+    primary: boosting.Booster
+    meta: boosting.Booster
     base_rate: np.ndarray
     trust: float
-    offset: np.ndarray
+    meta_trust: float
     novelty: Novelty
     n_features: int
     hyperparameters: dict[str, Any] = field(default_factory=dict)
@@ -52,10 +62,26 @@ class SignalClassifier:
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """Probabilities in the order of :data:`CLASSES`, shape (n_rows, 3); each row sums to 1."""
-        chances = blend(boosting.margin(self.booster, features), self.base_rate, self.trust, self.offset)
-        if not self.directional:
-            chances[:, :2] = (0.5 * (chances[:, 0] + chances[:, 1]))[:, None]
-        return chances
+        touched = self.touch_chance(features)
+        if self.directional and self.meta_trust > 0:
+            side = self.side(features)
+            share = chance(self.meta_trust * self.meta_log_odds(features, side))
+            buy = np.where(side > 0, share, 1.0 - share)
+        else:
+            buy = np.full(len(touched), 0.5)
+        return np.column_stack([touched * buy, touched * (1.0 - buy), 1.0 - touched])
+
+    def touch_chance(self, features: np.ndarray) -> np.ndarray:
+        """Chance that acting on either side pays, shape (n_rows,)."""
+        return drawn(boosting.margin(self.touch, features), self.base_rate[:2].sum(), self.trust)
+
+    def side(self, features: np.ndarray) -> np.ndarray:
+        """The primary's side of every row: 1 buys, -1 sells."""
+        return sides_of(self.primary, features)
+
+    def meta_log_odds(self, features: np.ndarray, side: np.ndarray) -> np.ndarray:
+        """Log odds, before trust, that a touch lies on the given side, shape (n_rows,)."""
+        return boosting.margin(self.meta, with_side(features, side))
 
     def to_files(self) -> dict[str, bytes]:
         """Files of the artifact: parameters and trees."""
@@ -66,12 +92,13 @@ class SignalClassifier:
             "n_features": self.n_features,
             "base_rate": self.base_rate,
             "trust": self.trust,
-            "offset": self.offset,
+            "meta_trust": self.meta_trust,
             "novelty": self.novelty.as_parameters(),
             "hyperparameters": self.hyperparameters,
             "directional": self.directional,
         }
-        return {parameters.FILE: parameters.dump(kept), _TREES: boosting.to_bytes(self.booster)}
+        trees = {file: boosting.to_bytes(getattr(self, name)) for name, file in _TREES.items()}
+        return {parameters.FILE: parameters.dump(kept), **trees}
 
     @classmethod
     def from_files(cls, files: dict[str, bytes]) -> Self:
@@ -80,37 +107,68 @@ class SignalClassifier:
         Raises
         ------
         ValueError
-            If a file is missing, torn, or the class order differs.
+            If a file is missing, torn, or the class order differs; also of a version from before the meta-label.
         """
         kept = parameters.load(files, cls.kind)
         if tuple(kept["classes"]) != CLASSES:
             raise ValueError(f"class order is {kept['classes']}, expected {list(CLASSES)}")
-        if _TREES not in files:
-            raise ValueError(f"{_TREES} is missing")
+        if "meta_trust" not in kept:
+            raise ValueError("it was trained before sides were meta-labelled; train a new version")
+        for file in _TREES.values():
+            if file not in files:
+                raise ValueError(f"{file} is missing")
+        touch, primary, meta = (boosting.from_bytes(files[file]) for file in _TREES.values())
         return cls(
             int(kept["horizon"]),
-            boosting.from_bytes(files[_TREES]),
+            touch,
+            primary,
+            meta,
             parameters.array(kept["base_rate"], 3),
             float(kept["trust"]),
-            parameters.array(kept["offset"], 3),
+            float(kept["meta_trust"]),
             Novelty.from_parameters(kept["novelty"]),
             int(kept["n_features"]),
             kept["hyperparameters"],
-            bool(kept.get("directional", True)),
+            bool(kept["directional"]),
         )
 
 
-def blend(margins: np.ndarray, base_rate: np.ndarray, trust: float, offset: np.ndarray) -> np.ndarray:
-    """Class probabilities from margins, shrunk towards the base rate.
+def chance(log_odds: np.ndarray) -> np.ndarray:
+    """Turn log odds into probabilities.
 
     Examples
     --------
-    >>> base = np.array([0.2, 0.2, 0.6])
-    >>> blend(np.array([[5.0, 0.0, 0.0]]), base, 0.0, np.zeros(3)).round(3).tolist()
-    [[0.2, 0.2, 0.6]]
+    >>> chance(np.array([0.0, np.log(3)])).round(6).tolist()
+    [0.5, 0.75]
     """
-    centred = margins - (margins * (1 / 3)).sum(axis=1, keepdims=True)
-    prior = np.log(np.maximum(base_rate, 1e-6))
-    log_odds = prior + offset + trust * (centred - (prior - prior.mean()))
-    powers = np.exp(log_odds - log_odds.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    answer: np.ndarray = 1.0 / (1.0 + np.exp(-np.asarray(log_odds, dtype=np.float64)))
+    return answer
+
+
+def drawn(log_odds: np.ndarray, base: float, trust: float) -> np.ndarray:
+    """Probabilities from log odds, drawn towards a base rate.
+
+    Examples
+    --------
+    >>> drawn(np.array([5.0]), 0.25, 0.0).round(6).tolist(), drawn(np.array([0.0]), 0.25, 1.0).round(6).tolist()
+    ([0.25], [0.5])
+    """
+    base = min(max(float(base), 1e-6), 1 - 1e-6)
+    prior = np.log(base / (1 - base))
+    return chance(prior + trust * (log_odds - prior))
+
+
+def sides_of(primary: boosting.Booster, features: np.ndarray) -> np.ndarray:
+    """The side a primary names for every row: 1 buys, -1 sells."""
+    return np.where(boosting.margin(primary, features) > 0, 1, -1).astype(np.int8)
+
+
+def with_side(features: np.ndarray, side: np.ndarray) -> np.ndarray:
+    """Features and the side as their last column: what a meta-label is learned from.
+
+    Examples
+    --------
+    >>> with_side(np.zeros((2, 1), dtype=np.float32), np.array([1, -1])).tolist()
+    [[0.0, 1.0], [0.0, -1.0]]
+    """
+    return np.column_stack([features, side.astype(np.float32)]).astype(np.float32, copy=False)

@@ -11,9 +11,10 @@ HAR_WINDOWS = (1, 12, 72, 288, 2016)
 SEASON_DAYS = 28
 SLOTS = 288
 RESCALE_DAYS = 90
-NAMES = ("ewm", "har", "har_season", "har_season_90d")
-"""EWM volatility, HAR on the log range, HAR with time of day, and the latter rescaled on the trailing 90 days."""
-FREE = ("har_season", "har_season_90d", "har", "ewm")
+NAMES = ("climatology", "ewm", "har", "har_season", "har_season_90d", "walk")
+"""The hour of the week; EWM volatility, HAR on the log range, HAR with time of day, and the latter rescaled on the
+trailing 90 days; the closed form of a walk at EWM volatility."""
+FREE = ("har_season", "har_season_90d", "har", "ewm", "climatology", "walk")
 """Baselines a candidate must beat."""
 
 

@@ -1,21 +1,75 @@
 """Scores by cell: market x horizon x target for ranges, and x side x bracket for probabilities."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from modelregistry.evaluation import metrics
 from modelregistry.evaluation.baselines import FREE
-from modelregistry.evaluation.paired import block_error, compare
+from modelregistry.evaluation.coverage_kept import coverage_kept
+from modelregistry.evaluation.paired import compare
 
 TARGETS = ("high", "low")
+CORRECTED = "_corrected"
+"""Ends the name of a baseline that was given the candidate's own online correction."""
+
+
+@dataclass(frozen=True, eq=False)
+class Losses:
+    """Losses of every row of a cell, in basis points of the close.
+
+    Parameters
+    ----------
+    own : ndarray of shape (n_rows,)
+        Of the forecast; a refused row has the best free baseline's.
+    baselines : dict of name to ndarray of shape (n_rows,)
+        Each as it does best on this cell, with the candidate's online correction or without.
+    best : str
+        The free baseline of the least mean loss.
+    corrected : list of str
+        Baselines that did best with the correction.
+    answered : ndarray of bool of shape (n_rows,)
+    """
+
+    own: np.ndarray
+    baselines: dict[str, np.ndarray]
+    best: str
+    corrected: list[str]
+    answered: np.ndarray
+
+    @property
+    def floor(self) -> np.ndarray:
+        """What costs nothing loses."""
+        return self.baselines[self.best]
+
+
+def losses_of(quantiles: np.ndarray, actual: np.ndarray, others: Mapping[str, np.ndarray]) -> Losses:
+    """Put a forecast beside what the baselines lost.
+
+    Parameters
+    ----------
+    quantiles : ndarray of shape (n_rows, 7)
+        Rows of NaN were refused.
+    actual : ndarray of shape (n_rows,)
+    others : mapping of baseline name to ndarray of shape (n_rows,)
+        Losses in basis points; a name that ends in :data:`CORRECTED` belongs to the baseline without that end.
+    """
+    means = {name: float(loss.mean()) for name, loss in others.items()}
+    plain = [name for name in others if not name.endswith(CORRECTED)]
+    corrected = [name for name in plain if means.get(name + CORRECTED, np.inf) < means[name]]
+    baselines = {name: others[name + CORRECTED if name in corrected else name] for name in plain}
+    best = min((name for name in FREE if name in baselines), key=lambda name: baselines[name].mean())
+    answered = np.isfinite(quantiles).all(axis=1)
+    own = np.where(answered, metrics.pinball(np.nan_to_num(quantiles), actual) * metrics.BPS, baselines[best])
+    return Losses(own, baselines, best, corrected, answered)
 
 
 def range_cell(
     quantiles: np.ndarray,
     actual: np.ndarray,
-    others: Mapping[str, np.ndarray],
+    lost: Losses,
     open_time: np.ndarray,
     horizon: int,
     stride: int,
@@ -28,7 +82,8 @@ def range_cell(
         Of the distance from the close as a fraction of it, ascending; rows of NaN were refused and count as the
         best free baseline.
     actual : ndarray of shape (n_rows,)
-    others : mapping of baseline name to ndarray of shape (n_rows, 7)
+    lost : Losses
+        As :func:`losses_of` gives them.
     open_time : ndarray of shape (n_rows,)
         Milliseconds, ascending.
     horizon, stride : int
@@ -39,20 +94,17 @@ def range_cell(
     dict
         Losses in basis points of the close, skills and coverages in percent.
     """
-    losses = {name: metrics.pinball(found, actual) * metrics.BPS for name, found in others.items()}
-    best = min((name for name in FREE if name in losses), key=lambda name: losses[name].mean())
-    answered = np.isfinite(quantiles).all(axis=1)
-    own = np.where(answered, metrics.pinball(np.nan_to_num(quantiles), actual) * metrics.BPS, losses[best])
-    versus = compare(own, losses[best], open_time, horizon, stride)
+    own, losses, answered = lost.own, lost.baselines, lost.answered
+    versus = compare(own, lost.floor, open_time, horizon, stride)
     inside = metrics.coverage(quantiles[answered], actual[answered])
-    in_eighty = (actual >= quantiles[:, 1]) & (actual <= quantiles[:, 5])
-    floor = losses[best].mean()
+    floor = lost.floor.mean()
     return {
         "rows": len(actual),
         "answered": 100 * float(answered.mean()),
         "pinball": float(own.mean()),
         "baselines": {name: float(loss.mean()) for name, loss in losses.items()},
-        "best_baseline": best,
+        "best_baseline": lost.best,
+        "baselines_corrected": lost.corrected,
         "skill": 100 * versus.mean / floor,
         "skill_error": 100 * versus.error / floor,
         "p_value": versus.p_value,
@@ -60,7 +112,7 @@ def range_cell(
         "skill_over_ewm": 100 * (1 - float(own.mean() / losses["ewm"].mean())),
         "coverage_80": 100 * inside["inside_0.8"],
         "coverage_90": 100 * inside["inside_0.9"],
-        "coverage_80_error": 100 * block_error(in_eighty[answered].astype(float), open_time[answered]),
+        **coverage_kept(quantiles[answered], actual[answered], open_time[answered]),
         "below_05": 100 * inside["below_0.05"],
         "below_50": 100 * inside["below_0.50"],
         "below_95": 100 * inside["below_0.95"],
@@ -76,7 +128,8 @@ def bracket_cell(chances: np.ndarray, outcomes: np.ndarray, near: np.ndarray, fa
     Parameters
     ----------
     chances, outcomes : ndarray of shape (n_rows, 3)
-        Forecast, and 0/1 for take-profit, stop-loss, neither.
+        Forecast, and 0/1 for take-profit, stop-loss, neither; a forecast of NaN was refused and counts as the better
+        baseline.
     near, far : ndarray of shape (n_rows,)
         Distances to take-profit and stop-loss.
 
@@ -91,12 +144,15 @@ def bracket_cell(chances: np.ndarray, outcomes: np.ndarray, near: np.ndarray, fa
     walk = np.column_stack(
         [touch * far / (near + far), touch * near / (near + far), np.full(len(outcomes), 1.0 - touch)]
     )
-    own = float(metrics.brier(chances, outcomes).mean())
-    base = float(metrics.brier(np.broadcast_to(share, outcomes.shape), outcomes).mean())
-    passage = float(metrics.brier(walk, outcomes).mean())
+    flat, answered = np.broadcast_to(share, outcomes.shape), np.isfinite(chances).all(axis=1)
+    base, passage = (float(metrics.brier(one, outcomes).mean()) for one in (flat, walk))
+    refused = metrics.brier(flat if base <= passage else walk, outcomes)
+    own = float(np.where(answered, metrics.brier(chances, outcomes), refused).mean())
+    chances, outcomes = chances[answered], outcomes[answered]
     intercept, slope = metrics.calibration_line(chances[:, 0], outcomes[:, 0])
     return {
-        "rows": len(outcomes),
+        "rows": len(answered),
+        "answered": 100 * float(answered.mean()),
         "base_rate": float(share[0]),
         "brier": own,
         "baselines": {"base_rate": base, "first_passage": passage},

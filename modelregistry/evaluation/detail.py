@@ -8,14 +8,15 @@ import numpy as np
 
 from modelregistry.evaluation import metrics
 from modelregistry.evaluation.bands import band_table
-from modelregistry.evaluation.baselines import FREE
 from modelregistry.evaluation.blocks import block_interval
+from modelregistry.evaluation.cells import losses_of
 from modelregistry.evaluation.diebold_mariano import diebold_mariano
 from modelregistry.evaluation.exceedance import exceedance, miss_test
+from modelregistry.evaluation.groups import PER_GROUP, probability_terciles
 from modelregistry.evaluation.paired import block_error
 from modelregistry.evaluation.periods import TERCILES, daily_gain, periods, terciles
 from modelregistry.evaluation.reliability import brier_parts, calibration, reliability_curve
-from modelregistry.evaluation.report import BASELINE_NAMES, Collected, hoped
+from modelregistry.evaluation.report import Collected, hoped
 from modelregistry.training.dataset import Dataset
 
 DIGITS = 4
@@ -45,35 +46,34 @@ def range_detail(found: Collected, rows: Dataset, stride: int) -> dict[str, Any]
     cells, gains, floors, times = [], [], [], []
     for (symbol, horizon, target), columns in found.cells().items():
         said, ahead, stacked, when = _in_time_order(*columns)
-        losses = {
-            name: metrics.pinball(stacked[:, i], ahead) * metrics.BPS
-            for i, name in enumerate(BASELINE_NAMES)
-            if name in FREE
-        }
-        best = min((name for name in FREE if name in losses), key=lambda name: losses[name].mean())
-        answered = np.isfinite(said).all(axis=1)
-        own = np.where(answered, metrics.pinball(np.nan_to_num(said), ahead) * metrics.BPS, losses[best])
-        cell = _RangeCell(said, ahead, own, losses[best], answered, when)
+        lost = losses_of(said, ahead, {name: stacked[:, i] for i, name in enumerate(found.names)})
+        own, floor, answered = lost.own, lost.floor, lost.answered
+        cell = _RangeCell(said, ahead, own, floor, answered, when)
         steps = max(int(np.ceil(horizon / stride)), 1)
         names, which = periods(when)
-        skill = block_interval(losses[best] - own, when, losses[best])
+        skill = block_interval(floor - own, when, floor)
         cells.append(
             {
                 "symbol": symbol,
                 "horizon": horizon,
                 "target": target,
-                "baseline": best,
+                "baseline": lost.best,
                 "skill_interval": _short([100 * skill.lower, 100 * skill.upper]),
                 "days": skill.days,
-                "levels": _short(exceedance(said[answered], ahead[answered], when[answered])),
+                "levels": _short(
+                    {
+                        **exceedance(said[answered], ahead[answered], when[answered]),
+                        "pinball": (metrics.pinball_by_level(said[answered], ahead[answered]) * metrics.BPS).tolist(),
+                    }
+                ),
                 "bands": _short(band_table(said[answered], ahead[answered])),
                 "terciles": cell.by(terciles(_sigma(rows, symbol, when)), list(TERCILES), "tercile"),
                 "periods": cell.by(which, names, "period", errors=True),
                 **_tests(cell, steps),
             }
         )
-        gains.append(losses[best] - own)
-        floors.append(losses[best])
+        gains.append(floor - own)
+        floors.append(floor)
         times.append(when)
     return {"cells": cells, "daily_gain": daily_gain(gains, floors, times)}
 
@@ -91,6 +91,7 @@ class _RangeCell:
         when: np.ndarray,
     ) -> None:
         self.own, self.floor, self.answered, self.when = own, floor, answered, when
+        self.said, self.ahead = said, ahead
         self.inside = {
             80: (ahead >= said[:, 1]) & (ahead <= said[:, 5]),
             90: (ahead >= said[:, 0]) & (ahead <= said[:, 6]),
@@ -103,6 +104,7 @@ class _RangeCell:
             name: [] for name in (title, "rows", "pinball", "baseline", "skill", "coverage_80", "coverage_90", "width")
         }
         extra: Columns = {"skill_error": [], "coverage_80_error": [], "coverage_90_error": []} if errors else {}
+        levels: Columns = {} if errors else {name: [] for name in PER_GROUP}
         for code, name in enumerate(names):
             mine = which == code
             if not (mine & self.answered).any():
@@ -118,9 +120,11 @@ class _RangeCell:
                 if errors:
                     extra[f"coverage_{share}_error"].append(100 * _error(inside[kept], self.when[kept]))
             table["width"].append(float(self.width[kept].mean()))
+            for score, values in levels.items():
+                values.append(PER_GROUP[score](self.said[kept], self.ahead[kept]))
             if errors:
                 extra["skill_error"].append(100 * _error((self.floor - self.own)[mine], self.when[mine]) / floor)
-        return dict(_short(table | extra))
+        return dict(_short(table | extra | levels))
 
 
 def _tests(cell: _RangeCell, steps: int) -> dict[str, Any]:
@@ -143,9 +147,9 @@ def bracket_detail(found: Collected, costs: float) -> dict[str, Any]:
     cells, traded, gains, floors, times = [], [], [], [], []
     for (symbol, horizon, side, name), columns in found.cells().items():
         chances, outcome, near, far, middle, gross, doubt, _, when = _in_time_order(*columns)
-        happened = np.eye(3)[outcome]
+        happened, answered = np.eye(3)[outcome], np.isfinite(chances).all(axis=1)
         constant = metrics.brier(np.broadcast_to(happened.mean(axis=0), happened.shape), happened)
-        gains.append(constant - metrics.brier(chances, happened))
+        gains.append(np.where(answered, constant - metrics.brier(chances, happened), 0.0))
         floors.append(constant)
         times.append(when)
         cells.append(
@@ -154,9 +158,11 @@ def bracket_detail(found: Collected, costs: float) -> dict[str, Any]:
                 "horizon": horizon,
                 "side": side,
                 "bracket": name,
-                "brier_parts": _short(asdict(brier_parts(chances, happened))),
-                "calibration": _short(asdict(calibration(chances[:, 0], happened[:, 0], when))),
-                "take_profit": _short(reliability_curve(chances[:, 0], happened[:, 0], when)),
+                "brier_parts": _short(asdict(brier_parts(chances[answered], happened[answered]))),
+                "calibration": _short(asdict(calibration(*_first(chances, happened, answered), when[answered]))),
+                "take_profit": _short(reliability_curve(*_first(chances, happened, answered), when[answered])),
+                # The bracket is a multiple of the volatility, so its width tells calm from wild.
+                "terciles": _short(probability_terciles(chances, happened, answered, terciles(near))),
             }
         )
         hope = hoped(chances, near, far, middle, costs)
@@ -164,6 +170,11 @@ def bracket_detail(found: Collected, costs: float) -> dict[str, Any]:
         traded.append((when[acted], hope[acted], gross[acted] - costs))
     net = _net(*(np.concatenate(column) for column in zip(*traded, strict=True)))
     return {"cells": cells, "net": net, "daily_gain": daily_gain(gains, floors, times)}
+
+
+def _first(chances: np.ndarray, happened: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Chance and outcome of the first class on some rows."""
+    return chances[rows, 0], happened[rows, 0]
 
 
 def _net(when: np.ndarray, hope: np.ndarray, net: np.ndarray) -> Columns:
@@ -185,16 +196,19 @@ def direction_detail(found: Collected) -> dict[str, Any]:
     for (symbol, horizon), columns in found.cells().items():
         chances, labels, base, when = _in_time_order(*columns)
         happened = np.eye(3)[labels]
-        own, constant = metrics.brier(chances, happened), metrics.brier(base, happened)
+        answered, constant = np.isfinite(chances).all(axis=1), metrics.brier(base, happened)
+        own = np.where(answered, metrics.brier(chances, happened), constant)
         names, which = periods(when)
         skill = [100 * (1 - own[which == k].mean() / constant[which == k].mean()) for k in range(len(names))]
         cells.append(
             {
                 "symbol": symbol,
                 "horizon": horizon,
-                "brier_parts": _short(asdict(brier_parts(chances, happened))),
-                "buy": _short(reliability_curve(chances[:, 0], happened[:, 0], when)),
-                "sell": _short(reliability_curve(chances[:, 1], happened[:, 1], when)),
+                "brier_parts": _short(asdict(brier_parts(chances[answered], happened[answered]))),
+                "buy": _short(reliability_curve(*_first(chances, happened, answered), when[answered])),
+                "sell": _short(reliability_curve(*_first(chances[:, 1:], happened[:, 1:], answered), when[answered])),
+                "calibration_buy": _line(chances[:, 0], happened[:, 0], answered),
+                "calibration_sell": _line(chances[:, 1], happened[:, 1], answered),
                 "periods": _short({"period": names, "skill": skill}),
             }
         )
@@ -202,6 +216,11 @@ def direction_detail(found: Collected) -> dict[str, Any]:
         floors.append(constant)
         times.append(when)
     return {"cells": cells, "daily_gain": daily_gain(gains, floors, times)}
+
+
+def _line(chances: np.ndarray, happened: np.ndarray, answered: np.ndarray) -> dict[str, Any]:
+    intercept, slope = metrics.calibration_line(chances[answered], happened[answered])
+    return dict(_short({"intercept": intercept, "slope": slope}))
 
 
 def detail_of(kind: str, found: Collected, rows: Dataset, *, stride: int, costs: float) -> dict[str, Any]:

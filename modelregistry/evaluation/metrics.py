@@ -30,6 +30,18 @@ def pinball(quantiles: np.ndarray, actual: np.ndarray) -> np.ndarray:
     return np.maximum(_LEVELS * error, (_LEVELS - 1.0) * error).mean(axis=1)
 
 
+def pinball_by_level(quantiles: np.ndarray, actual: np.ndarray) -> np.ndarray:
+    """Mean pinball loss of each level, shape (7,); their mean is that of :func:`pinball`.
+
+    Examples
+    --------
+    >>> pinball_by_level(np.zeros((2, 7)), np.array([1.0, 1.0])).round(6).tolist()
+    [0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95]
+    """
+    error = actual[:, None] - quantiles
+    return np.asarray(np.maximum(_LEVELS * error, (_LEVELS - 1.0) * error).mean(axis=0))
+
+
 def coverage(quantiles: np.ndarray, actual: np.ndarray) -> dict[str, float]:
     """Share of rows inside each central band, and below each quantile (ties count half).
 

@@ -7,16 +7,20 @@ from typing import Any
 import numpy as np
 
 from indicators.barriers import Side, Touch
+from modelregistry.estimators.correction import OFF
 from modelregistry.estimators.forecast import LEVELS, RangeForecast
 from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.estimators.scale import LinearScale
 from modelregistry.estimators.signal_classifier import SignalClassifier
 from modelregistry.estimators.tpsl_classifier import TpslClassifier
 from modelregistry.evaluation import metrics, strategies
-from modelregistry.evaluation.baselines import Baselines
-from modelregistry.evaluation.cells import TARGETS, bracket_cell, range_cell
+from modelregistry.evaluation.baselines import NAMES
+from modelregistry.evaluation.cells import CORRECTED, TARGETS, bracket_cell, losses_of, mean_of, range_cell
 from modelregistry.evaluation.correction_report import correction_report
+from modelregistry.evaluation.coverage_kept import coverage_summary
+from modelregistry.evaluation.free import FreeForecasts
 from modelregistry.evaluation.paired import block_error, compare
+from modelregistry.evaluation.pooled import Lost, pooled_skill
 from modelregistry.evaluation.served import served, uncorrected
 from modelregistry.training.dataset import Dataset
 from modelregistry.training.outcomes import bracket_levels, direction_labels, window_outcomes
@@ -25,6 +29,7 @@ GRID: dict[str, tuple[float, float]] = {"1x1": (1.0, 1.0), "1.5x0.75": (1.5, 0.7
 """Scoring grid: take-profit and stop-loss in units of EWM sigma times the root of the horizon."""
 SIDES: tuple[Side, ...] = ("buy", "sell")
 Key = tuple[Any, ...]
+BASELINE_NAMES = tuple(sorted((*NAMES, "ridge")))
 
 
 @dataclass
@@ -34,6 +39,8 @@ class Collected:
     parts: dict[Key, list[tuple[np.ndarray, ...]]] = field(default_factory=dict)
     uncorrected: "Collected | None" = None
     """The same cells as they would have been said without an online correction, where there is one."""
+    names: tuple[str, ...] = BASELINE_NAMES
+    """Of the baselines whose losses range cells hold, in their order."""
 
     def add(self, key: Key, *arrays: np.ndarray) -> None:
         """Keep the arrays of a cell from one fold."""
@@ -46,6 +53,20 @@ class Collected:
             joined[key] = tuple(np.concatenate(column) for column in zip(*kept, strict=True))
         return joined
 
+    def without_correction(self) -> "Collected":
+        """The same rows with what would have been said uncorrected, beside uncorrected baselines."""
+        raw = self.uncorrected.parts if self.uncorrected is not None else {}
+        return Collected(
+            {
+                key: [
+                    (*said, *columns[len(said) :])
+                    for said, columns in zip(raw.get(key, [()] * len(kept)), kept, strict=True)
+                ]
+                for key, kept in self.parts.items()
+            },
+            names=tuple(name for name in self.names if not name.endswith(CORRECTED)),
+        )
+
 
 def collect_ranges(
     found: Collected, predictor: RangePredictor, test: Dataset, train: Dataset, linear: LinearScale
@@ -56,12 +77,10 @@ def collect_ranges(
     forecast, raw = served(predictor, rows), uncorrected(predictor, rows)
     if raw is not None and found.uncorrected is None:
         found.uncorrected = Collected()
-    ridge_train = np.exp(linear.predict(train.features))
+    free = FreeForecasts(train, test, linear, getattr(predictor, "correction", OFF))
     for k, horizon in enumerate(test.horizons):
-        sides_train = (np.expm1(train.up[:, k]), -np.expm1(-train.down[:, k]))
-        free = Baselines.fit(horizon, k, train.har, train.sigma, *sides_train)
         own = _distances(forecast, horizon, rows.close)
-        ridge = np.exp(linear.predict(test.features)[:, k])
+        bare = _distances(raw, horizon, rows.close) if raw is not None else None
         for code, symbol in enumerate(test.symbols):
             mine = test.market == code
             if not mine.any():
@@ -70,13 +89,13 @@ def collect_ranges(
                 ahead = np.expm1(test.up[:, k]) if side == 0 else -np.expm1(-test.down[:, k])
                 said = np.full((len(test), len(LEVELS)), np.nan)
                 said[answerable] = own[side]
-                others = _free_on(free, k, side, train, test, code)
-                units = np.quantile(sides_train[side] / ridge_train[:, k], LEVELS)
-                others["ridge"] = ridge[mine, None] * units
-                stacked = np.stack([others[name] for name in sorted(others)], axis=1)
+                losses = free.losses(k, code, side)
+                # Those with a correction last: without it they are left out.
+                found.names = tuple(sorted(losses, key=lambda name: (name.endswith(CORRECTED), name)))
+                stacked = np.stack([losses[name] for name in found.names], axis=1)
                 found.add((symbol, horizon, target), said[mine], ahead[mine], stacked, test.open_time[mine])
-                if raw is not None and found.uncorrected is not None:
-                    said[answerable] = _distances(raw, horizon, rows.close)[side]
+                if bare is not None and found.uncorrected is not None:
+                    said[answerable] = bare[side]
                     found.uncorrected.add((symbol, horizon, target), said[mine])
 
 
@@ -86,44 +105,29 @@ def _distances(forecast: RangeForecast, horizon: int, close: np.ndarray) -> tupl
     return forecast.high[:, at] / close[:, None] - 1.0, 1.0 - forecast.low[:, at, ::-1] / close[:, None]
 
 
-BASELINE_NAMES = ("ewm", "har", "har_season", "har_season_90d", "ridge")
-
-
-def _free_on(free: Baselines, k: int, side: int, train: Dataset, test: Dataset, code: int) -> dict[str, np.ndarray]:
-    """Free baselines on one market's test rows; the trailing rescale also reads the training rows before them."""
-    before, mine = train.market == code, test.market == code
-    har = np.concatenate([train.har[before], test.har[mine]])
-    sigma = np.concatenate([train.sigma[before], test.sigma[mine]])
-    up = np.concatenate([train.up[before, k], test.up[mine, k]])
-    down = np.concatenate([train.down[before, k], test.down[mine, k]])
-    times = np.concatenate([train.open_time[before], test.open_time[mine]])
-    ahead = np.expm1(up) if side == 0 else -np.expm1(-down)
-    weight = np.concatenate([np.full(before.sum(), float(train.stride)), np.full(mine.sum(), float(test.stride))])
-    every = free.predict(k, har, sigma, side, ahead, times, weight, test.grid.interval_ms)
-    return {name: values[before.sum() :] for name, values in every.items()}
-
-
 def range_report(found: Collected, stride: int) -> dict[str, Any]:
     """Cells and their means; `skill` is the share of the best free baseline's loss that is saved."""
-    cells = []
+    cells: list[dict[str, Any]] = []
+    lost: dict[int, list[Lost]] = {}
     for (symbol, horizon, target), (said, ahead, stacked, times) in found.cells().items():
         order = np.argsort(times, kind="stable")
-        others = {name: stacked[order, i] for i, name in enumerate(BASELINE_NAMES)}
-        cell = range_cell(said[order], ahead[order], others, times[order], horizon, stride)
+        beside = losses_of(said[order], ahead[order], {name: stacked[order, i] for i, name in enumerate(found.names)})
+        cell = range_cell(said[order], ahead[order], beside, times[order], horizon, stride)
         cells.append({"symbol": symbol, "horizon": horizon, "target": target, **cell})
+        lost.setdefault(horizon, []).append(Lost(beside.own, beside.floor, times[order]))
+    means = ("skill_over_ewm", "coverage_80", "coverage_90", "answered")
     by_horizon = [
         {
             "horizon": horizon,
-            **{
-                name: float(np.mean([cell[name] for cell in cells if cell["horizon"] == horizon]))
-                for name in ("skill", "skill_over_ewm", "coverage_80", "coverage_90")
-            },
+            **pooled_skill(mine, horizon, stride),
+            **{name: mean_of([cell for cell in cells if cell["horizon"] == horizon], name) for name in means},
         }
-        for horizon in sorted({cell["horizon"] for cell in cells})
+        for horizon, mine in sorted(lost.items())
     ]
     return {
         "skill": float(np.mean([cell["skill"] for cell in cells])) / 100,
         "horizons": by_horizon,
+        "coverage": coverage_summary(cells),
         "cells": cells,
         **({"correction": correction_report(found.cells(), found.uncorrected.cells())} if found.uncorrected else {}),
     }
@@ -136,8 +140,8 @@ last return over the horizon; the open time."""
 
 
 def collect_brackets(found: Collected, classifier: TpslClassifier, test: Dataset) -> None:
-    """Add probabilities and outcomes of the scoring grid."""
-    rows = test.take(np.flatnonzero(test.answerable))
+    """Add probabilities and outcomes of the scoring grid; what is refused is kept, with chances of NaN."""
+    rows, answered = test, test.answerable
     view = classifier.view(rows.features, rows.close, rows.sigma)
     for horizon in classifier.horizons:
         earlier = rows.grid.close[rows.market, np.maximum(rows.position - horizon, 0)]
@@ -146,7 +150,10 @@ def collect_brackets(found: Collected, classifier: TpslClassifier, test: Dataset
             error = strategies.Z * view.standard_error(horizon, side)
             for name, shape in GRID.items():
                 take_profit, stop_loss = bracket_levels(rows, horizon, side, shape)
-                chances, middle = view.ends(horizon, side, take_profit, stop_loss)
+                chances, middle = (
+                    np.where(answered.reshape(-1, *[1] * (part.ndim - 1)), part, np.nan)
+                    for part in view.ends(horizon, side, take_profit, stop_loss)
+                )
                 outcome, gross = window_outcomes(rows, horizon, side, take_profit, stop_loss)
                 near, far = np.abs(take_profit / rows.close - 1), np.abs(stop_loss / rows.close - 1)
                 for code, symbol in enumerate(rows.symbols):
@@ -213,10 +220,10 @@ def net_report(net: np.ndarray, expected: np.ndarray, open_time: np.ndarray, cos
 
 
 def collect_directions(found: Collected, classifier: SignalClassifier, test: Dataset, costs: float) -> None:
-    """Add class probabilities, labels and the base rate known beforehand."""
-    rows = test.take(np.flatnonzero(test.answerable))
+    """Add class probabilities, labels and the base rate known beforehand; chances of what is refused are NaN."""
+    rows = test
     labels = direction_labels(rows, classifier.horizon, costs)
-    chances = classifier.predict(rows.features)
+    chances = np.where(rows.answerable[:, None], classifier.predict(rows.features), np.nan)
     base = np.broadcast_to(classifier.base_rate, chances.shape)
     for code, symbol in enumerate(rows.symbols):
         mine = (rows.market == code) & (labels >= 0)
@@ -228,22 +235,26 @@ def direction_report(found: Collected, stride: int) -> dict[str, Any]:
     """Cells beside the base rate of the training rows; a constant forecast has skill zero and says so."""
     cells = []
     for (symbol, horizon), (chances, labels, base, times) in found.cells().items():
-        happened = np.eye(3)[labels]
-        own, constant = metrics.brier(chances, happened), metrics.brier(base, happened)
+        happened, answered = np.eye(3)[labels], np.isfinite(chances).all(axis=1)
+        constant = metrics.brier(base, happened)
+        # A refused candle counts as the base rate.
+        own = np.where(answered, metrics.brier(chances, happened), constant)
         versus = compare(own, constant, times, horizon, stride)
+        said, came = chances[answered], happened[answered]
         cells.append(
             {
                 "symbol": symbol,
                 "horizon": horizon,
                 "rows": len(labels),
+                "answered": 100 * float(answered.mean()),
                 "shares": _shares(happened.mean(axis=0)),
                 "brier": float(own.mean()),
-                "log_loss": metrics.log_loss(chances, happened),
+                "log_loss": metrics.log_loss(said, came),
                 "baselines": {"base_rate": float(constant.mean())},
                 "skill": 100 * versus.mean / float(constant.mean()),
                 "skill_error": 100 * versus.error / float(constant.mean()),
-                "calibration_error_buy": metrics.calibration_error(chances[:, 0], happened[:, 0]),
-                "calibration_error_sell": metrics.calibration_error(chances[:, 1], happened[:, 1]),
+                "calibration_error_buy": metrics.calibration_error(said[:, 0], came[:, 0]),
+                "calibration_error_sell": metrics.calibration_error(said[:, 1], came[:, 1]),
             }
         )
     return {"skill": float(np.mean([cell["skill"] for cell in cells])) / 100, "cells": cells}

@@ -11,6 +11,7 @@ from modelregistry.errors import TrainingError
 from modelregistry.evaluation import report as reports
 from modelregistry.evaluation.baselines import SEASON_DAYS, SLOTS
 from modelregistry.evaluation.detail import detail_of
+from modelregistry.evaluation.meta_label import collect_meta_labels, meta_label_report
 from modelregistry.training.dataset import build_dataset
 from modelregistry.training.fit_scale import fit_linear
 
@@ -80,7 +81,10 @@ def evaluate_on(
     if "signal_classifier" in estimators:
         found = reports.Collected()
         reports.collect_directions(found, estimators["signal_classifier"], test, costs)
+        meta = reports.Collected()
+        collect_meta_labels(meta, estimators["signal_classifier"], test, costs)
         answer["signal_classifier"] = reports.direction_report(found, stride)
+        answer["signal_classifier"]["meta_label"] = meta_label_report(meta, stride)
         answer["signal_classifier"]["detail"] = detail_of("signal_classifier", found, test, stride=stride, costs=costs)
     tell(total, total, "done")
     return answer

@@ -15,7 +15,7 @@ from modelregistry.estimators.forecast import RangeForecast
 from modelregistry.evaluation import metrics
 from modelregistry.evaluation.paired import DAY_MS, Comparison, compare
 from modelregistry.evaluation.report import Collected
-from modelregistry.evaluation.served import served
+from modelregistry.evaluation.served import served, uncorrected
 from modelregistry.training.dataset import Dataset
 from modelregistry.training.outcomes import bracket_levels, direction_labels, window_outcomes
 
@@ -48,17 +48,27 @@ class Standing:
 def collect_losses(
     found: Collected, kind: str, candidate: Any, champion: Standing, test: Dataset, costs: float
 ) -> None:
-    """Add what both lost on the rows of `test` that begin after the champion's training."""
+    """Add what both lost on the rows of `test` that begin after the champion's training.
+
+    What a candidate that corrects itself would have lost uncorrected is kept beside: it may lose its correction yet.
+    """
     rows = test.take(np.flatnonzero((test.open_time >= champion.trained_until_ms) & test.answerable))
     if not len(rows):
         return
-    said = [served(one, rows) if kind == "range_predictor" else None for one in (candidate, champion.estimator)]
+    ranges = kind == "range_predictor"
+    said = [served(one, rows) if ranges else None for one in (candidate, champion.estimator)]
+    raw = uncorrected(candidate, rows) if ranges else None
+    if raw is not None and found.uncorrected is None:
+        found.uncorrected = Collected()
     for horizon in candidate.horizons:
         if horizon in champion.estimator.horizons:
             own = _losses(kind, candidate, rows, horizon, costs, said[0])
             theirs = _losses(kind, champion.estimator, rows, horizon, costs, said[1])
             known = np.isfinite(own) & np.isfinite(theirs)
             found.add((horizon,), own[known], theirs[known], rows.open_time[known])
+            if raw is not None and found.uncorrected is not None:
+                bare = _losses(kind, candidate, rows, horizon, costs, raw)
+                found.uncorrected.add((horizon,), bare[known])
 
 
 def versus_champion(found: Collected, champion: Standing, report: Mapping[str, Any], stride: int) -> dict[str, Any]:

@@ -167,6 +167,7 @@ def score_configuration(
         reports.collect_ranges(found, cast("RangePredictor", predictor), test, train, linear)
         for key, arrays in found.cells().items():
             whole.add(key, *arrays)
+        whole.names = found.names
         fold_scores.append(float(reports.range_report(found, every.stride)["skill"]))
         tell(f"fold {number} of {len(folds)}: {fold_scores[-1]:+.2%}")
     score = float(reports.range_report(whole, every.stride)["skill"])

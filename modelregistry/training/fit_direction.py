@@ -1,31 +1,23 @@
-"""Fit the signal classifier, and believe it only as far as purged later rows do."""
+"""Fit the signal classifier as a meta-label, and believe it only as far as purged later rows do."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from indicators.labels import Direction
 from modelregistry.estimators import boosting
-from modelregistry.estimators.signal_classifier import SignalClassifier, blend
+from modelregistry.estimators.signal_classifier import SignalClassifier, chance, drawn, sides_of, with_side
 from modelregistry.evaluation.paired import compare
 from modelregistry.training.dataset import Dataset
 from modelregistry.training.fit_range import fit_novelty
 from modelregistry.training.fit_scale import DIGITS
 from modelregistry.training.outcomes import BARRIER, direction_spans
 from modelregistry.training.plan import TrainingPlan
-from modelregistry.training.uniqueness import average_uniqueness
+from modelregistry.training.sides import ROUNDS as PRIMARY_ROUNDS
+from modelregistry.training.sides import TREES, fit_primary, or_even, out_of_fold_sides
+from modelregistry.training.uniqueness import shares_of
 
-TREES: dict[str, Any] = {
-    "objective": "multi:softprob",
-    "num_class": 3,
-    "max_depth": 3,
-    "eta": 0.05,
-    "subsample": 0.5,
-    "colsample_bytree": 0.3,
-    "min_child_weight": 100.0,
-    "reg_lambda": 50.0,
-}
 ROUNDS = 60
 PATIENCE = 10
 UNIQUENESS = (
@@ -34,8 +26,35 @@ UNIQUENESS = (
     "lower_bound_of_gain",
     "lower_bound_of_gain_with_uniqueness_weights",
 )
-"""What the report says of overlapping labels: the gain in log loss without and with weights."""
+"""What the report says of overlapping labels: the meta-label's gain in log loss without and with weights."""
 TRUSTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+STEPS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class _Stretch:
+    """Rows of one stretch with a known label, and a side for each."""
+
+    rows: Dataset
+    labels: np.ndarray
+    side: np.ndarray
+
+    @property
+    def touched(self) -> np.ndarray:
+        """Whether acting on either side paid."""
+        return self.labels != Direction.HOLD
+
+    @property
+    def right(self) -> np.ndarray:
+        """Whether acting on the row's side paid."""
+        return self.labels == np.where(self.side > 0, Direction.BUY, Direction.SELL)
+
+    def meta(self) -> tuple[np.ndarray, np.ndarray]:
+        """Features with the side, and whether it was right, of the rows where one of the sides was."""
+        touched = self.touched
+        return or_even(
+            with_side(self.rows.features[touched], self.side[touched]), self.right[touched].astype(float)
+        )  # fmt: skip
 
 
 def fit_direction(
@@ -47,52 +66,62 @@ def fit_direction(
     horizon: int,
     costs: float,
 ) -> SignalClassifier:
-    """Fit on the older rows, stop early on later ones, and weigh against the base rate on the latest.
+    """Fit on the older rows, stop early on later ones, and weigh against what costs nothing on the latest.
 
-    The three stretches are purged from one another. Trust stays at 0, the base rate alone, unless the gain in log
-    loss on the latest stretch is surely above zero. Weights of average uniqueness are tried beside none and reported;
-    they are not used. Whether the side is worth knowing is for the folds to say, see
+    The three stretches are purged from one another. The older rows get their side out of fold, the later ones from the
+    primary that is kept. Either trust stays at 0 - the base rate of a touch, half of it for each side - unless the
+    gain in log loss on the latest stretch is surely above zero. Weights of average uniqueness are tried beside none and
+    reported; they are not used. Whether the side is worth knowing is for the folds to say, see
     :mod:`modelregistry.training.direction_rule`.
     """
     labels, candles = direction_spans(rows, horizon, costs)
-    edges = np.quantile(rows.open_time, [0.6, 0.8])
-    train = np.flatnonzero((rows.ends < edges[0]) & (labels != Direction.UNKNOWN))
-    watch = np.flatnonzero((rows.open_time >= edges[0]) & (rows.ends < edges[1]) & (labels != Direction.UNKNOWN))
-    judge = np.flatnonzero((rows.open_time >= edges[1]) & (labels != Direction.UNKNOWN))
-    matrix = boosting.quantised(rows.features[train], labels[train].astype(float), threads=plan.threads)
-    later = boosting.plain(rows.features[watch], labels[watch].astype(float), threads=plan.threads)
-    how: dict[str, Any] = {"seed": plan.seed, "threads": plan.threads, "watch": later, "patience": PATIENCE}
-    booster = boosting.fit(matrix, TREES, ROUNDS, **how)
-    weights = own_shares(rows.take(train), candles[train])
-    weighted = boosting.fit(boosting.reweigh(matrix, weights / weights.mean()), TREES, ROUNDS, **how)
-    tick("direction")
-    base_rate = np.bincount(labels[np.concatenate([train, watch])], minlength=3) + 1.0
-    base_rate = (base_rate / base_rate.sum()).round(DIGITS)
-    (trust, gain), (_, gain_weighted) = (
-        choose_trust(
-            boosting.margin(one, rows.features[judge]),
-            base_rate,
-            labels[judge],
-            rows.open_time[judge],
-            horizon,
-            rows.stride,
-        )
-        for one in (booster, weighted)
+    known, edges = labels != Direction.UNKNOWN, np.quantile(rows.open_time, [0.6, 0.8])
+    picks = (
+        np.flatnonzero((rows.ends < edges[0]) & known),
+        np.flatnonzero((rows.open_time >= edges[0]) & (rows.ends < edges[1]) & known),
+        np.flatnonzero((rows.open_time >= edges[1]) & known),
     )
-    tick("direction, trust")
+    older = rows.take(picks[0])
+    primary = fit_primary(older.features, labels[picks[0]], plan)
+    train = _Stretch(older, labels[picks[0]], out_of_fold_sides(older, labels[picks[0]], plan))
+    watch, judge = (
+        _Stretch(part, labels[pick], sides_of(primary, part.features))
+        for pick, part in ((pick, rows.take(pick)) for pick in picks[1:])
+    )
+    tick("direction, sides")
+    base_rate = np.bincount(labels[np.concatenate(picks[:2])], minlength=3) + 1.0
+    base_rate = (base_rate / base_rate.sum()).round(DIGITS)
+    touch = _fit(
+        (older.features, train.touched.astype(float)), (watch.rows.features, watch.touched.astype(float)), plan
+    )  # fmt: skip
+    trust, touch_gain = _trust_of_touch(touch, float(base_rate[:2].sum()), judge, horizon)
+    tick("direction, touch")
+    weights = shares_of(older, candles[picks[0]])
+    plain, weighted = (
+        _fit(train.meta(), watch.meta(), plan, weight)
+        for weight in (None, weights[train.touched] if train.touched.any() else None)
+    )
+    (meta_trust, gain), (_, gain_weighted) = (_trust_of_meta(one, judge, horizon) for one in (plain, weighted))
+    tick("direction, meta-label")
     return SignalClassifier(
         horizon,
-        booster,
+        touch,
+        primary,
+        plain,
         base_rate,
         trust,
-        np.zeros(3),
+        meta_trust,
         fit_novelty(rows, feature_names),
         rows.features.shape[1],
         {
             **plan.as_hyperparameters(),
-            "rounds": boosting.rounds_of(booster),
+            "rounds": boosting.rounds_of(plain),
+            "touch_rounds": boosting.rounds_of(touch),
+            "primary_rounds": PRIMARY_ROUNDS,
             "barrier": BARRIER,
             "costs": costs,
+            "out_of_fold_accuracy": _accuracy(train),
+            "lower_bound_of_touch_gain": touch_gain,
             "lower_bound_of_gain": gain,
             "lower_bound_of_gain_with_uniqueness_weights": gain_weighted,
             "mean_uniqueness": round(float(weights.mean()), DIGITS),
@@ -101,25 +130,61 @@ def fit_direction(
     )
 
 
-def own_shares(rows: Dataset, candles: np.ndarray) -> np.ndarray:
-    """Average uniqueness of every row's label within its market, shape (n_rows,)."""
-    shares = np.empty(len(rows))
-    for code in np.unique(rows.market):
-        mine = rows.market == code
-        shares[mine] = average_uniqueness(rows.position[mine], np.maximum(candles[mine], 1))
-    return shares
+def _fit(
+    rows: tuple[np.ndarray, np.ndarray],
+    later: tuple[np.ndarray, np.ndarray],
+    plan: TrainingPlan,
+    weights: np.ndarray | None = None,
+) -> boosting.Booster:
+    """Fit a chance, stopped early by later rows."""
+    weight = None if weights is None else weights / weights.mean()
+    return boosting.fit(
+        boosting.quantised(*rows, threads=plan.threads, weight=weight),
+        TREES,
+        ROUNDS,
+        seed=plan.seed,
+        threads=plan.threads,
+        watch=boosting.plain(*later, threads=plan.threads),
+        patience=PATIENCE,
+    )
 
 
-def choose_trust(
-    margins: np.ndarray, base_rate: np.ndarray, labels: np.ndarray, open_time: np.ndarray, horizon: int, stride: int
-) -> tuple[float, float]:
-    """Return the trust of the least log loss, 0 unless its gain over the base rate has a lower bound above 0."""
+def _trust_of_touch(touch: boosting.Booster, base: float, judge: _Stretch, horizon: int) -> tuple[float, float]:
+    log_odds = boosting.margin(touch, judge.rows.features)
+    return choose_trust(lambda trust: _lost(drawn(log_odds, base, trust), judge.touched), judge.rows, horizon)
 
-    def losses(trust: float) -> np.ndarray:
-        chances = blend(margins, base_rate, trust, np.zeros(3))
-        return -np.log(chances[np.arange(len(labels)), labels])
 
+def _trust_of_meta(meta: boosting.Booster, judge: _Stretch, horizon: int) -> tuple[float, float]:
+    touched = np.flatnonzero(judge.touched)
+    if not len(touched):
+        return 0.0, 0.0
+    log_odds = boosting.margin(meta, with_side(judge.rows.features[touched], judge.side[touched]))
+    right = judge.right[touched]
+    return choose_trust(lambda trust: _lost(chance(trust * log_odds), right), judge.rows.take(touched), horizon)
+
+
+def _lost(chances: np.ndarray, happened: np.ndarray) -> np.ndarray:
+    return -np.log(np.where(happened, chances, 1.0 - chances))
+
+
+def _accuracy(stretch: _Stretch) -> float:
+    """Share of touches on the side named, one half where there is none."""
+    touched = stretch.touched
+    return round(float(stretch.right[touched].mean()), DIGITS) if touched.any() else 0.5
+
+
+def choose_trust(losses: Callable[[float], np.ndarray], rows: Dataset, horizon: int) -> tuple[float, float]:
+    """Return the trust of the least loss, 0 unless its gain over a trust of 0 has a lower bound above 0.
+
+    Parameters
+    ----------
+    losses : callable
+        Loss of every row at a trust.
+    rows : Dataset
+        In time order.
+    horizon : int
+    """
     constant = losses(0.0)
     best = min(TRUSTS, key=lambda trust: losses(trust).mean())
-    found = compare(losses(best), constant, open_time, horizon, stride)
+    found = compare(losses(best), constant, rows.open_time, horizon, rows.stride)
     return (best if found.lower > 0 else 0.0), round(found.lower, DIGITS)

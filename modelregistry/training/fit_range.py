@@ -1,10 +1,12 @@
 """Put the range predictor together: scale, residual quantiles, doubts."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from modelregistry.estimators.correction import CHOSEN, OFF
+from modelregistry.estimators.guard import WEEK
 from modelregistry.estimators.novelty import Novelty
 from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.training.dataset import Dataset
@@ -51,7 +53,7 @@ KEY_FEATURES = (
 
 
 def fit_novelty(rows: Dataset, feature_names: Sequence[str]) -> Novelty:
-    """Measure the training rows; the newest fifth guards the limit."""
+    """Measure the training rows; the newest fifth guards the limit, and the last week the measure where it serves."""
     columns = tuple(feature_names.index(name) for name in KEY_FEATURES if name in feature_names)
     cut = int(len(rows) * 0.8)
-    return Novelty.learn(rows.features[:cut], rows.features[cut:], columns)
+    return replace(Novelty.learn(rows.features[:cut], rows.features[cut:], columns), guard=WEEK)

@@ -1,16 +1,21 @@
-"""What the folds of a run say of every kind: scores beside baselines, the duel with the champion, the side's worth."""
+"""What the folds of a run say of every kind: scores, the duel with the champion, and which parts are worth keeping."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from modelregistry.estimators.correction import OFF
+from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.evaluation import report as reports
+from modelregistry.evaluation.correction_report import correction_report
 from modelregistry.evaluation.detail import detail_of
+from modelregistry.evaluation.meta_label import collect_meta_labels, meta_label_report
 from modelregistry.evaluation.versus import collect_losses, versus_champion
+from modelregistry.training.correction_rule import judge_correction
 from modelregistry.training.dataset import Dataset
 from modelregistry.training.direction_rule import gain_of_direction, judge_direction
 from modelregistry.training.fit_direction import UNIQUENESS
 from modelregistry.training.fit_scale import fit_linear
-from modelregistry.training.parts import SIGNAL
+from modelregistry.training.parts import RANGE, SIGNAL
 
 if TYPE_CHECKING:
     from modelregistry.training.pipeline import Request
@@ -23,14 +28,16 @@ class FoldTests:
         self.request = request
         self.found = {kind: reports.Collected() for kind in request.kinds}
         self.duels = {kind: reports.Collected() for kind in request.champions}
-        self.sided = reports.Collected()
+        self.sided, self.meta = reports.Collected(), reports.Collected()
         self.sides: list[dict[str, float]] = []
+        self.correction: dict[str, Any] = {}
 
     def score(self, kind: str, estimator: Any, test: Dataset, train: Dataset) -> None:
         """Score one estimator on the rows of a fold it has not seen."""
         request = self.request
         if kind == SIGNAL:
             self.sides.append(gain_of_direction(estimator, test, request.costs))
+            collect_meta_labels(self.meta, estimator, test, request.costs)
             _collect(self.sided, kind, estimator, test, train, request)
             estimator = replace(estimator, directional=False)
         _collect(self.found[kind], kind, estimator, test, train, request)
@@ -38,21 +45,43 @@ class FoldTests:
             collect_losses(self.duels[kind], kind, estimator, request.champions[kind], test, request.costs)
 
     def settled(self, final: dict[str, Any]) -> dict[str, Any]:
-        """Let the side into the final estimator only if the folds proved it."""
-        if SIGNAL not in final:
-            return final
-        enters = judge_direction(self.sides)["enters"]
-        if enters:
-            self.found[SIGNAL] = self.sided
-        return {**final, SIGNAL: replace(final[SIGNAL], directional=enters)}
+        """Leave out of the final estimators what the folds did not prove: the side, and a correction that is dear."""
+        if SIGNAL in final:
+            enters = judge_direction(self.sides)["enters"]
+            if enters:
+                self.found[SIGNAL] = self.sided
+            final = {**final, SIGNAL: replace(final[SIGNAL], directional=enters)}
+        ranges = self.found.get(RANGE)
+        if RANGE in final and ranges is not None and ranges.uncorrected is not None:
+            table = correction_report(ranges.cells(), ranges.uncorrected.cells())
+            verdict = judge_correction(table)
+            self.correction = {"correction": table, "correction_rule": verdict}
+            if not verdict["kept"]:
+                final = {**final, RANGE: self._uncorrected(final[RANGE])}
+        return final
+
+    def _uncorrected(self, predictor: RangePredictor) -> RangePredictor:
+        """The same ranges without their correction, and with the scores they have without it."""
+        self.found[RANGE] = self.found[RANGE].without_correction()
+        if RANGE in self.duels:
+            self.duels[RANGE] = self.duels[RANGE].without_correction()
+        return replace(
+            predictor, correction=OFF, hyperparameters={**predictor.hyperparameters, "corrected": False}
+        )  # fmt: skip
 
     def report(self, kind: str, estimator: Any, every: Dataset) -> dict[str, Any]:
         """Put the figures of one kind together."""
         request, stride = self.request, self.request.plan.stride
         told = _report(kind, self.found[kind], request)
         told["detail"] = detail_of(kind, self.found[kind], every, stride=stride, costs=request.costs)
+        if kind == RANGE:
+            told |= self.correction
         if kind == SIGNAL:
             told["direction"] = judge_direction(self.sides)
+            told["meta_label"] = {
+                "out_of_fold_accuracy": 100 * estimator.hyperparameters["out_of_fold_accuracy"],
+                **meta_label_report(self.meta, stride),
+            }
             told["uniqueness"] = {name: estimator.hyperparameters[name] for name in UNIQUENESS}
         if kind in self.duels:
             told["versus_champion"] = versus_champion(self.duels[kind], request.champions[kind], told, stride)

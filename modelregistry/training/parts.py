@@ -13,6 +13,7 @@ import numpy as np
 from indicators.features import FEATURE_NAMES
 from modelregistry.training.dataset import Dataset
 from modelregistry.training.fit_brackets import fit_brackets
+from modelregistry.training.fit_direction import STEPS as SIGNAL_STEPS
 from modelregistry.training.fit_direction import fit_direction
 from modelregistry.training.fit_range import fit_range
 from modelregistry.training.fit_residuals import CROSS_BLOCKS
@@ -100,8 +101,8 @@ def parts_of(kinds: Sequence[str], folds: int) -> list[Part]:
 
 def steps_of(part: Part, plan: TrainingPlan, horizons: int) -> int:
     """How many steps a part tells of."""
-    per_kind = {RANGE: 2 + CROSS_BLOCKS, TPSL: horizons}
-    fit = sum(per_kind.get(kind, 2) for kind in part.kinds)
+    per_kind = {RANGE: 2 + CROSS_BLOCKS, TPSL: horizons, SIGNAL: SIGNAL_STEPS}
+    fit = sum(per_kind[kind] for kind in part.kinds)
     return fit + ((plan.cross_blocks + 1) * horizons if set(part.kinds) & set(SHARING_SCALE) else 0)
 
 

@@ -175,7 +175,7 @@ def _stretch(rows: Dataset, picked: np.ndarray) -> dict[str, int]:
 LABELS = {
     "range_predictor": "log(H/C) and log(C/L) over the next h candles",
     "tpsl_classifier": "first touch after entry at the next open; both in one candle is a stop-loss",
-    "signal_classifier": "triple barrier at sigma * sqrt(h) with costs",
+    "signal_classifier": "meta-label of an out-of-fold side: triple barrier at sigma * sqrt(h) with costs",
 }
 
 

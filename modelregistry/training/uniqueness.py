@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from modelregistry.training.dataset import Dataset
+
 
 def average_uniqueness(position: np.ndarray, candles: np.ndarray) -> np.ndarray:
     """Mean over a label's candles of one over the number of labels that read the same candle.
@@ -38,3 +40,19 @@ def average_uniqueness(position: np.ndarray, candles: np.ndarray) -> np.ndarray:
     readers = np.cumsum(steps)
     shares = np.concatenate([[0.0], np.cumsum(np.where(readers > 0.5, 1.0 / np.maximum(readers, 1.0), 0.0))])
     return np.asarray((shares[first + candles] - shares[first]) / candles)
+
+
+def shares_of(rows: Dataset, candles: np.ndarray) -> np.ndarray:
+    """Average uniqueness of every row's label within its market, shape (n_rows,).
+
+    Parameters
+    ----------
+    rows : Dataset
+    candles : int ndarray of shape (n_rows,)
+        Candles each label spans.
+    """
+    shares = np.empty(len(rows))
+    for code in np.unique(rows.market):
+        mine = rows.market == code
+        shares[mine] = average_uniqueness(rows.position[mine], np.maximum(candles[mine], 1))
+    return shares

@@ -5,14 +5,19 @@ from dataclasses import replace
 import numpy as np
 import orjson
 import pytest
+from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
+from indicators.features import WARMUP
 from marketdata import clock
+from mlengine_project.access.services import create_key
 from mlengine_project.console.dashboard import with_state
+from mlengine_project.operations import health
 from mlengine_project.operations.metrics import exposition
+from modelregistry.estimators.guard import Guard
 from predictions import services as predictions
 from predictions.models import PredictionLog
-from predictions.reasons import WORDS
+from predictions.reasons import UNBELIEVED, WORDS
 from signals import services
 from signals.models import SignalLog
 from tests import champions as live
@@ -33,6 +38,18 @@ def strange(fitted):
     return replace(fitted, novelty=replace(fitted.novelty, limit=-1.0))
 
 
+def guarded(fitted):
+    """The same, and it is not believed when it cries at every candle of a day."""
+    measure = strange(fitted).novelty
+    return replace(fitted, novelty=replace(measure, guard=Guard(candles=288, share=0.3)))
+
+
+def slowly_guarded(fitted):
+    """The same again, judged by a month."""
+    measure = strange(fitted).novelty
+    return replace(fitted, novelty=replace(measure, guard=Guard(candles=30 * 288, share=0.3)))
+
+
 def narrow(fitted):
     """Any interval is wider than it ever had reason to say."""
     return replace(fitted, widest=np.full(len(fitted.horizons), 1e-9))
@@ -51,23 +68,29 @@ CASES = [
 ]
 
 
-def counted(name):
+def counted(name, label="reason"):
     families = text_string_to_metric_families(exposition().decode())
     samples = [sample for family in families for sample in family.samples if sample.name == name]
-    return {sample.labels["reason"]: sample.value for sample in samples}
+    return {sample.labels[label]: sample.value for sample in samples}
 
 
-@pytest.mark.parametrize(("bends", "reasons"), CASES, ids=lambda value: value[0] if isinstance(value[0], str) else "")
-def test_a_doubt_marks_the_answer_holds_the_signal_and_is_counted(bends, reasons, monkeypatch):
+def bend(monkeypatch, *bends):
+    """Crown a range predictor that differs from the usual one."""
+
     def bent(kind, seed=0):
         fitted = plain(kind, seed)
-        for bend in bends if kind == "range_predictor" else ():
-            fitted = bend(fitted)
+        for one in bends if kind == "range_predictor" else ():
+            fitted = one(fitted)
         return fitted
 
     plain = live.agreeing
     monkeypatch.setattr(live, "agreeing", bent)
     crown()
+
+
+@pytest.mark.parametrize(("bends", "reasons"), CASES, ids=lambda value: value[0] if isinstance(value[0], str) else "")
+def test_a_doubt_marks_the_answer_holds_the_signal_and_is_counted(bends, reasons, monkeypatch):
+    bend(monkeypatch, *bends)
     markets = make_markets()
     with clock.use(at_close_of(NEWEST)):
         services.advance()
@@ -84,3 +107,54 @@ def test_a_doubt_marks_the_answer_holds_the_signal_and_is_counted(bends, reasons
         assert counted("ml_degraded_predictions_last_hour") == dict.fromkeys(reasons, len(rows))
         assert counted("ml_signal_holds_last_hour") == {reasons[0]: len(markets)}
         assert with_state(None, {})["refusals"] == [(WORDS[reasons[0]], len(markets))]
+
+
+def test_a_measure_that_cries_at_everything_is_not_believed_and_that_is_told(monkeypatch):
+    bend(monkeypatch, guarded)
+    markets = make_markets(WARMUP + 288 + 50)
+    with clock.use(at_close_of(NEWEST)):
+        services.advance()
+        answer = orjson.loads(predictions.latest_prediction("BTCUSDT", 18))
+        assert (answer["degraded"], answer["reasons"]) == (False, [])
+        assert answer["reason_details"] == {"OUT_OF_DISTRIBUTION": UNBELIEVED}
+        rows = PredictionLog.objects.count()
+        assert SignalLog.objects.get(symbol="BTCUSDT").reasons == ["NO_EDGE_AFTER_FEES"]
+        assert counted("ml_degraded_predictions_last_hour") == {}
+        each = rows // len(markets)
+        name = "ml_unbelieved_out_of_distribution_last_hour"
+        assert counted(name, "symbol") == {"BTCUSDT": each, "ETHUSDT": each}
+        part = health.detailed()["predictions"]
+        assert (part["status"], part["detector_distrusted"]) == ("degraded", ["BTCUSDT", "ETHUSDT"])
+        assert "not believed: BTCUSDT, ETHUSDT" in part["message"]
+
+
+def test_the_same_measure_is_believed_while_there_is_too_little_to_judge_it_by(monkeypatch):
+    bend(monkeypatch, slowly_guarded)
+    make_markets(WARMUP)
+    with clock.use(at_close_of(NEWEST)):
+        services.advance()
+        assert {tuple(row.reasons) for row in PredictionLog.objects.all()} == {("OUT_OF_DISTRIBUTION",)}
+        assert health.detailed()["predictions"]["status"] == "healthy"
+        assert counted("ml_unbelieved_out_of_distribution_last_hour", "symbol") == {}
+
+
+def test_a_model_past_its_time_holds_the_signal_and_is_counted(settings):
+    settings.MODEL_MAX_AGE_DAYS = 1
+    settings.ALLOWED_HOSTS = ["testserver"]
+    _, secret = create_key("a caller", "predict")
+    crown()
+    markets = make_markets()
+    later = BEGIN + 2 * 288 * STEP
+    for market in markets:
+        live.store_candles(market, BEGIN, 2 * 288)
+    with clock.use(at_close_of(later - STEP)):
+        services.advance()
+        hold = SignalLog.objects.filter(symbol="BTCUSDT").latest("seq")
+        assert (hold.signal_type, hold.reasons, hold.p_take_profit) == ("hold", ["MODEL_EXPIRED"], None)
+        assert not PredictionLog.objects.exists()
+        assert counted("ml_signal_holds_last_hour") == {"MODEL_EXPIRED": len(markets)}
+        before = counted("ml_refusals_total").get("MODEL_EXPIRED", 0)
+        asked, key = {"symbol": "BTCUSDT", "horizon": 18}, {"X-API-Key": secret}
+        refused = Client().post("/predictions", asked, "application/json", headers=key)
+        assert (refused.status_code, refused.json()["reasons"]) == (503, ["MODEL_EXPIRED"])
+        assert counted("ml_refusals_total")["MODEL_EXPIRED"] == before + 1

@@ -12,6 +12,7 @@ from indicators.leakage import check_leakage, seeded_leaks
 from mlengine_project import leakage
 from modelregistry.estimators.correction import Correction
 from modelregistry.estimators.ensemble import Ensemble
+from modelregistry.estimators.guard import Guard
 from tests.indicators.series import walk
 from tests.modelregistry import champions as tiny
 
@@ -123,3 +124,13 @@ def test_the_correction_of_a_forecast_is_mutated_against(kind, clean):
     assert verdict.reports["range_predictor"].clean == clean
     factors = leakage.log_factors(grid, 1, Ensemble(fitted, None, None), np.ones((grid.n_markets, 1), dtype=bool))
     assert (factors != 0).any(), "and there is one"
+
+
+def test_whether_strangeness_is_believed_is_mutated_against():
+    fitted = tiny.estimator("range_predictor")
+    guarded = replace(fitted, novelty=tiny.wavering(Guard(candles=288, share=0.5)))
+    grid = walk(WARMUP + 900, seed=21)
+    verdict = leakage.examine(grid, Ensemble(guarded, None, None), instants=3, parity_rows=1, seed=1)
+    assert verdict.reports["distrust"].clean
+    found = leakage._distrust(Ensemble(guarded, None, None), grid, 400)
+    assert 0 < found.mean() < 1

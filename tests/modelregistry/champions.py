@@ -28,9 +28,9 @@ WALK = np.log(np.sqrt(8 / np.pi))
 
 
 @lru_cache
-def booster(seed=0, classes=0, rounds=3):
+def booster(seed=0, classes=0, rounds=3, width=WIDTH):
     rng = np.random.default_rng(seed)
-    rows = rng.normal(size=(400, WIDTH)).astype(np.float32)
+    rows = rng.normal(size=(400, width)).astype(np.float32)
     target = rng.integers(0, classes, 400) if classes else 0.01 * rows[:, 0] + 0.01 * rng.normal(size=400)
     objective = {"objective": "multi:softprob", "num_class": classes} if classes else {"objective": "reg:squarederror"}
     matrix = boosting.quantised(rows, target, threads=1)
@@ -39,6 +39,11 @@ def booster(seed=0, classes=0, rounds=3):
 
 def novelty():
     return Novelty((0, 1), np.zeros(2), np.ones(2), np.eye(2), 1e9)
+
+
+def wavering(guard):
+    """A measure that calls about half of all candles strange, so that its guard wavers."""
+    return Novelty((FEATURE_NAMES.index("momentum_12"),), np.zeros(1), np.ones(1), np.eye(1), 0.6, guard)
 
 
 def scale(seed=0):
@@ -51,7 +56,8 @@ def scale(seed=0):
 def estimator(kind, seed=0):
     if kind == "signal_classifier":
         base = np.array([0.2, 0.2, 0.6])
-        return SignalClassifier(18, booster(seed, classes=3), base, 0.1, np.zeros(3), novelty(), WIDTH)
+        trees = (booster(seed), booster(seed), booster(seed, width=WIDTH + 1))
+        return SignalClassifier(18, *trees, base, 0.1, 0.1, novelty(), WIDTH)
     if kind == "tpsl_classifier":
         plain = Calibration(-WALK, 0.2, np.array([0.0, 1, 0, 0]), np.array([0.0, 1, 0]), np.array([0.0, 1, 0, 0]))
         return TpslClassifier(scale(seed), (plain,) * len(HORIZONS), novelty())

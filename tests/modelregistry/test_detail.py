@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from modelregistry.estimators.forecast import LEVELS
+from modelregistry.evaluation import metrics
 from modelregistry.evaluation.detail import bracket_detail, detail_of, direction_detail, range_detail
 from modelregistry.evaluation.periods import daily_gain, periods, terciles
-from modelregistry.evaluation.report import BASELINE_NAMES, Collected, bracket_report, range_report
+from modelregistry.evaluation.report import BASELINE_NAMES, Collected, bracket_report, direction_report, range_report
 
 FIRST = 1_730_419_200_000  # 2024-11-01
 HOUR = 3_600_000
@@ -25,7 +26,8 @@ def ranges(days=120, seed=1, sharp=True):
     ahead = sigma * rng.exponential(size=rows)
     said = (sigma if sharp else np.full(rows, 0.00113))[:, None] * UNIT
     flat = np.full((rows, 1), 0.00113) * UNIT
-    stacked = np.stack([flat * (1.0 + 0.05 * i) for i in range(len(BASELINE_NAMES))], axis=1)
+    others = [flat * (1.0 + 0.05 * i) for i in range(len(BASELINE_NAMES))]
+    stacked = np.stack([metrics.pinball(other, ahead) * metrics.BPS for other in others], axis=1)
     found = Collected()
     half = rows // 2
     for part in (slice(half, None), slice(None, half)):  # folds may come in any order
@@ -65,7 +67,7 @@ def test_the_detail_of_a_sharp_range_forecast():
     found, rows = ranges()
     report, detail = range_report(found, 12), range_detail(found, rows, 12)
     cell, whole = detail["cells"][0], report["cells"][0]
-    assert cell["baseline"] == whole["best_baseline"] == "ewm"
+    assert cell["baseline"] == whole["best_baseline"] == BASELINE_NAMES[0]
     low, high = cell["skill_interval"]
     assert low < whole["skill"] < high
     assert np.allclose(cell["levels"]["below"], 100 * np.array(LEVELS), atol=3)
@@ -74,6 +76,15 @@ def test_the_detail_of_a_sharp_range_forecast():
     assert cell["terciles"]["tercile"] == ["calm", "middle", "wild"]
     assert cell["terciles"]["rows"] == [960, 960, 960]
     assert np.allclose(cell["terciles"]["coverage_80"], 80, atol=5)
+    assert np.mean(cell["levels"]["pinball"]) == pytest.approx(whole["pinball"], rel=1e-3)
+    table = cell["terciles"]
+    for level in ("05", "10", "25", "50", "75", "90", "95"):
+        assert np.allclose(table[f"below_{level}"], float(level), atol=6)
+    by_level = [np.mean(table[f"pinball_{level}"]) for level in ("05", "10", "25", "50", "75", "90", "95")]
+    assert np.mean(by_level) == pytest.approx(whole["pinball"], rel=1e-3)
+    assert table["median_error"][0] < table["median_error"][2]
+    assert table["interval_score_80"][0] < table["interval_score_90"][0]
+    assert np.mean(table["bias"]) == pytest.approx(whole["bias_bps"], rel=1e-2)
     assert np.average(cell["periods"]["pinball"], weights=cell["periods"]["rows"]) == pytest.approx(
         whole["pinball"], rel=1e-3
     )
@@ -141,6 +152,48 @@ def test_the_detail_of_brackets_finds_boldness_and_adds_the_trades_up():
     realised = np.average(honest["net"]["realised"], weights=honest["net"]["trades"])
     assert realised == pytest.approx(report["net"]["realised_bps"], rel=1e-3)
     assert len(honest["cells"][0]["take_profit"]["forecast"]) == 10
+
+
+def test_probabilities_are_scored_in_calm_and_in_wild_markets():
+    found = brackets()
+    ((key, columns),) = found.cells().items()
+    near = np.random.default_rng(8).uniform(0.005, 0.02, len(columns[1]))
+    varied = Collected()
+    varied.add(key, *columns[:2], near, *columns[3:])
+    table = bracket_detail(varied, 0.001)["cells"][0]["terciles"]
+    assert table["tercile"] == ["calm", "middle", "wild"]
+    assert sum(table["rows"]) == len(near)
+    whole = bracket_report(varied, 0.001)["cells"][0]
+    assert np.average(table["brier"], weights=table["rows"]) == pytest.approx(whole["brier"], rel=1e-3)
+    assert np.average(table["log_loss"], weights=table["rows"]) == pytest.approx(whole["log_loss"], rel=1e-3)
+    assert np.allclose(table["calibration_slope"], 1, atol=0.4)
+    assert {"reliability", "resolution", "uncertainty", "calibration_intercept"} <= set(table)
+
+
+def test_refused_probabilities_count_as_the_better_baseline_and_are_counted():
+    found = brackets()
+    ((key, columns),) = found.cells().items()
+    half = np.arange(len(columns[1])) % 2 == 0
+    said = np.where(half[:, None], np.nan, columns[0])
+    refused = Collected()
+    refused.add(key, said, *columns[1:])
+    whole, cell = (bracket_report(one, 0.001)["cells"][0] for one in (found, refused))
+    assert (whole["answered"], cell["answered"]) == (100.0, pytest.approx(50.0))
+    assert 0 < cell["skill"] < whole["skill"]
+    detail = bracket_detail(refused, 0.001)
+    assert json.loads(json.dumps(detail, allow_nan=False)) == detail
+    rng = np.random.default_rng(4)
+    labels = rng.choice(3, 2400, p=[0.3, 0.3, 0.4])
+    base = np.tile([0.3, 0.3, 0.4], (2400, 1))
+    bold = 0.5 * base + 0.5 * np.eye(3)[labels]
+    directions = Collected()
+    directions.add(
+        ("BTCUSDT", 72), np.where(half[:2400, None], np.nan, bold), labels, base, FIRST + np.arange(2400) * HOUR
+    )
+    told = direction_report(directions, 12)["cells"][0]
+    assert told["answered"] == pytest.approx(50.0)
+    assert 30 < told["skill"] < 45
+    assert direction_detail(directions)["cells"][0]["calibration_buy"]["slope"] > 1
 
 
 def test_no_trade_at_all_leaves_an_empty_table():

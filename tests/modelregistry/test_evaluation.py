@@ -5,7 +5,7 @@ import pytest
 
 from modelregistry.evaluation import metrics
 from modelregistry.evaluation.baselines import Baselines, har_inputs
-from modelregistry.evaluation.cells import bracket_cell, range_cell
+from modelregistry.evaluation.cells import bracket_cell, losses_of, range_cell
 from modelregistry.evaluation.paired import block_error, compare, newey_west_error
 
 from . import invented
@@ -111,8 +111,9 @@ def test_a_refused_row_counts_as_the_best_baseline():
     times = np.arange(rows) * 300_000
     said = quantiles.copy()
     said[: rows // 2] = np.nan
-    half = range_cell(said, actual, others, times, 6, 1)
-    whole = range_cell(quantiles, actual, others, times, 6, 1)
+    lost = {name: metrics.pinball(other, actual) * metrics.BPS for name, other in others.items()}
+    half = range_cell(said, actual, losses_of(said, actual, lost), times, 6, 1)
+    whole = range_cell(quantiles, actual, losses_of(quantiles, actual, lost), times, 6, 1)
     assert half["answered"] == pytest.approx(50.0)
     assert half["best_baseline"] == "har_season"
     assert 0 < half["skill"] < whole["skill"]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from modelregistry.estimators.forecast import LEVELS
-from modelregistry.evaluation.cells import bracket_cell, range_cell
+from modelregistry.evaluation import metrics
+from modelregistry.evaluation.cells import bracket_cell, losses_of, range_cell
 from modelregistry.training.gate import judge_brackets, judge_directions, judge_ranges
 
 ROWS = 288 * 90
@@ -19,7 +20,9 @@ def report(quantiles_of, seed=0):
     actual = scale * rng.exponential(size=ROWS)
     guess = np.exp(0.3 * rng.normal(size=ROWS // 288)).repeat(288) * scale
     others = {"ewm": 1.2 * guess[:, None] * UNIT, "har_season": guess[:, None] * UNIT}
-    cell = range_cell(quantiles_of(rng, scale, actual), actual, others, TIMES, 6, 1)
+    lost = {name: metrics.pinball(other, actual) * metrics.BPS for name, other in others.items()}
+    said = quantiles_of(rng, scale, actual)
+    cell = range_cell(said, actual, losses_of(said, actual, lost), TIMES, 6, 1)
     return {"test_days": 90, "cells": [{"symbol": "AUSDT", "horizon": 6, "target": "high", **cell}]}
 
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -17,6 +18,7 @@ from modelregistry.estimators.correction import CHOSEN
 from modelregistry.evaluation.plots import figures_of
 from modelregistry.management.commands import train_models
 from modelregistry.models import TrainingTrial
+from modelregistry.training import fit_range
 from modelregistry.training.pipeline import Cancelled
 
 from . import invented
@@ -65,9 +67,13 @@ def test_ranges_correct_themselves_unless_told_otherwise(words, corrected):
     assert parser.parse_args(words).corrected == corrected
 
 
-def test_ranges_trained_on_little_correct_themselves_and_say_what_that_costs(stored):
+def test_ranges_trained_on_little_correct_themselves_and_say_what_that_costs(stored, monkeypatch):
+    # A few days decide here: what costs 0.1 % on months may cost more than is allowed on them.
+    gentle = replace(CHOSEN, gain=0.1)
+    monkeypatch.setattr(fit_range, "CHOSEN", gentle)
     (version,) = services.train(["range_predictor"], source="simulated", small=True)
-    assert registry.load_version(version).correction == CHOSEN
+    assert registry.load_version(version).correction == gentle
+    assert version.report["correction_rule"]["kept"] is True
     costs = version.report["correction"]
     assert [row["horizon"] for row in costs] == version.horizons
     assert all(row["affordable"] == (row["loss_change"] <= 0.3) for row in costs)

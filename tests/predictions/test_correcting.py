@@ -8,15 +8,18 @@ import pytest
 from indicators.features import WARMUP
 from modelregistry.estimators.correction import OFF, Correction
 from modelregistry.estimators.ensemble import Ensemble
+from modelregistry.estimators.guard import Guard
 from modelregistry.evaluation.served import served
 from modelregistry.training.dataset import build_dataset
 from predictions.answering import answer
 from predictions.correcting import log_factors, reach_of
 from tests.modelregistry import champions, invented
+from tests.modelregistry.champions import wavering
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 CORRECTION = Correction(candles=576, stride=12, prior=2.0)
 ROWS = 20
+STRANGE = "OUT_OF_DISTRIBUTION"
 
 
 def ensemble(correction=CORRECTION):
@@ -29,11 +32,21 @@ def grid():
     return invented.grid(WARMUP + 900, markets=2)
 
 
-def said(grid, rows, of=None):
-    found = answer(
+def answers(grid, rows, of=None):
+    return answer(
         grid, rows, of or ensemble(), symbols=SYMBOLS, history=[0, 0], absences=[[], []], max_age_days=9999
     )  # fmt: skip
-    return found.forecast
+
+
+def said(grid, rows, of=None):
+    return answers(grid, rows, of).forecast
+
+
+def wary(correction=CORRECTION, share=0.5):
+    """An ensemble whose measure calls about half of all candles strange, and is believed up to a share of them."""
+    found = ensemble(correction)
+    measure = wavering(Guard(candles=144, share=share))
+    return replace(found, range_predictor=replace(found.range_predictor, novelty=measure))
 
 
 def test_one_candle_alone_has_the_bits_of_a_batch(grid):
@@ -85,3 +98,32 @@ def test_what_is_answered_is_what_is_scored(grid):
         mine = rows.market == market
         assert (scored.high[mine] == answered.high[market * ROWS : (market + 1) * ROWS]).all()
         assert (scored.low[mine] == answered.low[market * ROWS : (market + 1) * ROWS]).all()
+
+
+@pytest.mark.parametrize("correction", [CORRECTION, OFF], ids=["corrected", "guarded only"])
+def test_distrust_of_one_candle_alone_is_that_of_a_batch(grid, correction):
+    of = wary(correction)
+    batch, reach = answers(grid, 200, of), reach_of(of)
+    assert (batch.corrections is None) == (correction == OFF)
+    assert 0.1 < batch.distrusted.mean() < 0.9
+    for market, row in ((0, 0), (0, 60), (1, 90), (1, 199)):
+        end = len(grid) - 200 + row + 1
+        alone, at = answers(grid.span(end - WARMUP - reach, end), 1, of), batch.position[market, row]
+        assert alone.distrusted[market] == batch.distrusted[at]
+        assert alone.degraded(market, 0) == batch.degraded(market, row)
+        assert alone.notes(market, 0) == batch.notes(market, row)
+
+
+def test_what_is_not_believed_is_told_and_no_reason(grid):
+    believed, doubted = answers(grid, 200, wary(share=1.0)), answers(grid, 200, wary())
+    strange = believed.doubts[STRANGE]
+    assert not believed.unbelieved.any()
+    assert (doubted.doubts[STRANGE] == (strange & ~doubted.distrusted)).all()
+    assert (doubted.unbelieved == (strange & doubted.distrusted)).all()
+    market, row = np.argwhere(doubted.unbelieved[doubted.position])[0]
+    assert STRANGE not in doubted.degraded(market, row)
+    assert doubted.notes(market, row).keys() == {STRANGE}
+    assert believed.degraded(market, row)[0] == STRANGE
+    assert believed.notes(market, row) == {}
+    short = answers(grid.tail(WARMUP + 10), 1, wary())
+    assert short.distrusted is None, "a window without the reach believes, as it corrects nothing"

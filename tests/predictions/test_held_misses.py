@@ -1,4 +1,4 @@
-"""Corrections out of memory: what they make of a forecast is what the database would, whatever happens."""
+"""Corrections and distrust out of memory: what they make of a forecast is what the database would, whatever happens."""
 
 import logging
 from dataclasses import replace
@@ -14,7 +14,8 @@ from indicators.leakage import same_bits
 from marketdata import store
 from marketdata.models import Candle
 from modelregistry import registry
-from modelregistry.estimators.correction import Correction
+from modelregistry.estimators.correction import OFF, Correction
+from modelregistry.estimators.guard import Guard
 from modelregistry.registry import serving
 from predictions import live_windows, parity, passes
 from predictions.correcting import reach_of
@@ -31,7 +32,14 @@ postgres = pytest.mark.postgres
 
 def corrected(kind, seed=0):
     fitted = agreeing(kind, seed)
-    return replace(fitted, correction=CORRECTION) if kind == "range_predictor" else fitted
+    if kind != "range_predictor":
+        return fitted
+    return replace(fitted, correction=CORRECTION, novelty=tiny.wavering(Guard(candles=288, share=0.5)))
+
+
+def guarded(kind, seed=0):
+    fitted = corrected(kind, seed)
+    return replace(fitted, correction=OFF) if kind == "range_predictor" else fitted
 
 
 def month_long(kind, seed=0):
@@ -60,6 +68,8 @@ def checked(markets, open_ms, *, held=True):
     batch = passes.read_pass(done.markets, open_ms, 1, ensemble, wanted).answers
     assert (done.answers.corrections != 0).any()
     assert same_bits(done.answers.corrections, batch.corrections).all()
+    assert (done.answers.distrusted == batch.distrusted).all()
+    assert (done.answers.unbelieved == batch.unbelieved).all()
     for side in ("high", "low"):
         assert same_bits(getattr(done.answers.forecast, side), getattr(batch.forecast, side)).all()
     assert parity.compare(done) == []
@@ -154,6 +164,25 @@ def test_a_version_that_corrects_nothing_needs_no_other_memory(markets, monkeypa
     after = live_windows.counts()
     assert after["filled"] == 1
     assert after["compared"] > before["compared"]
+
+
+@postgres
+def test_a_version_that_guards_without_correcting(markets, monkeypatch):
+    monkeypatch.setattr(tiny, "estimator", guarded)
+    registry.promote(tiny.candidate(seed=7, source="simulated"), "tests", "it corrects nothing")
+    serving._serving.clear()
+    ensemble = registry.load_ensemble("simulated")
+    assert reach_of(ensemble) == 288
+    for k in range(60):
+        append(markets, BEGIN + k * STEP)
+        (done,) = passes.read_passes({market: [BEGIN + k * STEP] for market in markets}, live=True)
+        assert done.held
+        assert done.answers.corrections is None
+        if k % 7 == 0:
+            batch = passes.read_pass(done.markets, BEGIN + k * STEP, 1, ensemble, np.ones((2, 1), dtype=bool)).answers
+            assert (done.answers.distrusted == batch.distrusted).all()
+            assert parity.compare(done) == []
+    assert live_windows.counts()["different"] == 0
 
 
 def test_a_market_with_too_little_history_is_answered_uncorrected_and_named(markets, monkeypatch, caplog):

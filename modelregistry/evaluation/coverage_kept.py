@@ -1,0 +1,85 @@
+"""Do bands hold what they promise: over a whole cell, and in each of its months."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from modelregistry.evaluation.paired import DAY_MS, block_error
+
+BANDS = ((80, 1, 5), (90, 0, 6))
+"""Share of a band in percent, and the places of its ends among the levels."""
+POINTS = 1.0
+ERRORS = 2.0
+"""A cell may be off by the larger of so many points and so many block standard errors, a month by the errors."""
+MONTH_DAYS = 14
+"""A month with fewer days is part of no count."""
+
+
+def coverage_kept(quantiles: np.ndarray, actual: np.ndarray, open_time: np.ndarray) -> dict[str, Any]:
+    """Coverage of one cell, percent, with its block errors and how many months are within theirs.
+
+    Parameters
+    ----------
+    quantiles : ndarray of shape (n_rows, 7)
+        Ascending; answered rows alone.
+    actual, open_time : ndarray of shape (n_rows,)
+
+    Returns
+    -------
+    dict
+        By band (80, 90): `coverage_80_error`, `coverage_80_within`, `months_80_within`; and the `months` there are.
+
+    Examples
+    --------
+    >>> when = np.arange(4000) * 3_600_000
+    >>> found = coverage_kept(np.tile(np.arange(7.0), (4000, 1)), np.linspace(1.0, 5.0, 4000) % 6, when)
+    >>> found["coverage_80_within"], found["months"], found["months_80_within"]
+    (False, 6, 0)
+    """
+    calendar = open_time.astype("datetime64[ms]").astype("datetime64[M]")
+    months = [
+        mine
+        for mine in (calendar == month for month in np.unique(calendar))
+        if len(np.unique(open_time[mine] // DAY_MS)) >= MONTH_DAYS
+    ]
+    answer: dict[str, Any] = {"months": len(months)}
+    for share, low, high in BANDS:
+        inside = 100.0 * ((actual >= quantiles[:, low]) & (actual <= quantiles[:, high]))
+        error = block_error(inside, open_time) if len(inside) else float("nan")
+        answer[f"coverage_{share}_error"] = error
+        answer[f"coverage_{share}_within"] = bool(
+            len(inside) and abs(inside.mean() - share) <= max(POINTS, ERRORS * error)
+        )
+        answer[f"months_{share}_within"] = sum(
+            bool(abs(inside[mine].mean() - share) <= ERRORS * block_error(inside[mine], open_time[mine]))
+            for mine in months
+        )
+    return answer
+
+
+def coverage_summary(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """How many cells, and what share of the months of all cells, are within their bounds.
+
+    Examples
+    --------
+    >>> one = {"months": 4, "coverage_80_within": True, "months_80_within": 3}
+    >>> both = one | {"coverage_90_within": False, "months_90_within": 4}
+    >>> [(row["cells_within"], row["months_within_percent"]) for row in coverage_summary([both])]
+    [(1, 75.0), (0, 100.0)]
+    """
+    months = sum(cell["months"] for cell in cells)
+    rows = []
+    for share, _, _ in BANDS:
+        within = sum(cell[f"months_{share}_within"] for cell in cells)
+        rows.append(
+            {
+                "band": share,
+                "cells": len(cells),
+                "cells_within": sum(cell[f"coverage_{share}_within"] for cell in cells),
+                "cell_months": months,
+                "months_within": within,
+                "months_within_percent": 100 * within / months if months else None,
+            }
+        )
+    return rows

@@ -1,0 +1,80 @@
+"""The primary model of a meta-label: which side to look at, for every row from a model that never saw it."""
+
+from typing import Any
+
+import numpy as np
+
+from indicators.labels import Direction
+from modelregistry.estimators import boosting
+from modelregistry.estimators.signal_classifier import sides_of
+from modelregistry.training.dataset import Dataset
+from modelregistry.training.folds import cross_blocks
+from modelregistry.training.plan import TrainingPlan
+
+TREES: dict[str, Any] = {
+    "objective": "binary:logistic",
+    "max_depth": 3,
+    "eta": 0.05,
+    "subsample": 0.5,
+    "colsample_bytree": 0.3,
+    "min_child_weight": 25.0,
+    "reg_lambda": 50.0,
+}
+ROUNDS = 40
+"""Fixed: what a row's own block said must not decide how long the others are fitted."""
+
+
+def fit_primary(features: np.ndarray, labels: np.ndarray, plan: TrainingPlan) -> boosting.Booster:
+    """Learn buying from selling on the rows where one of them paid.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_rows, n_features), float32
+    labels : ndarray of shape (n_rows,)
+        Of :class:`~indicators.labels.Direction`; rows without a side are left out.
+    """
+    sided = (labels == Direction.BUY) | (labels == Direction.SELL)
+    target = (labels[sided] == Direction.BUY).astype(float)
+    matrix = boosting.quantised(*or_even(features[sided], target), threads=plan.threads)
+    return boosting.fit(matrix, TREES, ROUNDS, seed=plan.seed, threads=plan.threads)
+
+
+def out_of_fold_sides(rows: Dataset, labels: np.ndarray, plan: TrainingPlan) -> np.ndarray:
+    """Sides of training rows, each from a primary fitted without the row's block and its neighbours.
+
+    Blocks are contiguous and held out once each, purged on both sides with an embargo of the longest horizon: a side
+    is never that of a model that saw the row's own outcome, or one that overlaps it.
+
+    Parameters
+    ----------
+    rows : Dataset
+    labels : ndarray of shape (n_rows,)
+        Of :class:`~indicators.labels.Direction`.
+    plan : TrainingPlan
+
+    Returns
+    -------
+    int8 ndarray of shape (n_rows,)
+        1 buys, -1 sells.
+    """
+    sides = np.zeros(len(rows), dtype=np.int8)
+    thin = np.zeros(len(rows), dtype=bool)
+    thin[rows.every(plan.thinning)] = True
+    for block in cross_blocks(rows.open_time, rows.ends, plan.cross_blocks, embargo=plan.embargo_ms(rows)):
+        seen = block.train[thin[block.train]]
+        primary = fit_primary(rows.features[seen], labels[seen], plan)
+        sides[block.test] = sides_of(primary, rows.features[block.test])
+    return sides
+
+
+def or_even(features: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rows, or one row of even odds where there are none: what nothing is known of is a coin.
+
+    Examples
+    --------
+    >>> or_even(np.zeros((0, 2), dtype=np.float32), np.zeros(0))[1].tolist()
+    [0.5]
+    """
+    if len(features):
+        return features, target
+    return np.zeros((1, features.shape[1]), dtype=np.float32), np.array([0.5])

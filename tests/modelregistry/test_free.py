@@ -1,0 +1,140 @@
+"""Baselines are allowed what the candidate is: its correction, each at its best; means are over cells, with errors."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from indicators.features import WARMUP
+from modelregistry.estimators.correction import OFF, Correction
+from modelregistry.estimators.forecast import LEVELS
+from modelregistry.evaluation import metrics
+from modelregistry.evaluation.cells import CORRECTED, losses_of
+from modelregistry.evaluation.coverage_kept import coverage_kept, coverage_summary
+from modelregistry.evaluation.free import FreeForecasts
+from modelregistry.evaluation.plain_baselines import Climatology, walk_quantiles
+from modelregistry.evaluation.pooled import Lost, pooled_skill
+from modelregistry.evaluation.report import BASELINE_NAMES, Collected, collect_ranges, range_report
+from modelregistry.training.dataset import build_dataset
+from modelregistry.training.fit_scale import fit_linear
+
+from . import champions, invented
+
+CORRECTION = Correction(candles=576, stride=12, prior=2.0)
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+
+
+@pytest.fixture(scope="module")
+def parts():
+    """Training rows, and test rows of a market that has become twice as wild."""
+    grid = invented.grid(WARMUP + 9_500, markets=2)
+    rows = build_dataset(grid, SYMBOLS, champions.HORIZONS, 6)
+    rows = rows.take(np.flatnonzero(rows.answerable))
+    edge = rows.open_time[len(rows) // 2]
+    train, test = rows.take(np.flatnonzero(rows.ends < edge)), rows.take(np.flatnonzero(rows.open_time >= edge))
+    wild = replace(test, up=2 * test.up, down=2 * test.down)
+    return train, test, wild
+
+
+def free(parts, correction, wild=False):
+    train, test = parts[0], parts[2 if wild else 1]
+    return FreeForecasts(train, test, fit_linear(train.features, train.log_range), correction)
+
+
+def test_every_baseline_is_corrected_as_the_candidate_is(parts):
+    plain, both = (free(parts, one, wild=True).losses(0, 0, 0) for one in (OFF, CORRECTION))
+    assert tuple(sorted(plain)) == BASELINE_NAMES
+    assert set(both) == {*BASELINE_NAMES, *(name + CORRECTED for name in BASELINE_NAMES)}
+    for name in BASELINE_NAMES:
+        assert np.array_equal(plain[name], both[name])
+        assert both[name + CORRECTED].mean() < 0.95 * plain[name].mean(), "what is off by half is drawn in"
+
+
+def test_a_corrected_baseline_reads_no_outcome_before_it_is_known(parts):
+    train, test = parts[:2]
+    linear = fit_linear(train.features, train.log_range)
+    at = len(test) // 2
+    later = test.open_time >= test.open_time[at]
+    changed = replace(test, up=np.where(later[:, None], 5 * test.up, test.up))
+    asked = [
+        part.losses(3, 0, 1) for part in (FreeForecasts(train, one, linear, CORRECTION) for one in (test, changed))
+    ]
+    assert all(np.array_equal(asked[0][name], asked[1][name]) for name in asked[0]), "the other side is untouched"
+    mine = test.market == 0
+    ups = [FreeForecasts(train, one, linear, CORRECTION).losses(3, 0, 0) for one in (test, changed)]
+    for name in ups[0]:
+        assert np.array_equal(ups[0][name][~later[mine]], ups[1][name][~later[mine]])
+
+
+def test_a_baseline_counts_as_it_does_best():
+    actual = np.ones(10)
+    said = np.full((10, 7), np.nan)
+    others = {"ewm": np.full(10, 3.0), "har": np.full(10, 2.0), "ewm_corrected": np.full(10, 1.0)}
+    lost = losses_of(said, actual, others | {"har_corrected": np.full(10, 4.0)})
+    assert (lost.best, lost.corrected) == ("ewm", ["ewm"])
+    assert {name: loss[0] for name, loss in lost.baselines.items()} == {"ewm": 1.0, "har": 2.0}
+    assert (lost.own == 1.0).all(), "a refused candle is scored as the best baseline"
+
+
+def test_the_report_bounds_every_horizon_and_counts_what_bands_hold(parts):
+    train, test = parts[:2]
+    found = Collected()
+    predictor = replace(champions.estimator("range_predictor"), correction=CORRECTION)
+    collect_ranges(found, predictor, test, train, fit_linear(train.features, train.log_range))
+    report = range_report(found, test.stride)
+    assert [row["horizon"] for row in report["horizons"]] == list(champions.HORIZONS)
+    for row in report["horizons"]:
+        mine = [cell for cell in report["cells"] if cell["horizon"] == row["horizon"]]
+        assert row["skill"] == pytest.approx(np.mean([cell["skill"] for cell in mine]))
+        assert row["skill_lower"] < row["skill"] - 1.9 * row["skill_error"]
+        assert row["answered"] == 100.0
+    for cell in report["cells"]:
+        off = max(1.0, 2 * cell["coverage_80_error"])
+        assert cell["coverage_80_within"] == (abs(cell["coverage_80"] - 80) <= off)
+        assert set(cell["baselines"]) == set(BASELINE_NAMES)
+    assert [row["band"] for row in report["coverage"]] == [80, 90]
+    assert report["coverage"][0]["cells"] == len(report["cells"]) == 16
+
+
+def test_pooling_weighs_cells_alike_and_knows_that_they_share_their_candles():
+    rng = np.random.default_rng(1)
+    when = np.arange(6000) * 300_000
+    gain = 0.1 + rng.normal(size=6000)
+    one = Lost(10 - gain, np.full(6000, 10.0), when)
+    alone, twice = pooled_skill([one], 6, 1), pooled_skill([one, one], 6, 1)
+    assert twice == pytest.approx(alone), "a copy is no evidence"
+    short = Lost(np.full(3000, 5.0), np.full(3000, 10.0), when[:3000])
+    assert pooled_skill([one, short], 6, 1)["skill"] == pytest.approx((alone["skill"] + 50) / 2)
+
+
+def test_a_month_or_a_cell_off_by_more_than_its_error_is_counted_so():
+    rng = np.random.default_rng(2)
+    when = 1_730_419_200_000 + np.arange(24 * 181) * 3_600_000
+    actual = rng.random(len(when))
+    levels = np.tile(LEVELS, (len(when), 1))
+    good, narrow = coverage_kept(levels, actual, when), coverage_kept(levels, 0.5 + 1.2 * (actual - 0.5), when)
+    assert good["coverage_80_within"]
+    assert good["coverage_90_within"]
+    assert (good["months"], good["months_80_within"]) == (6, 6)
+    assert not narrow["coverage_80_within"]
+    assert narrow["months_80_within"] < 3
+    eighty, _ = coverage_summary([good, narrow])
+    assert (eighty["cells_within"], eighty["cell_months"]) == (1, 12)
+
+
+def test_the_closed_form_is_the_quantile_of_a_walk_and_the_clock_that_of_its_hour():
+    rng = np.random.default_rng(3)
+    steps = 4000
+    highest = np.maximum.accumulate(np.cumsum(rng.normal(size=(2000, steps)) / np.sqrt(steps), axis=1), axis=1)[:, -1]
+    said = np.log1p(walk_quantiles(np.array([1.0 / 6]), 36, 0)[0])
+    assert (np.abs((highest[:, None] < said).mean(axis=0) - LEVELS) < 0.03).all()
+    assert said[3] == pytest.approx(norm.ppf(0.75))
+    times = np.arange(288 * 70) * 300_000
+    busy = np.where(times // 3_600_000 % 168 < 24, 0.02, 0.01) * rng.random(len(times))
+    found = Climatology.fit(times, busy).predict(times)
+    assert metrics.pinball(found, busy).mean() < 0.97 * metrics.pinball(
+        np.tile(np.quantile(busy, LEVELS), (len(busy), 1)), busy
+    ).mean()  # fmt: skip
+    few = Climatology.fit(times[:30], busy[:30]).predict(times[:2])
+    assert (few[0] == np.quantile(busy[:30], LEVELS)).all()
