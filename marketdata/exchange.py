@@ -27,7 +27,7 @@ from marketdata.errors import (
 )
 from marketdata.intervals import INTERVAL
 from marketdata.models import Source
-from marketdata.parsing import CandleRow, parse_kline_page
+from marketdata.parsing import EARLIEST_MS, LATEST_MS, CandleRow, parse_kline_page
 
 PAGE = 1000
 """Most candles one request gives."""
@@ -90,8 +90,10 @@ class ExchangeClient:
         """Exchange time, milliseconds."""
         answer = await self._call("get_server_time")
         instant = answer.get("serverTime") if isinstance(answer, dict) else None
-        if type(instant) is not int or not 0 < instant < 2**53:
+        if type(instant) is not int:
             raise ExchangeUnavailable("the exchange told no time")
+        if not EARLIEST_MS <= instant < LATEST_MS:  # believed, a clock in another unit would close every candle
+            raise ExchangeUnavailable(f"the exchange's time {instant} is not in milliseconds between 2017 and 2100")
         return instant
 
     async def reading(self) -> clock.Reading:

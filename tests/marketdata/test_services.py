@@ -180,6 +180,20 @@ def test_wrong_pages_are_quarantined_and_never_stored(exchange, markets):
     assert QuarantinedMessage.objects.filter(reason__contains="2017 and 2100").exists()
 
 
+def test_a_clock_told_in_microseconds_is_believed_by_nobody_and_closes_no_candle(exchange, markets):
+    services.sync_candles(markets)
+    exchange.faults.add(Fault("microseconds", path="time", times=30))
+    close_candles(exchange, 1)
+    clock.record_reading(clock.Reading(0, 0))  # an old one, so that the exchange is asked
+    report = services.sync_candles(markets)
+    assert "not in milliseconds" in report.failures["exchange"]
+    assert clock.market_ms() < 4_102_444_800_000
+    assert opens(markets[0])[-1] == START - STEP
+    exchange.faults.clear()
+    assert services.sync_candles(markets).failures == {}
+    assert opens(markets[0])[-1] == START
+
+
 def test_a_hole_becomes_absent_only_after_repeated_reads_over_time(exchange, markets):
     hole = START + 2 * STEP
     exchange.faults.add(Fault("hole", at=hole, until=hole + STEP, symbol="BTCUSDT"))
