@@ -10,7 +10,7 @@ from modelregistry.estimators.guard import WEEK
 from modelregistry.estimators.novelty import Novelty
 from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.training.dataset import Dataset
-from modelregistry.training.fit_residuals import CONDITIONS, fit_residuals
+from modelregistry.training.fit_residuals import COMING, CONDITIONS, fit_residuals
 from modelregistry.training.fit_scale import DIGITS, FittedScale
 from modelregistry.training.plan import TrainingPlan
 
@@ -31,7 +31,7 @@ def fit_range(
         residuals,
         fit_novelty(rows, feature_names),
         width.round(DIGITS),
-        {**plan.as_hyperparameters(), **scale.chosen, "conditions": list(CONDITIONS)},
+        {**plan.as_hyperparameters(), **scale.chosen, "conditions": [*CONDITIONS, *COMING]},
         CHOSEN if plan.corrected else OFF,
     )
 

@@ -31,6 +31,8 @@ CONDITIONS = (
     "efficiency_72",
 )
 """What bends the quantiles: where the close lies in the recent range, and how uneven that range was."""
+COMING = ("new_york_ahead", "new_york_morning_ahead", "london_ahead", "tokyo_ahead", "weekend_ahead")
+"""And what the clock says of the candles a horizon spans: each horizon's lines see its own shares alone."""
 SHRINK = 100.0
 """Prior strength on the slopes, in independent outcomes."""
 LINE_ROWS = 60_000
@@ -67,7 +69,8 @@ def fit_residuals(
         Out of fold, so that the residuals are as large as live ones.
     """
     units = np.stack([rows.up, rows.down], axis=2) / np.exp(log_scale)[:, :, None]
-    columns = tuple(feature_names.index(name) for name in CONDITIONS if name in feature_names)
+    names = condition_names(feature_names, rows.horizons)
+    columns = tuple(feature_names.index(name) for name in dict.fromkeys(name for own in names for name in own))
     seen = rows.features[:, list(columns)].astype(np.float64)
     spread = seen.std(axis=0).round(DIGITS)
     shape = (len(rows.horizons), 2, len(LEVELS))
@@ -83,7 +86,9 @@ def fit_residuals(
         unit,
     )
     z = bare.conditions(rows.features)
-    _fit_lines(bare, rows, z, units, tick)
+    weights = np.exp(log_scale) / np.exp(log_scale).mean(axis=0)
+    own = [[columns.index(feature_names.index(name)) for name in one] for one in names]
+    _fit_lines(bare, rows, z, own, units, weights, tick)
     held_out = np.empty((len(rows), *shape))
     for fold in cross_blocks(rows.open_time, rows.ends, CROSS_BLOCKS, embargo=plan.embargo_ms(rows)):
         part = rows.take(fold.test)
@@ -101,20 +106,47 @@ def fit_residuals(
     return ResidualQuantiles(**{**vars(bare), "trees": tuple(trees)})
 
 
+def condition_names(feature_names: Sequence[str], horizons: Sequence[int]) -> list[list[str]]:
+    """Name what the lines of each horizon see; of the clock, the window nearest to the horizon.
+
+    Examples
+    --------
+    >>> condition_names(["momentum_6", "weekend_ahead_6", "weekend_ahead_72"], (6, 60))
+    [['momentum_6', 'weekend_ahead_6'], ['momentum_6', 'weekend_ahead_72']]
+    """
+    shared = [name for name in CONDITIONS if name in feature_names]
+    answer = []
+    for horizon in horizons:
+        own = []
+        for share in COMING:
+            windows = [int(name[len(share) + 1 :]) for name in feature_names if name.startswith(f"{share}_")]
+            if windows:
+                own.append(f"{share}_{min(windows, key=lambda window: abs(np.log(window / horizon)))}")
+        answer.append(shared + own)
+    return answer
+
+
 def _fit_lines(
-    bare: ResidualQuantiles, rows: Dataset, z: np.ndarray, units: np.ndarray, tick: Callable[[str], None]
+    bare: ResidualQuantiles,
+    rows: Dataset,
+    z: np.ndarray,
+    own: Sequence[list[int]],
+    units: np.ndarray,
+    weights: np.ndarray,
+    tick: Callable[[str], None],
 ) -> None:
     pick = rows.every(max(1, -(-len(rows) // LINE_ROWS)))
     candles = np.ptp(rows.open_time) / rows.grid.interval_ms
     for k, horizon in enumerate(rows.horizons):
         independent = max(candles / horizon, 1.0)
+        seen = z[pick][:, own[k]]
         for side in (0, 1):
             values = units[pick, k, side]
             penalty = SHRINK / independent / max(float(values.std()), 1e-9)
             for j, level in enumerate(LEVELS):
-                base, slopes = quantile_slopes(z[pick], values, level, penalty)
+                base, slopes = quantile_slopes(seen, values, level, penalty, weights[pick, k])
                 bare.base[k, side, j] = round(base, DIGITS)
-                bare.slopes[k, side, j] = slopes.round(DIGITS)
+                bare.slopes[k, side, j, own[k]] = slopes.round(DIGITS)
     tick("residual lines")
 
 
@@ -140,7 +172,7 @@ def _fit_trees(
 
 
 def quantile_slopes(
-    conditions: np.ndarray, values: np.ndarray, level: float, penalty: float
+    conditions: np.ndarray, values: np.ndarray, level: float, penalty: float, row_weights: np.ndarray | None = None
 ) -> tuple[float, np.ndarray]:
     """Linear quantile regression with a smoothed pinball loss, by Newton steps.
 
@@ -152,6 +184,8 @@ def quantile_slopes(
     level : float
     penalty : float
         Ridge on the slopes, per row.
+    row_weights : ndarray of shape (n_rows,), optional
+        Positive, 1 on average; ones by default.
 
     Returns
     -------
@@ -167,6 +201,7 @@ def quantile_slopes(
     (3.5, [0.5])
     """
     design = np.column_stack([np.ones(len(values)), conditions])
+    share = (np.ones(len(values)) if row_weights is None else row_weights) / len(values)
     ridge = np.diag([0.0, *[penalty] * conditions.shape[1]])
     weights = np.zeros(design.shape[1])
     weights[0] = np.quantile(values, level)
@@ -174,10 +209,10 @@ def quantile_slopes(
     for widening in (8.0, 4.0, 2.0, *[1.0] * _STEPS):
         smooth = width * widening
         gap = (design @ weights - values) / smooth
-        slope = design.T @ (ndtr(gap) - level) / len(values) + ridge @ weights
+        slope = design.T @ (share * (ndtr(gap) - level)) + ridge @ weights
         density = np.exp(-0.5 * gap**2) / np.sqrt(2 * np.pi) / smooth
         # A floor keeps the step finite where a quantile has hardly a neighbour.
-        bend = design.T @ (design * (density + 0.02 / smooth)[:, None]) / len(values) + ridge
+        bend = design.T @ (design * (share * (density + 0.02 / smooth))[:, None]) + ridge
         step = np.linalg.solve(bend + 1e-12 * np.eye(len(weights)), slope)
         weights = weights - step
         if np.abs(step).max() < 1e-9:

@@ -14,7 +14,7 @@ from modelregistry.estimators.signal_classifier import SignalClassifier
 from modelregistry.estimators.tpsl_classifier import TpslClassifier
 from modelregistry.evaluation.kept_baseline import KEPT
 from modelregistry.training.dataset import build_dataset
-from modelregistry.training.fit_residuals import quantile_slopes
+from modelregistry.training.fit_residuals import COMING, CONDITIONS, condition_names, quantile_slopes
 from modelregistry.training.pipeline import KINDS, Cancelled, Request, train_kinds
 from modelregistry.training.plan import TrainingPlan, plan_for
 
@@ -234,6 +234,25 @@ def test_quantile_slopes_find_a_spread_that_depends_on_a_condition():
     base, slopes = quantile_slopes(z, values, 0.9, 0.0)
     assert abs(base - 1.28) < 0.05
     assert abs(slopes[0] - 0.3 * 1.28) < 0.05
+
+
+def test_a_row_of_weight_two_counts_as_two_rows():
+    rng = np.random.default_rng(6)
+    z, values = rng.normal(size=(900, 2)), rng.exponential(size=900)
+    weights = np.where(np.arange(900) < 300, 2.0, 0.5)
+    base, slopes = quantile_slopes(z, values, 0.75, 0.01, weights)
+    twice = np.repeat(np.arange(900), np.where(np.arange(900) < 300, 4, 1))
+    start = float(np.quantile(values, 0.75))
+    same, same_slopes = quantile_slopes(z[twice], values[twice], 0.75, 0.01)
+    assert abs(base - same) < 0.02 * start
+    assert np.abs(slopes - same_slopes).max() < 0.02 * start
+
+
+def test_the_lines_of_a_horizon_see_their_own_share_of_the_clock():
+    names = condition_names(FEATURE_NAMES, (6, 72))
+    assert "weekend_ahead_6" in names[0]
+    assert "weekend_ahead_6" not in names[1]
+    assert [len(own) for own in names] == [len(CONDITIONS) + len(COMING)] * 2
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 4])
