@@ -4,11 +4,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
 from marketdata.dump_files import DumpError
+from marketdata.fixed_point import read_column
 from marketdata.models import Candle, Market
 from marketdata.store import FIELDS
 
@@ -17,7 +19,7 @@ _EXACT = pa.decimal128(38, 8)
 
 
 def export_candles(market: Market, from_ms: int, until_ms: int, path: Path) -> int:
-    """Write a market's candles, oldest first; Parquet holds floats, CSV the exact decimals. Returns how many."""
+    """Write a market's candles, oldest first, as they come back exactly. Returns how many."""
     writers = {".parquet": _write_parquet, ".csv": _write_csv}
     if path.suffix.lower() not in writers:
         raise DumpError(f"{path.name}: write a name ending in .parquet or .csv")
@@ -39,12 +41,19 @@ def export_candles(market: Market, from_ms: int, until_ms: int, path: Path) -> i
 
 def _write_parquet(columns: dict[str, list[Any]], path: Path) -> None:
     arrays = {
-        name: pa.array(cells, pa.int64())
-        if name in {"open_time", "trades"}
-        else pa.array([None if cell is None else float(cell) for cell in cells], pa.float64())
+        name: pa.array(cells, pa.int64()) if name in {"open_time", "trades"} else _numbers(cells)
         for name, cells in columns.items()
     }
     pq.write_table(pa.table(arrays), path, compression="zstd")
+
+
+def _numbers(cells: list[Decimal | None]) -> pa.Array:
+    """Floats, as everybody reads them; decimals where a float would not come back as the same number."""
+    floats = pa.array([None if cell is None else float(cell) for cell in cells], pa.float64())
+    decimals = pa.array(cells, _EXACT)
+    near, exact = read_column(floats), read_column(decimals)
+    is_same = np.array_equal(near.whole, exact.whole) and np.array_equal(near.frac, exact.frac)
+    return floats if is_same else decimals
 
 
 def _write_csv(columns: dict[str, list[Any]], path: Path) -> None:

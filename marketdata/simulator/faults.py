@@ -38,9 +38,10 @@ STREAM_FAULTS = {
     "unsent": "the closing message is never sent",
     "late_close": "the closing message is sent `seconds` of market time late",
     "duplicate": "the closing message is sent twice",
+    "repeats": "the closing message is sent `count` times more",
     "reorder": "an open message of the same candle follows the closing one",
     "garbled": "a message that is not JSON goes before the closing one",
-    "burst": "2,000 open messages go before the closing one",
+    "burst": "`count` open messages go before the closing one",
     "cut": "all sockets are cut, without a farewell",
     "silence": "sockets stay open and nothing is sent on them",
     "shutdown": "serverShutdown is announced, and sockets are closed `seconds` of wall time later",
@@ -77,6 +78,8 @@ class Fault:
         The duration the kind speaks of.
     status : int
         For `server_error`.
+    count : int
+        Messages of a `burst` or of `repeats`: more than any queue of a reader holds, if that is wanted.
     path : str
         Only requests whose path contains this.
 
@@ -99,6 +102,7 @@ class Fault:
     times: int | None = None
     seconds: float = 5.0
     status: int = 500
+    count: int = 2_000
     path: str = ""
 
     def __post_init__(self) -> None:

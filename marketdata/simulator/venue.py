@@ -16,8 +16,6 @@ from marketdata.simulator.ledger import Ledger
 from marketdata.simulator.market_clock import MarketClock
 from marketdata.simulator.tape import Change, Tape
 
-BURST = 2_000
-
 
 class Message(NamedTuple):
     """One frame for everybody who listens to a symbol: an event, or raw text that is none."""
@@ -107,9 +105,11 @@ class Venue:
         before: list[Message] = []
         if self._strikes("garbled", symbol, open_time):
             before.append(Message(symbol, '{"e":"kline","E":'))
-        if self._strikes("burst", symbol, open_time):
-            before += [still_open] * BURST
+        if burst := self.faults.strike(("burst",), open_time, symbol):
+            before += [still_open] * burst.count
         after = [closing] if self._strikes("duplicate", symbol, open_time) else []
+        if repeats := self.faults.strike(("repeats",), open_time, symbol):
+            after += [closing] * repeats.count
         after += [still_open] if self._strikes("reorder", symbol, open_time) else []
         return [*before, closing, *after]
 

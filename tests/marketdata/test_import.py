@@ -8,6 +8,7 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from django.core.management import CommandError, call_command
 
@@ -217,6 +218,16 @@ def test_what_is_exported_comes_back_unchanged(db, tmp_path):
         told = run(tmp_path / kind / f"BTCUSDT-5m.{kind}")[0]
         assert "20 unchanged, 0 revised, 0 rejected" in told
     assert np.array_equal(before.close, store.load_span([market], OLD, OLD + 20 * STEP).close)
+
+
+def test_amounts_no_float_can_hold_come_back_from_an_export_unchanged(db, tmp_path):
+    rows = [dump_row(i, v="1234567890123.12345678", V="1", q="98765432109.87654321", Q="1") for i in range(3)]
+    run(write_csv(tmp_path, rows))
+    call_command("export_candles", str(tmp_path / "out"), stdout=io.StringIO())
+    assert "3 unchanged, 0 revised, 0 rejected" in run(tmp_path / "out" / "BTCUSDT-5m.parquet")[0]
+    columns = pq.read_schema(tmp_path / "out" / "BTCUSDT-5m.parquet")
+    assert columns.field("close").type == pa.float64()
+    assert pa.types.is_decimal(columns.field("volume").type)
 
 
 def test_the_ledger_of_an_import_names_its_holes(db, tmp_path):

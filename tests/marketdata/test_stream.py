@@ -10,7 +10,8 @@ from django.db import InterfaceError, OperationalError, connection
 
 from marketdata import clock, quarantine, services, store, stream
 from marketdata.backoff import Backoff
-from marketdata.models import Candle, ExchangeState, Market, QuarantinedMessage
+from marketdata.exchange import QUEUE
+from marketdata.models import Candle, CandleRevision, ExchangeState, Market, QuarantinedMessage
 from marketdata.simulator.faults import Fault
 from marketdata.sockets import Pace
 from tests.marketdata.conftest import START, STEP, close_candles
@@ -160,6 +161,21 @@ def test_the_next_socket_is_accepted_before_the_old_one_goes(exchange, markets, 
         assert eventually(lambda: exchange.hub.connections.fewest < 99)
         assert exchange.hub.connections.fewest >= 1
         assert eventually(lambda: is_complete(feed, START))
+
+
+def test_a_burst_beyond_any_queue_loses_nothing(exchange, markets):
+    """Closing messages are all the feed queues, so these must run over what it holds between two turns."""
+    beyond = QUEUE + 2_000
+    exchange.faults.add(
+        Fault("burst", times=1, count=beyond, symbol="BTCUSDT"),
+        Fault("repeats", times=1, count=beyond, symbol="ETHUSDT"),
+    )
+    with feeding(PATIENT) as feed:
+        assert eventually(lambda: is_complete(feed, START))
+        close_candles(exchange, 1)
+        close_candles(exchange, 1)
+        assert eventually(lambda: is_complete(feed, START + 2 * STEP))
+    assert not CandleRevision.objects.exists()
 
 
 def test_closes_that_come_faster_than_they_are_taken_are_fetched(exchange, markets, monkeypatch):

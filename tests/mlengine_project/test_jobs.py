@@ -31,6 +31,17 @@ def test_the_same_slot_is_the_same_job(queued):
     assert queued == [str(first.id)]
 
 
+def test_a_second_beat_asks_for_the_training_of_a_day_in_vain(queued):
+    with clock.use(clock.FrozenClock(1_700_000_000_000)) as frozen:
+        for _ in range(2):
+            tasks.request_daily_training()
+        assert (len(queued), Job.objects.count()) == (1, 1)
+        frozen.advance(86_400)
+        for _ in range(2):
+            tasks.request_daily_training()
+    assert len(set(queued)) == len(queued) == Job.objects.count() == 2
+
+
 def test_a_run_keeps_progress_and_result(queued, monkeypatch):
     job = jobs.request_training("me")
     script(monkeypatch, 'print(\'{"done": 1, "total": 2, "message": "half"}\'); print(\'candidate ready\')')
