@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import socket
 import sys
 import threading
 from typing import Any
@@ -52,6 +53,7 @@ class Command(BaseCommand):
         except AlreadyRunning as error:
             raise CommandError(str(error)) from error
         try:
+            require_free(options["host"], options["port"])
             self._run(url, options)
         finally:
             lock.release()
@@ -144,6 +146,16 @@ class Command(BaseCommand):
             threading.Event().wait(0.05)
         if server.started:
             self.say(f"listening on http://{server.config.host}:{server.config.port}; Ctrl-C stops")
+
+
+def require_free(host: str, port: int) -> None:
+    """Refuse an address nobody can listen on, before anything is made or a secret is shown once."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CommandError(f"cannot listen on {host}:{port} ({reason}); write another --port or --host") from error
 
 
 def _quieten() -> None:
