@@ -100,11 +100,21 @@ def _verify_checksum(path: Path) -> None:
         raise DumpError(f"{path.name} does not have the SHA-256 its CHECKSUM file names")
 
 
+def _is_text(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _read_csv(name: str, content: bytes) -> RawTable:
     """Read every cell as bytes; lines with another number of cells are listed, not guessed at."""
     head = content[:4096].lstrip(b"\xef\xbb\xbf").split(b"\n", 1)[0].strip().decode("ascii", errors="replace")
     if not head:
         raise DumpError(f"{name} is empty")
+    if not content.isascii() and not _is_text(content):
+        raise DumpError(f"{name} is torn or not what its name says: it is not text")
     cells = [cell.strip().strip('"').lower() for cell in head.split(",")]
     has_header = not cells[0].lstrip("-").isdigit()
     if has_header:

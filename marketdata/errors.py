@@ -1,5 +1,7 @@
 """What can go wrong between the exchange and the candle table."""
 
+from datetime import UTC, datetime
+
 from indicators.errors import MLEngineError
 
 
@@ -22,7 +24,8 @@ class ExchangeBanned(ExchangeUnavailable):
     """The exchange told this address to be silent until `until_ms` (wall time, ms)."""
 
     def __init__(self, until_ms: int, message: str = "") -> None:
-        super().__init__(message or f"the exchange asked for silence until {until_ms}")
+        until = datetime.fromtimestamp(until_ms / 1000, UTC)
+        super().__init__(message or f"the exchange asked for silence until {until:%Y-%m-%d %H:%M:%S} UTC")
         self.until_ms = until_ms
 
 

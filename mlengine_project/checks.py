@@ -48,6 +48,11 @@ def _list_problems() -> list[str]:
         parts = urlsplit(origin)
         if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path:
             found.append(f"CORS_ORIGINS holds {origin!r}; write origins such as https://app.example.com, with no path.")
+    found += [
+        f"ALLOWED_HOSTS holds {host!r}; write names such as ALLOWED_HOSTS=signals.example.com, no scheme, port or path."
+        for host in settings.ALLOWED_HOSTS
+        if not re.fullmatch(r"\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-Fa-f:.]+\]", host)
+    ]
     for network in settings.TRUSTED_PROXY:
         try:
             ip_network(network, strict=False)

@@ -60,6 +60,7 @@ class EmbeddedBeat:
         self.thread.start()
 
     def stop(self) -> None:
-        """Stop scheduling and end the thread."""
-        self.service.stop()
-        self.thread.join(SLEEPER_SECONDS)
+        """Stop scheduling and end the thread, if it began."""
+        if self.thread.ident is not None:
+            self.service.stop()
+            self.thread.join(SLEEPER_SECONDS)

@@ -35,7 +35,7 @@ def ask(symbol: str, horizon: int) -> tuple[Market, Ensemble, Answers, int, int]
     market = known_market(symbol)
     ensemble = registry.load_ensemble(market.source)
     horizon = known_horizon(horizon, ensemble, TPSL)
-    ensemble, open_ms = newest_candle(market, ensemble)
+    ensemble, open_ms = newest_candle(market, ensemble, TPSL)
     key = (market.pk, open_ms, ensemble.digest)
     with _lock:
         done = _passes.get(key)

@@ -8,20 +8,23 @@ from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
 from modelregistry.estimators.ensemble import Ensemble
 from predictions import reasons as codes
+from predictions.answering import UNTRAINED
 from predictions.errors import PredictionRefused
 from predictions.recording import valid_until_ms
 
 
-def newest_candle(market: Market, ensemble: Ensemble | None) -> tuple[Ensemble, int]:
+def newest_candle(market: Market, ensemble: Ensemble | None, kind: str) -> tuple[Ensemble, int]:
     """The champions and the open time, ms, of the newest stored candle, if an answer may still be given.
 
     Raises
     ------
     PredictionRefused
-        Without a champion, without any candle, or past the candle's validity.
+        Without a champion of that kind for the market, without any candle, or past the candle's validity.
     """
     if ensemble is None:
         refuse([codes.NO_CHAMPION])
+    if market.symbol not in ensemble.symbols.get(kind, ()):
+        refuse([codes.NO_CHAMPION], {codes.NO_CHAMPION: UNTRAINED} if kind in ensemble.versions else None)
     open_ms = store.newest_open([market])[market.pk]
     if open_ms is None:
         refuse([codes.WARMUP])

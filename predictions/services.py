@@ -10,6 +10,7 @@ from marketdata.models import Market
 from modelregistry import registry
 from predictions import cache, parity, recording
 from predictions import reasons as codes
+from predictions.answering import RANGE
 from predictions.asking import brackets, touches
 from predictions.errors import PredictionRefused
 from predictions.models import PredictionLog
@@ -53,7 +54,7 @@ def latest_prediction(symbol: str, horizon: int) -> bytes:
     market = known_market(symbol)
     ensemble = registry.load_ensemble(market.source)
     horizon = known_horizon(horizon, ensemble)
-    ensemble, open_ms = newest_candle(market, ensemble)
+    ensemble, open_ms = newest_candle(market, ensemble, RANGE)
     key = (market.pk, clock.to_datetime(open_ms), horizon)
     row = PredictionLog.objects.filter(
         market=market, candle_time=key[1], horizon=horizon, ensemble=ensemble.digest

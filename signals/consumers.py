@@ -161,7 +161,7 @@ class SignalConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             case "authenticate":
                 connection.put(protocol.error("ValidationError", "already authenticated", symbols=[]))
             case "unsubscribe":
-                self._subscriptions.unsubscribe(message.symbols)
+                self._start(self._subscriptions.unsubscribe(message.symbols))
             case "subscribe":
                 self._start(self._subscriptions.subscribe(message))
 

@@ -1,7 +1,7 @@
 """What one connection follows: acknowledged, replayed or shown the newest, then live, without a hole between."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from signals import protocol, replay
@@ -17,11 +17,19 @@ class Subscriptions:
         self._in_thread = in_thread
         self._turn = asyncio.Lock()
 
-    def unsubscribe(self, symbols: Sequence[str]) -> None:
-        """Stop following, and say so."""
+    def unsubscribe(self, symbols: Sequence[str]) -> Coroutine[Any, Any, None]:
+        """Stop following at once; what is returned says so, behind the requests that came before."""
+        self._leave(symbols)
+        return self._unsubscribed(symbols)
+
+    async def _unsubscribed(self, symbols: Sequence[str]) -> None:
+        async with self._turn:
+            self._leave(symbols)  # again: an earlier request may have had its turn only now
+            self.connection.put(protocol.frame("unsubscribed", symbols=list(symbols)))
+
+    def _leave(self, symbols: Sequence[str]) -> None:
         hub.unsubscribe(self.connection, symbols)
         self.connection.drop(symbols)
-        self.connection.put(protocol.frame("unsubscribed", symbols=list(symbols)))
 
     async def subscribe(self, message: protocol.Message) -> None:
         """Acknowledge, then for each symbol its replay or snapshot, then what happened meanwhile, then live."""
@@ -69,8 +77,9 @@ class Subscriptions:
             newest = await self._in_thread(replay.newest)(fresh)
             connection.put(protocol.snapshot([newest[symbol][1] for symbol in fresh if symbol in newest]))
         for symbol, head in heads.items():
-            connection.places[symbol] = after.get(symbol, head)
-            await self._replay(connection, symbol)
+            if symbol in connection.symbols:
+                connection.places[symbol] = after.get(symbol, head)
+                await self._replay(connection, symbol)
 
     async def _replay(self, connection: Connection, symbol: str) -> None:
         """Read on from the log until the signals held back connect, then go live."""
@@ -80,6 +89,8 @@ class Subscriptions:
                 await connection.room()
                 place = connection.places.get(symbol, 0)
                 entries = await self._in_thread(replay.entries_after)(symbol, place)
+                if symbol not in connection.symbols:
+                    return  # unsubscribed meanwhile
                 for seq, payload in entries:
                     connection.replayed(symbol, seq, protocol.signal(symbol, seq, payload))
                 if len(entries) == replay.PAGE:

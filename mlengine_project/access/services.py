@@ -45,6 +45,8 @@ def create_key(name: str, scope: str = Scope.READ, *, expires_at: datetime | Non
     """Make a key; the second value is the key itself, which is shown now and never again."""
     if scope not in Scope.values:
         raise ValidationError(f"scope must be one of {', '.join(Scope.values)}, got {scope!r}")
+    if not (name := name.strip()):
+        raise ValidationError("a key needs the name of its holder")
     drawn = new_key()
     key = ApiKey.objects.create(
         name=name[:100], prefix=drawn.prefix, digest=digest_of(drawn.secret), scope=scope, expires_at=expires_at

@@ -125,6 +125,8 @@ def _verify(folder: Path, manifest: dict[str, Any]) -> None:
         raise BackupError(f"the archive has format {manifest.get('format')!r}, this engine reads {FORMAT}")
     if manifest["vendor"] != connection.vendor:
         raise BackupError(f"the archive is of {manifest['vendor']}, this database is {connection.vendor}")
+    if not _migrations():
+        raise BackupError("this database has no tables yet; run `manage.py migrate` first")
     if manifest["migrations"] != _migrations():
         raise BackupError("the archive was made by another version of the engine; migrate to that version first")
     if manifest["files"] != _digests(folder):

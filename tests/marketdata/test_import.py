@@ -98,6 +98,14 @@ def test_a_truncated_parquet_is_one_sentence(db, tmp_path):
     assert not Market.objects.exists()
 
 
+def test_bytes_that_are_no_text_are_one_sentence(db, tmp_path, capsys):
+    path = tmp_path / "BTCUSDT-5m.csv"
+    path.write_bytes(b"open_time,open,high,low,close,volume\n\xed\x00\xff\n1,2\n")
+    said = run(path)[0]
+    assert "torn or not what its name says: it is not text" in said
+    assert "Traceback" not in capsys.readouterr().err
+
+
 BAD_ROWS = {
     "o": ("nan", "open is not a number"),
     "h": ("4.9", "high is below low"),

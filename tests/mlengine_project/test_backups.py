@@ -58,6 +58,14 @@ def test_a_damaged_archive_changes_nothing(engine):
     assert Candle.objects.count() == 1
 
 
+def test_a_database_without_tables_is_told_to_migrate(engine, monkeypatch):
+    path = engine / "backup.tar.gz"
+    backup(path)
+    monkeypatch.setattr("mlengine_project.operations.backups._migrations", list)
+    with pytest.raises(BackupError, match="no tables yet"):
+        restore(path, force=True)
+
+
 def test_an_edited_archive_is_refused(engine):
     path = engine / "engine.tar.gz"
     backup(path)

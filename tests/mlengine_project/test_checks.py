@@ -15,6 +15,7 @@ BAD = {
     "BINANCE_API_URL": ("api.binance.com", "write an address such as https://"),
     "SUPPORTED_SYMBOLS": ("btc-usdt", "write symbols such as"),
     "CORS_ORIGINS": ("localhost", "write origins such as"),
+    "ALLOWED_HOSTS": ("https://signals.example.com", "write names such as"),
     "TRUSTED_PROXY": ("10.0.0.0/99", "write networks such as"),
     "DEBUG": ("perhaps", "DEBUG=true or DEBUG=false"),
     "LOG_LEVEL": ("LOUD", "write one of DEBUG"),

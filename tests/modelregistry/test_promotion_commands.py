@@ -5,6 +5,7 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
+from marketdata.models import Market
 from modelregistry.models import ModelVersion, PromotionEvent
 from tests.modelregistry import champions
 
@@ -31,6 +32,14 @@ def test_promote_by_id_or_digest_and_roll_back():
     assert said == f"rolled back from {second} to {first}\n"
     assert champion() == 0
     assert PromotionEvent.objects.count() == 3
+
+
+def test_rolling_back_means_the_source_of_the_enabled_markets():
+    Market.objects.create(symbol="BTCUSDT", source="simulated")
+    first, second = (champions.candidate(seed=seed, source="simulated") for seed in (0, 1))
+    for version in (first, second):
+        run("promote_model", str(version.pk), "--reason", "why")
+    assert run("rollback_model", KIND, "--reason", "it drifts") == f"rolled back from {second} to {first}\n"
 
 
 def test_the_gate_speaks_through_the_command_and_an_override_is_told():

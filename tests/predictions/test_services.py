@@ -115,6 +115,20 @@ def test_a_market_enabled_after_training_has_no_champion(champions):
     assert caught.value.reasons == ["NO_CHAMPION"]
 
 
+@pytest.mark.parametrize("ask", [
+    lambda: services.latest_prediction("SOLUSDT", 6),
+    lambda: services.touches("SOLUSDT", 6, ["100"]),
+])  # fmt: skip
+@pytest.mark.parametrize("count", [0, 5], ids=["without candles", "with old ones"])
+def test_a_market_enabled_after_training_is_refused_for_that_whatever_candles_it_has(champions, ask, count):
+    (market,) = make_markets(symbols=("SOLUSDT",), count=count)
+    assert Candle.objects.filter(market=market).count() == count
+    late = clock.use(at_close_of(NEWEST, seconds=3600))
+    with late, pytest.raises(PredictionRefused, match="market not in training set") as caught:
+        ask()
+    assert caught.value.reasons == ["NO_CHAMPION"]
+
+
 def test_stale_short_and_broken_windows_are_refused(champions):
     markets = make_markets(count=WARMUP - 1)
     with clock.use(at_close_of(NEWEST)):

@@ -76,6 +76,35 @@ async def test_subscribing_gives_heads_a_snapshot_and_then_live_signals_with_the
     await client.disconnect()
 
 
+async def test_what_is_asked_at_once_is_answered_in_the_order_it_was_asked():
+    await say_async("BTCUSDT", 1200)
+    client = await enter()
+    await ask(client, type="subscribe", symbols=["BTCUSDT"])
+    await ask(client, type="unsubscribe", symbols=["BTCUSDT"])
+    await ask(client, type="subscribe", symbols=["ETHUSDT"], after={"ETHUSDT": 0})
+    frames = [await told(client) for _ in range(4)]
+    kinds = [(frame["type"], frame.get("symbols")) for frame in frames if frame["type"] != "snapshot"]
+    assert kinds == [("subscribed", ["BTCUSDT"]), ("unsubscribed", ["BTCUSDT"]), ("subscribed", ["ETHUSDT"])]
+    await say_async("BTCUSDT")
+    assert await client.receive_nothing(timeout=0.1)
+    await client.disconnect()
+
+
+async def test_unsubscribing_ends_a_replay_and_leaves_nothing_behind():
+    await say_async("BTCUSDT", 1200)
+    client = await enter()
+    await ask(client, type="subscribe", symbols=["BTCUSDT"], after={"BTCUSDT": 0})
+    assert (await told(client))["type"] == "subscribed"
+    await ask(client, type="unsubscribe", symbols=["BTCUSDT"])
+    replayed = 0
+    while (await told(client))["type"] == "signal":
+        replayed += 1
+    assert replayed < 1200
+    (connection,) = hub._connections
+    assert connection.symbols == set()
+    await client.disconnect()
+
+
 async def test_after_replays_in_order_and_joins_live_without_a_hole_or_a_repeat():
     await say_async("BTCUSDT", 1200)
     client = await enter()

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from mlengine_project.access import services
 from mlengine_project.access.models import Scope
@@ -20,6 +21,9 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Create and print."""
-        key, secret = services.create_key(name=options["name"], scope=options["scope"])
+        try:
+            key, secret = services.create_key(name=options["name"], scope=options["scope"])
+        except ValidationError as error:
+            raise CommandError(error.messages[0]) from error
         self.stdout.write(secret)
         self.stderr.write(f"scope {key.scope}; this is the only time the key is shown")

@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import signal
+import socket
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
@@ -27,6 +29,7 @@ class Command(BaseCommand):
 
     help = "Run the whole engine in this process: no service, no network and no key are needed."
     requires_system_checks: list[str] = []  # after migrating, since some of them read the database
+    stop_asked = False
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Where to listen, what to live on."""
@@ -52,6 +55,7 @@ class Command(BaseCommand):
         except AlreadyRunning as error:
             raise CommandError(str(error)) from error
         try:
+            require_free(options["host"], options["port"])
             self._run(url, options)
         finally:
             lock.release()
@@ -61,7 +65,18 @@ class Command(BaseCommand):
         self.stdout.write(f"[{clock.monotonic() - self.started_at:6.1f} s] {sentence}")
         self.stdout.flush()
 
+    def _take_signals(self, handler: Callable[..., None]) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, handler)
+
+    def _note_stop(self, *_: Any) -> None:
+        """A signal that comes while starting: what is being laid is finished first, a second signal ends at once."""
+        if self.stop_asked:
+            raise KeyboardInterrupt
+        self.stop_asked = True
+
     def _run(self, url: str, options: dict[str, Any]) -> None:
+        self._take_signals(self._note_stop)
         call_command("migrate", interactive=False, verbosity=0)
         stop_on_errors()
         install_schedule()
@@ -122,8 +137,10 @@ class Command(BaseCommand):
             server.force_exit = server.should_exit
             server.should_exit = True
 
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, on_signal)
+        self._take_signals(on_signal)
+        if self.stop_asked:
+            self.say("stopped before anything was started")
+            return
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         server.capture_signals = _leave_signals_alone  # type: ignore[method-assign]
         threading.Thread(target=self._announce, args=(server,), daemon=True).start()
@@ -144,6 +161,16 @@ class Command(BaseCommand):
             threading.Event().wait(0.05)
         if server.started:
             self.say(f"listening on http://{server.config.host}:{server.config.port}; Ctrl-C stops")
+
+
+def require_free(host: str, port: int) -> None:
+    """Refuse an address nobody can listen on, before anything is made or a secret is shown once."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CommandError(f"cannot listen on {host}:{port} ({reason}); write another --port or --host") from error
 
 
 def _quieten() -> None:

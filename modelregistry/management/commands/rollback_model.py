@@ -10,6 +10,7 @@ from modelregistry import registry
 from modelregistry.errors import PromotionRefused
 from modelregistry.management.actor import actor
 from modelregistry.models import Kind
+from modelregistry.status import usual_source
 
 
 class Command(BaseCommand):
@@ -20,13 +21,14 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Which, where, why."""
         parser.add_argument("kind", choices=Kind.values)
-        parser.add_argument("--source", choices=Source.values, default=Source.EXCHANGE.value)
+        parser.add_argument("--source", choices=Source.values, help="default: that of the enabled markets")
         parser.add_argument("--reason", required=True, help="why; it is kept in the promotion log")
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Roll back, or say in words why not."""
+        source = options["source"] or usual_source()
         try:
-            event = registry.rollback(options["kind"], options["source"], actor(), options["reason"])
+            event = registry.rollback(options["kind"], source, actor(), options["reason"])
         except PromotionRefused as refused:
             raise CommandError("\n  - ".join(["rollback refused:", *refused.reasons])) from refused
         except MLEngineError as error:

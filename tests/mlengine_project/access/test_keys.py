@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.core.management import CommandError, call_command
 from django.db import OperationalError
 from django.db.models import QuerySet
 
@@ -64,6 +65,13 @@ def test_scopes_nest(scope, may):
 def test_an_unknown_scope_makes_no_key():
     with pytest.raises(ValidationError):
         services.create_key("someone", "root")
+
+
+@pytest.mark.parametrize("name", ["", "  "])
+def test_a_key_nobody_holds_is_not_made(name):
+    with pytest.raises(CommandError, match="the name of its holder"):
+        call_command("create_api_key", name)
+    assert not ApiKey.objects.exists()
 
 
 def test_the_environments_key_is_admin_and_needs_no_database(settings, database_away):

@@ -1,0 +1,49 @@
+"""`up` refuses an address it cannot have, and stops cleanly however far it came."""
+
+import signal
+import socket
+from types import SimpleNamespace
+
+import pytest
+from django.core.management import CommandError, call_command
+
+import manage
+from mlengine_project.celery import app
+from mlengine_project.embedded import EmbeddedBeat
+from mlengine_project.management.commands.up import Command
+
+
+@pytest.mark.parametrize(("host", "port"), [("127.0.0.1", None), ("127.0.0.1", 70_000), ("192.0.2.1", 0)])
+def test_an_address_it_cannot_have_is_refused_before_anything_is_made(tmp_path, settings, host, port):
+    settings.STATE_DIR = tmp_path
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1] if port is None else port
+        with pytest.raises(CommandError, match=rf"cannot listen on {host}:{port} .*; write another --port"):
+            call_command("up", host=host, port=port)
+    assert [path.name for path in tmp_path.iterdir()] == ["up.lock"]
+
+
+def test_a_beat_that_never_began_can_be_stopped():
+    EmbeddedBeat(app).stop()
+
+
+def test_a_signal_while_starting_is_kept_and_a_second_one_ends_at_once(monkeypatch):
+    started, said = [], []
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(Command, "say", lambda _, sentence: said.append(sentence))
+    command = Command()
+    command._note_stop()
+    command._serve(None, SimpleNamespace(start=lambda: started.append(1)))
+    assert (started, said) == ([], ["stopped before anything was started"])
+    with pytest.raises(KeyboardInterrupt):
+        command._note_stop()
+
+
+def test_interrupting_a_command_shows_no_stack_trace(monkeypatch, capsys):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("django.core.management.execute_from_command_line", interrupted)
+    with pytest.raises(SystemExit, match="130"):
+        manage.main()
+    assert capsys.readouterr().err == "interrupted\n"
