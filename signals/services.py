@@ -46,11 +46,12 @@ def advance(
     followed = list(marketdata.enabled_markets() if markets is None else markets)
     sync = _sync(followed, frames)
     worklist.start_living(followed)
-    written = _process(worklist.recent_work(followed))
+    written = _process(worklist.newest_work(followed))
     sent = publisher.drain([market.symbol for market in followed])
-    if worklist.sweep_is_due():
-        written += (swept := _process(worklist.older_work(followed)))
-        sent += publisher.drain() if swept else 0
+    left = worklist.left_work(followed) or (worklist.older_work(followed) if worklist.sweep_is_due() else {})
+    if left:
+        written += _process(left)
+        sent += publisher.drain()
     coverage.refresh(followed)
     return AdvanceReport(sync, written, sent)
 

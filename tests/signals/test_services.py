@@ -2,6 +2,8 @@
 
 import orjson
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from indicators.features import WARMUP
 from marketdata import clock
@@ -160,3 +162,18 @@ def test_nothing_is_written_for_imported_history(champions):
     advance()
     assert Candle.objects.count() > 8000
     assert OutboxMessage.objects.count() == 2
+
+
+def test_a_whole_record_is_known_by_counting(champions):
+    markets = make_markets()
+    advance()
+    store_candles(markets[0], BEGIN, 3, leave_out=[BEGIN + STEP])
+    assert worklist.newest_work(markets) == {markets[0]: [BEGIN, BEGIN + 2 * STEP]}
+    assert worklist.left_work(markets) == {markets[0]: [BEGIN, BEGIN + 2 * STEP]}
+    advance(BEGIN + 2 * STEP)
+    assert worklist.newest_work(markets) == worklist.left_work(markets) == {}
+    store_candles(markets[0], BEGIN + STEP, 1)
+    assert worklist.newest_work(markets) == {}
+    with CaptureQueriesContext(connection) as asked:
+        assert worklist.left_work(markets) == {markets[0]: [BEGIN + STEP]}
+    assert len(asked) == 2  # the newest candle, and one statement for all
