@@ -11,6 +11,7 @@ from marketdata.models import Market
 from predictions import chain
 from predictions.archive import PREDICTIONS, Ledger, file_of, newest_cut, start_of
 from predictions.archive_files import read_rows
+from predictions.cursor import reading
 from predictions.errors import ArchiveError, BrokenChain
 from predictions.models import ChainCut, ChainHead
 from predictions.outcomes import outcome_of as prediction_outcome
@@ -53,8 +54,9 @@ def verify_market(market: Market, archive: bool = False) -> Verified:
         raise BrokenRecord(str(error)) from error
     predictions = PREDICTIONS.rows(market).filter(actual_high__isnull=False).order_by("candle_time")
     signals = SIGNALS.rows(market).filter(pnl_percent__isnull=False).order_by("candle_time")
-    scored += _predictions_stand(market, predictions.iterator(CHUNK))
-    scored += _signals_stand(market, signals.iterator(CHUNK))
+    with reading(predictions, CHUNK) as said, reading(signals, CHUNK) as told:
+        scored += _predictions_stand(market, said)
+        scored += _signals_stand(market, told)
     return Verified(n_predictions, n_signals, scored, archived)
 
 
@@ -65,7 +67,8 @@ def _walk(market: Market, ledger: Ledger) -> int:
         start = start_of(cut)
         rows = ledger.rows(market).filter(chain_index__gt=start[0])
         try:
-            return chain.check_chain(rows.iterator(CHUNK), ledger.columns, head, start)
+            with reading(rows, CHUNK) as found:
+                return chain.check_chain(found, ledger.columns, head, start)
         except BrokenChain as error:
             broken = error
             now = _head(market, ledger)

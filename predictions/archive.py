@@ -19,6 +19,7 @@ from django.db.models import Q, QuerySet
 from marketdata import clock, store
 from marketdata.models import Market
 from predictions import archive_files, chain
+from predictions.cursor import reading
 from predictions.errors import ArchiveError, BrokenChain
 from predictions.models import ChainCut, ChainHead, PredictionLog
 from predictions.seal import GENESIS
@@ -162,7 +163,8 @@ def _cut(ledger: Ledger, market: Market, cut: ChainCut | None, last: int) -> Cha
             raise ArchiveError(f"{file} ends before place {last} of the chain")
 
     path = Path(settings.ARCHIVE_PATH) / file
-    digest = archive_files.write_rows(path, ledger.model, rows.iterator(archive_files.CHUNK), check)
+    with reading(rows, archive_files.CHUNK) as found:
+        digest = archive_files.write_rows(path, ledger.model, found, check)
     return ChainCut.objects.create(
         market=market,
         log=ledger.log,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from modelregistry.estimators.forecast import LEVELS
 
@@ -35,7 +35,7 @@ def walk_quantiles(sigma: np.ndarray, horizon: int, side: int) -> np.ndarray:
     >>> walk_quantiles(np.array([0.001]), 36, 0)[0, 3].round(6)
     np.float64(0.004055)
     """
-    reach = sigma[:, None] * np.sqrt(horizon) * norm.ppf((1 + np.array(LEVELS)) / 2)
+    reach = sigma[:, None] * np.sqrt(horizon) * ndtri((1 + np.array(LEVELS)) / 2)
     return np.asarray(np.expm1(reach) if side == 0 else -np.expm1(-reach))
 
 

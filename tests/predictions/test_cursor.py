@@ -1,0 +1,30 @@
+"""Reading many rows leaves no cursor behind, whatever ends it."""
+
+import gc
+
+import pytest
+from django.db import connection, transaction
+
+from marketdata.models import Market
+from predictions.cursor import reading
+
+pytestmark = [pytest.mark.django_db, pytest.mark.postgres]
+
+
+def open_cursors():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_cursors WHERE name LIKE '_django_curs_%'")
+        return cursor.fetchone()[0]
+
+
+def test_a_reading_that_ends_in_an_error_does_not_abort_the_next_transaction():
+    Market.objects.bulk_create(Market(symbol=f"COIN{number}USDT", source="simulated") for number in range(9))
+    with pytest.raises(ZeroDivisionError) as kept, transaction.atomic(), reading(Market.objects.all(), 2) as found:
+        next(found)
+        assert open_cursors() == 1
+        raise ZeroDivisionError
+    with transaction.atomic():
+        del kept  # with its trace goes the last that held the rows
+        gc.collect()
+        assert open_cursors() == 0
+        assert Market.objects.count() == 9
