@@ -17,12 +17,17 @@ def open_cursors():
         return cursor.fetchone()[0]
 
 
-def test_a_reading_that_ends_in_an_error_does_not_abort_the_next_transaction():
-    Market.objects.bulk_create(Market(symbol=f"COIN{number}USDT", source="simulated") for number in range(9))
-    with pytest.raises(ZeroDivisionError) as kept, transaction.atomic(), reading(Market.objects.all(), 2) as found:
+def break_off():
+    with transaction.atomic(), reading(Market.objects.all(), 2) as found:
         next(found)
         assert open_cursors() == 1
         raise ZeroDivisionError
+
+
+def test_a_reading_that_ends_in_an_error_does_not_abort_the_next_transaction():
+    Market.objects.bulk_create(Market(symbol=f"COIN{number}USDT", source="simulated") for number in range(9))
+    with pytest.raises(ZeroDivisionError) as kept:
+        break_off()
     with transaction.atomic():
         del kept  # with its trace goes the last that held the rows
         gc.collect()
