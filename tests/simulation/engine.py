@@ -125,10 +125,13 @@ class Process:
         tasks = asyncio.all_tasks(self.loop)
         for task in tasks:
             task.cancel()
-        while tasks:
-            with suppress(Crash):
-                self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-                break
+        if tasks:
+            burial = asyncio.gather(*tasks, return_exceptions=True)
+            burial.add_done_callback(lambda _: self.loop.stop())
+            # The loop may have been told to stop in the very turn the process died in: that ends no burial.
+            while not burial.done():
+                with suppress(Crash):
+                    self.loop.run_forever()
         self.loop.close()
         drop_connection()
 
