@@ -2,8 +2,8 @@
 
 import pytest
 
-from marketdata import clock, weight
-from marketdata.models import Market
+from marketdata import clock, services, weight
+from marketdata.models import Candle, Market
 from marketdata.simulator.server import SimulatedExchange
 
 START = 1_735_689_600_000
@@ -36,3 +36,13 @@ def close_candles(exchange, count):
 @pytest.fixture
 def markets(db):
     return [Market.objects.create(symbol=symbol, source="simulated") for symbol in ("BTCUSDT", "ETHUSDT")]
+
+
+@pytest.fixture
+def short_window(monkeypatch):
+    """A live window that is filled by one page."""
+    monkeypatch.setattr(services, "LIVE_WINDOW", 300)
+
+
+def opens(market):
+    return list(Candle.objects.filter(market=market).order_by("open_time").values_list("open_time", flat=True))
