@@ -42,7 +42,8 @@ class Storage:
         self.statements += 1
         self.effect("statement")
         self._fail("the server closed the connection unexpectedly")
-        self.meanwhile(not connection.in_atomic_block)
+        # Who begins a transaction may hold a lock that another thread would wait for, and this one cannot.
+        self.meanwhile(not connection.in_atomic_block and not sql.startswith("BEGIN"))
         self._has_candles |= sql.startswith("INSERT INTO candles")
         result = execute(sql, params, many, context)
         if not connection.in_atomic_block and not sql.startswith("SELECT"):
