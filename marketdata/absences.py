@@ -50,12 +50,16 @@ def doubted(markets: Iterable[Market]) -> dict[int, list[Gap]]:
     return found
 
 
-def note_vain_read(market: Market, holes: Sequence[Gap], asked: Gap, newest_seen: int) -> int:
-    """Note holes inside `asked` that an answer left open although it holds later candles.
+def note_vain_read(
+    market: Market, denied: Sequence[Gap], undecided: Sequence[Gap], asked: Gap, later_candle: int
+) -> int:
+    """Note holes inside `asked` that an answer denied by going on after them.
 
-    Returns how many holes are now known to be the exchange's own.
+    Of the `undecided` ones it said nothing: what was suspected of them stays as it is. Returns how many holes are
+    now known to be the exchange's own.
     """
-    attempt = _attempt(asked, newest_seen)
+    attempt = _attempt(asked, later_candle)
+    spoken_of = subtract([asked], undecided)
     confirmed = 0
     with transaction.atomic():
         earlier = list(
@@ -63,11 +67,11 @@ def note_vain_read(market: Market, holes: Sequence[Gap], asked: Gap, newest_seen
         )
         for stretch in earlier:
             stretch.delete()
-            for left in subtract([Gap(stretch.start, stretch.end)], [asked]):
+            for left in subtract([Gap(stretch.start, stretch.end)], spoken_of):
                 SuspectedStretch.objects.create(
                     market=market, start=left.start, end=left.end, attempts=stretch.attempts
                 )
-        for part, before in _parts(holes, earlier):
+        for part, before in _parts(denied, earlier):
             tries = _kept([*before, attempt])
             if len(tries) >= TRIES and attempt["market_ms"] - tries[0]["market_ms"] >= SPREAD_MS:
                 AbsentStretch.objects.update_or_create(
@@ -103,14 +107,14 @@ def due_again(markets: Iterable[Market], from_ms: int) -> dict[int, list[Gap]]:
     return found
 
 
-def review(market: Market, asked: Gap, opens: Sequence[int]) -> None:
-    """Compare recorded absences with a newer answer: what turned up after all is no longer absent."""
+def review(market: Market, asked: Gap, opens: Sequence[int], denied: Sequence[Gap]) -> None:
+    """Compare recorded absences with a newer answer: what turned up is no longer absent, what was denied still is."""
     with transaction.atomic():
         overlapping = AbsentStretch.objects.select_for_update().filter(
             market=market, start__lt=asked.end, end__gt=asked.start
         )
         for stretch in overlapping:
-            if stretch.start >= asked.start and stretch.end <= asked.end:
+            if not subtract([Gap(stretch.start, stretch.end)], denied):
                 tries = [*stretch.evidence["attempts"], _attempt(asked, max(opens, default=0))]
                 stretch.evidence = {"attempts": _kept(tries)}
             left = subtract([Gap(stretch.start, stretch.end)], [Gap(at, at + INTERVAL_MS) for at in opens])

@@ -27,10 +27,8 @@ from marketdata.errors import (
 )
 from marketdata.intervals import INTERVAL
 from marketdata.models import Source
-from marketdata.parsing import EARLIEST_MS, LATEST_MS, CandleRow, parse_kline_page
+from marketdata.parsing import EARLIEST_MS, LATEST_MS, PAGE, CandleRow, parse_kline_page
 
-PAGE = 1000
-"""Most candles one request gives."""
 KLINES_WEIGHT, TIME_WEIGHT, INFO_WEIGHT = 2, 1, 20
 LONGEST_BAN_MS = 3 * 86_400_000
 QUEUE = 10_000
@@ -103,12 +101,12 @@ class ExchangeClient:
         return clock.Reading((before + clock.wall_ms()) // 2, market_ms, base_url=self.api_url)
 
     async def klines(self, symbol: str, start_ms: int, end_ms: int, limit: int = PAGE) -> Page:
-        """Candles opening in ``[start_ms, end_ms)``; the caller's `end_ms` keeps the open one out."""
+        """The first candles opening in ``[start_ms, end_ms)``; the caller's `end_ms` keeps the open one out."""
         raw = await self._call(
             "get_klines", symbol=symbol, interval=INTERVAL, startTime=start_ms, endTime=end_ms - 1, limit=limit
         )
         try:
-            return Page(*parse_kline_page(raw, start_ms, end_ms))
+            return Page(*parse_kline_page(raw, start_ms, end_ms, limit))
         except MalformedCandle as error:
             error.raw = raw
             raise

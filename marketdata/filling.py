@@ -112,19 +112,36 @@ def keep_answers(answers: Sequence[tuple[Market, Answer]], report: SyncReport) -
             report.failures[market.symbol] = f"{len(answer.rejected)} rows refused: {answer.rejected[0][1]}"
             continue
         quarantine.take_back(market)
-        asked = Gap(answer.ask.from_ms, answer.ask.until_ms)
-        opens = [row.open_time for row in answer.rows]
-        left_out = find_gaps(opens, *asked)
-        is_doubted = any(gap.start < asked.end and gap.end > asked.start for gap in doubted[market.pk])
+        left_out = find_gaps([row.open_time for row in answer.rows], answer.ask.from_ms, answer.ask.until_ms)
+        is_doubted = any(gap.start < answer.ask.until_ms and gap.end > answer.ask.from_ms for gap in doubted[market.pk])
         if left_out or is_doubted:
-            report.absent += _suspect(market, asked, opens, left_out)
+            report.absent += _suspect(market, answer, left_out)
 
 
-def _suspect(market: Market, asked: Gap, opens: Sequence[int], left_out: Sequence[Gap]) -> int:
+def _suspect(market: Market, answer: Answer, left_out: Sequence[Gap]) -> int:
     """Hold an answer against what is on record; how many holes are now known to be the exchange's own."""
-    newest = store.newest_open([market])[market.pk]
-    if newest is None:
-        return 0
-    absences.review(market, asked, opens)
-    holes = subtract(left_out, absences.known_absences([market], *asked)[market.pk])
-    return absences.note_vain_read(market, [hole for hole in holes if hole.end <= newest], asked, newest)
+    asked = Gap(answer.ask.from_ms, answer.ask.until_ms)
+    opens = [row.open_time for row in answer.rows]
+    if answer.later is not None:
+        opens.append(answer.later)
+    denied = _denied(market, left_out, opens)
+    absences.review(market, asked, opens, denied)
+    known = absences.known_absences([market], *asked)[market.pk]
+    undecided = [hole for hole in left_out if hole not in denied]
+    return absences.note_vain_read(market, subtract(denied, known), undecided, asked, max(opens, default=0))
+
+
+def _denied(market: Market, left_out: Sequence[Gap], opens: Sequence[int]) -> list[Gap]:
+    """Keep the holes an answer goes on after, having passed over nothing that is stored.
+
+    An empty page, or one from another time, is what a broken exchange sends: however often, it proves nothing.
+    """
+    if not left_out or not opens:
+        return []
+    stored = store.stored_opens([market], left_out[0].end, opens[-1])[market.pk]
+    denied = []
+    for hole in left_out:
+        after = next((at for at in opens if at >= hole.end), None)
+        if after is not None and not any(hole.end <= at < after for at in stored):
+            denied.append(hole)
+    return denied

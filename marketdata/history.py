@@ -8,10 +8,11 @@ from django.db.models import Min
 
 from marketdata import store
 from marketdata.errors import ExchangeUnavailable, MarketDataError, UnknownSymbol
-from marketdata.exchange import KLINES_WEIGHT, PAGE
+from marketdata.exchange import KLINES_WEIGHT
 from marketdata.filling import LATE_MS, SyncReport, fed_here, fill, holes_of, keep_answers, keep_refused
 from marketdata.intervals import INTERVAL_MS, Gap, count_between, last_closed_open, subtract
 from marketdata.models import Candle, Market
+from marketdata.parsing import PAGE
 from marketdata.rest import Ask, RestLine, pages_of
 from marketdata.weight import SHARE
 

@@ -18,6 +18,8 @@ AMOUNT_LIMIT = Decimal(10) ** 21
 TRADES_LIMIT = 2**62
 _NUMBER = re.compile(r"[0-9]{1,22}(\.[0-9]{1,20})?", re.ASCII)
 _SYMBOL = re.compile(r"[A-Z0-9]{2,20}", re.ASCII)
+PAGE = 1000
+"""Most candles one request gives."""
 REST_COLUMNS = 12
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 50
@@ -174,11 +176,11 @@ def parse_kline_row(row: object, interval: str = INTERVAL) -> CandleRow:
 
 
 def parse_kline_page(
-    page: object, from_ms: int, until_ms: int, interval: str = INTERVAL
+    page: object, from_ms: int, until_ms: int, limit: int = PAGE, interval: str = INTERVAL
 ) -> tuple[list[CandleRow], list[tuple[object, str]]]:
     """Split a page into good rows, oldest first, and bad ones with reasons.
 
-    A row outside ``[from_ms, until_ms)``, or not after the row before it, is bad.
+    A row outside ``[from_ms, until_ms)``, not after the row before it, or beyond `limit`, is bad.
 
     Raises
     ------
@@ -192,8 +194,8 @@ def parse_kline_page(
     """
     if not isinstance(page, list):
         raise MalformedCandle(f"a page of candles is a list, this is {_shown(page)}")
-    if len(page) > 1000:
-        raise MalformedCandle(f"a page holds at most 1000 candles, this one {len(page)}")
+    if len(page) > PAGE:
+        raise MalformedCandle(f"a page holds at most {PAGE} candles, this one {len(page)}")
     good: list[CandleRow] = []
     bad: list[tuple[object, str]] = []
     for raw in page:
@@ -206,6 +208,8 @@ def parse_kline_page(
             bad.append((raw, f"open time {candle.open_time} was not asked for"))
         elif good and candle.open_time <= good[-1].open_time:
             bad.append((raw, f"open time {candle.open_time} is not after the row before it"))
+        elif len(good) == limit:
+            bad.append((raw, f"more than the {limit} candles asked for"))
         else:
             good.append(candle)
     return good, bad

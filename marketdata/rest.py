@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 from marketdata import clock, weight
 from marketdata.errors import ExchangeBanned, ExchangeUnavailable, MalformedCandle, MarketDataError, UnreadableAnswer
-from marketdata.exchange import INFO_WEIGHT, KLINES_WEIGHT, PAGE, TIME_WEIGHT, ExchangeClient, is_loopback
-from marketdata.intervals import INTERVAL_MS, Gap, floor_open
-from marketdata.parsing import CandleRow
+from marketdata.exchange import INFO_WEIGHT, KLINES_WEIGHT, TIME_WEIGHT, ExchangeClient, is_loopback
+from marketdata.intervals import INTERVAL_MS, Gap, count_between, floor_open
+from marketdata.parsing import PAGE, CandleRow
 
 AT_ONCE = 8
 BATCH = 100
@@ -36,13 +36,18 @@ class Ask(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What came of an ask: candles, bad rows with reasons, or an error; and what came that was no answer."""
+    """What came of an ask: candles, bad rows with reasons, or an error; and what came that was no answer.
+
+    `later` is the first candle the exchange has after what was asked for: one more than the ask holds is always
+    wanted, for an answer that does not go on after a hole says nothing of it.
+    """
 
     ask: Ask
     rows: list[CandleRow]
     rejected: list[tuple[object, str]]
     error: MarketDataError | None = None
     unreadable: Sequence[tuple[object, str]] = ()
+    later: int | None = None
 
 
 def pages_of(symbol: str, gaps: Iterable[Gap]) -> list[Ask]:
@@ -197,7 +202,8 @@ class RestLine:
     async def _page(self, ask: Ask, tries: int) -> Answer:
         """One page; after a failure there is a pause before anything takes its place."""
         try:
-            page = await self._client.klines(ask.symbol, ask.from_ms, ask.until_ms)
+            one_more = min(count_between(ask.from_ms, ask.until_ms) + 1, PAGE)
+            page = await self._client.klines(ask.symbol, ask.from_ms, floor_open(self._server_ms), one_more)
         except ExchangeBanned as failure:
             return Answer(ask, [], [], failure)
         except ExchangeUnavailable as failure:
@@ -207,7 +213,9 @@ class RestLine:
             return Answer(ask, [], [(failure.raw, str(failure))], failure)
         except MarketDataError as failure:
             return Answer(ask, [], [], failure)
-        return Answer(ask, page.rows, page.rejected)
+        within = [row for row in page.rows if row.open_time < ask.until_ms]
+        later = page.rows[len(within)].open_time if len(within) < len(page.rows) else None
+        return Answer(ask, within, page.rejected, later=later)
 
 
 async def _first(flying: Iterable[asyncio.Task[Answer]]) -> list[asyncio.Task[Answer]]:

@@ -71,7 +71,8 @@ class HostileExchange:
         start, end = int(request.query["startTime"]), int(request.query["endTime"])
         spoiled = self.bodies.pop((request.query["symbol"], start), None)
         if spoiled is None:
-            return web.json_response([row_of(at) for at in range(start, end, STEP)])
+            limit = int(request.query["limit"])
+            return web.json_response([row_of(at) for at in range(start, end, STEP)[:limit]])
         body, headers = spoiled
         return web.Response(body=body, headers={"Content-Type": "application/json", **headers})
 

@@ -158,8 +158,12 @@ def of_rows():
         "a row too short": lambda row, dice: row[: dice.randint(0, 11)],
         "a row too long": lambda row, dice: [*row, "0"],
         "a row that is none": lambda row, dice: dice.choice([None, {}, "row", 5, True]),
-        "a day later": lambda row, dice: [row[0] + 288 * STEP, *row[1:6], row[6] + 288 * STEP, *row[7:]],
+        "a day earlier": lambda row, dice: _moved(row, -288),
     }
+
+
+def _moved(row, n_candles):
+    return [row[0] + n_candles * STEP, *row[1:6], row[6] + n_candles * STEP, *row[7:]]
 
 
 def of_pages():
@@ -167,6 +171,7 @@ def of_pages():
     return {
         "newest first": lambda rows, dice: rows[::-1],
         "rows twice": lambda rows, dice: [row for row in rows for _ in range(2)],
+        "more rows than asked for": lambda rows, dice: [*rows, *(_moved(rows[-1], n) for n in range(1, 5))],
         "1,001 rows": lambda rows, dice: rows * (1001 // len(rows) + 1),
         "no list": lambda rows, dice: dice.choice([{}, {"rows": rows}, None, "page", 5, True]),
         "an error's body with status 200": lambda rows, dice: {"code": -1000, "msg": "An unknown error occurred."},
