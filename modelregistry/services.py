@@ -48,7 +48,7 @@ def train(
     """Train, write, register; crown a first version where a kind has no champion.
 
     More than one of `workers` fit parts of the run together; `invite` asks for them. The bytes stay the same. Ranges
-    that are `corrected` follow their own misses of the last two weeks, where their window reaches that far.
+    that are `corrected` follow their own misses of the last three weeks, where their window reaches that far.
 
     Raises
     ------

@@ -59,7 +59,7 @@ def lately(
         return None, None
     grid = grid.tail(WARMUP + rows - 1 + reach)
     newest = np.arange(len(grid) - rows, len(grid))
-    # Market by market: the features of two weeks of hundreds at once would not fit the memory.
+    # Market by market: the features of three weeks of hundreds at once would not fit the memory.
     found = [
         counted.lately_at(predictor, grid.select(market), newest[wanted])
         for market, wanted in enumerate(asked)

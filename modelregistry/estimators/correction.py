@@ -6,14 +6,37 @@ ones, never corrected ones, and a count of misses is a whole number, so no order
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any, Self
 
 import numpy as np
 
 from modelregistry.estimators.forecast import LEVELS
 
-SLOPE = 0.3
-"""How much the share below a quantile grows when the quantile grows by one in logs, about, at every level."""
+
+def slopes_of_a_walk(levels: Sequence[float]) -> tuple[float, ...]:
+    """How much the share below a quantile grows per log of the quantile, were the price a walk without drift.
+
+    Its farthest point on one side is distributed as the size of a normal variable (reflection principle), so with
+    ``z`` the quantile of that size the answer is ``2 z phi(z)``: small at both ends, where a quantile must move far
+    to catch a few outcomes more.
+
+    References
+    ----------
+    Feller, W. (1968). An Introduction to Probability Theory and Its Applications, vol. 1, III.7.
+
+    Examples
+    --------
+    >>> [round(slope, 2) for slope in slopes_of_a_walk((0.05, 0.5, 0.95))]
+    [0.05, 0.43, 0.23]
+    """
+    normal = NormalDist()
+    return tuple(2 * z * normal.pdf(z) for z in (normal.inv_cdf((1 + level) / 2) for level in levels))
+
+
+SLOPES = slopes_of_a_walk(LEVELS)
+BEFORE = (0.3,) * len(LEVELS)
+"""What versions counted with that say nothing of slopes."""
 FARTHEST = 0.5
 """Largest correction, in logs."""
 MOST_CANDLES = 30 * 288
@@ -34,12 +57,15 @@ class Correction:
         Share of the miss that is made up for once there are many outcomes.
     prior : float
         Independent outcomes (candles over horizon) at which half of that is.
+    slopes : tuple of float
+        How much the share below each quantile grows when the quantile grows by one in logs.
     """
 
     candles: int = 0
     stride: int = 12
     gain: float = 1.0
     prior: float = 20.0
+    slopes: tuple[float, ...] = SLOPES
 
     @property
     def active(self) -> bool:
@@ -80,7 +106,7 @@ class Correction:
         >>> correction = Correction(candles=24, stride=1, prior=0.0)
         >>> said, came = np.full((24, 1, 2, 7), 2.0), np.ones((24, 1, 2))
         >>> correction.log_factors(said, came, np.arange(24), np.array([24]), (1,))[0, 0, 0].round(2).tolist()
-        [-0.5, -0.5, -0.5, -0.5, -0.5, -0.33, -0.17]
+        [-0.5, -0.5, -0.5, -0.5, -0.5, -0.29, -0.22]
         """
         below, known = misses_of(quantiles, outcomes)
         answer = np.zeros((len(asked), len(horizons), 2, len(LEVELS)))
@@ -111,7 +137,7 @@ class Correction:
         independent = seen * self.stride / horizon
         trust = self.gain * independent / np.maximum(independent + self.prior, 1e-9)
         off = misses / np.maximum(seen, 1) - np.array(LEVELS)
-        return np.where(enough, np.clip(-trust * off / SLOPE, -FARTHEST, FARTHEST), 0.0)
+        return np.where(enough, np.clip(-trust * off / np.array(self.slopes), -FARTHEST, FARTHEST), 0.0)
 
     def as_parameters(self) -> dict[str, Any]:
         """What :meth:`from_parameters` reads."""
@@ -126,14 +152,17 @@ class Correction:
         ValueError
             If a number makes no sense.
         """
-        found = cls(int(kept["candles"]), int(kept["stride"]), float(kept["gain"]), float(kept["prior"]))
+        slopes = tuple(float(slope) for slope in kept.get("slopes", BEFORE))
+        found = cls(int(kept["candles"]), int(kept["stride"]), float(kept["gain"]), float(kept["prior"]), slopes)
+        if len(slopes) != len(LEVELS) or not all(0.01 <= slope <= 1 for slope in slopes):
+            raise ValueError(f"a correction with slopes {list(slopes)} makes no sense")
         if not 0 <= found.candles <= MOST_CANDLES or found.stride < 1 or not 0 <= found.gain <= 2 or found.prior < 0:
             raise ValueError(f"a correction of {dict(kept)} makes no sense")
         return found
 
 
 OFF = Correction()
-CHOSEN = Correction(candles=14 * 288, stride=12, gain=0.5, prior=20.0)
+CHOSEN = Correction(candles=21 * 288, stride=12, gain=0.75, prior=20.0)
 """What the walk-forward folds chose: `docs/decisions/0014`."""
 
 

@@ -36,7 +36,7 @@ class TrainingPlan:
     seed, threads : int
         Fixed, so that the same candles give the same bytes.
     corrected : bool
-        Whether the range predictor corrects itself online: every answer then counts its forecasts of two weeks.
+        Whether the range predictor corrects itself online: every answer then counts its forecasts of three weeks.
     """
 
     stride: int

@@ -43,7 +43,7 @@ class Command(BaseCommand):
             "--corrected",
             action=BooleanOptionalAction,
             default=True,
-            help="ranges that correct themselves by their misses of two weeks: better coverage for a little loss",
+            help="ranges that correct themselves by their misses of three weeks: better coverage for a little loss",
         )
         parser.add_argument("--progress-json", action="store_true", help="one JSON object per step on standard output")
 
