@@ -186,7 +186,7 @@ def test_a_version_that_guards_without_correcting(markets, monkeypatch):
 
 
 def test_a_market_with_too_little_history_is_answered_uncorrected_and_named(markets, monkeypatch, caplog):
-    """A fifth of the forecasts that are counted must have an outcome; two weeks are short enough for every market."""
+    """A fifth of the forecasts that are counted must have an outcome; three weeks are short enough for every market."""
     monkeypatch.setattr(tiny, "estimator", month_long)
     registry.promote(tiny.candidate(seed=7, source="simulated"), "tests", "a longer memory")
     serving._serving.clear()
