@@ -190,8 +190,8 @@ def _net(when: np.ndarray, hope: np.ndarray, net: np.ndarray) -> Columns:
     return dict(_short(table))
 
 
-def direction_detail(found: Collected) -> dict[str, Any]:
-    """Look into the cells of a direction report: reliability of buy and sell, Brier in parts, skill by period."""
+def direction_detail(found: Collected, rows: Dataset) -> dict[str, Any]:
+    """Look into the cells of a direction report: reliability, Brier in parts, terciles, skill by period."""
     cells, gains, floors, times = [], [], [], []
     for (symbol, horizon), columns in found.cells().items():
         chances, labels, base, when = _in_time_order(*columns)
@@ -209,6 +209,9 @@ def direction_detail(found: Collected) -> dict[str, Any]:
                 "sell": _short(reliability_curve(*_first(chances[:, 1:], happened[:, 1:], answered), when[answered])),
                 "calibration_buy": _line(chances[:, 0], happened[:, 0], answered),
                 "calibration_sell": _line(chances[:, 1], happened[:, 1], answered),
+                "terciles": _short(
+                    probability_terciles(chances, happened, answered, terciles(_sigma(rows, symbol, when)))
+                ),
                 "periods": _short({"period": names, "skill": skill}),
             }
         )
@@ -230,7 +233,7 @@ def detail_of(kind: str, found: Collected, rows: Dataset, *, stride: int, costs:
     looks: Mapping[str, Callable[[], dict[str, Any]]] = {
         "range_predictor": lambda: range_detail(found, rows, stride),
         "tpsl_classifier": lambda: bracket_detail(found, costs),
-        "signal_classifier": lambda: direction_detail(found),
+        "signal_classifier": lambda: direction_detail(found, rows),
     }
     return looks[kind]()
 

@@ -193,7 +193,7 @@ def test_refused_probabilities_count_as_the_better_baseline_and_are_counted():
     told = direction_report(directions, 12)["cells"][0]
     assert told["answered"] == pytest.approx(50.0)
     assert 30 < told["skill"] < 45
-    assert direction_detail(directions)["cells"][0]["calibration_buy"]["slope"] > 1
+    assert direction_detail(directions, ranges()[1])["cells"][0]["calibration_buy"]["slope"] > 1
 
 
 def test_no_trade_at_all_leaves_an_empty_table():
@@ -206,10 +206,26 @@ def test_the_detail_of_a_constant_direction_has_no_skill():
     base = np.tile([0.3, 0.3, 0.4], (2400, 1))
     found = Collected()
     found.add(("BTCUSDT", 72), base, labels, base, FIRST + np.arange(2400) * HOUR)
-    detail = direction_detail(found)
+    detail = direction_detail(found, ranges()[1])
     assert detail["cells"][0]["periods"]["skill"] == pytest.approx([0.0] * 15)
     assert detail["cells"][0]["buy"]["rows"] == [2400]
     assert set(detail["daily_gain"].values()) == {0.0}
+
+
+def test_directions_are_scored_in_calm_and_in_wild_markets():
+    """Who gives every row the mean chance is calibrated in the middle, and too sure that calm markets will move."""
+    rows = ranges()[1]
+    rng = np.random.default_rng(5)
+    touch = np.interp(np.argsort(np.argsort(rows.sigma)), [0, len(rows.sigma)], [0.1, 0.9])
+    up, moved = rng.random(len(touch)) < 0.5, rng.random(len(touch)) < touch
+    labels = np.where(moved, np.where(up, 0, 1), 2)
+    found = Collected()
+    constant = np.tile([0.25, 0.25, 0.5], (len(touch), 1))
+    found.add(("BTCUSDT", 72), constant, labels, constant, rows.open_time)
+    table = direction_detail(found, rows)["cells"][0]["terciles"]
+    assert table["tercile"] == ["calm", "middle", "wild"]
+    assert sum(table["rows"]) == len(touch)
+    assert table["reliability"][1] < 0.01 < min(table["reliability"][0], table["reliability"][2])
 
 
 @pytest.mark.parametrize("kind", ["range_predictor", "tpsl_classifier", "signal_classifier"])
