@@ -18,8 +18,9 @@ from modelregistry.training.sides import ROUNDS as PRIMARY_ROUNDS
 from modelregistry.training.sides import TREES, fit_primary, or_even, out_of_fold_sides
 from modelregistry.training.uniqueness import shares_of
 
-ROUNDS = 60
-PATIENCE = 10
+TOUCH_ROUNDS, TOUCH_PATIENCE = 300, 20
+"""Whether a move pays at all is learnt slowly: the best round lies between 80 and 270."""
+META_ROUNDS, META_PATIENCE = 60, 10
 UNIQUENESS = (
     "mean_uniqueness",
     "independent_labels",
@@ -66,7 +67,7 @@ def fit_direction(
     horizon: int,
     costs: float,
 ) -> SignalClassifier:
-    """Fit on the older rows, stop early on later ones, and weigh against what costs nothing on the latest.
+    """Fit on the older rows, stop early on later ones, weigh on the latest, and fit a touch that is trusted on all.
 
     The three stretches are purged from one another. The older rows get their side out of fold, the later ones from the
     primary that is kept. Either trust stays at 0 - the base rate of a touch, half of it for each side - unless the
@@ -89,16 +90,28 @@ def fit_direction(
         for pick, part in ((pick, rows.take(pick)) for pick in picks[1:])
     )
     tick("direction, sides")
-    base_rate = np.bincount(labels[np.concatenate(picks[:2])], minlength=3) + 1.0
-    base_rate = (base_rate / base_rate.sum()).round(DIGITS)
     touch = _fit(
-        (older.features, train.touched.astype(float)), (watch.rows.features, watch.touched.astype(float)), plan
-    )  # fmt: skip
-    trust, touch_gain = _trust_of_touch(touch, float(base_rate[:2].sum()), judge, horizon)
+        (older.features, train.touched.astype(float)),
+        (watch.rows.features, watch.touched.astype(float)),
+        plan,
+        TOUCH_ROUNDS,
+        TOUCH_PATIENCE,
+    )
+    before = rates_of(labels[np.concatenate(picks[:2])])
+    trust, touch_gain = _trust_of_touch(touch, float(before[:2].sum()), judge, horizon)
+    if trust:
+        every = rows.features[known], (labels[known] != Direction.HOLD).astype(float)
+        touch = boosting.fit(
+            boosting.quantised(*every, threads=plan.threads),
+            TREES,
+            boosting.rounds_of(touch),
+            seed=plan.seed,
+            threads=plan.threads,
+        )
     tick("direction, touch")
     weights = shares_of(older, candles[picks[0]])
     plain, weighted = (
-        _fit(train.meta(), watch.meta(), plan, weight)
+        _fit(train.meta(), watch.meta(), plan, META_ROUNDS, META_PATIENCE, weight)
         for weight in (None, weights[train.touched] if train.touched.any() else None)
     )
     (meta_trust, gain), (_, gain_weighted) = (_trust_of_meta(one, judge, horizon) for one in (plain, weighted))
@@ -108,7 +121,7 @@ def fit_direction(
         touch,
         primary,
         plain,
-        base_rate,
+        rates_of(labels[known]),
         trust,
         meta_trust,
         fit_novelty(rows, feature_names),
@@ -134,6 +147,8 @@ def _fit(
     rows: tuple[np.ndarray, np.ndarray],
     later: tuple[np.ndarray, np.ndarray],
     plan: TrainingPlan,
+    rounds: int,
+    patience: int,
     weights: np.ndarray | None = None,
 ) -> boosting.Booster:
     """Fit a chance, stopped early by later rows."""
@@ -141,12 +156,24 @@ def _fit(
     return boosting.fit(
         boosting.quantised(*rows, threads=plan.threads, weight=weight),
         TREES,
-        ROUNDS,
+        rounds,
         seed=plan.seed,
         threads=plan.threads,
         watch=boosting.plain(*later, threads=plan.threads),
-        patience=PATIENCE,
+        patience=patience,
     )
+
+
+def rates_of(labels: np.ndarray) -> np.ndarray:
+    """Shares of buy, sell and hold, shape (3,), each as if seen once more.
+
+    Examples
+    --------
+    >>> rates_of(np.array([Direction.BUY, Direction.HOLD, Direction.HOLD])).round(2).tolist()
+    [0.33, 0.17, 0.5]
+    """
+    counts = np.bincount(labels, minlength=3) + 1.0
+    return (counts / counts.sum()).round(DIGITS)
 
 
 def _trust_of_touch(touch: boosting.Booster, base: float, judge: _Stretch, horizon: int) -> tuple[float, float]:

@@ -9,12 +9,13 @@ import pytest
 from indicators.candles import CandleGrid
 from indicators.features import FEATURE_NAMES, WARMUP
 from indicators.labels import Direction
+from modelregistry.estimators import boosting
 from modelregistry.estimators.signal_classifier import SignalClassifier, sides_of
 from modelregistry.evaluation.meta_label import collect_meta_labels, meta_label_report
 from modelregistry.evaluation.report import Collected
 from modelregistry.training.dataset import build_dataset
-from modelregistry.training.fit_direction import UNIQUENESS, fit_direction
-from modelregistry.training.outcomes import direction_labels
+from modelregistry.training.fit_direction import UNIQUENESS, fit_direction, rates_of
+from modelregistry.training.outcomes import direction_labels, direction_spans
 from modelregistry.training.pipeline import Request, train_kinds
 from modelregistry.training.plan import TrainingPlan
 from modelregistry.training.sides import fit_primary, out_of_fold_sides
@@ -148,6 +149,25 @@ def test_the_meta_label_is_learned_on_sides_out_of_fold(rows, monkeypatch):
     assert 0.5 * len(found) < asked[0] < 0.61 * len(found)
     # In-sample sides would be right far more often than this.
     assert abs(fitted.hyperparameters["out_of_fold_accuracy"] - 0.5) < 0.12
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_touch_that_is_trusted_is_fitted_again_on_all_rows(rows, monkeypatch, trusted):
+    found, _ = rows
+    module, fit, sizes = "modelregistry.training.fit_direction", boosting.fit, []
+
+    def spied(matrix, *rest, **options):
+        sizes.append(matrix.num_row())
+        return fit(matrix, *rest, **options)
+
+    monkeypatch.setattr(f"{module}.choose_trust", lambda losses, part, horizon: (float(trusted), 0.1 * trusted))
+    monkeypatch.setattr(f"{module}.boosting.fit", spied)
+    fitted = fit_direction(found, PLAN, list(FEATURE_NAMES), lambda _: None, horizon=HORIZON, costs=COSTS)
+    labels, _ = direction_spans(found, HORIZON, COSTS)
+    known = labels != Direction.UNKNOWN
+    assert (known.sum() in sizes) is trusted
+    assert max(size for size in sizes if size != known.sum()) < 0.61 * known.sum()
+    assert fitted.base_rate == pytest.approx(rates_of(labels[known]))
 
 
 def test_where_nothing_ever_pays_there_is_no_side(rows):
