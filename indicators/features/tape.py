@@ -16,20 +16,22 @@ import numpy.typing as npt
 
 from indicators.arrays import Floats, Integers
 from indicators.features import activity, direction, season, size
+from indicators.features.operations import TRANSCENDENTAL, Code, Operand, Part
 from indicators.features.recording import RecordedWindow, Value
-from indicators.features.steps import Code, Part, Step, Steps
+from indicators.features.steps import Steps
 
 TILE = 768
 """Candles at a time: fewer are called too often, more do not stay in the cache."""
 ROW = TILE + 8
 """Floats of a row: rows a power of two apart would share their lines of the cache."""
-TRANSCENDENTAL = (Code.LOG, Code.EXP)
 
 Instructions = npt.NDArray[np.uint64]
 WITH_NUMBER = (Code.SUBTRACT, Code.MULTIPLY, Code.DIVIDE, Code.MAXIMUM)
 """Steps with loops of their own for a number as the second operand, which need not be read again for every candle."""
 WITH_A_NUMBER = 64
 """Added to the code of such a step."""
+WIDTH = 8
+"""A code, the place of the result and of up to six operands."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Segment:
     """Instructions that follow each other, then functions NumPy applies to whole rows in place."""
 
     instructions: Instructions
-    """Shape (k, 6): code, result, up to four operands, all but the code places in memory."""
+    """Shape (k, `WIDTH`): code, result, operands, all but the code places in memory."""
     applied: list[tuple[Code, slice]]
 
 
@@ -50,9 +52,8 @@ class Tape:
     constants: dict[float, int]
     histories: Integers
     """Shape (k, 2): place of a row and how many candles before it are kept."""
-    results: int
-    """Place of the first row of results; the others follow, `ROW` apart."""
-    n_results: int
+    results: Integers
+    """Places of the rows of results."""
     length: int
     """Floats in all."""
 
@@ -65,7 +66,7 @@ class _Layout:
         self.depth = dict.fromkeys(range(len(self.steps)), 0)
         for part in (part for step in self.steps for part in step.parts):
             self.depth[part.step] = max(self.depth[part.step], part.lag)
-        self.results = self._own_rows(steps.results)
+        self.results = steps.results
         self.readers = Counter(part.step for step in self.steps for part in step.parts)
         self.stage: list[int] = []
         for step in self.steps:
@@ -77,19 +78,6 @@ class _Layout:
         self.histories: list[tuple[int, int]] = []
         self.copies: dict[int, list[list[int]]] = {}
 
-    def _own_rows(self, wanted: Sequence[Part]) -> list[int]:
-        """Steps whose rows are the results: each a row of its own that nothing looks back at."""
-        found: list[int] = []
-        for part in wanted:
-            last = part.step
-            if part.lag or self.depth[last] or self.steps[last].code in {*TRANSCENDENTAL, Code.INPUT} or last in found:
-                self.depth[last] = max(self.depth[last], part.lag)
-                last = len(self.steps)
-                self.steps.append(Step(Code.COPY, (part,)))
-                self.depth[last] = 0
-            found.append(last)
-        return found
-
     def room(self, floats: int) -> int:
         """Place of so many floats, at the beginning of a line of the cache."""
         place = self.length
@@ -97,13 +85,11 @@ class _Layout:
         return place
 
     def tape(self) -> Tape:
-        results = self.room(len(self.results) * ROW)
-        self.at.update((step, results + k * ROW) for k, step in enumerate(self.results))
         n_stages = max(self.stage) + 1
         applied = [self._applied(stage) for stage in range(1, n_stages)]
         self._keep_histories()
         segments = [
-            Segment(np.array(instructions, dtype=np.uint64).reshape(-1, 6), after)
+            Segment(np.array(instructions, dtype=np.uint64).reshape(-1, WIDTH), after)
             for instructions, after in zip(self._instructions(n_stages), [*applied, []], strict=True)
         ]
         return Tape(
@@ -111,8 +97,7 @@ class _Layout:
             inputs={step.name: self.at[i] for i, step in enumerate(self.steps) if step.code is Code.INPUT},
             constants=self.constants,
             histories=np.array(self.histories, dtype=np.int64).reshape(-1, 2),
-            results=results,
-            n_results=len(self.results),
+            results=np.array([self._place(part) for part in self.results], dtype=np.int64),
             length=self.length,
         )
 
@@ -137,10 +122,10 @@ class _Layout:
                 before = -(-self.depth[i] // 8) * 8
                 place = self.room(before + ROW) + before
                 if i in self.at:
-                    self.copies.setdefault(self.stage[i], []).append([Code.COPY, place, self.at[i], 0, 0, 0])
+                    self.copies.setdefault(self.stage[i], []).append(_instruction(Code.COPY, place, self.at[i]))
                 self.at[i] = place
                 self.histories.append((place, self.depth[i]))
-            elif step.code is Code.INPUT:
+            elif step.code is Code.INPUT and i not in self.at:
                 self.at[i] = self.room(ROW)
 
     def _instructions(self, n_stages: int) -> list[list[list[int]]]:
@@ -151,7 +136,7 @@ class _Layout:
             if self.stage[i] == stage and step.code not in {*TRANSCENDENTAL, Code.INPUT}
         ]
         last = {part.step: turn for turn, i in enumerate(ordered) for part in self.steps[i].parts}
-        lasting, free = set(self.at), list[int]()
+        lasting, free = {*self.at, *(part.step for part in self.results)}, list[int]()
         found = [self.copies.get(stage, []) for stage in range(n_stages)]
         for turn, i in enumerate(ordered):
             if i not in self.at:
@@ -161,17 +146,21 @@ class _Layout:
             code = int(self.steps[i].code)
             if code in WITH_NUMBER and isinstance(self.steps[i].operands[1], float):
                 code += WITH_A_NUMBER
-            found[self.stage[i]].append([code, self.at[i], *places, *[0] * (4 - len(places))])
+            found[self.stage[i]].append(_instruction(code, self.at[i], *places))
             done = {part.step for part in self.steps[i].parts} - lasting
             free += [self.at[step] for step in sorted(done) if last[step] == turn]
         return found
 
-    def _place(self, operand: Part | float) -> int:
+    def _place(self, operand: Operand) -> int:
         if isinstance(operand, Part):
             return self.at[operand.step] - operand.lag
         if operand not in self.constants:
             self.constants[operand] = self.room(ROW)
         return self.constants[operand]
+
+
+def _instruction(code: int, result: int, *operands: int) -> list[int]:
+    return [int(code), result, *operands, *[0] * (WIDTH - 2 - len(operands))]
 
 
 def tape_of(wanted: Sequence[Value]) -> Tape:
