@@ -16,7 +16,7 @@ import numpy as np
 
 from indicators.arrays import Float32s, Floats
 from indicators.candles import CandleGrid
-from indicators.features.loops import compute, keep, writing
+from indicators.features.loops import compute, writing
 from indicators.features.operations import Code
 from indicators.features.tape import ROW, TILE, FeatureTape, feature_tape
 from indicators.features.window import WARMUP
@@ -57,14 +57,13 @@ def _run(recorded: FeatureTape, grid: CandleGrid, market: int, block: Float32s) 
     tape = recorded.tape
     columns = {name: getattr(grid, name)[market] for name in tape.inputs}
     memory = recorded.spare.pop() if recorded.spare else _prepared(recorded)
-    for place, depth in tape.histories:
-        memory[place - depth : place] = 0.0
+    memory[tape.histories] = 0.0
     applied = [
         [(np.log if code is Code.LOG else np.exp, memory[where]) for code, where in segment.applied]
         for segment in tape.segments
     ]
     least = np.array(recorded.least)
-    take, move, write = _loops()
+    take, write = _loops()
     for start in range(0, len(grid), TILE):
         candles = min(TILE, len(grid) - start)
         for name, place in tape.inputs.items():
@@ -78,7 +77,6 @@ def _run(recorded: FeatureTape, grid: CandleGrid, market: int, block: Float32s) 
             first = start + skipped - WARMUP + 1
             told = block[first : first + candles - skipped, : recorded.n_features]
             write(memory, tape.results, skipped, least, told)
-        move(memory, tape.histories, candles)
     recorded.spare.append(memory)
 
 
@@ -97,11 +95,10 @@ def _loops() -> tuple[Callable[..., None], ...]:
     """Compile the loops; division as NumPy's, which never raises."""
     from numba import njit, types
 
-    memory, places = types.float64[::1], types.int64[:, ::1]
+    memory = types.float64[::1]
     written = (memory, types.int64[::1], types.int64, types.float64[::1], types.float32[:, :])
     compiled = (
         (compute, types.void(memory, types.uint64[:, ::1], types.uint64)),
-        (keep, types.void(memory, places, types.int64)),
         (writing(_turn()), types.void(*written)),
     )
     return tuple(njit(signature, nogil=True, error_model="numpy")(function) for function, signature in compiled)

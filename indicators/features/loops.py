@@ -24,6 +24,7 @@ _NEGATIVE, _ABSOLUTE, _SQUARE_ROOT, _SIGN = (
 _WEIGH, _CLIP, _CHOOSE, _RATIO, _FINITE = (
     int(code) for code in (Code.WEIGH, Code.CLIP, Code.CHOOSE, Code.RATIO, Code.FINITE)
 )
+_RECALL, _REMEMBER = int(Code.RECALL), int(Code.REMEMBER)
 _ADD_FOUR, _WEIGH_FOUR, _MAXIMUM_FOUR = (int(code) for code in (Code.ADD_FOUR, Code.WEIGH_FOUR, Code.MAXIMUM_FOUR))
 _SUM_OVER, _SUM_OVER_FLOORED, _SUM_OVER_LESS, _SUM_FLOORED, _OVER_FLOORED = (
     int(code)
@@ -47,6 +48,10 @@ def compute(memory: Floats, instructions: Instructions, candles: int) -> None:  
         elif code == _ADD_FOUR:
             for t in range(candles):
                 memory[r + t] = (memory[x + t] + memory[y + t]) + (memory[z + t] + memory[other + t])
+        elif code in (_RECALL, _REMEMBER):
+            source = x + candles if code == _REMEMBER else x
+            for t in range(y):
+                memory[r + t] = memory[source + t]
         elif code == _WEIGH:
             weight = memory[z]
             for t in range(candles):
@@ -56,34 +61,24 @@ def compute(memory: Floats, instructions: Instructions, candles: int) -> None:  
             for t in range(candles):
                 earlier = memory[other + t] + memory[fifth + t] * weight
                 memory[r + t] = (memory[x + t] + memory[y + t] * weight) + earlier * outer
-        elif code == _SUBTRACT + _NUMBER:
-            for t in range(candles):
-                memory[r + t] = memory[x + t] - number
         elif code == _SUBTRACT:
             for t in range(candles):
                 memory[r + t] = memory[x + t] - memory[y + t]
         elif code == _MAXIMUM + _NUMBER:
             for t in range(candles):
-                value = memory[x + t]
-                memory[r + t] = number if number > value else value
+                memory[r + t] = max(memory[x + t], number)
         elif code == _MAXIMUM:
             for t in range(candles):
                 left, right = memory[x + t], memory[y + t]
-                larger = right if right > left else left
-                memory[r + t] = larger if right == right else right
+                # NaN wins, as in NumPy; the larger of a number and NaN is whichever comes first.
+                memory[r + t] = right if np.isnan(right) else max(left, right)
         elif code == _MAXIMUM_FOUR:
             for t in range(candles):
                 left, right = memory[x + t], memory[y + t]
-                larger = right if right > left else left
-                newer = larger if right == right else right
+                newer = right if np.isnan(right) else max(left, right)
                 left, right = memory[z + t], memory[other + t]
-                larger = right if right > left else left
-                older = larger if right == right else right
-                larger = older if older > newer else newer
-                memory[r + t] = larger if older == older else older
-        elif code == _DIVIDE + _NUMBER:
-            for t in range(candles):
-                memory[r + t] = memory[x + t] / number
+                older = right if np.isnan(right) else max(left, right)
+                memory[r + t] = older if np.isnan(older) else max(newer, older)
         elif code == _DIVIDE:
             for t in range(candles):
                 memory[r + t] = memory[x + t] / memory[y + t]
@@ -99,9 +94,7 @@ def compute(memory: Floats, instructions: Instructions, candles: int) -> None:  
         elif code == _CLIP:
             most = memory[z]
             for t in range(candles):
-                value = memory[x + t]
-                value = number if number > value else value
-                memory[r + t] = most if most < value else value
+                memory[r + t] = min(max(memory[x + t], number), most)
         elif code == _NEGATIVE:
             for t in range(candles):
                 memory[r + t] = -memory[x + t]
@@ -135,8 +128,7 @@ def compute(memory: Floats, instructions: Instructions, candles: int) -> None:  
         elif code == _SUM_OVER_FLOORED:
             divisor, floor = memory[z], memory[other]
             for t in range(candles):
-                value = (memory[x + t] + memory[y + t]) / divisor
-                memory[r + t] = floor if floor > value else value
+                memory[r + t] = max((memory[x + t] + memory[y + t]) / divisor, floor)
         elif code == _SUM_OVER_LESS:
             divisor, less = memory[z], memory[fifth]
             for t in range(candles):
@@ -144,13 +136,11 @@ def compute(memory: Floats, instructions: Instructions, candles: int) -> None:  
         elif code == _SUM_FLOORED:
             floor = memory[z]
             for t in range(candles):
-                value = memory[x + t] + memory[y + t]
-                memory[r + t] = floor if floor > value else value
+                memory[r + t] = max(memory[x + t] + memory[y + t], floor)
         elif code == _OVER_FLOORED:
             floor = memory[z]
             for t in range(candles):
-                value = memory[x + t] / number
-                memory[r + t] = floor if floor > value else value
+                memory[r + t] = max(memory[x + t] / number, floor)
         elif code == _LESS_OVER:
             for t in range(candles):
                 memory[r + t] = (memory[x + t] - memory[y + t]) / memory[z + t]
@@ -161,19 +151,6 @@ def compute(memory: Floats, instructions: Instructions, candles: int) -> None:  
         elif code == _TIMES_LESS:
             for t in range(candles):
                 memory[r + t] = memory[x + t] * number - memory[z + t]
-
-
-def keep(memory: Floats, histories: Integers, candles: int) -> None:
-    """Move the newest candles of a tile before the next one, a tile's worth at a time, so that nothing overlaps."""
-    for k in range(len(histories)):
-        stop = histories[k, 0]
-        start = stop - histories[k, 1]
-        while start < stop:
-            count = min(candles, stop - start)
-            to, source = memory[start : start + count], memory[start + candles : start + candles + count]
-            for t in range(count):
-                to[t] = source[t]
-            start += count
 
 
 def writing(turn: Callable[..., None]) -> Callable[..., None]:

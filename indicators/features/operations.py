@@ -33,6 +33,11 @@ class Code(IntEnum):
     FINITE = auto()
     """0 where the first is not finite."""
 
+    RECALL = auto()
+    """Not of a series: what was remembered, so many values, is put in front of a row."""
+    REMEMBER = auto()
+    """The newest of a row, so many values, are kept for the next tile."""
+
     # Two or three of the above in one pass, each rounded by itself: what `features.joining` makes of them.
     ADD_FOUR = auto()
     """The first two, plus the other two."""
