@@ -1,6 +1,6 @@
 """Features of long histories by compiled loops, with the bits of the batch: for trainings and measurements.
 
-The families are recorded as for the newest candle and run over tiles of a few hundred candles that stay in the
+The families are recorded as for the newest candle and run over tiles of a thousand candles or so that stay in the
 processor's cache. What is compiled is one small loop per kind of step; numba keeps IEEE's rules as NumPy does
 (nothing is reordered, no product is fused with a sum), and logarithms are left to NumPy itself. The compiler is
 loaded by the first call, as in :mod:`indicators.lookahead`; what serves stays without it.

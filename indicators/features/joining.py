@@ -1,7 +1,6 @@
 """Steps that follow each other taken in one pass: what passes between them stays in a register.
 
-A pass costs some 20 ns before its first candle, and its result goes out to the second-level cache and comes back. A
-step takes in the one before it only if nothing else reads that one, and every operation is still rounded by itself.
+A step takes in the one before it only if nothing else reads that one, and every operation is still rounded by itself.
 """
 
 from __future__ import annotations

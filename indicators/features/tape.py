@@ -1,4 +1,4 @@
-"""Where the steps behind some features find their numbers when they are run over a few hundred candles at a time.
+"""Where the steps behind some features find their numbers when they are run over a tile of candles at a time.
 
 All series of one market lie in one stretch of memory that fits the processor's cache. A row is used again once its last
 reader is done, so that most of what is read was written just before. What later steps look back at is recalled from the
