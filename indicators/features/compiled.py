@@ -1,6 +1,6 @@
 """Features of long histories by compiled loops, with the bits of the batch: for trainings and measurements.
 
-The families are recorded as for the newest candle and run over tiles of a few hundred candles that stay in the
+The families are recorded as for the newest candle and run over tiles of a thousand candles or so that stay in the
 processor's cache. What is compiled is one small loop per kind of step; numba keeps IEEE's rules as NumPy does
 (nothing is reordered, no product is fused with a sum), and logarithms are left to NumPy itself. The compiler is
 loaded by the first call, as in :mod:`indicators.lookahead`; what serves stays without it.
@@ -10,27 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
-from indicators.arrays import Float32s, Floats, Integers
+from indicators.arrays import Float32s, Floats
 from indicators.candles import CandleGrid
-from indicators.features.steps import Code
-from indicators.features.tape import ROW, TILE, WITH_A_NUMBER, FeatureTape, Instructions, feature_tape
+from indicators.features.loops import compute, writing
+from indicators.features.operations import Code
+from indicators.features.tape import ROW, TILE, FeatureTape, feature_tape
 from indicators.features.window import WARMUP
-
-# Plain numbers, which the compiler takes in as constants.
-_NUMBER = WITH_A_NUMBER
-_COPY, _ADD, _SUBTRACT, _MULTIPLY, _DIVIDE = (
-    int(code) for code in (Code.COPY, Code.ADD, Code.SUBTRACT, Code.MULTIPLY, Code.DIVIDE)
-)
-_MAXIMUM, _MINIMUM, _NEGATIVE, _ABSOLUTE = (
-    int(code) for code in (Code.MAXIMUM, Code.MINIMUM, Code.NEGATIVE, Code.ABSOLUTE)
-)
-_SUM_OVER, _LESS_BOTH, _TIMES_LESS = (int(code) for code in (Code.SUM_OVER, Code.LESS_BOTH, Code.TIMES_LESS))
-_SQUARE_ROOT, _SIGN, _WEIGH, _CHOOSE, _RATIO, _FINITE = (
-    int(code) for code in (Code.SQUARE_ROOT, Code.SIGN, Code.WEIGH, Code.CHOOSE, Code.RATIO, Code.FINITE)
-)
 
 
 def fill(block: Float32s, grid: CandleGrid, market: int, n_features: int | None = None) -> None:
@@ -38,7 +27,7 @@ def fill(block: Float32s, grid: CandleGrid, market: int, n_features: int | None 
 
     Parameters
     ----------
-    block : float32 array of shape (rows, at least n_features)
+    block : float32 array of shape (rows, at least n_features), columns side by side
         Its first columns are written. Backward-looking: row ``t`` has the bits of
         :func:`indicators.features.build_features`, NaN where that has NaN.
     grid : CandleGrid
@@ -58,8 +47,8 @@ def fill(block: Float32s, grid: CandleGrid, market: int, n_features: int | None 
     if len(grid) != WARMUP + rows - 1 or not 0 <= market < grid.n_markets:
         raise ValueError(f"{rows} rows need {WARMUP + rows - 1} candles of a market, got {len(grid)} of {market}")
     recorded = feature_tape(bool(grid.present[market].all()), n_features)
-    if block.ndim != 2 or block.shape[1] < recorded.n_features:
-        raise ValueError(f"{recorded.n_features} features do not fit {block.shape}")
+    if block.ndim != 2 or block.shape[1] < recorded.n_features or block.strides[1] != block.itemsize:
+        raise ValueError(f"{recorded.n_features} features do not fit {block.shape} with strides {block.strides}")
     with np.errstate(all="ignore"):
         _run(recorded, grid, market, block)
 
@@ -68,27 +57,26 @@ def _run(recorded: FeatureTape, grid: CandleGrid, market: int, block: Float32s) 
     tape = recorded.tape
     columns = {name: getattr(grid, name)[market] for name in tape.inputs}
     memory = recorded.spare.pop() if recorded.spare else _prepared(recorded)
-    for place, depth in tape.histories:
-        memory[place - depth : place] = 0.0
+    memory[tape.histories] = 0.0
     applied = [
         [(np.log if code is Code.LOG else np.exp, memory[where]) for code, where in segment.applied]
         for segment in tape.segments
     ]
     least = np.array(recorded.least)
-    compute, keep, write = _loops()
+    take, write = _loops()
     for start in range(0, len(grid), TILE):
         candles = min(TILE, len(grid) - start)
         for name, place in tape.inputs.items():
             memory[place : place + candles] = columns[name][start : start + candles]
         for segment, functions in zip(tape.segments, applied, strict=True):
-            compute(memory, segment.instructions, candles)
+            take(memory, segment.instructions, candles)
             for function, rows in functions:
                 function(rows, out=rows)
         skipped = max(0, WARMUP - 1 - start)
         if skipped < candles:
-            told = memory[tape.results : tape.results + tape.n_results * ROW].reshape(-1, ROW)[:, skipped:candles]
-            write(told, least, block[start + skipped - WARMUP + 1 :, : recorded.n_features])
-        keep(memory, tape.histories, candles)
+            first = start + skipped - WARMUP + 1
+            told = block[first : first + candles - skipped, : recorded.n_features]
+            write(memory, tape.results, skipped, least, told)
     recorded.spare.append(memory)
 
 
@@ -107,126 +95,53 @@ def _loops() -> tuple[Callable[..., None], ...]:
     """Compile the loops; division as NumPy's, which never raises."""
     from numba import njit, types
 
-    memory, places = types.float64[::1], types.int64[:, ::1]
-    told = (types.float64[:, :], types.float64[::1], types.float32[:, :])
+    memory = types.float64[::1]
+    written = (memory, types.int64[::1], types.int64, types.float64[::1], types.float32[:, :])
     compiled = (
-        (_compute, types.void(memory, types.uint64[:, ::1], types.uint64)),
-        (_keep, types.void(memory, places, types.int64)),
-        (_write, types.void(*told)),
+        (compute, types.void(memory, types.uint64[:, ::1], types.uint64)),
+        (writing(_turn()), types.void(*written)),
     )
     return tuple(njit(signature, nogil=True, error_model="numpy")(function) for function, signature in compiled)
 
 
-def _compute(memory: Floats, instructions: Instructions, candles: int) -> None:  # noqa: C901, PLR0912, PLR0915
-    """Take steps one after the other, each over all candles of the tile.
+def _turn() -> Any:
+    """Four values of four series as four features of four rows: a shuffle, which the compiler does not find by itself.
 
-    Places are unsigned: a signed index might count from the end, which is looked into for every candle.
+    One value at a time takes three times as long, and a row is begun in four lines of the cache before it is whole.
     """
-    for k in range(len(instructions)):
-        code, r, x, y = instructions[k, 0], instructions[k, 1], instructions[k, 2], instructions[k, 3]
-        z, other, number = instructions[k, 4], instructions[k, 5], memory[y]
-        if code == _ADD:
-            for t in range(candles):
-                memory[r + t] = memory[x + t] + memory[y + t]
-        elif code == _WEIGH:
-            weight = memory[z]
-            for t in range(candles):
-                memory[r + t] = memory[x + t] + memory[y + t] * weight
-        elif code == _SUBTRACT + _NUMBER:
-            for t in range(candles):
-                memory[r + t] = memory[x + t] - number
-        elif code == _SUBTRACT:
-            for t in range(candles):
-                memory[r + t] = memory[x + t] - memory[y + t]
-        elif code == _MAXIMUM + _NUMBER:
-            for t in range(candles):
-                value = memory[x + t]
-                # NaN wins, as in NumPy.
-                memory[r + t] = value if (value >= number) | np.isnan(value) else number
-        elif code == _MAXIMUM:
-            for t in range(candles):
-                left, right = memory[x + t], memory[y + t]
-                memory[r + t] = left if (left >= right) | np.isnan(left) else right
-        elif code == _DIVIDE + _NUMBER:
-            for t in range(candles):
-                memory[r + t] = memory[x + t] / number
-        elif code == _DIVIDE:
-            for t in range(candles):
-                memory[r + t] = memory[x + t] / memory[y + t]
-        elif code == _MULTIPLY + _NUMBER:
-            for t in range(candles):
-                memory[r + t] = memory[x + t] * number
-        elif code == _MULTIPLY:
-            for t in range(candles):
-                memory[r + t] = memory[x + t] * memory[y + t]
-        elif code == _COPY:
-            for t in range(candles):
-                memory[r + t] = memory[x + t]
-        elif code == _MINIMUM:
-            for t in range(candles):
-                left, right = memory[x + t], memory[y + t]
-                memory[r + t] = left if (left <= right) | np.isnan(left) else right
-        elif code == _NEGATIVE:
-            for t in range(candles):
-                memory[r + t] = -memory[x + t]
-        elif code == _ABSOLUTE:
-            for t in range(candles):
-                memory[r + t] = abs(memory[x + t])
-        elif code == _SQUARE_ROOT:
-            for t in range(candles):
-                memory[r + t] = np.sqrt(memory[x + t])
-        elif code == _SIGN:
-            for t in range(candles):
-                value = memory[x + t]
-                memory[r + t] = 1.0 if value > 0.0 else (-1.0 if value < 0.0 else (0.0 if value == 0.0 else value))
-        elif code == _CHOOSE:
-            for t in range(candles):
-                memory[r + t] = memory[z + t] if memory[x + t] > memory[y + t] else memory[other + t]
-        elif code == _RATIO:
-            for t in range(candles):
-                empty = memory[y + t] <= 0.0
-                quotient = memory[x + t] / (1.0 if empty else memory[y + t])
-                memory[r + t] = 0.0 if empty else quotient
-        elif code == _FINITE:
-            for t in range(candles):
-                # A finite number less itself is 0, any other is NaN.
-                memory[r + t] = memory[x + t] if memory[x + t] - memory[x + t] == 0.0 else 0.0
-        elif code == _SUM_OVER:
-            divisor = memory[z]
-            for t in range(candles):
-                memory[r + t] = (memory[x + t] + memory[y + t]) / divisor
-        elif code == _LESS_BOTH:
-            less = memory[z]
-            for t in range(candles):
-                memory[r + t] = (memory[x + t] - memory[y + t]) - less
-        elif code == _TIMES_LESS:
-            for t in range(candles):
-                memory[r + t] = memory[x + t] * number - memory[z + t]
+    from llvmlite import ir
+    from numba import types
+    from numba.extending import intrinsic
 
+    four, sixteen = (ir.VectorType(ir.FloatType(), count) for count in (4, 16))
+    doubles = ir.VectorType(ir.DoubleType(), 4)
 
-def _keep(memory: Floats, histories: Integers, candles: int) -> None:
-    """Move the newest candles of a tile before the next one, a tile's worth at a time, so that nothing overlaps."""
-    for k in range(len(histories)):
-        stop = histories[k, 0]
-        start = stop - histories[k, 1]
-        while start < stop:
-            count = min(candles, stop - start)
-            to, source = memory[start : start + count], memory[start + candles : start + candles + count]
-            for t in range(count):
-                to[t] = source[t]
-            start += count
+    def chosen(lanes: list[int]) -> Any:
+        return ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes)
 
+    def turned(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        memory, places, block = (
+            context.make_array(signature.args[k])(context, builder, given[k]).data for k in (0, 1, 4)
+        )
+        first, within, to, width = given[2], given[3], given[5], given[6]
+        rows = []
+        for k in range(4):
+            place = builder.load(builder.gep(places, [builder.add(first, first.type(k))]))
+            source = builder.gep(memory, [builder.add(place, within)])
+            values = builder.load(builder.bitcast(source, doubles.as_pointer()), align=8)
+            rows.append(builder.fptrunc(values, four))
+        halves = [builder.shuffle_vector(*rows[k : k + 2], chosen(list(range(8)))) for k in (0, 2)]
+        whole = builder.shuffle_vector(*halves, chosen(list(range(16))))
+        for t in range(4):
+            row = builder.shuffle_vector(whole, ir.Constant(sixteen, ir.Undefined), chosen([t, t + 4, t + 8, t + 12]))
+            builder.store(row, builder.bitcast(builder.gep(block, [to]), four.as_pointer()), align=4)
+            to = builder.add(to, width)
+        return context.get_dummy_value()
 
-def _write(told: Floats, least: Floats, block: Float32s) -> None:
-    """Turn rows of series into rows of features, NaN where too few candles are present."""
-    n_features = block.shape[1]
-    for t in range(told.shape[1]):
-        row = block[t]
-        whole = True
-        for k in range(len(least)):
-            whole &= told[n_features + k, t] >= least[k]
-        if whole:
-            for k in range(n_features):
-                row[k] = told[k, t]
-        else:
-            row[:] = np.nan
+    @intrinsic
+    def turn(_: Any, memory: Any, places: Any, _first: Any, _within: Any, block: Any, _to: Any, _width: Any) -> Any:
+        """Tell the compiler what it takes and how it is made."""
+        whole = types.int64
+        return types.void(memory, places, whole, whole, block, whole, whole), turned
+
+    return turn

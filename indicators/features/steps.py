@@ -7,14 +7,14 @@ comparisons and logarithms, each in the order NumPy does them, so that every ele
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import IntEnum, auto
 from inspect import unwrap
 from typing import Any
 
 import numpy as np
 
 from indicators.features.activity import SURPRISE_FLOOR, correlation, log_surprise, log_traded, traded_flag
+from indicators.features.joining import joined
+from indicators.features.operations import Code, Operand, Part, Step
 from indicators.features.recording import BEFORE, INPUT, Value
 from indicators.features.size import share_left
 from indicators.features.window import (
@@ -28,64 +28,6 @@ from indicators.features.window import (
     volume_or_zero,
 )
 from indicators.volatility import SIGMA_FLOOR
-
-
-class Code(IntEnum):
-    """What a step does to its operands, element by element."""
-
-    INPUT = auto()
-    LOG = auto()
-    """Left to NumPy, as is `EXP`: another library's logarithm differs in the last bit."""
-    EXP = auto()
-    COPY = auto()
-    ADD = auto()
-    SUBTRACT = auto()
-    MULTIPLY = auto()
-    DIVIDE = auto()
-    MAXIMUM = auto()
-    MINIMUM = auto()
-    NEGATIVE = auto()
-    ABSOLUTE = auto()
-    SQUARE_ROOT = auto()
-    SIGN = auto()
-    WEIGH = auto()
-    """The first plus the second times a constant, each rounded by itself."""
-    SUM_OVER = auto()
-    """The first plus the second, then over a constant."""
-    LESS_BOTH = auto()
-    """The first less the second, then less a constant."""
-    TIMES_LESS = auto()
-    """The first times a constant, then less the third."""
-    CHOOSE = auto()
-    """The third where the first is above the second, else the fourth."""
-    RATIO = auto()
-    FINITE = auto()
-    """0 where the first is not finite."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """The result of a step, `lag` candles ago."""
-
-    step: int
-    lag: int = 0
-
-
-Operand = Part | float
-
-
-@dataclass(frozen=True)
-class Step:
-    """One operation on whole series; an input has a name instead of operands."""
-
-    code: Code
-    operands: tuple[Operand, ...] = ()
-    name: str = ""
-
-    @property
-    def parts(self) -> list[Part]:
-        """Operands that are results of other steps."""
-        return [operand for operand in self.operands if isinstance(operand, Part)]
 
 
 class Steps:
@@ -111,6 +53,7 @@ class Steps:
         self._known: dict[Step, Part] = {}
         self._parts: dict[int, Operand] = {}
         self.results = [self._whole(self.of(value)) for value in wanted]
+        self.taken = joined(self.taken, {part.step for part in self.results})
         self._drop_unread()
 
     def of(self, operand: Any) -> Operand:
@@ -148,8 +91,20 @@ class Steps:
             return self._sum(*value.operands)
         operands = [self.of(operand) for operand in value.operands]
         if value.function in PLAIN:
-            return self._joined(PLAIN[value.function], *operands)
+            return self._plain(PLAIN[value.function], *operands)
         return FUNCTIONS[value.function](self, *operands)
+
+    def _plain(self, code: Code, *operands: Operand) -> Operand:
+        """One step, or none, or one that is joined more easily, where the bits are the same."""
+        left, right = operands[0], operands[-1]
+        if code is Code.DIVIDE and right == 1.0:
+            return left
+        if code is Code.MULTIPLY and isinstance(left, float):
+            return self.take(code, right, left)
+        if code is Code.SUBTRACT and isinstance(right, Part) and self.taken[right.step].code is Code.NEGATIVE:
+            (opposite,) = self.taken[right.step].earlier(right.lag).operands
+            return self.take(Code.ADD, left, opposite)
+        return self.take(code, *operands)
 
     def _sum(self, left: Any, right: Any) -> Operand:
         """Half a window and the weighed other half are one step."""
@@ -157,20 +112,6 @@ class Steps:
             weighed = self.of(right.operands[0])
             return self.take(Code.WEIGH, self.of(left), weighed, right.operands[1])
         return self.take(Code.ADD, self.of(left), self.of(right))
-
-    def _joined(self, code: Code, *operands: Operand) -> Part:
-        """A step and the one before it in one, where their result need not be written between them."""
-        left, right = operands[0], operands[-1]
-        if code in {Code.DIVIDE, Code.SUBTRACT} and isinstance(left, Part) and not left.lag:
-            inner = self.taken[left.step]
-            number = isinstance(right, float)
-            if code is Code.DIVIDE and number and inner.code is Code.ADD:
-                return self.take(Code.SUM_OVER, *inner.operands, right)
-            if code is Code.SUBTRACT and number and inner.code is Code.SUBTRACT and len(inner.parts) == 2:
-                return self.take(Code.LESS_BOTH, *inner.operands, right)
-            if code is Code.SUBTRACT and inner.code is Code.MULTIPLY and isinstance(inner.operands[1], float):
-                return self.take(Code.TIMES_LESS, *inner.operands, right)
-        return self.take(code, *operands)
 
     def _drop_unread(self) -> None:
         """Leave out what other steps have taken in, and number the rest anew."""
@@ -204,7 +145,7 @@ PLAIN: dict[Any, Code] = {
 
 
 def _clipped(steps: Steps, operand: Operand, least: float, most: float) -> Part:
-    return steps.take(Code.MINIMUM, steps.take(Code.MAXIMUM, operand, least), most)
+    return steps.take(Code.CLIP, operand, least, most)
 
 
 def _exp(steps: Steps, operand: Operand) -> Part:

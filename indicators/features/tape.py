@@ -1,7 +1,8 @@
-"""Where the steps behind some features find their numbers when they are run over a few hundred candles at a time.
+"""Where the steps behind some features find their numbers when they are run over a tile of candles at a time.
 
-All series of one market lie in one stretch of memory that fits the processor's cache: a row for each, with as many
-candles before it as later steps look back at. A row nobody looks back at is used again once its last reader is done.
+All series of one market lie in one stretch of memory that fits the processor's cache. A row is used again once its last
+reader is done, so that most of what is read was written just before. What later steps look back at is recalled from the
+tile before to stand in front of a row, and remembered for the next tile as soon as the row is computed.
 """
 
 from __future__ import annotations
@@ -16,20 +17,27 @@ import numpy.typing as npt
 
 from indicators.arrays import Floats, Integers
 from indicators.features import activity, direction, season, size
+from indicators.features.operations import TRANSCENDENTAL, Code, Operand, Part
 from indicators.features.recording import RecordedWindow, Value
-from indicators.features.steps import Code, Part, Step, Steps
+from indicators.features.steps import Steps
 
-TILE = 768
+TILE = 1280
 """Candles at a time: fewer are called too often, more do not stay in the cache."""
 ROW = TILE + 8
 """Floats of a row: rows a power of two apart would share their lines of the cache."""
-TRANSCENDENTAL = (Code.LOG, Code.EXP)
 
 Instructions = npt.NDArray[np.uint64]
-WITH_NUMBER = (Code.SUBTRACT, Code.MULTIPLY, Code.DIVIDE, Code.MAXIMUM)
-"""Steps with loops of their own for a number as the second operand, which need not be read again for every candle."""
+WITH_NUMBER = (Code.MULTIPLY, Code.MAXIMUM)
+"""Steps with loops of their own for a number as the second operand, which need not be read again for every candle.
+
+To other steps a number is a row that is the same all along.
+"""
 WITH_A_NUMBER = 64
 """Added to the code of such a step."""
+WIDTH = 8
+"""A code, the place of the result and of up to six operands."""
+FRONTS = (0, 64, 512, 4096)
+"""Candles in front of a row: few kinds, so that rows can be used again."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,7 @@ class Segment:
     """Instructions that follow each other, then functions NumPy applies to whole rows in place."""
 
     instructions: Instructions
-    """Shape (k, 6): code, result, up to four operands, all but the code places in memory."""
+    """Shape (k, `WIDTH`): code, result, operands, all but the code places in memory."""
     applied: list[tuple[Code, slice]]
 
 
@@ -48,11 +56,10 @@ class Tape:
     segments: list[Segment]
     inputs: dict[str, int]
     constants: dict[float, int]
-    histories: Integers
-    """Shape (k, 2): place of a row and how many candles before it are kept."""
-    results: int
-    """Place of the first row of results; the others follow, `ROW` apart."""
-    n_results: int
+    histories: slice
+    """What is remembered from one tile to the next, zeros before the first."""
+    results: Integers
+    """Places of the rows of results."""
     length: int
     """Floats in all."""
 
@@ -63,9 +70,9 @@ class _Layout:
     def __init__(self, steps: Steps) -> None:
         self.steps = list(steps.taken)
         self.depth = dict.fromkeys(range(len(self.steps)), 0)
-        for part in (part for step in self.steps for part in step.parts):
+        self.results = steps.results
+        for part in (*self.results, *(part for step in self.steps for part in step.parts)):
             self.depth[part.step] = max(self.depth[part.step], part.lag)
-        self.results = self._own_rows(steps.results)
         self.readers = Counter(part.step for step in self.steps for part in step.parts)
         self.stage: list[int] = []
         for step in self.steps:
@@ -74,21 +81,8 @@ class _Layout:
         self.length = 0
         self.at: dict[int, int] = {}
         self.constants: dict[float, int] = {}
-        self.histories: list[tuple[int, int]] = []
-        self.copies: dict[int, list[list[int]]] = {}
-
-    def _own_rows(self, wanted: Sequence[Part]) -> list[int]:
-        """Steps whose rows are the results: each a row of its own that nothing looks back at."""
-        found: list[int] = []
-        for part in wanted:
-            last = part.step
-            if part.lag or self.depth[last] or self.steps[last].code in {*TRANSCENDENTAL, Code.INPUT} or last in found:
-                self.depth[last] = max(self.depth[last], part.lag)
-                last = len(self.steps)
-                self.steps.append(Step(Code.COPY, (part,)))
-                self.depth[last] = 0
-            found.append(last)
-        return found
+        self.remembered = {i: self.room(depth) for i, depth in self.depth.items()}
+        self.histories = slice(0, self.length)
 
     def room(self, floats: int) -> int:
         """Place of so many floats, at the beginning of a line of the cache."""
@@ -97,22 +91,18 @@ class _Layout:
         return place
 
     def tape(self) -> Tape:
-        results = self.room(len(self.results) * ROW)
-        self.at.update((step, results + k * ROW) for k, step in enumerate(self.results))
         n_stages = max(self.stage) + 1
         applied = [self._applied(stage) for stage in range(1, n_stages)]
-        self._keep_histories()
         segments = [
-            Segment(np.array(instructions, dtype=np.uint64).reshape(-1, 6), after)
+            Segment(np.array(instructions, dtype=np.uint64).reshape(-1, WIDTH), after)
             for instructions, after in zip(self._instructions(n_stages), [*applied, []], strict=True)
         ]
         return Tape(
             segments=segments,
             inputs={step.name: self.at[i] for i, step in enumerate(self.steps) if step.code is Code.INPUT},
             constants=self.constants,
-            histories=np.array(self.histories, dtype=np.int64).reshape(-1, 2),
-            results=results,
-            n_results=len(self.results),
+            histories=self.histories,
+            results=np.array([self._place(part) for part in self.results], dtype=np.int64),
             length=self.length,
         )
 
@@ -131,17 +121,30 @@ class _Layout:
                 found.append((code, slice(block, self.length)))
         return found
 
-    def _keep_histories(self) -> None:
+    def _row(self, front: int) -> int:
+        return self.room(front + ROW) + front
+
+    def _moved(self, stage: int) -> list[list[int]]:
+        """Rows of their own for inputs, and for logarithms something looks back at: theirs lie side by side."""
+        found = []
         for i, step in enumerate(self.steps):
+            if self.stage[i] != stage or not (i in self.at or step.code is Code.INPUT):
+                continue
             if self.depth[i]:
-                before = -(-self.depth[i] // 8) * 8
-                place = self.room(before + ROW) + before
-                if i in self.at:
-                    self.copies.setdefault(self.stage[i], []).append([Code.COPY, place, self.at[i], 0, 0, 0])
+                place = self._row(_front(self.depth[i]))
+                copied = [_instruction(Code.COPY, place, self.at[i])] if i in self.at else []
                 self.at[i] = place
-                self.histories.append((place, self.depth[i]))
-            elif step.code is Code.INPUT:
-                self.at[i] = self.room(ROW)
+                found += self._with_history(i, copied)
+            elif i not in self.at:
+                self.at[i] = self._row(0)
+        return found
+
+    def _with_history(self, i: int, instructions: list[list[int]]) -> list[list[int]]:
+        depth, before = self.depth[i], self.at[i] - self.depth[i]
+        if not depth:
+            return instructions
+        recall = _instruction(Code.RECALL, before, self.remembered[i], depth)
+        return [recall, *instructions, _instruction(Code.REMEMBER, self.remembered[i], before, depth)]
 
     def _instructions(self, n_stages: int) -> list[list[list[int]]]:
         ordered = [
@@ -151,27 +154,38 @@ class _Layout:
             if self.stage[i] == stage and step.code not in {*TRANSCENDENTAL, Code.INPUT}
         ]
         last = {part.step: turn for turn, i in enumerate(ordered) for part in self.steps[i].parts}
-        lasting, free = set(self.at), list[int]()
-        found = [self.copies.get(stage, []) for stage in range(n_stages)]
+        found = [self._moved(stage) for stage in range(n_stages)]
+        lasting = {*self.at, *(part.step for part in self.results)}
+        free: dict[int, list[int]] = {front: [] for front in FRONTS}
         for turn, i in enumerate(ordered):
             if i not in self.at:
                 # Never the row of an operand: what overlaps cannot be computed several at a time.
-                self.at[i] = free.pop() if free else self.room(ROW)
+                front = _front(self.depth[i])
+                self.at[i] = free[front].pop() if free[front] else self._row(front)
             places = [self._place(operand) for operand in self.steps[i].operands]
             code = int(self.steps[i].code)
             if code in WITH_NUMBER and isinstance(self.steps[i].operands[1], float):
                 code += WITH_A_NUMBER
-            found[self.stage[i]].append([code, self.at[i], *places, *[0] * (4 - len(places))])
-            done = {part.step for part in self.steps[i].parts} - lasting
-            free += [self.at[step] for step in sorted(done) if last[step] == turn]
+            found[self.stage[i]] += self._with_history(i, [_instruction(code, self.at[i], *places)])
+            for step in sorted({part.step for part in self.steps[i].parts} - lasting):
+                if last[step] == turn:
+                    free[_front(self.depth[step])].append(self.at[step])
         return found
 
-    def _place(self, operand: Part | float) -> int:
+    def _place(self, operand: Operand) -> int:
         if isinstance(operand, Part):
             return self.at[operand.step] - operand.lag
         if operand not in self.constants:
             self.constants[operand] = self.room(ROW)
         return self.constants[operand]
+
+
+def _front(depth: int) -> int:
+    return next(front for front in FRONTS if front >= depth)
+
+
+def _instruction(code: int, result: int, *operands: int) -> list[int]:
+    return [int(code), result, *operands, *[0] * (WIDTH - 2 - len(operands))]
 
 
 def tape_of(wanted: Sequence[Value]) -> Tape:

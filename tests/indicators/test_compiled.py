@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from indicators.candles import CANDLE_COLUMNS, CandleGrid
 from indicators.features import FEATURE_NAMES, WARMUP, build_features, iter_features
 from indicators.features import compiled as loops
+from indicators.features.operations import Code
 from indicators.features.tape import TILE, feature_tape
 from tests.indicators.series import bits, walk, with_hole
 
@@ -50,10 +51,12 @@ def test_iterating_gives_the_same_parts():
     assert all(one[0] == other[0] and (bits(one[1]) == bits(other[1])).all() for one, other in pairs)
 
 
-def test_some_columns_alone_have_the_same_bits():
-    some = np.empty((50, 60), dtype=np.float32)
-    loops.fill(some, LONG.tail(WARMUP + 49), 1, 60)
-    assert (bits(some) == bits(build_features(LONG, 50)[1, :, :60])).all()
+@pytest.mark.parametrize(("columns", "rows"), [(60, 50), (61, 3), (63, 53)])
+def test_some_columns_alone_have_the_same_bits(columns, rows):
+    wide = np.zeros((rows, columns + 3), dtype=np.float32)
+    loops.fill(wide, LONG.tail(WARMUP + rows - 1), 1, columns)
+    assert (bits(wide[:, :columns]) == bits(build_features(LONG, rows)[1, :, :columns])).all()
+    assert not wide[:, columns:].any()
 
 
 def test_what_does_not_fit_is_refused_before_compiled_code_sees_it():
@@ -63,17 +66,32 @@ def test_what_does_not_fit_is_refused_before_compiled_code_sees_it():
     with pytest.raises(ValueError, match="of a market"):
         loops.fill(block, LONG.tail(WARMUP + 49), 2)
     with pytest.raises(ValueError, match="do not fit"):
+        loops.fill(np.asfortranarray(block), LONG.tail(WARMUP + 49), 0)
+    with pytest.raises(ValueError, match="do not fit"):
         loops.fill(block[:, 1:], LONG.tail(WARMUP + 49), 0)
 
 
-def test_no_step_overwrites_what_it_or_a_later_one_reads():
-    """Every row read was written after the last step that used it for something else."""
+def test_no_step_overwrites_what_it_reads_or_leaves_the_memory():
+    """What overlaps cannot be computed several values at a time, and compiled code does not look where it reads."""
     for complete in (True, False):
         tape = feature_tape(complete).tape
         for segment in tape.segments:
-            assert (segment.instructions[:, 1] != segment.instructions[:, 2]).all()
-            assert (segment.instructions[:, 1] != segment.instructions[:, 3]).all()
-            assert (segment.instructions[:, 1:] + np.uint64(TILE) <= tape.length).all()
+            steps = segment.instructions
+            moved = np.isin(steps[:, 0], [Code.RECALL, Code.REMEMBER])
+            assert (steps[~moved, 2:] != steps[~moved, 1:2]).all()
+            assert (steps[~moved, 1:] + np.uint64(TILE) <= tape.length).all()
+            assert (steps[moved, 1] + steps[moved, 3] + np.uint64(TILE) <= tape.length).all()
+
+
+def test_what_is_remembered_is_recalled_before_the_row_it_belongs_to_is_written():
+    for complete in (True, False):
+        for segment in feature_tape(complete).tape.segments:
+            steps = segment.instructions.tolist()
+            for before, (code, place, store, depth, *_) in enumerate(steps):
+                if code == Code.RECALL:
+                    after = next(at for at in range(before, len(steps)) if steps[at][0] == Code.REMEMBER)
+                    assert steps[after][1:4] == [store, place, depth]
+                    assert {step[1] for step in steps[before + 1 : after]} <= {place + depth}
 
 
 def test_no_product_is_fused_with_a_sum():
