@@ -43,7 +43,7 @@ def report_of(kind, *, detailed=True):
         said /= said.sum(axis=1, keepdims=True)
         labels = (rng.random(2400)[:, None] > said.cumsum(axis=1)).sum(axis=1).clip(0, 2)
         found.add(("BTCUSDT", 72), said, labels, base, FIRST + np.arange(2400) * HOUR)
-        report, detail = direction_report(found, 12), direction_detail(found)
+        report, detail = direction_report(found, 12), direction_detail(found, ranges()[1])
     return {**report, "detail": detail} if detailed else report
 
 
