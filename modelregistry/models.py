@@ -165,17 +165,18 @@ class TrainingTrial(models.Model):
 
 
 class TrainingPart(models.Model):
-    """One part of a run that several processes fit together; gone when the run is over."""
+    """One part of a run that several processes do together; gone when the run is over."""
 
     run = models.UUIDField()
     number = models.PositiveIntegerField(help_text="Position in the order the run needs them.")
     fold = models.PositiveIntegerField(null=True, help_text="Position of the fold; empty for all candles.")
-    kinds = models.JSONField(help_text="Kinds fitted together.")
-    workload = models.CharField(max_length=64, help_text="SHA-256 of the file that holds what it is fitted on.")
+    kinds = models.JSONField(help_text="Kinds fitted together; none where rows are built.")
+    market = models.CharField(max_length=32, blank=True, help_text="Symbol whose rows are built; empty for a fit.")
+    workload = models.CharField(max_length=64, help_text="SHA-256 of the file that holds what it is done with.")
     hand = models.CharField(max_length=100, blank=True, help_text="Process that has claimed it.")
     heartbeat_at = models.DateTimeField(null=True, help_text="When that process last told of a step.")
     failures = models.PositiveIntegerField(default=0)
-    digest = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the file of its estimators.")
+    digest = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the file of what it made.")
 
     class Meta:
         """In the order the run needs them."""

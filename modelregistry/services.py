@@ -19,9 +19,9 @@ from modelregistry.evaluation.stretch import evaluate_on
 from modelregistry.evaluation.versus import Standing
 from modelregistry.hand import invite_here
 from modelregistry.models import ModelVersion
-from modelregistry.spreading import Invite, fit_together
+from modelregistry.spreading import Invite, build_together, fit_together
 from modelregistry.status import usual_source
-from modelregistry.training.parts import fit_here
+from modelregistry.training.parts import build_here, fit_here
 from modelregistry.training.pipeline import KINDS, Request, Trained, symbols_in_order, train_kinds
 from modelregistry.training.plan import plan_for
 
@@ -47,8 +47,9 @@ def train(
 ) -> list[ModelVersion]:
     """Train, write, register; crown a first version where a kind has no champion.
 
-    More than one of `workers` fit parts of the run together; `invite` asks for them. The bytes stay the same. Ranges
-    that are `corrected` follow their own misses of the last three weeks, where their window reaches that far.
+    More than one of `workers` build the rows of the markets and fit the parts of the run together; `invite` asks for
+    them. The bytes stay the same. Ranges that are `corrected` follow their own misses of the last three weeks, where
+    their window reaches that far.
 
     Raises
     ------
@@ -77,8 +78,9 @@ def train(
         champions=_standing(kinds, source, horizons),
     )
     with trials.counting(kinds, source, _tried(request), request.symbols, actor) as counted:
-        together = partial(fit_together, hands=workers - 1, invite=invite) if workers > 1 else fit_here
-        trained = train_kinds(request, progress, cancelled, together)
+        fit = partial(fit_together, hands=workers - 1, invite=invite) if workers > 1 else fit_here
+        build = partial(build_together, hands=workers - 1, invite=invite) if workers > 1 else build_here
+        trained = train_kinds(request, progress, cancelled, fit, build)
         seconds = clock.monotonic() - started
         kept = []
         for kind, one in trained.items():

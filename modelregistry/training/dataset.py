@@ -1,7 +1,7 @@
 """Rows to learn from: features, outcomes and what the baselines need, aligned in time."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -70,8 +70,7 @@ class Dataset:
 
     def take(self, rows: np.ndarray) -> "Dataset":
         """Return the given rows alone, in their order."""
-        kept = {one.name: getattr(self, one.name)[rows] for one in fields(self) if one.name in _COLUMNS}
-        return replace(self, **kept)
+        return replace(self, **{name: getattr(self, name)[rows] for name in COLUMNS})
 
     def every(self, step: int) -> np.ndarray:
         """Positions of every `step`-th row of each market, by time, so that markets keep their shares."""
@@ -82,7 +81,8 @@ class Dataset:
         return self.take(np.flatnonzero(self.market == self.symbols.index(symbol)))
 
 
-_COLUMNS = {"market", "position", "open_time", "features", "close", "sigma", "up", "down", "har"}
+COLUMNS = ("market", "position", "open_time", "features", "close", "sigma", "up", "down", "har")
+"""Arrays with a value, or some, for every row."""
 
 
 def build_dataset(
@@ -140,3 +140,48 @@ def build_dataset(
         down=down[market, position],
         har=har[market, position],
     )
+
+
+@dataclass(frozen=True, eq=False)
+class MarketCandles:
+    """The candles of one market, and which of them become rows.
+
+    Parameters
+    ----------
+    symbol : str
+    grid : CandleGrid
+        Of this market alone.
+    horizons : tuple of int
+        Candles, ascending.
+    stride : int
+        Candles between rows.
+    first : int or None
+        Open time (ms) of the earliest row.
+    """
+
+    symbol: str
+    grid: CandleGrid
+    horizons: tuple[int, ...]
+    stride: int
+    first: int | None = None
+
+    def build(self) -> Dataset:
+        """Make the rows of this market: no other market has a say in them."""
+        return build_dataset(self.grid, (self.symbol,), self.horizons, self.stride, first=self.first)
+
+
+def interleave(markets: Sequence[Dataset], grid: CandleGrid) -> Dataset:
+    """Put rows that were built market by market into the order they have when built together.
+
+    Parameters
+    ----------
+    markets : sequence of Dataset
+        One for each market of the grid, in its order, each with that market alone.
+    grid : CandleGrid
+        The candles of all of them.
+    """
+    joined = {name: np.concatenate([getattr(one, name) for one in markets]) for name in COLUMNS}
+    joined["market"] = np.repeat(np.arange(len(markets), dtype=np.int16), [len(one) for one in markets])
+    symbols = tuple(symbol for one in markets for symbol in one.symbols)
+    together = Dataset(symbols, markets[0].horizons, markets[0].stride, grid, **joined)
+    return together.take(np.lexsort((together.market, together.position)))

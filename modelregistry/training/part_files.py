@@ -20,29 +20,67 @@ import numpy as np
 from indicators.candles import CANDLE_COLUMNS, CandleGrid
 from modelregistry.artifacts.loading import CLASSES
 from modelregistry.errors import TrainingError
-from modelregistry.training.dataset import Dataset
+from modelregistry.training.dataset import COLUMNS, Dataset, MarketCandles
 from modelregistry.training.parts import Workload
 from modelregistry.training.plan import TrainingPlan
 
-COLUMNS = ("market", "position", "open_time", "features", "close", "sigma", "up", "down", "har")
-"""Arrays of a dataset."""
+_GRID = ("open_time", *CANDLE_COLUMNS)
+
+
+def write_market(folder: Path, market: MarketCandles) -> str:
+    """Write the candles of a market and what becomes of them; return the digest they are read by."""
+    plain = {
+        "symbol": market.symbol,
+        "horizons": market.horizons,
+        "stride": market.stride,
+        "first": market.first,
+        "interval_ms": market.grid.interval_ms,
+    }
+    return _write_arrays(folder, plain, _columns_of(market.grid))
+
+
+def read_market(folder: Path, digest: str) -> MarketCandles:
+    """Read what :func:`write_market` wrote.
+
+    Raises
+    ------
+    TrainingError
+        If the file is missing or holds other bytes.
+    """
+    plain, arrays = _read_arrays(folder, digest)
+    horizons = tuple(plain["horizons"])
+    return MarketCandles(plain["symbol"], _grid_of(plain, arrays), horizons, plain["stride"], plain["first"])
+
+
+def write_rows(folder: Path, rows: Dataset) -> str:
+    """Write the rows of one market, without its candles; return the digest they are read by."""
+    return _write_arrays(folder, {}, {name: getattr(rows, name) for name in COLUMNS})
+
+
+def read_rows(folder: Path, digest: str, market: MarketCandles) -> Dataset:
+    """Read the rows of a market that :func:`write_rows` wrote.
+
+    Raises
+    ------
+    TrainingError
+        If the file is missing or holds other bytes.
+    """
+    _, arrays = _read_arrays(folder, digest)
+    return Dataset((market.symbol,), market.horizons, market.stride, market.grid, **arrays)
 
 
 def write_workload(folder: Path, workload: Workload) -> str:
     """Write all that fitting needs and return the digest it is read by."""
     rows, grid = workload.rows, workload.rows.grid
-    arrays = {name: getattr(rows, name) for name in COLUMNS}
-    arrays |= {f"grid_{name}": getattr(grid, name) for name in ("open_time", *CANDLE_COLUMNS)}
     plain = {
         "symbols": rows.symbols,
         "horizons": rows.horizons,
         "stride": rows.stride,
         "costs": workload.costs,
         "plan": workload.plan.as_hyperparameters(),
+        "interval_ms": grid.interval_ms,
     }
-    content = io.BytesIO()
-    np.savez(content, allow_pickle=False, plain=np.array(json.dumps(plain)), **arrays)
-    return _write(folder, content.getvalue())
+    return _write_arrays(folder, plain, {name: getattr(rows, name) for name in COLUMNS} | _columns_of(grid))
 
 
 def read_workload(folder: Path, digest: str) -> Workload:
@@ -53,20 +91,25 @@ def read_workload(folder: Path, digest: str) -> Workload:
     TrainingError
         If the file is missing or holds other bytes.
     """
-    with np.load(io.BytesIO(_read(folder, digest)), allow_pickle=False) as kept:
-        arrays = {name: kept[name] for name in kept.files}
-    plain = json.loads(str(arrays["plain"]))
-    grid = CandleGrid(*(arrays[f"grid_{name}"] for name in ("open_time", *CANDLE_COLUMNS)))
+    plain, arrays = _read_arrays(folder, digest)
     rows = Dataset(
         symbols=tuple(plain["symbols"]),
         horizons=tuple(plain["horizons"]),
         stride=plain["stride"],
-        grid=grid,
+        grid=_grid_of(plain, arrays),
         **{name: arrays[name] for name in COLUMNS},
     )
     known = {one.name for one in fields(TrainingPlan)}
     plan = {name: value for name, value in plain["plan"].items() if name in known}
     return Workload(rows, TrainingPlan(**{**plan, "marks": tuple(plan["marks"])}), plain["costs"])
+
+
+def _columns_of(grid: CandleGrid) -> dict[str, np.ndarray]:
+    return {f"grid_{name}": getattr(grid, name) for name in _GRID}
+
+
+def _grid_of(plain: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> CandleGrid:
+    return CandleGrid(**{name: arrays[f"grid_{name}"] for name in _GRID}, interval_ms=plain["interval_ms"])
 
 
 def write_estimators(folder: Path, fitted: Mapping[str, Any]) -> str:
@@ -98,6 +141,19 @@ def read_estimators(folder: Path, digest: str) -> dict[str, Any]:
 def _class_of(kind: str) -> Any:
     module, name = CLASSES[kind]
     return getattr(import_module(module), name)
+
+
+def _write_arrays(folder: Path, plain: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
+    content = io.BytesIO()
+    np.savez(content, allow_pickle=False, plain=np.array(json.dumps(plain)), **arrays)
+    return _write(folder, content.getvalue())
+
+
+def _read_arrays(folder: Path, digest: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Plain values, and arrays by name."""
+    with np.load(io.BytesIO(_read(folder, digest)), allow_pickle=False) as kept:
+        arrays = {name: kept[name] for name in kept.files}
+    return json.loads(str(arrays.pop("plain"))), arrays
 
 
 def _write(folder: Path, content: bytes) -> str:

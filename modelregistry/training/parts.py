@@ -1,7 +1,7 @@
-"""The parts of a training run that can be fitted apart: one stretch of rows, the kinds that share a scale model.
+"""The parts of a training run that can be done apart: the rows of a market, then the fits of a stretch of all rows.
 
-A part depends on the workload alone, so wherever and whenever it is fitted, its bytes are the same. Markets are no
-parts of their own: an estimator is pooled over all of them.
+A part depends on what it is given alone, so wherever and whenever it is done, its bytes are the same. Rows are built
+market by market; an estimator is pooled over all markets, so fits go by stretch and by the kinds that share a scale.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from indicators.features import FEATURE_NAMES
-from modelregistry.training.dataset import Dataset
+from modelregistry.training.dataset import Dataset, MarketCandles
 from modelregistry.training.fit_brackets import fit_brackets
 from modelregistry.training.fit_direction import STEPS as SIGNAL_STEPS
 from modelregistry.training.fit_direction import fit_direction
@@ -82,6 +82,8 @@ class Part:
         return f"{stretch}: {', '.join(self.kinds)}"
 
 
+Builder = Callable[[Sequence[MarketCandles], Tick], Generator[Dataset]]
+"""Gives the rows of every market, in the order of the markets; the second argument is told of each."""
 Fitter = Callable[[Workload, Sequence[Part], Tick], Generator[dict[str, Any]]]
 """Gives the estimators of every part, in the order of the parts; the third argument is told of every step."""
 
@@ -104,6 +106,14 @@ def steps_of(part: Part, plan: TrainingPlan, horizons: int) -> int:
     per_kind = {RANGE: 2 + CROSS_BLOCKS, TPSL: horizons, SIGNAL: SIGNAL_STEPS}
     fit = sum(per_kind[kind] for kind in part.kinds)
     return fit + ((plan.cross_blocks + 1) * horizons if set(part.kinds) & set(SHARING_SCALE) else 0)
+
+
+def build_here(markets: Sequence[MarketCandles], tick: Tick) -> Generator[Dataset]:
+    """Build the rows of one market after the other in this process."""
+    for market in markets:
+        rows = market.build()
+        tick(f"rows of {market.symbol}")
+        yield rows
 
 
 def fit_here(workload: Workload, parts: Sequence[Part], tick: Tick) -> Generator[dict[str, Any]]:

@@ -17,9 +17,9 @@ from modelregistry.estimators.signal_classifier import CLASSES
 from modelregistry.evaluation.kept_baseline import KEPT, keep
 from modelregistry.evaluation.versus import Standing
 from modelregistry.training import gate
-from modelregistry.training.dataset import Dataset, build_dataset
+from modelregistry.training.dataset import Dataset, MarketCandles, interleave
 from modelregistry.training.fold_tests import FoldTests
-from modelregistry.training.parts import Fitter, Part, Workload, fit_here, parts_of, steps_of
+from modelregistry.training.parts import Builder, Fitter, Part, Workload, build_here, fit_here, parts_of, steps_of
 from modelregistry.training.plan import TrainingPlan
 
 KINDS = ("range_predictor", "tpsl_classifier", "signal_classifier")
@@ -63,6 +63,13 @@ class Request:
     first: int | None = None
     champions: Mapping[str, Standing] = field(default_factory=dict)
 
+    def markets(self) -> list[MarketCandles]:
+        """What the rows of each market are made from."""
+        return [
+            MarketCandles(symbol, self.grid.select(code), self.horizons, self.plan.stride, self.first)
+            for code, symbol in enumerate(self.symbols)
+        ]
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -99,6 +106,7 @@ def train_kinds(
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
     fit: Fitter = fit_here,
+    build: Builder = build_here,
 ) -> dict[str, Trained]:
     """Train every kind asked for on the same folds.
 
@@ -106,8 +114,8 @@ def train_kinds(
     ----------
     request : Request
     progress, cancelled : callable, optional
-    fit : Fitter
-        Where the parts are fitted; it changes no byte of the outcome.
+    fit, build : Fitter, Builder
+        Where the parts are fitted and the rows are built; neither changes a byte of the outcome.
 
     Raises
     ------
@@ -119,14 +127,14 @@ def train_kinds(
     plan = request.plan
     parts = parts_of(request.kinds, plan.folds)
     each = [steps_of(part, plan, len(request.horizons)) if fit is fit_here else 1 for part in parts]
-    steps = _Steps(1 + plan.folds * len(request.kinds) + sum(each), progress, cancelled)
-    steps.stage = "features"
-    every = build_dataset(request.grid, request.symbols, request.horizons, plan.stride, first=request.first)
+    steps = _Steps(len(request.symbols) + plan.folds * len(request.kinds) + sum(each), progress, cancelled)
+    steps.stage = "candles, features and labels"
+    with closing(build(request.markets(), steps)) as built:
+        every = interleave(list(built), request.grid)
     rows = every.take(np.flatnonzero(every.answerable))
     for code, symbol in enumerate(request.symbols):
         if (rows.market == code).sum() * plan.stride < plan.test_days * 288 * 2:
             raise TrainingError(f"too few candles of {symbol} have features and a known future to train on")
-    steps("candles, features and labels")
     tests = FoldTests(request)
     workload = Workload(every, plan, request.costs)
     folds = workload.folds()

@@ -41,8 +41,8 @@ def nobody(_run, _hands):
     return lambda: None
 
 
-def together(invite=nobody, hands=1):
-    return partial(spreading.fit_together, hands=hands, invite=invite)
+def together(invite=nobody, hands=1, what=spreading.fit_together):
+    return partial(what, hands=hands, invite=invite)
 
 
 def same(one, other):
@@ -60,7 +60,7 @@ def test_a_run_nobody_helps_ends_all_the_same_and_leaves_nothing(request_, alone
     told = []
     found = train_kinds(request_, lambda done, total, message: told.append((done, total)), None, together())
     assert same(found, alone)
-    assert told[-1] == (1 + PARTS + len(KINDS),) * 2
+    assert told[-1] == (1 + PARTS + len(KINDS),) * 2  # the rows of one market before, a score of each kind after
     assert not TrainingPart.objects.exists()
     assert list((model_folder / spreading.FOLDER).iterdir()) == []
 
@@ -192,9 +192,11 @@ def test_celery_workers_make_the_bytes_of_one_process(request_, alone, shared, t
     celery = [sys.executable, "-m", "celery", "-A", "mlengine_project"]
 
     def invite(run, hands):
+        parts = TrainingPart.objects.filter(run=run)
         for number in range(hands):
-            queue = ["worker", "-Q", "training", "-c", "1", "-n", f"{number}@test", "--without-gossip"]
-            processes.start(f"worker-{number}", *celery, *queue)
+            if not seen:
+                queue = ["worker", "-Q", "training", "-c", "1", "-n", f"{number}@test", "--without-gossip"]
+                processes.start(f"worker-{number}", *celery, *queue)
             subprocess.run(
                 [*celery, "call", "modelregistry.tasks.lend_hand", "--args", f'["{run}"]'],
                 cwd=ROOT,
@@ -202,17 +204,18 @@ def test_celery_workers_make_the_bytes_of_one_process(request_, alone, shared, t
                 check=True,
                 stdout=subprocess.DEVNULL,
             )
-        finished = TrainingPart.objects.filter(run=run).exclude(digest="")
-        wait_until(lambda: finished.count() == PARTS, 300, "the workers fit every part\n" + processes.said())
-        seen.update(finished.order_by().values_list("hand", flat=True))
+        finished = parts.exclude(digest="")
+        wait_until(lambda: finished.count() == parts.count(), 300, "the workers do every part\n" + processes.said())
+        seen.update(finished.order_by().values_list("market", "hand"))
         return lambda: None
 
     seen = set()
     try:
-        assert same(train_kinds(request_, fit=together(invite, hands=2)), alone)
+        build = together(invite, hands=2, what=spreading.build_together)
+        assert same(train_kinds(request_, fit=together(invite, hands=2), build=build), alone)
     finally:
         processes.stop()
         redis.terminate()
         redis.wait()
-    assert seen
-    assert not any(f" {os.getpid()} " in name for name in seen)
+    assert {market for market, _ in seen} == {"", "AUSDT"}
+    assert not any(f" {os.getpid()} " in name for _, name in seen)
