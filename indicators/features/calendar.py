@@ -1,60 +1,19 @@
-"""Calendar features: what the clock says at the close of the row's candle, UTC and in the cities that trade.
-
-Daylight saving is computed from the rules in force since 2007 (United States) and 1996 (Europe), not read from a time
-zone database: its version would be a silent input of every model.
-"""
+"""Calendar features: what the clock says at the close of the row's candle, UTC and in the cities that trade."""
 
 from __future__ import annotations
-
-from functools import lru_cache
 
 import numpy as np
 
 from indicators.arrays import Floats, Integers
+from indicators.features.daylight import DAY_MS, HOUR_MS, local_ms
+from indicators.features.days import SATURDAY, weekday
+from indicators.features.holidays import all_holidays
+from indicators.features.releases import RELEASES, release_times
 from indicators.features.size import Named
 from indicators.features.window import DAY, Window
 from indicators.kernels import WindowSums
 
-MINUTE_MS = 60_000
-HOUR_MS = 60 * MINUTE_MS
-DAY_MS = 24 * HOUR_MS
 WEEK_MS = 7 * DAY_MS
-YEARS = range(2007, 2101)
-
-
-def _nth_sunday(year: int, month: int, nth: int) -> int:
-    """Day number since 1970 of the nth Sunday of a month; -1 is the last."""
-    first = int(np.datetime64(f"{year}-{month:02d}-01", "D").astype(np.int64))
-    following = int(np.datetime64(f"{year + month // 12}-{month % 12 + 1:02d}-01", "D").astype(np.int64))
-    sundays = [day for day in range(first, following) if (day + 4) % 7 == 0]
-    return sundays[nth if nth < 0 else nth - 1]
-
-
-@lru_cache(maxsize=1)
-def daylight_saving() -> tuple[Integers, Integers]:
-    """Instants (ms) at which summer time begins and ends by turns, for New York and for London."""
-    new_york, london = [], []
-    for year in YEARS:
-        new_york += [_nth_sunday(year, 3, 2) * DAY_MS + 7 * HOUR_MS, _nth_sunday(year, 11, 1) * DAY_MS + 6 * HOUR_MS]
-        london += [_nth_sunday(year, 3, -1) * DAY_MS + HOUR_MS, _nth_sunday(year, 10, -1) * DAY_MS + HOUR_MS]
-    return np.array(new_york, dtype=np.int64), np.array(london, dtype=np.int64)
-
-
-def local_ms(times: Integers, city: str) -> Integers:
-    """Local wall-clock time, in milliseconds as if it were UTC, of UTC instants.
-
-    Examples
-    --------
-    >>> noon = np.array(["2024-07-01T12:00"], dtype="datetime64[ms]").astype(np.int64)
-    >>> [int(local_ms(noon, city)[0] // HOUR_MS % 24) for city in ("new_york", "london", "tokyo")]
-    [8, 13, 21]
-    """
-    if city == "tokyo":
-        return times + 9 * HOUR_MS
-    changes = daylight_saving()[0 if city == "new_york" else 1]
-    summer = np.searchsorted(changes, times, side="right") % 2 == 1
-    return times + np.where(summer, HOUR_MS, 0) - (5 * HOUR_MS if city == "new_york" else 0)
-
 
 SESSIONS = {
     "new_york": ("new_york", 9.5, 16.0),
@@ -62,16 +21,17 @@ SESSIONS = {
     "london": ("london", 8.0, 16.5),
     "tokyo": ("tokyo", 9.0, 15.0),
 }
-"""Working hours by the local clock, Monday to Friday; holidays are not known."""
+"""Working hours by the local clock, Monday to Friday, on holidays too."""
 
 AHEAD_WINDOWS = (6, 18, 36, 72)
 PAST_WINDOW = 72
+JUST_PAST_WINDOW = 12
 
 
 def features(window: Window) -> Named:
     """Yield the calendar family; the same for every market."""
     markets = window.present.shape[0]
-    for family in (_now, _shares):
+    for family in (_now, _shares, _releases):
         for name, values in family(window):
             yield name, np.broadcast_to(values, (markets, window.rows))
 
@@ -93,11 +53,11 @@ def _now(window: Window) -> Named:
 
 
 def _shares(window: Window) -> Named:
-    """What share of the candles ahead, and of the last 72, lies in each session and in the weekend (UTC)."""
-    slots = np.arange(window.rows + AHEAD_WINDOWS[-1] + DAY - 1, dtype=np.int64) - (DAY - 1)
-    times = window.open_time[0] + slots * window.interval_ms
+    """What share of the candles ahead, and of the last 72, lies in each session, the weekend (UTC) and a holiday."""
+    times = _slots(window)
     held = {name: _session(local_ms(times, city), opens, closes) for name, (city, opens, closes) in SESSIONS.items()}
-    held["weekend"] = ((times // DAY_MS + 3) % 7 >= 5).astype(np.float64)
+    held["weekend"] = (weekday(times // DAY_MS) >= SATURDAY).astype(np.float64)
+    held["holiday"] = np.isin(local_ms(times, "new_york") // DAY_MS, all_holidays()).astype(np.float64)
     for name, inside in held.items():
         sums = WindowSums(inside[None, :], window.rows)
         for length in AHEAD_WINDOWS:
@@ -107,7 +67,26 @@ def _shares(window: Window) -> Named:
             yield f"{name}_past_{DAY}", sums.total(DAY, AHEAD_WINDOWS[-1]) / DAY
 
 
+def _releases(window: Window) -> Named:
+    """How many releases of each kind come within the candles ahead, and came within the last ones."""
+    times = _slots(window)
+    for name in RELEASES:
+        # A release at the open of a candle moves that candle.
+        before = np.searchsorted(release_times(name), np.append(times, times[-1] + window.interval_ms))
+        sums = WindowSums(np.diff(before)[None, :].astype(np.float64), window.rows)
+        for length in AHEAD_WINDOWS:
+            yield f"{name}_ahead_{length}", sums.total(length, AHEAD_WINDOWS[-1] - length)
+        for length in (JUST_PAST_WINDOW, PAST_WINDOW):
+            yield f"{name}_past_{length}", sums.total(length, AHEAD_WINDOWS[-1])
+
+
+def _slots(window: Window) -> Integers:
+    """Open times of the candles a day before the first row to 72 after the last."""
+    slots = np.arange(window.rows + AHEAD_WINDOWS[-1] + DAY - 1, dtype=np.int64) - (DAY - 1)
+    return window.open_time[0] + slots * window.interval_ms
+
+
 def _session(local: Integers, opens: float, closes: float) -> Floats:
     """1 for candles that open inside the hours of a working day."""
-    hour, weekday = (local % DAY_MS) / HOUR_MS, (local // DAY_MS + 3) % 7
-    return ((hour >= opens) & (hour < closes) & (weekday < 5)).astype(np.float64)
+    hour = (local % DAY_MS) / HOUR_MS
+    return ((hour >= opens) & (hour < closes) & (weekday(local // DAY_MS) < SATURDAY)).astype(np.float64)

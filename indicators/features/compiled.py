@@ -8,8 +8,11 @@ loaded by the first call, as in :mod:`indicators.lookahead`; what serves stays w
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,6 +23,9 @@ from indicators.features.loops import compute, writing
 from indicators.features.operations import Code
 from indicators.features.tape import ROW, TILE, FeatureTape, feature_tape
 from indicators.features.window import WARMUP
+
+PART_ROWS = 16_384
+"""Rows that are worth a thread: every part reads its own `WARMUP` candles before them."""
 
 
 def fill(block: Float32s, grid: CandleGrid, market: int, n_features: int | None = None) -> None:
@@ -49,14 +55,36 @@ def fill(block: Float32s, grid: CandleGrid, market: int, n_features: int | None 
     recorded = feature_tape(bool(grid.present[market].all()), n_features)
     if block.ndim != 2 or block.shape[1] < recorded.n_features or block.strides[1] != block.itemsize:
         raise ValueError(f"{recorded.n_features} features do not fit {block.shape} with strides {block.strides}")
-    with np.errstate(all="ignore"):
-        _run(recorded, grid, market, block)
+
+    def run(part: tuple[int, int]) -> None:
+        first, last = part
+        with np.errstate(all="ignore"):
+            _run(recorded, grid.span(first, last + WARMUP - 1), market, block[first:last])
+
+    parts = _parts(rows)
+    if len(parts) == 1:
+        run(parts[0])
+        return
+    _loops()  # compiled once, not by every thread
+    with ThreadPoolExecutor(len(parts)) as threads:
+        # A row has the bits of any batch it is in, so where it is cut changes nothing.
+        list(threads.map(run, parts))
+
+
+def _parts(rows: int) -> list[tuple[int, int]]:
+    """First and last row of every thread: one for each processor, as far as that is worth it."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = max(1, min(processors, rows // PART_ROWS))
+    return list(pairwise(rows * part // count for part in range(count + 1)))
 
 
 def _run(recorded: FeatureTape, grid: CandleGrid, market: int, block: Float32s) -> None:
     tape = recorded.tape
     columns = {name: getattr(grid, name)[market] for name in tape.inputs}
-    memory = recorded.spare.pop() if recorded.spare else _prepared(recorded)
+    try:
+        memory = recorded.spare.pop()
+    except IndexError:
+        memory = _prepared(recorded)
     memory[tape.histories] = 0.0
     applied = [
         [(np.log if code is Code.LOG else np.exp, memory[where]) for code, where in segment.applied]

@@ -11,6 +11,9 @@ from indicators.labels import future_range, label_end
 from indicators.volatility import ewm_sigma
 from modelregistry.evaluation.baselines import har_inputs
 
+CHUNK_ROWS = 65_536
+"""Rows of features at a time: enough for several threads, whose parts all warm up anew."""
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -114,7 +117,7 @@ def build_dataset(
     if first is not None:
         chosen &= grid.open_time >= first
     parts, markets, positions = [], [], []
-    for span, block in iter_features(grid, by_loops=True):
+    for span, block in iter_features(grid, CHUNK_ROWS, by_loops=True):
         where = np.arange(span.start, span.stop)
         market, offset = np.nonzero((known & chosen)[:, span])
         order = np.lexsort((market, offset))

@@ -46,6 +46,17 @@ def test_memory_order_of_the_columns_changes_no_bit():
     assert_bits_of_numpy(CandleGrid(LONG.open_time, **columns), 100)
 
 
+def test_rows_cut_among_threads_have_the_same_bits(monkeypatch):
+    hole = with_hole(LONG, WARMUP + 100, WARMUP + 116, markets=[0])
+    seen = []
+    monkeypatch.setattr(loops, "PART_ROWS", 500)
+    monkeypatch.setattr(loops.os, "sched_getaffinity", lambda _: range(5), raising=False)
+    monkeypatch.setattr(loops, "_run", lambda *given, run=loops._run: (seen.append(len(given[3])), run(*given)))
+    assert_bits_of_numpy(hole, 2 * TILE + 101)
+    assert len(seen) == 2 * 5
+    assert sum(seen) == 2 * (2 * TILE + 101)
+
+
 def test_iterating_gives_the_same_parts():
     pairs = zip(iter_features(LONG, 700), iter_features(LONG, 700, by_loops=True), strict=True)
     assert all(one[0] == other[0] and (bits(one[1]) == bits(other[1])).all() for one, other in pairs)

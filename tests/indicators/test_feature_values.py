@@ -9,7 +9,7 @@ import pytest
 
 from indicators.candles import INTERVAL_MS
 from indicators.features import FEATURE_NAMES, WARMUP, build_features
-from indicators.features.calendar import local_ms
+from indicators.features.daylight import local_ms
 from indicators.features.season import DAYS
 from tests.indicators.series import walk, with_hole
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from indicators.candles import CANDLE_COLUMNS, CandleGrid
 from indicators.errors import FeatureError
 from indicators.features import FEATURE_HASH, FEATURE_NAMES, WARMUP, build_features, iter_features
+from indicators.features.releases import RELEASES
 from tests.indicators.series import bits, changed, walk, with_hole
 
 LONG = walk(WARMUP + 700, markets=2, seed=3)
@@ -30,7 +31,9 @@ def test_names_are_unique_many_and_hashed():
 
 def test_every_feature_of_an_ordinary_market_is_finite_and_varies():
     assert np.isfinite(BATCH).all()
-    two_weeks = build_features(walk(WARMUP + 4032, seed=5), 4033)[0]
+    # From 2024-06-06 on: jobs, inflation, rates and a holiday within two weeks.
+    start_ms = 1_717_632_000_000 - WARMUP * 300_000
+    two_weeks = build_features(walk(WARMUP + 4032, seed=5, start_ms=start_ms), 4033)[0]
     assert names_where(two_weeks.std(axis=0) == 0) == []
 
 
@@ -81,7 +84,19 @@ def test_every_candle_feature_reads_the_newest_candle_or_says_why():
     """All but the calendar and the profile of the slots ahead move when the row's own candle does."""
     grid = LONG.span(0, WARMUP)
     moved = (bits(build_features(changed(grid, WARMUP - 1), 1)) != bits(build_features(grid, 1)))[0, 0]
-    exempt = ("season", "week", "day_", "to_next", "new_york", "london", "tokyo", "weekend", "body_share")
+    exempt = (
+        "season",
+        "week",
+        "day_",
+        "to_next",
+        "new_york",
+        "london",
+        "tokyo",
+        "weekend",
+        "holiday",
+        *RELEASES,
+        "body_share",
+    )
     still = [name for name in names_where(~moved) if not name.startswith(exempt)]
     assert set(still) <= {"body", "efficiency_12", "efficiency_72", "efficiency_288", "signed_volume_12"}
 

@@ -35,8 +35,9 @@ class Command(BaseCommand):
             "--workers",
             type=int,
             default=1,
-            help="processes that fit folds and kinds side by side: here, or with REDIS_URL wherever a worker of the "
-            "training queue sees the database and MODEL_PATH; any number gives the same bytes",
+            help="processes that build the rows of markets, then fit folds and kinds, side by side: here, or with "
+            "REDIS_URL wherever a worker of the training queue sees the database and MODEL_PATH; any number gives the "
+            "same bytes",
         )
         parser.add_argument("--small", action="store_true", help="a quick first version: fewer rows, fewer trees")
         parser.add_argument(
