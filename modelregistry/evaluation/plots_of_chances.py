@@ -8,6 +8,7 @@ from modelregistry.evaluation.figures import (
     Cell,
     Figure,
     by_horizon,
+    columns_by_name,
     doubled,
     horizon_title,
     legend,
@@ -36,6 +37,7 @@ def bracket_figures(report: Mapping[str, Any], cells: Sequence[Cell]) -> list[Fi
             samples,
         ),
         slope_figure(cells),
+        chances_by_tercile(cells),
         *net_figures(report),
         Figure(
             "Effective sample size", "", missing="Reports about brackets keep rows and block errors, no effective n."
@@ -56,6 +58,7 @@ def direction_figures(cells: Sequence[Cell]) -> list[Figure]:
             legend(("dot", "own", "buy"), ("dot", "second", "sell")),
         ),
         skill_by_period(cells),
+        chances_by_tercile(cells),
         Figure("Effective sample size", "", missing="Reports about directions keep block errors, no effective n."),
     ]
 
@@ -142,6 +145,36 @@ def slope_figure(cells: Sequence[Cell]) -> Figure:
         "Of the take-profit chance; 1 is ideal, below it the chances are too bold, above it too timid."
         + (" Bars are two errors clustered by day or week, the larger." if errors else ""),
         [(horizon_title(h), dot_plot(f"slope at horizon {h}", rows, ends, [1.0])) for h, rows in groups.items()],
+    )
+
+
+def chances_by_tercile(cells: Sequence[Cell]) -> Figure:
+    """Brier score in calm, middling and wild markets beside what the base rate of each would score."""
+    title = "Calm and wild markets"
+    if not any(cell["detail"].get("terciles") for cell in cells):
+        return Figure(title, "", missing=NO_DETAIL)
+    groups: dict[int, list[Row]] = {}
+    found: list[float | None] = []
+    for horizon, mine in by_horizon(cells).items():
+        column = {
+            name: columns_by_name(mine, "terciles", "tercile", name)
+            for name in ("brier", "uncertainty", "calibration_slope")
+        }
+        rows = []
+        for name, score in column["brier"].items():
+            base, slope = column["uncertainty"].get(name), column["calibration_slope"].get(name)
+            if not base or score is None:
+                continue
+            found.append(100 * score / base)
+            marks = [Mark(100 * score / base, hint=f"{name}: {score:.4f}, base rate {base:.4f}")]
+            rows.append(Row(name, marks, "" if slope is None else f"slope {slope:.2f}"))
+        groups[horizon] = rows
+    ends = span_of(found, include=[100.0])
+    return Figure(
+        title,
+        "Brier score by tercile of the volatility known beforehand, means over cells; what the tercile's own base rate "
+        "scores = 100. At the end of each line the calibration slope.",
+        [(horizon_title(h), dot_plot(f"terciles at horizon {h}", rows, ends, [100.0])) for h, rows in groups.items()],
     )
 
 

@@ -159,6 +159,23 @@ def test_the_net_result_is_told_in_words_when_nothing_was_traded_or_too_little()
     assert "too few to tell" in told.caption
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_calm_and_wild_markets_are_drawn_for_every_kind(kind):
+    report = report_of(kind)
+    drawn = panels(figures_of(kind, report), "Calm and wild markets")
+    horizons = {cell["horizon"] for cell in report["cells"]}
+    assert len(drawn) == len(horizons)
+    names = report["detail"]["cells"][0]["terciles"]["tercile"]
+    assert names
+    assert all(f">{name}</text>" in svg for svg in drawn.values() for name in names)
+    if kind == "signal_classifier":
+        table = report["detail"]["cells"][0]["terciles"]
+        (svg,) = drawn.values()
+        for slope, score in zip(table["calibration_slope"], table["brier"], strict=True):
+            assert f"slope {slope:.2f}" in svg
+            assert f"{score:.4f}, base rate" in svg
+
+
 def test_figures_that_are_not_there_are_left_out_not_zero():
     report = report_of("range_predictor")
     for cell in report["cells"]:
