@@ -1,12 +1,15 @@
 """Whether a candidate would have done better: losses on the same candles, and how sure the difference is."""
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import UTC, timedelta
 from itertools import groupby, islice
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
-from django.db.models import Q
+from django.db.models import Count, Max, Min, Q, Sum
+from django.db.models.functions import TruncDate
 
 from indicators.barriers import Side, Touch, first_touch
 from marketdata import clock
@@ -14,6 +17,7 @@ from marketdata.intervals import INTERVAL_MS
 from modelregistry import registry
 from modelregistry.evaluation.blocks import block_interval
 from modelregistry.evaluation.metrics import brier, pinball
+from modelregistry.evaluation.paired import DAY_MS
 from modelregistry.models import ModelVersion
 from predictions.models import ChallengerLog
 from predictions.track_record import FEW
@@ -51,44 +55,82 @@ def silent_comparison(version: ModelVersion) -> list[dict[str, Any]]:
     days and whole weeks, the wider one. Of all cells it is their mean, each in units of its champion's loss.
     """
     champion = registry.champions(version.source).get(version.kind)
-    scored = ChallengerLog.objects.filter(version=version, champion=champion, loss__isnull=False)
-    columns = "market__symbol", "horizon", "candle_time", "loss", "champion_loss"
-    rows = scored.filter(champion_loss__isnull=False).order_by("market__symbol", "horizon", "candle_time")
-    cells = {
-        cell: (
-            np.array([clock.to_ms(row[2]) for row in found], dtype=np.int64),
-            np.array([row[3:] for row in found], dtype=np.float64),
+    scored = ChallengerLog.objects.filter(
+        version=version, champion=champion, loss__isnull=False, champion_loss__isnull=False
+    )
+    # Blocks are whole days, so the database adds those up: three months of rows are not carried here.
+    days = (
+        scored.annotate(day=TruncDate("candle_time", tzinfo=UTC))
+        .values("market__symbol", "horizon", "day")
+        .annotate(
+            n=Count("pk"),
+            total=Sum("loss"),
+            champion_total=Sum("champion_loss"),
+            first=Min("candle_time"),
+            last=Max("candle_time"),
         )
-        for cell, group in groupby(rows.values_list(*columns), key=lambda row: row[:2])
-        for found in [list(group)]
-    }
-    if not cells:
-        return []
-    told = [
-        {"symbol": symbol, "horizon": horizon, **_cell(times, losses, horizon)}
-        for (symbol, horizon), (times, losses) in cells.items()
-    ]
+        .order_by("market__symbol", "horizon", "day")
+    )
+    by_cell = groupby(map(dict, days), key=itemgetter("market__symbol", "horizon"))
+    cells = [_Cell.of(key, list(found)) for key, found in by_cell]
+    told = [{"symbol": cell.symbol, "horizon": cell.horizon, **cell.told()} for cell in cells]
     if len(cells) > 1:
-        times = np.concatenate([times for times, _ in cells.values()])
-        losses = np.concatenate([losses / losses[:, 1].mean() for _, losses in cells.values()])
-        told.append({"symbol": "all", "horizon": None, **_cell(times, losses, max(h for _, h in cells))})
+        told.append({"symbol": "all", "horizon": None, **_Cell.of_all(cells).told()})
     return told
 
 
-def _cell(times: Any, losses: Any, horizon: int) -> dict[str, Any]:
-    gain = block_interval(losses[:, 1] - losses[:, 0], times, losses[:, 1])
-    span = int(times.max() - times.min()) // INTERVAL_MS + horizon
-    effective = min(len(times), max(1, span // horizon))
-    return {
-        "n": len(times),
-        "effective_n": effective,
-        "too_few": effective < FEW or gain.days < 2,
-        "loss": float(losses[:, 0].mean()),
-        "champion_loss": float(losses[:, 1].mean()),
-        "gain": gain.mean,
-        "lower": gain.lower,
-        "upper": gain.upper,
-    }
+@dataclass(frozen=True)
+class _Cell:
+    """Losses of a candidate and of the champion on one market and horizon, added up day by day."""
+
+    symbol: str
+    horizon: int
+    n: int
+    first_ms: int
+    last_ms: int
+    day_ms: np.ndarray
+    losses: np.ndarray
+    """Of shape (n_days, 2): the candidate's and the champion's."""
+
+    @classmethod
+    def of(cls, key: tuple[str, int], days: list[dict[str, Any]]) -> "_Cell":
+        return cls(
+            *key,
+            sum(day["n"] for day in days),
+            clock.to_ms(days[0]["first"]),
+            clock.to_ms(days[-1]["last"]),
+            np.array([clock.to_ms(day["first"]) // DAY_MS * DAY_MS for day in days], dtype=np.int64),
+            np.array([(day["total"], day["champion_total"]) for day in days], dtype=np.float64),
+        )
+
+    @classmethod
+    def of_all(cls, cells: list["_Cell"]) -> "_Cell":
+        """All of them, each in units of its champion's mean loss."""
+        return cls(
+            "all",
+            max(cell.horizon for cell in cells),
+            sum(cell.n for cell in cells),
+            min(cell.first_ms for cell in cells),
+            max(cell.last_ms for cell in cells),
+            np.concatenate([cell.day_ms for cell in cells]),
+            np.concatenate([cell.losses * cell.n / cell.losses[:, 1].sum() for cell in cells]),
+        )
+
+    def told(self) -> dict[str, Any]:
+        mine, champions = self.losses.T
+        gain = block_interval(champions - mine, self.day_ms, champions)
+        span = (self.last_ms - self.first_ms) // INTERVAL_MS + self.horizon
+        effective = min(self.n, max(1, span // self.horizon))
+        return {
+            "n": self.n,
+            "effective_n": effective,
+            "too_few": effective < FEW or gain.days < 2,
+            "loss": float(mine.sum() / self.n),
+            "champion_loss": float(champions.sum() / self.n),
+            "gain": gain.mean,
+            "lower": gain.lower,
+            "upper": gain.upper,
+        }
 
 
 def range_losses(answer: dict[str, Any], after: Aftermath, open_ms: int, horizon: int) -> Losses:

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from indicators.features.releases import KNOWN_UNTIL
 from marketdata import clock
 from marketdata import health as market_health
 from marketdata.models import ExchangeState
@@ -119,6 +120,8 @@ def models() -> Iterator[Metric]:
         for kind in sorted(set(held) & set(crowned)):
             loaded.add_metric([name, kind], int(held[kind] == str(crowned[kind].pk)))
     yield loaded
+    ahead = (KNOWN_UNTIL - clock.wall_ms()) / 1000
+    yield _gauge("ml_release_calendar_seconds", "For how long announced releases are still known to features.", ahead)
 
 
 def market_data() -> Iterator[Metric]:

@@ -9,6 +9,7 @@ import pytest
 from marketdata import clock
 from modelregistry import registry
 from modelregistry.artifacts import model_root
+from modelregistry.evaluation.blocks import block_interval
 from modelregistry.models import ModelVersion
 from predictions import challengers, services
 from predictions.challenger_scores import LOSSES, score_challengers, silent_comparison
@@ -187,6 +188,13 @@ def test_the_comparison_tells_the_gain_and_how_sure_it_is(markets):
         assert cell["lower"] <= cell["gain"] <= cell["upper"]
         assert not cell["too_few"]
     assert told[0]["n"] == 480
+    mine = [row for row in rows if row.market == markets[0]]
+    times = np.array([clock.to_ms(row.candle_time) for row in mine])
+    own, theirs = (np.array([getattr(row, name) for row in mine]) for name in ("loss", "champion_loss"))
+    straight = block_interval(theirs - own, times, theirs)
+    assert told[0]["lower"] == pytest.approx(straight.lower)
+    assert told[0]["upper"] == pytest.approx(straight.upper)
+    assert told[0]["loss"] == pytest.approx(own.mean())
     assert silent_comparison(champion) == []
 
 

@@ -102,6 +102,7 @@ def test_every_name_an_operator_needs_is_there(processes):
         "ml_predictions_total", "ml_prediction_latency_seconds", "ml_model_accuracy", "ml_data_age_seconds",
         "ml_candle_to_signal_seconds", "ml_outbox_age_seconds", "ml_refusals_total", "ml_signal_holds_last_hour",
         "ml_band_coverage_ratio", "ml_exchange_used_weight", "ml_queue_depth", "ml_model_loaded_is_promoted",
+        "ml_release_calendar_seconds",
     ):  # fmt: skip
         assert f"# HELP {name} " in text, name
 
