@@ -16,7 +16,7 @@ import numpy as np
 from indicators.arrays import Flags, Floats
 from indicators.candles import CANDLE_COLUMNS, CandleGrid
 from indicators.features import activity, direction, season, size
-from indicators.features.program import Program, needed, place
+from indicators.features.program import Program, needed, place, read_from
 from indicators.features.recording import BEFORE, INPUT, RecordedWindow, Value
 from indicators.features.window import WARMUP, elementwise
 from indicators.kernels import decayed_weight
@@ -72,11 +72,11 @@ def recipe(complete: bool) -> Recipe:
             depths[number] = max(depths.get(number, 0), value.operands[1] + 1)
     held = [value for value in values if value.number in depths]
     wanted = [*features, sigma, *(count for count, _ in presence)]
-    at: dict[int, int] = {}
-    ahead = Program(_of_the_past(needed([*held, *wanted], {})), at, 0)
-    push = Program(held, at, ahead.free)
+    past = _of_the_past(needed([*held, *wanted], {}))
+    at, (ahead, push, rows) = _programs(past, held, wanted, [])
+    # The past is laid out once more, in the order in which it turned out to be read while a candle waits.
+    at, (ahead, push, rows) = _programs(past, held, wanted, read_from(past, (push, rows)))
     held.sort(key=lambda value: at[value.number])
-    rows = Program(wanted, at, push.free)
     computed = needed(held, {})
     return Recipe(
         computed=computed,
@@ -91,6 +91,16 @@ def recipe(complete: bool) -> Recipe:
         sigma=at[sigma.number],
         presence=[(at[count.number], least) for count, least in presence],
     )
+
+
+def _programs(
+    past: Sequence[Value], held: Sequence[Value], wanted: Sequence[Value], read_first: Sequence[Value]
+) -> tuple[dict[int, int], tuple[Program, Program, Program]]:
+    """Where every value is, and what brings up the past, the candle and its row."""
+    at: dict[int, int] = {}
+    ahead = Program(past, at, 0, read_first)
+    push = Program(held, at, ahead.free)
+    return at, (ahead, push, Program(wanted, at, push.free))
 
 
 def _of_the_past(values: Sequence[Value]) -> list[Value]:

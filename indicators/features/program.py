@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from indicators.features.recording import BEFORE, INPUT, Value
 
 Place = slice | Integers
 """Rows of the registers: side by side, or anywhere."""
+ANYWHERE = -1
+"""Place of what is laid down later, where it suits."""
 
 
 @dataclass(frozen=True)
@@ -41,31 +44,34 @@ class Program:
         Register of each value (by its number) that is there already; those of this program are added to it.
     free : int
         First free register.
+    read_first : sequence of Value
+        What later programs read of this one, in their order: it is laid down so, at the cost of calls here.
     """
 
-    def __init__(self, wanted: Sequence[Value], at: dict[int, int], free: int) -> None:
+    def __init__(
+        self, wanted: Sequence[Value], at: dict[int, int], free: int, read_first: Sequence[Value] = ()
+    ) -> None:
         asked = needed(wanted, at)
         loads = [value for value in asked if value.function is BEFORE]
         self.inputs = [value for value in asked if value.function is INPUT]
-        steps = min((_schedule(asked, largest) for largest in (True, False)), key=len)
-        order = {value.number: position for position, value in enumerate(_by_use(loads, steps))}
-        self.loads = sorted(loads, key=lambda value: order[value.number])
         self.loaded = slice(free, free + len(loads))
-        for value in (*self.loads, *self.inputs):
-            at[value.number] = free
-            free += 1
-        self.calls: list[Call] = []
-        for function, values in steps:
-            values.sort(key=lambda value: [at.get(_number(part), -1) for part in value.operands])
-            for position, value in enumerate(values):
-                at[value.number] = free + position
-            free += len(values)
-            for run in _runs(values, at) if isinstance(function, np.ufunc) else [values]:
-                first = at[run[0].number]
-                columns = zip(*(value.operands for value in run), strict=True)
-                operands = tuple(_operand(column, at) for column in columns)
-                self.calls.append(Call(function, slice(first, first + len(run)), operands))
-        self.free = free
+        at.update((value.number, row) for row, value in enumerate(self.inputs, start=self.loaded.stop))
+        rank = {value.number: position for position, value in enumerate(read_first)}
+        height = _heights(asked)
+        self.computed: list[Value] = []
+        first = self.loaded.stop + len(self.inputs)
+        steps = min((_schedule(asked, largest) for largest in (True, False)), key=len)
+        for _, values in steps:
+            _arrange(values, at, height, rank)
+            at.update((value.number, first + position) for position, value in enumerate(values, len(self.computed)))
+            self.computed += values
+        self.free = first + len(self.computed)
+        order: dict[int, int] = {}
+        for value in (*read_first, *_loads_of(self.computed), *loads):
+            order.setdefault(value.number, len(order))
+        self.loads = sorted(loads, key=lambda value: order[value.number])
+        at.update((value.number, row) for row, value in enumerate(self.loads, start=free))
+        self.calls = [call for function, values in steps for call in _calls(function, values, at)]
         gathered = [_gathered(call) for call in self.calls]
         self.n_scratch = max((sum(rows) for rows in gathered), default=0)
 
@@ -123,18 +129,67 @@ class Run:
         return rows[0] if len(rows) == 1 else rows
 
 
-def _runs(values: Sequence[Value], at: dict[int, int]) -> list[list[Value]]:
-    """Values whose operands lie side by side: a call on a row costs less than to gather it, or to skip others."""
-    runs: list[list[Value]] = []
-    last: list[int] = []
-    for value in values:
-        here = [at[part.number] for part in value.operands if isinstance(part, Value)]
-        if here == [row + 1 for row in last]:
-            runs[-1].append(value)
+def read_from(values: Sequence[Value], programs: Sequence[Program]) -> list[Value]:
+    """Which of these values the programs read, in the order in which they do."""
+    among = {value.number for value in values}
+    read = (part for program in programs for value in program.computed for part in value.operands)
+    return list({part.number: part for part in read if isinstance(part, Value) and part.number in among}.values())
+
+
+def _loads_of(values: Sequence[Value]) -> list[Value]:
+    """Loads among the operands, in the order in which they are read."""
+    return [part for value in values for part in value.operands if isinstance(part, Value) and part.function is BEFORE]
+
+
+def _calls(function: Any, values: Sequence[Value], at: dict[int, int]) -> list[Call]:
+    """Calls that compute the values of a step, which lie side by side."""
+    made = []
+    for run in _runs(values, at) if isinstance(function, np.ufunc) else [values]:
+        first = at[run[0].number]
+        columns = zip(*(value.operands for value in run), strict=True)
+        operands = tuple(_operand(column, at) for column in columns)
+        made.append(Call(function, slice(first, first + len(run)), operands))
+    return made
+
+
+def _arrange(values: list[Value], at: dict[int, int], height: dict[int, int], rank: dict[int, int]) -> None:
+    """Order the values of a step for few calls, here or later.
+
+    What has a rank stands by it. Where operands lie side by side they stay so. Where that gains nothing, those with
+    most to come stand first: of sums that go on doubling the ones that end earlier are then always the last, and leave
+    no gaps. Where loads lie is left out, for they are laid to suit.
+    """
+    if any(value.number in rank for value in values):
+        values.sort(key=lambda value: rank.get(value.number, len(rank)))
+        return
+
+    def read(value: Value) -> list[int]:
+        parts = (part for part in value.operands if isinstance(part, Value))
+        return [ANYWHERE if part.function is BEFORE else at[part.number] for part in parts]
+
+    by_place = sorted(values, key=read)
+    by_height = sorted(values, key=lambda value: (-height[value.number], read(value)))
+    values[:] = min((by_height, by_place), key=lambda order: len(_cuts([read(value) for value in order])))
+
+
+def _cuts(read: Sequence[list[int]]) -> list[int]:
+    """Where a new call must begin: in one, every operand goes on by one register from value to value, or stays."""
+    cuts: list[int] = [0]
+    step: list[int] | None = None
+    for position, (last, here) in enumerate(pairwise(read), start=1):
+        taken = [after - before for before, after in zip(last, here, strict=True)]
+        if {*taken} <= {0, 1} and step in (None, taken):
+            step = taken
         else:
-            runs.append([value])
-        last = here
-    return runs
+            cuts.append(position)
+            step = None
+    return cuts
+
+
+def _runs(values: Sequence[Value], at: dict[int, int]) -> list[Sequence[Value]]:
+    """Values whose operands lie side by side: a call on a row costs less than to gather it, or to skip others."""
+    read = [[at[part.number] for part in value.operands if isinstance(part, Value)] for value in values]
+    return [values[first:last] for first, last in pairwise([*_cuts(read), len(values)])]
 
 
 def _gathered(call: Call) -> list[int]:
@@ -223,10 +278,11 @@ def _depths(needed: Sequence[Value]) -> tuple[dict[int, int], dict[int, list[Val
     return depth, users
 
 
-def _by_use(loads: Sequence[Value], steps: Sequence[tuple[Any, list[Value]]]) -> list[Value]:
-    """Loads in the order of the calls that read them, so that most calls find theirs side by side."""
-    used: dict[int, Value] = {}
-    for _, values in steps:
-        for column in zip(*(value.operands for value in values), strict=True):
-            used.update((part.number, part) for part in column if isinstance(part, Value) and part.function is BEFORE)
-    return [*used.values(), *(load for load in loads if load.number not in used)]
+def _heights(needed: Sequence[Value]) -> dict[int, int]:
+    """How many operations follow each value one after the other."""
+    height = {value.number: 0 for value in needed}
+    for value in reversed(needed):
+        for part in _now(value):
+            if part.number in height:
+                height[part.number] = max(height[part.number], height[value.number] + 1)
+    return height
