@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -59,6 +60,18 @@ def _quick_passwords():
     """A password may be guessed quickly here; a million rounds of hashing for each user of a test prove nothing."""
     with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
         yield
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory) -> Iterator[str]:
+    """A Redis nobody else publishes on: channels do not know databases, and tests run beside each other."""
+    from tests.flows.processes import start_redis, wait_until
+
+    server, url = start_redis(tmp_path_factory.mktemp("redis"))
+    wait_until(lambda: _reachable(url, 6379), 10, "Redis listens")
+    yield url
+    server.terminate()
+    server.wait()
 
 
 @pytest.fixture(scope="session")

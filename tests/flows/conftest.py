@@ -1,9 +1,4 @@
-"""A new engine for each flow, an exchange that moves when told, and a Redis of its own for pub/sub."""
-
-import shutil
-import socket
-import subprocess
-import time
+"""A new engine for each flow, an exchange that moves when told, and the engine as several processes would share it."""
 
 import pytest
 
@@ -23,29 +18,6 @@ def exchange(settings):
         settings.BINANCE_API_URL = running.base_url
         settings.BINANCE_STREAM_URL = running.stream_url
         yield running
-
-
-@pytest.fixture(scope="session")
-def redis_url():
-    """A Redis nobody else publishes on: channels do not know databases."""
-    binary = shutil.which("redis-server")
-    if binary is None:
-        pytest.skip("redis-server is not installed")
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    server = subprocess.Popen(
-        [binary, "--port", str(port), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1"],
-        stdout=subprocess.DEVNULL,
-    )
-    for _ in range(100):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.05)
-    yield f"redis://127.0.0.1:{port}/0"
-    server.terminate()
-    server.wait()
 
 
 @pytest.fixture

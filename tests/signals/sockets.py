@@ -24,7 +24,9 @@ ENDED: set[str] = set()
 
 
 @pytest.fixture(autouse=True)
-def two_markets(transactional_db, settings):
+def two_markets(transactional_db, settings, request):
+    if not settings.EMBEDDED:
+        settings.REDIS_URL = request.getfixturevalue("redis_url")
     settings.CORS_ORIGINS = ["http://localhost:3000"]
     ENDED.clear()
     for symbol in ("BTCUSDT", "ETHUSDT"):
