@@ -167,7 +167,7 @@ def chances_by_tercile(cells: Sequence[Cell]) -> Figure:
                 continue
             found.append(100 * score / base)
             marks = [Mark(100 * score / base, hint=f"{name}: {score:.4f}, base rate {base:.4f}")]
-            rows.append(Row(name, marks, "" if slope is None else f"slope {slope:.2f}"))
+            rows.append(Row(name, marks, "" if slope is None else f"{slope:.2f}"))
         groups[horizon] = rows
     ends = span_of(found, include=[100.0])
     return Figure(

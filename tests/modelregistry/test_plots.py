@@ -172,7 +172,7 @@ def test_calm_and_wild_markets_are_drawn_for_every_kind(kind):
         table = report["detail"]["cells"][0]["terciles"]
         (svg,) = drawn.values()
         for slope, score in zip(table["calibration_slope"], table["brier"], strict=True):
-            assert f"slope {slope:.2f}" in svg
+            assert f">{slope:.2f}</text>" in svg
             assert f"{score:.4f}, base rate" in svg
 
 
