@@ -129,21 +129,23 @@ def slope_figure(cells: Sequence[Cell]) -> Figure:
     """Calibration slope of the take-profit chance."""
     groups: dict[int, list[Row]] = {}
     bounds: list[float | None] = []
+    within: list[bool] = []
     for horizon, mine in by_horizon(cells).items():
         rows = []
         for cell in mine:
             line = cell["detail"].get("calibration") or {}
             slope, error = value(cell, "calibration_slope"), doubled(value(line, "slope_error"))
             if slope is not None:
+                within += [] if error is None else [abs(slope - 1.0) <= error]
                 bounds += [slope - (error or 0.0), slope + (error or 0.0)]
                 rows.append(Row(short_name(cell), [Mark(slope, error, hint=f"slope {slope:.2f}")], f"{slope:.2f}"))
         groups[horizon] = rows
     ends = span_of(bounds, include=[0.8, 1.2])
-    errors = any(cell["detail"].get("calibration") for cell in cells)
+    kept = f" Bars are two errors clustered by day or week, the larger; {sum(within)} of {len(within)} reach the line."
     return Figure(
         "Calibration slope",
         "Of the take-profit chance; 1 is ideal, below it the chances are too bold, above it too timid."
-        + (" Bars are two errors clustered by day or week, the larger." if errors else ""),
+        + (kept if within else ""),
         [(horizon_title(h), dot_plot(f"slope at horizon {h}", rows, ends, [1.0])) for h, rows in groups.items()],
     )
 

@@ -176,6 +176,16 @@ def test_calm_and_wild_markets_are_drawn_for_every_kind(kind):
             assert f"{score:.4f}, base rate" in svg
 
 
+def test_the_slopes_whose_bars_reach_one_are_counted():
+    report = report_of("tpsl_classifier")
+    cell = report["detail"]["cells"][0]
+    slope = report["cells"][0]["calibration_slope"]
+    for error, count in ((abs(slope - 1) / 1.9, 1), (abs(slope - 1) / 2.1, 0)):
+        cell["calibration"]["slope_error"] = error
+        told = next(figure for figure in figures_of("tpsl_classifier", report) if figure.title == "Calibration slope")
+        assert f"; {count} of 1 reach the line" in told.caption
+
+
 def test_figures_that_are_not_there_are_left_out_not_zero():
     report = report_of("range_predictor")
     for cell in report["cells"]:
