@@ -122,7 +122,15 @@ def range_cell(
     }
 
 
-def bracket_cell(chances: np.ndarray, outcomes: np.ndarray, near: np.ndarray, far: np.ndarray) -> dict[str, Any]:
+def bracket_cell(
+    chances: np.ndarray,
+    outcomes: np.ndarray,
+    near: np.ndarray,
+    far: np.ndarray,
+    open_time: np.ndarray,
+    horizon: int,
+    stride: int,
+) -> dict[str, Any]:
     """Score three-way probabilities of one market, horizon, side and bracket.
 
     Parameters
@@ -132,6 +140,10 @@ def bracket_cell(chances: np.ndarray, outcomes: np.ndarray, near: np.ndarray, fa
         baseline.
     near, far : ndarray of shape (n_rows,)
         Distances to take-profit and stop-loss.
+    open_time : ndarray of shape (n_rows,)
+        Milliseconds, ascending.
+    horizon, stride : int
+        Candles.
 
     Returns
     -------
@@ -145,19 +157,22 @@ def bracket_cell(chances: np.ndarray, outcomes: np.ndarray, near: np.ndarray, fa
         [touch * far / (near + far), touch * near / (near + far), np.full(len(outcomes), 1.0 - touch)]
     )
     flat, answered = np.broadcast_to(share, outcomes.shape), np.isfinite(chances).all(axis=1)
-    base, passage = (float(metrics.brier(one, outcomes).mean()) for one in (flat, walk))
-    refused = metrics.brier(flat if base <= passage else walk, outcomes)
-    own = float(np.where(answered, metrics.brier(chances, outcomes), refused).mean())
+    base, passage = (metrics.brier(one, outcomes) for one in (flat, walk))
+    own = np.where(answered, metrics.brier(chances, outcomes), base if base.mean() <= passage.mean() else passage)
+    versus = compare(own, base, open_time, horizon, stride)
     chances, outcomes = chances[answered], outcomes[answered]
     intercept, slope = metrics.calibration_line(chances[:, 0], outcomes[:, 0])
     return {
         "rows": len(answered),
         "answered": 100 * float(answered.mean()),
         "base_rate": float(share[0]),
-        "brier": own,
-        "baselines": {"base_rate": base, "first_passage": passage},
-        "skill": 100 * (1 - own / base),
-        "skill_over_first_passage": 100 * (1 - own / passage),
+        "brier": float(own.mean()),
+        "baselines": {"base_rate": float(base.mean()), "first_passage": float(passage.mean())},
+        "skill": 100 * versus.mean / float(base.mean()),
+        "skill_error": 100 * versus.error / float(base.mean()),
+        "p_value": versus.p_value,
+        "effective_n": versus.effective_n,
+        "skill_over_first_passage": 100 * (1 - float(own.mean() / passage.mean())),
         "log_loss": metrics.log_loss(chances, outcomes),
         "calibration_error": metrics.calibration_error(chances[:, 0], outcomes[:, 0]),
         "calibration_intercept": intercept,

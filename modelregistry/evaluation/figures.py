@@ -125,6 +125,28 @@ def columns_by_name(cells: Sequence[Cell], table: str, key: str, name: str) -> d
     return {label: mean(found) for label, found in gathered.items()}
 
 
+def effective_figure(cells: Sequence[Cell]) -> Figure:
+    """Independent observations behind each cell's skill."""
+    if not any(value(cell, "effective_n") for cell in cells):
+        return Figure("Effective sample size", "", missing=NO_DETAIL)
+    counts = [value(cell, "effective_n") for cell in cells]
+    ends = svg.span_of(counts, include=[0.0])
+    panels = []
+    for horizon, mine in by_horizon(cells).items():
+        rows = []
+        for cell in mine:
+            count, total = value(cell, "effective_n"), int(cell.get("rows") or 0)
+            if count is not None:
+                rows.append(svg.Row(short_name(cell), [svg.Mark(count, hint=f"of {total:,} rows")], f"{count:,.0f}"))
+        panels.append((horizon_title(horizon), svg.dot_plot(f"effective n at {horizon}", rows, ends)))
+    return Figure(
+        "Effective sample size",
+        "Independent observations that would leave the skill as unsure as it is: neighbouring outcomes share candles, "
+        "so there are far fewer than rows.",
+        panels,
+    )
+
+
 def legend(*entries: tuple[str, str, str]) -> list[tuple[str, str]]:
     """Legend of (shape, class, words)."""
     return [(svg.sample(shape, kind), words) for shape, kind, words in entries]

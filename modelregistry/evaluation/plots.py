@@ -12,6 +12,7 @@ from modelregistry.evaluation.figures import (
     by_horizon,
     cells_of,
     doubled,
+    effective_figure,
     horizon_title,
     legend,
     short_name,
@@ -146,26 +147,6 @@ def coverage_figure(cells: Sequence[Cell]) -> Figure:
         "block standard errors.",
         panels,
         BAND_SAMPLES,
-    )
-
-
-def effective_figure(cells: Sequence[Cell]) -> Figure:
-    """Independent observations behind each cell's skill."""
-    counts = [value(cell, "effective_n") for cell in cells]
-    ends = span_of(counts, include=[0.0])
-    panels = []
-    for horizon, mine in by_horizon(cells).items():
-        rows = []
-        for cell in mine:
-            count, total = value(cell, "effective_n"), int(cell.get("rows") or 0)
-            if count is not None:
-                rows.append(Row(short_name(cell), [Mark(count, hint=f"of {total:,} rows")], f"{count:,.0f}"))
-        panels.append((horizon_title(horizon), dot_plot(f"effective n at {horizon}", rows, ends)))
-    return Figure(
-        "Effective sample size",
-        "Independent observations that would leave the skill as unsure as it is: neighbouring outcomes share candles, "
-        "so there are far fewer than rows.",
-        panels,
     )
 
 

@@ -10,6 +10,7 @@ from modelregistry.evaluation.figures import (
     by_horizon,
     columns_by_name,
     doubled,
+    effective_figure,
     horizon_title,
     legend,
     short_name,
@@ -39,9 +40,7 @@ def bracket_figures(report: Mapping[str, Any], cells: Sequence[Cell]) -> list[Fi
         slope_figure(cells),
         chances_by_tercile(cells),
         *net_figures(report),
-        Figure(
-            "Effective sample size", "", missing="Reports about brackets keep rows and block errors, no effective n."
-        ),
+        effective_figure(cells),
     ]
 
 
@@ -59,7 +58,7 @@ def direction_figures(cells: Sequence[Cell]) -> list[Figure]:
         ),
         skill_by_period(cells),
         chances_by_tercile(cells),
-        Figure("Effective sample size", "", missing="Reports about directions keep block errors, no effective n."),
+        effective_figure(cells),
     ]
 
 

@@ -176,7 +176,7 @@ def hoped(chances: np.ndarray, near: np.ndarray, far: np.ndarray, middle: np.nda
     return chances[:, 0] * near - chances[:, 1] * far + chances[:, 2] * middle - costs
 
 
-def bracket_report(found: Collected, costs: float) -> dict[str, Any]:
+def bracket_report(found: Collected, costs: float, stride: int) -> dict[str, Any]:
     """Cells, their means, and what acting would have earned.
 
     `hoped` acts on every bracket of the grid whose expected net return is above 0, `net` on those whose lower bound
@@ -185,8 +185,10 @@ def bracket_report(found: Collected, costs: float) -> dict[str, Any]:
     cells, trades, offers = [], [], {}
     for key, kept in found.cells().items():
         column = dict(zip(BRACKET_COLUMNS, kept, strict=True))
-        scored = bracket_cell(column["chances"], np.eye(3)[column["outcome"]], column["near"], column["far"])
-        cells.append({**dict(zip(("symbol", "horizon", "side", "bracket"), key, strict=True)), **scored})
+        named = dict(zip(("symbol", "horizon", "side", "bracket"), key, strict=True))
+        happened, distances = np.eye(3)[column["outcome"]], (column["near"], column["far"])
+        scored = bracket_cell(column["chances"], happened, *distances, column["when"], named["horizon"], stride)
+        cells.append({**named, **scored})
         hope = hoped(column["chances"], column["near"], column["far"], column["middle"], costs)
         offers[key] = {**column, "expected": hope + costs}
         trades.append((column["gross"] - costs, hope, column["when"], hope - column["doubt"]))
@@ -253,6 +255,8 @@ def direction_report(found: Collected, stride: int) -> dict[str, Any]:
                 "baselines": {"base_rate": float(constant.mean())},
                 "skill": 100 * versus.mean / float(constant.mean()),
                 "skill_error": 100 * versus.error / float(constant.mean()),
+                "p_value": versus.p_value,
+                "effective_n": versus.effective_n,
                 "calibration_error_buy": metrics.calibration_error(said[:, 0], came[:, 0]),
                 "calibration_error_sell": metrics.calibration_error(said[:, 1], came[:, 1]),
             }

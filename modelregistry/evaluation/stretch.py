@@ -75,7 +75,7 @@ def evaluate_on(
     if "tpsl_classifier" in estimators:
         found = reports.Collected()
         reports.collect_brackets(found, estimators["tpsl_classifier"], test)
-        answer["tpsl_classifier"] = reports.bracket_report(found, costs)
+        answer["tpsl_classifier"] = reports.bracket_report(found, costs, stride)
         answer["tpsl_classifier"]["detail"] = detail_of("tpsl_classifier", found, test, stride=stride, costs=costs)
         tell(total - 1, total, "brackets")
     if "signal_classifier" in estimators:

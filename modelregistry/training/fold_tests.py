@@ -104,5 +104,5 @@ def _report(kind: str, found: reports.Collected, request: "Request") -> dict[str
     if kind == "range_predictor":
         return reports.range_report(found, request.plan.stride)
     if kind == "tpsl_classifier":
-        return reports.bracket_report(found, request.costs)
+        return reports.bracket_report(found, request.costs, request.plan.stride)
     return reports.direction_report(found, request.plan.stride)

@@ -61,11 +61,12 @@ def judge_ranges(report: Mapping[str, Any], versus_champion: Mapping[str, Any] |
 
 
 def judge_brackets(report: Mapping[str, Any], versus_champion: Mapping[str, Any] | None = None) -> Verdict:
-    """Judge a TP/SL classifier: better than base rate and random walk, and calibrated."""
+    """Judge a TP/SL classifier: surely better than the base rates, no worse than a random walk, and calibrated."""
     reasons = _too_short(report)
-    skill = report["skill"] * 100
-    if not skill > 0:
-        reasons.append(f"Brier score {skill:.2f} % better than the base rates: not above 0")
+    # Cells share their candles and move together: their mean has the mean error, not less.
+    skill, error = (float(np.mean([cell[key] for cell in report["cells"]])) for key in ("skill", "skill_error"))
+    if not skill - SURE * error > 0:
+        reasons.append(f"Brier score {skill:.2f} % better than the base rates, not surely above 0 (error {error:.2f})")
     reasons += [
         f"{cell['symbol']} horizon {cell['horizon']} {cell['side']} {cell['bracket']}: "
         f"no better than a random walk ({cell['skill_over_first_passage']:.2f} %)"

@@ -147,7 +147,7 @@ def test_the_detail_of_brackets_finds_boldness_and_adds_the_trades_up():
     assert abs(line["slope"] - 1) < 3 * line["slope_error"]
     assert bold["cells"][0]["calibration"]["slope"] == pytest.approx(line["slope"] / 2, abs=0.02)
     assert bold["cells"][0]["brier_parts"]["reliability"] > 3 * honest["cells"][0]["brier_parts"]["reliability"]
-    report = bracket_report(brackets(), 0.001)
+    report = bracket_report(brackets(), 0.001, 12)
     assert sum(honest["net"]["trades"]) == report["net"]["trades"]
     realised = np.average(honest["net"]["realised"], weights=honest["net"]["trades"])
     assert realised == pytest.approx(report["net"]["realised_bps"], rel=1e-3)
@@ -163,7 +163,7 @@ def test_probabilities_are_scored_in_calm_and_in_wild_markets():
     table = bracket_detail(varied, 0.001)["cells"][0]["terciles"]
     assert table["tercile"] == ["calm", "middle", "wild"]
     assert sum(table["rows"]) == len(near)
-    whole = bracket_report(varied, 0.001)["cells"][0]
+    whole = bracket_report(varied, 0.001, 12)["cells"][0]
     assert np.average(table["brier"], weights=table["rows"]) == pytest.approx(whole["brier"], rel=1e-3)
     assert np.average(table["log_loss"], weights=table["rows"]) == pytest.approx(whole["log_loss"], rel=1e-3)
     assert np.allclose(table["calibration_slope"], 1, atol=0.4)
@@ -177,7 +177,7 @@ def test_refused_probabilities_count_as_the_better_baseline_and_are_counted():
     said = np.where(half[:, None], np.nan, columns[0])
     refused = Collected()
     refused.add(key, said, *columns[1:])
-    whole, cell = (bracket_report(one, 0.001)["cells"][0] for one in (found, refused))
+    whole, cell = (bracket_report(one, 0.001, 12)["cells"][0] for one in (found, refused))
     assert (whole["answered"], cell["answered"]) == (100.0, pytest.approx(50.0))
     assert 0 < cell["skill"] < whole["skill"]
     detail = bracket_detail(refused, 0.001)

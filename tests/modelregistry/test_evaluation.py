@@ -123,6 +123,26 @@ def test_the_base_rate_itself_has_no_skill():
     rng = np.random.default_rng(7)
     outcomes = np.eye(3)[rng.choice(3, 5000, p=[0.3, 0.4, 0.3])]
     near = far = np.full(5000, 0.01)
-    cell = bracket_cell(np.broadcast_to(outcomes.mean(axis=0), (5000, 3)), outcomes, near, far)
+    times = np.arange(5000) * 300_000
+    cell = bracket_cell(np.broadcast_to(outcomes.mean(axis=0), (5000, 3)), outcomes, near, far, times, 6, 1)
     assert abs(cell["skill"]) < 1e-9
     assert cell["calibration_slope"] == 0.0
+
+
+def test_brackets_are_compared_with_an_error_that_knows_overlap():
+    """Twelve rows in a row that share an outcome are no surer than one of them."""
+    rng = np.random.default_rng(8)
+    rows, share = 400, 12
+    touch = rng.uniform(0.2, 0.8, rows)
+    chances = np.column_stack([touch / 2, touch / 2, 1 - touch])
+    outcomes = np.eye(3)[(rng.random(rows)[:, None] > chances.cumsum(axis=1)).sum(axis=1)]
+    near = np.full(rows * share, 0.01)
+    times = np.arange(rows * share) * 300_000
+    many = [np.repeat(one, share, axis=0) for one in (chances, outcomes)]
+    shared = bracket_cell(*many, near, near, times, share, 1)
+    single = bracket_cell(chances, outcomes, near[:rows], near[:rows], times[::share], share, share)
+    assert shared["skill"] == pytest.approx(single["skill"])
+    assert shared["skill_error"] == pytest.approx(single["skill_error"], rel=0.35)
+    assert shared["effective_n"] < 2 * rows
+    assert shared["p_value"] == pytest.approx(single["p_value"], abs=0.1)
+    assert shared["skill"] > 2 * shared["skill_error"]

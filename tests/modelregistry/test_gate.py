@@ -81,7 +81,7 @@ def brackets(bend, seed=0):
     outcomes = np.eye(3)[[rng.choice(3, p=row) for row in chances[:4000]]]
     said = bend(chances[:4000])
     near = np.full(4000, 0.01)
-    cell = bracket_cell(said, outcomes, near, near)
+    cell = bracket_cell(said, outcomes, near, near, np.arange(len(near)) * 1_800_000, 6, 6)
     return {
         "test_days": 90,
         "skill": cell["skill"] / 100,
@@ -100,6 +100,15 @@ def test_calibrated_brackets_are_accepted_and_bent_ones_are_not():
     assert not verdict.accepted
     constant = judge_brackets(brackets(lambda chances: np.tile([0.25, 0.25, 0.5], (len(chances), 1))))
     assert not constant.accepted
+
+
+@pytest.mark.parametrize(("skill", "accepted"), [(0.0, False), (0.9, False), (1.1, True)])
+def test_brackets_must_surely_beat_the_base_rates(skill, accepted):
+    found = brackets(lambda chances: chances)
+    found["cells"][0] |= {"skill": skill, "skill_error": 0.5}
+    verdict = judge_brackets(found)
+    assert verdict.accepted is accepted
+    assert all("not surely above 0" in reason for reason in verdict.reasons)
 
 
 @pytest.mark.parametrize(("skill", "accepted"), [(0.0, False), (0.5, False), (3.0, True)])

@@ -34,7 +34,7 @@ def report_of(kind, *, detailed=True):
         report, detail = range_report(found, 12), range_detail(found, rows, 12)
     elif kind == "tpsl_classifier":
         found = brackets()
-        report, detail = bracket_report(found, 0.001), bracket_detail(found, 0.001)
+        report, detail = bracket_report(found, 0.001, 12), bracket_detail(found, 0.001)
     else:
         rng = np.random.default_rng(1)
         base = np.tile([0.3, 0.3, 0.4], (2400, 1))
