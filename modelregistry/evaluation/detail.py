@@ -138,11 +138,11 @@ def _tests(cell: _RangeCell, steps: int) -> dict[str, Any]:
 
 
 def bracket_detail(found: Collected, costs: float) -> dict[str, Any]:
-    """Look into the cells of a bracket report: reliability, Brier in parts, calibration with errors, net by period.
+    """Look into the cells of a bracket report: reliability, Brier in parts, calibration with errors, skill by period.
 
-    Probabilities as they are, net returns in basis points; `net` gathers every bracket whose expected net return had a
-    lower bound above 0, as :func:`~modelregistry.evaluation.report.bracket_report` does; `daily_gain` is over the base
-    rates.
+    Probabilities as they are, net returns in basis points; `net`, by period too, gathers every bracket whose expected
+    net return had a lower bound above 0, as :func:`~modelregistry.evaluation.report.bracket_report` does; `daily_gain`
+    is over the base rates.
     """
     cells, traded, gains, floors, times = [], [], [], [], []
     for (symbol, horizon, side, name), columns in found.cells().items():
@@ -163,6 +163,7 @@ def bracket_detail(found: Collected, costs: float) -> dict[str, Any]:
                 "take_profit": _short(reliability_curve(*_first(chances, happened, answered), when[answered])),
                 # The bracket is a multiple of the volatility, so its width tells calm from wild.
                 "terciles": _short(probability_terciles(chances, happened, answered, terciles(near))),
+                "periods": _skill_by_period(gains[-1], constant, when),
             }
         )
         hope = hoped(chances, near, far, middle, costs)
@@ -198,8 +199,6 @@ def direction_detail(found: Collected, rows: Dataset) -> dict[str, Any]:
         happened = np.eye(3)[labels]
         answered, constant = np.isfinite(chances).all(axis=1), metrics.brier(base, happened)
         own = np.where(answered, metrics.brier(chances, happened), constant)
-        names, which = periods(when)
-        skill = [100 * (1 - own[which == k].mean() / constant[which == k].mean()) for k in range(len(names))]
         cells.append(
             {
                 "symbol": symbol,
@@ -212,13 +211,25 @@ def direction_detail(found: Collected, rows: Dataset) -> dict[str, Any]:
                 "terciles": _short(
                     probability_terciles(chances, happened, answered, terciles(_sigma(rows, symbol, when)))
                 ),
-                "periods": _short({"period": names, "skill": skill}),
+                "periods": _skill_by_period(constant - own, constant, when),
             }
         )
         gains.append(constant - own)
         floors.append(constant)
         times.append(when)
     return {"cells": cells, "daily_gain": daily_gain(gains, floors, times)}
+
+
+def _skill_by_period(gain: np.ndarray, floor: np.ndarray, when: np.ndarray) -> Columns:
+    """Percent of a baseline's loss saved in each month or week, with block errors."""
+    table: Columns = {"period": [], "skill": [], "skill_error": []}
+    names, which = periods(when)
+    for code, name in enumerate(names):
+        mine = which == code
+        table["period"].append(name)
+        table["skill"].append(100 * float(gain[mine].mean() / floor[mine].mean()))
+        table["skill_error"].append(100 * _error(gain[mine], when[mine]) / float(floor[mine].mean()))
+    return dict(_short(table))
 
 
 def _line(chances: np.ndarray, happened: np.ndarray, answered: np.ndarray) -> dict[str, Any]:

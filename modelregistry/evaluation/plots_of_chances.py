@@ -17,8 +17,9 @@ from modelregistry.evaluation.figures import (
     signed,
     value,
 )
+from modelregistry.evaluation.plots_of_detail import skill_over_time
 from modelregistry.evaluation.svg import Mark, Row, dot_plot, span_of
-from modelregistry.evaluation.svg_series import Series, column_plot, reliability_plot, short_period, time_plot
+from modelregistry.evaluation.svg_series import column_plot, reliability_plot, short_period
 
 BRACKET_KINDS = {"1x1": "own", "1.5x0.75": "second", "0.75x1.5": "third"}
 ENOUGH_DAYS = 30
@@ -38,6 +39,9 @@ def bracket_figures(report: Mapping[str, Any], cells: Sequence[Cell]) -> list[Fi
             samples,
         ),
         slope_figure(cells),
+        skill_over_time(
+            cells, "Percent of the cells' base rates' Brier score saved, means over markets, sides, brackets."
+        ),
         chances_by_tercile(cells),
         *net_figures(report),
         effective_figure(cells),
@@ -56,7 +60,7 @@ def direction_figures(cells: Sequence[Cell]) -> list[Figure]:
             curves,
             legend(("dot", "own", "buy"), ("dot", "second", "sell")),
         ),
-        skill_by_period(cells),
+        skill_over_time(cells, "Percent of the base rate's Brier score saved, means over markets."),
         chances_by_tercile(cells),
         effective_figure(cells),
     ]
@@ -215,22 +219,3 @@ def net_figures(report: Mapping[str, Any]) -> list[Figure]:
     else:
         caption += f" {NO_DETAIL}"
     return [Figure(title, caption, panels, legend(("dot", "own", "realised"), ("diamond", "other", "expected")))]
-
-
-def skill_by_period(cells: Sequence[Cell]) -> Figure:
-    """Skill of each market by month or week."""
-    title = "Skill over time"
-    tables = [(cell, cell["detail"]["periods"]) for cell in cells if cell["detail"].get("periods")]
-    if not tables:
-        return Figure(title, "", missing=NO_DETAIL)
-    ends = span_of([one for _, table in tables for one in table["skill"]], include=[0.0])
-    panels = []
-    for cell, table in tables:
-        marks = [
-            None if one is None else Mark(one, hint=f"{name}: {one:.2f} %")
-            for name, one in zip(table["period"], table["skill"], strict=True)
-        ]
-        names = [short_period(name) for name in table["period"]]
-        heading = f"{short_name(cell)} · {horizon_title(int(cell['horizon']))}"
-        panels.append((heading, time_plot(f"skill of {short_name(cell)}", names, [Series(marks)], ends, [0.0])))
-    return Figure(title, "Percent of the base rate's Brier score saved.", panels)

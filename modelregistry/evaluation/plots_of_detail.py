@@ -18,6 +18,7 @@ from modelregistry.evaluation.figures import (
 from modelregistry.evaluation.svg import Mark, Row, dot_plot, span_of
 from modelregistry.evaluation.svg_series import Series, short_period, time_plot
 
+RANGES_SAVED = "Percent of the best free baseline's loss saved, means over markets, highs and lows."
 BAND_SAMPLES = legend(("dot", "own", "80 % band"), ("dot", "second", "90 % band"))
 
 
@@ -78,13 +79,12 @@ def coverage_over_time(cells: Sequence[Cell]) -> Figure:
     )
 
 
-def skill_over_time(cells: Sequence[Cell]) -> Figure:
+def skill_over_time(cells: Sequence[Cell], caption: str = RANGES_SAVED) -> Figure:
     """Skill by month or week."""
     return _over_time(
         cells,
         "Skill over time",
-        "Percent of the best free baseline's loss saved, means over markets, highs and lows. Bars are two block "
-        "standard errors of a single cell.",
+        f"{caption} Bars are two block standard errors of a single cell.",
         {"skill": ("own", 0.0)},
         [],
     )

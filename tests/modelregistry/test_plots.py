@@ -176,6 +176,19 @@ def test_calm_and_wild_markets_are_drawn_for_every_kind(kind):
             assert f"{score:.4f}, base rate" in svg
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_skill_over_time_and_effective_sizes_are_drawn_for_every_kind(kind):
+    report = report_of(kind)
+    for cell in report["detail"]["cells"]:
+        table = cell["periods"]
+        assert len(table["period"]) == len(table["skill"]) == len(table["skill_error"]) > 1
+    figures = figures_of(kind, report)
+    horizons = {cell["horizon"] for cell in report["cells"]}
+    for title in ("Skill over time", "Effective sample size"):
+        assert len(panels(figures, title)) == len(horizons)
+    assert all(0 < cell["effective_n"] <= cell["rows"] for cell in report["cells"])
+
+
 def test_the_slopes_whose_bars_reach_one_are_counted():
     report = report_of("tpsl_classifier")
     cell = report["detail"]["cells"][0]
