@@ -1,4 +1,4 @@
-"""The process that fits parts of another's training run, at low priority and with its own memory.
+"""The process that does parts of another's training run, at low priority and with its own memory.
 
 Run as ``python -m modelregistry.hand RUN``; it ends when no part is left to claim.
 """

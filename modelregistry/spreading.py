@@ -169,7 +169,9 @@ def _do_next(
         if row.workload not in sources:
             sources.clear()
             sources[row.workload] = craft.read_source(folder, row.workload)
-        mine.update(digest=craft.write(folder, craft.make(sources[row.workload], row, heard)))
+        made = craft.make(sources[row.workload], row, heard)
+        heard("")  # a run that is over has no folder to write to
+        mine.update(digest=craft.write(folder, made))
     except BaseException:
         mine.update(hand="", heartbeat_at=None, failures=row.failures + 1)
         raise

@@ -9,7 +9,7 @@ from modelregistry import hand
 
 @shared_task(ignore_result=True, expires=3600)
 def lend_hand(run: str) -> None:
-    """Fit parts of a run in a process of its own, until none is left."""
+    """Do parts of a run in a process of its own, until none is left."""
     hand.start(run).wait()
 
 

@@ -79,7 +79,7 @@ def silent_comparison(version: ModelVersion) -> list[dict[str, Any]]:
     return told
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Cell:
     """Losses of a candidate and of the champion on one market and horizon, added up day by day."""
 

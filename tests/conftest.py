@@ -68,10 +68,12 @@ def redis_url(tmp_path_factory) -> Iterator[str]:
     from tests.flows.processes import start_redis, wait_until
 
     server, url = start_redis(tmp_path_factory.mktemp("redis"))
-    wait_until(lambda: _reachable(url, 6379), 10, "Redis listens")
-    yield url
-    server.terminate()
-    server.wait()
+    try:
+        wait_until(lambda: _reachable(url, 6379), 10, "Redis listens")
+        yield url
+    finally:
+        server.terminate()
+        server.wait()
 
 
 @pytest.fixture(scope="session")

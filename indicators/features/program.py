@@ -207,10 +207,6 @@ def place(rows: Sequence[int]) -> Place:
     return found
 
 
-def _number(part: Any) -> int:
-    return part.number if isinstance(part, Value) else -1
-
-
 def _operand(column: Sequence[Any], at: dict[int, int]) -> Any:
     """Where one operand of a call is: a number, a column of numbers, or registers."""
     if isinstance(column[0], Value):

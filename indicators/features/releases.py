@@ -80,8 +80,8 @@ def release_times(name: str) -> Integers:
 
     Examples
     --------
-    >>> str(np.datetime64(int(release_times("jobs")[-1]), "ms"))
-    '2026-12-04T13:30:00.000'
+    >>> str(np.datetime64(int(release_times("jobs")[0]), "ms"))
+    '2017-01-06T13:30:00.000'
     """
     years, hour = RELEASES[name]
     days = [day_number(date.fromisoformat(f"{year}-{day}")) for year in sorted(years) for day in years[year].split()]

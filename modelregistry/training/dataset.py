@@ -7,12 +7,13 @@ import numpy as np
 
 from indicators.candles import CandleGrid
 from indicators.features import iter_features
+from indicators.features.compiled import PART_ROWS
 from indicators.labels import future_range, label_end
 from indicators.volatility import ewm_sigma
 from modelregistry.evaluation.baselines import har_inputs
 
 CHUNK_ROWS = 65_536
-"""Rows of features at a time: enough for several threads, whose parts all warm up anew."""
+"""Rows of features at a time, of all markets: enough for several threads, whose parts all warm up anew."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +118,7 @@ def build_dataset(
     if first is not None:
         chosen &= grid.open_time >= first
     parts, markets, positions = [], [], []
-    for span, block in iter_features(grid, CHUNK_ROWS, by_loops=True):
+    for span, block in iter_features(grid, max(PART_ROWS, CHUNK_ROWS // grid.n_markets), by_loops=True):
         where = np.arange(span.start, span.stop)
         market, offset = np.nonzero((known & chosen)[:, span])
         order = np.lexsort((market, offset))
@@ -183,8 +184,20 @@ def interleave(markets: Sequence[Dataset], grid: CandleGrid) -> Dataset:
     grid : CandleGrid
         The candles of all of them.
     """
-    joined = {name: np.concatenate([getattr(one, name) for one in markets]) for name in COLUMNS}
-    joined["market"] = np.repeat(np.arange(len(markets), dtype=np.int16), [len(one) for one in markets])
+    codes = np.repeat(np.arange(len(markets), dtype=np.int16), [len(one) for one in markets])
+    order = np.lexsort((codes, np.concatenate([one.position for one in markets])))
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    places = np.split(place, np.cumsum([len(one) for one in markets])[:-1])
+    columns = {name: _scattered([getattr(one, name) for one in markets], places) for name in COLUMNS}
     symbols = tuple(symbol for one in markets for symbol in one.symbols)
-    together = Dataset(symbols, markets[0].horizons, markets[0].stride, grid, **joined)
-    return together.take(np.lexsort((together.market, together.position)))
+    columns["market"] = codes[order]
+    return Dataset(symbols, markets[0].horizons, markets[0].stride, grid, **columns)
+
+
+def _scattered(parts: Sequence[np.ndarray], places: Sequence[np.ndarray]) -> np.ndarray:
+    """Put the rows of every part where they belong, with no copy of all of them on the way."""
+    whole = np.empty((sum(map(len, parts)), *parts[0].shape[1:]), dtype=parts[0].dtype)
+    for part, place in zip(parts, places, strict=True):
+        whole[place] = part
+    return whole

@@ -65,8 +65,28 @@ def test_releases_come_at_their_hour_in_new_york_on_working_days(name):
     assert all(7 <= len(days.split()) <= 12 for days in years.values())
 
 
+def test_dates_lie_where_their_offices_put_them():
+    """A date with a wrong digit would most likely fall elsewhere; the offices were shut in October 2025."""
+    ordinary = {
+        name: [
+            datetime.fromtimestamp(int(at) / 1000, NEW_YORK)
+            for at in release_times(name)
+            if not "2025-10" <= str(np.datetime64(int(at), "ms"))[:7] <= "2026-02"
+        ]
+        for name in NAMES
+    }
+    assert all(10 <= at.day <= 18 for at in ordinary["inflation"])
+    assert all(at.day <= 11 and at.weekday() in (3, 4) for at in ordinary["jobs"])
+    assert all(at.weekday() in (2, 3) for at in ordinary["rates"])
+
+
 def test_nothing_is_known_to_come_after_the_last_date():
-    assert min(int(release_times(name)[-1]) for name in NAMES) == KNOWN_UNTIL
+    ended = next(name for name in NAMES if int(release_times(name)[-1]) == KNOWN_UNTIL)
+    moment = str(np.datetime64(KNOWN_UNTIL, "ms"))
+    assert row_closing_at(moment)[f"{ended}_ahead_6"] == 1.0
+    for days in (1, 30, 365):
+        after = str(np.datetime64(KNOWN_UNTIL, "ms") + np.timedelta64(days, "D") - np.timedelta64(1, "h"))
+        assert row_closing_at(after)[f"{ended}_ahead_72"] == 0.0
     row = row_closing_at("2099-01-09T13:00")
     assert all(row[f"{name}_ahead_72"] == 0.0 for name in NAMES)
 
