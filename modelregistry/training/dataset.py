@@ -189,10 +189,10 @@ def interleave(markets: Sequence[Dataset], grid: CandleGrid) -> Dataset:
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     places = np.split(place, np.cumsum([len(one) for one in markets])[:-1])
-    columns = {name: _scattered([getattr(one, name) for one in markets], places) for name in COLUMNS}
+    own = [name for name in COLUMNS if name != "market"]
+    columns = {name: _scattered([getattr(one, name) for one in markets], places) for name in own}
     symbols = tuple(symbol for one in markets for symbol in one.symbols)
-    columns["market"] = codes[order]
-    return Dataset(symbols, markets[0].horizons, markets[0].stride, grid, **columns)
+    return Dataset(symbols, markets[0].horizons, markets[0].stride, grid, market=codes[order], **columns)
 
 
 def _scattered(parts: Sequence[np.ndarray], places: Sequence[np.ndarray]) -> np.ndarray:
