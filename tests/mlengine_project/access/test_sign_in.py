@@ -1,0 +1,339 @@
+"""Password sign-ins: one throttle for both forms, by address and by account, that never keeps the owner out."""
+
+import re
+import threading
+from html import unescape
+
+import pytest
+from django.db import OperationalError, connection
+from django.test import Client
+
+from marketdata import clock
+from mlengine_project.access.models import KnownAddress
+from mlengine_project.access.sign_in import ADDRESSES_OF_A_USER, DEVICE_COOKIE, TRIES_A_MINUTE
+from mlengine_project.console.sign_in import one_time_link
+from tests.mlengine_project.buckets import empty_buckets
+
+pytestmark = pytest.mark.django_db
+ADMIN, CONSOLE = "/admin/login/", "/console/sign-in"
+PASSWORD = "a long secret"
+ELSEWHERE, HOME = "198.51.100.7", "203.0.113.5"
+HOSTILE = [
+    "https://elsewhere.example/",
+    "//elsewhere.example",
+    "///elsewhere.example",
+    "////elsewhere.example",
+    "https:elsewhere.example",
+    "https:/elsewhere.example",
+    "https:///elsewhere.example",
+    "javascript:alert(1)",
+    "JaVaScRiPt:alert(1)",
+    "java\nscript:alert(1)",
+    "data:text/html,x",
+    "\\\\elsewhere.example",
+    "/\\elsewhere.example",
+    "\\/elsewhere.example",
+    "/\t/elsewhere.example",
+    "/\n/elsewhere.example",
+    "\x08//elsewhere.example",
+    " //elsewhere.example",
+    "http://testserver:9999/",
+    "http://testserver@elsewhere.example/",
+    "//testserver.elsewhere.example/",
+    "http://[::1",
+    "ftp://testserver/",
+]
+LEADS_NOWHERE = ["%2f%2felsewhere.example", "%5c%5celsewhere.example", "elsewhere", "console:sign_out", "é" * 3000]
+
+
+@pytest.fixture(autouse=True)
+def quiet_minute(settings):
+    settings.ALLOWED_HOSTS = ["testserver"]
+    empty_buckets()
+
+
+@pytest.fixture
+def ada(django_user_model):
+    return django_user_model.objects.create_superuser("ada", password=PASSWORD)
+
+
+def attempt(client, path, password, address=HOME, name="ada", **fields):
+    return client.post(path, {"username": name, "password": password, **fields}, REMOTE_ADDR=address)
+
+
+def is_signed_in(client):
+    return "_auth_user_id" in client.session
+
+
+def statuses(path, count, addresses=(ELSEWHERE,), **fields):
+    client = Client()
+    return [
+        attempt(client, path, f"guess {n}", addresses[n % len(addresses)], **fields).status_code for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize(("path", "wrong"), [(ADMIN, 200), (CONSOLE, 400)])
+def test_thirty_passwords_from_one_address_are_not_all_tried(ada, path, wrong):
+    assert statuses(path, 30) == [wrong] * TRIES_A_MINUTE + [429] * (30 - TRIES_A_MINUTE)
+    late = Client()
+    refused = attempt(late, path, PASSWORD, ELSEWHERE)
+    assert refused.status_code == 429
+    assert 1 <= int(refused["Retry-After"]) <= 60
+    assert f"wait {refused['Retry-After']} seconds" in refused.content.decode()
+    assert not is_signed_in(late)
+
+
+def test_both_forms_count_together(ada):
+    statuses(ADMIN, TRIES_A_MINUTE // 2)
+    assert statuses(CONSOLE, TRIES_A_MINUTE)[-1] == 429
+    assert statuses(ADMIN, 1) == [429]
+
+
+def test_other_accounts_from_the_same_address_count_too(ada):
+    client = Client()
+    last = [attempt(client, ADMIN, "guess", ELSEWHERE, name=f"user {n}").status_code for n in range(30)]
+    assert last.count(429) == 10
+
+
+@pytest.mark.parametrize("path", [ADMIN, CONSOLE])
+def test_one_account_attacked_from_many_addresses_is_closed_to_them(ada, path):
+    addresses = [f"198.51.100.{n}" for n in range(1, 41)]
+    assert statuses(path, 40, addresses)[TRIES_A_MINUTE:] == [429] * 20
+    assert statuses(path, 1, [HOME], name="grace") != [429], "other accounts stay open"
+
+
+def test_an_ipv6_subscriber_is_one_address(ada):
+    addresses = [f"2001:db8:1:2::{n:x}" for n in range(1, 41)]
+    client = Client()
+    found = [attempt(client, CONSOLE, "guess", each, name=each).status_code for each in addresses]
+    assert found.count(429) == 20
+    assert attempt(client, CONSOLE, "guess", "2001:db8:1:3::1", name="another").status_code == 400
+
+
+@pytest.mark.parametrize("path", [ADMIN, CONSOLE])
+def test_right_credentials_from_an_address_that_signed_in_before_pass_without_a_cookie(ada, path):
+    assert attempt(Client(), ADMIN, PASSWORD).status_code == 302
+    statuses(path, 40, [f"198.51.100.{n}" for n in range(1, 41)])
+    owner, stranger = Client(), Client()
+    assert attempt(owner, path, PASSWORD).status_code == 302
+    assert is_signed_in(owner)
+    assert attempt(stranger, path, PASSWORD, ELSEWHERE).status_code == 429
+    assert not is_signed_in(stranger)
+
+
+@pytest.mark.parametrize("path", [ADMIN, CONSOLE])
+def test_a_device_that_signed_in_before_passes_from_anywhere(ada, path):
+    owner = Client()
+    assert attempt(owner, path, PASSWORD).status_code == 302
+    owner.post("/console/sign-out")
+    statuses(path, 40, [f"198.51.100.{n}" for n in range(1, 41)])
+    assert attempt(owner, path, PASSWORD, "192.0.2.77").status_code == 302
+
+
+def test_an_attacker_at_the_owners_address_is_stopped_and_the_owner_is_not(ada):
+    attempt(Client(), ADMIN, PASSWORD)
+    found = statuses(ADMIN, 60, [HOME])
+    assert found[TRIES_A_MINUTE:] == [429] * 40
+    assert attempt(Client(), ADMIN, PASSWORD).status_code == 302
+
+
+def test_guesses_from_a_known_address_end_too_and_leave_the_known_device_alone(ada):
+    owner = Client()
+    attempt(owner, CONSOLE, PASSWORD)
+    owner.post("/console/sign-out")
+    assert statuses(CONSOLE, 130, [HOME])[-1] == 429
+    late = Client()
+    assert attempt(late, CONSOLE, PASSWORD).status_code == 429, "what a neighbour guesses at last is not even compared"
+    assert attempt(owner, CONSOLE, PASSWORD).status_code == 302
+
+
+def test_a_known_address_is_known_for_its_own_account_only(ada, django_user_model):
+    django_user_model.objects.create_superuser("grace", password=PASSWORD)
+    attempt(Client(), CONSOLE, PASSWORD)
+    statuses(CONSOLE, 40, [f"198.51.100.{n}" for n in range(1, 41)], name="grace")
+    assert attempt(Client(), CONSOLE, PASSWORD, name="grace").status_code == 429
+
+
+@pytest.mark.parametrize("forged", ["", "x", "a:b:c", "[]", "é", "x" * 5000])
+def test_a_forged_device_cookie_is_no_device(ada, forged):
+    client = Client()
+    client.cookies[DEVICE_COOKIE] = forged
+    statuses(CONSOLE, 40, [f"198.51.100.{n}" for n in range(1, 41)])
+    assert attempt(client, CONSOLE, PASSWORD).status_code == 429
+
+
+def test_another_accounts_device_cookie_is_no_device(ada, django_user_model):
+    django_user_model.objects.create_user("mallory", password=PASSWORD)
+    mallory = Client()
+    attempt(mallory, CONSOLE, PASSWORD, ELSEWHERE, name="mallory")
+    assert mallory.cookies[DEVICE_COOKIE].value
+    statuses(CONSOLE, 40, [f"192.0.2.{n}" for n in range(1, 41)])
+    assert attempt(mallory, CONSOLE, PASSWORD, ELSEWHERE).status_code == 429
+
+
+def test_the_device_cookie_is_out_of_reach_of_scripts_and_given_for_a_sign_in_only(ada, settings):
+    settings.SESSION_COOKIE_SECURE = True
+    client = Client()
+    assert DEVICE_COOKIE not in attempt(client, CONSOLE, "wrong").cookies
+    cookie = attempt(client, CONSOLE, PASSWORD).cookies[DEVICE_COOKIE]
+    assert cookie["httponly"]
+    assert cookie["secure"]
+    assert cookie["samesite"] == "Lax"
+    assert "ada" not in cookie.value
+
+
+def test_a_printed_link_makes_device_and_address_known(ada):
+    client = Client()
+    link = one_time_link("", ada)
+    assert client.post(link, REMOTE_ADDR=HOME).cookies[DEVICE_COOKIE].value
+    assert KnownAddress.objects.get().network == HOME
+
+
+def test_a_signed_in_session_is_never_held_back(ada):
+    owner = Client()
+    attempt(owner, ADMIN, PASSWORD)
+    statuses(ADMIN, 60, [HOME, ELSEWHERE])
+    assert owner.get("/admin/", REMOTE_ADDR=HOME).status_code == 200
+    assert owner.get("/", REMOTE_ADDR=ELSEWHERE).status_code == 200
+
+
+def test_any_number_of_right_sign_ins_pass(ada):
+    assert {attempt(Client(), CONSOLE, PASSWORD).status_code for _ in range(60)} == {302}
+
+
+def test_known_addresses_are_the_newest_few_and_end(ada):
+    now = 1_790_000_000_000
+    with clock.use(clock.FrozenClock(now)) as frozen:
+        for n in range(ADDRESSES_OF_A_USER + 3):
+            empty_buckets()
+            attempt(Client(), CONSOLE, PASSWORD, f"203.0.113.{n}")
+            frozen.advance(61)
+        assert KnownAddress.objects.count() == ADDRESSES_OF_A_USER
+        assert not KnownAddress.objects.filter(network="203.0.113.0").exists()
+        frozen.advance(91 * 86_400)
+        empty_buckets()
+        statuses(CONSOLE, 40, [f"198.51.100.{n}" for n in range(1, 41)])
+        assert attempt(Client(), CONSOLE, PASSWORD, "203.0.113.22").status_code == 429
+
+
+def test_what_is_no_attempt_is_not_counted(ada):
+    client = Client()
+    for path in (ADMIN, CONSOLE):
+        for _ in range(30):
+            client.get(path, REMOTE_ADDR=HOME)
+            client.head(path, REMOTE_ADDR=HOME)
+            client.options(path, REMOTE_ADDR=HOME)
+            client.put(path, REMOTE_ADDR=HOME)
+            attempt(client, path, "")
+            attempt(client, path, "x", name="")
+            attempt(client, path, "x", name="a\x00b")
+    assert attempt(client, CONSOLE, "wrong").status_code == 400
+
+
+@pytest.mark.parametrize("path", [ADMIN, CONSOLE])
+@pytest.mark.parametrize("throttled", [False, True])
+def test_a_failed_form_keeps_the_user_name_and_not_the_password(ada, path, throttled):
+    if throttled:
+        statuses(path, TRIES_A_MINUTE, [HOME])
+    name = '<b>"ada"</b>'
+    page = attempt(Client(), path, "hunter2-hunter2", name=name).content.decode()
+    field = re.search(r'<input[^>]*name="username"[^>]*>', page).group(0)
+    assert f'value="{name}"' in unescape(field)
+    assert "<b>" not in field
+    assert "hunter2" not in page
+
+
+@pytest.mark.parametrize("path", [ADMIN, CONSOLE])
+@pytest.mark.parametrize("target", HOSTILE + LEADS_NOWHERE, ids=lambda target: ascii(target)[:30])
+def test_a_hostile_next_leads_nowhere(ada, path, target):
+    client = Client()
+    done = attempt(client, path, PASSWORD, next=target)
+    assert done.status_code == 302
+    assert is_signed_in(client)
+    location = done["Location"]
+    if target in HOSTILE or path == CONSOLE:
+        assert location == ("/" if path == CONSOLE else "/admin/")
+    assert not location.startswith(("//", "/\\", "\\", "http", "java"))
+
+
+@pytest.mark.parametrize("path", ["/", ADMIN])
+@pytest.mark.parametrize("target", HOSTILE, ids=ascii)
+def test_a_hostile_next_in_the_address_reaches_no_link(client, ada, path, target):
+    page = client.get(path, {"next": target})
+    assert page.status_code == 200
+    assert f'href="{target}"' not in page.content.decode()
+    assert 'name="next" value="' + target not in page.content.decode()
+    done = client.post(path if path == ADMIN else CONSOLE, {"username": "ada", "password": PASSWORD, "next": target})
+    assert "elsewhere" not in done["Location"]
+
+
+@pytest.mark.parametrize("path", ["/admin/logout/", "/console/sign-out"])
+@pytest.mark.parametrize("target", HOSTILE, ids=ascii)
+def test_signing_out_leads_nowhere_else(ada, path, target):
+    client = Client()
+    client.force_login(ada)
+    done = client.post(path, {"next": target})
+    assert "elsewhere" not in done.get("Location", "")
+    assert not done.get("Location", "").startswith(("//", "http", "\\", "java"))
+    assert not is_signed_in(client)
+
+
+def test_a_next_of_this_site_is_followed(ada):
+    assert attempt(Client(), CONSOLE, PASSWORD, next="/market/BTCUSDT?a=1")["Location"] == "/market/BTCUSDT?a=1"
+    assert attempt(Client(), ADMIN, PASSWORD, next="/admin/auth/user/")["Location"] == "/admin/auth/user/"
+
+
+def test_there_is_no_password_reset(client):
+    for path in ("/admin/password_reset/", "/password_reset/", "/accounts/password_reset/"):
+        assert client.get(path).status_code in {302, 404}
+    assert "orgot" not in client.get(ADMIN).content.decode()
+
+
+def test_other_sessions_end_when_the_password_changes(ada):
+    one, other = Client(), Client()
+    attempt(one, ADMIN, PASSWORD)
+    attempt(other, ADMIN, PASSWORD)
+    fields = {"old_password": PASSWORD, "new_password1": "another long one", "new_password2": "another long one"}
+    assert one.post("/admin/password_change/", fields).status_code == 302
+    assert one.get("/admin/").status_code == 200
+    assert other.get("/admin/").status_code == 302
+
+
+def test_staff_alone_enter_the_admin_and_others_are_counted(ada, django_user_model):
+    django_user_model.objects.create_user("eve", password=PASSWORD)
+    client = Client()
+    found = [attempt(client, ADMIN, PASSWORD, name="eve").status_code for _ in range(25)]
+    assert found == [200] * 20 + [429] * 5
+    assert not is_signed_in(client)
+
+
+def test_without_the_database_a_sign_in_is_unavailable_not_wrong(ada, monkeypatch):
+    from mlengine_project.access import sign_in
+
+    def away(*_, **__):
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(sign_in.KnownAddress.objects, "filter", away)
+    client = Client(raise_request_exception=False)
+    for path in (ADMIN, CONSOLE):
+        assert attempt(client, path, PASSWORD).status_code == 503
+
+
+@pytest.mark.django_db(transaction=True)
+def test_parallel_tries_take_exactly_the_places_there_are(ada):
+    start, found = threading.Barrier(6), []
+
+    def hammer():
+        client = Client()
+        start.wait()
+        try:
+            found.extend(attempt(client, CONSOLE, "guess", ELSEWHERE).status_code for _ in range(8))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=hammer) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == [400] * TRIES_A_MINUTE + [429] * (48 - TRIES_A_MINUTE)
