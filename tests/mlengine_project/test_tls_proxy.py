@@ -1,5 +1,7 @@
 """The engine behind a TLS proxy on a port other than 443: sign-in, redirects, cookies, links and the websocket."""
 
+import contextlib
+import http.client
 import json
 import re
 import socket
@@ -32,8 +34,6 @@ WITHOUT_PORT = README_HEADERS | {"Host": "$host"}
 @pytest.fixture
 def engine(transactional_db, settings, django_user_model):
     """The port of the engine's own ASGI application, with a user."""
-    from mlengine_project.asgi import application
-
     settings.ALLOWED_HOSTS = ["localhost"]
     settings.TRUSTED_PROXY = ["127.0.0.0/8"]
     settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = True
@@ -41,16 +41,26 @@ def engine(transactional_db, settings, django_user_model):
     django_user_model.objects.create_superuser("ada", password=PASSWORD)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(
-            application, lifespan="off", log_config=None, ws="websockets-sansio", proxy_headers=False
-        )
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        wait_until(lambda: server.started, 20, "the server listens")
-        yield listening.getsockname()[1]
-        server.should_exit = True
-        thread.join(20)
+        with serving(sockets=[listening]):
+            yield listening.getsockname()[1]
+
+
+@contextlib.contextmanager
+def serving(**how):
+    """The engine's own ASGI application, listening as told."""
+    from mlengine_project.asgi import application
+
+    sockets = how.pop("sockets", None)
+    config = uvicorn.Config(
+        application, lifespan="off", log_config=None, ws="websockets-sansio", proxy_headers=False, **how
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": sockets}, daemon=True)
+    thread.start()
+    wait_until(lambda: server.started, 20, "the server listens")
+    yield
+    server.should_exit = True
+    thread.join(20)
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -156,3 +166,25 @@ def test_a_client_cannot_choose_the_address_it_is_counted_under(engine, tmp_path
             for n in range(101)
         ]
     assert found[-2:] == [401, 429]
+
+
+@pytest.mark.parametrize(("trusted", "last"), [(["unix"], 401), (["127.0.0.0/8"], 429)])
+def test_behind_a_unix_socket_the_forwarded_address_counts_where_the_setting_names_it(
+    transactional_db, settings, monkeypatch, tmp_path, trusted, last
+):
+    settings.TRUSTED_PROXY, settings.ALLOWED_HOSTS = trusted, ["localhost"]
+    monkeypatch.setattr(services, "WRONG_KEYS_A_MINUTE", 2)
+    empty_buckets()
+
+    def ask(address):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(tmp_path / "s"))
+            head = f"GET /markets HTTP/1.1\r\nHost: localhost\r\nX-API-Key: guess\r\nX-Forwarded-For: {address}\r\n\r\n"
+            connection.sendall(head.encode())
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            return answer.status
+
+    with serving(uds=str(tmp_path / "s")):
+        assert [ask("203.0.113.5") for _ in range(3)] == [401, 401, 429]
+        assert ask("203.0.113.6") == last

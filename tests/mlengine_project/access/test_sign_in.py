@@ -11,6 +11,7 @@ from django.test import Client
 from marketdata import clock
 from mlengine_project.access.models import KnownAddress
 from mlengine_project.access.sign_in import ADDRESSES_OF_A_USER, DEVICE_COOKIE, TRIES_A_MINUTE
+from mlengine_project.access.windows import window
 from mlengine_project.console.sign_in import one_time_link
 from tests.mlengine_project.buckets import empty_buckets
 
@@ -317,6 +318,15 @@ def test_without_the_database_a_sign_in_is_unavailable_not_wrong(ada, monkeypatc
     client = Client(raise_request_exception=False)
     for path in (ADMIN, CONSOLE):
         assert attempt(client, path, PASSWORD).status_code == 503
+
+
+def test_without_redis_each_process_counts_for_itself(ada, settings, monkeypatch):
+    settings.EMBEDDED = False
+    shared = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}
+    settings.CACHES = settings.CACHES | {"shared": shared}
+    monkeypatch.setattr(window, "_script", None)
+    assert statuses(ADMIN, 30) == [200] * TRIES_A_MINUTE + [429] * 10
+    window.clear()
 
 
 @pytest.mark.django_db(transaction=True)
