@@ -62,7 +62,7 @@ class WebsocketTicket(models.Model):
 
 
 class KnownAddress(models.Model):
-    """An address a user signed in from: its tries at that account are counted apart from everybody's."""
+    """An address a user signed in from: its tries at that account are counted apart from all others."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="known_addresses")
     network = models.CharField(max_length=64, help_text="One IPv4 address, or the /64 of an IPv6 address.")

@@ -14,7 +14,7 @@ Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 Network = IPv4Network | IPv6Network
 FORWARDED = {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"forwarded"}
 UNIX_SOCKET = "unix"
-"""In TRUSTED_PROXY: whoever may open the unix socket the server listens on."""
+"""In TRUSTED_PROXY: every process that may open the unix socket the server listens on."""
 SECURE = {"http": False, "ws": False, "https": True, "wss": True}
 """What X-Forwarded-Proto may hold; some proxies write the websocket's own scheme."""
 UNKNOWN = "unknown"

@@ -47,7 +47,7 @@ def engine(transactional_db, settings, django_user_model):
 
 @contextlib.contextmanager
 def serving(**how):
-    """The engine's own ASGI application, listening as told."""
+    """The engine's own ASGI application, listening on a socket or a path."""
     from mlengine_project.asgi import application
 
     sockets = how.pop("sockets", None)
