@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags
 
+from mlengine_project.access.proxy import UNIX_SOCKET
 from mlengine_project.environment import PROBLEMS
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -54,11 +55,29 @@ def _list_problems() -> list[str]:
         if not re.fullmatch(r"\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-Fa-f:.]+\]", host)
     ]
     for network in settings.TRUSTED_PROXY:
+        if network == UNIX_SOCKET:
+            continue
         try:
             ip_network(network, strict=False)
         except ValueError:
-            found.append(f"TRUSTED_PROXY holds {network!r}; write networks such as TRUSTED_PROXY=10.0.0.0/8.")
+            found.append(f"TRUSTED_PROXY holds {network!r}; write networks such as TRUSTED_PROXY=10.0.0.0/8, or unix.")
     return found
+
+
+@checks.register(Tags.compatibility)
+def settings_have_an_effect(**_: Any) -> list[CheckMessage]:
+    """Values that are accepted and cannot do what they look like."""
+    found = [
+        f"ALLOWED_HOSTS holds {host!r}; no host name carries an underscore, so use a name without one."
+        for host in settings.ALLOWED_HOSTS
+        if "_" in host
+    ]
+    found += [
+        f"TRUSTED_PROXY holds {network!r}, which lets every client choose its address; name the proxy's own network."
+        for network in settings.TRUSTED_PROXY
+        if network in {"0.0.0.0/0", "::/0"}
+    ]
+    return [checks.Warning(sentence, id="mlengine.W001") for sentence in found]
 
 
 def _address_problem(name: str, value: str, schemes: tuple[str, ...]) -> list[str]:

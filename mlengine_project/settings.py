@@ -113,12 +113,13 @@ MIDDLEWARE = [
     "mlengine_project.admin_policy.AdminPagePolicy",
     "corsheaders.middleware.CorsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "mlengine_project.access.hosts.AllowedHosts",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "mlengine_project.access.throttling.LimitHeaders",
+    "mlengine_project.access.sign_in.SignInAnswers",
     "mlengine_project.error_pages.AnswerEveryError",
 ]
 
@@ -251,6 +252,8 @@ SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_AGE = 8 * 3600
 SESSION_COOKIE_SAMESITE = "Lax"
 LOGIN_URL = "/admin/login/"
+LOGIN_REDIRECT_URL = "/admin/"
+CSRF_FAILURE_VIEW = "mlengine_project.access.hosts.cross_site_refused"
 
 # --- what callers touch (see `mlengine_project.surface`) -----------------------------------------
 CORS_ALLOWED_ORIGINS = [origin for origin in CORS_ORIGINS if origin != "*"]

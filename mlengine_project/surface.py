@@ -104,7 +104,7 @@ def logging_of(level: str, pretty: bool) -> dict[str, Any]:
         "loggers": {
             # Our own line per request says what these would, with the request id.
             "django.request": {"level": "CRITICAL", "propagate": True},
-            "django.security.DisallowedHost": {"level": "CRITICAL", "propagate": True},
+            "django.security.csrf": {"level": "CRITICAL", "propagate": True},
             "uvicorn.access": quiet,
             "httpx": quiet,
             "asyncio": quiet,

@@ -19,7 +19,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminSplitDateTimeWidg
 from marketdata import clock
 from marketdata.admin_pages import ReadOnlyAdmin, age_of, confirm_step, posted
 from mlengine_project.access import services
-from mlengine_project.access.models import ApiKey, Scope, WebsocketTicket
+from mlengine_project.access.models import ApiKey, KnownAddress, Scope, WebsocketTicket
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
@@ -183,3 +183,13 @@ class WebsocketTicketAdmin(ReadOnlyAdmin):
     list_filter = ["scope"]
     fields: Any = ["key_id", "scope", "created_at", "expires_at", "redeemed_at"]
     ordering = ["-created_at"]
+
+
+@admin.register(KnownAddress)
+class KnownAddressAdmin(ReadOnlyAdmin):
+    """Addresses users signed in from."""
+
+    list_display = ["user", "network", "last_sign_in_at"]
+    search_fields = ["user__username", "network"]
+    fields: Any = ["user", "network", "last_sign_in_at"]
+    ordering = ["-last_sign_in_at"]

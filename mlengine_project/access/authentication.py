@@ -9,7 +9,7 @@ from rest_framework.request import Request
 
 from mlengine_project.access.keys import Identity
 from mlengine_project.access.models import Scope
-from mlengine_project.access.services import identify
+from mlengine_project.access.services import count_wrong_key, identify
 
 
 class KeyAuthentication(BaseAuthentication):
@@ -39,6 +39,8 @@ class MetricsTokenAuthentication(BaseAuthentication):
         if scheme.lower() != "bearer" or not wanted:
             return None
         if not hmac.compare_digest(token.strip().encode("utf-8", "surrogatepass"), wanted.encode()):
+            if not request.META.get("HTTP_X_API_KEY"):  # a valid key beside it is never held back
+                count_wrong_key(request.META.get("REMOTE_ADDR"))
             return None
         scraper = Identity("metrics-token", "metrics token", Scope.READ)
         return scraper, scraper

@@ -6,8 +6,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib.auth import login, logout
-from django.contrib.auth.forms import AuthenticationForm
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.core.exceptions import NON_FIELD_ERRORS
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -17,14 +17,13 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from marketdata import clock
-from mlengine_project.access.windows import window
+from mlengine_project.access.sign_in import ThrottledForm
 from mlengine_project.console import board as board_reads
 from mlengine_project.console import chart_feed, market_page, models_page, record_panel
 from mlengine_project.console import sign_in as one_time_links
 from mlengine_project.console.engine_state import current_state
 
 View = Callable[..., HttpResponse]
-TRIES_A_MINUTE = 20
 
 
 def page(request: HttpRequest, template: str, status: int = 200, **context: Any) -> HttpResponse:
@@ -145,18 +144,18 @@ def models(request: HttpRequest) -> HttpResponse:
 @csrf_protect
 @sensitive_post_parameters("password")
 def sign_in(request: HttpRequest) -> HttpResponse:
-    """Sign in with user name and password; an address gets a few tries a minute."""
+    """Sign in with user name and password; the form counts the tries."""
     if request.method != "POST":
         return redirect("console:board")
     target = _safe_next(request, request.POST.get("next", ""))
-    tries = window.take(f"sign-in:{request.META.get('REMOTE_ADDR', '')}", TRIES_A_MINUTE)
-    form = AuthenticationForm(request, data=request.POST)
-    if not tries.admitted or not form.is_valid():
-        refusal = "User name and password do not match." if tries.admitted else "Too many tries; wait a minute."
-        status = 400 if tries.admitted else 429
-        return page(request, "console/landing.html", status=status, refusal=refusal, next=target)
+    form = ThrottledForm(request, data=request.POST)
+    if not form.is_valid():
+        throttled = form.has_error(NON_FIELD_ERRORS, "throttled")
+        refusal = form.non_field_errors()[0] if throttled else "User name and password do not match."
+        shown = {"refusal": refusal, "user_name": form["username"].value() or "", "next": target}
+        return page(request, "console/landing.html", status=400, **shown)
     login(request, form.get_user())
-    return redirect(target or "console:board")
+    return HttpResponseRedirect(target or reverse("console:board"))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -181,5 +180,6 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 
 
 def _safe_next(request: HttpRequest, target: str) -> str:
+    """The target where it is a path of this site, as the pages make it; else ''."""
     ours = url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure())
-    return target if ours else ""
+    return target if ours and target.startswith("/") else ""

@@ -104,3 +104,10 @@ def test_a_process_started_alone_without_redis_ends_with_one_sentence(tmp_path, 
     assert sentence in found.stderr
     assert len(found.stderr.strip().splitlines()) == 1, "one sentence"
     assert "Traceback" not in found.stderr
+
+
+def test_values_that_cannot_do_what_they_look_like_are_warned_of(tmp_path):
+    found = run_check(tmp_path, ALLOWED_HOSTS="ml_engine", TRUSTED_PROXY="unix,fd00::/8,0.0.0.0/0")
+    assert found.returncode == 0, found.stderr
+    assert "no host name carries an underscore" in found.stderr
+    assert "lets every client choose its address" in found.stderr
