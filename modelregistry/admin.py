@@ -133,6 +133,7 @@ class ModelVersionAdmin(ReportPages, ReadOnlyAdmin):
             version,
             version,
             champion,
+            warnings=registry.promotion_warnings(version),
             title=f"Promote {version.get_kind_display()} {version.digest[:12]}",
             explanation="It answers from the next candle on. The champion it replaces is kept; "
             "a rollback brings it back.",

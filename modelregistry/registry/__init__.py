@@ -6,6 +6,7 @@ from modelregistry.registry.promotion import (
     champions_at,
     find_version,
     promote,
+    promotion_warnings,
     register,
     rollback,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "load_version",
     "loaded_versions",
     "promote",
+    "promotion_warnings",
     "register",
     "rollback",
 ]

@@ -74,6 +74,22 @@ def promote(version: ModelVersion, actor: str, reason: str, override: bool = Fal
         return _crown(action, champion, candidate, actor=actor, reason=reason, override=overridden)
 
 
+def promotion_warnings(version: ModelVersion) -> list[str]:
+    """What a promotion of `version` would bring about that its reader should know before."""
+    pair = {Kind.RANGE.value: Kind.TPSL.value, Kind.TPSL.value: Kind.RANGE.value}
+    other = champions(version.source).get(pair.get(version.kind, ""))
+    if other is None:
+        return []
+    own, theirs = (", ".join(map(str, one.horizons)) for one in (version, other))
+    common = [h for h in version.horizons if h in other.horizons]
+    words = f"this version answers horizons {own}, the champion {other.get_kind_display()} {theirs}"
+    if not common:
+        return [f"{words}: with no horizon in common every signal will be a hold with NO_CHAMPION"]
+    if set(version.horizons) != set(other.horizons):
+        return [f"{words}: signals will be chosen among {', '.join(map(str, common))} alone"]
+    return []
+
+
 def rollback(kind: str, source: str, actor: str, reason: str) -> PromotionEvent:
     """Undo the newest promotion of `kind` and `source` that is not yet undone.
 

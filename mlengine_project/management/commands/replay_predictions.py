@@ -97,11 +97,10 @@ def passes(markets: list[Market], from_ms: int, until_ms: int, ensemble: Any) ->
 
 def horizons_of(ensemble: Any) -> tuple[list[int], list[int]]:
     """Horizons to write rows for, of ranges and of brackets; those training would give where nobody answers."""
-    parts = [ensemble.range_predictor, ensemble.tpsl] if ensemble is not None else []
-    answered = [set(part.horizons) for part in parts if part is not None]
-    ranges = ensemble.horizons if ensemble is not None else ()
-    shared = sorted(set.intersection(*answered)) if answered else ()
-    return list(ranges or settings.DEFAULT_HORIZONS), list(shared or settings.DEFAULT_HORIZONS)
+    if ensemble is None:
+        return list(settings.DEFAULT_HORIZONS), list(settings.DEFAULT_HORIZONS)
+    brackets = ensemble.common_horizons or (ensemble.tpsl.horizons if ensemble.tpsl else ensemble.horizons)
+    return list(ensemble.horizons or settings.DEFAULT_HORIZONS), list(brackets or settings.DEFAULT_HORIZONS)
 
 
 def find_markets(symbols: list[str]) -> list[Market]:
