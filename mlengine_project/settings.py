@@ -35,7 +35,7 @@ from mlengine_project.surface import (  # noqa: F401  # a setting is one by bein
 
 BASE_DIR = ROOT
 STATE_DIR = Path(text("MLENGINE_STATE_DIR") or ROOT / "data")
-"""Where the embedded engine keeps its database, secrets and lock."""
+"""Where the embedded engine keeps its database, models, archive, secrets and lock."""
 
 # The two switches (docs/architecture.md): everything else follows from them.
 DATABASE_URL = text("DATABASE_URL")
@@ -56,7 +56,7 @@ BINANCE_API_KEY = text("BINANCE_API_KEY")
 BINANCE_API_SECRET = text("BINANCE_API_SECRET")
 BINANCE_API_URL = text("BINANCE_API_URL", "https://api.binance.com")
 BINANCE_STREAM_URL = text("BINANCE_STREAM_URL", "wss://stream.binance.com:9443")
-MODEL_PATH = (ROOT / text("MODEL_PATH", "./data/models")).resolve()
+MODEL_PATH = (ROOT / text("MODEL_PATH", str(STATE_DIR / "models"))).resolve()
 ARCHIVE_PATH = (ROOT / text("ARCHIVE_PATH", str(STATE_DIR / "archive"))).resolve()
 SUPPORTED_SYMBOLS = [symbol.upper() for symbol in listing("SUPPORTED_SYMBOLS", ["BTCUSDT", "ETHUSDT"])]
 INTERVAL = "5m"

@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 from django.conf import settings
 
+from indicators.candles import CandleGrid
 from indicators.features import FEATURE_HASH, WARMUP
 from marketdata import clock, store
 from marketdata.models import Candle, Market
@@ -23,7 +24,7 @@ from modelregistry.spreading import Invite, build_together, fit_together
 from modelregistry.status import usual_source
 from modelregistry.training.parts import build_here, fit_here
 from modelregistry.training.pipeline import KINDS, Request, Trained, symbols_in_order, train_kinds
-from modelregistry.training.plan import plan_for
+from modelregistry.training.plan import LeftOut, candles_needed, left_out, plan_for
 
 Progress = Callable[[int, int, str], None]
 logger = logging.getLogger(__name__)
@@ -62,10 +63,11 @@ def train(
         raise TrainingError(f"no kind of estimator is called {', '.join(unknown)}; there are {', '.join(KINDS)}")
     kinds = [kind for kind in KINDS if not kinds or kind in kinds]
     markets = _markets(symbols, source)
-    first_ms, end_ms = _span(markets, from_ms, until_ms)
-    grid = store.load_span(markets, first_ms, end_ms)
-    candles = int(grid.present.sum(axis=1).min())
     horizons = tuple(sorted(settings.DEFAULT_HORIZONS))
+    markets, grid, absent = _trainable(markets, from_ms, until_ms, horizons, small=small)
+    for market in absent:
+        logger.warning("training: %s", market.as_sentence())
+    candles = int(grid.present.sum(axis=1).min())
     request = Request(
         grid=grid,
         symbols=tuple(market.symbol for market in markets),
@@ -84,6 +86,7 @@ def train(
         seconds = clock.monotonic() - started
         kept = []
         for kind, one in trained.items():
+            one.report["left_out"] = [asdict(market) for market in absent]
             kept.append(_keep(one, source, seed, seconds, actor))
             counted.add(kind)
     return kept
@@ -188,6 +191,27 @@ def _markets(symbols: Sequence[str], source: str) -> list[Market]:
     if not names:
         raise TrainingError(f"no market with {source} candles is enabled")
     return [markets[name] for name in names]
+
+
+def _trainable(
+    markets: Sequence[Market], from_ms: int | None, until_ms: int | None, horizons: tuple[int, ...], *, small: bool
+) -> tuple[list[Market], CandleGrid, list[LeftOut]]:
+    """Markets to train on with their candles, and those left out."""
+    newest = store.newest_open(markets)
+    stored = [market for market in markets if newest[market.pk] is not None]
+    needed = candles_needed(horizons)
+    empty = [LeftOut(market.symbol, 0, needed, None) for market in markets if newest[market.pk] is None]
+    if not stored:
+        raise TrainingError("no market has candles; run `manage.py import_candles` or `backfill_candles` first")
+    grid = store.load_span(stored, *_span(stored, from_ms, until_ms))
+    short = left_out(grid, [market.symbol for market in stored], horizons, small=small)
+    names = {market.symbol for market in short}
+    kept = [market for market in stored if market.symbol not in names]
+    if not kept:
+        raise TrainingError("; ".join(market.as_sentence() for market in [*short, *empty]))
+    if short:
+        grid = store.load_span(kept, *_span(kept, from_ms, until_ms))
+    return kept, grid, [*short, *empty]
 
 
 def _span(markets: Sequence[Market], from_ms: int | None, until_ms: int | None) -> tuple[int, int]:

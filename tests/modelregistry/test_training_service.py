@@ -1,5 +1,6 @@
 """Training and evaluation from stored candles: what was tried is counted, what was said can be looked behind."""
 
+import json
 import os
 import signal
 import time
@@ -131,3 +132,21 @@ def test_a_champion_that_cannot_be_loaded_is_compared_with_nobody(stored, model_
     registry.forget()
     (second,) = services.train(["signal_classifier"], source="simulated", small=True, seed=2)
     assert "versus_champion" not in second.report
+
+
+def test_two_versions_of_a_kind_are_both_evaluated_with_a_sentence_before_the_tables(stored, capsys):
+    first, second = (
+        services.train(["signal_classifier"], source="simulated", small=True, seed=seed)[0] for seed in (1, 2)
+    )
+    stretch = ["--from", str(stored[-3 * 288]), "--to", str(stored[-1]), "--stride", "12"]
+    call_command("evaluate_models", *stretch, "--versions", str(first.pk), second.digest[:12])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"signal_classifier {str(first.pk)[:8]} is ")
+    assert any(line.startswith(f"signal_classifier {str(second.pk)[:8]} is ") for line in lines)
+    assert sum("this is no test" in line for line in lines) == 2
+    assert max(map(len, lines)) <= 120
+    call_command("evaluate_models", *stretch, "--versions", str(first.pk), str(second.pk), "--json")
+    both = json.loads(capsys.readouterr().out)["evaluations"]
+    assert [one["versions"] for one in both] == [{"signal_classifier": str(one.pk)} for one in (first, second)]
+    call_command("evaluate_models", *stretch, "--versions", str(second.pk), "--json")
+    assert json.loads(capsys.readouterr().out) == both[1]

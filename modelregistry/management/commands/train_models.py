@@ -16,6 +16,7 @@ from modelregistry.management.instants import read_instant
 from modelregistry.management.progress import told
 from modelregistry.models import Kind, ModelVersion
 from modelregistry.tasks import invite_workers
+from modelregistry.training.plan import LeftOut
 
 
 class Command(BaseCommand):
@@ -76,6 +77,8 @@ class Command(BaseCommand):
             raise CommandError("interrupted; nothing was written") from stopped
         finally:
             signal.signal(signal.SIGTERM, before)
+        for market in versions[0].report.get("left_out", []) if versions else []:
+            self.stdout.write(LeftOut(**market).as_sentence())
         for version in versions:
             self.stdout.write(describe(version))
 
