@@ -26,6 +26,7 @@ from mlengine_project.fast_road import FastRoad  # noqa: E402
 from mlengine_project.gate import Gate  # noqa: E402
 from mlengine_project.lifespan import Lifespan  # noqa: E402
 from mlengine_project.push import signal_consumer  # noqa: E402
+from mlengine_project.request_threads import RequestThreads  # noqa: E402
 
 if not settings.IS_TEST:
     stop_on_errors()
@@ -35,7 +36,7 @@ if not settings.IS_TEST:
 application = TrustedProxy(
     ProtocolTypeRouter(
         {
-            "http": Gate(FastRoad(cast("Any", django_application))),
+            "http": Gate(FastRoad(RequestThreads(cast("Any", django_application), settings.REQUEST_THREADS))),
             "websocket": SessionMiddlewareStack(AuthMiddleware(URLRouter([path("ws/signals", signal_consumer())]))),
             "lifespan": Lifespan(),
         }

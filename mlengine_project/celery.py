@@ -52,10 +52,11 @@ def start_heartbeat(**_: Any) -> None:
 
 @worker_process_init.connect
 def start_companion(**_: Any) -> None:
-    """Each child of a worker has champions and windows of its own."""
+    """Each child of a worker that answers candles has champions and windows of its own."""
     from mlengine_project.operations.companion import companion
 
-    companion.start()
+    if "live" in app.amqp.queues.consume_from:
+        companion.start()
 
 
 @worker_shutting_down.connect

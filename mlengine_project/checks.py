@@ -15,6 +15,7 @@ from mlengine_project.environment import PROBLEMS
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 API_KEY_CHARACTERS = 32
+MOST_REQUEST_THREADS = 64
 
 
 @checks.register(Tags.compatibility)
@@ -31,6 +32,11 @@ def settings_make_sense(**_: Any) -> list[CheckMessage]:
         found.append(f"API_PORT is {settings.API_PORT}; write a port from 1 to 65535, for example API_PORT=8000.")
     if settings.LOG_LEVEL not in LEVELS:
         found.append(f"LOG_LEVEL is {settings.LOG_LEVEL!r}; write one of {', '.join(LEVELS)}.")
+    if settings.REQUEST_THREADS > MOST_REQUEST_THREADS:
+        found.append(
+            f"REQUEST_THREADS is {settings.REQUEST_THREADS}; write 2 to {MOST_REQUEST_THREADS}: each keeps a connection"
+            " to the database in every web process, for example REQUEST_THREADS=6."
+        )
     for name, schemes in {"BINANCE_API_URL": ("http", "https"), "BINANCE_STREAM_URL": ("ws", "wss")}.items():
         found += _address_problem(name, getattr(settings, name), schemes)
     if settings.REDIS_URL:

@@ -17,6 +17,7 @@ from mlengine_project.environment import (
     listing,
     numbers,
     own_redis_database,
+    process_kind,
     switch,
     text,
     whole,
@@ -63,6 +64,7 @@ INTERVAL = "5m"
 DEFAULT_HORIZONS = numbers("DEFAULT_HORIZONS", [6, 18, 36, 72])
 PREDICTION_CACHE_TTL = whole("PREDICTION_CACHE_TTL", 60, least=1)
 RATE_LIMIT = whole("RATE_LIMIT", 100)
+REQUEST_THREADS = whole("REQUEST_THREADS", 6, least=2)
 FEE_RATE = fraction("FEE_RATE", 0.001, most=0.1)
 SLIPPAGE_BPS = fraction("SLIPPAGE_BPS", 1.0, most=1000.0)
 MODEL_MAX_AGE_DAYS = whole("MODEL_MAX_AGE_DAYS", 365, least=1)
@@ -153,8 +155,10 @@ def database() -> dict[str, Any]:
         else:
             if "postgresql" in parsed["ENGINE"]:
                 options = "-c search_path=ml,public -c timezone=UTC -c lock_timeout=10s -c statement_timeout=120s"
-                parsed["OPTIONS"] = {"connect_timeout": 5, **parsed.get("OPTIONS", {}), "options": options}
-                parsed["CONN_MAX_AGE"] = 0 if IS_TEST else 60
+                own = {"connect_timeout": 5, "application_name": f"mlengine {process_kind()}"}
+                parsed["OPTIONS"] = {**own, **parsed.get("OPTIONS", {}), "options": options}
+                # Right because every thread that asks the database lives on (docs/decisions/0026).
+                parsed["CONN_MAX_AGE"] = 60
                 parsed["CONN_HEALTH_CHECKS"] = True
                 return parsed
             PROBLEMS.append("DATABASE_URL must name PostgreSQL (or be unset for SQLite); write postgres://...")

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -12,12 +13,18 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django_celery_beat.models import PeriodicTask
 
+from marketdata import clock
 from marketdata.models import Market
 from mlengine_project.operations import health
+from mlengine_project.operations.models import Heartbeat
 from modelregistry import artifacts, registry
 from modelregistry.errors import ModelLoadError
 
 FREE_MIB = 500
+BESIDE_REQUESTS = 9
+"""Connections of a web process beside those of its request threads: fast road, websockets, heartbeat, counts."""
+MOST_CONNECTIONS = {"worker": 8, "beat": 2, "stream": 6}
+"""Of the other processes, with the children of a worker."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +61,33 @@ def _database() -> Finding:
         pending = MigrationExecutor(connection).migration_plan(MigrationExecutor(connection).loader.graph.leaf_nodes())
     except DatabaseError as error:
         return Finding("database", well=False, seen=str(error).splitlines()[0], advice="check DATABASE_URL")
-    advice = "run `manage.py migrate`" if pending else ""
-    return Finding("database", not pending, f"{connection.vendor}, {len(pending)} migrations pending", advice)
+    seen = f"{connection.vendor}, {len(pending)} migrations pending"
+    if pending:
+        return Finding("database", well=False, seen=seen, advice="run `manage.py migrate`")
+    if connection.vendor != "postgresql":
+        return Finding("database", well=True, seen=seen)
+    needed, offered = connections_needed(), _connections_offered()
+    seen += f"; running processes open at most {needed} connections of {offered}"
+    return Finding(
+        "database", needed <= offered, seen, "write a smaller REQUEST_THREADS, or raise max_connections of PostgreSQL"
+    )
+
+
+def connections_needed() -> int:
+    """Most connections that the processes with a recent heartbeat may hold together."""
+    each = {**MOST_CONNECTIONS, "web": BESIDE_REQUESTS + settings.REQUEST_THREADS}
+    since = clock.wall_now() - timedelta(seconds=health.SILENT_SECONDS["worker"])
+    return sum(each.get(part, 0) for part in Heartbeat.objects.filter(at__gte=since).values_list("part", flat=True))
+
+
+def _connections_offered() -> int:
+    """Connections the server gives to users who are not superusers."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT sum(CASE WHEN name = 'max_connections' THEN setting::int ELSE -setting::int END) FROM pg_settings"
+            " WHERE name IN ('max_connections', 'superuser_reserved_connections', 'reserved_connections')"
+        )
+        return int(cursor.fetchone()[0])
 
 
 def _cache() -> Finding:

@@ -12,6 +12,7 @@ from django.db import DatabaseError, InterfaceError, connection
 
 from marketdata import clock
 from marketdata import health as market_health
+from mlengine_project.operations.companion import companion
 from mlengine_project.operations.models import Heartbeat
 from modelregistry import health as model_health
 from predictions import health as prediction_health
@@ -35,7 +36,8 @@ def readiness() -> list[str]:
     """Names of what keeps this process from serving; empty when nothing does. At most 2 s old."""
     with _lock:
         if clock.monotonic() >= _ready["until"]:
-            _ready["causes"] = [] if _in_time(_database_answers) else ["database"]
+            causes = [] if _in_time(_database_answers) else ["database"]
+            _ready["causes"] = [*causes, "loading"] if companion.is_loading else causes
             _ready["until"] = clock.monotonic() + READY_SECONDS
         return list(_ready["causes"])
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import structlog
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, close_old_connections, connections
 
 from marketdata import clock
 from mlengine_project.operations.models import Heartbeat
@@ -73,6 +73,7 @@ def _tell(part: str, stop_event: threading.Event) -> None:
         except DatabaseError as error:
             log.warning("heartbeat_missed", part=part, error=str(error))
         stop_event.wait(PERIOD_SECONDS)
+    connections.close_all()
 
 
 def forget_the_dead() -> int:

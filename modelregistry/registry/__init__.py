@@ -13,7 +13,6 @@ from modelregistry.registry.promotion import (
 from modelregistry.registry.serving import (
     LoadFailure,
     ensemble_of,
-    follow,
     forget,
     load_ensemble,
     load_failures,
@@ -28,7 +27,6 @@ __all__ = [
     "champions_at",
     "ensemble_of",
     "find_version",
-    "follow",
     "forget",
     "load_ensemble",
     "load_failures",

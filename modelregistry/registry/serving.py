@@ -84,12 +84,6 @@ def load_ensemble(source: str, wait_seconds: float = 0.0) -> Any:
     return serving.ensemble
 
 
-def follow() -> None:
-    """Load what was crowned since, for every source this process serves, before anyone has to wait for it."""
-    for source in list(_serving):
-        load_ensemble(source)
-
-
 def load_version(version: ModelVersion) -> Any:
     """Return the estimator of any version, verified in a child process before it is loaded here.
 

@@ -1,6 +1,8 @@
 """Real processes of the engine for tests: started on free ports, stopped by their ids."""
 
+import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -119,6 +121,12 @@ def web_words(port):
         *(sys.executable, "-m", "uvicorn", "mlengine_project.asgi:application", "--host", "127.0.0.1"),
         *("--port", str(port), "--ws", "websockets-sansio", "--no-proxy-headers", "--log-level", "warning"),
     ]
+
+
+def image_command():
+    """The web command of the Dockerfile, word by word."""
+    text = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+    return json.loads(re.findall(r"^CMD (\[.*\])", text, re.MULTILINE)[-1])
 
 
 def answers(port):

@@ -10,6 +10,7 @@ from django.conf import settings
 BAD = {
     "API_PORT": ("99999", "write a port from 1 to 65535"),
     "RATE_LIMIT": ("many", "write a whole number"),
+    "REQUEST_THREADS": ("500", "write 2 to 64"),
     "FEE_RATE": ("-1", "write a number from 0"),
     "DEFAULT_HORIZONS": ("6,x", "write DEFAULT_HORIZONS=6,18,36,72"),
     "BINANCE_API_URL": ("api.binance.com", "write an address such as https://"),
