@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import environ
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from mlengine_project.admin_site import UNFOLD  # noqa: F401  # a setting is one by being named here
 from mlengine_project.environment import (
@@ -17,6 +19,7 @@ from mlengine_project.environment import (
     listing,
     numbers,
     own_redis_database,
+    redis_database,
     switch,
     text,
     whole,
@@ -41,6 +44,9 @@ STATE_DIR = Path(text("MLENGINE_STATE_DIR") or ROOT / "data")
 DATABASE_URL = text("DATABASE_URL")
 IS_TEST = "pytest" in sys.modules
 REDIS_URL = own_redis_database(text("REDIS_URL")) if IS_TEST else text("REDIS_URL")
+DEPLOYMENT = text("DEPLOYMENT", "mlengine")
+REDIS_PREFIX = f"{DEPLOYMENT}:{redis_database(REDIS_URL)}:"
+"""Before all that is the engine's own in Redis: publish/subscribe knows no database numbers."""
 EMBEDDED = not REDIS_URL
 COMMAND = sys.argv[1] if len(sys.argv) > 1 and Path(sys.argv[0]).name == "manage.py" else ""
 IS_UP = COMMAND == "up"
@@ -198,7 +204,18 @@ else:
     CHANNEL_LAYERS = {
         "default": {
             "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-            "CONFIG": {"hosts": [REDIS_URL], "prefix": "mlengine"},
+            "CONFIG": {
+                # Once more on a new connection: the one that is kept does not survive a restart of Redis.
+                "hosts": [
+                    {
+                        "address": REDIS_URL,
+                        "socket_connect_timeout": 2,
+                        "socket_timeout": 2,
+                        "retry": Retry(NoBackoff(), retries=1),
+                    }
+                ],
+                "prefix": REDIS_PREFIX,
+            },
         }
     }
 
@@ -236,7 +253,7 @@ CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
     # A lost worker's tasks come back after an hour at the latest; sweeps find the work far sooner.
-    {"visibility_timeout": 3600, "global_keyprefix": "mlengine:"} if REDIS_URL else {"polling_interval": 0.05}
+    {"visibility_timeout": 3600, "global_keyprefix": REDIS_PREFIX} if REDIS_URL else {"polling_interval": 0.05}
 )
 CELERY_TIMEZONE = "UTC"
 CELERY_ENABLE_UTC = True

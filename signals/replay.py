@@ -1,4 +1,7 @@
-"""Reading what was published: heads, newest signals and stretches of a symbol's sequence, as their bytes."""
+"""Reading what was published: heads, newest signals and stretches of a symbol's sequence, as their bytes.
+
+Symbol and seq are looked up in the signal log, whose unique index they are; sent messages have none.
+"""
 
 from collections.abc import Iterable, Sequence
 
@@ -29,15 +32,15 @@ def heads_of(symbols: Iterable[str]) -> dict[str, int]:
 def first_seq(symbol: str) -> int | None:
     """Oldest seq from which everything can still be replayed; None where nothing was ever said."""
     # A symbol may have had two markets: what one of them keeps from before the other's cut has holes behind it.
-    kept = OutboxMessage.objects.filter(symbol=symbol, seq__gt=last_archived_seq(symbol))
-    first: int | None = kept.aggregate(first=Min("seq"))["first"]
+    kept = OutboxMessage.objects.filter(signal__symbol=symbol, signal__seq__gt=last_archived_seq(symbol))
+    first: int | None = kept.aggregate(first=Min("signal__seq"))["first"]
     return first
 
 
 def newest(heads: dict[str, int]) -> dict[str, Entry]:
     """The signal at the head of each symbol."""
     found: dict[str, Entry] = {}
-    rows = OutboxMessage.objects.filter(symbol__in=list(heads), seq__in=set(heads.values()))
+    rows = OutboxMessage.objects.filter(signal__symbol__in=list(heads), signal__seq__in=set(heads.values()))
     for symbol, seq, payload in rows.values_list("symbol", "seq", "payload"):
         if heads[symbol] == seq:
             found[symbol] = (seq, payload)
@@ -46,7 +49,7 @@ def newest(heads: dict[str, int]) -> dict[str, Entry]:
 
 def entries_after(symbol: str, after: int, until: int | None = None, most: int = PAGE) -> list[Entry]:
     """Up to `most` signals after a seq (exclusive) up to another (inclusive), in order."""
-    rows = OutboxMessage.objects.filter(symbol=symbol, seq__gt=after)
+    rows = OutboxMessage.objects.filter(signal__symbol=symbol, signal__seq__gt=after)
     if until is not None:
-        rows = rows.filter(seq__lte=until)
-    return list(rows.order_by("seq").values_list("seq", "payload")[:most])
+        rows = rows.filter(signal__seq__lte=until)
+    return list(rows.order_by("signal__seq").values_list("seq", "payload")[:most])
