@@ -27,7 +27,7 @@ PAUSE_SECONDS = 0.05
 
 
 class Hub:
-    """Subscribers by symbol, and the last seq handed out of each."""
+    """Subscribers by symbol, and the last seq delivered of each."""
 
     def __init__(self) -> None:
         self.heads: dict[str, int] = {}
@@ -60,13 +60,13 @@ class Hub:
                 self._remove(connection, symbol)
 
     def subscribe(self, connection: Connection, symbols: Iterable[str]) -> None:
-        """Hand these symbols to a connection from now on."""
+        """Deliver these symbols to a connection from now on."""
         with self._registry:
             for symbol in symbols:
                 self._subscribers.setdefault(symbol, set()).add(connection)
 
     def unsubscribe(self, connection: Connection, symbols: Iterable[str]) -> None:
-        """Stop handing these symbols to a connection."""
+        """Stop delivering these symbols to a connection."""
         with self._registry:
             for symbol in symbols:
                 self._remove(connection, symbol)
@@ -77,7 +77,7 @@ class Hub:
             return sum(connection.key_id == key_id for connection in self._connections)
 
     def note_heads(self, heads: dict[str, int]) -> None:
-        """Learn heads somebody read from the log, where this process knows none yet."""
+        """Take heads read from the log, where this process knows none yet."""
         with self._order:
             for symbol, head in heads.items():
                 self.heads.setdefault(symbol, head)
@@ -97,7 +97,7 @@ class Hub:
                 return
             if last is not None and seq > last + 1:
                 self._fill(symbol, last, seq - 1)
-            self._hand_out(symbol, seq, payload)
+            self._deliver(symbol, seq, payload)
 
     def stop(self) -> None:
         """End the watching thread and forget everything."""
@@ -117,16 +117,16 @@ class Hub:
             followers.discard(connection)
             if not followers:
                 del self._subscribers[symbol]
-                # Nobody listens: what is published meanwhile is no hole for the next one who does.
+                # Without subscribers, what is published meanwhile is no hole for the next one.
                 self.heads.pop(symbol, None)
 
     def _fill(self, symbol: str, after: int, until: int) -> None:
         while entries := replay.entries_after(symbol, after, until):
             for seq, payload in entries:
-                self._hand_out(symbol, seq, payload)
+                self._deliver(symbol, seq, payload)
             after = entries[-1][0]
 
-    def _hand_out(self, symbol: str, seq: int, payload: str) -> None:
+    def _deliver(self, symbol: str, seq: int, payload: str) -> None:
         with self._registry:
             followers = list(self._subscribers.get(symbol, ()))
             if followers:
@@ -155,7 +155,7 @@ class Hub:
                     failures = 0
                 except Exception as error:  # noqa: BLE001  # the hub outlives every failure of the database
                     failures += 1
-                    logger.warning("the hub cannot read the log: %s: %s", type(error).__name__, error)
+                    logger.warning("the hub failed and looks again: %s: %s", type(error).__name__, error)
                     self._look_soon()  # what was announced meanwhile is found by it
                     connections.close_all()
                     self._stopped.wait(min(LONGEST_WAIT, 0.1 * 2**failures))
@@ -186,10 +186,23 @@ class Hub:
 
     def _read_log(self, symbols: Iterable[str]) -> bool:
         """Deliver what the log holds of these symbols beyond what was delivered; whether there was anything."""
-        behind = {symbol: head for symbol, head in replay.heads_of(symbols).items() if head > self.heads.get(symbol, 0)}
-        for symbol, (seq, payload) in replay.newest(behind).items():
-            self.publish(symbol, seq, payload)
-        return bool(behind)
+        known = {symbol: self.heads.get(symbol, 0) for symbol in symbols}  # first: meanwhile both only grow
+        found = replay.newest_beyond(known)
+        for symbol, (head, payload) in found.items():
+            if payload is not None:
+                self.publish(symbol, head, payload)
+        self._follow_back({symbol: head for symbol, (head, _) in found.items() if head < known[symbol]})
+        return any(head > known[symbol] for symbol, (head, _) in found.items())
+
+    def _follow_back(self, heads: dict[str, int]) -> None:
+        """Accept that the log was restored to an earlier state; subscribers connect again and learn it."""
+        for symbol, head in heads.items():
+            logger.warning("the log of %s was restored to seq %s", symbol, head)
+            with self._order, self._registry:
+                self.heads[symbol] = head
+                ahead = list(self._subscribers.get(symbol, ()))
+            for connection in ahead:
+                connection.loop.call_soon_threadsafe(connection.close, protocol.TRY_LATER)
 
     def _look(self) -> None:
         """Read the log for every subscribed symbol, and close connections whose key has ended."""

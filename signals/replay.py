@@ -3,8 +3,9 @@
 Symbol and seq are looked up in the signal log, whose unique index they are; sent messages have none.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from django.db import connection
 from django.db.models import Min
 
 from marketdata.models import Market
@@ -45,6 +46,23 @@ def newest(heads: dict[str, int]) -> dict[str, Entry]:
         if heads[symbol] == seq:
             found[symbol] = (seq, payload)
     return found
+
+
+def newest_beyond(known: Mapping[str, int]) -> dict[str, tuple[int, str | None]]:
+    """The head of each symbol in one query, with its payload where the head is beyond the known seq."""
+    if not known:
+        return {}
+    rows = ", ".join(["(%s, %s)"] * len(known))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT sequence.symbol, head, payload "  # noqa: S608
+            f"FROM (VALUES {rows}) AS known JOIN symbol_sequences AS sequence ON sequence.symbol = known.column1 "
+            "LEFT JOIN signal_logs AS signal "
+            "ON signal.symbol = sequence.symbol AND signal.seq = head AND head > known.column2 "
+            "LEFT JOIN outbox_messages AS message ON message.signal_id = signal.id",
+            [cell for symbol, seq in known.items() for cell in (symbol, seq)],
+        )
+        return {symbol: (head, payload) for symbol, head, payload in cursor.fetchall()}
 
 
 def entries_after(symbol: str, after: int, until: int | None = None, most: int = PAGE) -> list[Entry]:

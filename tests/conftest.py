@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.test import override_settings
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+
+from mlengine_project.settings import channel_layer
 
 ROOT = Path(__file__).resolve().parent.parent
 CANDLES = Path(os.environ.get("MLENGINE_CANDLES", ROOT.parent / "shared" / "data"))
@@ -81,13 +81,7 @@ def redis_url(tmp_path_factory) -> Iterator[str]:
 def use_redis(settings, url):
     """Let the engine of this test work as with REDIS_URL set to this address."""
     settings.REDIS_URL, settings.EMBEDDED = url, False
-    host = {"address": url, "socket_connect_timeout": 2, "socket_timeout": 2, "retry": Retry(NoBackoff(), retries=1)}
-    settings.CHANNEL_LAYERS = {
-        "default": {
-            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-            "CONFIG": {"hosts": [host], "prefix": settings.REDIS_PREFIX},
-        }
-    }
+    settings.CHANNEL_LAYERS = {"default": channel_layer(url)}
 
 
 @pytest.fixture(scope="session")

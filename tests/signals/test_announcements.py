@@ -14,14 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marketdata import clock
+from mlengine_project.settings import redis_prefix
 from signals import consumers, publisher
 from signals.announcements import symbols_in
 from signals.hub import hub
-from signals.models import OutboxMessage
+from signals.models import OutboxMessage, SignalLog, SymbolSequence
 from tests.conftest import use_redis
 from tests.flows.processes import start_redis, wait_until
 from tests.signals.sockets import (
     ask,
+    closed,
     enter,
     say_async,
     told,
@@ -47,18 +49,26 @@ def only_announcements(monkeypatch):
 
 
 def channel(settings):
-    return f"{settings.REDIS_PREFIX}__group__signals"
+    return f"{redis_prefix(settings.REDIS_URL)}__group__signals"
 
 
 def subscribers(client, name):
     return client.pubsub_numsub(name)[0][1]
 
 
+async def next_of(connection, kind):
+    """The next frame of a type, whatever heartbeats come before it on a slow machine."""
+    while (frame := await told(connection))["type"] != kind:
+        assert frame["type"] == "heartbeat", frame
+    return frame
+
+
 async def listening(client, settings, symbol="BTCUSDT"):
     """A websocket subscribed to a symbol, in a process that receives announcements."""
     connection = await enter()
     await ask(connection, type="subscribe", symbols=[symbol])
-    await told(connection), await told(connection)
+    await next_of(connection, "subscribed")
+    await next_of(connection, "snapshot")
     await sync_to_async(wait_until)(lambda: subscribers(client, channel(settings)) == 1, 10, "the hub listens")
     await asyncio.sleep(0.3)  # the look that follows the subscription is over
     return connection
@@ -67,12 +77,12 @@ async def listening(client, settings, symbol="BTCUSDT"):
 async def test_a_signal_published_by_something_else_reaches_no_socket(own_redis, settings, only_announcements):
     connection = await listening(own_redis, settings)
     await say_async("BTCUSDT")
-    first = (await told(connection))["signal"]
+    first = (await next_of(connection, "signal"))["signal"]
     forged = first | {"seq": 2, "signal_type": "buy", "id": "00000000-0000-4000-8000-000000000000"}
     assert own_redis.publish("signals:BTCUSDT", orjson.dumps(forged)) == 0, "the engine does not listen there"
     assert await connection.receive_nothing(timeout=0.3)
     await say_async("BTCUSDT")
-    frame = await told(connection)
+    frame = await next_of(connection, "signal")
     assert (frame["seq"], frame["signal"]["signal_type"]) == (2, "hold")
     await connection.disconnect()
 
@@ -90,12 +100,10 @@ async def test_a_forged_announcement_displaces_nothing(own_redis, settings, only
     await say_async("BTCUSDT", 2)
     connection = await listening(own_redis, settings)
     assert own_redis.publish(channel(settings), forged) == 1
-    beat = await told(connection)
-    assert (beat["type"], beat["seq"]) == ("heartbeat", {"BTCUSDT": 2})
+    for _ in range(3):
+        assert (await next_of(connection, "heartbeat"))["seq"] == {"BTCUSDT": 2}
     await say_async("BTCUSDT")
-    frames = [await told(connection) for _ in range(3)]
-    (frame,) = [frame for frame in frames if frame["type"] == "signal"]
-    assert frame["seq"] == 3
+    assert (await next_of(connection, "signal"))["seq"] == 3
     await connection.disconnect()
 
 
@@ -125,7 +133,7 @@ async def test_many_false_announcements_cost_a_bounded_number_of_queries(own_red
     finally:
         del hub._read_log
     await say_async("BTCUSDT")
-    assert (await told(connection))["seq"] == 1
+    assert (await next_of(connection, "signal"))["seq"] == 1
     await connection.disconnect()
 
 
@@ -134,7 +142,7 @@ async def test_a_lost_announcement_is_made_up_for_by_the_next_look(own_redis, se
     connection = await listening(own_redis, settings)
     await say_async("BTCUSDT", 2, publish=False)
     await OutboxMessage.objects.aupdate(sent_at=clock.wall_now())
-    assert [(await told(connection))["seq"] for _ in range(2)] == [1, 2]
+    assert [(await next_of(connection, "signal"))["seq"] for _ in range(2)] == [1, 2]
     await connection.disconnect()
 
 
@@ -145,10 +153,31 @@ async def test_one_announcement_names_all_symbols_of_a_batch(own_redis, settings
     await say_async("BTCUSDT", 3, publish=False)
     await say_async("ETHUSDT", 2, publish=False)
     assert await sync_to_async(publisher.drain)() == 5
-    assert [(await told(connection))["seq"] for _ in range(3)] == [1, 2, 3]
+    assert [(await next_of(connection, "signal"))["seq"] for _ in range(3)] == [1, 2, 3]
     messages = [message for _ in range(5) if (message := subscriber.get_message(timeout=0.2))]
     assert [msgpack.unpackb(message["data"])["symbols"] for message in messages] == [["BTCUSDT", "ETHUSDT"]]
     subscriber.close()
+    await connection.disconnect()
+
+
+async def test_a_log_restored_to_an_earlier_state_is_followed_and_its_next_signal_delivered(monkeypatch):
+    monkeypatch.setattr("signals.hub.LOOK_SECONDS", 0.2)
+    await say_async("BTCUSDT", 3)
+    connection = await enter()
+    await ask(connection, type="subscribe", symbols=["BTCUSDT"])
+    assert (await told(connection))["seq"] == {"BTCUSDT": 3}
+    await told(connection)
+    await OutboxMessage.objects.filter(seq=3).adelete()
+    await SignalLog.objects.filter(seq=3).adelete()
+    await SymbolSequence.objects.aupdate(head=2)
+    assert await closed(connection) == 1013
+    connection = await enter()
+    await ask(connection, type="subscribe", symbols=["BTCUSDT"], after={"BTCUSDT": 3})
+    assert (await told(connection))["error"] == "AheadOfHead"
+    await ask(connection, type="subscribe", symbols=["BTCUSDT"], after={"BTCUSDT": 2})
+    assert (await told(connection))["seq"] == {"BTCUSDT": 2}
+    await say_async("BTCUSDT")
+    assert (await told(connection))["seq"] == 3
     await connection.disconnect()
 
 
@@ -177,14 +206,14 @@ async def test_after_a_restart_of_redis_the_hub_subscribes_again_by_itself(morta
     client = redis.Redis.from_url(settings.REDIS_URL)
     connection = await listening(client, settings)
     await say_async("BTCUSDT")
-    assert (await told(connection))["seq"] == 1
+    assert (await next_of(connection, "signal"))["seq"] == 1
     end()
     await sync_to_async(time.sleep)(1.5)
     start()
     await sync_to_async(wait_until)(lambda: subscribers(client, channel(settings)) == 1, 10, "the hub listens again")
     await say_async("BTCUSDT", publish=False)
     assert await sync_to_async(publisher.drain)() == 1, "the first attempt succeeds on a new connection"
-    assert (await told(connection))["seq"] == 2
+    assert (await next_of(connection, "signal"))["seq"] == 2
     client.close()
     await connection.disconnect()
 
@@ -198,7 +227,7 @@ async def test_while_redis_is_away_sockets_are_served_from_the_log_and_the_outbo
     connection = await listening(client, settings)
     end()
     await say_async("BTCUSDT", 2)
-    assert [(await told(connection))["seq"] for _ in range(2)] == [1, 2]
+    assert [(await next_of(connection, "signal"))["seq"] for _ in range(2)] == [1, 2]
     assert await OutboxMessage.objects.filter(sent_at__isnull=True).acount() == 2
     start()
     assert await sync_to_async(publisher.drain)() == 2
