@@ -7,6 +7,7 @@ from marketdata.viewsets import CandleViewSet, IndicatorViewSet, MarketViewSet
 from mlengine_project import pages
 from mlengine_project.access.viewsets import TicketViewSet
 from mlengine_project.answering_time import CountedPredictionViewSet
+from mlengine_project.asyncapi import asyncapi
 from mlengine_project.operations.health import loaded_by
 from mlengine_project.operations.viewsets import (
     DetailedHealthViewSet,
@@ -53,4 +54,5 @@ urlpatterns = [
     path("schema", pages.schema),
     path("docs", pages.swagger),
     path("redoc", pages.redoc),
+    path("asyncapi", asyncapi),
 ]

@@ -4,7 +4,7 @@ import re
 import sys
 from ipaddress import ip_network
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from django.conf import settings
 from django.core import checks
@@ -40,7 +40,12 @@ def settings_make_sense(**_: Any) -> list[CheckMessage]:
     for name, schemes in {"BINANCE_API_URL": ("http", "https"), "BINANCE_STREAM_URL": ("ws", "wss")}.items():
         found += _address_problem(name, getattr(settings, name), schemes)
     if settings.REDIS_URL:
-        found += _address_problem("REDIS_URL", settings.REDIS_URL, ("redis", "rediss"))
+        found += _address_problem("REDIS_URL", settings.REDIS_URL, ("redis", "rediss")) or _redis_database_problem()
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", settings.DEPLOYMENT):
+        found.append(
+            f"DEPLOYMENT is {settings.DEPLOYMENT!r}; write a name of up to 40 letters, digits, - and _, "
+            "for example DEPLOYMENT=mlengine."
+        )
     found += _list_problems()
     return [Error(sentence, id="mlengine.E002") for sentence in found]
 
@@ -91,6 +96,14 @@ def _address_problem(name: str, value: str, schemes: tuple[str, ...]) -> list[st
     if parts.scheme in schemes and parts.hostname and not set("{}") & set(value):
         return []
     return [f"{name} is {value!r}; write an address such as {schemes[-1]}://host:port without braces."]
+
+
+def _redis_database_problem() -> list[str]:
+    """Cache and broker read a database number only in the path alike."""
+    parts = urlsplit(settings.REDIS_URL)
+    if re.fullmatch(r"/?|/[0-9]+", parts.path) and "db" not in parse_qs(parts.query):
+        return []
+    return ["REDIS_URL must name its database as a number after one slash; write for example redis://host:6379/0."]
 
 
 def production_problems() -> list[CheckMessage]:

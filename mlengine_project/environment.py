@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import environ
 
@@ -99,6 +100,16 @@ def numbers(name: str, default: list[int]) -> list[int]:
         return values
 
     return read(name, default, parse, f"{name}=6,18,36,72")
+
+
+def redis_database(url: str) -> int:
+    """The number of the database a Redis address names, 0 when it names none.
+
+    >>> redis_database("redis://127.0.0.1:6379/4"), redis_database("redis://127.0.0.1")
+    (4, 0)
+    """
+    number = urlsplit(url).path.strip("/")
+    return int(number) if number.isdecimal() else 0
 
 
 def own_redis_database(url: str, worker: str | None = None) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import environ
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from mlengine_project.admin_site import UNFOLD  # noqa: F401  # a setting is one by being named here
 from mlengine_project.environment import (
@@ -18,6 +20,7 @@ from mlengine_project.environment import (
     numbers,
     own_redis_database,
     process_kind,
+    redis_database,
     switch,
     text,
     whole,
@@ -42,6 +45,7 @@ STATE_DIR = Path(text("MLENGINE_STATE_DIR") or ROOT / "data")
 DATABASE_URL = text("DATABASE_URL")
 IS_TEST = "pytest" in sys.modules
 REDIS_URL = own_redis_database(text("REDIS_URL")) if IS_TEST else text("REDIS_URL")
+DEPLOYMENT = text("DEPLOYMENT", "mlengine")
 EMBEDDED = not REDIS_URL
 COMMAND = sys.argv[1] if len(sys.argv) > 1 and Path(sys.argv[0]).name == "manage.py" else ""
 IS_UP = COMMAND == "up"
@@ -145,6 +149,11 @@ TEMPLATES = [
 ]
 
 
+def redis_prefix(url: str) -> str:
+    """What stands before all names of the engine's own in Redis: publish/subscribe knows no database numbers."""
+    return f"{DEPLOYMENT}:{redis_database(url)}:"
+
+
 def database() -> dict[str, Any]:
     """PostgreSQL in schema `ml` when DATABASE_URL is set, else SQLite in WAL mode."""
     if DATABASE_URL:
@@ -178,6 +187,24 @@ def database() -> dict[str, Any]:
 DATABASES = {"default": database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+
+def channel_layer(url: str) -> dict[str, Any]:
+    """The Channels layer on a Redis; names begin with deployment and database number."""
+    host = {
+        "address": url,
+        "socket_connect_timeout": 2,
+        "socket_timeout": 2,
+        # A quiet connection is not dropped on the way, and one that was is noticed.
+        "health_check_interval": 15,
+        # Once more on a new connection: the one that is kept does not survive a restart of Redis.
+        "retry": Retry(NoBackoff(), retries=1),
+    }
+    return {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [host], "prefix": redis_prefix(url)},
+    }
+
+
 LOCAL_CACHE = "django.core.cache.backends.locmem.LocMemCache"
 # What libraries keep (the admin's search its results) stays in the process: it is not JSON, and nobody else's business.
 CACHES: dict[str, dict[str, Any]] = {"default": {"BACKEND": LOCAL_CACHE}}
@@ -200,12 +227,7 @@ else:
             "SOCKET_TIMEOUT": 1,
         },
     }
-    CHANNEL_LAYERS = {
-        "default": {
-            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-            "CONFIG": {"hosts": [REDIS_URL], "prefix": "mlengine"},
-        }
-    }
+    CHANNEL_LAYERS = {"default": channel_layer(REDIS_URL)}
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
@@ -241,7 +263,9 @@ CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
     # A lost worker's tasks come back after an hour at the latest; sweeps find the work far sooner.
-    {"visibility_timeout": 3600, "global_keyprefix": "mlengine:"} if REDIS_URL else {"polling_interval": 0.05}
+    {"visibility_timeout": 3600, "global_keyprefix": redis_prefix(REDIS_URL)}
+    if REDIS_URL
+    else {"polling_interval": 0.05}
 )
 CELERY_TIMEZONE = "UTC"
 CELERY_ENABLE_UTC = True

@@ -99,6 +99,7 @@ def logging_of(level: str, pretty: bool) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": "mlengine_project.operations.logging.formatter", "pretty": pretty}},
+        "filters": {"without_trace": {"()": "mlengine_project.operations.logging.WithoutTrace"}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
@@ -106,6 +107,7 @@ def logging_of(level: str, pretty: bool) -> dict[str, Any]:
             "django.request": {"level": "CRITICAL", "propagate": True},
             "django.security.csrf": {"level": "CRITICAL", "propagate": True},
             "uvicorn.access": quiet,
+            "channels_redis.pubsub": {"filters": ["without_trace"]},
             "httpx": quiet,
             "asyncio": quiet,
             "daphne": quiet,

@@ -43,6 +43,18 @@ class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
         return redact(super().format(record))
 
 
+class WithoutTrace(logging.Filter):
+    """Puts an exception on the line itself: what repeats every second while Redis is away needs no trace."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Rewrite the record; none is dropped."""
+        if record.exc_info and record.exc_info[1] is not None:
+            error = record.exc_info[1]
+            record.msg, record.args = f"{record.getMessage()}: {type(error).__name__}: {error}", ()
+            record.exc_info = None
+        return True
+
+
 def formatter(pretty: bool) -> RedactingFormatter:
     """The formatter of the one handler; `logging.config` calls it."""
     last: list[Any] = (

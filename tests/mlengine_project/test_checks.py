@@ -22,6 +22,7 @@ BAD = {
     "LOG_LEVEL": ("LOUD", "write one of DEBUG"),
     "DATABASE_URL": ("mysql://root@127.0.0.1/x", "write postgres://"),
     "REDIS_URL": ("127.0.0.1:6379", "write an address such as rediss://"),
+    "DEPLOYMENT": ("my engine:2", "for example DEPLOYMENT=mlengine"),
 }
 
 
@@ -56,6 +57,14 @@ def test_production_refuses_what_is_unsafe(tmp_path):
     assert found.returncode == 1
     for words in ("SECRET_KEY is missing", "API_KEY has 5 characters", "DEBUG is on"):
         assert words in found.stderr
+
+
+@pytest.mark.parametrize("database", ["/0/1", "/first", "?db=3", "/1?db=3"])
+def test_a_database_of_redis_is_a_number_in_the_path(tmp_path, database):
+    """Cache and broker read every other form differently, and the prefix of an engine's names is made of it."""
+    found = run_check(tmp_path, REDIS_URL=f"redis://127.0.0.1:6379{database}", SECRET_KEY="s" * 50)
+    assert found.returncode == 1
+    assert "redis://host:6379/0" in found.stderr
 
 
 def test_check_deploy_applies_the_production_rules_without_redis(tmp_path):

@@ -14,7 +14,7 @@ from mlengine_project.schema import schema_bytes
 
 SNAPSHOT = Path(__file__).resolve().parents[2] / "docs" / "openapi.yaml"
 OPEN = {"/health", "/health/ready"}
-NOT_REST = {"/schema", "/docs", "/redoc"}
+NOT_REST = {"/schema", "/docs", "/redoc", "/asyncapi"}
 
 
 @pytest.fixture(scope="module")
