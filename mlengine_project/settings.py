@@ -112,6 +112,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "mlengine_project.admin_policy.AdminPagePolicy",
     "corsheaders.middleware.CorsMiddleware",
+    "mlengine_project.allowed_methods.AllowedMethods",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -255,6 +256,7 @@ LOGIN_URL = "/admin/login/"
 # --- what callers touch (see `mlengine_project.surface`) -----------------------------------------
 CORS_ALLOWED_ORIGINS = [origin for origin in CORS_ORIGINS if origin != "*"]
 CORS_ALLOW_ALL_ORIGINS = "*" in CORS_ORIGINS
+CSRF_FAILURE_VIEW = "mlengine_project.error_pages.csrf_failure"
 DEFAULT_EXCEPTION_REPORTER = "mlengine_project.error_pages.PlainReporter"
 LOGGING = logging_of(LOG_LEVEL, pretty=not PRODUCTION)
 # Static files come from the apps until an image collects them; the folder for that may be missing.
