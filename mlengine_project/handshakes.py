@@ -1,10 +1,10 @@
-"""Which websockets are opened: one path, and no URL or cookie that cannot be read."""
+"""Which websockets are opened: one path, and no URL that cannot be read."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from mlengine_project.errors import Answer
-from mlengine_project.gate import error_form, joined, unreadable
+from mlengine_project.gate import error_form, unreadable, with_plain_cookies
 from mlengine_project.operations.logging import note_request
 
 Message = dict[str, Any]
@@ -21,9 +21,9 @@ class Handshakes:
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Callable[[Message], Awaitable[None]]) -> None:
         """Open the socket or refuse its handshake."""
-        refusal = unreadable(scope, joined(scope["headers"])) or (NO_SOCKET if scope["path"] != self.path else None)
+        refusal = unreadable(scope) or (NO_SOCKET if scope["path"] != self.path else None)
         if refusal is None:
-            await self.application(scope, receive, send)
+            await self.application(with_plain_cookies(scope), receive, send)
             return
         await receive()  # websocket.connect
         note_request("WEBSOCKET", scope["path"], refusal.status, 0.0)

@@ -18,6 +18,7 @@ from mlengine_project.errors import PayloadTooLarge
 
 DEEPEST = 32
 """Nesting a request may have; none of ours needs more than three levels."""
+LONGEST_MEDIA_TYPE = 256
 
 
 def read_json(body: bytes) -> Any:
@@ -73,11 +74,13 @@ def holds_nul(value: Any) -> bool:
 
 
 def media_type_of(content_type: str) -> str:
-    """The media type of a body in UTF-8, empty for one that says it is written otherwise.
+    """The media type of a body in UTF-8, empty for one that is said to be otherwise or is too long to be one.
 
     >>> media_type_of("Application/JSON; charset=utf-8"), media_type_of("application/json; charset=utf-16")
     ('application/json', '')
     """
+    if len(content_type) > LONGEST_MEDIA_TYPE:
+        return ""
     media_type, parameters = parse_header_parameters(content_type)
     charset = parameters.get("charset", "utf-8").lower()
     return media_type.lower() if charset in {"utf-8", "utf8"} else ""

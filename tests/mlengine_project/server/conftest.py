@@ -1,10 +1,12 @@
 """Servers that really listen: the protocol class around a small application, and the engine both ways it is run."""
 
 import asyncio
+import contextlib
 import json
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import orjson
 import pytest
@@ -55,7 +57,7 @@ def serve():
             access_log=False, timeout_graceful_shutdown=1,
         )  # fmt: skip
         server = uvicorn.Server(config)
-        server.capture_signals = __import__("contextlib").nullcontext
+        server.capture_signals = contextlib.nullcontext
         thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
         thread.start()
         running.append((server, thread))
@@ -82,12 +84,12 @@ class Engine:
 
     def peak_kib(self):
         """The most memory the process ever had."""
-        with open(f"/proc/{self.pid}/status") as status:
+        with Path(f"/proc/{self.pid}/status").open() as status:
             return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 
     def written_bytes(self):
         """What the process has written, to sockets and files."""
-        with open(f"/proc/{self.pid}/io") as counts:
+        with Path(f"/proc/{self.pid}/io").open() as counts:
             return next(int(line.split()[1]) for line in counts if line.startswith("wchar"))
 
 

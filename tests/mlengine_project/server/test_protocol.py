@@ -9,6 +9,7 @@ from tests.flows.processes import wait_until
 from tests.mlengine_project.server.conftest import mirror
 from tests.mlengine_project.server.sockets import H2C, HANDSHAKE, HOST, Caller, ask, chunked, request
 
+pytestmark = pytest.mark.alone
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
 
@@ -71,7 +72,11 @@ def test_other_tokens_of_connection_are_kept(mirrored):
 
 @pytest.mark.parametrize(
     "lines",
-    [b"Connection: Upgrade\r\nUpgrade: websocket\r\n", b"Connection: Upgrade\r\nUpgrade: TLS/1.0\r\n", b"Upgrade: h2c\r\n"],
+    [
+        b"Connection: Upgrade\r\nUpgrade: websocket\r\n",
+        b"Connection: Upgrade\r\nUpgrade: TLS/1.0\r\n",
+        b"Upgrade: h2c\r\n",
+    ],
     ids=["no key", "TLS", "no token"],
 )
 def test_an_upgrade_that_is_none_is_ignored(mirrored, lines):
