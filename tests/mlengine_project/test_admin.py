@@ -163,7 +163,10 @@ def test_strangers_and_ordinary_users_do_not_get_in(client, django_user_model):
 
 
 STEPS = [
-    (model, step) for model in SHOWN for step in (getattr(admin.site._registry[model], "actions_detail", None) or ())
+    (model, step)
+    for model in SHOWN
+    for places in ("actions_detail", "actions_row")
+    for step in getattr(admin.site._registry[model], places, None) or ()
 ]
 
 
