@@ -127,6 +127,8 @@ def engine(request, tmp_path_factory):
         started = processes.start("up", sys.executable, *words)
     try:
         wait_until(lambda: answers(port), 90, "the engine answers")
+        if request.param == "up":  # what it prepares beside the server takes memory too
+            wait_until(lambda: "no models" in (folder / "up.log").read_text(), 90, "the engine is prepared")
         yield Engine(port, started.pid)
     finally:
         processes.stop()
