@@ -21,7 +21,7 @@ MICROSECONDS_SINCE_MS = 1_735_689_600_000
 """The exchange's spot dumps are in microseconds from 2025-01-01 on, and never before."""
 Refuse = Callable[[npt.NDArray[np.bool_], str], None]
 """Marks rows as refused for a reason, unless they already are."""
-_NAME = re.compile(r"(?P<symbol>[A-Z0-9]{2,20})-(?P<interval>[0-9]+[smhdwM])(?:[-.].*)?")
+_NAME = re.compile(r"(?P<symbol>[A-Z0-9]{2,20})-(?P<interval>[0-9]{1,4}[smhdwM])(?:[-.].{0,255})?")
 
 
 class Rejected(NamedTuple):

@@ -63,7 +63,7 @@ def _list_problems() -> list[str]:
     found += [
         f"ALLOWED_HOSTS holds {host!r}; write names such as ALLOWED_HOSTS=signals.example.com, no scheme, port or path."
         for host in settings.ALLOWED_HOSTS
-        if not re.fullmatch(r"\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-Fa-f:.]+\]", host)
+        if not re.fullmatch(r"\*|\.?[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63}){0,126}\.?|\[[0-9A-Fa-f:.]{1,45}\]", host)
     ]
     for network in settings.TRUSTED_PROXY:
         if network == UNIX_SOCKET:

@@ -2,12 +2,12 @@
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.views.decorators.http import require_safe
 
+from mlengine_project.allowed_methods import allow
 from mlengine_project.schema import schema_bytes
 
 
-@require_safe
+@allow("GET")
 def schema(request: HttpRequest) -> HttpResponse:
     """OpenAPI 3 as YAML."""
     return HttpResponse(
@@ -17,13 +17,13 @@ def schema(request: HttpRequest) -> HttpResponse:
     )
 
 
-@require_safe
+@allow("GET")
 def swagger(request: HttpRequest) -> HttpResponse:
     """Swagger, to read and to try."""
     return render(request, "surface/swagger.html")
 
 
-@require_safe
+@allow("GET")
 def redoc(request: HttpRequest) -> HttpResponse:
     """Redoc, to read."""
     return render(request, "surface/redoc.html")

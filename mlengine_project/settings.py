@@ -118,6 +118,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "mlengine_project.admin_policy.AdminPagePolicy",
     "corsheaders.middleware.CorsMiddleware",
+    "mlengine_project.allowed_methods.AllowedMethods",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "mlengine_project.access.hosts.AllowedHosts",
     "django.middleware.csrf.CsrfViewMiddleware",

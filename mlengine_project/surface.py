@@ -62,7 +62,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 CORS_ALLOW_HEADERS = ("x-api-key", "x-request-id", "idempotency-key", "content-type")
 CORS_ALLOW_METHODS = ("GET", "POST", "OPTIONS")
 CORS_EXPOSE_HEADERS = ("Retry-After", "RateLimit", "X-Request-ID")
-CORS_URLS_REGEX = r"^/(?!admin/).*$"
+CORS_URLS_REGEX = r"^/(?!admin/)"
 CORS_PREFLIGHT_MAX_AGE = 600
 
 CONTENT_SECURITY_POLICY: dict[str, Any] = {

@@ -10,7 +10,7 @@ from django.urls import reverse
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from marketdata.admin_pages import ReadOnlyAdmin, ReasonForm, SwitchField, confirm_step, posted
+from marketdata.admin_pages import ReadOnlyAdmin, ReasonForm, SwitchField, confirm_step, posted, row_of
 from modelregistry import registry
 from modelregistry.errors import ModelLoadError, PromotionRefused
 from modelregistry.models import ModelVersion, PromotionEvent, TrainingPart, TrainingTrial
@@ -113,7 +113,7 @@ class ModelVersionAdmin(ReportPages, ReadOnlyAdmin):
     )
     def promote(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Show the difference to the champion and the gate's verdict; promote with a reason."""
-        version = ModelVersion.objects.get(pk=object_id)
+        version: ModelVersion = row_of(self, request, object_id)
         champion = registry.champions(version.source).get(version.kind)
         if champion is not None and champion.pk == version.pk:
             messages.info(request, "This version is the champion already.")
@@ -143,7 +143,7 @@ class ModelVersionAdmin(ReportPages, ReadOnlyAdmin):
     @action(description="Roll back", url_path="roll-back", icon="undo", permissions=["promote"])
     def roll_back(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Undo the newest promotion of this kind and source, with a reason."""
-        version = ModelVersion.objects.get(pk=object_id)
+        version: ModelVersion = row_of(self, request, object_id)
         newest = _newest_standing(version)
         form = ReasonForm(posted(request))
         if newest is None or newest.from_version is None:

@@ -20,7 +20,8 @@ Entry = tuple[int, str]
 
 def known_symbols(symbols: Sequence[str]) -> set[str]:
     """Those that some market of this engine has."""
-    return set(Market.objects.filter(symbol__in=symbols).values_list("symbol", flat=True))
+    named = [symbol for symbol in symbols if "\x00" not in symbol]  # no database stores a NUL, nor looks for one
+    return set(Market.objects.filter(symbol__in=named).values_list("symbol", flat=True))
 
 
 def heads_of(symbols: Iterable[str]) -> dict[str, int]:

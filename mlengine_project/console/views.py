@@ -14,10 +14,10 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from marketdata import clock
 from mlengine_project.access.sign_in import ThrottledForm
+from mlengine_project.allowed_methods import allow
 from mlengine_project.console import board as board_reads
 from mlengine_project.console import chart_feed, market_page, models_page, record_panel
 from mlengine_project.console import sign_in as one_time_links
@@ -62,7 +62,7 @@ def signed_in_fragment(view: View) -> View:
     return guarded
 
 
-@require_GET
+@allow("GET")
 @never_cache
 def board(request: HttpRequest) -> HttpResponse:
     """The live board, or the landing page for who is not signed in."""
@@ -71,7 +71,7 @@ def board(request: HttpRequest) -> HttpResponse:
     return page(request, "console/board.html", section="board", live=True, cards=board_reads.cards())
 
 
-@require_GET
+@allow("GET")
 @signed_in_fragment
 def cards(request: HttpRequest) -> HttpResponse:
     """The cards of the markets named, for the page to put in place of the old ones."""
@@ -79,14 +79,14 @@ def cards(request: HttpRequest) -> HttpResponse:
     return page(request, "console/cards.html", cards=board_reads.cards(named or None))
 
 
-@require_GET
+@allow("GET")
 @signed_in_fragment
 def notices(request: HttpRequest) -> HttpResponse:
     """The notices above every page."""
     return page(request, "console/partial/notices.html")
 
 
-@require_GET
+@allow("GET")
 @signed_in
 def market(request: HttpRequest, symbol: str) -> HttpResponse:
     """One market: chart, ranges, signals, record, quality."""
@@ -102,7 +102,7 @@ def market(request: HttpRequest, symbol: str) -> HttpResponse:
     return page(request, "console/market.html", live=True, **shown)
 
 
-@require_GET
+@allow("GET")
 @signed_in_fragment
 def panels(request: HttpRequest, symbol: str) -> HttpResponse:
     """Everything of the market page but the chart."""
@@ -112,7 +112,7 @@ def panels(request: HttpRequest, symbol: str) -> HttpResponse:
     return page(request, "console/partial/market_panels.html", **shown)
 
 
-@require_GET
+@allow("GET")
 @signed_in_fragment
 def chart(request: HttpRequest, symbol: str) -> HttpResponse:
     """Candles, predictions and signals for the chart, as JSON."""
@@ -125,21 +125,21 @@ def chart(request: HttpRequest, symbol: str) -> HttpResponse:
     return JsonResponse(series)
 
 
-@require_GET
+@allow("GET")
 @signed_in_fragment
 def record(request: HttpRequest) -> HttpResponse:
     """The track record of one market, or of all."""
     return page(request, "console/partial/track_record.html", **record_panel.shown(request.GET.get("symbol") or None))
 
 
-@require_GET
+@allow("GET")
 @signed_in
 def models(request: HttpRequest) -> HttpResponse:
     """Which model answers, is it any good, and how it came to answer."""
     return page(request, "console/models.html", section="models", **models_page.shown())
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@allow("GET", "POST")
 @never_cache
 @csrf_protect
 @sensitive_post_parameters("password")
@@ -158,7 +158,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     return HttpResponseRedirect(target or reverse("console:board"))
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@allow("GET", "POST")
 @never_cache
 @csrf_protect
 def one_time(request: HttpRequest, token: str) -> HttpResponse:
@@ -171,7 +171,7 @@ def one_time(request: HttpRequest, token: str) -> HttpResponse:
     return redirect("console:board")
 
 
-@require_POST
+@allow("POST")
 @csrf_protect
 def sign_out(request: HttpRequest) -> HttpResponse:
     """End the session."""
