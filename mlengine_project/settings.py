@@ -151,7 +151,8 @@ def database() -> dict[str, Any]:
             PROBLEMS.append(f"DATABASE_URL cannot be read ({error}); write postgres://user:password@host:5432/name.")
         else:
             if "postgresql" in parsed["ENGINE"]:
-                options = "-c search_path=ml,public -c timezone=UTC -c lock_timeout=10s -c statement_timeout=120s"
+                parsed["ENGINE"] = "mlengine_project.postgresql"  # which sets the search path
+                options = "-c timezone=UTC -c lock_timeout=10s -c statement_timeout=120s"
                 parsed["OPTIONS"] = {"connect_timeout": 5, **parsed.get("OPTIONS", {}), "options": options}
                 parsed["CONN_MAX_AGE"] = 0 if IS_TEST else 60
                 parsed["CONN_HEALTH_CHECKS"] = True
