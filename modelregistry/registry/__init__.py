@@ -18,6 +18,7 @@ from modelregistry.registry.serving import (
     load_failures,
     load_version,
     loaded_versions,
+    require_files,
 )
 
 __all__ = [
@@ -35,5 +36,6 @@ __all__ = [
     "loaded_versions",
     "promote",
     "register",
+    "require_files",
     "rollback",
 ]
