@@ -49,7 +49,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _configure_connection(self, connection: Any) -> bool:
         """Set the search path, once per connection, pooled or not; True asks for a commit."""
-        super()._configure_connection(connection)
+        super()._configure_connection(connection)  # type: ignore[misc]  # the stubs lack it
         with connection.cursor() as cursor:
             cursor.execute(SEARCH_PATH)
         return True

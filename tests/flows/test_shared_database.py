@@ -138,6 +138,43 @@ def test_a_user_who_may_not_create_schemas_needs_only_the_schema(database):
             server.execute(f"DROP ROLE {user}")
 
 
+OLDER = """
+ALTER TABLE ml.django_migrations SET SCHEMA public;
+ALTER TABLE ml.api_keys SET SCHEMA public;
+DELETE FROM public.django_migrations WHERE app = 'access' AND name > '0002';
+"""
+"""What version 0.1 left in `public`; the websocket tickets lie where they belong, as if their move had been made."""
+
+
+def test_a_table_is_moved_only_if_its_columns_are_ours(database):
+    url = database["DATABASE_URL"]
+    manage(database, "migrate", "--no-input")
+    manage(database, "create_api_key", "first")
+    with psycopg.connect(url, autocommit=True) as server:
+        constraints = "SELECT conname, contype FROM pg_constraint WHERE conrelid = to_regclass(%s) ORDER BY 1"
+        ours = server.execute(constraints, ["ml.api_keys"]).fetchall()
+        server.execute(OLDER)
+        server.execute("ALTER TABLE public.api_keys RENAME digest TO owner")
+        refused = manage(database, "migrate", "--no-input", succeeds=False)
+        assert "public.api_keys there has other columns and was left alone" in refused
+        assert "Traceback" not in refused
+
+        server.execute("ALTER TABLE public.api_keys RENAME owner TO digest")
+        server.execute("ALTER TABLE public.api_keys ADD note text")
+        server.execute("CREATE ROLE reporting")
+        try:
+            server.execute("GRANT SELECT ON public.api_keys TO reporting")
+            manage(database, "migrate", "--no-input")
+            granted = server.execute("SELECT has_table_privilege('reporting', 'ml.api_keys', 'SELECT')").fetchone()
+        finally:
+            server.execute("DROP OWNED BY reporting")
+            server.execute("DROP ROLE reporting")
+        assert granted == (True,)
+        assert server.execute(constraints, ["ml.api_keys"]).fetchall() == ours
+    assert set(tables(url, "public")) == {"django_migrations"}
+    assert len(tables(url, "ml")["api_keys"]) == 1
+
+
 def test_tables_of_a_test_database_lie_in_the_schema_too(db):
     from django.db import connection
 

@@ -153,6 +153,7 @@ def test_a_retention_run_removes_files_in_a_process_of_its_own(queued, monkeypat
         )  # fmt: skip
     monkeypatch.setenv("MODEL_PATH", str(tmp_path))
     monkeypatch.setenv("MODEL_RETENTION", "1")
+    monkeypatch.setenv("SECRET_KEY", "s" * 50)
     monkeypatch.setenv("DATABASE_URL", database_url())
     job = jobs.request_daily_retention()
     tasks.run_job(str(job.id))

@@ -1,6 +1,7 @@
 """On PostgreSQL, moves the tables of this app that older versions created in schema `public`."""
 
 from django.apps.registry import Apps
+from django.core.management.base import CommandError
 from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
@@ -50,7 +51,10 @@ def move_tables(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
                 [table],
             )
             if not ours.items() <= dict(cursor.fetchall()).items():
-                raise RuntimeError(f"{table} is not in schema ml, and public.{table} is not a table of this engine")
+                raise CommandError(
+                    f"Table {table} of this engine is neither in schema ml nor in public (a public.{table} there has "
+                    "other columns and was left alone); restore it from a backup, then migrate again"
+                )
             cursor.execute(f"ALTER TABLE public.{table} SET SCHEMA ml")
 
 
