@@ -40,6 +40,13 @@ SCHEDULE = (
         "0",
         description="A fresh candidate for each kind, on the training queue.",
     ),
+    Entry(
+        "prune models",
+        "mlengine_project.operations.tasks.request_daily_retention",
+        "20",
+        "2",
+        description="Remove the files of old model versions (MODEL_RETENTION), on the training queue.",
+    ),
 )
 
 

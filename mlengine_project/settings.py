@@ -70,6 +70,7 @@ PREDICTION_CACHE_TTL = whole("PREDICTION_CACHE_TTL", 60, least=1)
 RATE_LIMIT = whole("RATE_LIMIT", 100)
 REQUEST_THREADS = whole("REQUEST_THREADS", 6, least=2)
 FEE_RATE = fraction("FEE_RATE", 0.001, most=0.1)
+MODEL_RETENTION = whole("MODEL_RETENTION", 20, least=1)
 SLIPPAGE_BPS = fraction("SLIPPAGE_BPS", 1.0, most=1000.0)
 MODEL_MAX_AGE_DAYS = whole("MODEL_MAX_AGE_DAYS", 365, least=1)
 LOG_LEVEL = text("LOG_LEVEL", "INFO").upper()
@@ -164,7 +165,8 @@ def database() -> dict[str, Any]:
             PROBLEMS.append(f"DATABASE_URL cannot be read ({error}); write postgres://user:password@host:5432/name.")
         else:
             if "postgresql" in parsed["ENGINE"]:
-                options = "-c search_path=ml,public -c timezone=UTC -c lock_timeout=10s -c statement_timeout=120s"
+                parsed["ENGINE"] = "mlengine_project.postgresql"  # which sets the search path
+                options = "-c timezone=UTC -c lock_timeout=10s -c statement_timeout=120s"
                 own = {"connect_timeout": 5, "application_name": f"mlengine {process_kind()}"}
                 parsed["OPTIONS"] = {**own, **parsed.get("OPTIONS", {}), "options": options}
                 # Right because every thread that asks the database lives on (docs/decisions/0026).

@@ -25,6 +25,9 @@ class ModelVersionSerializer(serializers.ModelSerializer):
     symbols = serializers.ListField(child=serializers.CharField())
     horizons = serializers.ListField(child=serializers.IntegerField())
     gate_reasons = serializers.ListField(child=serializers.CharField())
+    files_kept = serializers.BooleanField(
+        read_only=True, help_text="False once retention removed its files: it cannot answer, its report stays."
+    )
 
     class Meta:
         """Everything; nothing about a version is secret to a key."""
@@ -50,6 +53,7 @@ class ModelVersionSerializer(serializers.ModelSerializer):
             "gate_reasons",
             "unproven",
             "training_seconds",
+            "files_kept",
             "created_at",
         )
         read_only_fields = fields

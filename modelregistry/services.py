@@ -153,6 +153,8 @@ def evaluate(
     chosen = list(versions) or list(registry.champions(source).values())
     if not chosen:
         raise ModelNotFoundError(f"no champion of {source} candles to evaluate; run `manage.py train_models`")
+    for version in chosen:
+        registry.require_files(version)
     shared = set.intersection(*(set(version.symbols) for version in chosen))
     markets = _markets(symbols or sorted(shared), source)
     if strangers := sorted({market.symbol for market in markets} - shared):

@@ -121,7 +121,8 @@ def _disk() -> Finding:
     free = shutil.disk_usage(folder).free // 2**20
     writable = os.access(folder, os.W_OK)
     seen = f"{free} MiB free, model folder {'writable' if writable else 'read-only'}"
-    return Finding("disk", free > FREE_MIB, seen, "free some space where the models are kept")
+    advice = "free some space where the models are kept (MODEL_RETENTION; `manage.py prune_models --dry-run`)"
+    return Finding("disk", free > FREE_MIB, seen, advice)
 
 
 def _schedule() -> Finding:

@@ -66,7 +66,11 @@ def run(job_id: str) -> None:
 
 def command_line(job: Job) -> list[str]:
     """The command that does the work of a job."""
-    names = {Job.Kind.TRAINING: "train_models", Job.Kind.BACKFILL: "backfill_candles"}
+    names = {
+        Job.Kind.TRAINING: "train_models",
+        Job.Kind.BACKFILL: "backfill_candles",
+        Job.Kind.RETENTION: "prune_models",
+    }
     words = [sys.executable, str(settings.BASE_DIR / "manage.py"), names[Job.Kind(job.kind)], "--progress-json"]
     for name, value in sorted(job.arguments.items()):
         option = "--" + name.replace("_", "-")

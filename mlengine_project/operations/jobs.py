@@ -26,6 +26,18 @@ def request_daily_training() -> Job:
     return request_training("schedule", slot=f"daily-training-{clock.wall_now():%Y-%m-%d}")
 
 
+def request_daily_retention() -> Job:
+    """The retention run of this UTC day, asked for once however many beats there are."""
+    return _request(Job.Kind.RETENTION, "schedule", {}, f"daily-retention-{clock.wall_now():%Y-%m-%d}")
+
+
+def request_retention_after(job_id: str) -> Job | None:
+    """Ask for the retention run that follows a training that succeeded, once; None after any other job."""
+    if not Job.objects.filter(id=job_id, kind=Job.Kind.TRAINING, state=Job.State.SUCCEEDED).exists():
+        return None
+    return _request(Job.Kind.RETENTION, "training", {}, f"retention-after-{job_id}")
+
+
 def cancel(job: Job) -> bool:
     """Ask a job to stop; a pending one ends at once. False when it has ended already."""
     if Job.objects.filter(id=job.id, state=Job.State.PENDING).update(

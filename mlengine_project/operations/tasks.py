@@ -7,8 +7,11 @@ from mlengine_project.operations import heartbeats, job_runs
 
 @shared_task(ignore_result=True)
 def run_job(job_id: str) -> None:
-    """Run one training or backfill."""
+    """Run one job, and ask for the retention run that follows a training."""
+    from mlengine_project.operations import jobs
+
     job_runs.run(job_id)
+    jobs.request_retention_after(job_id)
 
 
 @shared_task(ignore_result=True, expires=50)
@@ -32,3 +35,11 @@ def request_daily_training() -> None:
     from mlengine_project.operations import jobs
 
     jobs.request_daily_training()
+
+
+@shared_task(ignore_result=True, expires=3600)
+def request_daily_retention() -> None:
+    """Ask for today's removal of files of old model versions, once."""
+    from mlengine_project.operations import jobs
+
+    jobs.request_daily_retention()

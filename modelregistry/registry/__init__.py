@@ -18,6 +18,7 @@ from modelregistry.registry.serving import (
     load_failures,
     load_version,
     loaded_versions,
+    require_files,
 )
 
 __all__ = [
@@ -35,5 +36,6 @@ __all__ = [
     "promote",
     "promotion_warnings",
     "register",
+    "require_files",
     "rollback",
 ]

@@ -37,14 +37,14 @@ def wait_until(condition, seconds, what):
 class Processes:
     """Everything a test starts; `stop` ends all of it."""
 
-    def __init__(self, folder, environment):
-        self.folder, self.environment = folder, {**os.environ, **environment}
+    def __init__(self, folder, environment, project=ROOT):
+        self.folder, self.environment, self.project = folder, {**os.environ, **environment}, project
         self.running = {}
 
     def start(self, name, *words):
         log = (self.folder / f"{name}.log").open("ab")
         self.running[name] = subprocess.Popen(
-            words, cwd=ROOT, env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            words, cwd=self.project, env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
         log.close()
         return self.running[name]

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('access', '0001_initial'),
+        ('access', '0002_tables_in_schema_ml'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
