@@ -12,8 +12,11 @@ from typing import Any
 from celery import Celery
 from celery.signals import beat_init, worker_init, worker_process_init, worker_ready, worker_shutting_down
 
+from mlengine_project import broker
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlengine_project.settings")
 
+broker.install()
 app = Celery("mlengine")
 # `current_app` is per thread: without this, pool threads would use an app without a broker or results.
 app.set_default()

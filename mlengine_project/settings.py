@@ -272,7 +272,9 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
 )
 CELERY_TIMEZONE = "UTC"
 CELERY_ENABLE_UTC = True
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "mlengine_project.beat_scheduler:EngineScheduler"
+# A row says when it last ran as soon as it has: health compares it with now.
+CELERY_BEAT_SYNC_EVERY = 1
 DJANGO_CELERY_BEAT_TZ_AWARE = True
 
 # --- behind a TLS proxy (see `mlengine_project.access.proxy`) ------------------------------------

@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from django.conf import settings
 from django.core import checks
@@ -15,15 +14,14 @@ from django_celery_beat.models import PeriodicTask
 
 from marketdata import clock
 from marketdata.models import Market
-from mlengine_project.operations import health
+from mlengine_project.operations import health, processes
 from mlengine_project.operations.models import Heartbeat
 from modelregistry import artifacts, registry
 from modelregistry.errors import ModelLoadError
 
-FREE_MIB = 500
 BESIDE_REQUESTS = 9
 """Connections of a web process beside those of its request threads: fast road, websockets, heartbeat, counts."""
-MOST_CONNECTIONS = {"worker": 8, "beat": 2, "stream": 6}
+MOST_CONNECTIONS = {"worker": 8, "scheduler": 2, "stream": 6}
 """Of the other processes, with the children of a worker."""
 
 
@@ -40,14 +38,27 @@ class Finding:
 def examine(only: list[str] | None = None) -> list[Finding]:
     """Look at every part, or the named ones; one that cannot be looked at is not well."""
     findings = []
-    for part, look in PARTS.items():
-        if only and part not in only:
+    for name in PARTS:
+        if only and name not in only:
             continue
         try:
-            findings.append(look())
+            findings.append(_find(name))
         except DatabaseError as error:
-            findings.append(Finding(part, well=False, seen=str(error).splitlines()[0], advice="see `database`"))
+            findings.append(Finding(name, well=False, seen=str(error).splitlines()[0], advice="see `database`"))
     return findings
+
+
+def _find(name: str) -> Finding:
+    """What health reports of a part; where that is well, what only a closer look shows."""
+    check = next((check for check in health.CHECKS if check.name == name), None)
+    if check is None:
+        return CLOSER[name]()
+    report = health.look(check)
+    if report["status"] == "healthy" and name in CLOSER:
+        return CLOSER[name]()
+    ages = f" {report['age_seconds']} s ago" if report.get("age_seconds") is not None else ""
+    seen = report["message"] or " ".join(filter(None, [report.get("kind"), "well"]))
+    return Finding(name, report["status"] == "healthy", seen + ages, check.advice)
 
 
 def _settings() -> Finding:
@@ -76,7 +87,7 @@ def _database() -> Finding:
 def connections_needed() -> int:
     """Most connections that the processes with a recent heartbeat may hold together."""
     each = {**MOST_CONNECTIONS, "web": BESIDE_REQUESTS + settings.REQUEST_THREADS}
-    since = clock.wall_now() - timedelta(seconds=health.SILENT_SECONDS["worker"])
+    since = clock.wall_now() - timedelta(seconds=processes.SILENT_SECONDS)
     return sum(each.get(part, 0) for part in Heartbeat.objects.filter(at__gte=since).values_list("part", flat=True))
 
 
@@ -88,13 +99,6 @@ def _connections_offered() -> int:
             " WHERE name IN ('max_connections', 'superuser_reserved_connections', 'reserved_connections')"
         )
         return int(cursor.fetchone()[0])
-
-
-def _cache() -> Finding:
-    report = health.detailed()["cache"]
-    return Finding(
-        "cache", report["status"] == "healthy", f"{report['kind']} {report['message']}".strip(), "check REDIS_URL"
-    )
 
 
 def _markets() -> Finding:
@@ -122,7 +126,7 @@ def _disk() -> Finding:
     writable = os.access(folder, os.W_OK)
     seen = f"{free} MiB free, model folder {'writable' if writable else 'read-only'}"
     advice = "free some space where the models are kept (MODEL_RETENTION; `manage.py prune_models --dry-run`)"
-    return Finding("disk", free > FREE_MIB, seen, advice)
+    return Finding("disk", free > health.FREE_MIB, seen, advice)
 
 
 def _schedule() -> Finding:
@@ -130,26 +134,14 @@ def _schedule() -> Finding:
     return Finding("schedule", count > 0, f"{count} rows enabled", "run `manage.py install_schedule`")
 
 
-def _reported(part: str, advice: str) -> Callable[[], Finding]:
-    def look() -> Finding:
-        report: dict[str, Any] = health.detailed()[part]
-        ages = f" {report['age_seconds']} s ago" if report.get("age_seconds") is not None else ""
-        return Finding(part, report["status"] == "healthy", (report["message"] or "well") + ages, advice)
-
-    return look
-
-
-PARTS: dict[str, Callable[[], Finding]] = {
+CLOSER: dict[str, Callable[[], Finding]] = {
     "settings": _settings,
     "database": _database,
-    "cache": _cache,
     "markets": _markets,
     "schedule": _schedule,
     "models": _models,
     "disk": _disk,
-    "binance": _reported("binance", "start the feed: `manage.py up`, or `stream_candles` with REDIS_URL"),
-    "celery": _reported("celery", "start a worker, or `manage.py up`"),
-    "beat": _reported("beat", "start exactly one beat, or `manage.py up`"),
-    "stream": _reported("stream", "start exactly one `manage.py stream_candles`, or `manage.py up`"),
-    "signals": _reported("signals", "look at the outbox and the kill switches in the admin"),
 }
+PARTS = (*("settings", "database", "cache", "markets", "schedule", "models", "disk"),
+         *("binance", "celery", "beat", "stream", "signals", "predictions"))  # fmt: skip
+"""What is looked at, in this order: checks of health, and what takes a closer look."""

@@ -145,7 +145,8 @@ def _progress(line: str) -> dict[str, Any] | None:
 def _write_progress(job: Job, progress: dict[str, Any]) -> bool:
     """Keep the newest progress; False when somebody asked to cancel."""
     now = clock.wall_now()
-    if job.heartbeat_at and (now - job.heartbeat_at).total_seconds() < WRITE_EVERY_SECONDS:
+    # The amount: after the clock was set back, waiting for the old time would look like a lost process.
+    if job.heartbeat_at and abs((now - job.heartbeat_at).total_seconds()) < WRITE_EVERY_SECONDS:
         return True
     job.heartbeat_at = now
     job.progress = min(1.0, float(progress["done"]) / max(float(progress["total"]), 1e-9))

@@ -6,7 +6,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from marketdata import clock
-from mlengine_project.operations import tasks
+from mlengine_project.operations import heartbeats, tasks
 from mlengine_project.operations.job_runs import SILENT_SECONDS
 from mlengine_project.operations.models import Job
 
@@ -49,7 +49,10 @@ def cancel(job: Job) -> bool:
 
 def requeue_pending() -> int:
     """Queue again what is pending or was orphaned; a job queued twice is claimed once."""
-    silent = clock.wall_now() - timedelta(seconds=SILENT_SECONDS)
+    now = clock.wall_now()
+    silent = now - timedelta(seconds=SILENT_SECONDS)
+    # Touched at a time that is still to come: the clock was set back. From now on its silence counts again.
+    Job.objects.filter(state=Job.State.RUNNING, heartbeat_at__gt=now + heartbeats.AHEAD).update(heartbeat_at=now)
     pending = list(Job.objects.filter(state=Job.State.PENDING).values_list("id", flat=True))
     orphaned = list(Job.objects.filter(state=Job.State.RUNNING, heartbeat_at__lt=silent).values_list("id", flat=True))
     for job_id in pending + orphaned:

@@ -11,7 +11,7 @@ from typing import Any
 from modelregistry.artifacts import reading, verification, writing
 from modelregistry.artifacts.reading import Artifact
 
-__all__ = ["Artifact", "model_root", "read_artifact", "verify_in_child", "write_artifact"]
+__all__ = ["Artifact", "is_present", "model_root", "read_artifact", "verify_in_child", "write_artifact"]
 
 
 def model_root() -> Path:
@@ -19,6 +19,11 @@ def model_root() -> Path:
     from django.conf import settings
 
     return Path(settings.MODEL_PATH)
+
+
+def is_present(kind: str, digest: str) -> bool:
+    """Whether the folder of an artifact can be listed and holds anything; what it holds is not judged."""
+    return bool(reading.signature(model_root(), kind, digest))
 
 
 def write_artifact(
