@@ -67,7 +67,9 @@ def _cache() -> Finding:
 
 def _markets() -> Finding:
     markets = [str(market) for market in Market.objects.enabled()]
-    return Finding("markets", bool(markets), ", ".join(markets) or "none enabled", "run `manage.py seed_markets`")
+    known = Market.objects.exists()
+    advice = "enable a market in the admin" if known else "run `manage.py seed_markets`"
+    return Finding("markets", bool(markets), ", ".join(markets) or "none enabled", advice)
 
 
 def _models() -> Finding:
@@ -80,28 +82,51 @@ def _models() -> Finding:
                 artifacts.verify_in_child(kind, version.digest)
             except ModelLoadError as error:
                 bad.append(f"{kind}: {error}")
-    advice = "roll back, or restore the model folder from a backup" if bad else "run `manage.py train_models`"
+    train = _how_to_train()
+    advice = f"roll back, or {train} and promote the new version" if bad else train
     return Finding("models", bool(seen) and not bad, "; ".join(bad or seen) or "no champion", advice)
+
+
+def _how_to_train() -> str:
+    """A way to train that works where this process runs: only where models can be written is it the command."""
+    if _models_are_writable():
+        return "run `manage.py train_models`"
+    return (
+        "train where models can be written: `docker compose exec trainer python manage.py train_models`, "
+        'the admin\'s page of jobs, or POST /jobs {"kind": "training"}'
+    )
+
+
+def _models_are_writable() -> bool:
+    """Whether the model folder, or the nearest parent of one not made yet, can be written."""
+    folder = settings.MODEL_PATH
+    while not folder.exists():
+        folder = folder.parent
+    return os.access(folder, os.W_OK)
 
 
 def _disk() -> Finding:
     folder = settings.MODEL_PATH if settings.MODEL_PATH.exists() else settings.BASE_DIR
     free = shutil.disk_usage(folder).free // 2**20
-    writable = os.access(folder, os.W_OK)
-    seen = f"{free} MiB free, model folder {'writable' if writable else 'read-only'}"
+    seen = f"{free} MiB free, model folder {'writable' if _models_are_writable() else 'read-only'}"
     return Finding("disk", free > FREE_MIB, seen, "free some space where the models are kept")
 
 
 def _schedule() -> Finding:
     count = PeriodicTask.objects.filter(enabled=True).count()
-    return Finding("schedule", count > 0, f"{count} rows enabled", "run `manage.py install_schedule`")
+    known = PeriodicTask.objects.exists()
+    advice = "enable the rows of the schedule in the admin" if known else "run `manage.py install_schedule`"
+    return Finding("schedule", count > 0, f"{count} rows enabled", advice)
 
 
-def _reported(part: str, advice: str) -> Callable[[], Finding]:
+def _reported(part: str, process: str, advice: str = "") -> Callable[[], Finding]:
+    """A part that a process of its own keeps well: `up` where everything is in one, else the named one."""
+
     def look() -> Finding:
         report: dict[str, Any] = health.detailed()[part]
+        start = "start `manage.py up`" if settings.EMBEDDED else f"start {process}"
         ages = f" {report['age_seconds']} s ago" if report.get("age_seconds") is not None else ""
-        return Finding(part, report["status"] == "healthy", (report["message"] or "well") + ages, advice)
+        return Finding(part, report["status"] == "healthy", (report["message"] or "well") + ages, advice or start)
 
     return look
 
@@ -114,9 +139,9 @@ PARTS: dict[str, Callable[[], Finding]] = {
     "schedule": _schedule,
     "models": _models,
     "disk": _disk,
-    "binance": _reported("binance", "start the feed: `manage.py up`, or `stream_candles` with REDIS_URL"),
-    "celery": _reported("celery", "start a worker, or `manage.py up`"),
-    "beat": _reported("beat", "start exactly one beat, or `manage.py up`"),
-    "stream": _reported("stream", "start exactly one `manage.py stream_candles`, or `manage.py up`"),
-    "signals": _reported("signals", "look at the outbox and the kill switches in the admin"),
+    "binance": _reported("binance", "the feed: `docker compose up -d stream`, or one `manage.py stream_candles`"),
+    "celery": _reported("celery", "the workers: `docker compose up -d worker trainer`"),
+    "beat": _reported("beat", "exactly one beat: `docker compose up -d beat`"),
+    "stream": _reported("stream", "exactly one feed: `docker compose up -d stream`, or one `manage.py stream_candles`"),
+    "signals": _reported("signals", "", "look at the outbox and the kill switches in the admin"),
 }

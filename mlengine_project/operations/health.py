@@ -12,10 +12,15 @@ from django.db import DatabaseError, InterfaceError, connection
 
 from marketdata import clock
 from marketdata import health as market_health
+from marketdata.exchange import source_of_settings
+from marketdata.models import Market
 from mlengine_project.operations.models import Heartbeat
 from modelregistry import health as model_health
+from modelregistry import registry
 from predictions import health as prediction_health
+from predictions.answering import RANGE
 from predictions.cache import cache
+from predictions.reasons import NO_CHAMPION
 from signals import health as signal_health
 
 READY_SECONDS = 2.0
@@ -35,7 +40,7 @@ def readiness() -> list[str]:
     """Names of what keeps this process from serving; empty when nothing does. At most 2 s old."""
     with _lock:
         if clock.monotonic() >= _ready["until"]:
-            _ready["causes"] = [] if _in_time(_database_answers) else ["database"]
+            _ready["causes"] = _causes()
             _ready["until"] = clock.monotonic() + READY_SECONDS
         return list(_ready["causes"])
 
@@ -113,6 +118,27 @@ def _database_answers() -> bool:
         return False
     else:
         return True
+    finally:
+        connection.close()
+
+
+def _causes() -> list[str]:
+    if not _in_time(_database_answers):
+        return ["database"]
+    return [] if _in_time(_predictions_are_answered) else [NO_CHAMPION]
+
+
+def _predictions_are_answered() -> bool:
+    """Whether a champion loaded here covers an enabled market, as POST /predictions asks of it."""
+    try:
+        enabled = set(Market.objects.enabled().values_list("source", "symbol"))
+        covered = set()
+        for source in {source for source, _ in enabled} or {str(source_of_settings())}:
+            ensemble = registry.load_ensemble(source)
+            covered |= {(source, symbol) for symbol in (ensemble.symbols.get(RANGE, ()) if ensemble else ())}
+        return bool(covered & enabled if enabled else covered)
+    except (DatabaseError, InterfaceError):
+        return False
     finally:
         connection.close()
 

@@ -59,6 +59,22 @@ class TrainingPlan:
         return {**asdict(self), "marks": list(self.marks)}
 
 
+def least_candles(horizons: tuple[int, ...]) -> int:
+    """Candles a market needs to be trained on at all.
+
+    Examples
+    --------
+    >>> least_candles((6, 72)) - least_candles((6,))
+    66
+    """
+    return WARMUP + MIN_LABELLED_DAYS * DAY_ROWS + max(horizons)
+
+
+def ordinary_candles(horizons: tuple[int, ...]) -> int:
+    """Candles from which on a run is of ordinary size, not small."""
+    return WARMUP + SMALL_DAYS * DAY_ROWS + max(horizons)
+
+
 def plan_for(
     candles: int, horizons: tuple[int, ...], seed: int = 1, threads: int = 2, *, small: bool = False
 ) -> TrainingPlan:
@@ -74,7 +90,7 @@ def plan_for(
     >>> plan_for(290_000, (6, 72)).folds, plan_for(15_000, (6, 72)).folds
     (3, 1)
     """
-    needed = WARMUP + MIN_LABELLED_DAYS * DAY_ROWS + max(horizons)
+    needed = least_candles(horizons)
     if candles < needed:
         raise TrainingError(
             f"{candles} candles per market are too few to train on: {needed} are needed "

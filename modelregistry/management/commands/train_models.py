@@ -1,6 +1,7 @@
 """Train the estimators on stored candles."""
 
 import getpass
+import json
 import signal
 from argparse import BooleanOptionalAction
 from typing import Any
@@ -78,10 +79,25 @@ class Command(BaseCommand):
             signal.signal(signal.SIGTERM, before)
         for version in versions:
             self.stdout.write(describe(version))
+        if options["progress_json"]:
+            self._line(json.dumps({"result": {"versions": [as_result(version) for version in versions]}}))
 
     def _line(self, text: str) -> None:
         self.stdout.write(text)
         self.stdout.flush()
+
+
+def as_result(version: ModelVersion) -> dict[str, Any]:
+    """What a job keeps of a version: the rest is under /models/{id}."""
+    return {
+        "id": str(version.pk),
+        "kind": version.kind,
+        "digest": version.digest,
+        "stage": version.stage,
+        "gate_accepted": version.gate_accepted,
+        "gate_reasons": list(version.gate_reasons),
+        "skill": version.report.get("skill"),
+    }
 
 
 def describe(version: ModelVersion) -> str:
