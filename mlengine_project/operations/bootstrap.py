@@ -8,6 +8,7 @@ from django.conf import settings
 
 from indicators.errors import MLEngineError
 from marketdata import clock, services, store
+from marketdata.errors import ExchangeUnavailable, MarketDataError
 from marketdata.exchange import source_of_settings
 from marketdata.intervals import INTERVAL_MS, floor_open
 from marketdata.models import Market
@@ -84,17 +85,22 @@ def run(
     markets = _fed_markets()
     if not markets:
         raise BootstrapError(f"no market of {source} candles is enabled: enable one in the admin")
-    counts = fetch(markets, _least(), progress, cancelled)
+    counts, refused = fetch(markets, _least(), progress, cancelled)
     ready = [market for market in markets if counts[market.pk] >= _least()]
     result: dict[str, Any] = {
         "needed": _least(),
-        "markets": [{"symbol": market.symbol, "stored": counts[market.pk]} for market in markets],
+        "markets": [
+            {"symbol": market.symbol, "stored": counts[market.pk], "refused": refused.get(market.symbol)}
+            for market in markets
+        ],
         "training": None,
     }
     if cancelled():
         return result
     if not ready:
-        stored = ", ".join(f"{market.symbol} {counts[market.pk]:,}" for market in markets)
+        stored = "; ".join(
+            f"{market.symbol} {counts[market.pk]:,} {refused.get(market.symbol, '')}".strip() for market in markets
+        )
         raise BootstrapError(f"no market has the {_least():,} candles a training needs; stored: {stored}")
     if kinds:
         arguments = {"kinds": kinds, "small": True, "source": str(source), "symbols": [one.symbol for one in ready]}
@@ -103,20 +109,41 @@ def run(
     return result
 
 
-def fetch(markets: Sequence[Market], least: int, progress: Progress, cancelled: Callable[[], bool]) -> dict[int, int]:
-    """Backfill markets to at least so many candles, as far as the exchange has them; returns the counts by id."""
+def fetch(
+    markets: Sequence[Market], least: int, progress: Progress, cancelled: Callable[[], bool]
+) -> tuple[dict[int, int], dict[str, str]]:
+    """Backfill markets to at least so many candles, as far as the exchange has them.
+
+    Returns
+    -------
+    counts : dict of int to int
+        Candles stored by market id.
+    refused : dict of str to str
+        Why the exchange refused a symbol; it keeps none of the others back.
+    """
     with RestLine(patient=True) as line:
         until_ms = floor_open(line.market_ms())
-    wanted = least
-    counts = _counts(markets)
-    while short := [market for market in markets if counts[market.pk] < least]:
-        services.backfill(short, until_ms - wanted * INTERVAL_MS, until_ms, progress, cancelled)
+    wanted, counts = least, _counts(markets)
+    refused: dict[str, str] = {}
+    while short := [one for one in markets if counts[one.pk] < least and one.symbol not in refused]:
+        refused |= _backfill(short, until_ms - wanted * INTERVAL_MS, until_ms, progress, cancelled)
         before, counts = counts, _counts(markets)
         # What the exchange itself lacks is made up for by older candles, while there are any.
         if cancelled() or all(counts[market.pk] == before[market.pk] for market in short):
             break
         wanted += max(least - counts[market.pk] for market in short)
-    return counts
+    return counts, refused
+
+
+def _backfill(
+    markets: Sequence[Market], from_ms: int, until_ms: int, progress: Progress, cancelled: Callable[[], bool]
+) -> dict[str, str]:
+    try:
+        return services.backfill(markets, from_ms, until_ms, progress, cancelled).failures
+    except ExchangeUnavailable:
+        raise
+    except MarketDataError as error:  # raised, not reported, where it is the only market
+        return {markets[0].symbol: str(error)}
 
 
 def _is_due() -> bool:

@@ -1,6 +1,5 @@
 """What `doctor` looks at: each part of an installation, what it found, and what to do about it."""
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,10 +13,13 @@ from django_celery_beat.models import PeriodicTask
 
 from marketdata.models import Market
 from mlengine_project.operations import health
+from mlengine_project.operations.jobs import UNENDED
+from mlengine_project.operations.models import Job
 from modelregistry import artifacts, registry
 from modelregistry.errors import ModelLoadError
 
 FREE_MIB = 500
+MAKING_MODELS = (Job.Kind.BOOTSTRAP, Job.Kind.TRAINING)
 
 
 @dataclass(frozen=True)
@@ -84,12 +86,15 @@ def _models() -> Finding:
                 bad.append(f"{kind}: {error}")
     train = _how_to_train()
     advice = f"roll back, or {train} and promote the new version" if bad else train
+    if not seen and (job := Job.objects.filter(kind__in=MAKING_MODELS, state__in=UNENDED).first()):
+        seen_job = f"no champion; {job}: {job.message}".rstrip(": ")
+        return Finding("models", well=False, seen=seen_job, advice=f"wait for the {job.kind}; its page is in the admin")
     return Finding("models", bool(seen) and not bad, "; ".join(bad or seen) or "no champion", advice)
 
 
 def _how_to_train() -> str:
     """A way to train that works where this process runs: only where models can be written is it the command."""
-    if _models_are_writable():
+    if artifacts.can_write():
         return "run `manage.py train_models`"
     return (
         "train where models can be written: `docker compose exec trainer python manage.py train_models`, "
@@ -97,18 +102,10 @@ def _how_to_train() -> str:
     )
 
 
-def _models_are_writable() -> bool:
-    """Whether the model folder, or the nearest parent of one not made yet, can be written."""
-    folder = settings.MODEL_PATH
-    while not folder.exists():
-        folder = folder.parent
-    return os.access(folder, os.W_OK)
-
-
 def _disk() -> Finding:
     folder = settings.MODEL_PATH if settings.MODEL_PATH.exists() else settings.BASE_DIR
     free = shutil.disk_usage(folder).free // 2**20
-    seen = f"{free} MiB free, model folder {'writable' if _models_are_writable() else 'read-only'}"
+    seen = f"{free} MiB free, model folder {'writable' if artifacts.can_write() else 'read-only'}"
     return Finding("disk", free > FREE_MIB, seen, "free some space where the models are kept")
 
 

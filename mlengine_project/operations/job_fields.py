@@ -44,7 +44,9 @@ class JsonSwitch(serializers.BooleanField):
 
 def choice(choices: list[tuple[str, str]], **options: Any) -> serializers.ChoiceField:
     """A closed list whose error message names it."""
-    messages = {"invalid_choice": f'"{{input}}" is not one of {", ".join(value for value, _ in choices)}.'}
+    messages: dict[str, Any] = {
+        "invalid_choice": f'"{{input}}" is not one of {", ".join(value for value, _ in choices)}.'
+    }
     return serializers.ChoiceField(choices=choices, error_messages=messages, **options)
 
 
@@ -156,6 +158,9 @@ class StoredMarketSerializer(serializers.Serializer):
 
     symbol = serializers.CharField()
     stored = serializers.IntegerField()
+    refused = serializers.CharField(
+        allow_null=True, help_text="Why the exchange refused the symbol; null if it did not."
+    )
 
 
 class BootstrapResult(Outcome):

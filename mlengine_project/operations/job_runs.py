@@ -9,19 +9,23 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import structlog
 from django.conf import settings
+from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 from django.db.models import Case, F, Q, Value, When
 
 from marketdata import clock
 from mlengine_project.operations.models import Job
 
-SILENT_SECONDS = 300
+SILENT_SECONDS = 60
 """A running job whose row was not touched for this long has lost its process."""
+TOUCH_SECONDS = 5.0
+"""How often a running job's row is touched, and looked at for a request to cancel."""
 NICENESS = 10
 STOP_SECONDS = 10
 KEPT_LINES = 40
@@ -99,6 +103,9 @@ def _follow(job: Job) -> None:
     tail: list[str] = []
     result: dict[str, Any] = {}
     _running[str(job.id)] = process
+    ended, cancelled = threading.Event(), threading.Event()
+    watch = threading.Thread(target=_watch, args=(job, process, ended, cancelled), name="job-watch", daemon=True)
+    watch.start()
     try:
         for line in _lines(process):
             message = _message(line)
@@ -106,15 +113,18 @@ def _follow(job: Job) -> None:
                 result = message["result"]
             elif not message:
                 tail = [*tail, line][-KEPT_LINES:]
-            elif not _write_progress(job, message):
-                _stop(process)
-                _end(job, Job.State.CANCELLED, "cancelled")
-                return
+            else:
+                _write_progress(job, message)
         code = process.wait()
     finally:
+        ended.set()
         _running.pop(str(job.id), None)
         if process.poll() is None:
             _stop(process)
+        watch.join(STOP_SECONDS)
+    if cancelled.is_set():
+        _end(job, Job.State.CANCELLED, "cancelled")
+        return
     if str(job.id) in _interrupted:
         _interrupted.discard(str(job.id))
         Job.objects.filter(id=job.id).update(state=Job.State.PENDING, message="interrupted")
@@ -127,6 +137,24 @@ def _follow(job: Job) -> None:
         _wait(job, last)
     else:
         _end(job, Job.State.FAILED, last, result | {"code": code})
+
+
+def _watch(job: Job, process: "subprocess.Popen[str]", ended: threading.Event, cancelled: threading.Event) -> None:
+    """Touch the row of a job while its process runs, however silent it is, and stop the process when asked to."""
+    row = Job.objects.filter(id=job.id)
+    try:
+        while not ended.wait(TOUCH_SECONDS):
+            try:
+                row.update(heartbeat_at=clock.wall_now())
+                if row.filter(cancel_requested=True).exists():
+                    cancelled.set()
+                    _stop(process)
+                    return
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("job_not_touched", job=str(job.id), reason=str(error)[:200])
+                close_old_connections()
+    finally:
+        connection.close()
 
 
 def _lower_priority() -> None:
@@ -154,16 +182,15 @@ def _message(line: str) -> dict[str, Any]:
     return parsed if is_result or (isinstance(parsed, dict) and {"done", "total"} <= set(parsed)) else {}
 
 
-def _write_progress(job: Job, progress: dict[str, Any]) -> bool:
-    """Keep the newest progress; False when somebody asked to cancel."""
+def _write_progress(job: Job, progress: dict[str, Any]) -> None:
+    """Keep the newest progress, at most once a second."""
     now = clock.wall_now()
     if job.heartbeat_at and (now - job.heartbeat_at).total_seconds() < WRITE_EVERY_SECONDS:
-        return True
+        return
     job.heartbeat_at = now
     job.progress = min(1.0, float(progress["done"]) / max(float(progress["total"]), 1e-9))
     job.message = str(progress.get("message", ""))[:300]
     Job.objects.filter(id=job.id).update(heartbeat_at=now, progress=job.progress, message=job.message)
-    return not Job.objects.filter(id=job.id, cancel_requested=True).exists()
 
 
 def _stop(process: "subprocess.Popen[str]") -> None:

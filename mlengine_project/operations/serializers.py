@@ -83,7 +83,7 @@ class BootstrapJobSerializer(JobSerializer):
     result = typed(BootstrapResult)
 
 
-JOB_SHAPES: dict[str, type[JobSerializer]] = {
+JOB_SHAPES: dict[str, Any] = {
     Job.Kind.TRAINING.value: TrainingJobSerializer,
     Job.Kind.BACKFILL.value: BackfillJobSerializer,
     Job.Kind.BOOTSTRAP.value: BootstrapJobSerializer,
@@ -117,7 +117,7 @@ class BackfillJobRequest(_JobRequest):
     arguments = BackfillArguments(required=False, default=dict)
 
 
-REQUESTS: dict[str, type[_JobRequest]] = {
+REQUESTS: dict[str, Any] = {
     Job.Kind.TRAINING.value: TrainingJobRequest,
     Job.Kind.BACKFILL.value: BackfillJobRequest,
 }

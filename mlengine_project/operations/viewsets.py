@@ -1,6 +1,6 @@
 """/health, /health/ready, /health/detailed, /jobs and /metrics."""
 
-from typing import Any
+from typing import Any, cast
 
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from mlengine_project.access.authentication import KeyAuthentication, MetricsTokenAuthentication
+from mlengine_project.access.keys import Identity
 from mlengine_project.access.models import Scope
 from mlengine_project.operations import health, jobs, metrics
 from mlengine_project.operations.job_fields import stored_form
@@ -81,7 +82,8 @@ class JobViewSet(viewsets.GenericViewSet):
         body.is_valid(raise_exception=True)
         arguments = stored_form(body.validated_data["arguments"])
         requests = {Job.Kind.TRAINING: jobs.request_training, Job.Kind.BACKFILL: jobs.request_backfill}
-        return Response(_job_object(requests[kind](request.user.name, arguments)), status=202)
+        job = requests[kind](cast("Identity", request.user).name, arguments)
+        return Response(_job_object(job), status=202)
 
     @extend_schema(responses=ANY_JOB)
     def retrieve(self, request: Request, id: str) -> Response:  # noqa: A002

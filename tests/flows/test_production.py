@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from contextlib import ExitStack
 from http.cookiejar import CookieJar
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from tests.chaos.engine import Postgres
 from tests.flows import processes
 from tests.flows.containers import HOME, Containers
 
-pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(600)]
 SPEED = 60
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 FILLED_IN = ("SECRET_KEY", "API_KEY_PEPPER", "POSTGRES_PASSWORD")
@@ -49,43 +50,52 @@ def folder():
 @pytest.fixture
 def production(folder):
     """The services, not started yet: a private PostgreSQL, Redis and exchange in place of the containers'."""
-    postgres = Postgres(folder)
-    server, started = postgres.start(), []
-    own_redis, redis_url = processes.start_redis(folder)
-    market = processes.Processes(folder, {"MLENGINE_ENV_FILE": "", "MLENGINE_STATE_DIR": str(folder)})
-    exchange, web = processes.free_port(), processes.free_port()
-    words = ["manage.py", "simulate_exchange", "--port", str(exchange), "--speed", str(SPEED), "--seed", "3"]
-    market.start("exchange", sys.executable, *words)
-    example = (processes.ROOT / ".env.example").read_text()
-    written = {name: secrets.token_urlsafe(48) for name in FILLED_IN} | {
-        "BINANCE_API_URL": f"http://127.0.0.1:{exchange}",
-        "BINANCE_STREAM_URL": f"ws://127.0.0.1:{exchange}",
-    }
-    dot_env = re.sub(r"^(\w+)=.*$", lambda line: f"{line[1]}={written[line[1]]}" if line[1] in written else line[0], example, flags=re.M)  # fmt: skip
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute("CREATE ROLE mlengine LOGIN SUPERUSER")
-        connection.execute("CREATE DATABASE mlengine OWNER mlengine")
-    (folder / "models").mkdir()
-    containers = Containers(folder, dot_env, {
-        "@postgres:5432/": f"@127.0.0.1:{postgres.port}/",
-        "redis://redis:6379/0": redis_url,
-        "/models": str(folder / "models"),
-        "/archive": str(folder / "archive"),
-        "/tmp/beat": str(folder / "beat-schedule"),
-        "0.0.0.0": "127.0.0.1",
-        "8000": str(web),
-        HOME: str(processes.ROOT),
-    })  # fmt: skip
-    containers.port, containers.postgres_url = web, postgres.url.replace("/postgres", "/mlengine")
-    try:
+    with ExitStack() as stack:
+        postgres = Postgres(folder)
+        stack.callback(_end, postgres.start())
+        redis, redis_url = processes.start_redis(folder)
+        stack.callback(_end, redis)
+        market = processes.Processes(folder, {"MLENGINE_ENV_FILE": "", "MLENGINE_STATE_DIR": str(folder)})
+        stack.callback(market.stop)
+        exchange, web = processes.free_port(), processes.free_port()
+        words = ["manage.py", "simulate_exchange", "--port", str(exchange), "--speed", str(SPEED), "--seed", "3"]
+        market.start("exchange", sys.executable, *words)
+        with psycopg.connect(postgres.url, autocommit=True) as connection:
+            connection.execute("CREATE ROLE mlengine LOGIN SUPERUSER")
+            connection.execute("CREATE DATABASE mlengine OWNER mlengine")
+        (folder / "models").mkdir()
+        containers = Containers(folder, filled_in_example(exchange), {
+            "@postgres:5432/": f"@127.0.0.1:{postgres.port}/",
+            "redis://redis:6379/0": redis_url,
+            "/models": str(folder / "models"),
+            "/archive": str(folder / "archive"),
+            "/tmp/beat": str(folder / "beat-schedule"),
+            "0.0.0.0": "127.0.0.1",
+            "8000": str(web),
+            HOME: str(processes.ROOT),
+        })  # fmt: skip
+        containers.port = web
+        stack.callback(containers.stop)
         yield containers
-    finally:
-        containers.stop()
-        market.stop()
-        own_redis.terminate()
-        own_redis.wait()
-        server.terminate()
-        server.wait()
+
+
+def filled_in_example(exchange_port):
+    """`.env.example` as an operator fills it in."""
+    written = {name: secrets.token_urlsafe(48) for name in FILLED_IN} | {
+        "BINANCE_API_URL": f"http://127.0.0.1:{exchange_port}",
+        "BINANCE_STREAM_URL": f"ws://127.0.0.1:{exchange_port}",
+    }
+    lines = (processes.ROOT / ".env.example").read_text().splitlines()
+    names = [line.partition("=")[0] for line in lines]
+    assert set(written) <= set(names)
+    return "\n".join(
+        f"{name}={written[name]}" if name in written else line for name, line in zip(names, lines, strict=True)
+    )
+
+
+def _end(process):
+    process.terminate()
+    process.wait()
 
 
 class Caller:

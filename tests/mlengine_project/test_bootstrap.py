@@ -14,6 +14,7 @@ from marketdata.simulator import SimulatedExchange
 from mlengine_project.operations import bootstrap, examination, health, job_runs, jobs, tasks
 from mlengine_project.operations.models import Heartbeat, Job
 from mlengine_project.schedule import SCHEDULE
+from modelregistry import artifacts
 from modelregistry.training.plan import least_candles, plan_for
 from tests.champions import BEGIN, STEP, artifact_folder, champions, crown, fresh_engine, make_markets  # noqa: F401
 
@@ -66,7 +67,7 @@ def test_killed_halfway_it_goes_on_where_it_was(exchange):
     bootstrap.run(lambda done, _total: stop.append(1) if done else None, lambda: bool(stop))
     assert not Job.objects.exists()
     before = sum(stored().values())
-    assert 0 < before
+    assert before > 0
     told = []
     bootstrap.run(lambda done, total: told.append(total))
     assert not told or told[0] == 2 * least_candles(HORIZONS) - before
@@ -80,8 +81,28 @@ def test_candles_the_exchange_lacks_are_made_up_for_by_older_ones(exchange):
     from marketdata.models import AbsentStretch
 
     AbsentStretch.objects.create(market=market, start=hole, end=hole + 40 * STEP, evidence={})
-    counts = bootstrap.fetch([market], least_candles(HORIZONS), lambda *_: None, lambda: False)
+    counts, refused = bootstrap.fetch([market], least_candles(HORIZONS), lambda *_: None, lambda: False)
+    assert refused == {}
     assert counts[market.pk] >= least_candles(HORIZONS)
+
+
+@pytest.mark.parametrize("stored_already", [0, least_candles(HORIZONS)])
+def test_a_symbol_the_exchange_does_not_know_keeps_no_other_back(settings, exchange, stored_already):
+    settings.SUPPORTED_SYMBOLS = ["BTCUSDT", "BTCUSTD"]
+    if stored_already:
+        make_markets(stored_already, symbols=("BTCUSDT",))
+    result = bootstrap.run()
+    assert [market["stored"] for market in result["markets"]] == [least_candles(HORIZONS), 0]
+    assert result["markets"][0]["refused"] is None
+    assert "symbol" in result["markets"][1]["refused"]
+    assert Job.objects.get(kind="training").arguments["symbols"] == ["BTCUSDT"]
+
+
+def test_with_only_a_wrong_symbol_it_names_it(settings, exchange):
+    settings.SUPPORTED_SYMBOLS = ["BTCUSTD"]
+    with pytest.raises(bootstrap.BootstrapError, match="BTCUSTD 0 .*symbol"):
+        bootstrap.run()
+    assert not Job.objects.exists()
 
 
 def test_an_installation_with_champions_is_left_alone(champions, exchange):  # noqa: F811
@@ -205,11 +226,15 @@ def test_readiness_names_a_missing_champion_until_one_covers_a_market(exchange):
 @pytest.mark.parametrize("writable", [True, False])
 def test_doctor_advises_what_can_work_where_it_runs(settings, monkeypatch, exchange, writable):
     bootstrap.prepare()
-    monkeypatch.setattr(examination.os, "access", lambda *_: writable)
+    monkeypatch.setattr(artifacts, "can_write", lambda: writable)
     (models,) = examination.examine(["models"])
     assert not models.well
     assert ("docker compose exec trainer" in models.advice) is not writable
     assert ("POST /jobs" in models.advice) is not writable
+    Job.objects.create(kind="bootstrap", message="waits: the exchange does not answer")
+    (models,) = examination.examine(["models"])
+    assert models.seen == "no champion; bootstrap pending: waits: the exchange does not answer"
+    assert "wait" in models.advice
 
 
 @pytest.mark.parametrize("embedded", [True, False])
@@ -229,3 +254,10 @@ def test_doctor_does_not_advise_to_create_what_is_switched_off(exchange):
     advice = {finding.part: finding.advice for finding in examination.examine(["markets", "schedule"])}
     assert "seed_markets" not in advice["markets"]
     assert "install_schedule" not in advice["schedule"]
+
+
+def test_training_where_models_are_read_only_says_so_before_it_begins(settings, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, _: not str(path).startswith(str(settings.MODEL_PATH.parent)))
+    assert not artifacts.can_write()
+    with pytest.raises(CommandError, match="read-only here"):
+        call_command("train_models")

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from indicators.errors import MLEngineError
 from marketdata.models import Source
-from modelregistry import services
+from modelregistry import artifacts, services
 from modelregistry.hand import invite_here
 from modelregistry.management.instants import read_instant
 from modelregistry.management.progress import told
@@ -53,6 +53,11 @@ class Command(BaseCommand):
         """Train and say what came of it."""
         if options["workers"] < 1:
             raise CommandError("--workers must be at least 1")
+        if not artifacts.can_write():
+            raise CommandError(
+                f"{artifacts.model_root()} is read-only here, so that a new version could not be kept; "
+                "train where it can be written, in production in the process of the training queue"
+            )
         # A job is cancelled by SIGTERM: it must be heard, for a run that was stopped counts as tried.
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:

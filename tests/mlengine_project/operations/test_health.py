@@ -18,6 +18,7 @@ def test_alive_does_no_io(client, settings):
 def test_readiness_is_asked_at_most_every_two_seconds(monkeypatch):
     asked = []
     monkeypatch.setattr(health, "_database_answers", lambda: asked.append(1) or len(asked) > 1)
+    monkeypatch.setattr(health, "_predictions_are_answered", lambda: True)
     health.forget()
     with clock.use(clock.FrozenClock(1_790_000_000_000)) as frozen:
         assert health.readiness() == ["database"]
