@@ -20,7 +20,7 @@ from modelregistry import registry
 from modelregistry.models import Kind
 from modelregistry.training.plan import least_candles, ordinary_candles
 
-RETRY = timedelta(hours=1)
+RETRY = timedelta(minutes=15)
 """After a bootstrap or training that ended without a champion of each kind, the schedule waits this long."""
 Progress = Callable[[int, int], None]
 

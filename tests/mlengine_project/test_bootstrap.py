@@ -100,7 +100,7 @@ def test_a_symbol_the_exchange_does_not_know_keeps_no_other_back(settings, excha
 
 def test_with_only_a_wrong_symbol_it_names_it(settings, exchange):
     settings.SUPPORTED_SYMBOLS = ["BTCUSTD"]
-    with pytest.raises(bootstrap.BootstrapError, match="BTCUSTD 0 .*symbol"):
+    with pytest.raises(bootstrap.BootstrapError, match=r"BTCUSTD 0 .*symbol"):
         bootstrap.run()
     assert not Job.objects.exists()
 
@@ -129,8 +129,8 @@ def test_embedded_it_names_up(settings):
 
 
 @pytest.mark.parametrize(("state", "hours", "due"), [
-    ("running", 5, False), ("succeeded", 0, False), ("succeeded", 2, True), ("failed", 0, False),
-    ("failed", 2, True), ("cancelled", 2, False),
+    ("running", 5, False), ("succeeded", 0, False), ("succeeded", 1, True), ("failed", 0, False),
+    ("failed", 1, True), ("cancelled", 1, False),
 ])  # fmt: skip
 def test_the_schedule_repeats_what_failed_but_not_what_was_cancelled(exchange, state, hours, due):
     bootstrap.prepare()
