@@ -48,13 +48,13 @@ def test_least_candles_are_what_a_plan_asks_for():
 
 
 def test_from_nothing_to_a_requested_training_and_again(exchange):
-    told = []
-    result = bootstrap.run(lambda done, total: told.append((done, total)))
+    reported = []
+    result = bootstrap.run(lambda done, total: reported.append((done, total)))
     training = Job.objects.get(kind="training")
     assert PeriodicTask.objects.count() == len(SCHEDULE)
     assert stored() == dict.fromkeys(("BTCUSDT", "ETHUSDT"), least_candles(HORIZONS))
-    assert told[0][0] == 0
-    assert told[-1][0] == told[-1][1] == 2 * least_candles(HORIZONS)
+    assert reported[0][0] == 0
+    assert reported[-1][0] == reported[-1][1] == 2 * least_candles(HORIZONS)
     assert result["training"] == str(training.pk)
     assert training.arguments["symbols"] == ["BTCUSDT", "ETHUSDT"]
     assert bootstrap.run()["training"] == str(training.pk)
@@ -68,9 +68,9 @@ def test_killed_halfway_it_goes_on_where_it_was(exchange):
     assert not Job.objects.exists()
     before = sum(stored().values())
     assert before > 0
-    told = []
-    bootstrap.run(lambda done, total: told.append(total))
-    assert not told or told[0] == 2 * least_candles(HORIZONS) - before
+    reported = []
+    bootstrap.run(lambda done, total: reported.append(total))
+    assert not reported or reported[0] == 2 * least_candles(HORIZONS) - before
     assert Job.objects.filter(kind="training").count() == 1
 
 
@@ -163,7 +163,9 @@ def test_a_market_enabled_later_gets_its_history_once(champions, exchange):  # n
     assert Job.objects.count() == 1, "one listed lately has no more to give"
 
 
-def test_while_the_exchange_is_away_the_job_waits_and_says_so(settings, exchange, queued, monkeypatch):
+def test_while_the_exchange_is_away_the_job_waits_and_its_message_names_the_reason(
+    settings, exchange, queued, monkeypatch
+):
     settings.EMBEDDED = False
     address = settings.BINANCE_API_URL
     job = bootstrap.request("start")
@@ -202,7 +204,7 @@ def test_a_command_leaves_its_result_in_the_job(monkeypatch):
     assert job.result == {"markets": [], "output": "done it"}
 
 
-def test_without_a_market_of_this_exchange_it_says_what_to_do(settings, exchange):
+def test_without_a_market_of_this_exchange_the_error_names_what_to_do(settings, exchange):
     settings.SUPPORTED_SYMBOLS = []
     with pytest.raises(bootstrap.BootstrapError, match="enable one in the admin"):
         bootstrap.run()
@@ -256,7 +258,7 @@ def test_doctor_does_not_advise_to_create_what_is_switched_off(exchange):
     assert "install_schedule" not in advice["schedule"]
 
 
-def test_training_where_models_are_read_only_says_so_before_it_begins(settings, monkeypatch):
+def test_training_where_models_are_read_only_is_refused_before_it_begins(settings, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, _: not str(path).startswith(str(settings.MODEL_PATH.parent)))
     assert not artifacts.can_write()
     with pytest.raises(CommandError, match="read-only here"):

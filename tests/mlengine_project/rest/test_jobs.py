@@ -100,9 +100,9 @@ def test_a_job_is_requested_with_typed_arguments(
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused_by_name(caller, markets, body, where, named):
     answer = caller("admin").post("/jobs", body, **JSON)
-    said = answer.json()
-    assert (answer.status_code, said["error"]) == (400, "ValidationError"), said
-    found = said["details"]
+    error = answer.json()
+    assert (answer.status_code, error["error"]) == (400, "ValidationError"), error
+    found = error["details"]
     for name in where:
         found = found[name]
     assert named in json.dumps(found)
