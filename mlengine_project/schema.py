@@ -104,8 +104,8 @@ def statuses_of(path: str, method: str, operation: dict[str, Any]) -> list[str]:
         found.append("404")
     if method == "post" and "requestBody" in operation:
         found += ["413", "415"]
-    if path.split("/")[1] in {"predictions", "signals", "brackets", "touches", "candles", "indicators"} and (
-        method == "post" or path.startswith(("/candles", "/indicators"))
+    if path.split("/")[1] in {"predictions", "signals", "brackets", "touches", "candles", "indicators", "jobs"} and (
+        "requestBody" in operation or path.startswith(("/candles", "/indicators"))
     ):
         found.append("409")
     return sorted(found)

@@ -44,7 +44,9 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     ],
     "ENUM_NAME_OVERRIDES": {
         "JobState": "mlengine_project.operations.models.Job.State",
-        "JobKind": "mlengine_project.operations.models.Job.Kind",
+        "TrainingKind": ["training"],
+        "BackfillKind": ["backfill"],
+        "BootstrapKind": ["bootstrap"],
         "ModelKind": "modelregistry.models.Kind",
         "ModelStage": "modelregistry.models.ModelVersion.Stage",
         "Source": "marketdata.models.Source",

@@ -24,7 +24,7 @@ from modelregistry.spreading import Invite, build_together, fit_together
 from modelregistry.status import usual_source
 from modelregistry.training.parts import build_here, fit_here
 from modelregistry.training.pipeline import KINDS, Request, Trained, symbols_in_order, train_kinds
-from modelregistry.training.plan import LeftOut, candles_needed, left_out, plan_for
+from modelregistry.training.plan import LeftOut, least_candles, left_out, plan_for
 
 Progress = Callable[[int, int, str], None]
 logger = logging.getLogger(__name__)
@@ -201,7 +201,7 @@ def _trainable(
     """Markets to train on with their candles, and those left out."""
     newest = store.newest_open(markets)
     stored = [market for market in markets if newest[market.pk] is not None]
-    needed = candles_needed(horizons)
+    needed = least_candles(horizons)
     empty = [LeftOut(market.symbol, 0, needed, None) for market in markets if newest[market.pk] is None]
     if not stored:
         raise TrainingError("no market has candles; run `manage.py import_candles` or `backfill_candles` first")

@@ -153,8 +153,7 @@ class JobAdmin(ReadOnlyAdmin):
                 request,
                 self,
                 title=f"Cancel this {job.get_kind_display().lower()}",
-                explanation="It stops at its next report, within seconds. What it stored so far stays; "
-                "nothing is half-written.",
+                explanation="It stops within seconds. What it stored so far stays; nothing is half-written.",
                 button="Cancel the job",
                 form=forms.Form(),
                 back=page,

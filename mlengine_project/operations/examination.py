@@ -1,6 +1,5 @@
 """What `doctor` looks at: each part of an installation, what it found, and what to do about it."""
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ from django_celery_beat.models import PeriodicTask
 from marketdata import clock
 from marketdata.models import Market
 from mlengine_project.operations import health, processes
-from mlengine_project.operations.models import Heartbeat
+from mlengine_project.operations.jobs import UNENDED
+from mlengine_project.operations.models import Heartbeat, Job
 from modelregistry import artifacts, registry
 from modelregistry.errors import ModelLoadError
 
@@ -23,6 +23,8 @@ BESIDE_REQUESTS = 9
 """Connections of a web process beside those of its request threads: fast road, websockets, heartbeat, counts."""
 MOST_CONNECTIONS = {"worker": 8, "scheduler": 2, "stream": 6}
 """Of the other processes, with the children of a worker."""
+STARTED_BY_UP = ("binance", "celery", "beat", "stream")
+MAKING_MODELS = (Job.Kind.BOOTSTRAP, Job.Kind.TRAINING)
 
 
 @dataclass(frozen=True)
@@ -49,16 +51,20 @@ def examine(only: list[str] | None = None) -> list[Finding]:
 
 
 def _find(name: str) -> Finding:
-    """What health reports of a part; where that is well, what only a closer look shows."""
+    """What a closer look shows of a part, or what health reports of it."""
     check = next((check for check in health.CHECKS if check.name == name), None)
     if check is None:
         return CLOSER[name]()
     report = health.look(check)
-    if report["status"] == "healthy" and name in CLOSER:
-        return CLOSER[name]()
+    well = report["status"] == "healthy"
+    if name in CLOSER:
+        closer = CLOSER[name]()
+        if well or not closer.well:
+            return closer
     ages = f" {report['age_seconds']} s ago" if report.get("age_seconds") is not None else ""
     seen = report["message"] or " ".join(filter(None, [report.get("kind"), "well"]))
-    return Finding(name, report["status"] == "healthy", seen + ages, check.advice)
+    advice = "start `manage.py up`" if settings.EMBEDDED and name in STARTED_BY_UP else check.advice
+    return Finding(name, well, seen + ages, advice)
 
 
 def _settings() -> Finding:
@@ -103,7 +109,9 @@ def _connections_offered() -> int:
 
 def _markets() -> Finding:
     markets = [str(market) for market in Market.objects.enabled()]
-    return Finding("markets", bool(markets), ", ".join(markets) or "none enabled", "run `manage.py seed_markets`")
+    known = Market.objects.exists()
+    advice = "enable a market in the admin" if known else "run `manage.py seed_markets`"
+    return Finding("markets", bool(markets), ", ".join(markets) or "none enabled", advice)
 
 
 def _models() -> Finding:
@@ -116,14 +124,28 @@ def _models() -> Finding:
                 artifacts.verify_in_child(kind, version.digest)
             except ModelLoadError as error:
                 bad.append(f"{kind}: {error}")
-    advice = "roll back, or restore the model folder from a backup" if bad else "run `manage.py train_models`"
+    train = _how_to_train()
+    advice = f"roll back, or {train} and promote the new version" if bad else train
+    if not seen and (job := Job.objects.filter(kind__in=MAKING_MODELS, state__in=UNENDED).first()):
+        seen_job = f"no champion; {job}: {job.message}".rstrip(": ")
+        return Finding("models", well=False, seen=seen_job, advice=f"wait for the {job.kind}; its page is in the admin")
     return Finding("models", bool(seen) and not bad, "; ".join(bad or seen) or "no champion", advice)
+
+
+def _how_to_train() -> str:
+    """A way to train that works where this process runs: only where models can be written is it the command."""
+    if artifacts.can_write():
+        return "run `manage.py train_models`"
+    return (
+        "train where models can be written: `docker compose exec trainer python manage.py train_models`, "
+        'the admin\'s page of jobs, or POST /jobs {"kind": "training"}'
+    )
 
 
 def _disk() -> Finding:
     folder = settings.MODEL_PATH if settings.MODEL_PATH.exists() else settings.BASE_DIR
     free = shutil.disk_usage(folder).free // 2**20
-    writable = os.access(folder, os.W_OK)
+    writable = artifacts.can_write()
     seen = f"{free} MiB free, model folder {'writable' if writable else 'read-only'}"
     advice = "free some space where the models are kept (MODEL_RETENTION; `manage.py prune_models --dry-run`)"
     return Finding("disk", free > health.FREE_MIB, seen, advice)
@@ -131,7 +153,9 @@ def _disk() -> Finding:
 
 def _schedule() -> Finding:
     count = PeriodicTask.objects.filter(enabled=True).count()
-    return Finding("schedule", count > 0, f"{count} rows enabled", "run `manage.py install_schedule`")
+    known = PeriodicTask.objects.exists()
+    advice = "enable the rows of the schedule in the admin" if known else "run `manage.py install_schedule`"
+    return Finding("schedule", count > 0, f"{count} rows enabled", advice)
 
 
 CLOSER: dict[str, Callable[[], Finding]] = {

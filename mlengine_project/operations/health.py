@@ -204,16 +204,18 @@ def _disk_report() -> Report:
     return part("degraded" if faults else "healthy", "; ".join(faults), free_mib=min(free.values(), default=None))
 
 
+FEED = "exactly one feed: `docker compose up -d stream`, or `manage.py stream_candles`"
+BEAT = "exactly one beat: `docker compose up -d beat`; and look at the schedule in the admin"
 CHECKS = (
     Check("database", _database_report, "check DATABASE_URL, and whether that server takes writes", True, False),
     Check("cache", _cache_report, "check REDIS_URL, its memory and its role", asks_database=False),
     Check("disk", _disk_report, "free some space, and check the permissions of that folder", asks_database=False),
-    Check("models", model_health.report, "roll back, restore the model folder from a backup, or train", True),
-    Check("binance", market_health.report, "start the feed: `manage.py up`, or `stream_candles` with REDIS_URL", True),
+    Check("models", model_health.report, "roll back, or train and promote a new version", True),
+    Check("binance", market_health.report, f"start {FEED}", True),
     Check("predictions", prediction_health.report, "train a newer model"),
     Check("signals", signal_health.report, "look at the outbox and the kill switches in the admin"),
-    Check("celery", processes.worker, "start a worker, or `manage.py up`"),
-    Check("beat", processes.beat, "start exactly one beat (or `manage.py up`), and look at the schedule in the admin"),
-    Check("stream", processes.stream, "start exactly one `manage.py stream_candles`, or `manage.py up`"),
+    Check("celery", processes.worker, "start the workers: `docker compose up -d worker trainer`"),
+    Check("beat", processes.beat, f"start {BEAT}"),
+    Check("stream", processes.stream, f"start {FEED}"),
 )
 """Every part there is a report of; the database comes first, since the others are unknown without it."""

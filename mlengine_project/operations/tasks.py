@@ -7,7 +7,7 @@ from mlengine_project.operations import heartbeats, job_runs
 
 @shared_task(ignore_result=True)
 def run_job(job_id: str) -> None:
-    """Run one job, and ask for the retention run that follows a training."""
+    """Run one job, and request the retention run that follows a training."""
     from mlengine_project.operations import jobs
 
     job_runs.run(job_id)
@@ -27,6 +27,14 @@ def requeue_jobs() -> None:
 
     jobs.requeue_pending()
     heartbeats.forget_the_dead()
+
+
+@shared_task(ignore_result=True, expires=240)
+def request_bootstrap() -> None:
+    """Request what a new installation or a new market still needs."""
+    from mlengine_project.operations import bootstrap
+
+    bootstrap.sweep()
 
 
 @shared_task(ignore_result=True, expires=3600)

@@ -84,15 +84,20 @@ class LeftOut:
         return f"{lacking}; it will have them on {when:%Y-%m-%d}"
 
 
-def candles_needed(horizons: tuple[int, ...]) -> int:
-    """Candles a market must have for the smallest plan.
+def least_candles(horizons: tuple[int, ...]) -> int:
+    """Candles a market needs to be trained on at all.
 
     Examples
     --------
-    >>> candles_needed((6, 72))
+    >>> least_candles((6, 72))
     8496
     """
     return WARMUP + MIN_LABELLED_DAYS * DAY_ROWS + max(horizons)
+
+
+def ordinary_candles(horizons: tuple[int, ...]) -> int:
+    """Candles from which on a run is of ordinary size, not small."""
+    return WARMUP + SMALL_DAYS * DAY_ROWS + max(horizons)
 
 
 def left_out(
@@ -117,8 +122,8 @@ def left_out(
     present = grid.present
     with np.errstate(invalid="ignore"):
         moved = (present & (grid.high > grid.low)).sum(axis=1)
-    least = candles_needed(horizons)
-    full = max(least, WARMUP + SMALL_DAYS * DAY_ROWS)
+    least = least_candles(horizons)
+    full = ordinary_candles(horizons)
     needed = full if not small and (moved >= full).any() else least
     found = []
     for symbol, count, stored in zip(symbols, moved.tolist(), present.sum(axis=1).tolist(), strict=True):
@@ -146,7 +151,7 @@ def plan_for(
     >>> plan_for(290_000, (6, 72)).folds, plan_for(15_000, (6, 72)).folds
     (3, 1)
     """
-    needed = candles_needed(horizons)
+    needed = least_candles(horizons)
     if candles < needed:
         raise TrainingError(
             f"{candles} candles per market are too few to train on: {needed} are needed "

@@ -80,17 +80,33 @@ def run_and_close(job_id):
     connection.close()
 
 
-def test_cancelling_stops_the_process(queued, monkeypatch):
+def test_a_silent_process_keeps_its_job(queued, monkeypatch):
     job = jobs.request_training("me")
-    monkeypatch.setattr(job_runs, "WRITE_EVERY_SECONDS", 0.0)
-    script(
-        monkeypatch,
-        'import time\nfor i in range(600): print(\'{"done": %d, "total": 600}\' % i, flush=True); time.sleep(0.05)',
+    monkeypatch.setattr(job_runs, "TOUCH_SECONDS", 0.05)
+    monkeypatch.setattr(job_runs, "SILENT_SECONDS", 0.6)
+    monkeypatch.setattr(jobs, "SILENT_SECONDS", 0.6)
+    script(monkeypatch, "import time; time.sleep(2.5)")
+    runner = threading.Thread(target=run_and_close, args=(str(job.id),))
+    runner.start()
+    threading.Event().wait(1.8)
+    queued.clear()
+    assert (Job.objects.get(id=job.id).state, jobs.requeue_pending(), job_runs.claim(str(job.id))) == (
+        "running",
+        0,
+        None,
     )
+    runner.join(timeout=20)
+    assert Job.objects.get(id=job.id).state == "succeeded"
+
+
+def test_cancelling_stops_a_process_that_reports_nothing(queued, monkeypatch):
+    job = jobs.request_training("me")
+    monkeypatch.setattr(job_runs, "TOUCH_SECONDS", 0.1)
+    script(monkeypatch, "import time; time.sleep(60)")
     runner = threading.Thread(target=run_and_close, args=(str(job.id),))
     runner.start()
     deadline = clock.monotonic() + 20
-    while Job.objects.get(id=job.id).state != "running" and clock.monotonic() < deadline:
+    while not job_runs._running and clock.monotonic() < deadline:
         threading.Event().wait(0.05)
     assert jobs.cancel(job)
     runner.join(timeout=20)

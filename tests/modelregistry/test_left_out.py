@@ -14,13 +14,13 @@ from marketdata import store
 from marketdata.parsing import CandleRow
 from modelregistry import services
 from modelregistry.errors import TrainingError
-from modelregistry.training.plan import candles_needed, left_out
+from modelregistry.training.plan import least_candles, left_out, ordinary_candles
 
 from . import invented
 
 HORIZONS = (6, 72)
-NEEDED = candles_needed(HORIZONS)
-FULL = WARMUP + 150 * 288
+NEEDED = least_candles(HORIZONS)
+FULL = ordinary_candles(HORIZONS)
 
 
 def history(*lengths, flat=()):
@@ -40,7 +40,7 @@ def test_a_market_below_the_smallest_plan_is_named_with_the_day_it_will_have_eno
     (short,) = left_out(grid, ("BTCUSDT", "ETHUSDT", "NEWUSDT"), HORIZONS)
     assert (short.symbol, short.candles, short.needed) == ("NEWUSDT", 300, FULL)
     assert short.enough_at_ms == int(grid.open_time[-1]) + 300_000 * (1 + FULL - 300)
-    assert short.as_sentence().startswith("NEWUSDT is left out: its price moved in 300 candles, 47,304 are needed; it")
+    assert short.as_sentence().startswith("NEWUSDT is left out: its price moved in 300 candles, 47,376 are needed; it")
 
 
 def test_a_market_that_would_put_all_on_the_smallest_plan_is_left_out():

@@ -1,6 +1,7 @@
 """Train the estimators on stored candles."""
 
 import getpass
+import json
 import signal
 from argparse import BooleanOptionalAction
 from typing import Any
@@ -10,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from indicators.errors import MLEngineError
 from marketdata.models import Source
-from modelregistry import services
+from modelregistry import artifacts, services
 from modelregistry.hand import invite_here
 from modelregistry.management.instants import read_instant
 from modelregistry.management.progress import told
@@ -53,6 +54,11 @@ class Command(BaseCommand):
         """Train and say what came of it."""
         if options["workers"] < 1:
             raise CommandError("--workers must be at least 1")
+        if not artifacts.can_write():
+            raise CommandError(
+                f"{artifacts.model_root()} is read-only here, so that a new version could not be kept; "
+                "train where it can be written, in production in the process of the training queue"
+            )
         # A job is cancelled by SIGTERM: it must be heard, for a run that was stopped counts as tried.
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
@@ -81,10 +87,25 @@ class Command(BaseCommand):
             self.stdout.write(LeftOut(**market).as_sentence())
         for version in versions:
             self.stdout.write(describe(version))
+        if options["progress_json"]:
+            self._line(json.dumps({"result": {"versions": [as_result(version) for version in versions]}}))
 
     def _line(self, text: str) -> None:
         self.stdout.write(text)
         self.stdout.flush()
+
+
+def as_result(version: ModelVersion) -> dict[str, Any]:
+    """What a job keeps of a version: the rest is under /models/{id}."""
+    return {
+        "id": str(version.pk),
+        "kind": version.kind,
+        "digest": version.digest,
+        "stage": version.stage,
+        "gate_accepted": version.gate_accepted,
+        "gate_reasons": list(version.gate_reasons),
+        "skill": version.report.get("skill"),
+    }
 
 
 def describe(version: ModelVersion) -> str:
