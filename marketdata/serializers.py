@@ -3,7 +3,7 @@
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from marketdata.request_fields import Query, SymbolField, Text, WholeNumber
+from marketdata.request_fields import IntervalField, Query, SymbolField, Text, WholeNumber
 
 MOST_ROWS = 1000
 
@@ -46,6 +46,7 @@ class CandleQuery(Query):
 
     spans_time = True
     symbol = SymbolField()
+    interval = IntervalField(required=False)
 
 
 class StretchSerializer(serializers.Serializer):
@@ -121,6 +122,7 @@ class IndicatorQuery(Query):
         help_text="Indicators or outputs of the catalogue, separated by commas; all when left out.",
     )
     limit = WholeNumber(in_query=True, required=False, min_value=1, max_value=MOST_ROWS, default=100)
+    interval = IntervalField(required=False)
 
 
 class IndicatorRowSerializer(serializers.Serializer):

@@ -6,7 +6,10 @@ from csp.constants import NONCE, NONE, SELF
 
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["mlengine_project.access.authentication.KeyAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["mlengine_project.access.permissions.HasScope"],
+    "DEFAULT_PERMISSION_CLASSES": [
+        "mlengine_project.access.permissions.HasScope",
+        "mlengine_project.access.permissions.KnownQueryNames",
+    ],
     "DEFAULT_THROTTLE_CLASSES": ["mlengine_project.access.throttling.BucketThrottle"],
     "DEFAULT_PARSER_CLASSES": ["mlengine_project.wire.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["mlengine_project.wire.PlainJSONRenderer"],

@@ -7,7 +7,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from marketdata.models import Source
-from marketdata.request_fields import Instant, Query
+from marketdata.request_fields import Choice, Instant, Query
 from modelregistry.models import Kind, ModelVersion
 
 
@@ -120,14 +120,14 @@ class StatusQuery(Query):
     """When, and of which source."""
 
     at = Instant(required=False, help_text="Who answered then; now when left out.")
-    source = serializers.ChoiceField(  # type: ignore[assignment]  # the stubs mean Field.source
-        choices=Source.choices, required=False, help_text="That of the enabled markets when left out."
+    source = Choice(  # type: ignore[assignment]  # the stubs mean Field.source
+        Source.choices, required=False, help_text="That of the enabled markets when left out."
     )
 
 
 class VersionQuery(Query):
     """Which versions."""
 
-    kind = serializers.ChoiceField(choices=Kind.choices, required=False)
-    stage = serializers.ChoiceField(choices=ModelVersion.Stage.choices, required=False)
-    source = serializers.ChoiceField(choices=Source.choices, required=False)  # type: ignore[assignment]  # the stubs mean Field.source
+    kind = Choice(Kind.choices, required=False)
+    stage = Choice(ModelVersion.Stage.choices, required=False)
+    source = Choice(Source.choices, required=False)  # type: ignore[assignment]  # the stubs mean Field.source

@@ -2,14 +2,14 @@
 
 from rest_framework import serializers
 
-from marketdata.request_fields import Instant, PriceField, Query, SymbolField, WholeNumber, YesNo
+from marketdata.request_fields import Body, Choice, Instant, PriceField, Query, SymbolField, WholeNumber, YesNo
 from marketdata.serializers import DecimalText
 
 SIDES = (("buy", "buy"), ("sell", "sell"))
 MOST_PRICES = 1000
 
 
-class PredictionRequest(serializers.Serializer):
+class PredictionRequest(Body):
     """Which market, how far ahead."""
 
     symbol = SymbolField()
@@ -79,11 +79,11 @@ class PredictionQuery(Query):
     latest = YesNo(required=False, help_text="`true`: only the newest of each market and horizon.")
 
 
-class BracketRequest(serializers.Serializer):
+class BracketRequest(Body):
     """A take-profit and a stop-loss around the newest close."""
 
     symbol = SymbolField()
-    side = serializers.ChoiceField(choices=SIDES)
+    side = Choice(SIDES)
     horizon = WholeNumber()
     take_profit = PriceField()
     stop_loss = PriceField()
@@ -115,7 +115,7 @@ class BracketSerializer(serializers.Serializer):
     simulated = serializers.BooleanField()
 
 
-class TouchRequest(serializers.Serializer):
+class TouchRequest(Body):
     """Prices that may be reached."""
 
     symbol = SymbolField()
@@ -214,11 +214,3 @@ class ScoreSerializer(serializers.Serializer):
         fields["from"] = serializers.DateTimeField(help_text="Open of the first candle answered.")
         fields["to"] = serializers.DateTimeField(help_text="Open of the last one.")
         return fields
-
-
-class TrackRecordSerializer(serializers.Serializer):
-    """Scores per market, horizon and version, in one page."""
-
-    next = serializers.CharField(allow_null=True, help_text="Always null.")
-    previous = serializers.CharField(allow_null=True, help_text="Always null.")
-    results = ScoreSerializer(many=True)

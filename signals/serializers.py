@@ -2,12 +2,12 @@
 
 from rest_framework import serializers
 
-from marketdata.request_fields import Query, SymbolField, WholeNumber
+from marketdata.request_fields import Body, Choice, Query, SymbolField, WholeNumber
 from marketdata.serializers import DecimalText
 from signals.models import SignalLog
 
 
-class SignalRequest(serializers.Serializer):
+class SignalRequest(Body):
     """Which market."""
 
     symbol = SymbolField()
@@ -50,7 +50,7 @@ class SignalQuery(Query):
 
     spans_time = True
     symbol = SymbolField(required=False)
-    signal_type = serializers.ChoiceField(choices=SignalLog.Type.choices, required=False)
+    signal_type = Choice(SignalLog.Type.choices, required=False)
     after = WholeNumber(
         in_query=True, required=False, min_value=0, help_text="Signals with a higher seq, in order; needs `symbol`."
     )

@@ -9,6 +9,7 @@ from rest_framework.response import Response
 
 from mlengine_project.access.authentication import KeyAuthentication, MetricsTokenAuthentication
 from mlengine_project.access.models import Scope
+from mlengine_project.access.permissions import HasScope
 from mlengine_project.operations import health, metrics
 from mlengine_project.operations.models import Job
 from mlengine_project.operations.serializers import (
@@ -40,6 +41,7 @@ class OpenHealthViewSet(viewsets.ViewSet):
 class DetailedHealthViewSet(viewsets.ViewSet):
     """What an operator asks."""
 
+    permission_classes = (HasScope,)
     required_scope = Scope.READ
 
     @extend_schema(responses=DetailedHealthSerializer)
@@ -61,6 +63,7 @@ class MetricsViewSet(viewsets.ViewSet):
     """What Prometheus asks."""
 
     authentication_classes = (MetricsTokenAuthentication, KeyAuthentication)
+    permission_classes = (HasScope,)
     required_scope = Scope.READ
 
     @extend_schema(responses={(200, "text/plain"): OpenApiTypes.STR})
