@@ -65,9 +65,11 @@ class CandleViewSet(viewsets.GenericViewSet):
         market = services.market_of(query["symbol"])
         self.starts_at_newest = "from" not in query
         candles = reading.candles_between(market, query.get("from"), query.get("to"))
-        return self.get_paginated_response(
+        page = self.get_paginated_response(
             [payloads.candle_object(candle) for candle in self.paginate_queryset(candles) or []]
         )
+        page.data["simulated"] = market.simulated
+        return page
 
     @extend_schema(responses=CoverageSerializer, filters=False)
     def quality(self, request: Request) -> Response:
@@ -95,6 +97,7 @@ class IndicatorViewSet(viewsets.ViewSet):
             {
                 "symbol": market.symbol,
                 "interval": market.interval,
+                "simulated": market.simulated,
                 "results": indicator_values.indicator_values(market, names, query["limit"]),
             }
         )

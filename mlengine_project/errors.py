@@ -79,7 +79,7 @@ FIELDS: dict[type[MLEngineError], str] = {UnknownSymbol: "symbol", UnknownIndica
 """Errors that are the caller's: the field each is about."""
 
 
-def answer_for(error: BaseException) -> Answer:  # noqa: PLR0911  # one line per error
+def answer_for(error: BaseException) -> Answer:  # noqa: C901, PLR0911  # one line per error
     """The answer to any exception."""
     if isinstance(error, MLEngineError):
         return _ours(error)

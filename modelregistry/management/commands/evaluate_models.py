@@ -11,6 +11,7 @@ from marketdata.models import Source
 from modelregistry import registry, services
 from modelregistry.management.instants import read_instant
 from modelregistry.management.progress import told
+from modelregistry.report_json import published_evaluation
 from modelregistry.report_tables import tables_of
 
 
@@ -54,7 +55,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         found = services.finite(found)
         if options["json"]:
-            self.stdout.write(json.dumps(found, indent=2))
+            self.stdout.write(json.dumps(published_evaluation(found), indent=2))
             return
         for line in written(found):
             self.stdout.write(line)
