@@ -83,7 +83,14 @@ class WholeNumber(serializers.IntegerField):
         return data
 
 
-@extend_schema_field({"oneOf": [{"type": "string", "format": "decimal"}, {"type": "number"}]})
+@extend_schema_field(
+    {
+        "oneOf": [
+            {"type": "string", "pattern": r"^([1-9][0-9]{0,11}(\.[0-9]{1,8})?|0\.[0-9]{0,7}[1-9])$"},
+            {"type": "number", "minimum": 1e-08, "maximum": 10**12, "exclusiveMaximum": True},
+        ]
+    }
+)
 class PriceField(serializers.Field):
     """A positive price as a decimal string or a number; answers hold strings with 8 places."""
 
@@ -114,7 +121,7 @@ class PriceField(serializers.Field):
         return f"{value:.8f}"
 
 
-@extend_schema_field(OpenApiTypes.DATETIME)
+@extend_schema_field({"oneOf": [{"type": "string", "format": "date-time"}, {"type": "integer", "description": "ms"}]})
 class Instant(serializers.Field):
     """A time as ISO 8601 (UTC unless it names a zone) or as milliseconds since 1970."""
 

@@ -143,6 +143,9 @@ def complete(result: dict[str, Any], **_: Any) -> dict[str, Any]:
         result["paths"][path] = item = dict(sorted(item.items()))  # noqa: PLW2901  # DRF gives them in no order
         for method, operation in item.items():
             responses = operation["responses"]
+            for media in operation.get("requestBody", {}).get("content", {}).values():
+                # Bodies take the fields they name and no other.
+                schemas[media["schema"]["$ref"].rpartition("/")[2]]["additionalProperties"] = False
             for status in statuses_of(path, method, operation):
                 responses.setdefault(
                     status,
