@@ -45,7 +45,7 @@ class SignedCursorPagination(BasePagination):
 
     _links: tuple[str | None, str | None] = (None, None)
 
-    def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: Any = None) -> list[Row]:
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Row]:
         """One page of rows."""
         order = total_order(queryset)
         limit = limit_asked(request)
@@ -196,7 +196,8 @@ def typed_key(model: type[Model], order: Sequence[str], key: Sequence[Any]) -> l
     meta = model._meta  # noqa: SLF001
     names = [meta.pk.name if name.lstrip("-") == "pk" else name.lstrip("-") for name in order]
     try:
-        found = [meta.get_field(name).to_python(value) for name, value in zip(names, key, strict=True)]
+        columns: list[Any] = [meta.get_field(name) for name in names]
+        found = [column.to_python(value) for column, value in zip(columns, key, strict=True)]
     except (DjangoValidationError, ValueError, TypeError, OverflowError) as error:
         raise bad_cursor() from error
     if any(value is None for value in found):

@@ -128,7 +128,7 @@ class EngineSchema(AutoSchema):
 
     def get_override_parameters(self) -> list[Any]:
         """The query of the action, which the view names once for the check and for the schema."""
-        query = getattr(self.view, "queries", {}).get(self.view.action)
+        query = getattr(self.view, "queries", {}).get(getattr(self.view, "action", None))
         return [] if query is None else [query]
 
 
@@ -188,7 +188,8 @@ def headers_of(path: str, status: str) -> dict[str, Any]:
     found: dict[str, Any] = dict(REQUEST_ID)
     if path.startswith("/predictions") and status not in {"401", "403", "405"}:
         found |= BUCKET
-    return found | {"401": CHALLENGE, "405": ALLOW, "429": RETRY, "503": RETRY}.get(status, {})
+    of_status: dict[str, dict[str, Any]] = {"401": CHALLENGE, "405": ALLOW, "429": RETRY, "503": RETRY}
+    return found | of_status.get(status, {})
 
 
 def add_examples(operation: dict[str, Any]) -> None:

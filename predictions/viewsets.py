@@ -54,7 +54,7 @@ class PredictionViewSet(viewsets.GenericViewSet):
         if query.pop("latest", False):
             newest = log.newest(query.get("symbol"), query.get("horizon"))
             rows = [prediction_object(row) for row in newest]
-            return self.get_paginated_response(self.paginator.paginate_rows(rows, NEWEST_KEY, request))
+            return _paged(self, rows, NEWEST_KEY)
         found = log.logged(query.get("symbol"), query.get("horizon"), query.get("from"), query.get("to"))
         return self.get_paginated_response([prediction_object(row) for row in self.paginate_queryset(found) or []])
 
@@ -102,7 +102,13 @@ class TrackRecordViewSet(viewsets.GenericViewSet):
         query = TrackRecordQuery.of(request)
         version = str(query["version"]) if "version" in query else None
         results = scoreboard(query.get("symbol"), query.get("horizon"), version, query.get("since"), self.net_results)
-        return self.get_paginated_response(self.paginator.paginate_rows(results, SCORE_KEY, request))
+        return _paged(self, results, SCORE_KEY)
+
+
+def _paged(view: viewsets.GenericViewSet[Any], rows: list[dict[str, Any]], names: tuple[str, ...]) -> Response:
+    """One page of rows that no queryset gives, by the values that name a row."""
+    paginator: Any = view.paginator  # the engine's own, which knows rows as well
+    return view.get_paginated_response(paginator.paginate_rows(rows, names, view.request))
 
 
 def _checked(shape: Any, request: Request) -> dict[str, Any]:

@@ -58,13 +58,18 @@ class Outcome:
             self.failures[fault] = f"{more} {answer}"[:1500]
 
 
-def narrowed(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema with the symbols and horizons of the running engine, so that a right request can be made from it."""
+def narrowed(schema: dict[str, Any], mode: GenerationMode) -> dict[str, Any]:
+    """The schema with the symbols and horizons of the running engine, so that a right request can be made from it.
+
+    A right request has no cursor: none can be made up.
+    """
     found = copy.deepcopy(schema)
     known = {"symbol": ["BTCUSDT", "ETHUSDT"], "horizon": [6, 18, 36, 72]}
     for item in found["paths"].values():
         for operation in item.values():
             operation.pop("security", None)  # keys are put on by the caller
+            if mode is GenerationMode.POSITIVE and "parameters" in operation:
+                operation["parameters"] = [one for one in operation["parameters"] if one["name"] != "cursor"]
             for parameter in operation.get("parameters", []):
                 if parameter["in"] == "query" and parameter["name"] in known:
                     parameter["schema"] = {**parameter["schema"], "enum": known[parameter["name"]]}
@@ -79,14 +84,14 @@ def narrowed(schema: dict[str, Any]) -> dict[str, Any]:
 def attack(engine: Engine, schema: dict[str, Any], n_requests: int, start: int = 1) -> Outcome:
     """Send at least `n_requests` requests; the outcome holds one example of each fault."""
     outcome, session = Outcome(), requests.Session()
-    loaded = schemathesis.openapi.from_dict(narrowed(schema))
-    operations = [result.ok() for result in loaded.get_all_operations()]
-    unsupported(engine, operations, session, outcome)
     asked = [
-        (operation, mode) for operation in operations for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+        (result.ok(), mode)
+        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+        for result in schemathesis.openapi.from_dict(narrowed(schema, mode)).get_all_operations()
     ]
+    unsupported(engine, sorted(schema["paths"]), session, outcome)
     number, share = start, FIRST
-    while outcome.n_sent < n_requests:
+    while outcome.n_sent < n_requests and asked:
         fruitful = []
         for operation, mode in asked:
             before = outcome.n_sent
@@ -95,9 +100,7 @@ def attack(engine: Engine, schema: dict[str, Any], n_requests: int, start: int =
             if outcome.n_sent - before > share / 2:  # else all there is to ask was asked
                 fruitful.append((operation, mode))
         asked, number = fruitful, number + 1
-        if not asked:
-            break
-        share = min(ROUND, (n_requests - outcome.n_sent) // len(asked) + 1)
+        share = min(ROUND, (n_requests - outcome.n_sent) // max(1, len(asked)) + 1)
     return outcome
 
 
@@ -170,9 +173,9 @@ def judge(
             outcome.fail(name, f"refused a right request for {sorted(fields)}", case, caller, response)
 
 
-def unsupported(engine: Engine, operations: list[Any], session: requests.Session, outcome: Outcome) -> None:
+def unsupported(engine: Engine, paths: list[str], session: requests.Session, outcome: Outcome) -> None:
     """Methods no path of the schema knows: 405 with `Allow`, in the form of every error."""
-    for path in sorted({operation.path for operation in operations}):
+    for path in paths:
         address = path.replace("{id}", "00000000-0000-0000-0000-000000000000")
         for method in OTHER_METHODS:
             response = session.request(
