@@ -163,7 +163,7 @@ def plain_question(body: bytes) -> tuple[str, int] | None:
         asked = read_json(body)
     except ParseError:
         return None
-    if not isinstance(asked, dict):
+    if not isinstance(asked, dict) or asked.keys() != {"symbol", "horizon"}:
         return None
     symbol, horizon = asked.get("symbol"), asked.get("horizon")
     if not isinstance(symbol, str) or isinstance(horizon, bool) or not isinstance(horizon, int):

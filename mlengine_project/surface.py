@@ -6,7 +6,10 @@ from csp.constants import NONCE, NONE, SELF
 
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["mlengine_project.access.authentication.KeyAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["mlengine_project.access.permissions.HasScope"],
+    "DEFAULT_PERMISSION_CLASSES": [
+        "mlengine_project.access.permissions.HasScope",
+        "mlengine_project.access.permissions.KnownQueryNames",
+    ],
     "DEFAULT_THROTTLE_CLASSES": ["mlengine_project.access.throttling.BucketThrottle"],
     "DEFAULT_PARSER_CLASSES": ["mlengine_project.wire.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["mlengine_project.wire.PlainJSONRenderer"],
@@ -34,13 +37,14 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     ),
     "LICENSE": {"name": "MIT"},
     "SERVE_INCLUDE_SCHEMA": False,
-    "COMPONENT_SPLIT_REQUEST": True,
+    "SERVERS": [{"url": "/", "description": "The engine this schema comes from."}],
+    "COMPONENT_SPLIT_REQUEST": False,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "SORT_OPERATIONS": False,
     "SCHEMA_PATH_PREFIX": "",
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "mlengine_project.schema.add_error_answers",
+        "mlengine_project.schema.complete",
     ],
     "ENUM_NAME_OVERRIDES": {
         "JobState": "mlengine_project.operations.models.Job.State",
@@ -51,6 +55,15 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "ModelStage": "modelregistry.models.ModelVersion.Stage",
         "Source": "marketdata.models.Source",
         "Health": "mlengine_project.operations.serializers.HEALTH",
+        "AliveStatus": ["healthy"],
+        "ReadyStatus": ["ready", "not ready"],
+        "Interval": "marketdata.request_fields.INTERVALS",
+        "MarketStatus": "marketdata.serializers.MARKET_STATUSES",
+        "CandleOrigin": "marketdata.models.Candle.Origin",
+        "Reason": "predictions.serializers.REASONS",
+        "Side": "predictions.serializers.SIDES",
+        "SignalType": "signals.models.SignalLog.Type",
+        "SignalOutcome": "signals.models.SignalLog.Outcome",
     },
     "TAGS": [
         {"name": "predictions", "description": "What the champions expect, and whether they were right."},

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from django.conf import settings
+from django.db import transaction
 
 from indicators.candles import CandleGrid
 from indicators.features import FEATURE_HASH, WARMUP
@@ -84,11 +85,13 @@ def train(
         build = partial(build_together, hands=workers - 1, invite=invite) if workers > 1 else build_here
         trained = train_kinds(request, progress, cancelled, fit, build)
         seconds = clock.monotonic() - started
-        kept = []
-        for kind, one in trained.items():
+        for one in trained.values():
             one.report["left_out"] = [asdict(market) for market in absent]
-            kept.append(_keep(one, source, seed, seconds, actor))
-            counted.add(kind)
+        kept = [_keep(one, source, seed, seconds) for one in trained.values()]
+        bootstrap_together(kept, actor)
+        for version in kept:
+            trials.record_run(version, actor)
+            counted.add(version.kind)
     return kept
 
 
@@ -102,10 +105,24 @@ def _tried(request: Request) -> dict[str, Any]:
     }
 
 
-def _keep(trained: Trained, source: str, seed: int, seconds: float, actor: str) -> ModelVersion:
+def bootstrap_together(versions: Sequence[ModelVersion], actor: str) -> None:
+    """Promote each version whose kind has no champion, all in one transaction.
+
+    An answer belongs to the set of champions that gave it: one by one, the first champions would be three sets within
+    a second, and a candle would be answered by each.
+    """
+    with transaction.atomic():
+        for version in versions:
+            verdict = "the gate accepts it" if version.gate_accepted else "; ".join(version.gate_reasons)
+            registry.bootstrap(version, actor, f"first version of its kind; {verdict}"[:2000])
+    for version in versions:
+        version.refresh_from_db()
+
+
+def _keep(trained: Trained, source: str, seed: int, seconds: float) -> ModelVersion:
     fields = trained.manifest_fields
     digest = artifacts.write_artifact(trained.kind, trained.estimator.to_files(), fields, trained.golden_rows)
-    version = registry.register(
+    return registry.register(
         kind=trained.kind,
         source=source,
         digest=digest,
@@ -123,11 +140,6 @@ def _keep(trained: Trained, source: str, seed: int, seconds: float, actor: str) 
         gate_reasons=trained.verdict.reasons,
         training_seconds=seconds,
     )
-    verdict = "the gate accepts it" if trained.verdict.accepted else "; ".join(trained.verdict.reasons)
-    registry.bootstrap(version, actor, f"first version of its kind; {verdict}"[:2000])
-    version.refresh_from_db()
-    trials.record_run(version, actor)
-    return version
 
 
 def evaluate(

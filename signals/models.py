@@ -84,6 +84,7 @@ class SignalLog(models.Model):
             ),
         ]
         indexes: ClassVar = [
+            models.Index(fields=["-candle_time", "symbol"], name="signal_by_time"),
             models.Index(fields=["-created_at"], name="signal_newest"),
             models.Index(
                 fields=["candle_time"],

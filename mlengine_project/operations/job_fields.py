@@ -10,7 +10,7 @@ from marketdata import clock
 from marketdata.errors import MarketDisabled
 from marketdata.models import Market, Source
 from marketdata.parsing import EARLIEST_MS, LATEST_MS
-from marketdata.request_fields import Instant, SymbolField, WholeNumber
+from marketdata.request_fields import Body, Choice, Instant, SymbolField, WholeNumber
 from modelregistry.models import Kind
 
 MOST_SYMBOLS = 1000
@@ -42,18 +42,9 @@ class JsonSwitch(serializers.BooleanField):
         return data
 
 
-def choice(choices: list[tuple[str, str]], **options: Any) -> serializers.ChoiceField:
-    """A closed list whose error message names it."""
-    messages: dict[str, Any] = {
-        "invalid_choice": f'"{{input}}" is not one of {", ".join(value for value, _ in choices)}.'
-    }
-    return serializers.ChoiceField(choices=choices, error_messages=messages, **options)
-
-
-class Arguments(serializers.Serializer):
+class Arguments(Body):
     """Arguments of one kind of job; `from` is added here since it is no Python name."""
 
-    job = ""
     begin_help = ""
 
     def get_fields(self) -> dict[str, serializers.Field]:
@@ -62,11 +53,6 @@ class Arguments(serializers.Serializer):
         fields["from"] = JsonInstant(required=False, help_text=self.begin_help)
         fields["until"] = JsonInstant(required=False, help_text="Exclusive. ISO or ms; now when left out.")
         return fields
-
-    def to_internal_value(self, data: Any) -> dict[str, Any]:
-        """Refuse names this kind of job does not know."""
-        refuse_unknown(data, list(self.fields), f"an argument of a {self.job}")
-        return dict(super().to_internal_value(data))
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """A span runs forwards; every symbol is one of an enabled market."""
@@ -80,17 +66,16 @@ class Arguments(serializers.Serializer):
 class TrainingArguments(Arguments):
     """What a training learns from, and how."""
 
-    job = "training"
     begin_help = "First row to learn from; the oldest candle when left out. ISO or ms."
     kinds = serializers.ListField(
-        child=choice(Kind.choices), required=False, allow_empty=False, max_length=len(Kind.values),
+        child=Choice(Kind.choices), required=False, allow_empty=False, max_length=len(Kind.values),
         help_text="Kinds of estimators; all when left out.",
     )  # fmt: skip
     symbols = serializers.ListField(
         child=SymbolField(), required=False, allow_empty=False, max_length=MOST_SYMBOLS,
         help_text="Enabled markets; all when left out.",
     )  # fmt: skip
-    source = choice(  # type: ignore[assignment]  # the stubs mean Field.source
+    source = Choice(  # type: ignore[assignment]  # the stubs mean Field.source
         Source.choices, required=False, help_text="Candles to learn from; those of the enabled markets when left out."
     )
     seed = WholeNumber(required=False, min_value=0, max_value=MOST_SEED, help_text="1 when left out.")
@@ -103,7 +88,6 @@ class TrainingArguments(Arguments):
 class BackfillArguments(Arguments):
     """Which history is fetched."""
 
-    job = "backfill"
     begin_help = "Inclusive. ISO or ms; 90 days before `until` when left out."
     symbols = serializers.ListField(
         child=SymbolField(), required=False, allow_empty=False, max_length=MOST_SYMBOLS,
@@ -171,13 +155,6 @@ class BootstrapResult(Outcome):
     training = serializers.UUIDField(
         required=False, allow_null=True, help_text="The training it requested; null where no model was missing."
     )
-
-
-def refuse_unknown(given: Any, known: list[str], what: str) -> None:
-    """Refuse the names of an object that are not known, naming those that are."""
-    if isinstance(given, dict) and (unknown := sorted(set(map(str, given)) - set(known))):
-        sentence = f"Not {what}; allowed are {', '.join(sorted(known))}."
-        raise serializers.ValidationError({name[:60]: [sentence] for name in unknown})
 
 
 def stored_form(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema_field
 from rest_framework import serializers
 
+from marketdata.request_fields import Body, Choice
 from mlengine_project.operations.job_fields import (
     NO_ARGUMENTS,
     BackfillArguments,
@@ -13,8 +14,6 @@ from mlengine_project.operations.job_fields import (
     Outcome,
     TrainingArguments,
     TrainingResult,
-    choice,
-    refuse_unknown,
     typed,
 )
 from mlengine_project.operations.models import Job
@@ -109,23 +108,14 @@ JOBS = PolymorphicProxySerializer(
 )
 
 
-class _JobRequest(serializers.Serializer):
-    """A request for a job: its kind and its arguments, and nothing else."""
-
-    def to_internal_value(self, data: Any) -> dict[str, Any]:
-        """Refuse other names."""
-        refuse_unknown(data, list(self.fields), "a name of this request")
-        return dict(super().to_internal_value(data))
-
-
-class TrainingJobRequest(_JobRequest):
+class TrainingJobRequest(Body):
     """Train candidates."""
 
     kind = _Training()
     arguments = TrainingArguments(required=False, default=dict)
 
 
-class BackfillJobRequest(_JobRequest):
+class BackfillJobRequest(Body):
     """Fetch history from the exchange."""
 
     kind = _Backfill()
@@ -144,7 +134,7 @@ ANY_REQUEST = PolymorphicProxySerializer(
 class JobKindRequest(serializers.Serializer):
     """Which kind of job is requested."""
 
-    kind = choice([(kind, kind) for kind in REQUESTS])
+    kind = Choice([(kind, kind) for kind in REQUESTS])
 
 
 class AliveSerializer(serializers.Serializer):

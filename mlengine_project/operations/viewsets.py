@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from mlengine_project.access.authentication import KeyAuthentication, MetricsTokenAuthentication
 from mlengine_project.access.keys import Identity
 from mlengine_project.access.models import Scope
+from mlengine_project.access.permissions import HasScope
 from mlengine_project.operations import health, jobs, metrics
 from mlengine_project.operations.job_fields import stored_form
 from mlengine_project.operations.models import Job
@@ -51,6 +52,7 @@ class OpenHealthViewSet(viewsets.ViewSet):
 class DetailedHealthViewSet(viewsets.ViewSet):
     """What an operator asks."""
 
+    permission_classes = (HasScope,)
     required_scope = Scope.READ
 
     @extend_schema(responses=DetailedHealthSerializer)
@@ -107,6 +109,7 @@ class MetricsViewSet(viewsets.ViewSet):
     """What Prometheus asks."""
 
     authentication_classes = (MetricsTokenAuthentication, KeyAuthentication)
+    permission_classes = (HasScope,)
     required_scope = Scope.READ
 
     @extend_schema(responses={(200, "text/plain"): OpenApiTypes.STR})

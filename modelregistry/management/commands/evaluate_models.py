@@ -12,6 +12,7 @@ from modelregistry import registry, services
 from modelregistry.management.instants import read_instant
 from modelregistry.management.progress import told
 from modelregistry.models import ModelVersion
+from modelregistry.report_json import published_evaluation
 from modelregistry.report_tables import narrowed, sentences_of, tables_of
 
 WIDTH = 120
@@ -62,7 +63,8 @@ class Command(BaseCommand):
         except MLEngineError as error:
             raise CommandError(str(error)) from error
         if options["json"]:
-            self.stdout.write(json.dumps(found[0] if len(found) == 1 else {"evaluations": found}, indent=2))
+            shown = [published_evaluation(report) for report in found]
+            self.stdout.write(json.dumps(shown[0] if len(shown) == 1 else {"evaluations": shown}, indent=2))
             return
         for report in found:
             for line in [*sentences_of(report), *written(report)]:
