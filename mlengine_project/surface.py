@@ -51,6 +51,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "TrainingKind": ["training"],
         "BackfillKind": ["backfill"],
         "BootstrapKind": ["bootstrap"],
+        "RetentionKind": ["retention"],
         "ModelKind": "modelregistry.models.Kind",
         "ModelStage": "modelregistry.models.ModelVersion.Stage",
         "Source": "marketdata.models.Source",

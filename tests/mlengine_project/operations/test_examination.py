@@ -19,7 +19,7 @@ def beats(**parts):
 
 def test_running_processes_are_added_up_and_ended_ones_are_not(settings):
     settings.REQUEST_THREADS = 6
-    beats(web=4, worker=2, beat=1, stream=1)
+    beats(web=4, worker=2, scheduler=1, stream=1)
     Heartbeat.objects.create(name="web:ended", part="web", at=clock.wall_now() - timedelta(minutes=5))
     assert examination.connections_needed() == 4 * (6 + examination.BESIDE_REQUESTS) + 2 * 8 + 2 + 6
 

@@ -15,7 +15,9 @@ from mlengine_project.operations import health, heartbeats, jobs
 from mlengine_project.operations.models import Heartbeat, Job
 from mlengine_project.schedule import install_schedule
 from modelregistry.models import Kind, ModelVersion
+from modelregistry.registry import serving
 from signals.models import OutboxMessage, SignalLog
+from tests.champions import crown
 
 
 def test_alive_does_no_io(client, settings):
@@ -57,6 +59,22 @@ def parts_of_processes():
 def beat(part, silent=0.0, name="host:1", **detail):
     at = clock.wall_now() - timedelta(seconds=silent)
     Heartbeat.objects.update_or_create(name=f"{part}:{name}", defaults={"part": part, "at": at, "detail": detail})
+
+
+def faults():
+    """Causes of not being ready, beside the champion that these tests do not have."""
+    return [cause for cause in health._causes() if cause != "NO_CHAMPION"]
+
+
+def test_without_a_champion_that_covers_an_enabled_market_there_is_a_cause(market, settings, tmp_path):
+    assert health._causes() == ["NO_CHAMPION"]
+    settings.MODEL_PATH = tmp_path / "models"
+    serving._serving.clear()
+    crown(symbols=("ETHUSDT",), source=market.source)
+    assert "NO_CHAMPION" in health._causes(), "no enabled market is in its training set"
+    Market.objects.create(symbol="ETHUSDT", source=market.source)
+    assert "NO_CHAMPION" not in health._causes()
+    serving._serving.clear()
 
 
 @pytest.fixture
@@ -170,13 +188,13 @@ def test_a_candle_from_the_future_is_unhealthy_and_a_cause(market, seconds):
     detailed = health.detailed()
     assert detailed["status"] == detailed["binance"]["status"] == "unhealthy"
     assert "from the future: BTCUSDT" in detailed["binance"]["message"]
-    assert health._causes() == ["candles_from_the_future"]
+    assert faults() == ["candles_from_the_future"]
 
 
 def test_a_candle_from_the_future_is_named_before_the_exchange_was_ever_reached(market):
     ExchangeState.objects.all().delete()
     store(market, clock.wall_ms() + 3_600_000)
-    assert health._causes() == ["candles_from_the_future"]
+    assert faults() == ["candles_from_the_future"]
 
 
 def test_candles_that_stop_coming_are_named_fifteen_seconds_after_the_close(market):
@@ -185,9 +203,9 @@ def test_candles_that_stop_coming_are_named_fifteen_seconds_after_the_close(mark
     assert health.parts()["binance"]["status"] == "healthy"
     Candle.objects.filter(market=other).update(open_time=clock.wall_ms() - 2 * INTERVAL_MS - 16_000)
     assert health.parts()["binance"]["message"] == "no recent candle of ETHUSDT"
-    assert health._causes() == [], "the other market is answered"
+    assert faults() == [], "the other market is answered"
     Market.objects.filter(pk=market.pk).update(enabled=False)
-    assert health._causes() == ["STALE_DATA"]
+    assert faults() == ["STALE_DATA"]
 
 
 def test_a_ban_is_named_and_one_from_before_the_clock_was_set_back_is_none(market):
@@ -212,7 +230,7 @@ def test_a_champion_whose_artifact_cannot_be_read_is_a_cause(market, settings, t
             trained_until=now, horizons=[6], symbols=["BTCUSDT"],
             row_count=1, feature_hash="", seed=1,
         )  # fmt: skip
-    assert health._causes() == ["champion_not_loaded"]
+    assert faults() == ["champion_not_loaded"]
     assert "its artifact cannot be read" in health.parts()["models"]["message"]
 
 
@@ -240,7 +258,7 @@ def test_a_write_that_failed_is_a_cause_until_one_succeeds(running, monkeypatch)
     with monkeypatch.context() as patch:
         patch.setattr(heartbeats, "record", refuse)
         heartbeats.write_own("web")
-    assert health._causes() == ["database_refuses_writes"]
+    assert faults() == ["database_refuses_writes"]
     assert "No space left" in health.parts()["database"]["message"]
     heartbeats.write_own("web")
     assert health.parts()["database"]["status"] == "healthy"
