@@ -48,7 +48,7 @@ def finite(value: float) -> float | None:
 
 
 def prediction_object(row: PredictionLog, with_outcome: bool = True) -> dict[str, Any]:
-    """Lay out one prediction as DESIGN's REST chapter has it."""
+    """Lay out one prediction as REST answers it."""
     said: dict[str, Any] = {
         "id": str(row.id),
         "symbol": row.symbol,

@@ -1,6 +1,6 @@
 """The websocket `/ws/signals`: who may listen, what they asked for, and when to let them go.
 
-How a key or a ticket is known is handed in from above; see DESIGN's chapter on push for the words.
+How a key or a ticket is known is passed in by the composition root; the frames are described at `/asyncapi`.
 """
 
 import asyncio
