@@ -16,8 +16,10 @@ TOLERANCE_MS = 5_000
 """Wall time to which an exchange's clock is known between two readings; a faster market moves on so much more."""
 OFFLINE_TOLERANCE_MS = 1_000
 """How far wall time may be behind where no exchange was ever read."""
-CONFIRMED_WITHIN_MS = 2 * INTERVAL_MS
-"""A candle of a file that closed longer ago gives no signal to act on, so nothing need confirm it."""
+SHOWN_AFTER_MS = 2 * INTERVAL_MS
+"""A candle of a file is followed unconfirmed once it closed so long ago: no answer to it is valid any more."""
+ANSWERED_AFTER_MS = 288 * INTERVAL_MS
+"""For so long a candle of a file waits for its exchange before it is given a signal, then a late hold."""
 
 
 def clock_of(source: str) -> clock.Reading | None:
@@ -51,12 +53,12 @@ def latest_open() -> int:
     return max(last_open_to_follow(source) for source in Source)
 
 
-def first_open_to_confirm(source: str) -> int:
+def first_open_to_confirm(source: str, after_ms: int) -> int:
     """Open from which on a candle of a file waits for the exchange to confirm it; beyond all where none was read."""
     reading = clock_of(source)
     if reading is None or not reading.base_url:
         return LATEST_MS
-    return now_of(source) - CONFIRMED_WITHIN_MS - INTERVAL_MS
+    return now_of(source) - after_ms - INTERVAL_MS
 
 
 def describe_clock(source: str) -> str:
@@ -66,12 +68,13 @@ def describe_clock(source: str) -> str:
     return f"{name} says {clock.to_datetime(now_of(source)):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def believed(candle: str, is_real: str) -> str:
-    """SQL condition on a candle: closed by its market's clock and, where new and of a file, confirmed.
+def believed(candle: str, is_real: str, after_ms: int) -> str:
+    """SQL condition on a candle: closed by its market's clock and, where of a file and newer than that, confirmed.
 
     `is_real` is the condition under which its market is one of the exchange, not a simulated one.
     """
-    followed, confirmed = (_by_source(is_real, bound) for bound in (last_open_to_follow, first_open_to_confirm))
+    followed = _by_source(is_real, last_open_to_follow)
+    confirmed = _by_source(is_real, lambda source: first_open_to_confirm(source, after_ms))
     return (
         f"({candle}.open_time <= {followed} "
         f"AND ({candle}.origin <> '{Candle.Origin.IMPORT.value}' OR {candle}.open_time < {confirmed}))"

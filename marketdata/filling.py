@@ -91,7 +91,7 @@ def keep_refused(market: Market, answer: Answer) -> None:
     """Quarantine the rows of an answer that broke a rule, and whatever came in its place and was none."""
     refused = [*answer.rejected, *((raw, halts.OFF_GRID) for raw, _ in answer.off_grid)]
     quarantine.keep(market, Candle.Origin.REST, answer.unreadable)
-    quarantine.keep(market, Candle.Origin.REST, refused, once=True)
+    quarantine.keep_once(market, Candle.Origin.REST, refused)
 
 
 def _batches(answers: Sequence[tuple[Market, Answer]]) -> Iterator[list[tuple[Market, Answer]]]:

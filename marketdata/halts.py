@@ -67,7 +67,7 @@ def note_off_grid(market: Market, file: str, rows: Sequence[tuple[int, int]]) ->
     if not rows:
         return
     raw = [({"file": file, "line": line, "open_time": at}, OFF_GRID) for line, at in rows]
-    quarantine.keep(market, Candle.Origin.IMPORT, raw, once=True)
+    quarantine.keep_once(market, Candle.Origin.IMPORT, raw)
     opens = sorted(at for _, at in rows)
     asked = Gap(floor_open(opens[0]), floor_open(opens[-1]) + 2 * INTERVAL_MS)
     covered = {place for at in opens for place in (floor_open(at), floor_open(at) + INTERVAL_MS)}

@@ -12,21 +12,26 @@ KEPT_AT_ONCE = 1_000
 PAUSE = timedelta(minutes=15)
 
 
-def keep(market: Market | None, origin: str, rejected: Iterable[tuple[object, str]], *, once: bool = False) -> int:
-    """Keep raw rows and messages with the reason each was refused for; of a flood, its beginning.
-
-    With `once` a row that is kept already is not kept again: history brings the same ones however often it is read.
-    """
-    refused = [(reason[:200], _raw(raw)) for raw, reason in list(rejected)[:KEPT_AT_ONCE]]
-    if once and refused:
-        refused = list(dict.fromkeys(refused))
-        mine = QuarantinedMessage.objects.filter(market=market, origin=origin, raw__in=[raw for _, raw in refused])
-        known = set(mine.values_list("reason", "raw"))
-        refused = [pair for pair in refused if pair not in known]
-    messages = [QuarantinedMessage(market=market, origin=origin, reason=reason, raw=raw) for reason, raw in refused]
+def keep(market: Market | None, origin: str, rejected: Iterable[tuple[object, str]]) -> int:
+    """Keep raw rows and messages with the reason each was refused for; of a flood, its beginning."""
+    messages = [
+        QuarantinedMessage(market=market, origin=origin, reason=reason[:200], raw=_raw(raw))
+        for raw, reason in list(rejected)[:KEPT_AT_ONCE]
+    ]
     if messages:
         QuarantinedMessage.objects.bulk_create(messages)
     return len(messages)
+
+
+def keep_once(market: Market, origin: str, rejected: Iterable[tuple[object, str]]) -> int:
+    """Keep what is not kept already: history brings the same refused rows however often it is read."""
+    fresh = {(reason[:200], _raw(raw)): raw for raw, reason in list(rejected)[:KEPT_AT_ONCE]}
+    if not fresh:
+        return 0
+    mine = QuarantinedMessage.objects.filter(market=market, origin=origin, raw__in=[raw for _, raw in fresh])
+    for known in mine.values_list("reason", "raw"):
+        fresh.pop(known, None)
+    return keep(market, origin, [(raw, reason) for (reason, _), raw in fresh.items()])
 
 
 def set_aside(market: Market, reason: str) -> None:

@@ -20,7 +20,7 @@ FIELDS = CandleRow._fields
 FLOWS = ("quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
 _ARRAY_TYPES = {"open_time": "bigint", "trades": "bigint"}
 _CHUNK = 500
-CONFIRM_MINUTES = closes.CONFIRMED_WITHIN_MS // 60_000
+CONFIRM_MINUTES = closes.SHOWN_AFTER_MS // 60_000
 Key = tuple[int, int]
 """A market and an open time."""
 
@@ -92,7 +92,7 @@ def _insert_postgresql(keys: list[Key], wanted: Mapping[Key, CandleRow], origin:
     differs = " OR ".join(f"stored.{name} <> staged.{name}" for name in FIELDS[1:])
     untold = " OR ".join(f"(stored.{name} IS NULL AND staged.{name} IS NOT NULL)" for name in FLOWS)
     if origin != Candle.Origin.IMPORT:
-        untold += f" OR (stored.origin = '{Candle.Origin.IMPORT.value}' AND stored.open_time >= {_first_in_doubt()})"
+        untold += f" OR stored.origin = '{Candle.Origin.IMPORT.value}'"  # it may wait for this very confirmation
     with connection.cursor() as cursor:
         cursor.execute(
             f"WITH staged AS (SELECT * FROM unnest(%s::bigint[], {arrays}) AS row (market_id, {', '.join(FIELDS)})), "  # noqa: S608
@@ -130,29 +130,18 @@ def _insert_sqlite(keys: list[Key], wanted: Mapping[Key, CandleRow], origin: str
         )
         fresh = set(cursor.fetchall())
     there = {key: tuple(row[1:]) for key, row in zip(keys, values, strict=True) if key not in fresh}
-    if not there:
-        return len(fresh), []
-    doubtful = _unlike_sqlite(there)
-    if origin != Candle.Origin.IMPORT:  # what may wait for a confirmation
-        first = _first_in_doubt()
-        doubtful = sorted({*doubtful, *(key for key in there if key[1] >= first)})
-    return len(fresh), doubtful
+    return len(fresh), _unlike_sqlite(there, origin) if there else []
 
 
-def _first_in_doubt() -> int:
-    """Open from which on candles of files wait for their exchange, of whatever source."""
-    return min(closes.first_open_to_confirm(source) for source in Source)
-
-
-def _unlike_sqlite(wanted: Mapping[Key, tuple[Any, ...]]) -> list[Key]:
-    """Keys under which something else is stored; a cell not told now is not compared."""
+def _unlike_sqlite(wanted: Mapping[Key, tuple[Any, ...]], origin: str) -> list[Key]:
+    """Keys under which something else is stored, or a file's candle; a cell not told now is not compared."""
     markets, opens = ({key[at] for key in wanted} for at in (0, 1))
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT market_id, {', '.join(FIELDS)} FROM candles "  # noqa: S608
-            f"WHERE market_id IN ({', '.join(['%s'] * len(markets))}) "
+            f"WHERE (%s = 'import' OR origin <> 'import') AND market_id IN ({', '.join(['%s'] * len(markets))}) "
             f"AND open_time IN ({', '.join(['%s'] * len(opens))})",
-            [*markets, *opens],
+            [origin, *markets, *opens],
         )
         stored = {(row[0], row[1]): row[1:] for row in cursor.fetchall()}
     alike = {
@@ -184,18 +173,21 @@ def revise_differing(keys: list[Key], wanted: Mapping[Key, CandleRow], origin: s
     revisions: list[CandleRevision] = []
     changed: list[Candle] = []
     completed: dict[int, Candle] = {}
-    in_doubt = {source.value: closes.first_open_to_confirm(source) for source in Source}
+    acted_on, waiting = (
+        {source.value: closes.first_open_to_confirm(source, after_ms) for source in Source}
+        for after_ms in (closes.SHOWN_AFTER_MS, closes.ANSWERED_AFTER_MS)
+    )
     for candle in stored.select_related("market").order_by("market_id", "open_time"):
         row = wanted.get((candle.market_id, candle.open_time))
         if row is None:
             continue
         differs = differing(candle, row)
-        is_new = candle.open_time >= in_doubt[candle.market.source]
+        source = candle.market.source
         for name in FLOWS:  # what an earlier source did not tell is filled in; nothing known is touched
             if getattr(candle, name) is None and getattr(row, name) is not None and not differs:
                 setattr(candle, name, getattr(row, name))
                 completed[candle.pk] = candle
-        if differs and is_new and origin == Candle.Origin.IMPORT != candle.origin:
+        if differs and origin == Candle.Origin.IMPORT != candle.origin and candle.open_time >= acted_on[source]:
             raise MarketDataError(
                 f"the file says otherwise than the exchange of the candle at {candle.open_time} "
                 f"({', '.join(differs)}), which closed a moment ago; import it in {CONFIRM_MINUTES} minutes"
@@ -203,7 +195,7 @@ def revise_differing(keys: list[Key], wanted: Mapping[Key, CandleRow], origin: s
         if differs:
             revisions.append(revise(candle, row, origin))
             changed.append(candle)
-        elif is_new and candle.origin == Candle.Origin.IMPORT != origin:
+        elif candle.origin == Candle.Origin.IMPORT != origin and candle.open_time >= waiting[source]:
             candle.origin = origin
             completed[candle.pk] = candle
     if completed:
@@ -275,7 +267,7 @@ def newest_open(markets: Sequence[Market]) -> dict[int, int | None]:
 
     A row later than the market's clock is not followed, nor is a new one of a file before the exchange confirms it.
     """
-    return _newest(markets, closes.believed("candles", "markets.source = 'exchange'"))
+    return _newest(markets, closes.believed("candles", "markets.source = 'exchange'", closes.SHOWN_AFTER_MS))
 
 
 def newest_stored(markets: Sequence[Market]) -> dict[int, int | None]:
@@ -324,7 +316,8 @@ def _and_believed(markets: Sequence[Market], *, only: bool) -> str:
     if not only:
         return ""
     real = ", ".join(str(market.id) for market in markets if market.source == Source.EXCHANGE)
-    return f"AND {closes.believed('candles', f'candles.market_id IN ({real})' if real else '1 = 0')} "
+    is_real = f"candles.market_id IN ({real})" if real else "1 = 0"
+    return f"AND {closes.believed('candles', is_real, closes.ANSWERED_AFTER_MS)} "
 
 
 def _marks(markets: Sequence[Market]) -> str:

@@ -52,7 +52,6 @@ def left_work(markets: Sequence[Market]) -> dict[Market, list[int]]:
 
 def older_work(markets: Sequence[Market]) -> dict[Market, list[int]]:
     """Candles of the hot period before that without a signal."""
-    # A market clock set back must not make candles whose signals were archived look unanswered.
     hot = timedelta(days=settings.SIGNAL_RETENTION_DAYS - 1) // timedelta(milliseconds=1)
     return _without_signal(
         {
@@ -87,7 +86,7 @@ def forget_sweep() -> None:
 
 
 def _believed() -> str:
-    return closes.believed("c", "m.source = 'exchange'")
+    return closes.believed("c", "m.source = 'exchange'", closes.ANSWERED_AFTER_MS)
 
 
 def _after_signals(spans: Spans) -> dict[Market, list[int]]:
@@ -108,7 +107,12 @@ def _after_signals(spans: Spans) -> dict[Market, list[int]]:
 def _without_signal(spans: Spans) -> dict[Market, list[int]]:
     """Compare numbers of candles and signals first: that is all it takes while nothing is left."""
     milliseconds, instant, later = _DIALECTS[connection.vendor]
-    begin = later.format("span.column2", milliseconds.format("m.live_since"))
+    # A market clock set back must not make candles whose signals were archived look unanswered: the log begins behind.
+    first = milliseconds.format(
+        "(SELECT s.candle_time FROM signal_logs s WHERE s.market_id = m.id "  # noqa: S608
+        f"AND s.candle_time < {instant.format('span.column3')} ORDER BY s.chain_index LIMIT 1)"
+    )
+    begin = later.format(later.format("span.column2", milliseconds.format("m.live_since")), f"COALESCE({first}, 0)")
     span = f"c.open_time >= {begin} AND c.open_time < span.column3 AND {_believed()}"
     behind = (
         f"(SELECT count(*) FROM candles c WHERE c.market_id = m.id AND {span}) > "  # noqa: S608
