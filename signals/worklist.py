@@ -31,7 +31,7 @@ _sweep: dict[str, float | None] = {"at": None}
 
 
 def start_living(markets: Sequence[Market]) -> None:
-    """Mark where the live record of new markets begins: at their newest stored candle."""
+    """Mark where the live record of new markets begins: at their newest candle that is believed."""
     unborn = [market for market in markets if market.live_since is None]
     if not unborn:
         return
@@ -97,9 +97,11 @@ def _after_signals(spans: Spans) -> dict[Market, list[int]]:
         f"(SELECT max(s.candle_time) FROM signal_logs s WHERE s.market_id = m.id AND s.candle_time < {until})"  # noqa: S608
     )
     begin = later.format(later.format("span.column2", milliseconds.format("m.live_since")), f"COALESCE({head} + 1, 0)")
+    # Materialized: where each market begins is asked once a market, not once a candle.
     return _asked(
-        f"SELECT m.id, c.open_time FROM {{spans}} JOIN candles c ON c.market_id = m.id AND c.open_time >= {begin} "  # noqa: S608
-        f"AND {_believed()} WHERE m.enabled AND c.open_time < span.column3 ORDER BY m.id, c.open_time",
+        f"WITH begun AS MATERIALIZED (SELECT m.id, m.source, {begin} AS first, span.column3 AS until "  # noqa: S608
+        "FROM {spans} WHERE m.enabled) SELECT m.id, c.open_time FROM begun m JOIN candles c ON c.market_id = m.id "
+        f"AND c.open_time >= m.first AND c.open_time < m.until AND {_believed()} ORDER BY m.id, c.open_time",
         spans,
     )
 
