@@ -39,18 +39,18 @@ def end(markets: Sequence[Market]) -> None:
 
 def mark_cut_short(answers: Sequence[tuple[Market, Answer]]) -> None:
     """Mark stored candles that closed early, and take the mark of those that turned out whole."""
-    told = [(market, answer) for market, answer in answers if answer.rows]
-    if not told:
+    answered = [(market, answer) for market, answer in answers if answer.rows]
+    if not answered:
         return
-    early = {(market.pk, at): last for market, answer in told for at, last in answer.cut_short.items()}
-    first = min(answer.ask.from_ms for _, answer in told)
-    until = max(answer.ask.until_ms for _, answer in told)
-    near = CutShortCandle.objects.filter(market__in=[market for market, _ in told])
+    early = {(market.pk, at): last for market, answer in answered for at, last in answer.cut_short.items()}
+    first = min(answer.ask.from_ms for _, answer in answered)
+    until = max(answer.ask.until_ms for _, answer in answered)
+    near = CutShortCandle.objects.filter(market__in=[market for market, _ in answered])
     for mark in near.filter(open_time__gte=first, open_time__lt=until):
-        read = {row.open_time for market, answer in told if market.pk == mark.market_id for row in answer.rows}
+        read = {row.open_time for market, answer in answered if market.pk == mark.market_id for row in answer.rows}
         if mark.open_time in read and early.get((mark.market_id, mark.open_time)) != mark.close_time:
             mark.delete()
-    for market, answer in told:
+    for market, answer in answered:
         keep_marks(market, answer.cut_short, Candle.Origin.REST)
 
 
@@ -82,7 +82,7 @@ def note_off_grid(market: Market, file: str, rows: Sequence[tuple[int, int]]) ->
 
 
 def explain(market: Market, hole: Gap, answer: Answer) -> dict[str, Any] | None:
-    """Say which halt a hole is part of, if the exchange itself shows one; None for a hole nothing explains."""
+    """Evidence of the halt a hole is part of, if the exchange itself shows one; None for a hole nothing explains."""
     cut = CutShortCandle.objects.filter(market=market, open_time=hole.start - INTERVAL_MS).first()
     off_grid = [at for _, at in answer.off_grid if hole.start - INTERVAL_MS < at < hole.end]
     if answer.later is not None and answer.later % INTERVAL_MS and hole.end == answer.ask.until_ms:

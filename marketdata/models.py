@@ -182,7 +182,7 @@ class CutShortCandle(models.Model):
     # No index of its own: the unique constraint begins with it.
     market = models.ForeignKey(Market, on_delete=models.PROTECT, related_name="cut_short", db_index=False)
     open_time = models.BigIntegerField(help_text="Open, milliseconds since 1970-01-01 UTC.")
-    close_time = models.BigIntegerField(help_text="Last millisecond of it, as the exchange told.")
+    close_time = models.BigIntegerField(help_text="Its last millisecond, as the exchange gave it.")
     origin = models.CharField(max_length=10, choices=Candle.Origin.choices)
     seen_at = models.DateTimeField(auto_now_add=True)
 

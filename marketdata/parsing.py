@@ -305,7 +305,7 @@ def parse_stream_frame(
     columns = [kline.get(key) for key in ("t", "o", "h", "l", "c", "v", "T", "q", "n", "V", "Q")]
     candle = parse_kline_row([*columns, "0"], interval)
     close_ms = candle.open_time + interval_ms(interval)
-    if candle.trades and kline["T"] != close_ms - 1:  # REST tells it too, and there it is marked
+    if candle.trades and kline["T"] != close_ms - 1:  # over REST it comes too, and is marked
         raise MalformedCandle(f"the candle at {candle.open_time} was cut short at {kline['T']}: REST is asked for it")
     event_ms = parse_whole("event time", message.get("E"), LATEST_MS)
     if event_ms < close_ms - 1 or close_ms > latest_close_ms:

@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('open_time', models.BigIntegerField(help_text='Open, milliseconds since 1970-01-01 UTC.')),
-                ('close_time', models.BigIntegerField(help_text='Last millisecond of it, as the exchange told.')),
+                ('close_time', models.BigIntegerField(help_text='Its last millisecond, as the exchange gave it.')),
                 ('origin', models.CharField(choices=[('stream', 'Websocket'), ('rest', 'REST'), ('import', 'Imported file')], max_length=10)),
                 ('seen_at', models.DateTimeField(auto_now_add=True)),
                 ('market', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='cut_short', to='marketdata.market')),

@@ -47,8 +47,8 @@ def _candles(market: Market, since_ms: int | None) -> list[list[Any]]:
 
 def _ahead(market: Market) -> dict[str, Any] | None:
     until = clock.to_datetime(closes.last_open_to_follow(market.source))
-    told = PredictionLog.objects.filter(market=market, candle_time__lte=until)
-    newest = told.order_by("-candle_time", "-created_at").first()
+    logged = PredictionLog.objects.filter(market=market, candle_time__lte=until)
+    newest = logged.order_by("-candle_time", "-created_at").first()
     if newest is None or newest.valid_until < clock.market_now():
         return None
     rows = PredictionLog.objects.filter(market=market, candle_time=newest.candle_time, ensemble=newest.ensemble)
