@@ -83,6 +83,34 @@ def note_vain_read(
     return confirmed
 
 
+def note_explained(market: Market, holes: Sequence[Gap], asked: Gap, later_candle: int, why: dict[str, Any]) -> int:
+    """Note holes the exchange itself explains, at once: by a halt, by its first candle or by its last.
+
+    `why` is kept with the evidence; its `reason` is a sentence. Returns how many stretches were recorded.
+    """
+    recorded = 0
+    with transaction.atomic():
+        for hole in subtract(holes, known_absences([market], asked.start, asked.end)[market.pk]):
+            AbsentStretch.objects.update_or_create(
+                market=market,
+                start=hole.start,
+                defaults={"end": hole.end, "evidence": {"attempts": [_attempt(asked, later_candle)], **why}},
+            )
+            _clear_suspicions(market, hole)
+            recorded += 1
+    return recorded
+
+
+def _clear_suspicions(market: Market, hole: Gap) -> None:
+    overlapping = SuspectedStretch.objects.select_for_update().filter(
+        market=market, start__lt=hole.end, end__gt=hole.start
+    )
+    for stretch in overlapping:
+        stretch.delete()
+        for left in subtract([Gap(stretch.start, stretch.end)], [hole]):
+            SuspectedStretch.objects.create(market=market, start=left.start, end=left.end, attempts=stretch.attempts)
+
+
 def _parts(holes: Iterable[Gap], earlier: Iterable[SuspectedStretch]) -> list[tuple[Gap, list[dict[str, Any]]]]:
     """Cut holes where earlier suspicions begin and end, so that each part keeps the tries made for it."""
     parts: list[tuple[Gap, list[dict[str, Any]]]] = []
@@ -116,7 +144,7 @@ def review(market: Market, asked: Gap, opens: Sequence[int], denied: Sequence[Ga
         for stretch in overlapping:
             if not subtract([Gap(stretch.start, stretch.end)], denied):
                 tries = [*stretch.evidence["attempts"], _attempt(asked, max(opens, default=0))]
-                stretch.evidence = {"attempts": _kept(tries)}
+                stretch.evidence = {**stretch.evidence, "attempts": _kept(tries)}
             left = subtract([Gap(stretch.start, stretch.end)], [Gap(at, at + INTERVAL_MS) for at in opens])
             stretch.delete()
             for gap in left:

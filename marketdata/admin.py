@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from marketdata import clock
+from marketdata import clock, closes
 from marketdata.admin_pages import LargeLogAdmin, ReadOnlyAdmin, utc_of_ms
 from marketdata.intervals import INTERVAL_MS, floor_open
 from marketdata.models import (
@@ -17,6 +17,7 @@ from marketdata.models import (
     Candle,
     CandleBlock,
     CandleRevision,
+    CutShortCandle,
     ExchangeState,
     Market,
     QuarantinedMessage,
@@ -70,7 +71,7 @@ class MarketAdmin(ModelAdmin):
             .get_queryset(request)
             .annotate(
                 newest_open=Subquery(newest),
-                day_count=_count(Candle.objects.filter(open_time__gte=day_ago)),
+                day_count=_count(Candle.objects.filter(open_time__range=(day_ago, closes.latest_open()))),
                 hole_count=_count(AbsentStretch.objects.all()),
                 revision_count=_count(CandleRevision.objects.all()),
                 quarantine_count=_count(QuarantinedMessage.objects.all()),
@@ -199,6 +200,25 @@ class AbsentStretchAdmin(StretchAdmin):
     """Holes the exchange itself has, with the evidence."""
 
     list_display = ["market", "from_time", "until_time", "candles", "recorded_at"]
+
+
+@admin.register(CutShortCandle)
+class CutShortCandleAdmin(ReadOnlyAdmin):
+    """Candles a halt of the exchange ended early."""
+
+    list_display = ["market", "opened", "closed", "origin", "seen_at"]
+    list_filter = ["market", "origin"]
+    list_select_related = ["market"]
+
+    @display(description="Open time", ordering="open_time")
+    def opened(self, mark: CutShortCandle) -> str:
+        """Open time in UTC."""
+        return utc_of_ms(mark.open_time)
+
+    @display(description="Closed")
+    def closed(self, mark: CutShortCandle) -> str:
+        """Its last millisecond, in UTC."""
+        return utc_of_ms(mark.close_time)
 
 
 @admin.register(SuspectedStretch)

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Max, Min
+from django.db.models import Min
 
-from marketdata import absences, clock, store
+from marketdata import absences, clock, closes, store
+from marketdata.future_rows import rows_ahead
 from marketdata.intervals import Gap, count_between, find_gaps, interval_ms, subtract
-from marketdata.models import Candle, CandleRevision, Market, QuarantinedMessage
+from marketdata.models import Candle, CandleRevision, CutShortCandle, Market, QuarantinedMessage
 
 MOST_HOLES = 100
 
@@ -35,6 +36,10 @@ class Coverage:
     absent: int
     revised: int
     quarantined: int
+    cut_short: int
+    """Stored candles a halt of the exchange ended early."""
+    ahead: int
+    """Rows later than the market's clock, wherever the span ends: not followed, not counted as stored."""
     share: float | None
     holes: list[Stretch]
     absences: list[Stretch]
@@ -43,19 +48,26 @@ class Coverage:
 def coverage_of(market: Market, from_ms: int | None = None, until_ms: int | None = None) -> Coverage:
     """Account for every candle of a market in ``[from_ms, until_ms)``; by default from its first to its last."""
     length_ms = interval_ms(market.interval)
-    edges = Candle.objects.filter(market=market).aggregate(first=Min("open_time"), last=Max("open_time"))
-    start = from_ms if from_ms is not None else edges["first"]
-    until = until_ms if until_ms is not None else (None if edges["last"] is None else edges["last"] + length_ms)
+    followed, ahead = closes.last_open_to_follow(market.source), rows_ahead(market)
+    candles = Candle.objects.filter(market=market, open_time__lte=followed)
+    start = from_ms if from_ms is not None else candles.aggregate(first=Min("open_time"))["first"]
+    if until_ms is not None:
+        until: int | None = until_ms
+    else:
+        last = candles.order_by("-open_time").values_list("open_time", flat=True).first()
+        until = None if last is None else last + length_ms
+    cut_short = CutShortCandle.objects.filter(market=market)
     revised = CandleRevision.objects.filter(market=market)
     quarantined = QuarantinedMessage.objects.filter(market=market)
     if start is None or until is None or until <= start:
         return Coverage(
             market.symbol, market.interval, market.simulated, _instant(start), _instant(until),
-            0, 0, 0, 0, revised.count(), quarantined.count(), None, [], [],
+            0, 0, 0, 0, revised.count(), quarantined.count(), cut_short.count(), ahead.count(), None, [], [],
         )  # fmt: skip
     expected = count_between(start, until, length_ms)
-    stored = store.count_stored(market, start, until)
-    opens = [] if stored == expected else store.stored_opens([market], start, until)[market.pk]
+    end = min(until, followed + length_ms)
+    stored = store.count_stored(market, start, end)
+    opens = [] if stored == expected else store.stored_opens([market], start, end)[market.pk]
     gaps = [] if stored == expected else find_gaps(opens, start, until, length_ms)
     holes = subtract(gaps, absences.known_absences([market], start, until)[market.pk])
     absent = subtract(gaps, holes)
@@ -72,6 +84,8 @@ def coverage_of(market: Market, from_ms: int | None = None, until_ms: int | None
         absent=expected - stored - missing,
         revised=revised.filter(open_time__gte=start, open_time__lt=until).count(),
         quarantined=quarantined.count(),
+        cut_short=cut_short.filter(open_time__gte=start, open_time__lt=until).count(),
+        ahead=ahead.count(),
         share=stored / expected if expected else None,
         holes=_newest_first(holes),
         absences=_newest_first(absent),

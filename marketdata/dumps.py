@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from marketdata import closing_times
 from marketdata.dump_files import DumpError, RawTable, read_file
 from marketdata.fixed_point import FixedColumn, read_column
 from marketdata.intervals import INTERVAL, INTERVAL_MS
@@ -33,11 +34,17 @@ class Rejected(NamedTuple):
 
 @dataclass(frozen=True)
 class CandleTable:
-    """The good rows of one file as exact columns, oldest first, and the bad ones with reasons."""
+    """The good rows of one file as exact columns, oldest first, and the bad ones with reasons.
+
+    `cut_short` are the closes, by open, of good rows a halt ended early; `off_grid` are lines and opens of candles that
+    fit no place of the grid: neither good nor bad.
+    """
 
     open_time: npt.NDArray[np.int64]
     columns: dict[str, FixedColumn]
     rejected: list[Rejected]
+    cut_short: dict[int, int] = field(default_factory=dict)
+    off_grid: list[tuple[int, int]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.open_time)
@@ -65,8 +72,10 @@ def symbol_of_name(path: Path) -> str:
     return found["symbol"]
 
 
-def read_dump(path: Path) -> CandleTable:
+def read_dump(path: Path, last_open: int = LATEST_MS, clock_says: str = "") -> CandleTable:
     """Read a candle file; rows that break a rule are left out and listed.
+
+    A candle opening after `last_open` has not closed, whatever its row says; `clock_says` names the clock.
 
     Raises
     ------
@@ -85,14 +94,25 @@ def read_dump(path: Path) -> CandleTable:
     for name in FLOWS:
         columns[name] = read_column(raw.columns.get(name, pa.nulls(n_rows, pa.string())))
     _check_values(columns, refuse)
+    cut_short: dict[int, int] = {}
+    off_grid: list[tuple[int, int]] = []
     if raw.is_dump:
         _check_close_times(raw, open_time, unit, columns, refuse)
+        close_time = read_column(raw.columns["close_time"]).whole // unit
+        cut, apart = closing_times.take_halts(open_time, close_time, reasons)
+        cut_short = dict(zip(open_time[cut].tolist(), close_time[cut].tolist(), strict=True))
+        off_grid = list(zip(raw.lines[apart].tolist(), open_time[apart].tolist(), strict=True))
+        reasons[apart] = closing_times.OFF_GRID  # taken out again below: no candle of ours
+    closing_times.refuse_unclosed(open_time, last_open, clock_says, refuse)
     _check_repeats(open_time, raw.lines, reasons)
     good = np.flatnonzero(reasons == "")
     good = good[np.argsort(open_time[good], kind="stable")]
+    reasons[np.isin(raw.lines, [line for line, _ in off_grid])] = ""
     rejected = [Rejected(int(raw.lines[row]), reasons[row]) for row in np.flatnonzero(reasons != "")]
     rejected = sorted([*rejected, *(Rejected(line, reason) for line, reason in raw.unreadable)])
-    return CandleTable(open_time[good], {name: column.take(good) for name, column in columns.items()}, rejected)
+    return CandleTable(
+        open_time[good], {name: column.take(good) for name, column in columns.items()}, rejected, cut_short, off_grid
+    )
 
 
 def check_symbol(symbol: str) -> str:
@@ -121,7 +141,7 @@ def _read_times(raw: RawTable, refuse: Refuse) -> tuple[npt.NDArray[np.int64], i
         refuse(~in_ms, "open time is not in milliseconds between 2017 and 2100")
     opens = told // 1000 if in_microseconds else told
     _check_interval(opens[(in_us if in_microseconds else in_ms) & ~read.bad], raw.name)
-    refuse(opens % INTERVAL_MS != 0, f"open time is not a multiple of {INTERVAL_MS} ms")
+    refuse(opens % INTERVAL_MS != 0, closing_times.OFF_GRID)
     return opens, 1000 if in_microseconds else 1
 
 
@@ -161,7 +181,7 @@ def _check_close_times(
     halted = columns["volume"].is_zero() & columns["trades"].is_zero()
     halted &= (whole >= opens * unit) & (whole < (opens + INTERVAL_MS) * unit)
     fits = (whole == (opens + INTERVAL_MS) * unit - 1) | halted
-    refuse(close.missing | close.bad | ~fits, f"close time is not the end of a {INTERVAL} candle")
+    refuse(close.missing | close.bad | ~fits, closing_times.NOT_ITS_END)
 
 
 def _check_repeats(opens: npt.NDArray[np.int64], lines: npt.NDArray[np.int64], reasons: npt.NDArray[Any]) -> None:

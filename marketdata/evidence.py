@@ -6,7 +6,15 @@ from datetime import datetime
 from typing import Any
 
 from marketdata import clock
-from marketdata.models import AbsentStretch, CandleRevision, Market, QuarantinedMessage, SuspectedStretch
+from marketdata.future_rows import rows_ahead
+from marketdata.models import (
+    AbsentStretch,
+    CandleRevision,
+    CutShortCandle,
+    Market,
+    QuarantinedMessage,
+    SuspectedStretch,
+)
 
 MOST_STRETCHES = 100
 MOST_DETAILS = 20
@@ -22,6 +30,27 @@ class Vain:
     tries: int
     first_asked: datetime | None
     last_asked: datetime | None
+    reason: str = ""
+    """Why it is absent where the exchange itself explains it: a halt, not listed yet, no longer traded."""
+
+
+@dataclass(frozen=True)
+class CutShort:
+    """A stored candle that a halt of the exchange ended early."""
+
+    open_time: datetime
+    closed_at: datetime
+    origin: str
+    seen_at: datetime
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """A stored row that opens after the market's clock; nothing follows it."""
+
+    open_time: datetime
+    origin: str
+    stored_at: datetime
 
 
 @dataclass(frozen=True)
@@ -53,6 +82,8 @@ class Evidence:
     suspicions: list[Vain]
     revisions: list[Revision]
     refusals: list[Refusal]
+    cut_short: list[CutShort]
+    ahead: list[Ahead]
 
 
 def evidence_of(market: Market, from_ms: int | None = None, until_ms: int | None = None) -> Evidence:
@@ -68,6 +99,10 @@ def evidence_of(market: Market, from_ms: int | None = None, until_ms: int | None
     if until_ms is not None:
         absent, suspected = absent.filter(start__lt=until_ms), suspected.filter(start__lt=until_ms)
         revised = revised.filter(open_time__lt=until_ms)
+    cut = CutShortCandle.objects.filter(market=market, open_time__gte=from_ms or 0)
+    if until_ms is not None:
+        cut = cut.filter(open_time__lt=until_ms)
+    ahead = rows_ahead(market).order_by("-open_time")
     refused = QuarantinedMessage.objects.filter(market=market).order_by("-id")
     return Evidence(
         absences=[_vain(one, one.evidence.get("attempts", [])) for one in absent.order_by("-start")[:MOST_STRETCHES]],
@@ -79,6 +114,11 @@ def evidence_of(market: Market, from_ms: int | None = None, until_ms: int | None
         refusals=[
             Refusal(one.seen_at, one.origin, one.reason, one.raw[:KEPT_CHARACTERS]) for one in refused[:MOST_DETAILS]
         ],
+        cut_short=[
+            CutShort(clock.to_datetime(one.open_time), clock.to_datetime(one.close_time), one.origin, one.seen_at)
+            for one in cut[:MOST_DETAILS]
+        ],
+        ahead=[Ahead(clock.to_datetime(one.open_time), one.origin, one.received_at) for one in ahead[:MOST_DETAILS]],
     )
 
 
@@ -90,4 +130,5 @@ def _vain(stretch: AbsentStretch | SuspectedStretch, attempts: list[dict[str, An
         tries=len(attempts),
         first_asked=min(asked, default=None),
         last_asked=max(asked, default=None),
+        reason=stretch.evidence.get("reason", "") if isinstance(stretch, AbsentStretch) else "",
     )

@@ -27,7 +27,7 @@ from marketdata.errors import (
 )
 from marketdata.intervals import INTERVAL
 from marketdata.models import Source
-from marketdata.parsing import EARLIEST_MS, LATEST_MS, PAGE, CandleRow, parse_kline_page
+from marketdata.parsing import EARLIEST_MS, LATEST_MS, PAGE, CandleRow, early_closes, off_grid_open, parse_kline_page
 
 KLINES_WEIGHT, TIME_WEIGHT, INFO_WEIGHT = 2, 1, 20
 LONGEST_BAN_MS = 3 * 86_400_000
@@ -39,10 +39,17 @@ _PASSING = frozenset({-1000, -1001, -1003, -1006, -1007, -1008, -1016})
 
 
 class Page(NamedTuple):
-    """What one request for candles gave: good rows, oldest first, and bad ones with reasons."""
+    """What one request for candles gave: good rows, oldest first, and bad ones with reasons.
+
+    `off_grid` are rows that are whole and fit no place of the grid, with their opens; `cut_short` are the closes, by
+    open, of good rows that closed early; `is_full` says that there may be more.
+    """
 
     rows: list[CandleRow]
     rejected: list[tuple[object, str]]
+    off_grid: list[tuple[object, int]]
+    cut_short: dict[int, int]
+    is_full: bool
 
 
 def is_loopback(url: str) -> bool:
@@ -106,10 +113,19 @@ class ExchangeClient:
             "get_klines", symbol=symbol, interval=INTERVAL, startTime=start_ms, endTime=end_ms - 1, limit=limit
         )
         try:
-            return Page(*parse_kline_page(raw, start_ms, end_ms, limit))
+            rows, refused = parse_kline_page(raw, start_ms, end_ms, limit)
         except MalformedCandle as error:
             error.raw = raw
             raise
+        off_grid = [(row, at) for row, _ in refused if (at := off_grid_open(row)) and start_ms <= at < end_ms]
+        apart = {id(row) for row, _ in off_grid}
+        rejected = [(row, reason) for row, reason in refused if id(row) not in apart]
+        return Page(rows, rejected, off_grid, early_closes(raw, rows), len(raw) >= limit)
+
+    async def newest_kline(self, symbol: str, end_ms: int) -> Page:
+        """The last candle that opened before `end_ms`."""
+        raw = await self._call("get_klines", symbol=symbol, interval=INTERVAL, endTime=end_ms - 1, limit=1)
+        return Page(*parse_kline_page(raw, EARLIEST_MS, end_ms, 1), [], {}, is_full=True)
 
     async def exchange_info(self, symbols: Sequence[str]) -> dict[str, Any]:
         """Trading status by symbol under `statuses`, and the weight a minute may cost under `weight_limit`."""

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from marketdata import absences, quarantine, store
+from marketdata import absences, halts, quarantine, store
 from marketdata.errors import ExchangeUnavailable
 from marketdata.exchange import source_of_settings
-from marketdata.intervals import INTERVAL_MS, Gap, count_between, find_gaps, subtract
+from marketdata.intervals import INTERVAL_MS, Gap, count_between, find_gaps, floor_open, subtract
 from marketdata.models import Candle, Market
 from marketdata.parsing import CandleRow
 from marketdata.rest import Answer, RestLine, pages_of
@@ -27,6 +27,8 @@ class SyncReport:
     failures: dict[str, str] = field(default_factory=dict)
     newest: dict[int, int | None] = field(default_factory=dict)
     absent: int = 0
+    ends: dict[str, str] = field(default_factory=dict)
+    """Of markets the exchange stopped a moment ago: since when, in a sentence."""
 
 
 def fed_here(markets: Sequence[Market], report: SyncReport) -> list[Market]:
@@ -39,7 +41,10 @@ def fed_here(markets: Sequence[Market], report: SyncReport) -> list[Market]:
 
 
 def holes_of(market: Market, from_ms: int, last_open: int) -> list[Gap]:
-    """Stretches neither stored nor known to be absent, up to and including `last_open`."""
+    """Stretches neither stored nor known to be absent, up to and including `last_open`.
+
+    A new candle of a file counts as missing until the exchange confirms it.
+    """
     return holes_of_all({market: (from_ms, last_open)})[market]
 
 
@@ -52,10 +57,10 @@ def holes_of_all(spans: Mapping[Market, tuple[int, int]]) -> dict[Market, list[G
     for (from_ms, last_open), markets in sharing.items():
         until_ms = last_open + INTERVAL_MS
         expected = count_between(from_ms, until_ms)
-        counts = store.counts_stored(markets, from_ms, until_ms)
+        counts = store.counts_stored(markets, from_ms, until_ms, only_believed=True)
         found |= {market: [] for market in markets}
         if torn := [market for market in markets if counts[market.pk] != expected]:
-            opens = store.stored_opens(torn, from_ms, until_ms)
+            opens = store.stored_opens(torn, from_ms, until_ms, only_believed=True)
             known = absences.known_absences(torn, from_ms, until_ms)
             for market in torn:
                 found[market] = subtract(find_gaps(opens[market.pk], from_ms, until_ms), known[market.pk])
@@ -84,7 +89,9 @@ def fill(line: RestLine, wanted: Mapping[Market, Sequence[Gap]], report: SyncRep
 
 def keep_refused(market: Market, answer: Answer) -> None:
     """Quarantine the rows of an answer that broke a rule, and whatever came in its place and was none."""
-    quarantine.keep(market, Candle.Origin.REST, [*answer.unreadable, *answer.rejected])
+    refused = [*answer.rejected, *((raw, halts.OFF_GRID) for raw, _ in answer.off_grid)]
+    quarantine.keep(market, Candle.Origin.REST, answer.unreadable)
+    quarantine.keep_once(market, Candle.Origin.REST, refused)
 
 
 def _batches(answers: Sequence[tuple[Market, Answer]]) -> Iterator[list[tuple[Market, Answer]]]:
@@ -106,12 +113,13 @@ def keep_answers(answers: Sequence[tuple[Market, Answer]], report: SyncReport) -
     for market, answer in answers:
         rows.setdefault(market, []).extend(answer.rows)
     report.saved += store.save_all(rows, Candle.Origin.REST)
+    halts.mark_cut_short(answers)
     doubted = absences.doubted(rows)
     for market, answer in answers:
         if answer.rejected:
             report.failures[market.symbol] = f"{len(answer.rejected)} rows refused: {answer.rejected[0][1]}"
-            continue
-        quarantine.take_back(market)
+        else:
+            quarantine.take_back(market)
         left_out = find_gaps([row.open_time for row in answer.rows], answer.ask.from_ms, answer.ask.until_ms)
         is_doubted = any(gap.start < answer.ask.until_ms and gap.end > answer.ask.from_ms for gap in doubted[market.pk])
         if left_out or is_doubted:
@@ -123,12 +131,33 @@ def _suspect(market: Market, answer: Answer, left_out: Sequence[Gap]) -> int:
     asked = Gap(answer.ask.from_ms, answer.ask.until_ms)
     opens = [row.open_time for row in answer.rows]
     if answer.later is not None:
-        opens.append(answer.later)
-    denied = _denied(market, left_out, opens)
+        opens.append(floor_open(answer.later + INTERVAL_MS - 1))
+    seen = sorted([*opens, *(at for _, at in answer.off_grid)])
+    denied = subtract(_denied(market, left_out, seen), _places_of_refused(answer))
     absences.review(market, asked, opens, denied)
+    newest_seen = max(seen, default=0)
+    explained = 0
+    for hole in denied:
+        if (why := halts.explain(market, hole, answer)) is not None:
+            explained += absences.note_explained(market, [hole], asked, newest_seen, why)
     known = absences.known_absences([market], *asked)[market.pk]
     undecided = [hole for hole in left_out if hole not in denied]
-    return absences.note_vain_read(market, subtract(denied, known), undecided, asked, max(opens, default=0))
+    return explained + absences.note_vain_read(market, subtract(denied, known), undecided, asked, newest_seen)
+
+
+def _places_of_refused(answer: Answer) -> list[Gap]:
+    """Where in an asked span refused rows belong: a candle is there, so it is not denied.
+
+    A row that says nothing of its place, or names that of another, may belong anywhere.
+    """
+    opens = {row.open_time for row in answer.rows}
+    places = []
+    for raw, _ in answer.rejected:
+        at = raw[0] if isinstance(raw, list | tuple) and raw and type(raw[0]) is int else -1
+        if at < answer.ask.from_ms or floor_open(at) in opens:
+            return [Gap(answer.ask.from_ms, answer.ask.until_ms)]
+        places.append(Gap(floor_open(at), floor_open(at) + INTERVAL_MS))
+    return places
 
 
 def _denied(market: Market, left_out: Sequence[Gap], opens: Sequence[int]) -> list[Gap]:

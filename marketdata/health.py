@@ -61,7 +61,7 @@ def _joined(faults: list[str]) -> str:
 def data_age_seconds() -> dict[str, float | None]:
     """Market time minus the close of the newest candle, per enabled symbol; null without any."""
     markets = list(Market.objects.enabled())
-    newest, now = store.newest_open(markets), clock.market_ms()
+    newest, now = store.newest_stored(markets), clock.market_ms()  # one from the future shows by an age below 0
     ages: dict[str, float | None] = {}
     for market in markets:
         open_ms = newest.get(market.pk)

@@ -6,12 +6,12 @@ from itertools import zip_longest
 
 from django.db.models import Min
 
-from marketdata import store
+from marketdata import absences, clock, store
 from marketdata.errors import ExchangeUnavailable, MarketDataError, UnknownSymbol
 from marketdata.exchange import KLINES_WEIGHT
 from marketdata.filling import LATE_MS, SyncReport, fed_here, fill, holes_of, keep_answers, keep_refused
 from marketdata.intervals import INTERVAL_MS, Gap, count_between, last_closed_open, subtract
-from marketdata.models import Candle, Market
+from marketdata.models import TRADING, Candle, Market
 from marketdata.parsing import PAGE
 from marketdata.rest import Ask, RestLine, pages_of
 from marketdata.weight import SHARE
@@ -76,8 +76,51 @@ def backfill(
                 raise silence
             done += sum(count_between(page.from_ms, page.until_ms) for page in pages[start : start + AT_ONCE])
             progress(done, total)
+        _note_ends(line, [] if cancelled() else fed, Gap(from_ms, until_ms), report)
     report.newest = store.newest_open(fed)
     return report
+
+
+def _note_ends(line: RestLine, markets: Sequence[Market], asked: Gap, report: SyncReport) -> None:
+    for market in markets:
+        if market.symbol not in report.failures:
+            _note_ends_of(line, market, asked, report)
+
+
+def _note_ends_of(line: RestLine, market: Market, asked: Gap, report: SyncReport) -> None:
+    """Where a span begins or ends with a hole, ask since when the exchange lists the market, and whether it still does.
+
+    Nothing is asked of a span that is complete, nor again once what lies outside is on record.
+    """
+    holes = holes_of(market, asked.start, asked.end - INTERVAL_MS) if asked.start < asked.end else []
+    if not holes:
+        return
+    if holes[0].start - INTERVAL_MS < asked.start:
+        first = line.first_open(market.symbol)
+        if first is not None and first > holes[0].start:
+            why = f"the exchange lists it since {_minute(first)} UTC: there is nothing before"
+            before = Gap(holes[0].start, min(holes[0].end, first))
+            report.absent += absences.note_explained(market, [before], asked, first, {"reason": why, "listed": first})
+    if holes[-1].end >= asked.end:
+        last, trading = line.last_open(market.symbol), _trading(line, market)
+        if last is not None and last < holes[-1].start and trading != TRADING:
+            why = f"the exchange stopped it ({trading}): its last candle opened at {_minute(last)} UTC"
+            report.ends[market.symbol] = why
+            if line.market_ms() - last > DAY_MS:
+                report.absent += absences.note_explained(
+                    market, [holes[-1]], asked, last, {"reason": why, "ended": last}
+                )
+
+
+def _trading(line: RestLine, market: Market) -> str:
+    try:
+        return line.describe([market.symbol]).get(market.symbol, "not listed")
+    except UnknownSymbol:
+        return "not listed"
+
+
+def _minute(open_ms: int) -> str:
+    return f"{clock.to_datetime(open_ms):%Y-%m-%d %H:%M}"
 
 
 def plan(markets: Sequence[Market], from_ms: int, until_ms: int) -> list[Ask]:

@@ -4,6 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from django.db import transaction
+
+from marketdata import closes, halts
 from marketdata.bulk import save_table
 from marketdata.dump_files import SUFFIXES, DumpError
 from marketdata.dumps import Rejected, check_symbol, read_dump, symbol_of_name
@@ -29,6 +32,10 @@ class Imported:
     market: Market
     saved: SaveResult
     rejected: list[Rejected]
+    cut_short: int = 0
+    """Good rows a halt of the exchange ended early."""
+    off_grid: int = 0
+    """Rows that fit no place of the grid; their stretch is absent."""
 
 
 def expand(paths: Sequence[Path]) -> list[Path]:
@@ -65,11 +72,15 @@ def import_file(
         If the file cannot be read.
     """
     named = check_symbol(symbol) if symbol else check_symbol(symbol_of_name(path))
-    table = read_dump(path)
+    table = read_dump(path, closes.last_open_to_import(source), closes.describe_clock(source))
     if table.rejected and not skip_bad:
         raise BadRows(path, table.rejected, len(table))
-    if not len(table):
+    if not len(table) and not table.off_grid:
         raise DumpError(f"{path.name} holds no candle")
     seed_markets([named], source)
     market = Market.objects.get(symbol=named, source=source)
-    return Imported(path, market, save_table(market, table, Candle.Origin.IMPORT, progress), table.rejected)
+    with transaction.atomic():
+        saved = save_table(market, table, Candle.Origin.IMPORT, progress)
+        halts.keep_marks(market, table.cut_short, Candle.Origin.IMPORT)
+        halts.note_off_grid(market, path.name, table.off_grid)
+    return Imported(path, market, saved, table.rejected, len(table.cut_short), len(table.off_grid))

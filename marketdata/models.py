@@ -176,6 +176,30 @@ class CandleRevision(models.Model):
         return f"{self.market_id} {self.open_time}"
 
 
+class CutShortCandle(models.Model):
+    """Mark of a stored candle that closed early: the exchange was halted within it."""
+
+    # No index of its own: the unique constraint begins with it.
+    market = models.ForeignKey(Market, on_delete=models.PROTECT, related_name="cut_short", db_index=False)
+    open_time = models.BigIntegerField(help_text="Open, milliseconds since 1970-01-01 UTC.")
+    close_time = models.BigIntegerField(help_text="Its last millisecond, as the exchange gave it.")
+    origin = models.CharField(max_length=10, choices=Candle.Origin.choices)
+    seen_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        """One mark a candle."""
+
+        db_table = "cut_short_candles"
+        ordering: ClassVar = ["-open_time"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["market", "open_time"], name="cut_short_candle_is_unique"),
+            models.CheckConstraint(condition=Q(close_time__gte=F("open_time")), name="cut_short_candle_has_length"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.market_id} {self.open_time}"
+
+
 class AbsentStretch(models.Model):
     """Candles the exchange itself does not have, with the evidence; never filled forward."""
 

@@ -2,9 +2,9 @@
 
 import re
 import reprlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from marketdata.errors import MalformedCandle
 from marketdata.intervals import INTERVAL, INTERVAL_MS, interval_ms
@@ -125,8 +125,7 @@ def check_candle(row: CandleRow) -> CandleRow:
 def parse_kline_row(row: object, interval: str = INTERVAL) -> CandleRow:
     """Read one row of ``/api/v3/klines``.
 
-    A candle interrupted by a halt of the exchange closes early and empty; that form, and no other,
-    may have a close time before the end of the interval.
+    A candle interrupted by a halt of the exchange closes early, with what was traded until then.
 
     Parameters
     ----------
@@ -169,10 +168,47 @@ def parse_kline_row(row: object, interval: str = INTERVAL) -> CandleRow:
         )
     )
     last = parse_whole("close time", row[6], 2**53)
-    halted = candle.volume == 0 and candle.trades == 0 and open_time <= last < open_time + length_ms
-    if last != open_time + length_ms - 1 and not halted:
-        raise MalformedCandle(f"close time {last} is not the last millisecond of the candle at {open_time}")
+    is_empty = candle.volume == 0 and candle.trades == 0
+    if not (open_time < last < open_time + length_ms or (is_empty and last == open_time)):
+        raise MalformedCandle(f"close time {last} is not within the candle at {open_time}")
     return candle
+
+
+def early_closes(page: Iterable[Any], good: Iterable[CandleRow], interval: str = INTERVAL) -> dict[int, int]:
+    """Last milliseconds, by open, of those good rows of a page that were cut short.
+
+    Examples
+    --------
+    >>> row = [1518049500000, "5", "7", "4", "6", "2", 1518049694787, "11", 3, "1", "6", "0"]
+    >>> early_closes([row], [parse_kline_row(row)])
+    {1518049500000: 1518049694787}
+    """
+    opens = {row.open_time for row in good}
+    whole_ms = interval_ms(interval) - 1
+    told = (row for row in page if isinstance(row, list | tuple) and len(row) == REST_COLUMNS)
+    # Not every row of a page is a candle: a list cannot even be looked for among the opens.
+    return {row[0]: row[6] for row in told if type(row[0]) is int and row[0] in opens and row[6] != row[0] + whole_ms}
+
+
+def off_grid_open(row: object, interval: str = INTERVAL) -> int | None:
+    """Open of a candle that is whole but opens off the grid, as the exchange's do after a halt; None for any other row.
+
+    Examples
+    --------
+    >>> off_grid_open([1518168494789, "5", "7", "4", "6", "2", 1518168794788, "11", 3, "1", "6", "0"])
+    1518168494789
+    >>> off_grid_open([1518168300000, "5", "7", "4", "6", "2", 1518168599999, "11", 3, "1", "6", "0"])
+    """
+    if not isinstance(row, list | tuple) or len(row) != REST_COLUMNS or not type(row[0]) is type(row[6]) is int:
+        return None
+    shift = row[0] % interval_ms(interval)
+    if not shift:
+        return None
+    try:
+        parse_kline_row([row[0] - shift, *row[1:6], row[6] - shift, *row[7:]], interval)
+    except MalformedCandle:
+        return None
+    return int(row[0])
 
 
 def parse_kline_page(
@@ -269,6 +305,8 @@ def parse_stream_frame(
     columns = [kline.get(key) for key in ("t", "o", "h", "l", "c", "v", "T", "q", "n", "V", "Q")]
     candle = parse_kline_row([*columns, "0"], interval)
     close_ms = candle.open_time + interval_ms(interval)
+    if candle.trades and kline["T"] != close_ms - 1:  # over REST it comes too, and is marked
+        raise MalformedCandle(f"the candle at {candle.open_time} was cut short at {kline['T']}: REST is asked for it")
     event_ms = parse_whole("event time", message.get("E"), LATEST_MS)
     if event_ms < close_ms - 1 or close_ms > latest_close_ms:
         raise MalformedCandle(f"the candle at {candle.open_time} is called closed before its end")

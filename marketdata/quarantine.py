@@ -23,6 +23,17 @@ def keep(market: Market | None, origin: str, rejected: Iterable[tuple[object, st
     return len(messages)
 
 
+def keep_once(market: Market, origin: str, rejected: Iterable[tuple[object, str]]) -> int:
+    """Keep what is not kept already: history brings the same refused rows however often it is read."""
+    fresh = {(reason[:200], _raw(raw)): raw for raw, reason in list(rejected)[:KEPT_AT_ONCE]}
+    if not fresh:
+        return 0
+    mine = QuarantinedMessage.objects.filter(market=market, origin=origin, raw__in=[raw for _, raw in fresh])
+    for known in mine.values_list("reason", "raw"):
+        fresh.pop(known, None)
+    return keep(market, origin, [(raw, reason) for (reason, _), raw in fresh.items()])
+
+
 def set_aside(market: Market, reason: str) -> None:
     """Leave one market alone for a while; the others go on."""
     market.quarantined_until = clock.wall_now() + PAUSE

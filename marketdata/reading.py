@@ -4,13 +4,13 @@ from datetime import datetime
 
 from django.db.models import QuerySet
 
-from marketdata import clock
+from marketdata import clock, closes
 from marketdata.models import Candle, Market
 
 
 def candles_between(market: Market, since: datetime | None, until: datetime | None) -> QuerySet[Candle]:
-    """Candles opening in ``[since, until)``, oldest first."""
-    candles = Candle.objects.filter(market=market)
+    """Candles opening in ``[since, until)``, oldest first; none later than the market's clock."""
+    candles = Candle.objects.filter(market=market, open_time__lte=closes.last_open_to_follow(market.source))
     if since is not None:
         candles = candles.filter(open_time__gte=clock.to_ms(since))
     if until is not None:

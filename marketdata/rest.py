@@ -2,16 +2,16 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
 from marketdata import clock, weight
 from marketdata.errors import ExchangeBanned, ExchangeUnavailable, MalformedCandle, MarketDataError, UnreadableAnswer
-from marketdata.exchange import INFO_WEIGHT, KLINES_WEIGHT, TIME_WEIGHT, ExchangeClient, is_loopback
+from marketdata.exchange import INFO_WEIGHT, KLINES_WEIGHT, TIME_WEIGHT, ExchangeClient, Page, is_loopback
 from marketdata.intervals import INTERVAL_MS, Gap, count_between, floor_open
-from marketdata.parsing import PAGE, CandleRow
+from marketdata.parsing import EARLIEST_MS, PAGE, CandleRow
 
 AT_ONCE = 8
 BATCH = 100
@@ -38,8 +38,9 @@ class Ask(NamedTuple):
 class Answer(NamedTuple):
     """What came of an ask: candles, bad rows with reasons, or an error; and what came that was no answer.
 
-    `later` is the first candle the exchange has after what was asked for: one more than the ask holds is always
-    wanted, for an answer that does not go on after a hole says nothing of it.
+    `later` is the open of what the exchange has first after what was asked for: one more than the ask holds is always
+    wanted, for an answer that does not go on after a hole says nothing of it. `off_grid` and `cut_short` are as in
+    `Page`.
     """
 
     ask: Ask
@@ -48,6 +49,8 @@ class Answer(NamedTuple):
     error: MarketDataError | None = None
     unreadable: Sequence[tuple[object, str]] = ()
     later: int | None = None
+    off_grid: Sequence[tuple[object, int]] = ()
+    cut_short: Mapping[int, int] = MappingProxyType({})
 
 
 def pages_of(symbol: str, gaps: Iterable[Gap]) -> list[Ask]:
@@ -104,6 +107,18 @@ class RestLine:
             weight.set_limit(told["weight_limit"])
         statuses: dict[str, str] = told["statuses"]
         return statuses
+
+    def first_open(self, symbol: str) -> int | None:
+        """Open of the oldest candle the exchange has of a symbol; None without any."""
+        end = floor_open(self._one(TIME_WEIGHT, self._client.server_time))
+        page = self._one(KLINES_WEIGHT, lambda: self._client.klines(symbol, EARLIEST_MS, end, 1))
+        return page.rows[0].open_time if page.rows else None
+
+    def last_open(self, symbol: str) -> int | None:
+        """Open of the newest closed candle the exchange has of a symbol; None without any."""
+        end = floor_open(self._one(TIME_WEIGHT, self._client.server_time))
+        page = self._one(KLINES_WEIGHT, lambda: self._client.newest_kline(symbol, end))
+        return page.rows[-1].open_time if page.rows else None
 
     def ask(self, asks: Sequence[Ask], cancelled: Callable[[], bool] = lambda: False) -> list[Answer]:
         """Fetch pages, some at once; an error belongs to its own ask and never to the others."""
@@ -203,7 +218,7 @@ class RestLine:
         """One page; after a failure there is a pause before anything takes its place."""
         try:
             one_more = min(count_between(ask.from_ms, ask.until_ms) + 1, PAGE)
-            page = await self._client.klines(ask.symbol, ask.from_ms, floor_open(self._server_ms), one_more)
+            page = await self._whole_page(ask, one_more)
         except ExchangeBanned as failure:
             return Answer(ask, [], [], failure)
         except ExchangeUnavailable as failure:
@@ -214,8 +229,27 @@ class RestLine:
         except MarketDataError as failure:
             return Answer(ask, [], [], failure)
         within = [row for row in page.rows if row.open_time < ask.until_ms]
-        later = page.rows[len(within)].open_time if len(within) < len(page.rows) else None
-        return Answer(ask, within, page.rejected, later=later)
+        off_grid = [(raw, at) for raw, at in page.off_grid if at < ask.until_ms]
+        after = [row.open_time for row in page.rows[len(within) :]] + [at for _, at in page.off_grid[len(off_grid) :]]
+        cut_short = {at: last for at, last in page.cut_short.items() if at < ask.until_ms}
+        later = min(after, default=None)
+        return Answer(ask, within, page.rejected, later=later, off_grid=off_grid, cut_short=cut_short)
+
+    async def _whole_page(self, ask: Ask, limit: int) -> Page:
+        """One page, and where rows off the grid took the place of others, what comes after it."""
+        end = floor_open(self._server_ms)
+        page = await self._client.klines(ask.symbol, ask.from_ms, end, limit)
+        last = max([row.open_time for row in page.rows] + [at for _, at in page.off_grid], default=end)
+        if not (page.off_grid and page.is_full and last < ask.until_ms):
+            return page
+        more = await self._client.klines(ask.symbol, last + 1, end, limit)
+        return Page(
+            page.rows + more.rows,
+            page.rejected + more.rejected,
+            page.off_grid + more.off_grid,
+            {**page.cut_short, **more.cut_short},
+            more.is_full,
+        )
 
 
 async def _first(flying: Iterable[asyncio.Task[Answer]]) -> list[asyncio.Task[Answer]]:

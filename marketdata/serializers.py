@@ -74,6 +74,9 @@ class VainSerializer(StretchSerializer):
     tries = serializers.IntegerField(help_text="How often it was asked for.")
     first_asked = serializers.DateTimeField(allow_null=True, help_text="Market time.")
     last_asked = serializers.DateTimeField(allow_null=True, help_text="Market time.")
+    reason = serializers.CharField(
+        help_text="Why it is absent where the exchange explains it: a halt, not listed yet, no longer traded."
+    )
 
 
 class RevisionSerializer(serializers.Serializer):
@@ -95,6 +98,23 @@ class RefusalSerializer(serializers.Serializer):
     raw = serializers.CharField(help_text="Its first 500 characters.")
 
 
+class CutShortSerializer(serializers.Serializer):
+    """A stored candle that closed early: the exchange was halted within it."""
+
+    open_time = serializers.DateTimeField()
+    closed_at = serializers.DateTimeField(help_text="Its last millisecond.")
+    origin = serializers.CharField()
+    seen_at = serializers.DateTimeField()
+
+
+class AheadSerializer(serializers.Serializer):
+    """A stored row that opens after the market's clock; nothing follows it."""
+
+    open_time = serializers.DateTimeField()
+    origin = serializers.CharField()
+    stored_at = serializers.DateTimeField()
+
+
 class EvidenceSerializer(serializers.Serializer):
     """What stands behind the counts, newest first."""
 
@@ -102,6 +122,8 @@ class EvidenceSerializer(serializers.Serializer):
     suspicions = VainSerializer(many=True, help_text="Still counted as missing, asked for in vain; at most 100.")
     revisions = RevisionSerializer(many=True, help_text="At most 20.")
     refusals = RefusalSerializer(many=True, help_text="The newest of this market whatever the span; at most 20.")
+    cut_short = CutShortSerializer(many=True, help_text="Candles a halt of the exchange ended early; at most 20.")
+    ahead = AheadSerializer(many=True, help_text="Rows later than the market's clock, whatever the span; at most 20.")
 
 
 class CoverageSerializer(serializers.Serializer):
@@ -117,6 +139,8 @@ class CoverageSerializer(serializers.Serializer):
     absent = serializers.IntegerField(help_text="The exchange itself does not have them.")
     revised = serializers.IntegerField(help_text="Changed by the exchange after the close.")
     quarantined = serializers.IntegerField(help_text="Messages that broke a rule and were not stored.")
+    cut_short = serializers.IntegerField(help_text="Stored candles that a halt of the exchange ended early.")
+    ahead = serializers.IntegerField(help_text="Rows later than the market's clock, not followed and not counted.")
     share = serializers.FloatField(allow_null=True, help_text="Stored over expected, 0 to 1.")
     holes = StretchSerializer(many=True, help_text="The missing stretches, newest first, at most 100.")
     absences = StretchSerializer(many=True, help_text="The absent stretches, newest first, at most 100.")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
-from marketdata import absences, halts, store
+from marketdata import absences, closes, halts, quarantine, store
 from marketdata.errors import ExchangeUnavailable, MarketDisabled, UnknownSymbol
 from marketdata.filling import LATE_MS, SyncReport, fed_here, fill, holes_of_all
 from marketdata.history import backfill, re_read
@@ -70,7 +70,7 @@ def sync_candles(
     report = SyncReport()
     fed = fed_here(markets, report)
     by_symbol = _by_symbol(frames)
-    delivered = {market: by_symbol[market.symbol] for market in fed if by_symbol.get(market.symbol)}
+    delivered = _closed({market: by_symbol[market.symbol] for market in fed if by_symbol.get(market.symbol)}, report)
     report.saved = store.save_all(delivered, Candle.Origin.STREAM)
     halts.end(list(delivered))
     trading = [market for market in fed if not market.is_halted]
@@ -125,6 +125,31 @@ def _by_symbol(
     for symbol, row in frames or ():
         grouped.setdefault(symbol, []).append(row)
     return grouped
+
+
+def _closed(delivered: dict[Market, list[CandleRow]], report: SyncReport) -> dict[Market, list[CandleRow]]:
+    """Keep the frames of candles that have closed by the market's clock, read anew if one seems to come early."""
+    if not _early(delivered):
+        return delivered
+    try:
+        with RestLine() as line:
+            line.read_clock()
+    except ExchangeUnavailable as error:
+        report.failures["exchange"] = str(error)
+    kept = dict(delivered)
+    for market, rows in _early(delivered).items():
+        reason = f"called closed before its end: {closes.describe_clock(market.source)}"
+        early = [({"open_time": row.open_time, **store.plain(row)}, reason) for row in rows]
+        quarantine.keep(market, Candle.Origin.STREAM, early)
+        report.failures[market.symbol] = reason
+        kept[market] = [row for row in delivered[market] if row not in rows]
+    return {market: rows for market, rows in kept.items() if rows}
+
+
+def _early(delivered: Mapping[Market, Sequence[CandleRow]]) -> dict[Market, list[CandleRow]]:
+    last = {source: closes.last_open_to_follow(source) for source in {market.source for market in delivered}}
+    early = {market: [row for row in rows if row.open_time > last[market.source]] for market, rows in delivered.items()}
+    return {market: rows for market, rows in early.items() if rows}
 
 
 def _is_contiguous(delivered: Mapping[Market, Sequence[CandleRow]], newest: Mapping[int, int | None]) -> bool:

@@ -9,17 +9,18 @@ import numpy as np
 from django.db import IntegrityError, connection, transaction
 
 from indicators.candles import CandleGrid
-from marketdata import blocks, clock
+from marketdata import blocks, clock, closes
 from marketdata.columns import COLUMNS, read_columns
 from marketdata.errors import MarketDataError
 from marketdata.intervals import INTERVAL_MS, interval_ms
-from marketdata.models import Candle, CandleRevision, Market
+from marketdata.models import Candle, CandleRevision, Market, Source
 from marketdata.parsing import CandleRow
 
 FIELDS = CandleRow._fields
 FLOWS = ("quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
 _ARRAY_TYPES = {"open_time": "bigint", "trades": "bigint"}
 _CHUNK = 500
+CONFIRM_MINUTES = closes.SHOWN_AFTER_MS // 60_000
 Key = tuple[int, int]
 """A market and an open time."""
 
@@ -90,6 +91,8 @@ def _insert_postgresql(keys: list[Key], wanted: Mapping[Key, CandleRow], origin:
     columns = [_array(column) for column in zip(*(wanted[key] for key in keys), strict=True)]
     differs = " OR ".join(f"stored.{name} <> staged.{name}" for name in FIELDS[1:])
     untold = " OR ".join(f"(stored.{name} IS NULL AND staged.{name} IS NOT NULL)" for name in FLOWS)
+    if origin != Candle.Origin.IMPORT:
+        untold += f" OR stored.origin = '{Candle.Origin.IMPORT.value}'"  # it may wait for this very confirmation
     with connection.cursor() as cursor:
         cursor.execute(
             f"WITH staged AS (SELECT * FROM unnest(%s::bigint[], {arrays}) AS row (market_id, {', '.join(FIELDS)})), "  # noqa: S608
@@ -127,18 +130,18 @@ def _insert_sqlite(keys: list[Key], wanted: Mapping[Key, CandleRow], origin: str
         )
         fresh = set(cursor.fetchall())
     there = {key: tuple(row[1:]) for key, row in zip(keys, values, strict=True) if key not in fresh}
-    return len(fresh), _unlike_sqlite(there) if there else []
+    return len(fresh), _unlike_sqlite(there, origin) if there else []
 
 
-def _unlike_sqlite(wanted: Mapping[Key, tuple[Any, ...]]) -> list[Key]:
-    """Keys under which something else is stored; a cell not told now is not compared."""
+def _unlike_sqlite(wanted: Mapping[Key, tuple[Any, ...]], origin: str) -> list[Key]:
+    """Keys under which something else is stored, or a file's candle; a cell not told now is not compared."""
     markets, opens = ({key[at] for key in wanted} for at in (0, 1))
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT market_id, {', '.join(FIELDS)} FROM candles "  # noqa: S608
-            f"WHERE market_id IN ({', '.join(['%s'] * len(markets))}) "
+            f"WHERE (%s = 'import' OR origin <> 'import') AND market_id IN ({', '.join(['%s'] * len(markets))}) "
             f"AND open_time IN ({', '.join(['%s'] * len(opens))})",
-            [*markets, *opens],
+            [origin, *markets, *opens],
         )
         stored = {(row[0], row[1]): row[1:] for row in cursor.fetchall()}
     alike = {
@@ -155,27 +158,48 @@ def _encoder(name: str) -> Callable[[Any, Any], Any]:
 
 
 def revise_differing(keys: list[Key], wanted: Mapping[Key, CandleRow], origin: str) -> int:
-    """Compare stored candles with new ones; a difference updates the row and leaves a revision."""
-    stored = Candle.objects.select_for_update().filter(
+    """Compare stored candles with new ones; a difference updates the row and leaves a revision.
+
+    A candle of a file the exchange says the same of is confirmed: from then on it stands on the exchange's word.
+
+    Raises
+    ------
+    MarketDataError
+        If a file contradicts what the exchange said of a candle so new that a signal may rest on it.
+    """
+    stored = Candle.objects.select_for_update(of=("self",)).filter(
         market_id__in={key[0] for key in keys}, open_time__in={key[1] for key in keys}
     )
     revisions: list[CandleRevision] = []
     changed: list[Candle] = []
     completed: dict[int, Candle] = {}
-    for candle in stored.order_by("market_id", "open_time"):
+    acted_on, waiting = (
+        {source.value: closes.first_open_to_confirm(source, after_ms) for source in Source}
+        for after_ms in (closes.SHOWN_AFTER_MS, closes.ANSWERED_AFTER_MS)
+    )
+    for candle in stored.select_related("market").order_by("market_id", "open_time"):
         row = wanted.get((candle.market_id, candle.open_time))
         if row is None:
             continue
         differs = differing(candle, row)
+        source = candle.market.source
         for name in FLOWS:  # what an earlier source did not tell is filled in; nothing known is touched
             if getattr(candle, name) is None and getattr(row, name) is not None and not differs:
                 setattr(candle, name, getattr(row, name))
                 completed[candle.pk] = candle
+        if differs and origin == Candle.Origin.IMPORT != candle.origin and candle.open_time >= acted_on[source]:
+            raise MarketDataError(
+                f"the file says otherwise than the exchange of the candle at {candle.open_time} "
+                f"({', '.join(differs)}), which closed a moment ago; import it in {CONFIRM_MINUTES} minutes"
+            )
         if differs:
             revisions.append(revise(candle, row, origin))
             changed.append(candle)
+        elif candle.origin == Candle.Origin.IMPORT != origin and candle.open_time >= waiting[source]:
+            candle.origin = origin
+            completed[candle.pk] = candle
     if completed:
-        Candle.objects.bulk_update(list(completed.values()), FLOWS)
+        Candle.objects.bulk_update(list(completed.values()), [*FLOWS, "origin"])
     if changed:
         Candle.objects.bulk_update(changed, [*FIELDS[1:], "origin", "revision"])
         CandleRevision.objects.bulk_create(revisions)
@@ -239,14 +263,26 @@ def read_rows(market_ids: Sequence[int], start: int, n_candles: int, length_ms: 
 
 
 def newest_open(markets: Sequence[Market]) -> dict[int, int | None]:
-    """Open of the newest stored candle of each market, None for an empty one."""
+    """Open of the newest candle of each market that is believed, None without any.
+
+    A row later than the market's clock is not followed, nor is a new one of a file before the exchange confirms it.
+    """
+    return _newest(markets, closes.believed("candles", "markets.source = 'exchange'", closes.SHOWN_AFTER_MS))
+
+
+def newest_stored(markets: Sequence[Market]) -> dict[int, int | None]:
+    """Open of the newest row of each market, whatever it is; for those who look for rows from the future."""
+    return _newest(markets, "true")
+
+
+def _newest(markets: Sequence[Market], condition: str) -> dict[int, int | None]:
     if not markets:
         return {}
     # Asked at every turn of the feed: building this through the ORM costs several times what the database does.
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT id, (SELECT open_time FROM candles "  # noqa: S608
-            "WHERE market_id = markets.id ORDER BY open_time DESC LIMIT 1) "
+            f"WHERE market_id = markets.id AND {condition} ORDER BY open_time DESC LIMIT 1) "
             f"FROM markets WHERE id IN ({_marks(markets)})",
             [market.id for market in markets],
         )
@@ -258,31 +294,46 @@ def count_stored(market: Market, from_ms: int, until_ms: int) -> int:
     return counts_stored([market], from_ms, until_ms)[market.id]
 
 
-def counts_stored(markets: Sequence[Market], from_ms: int, until_ms: int) -> dict[int, int]:
+def counts_stored(
+    markets: Sequence[Market], from_ms: int, until_ms: int, *, only_believed: bool = False
+) -> dict[int, int]:
     """Count the candles each market has stored in a span, in one statement."""
     counts = dict.fromkeys((market.id for market in markets), 0)
     if markets:
         with connection.cursor() as cursor:
             cursor.execute(
                 f"SELECT market_id, count(*) FROM candles WHERE market_id IN ({_marks(markets)}) "  # noqa: S608
-                "AND open_time >= %s AND open_time < %s GROUP BY market_id",
+                f"AND open_time >= %s AND open_time < %s {_and_believed(markets, only=only_believed)}"
+                "GROUP BY market_id",
                 [*counts, from_ms, until_ms],
             )
             counts.update(cursor.fetchall())
     return counts
 
 
+def _and_believed(markets: Sequence[Market], *, only: bool) -> str:
+    """Further condition that leaves out what is not believed; the markets are known, so their table is not asked."""
+    if not only:
+        return ""
+    real = ", ".join(str(market.id) for market in markets if market.source == Source.EXCHANGE)
+    is_real = f"candles.market_id IN ({real})" if real else "1 = 0"
+    return f"AND {closes.believed('candles', is_real, closes.ANSWERED_AFTER_MS)} "
+
+
 def _marks(markets: Sequence[Market]) -> str:
     return ", ".join(["%s"] * len(markets))
 
 
-def stored_opens(markets: Sequence[Market], from_ms: int, until_ms: int) -> dict[int, list[int]]:
+def stored_opens(
+    markets: Sequence[Market], from_ms: int, until_ms: int, *, only_believed: bool = False
+) -> dict[int, list[int]]:
     """List the opens each market has stored in a span, ascending."""
     found: dict[int, list[int]] = {market.id: [] for market in markets}
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT market_id, open_time FROM candles WHERE market_id IN ({_marks(markets)}) "  # noqa: S608
-            "AND open_time >= %s AND open_time < %s ORDER BY market_id, open_time",
+            f"AND open_time >= %s AND open_time < %s {_and_believed(markets, only=only_believed)}"
+            "ORDER BY market_id, open_time",
             [*found, from_ms, until_ms],
         )
         for market_id, at in cursor.fetchall():

@@ -76,6 +76,7 @@ UNFOLD: dict[str, Any] = {
                     _item("Blocks", "grid_view", "marketdata.candleblock"),
                     _item("Revisions", "edit_note", "marketdata.candlerevision"),
                     _item("Absences", "event_busy", "marketdata.absentstretch"),
+                    _item("Cut short", "content_cut", "marketdata.cutshortcandle"),
                     _item("Suspicions", "help", "marketdata.suspectedstretch"),
                     _item("Quarantine", "report", "marketdata.quarantinedmessage"),
                     _item("Exchange", "cloud_sync", "marketdata.exchangestate"),

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
-from marketdata import clock
+from marketdata import clock, closes
 from marketdata.errors import UnknownSymbol
 from marketdata.models import Market
 from modelregistry import registry
@@ -57,7 +57,8 @@ def unbelieved(over: timedelta) -> Counter[str]:
 
 def newest(symbol: str | None = None, horizon: int | None = None) -> list[PredictionLog]:
     """The newest row of every enabled market and horizon; of several ensembles the last to speak."""
-    rows = PredictionLog.objects.filter(market=OuterRef("pk")).order_by("-candle_time")
+    until = clock.to_datetime(closes.latest_open())
+    rows = PredictionLog.objects.filter(market=OuterRef("pk"), candle_time__lte=until).order_by("-candle_time")
     markets = Market.objects.enabled().annotate(newest=Subquery(rows.values("candle_time")[:1]))
     if symbol is not None:
         require_symbol(symbol)

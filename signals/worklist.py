@@ -1,12 +1,12 @@
 """Which closed candles still need their signal: everything stored since the market went live, however late."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from django.conf import settings
 from django.db import connection
 
-from marketdata import clock, store
+from marketdata import clock, closes, store
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
 
@@ -24,11 +24,14 @@ _DIALECTS: dict[str, tuple[str, str, str]] = {
     ),
 }
 
+Spans = Mapping[Market, tuple[int, int]]
+"""Open times by market, from inclusive to exclusive, ms."""
+
 _sweep: dict[str, float | None] = {"at": None}
 
 
 def start_living(markets: Sequence[Market]) -> None:
-    """Mark where the live record of new markets begins: at their newest stored candle."""
+    """Mark where the live record of new markets begins: at their newest candle that is believed."""
     unborn = [market for market in markets if market.live_since is None]
     if not unborn:
         return
@@ -39,30 +42,33 @@ def start_living(markets: Sequence[Market]) -> None:
 
 def newest_work(markets: Sequence[Market]) -> dict[Market, list[int]]:
     """Candles of the last day after each market's newest signal: what a close brings, at the ends of two indexes."""
-    newest = _newest(markets)
-    return {} if newest is None else _after_signals(markets, newest - RECENT_MS, newest + INTERVAL_MS)
+    return _after_signals(_recent(markets))
 
 
 def left_work(markets: Sequence[Market]) -> dict[Market, list[int]]:
     """Candles of the last day without a signal; repaired holes turn up here."""
-    newest = _newest(markets)
-    return {} if newest is None else _without_signal(markets, newest - RECENT_MS, newest + INTERVAL_MS)
+    return _without_signal(_recent(markets))
 
 
 def older_work(markets: Sequence[Market]) -> dict[Market, list[int]]:
     """Candles of the hot period before that without a signal."""
-    newest = _newest(markets)
-    if newest is None:
-        return {}
-    # A market clock set back must not make candles whose signals were archived look unanswered.
     hot = timedelta(days=settings.SIGNAL_RETENTION_DAYS - 1) // timedelta(milliseconds=1)
-    return _without_signal(markets, max(clock.market_ms(), newest) - hot, newest - RECENT_MS)
+    return _without_signal(
+        {
+            market: (max(closes.now_of(market.source), end - INTERVAL_MS) - hot, begin)
+            for market, (begin, end) in _recent(markets).items()
+        }
+    )
 
 
-def _newest(markets: Sequence[Market]) -> int | None:
-    """Open of the newest candle of all these markets."""
-    opens = [open_ms for open_ms in store.newest_open(markets).values() if open_ms is not None]
-    return max(opens, default=None)
+def _recent(markets: Sequence[Market]) -> Spans:
+    """The last day of each market that has candles, up to its own newest one that is believed."""
+    newest = store.newest_open(markets)
+    return {
+        market: (open_ms - RECENT_MS, open_ms + INTERVAL_MS)
+        for market in markets
+        if (open_ms := newest[market.pk]) is not None
+    }
 
 
 def sweep_is_due() -> bool:
@@ -79,49 +85,60 @@ def forget_sweep() -> None:
     _sweep["at"] = None
 
 
-def _after_signals(markets: Sequence[Market], from_ms: int, until_ms: int) -> dict[Market, list[int]]:
-    milliseconds, _, later = _DIALECTS[connection.vendor]
-    head = milliseconds.format("(SELECT max(s.candle_time) FROM signal_logs s WHERE s.market_id = m.id)")
-    begin = later.format(later.format("%s", milliseconds.format("m.live_since")), f"COALESCE({head} + 1, 0)")
+def _believed() -> str:
+    return closes.believed("c", "m.source = 'exchange'", closes.ANSWERED_AFTER_MS)
+
+
+def _after_signals(spans: Spans) -> dict[Market, list[int]]:
+    milliseconds, instant, later = _DIALECTS[connection.vendor]
+    # A signal once written for a time that has not come hides no candle.
+    until = instant.format("span.column3")
+    head = milliseconds.format(
+        f"(SELECT max(s.candle_time) FROM signal_logs s WHERE s.market_id = m.id AND s.candle_time < {until})"  # noqa: S608
+    )
+    begin = later.format(later.format("span.column2", milliseconds.format("m.live_since")), f"COALESCE({head} + 1, 0)")
+    # Materialized: where each market begins is asked once a market, not once a candle.
     return _asked(
-        f"SELECT m.id, c.open_time FROM markets m JOIN candles c ON c.market_id = m.id AND c.open_time >= {begin} "  # noqa: S608
-        f"WHERE m.id IN ({{marks}}) AND m.enabled AND c.open_time < %s ORDER BY m.id, c.open_time",
-        markets,
-        [from_ms],
-        [until_ms],
+        f"WITH begun AS MATERIALIZED (SELECT m.id, m.source, {begin} AS first, span.column3 AS until "  # noqa: S608
+        "FROM {spans} WHERE m.enabled) SELECT m.id, c.open_time FROM begun m JOIN candles c ON c.market_id = m.id "
+        f"AND c.open_time >= m.first AND c.open_time < m.until AND {_believed()} ORDER BY m.id, c.open_time",
+        spans,
     )
 
 
-def _without_signal(markets: Sequence[Market], from_ms: int, until_ms: int) -> dict[Market, list[int]]:
+def _without_signal(spans: Spans) -> dict[Market, list[int]]:
     """Compare numbers of candles and signals first: that is all it takes while nothing is left."""
     milliseconds, instant, later = _DIALECTS[connection.vendor]
-    begin = later.format("%s", milliseconds.format("m.live_since"))
-    span = f"c.open_time >= {begin} AND c.open_time < %s"
+    # A market clock set back must not make candles whose signals were archived look unanswered: the log begins behind.
+    first = milliseconds.format(
+        "(SELECT s.candle_time FROM signal_logs s WHERE s.market_id = m.id "  # noqa: S608
+        f"AND s.candle_time < {instant.format('span.column3')} ORDER BY s.chain_index LIMIT 1)"
+    )
+    begin = later.format(later.format("span.column2", milliseconds.format("m.live_since")), f"COALESCE({first}, 0)")
+    span = f"c.open_time >= {begin} AND c.open_time < span.column3 AND {_believed()}"
     behind = (
         f"(SELECT count(*) FROM candles c WHERE c.market_id = m.id AND {span}) > "  # noqa: S608
         f"(SELECT count(*) FROM signal_logs s WHERE s.market_id = m.id "
-        f"AND s.candle_time >= {instant.format(begin)} AND s.candle_time < {instant.format('%s')})"
+        f"AND s.candle_time >= {instant.format(begin)} AND s.candle_time < {instant.format('span.column3')})"
     )
     return _asked(
-        f"SELECT m.id, c.open_time FROM markets m JOIN candles c ON c.market_id = m.id AND {span} "  # noqa: S608
-        f"WHERE m.id IN ({{marks}}) AND m.enabled AND {behind} AND NOT EXISTS (SELECT 1 FROM signal_logs s "
+        f"SELECT m.id, c.open_time FROM {{spans}} JOIN candles c ON c.market_id = m.id AND {span} "  # noqa: S608
+        f"WHERE m.enabled AND {behind} AND NOT EXISTS (SELECT 1 FROM signal_logs s "
         f"WHERE s.market_id = c.market_id AND s.candle_time = {instant.format('c.open_time')}) "
         "ORDER BY m.id, c.open_time",
-        markets,
-        [from_ms, until_ms],
-        [from_ms, until_ms] * 2,
+        spans,
     )
 
 
-def _asked(
-    statement: str, markets: Sequence[Market], before: Sequence[int], after: Sequence[int]
-) -> dict[Market, list[int]]:
-    """Candles by market; the marks of the markets come between the other parameters."""
-    by_id = {market.pk: market for market in markets}
+def _asked(statement: str, spans: Spans) -> dict[Market, list[int]]:
+    """Candles by market; the spans of the markets take the place of ``{spans}``."""
+    by_id = {market.pk: market for market in spans}
     found: dict[Market, list[int]] = {}
     if by_id:
+        rows = ", ".join(f"({int(market.pk)}, {int(begin)}, {int(end)})" for market, (begin, end) in spans.items())
+        joined = f"(VALUES {rows}) AS span JOIN markets m ON m.id = span.column1"
         with connection.cursor() as cursor:
-            cursor.execute(statement.format(marks=", ".join(["%s"] * len(by_id))), [*before, *by_id, *after])
+            cursor.execute(statement.format(spans=joined), [])
             for market_id, open_ms in cursor.fetchall():
                 found.setdefault(by_id[market_id], []).append(open_ms)
     return found

@@ -32,6 +32,9 @@ CANDLE_FAULTS = {
     "hole": "the candle never exists",
     "halted": "trading is stopped: exchangeInfo says BREAK, and the candle never exists",
     "late_hole": "the candle is missing until `seconds` of market time after its close",
+    "cut_short": "trading stops within the candle: it closes `seconds` of market time after its open",
+    "off_grid": "the candle opens `seconds` of market time after its place on the 5-minute grid, as after a halt",
+    "broken_row": "the candle's row says a high below its low",
     "correction": "the candle changes `seconds` of market time after its close",
 }
 STREAM_FAULTS = {

@@ -19,7 +19,7 @@ TRADE_IDS_PER_CANDLE = 1_000_000
 
 
 class Kline(NamedTuple):
-    """One candle; `trades` counts, the taker columns are the part bought by takers."""
+    """One candle; `trades` counts, the taker columns are the part bought by takers; a halt sets when it `ended`."""
 
     open_time: int
     open: float
@@ -31,6 +31,7 @@ class Kline(NamedTuple):
     trades: int
     taker_buy_base: float
     taker_buy_quote: float
+    ended: int | None = None
 
 
 class Klines(NamedTuple):
@@ -114,7 +115,7 @@ def rest_row(kline: Kline, span_ms: int = INTERVAL_MS) -> list[Any]:
         places8(kline.low),
         places8(kline.close),
         places8(kline.volume),
-        kline.open_time + span_ms - 1,
+        kline.open_time + span_ms - 1 if kline.ended is None else kline.ended,
         places8(kline.quote_volume),
         kline.trades,
         places8(kline.taker_buy_base),
@@ -132,7 +133,7 @@ def stream_event(symbol: str, kline: Kline, event_ms: int, *, is_closed: bool) -
         "s": symbol,
         "k": {
             "t": kline.open_time,
-            "T": kline.open_time + INTERVAL_MS - 1,
+            "T": kline.open_time + INTERVAL_MS - 1 if kline.ended is None else kline.ended,
             "s": symbol,
             "i": INTERVAL,
             "f": first_trade if kline.trades else -1,

@@ -46,7 +46,7 @@ class Tape:
         closed = self.source.klines(symbol, from_ms, min(until_ms, current)).rows()
         if self.faults.touches_candles():
             seen = (self._seen(symbol, kline, now_ms) for kline in closed)
-            closed = [kline for kline in seen if kline is not None]
+            closed = [kline for kline in seen if kline is not None and from_ms <= kline.open_time < until_ms]
         if from_ms <= current < until_ms:
             forming = self.forming(symbol, now_ms)
             closed.extend([forming] if forming else [])
@@ -91,7 +91,17 @@ class Tape:
             return None
         correction = self.faults.of_candle("correction", symbol, kline.open_time)
         if correction and age_ms >= _delay_ms(correction):
-            return _corrected(kline)
+            kline = _corrected(kline)
+        return self._misshapen(symbol, kline)
+
+    def _misshapen(self, symbol: str, kline: Kline) -> Kline:
+        """The candle as a halt, or a broken row, shows it."""
+        if off_grid := self.faults.of_candle("off_grid", symbol, kline.open_time):
+            return kline._replace(open_time=kline.open_time + _delay_ms(off_grid))
+        if self.faults.of_candle("broken_row", symbol, kline.open_time):
+            return kline._replace(high=kline.low, low=kline.high + 1.0)
+        if cut := self.faults.of_candle("cut_short", symbol, kline.open_time):
+            return kline._replace(ended=kline.open_time + _delay_ms(cut) - 1)
         return kline
 
 

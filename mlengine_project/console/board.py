@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db.models import OuterRef, Q, Subquery
 
-from marketdata import clock
+from marketdata import clock, closes, store
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Candle, Market
 from mlengine_project.console.drawings import Fan, Quantiles, Range, draw_fan, draw_ranges
@@ -52,20 +52,19 @@ def cards(symbols: Iterable[str] | None = None) -> list[Card]:
     markets = Market.objects.enabled()
     if symbols is not None:
         markets = markets.filter(symbol__in=list(symbols))
-    newest_candle = Candle.objects.filter(market=OuterRef("pk")).order_by("-open_time").values("open_time")[:1]
-    newest_signal = SignalLog.objects.filter(market=OuterRef("pk")).order_by("-candle_time").values("pk")[:1]
-    newest_answer = PredictionLog.objects.filter(market=OuterRef("pk")).order_by("-candle_time")
+    followed = Q(candle_time__lte=clock.to_datetime(closes.latest_open()))
+    newest_signal = SignalLog.objects.filter(followed, market=OuterRef("pk")).order_by("-candle_time").values("pk")[:1]
+    newest_answer = PredictionLog.objects.filter(followed, market=OuterRef("pk")).order_by("-candle_time")
     found: list[Any] = list(
         markets.annotate(
-            newest_open=Subquery(newest_candle),
             newest_signal=Subquery(newest_signal),
             newest_answer=Subquery(newest_answer.values("candle_time")[:1]),
         )
     )
-    closes = _recent_closes(found)
+    prices = _recent_closes(store.newest_open(found))
     signals = SignalLog.objects.in_bulk([market.newest_signal for market in found if market.newest_signal])
     answers = newest_quantiles({market.pk: market.newest_answer for market in found if market.newest_answer})
-    return [_card(market, closes[market.pk], signals, answers[market.pk]) for market in found]
+    return [_card(market, prices[market.pk], signals, answers[market.pk]) for market in found]
 
 
 def newest_quantiles(times: dict[int, datetime]) -> dict[int, list[Quantiles]]:
@@ -93,21 +92,21 @@ def quantiles_of(row: PredictionLog) -> Quantiles:
     )
 
 
-def _recent_closes(markets: list[Any]) -> dict[int, list[tuple[int, Decimal]]]:
+def _recent_closes(newest_opens: dict[int, int | None]) -> dict[int, list[tuple[int, Decimal]]]:
     """Closes of the last day of every market, oldest first, in one query."""
-    closes: dict[int, list[tuple[int, Decimal]]] = defaultdict(list)
+    prices: dict[int, list[tuple[int, Decimal]]] = defaultdict(list)
     # Markets that stopped at different times are asked for their own last day, not for all since the oldest stop.
     stopped_at: dict[int, list[int]] = defaultdict(list)
-    for market in markets:
-        if market.newest_open is not None:
-            stopped_at[market.newest_open].append(market.pk)
+    for market_id, newest in newest_opens.items():
+        if newest is not None:
+            stopped_at[newest].append(market_id)
     if not stopped_at:
-        return closes
-    days = [Q(market_id__in=ids, open_time__gte=newest - DAY_MS) for newest, ids in stopped_at.items()]
+        return prices
+    days = [Q(market_id__in=ids, open_time__range=(newest - DAY_MS, newest)) for newest, ids in stopped_at.items()]
     rows = Candle.objects.filter(reduce(or_, days)).order_by("open_time")
     for market_id, open_time, close in rows.values_list("market_id", "open_time", "close"):
-        closes[market_id].append((open_time, close))
-    return closes
+        prices[market_id].append((open_time, close))
+    return prices
 
 
 def _card(

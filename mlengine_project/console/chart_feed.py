@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from marketdata import clock
+from marketdata import clock, closes
 from marketdata.intervals import INTERVAL_MS
-from marketdata.models import Candle, Market
+from marketdata.models import Market
+from marketdata.reading import candles_between
 from mlengine_project.console.drawings import LOWER, MEDIAN, UPPER
 from predictions.models import PredictionLog
 from signals.models import SignalLog
@@ -37,7 +38,7 @@ def series(symbol: str, horizon: int, since_ms: int | None) -> dict[str, Any] | 
 
 
 def _candles(market: Market, since_ms: int | None) -> list[list[Any]]:
-    rows = Candle.objects.filter(market=market)
+    rows = candles_between(market, None, None)
     if since_ms is not None:
         rows = rows.filter(open_time__gte=since_ms)
     newest = rows.order_by("-open_time").values_list("open_time", "open", "high", "low", "close", "volume")[:CANDLES]
@@ -45,7 +46,9 @@ def _candles(market: Market, since_ms: int | None) -> list[list[Any]]:
 
 
 def _ahead(market: Market) -> dict[str, Any] | None:
-    newest = PredictionLog.objects.filter(market=market).order_by("-candle_time", "-created_at").first()
+    until = clock.to_datetime(closes.last_open_to_follow(market.source))
+    logged = PredictionLog.objects.filter(market=market, candle_time__lte=until)
+    newest = logged.order_by("-candle_time", "-created_at").first()
     if newest is None or newest.valid_until < clock.market_now():
         return None
     rows = PredictionLog.objects.filter(market=market, candle_time=newest.candle_time, ensemble=newest.ensemble)

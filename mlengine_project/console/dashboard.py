@@ -4,13 +4,12 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Max
 from django.http import HttpRequest
 
-from marketdata import clock
+from marketdata import clock, store
 from marketdata.admin_pages import age_of
 from marketdata.intervals import INTERVAL_MS
-from marketdata.models import Candle, Market, Source
+from marketdata.models import Market, Source
 from mlengine_project.console.engine_state import current_state
 from mlengine_project.console.wording import age_text
 from mlengine_project.operations.models import Job
@@ -23,7 +22,8 @@ JOBS = 4
 def with_state(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001
     """Add the state of the engine to the admin's index; named in the theme's settings."""
     markets = Market.objects.enabled()
-    newest = Candle.objects.filter(market__in=markets.values("pk")).aggregate(newest=Max("open_time"))["newest"]
+    opens = store.newest_open(list(markets))
+    newest = max((open_ms for open_ms in opens.values() if open_ms is not None), default=None)
     unsent = OutboxMessage.objects.filter(sent_at__isnull=True).order_by("written_at")
     day = SignalLog.objects.filter(candle_time__gte=clock.market_now() - timedelta(days=1))
     refused: Counter[str] = Counter()

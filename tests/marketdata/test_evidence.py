@@ -56,7 +56,9 @@ def test_the_command_shows_it(exchange, markets, monkeypatch):
     assert "not JSON" in told
     out = io.StringIO()
     call_command("candles_quality", "--symbols", "BTCUSDT", "--json", stdout=out)
-    assert set(json.loads(out.getvalue())["evidence"]) == {"absences", "suspicions", "revisions", "refusals"}
+    assert set(json.loads(out.getvalue())["evidence"]) == {
+        "absences", "suspicions", "revisions", "refusals", "cut_short", "ahead",
+    }  # fmt: skip
 
 
 def test_what_cannot_be_read_is_kept_raw_in_a_backfill_too(exchange, markets):

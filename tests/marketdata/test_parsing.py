@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marketdata.errors import MalformedCandle
-from marketdata.parsing import CandleRow, parse_kline_page, parse_kline_row, parse_stream_frame
+from marketdata.parsing import (
+    CandleRow,
+    early_closes,
+    off_grid_open,
+    parse_kline_page,
+    parse_kline_row,
+    parse_stream_frame,
+)
 
 OPEN = 1_624_297_800_000
 STEP = 300_000
@@ -136,8 +143,40 @@ def test_a_candle_the_exchange_s_halt_cut_short_is_a_candle():
         "0",
     ]
     assert parse_kline_row(halted).volume == 0
+    traded = [*ROW[:6], OPEN + 194_787, *ROW[7:]]
+    assert parse_kline_row(traded).volume == Decimal("335.17413900")
+    page = [ROW, [OPEN + STEP, *traded[1:6], OPEN + STEP + 194_787, *traded[7:]]]
+    assert early_closes(page, parse_kline_page(page, OPEN, OPEN + 2 * STEP)[0]) == {OPEN + STEP: OPEN + STEP + 194_787}
+
+
+@pytest.mark.parametrize("close", [OPEN - 1, OPEN, OPEN + STEP, OPEN + 2 * STEP - 1, (OPEN + 194_787) * 1000])
+def test_a_traded_candle_ends_within_itself(close):
     with pytest.raises(MalformedCandle):
-        parse_kline_row([*halted[:5], "1.00000000", *halted[6:]])
+        parse_kline_row([*ROW[:6], close, *ROW[7:]])
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_apart"),
+    [
+        ({0: OPEN + 194_789, 6: OPEN + 194_789 + STEP - 1}, True),
+        ({0: OPEN + 60_000, 6: OPEN + 60_000 + STEP - 1}, True),
+        ({0: OPEN + 194_789, 6: OPEN + 194_789 + 5_000}, True),
+        ({0: OPEN + 194_789}, True),
+        ({0: OPEN + 194_789, 6: OPEN + 2 * STEP + STEP}, False),
+        ({0: OPEN + 194_789, 6: OPEN + 194_789 + STEP - 1, 2: "1.0"}, False),
+        ({0: (OPEN + 194_789) * 1000, 6: (OPEN + 194_789 + STEP) * 1000 - 1}, False),
+        ({0: "x"}, False),
+        ({}, False),
+    ],
+)
+def test_a_whole_candle_off_the_grid_is_told_from_a_broken_row(changes, is_apart):
+    row = [changes.get(place, cell) for place, cell in enumerate(ROW)]
+    assert (off_grid_open(row) is not None) is is_apart
+
+
+def test_a_frame_that_was_cut_short_is_left_to_rest_where_it_is_marked():
+    with pytest.raises(MalformedCandle, match="REST is asked"):
+        parse_stream_frame(message(T=OPEN + 194_787), SYMBOLS)
 
 
 def test_volumes_beyond_a_million_millions_are_candles():

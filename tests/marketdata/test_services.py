@@ -231,6 +231,7 @@ def test_backfill_candles_says_what_is_complete(exchange, markets):
     assert {"done": 576, "total": 576, "message": "2 markets"} in told
     assert next(t for t in told if "stored" in t) == {
         "symbol": "BTCUSDT", "expected": 288, "stored": 288, "missing": 0, "absent": 0, "complete": True,
+        "absent_because": [],
     }  # fmt: skip
     with pytest.raises(CommandError, match="no market"):
         call_command("backfill_candles", "--symbols", "NOPEUSDT")

@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 from marketdata import clock, history, services, weight
 from marketdata.coverage import coverage_of
 from marketdata.errors import ExchangeUnavailable, MarketDataError
+from marketdata.evidence import evidence_of
 from marketdata.intervals import floor_open
 from marketdata.management.instants import instant
 from marketdata.models import Market
@@ -62,7 +63,7 @@ class Command(BaseCommand):
                 self._tell(markets, from_ms, until_ms, as_json=options["json"], as_job=options["progress_json"])
             if not options["json"]:
                 self.stdout.write(f"{done.saved.inserted:,} candles fetched in {done.requests:,} requests")
-            for symbol, reason in done.failures.items():
+            for symbol, reason in {**done.ends, **done.failures}.items():
                 self.stderr.write(f"{symbol}: {reason}")
             if stop.is_set():
                 raise CommandError("stopped; the same command goes on where it was.")
@@ -83,12 +84,16 @@ class Command(BaseCommand):
             ledger = coverage_of(market, from_ms, until_ms)
             complete += not ledger.missing
             counts = {name: getattr(ledger, name) for name in ("expected", "stored", "missing", "absent")}
+            reasons = list(dict.fromkeys(one.reason for one in evidence_of(market, from_ms, until_ms).absences))
+            reasons = [reason for reason in reasons if reason]
             ledgers.append({"symbol": market.symbol, **counts, "complete": not ledger.missing})
             if as_json:
-                self.stdout.write(json.dumps(ledgers[-1]))
+                self.stdout.write(json.dumps({**ledgers[-1], "absent_because": reasons}))
             else:
                 words = ", ".join(f"{count:,} {name}" for name, count in counts.items())
                 self.stdout.write(f"{market}: {'not ' if ledger.missing else ''}complete; {words}")
+                for reason in reasons:
+                    self.stdout.write(f"  {reason}")
         if not as_json:
             begin, end = (f"{clock.to_datetime(at):%Y-%m-%d %H:%M}" for at in (from_ms, until_ms))
             self.stdout.write(f"{complete} of {len(markets)} markets are complete from {begin} until {end} UTC")

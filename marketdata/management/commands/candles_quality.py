@@ -10,10 +10,11 @@ from django.core.management.base import BaseCommand, CommandError
 
 from marketdata.coverage import Coverage, coverage_of
 from marketdata.evidence import Evidence, evidence_of
+from marketdata.future_rows import quarantine_rows_ahead
 from marketdata.management.instants import instant
 from marketdata.models import Market
 
-COUNTS = ("expected", "stored", "missing", "absent", "revised", "quarantined")
+COUNTS = ("expected", "stored", "missing", "absent", "revised", "quarantined", "cut_short", "ahead")
 
 
 class Command(BaseCommand):
@@ -27,6 +28,11 @@ class Command(BaseCommand):
         parser.add_argument("--from", dest="begin", type=instant, help="Default: the first stored candle.")
         parser.add_argument("--to", "--until", dest="end", type=instant, help="Exclusive. Default: after the last.")
         parser.add_argument("--evidence", action="store_true", help="What stands behind the counts (JSON has it).")
+        parser.add_argument(
+            "--quarantine-ahead",
+            action="store_true",
+            help="Move rows that open after the market's clock and after wall time into quarantine first.",
+        )
         parser.add_argument("--json", action="store_true", help="One JSON object a market.")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -38,6 +44,10 @@ class Command(BaseCommand):
             if unknown:
                 raise CommandError(f"no market of this engine is called {', '.join(unknown)}")
         for market in markets:
+            if options["quarantine_ahead"]:
+                moved = quarantine_rows_ahead(market)
+                if not options["json"]:
+                    self.stdout.write(f"{market}: {moved:,} rows from the future moved into quarantine")
             ledger = coverage_of(market, options["begin"], options["end"])
             behind = evidence_of(market, options["begin"], options["end"])
             if options["json"]:
@@ -49,24 +59,32 @@ class Command(BaseCommand):
                     self._tell_evidence(behind)
 
     def _tell(self, market: Market, ledger: Coverage) -> None:
-        counts = ", ".join(f"{getattr(ledger, name):,} {name}" for name in COUNTS)
+        counts = ", ".join(f"{getattr(ledger, name):,} {name.replace('_', ' ')}" for name in COUNTS)
         share = "nothing to count" if ledger.share is None else f"{ledger.share:.4%} stored"
         self.stdout.write(f"{market}{'' if market.enabled else ', not enabled'}: {share}; {counts}")
         for name, stretches in (("missing", ledger.holes), ("absent", ledger.absences)):
             for stretch in stretches:
                 self.stdout.write(f"  {name} from {_plain(stretch.start)} until {_plain(stretch.end)}")
+        if ledger.ahead:
+            self.stdout.write("  rows ahead of the market's clock are not followed; --quarantine-ahead removes them")
 
     def _tell_evidence(self, behind: Evidence) -> None:
         for name, stretches in (("absent", behind.absences), ("suspected", behind.suspicions)):
             for one in stretches:
                 asked = "" if one.last_asked is None else f", last at {_plain(one.last_asked)}"
                 span = f"from {_plain(one.start)} until {_plain(one.end)}"
-                self.stdout.write(f"  {name} {span}: asked for {one.tries} times in vain{asked}")
+                why = one.reason or f"asked for {one.tries} times in vain"
+                self.stdout.write(f"  {name} {span}: {why}{asked}")
         for change in behind.revisions:
             names = [name for name in change.after if change.before.get(name) != change.after[name]]
             values = ", ".join(f"{name} {change.before.get(name)} -> {change.after[name]}" for name in names)
             seen = f"seen at {_plain(change.seen_at)} by {change.origin}"
             self.stdout.write(f"  revised {_plain(change.open_time)}: {values}; {seen}")
+        for cut in behind.cut_short:
+            closed = f"closed at {_plain(cut.closed_at)}, by {cut.origin}"
+            self.stdout.write(f"  cut short {_plain(cut.open_time)}: {closed}")
+        for row in behind.ahead:
+            self.stdout.write(f"  ahead {_plain(row.open_time)}: stored at {_plain(row.stored_at)} by {row.origin}")
         for refusal in behind.refusals:
             seen = f"{_plain(refusal.seen_at)} by {refusal.origin}"
             self.stdout.write(f"  refused at {seen}: {refusal.reason}: {refusal.raw[:120]!r}")

@@ -53,6 +53,8 @@ class Command(BaseCommand):
 
     def _tell(self, done: importing.Imported, *, as_json: bool) -> None:
         counts = {**done.saved._asdict(), "rejected": len(done.rejected)}
+        halted = {"cut_short": done.cut_short, "off_grid": done.off_grid}
+        counts |= {name: count for name, count in halted.items() if as_json or count}
         if as_json:
             rows = [rejected._asdict() for rejected in done.rejected]
             told = {"file": str(done.path), "symbol": done.market.symbol, "source": done.market.source}

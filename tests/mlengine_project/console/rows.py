@@ -12,6 +12,7 @@ from marketdata.models import (
     Candle,
     CandleBlock,
     CandleRevision,
+    CutShortCandle,
     ExchangeState,
     Market,
     QuarantinedMessage,
@@ -172,6 +173,7 @@ def one_of_everything():
     CandleRevision.objects.create(
         market=of, open_time=BEGIN, before={"close": "1"}, after={"close": "2"}, origin="rest"
     )
+    CutShortCandle.objects.create(market=of, open_time=BEGIN, close_time=BEGIN + 194_787, origin="rest")
     AbsentStretch.objects.create(market=of, start=BEGIN, end=BEGIN + 2 * STEP, evidence={"asked": 3})
     SuspectedStretch.objects.create(market=of, start=BEGIN, end=BEGIN + STEP, attempts=[{"at": 1}])
     QuarantinedMessage.objects.create(market=of, origin="stream", reason="high below low", raw="{}")

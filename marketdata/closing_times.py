@@ -1,0 +1,67 @@
+"""Open and close times of a file's candles as whole columns: closed or not, cut short, off the grid. Pure."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from marketdata.intervals import INTERVAL, INTERVAL_MS
+
+Times = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+
+def refuse_unclosed(opens: Times, last_open: int, clock_says: str, refuse: Callable[[Mask, str], None]) -> None:
+    """Refuse candles that have not closed by their market's clock."""
+    refuse(opens > last_open, f"the candle has not closed: {clock_says}".removesuffix(": "))
+
+
+OFF_GRID = f"open time is not a multiple of {INTERVAL_MS} ms"
+NOT_ITS_END = f"close time is not the end of a {INTERVAL} candle"
+
+
+def take_halts(opens: Times, closes: Times, reasons: npt.NDArray[Any]) -> tuple[Mask, Mask]:
+    """Rows of the exchange's own dumps that a halt explains; their reasons for refusal are taken back.
+
+    Parameters
+    ----------
+    opens, closes : array of int
+        Of all rows, ms; closes rounded down.
+    reasons : array of str
+        Why each row is refused, empty for a good one; changed in place.
+
+    Returns
+    -------
+    tuple of two boolean arrays
+        Candles that were cut short, which are good, and whole ones off the grid, which are none of ours.
+    """
+    cut = (reasons == NOT_ITS_END) & is_cut_short(opens, closes)
+    cut &= ~np.isin(opens + INTERVAL_MS, opens)
+    off_grid = (reasons == OFF_GRID) & is_off_grid(opens, closes)
+    reasons[cut | off_grid] = ""
+    return cut, off_grid
+
+
+def is_cut_short(opens: Times, closes: Times) -> Mask:
+    """Candles a halt of the exchange ended early. A file whose close times are all wrong is no series of halts.
+
+    Examples
+    --------
+    >>> is_cut_short(np.array([0, 300_000]), np.array([299_999, 494_787])).tolist()
+    [False, True]
+    """
+    return (closes > opens) & (closes < opens + INTERVAL_MS - 1)
+
+
+def is_off_grid(opens: Times, closes: Times) -> Mask:
+    """Candles that open off the 5-minute grid as the exchange's do after a halt: at no whole second.
+
+    A file shifted by a tool is off by whole seconds or minutes; such rows are an error, not the exchange's word.
+
+    Examples
+    --------
+    >>> is_off_grid(np.array([1_518_168_494_789, 60_000]), np.array([1_518_168_794_788, 359_999])).tolist()
+    [True, False]
+    """
+    return (opens % 1000 != 0) & ((closes == opens + INTERVAL_MS - 1) | is_cut_short(opens, closes))
