@@ -135,7 +135,7 @@ def float32_loss(column: pa.Array) -> int | None:
     texts = [np.format_float_positional(value, trim="-") for value in finite]
     places = max(len(text.partition(".")[2]) for text in texts)
     full = column.fill_null(0).to_numpy(zero_copy_only=False)
-    coarse = np.spacing(np.abs(full)).astype(np.float64) >= 10.0 ** -min(places, PLACES)
+    coarse = np.spacing(np.abs(full)).astype(np.float64) > 10.0 ** -min(places, PLACES)
     coarse &= np.isfinite(full)
     return int(np.argmax(coarse)) if coarse.any() else None
 

@@ -210,7 +210,10 @@ def _with_points(columns: dict[str, pa.Array], lines: npt.NDArray[np.int64], not
         )
     notes.append("decimal commas read as decimal points")
     return {
-        name: pc.replace_substring(array, ",", ".") if name in numbers else array for name, array in columns.items()
+        name: pc.replace_substring(array, ",", ".")
+        if name in numbers
+        else pc.replace_substring_regex(array, ",0*$", "")
+        for name, array in columns.items()
     }
 
 

@@ -11,8 +11,8 @@ STARTS = (1_709_251_200_000, 1_738_368_000_000)
 WRITERS = ("csv", "pandas csv", "pandas parquet", "pandas feather", "polars csv", "polars parquet", "polars feather")
 NUMBERS = {
     "csv": ("plain", "short", "exponent", "noise"),
-    "pandas csv": ("float64", "float32", "text"),
-    "polars csv": ("float64", "float32", "text"),
+    "pandas csv": ("float64", "text"),
+    "polars csv": ("float64", "text"),
 }
 TYPED_NUMBERS = ("float64", "float32", "text", "decimal", "category")
 TIMES = ("ms", "ms float", "us", "zulu", "offset", "zoneless", "seconds")
