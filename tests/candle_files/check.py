@@ -9,7 +9,7 @@ from marketdata import importing
 from marketdata.errors import MarketDataError
 from marketdata.models import Candle
 from tests.candle_files.plans import Plan, Row
-from tests.candle_files.writers import SYMBOL, write
+from tests.candle_files.writers import SYMBOL, fitting, write
 
 FIELDS = ("open_time", "open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_base", "taker_buy_quote")  # fmt: skip
 PLACE = re.compile(
@@ -31,6 +31,7 @@ def check(plan: Plan, folder: Path) -> str:
     Difference
         If what is stored is not what the file says, or a refusal names no place.
     """
+    plan = fitting(plan)
     path, says = write(plan, folder)
     try:
         with transaction.atomic():

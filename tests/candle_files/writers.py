@@ -33,8 +33,7 @@ EIGHT = Decimal("0.00000001")
 
 def write(plan: Plan, folder: Path) -> tuple[Path, list[Row]]:
     """Write the file; its path and the rows it holds, rounded by the documented rule."""
-    plan = fitting(plan)
-    rows, cells = list(plan.rows), []
+    rows = list(plan.rows)
     order = list(range(len(rows)))
     if plan.order == "newest first":
         order.reverse()
@@ -76,7 +75,7 @@ def form(number: Decimal, kind: str) -> tuple:
     if kind == "float32":
         return np.float32(number), rounded(np.format_float_positional(np.float32(number), trim="-"))
     if kind == "exponent":
-        return f"{number:.25e}".rstrip("0") if False else f"{number.normalize(EXACT):e}", rounded(number)
+        return f"{number.normalize(EXACT):e}", rounded(number)
     if kind == "noise":
         text = repr(float(number) * (1 + 2**-52))
         return text, rounded(text)
