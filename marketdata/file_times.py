@@ -65,10 +65,18 @@ def read_times(column: pa.Array, *, utc: bool = False) -> TimeColumn:
     text = as_text(column)
     if text is None:
         return _from_numbers(column)
+    if _is_whole(text):
+        return _from_numbers(text.cast(pa.string()).cast(pa.int64()))
     plain = pc.match_substring_regex(text, r"^[0-9]+(\.0*)?$").fill_null(True).to_numpy(zero_copy_only=False)
     if plain.all():
         return _from_numbers(text)
     return _from_words(text, plain, utc=utc)
+
+
+def _is_whole(text: pa.Array) -> bool:
+    """Whether every cell is digits that fit 64 bits, as in the exchange's dumps."""
+    widest = pc.max(pc.binary_length(text)).as_py()
+    return (widest or 0) <= 18 and pc.all(pc.ascii_is_decimal(text.cast(pa.string()))).as_py() is not False
 
 
 def _from_numbers(column: pa.Array) -> TimeColumn:

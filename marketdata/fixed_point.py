@@ -94,7 +94,13 @@ def read_column(column: pa.Array) -> FixedColumn:
     """
     if pa.types.is_float64(column.type):
         return _from_floats(column)
-    if pa.types.is_integer(column.type) or pa.types.is_decimal(column.type) or pa.types.is_float32(column.type):
+    if pa.types.is_signed_integer(column.type):
+        return _from_integers(column.cast(pa.int64()))
+    if (
+        pa.types.is_unsigned_integer(column.type)
+        or pa.types.is_decimal(column.type)
+        or pa.types.is_float32(column.type)
+    ):
         column = column.cast(pa.string())
     text = as_text(column)
     if text is not None:
@@ -155,6 +161,13 @@ def _from_text(column: pa.Array) -> FixedColumn:
     return FixedColumn(whole, frac, missing, bad)
 
 
+def _from_integers(column: pa.Array) -> FixedColumn:
+    missing = column.is_null().to_numpy(zero_copy_only=False)
+    values = column.fill_null(0).to_numpy(zero_copy_only=False)
+    bad = (values < 0) | (values >= 10**18)
+    return FixedColumn(np.where(bad, 0, values), np.zeros(len(values), dtype=np.int64), missing, bad)
+
+
 def _from_floats(column: pa.Array) -> FixedColumn:
     missing = column.is_null().to_numpy(zero_copy_only=False)
     values = column.fill_null(0.0).to_numpy(zero_copy_only=False)
@@ -166,7 +179,7 @@ def _from_floats(column: pa.Array) -> FixedColumn:
     scaled = (inside - floor) * UNIT
     rounded = np.rint(scaled)
     # Where the float's own width reaches a half, the shortest decimal decides.
-    tied = small & (np.abs(np.abs(scaled - rounded) - 0.5) <= np.spacing(inside) * UNIT + 1e-7)
+    tied = small & (np.abs(np.abs(scaled - rounded) - 0.5) <= np.spacing(inside) * (UNIT / 2) + 1e-7)
     whole, frac = floor.astype(np.int64) + rounded.astype(np.int64) // UNIT, rounded.astype(np.int64) % UNIT
     for row in np.flatnonzero((~bad & ~small) | tied):
         _set_exact(whole, frac, row, repr(float(values[row])).encode())

@@ -163,7 +163,7 @@ def _find_head(content: bytes, symbol: str) -> _Head:
         f"lacks {', '.join(missing)}; its header names {shown}. docs/files.md lists the names each column may have"
         if len(missing) < 6
         else f"line {number} is no header and no candle: {', '.join(cells)[:80]!r}; the columns it lacks are "
-        f"{', '.join(missing)}"
+        f"{', '.join(missing)}. docs/files.md lists the names each column may have"
     )
 
 

@@ -70,25 +70,29 @@ def number_cells(row: Row, plan: Plan) -> tuple[list, Row]:
 
 def form(number: Decimal, kind: str) -> tuple:
     """A cell, and the decimal it says."""
-    if kind == "float64":
-        return float(number), rounded(repr(float(number)))
-    if kind == "float32":
-        return np.float32(number), rounded(np.format_float_positional(np.float32(number), trim="-"))
-    if kind == "exponent":
-        return f"{number.normalize(EXACT):e}", rounded(number)
-    if kind == "noise":
-        text = repr(float(number) * (1 + 2**-52))
-        return text, rounded(text)
-    if kind == "short":
-        return f"{number.normalize(EXACT):f}", rounded(number)
-    return (number if kind == "decimal" else f"{number:.8f}"), rounded(number)
+    match kind:
+        case "float64":
+            cell = float(number)
+        case "float32":
+            cell = np.float32(number)
+        case "exponent":
+            cell = f"{number.normalize(EXACT):e}"
+        case "noise":
+            cell = repr(float(number) * (1 + 2**-52))
+        case "short":
+            cell = f"{number.normalize(EXACT):f}"
+        case "decimal":
+            cell = number
+        case _:
+            cell = f"{number:.8f}"
+    return cell, rounded(str(cell))
 
 
 def rounded(value) -> Decimal:
     return Decimal(value).quantize(EIGHT, context=EXACT)
 
 
-def time_cell(ms: int, plan: Plan):
+def time_cell(ms: int, plan: Plan):  # noqa: PLR0911  (one per form)
     """A time as the plan writes it."""
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
     match plan.times:

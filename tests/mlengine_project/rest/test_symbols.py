@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001  (letters that look alike are the subject)
 """A symbol that is not ASCII through every door: REST, websocket, channel, cache, files, pages, check, exchange."""
 
 import asyncio
