@@ -36,7 +36,7 @@ OTHER_NAMES = {
         "takerbuyquote", "takerbuyquotevolume", "takerbuyquoteassetvolume", "takerbuyquotevol", "takerquotevol",
         "takerquotevolume", "tbqav",
     ),
-    "symbol": ("symbol", "pair", "ticker", "market"),
+    "symbol": ("symbol", "pair", "ticker"),
     "interval": ("interval", "timeframe"),
     "ignore": ("ignore", "ignored", "unused", "unusedfield"),
 }  # fmt: skip

@@ -23,6 +23,7 @@ from marketdata.parsing import is_symbol, normal_symbol
 from marketdata.text_tables import TableError, read_text_table
 
 LARGEST_CSV = 2**30
+INTERVAL_NAMES = (INTERVAL, "5min", "5T", "M5")
 SUFFIXES = (".parquet", ".feather", ".csv", ".csv.gz", ".zip")
 _NAME = re.compile(r"(?P<symbol>[^\W_]+(?:_[^\W_]+)?)-(?P<interval>[0-9]+[smhdwM])(?:[-.].*)?")
 
@@ -138,13 +139,21 @@ def _check_constants(
 ) -> None:
     """A column that names symbol or interval must name this one in every row."""
     for known, expected in (("symbol", symbol), ("interval", INTERVAL)):
-        text = as_text(columns[known]) if known in columns and expected else None
-        for value in text.unique().drop_null().to_pylist() if text is not None else []:
+        if known not in columns or not expected:
+            continue
+        text = as_text(columns[known])
+        text = columns[known].cast(pa.string()).cast(pa.binary()) if text is None else text
+        for value in text.unique().drop_null().to_pylist():
             shown = value.decode(errors="replace")
-            same = shown if known == "interval" else normal_symbol(re.sub(r"[\W_]+", "", shown))
-            if same != expected:
+            is_same = shown in INTERVAL_NAMES if known == "interval" else normal_symbol(_bare(shown)) == expected
+            if not is_same:
                 line = lines[text.index(value).as_py()]
                 raise DumpError(f"{name} {place} {line} is of {shown}, not of {expected}; a file holds one market")
+
+
+def _bare(symbol: str) -> str:
+    """Without the separators other tools put between two assets."""
+    return re.sub(r"[\W_]+", "", symbol)
 
 
 def _unpacked(path: Path) -> bytes:

@@ -156,7 +156,7 @@ def _from_text(column: pa.Array) -> FixedColumn:
     bad = ~fits & ~missing
     if bad.any():
         whole, frac = whole.copy(), frac.copy()
-        for row in np.flatnonzero(bad):
+        for row in np.flatnonzero(bad).tolist():
             bad[row] = not _set_exact(whole, frac, row, column[int(row)].as_py())
     return FixedColumn(whole, frac, missing, bad)
 
@@ -181,7 +181,7 @@ def _from_floats(column: pa.Array) -> FixedColumn:
     # Where the float's own width reaches a half, the shortest decimal decides.
     tied = small & (np.abs(np.abs(scaled - rounded) - 0.5) <= np.spacing(inside) * (UNIT / 2) + 1e-7)
     whole, frac = floor.astype(np.int64) + rounded.astype(np.int64) // UNIT, rounded.astype(np.int64) % UNIT
-    for row in np.flatnonzero((~bad & ~small) | tied):
+    for row in np.flatnonzero((~bad & ~small) | tied).tolist():
         _set_exact(whole, frac, row, repr(float(values[row])).encode())
     return FixedColumn(whole, frac, missing, bad)
 

@@ -86,7 +86,7 @@ def import_file(
         If the file cannot be read.
     """
     named = check_symbol(symbol) if symbol else symbol_of_name(path.name)
-    if not revise and _NOT_SPOT.search(path.as_posix()):
+    if not revise and _NOT_SPOT.search(f"/{path.as_posix()}"):
         raise DumpError(f"{path} is named as candles of futures or of mark or index prices; --revise imports it")
     table = read_dump(path, named, utc=utc, insist=revise)
     if table.rejected and not skip_bad:

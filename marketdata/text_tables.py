@@ -15,6 +15,7 @@ from marketdata.errors import MarketDataError
 
 DELIMITERS = (",", ";", "\t", "|")
 LINES_BEFORE_HEADER = 20
+LONGEST_HEADER = 10_000
 _NUMBERS = ("open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
 
 
@@ -131,11 +132,11 @@ def _find_head(content: bytes, symbol: str) -> _Head:
         line = raw.decode(errors="replace").strip("\ufeff")
         if not line.strip():
             continue
-        if len(line) > 10_000:
-            break
-        splits = {delimiter: _split(line, delimiter) for delimiter in DELIMITERS}
+        splits = {delimiter: _split(line[:LONGEST_HEADER], delimiter) for delimiter in DELIMITERS}
         delimiter = max(splits, key=lambda mark: len(splits[mark]))
         first = first or (number, splits[delimiter])
+        if len(line) > LONGEST_HEADER:
+            break
         found = {mark: match_columns(cells, symbol) for mark, cells in splits.items()}
         mark = next((mark for mark, columns in found.items() if not columns.missing), None)
         if mark is not None:

@@ -125,6 +125,7 @@ def test_packed_files(db, tmp_path, pack):
         ([f"{HEADER},Volume", f"{row(0)},1"], ["names a column twice in line 1: volume (volume and Volume)"]),
         (["pair," + HEADER, "BTC/USDT," + row(0), "ETH/USDT," + row(1)], ["line 3 is of ETH/USDT, not of BTCUSDT"]),
         ([HEADER + ",interval", row(0) + ",5m", row(1) + ",15m"], ["line 3 is of 15m, not of 5m"]),
+        ([HEADER + ",market,timeframe", row(0) + ",crypto,M5", row(1) + ",crypto,H1"], ["line 3 is of H1, not of 5m"]),
         ([row(0), row(1)], ["has no header and 6 columns"]),
     ],
 )  # fmt: skip
