@@ -9,9 +9,9 @@ def main() -> None:
     """Hand the command line to Django."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlengine_project.settings")
     try:
-        from django.core.management import execute_from_command_line
+        from mlengine_project.command_line import execute
 
-        execute_from_command_line(sys.argv)
+        execute(sys.argv)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(130)  # what a shell expects of a program ended by Ctrl-C

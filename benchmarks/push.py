@@ -3,9 +3,10 @@
     uv run python -m benchmarks.push --json [--clients 100 500] [--rounds 40]
 
 Starts a private Redis and two uvicorn processes, connects the same number of websockets to each, and
-takes turns: publish, then wait for the last client. The rival is what the Channels documentation shows: a
-consumer in a group of `RedisPubSubChannelLayer` that sends on what it is handed. Both send the same
-text. The last line is one JSON object: rival's median time over ours (above 1 where we are faster).
+takes turns: publish, then wait for the last client. Ours publishes what the live path does: a signal that is in the
+log is drained from the outbox, which includes marking it. The rival is what the Channels documentation shows: a
+consumer in a group of `RedisPubSubChannelLayer` that sends on what it receives. Both send the same text. The last
+line is one JSON object: rival's median time over ours (above 1 where we are faster).
 """
 
 import argparse
@@ -22,21 +23,13 @@ import sys
 import tempfile
 import time
 from base64 import b64encode
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 KEY = "push-benchmark-key-of-more-than-32-characters"
-SIGNAL = {
-    "id": "00000000-0000-4000-8000-000000000000", "seq": 0, "symbol": "", "candle_time": "2025-01-01T00:00:00Z",
-    "made_at": "2025-01-01T00:05:00.412000Z", "valid_until": "2025-01-01T00:10:15Z", "signal_type": "hold",
-    "confidence": None, "horizon": 18, "entry_price": "94321.12000000", "considered_side": "buy",
-    "take_profit": "94911.02000000", "stop_loss": "93731.22000000", "p_take_profit": 0.312345678901,
-    "p_stop_loss": 0.301234567890, "p_neither": 0.386419753209, "p_break_even": 0.468012345678,
-    "expected_net_return": -0.0020123456789, "fee_rate": 0.001, "reasons": ["NO_EDGE_AFTER_FEES"],
-    "reason_details": {"NO_EDGE_AFTER_FEES": "no bracket is expected to earn more than it costs"},
-    "model_versions": dict.fromkeys(("range_predictor", "signal_classifier", "tpsl_classifier"), "0" * 36),
-    "simulated": True,
-}  # fmt: skip
+STEP = 300_000
+FIRST_OPEN = 1_735_689_600_000
 
 
 def baseline():
@@ -134,18 +127,37 @@ class Crowd:
             self.clients.append(client)
 
     async def time(self, publish) -> float:
+        """Seconds from the start of `publish` until the last client has the signal."""
         self.missing, begun = len(self.clients), time.perf_counter()
         self.complete.clear()
-        await publish()
+        publishing = asyncio.ensure_future(publish())
         await asyncio.wait_for(self.complete.wait(), 20)
-        return time.perf_counter() - begun
+        elapsed = time.perf_counter() - begun
+        await publishing
+        return elapsed
+
+
+def write_signal(symbol: str, number: int) -> str:
+    """Write the next signal of a market into the log; returns its bytes."""
+    from marketdata.models import Market
+    from signals.drafting import Draft
+    from signals.models import OutboxMessage
+    from signals.recording import record
+
+    draft = Draft(Market.objects.get(symbol=symbol), FIRST_OPEN + number * STEP, 94_321.12, reasons=["LATE"])
+    (row,) = record([draft], draft.open_ms + 900_000)
+    return OutboxMessage.objects.get(signal=row).payload
 
 
 async def race(url: str, ports: tuple[int, int], counts: list[int], rounds: int) -> dict:
-    import redis.asyncio
     from channels_redis.pubsub import RedisPubSubChannelLayer
 
-    redis_client, layer = redis.asyncio.from_url(url), RedisPubSubChannelLayer(hosts=[url])
+    from signals import publisher
+
+    layer = RedisPubSubChannelLayer(hosts=[url])
+    # One thread, as a worker has: its connections to database and Redis are open before the first round.
+    worker = ThreadPoolExecutor(1)
+    loop = asyncio.get_running_loop()
     found = {}
     for count in counts:
         symbol, group = symbol_of(count), f"signals.{count}"
@@ -154,9 +166,10 @@ async def race(url: str, ports: tuple[int, int], counts: list[int], rounds: int)
         await theirs.gather(ports[1], f"/{group}", count)
         times: tuple[list[float], list[float]] = ([], [])
         for seq in range(1, rounds + 1):
-            payload = json.dumps({**SIGNAL, "seq": seq, "symbol": symbol}, separators=(",", ":"))
+            payload = await loop.run_in_executor(worker, write_signal, symbol, seq)
             text = f'{{"type":"signal","symbol":"{symbol}","seq":{seq},"signal":{payload}}}'
-            times[0].append(await ours.time(lambda: redis_client.publish(f"signals:{symbol}", payload)))  # noqa: B023
+            drain = lambda: loop.run_in_executor(worker, publisher.drain, [symbol])  # noqa: B023, E731
+            times[0].append(await ours.time(drain))
             await asyncio.sleep(0.05)
             event = {"type": "signal.published", "text": text}
             times[1].append(await theirs.time(lambda: layer.group_send(group, event)))  # noqa: B023
@@ -169,12 +182,11 @@ async def race(url: str, ports: tuple[int, int], counts: list[int], rounds: int)
             "ours": round(1000 * medians[0], 2), "ours_worst": round(1000 * max(times[0]), 2),
             "channels": round(1000 * medians[1], 2), "channels_worst": round(1000 * max(times[1]), 2),
         }  # fmt: skip
-    await redis_client.aclose()
     return found
 
 
 def symbol_of(count: int) -> str:
-    """A market of its own for each crowd: nothing is in the log, so its sequence must begin at 1."""
+    """A market of its own for each crowd, whose sequence begins at 1."""
     return f"OF{count}USDT"
 
 
@@ -222,6 +234,11 @@ def measure(counts: list[int], rounds: int) -> dict:
             stack.callback(process.wait, 20)
             stack.callback(process.terminate)
             wait_for_port(port)
+        os.environ.update(environment, DJANGO_SETTINGS_MODULE="mlengine_project.settings")
+        os.environ.pop("DATABASE_URL", None)
+        import django
+
+        django.setup()
         return asyncio.run(race(url, (ports[0], ports[1]), counts, rounds))
 
 

@@ -40,7 +40,11 @@ class Touches:
     entry: Floats
     """Open of the first candle of the window; NaN if unknown."""
     exit: Floats
-    """The level touched, or the last close if neither; NaN if void or unknown."""
+    """The level touched, or the last close if neither; NaN if void or unknown.
+
+    Where a candle opens beyond the stop-loss it is that open: no order could have been filled at the level. A
+    take-profit is never filled better than its level.
+    """
     ambiguous: Flags
     """Both levels lie inside the touching candle; its order is unknown and counted as stop-loss."""
 
@@ -48,6 +52,14 @@ class Touches:
         """Return before costs as a fraction of the entry price, NaN where void or unknown."""
         sign = 1.0 if side == "buy" else -1.0
         return sign * (self.exit - self.entry) / self.entry
+
+    def move_to_barrier(self, below: Floats) -> Floats:
+        """Return from the entry of a buy to the barrier touched first, or to the last close; 0 if void or unknown.
+
+        The lower barrier is the take-profit of a sell, which is filled at its level even where a candle opens beyond.
+        """
+        reached = np.where(self.outcome == Touch.STOP_LOSS, below, self.exit)
+        return np.nan_to_num((reached - self.entry) / self.entry, nan=0.0)
 
 
 def first_touch(
@@ -77,6 +89,15 @@ def first_touch(
     ... )
     >>> Touch(found.outcome[0]).name, int(found.candles[0]), float(found.exit[0])
     ('TAKE_PROFIT', 2, 102.0)
+
+    Bought at 100 with the stop at 98, the next candle opens at 95:
+
+    >>> gapped = np.array([[100.0, 95.0]]), np.array([[101.0, 96.0]]), np.array([[99.0, 94.0]])
+    >>> found = first_touch(
+    ...     *gapped, np.array([[100.0, 95.5]]), side="buy", take_profit=np.array([102.0]), stop_loss=np.array([98.0])
+    ... )
+    >>> Touch(found.outcome[0]).name, float(found.exit[0]), found.gross_return("buy").tolist()
+    ('STOP_LOSS', 95.0, [-0.05])
     """
     if side not in {"buy", "sell"}:
         raise ValueError(f"side must be buy or sell, got {side}")
@@ -100,9 +121,11 @@ def first_touch(
     outcome[void] = Touch.VOID
     outcome[~complete] = Touch.UNKNOWN
     settled = complete & ~void
+    touching = opens[np.arange(count), np.minimum(when_stop, horizon - 1)]
+    stopped_at = np.minimum(stop_loss, touching) if side == "buy" else np.maximum(stop_loss, touching)
     reached = np.select(
         [outcome == Touch.TAKE_PROFIT, outcome == Touch.STOP_LOSS, outcome == Touch.NEITHER],
-        [take_profit, stop_loss, last_close],
+        [take_profit, stopped_at, last_close],
         default=np.nan,
     )
     candles = np.where(settled, np.minimum(np.minimum(when_profit, when_stop) + 1, horizon), 0)

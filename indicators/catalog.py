@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from indicators.arrays import Floats
-from indicators.candles import CANDLE_COLUMNS, CandleGrid
+from indicators.candles import CANDLE_COLUMNS, INTERVAL_MS, CandleGrid
 from indicators.errors import FeatureError, UnknownIndicator
 from indicators.listing import listed
 from indicators.specification import Columns, IndicatorSpec
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["CATALOG", "OUTPUTS", "IndicatorSpec", "compute_indicators", "resolve", "warm_up"]
+
+DAY_MS = 86_400_000
+EPOCH_MONDAY_MS = 4 * DAY_MS
+"""Monday 1970-01-05 00:00 UTC, from which days, weeks and blocks are counted."""
+
+BLOCK_CANDLES = 512
+"""Values of so many candles are computed together, from the block's own first candle less the warm-up."""
 
 CATALOG: dict[str, IndicatorSpec] = {spec.name: spec for spec in listed()}
 """Every indicator by its name."""
@@ -47,25 +55,35 @@ def resolve(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(outputs))
 
 
-def warm_up(names: Iterable[str]) -> int:
-    """Candles to load before the first one shown, so that the values do not depend on how many are shown."""
-    return max((OUTPUTS[output].warm_up for output in resolve(names)), default=0)
+def warm_up(names: Iterable[str], interval_ms: int = INTERVAL_MS) -> int:
+    """Candles to load before the first one shown, so that no value depends on how many are shown."""
+    specs = [OUTPUTS[output] for output in resolve(names)]
+    return max((_lead(spec) + _period_ms(spec, interval_ms) // interval_ms for spec in specs), default=0)
 
 
-def compute_indicators(candles: CandleGrid | pd.DataFrame, names: Iterable[str]) -> dict[str, Floats]:
+def compute_indicators(
+    candles: CandleGrid | pd.DataFrame, names: Iterable[str], rows: int | None = None
+) -> dict[str, Floats]:
     """Values of standard indicators for one market.
+
+    Each value is computed from a stretch of candles that depends on its own time alone, so it is the same to the last
+    bit whatever else is asked for and however many candles are shown (given `warm_up` older ones).
 
     Parameters
     ----------
     candles : CandleGrid of one market, or DataFrame with `open_time` and the candle columns
-        Oldest first. A hole (NaN) starts every indicator anew: nothing is filled in.
+        Oldest first. A hole (NaN) starts every indicator anew, but for those that count from midnight: nothing is
+        filled in.
     names : iterable of str
         Indicators or outputs of :data:`CATALOG`.
+    rows : int, optional
+        How many of the newest instants are wanted, by default all.
 
     Returns
     -------
-    dict of output name to float64 array of shape (n,)
-        NaN at missing candles and while warming up; n counts the instants of the grid.
+    dict of output name to float64 array of shape (rows,)
+        NaN at missing candles, while warming up, and where the indicator is undefined: a share of a movement or of a
+        range where nothing moved. The instants are the grid's.
 
     Raises
     ------
@@ -78,15 +96,19 @@ def compute_indicators(candles: CandleGrid | pd.DataFrame, names: Iterable[str])
     grid = candles if isinstance(candles, CandleGrid) else CandleGrid.from_frame(candles)
     if grid.n_markets != 1:
         raise FeatureError(f"indicators are computed one market at a time, the grid holds {grid.n_markets}")
+    hidden = 0 if rows is None else max(len(grid) - rows, 0)
     answer = {output: np.full(len(grid), np.nan) for output in outputs}
-    for start, stop in _runs(grid):
-        run = grid.span(start, stop)
-        columns = Columns(run, *(np.ascontiguousarray(getattr(run, name)[0]) for name in CANDLE_COLUMNS))
-        for spec in {OUTPUTS[output].name: OUTPUTS[output] for output in outputs}.values():
+    runs = _runs(grid)
+    for spec in {OUTPUTS[output].name: OUTPUTS[output] for output in outputs}.values():
+        for first, start, stop in _stretches(spec, grid, runs):
+            if stop <= hidden:
+                continue
+            stretch = grid.span(first, stop)
+            columns = Columns(stretch, *(np.ascontiguousarray(getattr(stretch, name)[0]) for name in CANDLE_COLUMNS))
             for output, values in zip(spec.outputs, spec.compute(columns), strict=True):
                 if output in answer:
-                    answer[output][start:stop] = values
-    return answer
+                    answer[output][start:stop] = values[start - first :]
+    return {output: values[hidden:] for output, values in answer.items()}
 
 
 def _runs(grid: CandleGrid) -> list[tuple[int, int]]:
@@ -94,3 +116,25 @@ def _runs(grid: CandleGrid) -> list[tuple[int, int]]:
     present = np.concatenate([[False], grid.present[0], [False]])
     edges = np.flatnonzero(present[1:] != present[:-1])
     return [(int(start), int(stop)) for start, stop in zip(edges[0::2], edges[1::2], strict=True)]
+
+
+def _stretches(spec: IndicatorSpec, grid: CandleGrid, runs: list[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
+    """Positions (first, start, stop): candles from `first` give the values of `start` up to `stop`.
+
+    Periods lie at fixed times, so the candles behind a value do not depend on where the grid begins or ends.
+    """
+    period = (grid.open_time - EPOCH_MONDAY_MS) // _period_ms(spec, grid.interval_ms)
+    for run_start, run_stop in [(0, len(grid))] if spec.start == "day" else runs:
+        edges = np.flatnonzero(np.diff(period[run_start:run_stop])) + run_start + 1
+        bounds = [run_start, *edges.tolist(), run_stop]
+        for start, stop in pairwise(bounds):
+            yield max(run_start, start - _lead(spec)), start, stop
+
+
+def _lead(spec: IndicatorSpec) -> int:
+    """Candles read before the first one of a period."""
+    return spec.warm_up if spec.start == "window" else 0
+
+
+def _period_ms(spec: IndicatorSpec, interval_ms: int) -> int:
+    return {"window": BLOCK_CANDLES * interval_ms, "day": DAY_MS, "week": 7 * DAY_MS}[spec.start]

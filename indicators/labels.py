@@ -109,7 +109,7 @@ def three_way_label(grid: CandleGrid, horizon: int, *, width: Floats, costs: flo
     """
     above, below = grid.close * np.exp(width), grid.close * np.exp(-np.asarray(width))
     touches = judge_brackets(grid, horizon, side="buy", take_profit=above, stop_loss=below)
-    move = np.nan_to_num(touches.gross_return("buy"), nan=0.0)
+    move = touches.move_to_barrier(below)
     label = np.full(grid.close.shape, Direction.HOLD, dtype=np.int8)
     label[(move > costs) & ~touches.ambiguous] = Direction.BUY
     label[(move < -costs) & ~touches.ambiguous] = Direction.SELL

@@ -8,8 +8,12 @@ import numpy as np
 
 from indicators import momentum, trend, volatility, volume
 from indicators.arrays import Floats
-from indicators.specification import Columns, Family, IndicatorSpec
+from indicators.specification import Columns, Family, IndicatorSpec, Start
 
+WILDER = trend.WILDER_REACH_WINDOWS
+EXPONENTIAL = trend.EXPONENTIAL_REACH_WINDOWS
+DAY_CANDLES = 288
+WEEK_CANDLES = 7 * DAY_CANDLES
 INDEX = (0.0, 100.0)
 POSITIVE = (0.0, np.inf)
 
@@ -33,11 +37,21 @@ def _one(
     description: str,
     compute: Single,
     value_range: tuple[float, float] | None = None,
+    start: Start = "window",
     **parameters: float,
 ) -> IndicatorSpec:
     """One output, named as the indicator."""
     return IndicatorSpec(
-        name, family, parameters, units, warm_up, value_range, description, (name,), lambda columns: (compute(columns),)
+        name,
+        family,
+        parameters,
+        units,
+        warm_up,
+        value_range,
+        description,
+        (name,),
+        lambda columns: (compute(columns),),
+        start,
     )
 
 
@@ -65,7 +79,9 @@ def _trend() -> Iterator[IndicatorSpec]:
     mean = "Mean close of {} candles"
     yield from _windowed("sma", "trend", "price", 1, mean, lambda c, n: trend.sma(c.close, n), (20, 50, 200))
     mean = "Exponential mean close, span {}"
-    yield from _windowed("ema", "trend", "price", 8, mean, lambda c, n: trend.ema(c.close, n), (12, 26, 50, 200))
+    yield from _windowed(
+        "ema", "trend", "price", EXPONENTIAL, mean, lambda c, n: trend.ema(c.close, n), (12, 26, 50, 200)
+    )
     mean = "Linearly weighted mean close of {} candles"
     yield from _windowed("wma", "trend", "price", 1, mean, lambda c, n: trend.wma(c.close, n), (20,))
     yield IndicatorSpec(
@@ -73,7 +89,7 @@ def _trend() -> Iterator[IndicatorSpec]:
         "trend",
         {"fast": 12, "slow": 26, "signal": 9},
         "price difference",
-        300,
+        EXPONENTIAL * (26 + 9),
         None,
         "Convergence of two exponential means, its own mean, and their difference",
         ("macd", "macd_signal", "macd_histogram"),
@@ -84,9 +100,9 @@ def _trend() -> Iterator[IndicatorSpec]:
         "trend",
         {"window": 14},
         "index",
-        400,
+        2 * WILDER * 14,
         INDEX,
-        "Strength of the trend, and of its rising and falling parts",
+        "Strength of the trend, and of its rising and falling parts; null where nothing moved",
         ("adx_14", "plus_di_14", "minus_di_14"),
         lambda c: trend.adx(c.high, c.low, c.close, 14),
     )
@@ -108,8 +124,8 @@ def _momentum() -> Iterator[IndicatorSpec]:
         "rsi",
         "momentum",
         "index",
-        20,
-        "Relative strength index of {} candles",
+        WILDER,
+        "Relative strength index of {} candles; null where the price has not moved",
         lambda c, n: momentum.rsi(c.close, n),
         (7, 14),
         INDEX,
@@ -121,13 +137,13 @@ def _momentum() -> Iterator[IndicatorSpec]:
         "index",
         18,
         INDEX,
-        "Place of the close in the range of the last candles (%K), and its mean (%D)",
+        "Place of the close in the range of the last candles (%K), and its mean (%D); null where there is no range",
         ("stoch_k", "stoch_d"),
         lambda c: momentum.stochastic(c.high, c.low, c.close, 14, 3),
     )
     text = "Change over {} candles"
     yield from _windowed("roc", "momentum", "percent", 1, text, lambda c, n: momentum.roc(c.close, n), (6, 12, 72, 288))
-    text = "Commodity channel index of {} candles"
+    text = "Commodity channel index of {} candles; null where the price has not moved"
     yield from _windowed(
         "cci", "momentum", "index", 1, text, lambda c, n: momentum.cci(c.high, c.low, c.close, n), (20,)
     )
@@ -136,7 +152,7 @@ def _momentum() -> Iterator[IndicatorSpec]:
         "momentum",
         "index",
         1,
-        "Distance of the close below the highest high of {} candles",
+        "Distance of the close below the highest high of {} candles; null where there is no range",
         lambda c, n: momentum.williams_r(c.high, c.low, c.close, n),
         (14,),
         (-100.0, 0.0),
@@ -148,7 +164,7 @@ def _volatility() -> Iterator[IndicatorSpec]:
         "atr",
         "volatility",
         "price",
-        20,
+        WILDER,
         "Average true range, Wilder's mean of {} candles",
         lambda c, n: volatility.atr(c.high, c.low, c.close, n),
         (14,),
@@ -158,7 +174,7 @@ def _volatility() -> Iterator[IndicatorSpec]:
         "natr",
         "volatility",
         "percent of the close",
-        20,
+        WILDER,
         "Average true range of {} candles as a share of the close",
         lambda c, n: 100.0 * volatility.atr(c.high, c.low, c.close, n) / c.close,
         (14,),
@@ -188,32 +204,40 @@ def _volatility() -> Iterator[IndicatorSpec]:
 
 
 def _volume() -> Iterator[IndicatorSpec]:
-    changes = "only its changes mean something"
+    week = "summed since Monday 00:00 UTC or the last hole"
     yield _one(
-        "obv", "volume", "base asset", 1, f"On-balance volume; {changes}", lambda c: volume.obv(c.close, c.volume)
+        "obv",
+        "volume",
+        "base asset",
+        WEEK_CANDLES,
+        f"On-balance volume, {week}",
+        lambda c: volume.obv(c.close, c.volume),
+        start="week",
     )
     yield _one(
         "accumulation",
         "volume",
         "base asset",
-        1,
-        f"Accumulation/distribution line; {changes}",
+        WEEK_CANDLES,
+        f"Accumulation/distribution line, {week}",
         lambda c: volume.accumulation(c.high, c.low, c.close, c.volume),
+        start="week",
     )
     yield _one(
         "vwap",
         "volume",
         "price",
-        288,
-        "Volume-weighted typical price since midnight UTC",
-        lambda c: volume.vwap(c.grid.open_time, c.high, c.low, c.close, c.volume),
+        DAY_CANDLES,
+        "Volume-weighted typical price of the candles there are since midnight UTC; null until something was traded",
+        lambda c: volume.vwap(c.high, c.low, c.close, c.volume),
+        start="day",
     )
     yield from _windowed(
         "mfi",
         "volume",
         "index",
         1,
-        "Money flow index of {} candles",
+        "Money flow index of {} candles; null where nothing flowed",
         lambda c, n: volume.mfi(c.high, c.low, c.close, c.volume, n),
         (14,),
         INDEX,

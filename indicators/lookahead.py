@@ -214,5 +214,8 @@ def _judge(
         stopped = below if rising else above
         outcome[i] = _STOP_LOSS if stopped else _TAKE_PROFIT
         candles[i] = t - first + 1
-        left[i] = stop_loss[i] if stopped else take_profit[i]
+        if not stopped:
+            left[i] = take_profit[i]
+        else:  # a candle that opens beyond the stop is left at that open
+            left[i] = min(stop_loss[i], opens[m, t]) if rising else max(stop_loss[i], opens[m, t])
         ambiguous[i] = above and below

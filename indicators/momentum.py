@@ -1,22 +1,50 @@
-"""Standard momentum indicators: how fast and how one-sidedly the price has moved. TA-Lib does the arithmetic."""
+"""Standard momentum indicators: how fast and how one-sidedly the price has moved.
+
+A share of a movement is undefined (NaN) where nothing moved: neither "oversold" nor "overbought" would be true.
+"""
 
 from __future__ import annotations
 
+import numpy as np
+
 from indicators.arrays import Floats
+from indicators.rolling import deviations, magnified, padded, rolling_mean, unmoved, window_rows
+from indicators.trend import WILDER_REACH_WINDOWS
 
 
 def rsi(close: Floats, window: int) -> Floats:
-    """Wilder's relative strength index, 0 to 100; TA-Lib's convention for a price that never moved is 0."""
+    """Wilder's relative strength index, 0 to 100; NaN where the price has not moved at all.
+
+    References
+    ----------
+    Wilder, J. W. (1978). New Concepts in Technical Trading Systems. Trend Research.
+    """
     import talib
 
-    return talib.RSI(close, timeperiod=window)
+    (scaled,) = magnified(close)
+    index = talib.RSI(scaled, timeperiod=window)
+    index[unmoved(WILDER_REACH_WINDOWS * window, close)] = np.nan
+    return index
 
 
 def stochastic(high: Floats, low: Floats, close: Floats, window: int, smooth: int) -> tuple[Floats, Floats]:
-    """Place of the close in the range of the window (%K, smoothed) and its mean (%D), 0 to 100."""
-    import talib
+    """Place of the close in the range of the window (%K, smoothed) and its mean (%D), 0 to 100.
 
-    k, d = talib.STOCH(high, low, close, fastk_period=window, slowk_period=smooth, slowd_period=smooth)
+    NaN where a range that enters has no width.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> high, low = np.array([2.0, 3.0, 4.0]), np.array([1.0, 1.0, 2.0])
+    >>> k, d = stochastic(high, low, np.array([2.0, 2.0, 4.0]), window=2, smooth=1)
+    >>> k.tolist()
+    [nan, 50.0, 100.0]
+    """
+    highest, lowest = _extremes(high, low, window)
+    place = _share(close - lowest, highest - lowest)
+    k = np.clip(rolling_mean(place, smooth), 0.0, 100.0)
+    d = np.clip(rolling_mean(k, smooth), 0.0, 100.0)
+    k[: window + 2 * smooth - 3] = np.nan  # TA-Lib gives the two together
     return k, d
 
 
@@ -35,14 +63,35 @@ def roc(close: Floats, window: int) -> Floats:
 
 
 def cci(high: Floats, low: Floats, close: Floats, window: int) -> Floats:
-    """Commodity channel index: distance of the typical price from its mean in units of 0.015 mean deviations."""
-    import talib
+    """Commodity channel index: distance of the typical price from its mean in units of 0.015 mean deviations.
 
-    return talib.CCI(high, low, close, timeperiod=window)
+    NaN where the typical price has not moved in the window.
+
+    References
+    ----------
+    Lambert, D. R. (1980). Commodity channel index: tool for trading cyclic trends. Commodities, 9(10), 40-41.
+    """
+    _newest, deviation = deviations(close + ((high - close) + (low - close)) / 3.0, window)
+    mean = deviation.mean(axis=1)
+    spread = np.abs(deviation - mean[:, None]).mean(axis=1)
+    index = np.where(spread > 0, -mean / np.where(spread > 0, 0.015 * spread, 1.0), np.nan)
+    return padded(index, len(close))
 
 
 def williams_r(high: Floats, low: Floats, close: Floats, window: int) -> Floats:
-    """Distance of the close below the highest high of the window, -100 (at the low) to 0 (at the high)."""
-    import talib
+    """Distance of the close below the highest high of the window, -100 (at the low) to 0 (at the high).
 
-    return talib.WILLR(high, low, close, timeperiod=window)
+    NaN where the window has no range.
+    """
+    highest, lowest = _extremes(high, low, window)
+    return _share(close - highest, highest - lowest)
+
+
+def _extremes(high: Floats, low: Floats, window: int) -> tuple[Floats, Floats]:
+    highest = padded(window_rows(high, window).max(axis=1), len(high))
+    return highest, padded(window_rows(low, window).min(axis=1), len(low))
+
+
+def _share(part: Floats, whole: Floats) -> Floats:
+    """`part` in percent of `whole`; NaN where the whole is 0."""
+    return np.where(whole > 0, 100.0 * (part / np.where(whole > 0, whole, 1.0)), np.nan)

@@ -25,7 +25,13 @@ class Mismatch:
 
 
 def check_parity(
-    compute: Compute, columns: Sequence[str], grid: CandleGrid, instants: Sequence[int], *, warmup: int
+    compute: Compute,
+    columns: Sequence[str],
+    grid: CandleGrid,
+    instants: Sequence[int],
+    *,
+    warmup: int,
+    batch: Compute | None = None,
 ) -> list[Mismatch]:
     """Compute each instant alone and compare it, bit for bit, with one batch over the whole grid.
 
@@ -41,6 +47,8 @@ def check_parity(
         Positions in the grid, each at least ``warmup - 1``.
     warmup : int
         Candles a row needs, itself included; the row alone gets exactly these.
+    batch : callable, optional
+        Another way to compute the same, for the batch; by default `compute`.
 
     Returns
     -------
@@ -48,11 +56,11 @@ def check_parity(
         Empty if every bit agrees.
     """
     first = warmup - 1
-    batch = compute(grid, len(grid) - first)
+    rows = (batch or compute)(grid, len(grid) - first)
     found = []
     for instant in instants:
         live = compute(grid.span(instant - first, instant + 1), 1)[:, 0]
-        together = batch[:, instant - first]
+        together = rows[:, instant - first]
         for market, column in np.argwhere(~same_bits(live, together)):
             found.append(
                 Mismatch(

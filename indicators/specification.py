@@ -10,13 +10,14 @@ from indicators.arrays import Floats
 from indicators.candles import CandleGrid
 
 Family = Literal["trend", "momentum", "volatility", "volume"]
+Start = Literal["window", "day", "week"]
 Parameters = Mapping[str, int | float]
 Compute = Callable[["Columns"], Sequence[Floats]]
 
 
 @dataclass(frozen=True)
 class Columns:
-    """An unbroken run of candles of one market."""
+    """Candles of one market, oldest first; unbroken except where an indicator counts from midnight."""
 
     grid: CandleGrid
     open: Floats
@@ -36,8 +37,13 @@ class IndicatorSpec:
     parameters: Parameters
     units: str
     warm_up: int
-    """Candles after which the value no longer tells how long the history was (recursive ones: to about 1e-6)."""
+    """Candles after which older ones change the value by less than 1e-9 of their distance from it."""
     value_range: tuple[float, float] | None
     description: str
     outputs: tuple[str, ...]
     compute: Compute
+    start: Start = "window"
+    """Where its candles begin: `window`, `warm_up` candles back; `day`, midnight UTC; `week`, Monday 00:00 UTC.
+
+    A hole starts `window` and `week` anew; `day` goes on over it with the candles there are.
+    """

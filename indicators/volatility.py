@@ -9,6 +9,7 @@ import numpy as np
 from indicators.arrays import Floats
 from indicators.candles import CandleGrid
 from indicators.kernels import WindowSums
+from indicators.rolling import deviations, padded
 
 SIGMA_FLOOR = 1e-6
 """Smallest per-candle volatility told apart from none: a flat market has this one, so that nothing divides by 0."""
@@ -92,8 +93,17 @@ def atr(high: Floats, low: Floats, close: Floats, window: int) -> Floats:
 
 
 def bollinger(close: Floats, window: int, width: float) -> tuple[Floats, Floats, Floats]:
-    """Bollinger bands: the mean close and `width` standard deviations above and below it (upper, middle, lower)."""
-    import talib
+    """Bollinger bands: the mean close and `width` standard deviations above and below it (upper, middle, lower).
 
-    upper, middle, lower = talib.BBANDS(close, timeperiod=window, nbdevup=width, nbdevdn=width)
-    return upper, middle, lower
+    Where the price stood still all three are that price exactly.
+
+    Examples
+    --------
+    >>> upper, middle, lower = bollinger(np.array([0.1, 0.1, 0.1]), window=3, width=2.0)
+    >>> upper[-1], middle[-1], lower[-1]
+    (np.float64(0.1), np.float64(0.1), np.float64(0.1))
+    """
+    newest, deviation = deviations(close, window)
+    mean = deviation.mean(axis=1)
+    spread = width * np.sqrt(np.square(deviation - mean[:, None]).mean(axis=1))
+    return tuple(padded(newest + (mean + side * spread), len(close)) for side in (1.0, 0.0, -1.0))  # type: ignore[return-value]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from indicators.arrays import Floats, Integers
-
-DAY_MS = 86_400_000
+from indicators.arrays import Floats
+from indicators.rolling import padded, window_rows
 
 
 def obv(close: Floats, volume: Floats) -> Floats:
-    """On-balance volume: volume added on a rise, taken off on a fall. Only its changes mean something.
+    """On-balance volume from the first candle on: volume added on a rise, taken off on a fall.
 
     Examples
     --------
@@ -23,34 +22,46 @@ def obv(close: Floats, volume: Floats) -> Floats:
 
 
 def mfi(high: Floats, low: Floats, close: Floats, volume: Floats, window: int) -> Floats:
-    """Money flow index: the relative strength index of typical price times volume, 0 to 100."""
-    import talib
+    """Money flow index: flow of rising candles in percent of the flow of all that moved, 0 to 100.
 
-    return talib.MFI(high, low, close, volume, timeperiod=window)
-
-
-def vwap(open_time: Integers, high: Floats, low: Floats, close: Floats, volume: Floats) -> Floats:
-    """Volume-weighted typical price since midnight UTC.
-
-    NaN on a day whose first candle is not among those given, and until something is traded on a day.
+    The flow of a candle is its typical price times its volume, its direction that of the typical price. NaN where
+    nothing flowed in the last `window` candles.
 
     Examples
     --------
-    >>> price, traded = np.array([10.0, 20.0]), np.array([1.0, 3.0])
-    >>> vwap(np.array([0, 300_000]), price, price, price, traded).tolist()
-    [10.0, 17.5]
+    >>> price, traded = np.array([1.0, 2.0, 1.0]), np.array([1.0, 3.0, 2.0])
+    >>> mfi(price, price, price, traded, window=2).tolist()
+    [nan, nan, 75.0]
     """
-    answer = np.full(len(open_time), np.nan)
-    typical = (high + low + close) / 3.0
-    days = open_time // DAY_MS
-    starts = np.flatnonzero(np.diff(days, prepend=days[:1] - 1))
-    for start, stop in zip(starts, [*starts[1:], len(days)], strict=True):
-        if open_time[start] % DAY_MS:
-            continue
-        traded = np.cumsum(volume[start:stop])
-        worth = np.cumsum(typical[start:stop] * volume[start:stop])
-        answer[start:stop] = np.where(traded > 0, worth / np.where(traded > 0, traded, 1.0), np.nan)
-    return answer
+    total = high + low + close
+    flow = (total / 3.0)[1:] * volume[1:]
+    change = np.diff(total)
+    rising = window_rows(np.where(change > 0, flow, 0.0), window).sum(axis=1)
+    falling = window_rows(np.where(change < 0, flow, 0.0), window).sum(axis=1)
+    both = rising + falling
+    return padded(np.where(both > 0, 100.0 * (rising / np.where(both > 0, both, 1.0)), np.nan), len(close))
+
+
+def vwap(high: Floats, low: Floats, close: Floats, volume: Floats) -> Floats:
+    """Volume-weighted typical price from the first candle on, over the candles there are.
+
+    A missing candle (NaN) adds nothing and has no value; NaN until something was traded.
+
+    Examples
+    --------
+    >>> price, traded = np.array([10.0, np.nan, 20.0]), np.array([1.0, np.nan, 3.0])
+    >>> vwap(price, price, price, traded).tolist()
+    [10.0, nan, 17.5]
+    """
+    typical = close + ((high - close) + (low - close)) / 3.0
+    known = np.isfinite(typical) & np.isfinite(volume)
+    if not known.any():
+        return np.full(len(close), np.nan)
+    # Distances from the first price, so that a day at one price has exactly that price.
+    reference = typical[np.argmax(known)]
+    traded = np.cumsum(np.where(known, volume, 0.0))
+    worth = np.cumsum(np.where(known, (typical - reference) * volume, 0.0))
+    return np.where(known & (traded > 0), reference + worth / np.where(traded > 0, traded, 1.0), np.nan)
 
 
 def accumulation(high: Floats, low: Floats, close: Floats, volume: Floats) -> Floats:

@@ -6,7 +6,8 @@ from typing import Any
 
 from django import forms
 from django.contrib.admin import ModelAdmin as DjangoModelAdmin
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.contrib.admin.utils import unquote
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin
@@ -61,6 +62,14 @@ class SwitchField(forms.BooleanField):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(required=False, **options)
+
+
+def row_of(model_admin: DjangoModelAdmin, request: HttpRequest, object_id: str) -> Any:
+    """The row a step is about; 404 where there is none, also for an id that cannot be one."""
+    row = model_admin.get_object(request, unquote(object_id))
+    if row is None:
+        raise Http404
+    return row
 
 
 def posted(request: HttpRequest) -> QueryDict | None:

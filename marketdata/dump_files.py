@@ -25,7 +25,7 @@ from marketdata.text_tables import TableError, read_text_table
 LARGEST_CSV = 2**30
 INTERVAL_NAMES = (INTERVAL, "5min", "5T", "M5")
 SUFFIXES = (".parquet", ".feather", ".csv", ".csv.gz", ".zip")
-_NAME = re.compile(r"(?P<symbol>[^\W_]+(?:_[^\W_]+)?)-(?P<interval>[0-9]+[smhdwM])(?:[-.].*)?")
+_NAME = re.compile(r"(?P<symbol>[^\W_]{1,40}(?:_[^\W_]{1,40})?)-(?P<interval>[0-9]{1,4}[smhdwM])(?:[-.].{0,255})?")
 
 
 class DumpError(MarketDataError):

@@ -13,7 +13,7 @@ from marketdata.fixed_point import as_text, read_column
 from marketdata.parsing import EARLIEST_MS, LATEST_MS
 
 _ISO = re.compile(
-    r"(?P<day>\d{4}-\d{2}-\d{2})[T ](?P<time>\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6}0*)?)?)\s?"
+    r"(?P<day>\d{4}-\d{2}-\d{2})[T ](?P<time>\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6}0{0,6})?)?)\s?"
     r"(?P<zone>Z|z|UTC|[+-]\d{2}(?::?\d{2})?)?",
     re.ASCII,
 )

@@ -2,35 +2,60 @@
 
 from typing import Any
 
-from marketdata import clock, store
+from marketdata import clock, store, weight
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import ExchangeState, Market
 
-OLD_MS = 2 * INTERVAL_MS
-"""A newest candle that closed longer ago than this is late."""
+LATE_SECONDS = 15.0
+"""A candle not stored this long (on the wall) after its close is late; answers become stale then."""
+AHEAD_SECONDS = 5.0
+"""A candle that closes later than this from now (on the wall) comes from the future; less is jitter."""
 
 
 def report() -> dict[str, Any]:
-    """The exchange: banned or not, its weight, its clock, and whether candles arrive."""
+    """The exchange and its candles; the worst of what is wrong comes first."""
+    ages, rate = data_age_seconds(), max(clock.market_rate(), 1.0)
+    ahead = sorted(symbol for symbol, age in ages.items() if age is not None and age < -AHEAD_SECONDS * rate)
+    if ahead:
+        message = f"the newest candle comes from the future: {', '.join(ahead[:10])}"
+        return {"status": "unhealthy", "message": message, "cause": "candles_from_the_future"}
     state = ExchangeState.objects.filter(pk=1).first()
     if state is None or state.clock_wall_ms is None:
         return {"status": "degraded", "message": "the exchange was never reached", "used_weight": 0}
+    halted = sorted(market.symbol for market in Market.objects.enabled() if market.is_halted)
     said: dict[str, Any] = {
         "used_weight": state.used_weight,
         "weight_limit": state.weight_limit,
         "clock_offset_ms": (state.clock_market_ms or 0) - state.clock_wall_ms,
         "reconnects": state.reconnects,
+        "halted": halted,
     }
-    if state.banned_until_ms and state.banned_until_ms > clock.wall_ms():
-        until = clock.to_datetime(state.banned_until_ms)
-        return {"status": "degraded", "message": f"it asked for silence until {until:%Y-%m-%dT%H:%M:%SZ}", **said}
-    halted = sorted(market.symbol for market in Market.objects.enabled() if market.is_halted)
-    said["halted"] = halted
-    ages = data_age_seconds().items()
-    late = sorted(s for s, age in ages if s not in halted and (age is None or age * 1000 > OLD_MS))
-    if late:
-        return {"status": "degraded", "message": f"no recent candle of {', '.join(late[:10])}", **said}
-    return {"status": "healthy", "message": "", **said}
+    limit = INTERVAL_MS / 1000 + LATE_SECONDS * rate
+    followed = [symbol for symbol in ages if symbol not in halted]
+    late = sorted(symbol for symbol in followed if (age := ages[symbol]) is None or age > limit)
+    faults = [
+        _ban(state),
+        _clock_fault(state),
+        f"no recent candle of {', '.join(late[:10])}" if late else "",
+    ]
+    if late and all((ages[symbol] or 0) > limit for symbol in followed):
+        return {"status": "degraded", "message": _joined(faults), "cause": "STALE_DATA", **said}
+    return {"status": "degraded" if any(faults) else "healthy", "message": _joined(faults), **said}
+
+
+def _ban(state: ExchangeState) -> str:
+    if not weight.is_ban(state.banned_until_ms, clock.wall_ms()):
+        return ""
+    return f"it asked for silence until {clock.to_datetime(state.banned_until_ms or 0):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _clock_fault(state: ExchangeState) -> str:
+    ahead = ((state.clock_wall_ms or 0) - clock.wall_ms()) / 1000
+    return f"the system's clock was set back: the exchange's was read {ahead:.0f} s from now" if ahead > 5 else ""
+
+
+def _joined(faults: list[str]) -> str:
+    return "; ".join(filter(None, faults))
 
 
 def data_age_seconds() -> dict[str, float | None]:

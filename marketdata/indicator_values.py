@@ -22,14 +22,15 @@ def indicator_values(market: Market, names: list[str] | None, limit: int) -> lis
     if newest is None:
         return []
     grid = store.load_grid([market], newest, limit + catalog.warm_up(wanted))
-    columns = catalog.compute_indicators(grid, wanted)
-    rows = [at for at in range(len(grid) - limit, len(grid)) if grid.present[0, at]]
+    columns = catalog.compute_indicators(grid, wanted, rows=limit)
+    shown = grid.tail(limit)
     return [
         {
-            "candle_time": clock.to_datetime(int(grid.open_time[at])),
+            "candle_time": clock.to_datetime(int(shown.open_time[at])),
             "values": {name: _finite(values[at]) for name, values in columns.items()},
         }
-        for at in rows
+        for at in range(len(shown))
+        if shown.present[0, at]
     ]
 
 

@@ -15,6 +15,8 @@ from marketdata.sockets import GROUP, Pace
 
 LOOK_SECONDS = 0.5
 AGAIN_SECONDS = 5.0
+STEP_SECONDS = 1.0
+"""Wall time that moved this much more or less than monotonic time was set by somebody."""
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +41,7 @@ class Lookout:
         self._rate = 1.0
         self._clock_due_at = self._described_at = float("-inf")
         self._not_before = float("-inf")
+        self._wall_ahead: float | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Look until told to stop."""
@@ -60,7 +63,7 @@ class Lookout:
         if not self.markets or now < self._not_before:
             return
         try:
-            if now >= self._clock_due_at:
+            if now >= self._clock_due_at or self._clock_was_set():
                 self._read_clock()
             if now - self._described_at >= self._description_period():
                 self._described_at = now
@@ -73,8 +76,13 @@ class Lookout:
             self._not_before = now + min(AGAIN_SECONDS, self._pace.clock_period)
             close_old_connections()
 
+    def _clock_was_set(self) -> bool:
+        """Whether the system's clock stepped since the last reading: market time stepped with it."""
+        return self._wall_ahead is not None and abs(_wall_ahead() - self._wall_ahead) > STEP_SECONDS
+
     def _read_clock(self) -> None:
         reading = self._open_line().read_clock()
+        self._wall_ahead = _wall_ahead()
         self._rate = reading.rate
         self._on_reading(reading)
         period = self._pace.clock_period if reading.rate == 1.0 else self._pace.fast_clock_period
@@ -106,3 +114,8 @@ class Lookout:
         if self._line is None:
             self._line = RestLine()
         return self._line
+
+
+def _wall_ahead() -> float:
+    """Wall time minus monotonic time, seconds: constant but for slow corrections."""
+    return clock.wall_ms() / 1000 - clock.monotonic()

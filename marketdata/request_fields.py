@@ -5,6 +5,7 @@ has a zone. Upper apps use these fields too.
 """
 
 import re
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -17,7 +18,13 @@ from rest_framework.request import Request
 from marketdata import clock
 
 DIGITS = re.compile(r"-?[0-9]{1,18}")
+ESCAPED_OFFSET = re.compile(r" (?=[0-9]{2}:[0-9]{2}$)")
 PRICE = re.compile(r"[0-9]{1,12}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?")
+LONGEST_TIME = 64
+INTERVALS = ("5m",)
+"""Lengths of candles that can be asked for."""
+LONGEST_NAME = 40
+"""Characters of a name nobody knows that are repeated to the caller."""
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 """Times a caller can mean; anything else is a unit mistaken for another."""
 
@@ -40,6 +47,28 @@ class SymbolField(Text):
         super().__init__(max_length=20, trim_whitespace=False, **options)
 
 
+class Choice(serializers.ChoiceField):
+    """One of a closed list of words; what is none of them is refused with the list."""
+
+    def __init__(self, choices: Any, **options: Any) -> None:
+        super().__init__(choices, **options)
+        self.error_messages["invalid_choice"] = f"Write one of {', '.join(map(str, self.choices))}."
+
+    def to_internal_value(self, data: Any) -> str:
+        """Refuse numbers and booleans, which DRF would turn into text."""
+        if not isinstance(data, str) or data not in self.choices:
+            self.fail("invalid_choice", input=data)
+        return data
+
+
+class IntervalField(Choice):
+    """The length of a candle."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("help_text", "Length of a candle.")
+        super().__init__(INTERVALS, **options)
+
+
 class WholeNumber(serializers.IntegerField):
     """A JSON integer; in a query, plain digits."""
 
@@ -56,7 +85,14 @@ class WholeNumber(serializers.IntegerField):
         return data
 
 
-@extend_schema_field({"oneOf": [{"type": "string", "format": "decimal"}, {"type": "number"}]})
+@extend_schema_field(
+    {
+        "oneOf": [
+            {"type": "string", "pattern": r"^([1-9][0-9]{0,11}(\.[0-9]{1,8})?|0\.[0-9]{0,7}[1-9])$"},
+            {"type": "number", "minimum": 1e-08, "maximum": 10**12, "exclusiveMaximum": True},
+        ]
+    }
+)
 class PriceField(serializers.Field):
     """A positive price as a decimal string or a number; answers hold strings with 8 places."""
 
@@ -87,7 +123,7 @@ class PriceField(serializers.Field):
         return f"{value:.8f}"
 
 
-@extend_schema_field(OpenApiTypes.DATETIME)
+@extend_schema_field({"oneOf": [{"type": "string", "format": "date-time"}, {"type": "integer", "description": "ms"}]})
 class Instant(serializers.Field):
     """A time as ISO 8601 (UTC unless it names a zone) or as milliseconds since 1970."""
 
@@ -98,14 +134,14 @@ class Instant(serializers.Field):
 
     def to_internal_value(self, data: Any) -> datetime:
         """An aware UTC datetime."""
-        if not isinstance(data, str) or not data.isascii():
+        if not isinstance(data, str) or not data.isascii() or len(data) > LONGEST_TIME:
             self.fail("invalid")
         try:
             if DIGITS.fullmatch(data):
                 instant = clock.to_datetime(int(data))
             else:
                 # A `+` of an offset that was not escaped in the URL arrives as a space.
-                instant = datetime.fromisoformat(re.sub(r" (?=\d\d:\d\d$)", "+", data))
+                instant = datetime.fromisoformat(ESCAPED_OFFSET.sub("+", data))
         except (ValueError, OverflowError):
             self.fail("invalid")
         instant = instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant
@@ -140,6 +176,16 @@ class YesNo(serializers.Field):
         return value
 
 
+class Body(serializers.Serializer):
+    """A JSON object with the declared fields and no other."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Refuse unknown fields, each by its name."""
+        if isinstance(data, Mapping) and (problems := unknown_names(data, self.fields)):
+            raise serializers.ValidationError(problems)
+        return super().to_internal_value(data)
+
+
 class Query(serializers.Serializer):
     """The query of one path; `from` and `to` are added here since `from` is no Python name."""
 
@@ -165,3 +211,14 @@ class Query(serializers.Serializer):
         query = cls(data=request.query_params.dict())
         query.is_valid(raise_exception=True)
         return dict(query.validated_data)
+
+
+def unknown_names(given: Iterable[str], known: Collection[str]) -> dict[str, list[str]]:
+    """What to answer to names that are not known, by name; empty when all are.
+
+    >>> unknown_names(["symbl", "horizon"], ["symbol", "horizon"])
+    {'symbl': ['Not a name of this request; it takes horizon, symbol.']}
+    """
+    allowed = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
+    unknown = [name for name in given if name not in known]
+    return {name[:LONGEST_NAME]: [f"Not a name of this request; {allowed}."] for name in unknown}

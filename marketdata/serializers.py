@@ -3,9 +3,11 @@
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from marketdata.request_fields import Query, SymbolField, Text, WholeNumber
+from marketdata.models import Candle
+from marketdata.request_fields import INTERVALS, IntervalField, Query, SymbolField, Text, WholeNumber
 
 MOST_ROWS = 1000
+MARKET_STATUSES = ("enabled", "quarantined", "disabled")
 
 
 @extend_schema_field({"type": "string", "format": "decimal", "pattern": r"^-?\d+\.\d{8}$", "example": "67123.45000000"})
@@ -13,13 +15,23 @@ class DecimalText(serializers.CharField):
     """A decimal string with 8 places."""
 
 
+@extend_schema_field(
+    {
+        "type": "object",
+        "additionalProperties": {"oneOf": [{"type": "string"}, {"type": "integer", "nullable": True}]},
+    }
+)
+class CandleColumnsField(serializers.Field):
+    """Columns of one candle by name."""
+
+
 class MarketSerializer(serializers.Serializer):
     """One market this engine knows."""
 
     symbol = serializers.CharField()
-    interval = serializers.CharField(help_text="Candle length, for example 5m.")
+    interval = serializers.ChoiceField(choices=INTERVALS, help_text="Length of a candle.")
     horizons = serializers.ListField(child=serializers.IntegerField(), help_text="Horizons served, in candles.")
-    status = serializers.ChoiceField(choices=["enabled", "quarantined", "disabled"])
+    status = serializers.ChoiceField(choices=MARKET_STATUSES)
     message = serializers.CharField(help_text="What the feed last said about it.")
     newest_candle_time = serializers.DateTimeField(allow_null=True, help_text="Open of the newest stored candle.")
     live_since = serializers.DateTimeField(allow_null=True, help_text="Open of the first candle processed live.")
@@ -46,6 +58,7 @@ class CandleQuery(Query):
 
     spans_time = True
     symbol = SymbolField()
+    interval = IntervalField(required=False)
 
 
 class StretchSerializer(serializers.Serializer):
@@ -68,9 +81,9 @@ class RevisionSerializer(serializers.Serializer):
 
     open_time = serializers.DateTimeField()
     seen_at = serializers.DateTimeField()
-    origin = serializers.CharField(help_text="Which door the change came through: stream, rest or import.")
-    before = serializers.DictField(help_text="The columns before; decimals as text.")
-    after = serializers.DictField(help_text="The columns since.")
+    origin = serializers.ChoiceField(choices=Candle.Origin.choices, help_text="Which way the change came.")
+    before = CandleColumnsField(help_text="The columns before; decimals as text.")
+    after = CandleColumnsField(help_text="The columns since.")
 
 
 class RefusalSerializer(serializers.Serializer):
@@ -95,7 +108,7 @@ class CoverageSerializer(serializers.Serializer):
     """The ledger of one market: every candle of the span is stored, missing or absent."""
 
     symbol = serializers.CharField()
-    interval = serializers.CharField()
+    interval = serializers.ChoiceField(choices=INTERVALS)
     start = serializers.DateTimeField(allow_null=True)
     end = serializers.DateTimeField(allow_null=True)
     expected = serializers.IntegerField(help_text="Candles the span has room for.")
@@ -121,6 +134,7 @@ class IndicatorQuery(Query):
         help_text="Indicators or outputs of the catalogue, separated by commas; all when left out.",
     )
     limit = WholeNumber(in_query=True, required=False, min_value=1, max_value=MOST_ROWS, default=100)
+    interval = IntervalField(required=False)
 
 
 class IndicatorRowSerializer(serializers.Serializer):
@@ -136,7 +150,8 @@ class IndicatorValuesSerializer(serializers.Serializer):
     """Indicator values, newest last."""
 
     symbol = serializers.CharField()
-    interval = serializers.CharField()
+    interval = serializers.ChoiceField(choices=INTERVALS)
+    simulated = serializers.BooleanField()
     results = IndicatorRowSerializer(many=True)
 
 

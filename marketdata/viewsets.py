@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, ClassVar
 
 from drf_spectacular.helpers import forced_singular_serializer
 from drf_spectacular.utils import extend_schema
@@ -56,19 +56,22 @@ class CandleViewSet(viewsets.GenericViewSet):
     queryset = Candle.objects.none()
     serializer_class = CandleSerializer
     starts_at_newest = False
+    queries: ClassVar = {"list": CandleQuery, "quality": CandleQuery}
 
-    @extend_schema(parameters=[CandleQuery], responses=CandleSerializer(many=True))
+    @extend_schema(responses=CandleSerializer(many=True))
     def list(self, request: Request) -> Response:
         """Closed candles, oldest first. Without `from` the first page is the newest; `previous` leads back."""
         query = CandleQuery.of(request)
         market = services.market_of(query["symbol"])
         self.starts_at_newest = "from" not in query
         candles = reading.candles_between(market, query.get("from"), query.get("to"))
-        return self.get_paginated_response(
+        page = self.get_paginated_response(
             [payloads.candle_object(candle) for candle in self.paginate_queryset(candles) or []]
         )
+        page.data["simulated"] = market.simulated
+        return page
 
-    @extend_schema(parameters=[CandleQuery], responses=CoverageSerializer, filters=False)
+    @extend_schema(responses=CoverageSerializer, filters=False)
     def quality(self, request: Request) -> Response:
         """Stored, missing, absent, revised and quarantined, over the span asked for or all there is."""
         query = CandleQuery.of(request)
@@ -82,8 +85,9 @@ class IndicatorViewSet(viewsets.ViewSet):
     """The standard indicators, computed from stored candles."""
 
     required_scope = "read"
+    queries: ClassVar = {"list": IndicatorQuery}
 
-    @extend_schema(parameters=[IndicatorQuery], responses=forced_singular_serializer(IndicatorValuesSerializer))
+    @extend_schema(responses=forced_singular_serializer(IndicatorValuesSerializer))
     def list(self, request: Request) -> Response:
         """Values at the newest candles, newest last."""
         query: dict[str, Any] = IndicatorQuery.of(request)
@@ -93,6 +97,7 @@ class IndicatorViewSet(viewsets.ViewSet):
             {
                 "symbol": market.symbol,
                 "interval": market.interval,
+                "simulated": market.simulated,
                 "results": indicator_values.indicator_values(market, names, query["limit"]),
             }
         )

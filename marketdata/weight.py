@@ -10,6 +10,8 @@ from marketdata.models import ExchangeState
 SHARE = 0.5
 """Part of the exchange's limit this engine uses at most; the rest is for whoever else shares the address."""
 MINUTE_MS = 60_000
+LONGEST_BAN_MS = 3 * 24 * 3600 * 1000
+"""No exchange bans for longer; a row that ends later was written before the clock was set back."""
 _OF_THIS_MINUTE = "(weight_seen_at >= %s AND weight_seen_at < %s)"
 
 
@@ -28,12 +30,12 @@ def reserve(weight: int, share: float = SHARE) -> float:
         While the exchange wants silence; nothing may be sent.
     """
     now = clock.wall_ms()
-    if _Heard.until_ms <= now and _is_granted(weight, share, now):
+    if not is_ban(_Heard.until_ms, now) and _is_granted(weight, share, now):
         return 0.0
     with transaction.atomic():
         state = _locked_state()
         _tell_all(state)
-        is_silent = (state.banned_until_ms or 0) > now
+        is_silent = is_ban(state.banned_until_ms, now)
         if not is_silent:
             used = _used_this_minute(state, now)
             if used and used + weight > state.weight_limit * share:
@@ -51,9 +53,10 @@ def _is_granted(weight: int, share: float, now: int) -> bool:
         cursor.execute(
             "UPDATE exchange_state SET weight_seen_at = %s, "  # noqa: S608
             f"used_weight = CASE WHEN {_OF_THIS_MINUTE} THEN used_weight ELSE 0 END + %s "
-            "WHERE id = 1 AND (banned_until_ms IS NULL OR banned_until_ms <= %s) AND (weight_seen_at IS NULL "
-            f"OR NOT {_OF_THIS_MINUTE} OR used_weight = 0 OR used_weight + %s <= weight_limit * %s)",
-            [*seen, weight, now, *seen[1:], weight, share],
+            "WHERE id = 1 AND (banned_until_ms IS NULL OR banned_until_ms <= %s OR banned_until_ms > %s) "
+            f"AND (weight_seen_at IS NULL OR NOT {_OF_THIS_MINUTE} OR used_weight = 0 "
+            "OR used_weight + %s <= weight_limit * %s)",
+            [*seen, weight, now, now + LONGEST_BAN_MS, *seen[1:], weight, share],
         )
         return bool(cursor.rowcount)
 
@@ -81,7 +84,9 @@ def observe(used: int | None) -> None:
 
 def ban(until_ms: int) -> None:
     """Remember, across restarts and for all processes, to be silent until then (wall time)."""
-    _Heard.until_ms = max(until_ms, _Heard.until_ms)
+    now = clock.wall_ms()
+    known = _Heard.until_ms if is_ban(_Heard.until_ms, now) else 0
+    _Heard.until_ms = max(min(until_ms, now + LONGEST_BAN_MS), known)
     with transaction.atomic():
         _tell_all(_locked_state())
 
@@ -115,16 +120,23 @@ def banned_until() -> int | None:
     """Tell until when (wall time, ms) the exchange wants silence, None if it does not."""
     stored = ExchangeState.objects.filter(pk=1).values_list("banned_until_ms", flat=True).first()
     until = _banned_until(stored)
-    return until if until > clock.wall_ms() else None
+    return until if is_ban(until, clock.wall_ms()) else None
+
+
+def is_ban(until_ms: int | None, now: int) -> bool:
+    """Whether silence until then is still to be kept."""
+    return until_ms is not None and now < until_ms <= now + LONGEST_BAN_MS
 
 
 def _banned_until(stored: int | None) -> int:
-    return max(stored or 0, _Heard.until_ms)
+    now = clock.wall_ms()
+    return max((until for until in (stored, _Heard.until_ms) if until and is_ban(until, now)), default=0)
 
 
 def _tell_all(state: ExchangeState) -> None:
     """Write down what this process was told, where nobody has yet."""
-    if (until := _banned_until(state.banned_until_ms)) > (state.banned_until_ms or 0):
+    until = _banned_until(state.banned_until_ms)
+    if until and until != state.banned_until_ms:
         state.banned_until_ms = until
         state.save(update_fields=["banned_until_ms"])
 

@@ -27,6 +27,7 @@ UNFOLD: dict[str, Any] = {
     "ENVIRONMENT": "mlengine_project.console.dashboard.environment",
     "DASHBOARD_CALLBACK": "mlengine_project.console.dashboard.with_state",
     "STYLES": [lambda _request: static("console/admin.css")],
+    "LOGIN": {"form": "mlengine_project.access.sign_in.AdminSignInForm"},
     "COLORS": {
         "primary": {
             "50": "#eef7fa", "100": "#d5ebf3", "200": "#aed8e7", "300": "#7cbfd7", "400": "#469fbf", "500": "#2384a6",
@@ -89,6 +90,7 @@ UNFOLD: dict[str, Any] = {
                     _item("Counters", "calculate", "operations.counter"),
                     _item("API keys", "key", "access.apikey"),
                     _item("Websocket tickets", "confirmation_number", "access.websocketticket"),
+                    _item("Known addresses", "pin_drop", "access.knownaddress"),
                     _item("Users", "person", "auth.user"),
                     _item("Groups", "group", "auth.group"),
                 ],

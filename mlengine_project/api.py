@@ -7,6 +7,7 @@ from marketdata.viewsets import CandleViewSet, IndicatorViewSet, MarketViewSet
 from mlengine_project import pages
 from mlengine_project.access.viewsets import TicketViewSet
 from mlengine_project.answering_time import CountedPredictionViewSet
+from mlengine_project.asyncapi import asyncapi
 from mlengine_project.operations.health import loaded_by
 from mlengine_project.operations.viewsets import (
     DetailedHealthViewSet,
@@ -47,10 +48,13 @@ urlpatterns = [
     path("models", ModelViewSet.as_view({"get": "list"}, loaded_by=loaded_by)),
     path("models/status", ModelViewSet.as_view({"get": "status"}, loaded_by=loaded_by)),
     path("models/<str:id>", ModelViewSet.as_view({"get": "retrieve"}, silent_comparison=silent_comparison)),
+    path("jobs", JobViewSet.as_view({"get": "list", "post": "create"})),
     path("jobs/<str:id>", JobViewSet.as_view({"get": "retrieve"})),
+    path("jobs/<str:id>/cancel", JobViewSet.as_view({"post": "cancel"})),
     path("ws-tickets", TicketViewSet.as_view({"post": "create"})),
     path("metrics", MetricsViewSet.as_view({"get": "scrape"})),
     path("schema", pages.schema),
     path("docs", pages.swagger),
     path("redoc", pages.redoc),
+    path("asyncapi", asyncapi),
 ]

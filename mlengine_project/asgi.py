@@ -5,11 +5,10 @@ import sys
 import warnings
 from typing import Any, cast
 
-from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.routing import ProtocolTypeRouter
 from channels.sessions import SessionMiddlewareStack
 from django.conf import settings
 from django.core.asgi import get_asgi_application
-from django.urls import path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlengine_project.settings")
 
@@ -24,8 +23,10 @@ from mlengine_project.access.proxy import TrustedProxy  # noqa: E402
 from mlengine_project.checks import stop_on_errors  # noqa: E402
 from mlengine_project.fast_road import FastRoad  # noqa: E402
 from mlengine_project.gate import Gate  # noqa: E402
+from mlengine_project.handshakes import Handshakes  # noqa: E402
 from mlengine_project.lifespan import Lifespan  # noqa: E402
 from mlengine_project.push import signal_consumer  # noqa: E402
+from mlengine_project.request_threads import RequestThreads  # noqa: E402
 
 if not settings.IS_TEST:
     stop_on_errors()
@@ -35,8 +36,8 @@ if not settings.IS_TEST:
 application = TrustedProxy(
     ProtocolTypeRouter(
         {
-            "http": Gate(FastRoad(cast("Any", django_application))),
-            "websocket": SessionMiddlewareStack(AuthMiddleware(URLRouter([path("ws/signals", signal_consumer())]))),
+            "http": Gate(FastRoad(RequestThreads(cast("Any", django_application), settings.REQUEST_THREADS))),
+            "websocket": Handshakes("/ws/signals", SessionMiddlewareStack(AuthMiddleware(signal_consumer()))),
             "lifespan": Lifespan(),
         }
     )

@@ -12,8 +12,11 @@ from typing import Any
 from celery import Celery
 from celery.signals import beat_init, worker_init, worker_process_init, worker_ready, worker_shutting_down
 
+from mlengine_project import broker
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlengine_project.settings")
 
+broker.install()
 app = Celery("mlengine")
 # `current_app` is per thread: without this, pool threads would use an app without a broker or results.
 app.set_default()
@@ -52,10 +55,11 @@ def start_heartbeat(**_: Any) -> None:
 
 @worker_process_init.connect
 def start_companion(**_: Any) -> None:
-    """Each child of a worker has champions and windows of its own."""
+    """Each child of a worker that answers candles has champions and windows of its own."""
     from mlengine_project.operations.companion import companion
 
-    companion.start()
+    if "live" in app.amqp.queues.consume_from:
+        companion.start()
 
 
 @worker_shutting_down.connect

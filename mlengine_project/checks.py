@@ -4,17 +4,19 @@ import re
 import sys
 from ipaddress import ip_network
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags
 
 from marketdata.parsing import is_symbol
+from mlengine_project.access.proxy import UNIX_SOCKET
 from mlengine_project.environment import PROBLEMS
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 API_KEY_CHARACTERS = 32
+MOST_REQUEST_THREADS = 64
 
 
 @checks.register(Tags.compatibility)
@@ -31,10 +33,20 @@ def settings_make_sense(**_: Any) -> list[CheckMessage]:
         found.append(f"API_PORT is {settings.API_PORT}; write a port from 1 to 65535, for example API_PORT=8000.")
     if settings.LOG_LEVEL not in LEVELS:
         found.append(f"LOG_LEVEL is {settings.LOG_LEVEL!r}; write one of {', '.join(LEVELS)}.")
+    if settings.REQUEST_THREADS > MOST_REQUEST_THREADS:
+        found.append(
+            f"REQUEST_THREADS is {settings.REQUEST_THREADS}; write 2 to {MOST_REQUEST_THREADS}: each keeps a connection"
+            " to the database in every web process, for example REQUEST_THREADS=6."
+        )
     for name, schemes in {"BINANCE_API_URL": ("http", "https"), "BINANCE_STREAM_URL": ("ws", "wss")}.items():
         found += _address_problem(name, getattr(settings, name), schemes)
     if settings.REDIS_URL:
-        found += _address_problem("REDIS_URL", settings.REDIS_URL, ("redis", "rediss"))
+        found += _address_problem("REDIS_URL", settings.REDIS_URL, ("redis", "rediss")) or _redis_database_problem()
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", settings.DEPLOYMENT):
+        found.append(
+            f"DEPLOYMENT is {settings.DEPLOYMENT!r}; write a name of up to 40 letters, digits, - and _, "
+            "for example DEPLOYMENT=mlengine."
+        )
     found += _list_problems()
     return [Error(sentence, id="mlengine.E002") for sentence in found]
 
@@ -52,14 +64,32 @@ def _list_problems() -> list[str]:
     found += [
         f"ALLOWED_HOSTS holds {host!r}; write names such as ALLOWED_HOSTS=signals.example.com, no scheme, port or path."
         for host in settings.ALLOWED_HOSTS
-        if not re.fullmatch(r"\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-Fa-f:.]+\]", host)
+        if not re.fullmatch(r"\*|\.?[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63}){0,126}\.?|\[[0-9A-Fa-f:.]{1,45}\]", host)
     ]
     for network in settings.TRUSTED_PROXY:
+        if network == UNIX_SOCKET:
+            continue
         try:
             ip_network(network, strict=False)
         except ValueError:
-            found.append(f"TRUSTED_PROXY holds {network!r}; write networks such as TRUSTED_PROXY=10.0.0.0/8.")
+            found.append(f"TRUSTED_PROXY holds {network!r}; write networks such as TRUSTED_PROXY=10.0.0.0/8, or unix.")
     return found
+
+
+@checks.register(Tags.compatibility)
+def settings_have_an_effect(**_: Any) -> list[CheckMessage]:
+    """Values that are accepted and cannot do what they look like."""
+    found = [
+        f"ALLOWED_HOSTS holds {host!r}; no host name carries an underscore, so use a name without one."
+        for host in settings.ALLOWED_HOSTS
+        if "_" in host
+    ]
+    found += [
+        f"TRUSTED_PROXY holds {network!r}, which lets every client choose its address; name the proxy's own network."
+        for network in settings.TRUSTED_PROXY
+        if network in {"0.0.0.0/0", "::/0"}
+    ]
+    return [checks.Warning(sentence, id="mlengine.W001") for sentence in found]
 
 
 def _address_problem(name: str, value: str, schemes: tuple[str, ...]) -> list[str]:
@@ -67,6 +97,14 @@ def _address_problem(name: str, value: str, schemes: tuple[str, ...]) -> list[st
     if parts.scheme in schemes and parts.hostname and not set("{}") & set(value):
         return []
     return [f"{name} is {value!r}; write an address such as {schemes[-1]}://host:port without braces."]
+
+
+def _redis_database_problem() -> list[str]:
+    """Cache and broker read a database number only in the path alike."""
+    parts = urlsplit(settings.REDIS_URL)
+    if re.fullmatch(r"/?|/[0-9]+", parts.path) and "db" not in parse_qs(parts.query):
+        return []
+    return ["REDIS_URL must name its database as a number after one slash; write for example redis://host:6379/0."]
 
 
 def production_problems() -> list[CheckMessage]:

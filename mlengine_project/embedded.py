@@ -52,7 +52,7 @@ class EmbeddedBeat:
     def __init__(self, app: Celery) -> None:
         from celery.beat import Service
 
-        self.service = Service(app, max_interval=5, scheduler_cls="django_celery_beat.schedulers:DatabaseScheduler")
+        self.service = Service(app, max_interval=5, scheduler_cls=app.conf.beat_scheduler)
         self.thread = threading.Thread(target=self.service.start, name="celery-beat", daemon=True)
 
     def start(self) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from django.db import close_old_connections
+from django.db import connections
 
 from indicators.errors import MLEngineError
 from indicators.features import WARMUP
@@ -89,7 +89,7 @@ class EmbeddedEngine:
                 log.exception("part_of_the_engine_failed", part=name)
                 self.say(f"{name} failed; see the log above. The pages and the API stay up.")
         finally:
-            close_old_connections()
+            connections.close_all()
 
     def _prepare(self) -> None:
         if self.feed.kind == "simulator":

@@ -7,9 +7,11 @@ A bad value never raises here: it is remembered in `PROBLEMS`, the default stand
 import json
 import os
 import secrets
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import environ
 
@@ -100,6 +102,16 @@ def numbers(name: str, default: list[int]) -> list[int]:
     return read(name, default, parse, f"{name}=6,18,36,72")
 
 
+def redis_database(url: str) -> int:
+    """The number of the database a Redis address names, 0 when it names none.
+
+    >>> redis_database("redis://127.0.0.1:6379/4"), redis_database("redis://127.0.0.1")
+    (4, 0)
+    """
+    number = urlsplit(url).path.strip("/")
+    return int(number) if number.isdecimal() else 0
+
+
 def own_redis_database(url: str, worker: str | None = None) -> str:
     """Give each parallel test process a Redis database of its own, counted down from the one named.
 
@@ -113,6 +125,21 @@ def own_redis_database(url: str, worker: str | None = None) -> str:
     if not worker.isdigit() or not database.isdigit():
         return url
     return f"{address}/{max(0, int(database) - int(worker))}"
+
+
+def process_kind(words: Sequence[str] | None = None) -> str:
+    """What this process is, in one word, for the database server's list of connections.
+
+    >>> process_kind(["/srv/bin/celery", "-A", "mlengine_project", "beat"]), process_kind(["manage.py", "doctor"])
+    ('beat', 'doctor')
+    """
+    program, *rest = words or sys.argv or [""]
+    name = Path(program).name
+    if name == "manage.py":
+        return rest[0] if rest else "manage.py"
+    if name in {"celery", "__main__.py"} and (found := [word for word in rest if word in {"worker", "beat"}]):
+        return found[0]
+    return "web" if name == "uvicorn" or "uvicorn" in Path(program).parts else name
 
 
 def kept_secret(path: Path) -> str:

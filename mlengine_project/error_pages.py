@@ -8,9 +8,12 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.response import SimpleTemplateResponse
 from django.utils.safestring import SafeString
 from django.views.debug import ExceptionReporter
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework.response import Response
 
 from mlengine_project.errors import Answer, answer_for
+from mlengine_project.operations.logging import PATH_SHOWN
+from mlengine_project.operations.redaction import shortened
 from mlengine_project.wire import write_json
 
 log = structlog.get_logger(__name__)
@@ -49,9 +52,11 @@ def rendered(request: HttpRequest, answer: Answer) -> HttpResponseBase:
 def report(error: BaseException, answer: Answer, path: str) -> None:
     """Write down what a person has to look at: with the trace when it is a fault of ours."""
     if answer.status == 500:
-        log.error("request_failed", path=path, error=type(error).__name__, exc_info=error)
+        log.error("request_failed", path=shortened(path, PATH_SHOWN), error=type(error).__name__, exc_info=error)
     elif answer.status >= 502 and answer.reasons is None:  # a refusal is an answer
-        log.warning("request_unavailable", path=path, error=type(error).__name__, message=str(error))
+        log.warning(
+            "request_unavailable", path=shortened(path, PATH_SHOWN), error=type(error).__name__, message=str(error)
+        )
 
 
 def request_id_of(request: Any) -> str:
@@ -103,6 +108,7 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
     return rendered(request, Answer(403, "PermissionDenied", "You may not do that."))
 
 
+@csrf_exempt  # the same answer to every method: there is nothing to protect
 def not_found(request: HttpRequest, exception: Exception | None = None, **_: Any) -> HttpResponseBase:
     """Django's handler404, and the view of every path nobody else has."""
     return rendered(request, Answer(404, "NotFound", "There is nothing here."))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
+from django.conf import settings
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation, TooManyFieldsSent
 from django.core.exceptions import ValidationError as DjangoValidationError
@@ -45,7 +46,7 @@ class Answer:
     status: int
     error: str
     message: str
-    details: dict[str, Any] | None = None
+    details: dict[str, list[str]] | None = None
     reasons: list[str] | None = None
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -78,7 +79,7 @@ FIELDS: dict[type[MLEngineError], str] = {UnknownSymbol: "symbol", UnknownIndica
 """Errors that are the caller's: the field each is about."""
 
 
-def answer_for(error: BaseException) -> Answer:  # noqa: PLR0911  # one line per error
+def answer_for(error: BaseException) -> Answer:  # noqa: C901, PLR0911  # one line per error
     """The answer to any exception."""
     if isinstance(error, MLEngineError):
         return _ours(error)
@@ -88,12 +89,14 @@ def answer_for(error: BaseException) -> Answer:  # noqa: PLR0911  # one line per
         return Answer(404, "NotFound", "There is nothing here.")
     if isinstance(error, DjangoPermissionDenied):
         return Answer(403, "PermissionDenied", "You may not do that.")
-    if isinstance(error, RequestDataTooBig | TooManyFieldsSent):
+    if isinstance(error, RequestDataTooBig):
         return Answer(413, "PayloadTooLarge", PayloadTooLarge.default_detail)
+    if isinstance(error, TooManyFieldsSent):
+        return _invalid({"query": [f"At most {settings.DATA_UPLOAD_MAX_NUMBER_FIELDS} parameters are read."]})
     if isinstance(error, SuspiciousOperation | RecursionError):
         return Answer(400, "ValidationError", "The request cannot be read.")
     if isinstance(error, DjangoValidationError):
-        return Answer(400, "ValidationError", "The request is not valid.", details={"request": error.messages})
+        return _invalid({"request": error.messages})
     if isinstance(error, DatabaseError | InterfaceError):
         return _soon(Answer(503, "ServiceUnavailable", "The database does not answer at the moment."))
     if isinstance(error, RedisError):
@@ -109,7 +112,7 @@ def _ours(error: MLEngineError) -> Answer:  # noqa: PLR0911  # one line per erro
         return Answer(400, "ValidationError", message, details={caller_field: [message]})
     match error:
         case InvalidAPIKey():
-            return _no_key()
+            return _no_key(message)
         case InvalidRequest():
             return Answer(400, "ValidationError", message, details=error.details)
         case TooManyWrongKeys():
@@ -146,29 +149,49 @@ def _framework(error: drf.APIException) -> Answer:  # noqa: PLR0911  # one line 
                 429, "RateLimitExceeded", f"Too many requests; retry in {math.ceil(wait)} s.", headers=_retry(wait)
             )
         case drf.ValidationError():
-            details = error.detail if isinstance(error.detail, dict) else {"request": error.detail}
-            return Answer(400, "ValidationError", _first_sentence(details), details=details)
+            return _invalid(sentences_of(error.detail))
         case drf.ParseError():
-            sentence = str(error.detail)
-            return Answer(400, "ValidationError", sentence, details={"request": [sentence]})
+            return _invalid({"request": [str(error.detail)]})
         case PayloadTooLarge():
             return Answer(413, "PayloadTooLarge", str(error.detail))
     status = error.status_code
     return Answer(status, "ValidationError" if status < 500 else "MLEngineError", str(error.detail))
 
 
-def _first_sentence(details: Any, name: str = "") -> str:
-    """`horizon: A valid integer is required.` out of DRF's nested details."""
-    if isinstance(details, dict) and details:
-        key, inner = next(iter(details.items()))
-        return _first_sentence(inner, str(key))
-    if isinstance(details, list) and details:
-        return _first_sentence(details[0], name)
-    return f"{name}: {details}" if name and name != "request" else str(details)
+def sentences_of(detail: Any) -> dict[str, list[str]]:
+    """DRF's nested details by field; a sentence about an item of a list begins with its place.
+
+    >>> sentences_of({"prices": {"1": ["A price is positive."]}, "side": ["Write one of buy, sell."]})
+    {'prices': ['[1]: A price is positive.'], 'side': ['Write one of buy, sell.']}
+    """
+    if not isinstance(detail, dict):
+        return {"request": [sentence for _, sentence in _flat(detail, "")]}
+    return {
+        str(name): [f"{place}: {sentence}" if place else sentence for place, sentence in _flat(inner, "")]
+        for name, inner in detail.items()
+    }
 
 
-def _no_key() -> Answer:
-    return Answer(401, "InvalidAPIKey", "Invalid API Key")
+def _flat(detail: Any, place: str) -> list[tuple[str, str]]:
+    """Sentences of one field, each with its place inside."""
+    if isinstance(detail, dict):
+        return [pair for key, inner in detail.items() for pair in _flat(inner, f"{place}[{key}]")]
+    if isinstance(detail, list):
+        return [pair for inner in detail for pair in _flat(inner, place)]
+    return [(place, str(detail))]
+
+
+def _invalid(details: dict[str, list[str]]) -> Answer:
+    """Bad input; the message is the first sentence with its field."""
+    name, sentences = next(iter(details.items()), ("request", []))
+    sentence = next(iter(sentences), "The request is not valid.")
+    between = "" if sentence.startswith("[") else ": "
+    message = sentence if name == "request" else f"{name}{between}{sentence}"
+    return Answer(400, "ValidationError", message, details=details)
+
+
+def _no_key(message: str = "") -> Answer:
+    return Answer(401, "InvalidAPIKey", message or "Invalid API Key")
 
 
 def _retry(seconds: float) -> dict[str, str]:

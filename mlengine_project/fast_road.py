@@ -25,7 +25,7 @@ from mlengine_project.access.throttling import limit_headers
 from mlengine_project.access.windows import window
 from mlengine_project.answering_time import note_answer
 from mlengine_project.operations.logging import note_request, request_id_from
-from mlengine_project.wire import read_json
+from mlengine_project.wire import media_type_of, read_json
 from predictions.services import cached_prediction
 
 Scope_ = dict[str, Any]
@@ -107,7 +107,7 @@ def is_ordinary(pairs: Iterable[tuple[bytes, bytes]], headers: dict[bytes, bytes
     names = [name for name, _ in pairs]
     if len(names) != len(headers) or not ORDINARY_HEADERS.issuperset(names):
         return False
-    if headers.get(b"content-type", b"").split(b";")[0].strip().lower() != b"application/json":
+    if media_type_of(headers.get(b"content-type", b"").decode("latin-1")) != "application/json":
         return False
     domain, _ = split_domain_port(headers.get(b"host", b"").decode("latin-1"))
     return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
@@ -163,7 +163,7 @@ def plain_question(body: bytes) -> tuple[str, int] | None:
         asked = read_json(body)
     except ParseError:
         return None
-    if not isinstance(asked, dict):
+    if not isinstance(asked, dict) or asked.keys() != {"symbol", "horizon"}:
         return None
     symbol, horizon = asked.get("symbol"), asked.get("horizon")
     if not isinstance(symbol, str) or isinstance(horizon, bool) or not isinstance(horizon, int):

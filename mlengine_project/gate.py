@@ -1,10 +1,12 @@
-"""The outermost layer of HTTP: bodies are small and arrive in time, and every request ends.
+"""The outermost layer of HTTP: bodies are small, readable and arrive in time, and every request ends.
 
 Nothing behind this reads from a slow or endless sender, and no caller waits longer than 30 seconds.
+A body has a `Content-Length` behind this layer, however it was sent. Limits of heads are the
+server's (`mlengine_project.http_protocol`).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from django.conf import settings
@@ -22,11 +24,18 @@ Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 BODY_SECONDS = 10.0
 REQUEST_SECONDS = 28.0
 """Less than the 30 promised, so that the answer itself arrives in time."""
-BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
+LINGER_SECONDS = 2.0
+QUIET_SECONDS = 0.25
+"""How long the rest of a refused body is read and dropped: a caller still sending would not see the answer."""
 
 TOO_LARGE = Answer(413, "PayloadTooLarge", PayloadTooLarge.default_detail)
 TOO_SLOW = Answer(408, "ValidationError", "The body did not arrive in time.", details={"request": ["Send it faster."]})
 TOO_LONG = Answer(503, "ServiceUnavailable", "The answer took too long.", headers={"Retry-After": "5"})
+NUL = Answer(400, "ValidationError", "The URL holds a NUL character.", details={"request": ["Leave it out."]})
+NOT_UTF_8 = Answer(400, "ValidationError", "The query is not UTF-8.", details={"request": ["Encode it as UTF-8."]})
+CODED = Answer(
+    415, "UnsupportedMediaType", "Bodies are sent without a content coding.", headers={"Accept-Encoding": "identity"}
+)
 
 
 class Gate:
@@ -41,12 +50,20 @@ class Gate:
         if scope["type"] != "http":
             await self.application(scope, receive, send)
             return
-        if scope["method"] not in BODILESS:
+        scope = with_plain_cookies(scope)
+        headers = joined(scope["headers"])
+        sends_body = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
+        refusal = unreadable(scope) or (coded(headers) if sends_body else None)
+        if refusal is None and sends_body:
             try:
-                receive = replayed(await whole_body(scope, receive), receive)
+                body = await whole_body(headers, receive)
             except (_TooLarge, TimeoutError) as error:
-                await refuse(scope, send, TOO_LARGE if isinstance(error, _TooLarge) else TOO_SLOW)
-                return
+                refusal = TOO_LARGE if isinstance(error, _TooLarge) else TOO_SLOW
+            else:
+                scope, receive = with_length(scope, len(body or b"")), replayed(body, receive)
+        if refusal is not None:
+            await refuse(scope, receive if sends_body else None, send, refusal)
+            return
         await self.until_deadline(scope, receive, send)
 
     async def until_deadline(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -68,7 +85,7 @@ class Gate:
                 self.abandoned.add(task)
                 task.add_done_callback(self.abandoned.discard)
                 task.cancel()
-                await refuse(scope, send, TOO_LONG)
+                await refuse(scope, None, send, TOO_LONG)
                 return
             await task
         except asyncio.CancelledError:
@@ -80,10 +97,53 @@ class _TooLarge(Exception):
     """More bytes than a request may have."""
 
 
-async def whole_body(scope: dict[str, Any], receive: Receive) -> bytes | None:
+def joined(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Headers by name; one that was sent several times as one list."""
+    headers: dict[bytes, bytes] = {}
+    for name, value in pairs:
+        headers[name] = b"%b,%b" % (headers[name], value) if name in headers else value
+    return headers
+
+
+def unreadable(scope: dict[str, Any]) -> Answer | None:
+    """The refusal of a URL that no part of the engine and no database can read."""
+    query = scope["query_string"]
+    if "\x00" in scope["path"] or b"%00" in query or b"\x00" in query:
+        return NUL
+    try:
+        query.decode()
+    except UnicodeDecodeError:
+        return NOT_UTF_8
+    return None
+
+
+def with_plain_cookies(scope: dict[str, Any]) -> dict[str, Any]:
+    """The scope without cookies whose value holds a backslash: none of ours does (RFC 6265 allows none).
+
+    Python 3.11 before 3.11.10 takes quadratic time to unquote them, and they can quote a NUL.
+    """
+    if not any(name == b"cookie" and b"\\" in value for name, value in scope["headers"]):
+        return scope
+    headers = [
+        (
+            name,
+            b"; ".join(cookie for cookie in value.split(b";") if b"\\" not in cookie) if name == b"cookie" else value,
+        )
+        for name, value in scope["headers"]
+    ]
+    return {**scope, "headers": headers}
+
+
+def coded(headers: dict[bytes, bytes]) -> Answer | None:
+    """The refusal of a body that would have to be unpacked first."""
+    plain = headers.get(b"content-encoding", b"").strip().lower() in {b"", b"identity"}
+    return None if plain and headers.get(b"transfer-encoding", b"chunked").strip().lower() == b"chunked" else CODED
+
+
+async def whole_body(headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
     """The body, None when the caller went away; no byte over the limit is kept."""
     limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-    declared = dict(scope["headers"]).get(b"content-length", b"0")
+    declared = headers.get(b"content-length", b"0")
     if declared.isdigit() and int(declared[:20]) > limit:
         raise _TooLarge
     parts, size = [], 0
@@ -100,6 +160,12 @@ async def whole_body(scope: dict[str, Any], receive: Receive) -> bytes | None:
                 return b"".join(parts)
 
 
+def with_length(scope: dict[str, Any], length: int) -> dict[str, Any]:
+    """The scope of a body that arrived whole: frameworks take one without `Content-Length` for empty."""
+    kept = [pair for pair in scope["headers"] if pair[0] not in {b"content-length", b"transfer-encoding"}]
+    return {**scope, "headers": [*kept, (b"content-length", str(length).encode())]}
+
+
 def replayed(body: bytes | None, receive: Receive) -> Receive:
     """Hand on the body in one piece, then whatever else comes."""
     first = {"type": "http.disconnect"} if body is None else {"type": "http.request", "body": body, "more_body": False}
@@ -111,19 +177,40 @@ def replayed(body: bytes | None, receive: Receive) -> Receive:
     return resumed
 
 
-async def refuse(scope: dict[str, Any], send: Send, answer: Answer) -> None:
-    """Answer in the one error form."""
+async def refuse(scope: dict[str, Any], receive: Receive | None, send: Send, answer: Answer) -> None:
+    """Answer in the one error form and close; `receive` is given where a body may still be arriving."""
+    started = clock.monotonic()
+    headers, content = error_form(scope, answer)
+    pairs = [(name.encode(), value.encode()) for name, value in {**headers, "connection": "close"}.items()]
+    await send({"type": "http.response.start", "status": answer.status, "headers": pairs})
+    await send({"type": "http.response.body", "body": content, "more_body": receive is not None})
+    note_request(scope["method"], scope["path"], answer.status, clock.monotonic() - started)
+    if receive is not None:
+        await drop_rest(receive)
+        await send({"type": "http.response.body", "body": b""})
+
+
+def error_form(scope: dict[str, Any], answer: Answer) -> tuple[dict[str, str], bytes]:
+    """Headers and content of an error answered in front of Django."""
     given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
-    request_id, started = request_id_from(given), clock.monotonic()
+    request_id = request_id_from(given)
     content = write_json(answer.body(scope["path"], request_id))
     headers = {
         "content-type": "application/json",
         "content-length": str(len(content)),
         "x-request-id": request_id,
-        "connection": "close",
         **{name.lower(): value for name, value in answer.headers.items()},
     }
-    pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": answer.status, "headers": pairs})
-    await send({"type": "http.response.body", "body": content})
-    note_request(scope["method"], scope["path"], answer.status, clock.monotonic() - started)
+    return headers, content
+
+
+async def drop_rest(receive: Receive) -> None:
+    """Read on without keeping anything until the body ends, the caller leaves or pauses, or it takes too long."""
+    try:
+        async with asyncio.timeout(LINGER_SECONDS):
+            while True:
+                message = await asyncio.wait_for(receive(), QUIET_SECONDS)
+                if not message.get("more_body", False):
+                    return
+    except TimeoutError:
+        return

@@ -1,14 +1,15 @@
-"""What the leakage check examines: features, the unit of scale, and every value the champions say."""
+"""What the leakage check examines: features as trained on and as served, sigma, every value of the champions."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from indicators.candles import CandleGrid
-from indicators.features import FEATURE_NAMES, WARMUP, build_features
+from indicators.candles import CANDLE_COLUMNS, CandleGrid
+from indicators.errors import FeatureError
+from indicators.features import FEATURE_NAMES, WARMUP, NewestFeatures, build_features
 from indicators.leakage import Compute, LeakReport, check_leakage, seeded_leaks
 from indicators.parity import Mismatch, check_parity
 from indicators.volatility import ewm_sigma
@@ -37,17 +38,39 @@ class Verdict:
     mismatches: list[Mismatch]
     parity_rows: int
     caught: dict[str, bool]
+    unexamined: dict[str, str] = field(default_factory=dict)
+    """What should have been examined and was not, and why."""
 
     @property
     def clean(self) -> bool:
-        """Nothing leaks, live equals batch, and every seeded leak was caught."""
+        """Everything was examined, nothing leaks, all paths agree, and every seeded leak was caught."""
         no_leak = all(report.clean for report in self.reports.values())
-        return no_leak and not self.mismatches and all(self.caught.values())
+        return no_leak and not self.mismatches and all(self.caught.values()) and not self.unexamined
+
+
+LIVE_ROWS = 24
+"""Candles the live path takes in one after the other to be compared."""
+
+
+def trained_features(grid: CandleGrid, rows: int) -> np.ndarray:
+    """Features as a training computes them."""
+    return build_features(grid, rows, by_loops=True)
+
+
+def live_features(grid: CandleGrid, rows: int) -> np.ndarray:
+    """Features as the live path computes them: candle after candle, from memory."""
+    newest = NewestFeatures(grid.span(0, len(grid) - rows + 1))
+    found = [newest.rows()[0]]
+    for at in range(len(grid) - rows + 1, len(grid)):
+        newest.push(int(grid.open_time[at]), np.stack([getattr(grid, name)[:, at] for name in CANDLE_COLUMNS]))
+        found.append(newest.rows()[0])
+    return np.stack(found, axis=1)
 
 
 def subjects(ensemble: Any) -> Iterator[Subject]:
     """Yield features, sigma, and the outputs of the champions there are."""
     yield Subject("features", FEATURE_NAMES, build_features)
+    yield Subject("training features", FEATURE_NAMES, trained_features)
     yield Subject("sigma", ("sigma",), lambda grid, rows: ewm_sigma(grid, rows)[:, :, None])
     if ensemble is None:
         return
@@ -130,9 +153,16 @@ def examine(grid: CandleGrid, ensemble: Any, *, instants: int, parity_rows: int,
         reports[subject.name] = check_leakage(
             subject.compute, subject.columns, grid, at, warmup=window, ahead=AHEAD, generator=generator
         )
-    mismatches = check_parity(
-        build_features, FEATURE_NAMES, grid, draw(grid, parity_rows, generator, after=0), warmup=WARMUP
-    )
+    at = draw(grid, parity_rows, generator, after=0)
+    mismatches = [
+        mismatch
+        for batch in (build_features, trained_features)
+        for mismatch in check_parity(build_features, FEATURE_NAMES, grid, at, warmup=WARMUP, batch=batch)
+    ]
+    if parity_rows:
+        recent = grid.tail(WARMUP + min(LIVE_ROWS, len(grid) - WARMUP + 1) - 1)
+        positions = range(WARMUP - 1, len(recent))
+        mismatches += check_parity(build_features, FEATURE_NAMES, recent, positions, warmup=WARMUP, batch=live_features)
     caught = {
         name: not check_leakage(
             leaky, FEATURE_NAMES, grid, chosen[:3], warmup=WARMUP, ahead=AHEAD, generator=generator
@@ -145,6 +175,9 @@ def examine(grid: CandleGrid, ensemble: Any, *, instants: int, parity_rows: int,
 def draw(
     grid: CandleGrid, count: int, generator: np.random.Generator, *, after: int, window: int = WARMUP
 ) -> Sequence[int]:
-    """Positions of the grid that have their window before them and `after` candles behind."""
-    span = range(window - 1, len(grid) - after)
-    return [int(at) for at in np.sort(generator.integers(span.start, span.stop, size=count))]
+    """Positions with a candle, their window before them and `after` candles behind."""
+    first, stop = window - 1, len(grid) - after
+    held = first + np.flatnonzero(grid.present[:, first:stop].any(axis=0))
+    if not len(held):
+        raise FeatureError(f"no candle has {window} instants before it and {after} after it")
+    return [int(at) for at in np.sort(generator.choice(held, size=count))]

@@ -2,28 +2,36 @@
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.views.decorators.http import require_safe
 
-from mlengine_project.schema import schema_bytes
+from mlengine_project.allowed_methods import allow
+from mlengine_project.schema import schema_bytes, schema_json
+
+YAML_TYPES = ["application/vnd.oai.openapi", "application/yaml", "application/x-yaml", "text/yaml"]
+JSON_TYPES = ["application/json", "application/vnd.oai.openapi+json"]
 
 
-@require_safe
+@allow("GET")
 def schema(request: HttpRequest) -> HttpResponse:
-    """OpenAPI 3 as YAML."""
+    """OpenAPI 3 as YAML, or as JSON by `?format=json` or by `Accept`."""
+    preferred = request.get_preferred_type([*YAML_TYPES, *JSON_TYPES])
+    if request.GET.get("format", "json" if preferred in JSON_TYPES else "yaml") == "json":
+        content, suffix, content_type = schema_json(), "json", "application/vnd.oai.openapi+json"
+    else:
+        content, suffix, content_type = schema_bytes(), "yaml", "application/vnd.oai.openapi"
     return HttpResponse(
-        schema_bytes(),
-        content_type="application/vnd.oai.openapi; charset=utf-8",
-        headers={"Content-Disposition": 'inline; filename="openapi.yaml"'},
+        content,
+        content_type=f"{content_type}; charset=utf-8",
+        headers={"Content-Disposition": f'inline; filename="openapi.{suffix}"', "Vary": "Accept"},
     )
 
 
-@require_safe
+@allow("GET")
 def swagger(request: HttpRequest) -> HttpResponse:
     """Swagger, to read and to try."""
     return render(request, "surface/swagger.html")
 
 
-@require_safe
+@allow("GET")
 def redoc(request: HttpRequest) -> HttpResponse:
     """Redoc, to read."""
     return render(request, "surface/redoc.html")

@@ -1,72 +1,214 @@
-"""Cursor paging for every list: {"next", "previous", "results"}, `limit` at most 1000."""
+"""Cursor paging for every list: {"next", "previous", "results"}, `limit` at most 1000.
 
+A page is bounded by a row, not by a count: the cursor holds the row's whole sort key, which ends in the primary key
+and so belongs to one row only. Rows that arrive, and another `limit`, change nothing for rows still to come.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from django.core import signing
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db.models import QuerySet
+from django.db.models import Model, Q, QuerySet
 from rest_framework.exceptions import ValidationError
-from rest_framework.pagination import Cursor, CursorPagination
+from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
-from rest_framework.utils.urls import replace_query_param
+from rest_framework.response import Response
+from rest_framework.utils.urls import remove_query_param, replace_query_param
 
 MOST = 1000
 USUAL = 100
-NEWEST_PAGE = Cursor(offset=0, reverse=True, position=None)
-"""The last page of an ascending list: its newest rows, oldest of them first."""
+NAMES = ("limit", "cursor")
+"""Query names of every list."""
+
+Row = Any
+Key = list[Any]
 
 
-class SignedCursorPagination(CursorPagination):
-    """Keyset pages whose cursors are signed for their path: an edited or foreign one is a 400.
+@dataclass(frozen=True)
+class Cursor:
+    """A place in a list: the rows after that of `key`, or those before it; None is the end of the list."""
 
-    The order is the queryset's own. A view that sets `starts_at_newest` gets the last page first.
+    key: Key | None
+    backwards: bool = False
+
+
+class SignedCursorPagination(BasePagination):
+    """Keyset pages whose cursors are signed for their path and order: an edited or foreign one is a 400.
+
+    The order is the queryset's own, made total by the primary key; its columns are never null. A view that sets
+    `starts_at_newest` gets the last page first.
     """
 
-    page_size = USUAL
-    max_page_size = MOST
-    page_size_query_param = "limit"
-    page_size_query_description = f"Rows on a page, 1 to {MOST}; {USUAL} when left out."
-    cursor_query_description = "The place in the list, taken from `next` or `previous` of an answer."
-    offset_cutoff = 100_000
-    path = ""
+    _links: tuple[str | None, str | None] = (None, None)
 
-    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Row]:
         """One page of rows."""
-        self.path = request.path
-        self.starts_at_newest = getattr(view, "starts_at_newest", False)
+        order = total_order(queryset)
+        limit = limit_asked(request)
+        cursor = self._cursor(request, order, getattr(view, "starts_at_newest", False))
+        if cursor.key is not None:
+            queryset = queryset.filter(beyond(order, typed_key(queryset.model, order, cursor.key), cursor.backwards))
+        names = [opposite(name) for name in order] if cursor.backwards else order
+        rows = list(queryset.order_by(*names)[: limit + 1])
+        return self._page(request, order, cursor, rows, limit, lambda row: key_of(row, order))
+
+    def paginate_rows(
+        self, rows: Sequence[Mapping[str, Any]], names: Sequence[str], request: Request
+    ) -> list[Mapping[str, Any]]:
+        """One page of computed rows in order of the named values, which are one row's; all that a page may hold."""
+        limit = limit_asked(request, MOST)
+        cursor = self._cursor(request, names, starts_at_newest=False)
+
+        def key(row: Mapping[str, Any]) -> Key:
+            return [row[name] for name in names]
+
+        ordered = sorted(rows, key=key)
         try:
-            return super().paginate_queryset(queryset, request, view) or []
-        except (DjangoValidationError, ValueError, OverflowError) as error:
-            raise _bad_cursor() from error
+            if cursor.key is None:
+                found = ordered
+            elif cursor.backwards:
+                found = ordered[: bisect_left(ordered, cursor.key, key=key)][::-1]
+            else:
+                found = ordered[bisect_right(ordered, cursor.key, key=key) :]
+        except TypeError as error:
+            raise bad_cursor() from error
+        return self._page(request, names, cursor, found[: limit + 1], limit, key)
 
-    def get_page_size(self, request: Request) -> int:
-        """`limit`, strictly."""
-        raw = request.query_params.get("limit")
-        return USUAL if raw is None else limit_of(raw)
+    def get_paginated_response(self, data: Any) -> Response:
+        """The page with its links."""
+        following, preceding = self._links
+        return Response({"next": following, "previous": preceding, "results": data})
 
-    def get_ordering(self, request: Request, queryset: QuerySet[Any], view: Any) -> tuple[str, ...]:
-        """The queryset's order, else the model's."""
-        return tuple(str(name) for name in queryset.query.order_by or queryset.model._meta.ordering or ("pk",))  # noqa: SLF001
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """How a page looks in the schema."""
+        link = {"type": "string", "format": "uri", "nullable": True}
+        return {
+            "type": "object",
+            "required": ["next", "previous", "results"],
+            "properties": {
+                "next": {**link, "description": "Address of the page that follows; null on the last one."},
+                "previous": {**link, "description": "Address of the page before; null on the first one."},
+                "results": schema,
+            },
+        }
 
-    def decode_cursor(self, request: Request) -> Cursor | None:
-        """Read the signed cursor."""
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        """`limit` and `cursor`."""
+        limit = {"type": "integer", "minimum": 1, "maximum": MOST, "default": USUAL}
+        return [
+            {
+                "name": "limit",
+                "required": False,
+                "in": "query",
+                "description": f"Rows on a page, 1 to {MOST}; {USUAL} when left out.",
+                "schema": limit,
+            },
+            {
+                "name": "cursor",
+                "required": False,
+                "in": "query",
+                "description": "The place in the list, taken from `next` or `previous` of an answer.",
+                "schema": {"type": "string", "minLength": 1},
+            },
+        ]
+
+    def _cursor(self, request: Request, order: Sequence[str], starts_at_newest: bool) -> Cursor:
         encoded = request.query_params.get("cursor")
         if encoded is None:
-            return NEWEST_PAGE if self.starts_at_newest else None
+            return Cursor(None, backwards=starts_at_newest)
         try:
-            offset, reverse, position = signing.loads(encoded, salt=self._salt)
+            backwards, key = signing.loads(encoded, salt=_salt(request, order))
         except (signing.BadSignature, ValueError, TypeError) as error:
-            raise _bad_cursor() from error
-        return Cursor(offset=offset, reverse=reverse, position=position)
+            raise bad_cursor() from error
+        return Cursor(list(key), bool(backwards))
 
-    def encode_cursor(self, cursor: Cursor) -> str:
-        """A link to the page at a cursor."""
-        encoded = signing.dumps([cursor.offset, cursor.reverse, cursor.position], salt=self._salt)
-        return str(replace_query_param(str(self.base_url), "cursor", encoded))
+    def _page(
+        self,
+        request: Request,
+        order: Sequence[str],
+        cursor: Cursor,
+        rows: list[Any],
+        limit: int,
+        key: Callable[[Any], Key],
+    ) -> list[Any]:
+        """Cut the row that only shows that there are more, put the page in its order and make its links."""
+        has_more, rows = len(rows) > limit, rows[:limit]
+        if cursor.backwards:
+            rows.reverse()
+        # A cursor is of a row that lies on the other side of it.
+        has_next = cursor.key is not None if cursor.backwards else has_more
+        has_previous = has_more if cursor.backwards else cursor.key is not None
+        self._links = (
+            _link(request, order, Cursor(key(rows[-1]))) if rows and has_next else None,
+            _link(request, order, Cursor(key(rows[0]), backwards=True)) if rows and has_previous else None,
+        )
+        return rows
 
-    @property
-    def _salt(self) -> str:
-        return f"cursor:{self.path}"
+
+def total_order(queryset: QuerySet[Any]) -> list[str]:
+    """The order of a queryset, else of its model, with the primary key last."""
+    meta = queryset.model._meta  # noqa: SLF001
+    names = [str(name) for name in queryset.query.order_by or meta.ordering]
+    own = meta.pk.name
+    return names if names and names[-1].lstrip("-") in {"pk", own} else [*names, own]
+
+
+def opposite(name: str) -> str:
+    """The same column in the other direction.
+
+    >>> opposite("-candle_time"), opposite("symbol")
+    ('candle_time', '-symbol')
+    """
+    return name[1:] if name.startswith("-") else f"-{name}"
+
+
+def beyond(order: Sequence[str], key: Sequence[Any], backwards: bool) -> Q:
+    """Rows after the one of a key, or before it.
+
+    The bound on the first column stands alone as well, so that an index that begins with it is read from there.
+    """
+    conditions = Q()
+    for name, value in reversed(list(zip(order, key, strict=True))):
+        column = name.lstrip("-")
+        direction = "lt" if name.startswith("-") != backwards else "gt"
+        later = Q(**{f"{column}__{direction}": value})
+        conditions = later | (Q(**{column: value}) & conditions) if conditions else later
+    column = order[0].lstrip("-")
+    direction = "lte" if order[0].startswith("-") != backwards else "gte"
+    return Q(**{f"{column}__{direction}": key[0]}) & conditions
+
+
+def key_of(row: Model, order: Sequence[str]) -> Key:
+    """The sort key of a row, as a cursor keeps it."""
+    values = (getattr(row, name.lstrip("-")) for name in order)
+    return [
+        value.isoformat() if isinstance(value, date) else value if isinstance(value, int | str) else str(value)
+        for value in values
+    ]
+
+
+def typed_key(model: type[Model], order: Sequence[str], key: Sequence[Any]) -> list[Any]:
+    """The values of a cursor as their columns hold them."""
+    meta = model._meta  # noqa: SLF001
+    names = [meta.pk.name if name.lstrip("-") == "pk" else name.lstrip("-") for name in order]
+    try:
+        columns: list[Any] = [meta.get_field(name) for name in names]
+        found = [column.to_python(value) for column, value in zip(columns, key, strict=True)]
+    except (DjangoValidationError, ValueError, TypeError, OverflowError) as error:
+        raise bad_cursor() from error
+    if any(value is None for value in found):
+        raise bad_cursor()
+    return found
+
+
+def limit_asked(request: Request, usual: int = USUAL) -> int:
+    """`limit` of a query, strictly."""
+    raw = request.query_params.get("limit")
+    return usual if raw is None else limit_of(raw)
 
 
 def limit_of(raw: str) -> int:
@@ -80,5 +222,16 @@ def limit_of(raw: str) -> int:
     return int(raw)
 
 
-def _bad_cursor() -> ValidationError:
+def bad_cursor() -> ValidationError:
+    """The refusal of what is no cursor of this list."""
     return ValidationError({"cursor": ["Not a cursor of this list; take it from `next` or `previous`."]})
+
+
+def _link(request: Request, order: Sequence[str], cursor: Cursor) -> str:
+    encoded = signing.dumps([cursor.backwards, cursor.key], salt=_salt(request, order))
+    address = remove_query_param(request.build_absolute_uri(), "cursor")
+    return str(replace_query_param(address, "cursor", encoded))
+
+
+def _salt(request: Request, order: Sequence[str]) -> str:
+    return f"cursor:{request.path}:{','.join(order)}"

@@ -4,12 +4,25 @@ from typing import Any
 
 from mlengine_project.access import services as access
 from mlengine_project.access.endings import ended_keys
+from mlengine_project.access.errors import TooManyWrongKeys
 from mlengine_project.access.tickets import redeem_ticket
 from signals.consumers import SignalConsumer
 
 
 def signal_consumer() -> Any:
-    """The consumer at /ws/signals, told how to know a key and a ticket, and which keys have ended."""
+    """The consumer at /ws/signals, with the checks of keys and tickets, and which keys have ended."""
     return SignalConsumer.as_asgi(
-        authenticate_key=access.authenticate_key, redeem_ticket=redeem_ticket, ended_keys=ended_keys
+        authenticate_key=access.authenticate_key,
+        redeem_ticket=redeem_ticket,
+        ended_keys=ended_keys,
+        count_wrong_key=count_wrong_key,
     )
+
+
+def count_wrong_key(address: str) -> bool:
+    """Count a wrong key or ticket of an address; False when it has had too many this minute."""
+    try:
+        access.count_wrong_key(address)
+    except TooManyWrongKeys:
+        return False
+    return True

@@ -34,11 +34,24 @@ SCHEDULE = (
     Entry("beat heartbeat", "mlengine_project.operations.tasks.beat_heartbeat", description="Proof of life."),
     Entry("requeue jobs", "mlengine_project.operations.tasks.requeue_jobs", "*/5", description="Orphaned jobs."),
     Entry(
+        "bootstrap",
+        "mlengine_project.operations.tasks.request_bootstrap",
+        "4-59/5",
+        description="History of new markets; first models where there are none.",
+    ),
+    Entry(
         "daily training",
         "mlengine_project.operations.tasks.request_daily_training",
         "20",
         "0",
         description="A fresh candidate for each kind, on the training queue.",
+    ),
+    Entry(
+        "prune models",
+        "mlengine_project.operations.tasks.request_daily_retention",
+        "20",
+        "2",
+        description="Remove the files of old model versions (MODEL_RETENTION), on the training queue.",
     ),
 )
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import environ
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from marketdata.parsing import normal_symbol
 from mlengine_project.admin_site import UNFOLD  # noqa: F401  # a setting is one by being named here
@@ -18,6 +20,8 @@ from mlengine_project.environment import (
     listing,
     numbers,
     own_redis_database,
+    process_kind,
+    redis_database,
     switch,
     text,
     whole,
@@ -36,12 +40,13 @@ from mlengine_project.surface import (  # noqa: F401  # a setting is one by bein
 
 BASE_DIR = ROOT
 STATE_DIR = Path(text("MLENGINE_STATE_DIR") or ROOT / "data")
-"""Where the embedded engine keeps its database, secrets and lock."""
+"""Where the embedded engine keeps its database, models, archive, secrets and lock."""
 
 # The two switches (docs/architecture.md): everything else follows from them.
 DATABASE_URL = text("DATABASE_URL")
 IS_TEST = "pytest" in sys.modules
 REDIS_URL = own_redis_database(text("REDIS_URL")) if IS_TEST else text("REDIS_URL")
+DEPLOYMENT = text("DEPLOYMENT", "mlengine")
 EMBEDDED = not REDIS_URL
 COMMAND = sys.argv[1] if len(sys.argv) > 1 and Path(sys.argv[0]).name == "manage.py" else ""
 IS_UP = COMMAND == "up"
@@ -57,14 +62,16 @@ BINANCE_API_KEY = text("BINANCE_API_KEY")
 BINANCE_API_SECRET = text("BINANCE_API_SECRET")
 BINANCE_API_URL = text("BINANCE_API_URL", "https://api.binance.com")
 BINANCE_STREAM_URL = text("BINANCE_STREAM_URL", "wss://stream.binance.com:9443")
-MODEL_PATH = (ROOT / text("MODEL_PATH", "./data/models")).resolve()
+MODEL_PATH = (ROOT / text("MODEL_PATH", str(STATE_DIR / "models"))).resolve()
 ARCHIVE_PATH = (ROOT / text("ARCHIVE_PATH", str(STATE_DIR / "archive"))).resolve()
 SUPPORTED_SYMBOLS = [normal_symbol(symbol) for symbol in listing("SUPPORTED_SYMBOLS", ["BTCUSDT", "ETHUSDT"])]
 INTERVAL = "5m"
 DEFAULT_HORIZONS = numbers("DEFAULT_HORIZONS", [6, 18, 36, 72])
 PREDICTION_CACHE_TTL = whole("PREDICTION_CACHE_TTL", 60, least=1)
 RATE_LIMIT = whole("RATE_LIMIT", 100)
+REQUEST_THREADS = whole("REQUEST_THREADS", 6, least=2)
 FEE_RATE = fraction("FEE_RATE", 0.001, most=0.1)
+MODEL_RETENTION = whole("MODEL_RETENTION", 20, least=1)
 SLIPPAGE_BPS = fraction("SLIPPAGE_BPS", 1.0, most=1000.0)
 MODEL_MAX_AGE_DAYS = whole("MODEL_MAX_AGE_DAYS", 365, least=1)
 LOG_LEVEL = text("LOG_LEVEL", "INFO").upper()
@@ -113,13 +120,15 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "mlengine_project.admin_policy.AdminPagePolicy",
     "corsheaders.middleware.CorsMiddleware",
+    "mlengine_project.allowed_methods.AllowedMethods",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "mlengine_project.access.hosts.AllowedHosts",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "mlengine_project.access.throttling.LimitHeaders",
+    "mlengine_project.access.sign_in.SignInAnswers",
     "mlengine_project.error_pages.AnswerEveryError",
 ]
 
@@ -143,6 +152,11 @@ TEMPLATES = [
 ]
 
 
+def redis_prefix(url: str) -> str:
+    """What stands before all names of the engine's own in Redis: publish/subscribe knows no database numbers."""
+    return f"{DEPLOYMENT}:{redis_database(url)}:"
+
+
 def database() -> dict[str, Any]:
     """PostgreSQL in schema `ml` when DATABASE_URL is set, else SQLite in WAL mode."""
     if DATABASE_URL:
@@ -152,9 +166,12 @@ def database() -> dict[str, Any]:
             PROBLEMS.append(f"DATABASE_URL cannot be read ({error}); write postgres://user:password@host:5432/name.")
         else:
             if "postgresql" in parsed["ENGINE"]:
-                options = "-c search_path=ml,public -c timezone=UTC -c lock_timeout=10s -c statement_timeout=120s"
-                parsed["OPTIONS"] = {"connect_timeout": 5, **parsed.get("OPTIONS", {}), "options": options}
-                parsed["CONN_MAX_AGE"] = 0 if IS_TEST else 60
+                parsed["ENGINE"] = "mlengine_project.postgresql"  # which sets the search path
+                options = "-c timezone=UTC -c lock_timeout=10s -c statement_timeout=120s"
+                own = {"connect_timeout": 5, "application_name": f"mlengine {process_kind()}"}
+                parsed["OPTIONS"] = {**own, **parsed.get("OPTIONS", {}), "options": options}
+                # Right because every thread that asks the database lives on (docs/decisions/0026).
+                parsed["CONN_MAX_AGE"] = 60
                 parsed["CONN_HEALTH_CHECKS"] = True
                 return parsed
             PROBLEMS.append("DATABASE_URL must name PostgreSQL (or be unset for SQLite); write postgres://...")
@@ -173,6 +190,24 @@ def database() -> dict[str, Any]:
 
 DATABASES = {"default": database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+
+def channel_layer(url: str) -> dict[str, Any]:
+    """The Channels layer on a Redis; names begin with deployment and database number."""
+    host = {
+        "address": url,
+        "socket_connect_timeout": 2,
+        "socket_timeout": 2,
+        # A quiet connection is not dropped on the way, and one that was is noticed.
+        "health_check_interval": 15,
+        # Once more on a new connection: the one that is kept does not survive a restart of Redis.
+        "retry": Retry(NoBackoff(), retries=1),
+    }
+    return {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [host], "prefix": redis_prefix(url)},
+    }
+
 
 LOCAL_CACHE = "django.core.cache.backends.locmem.LocMemCache"
 # What libraries keep (the admin's search its results) stays in the process: it is not JSON, and nobody else's business.
@@ -196,12 +231,7 @@ else:
             "SOCKET_TIMEOUT": 1,
         },
     }
-    CHANNEL_LAYERS = {
-        "default": {
-            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-            "CONFIG": {"hosts": [REDIS_URL], "prefix": "mlengine"},
-        }
-    }
+    CHANNEL_LAYERS = {"default": channel_layer(REDIS_URL)}
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
@@ -237,11 +267,15 @@ CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
     # A lost worker's tasks come back after an hour at the latest; sweeps find the work far sooner.
-    {"visibility_timeout": 3600, "global_keyprefix": "mlengine:"} if REDIS_URL else {"polling_interval": 0.05}
+    {"visibility_timeout": 3600, "global_keyprefix": redis_prefix(REDIS_URL)}
+    if REDIS_URL
+    else {"polling_interval": 0.05}
 )
 CELERY_TIMEZONE = "UTC"
 CELERY_ENABLE_UTC = True
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "mlengine_project.beat_scheduler:EngineScheduler"
+# A row says when it last ran as soon as it has: health compares it with now.
+CELERY_BEAT_SYNC_EVERY = 1
 DJANGO_CELERY_BEAT_TZ_AWARE = True
 
 # --- behind a TLS proxy (see `mlengine_project.access.proxy`) ------------------------------------
@@ -252,6 +286,8 @@ SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_AGE = 8 * 3600
 SESSION_COOKIE_SAMESITE = "Lax"
 LOGIN_URL = "/admin/login/"
+LOGIN_REDIRECT_URL = "/admin/"
+CSRF_FAILURE_VIEW = "mlengine_project.access.hosts.cross_site_refused"
 
 # --- what callers touch (see `mlengine_project.surface`) -----------------------------------------
 CORS_ALLOWED_ORIGINS = [origin for origin in CORS_ORIGINS if origin != "*"]

@@ -6,7 +6,10 @@ from csp.constants import NONCE, NONE, SELF
 
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["mlengine_project.access.authentication.KeyAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["mlengine_project.access.permissions.HasScope"],
+    "DEFAULT_PERMISSION_CLASSES": [
+        "mlengine_project.access.permissions.HasScope",
+        "mlengine_project.access.permissions.KnownQueryNames",
+    ],
     "DEFAULT_THROTTLE_CLASSES": ["mlengine_project.access.throttling.BucketThrottle"],
     "DEFAULT_PARSER_CLASSES": ["mlengine_project.wire.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["mlengine_project.wire.PlainJSONRenderer"],
@@ -34,21 +37,34 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     ),
     "LICENSE": {"name": "MIT"},
     "SERVE_INCLUDE_SCHEMA": False,
-    "COMPONENT_SPLIT_REQUEST": True,
+    "SERVERS": [{"url": "/", "description": "The engine this schema comes from."}],
+    "COMPONENT_SPLIT_REQUEST": False,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "SORT_OPERATIONS": False,
     "SCHEMA_PATH_PREFIX": "",
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "mlengine_project.schema.add_error_answers",
+        "mlengine_project.schema.complete",
     ],
     "ENUM_NAME_OVERRIDES": {
         "JobState": "mlengine_project.operations.models.Job.State",
-        "JobKind": "mlengine_project.operations.models.Job.Kind",
+        "TrainingKind": ["training"],
+        "BackfillKind": ["backfill"],
+        "BootstrapKind": ["bootstrap"],
+        "RetentionKind": ["retention"],
         "ModelKind": "modelregistry.models.Kind",
         "ModelStage": "modelregistry.models.ModelVersion.Stage",
         "Source": "marketdata.models.Source",
         "Health": "mlengine_project.operations.serializers.HEALTH",
+        "AliveStatus": ["healthy"],
+        "ReadyStatus": ["ready", "not ready"],
+        "Interval": "marketdata.request_fields.INTERVALS",
+        "MarketStatus": "marketdata.serializers.MARKET_STATUSES",
+        "CandleOrigin": "marketdata.models.Candle.Origin",
+        "Reason": "predictions.serializers.REASONS",
+        "Side": "predictions.serializers.SIDES",
+        "SignalType": "signals.models.SignalLog.Type",
+        "SignalOutcome": "signals.models.SignalLog.Outcome",
     },
     "TAGS": [
         {"name": "predictions", "description": "What the champions expect, and whether they were right."},
@@ -62,7 +78,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 CORS_ALLOW_HEADERS = ("x-api-key", "x-request-id", "idempotency-key", "content-type")
 CORS_ALLOW_METHODS = ("GET", "POST", "OPTIONS")
 CORS_EXPOSE_HEADERS = ("Retry-After", "RateLimit", "X-Request-ID")
-CORS_URLS_REGEX = r"^/(?!admin/).*$"
+CORS_URLS_REGEX = r"^/(?!admin/)"
 CORS_PREFLIGHT_MAX_AGE = 600
 
 CONTENT_SECURITY_POLICY: dict[str, Any] = {
@@ -99,13 +115,15 @@ def logging_of(level: str, pretty: bool) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": "mlengine_project.operations.logging.formatter", "pretty": pretty}},
+        "filters": {"without_trace": {"()": "mlengine_project.operations.logging.WithoutTrace"}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             # Our own line per request says what these would, with the request id.
             "django.request": {"level": "CRITICAL", "propagate": True},
-            "django.security.DisallowedHost": {"level": "CRITICAL", "propagate": True},
+            "django.security.csrf": {"level": "CRITICAL", "propagate": True},
             "uvicorn.access": quiet,
+            "channels_redis.pubsub": {"filters": ["without_trace"]},
             "httpx": quiet,
             "asyncio": quiet,
             "daphne": quiet,

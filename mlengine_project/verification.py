@@ -124,7 +124,7 @@ def _signals_stand(market: Market, rows: Iterator[Any]) -> int:
             if after.state(open_ms, row.horizon) != "whole":
                 raise BrokenRecord(f"signal {row.pk}: it is scored, but candles of its horizon are missing")
             told = row.outcome, row.pnl_percent
-            true = signal_outcome(row, after, open_ms)
+            true = signal_outcome(row, after, open_ms, row.exit_rule)
             if told != true:
                 raise BrokenRecord(f"signal {row.pk}: scored {_text(told)}, the candles say {_text(true)}")
         count += len(part)

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from django.conf import settings
 from django.http import RawPostDataException
+from django.utils.http import parse_header_parameters
 from rest_framework.exceptions import ParseError
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
@@ -17,10 +18,11 @@ from mlengine_project.errors import PayloadTooLarge
 
 DEEPEST = 32
 """Nesting a request may have; none of ours needs more than three levels."""
+LONGEST_MEDIA_TYPE = 256
 
 
 def read_json(body: bytes) -> Any:
-    """Parse a request body: strict UTF-8, finite numbers, no lone surrogates, bounded depth.
+    """Parse a request body: strict UTF-8, finite numbers, no lone surrogates, no NUL, bounded depth.
 
     >>> read_json(b'{"horizon": 6}')
     {'horizon': 6}
@@ -31,6 +33,8 @@ def read_json(body: bytes) -> Any:
         raise ParseError("The body is not valid JSON.") from error
     if body.count(b"[") + body.count(b"{") > DEEPEST and depth_of(value) > DEEPEST:
         raise ParseError(f"The body is nested deeper than {DEEPEST} levels.")
+    if b"\\u0000" in body and holds_nul(value):
+        raise ParseError("The body holds a NUL character.")
     return value
 
 
@@ -48,6 +52,38 @@ def depth_of(value: Any) -> int:
             children = item.values() if isinstance(item, dict) else item
             waiting.extend((child, level + 1) for child in children)
     return deepest
+
+
+def holds_nul(value: Any) -> bool:
+    r"""Whether a text in it, a name included, holds the one character no database stores.
+
+    >>> holds_nul({"symbols": ["BTC\x00"]}), holds_nul({"symbols": ["BTC"]})
+    (True, False)
+    """
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str) and "\x00" in item:
+            return True
+        if isinstance(item, dict):
+            waiting.extend(item)
+            waiting.extend(item.values())
+        elif isinstance(item, list):
+            waiting.extend(item)
+    return False
+
+
+def media_type_of(content_type: str) -> str:
+    """The media type of a body in UTF-8, empty for one that is said to be otherwise or is too long to be one.
+
+    >>> media_type_of("Application/JSON; charset=utf-8"), media_type_of("application/json; charset=utf-16")
+    ('application/json', '')
+    """
+    if len(content_type) > LONGEST_MEDIA_TYPE:
+        return ""
+    media_type, parameters = parse_header_parameters(content_type)
+    charset = parameters.get("charset", "utf-8").lower()
+    return media_type.lower() if charset in {"utf-8", "utf8"} else ""
 
 
 def write_json(value: Any) -> bytes:
@@ -101,7 +137,7 @@ class AlwaysJSON(BaseContentNegotiation):
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
         """The parser that reads this content type, or None for 415."""
-        sent = (request.content_type or "").split(";")[0].strip().lower()
+        sent = media_type_of(request.content_type or "")
         return next((parser for parser in parsers if parser.media_type == sent), None)
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:

@@ -10,9 +10,9 @@ from django.urls import reverse
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from marketdata.admin_pages import ReadOnlyAdmin, ReasonForm, SwitchField, confirm_step, posted
+from marketdata.admin_pages import ReadOnlyAdmin, ReasonForm, SwitchField, confirm_step, posted, row_of
 from modelregistry import registry
-from modelregistry.errors import ModelLoadError, PromotionRefused
+from modelregistry.errors import FilesRemovedError, ModelLoadError, PromotionRefused
 from modelregistry.models import ModelVersion, PromotionEvent, TrainingPart, TrainingTrial
 from modelregistry.report_pages import ReportPages
 from modelregistry.report_tables import Table, beside_baselines, differences, tables_of
@@ -47,16 +47,27 @@ class PromotionForm(ReasonForm):
 class ModelVersionAdmin(ReportPages, ReadOnlyAdmin):
     """Every trained version, and who of them answers."""
 
-    list_display = ["kind", "name", "source", "stage_label", "gate", "trained_until", "row_count", "created_at"]
-    list_filter = ["kind", "stage", "source", "gate_accepted"]
+    list_display = [
+        "kind",
+        "name",
+        "source",
+        "stage_label",
+        "gate",
+        "files",
+        "trained_until",
+        "row_count",
+        "created_at",
+    ]
+    list_filter = ["kind", "stage", "source", "gate_accepted", ("files_removed_at", admin.EmptyFieldListFilter)]
     search_fields = ["digest"]
     change_form_outer_before_template = "admin/modelregistry/report.html"
     fieldsets = [
         (None, {"fields": ["kind", "source", "stage_label", "gate", "gate_reasons", "unproven"]}),
         ("Training", {"fields": ["symbols", "horizons", "trained_from", "trained_until", "row_count", "seed"]}),
         ("Artifact", {"fields": ["id", "digest", "feature_hash", "libraries", "hyperparameters", "training_seconds"]}),
+        ("Files", {"fields": ["files", "files_removed_at", "files_removed_reason"]}),
     ]
-    readonly_fields = ["stage_label", "gate"]
+    readonly_fields = ["stage_label", "gate", "files"]
     actions: Any = ["promote_selected"]
     actions_detail = ["report", "report_json", "promote", "roll_back"]
 
@@ -76,6 +87,11 @@ class ModelVersionAdmin(ReportPages, ReadOnlyAdmin):
         if version.unproven and version.stage == ModelVersion.Stage.CHAMPION:
             return "unproven"
         return "accepted" if version.gate_accepted else "refused"
+
+    @display(description="Files", ordering="files_removed_at", label={"kept": "success", "removed": "default"})
+    def files(self, version: ModelVersion) -> str:
+        """Whether it can still answer, be promoted or evaluated."""
+        return "kept" if version.files_kept else "removed"
 
     def has_promote_permission(self, request: HttpRequest, object_id: Any = None) -> bool:  # noqa: ARG002
         """Promoting is a permission of its own."""
@@ -113,10 +129,13 @@ class ModelVersionAdmin(ReportPages, ReadOnlyAdmin):
     )
     def promote(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Show the difference to the champion and the gate's verdict; promote with a reason."""
-        version = ModelVersion.objects.get(pk=object_id)
+        version: ModelVersion = row_of(self, request, object_id)
         champion = registry.champions(version.source).get(version.kind)
         if champion is not None and champion.pk == version.pk:
             messages.info(request, "This version is the champion already.")
+            return HttpResponseRedirect(_page(version))
+        if (refusal := _removed(version)) is not None:
+            messages.error(request, refusal)
             return HttpResponseRedirect(_page(version))
         form = PromotionForm(posted(request), gate_accepted=version.gate_accepted)
         if form.is_valid():
@@ -133,6 +152,7 @@ class ModelVersionAdmin(ReportPages, ReadOnlyAdmin):
             version,
             version,
             champion,
+            warnings=registry.promotion_warnings(version),
             title=f"Promote {version.get_kind_display()} {version.digest[:12]}",
             explanation="It answers from the next candle on. The champion it replaces is kept; "
             "a rollback brings it back.",
@@ -142,11 +162,14 @@ class ModelVersionAdmin(ReportPages, ReadOnlyAdmin):
     @action(description="Roll back", url_path="roll-back", icon="undo", permissions=["promote"])
     def roll_back(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Undo the newest promotion of this kind and source, with a reason."""
-        version = ModelVersion.objects.get(pk=object_id)
+        version: ModelVersion = row_of(self, request, object_id)
         newest = _newest_standing(version)
         form = ReasonForm(posted(request))
         if newest is None or newest.from_version is None:
             messages.error(request, "There is no promotion to undo: the first champion replaced nobody.")
+            return HttpResponseRedirect(_page(version))
+        if (refusal := _removed(newest.from_version)) is not None:
+            messages.error(request, refusal)
             return HttpResponseRedirect(_page(version))
         if form.is_valid():
             return self._do(
@@ -259,6 +282,15 @@ def _newest_standing(version: ModelVersion) -> PromotionEvent | None:
         .order_by("-id")
         .first()
     )
+
+
+def _removed(version: ModelVersion) -> str | None:
+    """Why a version without files cannot be champion; None where it has them."""
+    try:
+        registry.require_files(version)
+    except FilesRemovedError as removed:
+        return f"Refused: {removed}."
+    return None
 
 
 def _page(version: ModelVersion) -> str:

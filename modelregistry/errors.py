@@ -11,6 +11,10 @@ class ModelLoadError(MLEngineError):
     """An artifact is missing, torn, edited or does not reproduce its golden rows."""
 
 
+class FilesRemovedError(ModelLoadError):
+    """Retention has removed the files of a version; its row and report are kept."""
+
+
 class ArtifactWriteError(MLEngineError):
     """An artifact could not be written whole; nothing was registered."""
 

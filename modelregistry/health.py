@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from modelregistry import registry
+from marketdata.models import Market
+from modelregistry import artifacts, registry
 from modelregistry.models import Kind
 from modelregistry.status import usual_source
 
@@ -12,10 +13,24 @@ def report() -> dict[str, Any]:
     crowned = registry.champions(usual_source())
     said: dict[str, Any] = {kind: str(crowned[kind].pk) if kind in crowned else None for kind in Kind.values}
     missing = [kind for kind in Kind.values if kind not in crowned]
+    enabled = set(Market.objects.enabled().values_list("symbol", flat=True))
+    ranges = crowned.get(Kind.RANGE)
+    # A prediction needs the range champion, and a market that champion was trained on.
+    unanswered = ranges is None or bool(enabled and not enabled & set(ranges.symbols))
+    refused = {"cause": "NO_CHAMPION"} if unanswered else {}
     if missing:
-        return {"status": "degraded", "message": f"no champion: {', '.join(missing)}", **said}
-    failures = registry.load_failures()
-    if failures:
-        named = "; ".join(f"{failure.kind}: {failure.message}" for failure in failures)
-        return {"status": "degraded", "message": f"not loaded here: {named}", **said}
+        return {"status": "degraded", "message": f"no champion: {', '.join(missing)}", **refused, **said}
+    if unanswered:
+        return {"status": "degraded", "message": "no enabled market is in the training set", **refused, **said}
+    failed = {failure.kind: failure.message for failure in registry.load_failures()}
+    serving = {kind for kinds in registry.loaded_versions().values() for kind in kinds}
+    for kind, version in crowned.items():
+        if kind not in serving and kind not in failed and not artifacts.is_present(kind, version.digest):
+            failed[kind] = "its artifact cannot be read"
+    if failed:
+        named = "; ".join(f"{kind}: {message}" for kind, message in sorted(failed.items()))
+        # An older champion still in memory goes on answering; without one nothing can be answered.
+        without = set(failed) - serving
+        cause = {"cause": "champion_not_loaded"} if without else {}
+        return {"status": "degraded", "message": f"not loaded here: {named}", **cause, **said}
     return {"status": "healthy", "message": "", **said}

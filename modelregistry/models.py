@@ -46,6 +46,12 @@ class ModelVersion(models.Model):
     gate_reasons = models.JSONField(default=list)
     unproven = models.BooleanField(default=False, help_text="Crowned because there was no champion, not by the gate.")
     training_seconds = models.FloatField(null=True, blank=True)
+    files_removed_at = models.DateTimeField(
+        null=True, blank=True, help_text="Only the row and its report are kept since; empty while the files are there."
+    )
+    files_removed_reason = models.CharField(
+        max_length=200, blank=True, db_default="", default="", help_text="Why retention removed the files."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -62,6 +68,11 @@ class ModelVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.digest[:12]} ({self.source})"
+
+    @property
+    def files_kept(self) -> bool:
+        """Whether it can still answer; without its files only its report is left."""
+        return self.files_removed_at is None
 
 
 class PromotionEvent(models.Model):

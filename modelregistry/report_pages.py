@@ -1,13 +1,15 @@
 """One page per version that shows its report, and the same as JSON."""
 
-from typing import Any
+from typing import Any, cast
 
+from django.contrib.admin import ModelAdmin
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import render
 from django.urls import reverse
 from unfold.decorators import action
 
 from marketdata import clock
+from marketdata.admin_pages import row_of
 from modelregistry.evaluation.plots import figures_of
 from modelregistry.models import ModelVersion
 from modelregistry.report_tables import beside_baselines, tables_of
@@ -21,12 +23,12 @@ class ReportPages:
     @action(description="Report", url_path="report", icon="monitoring", permissions=["view"])
     def report(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Show the report drawn."""
-        return report_page(request, get_object_or_404(ModelVersion, pk=object_id))
+        return report_page(request, row_of(cast("ModelAdmin", self), request, object_id))
 
     @action(description="Report as JSON", url_path="report-json", icon="data_object", permissions=["view"])
-    def report_json(self, _request: HttpRequest, object_id: str) -> HttpResponse:
+    def report_json(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Give the same as JSON."""
-        return report_json(get_object_or_404(ModelVersion, pk=object_id))
+        return report_json(row_of(cast("ModelAdmin", self), request, object_id))
 
 
 def report_page(request: HttpRequest, version: ModelVersion) -> HttpResponse:

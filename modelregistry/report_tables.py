@@ -126,6 +126,74 @@ def tables_of(report: Mapping[str, Any], title: str = "") -> list[Table]:
     return found
 
 
+def narrowed(table: Table, width: int) -> list[Table]:
+    """Cut a table into parts that fit `width` characters, each with the columns that name its rows.
+
+    Examples
+    --------
+    >>> wide = Table("cells", ["symbol", "loss", "skill"], [["BTCUSDT", "0.5", "0.02"]])
+    >>> [(part.title, part.headers) for part in narrowed(wide, 16)]
+    [('cells', ['symbol', 'loss']), ('cells, continued', ['symbol', 'skill'])]
+    """
+    sizes = [max(len(row[i]) for row in [table.headers, *table.rows]) + 2 for i in range(len(table.headers))]
+    named = [i for i, header in enumerate(table.headers) if header in NAMING and len(table.headers) > 1]
+    parts: list[list[int]] = [[]]
+    for i in [i for i in range(len(table.headers)) if i not in named]:
+        taken = sum(sizes[j] for j in [*named, *parts[-1]])
+        if parts[-1] and taken + sizes[i] - 2 > width:
+            parts.append([])
+        parts[-1].append(i)
+    return [
+        Table(
+            f"{table.title}, continued" if number and table.title else table.title,
+            [table.headers[i] for i in [*named, *part]],
+            [[row[i] for i in [*named, *part]] for row in table.rows],
+        )
+        for number, part in enumerate(parts)
+    ]
+
+
+def sentences_of(evaluation: Mapping[str, Any]) -> list[str]:
+    """Say of every version evaluated how it compares with the reference baselines, and whether that is sure.
+
+    Examples
+    --------
+    >>> cells = [{"skill": 2.0, "skill_error": 0.5}, {"skill": -0.5, "skill_error": 1.0}]
+    >>> evaluation = {"versions": {"range_predictor": "0123456789ab"}, "in_sample": [], "rows": 1200, "answered": 99.5,
+    ...     "range_predictor": {"skill": 0.0075, "cells": cells}}
+    >>> for sentence in sentences_of(evaluation):
+    ...     print(sentence)
+    range_predictor 01234567 is better than the best reference baseline on average, but not surely in every cell:
+      loss 0.75 % below it over 2 cells, lower in 1, surely (by more than two errors) in 1
+      99.5 % of 1,200 candles answered
+    """
+    found = []
+    for kind, version in evaluation["versions"].items():
+        part = evaluation.get(kind) or {}
+        cells = part.get("cells") or []
+        skill = part.get("skill")
+        if not cells or skill is None:
+            continue
+        better = sum(cell["skill"] > 0 for cell in cells)
+        surely = sum(cell["skill"] > 2 * (cell.get("skill_error") or 0) and cell["skill"] > 0 for cell in cells)
+        if surely == len(cells):
+            verdict = "is better than the best reference baseline, surely in every cell"
+        elif skill > 0:
+            verdict = "is better than the best reference baseline on average, but not surely in every cell"
+        else:
+            verdict = "is NOT better than the best reference baseline"
+        shares = f"lower in {better}, surely (by more than two errors) in {surely}"
+        side = "below" if skill >= 0 else "above"
+        found += [
+            f"{kind} {version[:8]} {verdict}:",
+            f"  loss {100 * abs(skill):.2f} % {side} it over {len(cells)} cells, {shares}",
+            f"  {evaluation['answered']:.1f} % of {evaluation['rows']:,} candles answered",
+        ]
+        if kind in evaluation["in_sample"]:
+            found.append("  this is no test: the version was trained on candles of the stretch")
+    return found
+
+
 def leaves(report: Any, path: tuple[str, ...] = ()) -> dict[str, float]:
     """Collect every number of a report under a name that a second report shares.
 

@@ -2,29 +2,58 @@
 
 from typing import Any
 
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from marketdata.models import Source
-from marketdata.request_fields import Instant, Query
+from marketdata.request_fields import Choice, Instant, Query
 from modelregistry.models import Kind, ModelVersion
+from modelregistry.report_json import published, reference
 
 
-@extend_schema_field(OpenApiTypes.OBJECT)
+@extend_schema_field(reference("ModelReport"))
 class ReportField(serializers.JSONField):
-    """Metrics as the evaluation wrote them."""
+    """Metrics as JSON shows them."""
+
+    def to_representation(self, value: Any) -> Any:
+        """Every skill a fraction."""
+        return published(value)
+
+
+@extend_schema_field({"oneOf": [reference("ModelReport"), {"enum": [None]}], "nullable": True})
+class MetricsField(serializers.Field):
+    """A champion's report, or none."""
+
+
+@extend_schema_field(reference("Hyperparameters"))
+class HyperparametersField(serializers.JSONField):
+    """What the training was set to."""
+
+
+@extend_schema_field(
+    {
+        "type": "object",
+        "description": "Id of the version that answered, by kind.",
+        "properties": {kind: {"type": "string", "format": "uuid"} for kind in Kind.values},
+        "additionalProperties": False,
+    }
+)
+class ModelVersionsField(serializers.Field):
+    """{kind: id} of the champions behind an answer."""
 
 
 class ModelVersionSerializer(serializers.ModelSerializer):
     """One trained estimator: what it learned from, how good it was on rows it never saw, what became of it."""
 
-    hyperparameters = ReportField()
-    libraries = ReportField()
+    hyperparameters = HyperparametersField()
+    libraries = serializers.DictField(child=serializers.CharField(), help_text="{name: version}.")
     report = ReportField(help_text="Metrics on rows never seen, beside the baselines.")
     symbols = serializers.ListField(child=serializers.CharField())
     horizons = serializers.ListField(child=serializers.IntegerField())
     gate_reasons = serializers.ListField(child=serializers.CharField())
+    files_kept = serializers.BooleanField(
+        read_only=True, help_text="False once retention removed its files: it cannot answer, its report stays."
+    )
 
     class Meta:
         """Everything; nothing about a version is secret to a key."""
@@ -50,6 +79,7 @@ class ModelVersionSerializer(serializers.ModelSerializer):
             "gate_reasons",
             "unproven",
             "training_seconds",
+            "files_kept",
             "created_at",
         )
         read_only_fields = fields
@@ -100,7 +130,7 @@ class ChampionSerializer(serializers.Serializer):
     trained_until = serializers.DateTimeField(allow_null=True)
     symbols = serializers.ListField(child=serializers.CharField())
     horizons = serializers.ListField(child=serializers.IntegerField())
-    metrics = ReportField(help_text="Its report, with the baselines beside it.", allow_null=True)
+    metrics = MetricsField(help_text="Its report, with the baselines beside it.")
     loaded_by = serializers.ListField(
         child=serializers.CharField(), help_text="Processes that have it in memory; empty when asked about the past."
     )
@@ -120,14 +150,14 @@ class StatusQuery(Query):
     """When, and of which source."""
 
     at = Instant(required=False, help_text="Who answered then; now when left out.")
-    source = serializers.ChoiceField(  # type: ignore[assignment]  # the stubs mean Field.source
-        choices=Source.choices, required=False, help_text="That of the enabled markets when left out."
+    source = Choice(  # type: ignore[assignment]  # the stubs mean Field.source
+        Source.choices, required=False, help_text="That of the enabled markets when left out."
     )
 
 
 class VersionQuery(Query):
     """Which versions."""
 
-    kind = serializers.ChoiceField(choices=Kind.choices, required=False)
-    stage = serializers.ChoiceField(choices=ModelVersion.Stage.choices, required=False)
-    source = serializers.ChoiceField(choices=Source.choices, required=False)  # type: ignore[assignment]  # the stubs mean Field.source
+    kind = Choice(Kind.choices, required=False)
+    stage = Choice(ModelVersion.Stage.choices, required=False)
+    source = Choice(Source.choices, required=False)  # type: ignore[assignment]  # the stubs mean Field.source

@@ -2,13 +2,15 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 from django.conf import settings
+from django.db import transaction
 
+from indicators.candles import CandleGrid
 from indicators.features import FEATURE_HASH, WARMUP
 from marketdata import clock, store
 from marketdata.models import Candle, Market
@@ -23,7 +25,7 @@ from modelregistry.spreading import Invite, build_together, fit_together
 from modelregistry.status import usual_source
 from modelregistry.training.parts import build_here, fit_here
 from modelregistry.training.pipeline import KINDS, Request, Trained, symbols_in_order, train_kinds
-from modelregistry.training.plan import plan_for
+from modelregistry.training.plan import LeftOut, least_candles, left_out, plan_for
 
 Progress = Callable[[int, int, str], None]
 logger = logging.getLogger(__name__)
@@ -62,10 +64,11 @@ def train(
         raise TrainingError(f"no kind of estimator is called {', '.join(unknown)}; there are {', '.join(KINDS)}")
     kinds = [kind for kind in KINDS if not kinds or kind in kinds]
     markets = _markets(symbols, source)
-    first_ms, end_ms = _span(markets, from_ms, until_ms)
-    grid = store.load_span(markets, first_ms, end_ms)
-    candles = int(grid.present.sum(axis=1).min())
     horizons = tuple(sorted(settings.DEFAULT_HORIZONS))
+    markets, grid, absent = _trainable(markets, from_ms, until_ms, horizons, small=small)
+    for market in absent:
+        logger.warning("training: %s", market.as_sentence())
+    candles = int(grid.present.sum(axis=1).min())
     request = Request(
         grid=grid,
         symbols=tuple(market.symbol for market in markets),
@@ -82,10 +85,13 @@ def train(
         build = partial(build_together, hands=workers - 1, invite=invite) if workers > 1 else build_here
         trained = train_kinds(request, progress, cancelled, fit, build)
         seconds = clock.monotonic() - started
-        kept = []
-        for kind, one in trained.items():
-            kept.append(_keep(one, source, seed, seconds, actor))
-            counted.add(kind)
+        for one in trained.values():
+            one.report["left_out"] = [asdict(market) for market in absent]
+        kept = [_keep(one, source, seed, seconds) for one in trained.values()]
+        bootstrap_together(kept, actor)
+        for version in kept:
+            trials.record_run(version, actor)
+            counted.add(version.kind)
     return kept
 
 
@@ -99,10 +105,24 @@ def _tried(request: Request) -> dict[str, Any]:
     }
 
 
-def _keep(trained: Trained, source: str, seed: int, seconds: float, actor: str) -> ModelVersion:
+def bootstrap_together(versions: Sequence[ModelVersion], actor: str) -> None:
+    """Promote each version whose kind has no champion, all in one transaction.
+
+    An answer belongs to the set of champions that gave it: one by one, the first champions would be three sets within
+    a second, and a candle would be answered by each.
+    """
+    with transaction.atomic():
+        for version in versions:
+            verdict = "the gate accepts it" if version.gate_accepted else "; ".join(version.gate_reasons)
+            registry.bootstrap(version, actor, f"first version of its kind; {verdict}"[:2000])
+    for version in versions:
+        version.refresh_from_db()
+
+
+def _keep(trained: Trained, source: str, seed: int, seconds: float) -> ModelVersion:
     fields = trained.manifest_fields
     digest = artifacts.write_artifact(trained.kind, trained.estimator.to_files(), fields, trained.golden_rows)
-    version = registry.register(
+    return registry.register(
         kind=trained.kind,
         source=source,
         digest=digest,
@@ -120,11 +140,6 @@ def _keep(trained: Trained, source: str, seed: int, seconds: float, actor: str) 
         gate_reasons=trained.verdict.reasons,
         training_seconds=seconds,
     )
-    verdict = "the gate accepts it" if trained.verdict.accepted else "; ".join(trained.verdict.reasons)
-    registry.bootstrap(version, actor, f"first version of its kind; {verdict}"[:2000])
-    version.refresh_from_db()
-    trials.record_run(version, actor)
-    return version
 
 
 def evaluate(
@@ -150,6 +165,8 @@ def evaluate(
     chosen = list(versions) or list(registry.champions(source).values())
     if not chosen:
         raise ModelNotFoundError(f"no champion of {source} candles to evaluate; run `manage.py train_models`")
+    for version in chosen:
+        registry.require_files(version)
     shared = set.intersection(*(set(version.symbols) for version in chosen))
     markets = _markets(symbols or sorted(shared), source)
     if strangers := sorted({market.symbol for market in markets} - shared):
@@ -188,6 +205,27 @@ def _markets(symbols: Sequence[str], source: str) -> list[Market]:
     if not names:
         raise TrainingError(f"no market with {source} candles is enabled")
     return [markets[name] for name in names]
+
+
+def _trainable(
+    markets: Sequence[Market], from_ms: int | None, until_ms: int | None, horizons: tuple[int, ...], *, small: bool
+) -> tuple[list[Market], CandleGrid, list[LeftOut]]:
+    """Markets to train on with their candles, and those left out."""
+    newest = store.newest_open(markets)
+    stored = [market for market in markets if newest[market.pk] is not None]
+    needed = least_candles(horizons)
+    empty = [LeftOut(market.symbol, 0, needed, None) for market in markets if newest[market.pk] is None]
+    if not stored:
+        raise TrainingError("no market has candles; run `manage.py import_candles` or `backfill_candles` first")
+    grid = store.load_span(stored, *_span(stored, from_ms, until_ms))
+    short = left_out(grid, [market.symbol for market in stored], horizons, small=small)
+    names = {market.symbol for market in short}
+    kept = [market for market in stored if market.symbol not in names]
+    if not kept:
+        raise TrainingError("; ".join(market.as_sentence() for market in [*short, *empty]))
+    if short:
+        grid = store.load_span(kept, *_span(kept, from_ms, until_ms))
+    return kept, grid, [*short, *empty]
 
 
 def _span(markets: Sequence[Market], from_ms: int | None, until_ms: int | None) -> tuple[int, int]:

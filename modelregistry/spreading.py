@@ -180,7 +180,9 @@ def _do_next(
 
 def _claim(run: uuid.UUID | str, me: str, *, newest_first: bool, failed_too: bool) -> TrainingPart | None:
     now = clock.wall_now()
-    free = Q(heartbeat_at=None) | Q(heartbeat_at__lt=now - timedelta(seconds=SILENT_SECONDS))
+    silence = timedelta(seconds=SILENT_SECONDS)
+    # Ahead of now by as much: the clock was set back, and a part whose process still runs has been touched since.
+    free = Q(heartbeat_at=None) | Q(heartbeat_at__lt=now - silence) | Q(heartbeat_at__gt=now + silence)
     open_parts = TrainingPart.objects.filter(free, run=run, digest="")
     if not failed_too:
         open_parts = open_parts.filter(failures=0)

@@ -8,6 +8,7 @@ from marketdata import clock
 from marketdata.models import Market, Source
 from modelregistry import registry
 from modelregistry.models import Kind, ModelVersion
+from modelregistry.report_json import published
 
 
 def usual_source() -> str:
@@ -47,7 +48,7 @@ def champion_object(version: ModelVersion | None, loaded_by: Mapping[str, list[s
         "trained_until": version.trained_until,
         "symbols": version.symbols,
         "horizons": version.horizons,
-        "metrics": version.report,
+        "metrics": published(version.report),
         "loaded_by": list(loaded_by.get(str(version.pk), [])),
     }
 

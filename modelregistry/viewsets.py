@@ -1,7 +1,7 @@
 """GET /models, /models/{id} and /models/status."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import viewsets
@@ -26,12 +26,13 @@ class ModelViewSet(viewsets.GenericViewSet):
     queryset = ModelVersion.objects.order_by("-created_at", "id")
     serializer_class = ModelVersionSerializer
     lookup_url_kwarg = "id"
+    queries: ClassVar = {"list": VersionQuery, "status": StatusQuery}
     loaded_by: Callable[[], Mapping[str, list[str]]] | None = None
     """Which processes have a version in memory, by id; the composition root knows."""
     silent_comparison: Callable[[ModelVersion], list[dict[str, Any]]] | None = None
     """A candidate beside the champion on live candles; the composition root knows who compares."""
 
-    @extend_schema(parameters=[VersionQuery], responses=ModelVersionSerializer(many=True))
+    @extend_schema(responses=ModelVersionSerializer(many=True))
     def list(self, request: Request) -> Response:
         """All versions, newest first."""
         page = self.paginate_queryset(self.get_queryset().filter(**VersionQuery.of(request)))
@@ -43,7 +44,7 @@ class ModelViewSet(viewsets.GenericViewSet):
         context = {**self.get_serializer_context(), "silent_comparison": self.silent_comparison}
         return Response(ModelVersionDetailSerializer(self.get_object(), context=context).data)
 
-    @extend_schema(parameters=[StatusQuery], responses=ModelsStatusSerializer, filters=False)
+    @extend_schema(responses=ModelsStatusSerializer, filters=False)
     def status(self, request: Request) -> Response:
         """Who answers for each kind, how good it is beside the baselines, and where it is loaded."""
         query: dict[str, Any] = StatusQuery.of(request)

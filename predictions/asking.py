@@ -54,7 +54,7 @@ def ask(symbol: str, horizon: int) -> tuple[Market, Ensemble, Answers, int, int]
 def touches(symbol: str, horizon: int, prices: Any) -> dict[str, Any]:
     """Chance that each price is reached within the horizon."""
     asked = known_prices(prices)
-    _, _, answers, open_ms, horizon = ask(symbol, horizon)
+    market, _, answers, open_ms, horizon = ask(symbol, horizon)
     assert answers.view is not None
     levels = np.array([float(price) for price in asked])
     here = levels == answers.closes[0]
@@ -65,6 +65,7 @@ def touches(symbol: str, horizon: int, prices: Any) -> dict[str, Any]:
         "symbol": symbol,
         "horizon": horizon,
         "candle_time": iso(clock.to_datetime(open_ms)),
+        "simulated": market.simulated,
         "results": [
             {"price": f"{price:.8f}", "p_reached": finite(chance)} for price, chance in zip(asked, chances, strict=True)
         ],

@@ -164,7 +164,7 @@ def bracket_losses(answer: dict[str, Any], after: Aftermath, open_ms: int, horiz
 def direction_losses(answer: dict[str, Any], after: Aftermath, open_ms: int, horizon: int) -> Losses:
     """Brier score of buy, sell and hold: the move to the barrier touched, or to the last close, against the costs."""
     touched = _touched(after, open_ms, horizon, "buy", answer["above"], answer["below"])
-    move = float(np.nan_to_num(touched.gross_return("buy")[0], nan=0.0))
+    move = float(touched.move_to_barrier(np.array([answer["below"]]))[0])
     came = 2 if touched.ambiguous[0] or abs(move) <= answer["costs"] else int(move < 0)
 
     def loss(said: list[float] | None) -> float | None:

@@ -70,7 +70,11 @@ def candidates_of(source: str) -> list[tuple[ModelVersion, ModelVersion]]:
     found = []
     for kind, champion in sorted(registry.champions(source).items()):
         newer = ModelVersion.objects.filter(
-            kind=kind, source=source, stage=ModelVersion.Stage.CANDIDATE, created_at__gt=champion.created_at
+            kind=kind,
+            source=source,
+            stage=ModelVersion.Stage.CANDIDATE,
+            created_at__gt=champion.created_at,
+            files_removed_at__isnull=True,
         )
         found += [(candidate, champion) for candidate in newer.order_by("-created_at")[:MOST_A_KIND]]
     return found

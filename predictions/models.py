@@ -63,6 +63,7 @@ class PredictionLog(models.Model):
             models.UniqueConstraint(fields=["market", "chain_index"], name="prediction_chain_is_linear"),
         ]
         indexes: ClassVar = [
+            models.Index(fields=["-candle_time", "symbol", "horizon"], name="prediction_by_time"),
             models.Index(fields=["symbol", "horizon", "-candle_time"], name="prediction_by_symbol"),
             models.Index(fields=["-created_at"], name="prediction_newest"),
             models.Index(

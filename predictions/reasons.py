@@ -25,7 +25,7 @@ WORDS: dict[str, str] = {
     OUT_OF_DISTRIBUTION: "the market looks unlike anything in the training set",
     MODELS_DISAGREE: "the models contradict each other",
     INTERVAL_TOO_WIDE: "the predicted range is too wide to act on",
-    NO_EDGE_AFTER_FEES: "no bracket is expected to earn more than it costs",
+    NO_EDGE_AFTER_FEES: "no bracket is sure enough to earn more than it costs",
 }
 """In order of importance; this order is the order of `reasons` everywhere."""
 

@@ -2,14 +2,17 @@
 
 from rest_framework import serializers
 
-from marketdata.request_fields import Instant, PriceField, Query, SymbolField, WholeNumber, YesNo
+from marketdata.request_fields import Body, Choice, Instant, PriceField, Query, SymbolField, WholeNumber, YesNo
 from marketdata.serializers import DecimalText
+from modelregistry.serializers import ModelVersionsField
+from predictions.reasons import WORDS
 
 SIDES = (("buy", "buy"), ("sell", "sell"))
+REASONS = tuple((code, code) for code in WORDS)
 MOST_PRICES = 1000
 
 
-class PredictionRequest(serializers.Serializer):
+class PredictionRequest(Body):
     """Which market, how far ahead."""
 
     symbol = SymbolField()
@@ -59,10 +62,12 @@ class PredictionSerializer(serializers.Serializer):
     predicted_low = DecimalText(help_text="Median of the lowest low.")
     bands = BandSerializer(many=True)
     coverage = CoverageSerializer(many=True)
-    model_versions = serializers.DictField(child=serializers.UUIDField(), help_text="{kind: id}.")
+    model_versions = ModelVersionsField()
     data_age_seconds = serializers.FloatField(help_text="Market time minus the candle's close, at `made_at`.")
     degraded = serializers.BooleanField()
-    reasons = serializers.ListField(child=serializers.CharField(), help_text="Codes, most important first.")
+    reasons = serializers.ListField(
+        child=serializers.ChoiceField(choices=REASONS), help_text="Codes, most important first."
+    )
     reason_details = serializers.DictField(child=serializers.CharField(), help_text="{code: text}.")
     simulated = serializers.BooleanField()
     actual_high = DecimalText(allow_null=True, help_text="Null until due.")
@@ -79,11 +84,11 @@ class PredictionQuery(Query):
     latest = YesNo(required=False, help_text="`true`: only the newest of each market and horizon.")
 
 
-class BracketRequest(serializers.Serializer):
+class BracketRequest(Body):
     """A take-profit and a stop-loss around the newest close."""
 
     symbol = SymbolField()
-    side = serializers.ChoiceField(choices=SIDES)
+    side = Choice(SIDES)
     horizon = WholeNumber()
     take_profit = PriceField()
     stop_loss = PriceField()
@@ -109,13 +114,13 @@ class BracketSerializer(serializers.Serializer):
     expected_candles_to_touch = serializers.FloatField(allow_null=True)
     fee_to_move = serializers.FloatField(allow_null=True, help_text="Costs over the move expected.")
     fee_rate = serializers.FloatField(help_text="A side.")
-    model_versions = serializers.DictField(child=serializers.UUIDField())
-    reasons = serializers.ListField(child=serializers.CharField())
+    model_versions = ModelVersionsField()
+    reasons = serializers.ListField(child=serializers.ChoiceField(choices=REASONS))
     reason_details = serializers.DictField(child=serializers.CharField())
     simulated = serializers.BooleanField()
 
 
-class TouchRequest(serializers.Serializer):
+class TouchRequest(Body):
     """Prices that may be reached."""
 
     symbol = SymbolField()
@@ -136,6 +141,7 @@ class TouchesSerializer(serializers.Serializer):
     symbol = serializers.CharField()
     horizon = serializers.IntegerField()
     candle_time = serializers.DateTimeField()
+    simulated = serializers.BooleanField()
     results = TouchSerializer(many=True)
 
 
@@ -214,11 +220,3 @@ class ScoreSerializer(serializers.Serializer):
         fields["from"] = serializers.DateTimeField(help_text="Open of the first candle answered.")
         fields["to"] = serializers.DateTimeField(help_text="Open of the last one.")
         return fields
-
-
-class TrackRecordSerializer(serializers.Serializer):
-    """Scores per market, horizon and version, in one page."""
-
-    next = serializers.CharField(allow_null=True, help_text="Always null.")
-    previous = serializers.CharField(allow_null=True, help_text="Always null.")
-    results = ScoreSerializer(many=True)

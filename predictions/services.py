@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import orjson
 
-from marketdata import clock
+from marketdata import clock, store
 from marketdata.intervals import last_closed_open
 from marketdata.models import Market
 from modelregistry import registry
@@ -14,13 +14,13 @@ from predictions.answering import RANGE
 from predictions.asking import brackets, touches
 from predictions.errors import PredictionRefused
 from predictions.models import PredictionLog
-from predictions.passes import Pass, read_passes
+from predictions.passes import Pass, read_pass, read_passes
 from predictions.payloads import prediction_bytes
 from predictions.recording import Key
 from predictions.refusing import newest_candle, refuse, retry_after_seconds
 from predictions.requests import known_horizon, known_market, remembered_market
 
-__all__ = ["brackets", "cached_prediction", "latest_prediction", "predict", "touches"]
+__all__ = ["brackets", "cached_prediction", "latest_prediction", "predict", "touches", "warm_up"]
 
 
 def predict(
@@ -34,6 +34,41 @@ def predict(
     for done in read_passes(work, live=live):
         yield done, recording.record(done)
         parity.compare(done)
+
+
+def warm_up(known: Mapping[str, str]) -> dict[str, str]:
+    """Load the champions of the enabled markets and let new ones answer once, so that no request pays for it.
+
+    Nothing is logged or cached: what remains is loaded, imported and compiled code.
+
+    Parameters
+    ----------
+    known : mapping of str to str
+        Digest by source of the ensembles that have answered in this process.
+
+    Returns
+    -------
+    dict of str to str
+        The same after this call.
+    """
+    by_source: dict[str, list[Market]] = {}
+    for market in Market.objects.enabled():
+        by_source.setdefault(market.source, []).append(market)
+    answered = {}
+    for source, markets in by_source.items():
+        ensemble = registry.load_ensemble(source)
+        if ensemble is None:
+            continue
+        answered[source] = ensemble.digest
+        if known.get(source) == ensemble.digest:
+            continue
+        newest = store.newest_open([market for market in markets if ensemble.knows(market.symbol)])
+        for market in markets:
+            open_ms = newest.get(market.pk)
+            if open_ms is not None:
+                read_pass([market], open_ms, 1, ensemble)
+                break
+    return answered
 
 
 def latest_prediction(symbol: str, horizon: int) -> bytes:

@@ -1,9 +1,8 @@
 """/predictions, /brackets and /touches."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
-from drf_spectacular.helpers import forced_singular_serializer
 from drf_spectacular.utils import extend_schema
 from rest_framework import viewsets
 from rest_framework.generics import get_object_or_404
@@ -20,12 +19,17 @@ from predictions.serializers import (
     PredictionQuery,
     PredictionRequest,
     PredictionSerializer,
+    ScoreSerializer,
     TouchesSerializer,
     TouchRequest,
     TrackRecordQuery,
-    TrackRecordSerializer,
 )
 from predictions.track_record import NetOf
+
+NEWEST_KEY = ("symbol", "horizon")
+"""What names one of the newest predictions."""
+SCORE_KEY = ("symbol", "simulated", "horizon", "version")
+"""What names one line of the track record."""
 
 
 class PredictionViewSet(viewsets.GenericViewSet):
@@ -35,6 +39,7 @@ class PredictionViewSet(viewsets.GenericViewSet):
     rate_bucket = "predictions"
     queryset = PredictionLog.objects.none()
     serializer_class = PredictionSerializer
+    queries: ClassVar = {"list": PredictionQuery}
 
     @extend_schema(request=PredictionRequest, responses={200: PredictionSerializer})
     def create(self, request: Request) -> Response:
@@ -42,13 +47,14 @@ class PredictionViewSet(viewsets.GenericViewSet):
         asked = _checked(PredictionRequest, request)
         return Response(services.latest_prediction(asked["symbol"], asked["horizon"]))
 
-    @extend_schema(parameters=[PredictionQuery], responses=PredictionSerializer(many=True))
+    @extend_schema(responses=PredictionSerializer(many=True))
     def list(self, request: Request) -> Response:
         """The log, newest first; outcomes are filled in as they fall due."""
         query = PredictionQuery.of(request)
         if query.pop("latest", False):
-            rows = log.newest(query.get("symbol"), query.get("horizon"))
-            return Response({"next": None, "previous": None, "results": [prediction_object(row) for row in rows]})
+            newest = log.newest(query.get("symbol"), query.get("horizon"))
+            rows = [prediction_object(row) for row in newest]
+            return _paged(self, rows, NEWEST_KEY)
         found = log.logged(query.get("symbol"), query.get("horizon"), query.get("from"), query.get("to"))
         return self.get_paginated_response([prediction_object(row) for row in self.paginate_queryset(found) or []])
 
@@ -80,20 +86,29 @@ class TouchViewSet(viewsets.ViewSet):
         return Response(asking.touches(**_checked(TouchRequest, request)))
 
 
-class TrackRecordViewSet(viewsets.ViewSet):
+class TrackRecordViewSet(viewsets.GenericViewSet):
     """How right the engine was."""
 
     required_scope = "read"
+    queryset = PredictionLog.objects.none()
+    serializer_class = ScoreSerializer
+    queries: ClassVar = {"list": TrackRecordQuery}
     net_results: Callable[..., NetOf] | None = None
     """What signals earned, which this app does not know; the composition root does."""
 
-    @extend_schema(parameters=[TrackRecordQuery], responses=forced_singular_serializer(TrackRecordSerializer))
+    @extend_schema(responses=ScoreSerializer(many=True))
     def list(self, request: Request) -> Response:
         """Error, skill beside the baseline, coverage, calibration and net result; at most a minute old."""
         query = TrackRecordQuery.of(request)
         version = str(query["version"]) if "version" in query else None
         results = scoreboard(query.get("symbol"), query.get("horizon"), version, query.get("since"), self.net_results)
-        return Response({"next": None, "previous": None, "results": results})
+        return _paged(self, results, SCORE_KEY)
+
+
+def _paged(view: viewsets.GenericViewSet[Any], rows: list[dict[str, Any]], names: tuple[str, ...]) -> Response:
+    """One page of rows that no queryset gives, by the values that name a row."""
+    paginator: Any = view.paginator  # the engine's own, which knows rows as well
+    return view.get_paginated_response(paginator.paginate_rows(rows, names, view.request))
 
 
 def _checked(shape: Any, request: Request) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from marketdata.admin_pages import LargeLogAdmin, ReadOnlyAdmin, ReasonForm, age_of, confirm_step, plain, posted
+from marketdata.admin_pages import LargeLogAdmin, ReadOnlyAdmin, ReasonForm, age_of, confirm_step, plain, posted, row_of
 from marketdata.models import Market
 from predictions.admin import in_words
 from signals import switch
@@ -174,7 +174,7 @@ class SignalSwitchAdmin(ReadOnlyAdmin):
     @action(description="Flip", icon="swap_horiz", permissions=["throw"])
     def flip(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Throw or release one row's switch."""
-        row = SignalSwitch.objects.get(pk=object_id)
+        row: SignalSwitch = row_of(self, request, object_id)
         return self._step(request, row.symbol, off=not row.off)
 
     def _step(self, request: HttpRequest, symbol: str, off: bool) -> HttpResponse:

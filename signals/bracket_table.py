@@ -42,6 +42,8 @@ def bracket_rows(cells: Cells, decisions: Decisions | None, horizons: Sequence[i
     emitted = np.zeros(shape, dtype=bool)
     edgeless = np.zeros(len(cells), dtype=bool)
     doubts = cells.doubts((RANGE, TPSL))
+    # Both parts answered and yet nothing is decided: they share no horizon.
+    mismatched = decided & (decisions is None and cells.answers.forecast is not None)
     if decisions is not None:
         at = cells.position[decided]
         doubted = np.any(list(doubts.values()), axis=0)[decided] if doubts else np.zeros(len(at), dtype=bool)
@@ -54,6 +56,7 @@ def bracket_rows(cells: Cells, decisions: Decisions | None, horizons: Sequence[i
     reasons = np.empty((len(cells), len(BRACKETS)), dtype=object)
     reasons[:, :-1] = reason_texts({**cells.refusals((TPSL,)), **cells.doubts((TPSL,))}, len(cells))[:, None]
     hold = {**cells.refusals((RANGE, TPSL)), **doubts, codes.NO_EDGE_AFTER_FEES: edgeless}
+    hold[codes.NO_CHAMPION] = hold.get(codes.NO_CHAMPION, np.zeros(len(cells), dtype=bool)) | mismatched
     reasons[:, -1] = reason_texts(hold, len(cells))
 
     def spread(values: npt.NDArray[Any], axis: int) -> npt.NDArray[Any]:

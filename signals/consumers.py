@@ -41,9 +41,11 @@ class SignalConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         authenticate_key: Callable[[str], Any],
         redeem_ticket: Callable[[str], Any],
         ended_keys: Callable[[set[str]], set[str]] | None = None,
+        count_wrong_key: Callable[[str], bool] = lambda _address: True,
     ) -> None:
         super().__init__()
         self.authenticate_key, self.redeem_ticket = authenticate_key, redeem_ticket
+        self.count_wrong_key = count_wrong_key
         if ended_keys is not None:
             hub.ended_keys = ended_keys
         self.connection: Connection | None = None
@@ -72,8 +74,11 @@ class SignalConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         self._start(self._expire())
 
     async def _enter_by_key(self, key: str) -> None:
+        if not key:
+            await self._refuse(protocol.NOT_AUTHENTICATED, "not authenticated")
+            return
         try:
-            identity = await database_sync_to_async(self.authenticate_key)(key) if key else None
+            identity = await database_sync_to_async(self.authenticate_key)(key)
         except Exception:
             logger.exception("a key could not be checked")
             await self._refuse(protocol.TRY_LATER, "keys cannot be checked at the moment")
@@ -82,7 +87,11 @@ class SignalConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
 
     async def _enter(self, identity: Any) -> None:
         if identity is None:
-            await self._refuse(protocol.NOT_AUTHENTICATED, "not authenticated")
+            address = (self.scope.get("client") or ("",))[0]
+            if await database_sync_to_async(self.count_wrong_key)(address):
+                await self._refuse(protocol.NOT_AUTHENTICATED, "not authenticated")
+            else:
+                await self._refuse(protocol.TOO_MANY, "too many wrong keys from this address")
         elif hub.count_of(str(identity.key_id)) >= CONNECTIONS_A_KEY:
             await self._refuse(protocol.TOO_MANY, "too many connections")
         else:

@@ -6,6 +6,7 @@ import numpy as np
 from django.conf import settings
 
 from marketdata.models import Market
+from modelregistry.estimators.ensemble import Ensemble
 from predictions import reasons as codes
 from predictions.answering import RANGE, TPSL
 from predictions.passes import Pass
@@ -36,10 +37,14 @@ class Draft:
 def draft(done: Pass, now_ms: int, held: dict[str, str]) -> list[Draft]:
     """Decide every candle of a pass; `held` are the symbols an operator switched off."""
     decisions = decide_pass(done)
+    mismatch = horizon_mismatch(done.ensemble)
     drafts = []
     for index, row, market, open_ms in done.candles():
         said = done.answers.refusals(index, row, (RANGE, TPSL)) or done.answers.degraded(index, row)
         details = done.answers.explain(said)
+        if mismatch:
+            said.append(codes.NO_CHAMPION)
+            details.setdefault(codes.NO_CHAMPION, mismatch)
         if now_ms > valid_until_ms(open_ms):
             said.append(codes.LATE)
         words = hold_reason(market, held)
@@ -61,29 +66,52 @@ def draft(done: Pass, now_ms: int, held: dict[str, str]) -> list[Draft]:
 
 
 def decide_pass(done: Pass) -> rules.Decisions | None:
-    """Apply the rules to every answered row at once; None where a part of the ensemble is missing."""
+    """Apply the rules to every answered row at once; None where the ensemble cannot price a bracket by its range."""
     answers, ensemble = done.answers, done.ensemble
-    if ensemble is None or answers.forecast is None or answers.view is None:
+    if ensemble is None or answers.forecast is None or answers.view is None or not ensemble.common_horizons:
         return None
     return rules.decide(
         answers.view,
         answers.forecast,
         answers.closes,
-        horizons=[horizon for horizon in answers.forecast.horizons if horizon in answers.view.horizons],
+        horizons=ensemble.common_horizons,
         fee_rate=settings.FEE_RATE,
         slippage_bps=settings.SLIPPAGE_BPS,
         direction=ensemble.direction(answers.features) if ensemble.signal is not None else None,
     )
 
 
+def horizon_mismatch(ensemble: Ensemble | None) -> str:
+    """Why range and bracket champions cannot decide together; empty where they share a horizon or one is missing."""
+    if ensemble is None or ensemble.range_predictor is None or ensemble.tpsl is None or ensemble.common_horizons:
+        return ""
+    ranges, brackets = (
+        ", ".join(map(str, horizons)) for horizons in (ensemble.range_predictor.horizons, ensemble.tpsl.horizons)
+    )
+    return f"the champions share no horizon: ranges are for {ranges} candles, brackets for {brackets}"
+
+
+def edge_text(decisions: rules.Decisions, at: int) -> str:
+    """Which condition of the rules the best bracket did not meet, with its figures."""
+    best = decisions.best
+    net, lower = float(best.expected_net_return[at]), float(best.lower_bound[at])
+    bracket = f"the best of all brackets ({decisions.side[at]}, {int(decisions.horizon[at])} candles)"
+    if net <= 0:
+        return (
+            f"{bracket} is expected to return {net:+.4%} after costs; a take-profit would have to be reached first "
+            f"with probability {float(best.p_break_even[at]):.3f}, it is with {float(best.p_take_profit[at]):.3f}"
+        )
+    if lower <= 0:
+        return (
+            f"{bracket} is expected to return {net:+.4%} after costs, but that is not sure enough: the lower bound of "
+            f"the expectation is {lower:+.4%}"
+        )
+    return f"{bracket} is expected to return {net:+.4%} after costs, but the signal classifier favours the other side"
+
+
 def _decided(one: Draft, decisions: rules.Decisions, at: int) -> Draft:
     side, emitted = decisions.side[at], bool(decisions.emitted[at])
     bracket = bracket_of(decisions.best, at)
-    lacking = (
-        f"the best of all brackets ({side}, {int(decisions.horizon[at])} candles) is expected to return "
-        f"{bracket['expected_net_return']:+.4%} after costs; a take-profit would have to be reached first with "
-        f"probability {bracket['p_break_even']:.3f}, it is with {bracket['p_take_profit']:.3f}"
-    )
     return Draft(
         one.market,
         one.open_ms,
@@ -93,7 +121,7 @@ def _decided(one: Draft, decisions: rules.Decisions, at: int) -> Draft:
         considered_side=side,
         bracket=bracket,
         reasons=[] if emitted else [codes.NO_EDGE_AFTER_FEES],
-        reason_details={} if emitted else {codes.NO_EDGE_AFTER_FEES: lacking},
+        reason_details={} if emitted else {codes.NO_EDGE_AFTER_FEES: edge_text(decisions, at)},
         model_versions=one.model_versions,
     )
 

@@ -5,9 +5,13 @@ from typing import Any
 from django.db.models import Count, Min
 
 from marketdata import clock
+from marketdata.intervals import INTERVAL_MS
+from marketdata.models import Market
+from signals import worklist
 from signals.models import OutboxMessage, SignalSwitch
 
-LATE_SECONDS = 30.0
+LATE_SECONDS = 15.0
+"""A signal not published, or a closed candle without its signal, for longer than this is late."""
 
 
 def report() -> dict[str, Any]:
@@ -19,6 +23,9 @@ def report() -> dict[str, Any]:
     said: dict[str, Any] = {"unsent": unsent, "outbox_age_seconds": age, "held": held}
     if age is not None and age > LATE_SECONDS:
         return {"status": "degraded", "message": f"{unsent} signals wait, the oldest for {age:.0f} s", **said}
+    if waiting := _waiting():
+        message = f"candles were stored and have no signal: {', '.join(waiting[:10])}"
+        return {"status": "degraded", "message": message, **said}
     if held:
         return {"status": "degraded", "message": f"switched off: {', '.join(held)}", **said}
     return {"status": "healthy", "message": "", **said}
@@ -29,4 +36,12 @@ def outbox() -> tuple[int, float | None]:
     waiting = OutboxMessage.objects.filter(sent_at__isnull=True).aggregate(n=Count("pk"), oldest=Min("written_at"))
     if not waiting["n"]:
         return 0, None
-    return waiting["n"], round(max(0.0, (clock.wall_now() - waiting["oldest"]).total_seconds()), 3)
+    # The amount: a row written before the clock was set back has waited as well.
+    return waiting["n"], round(abs((clock.wall_now() - waiting["oldest"]).total_seconds()), 3)
+
+
+def _waiting() -> list[str]:
+    """Markets whose newest stored candles wait for their signals."""
+    work = worklist.newest_work(list(Market.objects.enabled()))
+    limit = clock.market_ms() - INTERVAL_MS - round(LATE_SECONDS * 1000 * max(clock.market_rate(), 1.0))
+    return sorted(market.symbol for market, opens in work.items() if opens and min(opens) < limit)

@@ -1,40 +1,43 @@
-"""The process-wide hub: every signal is encoded once and handed to all of this process's subscribers.
+"""The process-wide hub: every signal is encoded once and delivered to all of this process's subscribers.
 
-In production one Redis subscription feeds it; embedded, the publisher does. A thread of its own
-listens, compares what was handed out with the log every few seconds, and fills holes from it.
+Embedded, the publisher passes it each signal. In production announcements name symbols, and a thread of the
+hub reads their new signals from the log: nothing else is believed. The same thread compares what was delivered
+with the log every few seconds, which finds what an announcement was lost for.
 """
 
 import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any
 
-import orjson
-import redis
 from django.conf import settings
-from django.db import DatabaseError, connections
+from django.db import connections
 
-from signals import protocol, replay
+from marketdata import clock
+from signals import announcements, protocol, replay
 from signals.connections import Connection
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0
-"""How often heads are compared and ended keys looked for."""
+"""How often heads are compared and ended keys looked for: the longest a lost announcement delays a signal."""
 LONGEST_WAIT = 5.0
+PAUSE_SECONDS = 0.05
+"""Rest after an announcement the log knows nothing of, so that forged ones cannot keep the database busy."""
 
 
 class Hub:
-    """Subscribers by symbol, and the last seq handed out of each."""
+    """Subscribers by symbol, and the last seq delivered of each."""
 
     def __init__(self) -> None:
         self.heads: dict[str, int] = {}
         self.ended_keys: Callable[[set[str]], set[str]] | None = None
         self._subscribers: dict[str, set[Connection]] = {}
         self._connections: set[Connection] = set()
+        self._announced: set[str] = set()
+        self._next_look = 0.0
         self._registry, self._order = threading.Lock(), threading.RLock()
-        self._stopped = threading.Event()
+        self._stopped, self._wake = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
 
     def __len__(self) -> int:
@@ -57,13 +60,13 @@ class Hub:
                 self._remove(connection, symbol)
 
     def subscribe(self, connection: Connection, symbols: Iterable[str]) -> None:
-        """Hand these symbols to a connection from now on."""
+        """Deliver these symbols to a connection from now on."""
         with self._registry:
             for symbol in symbols:
                 self._subscribers.setdefault(symbol, set()).add(connection)
 
     def unsubscribe(self, connection: Connection, symbols: Iterable[str]) -> None:
-        """Stop handing these symbols to a connection."""
+        """Stop delivering these symbols to a connection."""
         with self._registry:
             for symbol in symbols:
                 self._remove(connection, symbol)
@@ -74,29 +77,38 @@ class Hub:
             return sum(connection.key_id == key_id for connection in self._connections)
 
     def note_heads(self, heads: dict[str, int]) -> None:
-        """Learn heads somebody read from the log, where this process knows none yet."""
+        """Take heads read from the log, where this process knows none yet."""
         with self._order:
             for symbol, head in heads.items():
                 self.heads.setdefault(symbol, head)
 
+    def announce(self, symbols: Iterable[str]) -> None:
+        """Have the log read for these symbols soon, as far as they are subscribed to; from any thread."""
+        with self._registry:
+            self._announced.update(symbol for symbol in symbols if symbol in self._subscribers)
+            if self._announced:
+                self._wake.set()
+
     def publish(self, symbol: str, seq: int, payload: str) -> None:
-        """Hand out one signal from any thread; a repeat is dropped, a hole before it is filled from the log."""
+        """Deliver one signal of the log from any thread; a repeat is dropped, a hole before it is filled."""
         with self._order:
             last = self.heads.get(symbol)
             if last is not None and seq <= last:
                 return
             if last is not None and seq > last + 1:
                 self._fill(symbol, last, seq - 1)
-            self._hand_out(symbol, seq, payload)
+            self._deliver(symbol, seq, payload)
 
     def stop(self) -> None:
         """End the watching thread and forget everything."""
         self._stopped.set()
+        self._wake.set()
         if self._thread is not None:
             self._thread.join(timeout=LONGEST_WAIT)
         with self._registry:
             self._connections.clear()
             self._subscribers.clear()
+            self._announced.clear()
         self.heads.clear()
 
     def _remove(self, connection: Connection, symbol: str) -> None:
@@ -105,16 +117,16 @@ class Hub:
             followers.discard(connection)
             if not followers:
                 del self._subscribers[symbol]
-                # Nobody listens: what is published meanwhile is no hole for the next one who does.
+                # Without subscribers, what is published meanwhile is no hole for the next one.
                 self.heads.pop(symbol, None)
 
     def _fill(self, symbol: str, after: int, until: int) -> None:
         while entries := replay.entries_after(symbol, after, until):
             for seq, payload in entries:
-                self._hand_out(symbol, seq, payload)
+                self._deliver(symbol, seq, payload)
             after = entries[-1][0]
 
-    def _hand_out(self, symbol: str, seq: int, payload: str) -> None:
+    def _deliver(self, symbol: str, seq: int, payload: str) -> None:
         with self._registry:
             followers = list(self._subscribers.get(symbol, ()))
             if followers:
@@ -131,54 +143,74 @@ class Hub:
                     self.leave(connection)
 
     def _watch(self) -> None:
+        listener = None if settings.EMBEDDED else announcements.Listener(self.announce, self._look_soon)
+        if listener is not None:
+            listener.start()
         failures = 0
-        while not self._stopped.is_set():
-            try:
-                if settings.EMBEDDED:
-                    self._look()
-                    self._stopped.wait(LOOK_SECONDS)
-                else:
-                    self._listen()
-                failures = 0
-            except Exception as error:  # noqa: BLE001  # the hub outlives every failure of Redis and database
-                failures += 1
-                logger.warning("the hub lost its feed: %s: %s", type(error).__name__, error)
-                self._stopped.wait(min(LONGEST_WAIT, 0.1 * 2**failures))
-            finally:
-                connections.close_all()
-
-    def _listen(self) -> None:
-        """Follow the Redis channels until the connection breaks or the hub stops."""
-        client: Any = redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=2, health_check_interval=15)
-        with client, client.pubsub(ignore_subscribe_messages=True) as listener:
-            listener.psubscribe("signals:*")
-            waited = LOOK_SECONDS
+        self._look_soon()
+        try:
             while not self._stopped.is_set():
-                if waited >= LOOK_SECONDS:
-                    self._look()
-                    waited = 0.0
-                message = listener.get_message(timeout=1.0)
-                if message is None:
-                    waited += 1.0
-                else:
-                    payload = message["data"].decode()
-                    said = orjson.loads(payload)
-                    self.publish(said["symbol"], said["seq"], payload)
+                try:
+                    self._turn()
+                    failures = 0
+                except Exception as error:  # noqa: BLE001  # the hub outlives every failure of the database
+                    failures += 1
+                    logger.warning("the hub failed and looks again: %s: %s", type(error).__name__, error)
+                    self._look_soon()  # what was announced meanwhile is found by it
+                    connections.close_all()
+                    self._stopped.wait(min(LONGEST_WAIT, 0.1 * 2**failures))
+        finally:
+            if listener is not None:
+                listener.stop()
+            connections.close_all()
+
+    def _turn(self) -> None:
+        """Wait for an announcement or the next look, and read the log."""
+        self._wake.wait(max(0.0, self._next_look - clock.monotonic()))
+        announced = self._take_announced()
+        if clock.monotonic() >= self._next_look:
+            self._next_look = clock.monotonic() + LOOK_SECONDS
+            self._look()
+        elif announced and not self._read_log(announced):
+            self._stopped.wait(PAUSE_SECONDS)
+
+    def _look_soon(self) -> None:
+        self._next_look = clock.monotonic()
+        self._wake.set()
+
+    def _take_announced(self) -> set[str]:
+        with self._registry:
+            self._wake.clear()
+            taken, self._announced = self._announced, set()
+        return taken
+
+    def _read_log(self, symbols: Iterable[str]) -> bool:
+        """Deliver what the log holds of these symbols beyond what was delivered; whether there was anything."""
+        known = {symbol: self.heads.get(symbol, 0) for symbol in symbols}  # first: meanwhile both only grow
+        found = replay.newest_beyond(known)
+        for symbol, (head, payload) in found.items():
+            if payload is not None:
+                self.publish(symbol, head, payload)
+        self._follow_back({symbol: head for symbol, (head, _) in found.items() if head < known[symbol]})
+        return any(head > known[symbol] for symbol, (head, _) in found.items())
+
+    def _follow_back(self, heads: dict[str, int]) -> None:
+        """Accept that the log was restored to an earlier state; subscribers connect again and learn it."""
+        for symbol, head in heads.items():
+            logger.warning("the log of %s was restored to seq %s", symbol, head)
+            with self._order, self._registry:
+                self.heads[symbol] = head
+                ahead = list(self._subscribers.get(symbol, ()))
+            for connection in ahead:
+                connection.loop.call_soon_threadsafe(connection.close, protocol.TRY_LATER)
 
     def _look(self) -> None:
-        """Fill what the feed lost, and close connections whose key has ended."""
+        """Read the log for every subscribed symbol, and close connections whose key has ended."""
         with self._registry:
             symbols, key_ids = list(self._subscribers), {one.key_id for one in self._connections if one.key_id}
-        try:
-            for symbol, head in replay.heads_of(symbols).items() if symbols else ():
-                with self._order:
-                    last = self.heads.setdefault(symbol, head)
-                    if head > last:
-                        self._fill(symbol, last, head)
-            ended = self.ended_keys(key_ids) if self.ended_keys is not None and key_ids else set()
-        except DatabaseError as error:
-            logger.warning("the hub cannot read the log: %s", error)
-            return
+        if symbols:
+            self._read_log(symbols)
+        ended = self.ended_keys(key_ids) if self.ended_keys is not None and key_ids else set()
         with self._registry:
             closing = [one for one in self._connections if one.key_id in ended]
         for connection in closing:

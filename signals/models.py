@@ -64,6 +64,11 @@ class SignalLog(models.Model):
     pnl_percent = ExactDecimalField(max_digits=10, decimal_places=4, null=True, blank=True)
     outcome_final = models.BooleanField(default=False)
     outcome_at = models.DateTimeField(null=True, blank=True)
+    exit_rule = models.SmallIntegerField(
+        default=1,
+        db_default=1,
+        help_text="Rule the outcome is booked under: 2, a stop that is gapped through exits at the open.",
+    )
 
     class Meta:
         """One row per market and candle; one row per symbol and seq."""
@@ -79,6 +84,7 @@ class SignalLog(models.Model):
             ),
         ]
         indexes: ClassVar = [
+            models.Index(fields=["-candle_time", "symbol"], name="signal_by_time"),
             models.Index(fields=["-created_at"], name="signal_newest"),
             models.Index(
                 fields=["candle_time"],

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from django.contrib.auth import get_user_model
+from django.contrib.auth import HASH_SESSION_KEY, get_user_model
 from django.db import DatabaseError
+from django.utils.crypto import constant_time_compare
 
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
@@ -41,12 +42,15 @@ def own_origin(scope: Mapping[str, Any], origin: str) -> bool:
 
 
 def session_stands(scope: Mapping[str, Any]) -> bool:
-    """Whether the person is still signed in and allowed; while the database is away nobody is thrown out."""
+    """Whether the user is still signed in, allowed, and has the same password; True while the database is away."""
     session, user = scope.get("session"), scope.get("user")
     if session is None or user is None:
         return False
     try:
-        signed_in = session.session_key is not None and session.exists(session.session_key)
-        return bool(signed_in and get_user_model().objects.filter(pk=user.pk, is_active=True).exists())
+        if session.session_key is None or not session.exists(session.session_key):
+            return False
+        stored = get_user_model().objects.filter(pk=user.pk, is_active=True).first()
+        opened_with = session.get(HASH_SESSION_KEY, "")
+        return stored is not None and constant_time_compare(opened_with, stored.get_session_auth_hash())
     except DatabaseError:
         return True

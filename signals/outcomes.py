@@ -18,7 +18,9 @@ from signals.models import SignalLog
 
 PNL_STEP = Decimal("0.0001")
 CHUNK = 4000
-COLUMNS = ["outcome", "pnl_percent", "outcome_final", "outcome_at"]
+STOPS_AT_LEVEL, GAPPED_STOPS_AT_OPEN = 1, 2
+"""Rules of the exit: a stop is always filled at its level; at the open where a candle opens beyond it."""
+COLUMNS = ["outcome", "pnl_percent", "outcome_final", "outcome_at", "exit_rule"]
 _WORDS = {
     Touch.TAKE_PROFIT: SignalLog.Outcome.TAKE_PROFIT,
     Touch.STOP_LOSS: SignalLog.Outcome.STOP_LOSS,
@@ -66,13 +68,18 @@ def score(rows: list[SignalLog], now_ms: int) -> list[SignalLog]:
         row.outcome, row.pnl_percent = (
             outcome_of(row, after, open_ms) if state == "whole" else (SignalLog.Outcome.VOID, None)
         )
-        row.outcome_final, row.outcome_at = final, clock.wall_now()
+        row.outcome_final, row.outcome_at, row.exit_rule = final, clock.wall_now(), GAPPED_STOPS_AT_OPEN
         changed.append(row)
     return changed
 
 
-def outcome_of(row: SignalLog, after: Aftermath, open_ms: int) -> tuple[str, Decimal | None]:
-    """First touch after entry at the next open, and its return net of two fees in percent."""
+def outcome_of(
+    row: SignalLog, after: Aftermath, open_ms: int, rule: int = GAPPED_STOPS_AT_OPEN
+) -> tuple[str, Decimal | None]:
+    """First touch after entry at the next open, and its return net of two fees in percent.
+
+    `rule` is the one the outcome is booked under: rows that were final before a rule changed keep theirs.
+    """
     assert row.horizon is not None
     assert row.take_profit is not None
     assert row.stop_loss is not None
@@ -86,13 +93,16 @@ def outcome_of(row: SignalLog, after: Aftermath, open_ms: int) -> tuple[str, Dec
     if outcome == SignalLog.Outcome.VOID:
         return outcome, None
     entry = after.price("open", open_ms, 1)
-    left = {
+    sign = 1 if row.signal_type == SignalLog.Type.BUY else -1
+    exit_price = {
         SignalLog.Outcome.TAKE_PROFIT: row.take_profit,
         SignalLog.Outcome.STOP_LOSS: row.stop_loss,
         SignalLog.Outcome.TIMEOUT: after.price("close", open_ms, row.horizon),
     }[outcome]
-    sign = 1 if row.signal_type == SignalLog.Type.BUY else -1
-    earned = (sign * (left - entry) / entry - 2 * Decimal(str(row.fee_rate))) * 100
+    if outcome == SignalLog.Outcome.STOP_LOSS and rule >= GAPPED_STOPS_AT_OPEN:
+        opened = after.price("open", open_ms, int(touched.candles[0]))
+        exit_price = min(exit_price, opened) if sign > 0 else max(exit_price, opened)
+    earned = (sign * (exit_price - entry) / entry - 2 * Decimal(str(row.fee_rate))) * 100
     return outcome, earned.quantize(PNL_STEP, ROUND_HALF_EVEN)
 
 

@@ -11,6 +11,7 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from marketdata import clock
+from signals.announcements import Announcer
 from signals.errors import PublishFailed
 from signals.hub import hub
 from signals.models import OutboxMessage
@@ -21,6 +22,7 @@ BATCH = 2000
 TIMEOUT_SECONDS = 2.0
 
 _clients: dict[str, Any] = {}
+_announcer = Announcer()
 _turn = threading.Lock()
 
 
@@ -90,12 +92,17 @@ def _first_of_each(batch: Sequence[OutboxMessage]) -> list[int]:
 
 
 def _send(batch: Sequence[OutboxMessage]) -> PublishFailed | None:
-    """Hand messages over in order: to Redis, or to this process's own subscribers when there is none."""
+    """Send messages in order: to Redis, or to this process's own subscribers when there is none.
+
+    `signals:{symbol}` is for others: publish/subscribe knows no database numbers, so that channel is shared by every
+    database of the server and open to whatever else writes to it. The engine's own processes get announcements.
+    """
     if settings.EMBEDDED:
         for message in batch:
             hub.publish(message.symbol, message.seq, message.payload)
         return None
     try:
+        _announcer.announce(message.symbol for message in batch)
         pipeline = _client().pipeline(transaction=False)
         for message in batch:
             pipeline.publish(channel_of(message.symbol), message.payload)

@@ -1,7 +1,11 @@
-"""Reading what was published: heads, newest signals and stretches of a symbol's sequence, as their bytes."""
+"""Reading what was published: heads, newest signals and stretches of a symbol's sequence, as their bytes.
 
-from collections.abc import Iterable, Sequence
+Symbol and seq are looked up in the signal log, whose unique index they are; sent messages have none.
+"""
 
+from collections.abc import Iterable, Mapping, Sequence
+
+from django.db import connection
 from django.db.models import Min
 
 from marketdata.models import Market
@@ -16,7 +20,8 @@ Entry = tuple[int, str]
 
 def known_symbols(symbols: Sequence[str]) -> set[str]:
     """Those that some market of this engine has."""
-    return set(Market.objects.filter(symbol__in=symbols).values_list("symbol", flat=True))
+    named = [symbol for symbol in symbols if "\x00" not in symbol]  # no database stores a NUL, nor looks for one
+    return set(Market.objects.filter(symbol__in=named).values_list("symbol", flat=True))
 
 
 def heads_of(symbols: Iterable[str]) -> dict[str, int]:
@@ -29,24 +34,41 @@ def heads_of(symbols: Iterable[str]) -> dict[str, int]:
 def first_seq(symbol: str) -> int | None:
     """Oldest seq from which everything can still be replayed; None where nothing was ever said."""
     # A symbol may have had two markets: what one of them keeps from before the other's cut has holes behind it.
-    kept = OutboxMessage.objects.filter(symbol=symbol, seq__gt=last_archived_seq(symbol))
-    first: int | None = kept.aggregate(first=Min("seq"))["first"]
+    kept = OutboxMessage.objects.filter(signal__symbol=symbol, signal__seq__gt=last_archived_seq(symbol))
+    first: int | None = kept.aggregate(first=Min("signal__seq"))["first"]
     return first
 
 
 def newest(heads: dict[str, int]) -> dict[str, Entry]:
     """The signal at the head of each symbol."""
     found: dict[str, Entry] = {}
-    rows = OutboxMessage.objects.filter(symbol__in=list(heads), seq__in=set(heads.values()))
+    rows = OutboxMessage.objects.filter(signal__symbol__in=list(heads), signal__seq__in=set(heads.values()))
     for symbol, seq, payload in rows.values_list("symbol", "seq", "payload"):
         if heads[symbol] == seq:
             found[symbol] = (seq, payload)
     return found
 
 
+def newest_beyond(known: Mapping[str, int]) -> dict[str, tuple[int, str | None]]:
+    """The head of each symbol in one query, with its payload where the head is beyond the known seq."""
+    if not known:
+        return {}
+    rows = ", ".join(["(%s, %s)"] * len(known))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT sequence.symbol, head, payload "  # noqa: S608
+            f"FROM (VALUES {rows}) AS known JOIN symbol_sequences AS sequence ON sequence.symbol = known.column1 "
+            "LEFT JOIN signal_logs AS signal "
+            "ON signal.symbol = sequence.symbol AND signal.seq = head AND head > known.column2 "
+            "LEFT JOIN outbox_messages AS message ON message.signal_id = signal.id",
+            [cell for symbol, seq in known.items() for cell in (symbol, seq)],
+        )
+        return {symbol: (head, payload) for symbol, head, payload in cursor.fetchall()}
+
+
 def entries_after(symbol: str, after: int, until: int | None = None, most: int = PAGE) -> list[Entry]:
     """Up to `most` signals after a seq (exclusive) up to another (inclusive), in order."""
-    rows = OutboxMessage.objects.filter(symbol=symbol, seq__gt=after)
+    rows = OutboxMessage.objects.filter(signal__symbol=symbol, signal__seq__gt=after)
     if until is not None:
-        rows = rows.filter(seq__lte=until)
-    return list(rows.order_by("seq").values_list("seq", "payload")[:most])
+        rows = rows.filter(signal__seq__lte=until)
+    return list(rows.order_by("signal__seq").values_list("seq", "payload")[:most])

@@ -1,4 +1,4 @@
-"""From a forecast to a decision: which bracket, if any, is expected to earn more than it costs. Pure."""
+"""From a forecast to a decision: which bracket, if any, surely earns more than it costs. Pure."""
 
 from __future__ import annotations
 
@@ -44,6 +44,9 @@ class Decisions:
     """One decision per row: the bracket that came first, and whether it is good enough to be a signal."""
 
     emitted: npt.NDArray[np.bool_]
+    """Whether the lower bound of the best bracket lies above 0, and the direction does not favour the other side."""
+    opposed: npt.NDArray[np.bool_]
+    """Whether the direction estimator favours the other side of the best bracket."""
     side: tuple[str, ...]
     horizon: npt.NDArray[np.int64]
     best: Priced
@@ -107,11 +110,12 @@ def _first(chosen: Priced, horizons: npt.NDArray[np.int64], direction: Floats | 
     at = flat.expected_net_return.argmax(axis=1)
     best = flat.take(at)
     which = at % len(SIDES)
-    emitted = (best.expected_net_return > 0) & (best.lower_bound > 0)
+    opposed = np.zeros(rows, dtype=bool)
     if direction is not None:
         favoured = np.take_along_axis(direction[:, :2], which[:, None], axis=1)[:, 0]
-        emitted &= favoured >= np.take_along_axis(direction[:, :2], 1 - which[:, None], axis=1)[:, 0]
-    return Decisions(emitted, tuple(SIDES[i] for i in which), horizons[at // len(SIDES)], best, chosen)
+        opposed = favoured < np.take_along_axis(direction[:, :2], 1 - which[:, None], axis=1)[:, 0]
+    emitted = (best.expected_net_return > 0) & (best.lower_bound > 0) & ~opposed
+    return Decisions(emitted, opposed, tuple(SIDES[i] for i in which), horizons[at // len(SIDES)], best, chosen)
 
 
 def level(close: Floats, sign: float, unit: Floats, multiples: Floats) -> Floats:

@@ -2,12 +2,14 @@
 
 from rest_framework import serializers
 
-from marketdata.request_fields import Query, SymbolField, WholeNumber
+from marketdata.request_fields import Body, Choice, Query, SymbolField, WholeNumber
 from marketdata.serializers import DecimalText
+from modelregistry.serializers import ModelVersionsField
+from predictions.serializers import REASONS, SIDES
 from signals.models import SignalLog
 
 
-class SignalRequest(serializers.Serializer):
+class SignalRequest(Body):
     """Which market."""
 
     symbol = SymbolField()
@@ -26,7 +28,7 @@ class SignalSerializer(serializers.Serializer):
     confidence = serializers.FloatField(allow_null=True, help_text="p_take_profit of the chosen side; null for a hold.")
     horizon = serializers.IntegerField(allow_null=True, help_text="The chosen one, in candles.")
     entry_price = DecimalText(help_text="The candle's close.")
-    considered_side = serializers.CharField(allow_null=True, help_text="buy or sell: the bracket shown.")
+    considered_side = serializers.ChoiceField(SIDES, allow_null=True, help_text="The side of the bracket shown.")
     take_profit = DecimalText(allow_null=True)
     stop_loss = DecimalText(allow_null=True)
     p_take_profit = serializers.FloatField(allow_null=True)
@@ -35,9 +37,11 @@ class SignalSerializer(serializers.Serializer):
     p_break_even = serializers.FloatField(allow_null=True)
     expected_net_return = serializers.FloatField(allow_null=True)
     fee_rate = serializers.FloatField(help_text="A side.")
-    reasons = serializers.ListField(child=serializers.CharField(), help_text="Codes, most important first.")
+    reasons = serializers.ListField(
+        child=serializers.ChoiceField(choices=REASONS), help_text="Codes, most important first."
+    )
     reason_details = serializers.DictField(child=serializers.CharField(), help_text="{code: text}.")
-    model_versions = serializers.DictField(child=serializers.UUIDField(), help_text="{kind: id}.")
+    model_versions = ModelVersionsField()
     simulated = serializers.BooleanField()
     outcome = serializers.ChoiceField(
         choices=SignalLog.Outcome.choices, allow_null=True, help_text="Null until due, and for a hold."
@@ -50,7 +54,7 @@ class SignalQuery(Query):
 
     spans_time = True
     symbol = SymbolField(required=False)
-    signal_type = serializers.ChoiceField(choices=SignalLog.Type.choices, required=False)
+    signal_type = Choice(SignalLog.Type.choices, required=False)
     after = WholeNumber(
         in_query=True, required=False, min_value=0, help_text="Signals with a higher seq, in order; needs `symbol`."
     )

@@ -1,5 +1,7 @@
 """/signals."""
 
+from typing import ClassVar
+
 from drf_spectacular.utils import extend_schema
 from rest_framework import viewsets
 from rest_framework.generics import get_object_or_404
@@ -18,6 +20,7 @@ class SignalViewSet(viewsets.GenericViewSet):
     required_scope = {"GET": "read", "POST": "predict"}
     queryset = SignalLog.objects.none()
     serializer_class = SignalSerializer
+    queries: ClassVar = {"list": SignalQuery}
 
     @extend_schema(request=SignalRequest, responses={200: SignalSerializer})
     def create(self, request: Request) -> Response:
@@ -26,7 +29,7 @@ class SignalViewSet(viewsets.GenericViewSet):
         asked.is_valid(raise_exception=True)
         return Response(signal_object(services.newest_signal(asked.validated_data["symbol"])))
 
-    @extend_schema(parameters=[SignalQuery], responses=SignalSerializer(many=True))
+    @extend_schema(responses=SignalSerializer(many=True))
     def list(self, request: Request) -> Response:
         """The log, newest first; with `symbol` and `after` in order of `seq`, to replay what was missed."""
         query = SignalQuery.of(request)

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 from django.test import override_settings
 
+from mlengine_project.settings import channel_layer
+
 ROOT = Path(__file__).resolve().parent.parent
 CANDLES = Path(os.environ.get("MLENGINE_CANDLES", ROOT.parent / "shared" / "data"))
 ALONE = ("tests/indicators/", "tests/benchmarks/", "tests/modelregistry/", "tests/marketdata/", "tests/test_")
@@ -74,6 +76,12 @@ def redis_url(tmp_path_factory) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait()
+
+
+def use_redis(settings, url):
+    """Let the engine of this test work as with REDIS_URL set to this address."""
+    settings.REDIS_URL, settings.EMBEDDED = url, False
+    settings.CHANNEL_LAYERS = {"default": channel_layer(url)}
 
 
 @pytest.fixture(scope="session")

@@ -10,13 +10,13 @@ import numpy as np
 from indicators.arrays import Float32s, Integers
 from indicators.candles import INTERVAL_MS, CandleGrid
 from indicators.errors import FeatureError
-from indicators.features import activity, calendar, compiled, direction, season, size
+from indicators.features import compiled
+from indicators.features.families import CALENDAR, FAMILIES
 from indicators.features.window import WARMUP, Window
 
 DEFINITION = "1"
 """Raised whenever a feature keeps its name and changes its value."""
 
-FAMILIES = (size.features, direction.features, activity.features, season.features, calendar.features)
 CHUNK_CELLS = 16_384
 """Market-rows computed at once."""
 
@@ -89,12 +89,16 @@ def _fill(grid: CandleGrid, block: Float32s) -> None:
 
 
 def _fill_by_loops(grid: CandleGrid, built: Float32s) -> None:
+    computed = 0
     for market, block in enumerate(built):
-        compiled.fill(block, grid, market)
+        computed = compiled.fill(block, grid, market)
     times = grid.open_time[-built.shape[1] :]
     for start in range(0, len(times), CHUNK_CELLS):
         some = slice(start, start + CHUNK_CELLS)
         clock = calendar_features(times[some], grid.interval_ms)
+        # The room comes uninitialised: a column that neither part computes would be what lay in memory before.
+        if computed + clock.shape[1] != built.shape[2]:
+            raise FeatureError(f"{computed} columns of candles and {clock.shape[1]} of the clock are not all features")
         built[:, some, -clock.shape[1] :] = clock
     built[np.isnan(built[:, :, 0])] = np.nan
 
@@ -105,7 +109,7 @@ def calendar_features(open_time: Integers, interval_ms: int = INTERVAL_MS) -> Fl
     times = int(open_time[0]) + np.arange(1 - WARMUP, rows, dtype=np.int64) * interval_ms
     ones = np.ones((1, len(times)))
     window = Window(CandleGrid(times, ones, ones, ones, ones, ones, interval_ms=interval_ms), rows)
-    return np.stack([values[0] for _, values in calendar.features(window)], axis=1).astype(np.float32)
+    return np.stack([values[0] for _, values in CALENDAR(window)], axis=1).astype(np.float32)
 
 
 def iter_features(grid: CandleGrid, chunk: int = 16_384, *, by_loops: bool = False) -> Iterator[tuple[slice, Float32s]]:

@@ -28,8 +28,8 @@ PART_ROWS = 16_384
 """Rows that are worth a thread: every part reads its own `WARMUP` candles before them."""
 
 
-def fill(block: Float32s, grid: CandleGrid, market: int, n_features: int | None = None) -> None:
-    """Write the features but the calendar of the newest rows of one market.
+def fill(block: Float32s, grid: CandleGrid, market: int, n_features: int | None = None) -> int:
+    """Write the features but the calendar of the newest rows of one market, and return how many there are.
 
     Parameters
     ----------
@@ -64,11 +64,12 @@ def fill(block: Float32s, grid: CandleGrid, market: int, n_features: int | None 
     parts = _parts(rows)
     if len(parts) == 1:
         run(parts[0])
-        return
+        return recorded.n_features
     _loops()  # compiled once, not by every thread
     with ThreadPoolExecutor(len(parts)) as threads:
         # A row has the bits of any batch it is in, so where it is cut changes nothing.
         list(threads.map(run, parts))
+    return recorded.n_features
 
 
 def _parts(rows: int) -> list[tuple[int, int]]:

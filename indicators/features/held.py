@@ -15,7 +15,7 @@ import numpy as np
 
 from indicators.arrays import Flags, Floats
 from indicators.candles import CANDLE_COLUMNS, CandleGrid
-from indicators.features import activity, direction, season, size
+from indicators.features import families
 from indicators.features.program import Program, needed, place, read_from
 from indicators.features.recording import BEFORE, INPUT, RecordedWindow, Value
 from indicators.features.window import WARMUP, elementwise
@@ -56,7 +56,7 @@ class Recipe:
 def recipe(complete: bool) -> Recipe:
     """Record the families once and lay their arithmetic out; the calendar is not among it."""
     window = RecordedWindow(complete=complete)
-    features = [value for family in (size, direction, activity, season) for _, value in family.features(window)]
+    features = [value for family in families.CANDLE_FAMILIES for _, value in family(window)]
     given = window.recorder.given
     decay, reach = sigma_memory(72)
     variance = variance_of(given("high"), given("low"), window.flag)

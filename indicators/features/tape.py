@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indicators.arrays import Floats, Integers
-from indicators.features import activity, direction, season, size
+from indicators.features import families
 from indicators.features.operations import TRANSCENDENTAL, Code, Operand, Part
 from indicators.features.recording import RecordedWindow, Value
 from indicators.features.steps import Steps
@@ -208,8 +208,7 @@ class FeatureTape:
 def feature_tape(complete: bool, n_features: int | None = None) -> FeatureTape:
     """Record the families (the first `n_features` columns of them) and lay them out."""
     window = RecordedWindow(complete=complete)
-    families = (size, direction, activity, season)
-    features = [value for family in families for _, value in family.features(window)][:n_features]
+    features = [value for family in families.CANDLE_FAMILIES for _, value in family(window)][:n_features]
     presence = window.presence()
     tape = tape_of([*features, *(count for count, _ in presence)])
     return FeatureTape(tape, len(features), [least for _, least in presence])

@@ -17,9 +17,9 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminSplitDateTimeWidget, UnfoldAdminTextInputWidget
 
 from marketdata import clock
-from marketdata.admin_pages import ReadOnlyAdmin, age_of, confirm_step, posted
+from marketdata.admin_pages import ReadOnlyAdmin, age_of, confirm_step, posted, row_of
 from mlengine_project.access import services
-from mlengine_project.access.models import ApiKey, Scope, WebsocketTicket
+from mlengine_project.access.models import ApiKey, KnownAddress, Scope, WebsocketTicket
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
@@ -116,7 +116,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     @action(description="Rotate", icon="autorenew", permissions=["end"])
     def rotate(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Replace a key; the old one goes on for a day."""
-        key = ApiKey.objects.get(pk=object_id)
+        key: ApiKey = row_of(self, request, object_id)
         if key.revoked_at or key.rotated_to_id:
             messages.error(request, "A revoked or already rotated key cannot be rotated.")
             return HttpResponseRedirect(self._page(key))
@@ -138,7 +138,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     @action(description="Revoke", icon="block", permissions=["end"], variant=ActionVariant.DANGER)
     def revoke(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """End a key within a minute, everywhere."""
-        key = ApiKey.objects.get(pk=object_id)
+        key: ApiKey = row_of(self, request, object_id)
         if request.method == "POST":
             services.revoke_key(key)
             self.log_change(request, key, "Revoked.")
@@ -183,3 +183,13 @@ class WebsocketTicketAdmin(ReadOnlyAdmin):
     list_filter = ["scope"]
     fields: Any = ["key_id", "scope", "created_at", "expires_at", "redeemed_at"]
     ordering = ["-created_at"]
+
+
+@admin.register(KnownAddress)
+class KnownAddressAdmin(ReadOnlyAdmin):
+    """Addresses users signed in from."""
+
+    list_display = ["user", "network", "last_sign_in_at"]
+    search_fields = ["user__username", "network"]
+    fields: Any = ["user", "network", "last_sign_in_at"]
+    ordering = ["-last_sign_in_at"]

@@ -7,9 +7,14 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from mlengine_project.access.keys import Identity
+from mlengine_project.access.errors import InvalidAPIKey
+from mlengine_project.access.keys import MARK, Identity
 from mlengine_project.access.models import Scope
-from mlengine_project.access.services import identify
+from mlengine_project.access.services import count_wrong_key, identify
+
+RIGHT_PLACE = "a key is sent in the X-API-Key header"
+KEY_NAMES = frozenset({"api_key", "apikey", "x_api_key", "key", "token", "access_token"})
+"""Query names under which programs send a key."""
 
 
 class KeyAuthentication(BaseAuthentication):
@@ -19,6 +24,8 @@ class KeyAuthentication(BaseAuthentication):
         """The holder of the key; no header means nobody."""
         secret = request.META.get("HTTP_X_API_KEY", "")
         if not secret:
+            if hint := misplaced(request):
+                raise InvalidAPIKey(hint)
             return None
         identity = identify(secret, request.META.get("REMOTE_ADDR") or "unknown")
         request._request.api_caller = identity.key_id  # type: ignore[attr-defined]  # noqa: SLF001  # for the log line
@@ -27,6 +34,18 @@ class KeyAuthentication(BaseAuthentication):
     def authenticate_header(self, request: Request) -> str:
         """What a 401 asks for."""
         return 'ApiKey realm="ml-engine", header="X-API-Key"'
+
+
+def misplaced(request: Request) -> str:
+    """What to answer to a key that came elsewhere than in its header; empty when none did."""
+    if request.META.get("HTTP_AUTHORIZATION"):
+        return f"{RIGHT_PLACE}, not in Authorization."
+    query = request.query_params
+    if any(name.lower().replace("-", "_") in KEY_NAMES for name in query) or any(
+        value.startswith(MARK) for values in query.lists() for value in values[1]
+    ):
+        return f"{RIGHT_PLACE}, not in the address, where it is logged; make a new one if it was real."
+    return ""
 
 
 class MetricsTokenAuthentication(BaseAuthentication):
@@ -39,6 +58,8 @@ class MetricsTokenAuthentication(BaseAuthentication):
         if scheme.lower() != "bearer" or not wanted:
             return None
         if not hmac.compare_digest(token.strip().encode("utf-8", "surrogatepass"), wanted.encode()):
+            if not request.META.get("HTTP_X_API_KEY"):  # a valid key beside it is never held back
+                count_wrong_key(request.META.get("REMOTE_ADDR"))
             return None
         scraper = Identity("metrics-token", "metrics token", Scope.READ)
         return scraper, scraper

@@ -4,10 +4,10 @@ from indicators.errors import MLEngineError
 
 
 class InvalidAPIKey(MLEngineError):
-    """No key, or one that is unknown, expired or revoked; which of these is nobody's business."""
+    """No key, or one that is unknown, expired or revoked, which are not told apart; `hint` is about its place."""
 
-    def __init__(self) -> None:
-        super().__init__("Invalid API Key")
+    def __init__(self, hint: str = "") -> None:
+        super().__init__(f"Invalid API Key: {hint}" if hint else "Invalid API Key")
 
 
 class TooManyWrongKeys(MLEngineError):

@@ -60,8 +60,11 @@ def new_key() -> NewKey:
 
 
 def digest_of(secret: str) -> str:
-    """HMAC-SHA-256 under the pepper: what is stored and looked up instead of the key."""
-    raw = secret[:LONGEST].encode("utf-8", "surrogatepass")
+    """HMAC-SHA-256 under the pepper: what is stored and looked up instead of the key.
+
+    Blanks and tabs around a header's value are no part of it (RFC 9110, 5.5).
+    """
+    raw = secret.strip(" \t")[:LONGEST].encode("utf-8", "surrogatepass")
     return hmac.new(settings.API_KEY_PEPPER.encode(), raw, "sha256").hexdigest()
 
 

@@ -1,8 +1,9 @@
-"""API keys and the single-use tickets made from them. No secret is stored, only its HMAC."""
+"""API keys, the single-use tickets made from them, and addresses users signed in from. No secret is stored."""
 
 import uuid
 from typing import ClassVar
 
+from django.conf import settings
 from django.db import models
 
 
@@ -58,3 +59,23 @@ class WebsocketTicket(models.Model):
 
     def __str__(self) -> str:
         return f"ticket of {self.key_id}"
+
+
+class KnownAddress(models.Model):
+    """An address a user signed in from: its tries at that account are counted apart from all others."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="known_addresses")
+    network = models.CharField(max_length=64, help_text="One IPv4 address, or the /64 of an IPv6 address.")
+    last_sign_in_at = models.DateTimeField()
+
+    class Meta:
+        """One row for each user and address."""
+
+        db_table = "known_addresses"
+        verbose_name_plural = "known addresses"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["user", "network"], name="known_address_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.network} of user {self.user_id}"

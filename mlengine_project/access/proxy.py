@@ -1,17 +1,23 @@
 """Forwarded headers count only from the proxies named in TRUSTED_PROXY.
 
-They are removed from every request, so nothing behind this can be fooled by a client that sends
-them itself; a trusted proxy's word is put where the server's own would be: scheme and client.
+They are removed from every request, so nothing behind this can be misled by a client that sends
+them itself; what a trusted proxy reports is put where the server's own would be: scheme and client.
 """
 
-from collections.abc import Awaitable, Callable
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from collections.abc import Awaitable, Callable, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from django.conf import settings
 
 Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
+Network = IPv4Network | IPv6Network
 FORWARDED = {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"forwarded"}
+UNIX_SOCKET = "unix"
+"""In TRUSTED_PROXY: every process that may open the unix socket the server listens on."""
+SECURE = {"http": False, "ws": False, "https": True, "wss": True}
+"""What X-Forwarded-Proto may hold; some proxies write the websocket's own scheme."""
+UNKNOWN = "unknown"
 
 
 class TrustedProxy:
@@ -23,11 +29,11 @@ class TrustedProxy:
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Rewrite the scope of a request, leave the rest alone."""
         if scope["type"] in {"http", "websocket"}:
-            scope = rewritten(scope, trusted_networks())
+            scope = rewritten(scope, trusted_networks(), trust_socket=UNIX_SOCKET in settings.TRUSTED_PROXY)
         await self.application(scope, receive, send)
 
 
-def trusted_networks() -> list[IPv4Network | IPv6Network]:
+def trusted_networks() -> list[Network]:
     """The networks of TRUSTED_PROXY; unreadable ones are named by the system checks."""
     networks = []
     for text in settings.TRUSTED_PROXY:
@@ -38,31 +44,86 @@ def trusted_networks() -> list[IPv4Network | IPv6Network]:
     return networks
 
 
-def is_within(address: str, networks: list[IPv4Network | IPv6Network]) -> bool:
-    """Whether an address belongs to one of the networks."""
+def address_in(text: str) -> IPv4Address | IPv6Address | None:
+    """The address in a text with or without brackets and port; IPv4 inside IPv6 is IPv4.
+
+    >>> address_in("[2001:db8::1]:443"), address_in("::ffff:10.0.0.1"), address_in("1.2.3.4:5678"), address_in("_x")
+    (IPv6Address('2001:db8::1'), IPv4Address('10.0.0.1'), IPv4Address('1.2.3.4'), None)
+    """
+    text = text.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
     try:
-        parsed = ip_address(address)
+        address = ip_address(text)
     except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+
+
+def network_of(address: str | None) -> str:
+    """What limits by address count under: one IPv4 address, or the /64 that one IPv6 subscriber holds.
+
+    >>> network_of("203.0.113.5"), network_of("2001:db8:1:2:a:b:c:d"), network_of(None)
+    ('203.0.113.5', '2001:db8:1:2::/64', 'unknown')
+    """
+    found = address_in(address or "")
+    if found is None:
+        return UNKNOWN
+    return str(found) if isinstance(found, IPv4Address) else str(IPv6Network((int(found) >> 64 << 64, 64)))
+
+
+def is_within(address: str, networks: Sequence[Network]) -> bool:
+    """Whether an address belongs to one of the networks, which may name IPv4 inside IPv6 too."""
+    found = address_in(address)
+    if found is None:
         return False
-    return any(parsed in network for network in networks)
+    forms = [found, ip_address(f"::ffff:{found}")] if isinstance(found, IPv4Address) else [found]
+    return any(form in network for form in forms for network in networks)
 
 
-def rewritten(scope: dict[str, Any], networks: list[IPv4Network | IPv6Network]) -> dict[str, Any]:
-    """Scheme and client as the nearest trusted proxy saw them; no forwarded header survives."""
+def is_trusted(scope: dict[str, Any], networks: Sequence[Network], trust_socket: bool) -> bool:
+    """Whether the other end of the connection is a trusted proxy."""
+    client, server = scope.get("client"), scope.get("server")
+    if client:
+        return is_within(client[0], networks)
+    # A TCP connection that broke at once has no client address either; only a unix socket has no port.
+    return trust_socket and server is not None and server[1] is None
+
+
+def client_of(hops: list[str], networks: Sequence[Network]) -> tuple[str | None, int]:
+    """The nearest hop that is no trusted proxy, and its place from the right; what lies left of it proves nothing."""
+    found, place = None, 0
+    for hop in reversed(hops):
+        address = address_in(hop)
+        if address is None:
+            break
+        found, place = str(address), place + 1
+        if not is_within(found, networks):
+            break
+    return found, place
+
+
+def rewritten(scope: dict[str, Any], networks: Sequence[Network], trust_socket: bool = False) -> dict[str, Any]:
+    """Scheme and client as the outermost trusted proxy saw them; no forwarded header survives."""
     headers = scope.get("headers", [])
-    kept = [(name, value) for name, value in headers if name not in FORWARDED]
-    client = scope.get("client")
-    changed = {**scope, "headers": kept}
-    if client and is_within(client[0], networks):
-        given = {name: value.decode("latin-1") for name, value in headers if name in FORWARDED}
-        scheme = given.get(b"x-forwarded-proto", "").strip().lower()
-        if scheme in {"http", "https"}:
-            secure = scheme == "https"
+    changed = {**scope, "headers": [(name, value) for name, value in headers if name not in FORWARDED]}
+    if is_trusted(scope, networks, trust_socket):
+        hops, schemes = entries_of(headers, b"x-forwarded-for"), entries_of(headers, b"x-forwarded-proto")
+        client, place = client_of(hops, networks)
+        if client is not None:
+            changed["client"] = (client, 0)
+        # Proxies in a row either pass the scheme on or each append their own, as they do with addresses.
+        nearest = place if place and len(schemes) == len(hops) else 1
+        secure = SECURE.get(schemes[-nearest].lower()) if schemes else None
+        if secure is not None:
             names = {"http": ("http", "https"), "websocket": ("ws", "wss")}[scope["type"]]
             changed["scheme"] = names[secure]
-        hops = [hop.strip() for hop in given.get(b"x-forwarded-for", "").split(",") if hop.strip()]
-        for hop in reversed(hops):
-            changed["client"] = (hop, 0)
-            if not is_within(hop, networks):
-                break
     return changed
+
+
+def entries_of(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> list[str]:
+    """The entries of a list header in order, however many lines it came in."""
+    text = ",".join(value.decode("latin-1") for key, value in headers if key == name)
+    return [entry.strip() for entry in text.split(",") if entry.strip()]

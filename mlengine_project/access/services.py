@@ -12,11 +12,13 @@ from marketdata import clock
 from mlengine_project.access.errors import InvalidAPIKey, KeyStoreAway, TooManyWrongKeys
 from mlengine_project.access.keys import BOOTSTRAP, Identity, digest_of, is_bootstrap, new_key
 from mlengine_project.access.models import ApiKey, Scope
+from mlengine_project.access.proxy import network_of
 from mlengine_project.access.tickets import issue_ticket, redeem_ticket
 from mlengine_project.access.windows import window
 
 __all__ = [
     "authenticate_key",
+    "count_wrong_key",
     "create_key",
     "forget_verified",
     "identify",
@@ -123,10 +125,15 @@ def identify(secret: str, address: str) -> Identity:
     identity = authenticate_key(secret)
     if identity is not None:
         return identity
-    take = window.take(f"wrong-keys:{address}", WRONG_KEYS_A_MINUTE)
+    count_wrong_key(address)
+    raise InvalidAPIKey
+
+
+def count_wrong_key(address: str | None) -> None:
+    """Count a wrong key, ticket or token of an address; `TooManyWrongKeys` when it has had its share."""
+    take = window.take(f"wrong-keys:{network_of(address)}", WRONG_KEYS_A_MINUTE)
     if not take.admitted:
         raise TooManyWrongKeys(take.reset_seconds)
-    raise InvalidAPIKey
 
 
 def note_uses() -> int:

@@ -87,7 +87,7 @@ def parts_alive() -> list[tuple[str, bool]]:
     now = clock.wall_now()
     newest: dict[str, bool] = {}
     for part, at in Heartbeat.objects.values_list("part", "at"):
-        fresh = (now - at).total_seconds() < DEAD_AFTER_SECONDS
+        fresh = abs((now - at).total_seconds()) < DEAD_AFTER_SECONDS  # ahead of now is no sign of life either
         newest[part] = newest.get(part, False) or fresh
     return [(PARTS.get(part, part), newest[part]) for part in sorted(newest)]
 

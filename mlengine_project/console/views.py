@@ -6,25 +6,24 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib.auth import login, logout
-from django.contrib.auth.forms import AuthenticationForm
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.core.exceptions import NON_FIELD_ERRORS
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from marketdata import clock
-from mlengine_project.access.windows import window
+from mlengine_project.access.sign_in import ThrottledForm
+from mlengine_project.allowed_methods import allow
 from mlengine_project.console import board as board_reads
 from mlengine_project.console import chart_feed, market_page, models_page, record_panel
 from mlengine_project.console import sign_in as one_time_links
 from mlengine_project.console.engine_state import current_state
 
 View = Callable[..., HttpResponse]
-TRIES_A_MINUTE = 20
 
 
 def page(request: HttpRequest, template: str, status: int = 200, **context: Any) -> HttpResponse:
@@ -63,7 +62,7 @@ def signed_in_fragment(view: View) -> View:
     return guarded
 
 
-@require_GET
+@allow("GET")
 @never_cache
 def board(request: HttpRequest) -> HttpResponse:
     """The live board, or the landing page for who is not signed in."""
@@ -72,7 +71,7 @@ def board(request: HttpRequest) -> HttpResponse:
     return page(request, "console/board.html", section="board", live=True, cards=board_reads.cards())
 
 
-@require_GET
+@allow("GET")
 @signed_in_fragment
 def cards(request: HttpRequest) -> HttpResponse:
     """The cards of the markets named, for the page to put in place of the old ones."""
@@ -80,14 +79,14 @@ def cards(request: HttpRequest) -> HttpResponse:
     return page(request, "console/cards.html", cards=board_reads.cards(named or None))
 
 
-@require_GET
+@allow("GET")
 @signed_in_fragment
 def notices(request: HttpRequest) -> HttpResponse:
     """The notices above every page."""
     return page(request, "console/partial/notices.html")
 
 
-@require_GET
+@allow("GET")
 @signed_in
 def market(request: HttpRequest, symbol: str) -> HttpResponse:
     """One market: chart, ranges, signals, record, quality."""
@@ -103,7 +102,7 @@ def market(request: HttpRequest, symbol: str) -> HttpResponse:
     return page(request, "console/market.html", live=True, **shown)
 
 
-@require_GET
+@allow("GET")
 @signed_in_fragment
 def panels(request: HttpRequest, symbol: str) -> HttpResponse:
     """Everything of the market page but the chart."""
@@ -113,7 +112,7 @@ def panels(request: HttpRequest, symbol: str) -> HttpResponse:
     return page(request, "console/partial/market_panels.html", **shown)
 
 
-@require_GET
+@allow("GET")
 @signed_in_fragment
 def chart(request: HttpRequest, symbol: str) -> HttpResponse:
     """Candles, predictions and signals for the chart, as JSON."""
@@ -126,40 +125,40 @@ def chart(request: HttpRequest, symbol: str) -> HttpResponse:
     return JsonResponse(series)
 
 
-@require_GET
+@allow("GET")
 @signed_in_fragment
 def record(request: HttpRequest) -> HttpResponse:
     """The track record of one market, or of all."""
     return page(request, "console/partial/track_record.html", **record_panel.shown(request.GET.get("symbol") or None))
 
 
-@require_GET
+@allow("GET")
 @signed_in
 def models(request: HttpRequest) -> HttpResponse:
     """Which model answers, is it any good, and how it came to answer."""
     return page(request, "console/models.html", section="models", **models_page.shown())
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@allow("GET", "POST")
 @never_cache
 @csrf_protect
 @sensitive_post_parameters("password")
 def sign_in(request: HttpRequest) -> HttpResponse:
-    """Sign in with user name and password; an address gets a few tries a minute."""
+    """Sign in with user name and password; the form counts the tries."""
     if request.method != "POST":
         return redirect("console:board")
     target = _safe_next(request, request.POST.get("next", ""))
-    tries = window.take(f"sign-in:{request.META.get('REMOTE_ADDR', '')}", TRIES_A_MINUTE)
-    form = AuthenticationForm(request, data=request.POST)
-    if not tries.admitted or not form.is_valid():
-        refusal = "User name and password do not match." if tries.admitted else "Too many tries; wait a minute."
-        status = 400 if tries.admitted else 429
-        return page(request, "console/landing.html", status=status, refusal=refusal, next=target)
+    form = ThrottledForm(request, data=request.POST)
+    if not form.is_valid():
+        throttled = form.has_error(NON_FIELD_ERRORS, "throttled")
+        refusal = form.non_field_errors()[0] if throttled else "User name and password do not match."
+        shown = {"refusal": refusal, "user_name": form["username"].value() or "", "next": target}
+        return page(request, "console/landing.html", status=400, **shown)
     login(request, form.get_user())
-    return redirect(target or "console:board")
+    return HttpResponseRedirect(target or reverse("console:board"))
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@allow("GET", "POST")
 @never_cache
 @csrf_protect
 def one_time(request: HttpRequest, token: str) -> HttpResponse:
@@ -172,7 +171,7 @@ def one_time(request: HttpRequest, token: str) -> HttpResponse:
     return redirect("console:board")
 
 
-@require_POST
+@allow("POST")
 @csrf_protect
 def sign_out(request: HttpRequest) -> HttpResponse:
     """End the session."""
@@ -181,5 +180,6 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 
 
 def _safe_next(request: HttpRequest, target: str) -> str:
+    """The target where it is a path of this site, as the pages make it; else ''."""
     ours = url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure())
-    return target if ours else ""
+    return target if ours and target.startswith("/") else ""

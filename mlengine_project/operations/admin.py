@@ -15,7 +15,7 @@ from unfold.widgets import (
 )
 
 from marketdata import clock
-from marketdata.admin_pages import ReadOnlyAdmin, SwitchField, age_of, confirm_step, posted, progress_bar
+from marketdata.admin_pages import ReadOnlyAdmin, SwitchField, age_of, confirm_step, posted, progress_bar, row_of
 from marketdata.models import Market
 from mlengine_project.operations import jobs, schedule_admin
 from mlengine_project.operations.models import Counter, Heartbeat, Job
@@ -146,15 +146,14 @@ class JobAdmin(ReadOnlyAdmin):
     @action(description="Cancel", icon="cancel", permissions=["stop"], variant=ActionVariant.DANGER)
     def cancel_job(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Stop a pending or running job."""
-        job = Job.objects.get(pk=object_id)
+        job: Job = row_of(self, request, object_id)
         page = reverse("admin:operations_job_change", args=[job.pk])
         if request.method != "POST":
             return confirm_step(
                 request,
                 self,
                 title=f"Cancel this {job.get_kind_display().lower()}",
-                explanation="It stops at its next report, within seconds. What it stored so far stays; "
-                "nothing is half-written.",
+                explanation="It stops within seconds. What it stored so far stays; nothing is half-written.",
                 button="Cancel the job",
                 form=forms.Form(),
                 back=page,

@@ -1,17 +1,18 @@
 """What a process that serves does beside its work, every few seconds, so that no candle has to wait for it.
 
-A newly crowned champion is verified and loaded here (that takes seconds) while the old one answers, and what the
-windows in memory went through is added to the shared counts.
+Champions are verified, loaded and asked once here (that takes seconds): the first ones before a web process takes
+connections, a newly promoted one while the old one answers. What the windows in memory went through is added to the
+shared counts.
 """
 
 import threading
 
 import structlog
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, close_old_connections, connections
 
 from mlengine_project.operations.measures import WINDOWS, measures
-from modelregistry import registry
 from predictions import live_windows
+from predictions import services as predictions
 
 PERIOD_SECONDS = 2.0
 
@@ -25,11 +26,23 @@ class Companion:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._told: dict[str, int] = {}
+        self._answered: dict[str, str] = {}
+        self._looked, self._loaded = threading.Event(), threading.Event()
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether the first champions of this process are not loaded yet."""
+        return self._thread is not None and not self._loaded.is_set()
+
+    def wait_for_first_round(self, seconds: float) -> bool:
+        """Wait until the first round ended: with champions, without any, or without a database. False when too long."""
+        return self._looked.wait(seconds)
 
     def start(self) -> None:
         """Begin; once per process."""
         if self._thread is None:
-            self._stopping.clear()
+            for event in (self._stopping, self._looked, self._loaded):
+                event.clear()
             self._thread = threading.Thread(target=self._accompany, name="companion", daemon=True)
             self._thread.start()
 
@@ -40,7 +53,7 @@ class Companion:
 
     def look(self) -> None:
         """Do one round."""
-        registry.follow()
+        self._answered = predictions.warm_up(self._answered)
         counts = live_windows.counts()
         for event, count in counts.items():
             if count > self._told.get(event, 0):
@@ -50,15 +63,19 @@ class Companion:
             measures.flush()
 
     def _accompany(self) -> None:
-        while not self._stopping.wait(PERIOD_SECONDS):
+        while not self._stopping.is_set():
             try:
                 close_old_connections()
                 self.look()
+                self._loaded.set()
             except DatabaseError as error:
                 log.warning("companion_waits_for_the_database", error=type(error).__name__)
             except Exception:
                 log.exception("companion_failed")
-        close_old_connections()
+                self._loaded.set()  # what failed fails again: requests report it, and waiting longer would not help
+            self._looked.set()
+            self._stopping.wait(PERIOD_SECONDS)
+        connections.close_all()
 
 
 companion = Companion()

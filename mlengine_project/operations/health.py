@@ -1,10 +1,11 @@
-"""How the engine is, put together from what each app says of itself."""
+"""How the engine is: one list of checks, behind readiness, the detailed report, `doctor` and the metrics."""
 
+import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -12,7 +13,10 @@ from django.db import DatabaseError, InterfaceError, connection
 
 from marketdata import clock
 from marketdata import health as market_health
+from mlengine_project.operations import heartbeats, processes
+from mlengine_project.operations.companion import companion
 from mlengine_project.operations.models import Heartbeat
+from mlengine_project.operations.processes import Report, part
 from modelregistry import health as model_health
 from predictions import health as prediction_health
 from predictions.cache import cache
@@ -22,20 +26,34 @@ READY_SECONDS = 2.0
 """How long an answer about readiness is good for."""
 PATIENCE_SECONDS = 2.0
 """A part that has not answered by then does not answer."""
-SILENT_SECONDS = {"worker": 60.0, "beat": 180.0, "stream": 60.0}
+FREE_MIB = 500
 PROBE = "health:probe"
-Report = dict[str, Any]
 
 _pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="health")
 _lock = threading.Lock()
 _ready: dict[str, Any] = {"until": float("-inf"), "causes": []}
 
 
+@dataclass(frozen=True)
+class Check:
+    """One part of the engine, what looks at it, and what to do when it is not well.
+
+    A report is `healthy`, `degraded`, or `unhealthy`: then what is answered is wrong or nothing. Where a part that
+    `serves` keeps predictions from being answered, its report has a `cause`: the name readiness gives.
+    """
+
+    name: str
+    look: Callable[[], Report]
+    advice: str
+    serves: bool = False
+    asks_database: bool = True
+
+
 def readiness() -> list[str]:
     """Names of what keeps this process from serving; empty when nothing does. At most 2 s old."""
     with _lock:
         if clock.monotonic() >= _ready["until"]:
-            _ready["causes"] = [] if _in_time(_database_answers) else ["database"]
+            _ready["causes"] = [*_in_time(), *(["loading"] if companion.is_loading else [])]
             _ready["until"] = clock.monotonic() + READY_SECONDS
         return list(_ready["causes"])
 
@@ -46,50 +64,33 @@ def forget() -> None:
 
 
 def detailed() -> Report:
-    """Every part with its status; the whole is unhealthy without a database, degraded with any other fault."""
-    database = _database_report()
-    parts: dict[str, Report] = {"database": database, "cache": _cache_report()}
-    if database["status"] == "healthy":
-        parts |= {
-            "models": _guarded(model_health.report),
-            "binance": _guarded(market_health.report),
-            "predictions": _guarded(prediction_health.report),
-            "signals": _guarded(signal_health.report),
-            **_guarded_processes(),
-        }
-        ages = market_health.data_age_seconds()
-    else:
-        unknown = part("unhealthy", "unknown while the database is away")
-        parts |= dict.fromkeys(("models", "binance", "predictions", "signals", "celery", "beat", "stream"), unknown)
-        ages = {}
-    said = {report["status"] for report in parts.values()}
-    whole = "healthy" if said == {"healthy"} else "degraded"
-    whole = "unhealthy" if database["status"] != "healthy" else whole
-    return {"status": whole, **parts, "data_age_seconds": ages}
+    """Every part with its status, and the whole: unhealthy with one that serves, degraded with any other fault."""
+    reports = parts()
+    whole = "healthy" if {report["status"] for report in reports.values()} == {"healthy"} else "degraded"
+    if any(reports[check.name]["status"] == "unhealthy" for check in CHECKS if check.serves):
+        whole = "unhealthy"
+    known = reports["database"].get("cause") != "database"
+    ages = market_health.data_age_seconds() if known else {}
+    return {"status": whole, **reports, "data_age_seconds": ages}
 
 
-def part(status: str, message: str = "", **more: Any) -> Report:
-    """One part of the report."""
-    return {"status": status, "message": message, **more}
-
-
-def processes() -> dict[str, Report]:
-    """Whether worker, beat and feed gave a sign of life lately."""
-    now = clock.wall_now()
-    newest: dict[str, datetime] = {}
-    for name, at in Heartbeat.objects.values_list("part", "at"):
-        newest[name] = max(at, newest.get(name, at))
-    reports = {}
-    for name, heartbeat in (("celery", "worker"), ("beat", "beat"), ("stream", "stream")):
-        if heartbeat not in newest:
-            reports[name] = part("degraded", "no sign of life yet", age_seconds=None)
-            continue
-        age = max(0.0, (now - newest[heartbeat]).total_seconds())
-        alive = age <= SILENT_SECONDS[heartbeat]
-        reports[name] = part(
-            "healthy" if alive else "degraded", "" if alive else f"silent for {age:.0f} s", age_seconds=round(age, 1)
-        )
+def parts() -> dict[str, Report]:
+    """The report of every check, by name."""
+    reports: dict[str, Report] = {}
+    for check in CHECKS:
+        if check.asks_database and reports["database"].get("cause") == "database":
+            reports[check.name] = part("unhealthy", "unknown while the database is away")
+        else:
+            reports[check.name] = look(check)
     return reports
+
+
+def look(check: Check) -> Report:
+    """One report; a part that cannot be looked at is not well."""
+    try:
+        return check.look()
+    except (DatabaseError, InterfaceError):
+        return part("unhealthy", "the database does not answer", cause="database")
 
 
 def loaded_by() -> dict[str, list[str]]:
@@ -97,7 +98,7 @@ def loaded_by() -> dict[str, list[str]]:
     now = clock.wall_now()
     found: dict[str, list[str]] = {}
     for name, at, told in Heartbeat.objects.values_list("name", "at", "detail"):
-        if (now - at).total_seconds() > SILENT_SECONDS["worker"]:
+        if not -heartbeats.AHEAD.total_seconds() <= (now - at).total_seconds() <= processes.SILENT_SECONDS:
             continue
         for kinds in told.get("loaded", {}).values():
             for version in kinds.values():
@@ -111,50 +112,110 @@ def _database_answers() -> bool:
             cursor.execute("SELECT 1 FROM django_migrations LIMIT 1")
     except (DatabaseError, InterfaceError):
         return False
-    else:
-        return True
+    return True
+
+
+def _causes() -> list[str]:
+    if not _database_answers():
+        return ["database"]
+    found = [look(check).get("cause") for check in CHECKS if check.serves]
+    return list(dict.fromkeys(cause for cause in found if cause))
+
+
+def _causes_of_this_thread() -> list[str]:
+    try:
+        return _causes()
     finally:
         connection.close()
 
 
-def _in_time(check: Callable[[], bool]) -> bool:
-    asked = _pool.submit(check)
+def _in_time() -> list[str]:
+    asked = _pool.submit(_causes_of_this_thread)
     try:
         return asked.result(PATIENCE_SECONDS)
     except TookTooLong:
         asked.cancel()  # one that has not begun need not wait for those that hang
-        return False
+        return ["database"]
 
 
 def _database_report() -> Report:
+    kind = connection.vendor
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
+            if kind == "postgresql":
+                cursor.execute("SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean")
+                is_standby, is_read_only = cursor.fetchone()
+                if is_standby or is_read_only:
+                    why = "it is a standby in recovery" if is_standby else "its transactions are read-only"
+                    return part("unhealthy", f"takes no writes: {why}", kind=kind, cause="database_read_only")
     except (DatabaseError, InterfaceError):
-        return part("unhealthy", "does not answer", kind=connection.vendor)
-    return part("healthy", kind=connection.vendor)
+        return part("unhealthy", "does not answer", kind=kind, cause="database")
+    if refused := heartbeats.write_failure():
+        return part("unhealthy", f"takes no writes: {refused}", kind=kind, cause="database_refuses_writes")
+    return part("healthy", kind=kind)
 
 
 def _cache_report() -> Report:
     kind = "in process" if settings.EMBEDDED else "redis"
     try:
         cache.set(PROBE, b"1", 10)
-        answered = cache.get(PROBE) is not None
-    except Exception:  # noqa: BLE001  # whatever the client raises, the cache does not answer
-        answered = False
-    return part("healthy", kind=kind) if answered else part("degraded", "does not answer", kind=kind)
+        message = "" if cache.get(PROBE) is not None else "does not answer"
+    except Exception as error:  # noqa: BLE001  # whatever the client raises, the cache does not answer
+        message = _refusal(str(error.__cause__ or error))
+    return part("degraded" if message else "healthy", message, kind=kind)
 
 
-def _guarded(report: Callable[[], Report]) -> Report:
-    """A part that cannot be looked at is not well."""
-    try:
-        return report()
-    except (DatabaseError, InterfaceError):
-        return part("unhealthy", "the database does not answer")
+def _refusal(answer: str) -> str:
+    """What an error of Redis means; the broker is the same server, so no task reaches a queue either."""
+    reasons = {
+        "OOM": "refuses writes: its memory is full",
+        "READONLY": "refuses writes: it is a read-only replica",
+        "MISCONF": "refuses writes: it cannot save to its disk",
+        "NOAUTH": "refuses us: REDIS_URL has no password",
+        "WRONGPASS": "refuses us: the password in REDIS_URL is wrong",
+    }
+    lowered = answer.lower()
+    if "maxmemory" in lowered:
+        return reasons["OOM"]
+    if "read only replica" in lowered or "read-only replica" in lowered:
+        return reasons["READONLY"]
+    return next((words for word, words in reasons.items() if word in answer), "does not answer")
 
 
-def _guarded_processes() -> dict[str, Report]:
-    try:
-        return processes()
-    except (DatabaseError, InterfaceError):
-        return dict.fromkeys(("celery", "beat", "stream"), part("unhealthy", "the database does not answer"))
+def _disk_report() -> Report:
+    folders = {
+        "model folder": settings.MODEL_PATH,
+        "archive": settings.ARCHIVE_PATH,
+        "state folder": settings.STATE_DIR,
+    }
+    faults, free = [], {}
+    for name, folder in folders.items():
+        if not folder.exists():
+            continue  # made by the process that writes there; a champion whose folder is gone is told by `models`
+        try:
+            next(folder.iterdir(), None)
+            free[name] = shutil.disk_usage(folder).free // 2**20
+        except OSError as error:
+            faults.append(f"the {name} cannot be read: {error.strerror}")
+            continue
+        if free[name] < FREE_MIB:
+            faults.append(f"only {free[name]} MiB are free where the {name} lies")
+    return part("degraded" if faults else "healthy", "; ".join(faults), free_mib=min(free.values(), default=None))
+
+
+FEED = "exactly one feed: `docker compose up -d stream`, or `manage.py stream_candles`"
+BEAT = "exactly one beat: `docker compose up -d beat`; and look at the schedule in the admin"
+CHECKS = (
+    Check("database", _database_report, "check DATABASE_URL, and whether that server takes writes", True, False),
+    Check("cache", _cache_report, "check REDIS_URL, its memory and its role", asks_database=False),
+    Check("disk", _disk_report, "free some space, and check the permissions of that folder", asks_database=False),
+    Check("models", model_health.report, "roll back, or train and promote a new version", True),
+    Check("binance", market_health.report, f"start {FEED}", True),
+    Check("predictions", prediction_health.report, "train a newer model"),
+    Check("signals", signal_health.report, "look at the outbox and the kill switches in the admin"),
+    Check("celery", processes.worker, "start the workers: `docker compose up -d worker trainer`"),
+    Check("beat", processes.beat, f"start {BEAT}"),
+    Check("stream", processes.stream, f"start {FEED}"),
+)
+"""Every part there is a report of; the database comes first, since the others are unknown without it."""

@@ -4,20 +4,25 @@ import os
 import socket
 import threading
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import structlog
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, close_old_connections, connections
+from django.db.models import Q
 
 from marketdata import clock
 from mlengine_project.operations.models import Heartbeat
 from modelregistry import registry
 
-PERIOD_SECONDS = 15.0
+PERIOD_SECONDS = 5.0
 KEPT_MINUTES = 60
+AHEAD = timedelta(seconds=10)
+"""A row dated this far ahead of now was written before the clock was set back, and proves nothing."""
 
 log = structlog.get_logger(__name__)
 _stops: dict[str, threading.Event] = {}
+_failures: dict[str, str] = {}
 
 
 def record(name: str, part: str, detail: dict[str, Any] | None = None) -> None:
@@ -43,7 +48,7 @@ def forget(part: str) -> None:
 
 
 def start(part: str) -> None:
-    """Begin telling, in a daemon thread, that this process lives; once per part."""
+    """Begin to write this process's heartbeat, in a daemon thread; once per part."""
     if part in _stops:
         return
     stop_event = threading.Event()
@@ -54,9 +59,9 @@ def start(part: str) -> None:
 def stop(part: str) -> None:
     """Stop telling and take the row away, so that a clean end is not taken for a death."""
     stop_event = _stops.pop(part, None)
-    if stop_event is None:
-        return
-    stop_event.set()
+    if stop_event is not None:
+        stop_event.set()
+    _failures.pop(part, None)
     try:
         forget(part)
     except DatabaseError:
@@ -64,19 +69,32 @@ def stop(part: str) -> None:
     close_old_connections()
 
 
+def write_own(part: str) -> None:
+    """Write this process's row now; why that failed is kept until it succeeds."""
+    try:
+        record(process_name(part), part, {"loaded": registry.loaded_versions()})
+        _failures.pop(part, None)
+    except DatabaseError as error:
+        _failures[part] = str(error).splitlines()[0]
+        log.warning("heartbeat_missed", part=part, error=str(error))
+
+
 def _tell(part: str, stop_event: threading.Event) -> None:
-    name = process_name(part)
     while not stop_event.is_set():
-        try:
-            close_old_connections()
-            record(name, part, {"loaded": registry.loaded_versions()})
-        except DatabaseError as error:
-            log.warning("heartbeat_missed", part=part, error=str(error))
+        close_old_connections()
+        write_own(part)
         stop_event.wait(PERIOD_SECONDS)
+    connections.close_all()
+
+
+def write_failure() -> str:
+    """Why the newest heartbeat of this process could not be written; empty when it could."""
+    return next(iter(_failures.values()), "")
 
 
 def forget_the_dead() -> int:
-    """Remove rows of processes silent for an hour."""
-    limit = clock.wall_now().timestamp() - KEPT_MINUTES * 60
-    deleted, _ = Heartbeat.objects.filter(at__lt=clock.to_datetime(int(limit * 1000))).delete()
+    """Remove rows of processes silent for an hour, and rows ahead of now; those of processes that run come again."""
+    now = clock.wall_now()
+    outdated = Q(at__lt=now - timedelta(minutes=KEPT_MINUTES)) | Q(at__gt=now + AHEAD)
+    deleted, _ = Heartbeat.objects.filter(outdated).delete()
     return deleted

@@ -9,23 +9,31 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db.models import Q
+from django.db import DatabaseError, InterfaceError, close_old_connections, connection
+from django.db.models import Case, F, Q, Value, When
 
 from marketdata import clock
 from mlengine_project.operations.models import Job
 
-SILENT_SECONDS = 300
+SILENT_SECONDS = 60
 """A running job whose row was not touched for this long has lost its process."""
+TOUCH_SECONDS = 5.0
+"""How often a running job's row is touched, and looked at for a request to cancel."""
 NICENESS = 10
 STOP_SECONDS = 10
 KEPT_LINES = 40
 WRITE_EVERY_SECONDS = 1.0
+ALIKE = "alike:"
+"""Begins the slots of jobs that are unique by their arguments until they have ended."""
+FREED_SLOT = Case(When(slot__startswith=ALIKE, then=Value(None)), default=F("slot"))
+"""The slot of an ended job: one by its arguments is free again, one by a day or a market is not."""
 
 log = structlog.get_logger(__name__)
 _running: dict[str, "subprocess.Popen[str]"] = {}
@@ -66,7 +74,12 @@ def run(job_id: str) -> None:
 
 def command_line(job: Job) -> list[str]:
     """The command that does the work of a job."""
-    names = {Job.Kind.TRAINING: "train_models", Job.Kind.BACKFILL: "backfill_candles"}
+    names = {
+        Job.Kind.TRAINING: "train_models",
+        Job.Kind.BACKFILL: "backfill_candles",
+        Job.Kind.RETENTION: "prune_models",
+        Job.Kind.BOOTSTRAP: "bootstrap",
+    }
     words = [sys.executable, str(settings.BASE_DIR / "manage.py"), names[Job.Kind(job.kind)], "--progress-json"]
     for name, value in sorted(job.arguments.items()):
         option = "--" + name.replace("_", "-")
@@ -89,30 +102,60 @@ def _follow(job: Job) -> None:
         preexec_fn=_lower_priority,  # noqa: PLW1509  (only sets niceness)
     )
     tail: list[str] = []
+    result: dict[str, Any] = {}
     _running[str(job.id)] = process
+    ended, cancelled = threading.Event(), threading.Event()
+    watch = threading.Thread(target=_watch, args=(job, process, ended, cancelled), name="job-watch", daemon=True)
+    watch.start()
     try:
         for line in _lines(process):
-            progress = _progress(line)
-            if progress is None:
+            message = _message(line)
+            if "result" in message:
+                result = message["result"]
+            elif not message:
                 tail = [*tail, line][-KEPT_LINES:]
-            elif not _write_progress(job, progress):
-                _stop(process)
-                _end(job, Job.State.CANCELLED, "cancelled")
-                return
+            else:
+                _write_progress(job, message)
         code = process.wait()
     finally:
+        ended.set()
         _running.pop(str(job.id), None)
         if process.poll() is None:
             _stop(process)
+        watch.join(STOP_SECONDS)
+    if cancelled.is_set():
+        _end(job, Job.State.CANCELLED, "cancelled")
+        return
     if str(job.id) in _interrupted:
         _interrupted.discard(str(job.id))
         Job.objects.filter(id=job.id).update(state=Job.State.PENDING, message="interrupted")
         return
-    output = "\n".join(tail)
+    result |= {"output": "\n".join(tail)}
+    last = tail[-1] if tail else f"ended with code {code}"
     if code == 0:
-        _end(job, Job.State.SUCCEEDED, "done", {"output": output}, progress=1.0)
+        _end(job, Job.State.SUCCEEDED, "done", result, progress=1.0)
+    elif code == os.EX_TEMPFAIL:
+        _wait(job, last)
     else:
-        _end(job, Job.State.FAILED, (tail[-1] if tail else f"ended with code {code}"), {"output": output, "code": code})
+        _end(job, Job.State.FAILED, last, result | {"code": code})
+
+
+def _watch(job: Job, process: "subprocess.Popen[str]", ended: threading.Event, cancelled: threading.Event) -> None:
+    """Touch the row of a job while its process runs, however silent it is, and stop the process when asked to."""
+    row = Job.objects.filter(id=job.id)
+    try:
+        while not ended.wait(TOUCH_SECONDS):
+            try:
+                row.update(heartbeat_at=clock.wall_now())
+                if row.filter(cancel_requested=True).exists():
+                    cancelled.set()
+                    _stop(process)
+                    return
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("job_not_touched", job=str(job.id), reason=str(error)[:200])
+                close_old_connections()
+    finally:
+        connection.close()
 
 
 def _lower_priority() -> None:
@@ -128,26 +171,28 @@ def _lines(process: "subprocess.Popen[str]") -> Iterator[str]:
             yield line.rstrip()
 
 
-def _progress(line: str) -> dict[str, Any] | None:
+def _message(line: str) -> dict[str, Any]:
+    """What a command reports to its job, progress or result; empty for a line of ordinary output."""
     if not line.startswith("{"):
-        return None
+        return {}
     try:
         parsed = json.loads(line)
     except ValueError:
-        return None
-    return parsed if isinstance(parsed, dict) and {"done", "total"} <= set(parsed) else None
+        return {}
+    is_result = isinstance(parsed, dict) and isinstance(parsed.get("result"), dict)
+    return parsed if is_result or (isinstance(parsed, dict) and {"done", "total"} <= set(parsed)) else {}
 
 
-def _write_progress(job: Job, progress: dict[str, Any]) -> bool:
-    """Keep the newest progress; False when somebody asked to cancel."""
+def _write_progress(job: Job, progress: dict[str, Any]) -> None:
+    """Keep the newest progress, at most once a second."""
     now = clock.wall_now()
-    if job.heartbeat_at and (now - job.heartbeat_at).total_seconds() < WRITE_EVERY_SECONDS:
-        return True
+    # The amount: after the clock was set back, waiting for the old time would look like a lost process.
+    if job.heartbeat_at and abs((now - job.heartbeat_at).total_seconds()) < WRITE_EVERY_SECONDS:
+        return
     job.heartbeat_at = now
     job.progress = min(1.0, float(progress["done"]) / max(float(progress["total"]), 1e-9))
     job.message = str(progress.get("message", ""))[:300]
     Job.objects.filter(id=job.id).update(heartbeat_at=now, progress=job.progress, message=job.message)
-    return not Job.objects.filter(id=job.id, cancel_requested=True).exists()
 
 
 def _stop(process: "subprocess.Popen[str]") -> None:
@@ -159,10 +204,23 @@ def _stop(process: "subprocess.Popen[str]") -> None:
         process.wait()
 
 
+def _wait(job: Job, reason: str) -> None:
+    """Make a job pending again that met something which passes; the sweep of waiting jobs queues it again."""
+    running = Job.objects.filter(id=job.id, state=Job.State.RUNNING)
+    if not running.filter(cancel_requested=False).update(state=Job.State.PENDING, message=f"waits: {reason}"[:300]):
+        _end(job, Job.State.CANCELLED, "cancelled")
+    log.info("job_waits", job=str(job.id), kind=job.kind, reason=reason)
+
+
 def _end(
     job: Job, state: str, message: str, result: dict[str, Any] | None = None, progress: float | None = None
 ) -> None:
-    changes: dict[str, Any] = {"state": state, "message": message[:300], "ended_at": clock.wall_now()}
+    changes: dict[str, Any] = {
+        "state": state,
+        "message": message[:300],
+        "ended_at": clock.wall_now(),
+        "slot": FREED_SLOT,
+    }
     if result is not None:
         changes["result"] = result
     if progress is not None:

@@ -14,12 +14,14 @@ import structlog
 from django.http import HttpRequest, HttpResponse
 
 from marketdata import clock
-from mlengine_project.operations.redaction import redact
+from mlengine_project.operations.redaction import redact, shortened
 
 WELL_FORMED = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 QUIET_PATHS = ("/health", "/metrics", "/static/")
 """Asked every few seconds by machines; a line for each would bury the rest."""
 SLOW_SECONDS = 1.0
+PATH_SHOWN = 256
+"""Characters of a path that a line shows; a URL may have sixteen thousand."""
 
 log = structlog.get_logger("mlengine.requests")
 
@@ -35,6 +37,11 @@ def shared_processors() -> list[Any]:
     ]
 
 
+def cut_values(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Cut every long text of an event: callers choose how long what is logged of them would be."""
+    return {name: shortened(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
 class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
     """Renders an event and hides the secrets in what came out, traces included."""
 
@@ -43,12 +50,29 @@ class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
         return redact(super().format(record))
 
 
+class WithoutTrace(logging.Filter):
+    """Puts an exception on the line itself: what repeats every second while Redis is away needs no trace."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Rewrite the record; none is dropped."""
+        if record.exc_info and record.exc_info[1] is not None:
+            error = record.exc_info[1]
+            record.msg, record.args = f"{record.getMessage()}: {type(error).__name__}: {error}", ()
+            record.exc_info = None
+        return True
+
+
 def formatter(pretty: bool) -> RedactingFormatter:
     """The formatter of the one handler; `logging.config` calls it."""
     last: list[Any] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)]
+        [
+            cut_values,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
+        ]
         if pretty
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+        else [structlog.processors.format_exc_info, cut_values, structlog.processors.JSONRenderer(default=str)]
     )
     return RedactingFormatter(
         foreign_pre_chain=shared_processors(),
@@ -85,6 +109,7 @@ def note_request(method: str, path: str, status: int, seconds: float, key_id: st
     """One line per request: what was asked, what was answered, how long it took."""
     if path.startswith(QUIET_PATHS) and status < 500 and seconds < SLOW_SECONDS:
         return
+    path = shortened(path, PATH_SHOWN)
     log.info("request", method=method, path=path, status=status, ms=round(seconds * 1000, 1), key=key_id or None)
 
 

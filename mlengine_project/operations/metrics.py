@@ -18,6 +18,7 @@ from indicators.features.releases import KNOWN_UNTIL
 from marketdata import clock
 from marketdata import health as market_health
 from marketdata.models import ExchangeState
+from mlengine_project.operations import health
 from mlengine_project.operations.measures import BUCKETS, LATENCY, PREDICTIONS, REFUSALS, WINDOWS, Series, measures
 from mlengine_project.operations.models import Heartbeat, Job
 from mlengine_project.operations.queues import queue_depths
@@ -49,7 +50,7 @@ class EngineCollector:
         up = 1
         try:
             families += counted(measures.totals())
-            for gather in (models, market_data, signals, coverage, work):
+            for gather in (models, market_data, signals, coverage, work, checks):
                 families += gather()
         except (DatabaseError, InterfaceError):
             up, families = 0, list(counted(measures.pending()))
@@ -213,6 +214,16 @@ def work() -> Iterator[Metric]:
         silence.add_metric([name], max(0.0, (now - at).total_seconds()))
     yield silence
     yield _gauge("ml_rate_limit", "Calls a key may make to /predictions a minute; 0 is no limit.", settings.RATE_LIMIT)
+
+
+def checks() -> Iterator[Metric]:
+    """What `/health/detailed` reports, part by part."""
+    well = GaugeMetricFamily(
+        "ml_part_healthy", "1 when the part is healthy, 0.5 when degraded, 0 when unhealthy.", labels=["part"]
+    )
+    for name, report in health.parts().items():
+        well.add_metric([name], {"healthy": 1.0, "degraded": 0.5}.get(report["status"], 0.0))
+    yield well
 
 
 def _gauge(name: str, words: str, value: float) -> Metric:

@@ -7,7 +7,7 @@ from django.db import models
 
 
 class Job(models.Model):
-    """A training or backfill: asked for, running, ended; restartable because its row is the truth."""
+    """A training, backfill, retention or bootstrap: requested, running, ended; its row is the truth."""
 
     class State(models.TextChoices):
         """Where the job stands."""
@@ -23,6 +23,8 @@ class Job(models.Model):
 
         TRAINING = "training", "Training"
         BACKFILL = "backfill", "Backfill"
+        RETENTION = "retention", "Retention"
+        BOOTSTRAP = "bootstrap", "Bootstrap"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     kind = models.CharField(max_length=10, choices=Kind.choices)

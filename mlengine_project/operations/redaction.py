@@ -1,16 +1,24 @@
-"""No secret leaves in a log line: keys of ours, passwords in URLs, and every secret setting."""
+"""No secret leaves in a log line: keys of ours, passwords in URLs, and every secret setting.
+
+Lines hold text of callers and of the exchange. What is looked at is cut first and every quantifier
+has a bound, so that the time grows with the length of a line and never faster.
+"""
 
 import re
 from functools import lru_cache
 
-KEY = re.compile(r"mle_[0-9a-f]{8}_[A-Za-z0-9_-]{8,}")
+KEY = re.compile(r"mle_[0-9a-f]{8}_[A-Za-z0-9_-]{8,512}")
 """A key; its first eight characters are public."""
-URL_PASSWORD = re.compile(r"(?P<scheme>[a-z][a-z0-9+]*://[^\s:/@]*:)[^\s@/]+(?=@)")
+URL_PASSWORD = re.compile(r"(?P<user>://[^\s:/@]{0,256}+:)[^\s@/]{1,1024}+@")
 LABELLED = re.compile(
     r"(?P<label>(?:x-api-key|authorization|api[_-]?key|secret(?:_key)?|password|passwd|token|pepper|ticket)"
-    r"\\?['\"]?\s*[=:]\s*\\?['\"]?(?:bearer\s+)?)(?P<value>[^\s'\",;&}\\]{6,})",
+    r"\\?['\"]?\s{0,8}[=:]\s{0,8}\\?['\"]?(?:bearer\s{1,8})?)(?P<value>[^\s'\",;&}\\]{6,4096}+)",
     re.IGNORECASE,
 )
+LONGEST_LINE = 64 * 1024
+LONGEST_VALUE = 4 * 1024
+MARGIN = 4 * 1024
+"""Characters looked at beyond a cut, so that a secret that lies across it is found: none is longer."""
 HIDDEN = "[hidden]"
 SECRET_SETTINGS = (
     "API_KEY",
@@ -32,15 +40,29 @@ def known_secrets() -> tuple[str, ...]:
 
 
 def redact(line: str) -> str:
-    """Hide everything in a line that looks like, or is, a secret.
+    """Hide everything in a line that looks like, or is, a secret; a very long line is cut.
 
     >>> redact("redis://user:swordfish@host:6379/0")
     'redis://user:[hidden]@host:6379/0'
     >>> redact("header X-API-Key: abcdefghijkl refused")
     'header X-API-Key: [hidden] refused'
     """
+    line = line[: LONGEST_LINE + MARGIN]
     for secret in known_secrets():
         line = line.replace(secret, HIDDEN)
     line = KEY.sub(lambda found: found.group(0)[:12] + "_" + HIDDEN, line)
-    line = URL_PASSWORD.sub(lambda found: found["scheme"] + HIDDEN, line)
-    return LABELLED.sub(lambda found: found["label"] + HIDDEN, line)
+    line = URL_PASSWORD.sub(lambda found: found["user"] + HIDDEN + "@", line)
+    return LABELLED.sub(lambda found: found["label"] + HIDDEN, line)[:LONGEST_LINE]
+
+
+def shortened(text: str, longest: int = LONGEST_VALUE) -> str:
+    """Cut a long text to its beginning and its end; a secret that lies across a cut is hidden.
+
+    >>> shortened("0123456789", longest=4)
+    '01 [6 characters left out] 89'
+    """
+    if len(text) <= longest:
+        return text
+    half = longest // 2
+    head, tail = redact(text[: half + MARGIN])[:half], redact(text[-half - MARGIN :])[-half:]
+    return f"{head} [{len(text) - longest} characters left out] {tail}"

@@ -1,19 +1,31 @@
-"""/health, /health/ready, /health/detailed, /jobs/{id} and /metrics."""
+"""/health, /health/ready, /health/detailed, /jobs and /metrics."""
+
+from typing import Any, cast
 
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
-from rest_framework import mixins, viewsets
+from rest_framework import viewsets
+from rest_framework.generics import get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from mlengine_project.access.authentication import KeyAuthentication, MetricsTokenAuthentication
+from mlengine_project.access.keys import Identity
 from mlengine_project.access.models import Scope
-from mlengine_project.operations import health, metrics
+from mlengine_project.access.permissions import HasScope
+from mlengine_project.operations import health, jobs, metrics
+from mlengine_project.operations.job_fields import stored_form
 from mlengine_project.operations.models import Job
 from mlengine_project.operations.serializers import (
+    ANY_JOB,
+    ANY_REQUEST,
+    JOB_SHAPES,
+    JOBS,
+    REQUESTS,
     AliveSerializer,
     DetailedHealthSerializer,
+    JobKindRequest,
     JobSerializer,
     ReadySerializer,
 )
@@ -40,6 +52,7 @@ class OpenHealthViewSet(viewsets.ViewSet):
 class DetailedHealthViewSet(viewsets.ViewSet):
     """What an operator asks."""
 
+    permission_classes = (HasScope,)
     required_scope = Scope.READ
 
     @extend_schema(responses=DetailedHealthSerializer)
@@ -48,19 +61,55 @@ class DetailedHealthViewSet(viewsets.ViewSet):
         return Response(health.detailed())
 
 
-class JobViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet):
-    """Trainings and backfills."""
+class JobViewSet(viewsets.GenericViewSet):
+    """Trainings, backfills and bootstraps."""
 
-    required_scope = Scope.READ
-    queryset = Job.objects.all()
+    required_scope = {"GET": Scope.READ, "POST": Scope.ADMIN}
+    queryset = Job.objects.none()
     serializer_class = JobSerializer
-    lookup_url_kwarg = "id"
+
+    @extend_schema(responses=JOBS)
+    def list(self, request: Request) -> Response:
+        """Jobs, newest first."""
+        page = self.paginate_queryset(Job.objects.order_by("-created_at", "-id")) or []
+        return self.get_paginated_response([_job_object(job) for job in page])
+
+    @extend_schema(request=ANY_REQUEST, responses={202: ANY_JOB})
+    def create(self, request: Request) -> Response:
+        """Request a training or a backfill; a repeat before one like it has ended gives that one."""
+        asked = JobKindRequest(data=request.data)
+        asked.is_valid(raise_exception=True)
+        kind = asked.validated_data["kind"]
+        body = REQUESTS[kind](data=request.data)
+        body.is_valid(raise_exception=True)
+        arguments = stored_form(body.validated_data["arguments"])
+        requests = {Job.Kind.TRAINING: jobs.request_training, Job.Kind.BACKFILL: jobs.request_backfill}
+        job = requests[kind](cast("Identity", request.user).name, arguments)
+        return Response(_job_object(job), status=202)
+
+    @extend_schema(responses=ANY_JOB)
+    def retrieve(self, request: Request, id: str) -> Response:  # noqa: A002
+        """One job: its state, progress and result."""
+        return Response(_job_object(get_object_or_404(Job, pk=id)))
+
+    @extend_schema(request=None, responses={202: ANY_JOB})
+    def cancel(self, request: Request, id: str) -> Response:  # noqa: A002
+        """Ask a job to stop; one that waits ends at once, one that has ended stays as it is."""
+        job = get_object_or_404(Job, pk=id)
+        jobs.cancel(job)
+        job.refresh_from_db()
+        return Response(_job_object(job), status=202)
+
+
+def _job_object(job: Job) -> dict[str, Any]:
+    return dict(JOB_SHAPES[job.kind](job).data)
 
 
 class MetricsViewSet(viewsets.ViewSet):
     """What Prometheus asks."""
 
     authentication_classes = (MetricsTokenAuthentication, KeyAuthentication)
+    permission_classes = (HasScope,)
     required_scope = Scope.READ
 
     @extend_schema(responses={(200, "text/plain"): OpenApiTypes.STR})

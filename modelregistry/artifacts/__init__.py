@@ -4,6 +4,7 @@ The modules below work on any folder and know no framework; the functions here a
 engine calls, on the folder `MODEL_PATH`.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from modelregistry.artifacts import reading, verification, writing
 from modelregistry.artifacts.reading import Artifact
 
-__all__ = ["Artifact", "model_root", "read_artifact", "verify_in_child", "write_artifact"]
+__all__ = ["Artifact", "can_write", "is_present", "model_root", "read_artifact", "verify_in_child", "write_artifact"]
 
 
 def model_root() -> Path:
@@ -19,6 +20,19 @@ def model_root() -> Path:
     from django.conf import settings
 
     return Path(settings.MODEL_PATH)
+
+
+def is_present(kind: str, digest: str) -> bool:
+    """Whether the folder of an artifact can be listed and holds anything; what it holds is not judged."""
+    return bool(reading.signature(model_root(), kind, digest))
+
+
+def can_write() -> bool:
+    """Whether this process may write artifacts: only the trainer may in production."""
+    folder = model_root()
+    while not folder.exists():
+        folder = folder.parent
+    return os.access(folder, os.W_OK)
 
 
 def write_artifact(

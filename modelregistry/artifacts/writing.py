@@ -45,6 +45,7 @@ def write_artifact(
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         if _is_sound(root, kind, digest):
+            os.utime(final)  # as new as one written now: it is not swept before it is registered
             return digest
         unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=final.parent))
         unfinished.chmod(0o755)

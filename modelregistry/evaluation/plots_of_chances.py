@@ -190,7 +190,7 @@ def net_figures(report: Mapping[str, Any]) -> list[Figure]:
         return [Figure(title, "", missing="This report keeps no net result.")]
     costs = f"{net.get('costs_bps', 0):g} basis points a round trip"
     if not net.get("trades"):
-        words = f"At {costs} no bracket of the scoring grid was expected to earn anything, so there was no trade."
+        words = f"At {costs} no bracket of the scoring grid was sure enough to earn more, so there was no trade."
         return [Figure(title, "", missing=words)]
     marks = {
         "expected": Mark(net["expected_bps"], None, "diamond", "other", f"expected {net['expected_bps']:.2f} bps"),

@@ -6,18 +6,19 @@ from modelregistry.registry.promotion import (
     champions_at,
     find_version,
     promote,
+    promotion_warnings,
     register,
     rollback,
 )
 from modelregistry.registry.serving import (
     LoadFailure,
     ensemble_of,
-    follow,
     forget,
     load_ensemble,
     load_failures,
     load_version,
     loaded_versions,
+    require_files,
 )
 
 __all__ = [
@@ -27,13 +28,14 @@ __all__ = [
     "champions_at",
     "ensemble_of",
     "find_version",
-    "follow",
     "forget",
     "load_ensemble",
     "load_failures",
     "load_version",
     "loaded_versions",
     "promote",
+    "promotion_warnings",
     "register",
+    "require_files",
     "rollback",
 ]

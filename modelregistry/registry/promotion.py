@@ -36,13 +36,16 @@ def register(*, kind: str, source: str, digest: str, **fields: Any) -> ModelVers
             return ModelVersion.objects.create(kind=kind, source=source, digest=digest, **fields)
         for name in JUDGEMENT:
             setattr(known, name, fields.get(name, getattr(known, name)))
-        known.save(update_fields=JUDGEMENT)
+        if not known.files_kept:  # the training wrote them again; retention removes files under the same lock
+            artifacts.verify_in_child(kind, digest)
+            known.files_removed_at, known.files_removed_reason = None, ""
+        known.save(update_fields=[*JUDGEMENT, "files_removed_at", "files_removed_reason"])
         return known
 
 
 def bootstrap(version: ModelVersion, actor: str, reason: str) -> PromotionEvent | None:
     """Crown `version`, unproven, where its kind and source have no champion; else do nothing."""
-    artifacts.verify_in_child(version.kind, version.digest)
+    _verify(version)
     with transaction.atomic():
         candidate, champion = _locked(version)
         if champion is not None:
@@ -62,7 +65,7 @@ def promote(version: ModelVersion, actor: str, reason: str, override: bool = Fal
         If its artifact is damaged or does not reproduce its golden rows. The champion stays.
     """
     reason = _written(reason)
-    artifacts.verify_in_child(version.kind, version.digest)
+    _verify(version)
     with transaction.atomic():
         candidate, champion = _locked(version)
         if champion is not None and champion.pk == candidate.pk:
@@ -72,6 +75,22 @@ def promote(version: ModelVersion, actor: str, reason: str, override: bool = Fal
         overridden = override and not candidate.gate_accepted
         action = PromotionEvent.Action.PROMOTE
         return _crown(action, champion, candidate, actor=actor, reason=reason, override=overridden)
+
+
+def promotion_warnings(version: ModelVersion) -> list[str]:
+    """What a promotion of `version` would bring about that its reader should know before."""
+    pair = {Kind.RANGE.value: Kind.TPSL.value, Kind.TPSL.value: Kind.RANGE.value}
+    other = champions(version.source).get(pair.get(version.kind, ""))
+    if other is None:
+        return []
+    own, theirs = (", ".join(map(str, one.horizons)) for one in (version, other))
+    common = [h for h in version.horizons if h in other.horizons]
+    words = f"this version answers horizons {own}, the champion {other.get_kind_display()} {theirs}"
+    if not common:
+        return [f"{words}: with no horizon in common every signal will be a hold with NO_CHAMPION"]
+    if set(version.horizons) != set(other.horizons):
+        return [f"{words}: signals will be chosen among {', '.join(map(str, common))} alone"]
+    return []
 
 
 def rollback(kind: str, source: str, actor: str, reason: str) -> PromotionEvent:
@@ -87,7 +106,7 @@ def rollback(kind: str, source: str, actor: str, reason: str) -> PromotionEvent:
     reason = _written(reason)
     previous = _undoable(kind, source).from_version
     if previous is not None:
-        artifacts.verify_in_child(kind, previous.digest)
+        _verify(previous)
     with transaction.atomic():
         list(_versions(kind, source).select_for_update())
         undone = _undoable(kind, source)
@@ -166,6 +185,7 @@ def _crown(
     action: PromotionEvent.Action, champion: ModelVersion | None, successor: ModelVersion, **event: Any
 ) -> PromotionEvent:
     """Retire, crown and log; the caller holds the locks. The old one steps down first: there are never two."""
+    serving.require_files(successor)
     if champion is not None:
         champion.stage = ModelVersion.Stage.RETIRED
         champion.save(update_fields=["stage"])
@@ -185,6 +205,11 @@ def _crown(
     )
     transaction.on_commit(serving.look_again)
     return logged
+
+
+def _verify(version: ModelVersion) -> None:
+    serving.require_files(version)
+    artifacts.verify_in_child(version.kind, version.digest)
 
 
 def _written(reason: str) -> str:

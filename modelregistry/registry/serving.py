@@ -14,7 +14,7 @@ from typing import Any
 
 from marketdata import clock
 from modelregistry.artifacts import loading, model_root, reading, verification
-from modelregistry.errors import ModelLoadError
+from modelregistry.errors import FilesRemovedError, ModelLoadError
 from modelregistry.models import ModelVersion
 
 logger = logging.getLogger(__name__)
@@ -84,20 +84,15 @@ def load_ensemble(source: str, wait_seconds: float = 0.0) -> Any:
     return serving.ensemble
 
 
-def follow() -> None:
-    """Load what was crowned since, for every source this process serves, before anyone has to wait for it."""
-    for source in list(_serving):
-        load_ensemble(source)
-
-
 def load_version(version: ModelVersion) -> Any:
     """Return the estimator of any version, verified in a child process before it is loaded here.
 
     Raises
     ------
     ModelLoadError
-        If its artifact is damaged, does not reproduce its golden rows, or needs other features.
+        If its artifact is damaged, does not reproduce its golden rows, needs other features, or was removed.
     """
+    require_files(version)
     root, key = model_root(), (version.kind, version.digest)
     now = reading.signature(root, *key)
     with _estimators_lock:
@@ -112,6 +107,15 @@ def load_version(version: ModelVersion) -> Any:
         while len(_estimators) > KEPT_ESTIMATORS:
             _estimators.popitem(last=False)
     return estimator
+
+
+def require_files(version: ModelVersion) -> None:
+    """Raise FilesRemovedError where retention has removed the files of a version."""
+    if version.files_removed_at is not None:
+        raise FilesRemovedError(
+            f"{version} keeps only its report: its files were removed on {version.files_removed_at:%Y-%m-%d} "
+            f"({version.files_removed_reason}); choose a version that keeps its files, or train again"
+        )
 
 
 def ensemble_of(versions: Iterable[ModelVersion]) -> Any:

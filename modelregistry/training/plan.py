@@ -1,8 +1,13 @@
 """How much work a training run does, decided from how many candles there are."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+
+from indicators.candles import CandleGrid
 from indicators.features import WARMUP
 from modelregistry.errors import TrainingError
 from modelregistry.training.dataset import Dataset
@@ -59,6 +64,78 @@ class TrainingPlan:
         return {**asdict(self), "marks": list(self.marks)}
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """A market that a run does not train on, and why."""
+
+    symbol: str
+    candles: int
+    """Candles in which its price moved."""
+    needed: int
+    enough_at_ms: int | None
+    """When it will have enough if every candle to come counts; None where its price does not move."""
+
+    def as_sentence(self) -> str:
+        """Name the market, what it has and when it will have enough."""
+        lacking = f"{self.symbol} is left out: its price moved in {self.candles:,} candles, {self.needed:,} are needed"
+        if self.enough_at_ms is None:
+            return f"{lacking}, and it hardly moves"
+        when = datetime.fromtimestamp(self.enough_at_ms / 1000, UTC)
+        return f"{lacking}; it will have them on {when:%Y-%m-%d}"
+
+
+def least_candles(horizons: tuple[int, ...]) -> int:
+    """Candles a market needs to be trained on at all.
+
+    Examples
+    --------
+    >>> least_candles((6, 72))
+    8496
+    """
+    return WARMUP + MIN_LABELLED_DAYS * DAY_ROWS + max(horizons)
+
+
+def ordinary_candles(horizons: tuple[int, ...]) -> int:
+    """Candles from which on a run is of ordinary size, not small."""
+    return WARMUP + SMALL_DAYS * DAY_ROWS + max(horizons)
+
+
+def left_out(
+    grid: CandleGrid, symbols: Sequence[str], horizons: tuple[int, ...], *, small: bool = False
+) -> list[LeftOut]:
+    """Markets whose history would stop a run, or put all others on the smallest plan.
+
+    A market is left out where its price moved in fewer candles than the smallest plan needs; and, where others have
+    the history of a full plan, in fewer than that plan needs.
+
+    Parameters
+    ----------
+    grid : CandleGrid
+        Candles of m markets.
+    symbols : sequence of str
+        Of the m markets.
+    horizons : tuple of int
+        Candles.
+    small : bool, default False
+        Whether the smallest plan is asked for anyway.
+    """
+    present = grid.present
+    with np.errstate(invalid="ignore"):
+        moved = (present & (grid.high > grid.low)).sum(axis=1)
+    least = least_candles(horizons)
+    full = ordinary_candles(horizons)
+    needed = full if not small and (moved >= full).any() else least
+    found = []
+    for symbol, count, stored in zip(symbols, moved.tolist(), present.sum(axis=1).tolist(), strict=True):
+        if count >= needed:
+            continue
+        # Of a market that moves now and then nobody knows when it will have moved often enough.
+        moves = count * 2 > stored
+        end_ms = int(grid.open_time[-1]) + grid.interval_ms
+        found.append(LeftOut(symbol, count, needed, end_ms + (needed - count) * grid.interval_ms if moves else None))
+    return found
+
+
 def plan_for(
     candles: int, horizons: tuple[int, ...], seed: int = 1, threads: int = 2, *, small: bool = False
 ) -> TrainingPlan:
@@ -74,7 +151,7 @@ def plan_for(
     >>> plan_for(290_000, (6, 72)).folds, plan_for(15_000, (6, 72)).folds
     (3, 1)
     """
-    needed = WARMUP + MIN_LABELLED_DAYS * DAY_ROWS + max(horizons)
+    needed = least_candles(horizons)
     if candles < needed:
         raise TrainingError(
             f"{candles} candles per market are too few to train on: {needed} are needed "

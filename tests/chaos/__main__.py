@@ -1,17 +1,22 @@
-"""Stream, worker and PostgreSQL killed at random moments; afterwards the exchange's ledger is compared.
+"""Processes and services killed at random moments; afterwards ledger, log and what clients received are compared.
 
-    uv run python -m tests.chaos --kills 60 --json [--seed 1] [--speed 20] [--symbols 5]
+    uv run python -m tests.chaos --kills 120 --json [--parts web worker beat stream redis postgres]
+                                 [--seed 1] [--speed 40] [--symbols 5]
 
 Everything is private: a PostgreSQL made by initdb on a free port, a Redis, a simulated exchange with a ledger,
-and real processes of the engine. Half of the kills (SIGKILL) fall within two seconds of a close. What was
-killed is started again after a moment, as a service manager would; nothing else is done by hand. The last line
-is one JSON object; the exit status is 1 if anything is lost, doubled, wrong, or not recovered in time.
+and real processes of the engine. Half of the kills (SIGKILL) fall within two seconds of a close, and every part
+is killed equally often. What was killed, or ended by itself, is started again after a moment, as compose does
+(`restart: unless-stopped`); a web worker is started by its server. Meanwhile two websocket clients follow all
+markets and resume with `after` whenever they are cut, and two callers read over REST. The last line is one JSON
+object; the exit status is 1 if anything is lost, doubled, out of order, wrong, or not back in time.
 """
 
 import argparse
 import json
 import os
 import random
+import signal
+import statistics
 import sys
 import tempfile
 import time
@@ -20,15 +25,21 @@ from pathlib import Path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlengine_project.settings")
 
+import psycopg
+
 from marketdata.simulator.invention import Invention
 from marketdata.simulator.server import SimulatedExchange
+from tests.chaos.clients import ACCEPTED, Calling, Resuming, gaps
 from tests.chaos.engine import Engine
 from tests.chaos.ledger import Comparison, compare
+from tests.flows import processes
 
 STEP = 300_000
 NEAR_SECONDS = 2.0
 RECOVERY_SECONDS = 120.0
-TARGETS = ("stream", "worker", "postgres")
+PARTS = ("web", "worker", "beat", "stream", "redis", "postgres")
+LONGEST_DOWN_SECONDS = 3.0
+BACK_SECONDS = 90.0
 
 
 def close_to_kill_at(exchange: SimulatedExchange, speed: float, chance: random.Random, *, near: bool) -> float:
@@ -41,22 +52,85 @@ def close_to_kill_at(exchange: SimulatedExchange, speed: float, chance: random.R
     return until_close + shift if until_close + shift > 0.5 else until_close + candle + shift
 
 
-def harass(engine: Engine, exchange: SimulatedExchange, kills: int, speed: float, chance: random.Random) -> dict:
-    """Kill and restart until enough have died; how often whom, and how many near a close."""
-    killed: Counter[str] = Counter()
-    near_close = 0
-    for number in range(kills):
-        wait = close_to_kill_at(exchange, speed, chance, near=bool(number % 2))
+def harass(engine: Engine, exchange: SimulatedExchange, options: argparse.Namespace, chance: random.Random) -> dict:
+    """Kill and start parts in turn; how often which, how many near a close, and how long each was away."""
+    rounds = -(-options.kills // len(options.parts))
+    turns = [part for _ in range(rounds) for part in chance.sample(options.parts, len(options.parts))]
+    near_close, away = 0, {part: [] for part in options.parts}
+    for number, part in enumerate(turns[: options.kills]):
+        wait = close_to_kill_at(exchange, options.speed, chance, near=bool(number % 2))
         engine.watch(wait)
-        distance = exchange.now_ms() % STEP / speed / 1000
-        near_close += min(distance, STEP / speed / 1000 - distance) <= NEAR_SECONDS
-        target = TARGETS[number % 3] if number < 3 else chance.choice(TARGETS)
-        engine.kill(target)
-        killed[target] += 1
-        engine.watch(chance.uniform(0.0, 3.0), leave=target)
-        engine.start(target)
-        print(f"{number + 1} of {kills}: {target} killed {distance:.1f} s after a close", file=sys.stderr)
-    return {"killed": dict(killed), "near_close": near_close, "ended_by_themselves": dict(engine.ended)}
+        distance = exchange.now_ms() % STEP / options.speed / 1000
+        near_close += min(distance, STEP / options.speed / 1000 - distance) <= NEAR_SECONDS
+        killed_at, begun = time.time(), time.monotonic()
+        engine.kill(part)
+        engine.watch(chance.uniform(0.0, LONGEST_DOWN_SECONDS), leave=part)
+        engine.start(part)
+        while not engine.is_back(part, killed_at) and time.monotonic() - begun < BACK_SECONDS:
+            engine.watch(0.25)
+        away[part].append(time.monotonic() - begun)
+        words = f"{part} killed {distance:.1f} s after a close, back after {away[part][-1]:.1f} s"
+        print(f"{number + 1} of {options.kills}: {words}", file=sys.stderr)
+    return {
+        "killed": {part: len(seconds) for part, seconds in away.items()},
+        "near_close": near_close,
+        "ended_by_themselves": dict(engine.ended),
+        "seconds_to_recover": {
+            part: {"median": round(statistics.median(seconds), 1), "max": round(max(seconds), 1)}
+            for part, seconds in away.items()
+            if seconds
+        },
+        "not_back": sum(second >= BACK_SECONDS for seconds in away.values() for second in seconds),
+    }
+
+
+class Clients:
+    """Two websocket clients and two callers of REST, and what they received against the log."""
+
+    def __init__(self, engine: Engine, symbols: tuple[str, ...]) -> None:
+        key = engine.environment["API_KEY"]
+        processes.wait_until(lambda: processes.answers(engine.port), RECOVERY_SECONDS, "the web server answers")
+        self.engine = engine
+        self.resuming = [Resuming(engine.port, key, symbols) for _ in range(2)]
+        self.calling = [Calling(engine.port, key, symbols) for _ in range(2)]
+        for client in [*self.resuming, *self.calling]:
+            client.start()
+
+    def compare(self) -> dict:
+        """What is lost, doubled or out of order by client, once all have what the log has."""
+        until = time.monotonic() + RECOVERY_SECONDS
+        while (found := self._found()) and self._lost(found) and time.monotonic() < until:
+            self.engine.watch(1.0)
+        for client in [*self.resuming, *self.calling]:
+            client.leave.set()
+        statuses = sum((client.statuses for client in self.calling), Counter())
+        return {
+            "clients": found,
+            "connections": [client.connections for client in self.resuming],
+            "client_faults": [fault for client in self.resuming for fault in client.faults][:20],
+            "different_ids": self.resuming[0].ids != self.resuming[1].ids,
+            "rest_statuses": {str(status): count for status, count in sorted(statuses.items())},
+            "unexpected_statuses": sum(count for status, count in statuses.items() if status not in {0, *ACCEPTED}),
+        }
+
+    def _found(self) -> dict:
+        with psycopg.connect(self.engine.postgres.url) as connection:
+            heads = dict(connection.execute("SELECT symbol, max(seq) FROM ml.signal_logs GROUP BY symbol").fetchall())
+        clients = {f"websocket {n}": client for n, client in enumerate(self.resuming, 1)}
+        clients |= {f"rest {n}": client for n, client in enumerate(self.calling, 1)}
+        return {name: gaps(client.received, heads) for name, client in clients.items()}
+
+    @staticmethod
+    def _lost(found: dict) -> int:
+        return sum(counts["lost"] for counts in found.values())
+
+
+def is_right(told: dict, seen: dict) -> bool:
+    """Whether every part came back, and every client received each signal once and in order."""
+    faulty = any(any(counts.values()) for counts in seen["clients"].values())
+    return not (
+        faulty or seen["client_faults"] or seen["different_ids"] or seen["unexpected_statuses"] or told["not_back"]
+    )
 
 
 def settle(engine: Engine, exchange: SimulatedExchange) -> tuple[Comparison, float]:
@@ -72,10 +146,12 @@ def settle(engine: Engine, exchange: SimulatedExchange) -> tuple[Comparison, flo
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is stopped all the same
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="accepted for uniformity; the last line is JSON anyway")
     parser.add_argument("--kills", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="What is killed.")
     parser.add_argument("--speed", type=float, default=20.0)
     parser.add_argument("--symbols", type=int, default=5)
     options = parser.parse_args()
@@ -86,24 +162,28 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
         SimulatedExchange(source=source, seed=options.seed, speed=options.speed) as exchange,
-        Engine(Path(folder), exchange) as engine,
+        Engine(Path(folder), exchange, web=True) as engine,
     ):
         engine.wait_for_first_candle()
-        told = harass(engine, exchange, options.kills, options.speed, chance)
+        clients = Clients(engine, symbols)
+        told = harass(engine, exchange, options, chance)
         found, recovery = settle(engine, exchange)
-        if not found.is_whole:
+        seen = clients.compare()
+        is_whole = found.is_whole and is_right(told, seen)
+        if not is_whole:
             print(engine.said(), file=sys.stderr)
     result = {
         "kills": options.kills,
         **told,
         **found.counts(),
+        **seen,
         "recovery_seconds": round(recovery, 1),
         "seconds": round(time.monotonic() - begun),
         "speed": options.speed,
         "seed": options.seed,
     }
     print(json.dumps(result))
-    return 0 if found.is_whole else 1
+    return 0 if is_whole else 1
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
-"""A small production of its own: PostgreSQL, Redis, beat, worker and stream, each killed and started by name."""
+"""A small production of its own: PostgreSQL, Redis, web, beat, worker and stream, killed and started by name."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import time
+import urllib.request
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -13,6 +16,8 @@ import psutil
 import psycopg
 
 from tests.flows import processes
+
+WEB_WORKERS = 2
 
 
 class Postgres:
@@ -54,16 +59,19 @@ class Postgres:
 class Engine:
     """Everything that runs; `ended` counts processes that stopped without being killed."""
 
-    def __init__(self, folder: Path, exchange) -> None:
+    def __init__(self, folder: Path, exchange, *, web: bool = False) -> None:
         self.folder, self.postgres = folder, Postgres(folder)
         self.ended: Counter[str] = Counter()
         self._server = self.postgres.start()
-        self._redis, redis_url = processes.start_redis(folder)
+        # As docker-compose.yml starts it: what it held is there again after a kill.
+        self.redis = processes.PrivateRedis(folder, "--appendonly", "yes", "--maxmemory-policy", "noeviction")
+        self.redis.start()
+        self.port = processes.free_port()
         state = folder / "state"
         state.mkdir()
         self.environment = {
             "DATABASE_URL": self.postgres.url,
-            "REDIS_URL": redis_url,
+            "REDIS_URL": self.redis.url,
             "BINANCE_API_URL": exchange.base_url,
             "BINANCE_STREAM_URL": exchange.stream_url,
             "SUPPORTED_SYMBOLS": ",".join(exchange.symbols),
@@ -73,6 +81,7 @@ class Engine:
             "SECRET_KEY": "a-secret-key-for-a-test-of-kills-only-0123456789012",
             "API_KEY": "test-" + "k" * 40,
             "PYTHONUNBUFFERED": "1",
+            "RATE_LIMIT": "0",
         }
         self._running = processes.Processes(folder, self.environment)
         self._words = {
@@ -80,6 +89,8 @@ class Engine:
             "worker": processes.worker_words(),
             "beat": [sys.executable, "-m", "celery", "-A", "mlengine_project", "beat", "-s", str(state / "beat")],
         }
+        if web:
+            self._words["web"] = [*processes.web_words(self.port), "--workers", str(WEB_WORKERS)]
         for command in (["migrate", "--no-input", "-v0"], ["install_schedule"], ["seed_markets"]):
             words = [sys.executable, "manage.py", *command]
             subprocess.run(
@@ -94,21 +105,63 @@ class Engine:
     def __exit__(self, *_) -> None:
         self._running.stop()
         self._kill_server()
-        self._redis.terminate()
-        self._redis.wait()
+        self.redis.kill()
 
     def start(self, name: str) -> None:
+        """Start what was killed; a web worker is started by its server."""
         if name == "postgres":
             self._server = self.postgres.start()
-        else:
+        elif name == "redis":
+            self.redis.start()
+        elif name != "web" or name not in self._running.running:
             self._running.start(name, *self._words[name])
 
     def kill(self, name: str) -> None:
-        """End it at once, as a power cut would."""
+        """End it at once, as a power cut would; of the web processes, one worker."""
         if name == "postgres":
             self._kill_server()
+        elif name == "redis":
+            self.redis.kill()
+        elif name == "web":
+            self._web_workers()[-1].kill()
         else:
             self._running.kill(name)
+
+    def _web_workers(self) -> list[psutil.Process]:
+        """What the server started, without what has ended and its resource tracker."""
+        server = psutil.Process(self._running.running["web"].pid)
+        found = []
+        for child in server.children():
+            with suppress(psutil.Error):
+                found += [child] if "spawn_main" in " ".join(child.cmdline()) else []
+        return found
+
+    def is_back(self, name: str, since: float) -> bool:
+        """Whether a part that was killed does its work again, as what it has written since then shows."""
+        if name == "redis":
+            return self.redis.answers() and self._detailed("cache")
+        if name == "postgres":
+            return self._detailed("database")
+        part = {"beat": "scheduler"}.get(name, name)
+        query = "SELECT count(*) FROM ml.heartbeats WHERE part = %s AND at > to_timestamp(%s)"
+        try:
+            with psycopg.connect(self.postgres.url, connect_timeout=2) as connection:
+                wrote = bool(connection.execute(query, [part, since]).fetchone()[0])
+        except psycopg.OperationalError:
+            return False
+        if name == "web":
+            return wrote and len(self._web_workers()) == WEB_WORKERS and processes.answers(self.port)
+        return wrote
+
+    def _detailed(self, part: str) -> bool:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/health/detailed", headers={"X-API-Key": self.environment["API_KEY"]}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                return json.load(answer)[part]["status"] == "healthy"
+        except (OSError, ValueError):
+            return False
 
     def watch(self, seconds: float, leave: str = "") -> None:
         """Let time pass; what ended by itself is started again, but for the one left dead on purpose."""
@@ -128,7 +181,7 @@ class Engine:
     def roots(self) -> dict[str, int]:
         """The process id of everything that runs, by name."""
         running = {name: process.pid for name, process in self._running.running.items()}
-        return {**running, "postgres": self._server.pid, "redis": self._redis.pid}
+        return {**running, "postgres": self._server.pid, "redis": self.redis.process.pid}
 
     def wait_for_first_candle(self, seconds: float = 180) -> None:
         """Wait until signals flow."""

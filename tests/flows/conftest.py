@@ -4,6 +4,7 @@ import pytest
 
 from marketdata.simulator import SimulatedExchange
 from tests.champions import BEGIN, artifact_folder, champions, fresh_engine  # noqa: F401
+from tests.conftest import use_redis
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +26,7 @@ def with_redis(settings, redis_url):
     """The engine as several processes would share it."""
     from signals import publisher
 
-    settings.REDIS_URL, settings.EMBEDDED = redis_url, False
+    use_redis(settings, redis_url)
     settings.CACHES = settings.CACHES | {
         "shared": {
             "BACKEND": "django_redis.cache.RedisCache",

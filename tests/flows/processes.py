@@ -1,6 +1,8 @@
 """Real processes of the engine for tests: started on free ports, stopped by their ids."""
 
+import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -11,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import redis
 from django.conf import settings
 from django.db import connection
 
@@ -35,14 +38,14 @@ def wait_until(condition, seconds, what):
 class Processes:
     """Everything a test starts; `stop` ends all of it."""
 
-    def __init__(self, folder, environment):
-        self.folder, self.environment = folder, {**os.environ, **environment}
+    def __init__(self, folder, environment, project=ROOT):
+        self.folder, self.environment, self.project = folder, {**os.environ, **environment}, project
         self.running = {}
 
     def start(self, name, *words):
         log = (self.folder / f"{name}.log").open("ab")
         self.running[name] = subprocess.Popen(
-            words, cwd=ROOT, env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            words, cwd=self.project, env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
         log.close()
         return self.running[name]
@@ -67,19 +70,43 @@ class Processes:
         return "\n".join(f"== {path.name}\n{path.read_text()[-3000:]}" for path in sorted(self.folder.glob("*.log")))
 
 
-def start_redis(folder):
+class PrivateRedis:
+    """A Redis of a test's own, on one port for all its starts."""
+
+    def __init__(self, folder, *options, port=None):
+        self.program = shutil.which("redis-server")
+        if self.program is None:
+            if os.environ.get("CI") == "true":
+                pytest.fail("CI requires redis-server")
+            pytest.skip("redis-server is not installed")
+        self.port, self.folder, self.options, self.process = port or free_port(), folder, options, None
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self):
+        """Start it and wait until it answers."""
+        words = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder)]
+        self.process = subprocess.Popen([self.program, *words, *self.options], stdout=subprocess.DEVNULL)
+        wait_until(self.answers, 10, "Redis answers")
+        return self.process
+
+    def answers(self):
+        try:
+            return redis.Redis.from_url(self.url, socket_timeout=1).ping()
+        except redis.RedisError:
+            return False
+
+    def kill(self):
+        """End it at once, as a power cut would; again for one that has ended does nothing."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+def start_redis(folder, port=None):
     """A Redis of this test's own: channels are shared by all databases of a server."""
-    program = shutil.which("redis-server")
-    if program is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("CI requires redis-server")
-        pytest.skip("redis-server is not installed")
-    port = free_port()
-    process = subprocess.Popen(
-        [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)],
-        stdout=subprocess.DEVNULL,
-    )
-    return process, f"redis://127.0.0.1:{port}/0"
+    private = PrivateRedis(folder, "--appendonly", "no", port=port)
+    return private.start(), private.url
 
 
 def database_url():
@@ -119,6 +146,12 @@ def web_words(port):
         *(sys.executable, "-m", "uvicorn", "mlengine_project.asgi:application", "--host", "127.0.0.1"),
         *("--port", str(port), "--ws", "websockets-sansio", "--no-proxy-headers", "--log-level", "warning"),
     ]
+
+
+def image_command():
+    """The web command of the Dockerfile, word by word."""
+    text = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+    return json.loads(re.findall(r"^CMD (\[.*\])", text, re.MULTILINE)[-1])
 
 
 def answers(port):

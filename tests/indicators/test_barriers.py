@@ -25,6 +25,14 @@ QUIET = (100, 101, 99, 100)
         ("buy", 102, 98, [QUIET, QUIET, (100, 101, 99, 100.5)], Touch.NEITHER, 3, 100.5),
         ("buy", 102, 98, [(100, 103, 97, 100), QUIET], Touch.STOP_LOSS, 1, 98),
         ("sell", 98, 102, [(100, 103, 97, 100), QUIET], Touch.STOP_LOSS, 1, 102),
+        # Gapped through: a stop is filled at the open, a take-profit at its level.
+        ("buy", 102, 98, [QUIET, (95, 96, 94, 95)], Touch.STOP_LOSS, 2, 95),
+        ("buy", 102, 98, [QUIET, (98, 99, 97, 98)], Touch.STOP_LOSS, 2, 98),
+        ("buy", 102, 98, [QUIET, (95, 103, 94, 95)], Touch.STOP_LOSS, 2, 95),
+        ("buy", 102, 98, [QUIET, (105, 106, 104, 105)], Touch.TAKE_PROFIT, 2, 102),
+        ("buy", 102, 98, [QUIET, (105, 106, 97, 105)], Touch.STOP_LOSS, 2, 98),
+        ("sell", 98, 102, [QUIET, (105, 106, 104, 105)], Touch.STOP_LOSS, 2, 105),
+        ("sell", 98, 102, [QUIET, (95, 96, 94, 95)], Touch.TAKE_PROFIT, 2, 98),
     ],
 )
 def test_outcome_by_hand(side, take_profit, stop_loss, candles, outcome, length, reached):
@@ -62,3 +70,13 @@ def test_gross_return_has_the_sign_of_the_side():
 def test_a_side_that_does_not_exist_is_refused():
     with pytest.raises(ValueError, match="buy or sell"):
         judge("hold", 102, 98, QUIET)
+
+
+def test_the_lower_barrier_is_the_take_profit_of_a_sell_and_filled_at_its_level():
+    gapped = judge("buy", 102, 98, QUIET, (95, 96, 94, 95))
+    assert gapped.gross_return("buy")[0] == pytest.approx(-0.05)
+    assert gapped.move_to_barrier(np.array([98.0]))[0] == pytest.approx(-0.02)
+    assert judge("buy", 102, 98, QUIET, (105, 106, 104, 105)).move_to_barrier(np.array([98.0]))[0] == pytest.approx(
+        0.02
+    )
+    assert judge("buy", 99.5, 98, QUIET).move_to_barrier(np.array([98.0]))[0] == 0.0

@@ -63,3 +63,35 @@ def test_jitter_is_not_a_fast_clock():
     assert clock.measured_rate(Reading(0, 0), Reading(1_000, 985)) == 1.0
     assert clock.measured_rate(Reading(0, 0), Reading(2_000, 600_000)) == 300.0
     assert clock.measured_rate(Reading(0, 0, 4.0), Reading(0, 10)) == 4.0
+
+
+def test_a_step_of_the_system_clock_has_the_exchange_asked_at_once(db, monkeypatch):
+    """Market time is carried by the system's clock, so until the next reading it would step with it."""
+    from marketdata.lookout import Lookout
+    from marketdata.models import Market
+    from marketdata.sockets import Pace
+
+    with clock.use(clock.FrozenClock(1_790_000_000_000)) as frozen:
+        asked = []
+
+        class Line:
+            def read_clock(self):
+                asked.append(clock.wall_ms())
+                return Reading(clock.wall_ms(), clock.wall_ms())
+
+            def describe(self, symbols):
+                return dict.fromkeys(symbols, "TRADING")
+
+        lookout = Lookout(Pace(), lambda _: None)
+        lookout._line = Line()
+        lookout.markets = [Market.objects.create(symbol="BTCUSDT", source="exchange")]
+        lookout.turn()
+        frozen.advance(1)
+        lookout.turn()
+        assert len(asked) == 1, "a reading is good for a minute"
+        monotonic = clock.monotonic()
+        monkeypatch.setattr(frozen, "monotonic", lambda: monotonic)
+        frozen.advance(-3600)
+        lookout.turn()
+        lookout.turn()
+        assert len(asked) == 2

@@ -1,6 +1,7 @@
 """Every page of the admin opens, asks few questions, and lets nobody rewrite what happened."""
 
 import re
+import uuid
 
 import pytest
 from django.contrib import admin
@@ -159,3 +160,23 @@ def test_strangers_and_ordinary_users_do_not_get_in(client, django_user_model):
     client.force_login(django_user_model.objects.create_user("eve"))
     assert client.get("/admin/").status_code == 302
     assert client.get("/admin/access/apikey/create_key/").status_code == 302
+
+
+STEPS = [
+    (model, step)
+    for model in SHOWN
+    for places in ("actions_detail", "actions_row")
+    for step in getattr(admin.site._registry[model], places, None) or ()
+]
+
+
+def test_every_table_with_steps_is_looked_at():
+    assert {model._meta.model_name for model, _ in STEPS} == {"apikey", "job", "modelversion", "signalswitch"}
+
+
+@pytest.mark.parametrize("number", [uuid.UUID(int=7), 0, -1, 10**30, "abc", "abc_2F", "é" * 500])
+@pytest.mark.parametrize(("model", "step"), STEPS, ids=lambda part: getattr(part, "__name__", part))
+def test_a_step_of_an_unknown_row_is_404(admin_client, model, step, number):
+    for ask in (admin_client.get, admin_client.post):
+        response = ask(address(model, step, number))
+        assert (response.status_code, response.json()["error"]) == (404, "NotFound")

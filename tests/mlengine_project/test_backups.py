@@ -1,12 +1,16 @@
 """Backup and restore: whole or not at all, verified before anything is touched."""
 
+import shutil
 import tarfile
 
 import pytest
 from django.conf import settings
 
+from marketdata import clock
 from marketdata.models import Candle, Market
 from mlengine_project.operations.backups import BackupError, backup, restore
+from modelregistry import retention
+from modelregistry.models import ModelVersion
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -87,3 +91,24 @@ def test_an_archive_that_cannot_be_written_leaves_nothing_behind(engine):
         backup(path)
     assert path.read_text() == "precious"
     assert not [found for found in engine.iterdir() if "partial" in found.name]
+
+
+def test_a_backup_after_retention_holds_the_rows_of_all_versions_and_the_files_of_those_that_keep_them(
+    engine, settings
+):
+    settings.MODEL_RETENTION, now, root = 1, clock.wall_now(), settings.MODEL_PATH
+    for number in range(3):
+        (root / "range_predictor" / f"{number:064}").mkdir()
+        (root / "range_predictor" / f"{number:064}" / "manifest.json").write_text("{}")
+        ModelVersion.objects.create(
+            kind="range_predictor", source="exchange", digest=f"{number:064}", symbols=[], horizons=[],
+            trained_from=now, trained_until=now, row_count=1, seed=number,
+        )  # fmt: skip
+    retention.prune([])
+    backup(engine / "engine.tar.gz")
+    ModelVersion.objects.all().delete()
+    shutil.rmtree(root)
+    restore(engine / "engine.tar.gz", force=True)
+    assert {one.seed: one.files_kept for one in ModelVersion.objects.all()} == {0: False, 1: False, 2: True}
+    assert sorted(path.name for path in (root / "range_predictor").iterdir()) == [f"{2:064}", "abc"]
+    assert retention.prune([]) == []

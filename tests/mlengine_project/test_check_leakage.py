@@ -7,12 +7,18 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from indicators.candles import CANDLE_COLUMNS
-from indicators.features import FEATURE_NAMES, WARMUP
+from indicators.errors import FeatureError
+from indicators.features import FEATURE_NAMES, WARMUP, build, families
+from indicators.features.held import recipe
+from indicators.features.tape import feature_tape
+from indicators.features.window import Window
 from indicators.leakage import check_leakage, seeded_leaks
 from mlengine_project import leakage
 from modelregistry.estimators.correction import Correction
 from modelregistry.estimators.ensemble import Ensemble
 from modelregistry.estimators.guard import Guard
+from modelregistry.registry import serving
+from tests.champions import crown, make_markets
 from tests.indicators.series import walk
 from tests.modelregistry import champions as tiny
 
@@ -41,8 +47,8 @@ def test_a_clean_engine_is_told_so_in_json(candle_file, capsys):
 
 
 def test_a_leak_ends_with_code_1_and_its_name(candle_file, capsys, monkeypatch):
-    def leaky(grid, rows):
-        values = honest(grid, rows)
+    def leaky(grid, rows, **options):
+        values = honest(grid, rows, **options)
         values[:, :, 2] = values[:, :, 2].mean(axis=1, keepdims=True)
         return values
 
@@ -134,3 +140,65 @@ def test_whether_strangeness_is_believed_is_mutated_against():
     assert verdict.reports["distrust"].clean
     found = leakage._distrust(Ensemble(guarded, None, None), grid, 400)
     assert 0 < found.mean() < 1
+
+
+def test_a_family_that_one_path_does_not_compute_is_an_error_and_never_whatever_lay_in_memory(monkeypatch):
+    """The batch has one column more than the loops compute."""
+    grid = walk(WARMUP + 300, seed=19)
+
+    names = (*FEATURE_NAMES[:-9], "one_more", *FEATURE_NAMES[-9:])
+    monkeypatch.setattr(build, "FEATURE_NAMES", names)
+    with pytest.raises(FeatureError, match="are not all features"):
+        build.build_features(grid, 20, by_loops=True)
+
+
+def test_every_path_reads_the_one_list_of_families():
+    columns = [name for family in families.FAMILIES for name, _ in family(Window(walk(WARMUP, seed=1), 1))]
+    assert tuple(columns) == FEATURE_NAMES
+    recorded = feature_tape(True).n_features
+    assert recorded == len(recipe(True).features) == len(columns) - len(build.calendar_features(np.array([0]))[0])
+
+
+@pytest.mark.parametrize("path", ["trained_features", "live_features"])
+def test_a_path_that_differs_from_the_batch_is_named(path, candle_file, capsys, monkeypatch):
+    honest = getattr(leakage, path)
+
+    def differing(grid, rows):
+        values = honest(grid, rows)
+        values[:, -1, 4] += 1
+        return values
+
+    monkeypatch.setattr(leakage, path, differing)
+    with pytest.raises(SystemExit):
+        run(capsys, "--data", candle_file, "--instants", 1, "--parity", 400)
+    assert f"DIFFERS: {FEATURE_NAMES[4]}" in capsys.readouterr().out
+
+
+@pytest.mark.django_db
+def test_without_champions_the_check_fails_and_says_what_it_could_not_examine(capsys, tmp_path, settings):
+    settings.MODEL_PATH = tmp_path / "models"
+    serving._serving.clear()
+    make_markets(count=WARMUP + 120)
+    with pytest.raises(SystemExit) as ended:
+        run(capsys, "--instants", 1, "--parity", 1)
+    assert ended.value.code == 1
+    said = capsys.readouterr().out
+    assert "range_predictor: NOT EXAMINED: there is no champion" in said
+    assert said.rstrip().endswith("NOT clean")
+
+
+def test_an_examination_of_files_says_that_no_champion_was_examined(candle_file, capsys):
+    said = run(capsys, "--data", candle_file, "--instants", 1, "--parity", 1)
+    assert said.rstrip().endswith("clean, of features alone: no champion was examined")
+
+
+@pytest.mark.django_db
+def test_a_champion_that_cannot_be_loaded_is_named(capsys, settings, tmp_path):
+    settings.MODEL_PATH = tmp_path / "models"
+    crown()
+    make_markets(count=WARMUP + 120)
+    settings.MODEL_PATH = tmp_path / "elsewhere"
+    tiny.dethrone()
+    with pytest.raises(SystemExit):
+        run(capsys, "--instants", 1, "--parity", 1)
+    assert "tpsl_classifier: NOT EXAMINED: its champion cannot be loaded" in capsys.readouterr().out

@@ -10,6 +10,7 @@ from django.conf import settings
 BAD = {
     "API_PORT": ("99999", "write a port from 1 to 65535"),
     "RATE_LIMIT": ("many", "write a whole number"),
+    "REQUEST_THREADS": ("500", "write 2 to 64"),
     "FEE_RATE": ("-1", "write a number from 0"),
     "DEFAULT_HORIZONS": ("6,x", "write DEFAULT_HORIZONS=6,18,36,72"),
     "BINANCE_API_URL": ("api.binance.com", "write an address such as https://"),
@@ -21,6 +22,7 @@ BAD = {
     "LOG_LEVEL": ("LOUD", "write one of DEBUG"),
     "DATABASE_URL": ("mysql://root@127.0.0.1/x", "write postgres://"),
     "REDIS_URL": ("127.0.0.1:6379", "write an address such as rediss://"),
+    "DEPLOYMENT": ("my engine:2", "for example DEPLOYMENT=mlengine"),
 }
 
 
@@ -55,6 +57,14 @@ def test_production_refuses_what_is_unsafe(tmp_path):
     assert found.returncode == 1
     for words in ("SECRET_KEY is missing", "API_KEY has 5 characters", "DEBUG is on"):
         assert words in found.stderr
+
+
+@pytest.mark.parametrize("database", ["/0/1", "/first", "?db=3", "/1?db=3"])
+def test_a_database_of_redis_is_a_number_in_the_path(tmp_path, database):
+    """Cache and broker read every other form differently, and the prefix of an engine's names is made of it."""
+    found = run_check(tmp_path, REDIS_URL=f"redis://127.0.0.1:6379{database}", SECRET_KEY="s" * 50)
+    assert found.returncode == 1
+    assert "redis://host:6379/0" in found.stderr
 
 
 def test_check_deploy_applies_the_production_rules_without_redis(tmp_path):
@@ -104,3 +114,10 @@ def test_a_process_started_alone_without_redis_ends_with_one_sentence(tmp_path, 
     assert sentence in found.stderr
     assert len(found.stderr.strip().splitlines()) == 1, "one sentence"
     assert "Traceback" not in found.stderr
+
+
+def test_values_that_cannot_do_what_they_look_like_are_warned_of(tmp_path):
+    found = run_check(tmp_path, ALLOWED_HOSTS="ml_engine", TRUSTED_PROXY="unix,fd00::/8,0.0.0.0/0")
+    assert found.returncode == 0, found.stderr
+    assert "no host name carries an underscore" in found.stderr
+    assert "lets every client choose its address" in found.stderr

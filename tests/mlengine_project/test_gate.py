@@ -8,7 +8,8 @@ import pytest
 from mlengine_project import gate
 from mlengine_project.gate import Gate
 
-SCOPE = {"type": "http", "method": "POST", "path": "/predictions", "headers": []}
+CHUNKED = [(b"transfer-encoding", b"chunked")]
+SCOPE = {"type": "http", "method": "POST", "path": "/predictions", "query_string": b"", "headers": CHUNKED}
 
 
 async def echo(scope, receive, send):
@@ -45,9 +46,22 @@ async def test_a_caller_who_leaves_is_told_on():
     assert await through(echo, [part(b"one", True), {"type": "http.disconnect"}]) == (200, b"http.disconnect")
 
 
-@pytest.mark.parametrize("declared", [[], [(b"content-length", b"300000")], [(b"content-length", b"9" * 5000)]])
-async def test_more_than_the_limit_is_413_and_never_kept(declared):
-    status, content = await through(echo, [part(b"x" * 100_000, True)] * 3, {**SCOPE, "headers": declared})
+async def test_a_body_that_was_sent_in_chunks_has_a_length_behind_the_gate():
+    seen = []
+
+    async def looking(scope, receive, send):
+        seen.extend(scope["headers"])
+        await echo(scope, receive, send)
+
+    await through(looking, [part(b"one ", True), part(b"two")])
+    assert seen == [(b"content-length", b"7")]
+
+
+@pytest.mark.parametrize("method", ["POST", "GET", "HEAD", "OPTIONS", "DELETE", "PURGE"])
+@pytest.mark.parametrize("declared", [CHUNKED, [(b"content-length", b"300000")], [(b"content-length", b"9" * 5000)]])
+async def test_more_than_the_limit_is_413_and_never_kept(declared, method):
+    asked = {**SCOPE, "method": method, "headers": declared}
+    status, content = await through(echo, [part(b"x" * 100_000, True)] * 3, asked)
     assert (status, orjson.loads(content)["error"]) == (413, "PayloadTooLarge")
 
 
@@ -100,4 +114,23 @@ async def test_a_request_without_a_body_is_not_read():
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"ok"})
 
-    assert await through(unread, [], {**SCOPE, "method": "GET"}) == (200, b"ok")
+    for headers in ([], [(b"content-length", b"0")]):
+        assert await through(unread, [], {**SCOPE, "headers": headers}) == (200, b"ok")
+
+
+async def test_the_rest_of_a_refused_body_is_dropped_for_a_limited_time(monkeypatch):
+    monkeypatch.setattr(gate, "LINGER_SECONDS", 0.2)
+    taken, sent = 0, []
+
+    async def receive():
+        nonlocal taken
+        taken += 1
+        await asyncio.sleep(0.01)
+        return part(b"x" * 10_000, True)
+
+    async def send(message):
+        sent.append((taken, message))
+
+    await Gate(echo)({**SCOPE, "headers": [(b"content-length", b"300000")]}, receive, send)
+    assert [(before, message.get("more_body")) for before, message in sent[:2]] == [(0, None), (0, True)]
+    assert 1 < sent[-1][0] < 40

@@ -9,6 +9,8 @@ import pytest
 from marketdata import clock
 from mlengine_project.operations import job_runs, jobs, tasks
 from mlengine_project.operations.models import Job
+from modelregistry.models import ModelVersion
+from tests.flows.processes import database_url
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -78,17 +80,33 @@ def run_and_close(job_id):
     connection.close()
 
 
-def test_cancelling_stops_the_process(queued, monkeypatch):
+def test_a_silent_process_keeps_its_job(queued, monkeypatch):
     job = jobs.request_training("me")
-    monkeypatch.setattr(job_runs, "WRITE_EVERY_SECONDS", 0.0)
-    script(
-        monkeypatch,
-        'import time\nfor i in range(600): print(\'{"done": %d, "total": 600}\' % i, flush=True); time.sleep(0.05)',
+    monkeypatch.setattr(job_runs, "TOUCH_SECONDS", 0.05)
+    monkeypatch.setattr(job_runs, "SILENT_SECONDS", 0.6)
+    monkeypatch.setattr(jobs, "SILENT_SECONDS", 0.6)
+    script(monkeypatch, "import time; time.sleep(2.5)")
+    runner = threading.Thread(target=run_and_close, args=(str(job.id),))
+    runner.start()
+    threading.Event().wait(1.8)
+    queued.clear()
+    assert (Job.objects.get(id=job.id).state, jobs.requeue_pending(), job_runs.claim(str(job.id))) == (
+        "running",
+        0,
+        None,
     )
+    runner.join(timeout=20)
+    assert Job.objects.get(id=job.id).state == "succeeded"
+
+
+def test_cancelling_stops_a_process_that_reports_nothing(queued, monkeypatch):
+    job = jobs.request_training("me")
+    monkeypatch.setattr(job_runs, "TOUCH_SECONDS", 0.1)
+    script(monkeypatch, "import time; time.sleep(60)")
     runner = threading.Thread(target=run_and_close, args=(str(job.id),))
     runner.start()
     deadline = clock.monotonic() + 20
-    while Job.objects.get(id=job.id).state != "running" and clock.monotonic() < deadline:
+    while not job_runs._running and clock.monotonic() < deadline:
         threading.Event().wait(0.05)
     assert jobs.cancel(job)
     runner.join(timeout=20)
@@ -110,3 +128,52 @@ def test_the_command_line_is_our_own_command_with_the_rows_arguments():
     job = Job(kind="training", arguments={"symbols": ["BTCUSDT", "ETHUSDT"], "small": True, "until": None})
     line = job_runs.command_line(job)
     assert line[2:] == ["train_models", "--progress-json", "--small", "--symbols", "BTCUSDT", "ETHUSDT"]
+
+
+def test_a_training_that_succeeds_is_followed_by_one_retention_run(queued, monkeypatch):
+    training, backfill = jobs.request_training("me"), jobs.request_backfill("me")
+    script(monkeypatch, "")
+    for job in (training, training, backfill):
+        tasks.run_job(str(job.id))
+    retention = Job.objects.get(kind="retention")
+    assert queued == [str(training.id), str(backfill.id), str(retention.id)]
+    assert retention.asked_by == "training"
+
+    failing = jobs.request_training("me")
+    script(monkeypatch, "import sys; sys.exit(3)")
+    tasks.run_job(str(failing.id))
+    assert Job.objects.filter(kind="retention").count() == 1
+
+
+def test_the_retention_run_of_a_day_is_asked_for_once(queued):
+    with clock.use(clock.FrozenClock(1_700_000_000_000)) as frozen:
+        for _ in range(2):
+            tasks.request_daily_retention()
+        assert [job.kind for job in Job.objects.all()] == ["retention"]
+        frozen.advance(86_400)
+        tasks.request_daily_retention()
+    assert len(queued) == Job.objects.count() == 2
+
+
+@pytest.mark.postgres
+def test_a_retention_run_removes_files_in_a_process_of_its_own(queued, monkeypatch, settings, tmp_path):
+    """The command that runs is the real one, on the database of this test."""
+    settings.MODEL_PATH = tmp_path
+    now = clock.wall_now()
+    for number in range(3):
+        digest = f"{number:064}"
+        (tmp_path / "range_predictor" / digest).mkdir(parents=True)
+        ModelVersion.objects.create(
+            kind="range_predictor", source="exchange", digest=digest, symbols=[], horizons=[], trained_from=now,
+            trained_until=now, row_count=1, seed=1,
+        )  # fmt: skip
+    monkeypatch.setenv("MODEL_PATH", str(tmp_path))
+    monkeypatch.setenv("MODEL_RETENTION", "1")
+    monkeypatch.setenv("SECRET_KEY", "s" * 50)
+    monkeypatch.setenv("DATABASE_URL", database_url())
+    job = jobs.request_daily_retention()
+    tasks.run_job(str(job.id))
+    job.refresh_from_db()
+    assert (job.state, job.progress) == ("succeeded", 1.0)
+    assert job.result["output"].splitlines()[-1] == "2 folders removed, 0.0 MiB"
+    assert [path.name for path in (tmp_path / "range_predictor").iterdir()] == [f"{2:064}"]

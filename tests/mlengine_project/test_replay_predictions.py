@@ -1,5 +1,6 @@
 """Replay: at every candle what live would have said, with every column, whole files or none."""
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -267,3 +268,14 @@ def test_a_disk_that_fails_is_told_in_a_sentence(tmp_path, monkeypatch):
     with pytest.raises(TableFileError, match="No space left"), TableFile(tmp_path / "rows.csv") as table:
         table.write({"a": np.arange(3)})
     assert not list(tmp_path.iterdir())
+
+
+def test_progress_of_a_stretch_between_two_candles_ends_at_the_whole(capsys, tmp_path):
+    fill("BTCUSDT", 1)
+    ends = [FIRST - 1, FIRST + 3 * STEP + 1]
+    call_command(
+        "replay_predictions", "--from", str(ends[0]), "--to", str(ends[1]), "--ranges", str(tmp_path / "r.csv")
+    )
+    shares = [int(word) for word in re.findall(r"(\d+)%", capsys.readouterr().err)]
+    assert shares
+    assert max(shares) == 100

@@ -10,11 +10,12 @@ from django.core.management import call_command
 from django.urls import get_resolver
 from openapi_spec_validator import validate
 
-from mlengine_project.schema import schema_bytes
+from mlengine_project.schema import ERROR_NAMES, schema_bytes
+from predictions.reasons import WORDS
 
 SNAPSHOT = Path(__file__).resolve().parents[2] / "docs" / "openapi.yaml"
 OPEN = {"/health", "/health/ready"}
-NOT_REST = {"/schema", "/docs", "/redoc"}
+NOT_REST = {"/schema", "/docs", "/redoc", "/asyncapi"}
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +52,12 @@ def test_every_answer_is_typed_and_every_error_has_the_one_form(schema):
         for method, operation in item.items():
             for status, answer in operation["responses"].items():
                 assert answer["content"], (path, method, status)
+                assert answer["description"], (path, method, status)
+                assert "X-Request-ID" in answer["headers"], (path, method, status)
+            assert {"405", "500"} <= set(operation["responses"]), (path, method)
             if path not in OPEN:
                 assert operation["security"]
-                assert {"401", "403", "429", "500", "503"} <= set(operation["responses"]), (path, method)
+                assert {"400", "401", "403", "429", "503"} <= set(operation["responses"]), (path, method)
                 error = operation["responses"]["401"]["content"]["application/json"]["schema"]
                 assert error == {"$ref": "#/components/schemas/Error"}
             else:
@@ -68,6 +72,82 @@ def test_prices_are_strings_in_it_and_bodies_are_named(schema):
     assert prediction["bands"]["type"] == "array"
     asked = schema["paths"]["/predictions"]["post"]["requestBody"]["content"]
     assert list(asked) == ["application/json"]
+
+
+def untyped(node, at=""):
+    """Places of the schema where anything may stand."""
+    if isinstance(node, list):
+        return [place for n, item in enumerate(node) for place in untyped(item, f"{at}[{n}]")]
+    if not isinstance(node, dict):
+        return []
+    found = [f"{at}.{name}" for name in ("items", "additionalProperties", "schema") if node.get(name) == {}]
+    for name, field in (node.get("properties") or {}).items() if isinstance(node.get("properties"), dict) else ():
+        if not {"type", "$ref", "oneOf", "allOf", "enum"} & set(field):
+            found.append(f"{at}.{name}")
+    return found + [
+        place for name, item in node.items() if name != "example" for place in untyped(item, f"{at}.{name}")
+    ]
+
+
+def test_nothing_is_left_untyped_but_the_jobs(schema):
+    assert [place for place in untyped(schema) if ".Job." not in place] == []
+
+
+def test_closed_lists_are_enums_by_name(schema):
+    parts = schema["components"]["schemas"]
+    assert not [name for name in parts if re.search(r"RequestRequest|Enum$", name) and name != "NullEnum"]
+    prediction, signal = parts["Prediction"]["properties"], parts["Signal"]["properties"]
+    reason = {"$ref": "#/components/schemas/Reason"}
+    assert prediction["reasons"]["items"] == signal["reasons"]["items"] == reason
+    assert parts["Error"]["properties"]["reasons"]["items"] == reason
+    assert parts["Reason"]["enum"] == list(WORDS)
+    assert parts["Side"]["enum"] == ["buy", "sell"]
+    assert parts["BracketRequest"]["properties"]["side"] == {"$ref": "#/components/schemas/Side"}
+    assert {"$ref": "#/components/schemas/Side"} in signal["considered_side"]["oneOf"]
+    assert parts["ErrorName"]["enum"] == list(ERROR_NAMES)
+    assert set(prediction["model_versions"]["properties"]) == {
+        "range_predictor",
+        "tpsl_classifier",
+        "signal_classifier",
+    }
+    assert parts["Interval"]["enum"] == ["5m"]
+
+
+def test_pages_limits_servers_and_prices(schema):
+    assert schema["servers"][0]["url"] == "/"
+    lists = [part for name, part in schema["components"]["schemas"].items() if name.startswith("Paginated")]
+    assert len(lists) >= 6
+    for page in lists:
+        assert {"next", "previous", "results"} <= set(page["required"])
+        assert page["properties"]["next"]["nullable"]
+    for item in schema["paths"].values():
+        for parameter in item.get("get", {}).get("parameters", []):
+            if parameter["name"] == "limit":
+                bounds = parameter["schema"]
+                assert (bounds["minimum"], bounds["maximum"], bounds["default"]) == (1, 1000, 100)
+    for name in (
+        "PaginatedCandleList",
+        "Touches",
+        "IndicatorValues",
+        "Prediction",
+        "Signal",
+        "Bracket",
+        "Score",
+        "Coverage",
+    ):
+        assert "simulated" in schema["components"]["schemas"][name]["required"], name
+
+
+def test_it_is_json_for_those_who_ask(client, schema):
+    for asked in (
+        client.get("/schema?format=json"),
+        client.get("/schema", headers={"Accept": "application/json"}),
+        client.get("/schema", headers={"Accept": "application/vnd.oai.openapi+json"}),
+    ):
+        assert "json" in asked["Content-Type"]
+        assert asked.json() == yaml.safe_load(client.get("/schema").content)
+    for accept in ("*/*", "text/html,*/*;q=0.8", "application/yaml", "application/vnd.oai.openapi"):
+        assert client.get("/schema", headers={"Accept": accept}).content == schema_bytes()
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])

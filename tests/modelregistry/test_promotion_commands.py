@@ -4,8 +4,10 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.urls import reverse
 
 from marketdata.models import Market
+from modelregistry import registry
 from modelregistry.models import ModelVersion, PromotionEvent
 from tests.modelregistry import champions
 
@@ -62,3 +64,34 @@ def test_there_must_be_something_to_roll_back_and_a_reason():
         run("rollback_model", KIND, "--reason", " ")
     with pytest.raises(CommandError, match="--reason"):
         run("rollback_model", KIND)
+
+
+def test_a_promotion_warns_before_champions_lose_their_common_horizons(monkeypatch, client, admin_user):
+    champions.crown_all()
+    alone, partly = (other(monkeypatch, horizons) for horizons in ((12, 48), (12, 18)))
+    words = "this version answers horizons 12, 48, the champion Range predictor 6, 18, 36, 72"
+    client.force_login(admin_user)
+    page = client.get(reverse("admin:modelregistry_modelversion_promote", args=[alone.pk])).content.decode()
+    assert "with no horizon in common every signal will be a hold" in page
+    warned = StringIO()
+    call_command("promote_model", str(partly.pk), "--reason", "why", stdout=StringIO(), stderr=warned)
+    assert "signals will be chosen among 18 alone" in warned.getvalue()
+    warned = StringIO()
+    call_command("promote_model", str(alone.pk), "--reason", "why", stdout=StringIO(), stderr=warned)
+    assert f"warning: {words}" in warned.getvalue()
+    (warning,) = registry.promotion_warnings(champions.candidate(seed=9))
+    assert warning.startswith("this version answers horizons 6, 18, 36, 72, the champion TP/SL classifier 12, 48: with")
+
+
+def test_nothing_is_warned_of_where_horizons_agree_or_the_other_kind_is_missing(monkeypatch):
+    assert registry.promotion_warnings(other(monkeypatch, (12, 48))) == []
+    champions.crown_all()
+    assert registry.promotion_warnings(champions.candidate(seed=9)) == []
+    assert registry.promotion_warnings(champions.candidate("signal_classifier", seed=9)) == []
+
+
+def other(monkeypatch, horizons):
+    """A bracket candidate of other horizons."""
+    with monkeypatch.context() as patch:
+        patch.setattr(champions, "HORIZONS", horizons)
+        return champions.candidate("tpsl_classifier", seed=sum(horizons))

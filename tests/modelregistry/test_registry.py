@@ -242,7 +242,7 @@ def test_a_champion_is_loaded_ahead_while_the_old_one_answers(monkeypatch):
 
     asking = threading.Thread(target=ask)
     asking.start()
-    registry.follow()
+    registry.load_ensemble("exchange")
     asking.join(20)
     assert answers[:2] == [before, before]
     assert answers[2].versions[KIND] == str(other.pk)

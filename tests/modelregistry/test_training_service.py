@@ -1,5 +1,6 @@
 """Training and evaluation from stored candles: what was tried is counted, what was said can be looked behind."""
 
+import json
 import os
 import signal
 import time
@@ -8,6 +9,7 @@ from decimal import Decimal
 
 import pytest
 from django.core.management import CommandError, call_command
+from openapi_schema_validator import OAS30Validator
 
 from indicators.features import WARMUP
 from marketdata import services as markets
@@ -18,6 +20,7 @@ from modelregistry.estimators.correction import CHOSEN
 from modelregistry.evaluation.plots import figures_of
 from modelregistry.management.commands import train_models
 from modelregistry.models import TrainingTrial
+from modelregistry.report_json import SCHEMAS, published
 from modelregistry.training import fit_range
 from modelregistry.training.pipeline import Cancelled
 
@@ -41,6 +44,17 @@ def stored():
     return grid.open_time
 
 
+def is_as_promised(version):
+    """What the schema says of a report holds for one that was made."""
+    components = {"components": {"schemas": {**SCHEMAS, "Side": {"enum": ["buy", "sell"]}}}}
+    for name, value in (("ModelReport", published(version.report)), ("Hyperparameters", version.hyperparameters)):
+        OAS30Validator({"$ref": f"#/components/schemas/{name}", **components}).validate(value)
+    assert published(version.report)["skill"] == version.report["skill"]
+    for shown, stored in zip(published(version.report)["cells"], version.report["cells"], strict=True):
+        assert shown["skill"] == pytest.approx(stored["skill"] / 100)
+        assert shown["skill_error"] == pytest.approx(stored["skill_error"] / 100)
+
+
 def test_a_training_run_is_counted_and_its_version_can_be_looked_behind(stored):
     (version,) = services.train(["signal_classifier"], source="simulated", small=True, actor="olga")
     (trial,) = TrainingTrial.objects.all()
@@ -53,6 +67,7 @@ def test_a_training_run_is_counted_and_its_version_can_be_looked_behind(stored):
     assert {"Reliability", "Skill over time"} <= drawn
     assert len(trial.period_scores) >= 3
     assert "is a constant" in version.report["direction"]["words"]
+    is_as_promised(version)
 
     found = services.evaluate(int(stored[-5 * 288]), int(stored[-1]), [version], stride=12)
     detail = found["signal_classifier"]["detail"]
@@ -73,6 +88,7 @@ def test_ranges_trained_on_little_correct_themselves_and_say_what_that_costs(sto
     monkeypatch.setattr(fit_range, "CHOSEN", gentle)
     (version,) = services.train(["range_predictor"], source="simulated", small=True)
     assert registry.load_version(version).correction == gentle
+    is_as_promised(version)
     assert version.report["correction_rule"]["kept"] is True
     costs = version.report["correction"]
     assert [row["horizon"] for row in costs] == version.horizons
@@ -131,3 +147,21 @@ def test_a_champion_that_cannot_be_loaded_is_compared_with_nobody(stored, model_
     registry.forget()
     (second,) = services.train(["signal_classifier"], source="simulated", small=True, seed=2)
     assert "versus_champion" not in second.report
+
+
+def test_two_versions_of_a_kind_are_both_evaluated_with_a_sentence_before_the_tables(stored, capsys):
+    first, second = (
+        services.train(["signal_classifier"], source="simulated", small=True, seed=seed)[0] for seed in (1, 2)
+    )
+    stretch = ["--from", str(stored[-3 * 288]), "--to", str(stored[-1]), "--stride", "12"]
+    call_command("evaluate_models", *stretch, "--versions", str(first.pk), second.digest[:12])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"signal_classifier {str(first.pk)[:8]} is ")
+    assert any(line.startswith(f"signal_classifier {str(second.pk)[:8]} is ") for line in lines)
+    assert sum("this is no test" in line for line in lines) == 2
+    assert max(map(len, lines)) <= 120
+    call_command("evaluate_models", *stretch, "--versions", str(first.pk), str(second.pk), "--json")
+    both = json.loads(capsys.readouterr().out)["evaluations"]
+    assert [one["versions"] for one in both] == [{"signal_classifier": str(one.pk)} for one in (first, second)]
+    call_command("evaluate_models", *stretch, "--versions", str(second.pk), "--json")
+    assert json.loads(capsys.readouterr().out) == both[1]

@@ -7,6 +7,7 @@ from indicators.features import WARMUP
 from marketdata import clock, store
 from marketdata.errors import MarketDisabled
 from marketdata.models import AbsentStretch, Candle, Market
+from modelregistry import registry
 from predictions import chain, services
 from predictions.cache import cache, read
 from predictions.errors import InvalidRequest, PredictionRefused
@@ -37,6 +38,18 @@ def test_a_candle_gets_one_row_per_market_and_horizon(champions):
     assert row.data_age_seconds == 1.0
     assert not row.late
     assert row.simulated
+
+
+def test_new_champions_are_loaded_and_answer_once_before_anyone_asks(champions, django_assert_num_queries):
+    with clock.use(at_close_of(NEWEST)):
+        assert services.warm_up({}) == {}, "no market is enabled"
+        make_markets()
+        known = services.warm_up({})
+        assert known == {"simulated": registry.load_ensemble("simulated").digest}
+        assert set(registry.loaded_versions()["simulated"]) == set(champions)
+        with django_assert_num_queries(1):
+            assert services.warm_up(known) == known, "the markets alone are asked for"
+    assert not PredictionLog.objects.exists()
 
 
 def test_the_chain_holds_and_tells_an_edited_row(champions):

@@ -17,6 +17,8 @@ from signals.hub import hub
 from signals.models import OutboxMessage
 from signals.recording import record
 from tests.champions import BEGIN, STEP
+from tests.conftest import use_redis
+from tests.signals.documented import check_frame
 from tests.websockets import WebsocketCommunicator
 
 KEYS = {"good-key": SimpleNamespace(key_id="k1"), "other-key": SimpleNamespace(key_id="k2")}
@@ -26,7 +28,7 @@ ENDED: set[str] = set()
 @pytest.fixture(autouse=True)
 def two_markets(transactional_db, settings, request):
     if not settings.EMBEDDED:
-        settings.REDIS_URL = request.getfixturevalue("redis_url")
+        use_redis(settings, request.getfixturevalue("redis_url"))
     settings.CORS_ORIGINS = ["http://localhost:3000"]
     ENDED.clear()
     for symbol in ("BTCUSDT", "ETHUSDT"):
@@ -63,7 +65,7 @@ def connect(headers=(), user=None):
 async def told(client):
     frame = await client.receive_output(timeout=3)
     assert frame["type"] == "websocket.send", frame
-    return orjson.loads(frame["text"])
+    return check_frame(orjson.loads(frame["text"]))
 
 
 async def closed(client):

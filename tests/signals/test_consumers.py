@@ -52,6 +52,24 @@ async def test_wrong_fields_are_errors_and_the_connection_stays():
     await client.disconnect()
 
 
+async def test_a_symbol_with_nul_is_an_unknown_symbol_and_the_others_are_subscribed():
+    client = await enter()
+    await ask(client, type="subscribe", symbols=["BTC\x00USDT", "BTCUSDT", "\x00"], after={"\x00": 1, "BTCUSDT": 0})
+    refusal = await told(client)
+    assert (refusal["error"], refusal["symbols"]) == ("ValidationError", ["BTC\x00USDT", "\x00"])
+    assert (await told(client))["symbols"] == ["BTCUSDT"]
+    await ask(client, type="unsubscribe", symbols=["\x00"])
+    assert (await told(client))["type"] == "unsubscribed"
+    await client.disconnect()
+
+
+@pytest.mark.parametrize("text", ['{"type": "pi\\u0000ng"}', '{"type": "\\u0000"}', '{"\\u0000": 1}', "\x00"])
+async def test_nul_in_a_message_that_is_none_closes(text):
+    client = await enter()
+    await client.send_to(text_data=text)
+    assert await closed(client) == 4400
+
+
 async def test_subscribing_gives_heads_a_snapshot_and_then_live_signals_with_the_published_bytes():
     await say_async("BTCUSDT", 3)
     client = await enter()

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 from channels.db import database_sync_to_async as sync_to_async
-from django.contrib.auth import get_user_model
+from django.contrib.auth import HASH_SESSION_KEY, get_user_model
 from django.contrib.sessions.backends.db import SessionStore
 
 from signals import consumers
@@ -66,17 +66,26 @@ async def test_a_session_counts_only_with_our_own_origin(monkeypatch):
         assert await closed(client) == code
 
 
-async def test_signing_out_closes_the_session_s_connection(monkeypatch):
+def change_password(user):
+    """As another session, or another process, would."""
+    stored = get_user_model().objects.get(pk=user.pk)
+    stored.set_password("another long secret")
+    stored.save()
+
+
+@pytest.mark.parametrize("ending", ["signed out", "password changed"])
+async def test_a_session_that_ends_closes_its_connection(monkeypatch, ending):
     monkeypatch.setattr(consumers, "HEARTBEAT_SECONDS", 0.1)
-    user = await sync_to_async(get_user_model().objects.create_user)("ann")
+    user = await sync_to_async(get_user_model().objects.create_user)("ann", password="a long secret")
     session = SessionStore()
+    session[HASH_SESSION_KEY] = user.get_session_auth_hash()
     await sync_to_async(session.create)()
     client = connect([(b"origin", b"http://localhost:8000")], user)
     client.scope["session"] = session
     assert (await client.connect())[0]
     assert await told(client) == {"type": "authenticated"}
     assert [(await told(client))["type"] for _ in range(3)] == ["heartbeat"] * 3
-    await sync_to_async(session.flush)()
+    await (sync_to_async(session.flush)() if ending == "signed out" else sync_to_async(change_password)(user))
     while (frame := await told(client))["type"] == "heartbeat":
         pass
     assert frame["error"] == "NotAuthenticated"

@@ -7,6 +7,7 @@ import pytest
 from marketdata import clock, store
 from marketdata.models import Candle, Market
 from marketdata.parsing import CandleRow
+from mlengine_project.verification import BrokenRecord, verify_market
 from signals.drafting import Draft
 from signals.models import SignalLog
 from signals.outcomes import net_results, score_signals
@@ -55,6 +56,8 @@ def scored(market, minutes=50):
         ("buy", [(100, 101, 99.5, 100.5), (100.5, 102, 100, 101)], "tp", "1.8000"),
         ("buy", [(100, 101, 99, 100)], "sl", "-1.2000"),
         ("buy", [(100, 103, 98, 100)], "sl", "-1.2000"),  # both in one candle
+        ("buy", [(100, 101, 99.5, 100.5), (95, 96, 94, 95)], "sl", "-5.2000"),  # gapped through: left at the open
+        ("buy", [(100, 101, 99.5, 100.5), (105, 106, 104, 105)], "tp", "1.8000"),  # never better than its level
         ("buy", [(100, 101, 99.5, 100.5)], "timeout", "0.3000"),
         ("buy", [(102, 103, 101, 102)], "void", None),
         ("buy", [(98.5, 103, 98, 102)], "void", None),
@@ -94,3 +97,24 @@ def test_holds_are_never_scored(market):
         record([Draft(market, NEWEST, 100.0, reasons=["LATE"])], clock.market_ms())
     candles(market, (100, 103, 98, 100))
     assert scored(market).outcome is None
+
+
+def test_a_sell_that_is_gapped_through_leaves_at_the_open(market):
+    say(market, "sell", {**BRACKET, "take_profit": 98.0, "stop_loss": 101.0})
+    candles(market, (100, 100.5, 99, 99), (104, 105, 103, 104))
+    assert (scored(market).outcome, scored(market).pnl_percent) == ("sl", Decimal("-4.2000"))
+
+
+@pytest.mark.parametrize(("final", "pnl"), [(True, "-1.2000"), (False, "-5.2000")])
+def test_outcomes_of_the_former_rule_stay_where_they_are_final_and_still_verify(market, final, pnl):
+    row = say(market)
+    candles(market, (100, 101, 99.5, 100.5), (95, 96, 94, 95))
+    SignalLog.objects.filter(pk=row.pk).update(
+        outcome="sl", pnl_percent=Decimal("-1.2"), outcome_final=final, outcome_at=clock.wall_now(), exit_rule=1
+    )
+    assert scored(market).pnl_percent == Decimal(pnl)
+    assert scored(market).exit_rule == (1 if final else 2)
+    assert verify_market(market).scored == 1
+    SignalLog.objects.filter(pk=row.pk).update(pnl_percent=Decimal("-1.3"))
+    with pytest.raises(BrokenRecord, match=r"-1\.3000, the candles say"):
+        verify_market(market)

@@ -8,12 +8,16 @@ from django.test.utils import CaptureQueriesContext
 from indicators.features import WARMUP
 from marketdata import clock
 from marketdata.models import Candle, Market
+from mlengine_project.verification import verify_market
+from modelregistry import registry
+from modelregistry.registry import serving
 from predictions import chain
 from predictions.models import ChainHead, PredictionLog
 from signals import services, switch, worklist
 from signals.errors import SignalPending
 from signals.models import OutboxMessage, SignalLog, SymbolSequence
 from tests.champions import BEGIN, STEP, at_close_of, make_markets, store_candles
+from tests.modelregistry import champions as tiny
 
 NEWEST = BEGIN - STEP
 
@@ -81,6 +85,36 @@ def test_refused_candles_get_a_hold_with_the_reasons_and_nothing_else(db):
     assert row.horizon is None
     assert row.considered_side == ""
     assert PredictionLog.objects.count() == 0
+
+
+def test_champions_without_a_common_horizon_hold_with_the_reason(champions, monkeypatch):
+    make_markets()
+    other = tiny_candidate(monkeypatch, horizons=(12, 48))
+    registry.promote(other, "tests", "brackets first")
+    serving._serving.clear()
+    advance()
+    row = SignalLog.objects.get(symbol="BTCUSDT")
+    assert (row.signal_type, row.reasons) == ("hold", ["NO_CHAMPION"])
+    words = "the champions share no horizon: ranges are for 6, 18, 36, 72 candles, brackets for 12, 48"
+    assert row.reason_details == {"NO_CHAMPION": words}
+    assert row.take_profit is None
+    assert PredictionLog.objects.count() == 8
+    assert verify_market(row.market).signals == 1
+
+
+def test_champions_that_share_some_horizons_choose_among_those(champions, monkeypatch):
+    make_markets()
+    registry.promote(tiny_candidate(monkeypatch, horizons=(12, 18)), "tests", "brackets first")
+    serving._serving.clear()
+    advance()
+    assert {row.horizon for row in SignalLog.objects.all()} == {18}
+
+
+def tiny_candidate(monkeypatch, horizons):
+    """A bracket candidate of other horizons."""
+    with monkeypatch.context() as patch:
+        patch.setattr(tiny, "HORIZONS", horizons)
+        return tiny.candidate("tpsl_classifier", seed=3, source="simulated", symbols=("BTCUSDT", "ETHUSDT"))
 
 
 def test_the_kill_switch_holds_and_says_why(champions):

@@ -1,6 +1,7 @@
 """Fetch history from the exchange."""
 
 import json
+import os
 import signal
 import threading
 from argparse import ArgumentParser
@@ -12,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from marketdata import clock, history, services, weight
 from marketdata.coverage import coverage_of
-from marketdata.errors import MarketDataError
+from marketdata.errors import ExchangeUnavailable, MarketDataError
 from marketdata.intervals import floor_open
 from marketdata.management.instants import instant
 from marketdata.models import Market
@@ -58,7 +59,7 @@ class Command(BaseCommand):
                 with shown(label, self.stdout, as_json=options["progress_json"]) as report:  # type: ignore[arg-type]
                     done = services.backfill(markets, from_ms, until_ms, report, stop.is_set)
             finally:
-                self._tell(markets, from_ms, until_ms, as_json=options["json"])
+                self._tell(markets, from_ms, until_ms, as_json=options["json"], as_job=options["progress_json"])
             if not options["json"]:
                 self.stdout.write(f"{done.saved.inserted:,} candles fetched in {done.requests:,} requests")
             for symbol, reason in done.failures.items():
@@ -68,21 +69,28 @@ class Command(BaseCommand):
             if done.failures:
                 raise CommandError(f"{len(done.failures)} of {len(markets)} markets could not be filled.")
         except MarketDataError as error:
-            raise CommandError(f"{error}; what was fetched is kept, the same command goes on where it was") from error
+            # A job that ends with this code waits for the exchange instead of failing.
+            code = os.EX_TEMPFAIL if isinstance(error, ExchangeUnavailable) else 1
+            raise CommandError(
+                f"{error}; what was fetched is kept, the same command goes on where it was", returncode=code
+            ) from error
 
-    def _tell(self, markets: Sequence[Market], from_ms: int, until_ms: int, *, as_json: bool) -> None:
-        """Say what is complete, market by market and in one sentence."""
+    def _tell(self, markets: Sequence[Market], from_ms: int, until_ms: int, *, as_json: bool, as_job: bool) -> None:
+        """Write what is complete, market by market and in one sentence; for a job also as its result."""
         until_ms = min(until_ms, floor_open(clock.market_ms()))
-        complete = 0
+        complete, ledgers = 0, []
         for market in markets:
             ledger = coverage_of(market, from_ms, until_ms)
             complete += not ledger.missing
             counts = {name: getattr(ledger, name) for name in ("expected", "stored", "missing", "absent")}
+            ledgers.append({"symbol": market.symbol, **counts, "complete": not ledger.missing})
             if as_json:
-                self.stdout.write(json.dumps({"symbol": market.symbol, **counts, "complete": not ledger.missing}))
+                self.stdout.write(json.dumps(ledgers[-1]))
             else:
                 words = ", ".join(f"{count:,} {name}" for name, count in counts.items())
                 self.stdout.write(f"{market}: {'not ' if ledger.missing else ''}complete; {words}")
         if not as_json:
             begin, end = (f"{clock.to_datetime(at):%Y-%m-%d %H:%M}" for at in (from_ms, until_ms))
             self.stdout.write(f"{complete} of {len(markets)} markets are complete from {begin} until {end} UTC")
+        if as_job:
+            self.stdout.write(json.dumps({"result": {"markets": ledgers}}))

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,15 @@ from marketdata import store
 from marketdata.intervals import INTERVAL_MS
 from mlengine_project.leakage import AHEAD, Verdict, examine
 from mlengine_project.management.commands.replay_predictions import find_ensemble, find_markets
+from modelregistry import registry
+from modelregistry.models import Kind
 from predictions.correcting import reach_of
 
 NEEDED = WARMUP + AHEAD
 
 
 class Command(BaseCommand):
-    """Exit code 1 if anything leaks, if live differs from batch, or if a seeded leak goes unnoticed."""
+    """Exit code 1 if anything leaks, if live differs from batch, or if something could not be examined."""
 
     help = "Corrupt the future at random candles and prove that no feature and no champion's answer changes."
     requires_system_checks: list[str] = []  # with --data it needs no database
@@ -44,11 +47,16 @@ class Command(BaseCommand):
             grid, ensemble = self._read(options)
         except MLEngineError as error:
             raise CommandError(str(error)) from error
+        unexamined = {} if options["data"] else missing_champions(ensemble)
         if len(grid) < NEEDED:
             raise CommandError(f"the check needs {NEEDED} candles in a row, there are {len(grid)}")
-        verdict = examine(
-            grid, ensemble, instants=options["instants"], parity_rows=options["parity"], seed=options["seed"]
-        )
+        try:
+            found = examine(
+                grid, ensemble, instants=options["instants"], parity_rows=options["parity"], seed=options["seed"]
+            )
+        except MLEngineError as error:
+            raise CommandError(str(error)) from error
+        verdict = replace(found, unexamined=unexamined)
         self.stdout.write(json.dumps(as_json(verdict)) if options["json"] else "\n".join(as_sentences(verdict)))
         if not verdict.clean:
             sys.exit(1)
@@ -62,7 +70,17 @@ class Command(BaseCommand):
             raise CommandError("no candle is stored yet; import some or name a file with --data")
         until, ensemble = max(newest) + INTERVAL_MS, find_ensemble([], markets)
         candles = max(options["candles"], NEEDED + reach_of(ensemble))
-        return store.load_span(markets, until - candles * INTERVAL_MS, until), ensemble
+        grid = store.load_span(markets, until - candles * INTERVAL_MS, until)
+        # Before the first stored candle there is nothing to examine.
+        return grid.tail(len(grid) - int(grid.present.any(axis=0).argmax())), ensemble
+
+
+def missing_champions(ensemble: Any) -> dict[str, str]:
+    """Kinds whose champion cannot be examined, and why."""
+    present = dict(ensemble.versions) if ensemble is not None else {}
+    absent = {kind: "there is no champion; train and promote one first" for kind in Kind.values if kind not in present}
+    broken = registry.load_failures()
+    return absent | {failure.kind: f"its champion cannot be loaded: {failure.message}" for failure in broken}
 
 
 def read_file(path: Path) -> CandleGrid:
@@ -92,6 +110,7 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
         "checked": checked,
         "live_equals_batch": {"rows": verdict.parity_rows, "mismatching": mismatching},
         "seeded_leaks_caught": verdict.caught,
+        "unexamined": verdict.unexamined,
     }
 
 
@@ -103,6 +122,8 @@ def as_sentences(verdict: Verdict) -> list[str]:
         lines.append(f"{name}: {len(report.columns)} columns, {report.mutations} corrupted futures: {found}")
     differing = sorted({mismatch.column for mismatch in verdict.mismatches})
     found = f"DIFFERS: {', '.join(differing)}" if differing else "equal bit for bit"
-    lines.append(f"live and batch: {verdict.parity_rows} candles: {found}")
+    lines.append(f"live, training and batch: {verdict.parity_rows} candles: {found}")
     lines.extend(f"seeded leak {name}: {'caught' if caught else 'MISSED'}" for name, caught in verdict.caught.items())
-    return [*lines, "clean" if verdict.clean else "NOT clean"]
+    lines.extend(f"{name}: NOT EXAMINED: {why}" for name, why in verdict.unexamined.items())
+    scope = "" if "range_predictor" in verdict.reports else ", of features alone: no champion was examined"
+    return [*lines, f"clean{scope}" if verdict.clean else "NOT clean"]

@@ -50,7 +50,8 @@ class Command(BaseCommand):
         from_ms, until_ms = read_instant(options["from_time"]), read_instant(options["to_time"])
         assert from_ms is not None
         assert until_ms is not None
-        if -(-from_ms // INTERVAL_MS) >= -(-until_ms // INTERVAL_MS):
+        first_ms, end_ms = (-(-at // INTERVAL_MS) * INTERVAL_MS for at in (from_ms, until_ms))
+        if first_ms >= end_ms:
             raise CommandError("--from must be before --to, with a candle's open in between")
         if options["ranges"] is None and options["brackets"] is None:
             raise CommandError("name a file: --ranges, --brackets or both")
@@ -67,13 +68,13 @@ class Command(BaseCommand):
                 for name in ("ranges", "brackets")
             )
             tell = stack.enter_context(told("replay", as_json=False, write=self.stdout.write, beside=self.stderr))
-            for done, last_ms in passes(markets, from_ms, until_ms, ensemble):
+            for done, last_ms in passes(markets, first_ms, end_ms, ensemble):
                 cells = Cells(done.answers, symbols)
                 if ranges is not None:
                     ranges.write(range_rows(cells, horizons))
                 if brackets is not None:
                     brackets.write(bracket_rows(cells, decide_pass(done), shared, costs))
-                tell(last_ms - from_ms, until_ms - from_ms, f"{clock.to_datetime(last_ms):%Y-%m-%d}")
+                tell(last_ms - first_ms, end_ms - first_ms, f"{clock.to_datetime(last_ms):%Y-%m-%d}")
         for table in (ranges, brackets):
             if table is not None:
                 self.stdout.write(f"{table.path}: {table.rows:,} rows")
@@ -88,8 +89,8 @@ class Command(BaseCommand):
 
 
 def passes(markets: list[Market], from_ms: int, until_ms: int, ensemble: Any) -> Iterator[tuple[Pass, int]]:
-    """Read and answer the stretch block by block, and how far it has come."""
-    first, end = (-(-at // INTERVAL_MS) for at in (from_ms, until_ms))
+    """Read and answer the stretch block by block, and the close of each block's last candle, ms."""
+    first, end = from_ms // INTERVAL_MS, until_ms // INTERVAL_MS
     for start in range(first, end, CANDLES_A_PASS):
         stop = min(start + CANDLES_A_PASS, end)
         yield read_pass(markets, (stop - 1) * INTERVAL_MS, stop - start, ensemble), stop * INTERVAL_MS
@@ -97,11 +98,10 @@ def passes(markets: list[Market], from_ms: int, until_ms: int, ensemble: Any) ->
 
 def horizons_of(ensemble: Any) -> tuple[list[int], list[int]]:
     """Horizons to write rows for, of ranges and of brackets; those training would give where nobody answers."""
-    parts = [ensemble.range_predictor, ensemble.tpsl] if ensemble is not None else []
-    answered = [set(part.horizons) for part in parts if part is not None]
-    ranges = ensemble.horizons if ensemble is not None else ()
-    shared = sorted(set.intersection(*answered)) if answered else ()
-    return list(ranges or settings.DEFAULT_HORIZONS), list(shared or settings.DEFAULT_HORIZONS)
+    if ensemble is None:
+        return list(settings.DEFAULT_HORIZONS), list(settings.DEFAULT_HORIZONS)
+    brackets = ensemble.common_horizons or (ensemble.tpsl.horizons if ensemble.tpsl else ensemble.horizons)
+    return list(ensemble.horizons or settings.DEFAULT_HORIZONS), list(brackets or settings.DEFAULT_HORIZONS)
 
 
 def find_markets(symbols: list[str]) -> list[Market]:

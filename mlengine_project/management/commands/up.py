@@ -18,6 +18,7 @@ from marketdata import clock
 from mlengine_project import feeds
 from mlengine_project.checks import stop_on_errors
 from mlengine_project.first_run import Credentials, administrator, ensure_credentials
+from mlengine_project.http_protocol import LimitedHttpProtocol
 from mlengine_project.instance_lock import AlreadyRunning, InstanceLock
 from mlengine_project.schedule import install_schedule
 
@@ -99,6 +100,7 @@ class Command(BaseCommand):
                 application,
                 host=options["host"],
                 port=options["port"],
+                http=LimitedHttpProtocol,
                 ws="websockets-sansio",
                 ws_max_size=64 * 1024,
                 proxy_headers=False,

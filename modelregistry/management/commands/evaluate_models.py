@@ -1,7 +1,7 @@
 """Score versions on a stretch of candles, beside the baselines."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -11,11 +11,16 @@ from marketdata.models import Source
 from modelregistry import registry, services
 from modelregistry.management.instants import read_instant
 from modelregistry.management.progress import told
-from modelregistry.report_tables import tables_of
+from modelregistry.models import ModelVersion
+from modelregistry.report_json import published_evaluation
+from modelregistry.report_tables import narrowed, sentences_of, tables_of
+
+WIDTH = 120
+"""Characters of a line of a table."""
 
 
 class Command(BaseCommand):
-    """Any version on any stretch, beside what costs nothing."""
+    """Any versions on any stretch, beside the reference baselines: first a sentence each, then the tables."""
 
     help = "Score versions, by default the champions, on candles from --from up to --until beside the baselines."
 
@@ -41,31 +46,50 @@ class Command(BaseCommand):
         try:
             versions = [registry.find_version(text) for text in options["versions"]]
             with told("evaluating", as_json=False, write=self.stdout.write, beside=self.stderr) as tell:
-                found = services.evaluate(
-                    from_ms,
-                    until_ms,
-                    versions,
-                    options["symbols"],
-                    options["source"],
-                    stride=options["stride"],
-                    progress=tell,
-                )
+                found = [
+                    services.finite(
+                        services.evaluate(
+                            from_ms,
+                            until_ms,
+                            together,
+                            options["symbols"],
+                            options["source"],
+                            stride=options["stride"],
+                            progress=tell,
+                        )
+                    )
+                    for together in rounds_of(versions)
+                ]
         except MLEngineError as error:
             raise CommandError(str(error)) from error
-        found = services.finite(found)
         if options["json"]:
-            self.stdout.write(json.dumps(found, indent=2))
+            shown = [published_evaluation(report) for report in found]
+            self.stdout.write(json.dumps(shown[0] if len(shown) == 1 else {"evaluations": shown}, indent=2))
             return
-        for line in written(found):
-            self.stdout.write(line)
+        for report in found:
+            for line in [*sentences_of(report), *written(report)]:
+                self.stdout.write(line)
+
+
+def rounds_of(versions: Sequence[ModelVersion]) -> list[list[ModelVersion]]:
+    """Versions to score together, one of a kind at most; one round of none stands for the champions."""
+    rounds: list[list[ModelVersion]] = []
+    for version in dict.fromkeys(versions):
+        free = next((one for one in rounds if version.kind not in {other.kind for other in one}), None)
+        if free is None:
+            rounds.append([version])
+        else:
+            free.append(version)
+    return rounds or [[]]
 
 
 def written(found: Mapping[str, Any]) -> list[str]:
-    """Lay the report out as plain tables."""
+    """Lay the report out as plain tables of at most `WIDTH` columns; a wider one is continued below."""
     lines = []
     for table in tables_of(found):
-        rows = [table.headers, *table.rows]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(table.headers))]
-        lines += ["", table.title] if table.title else []
-        lines += ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+        for part in narrowed(table, WIDTH):
+            rows = [part.headers, *part.rows]
+            widths = [max(len(row[i]) for row in rows) for i in range(len(part.headers))]
+            lines += ["", part.title] if part.title else [""]
+            lines += ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     return lines

@@ -25,6 +25,8 @@ class Command(BaseCommand):
         """Promote, or say in words why not."""
         try:
             version = registry.find_version(options["version"])
+            for warning in registry.promotion_warnings(version):
+                self.stderr.write(f"warning: {warning}")
             event = registry.promote(version, actor(), options["reason"], override=options["override"])
         except PromotionRefused as refused:
             raise CommandError("\n  - ".join(["promotion refused:", *refused.reasons])) from refused

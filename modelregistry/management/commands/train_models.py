@@ -1,6 +1,7 @@
 """Train the estimators on stored candles."""
 
 import getpass
+import json
 import signal
 from argparse import BooleanOptionalAction
 from typing import Any
@@ -10,12 +11,13 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from indicators.errors import MLEngineError
 from marketdata.models import Source
-from modelregistry import services
+from modelregistry import artifacts, services
 from modelregistry.hand import invite_here
 from modelregistry.management.instants import read_instant
 from modelregistry.management.progress import told
 from modelregistry.models import Kind, ModelVersion
 from modelregistry.tasks import invite_workers
+from modelregistry.training.plan import LeftOut
 
 
 class Command(BaseCommand):
@@ -52,6 +54,11 @@ class Command(BaseCommand):
         """Train and say what came of it."""
         if options["workers"] < 1:
             raise CommandError("--workers must be at least 1")
+        if not artifacts.can_write():
+            raise CommandError(
+                f"{artifacts.model_root()} is read-only here, so that a new version could not be kept; "
+                "train where it can be written, in production in the process of the training queue"
+            )
         # A job is cancelled by SIGTERM: it must be heard, for a run that was stopped counts as tried.
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
@@ -76,12 +83,29 @@ class Command(BaseCommand):
             raise CommandError("interrupted; nothing was written") from stopped
         finally:
             signal.signal(signal.SIGTERM, before)
+        for market in versions[0].report.get("left_out", []) if versions else []:
+            self.stdout.write(LeftOut(**market).as_sentence())
         for version in versions:
             self.stdout.write(describe(version))
+        if options["progress_json"]:
+            self._line(json.dumps({"result": {"versions": [as_result(version) for version in versions]}}))
 
     def _line(self, text: str) -> None:
         self.stdout.write(text)
         self.stdout.flush()
+
+
+def as_result(version: ModelVersion) -> dict[str, Any]:
+    """What a job keeps of a version: the rest is under /models/{id}."""
+    return {
+        "id": str(version.pk),
+        "kind": version.kind,
+        "digest": version.digest,
+        "stage": version.stage,
+        "gate_accepted": version.gate_accepted,
+        "gate_reasons": list(version.gate_reasons),
+        "skill": version.report.get("skill"),
+    }
 
 
 def describe(version: ModelVersion) -> str:

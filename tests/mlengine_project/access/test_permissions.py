@@ -20,11 +20,13 @@ READ = [
     "/indicators?symbol=BTCUSDT",
     "/indicators/catalog",
     "/track-record",
+    "/jobs",
     "/jobs/1",
     "/metrics",
 ]
 PREDICT = ["/predictions", "/signals", "/brackets", "/touches"]
-LOCKED = [("get", path) for path in READ] + [("post", path) for path in PREDICT] + [("post", "/ws-tickets")]
+ADMIN = ["/jobs", "/jobs/1/cancel"]
+LOCKED = [("get", path) for path in READ] + [("post", path) for path in [*PREDICT, *ADMIN, "/ws-tickets"]]
 WRONG = [None, "", "wrong", "mle_00000000_wrong", "x" * 5000, "\x00", "a,b", "null", "ключ".encode().decode("latin-1")]
 
 
@@ -50,6 +52,11 @@ def test_without_a_right_key_nothing_else_is_said(unknown_caller, method, path, 
 @pytest.mark.parametrize(("method", "path"), LOCKED)
 def test_no_known_path_shuts_out_an_admin(caller, method, path):
     assert getattr(caller("admin"), method)(path).status_code not in {401, 403}
+
+
+@pytest.mark.parametrize("path", ADMIN)
+def test_predicting_is_not_administering(caller, path):
+    assert caller("predict").post(path, {}, content_type="application/json").status_code == 403
 
 
 @pytest.mark.parametrize("path", PREDICT)

@@ -3,14 +3,13 @@
 import pytest
 
 from marketdata import clock
-from mlengine_project.access.windows import LocalWindow
-from mlengine_project.console import views
+from tests.mlengine_project.buckets import empty_buckets
 from tests.mlengine_project.console.rows import BEGIN
 
 
 @pytest.fixture(autouse=True)
-def just_after_a_close(settings, monkeypatch):
+def just_after_a_close(settings):
     settings.ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
-    monkeypatch.setattr(views, "window", LocalWindow())
+    empty_buckets()
     with clock.use(clock.FrozenClock(BEGIN + 2_000)) as frozen:
         yield frozen

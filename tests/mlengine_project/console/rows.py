@@ -4,6 +4,8 @@ import hashlib
 from datetime import timedelta
 from decimal import Decimal
 
+from django.contrib.auth import get_user_model
+
 from marketdata import clock
 from marketdata.models import (
     AbsentStretch,
@@ -16,7 +18,7 @@ from marketdata.models import (
     SuspectedStretch,
 )
 from mlengine_project.access import services as access
-from mlengine_project.access.models import WebsocketTicket
+from mlengine_project.access.models import KnownAddress, WebsocketTicket
 from mlengine_project.operations.models import Counter, Heartbeat, Job
 from modelregistry.models import Kind, ModelVersion, PromotionEvent, TrainingPart, TrainingTrial
 from predictions.models import ChainCut, ChainHead, ChallengerLog, PredictionLog
@@ -212,4 +214,6 @@ def one_of_everything():
     WebsocketTicket.objects.create(
         digest="d" * 64, key_id=str(key.pk), scope="read", expires_at=clock.wall_now() + timedelta(seconds=30)
     )
+    user, _ = get_user_model().objects.get_or_create(username="grace")
+    KnownAddress.objects.create(user=user, network="203.0.113.5", last_sign_in_at=clock.wall_now())
     return of

@@ -1,12 +1,23 @@
 """Health cannot lie: each part says what it knows, and nothing is looked at where that was promised."""
 
+import json
 from datetime import timedelta
 
 import pytest
+from django.core.management import call_command
+from django.db import DatabaseError
+from django_celery_beat.models import PeriodicTask
 
 from marketdata import clock
-from mlengine_project.operations import health
-from mlengine_project.operations.models import Heartbeat
+from marketdata.intervals import INTERVAL_MS
+from marketdata.models import Candle, ExchangeState, Market
+from mlengine_project.operations import health, heartbeats, jobs
+from mlengine_project.operations.models import Heartbeat, Job
+from mlengine_project.schedule import install_schedule
+from modelregistry.models import Kind, ModelVersion
+from modelregistry.registry import serving
+from signals.models import OutboxMessage, SignalLog
+from tests.champions import crown
 
 
 def test_alive_does_no_io(client, settings):
@@ -17,7 +28,7 @@ def test_alive_does_no_io(client, settings):
 
 def test_readiness_is_asked_at_most_every_two_seconds(monkeypatch):
     asked = []
-    monkeypatch.setattr(health, "_database_answers", lambda: asked.append(1) or len(asked) > 1)
+    monkeypatch.setattr(health, "_causes", lambda: asked.append(1) or ([] if len(asked) > 1 else ["database"]))
     health.forget()
     with clock.use(clock.FrozenClock(1_790_000_000_000)) as frozen:
         assert health.readiness() == ["database"]
@@ -41,25 +52,254 @@ def test_a_database_that_hangs_is_not_waited_for(monkeypatch):
     health.forget()
 
 
-@pytest.mark.django_db
+def parts_of_processes():
+    return {name: report for name, report in health.parts().items() if name in {"celery", "beat", "stream"}}
+
+
+def beat(part, silent=0.0, name="host:1", **detail):
+    at = clock.wall_now() - timedelta(seconds=silent)
+    Heartbeat.objects.update_or_create(name=f"{part}:{name}", defaults={"part": part, "at": at, "detail": detail})
+
+
+def faults():
+    """Causes of not being ready, beside the champion that these tests do not have."""
+    return [cause for cause in health._causes() if cause != "NO_CHAMPION"]
+
+
+def test_without_a_champion_that_covers_an_enabled_market_there_is_a_cause(market, settings, tmp_path):
+    assert health._causes() == ["NO_CHAMPION"]
+    settings.MODEL_PATH = tmp_path / "models"
+    serving._serving.clear()
+    crown(symbols=("ETHUSDT",), source=market.source)
+    assert "NO_CHAMPION" in health._causes(), "no enabled market is in its training set"
+    Market.objects.create(symbol="ETHUSDT", source=market.source)
+    assert "NO_CHAMPION" not in health._causes()
+    serving._serving.clear()
+
+
+@pytest.fixture
+def running(db):
+    """Every process runs, and each row of the schedule has just fired."""
+    install_schedule()
+    PeriodicTask.objects.update(last_run_at=clock.wall_now())
+    beat("worker")
+    beat("scheduler", rows=10, refused="")
+    beat("stream", markets=2, silent_seconds=0.5)
+    Heartbeat.objects.create(name="beat", part="beat", at=clock.wall_now())
+    assert {report["status"] for report in parts_of_processes().values()} == {"healthy"}
+
+
+@pytest.mark.parametrize(("part", "name"), [("worker", "celery"), ("scheduler", "beat"), ("stream", "stream")])
 @pytest.mark.parametrize(
-    ("part", "name", "silent", "status"),
-    [("worker", "celery", 30, "healthy"), ("worker", "celery", 90, "degraded"), ("beat", "beat", 90, "healthy"),
-     ("beat", "beat", 200, "degraded"), ("stream", "stream", 30, "healthy"), ("stream", "stream", 3600, "degraded")],
+    ("silent", "message"),
+    [(14, ""), (16, "silent for 16 s"), (3600, "silent for 3600 s"), (-3600, "dated ahead of now")],
+)
+def test_a_part_is_well_while_it_gives_signs_of_life(running, part, name, silent, message):
+    beat(part, silent, **Heartbeat.objects.get(part=part).detail)
+    reports = parts_of_processes()
+    assert (reports[name]["status"] == "degraded") == bool(message)
+    assert message in reports[name]["message"]
+    assert {report["status"] for other, report in reports.items() if other != name} == {"healthy"}
+
+
+def test_a_row_from_before_the_clock_was_set_back_does_not_hide_one_that_lives_or_one_that_does_not(running):
+    beat("worker", -3600, name="ended:9")
+    assert parts_of_processes()["celery"]["status"] == "healthy"
+    beat("worker", 60)
+    assert "silent for 60 s" in parts_of_processes()["celery"]["message"]
+    heartbeats.forget_the_dead()
+    assert not Heartbeat.objects.filter(at__gt=clock.wall_now() + timedelta(minutes=1)).exists()
+
+
+def test_a_beat_that_fires_nothing_is_named_with_the_rows(running):
+    PeriodicTask.objects.filter(name="sweep outbox").update(last_run_at=clock.wall_now() - timedelta(seconds=80))
+    assert "due and not fired: sweep outbox" in parts_of_processes()["beat"]["message"]
+
+
+def test_a_row_ahead_of_now_is_named(running):
+    PeriodicTask.objects.filter(name="advance markets").update(last_run_at=clock.wall_now() + timedelta(hours=1))
+    assert parts_of_processes()["beat"]["message"] == "last run ahead of now: advance markets"
+
+
+def test_rows_switched_off_and_a_schedule_without_rows_are_named(running):
+    PeriodicTask.objects.filter(name="advance markets").update(enabled=False)
+    assert parts_of_processes()["beat"]["message"] == "switched off: advance markets"
+    PeriodicTask.objects.filter(name="daily training").update(enabled=False)
+    assert parts_of_processes()["beat"]["message"] == "switched off: advance markets", "a daily row is a choice"
+    PeriodicTask.objects.all().delete()
+    assert parts_of_processes()["beat"]["message"] == "the schedule has no rows"
+
+
+def test_a_broker_that_takes_no_tasks_is_named(running):
+    beat("scheduler", rows=10, refused="OOM command not allowed")
+    assert parts_of_processes()["beat"]["message"] == "the broker takes no tasks: OOM command not allowed"
+
+
+def test_a_worker_that_runs_no_tasks_is_named_although_it_lives(running):
+    now = clock.wall_now()
+    PeriodicTask.objects.filter(name="beat heartbeat").update(last_run_at=now - timedelta(seconds=20))
+    Heartbeat.objects.filter(name="beat").update(at=now - timedelta(seconds=80))
+    assert "runs no tasks" in parts_of_processes()["celery"]["message"]
+    Heartbeat.objects.filter(name="beat").update(at=now + timedelta(hours=1))
+    assert "runs no tasks" in parts_of_processes()["celery"]["message"], "a row of a clock set back proves nothing"
+    Heartbeat.objects.filter(name="beat").update(at=now - timedelta(seconds=20))
+    assert parts_of_processes()["celery"]["status"] == "healthy"
+
+
+@pytest.mark.parametrize(
+    ("detail", "message"),
+    [({"markets": 2, "silent_seconds": 90}, "received nothing for 90 s"),
+     ({"markets": 2, "silent_seconds": None}, "received nothing yet"), ({"markets": 0}, "no market is enabled")],
 )  # fmt: skip
-def test_a_part_is_well_while_it_gives_signs_of_life(part, name, silent, status):
-    Heartbeat.objects.create(name=f"{part}:host:1", part=part, at=clock.wall_now() - timedelta(seconds=silent))
-    Heartbeat.objects.create(name=f"{part}:host:2", part=part, at=clock.wall_now() - timedelta(seconds=silent + 999))
-    reports = health.processes()
-    assert reports[name]["status"] == status
-    assert {report["status"] for other, report in reports.items() if other != name} == {"degraded"}
+def test_a_feed_that_is_connected_and_receives_nothing_is_named(running, detail, message):
+    Heartbeat.objects.filter(part="stream").update(detail=detail)
+    assert message in parts_of_processes()["stream"]["message"]
 
 
-@pytest.mark.django_db
-def test_which_process_has_which_version_in_memory():
+@pytest.fixture
+def market(db):
+    """A market whose newest candle closed a minute ago."""
+    now = clock.wall_ms()
+    ExchangeState.objects.create(clock_wall_ms=now, clock_market_ms=now)
+    clock.forget()
+    market = Market.objects.create(symbol="BTCUSDT", source="exchange")
+    store(market, now - 60_000 - INTERVAL_MS)
+    yield market
+    clock.forget()
+
+
+def store(market, open_time):
+    Candle.objects.create(
+        market=market,
+        open_time=open_time,
+        origin="import",
+        volume=1,
+        **dict.fromkeys(("open", "high", "low", "close"), 9),
+    )
+
+
+def test_fresh_candles_are_healthy(market):
+    assert health.parts()["binance"]["status"] == "healthy"
+
+
+@pytest.mark.parametrize("seconds", [6, 300, 86_400 * 400])
+def test_a_candle_from_the_future_is_unhealthy_and_a_cause(market, seconds):
+    store(market, clock.wall_ms() + seconds * 1000 - INTERVAL_MS)
+    detailed = health.detailed()
+    assert detailed["status"] == detailed["binance"]["status"] == "unhealthy"
+    assert "from the future: BTCUSDT" in detailed["binance"]["message"]
+    assert faults() == ["candles_from_the_future"]
+
+
+def test_a_candle_from_the_future_is_named_before_the_exchange_was_ever_reached(market):
+    ExchangeState.objects.all().delete()
+    store(market, clock.wall_ms() + 3_600_000)
+    assert faults() == ["candles_from_the_future"]
+
+
+def test_candles_that_stop_coming_are_named_fifteen_seconds_after_the_close(market):
+    other = Market.objects.create(symbol="ETHUSDT", source="exchange")
+    store(other, clock.wall_ms() - 2 * INTERVAL_MS - 14_000)
+    assert health.parts()["binance"]["status"] == "healthy"
+    Candle.objects.filter(market=other).update(open_time=clock.wall_ms() - 2 * INTERVAL_MS - 16_000)
+    assert health.parts()["binance"]["message"] == "no recent candle of ETHUSDT"
+    assert faults() == [], "the other market is answered"
+    Market.objects.filter(pk=market.pk).update(enabled=False)
+    assert faults() == ["STALE_DATA"]
+
+
+def test_a_ban_is_named_and_one_from_before_the_clock_was_set_back_is_none(market):
+    ExchangeState.objects.update(banned_until_ms=clock.wall_ms() + 3_600_000)
+    assert "asked for silence until" in health.parts()["binance"]["message"]
+    ExchangeState.objects.update(banned_until_ms=clock.wall_ms() + 86_400_000 * 300)
+    assert health.parts()["binance"]["status"] == "healthy"
+
+
+def test_a_clock_set_back_since_the_exchange_was_read_is_named(market):
+    ExchangeState.objects.update(clock_wall_ms=clock.wall_ms() + 60_000, clock_market_ms=clock.wall_ms() + 60_000)
+    clock.forget()
+    assert "clock was set back" in health.parts()["binance"]["message"]
+
+
+def test_a_champion_whose_artifact_cannot_be_read_is_a_cause(market, settings, tmp_path):
+    settings.MODEL_PATH = tmp_path
+    now = clock.wall_now()
+    for kind in Kind.values:
+        ModelVersion.objects.create(
+            kind=kind, digest=f"{len(kind):064x}", source="exchange", stage="champion", trained_from=now,
+            trained_until=now, horizons=[6], symbols=["BTCUSDT"],
+            row_count=1, feature_hash="", seed=1,
+        )  # fmt: skip
+    assert faults() == ["champion_not_loaded"]
+    assert "its artifact cannot be read" in health.parts()["models"]["message"]
+
+
+@pytest.mark.parametrize("dated", [-20, 3600])
+def test_a_signal_that_waits_in_the_outbox_is_named(market, dated):
+    signal = SignalLog.objects.create(
+        market=market, symbol="BTCUSDT", seq=1, candle_time=clock.wall_now(), made_at=clock.wall_now(),
+        valid_until=clock.wall_now(), signal_type="hold", horizon=6, entry_price=9, reasons=[], simulated=False,
+        fee_rate=0, chain_index=1, seal="", previous_seal="",
+    )  # fmt: skip
+    OutboxMessage.objects.create(signal=signal, symbol="BTCUSDT", seq=1, payload="{}")
+    OutboxMessage.objects.update(written_at=clock.wall_now() + timedelta(seconds=dated))
+    assert "1 signals wait" in health.parts()["signals"]["message"]
+
+
+def test_stored_candles_without_signals_are_named(market):
+    Market.objects.update(live_since=clock.to_datetime(clock.wall_ms() - 10 * INTERVAL_MS))
+    assert "have no signal: BTCUSDT" in health.parts()["signals"]["message"]
+
+
+def test_a_write_that_failed_is_a_cause_until_one_succeeds(running, monkeypatch):
+    def refuse(*_, **__):
+        raise DatabaseError('could not extend file "base/1": No space left on device')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(heartbeats, "record", refuse)
+        heartbeats.write_own("web")
+    assert faults() == ["database_refuses_writes"]
+    assert "No space left" in health.parts()["database"]["message"]
+    heartbeats.write_own("web")
+    assert health.parts()["database"]["status"] == "healthy"
+
+
+def test_a_folder_that_cannot_be_read_is_named(db, settings, tmp_path):
+    (tmp_path / "models").write_text("a file where a folder should be")
+    settings.MODEL_PATH = tmp_path / "models"
+    assert "the model folder cannot be read" in health.parts()["disk"]["message"]
+
+
+def test_doctor_and_metrics_say_what_health_says(running, market, capsys):
+    from mlengine_project.operations import metrics
+
+    PeriodicTask.objects.filter(name="advance markets").update(enabled=False)
+    with pytest.raises(SystemExit):
+        call_command("doctor", "--json", "--only", "beat")
+    assert json.loads(capsys.readouterr().out)[0]["seen"].startswith("switched off: advance markets")
+    assert 'ml_part_healthy{part="beat"} 0.5' in metrics.exposition().decode()
+    assert 'ml_part_healthy{part="celery"} 1.0' in metrics.exposition().decode()
+
+
+def test_which_process_has_which_version_in_memory(db):
     now = clock.wall_now()
     loaded = {"loaded": {"exchange": {"range_predictor": "v1"}}}
     Heartbeat.objects.create(name="web:a:1", part="web", at=now, detail=loaded)
     Heartbeat.objects.create(name="worker:a:2", part="worker", at=now, detail=loaded)
     Heartbeat.objects.create(name="worker:a:3", part="worker", at=now - timedelta(minutes=5), detail=loaded)
+    Heartbeat.objects.create(name="worker:a:4", part="worker", at=now + timedelta(minutes=5), detail=loaded)
     assert health.loaded_by() == {"v1": ["web:a:1", "worker:a:2"]}
+
+
+def test_a_job_touched_at_a_time_to_come_is_orphaned_like_any_other(db, monkeypatch):
+    asked = []
+    monkeypatch.setattr(jobs.tasks.run_job, "delay", asked.append)
+    now = clock.wall_ms()
+    with clock.use(clock.FrozenClock(now)) as frozen:
+        ahead = clock.wall_now() + timedelta(hours=2)
+        job = Job.objects.create(kind=Job.Kind.BACKFILL, state=Job.State.RUNNING, heartbeat_at=ahead)
+        jobs.requeue_pending()
+        assert not asked, "its process may still run: its silence counts from now"
+        frozen.advance(301)
+        jobs.requeue_pending()
+        assert asked == [str(job.pk)]

@@ -2,13 +2,16 @@
 
 import json
 import logging
+import time
+from types import SimpleNamespace
 
 import pytest
 import structlog
 
 from mlengine_project.access.keys import new_key
-from mlengine_project.operations.logging import formatter, request_id_from
-from mlengine_project.operations.redaction import known_secrets, redact
+from mlengine_project.operations import logging as request_log
+from mlengine_project.operations.logging import formatter, note_request, request_id_from
+from mlengine_project.operations.redaction import LONGEST_LINE, LONGEST_VALUE, known_secrets, redact, shortened
 
 
 @pytest.fixture
@@ -82,3 +85,57 @@ def test_a_well_formed_request_id_is_kept_and_another_replaced():
     assert request_id_from("a.b:c-d_1") == "a.b:c-d_1"
     for bad in (None, "", "a b", "x" * 65, "a\nb", "\u0661"):
         assert len(request_id_from(bad)) == 32
+
+
+@pytest.mark.parametrize("text", ["a" * 60_000, "a://" * 15_000, "token " * 10_000, "mle_00000000_" * 5000])
+def test_a_long_run_of_anything_is_read_in_no_time(text):
+    started = time.process_time()
+    redact(f"GET /{text}")
+    assert time.process_time() - started < 0.5
+
+
+def test_the_path_of_a_request_is_cut(monkeypatch):
+    noted = []
+    monkeypatch.setattr(request_log, "log", SimpleNamespace(info=lambda event, **fields: noted.append(fields)))
+    note_request("GET", "/" + "a" * 16_000, 404, 0.001)
+    note_request("GET", "/predictions", 200, 0.001)
+    assert [len(fields["path"]) < 300 for fields in noted] == [True, True]
+    assert noted[0]["path"].startswith("/aaa")
+    assert noted[1]["path"] == "/predictions"
+
+
+def test_a_long_value_is_cut_and_the_line_stays_json(line_of):
+    said = json.loads(line_of("read %s", "x" * 100_000))
+    assert len(said["event"]) < LONGEST_VALUE + 100
+    assert "characters left out" in said["event"]
+
+
+def test_of_a_long_trace_the_beginning_and_the_end_stay(line_of):
+    try:
+        {}["y" * 100_000 + " the last words"]
+    except KeyError as error:
+        said = json.loads(line_of("failed", exc_info=(type(error), error, error.__traceback__)))
+    assert said["exception"].startswith("Traceback")
+    assert said["exception"].endswith("the last words'")
+    assert len(said["exception"]) < LONGEST_VALUE + 100
+
+
+@pytest.mark.parametrize("before", range(LONGEST_VALUE // 2 - 80, LONGEST_VALUE // 2 + 20, 7))
+def test_a_secret_that_lies_across_a_cut_is_hidden(before):
+    key = new_key().secret
+    for text in ("x" * before + " " + key + " " + "x" * 20_000, "x" * 20_000 + " " + key + " " + "x" * before):
+        cut = shortened(text)
+        assert len(cut) < LONGEST_VALUE + 100
+        for n in range(13, len(key) - 8):
+            assert key[n : n + 8] not in cut
+
+
+def test_a_line_beyond_all_measure_is_cut_and_its_secrets_hidden():
+    key = new_key().secret
+    line = redact("x" * (LONGEST_LINE - 30) + " " + key + "y" * 100_000)
+    assert len(line) == LONGEST_LINE
+    assert key[13:21] not in line
+
+
+def test_a_password_in_a_url_in_capitals_is_hidden():
+    assert redact("REDIS://user:swordfish@host") == "REDIS://user:[hidden]@host"

@@ -11,6 +11,7 @@ from django.db import close_old_connections
 
 from mlengine_project.access import services
 from mlengine_project.fast_road import FastRoad
+from mlengine_project.gate import Gate
 from mlengine_project.operations.measures import PREDICTIONS, measures
 from predictions.cache import cache
 from predictions.services import cached_prediction
@@ -34,11 +35,12 @@ async def ask(application, headers, body=ASKED, path="/predictions", method="POS
     async def send(message):
         sent.append(message)
 
-    length = (b"content-length", str(sum(map(len, pieces))).encode())
+    chunked = b"transfer-encoding" in dict(headers)
+    length = [] if chunked else [(b"content-length", str(sum(map(len, pieces))).encode())]
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
         "path": path, "raw_path": path.encode(), "query_string": query, "root_path": "", "client": ("10.0.0.9", 1),
-        "server": ("testserver", 80), "headers": [(b"host", b"testserver"), length, *headers],
+        "server": ("testserver", 80), "headers": [(b"host", b"testserver"), *length, *headers],
     }  # fmt: skip
     await application(scope, receive, send)
     content = b"".join(message.get("body", b"") for message in sent[1:])
@@ -91,6 +93,23 @@ def test_both_roads_give_the_same_bytes_and_headers(roads):
         assert headers[name] == slow_headers[name], name
     assert headers[b"x-request-id"] == b"job-17"
     assert b"content-security-policy" in headers
+
+
+@pytest.mark.parametrize("pieces", [(ASKED,), (ASKED[:9], ASKED[9:])])
+def test_chunks_take_the_fast_road_behind_the_gate(roads, pieces):
+    plain = roads.ask()[2]
+    before = roads.handed_on
+    status, _, content = ask(Gate(roads.fast), [roads.key, JSON, (b"transfer-encoding", b"chunked")], parts=pieces)
+    assert (status, content, roads.handed_on) == (200, plain, before)
+
+
+@pytest.mark.parametrize(
+    "content_type", [b"application/json; charset=utf-16", b"text/plain", b"application/json;" * 30]
+)
+def test_another_content_type_is_415_on_both_roads(roads, content_type):
+    given = (b"content-type", content_type)
+    status, _, content = ask(roads.fast, [roads.key, given])
+    assert (status, orjson.loads(content)["error"]) == (415, "UnsupportedMediaType")
 
 
 def test_both_roads_take_from_one_bucket(roads, settings):

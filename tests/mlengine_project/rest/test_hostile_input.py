@@ -1,6 +1,7 @@
 """What callers send that nobody should: each gets a documented 4xx in the one form, and leaves no trace."""
 
 import pytest
+from django.test import Client
 
 from marketdata.models import Market
 from predictions.models import PredictionLog
@@ -45,6 +46,8 @@ BODIES = {
     "an encoded surrogate": b'{"symbol": "\xed\xa0\x80", "horizon": 6}',
     "NUL in the symbol": b'{"symbol": "BTCUSDT\\u0000", "horizon": 6}',
     "a raw NUL": b'{"symbol": "BTC\x00USDT", "horizon": 6}',
+    "NUL in a name": b"{" + GOOD + b', "horizon": 6, "\\u0000": 1}',
+    "NUL in a list": b"{" + GOOD + b', "horizon": 6, "more": ["a\\u0000"]}',
     "a control character": b'{"symbol": "BTC\\u0007", "horizon": 6}',
     "the other direction": '{"symbol": "\u202eTDSUCTB", "horizon": 6}'.encode(),
     "full-width letters": '{"symbol": "\uff22\uff34\uff23\uff35\uff33\uff24\uff34", "horizon": 6}'.encode(),
@@ -140,16 +143,17 @@ def test_sides_that_are_none(client, side):
     check_form(client.post("/brackets", body, content_type="application/json"), "/brackets")
 
 
-def test_unknown_fields_are_ignored_and_the_idempotency_key_too(client):
-    body = {"symbol": "NOPE", "horizon": 6, "id": 1, "__class__": "x"}
+def test_unknown_fields_are_named_and_the_idempotency_key_is_ignored(client):
+    body = {"symbol": "BTCUSDT", "horizon": 6, "id": 1, "__class__": "x"}
     response = client.post(
         "/predictions", body, content_type="application/json", headers={"Idempotency-Key": "x" * 1000}
     )
-    assert list(response.json()["details"]) == ["symbol"]
+    assert list(response.json()["details"]) == ["id", "__class__"]
 
 
 @pytest.mark.parametrize(
-    "content_type", ["text/plain", "application/xml", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "x", "application/json2"]
+    "content_type", ["text/plain", "application/xml", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "x", "application/json2",
+     "application/json; charset=utf-16", "application/json; charset=latin-1", "application/json;" + "a=b;" * 100]
 )  # fmt: skip
 def test_another_content_type_is_415(client, content_type):
     check_form(
@@ -175,12 +179,40 @@ def test_a_large_body_is_413(client, size):
 @pytest.mark.parametrize(
     ("method", "path"),
     [("put", "/predictions"), ("delete", "/predictions"), ("patch", "/signals"), ("post", "/candles"), ("post", "/health"),
-     ("delete", "/models/1"), ("get", "/brackets"), ("get", "/ws-tickets"), ("options", "/predictions"), ("post", "/metrics")],
+     ("delete", "/models/1"), ("get", "/brackets"), ("get", "/ws-tickets"), ("post", "/metrics")],
 )  # fmt: skip
 def test_a_method_a_path_does_not_know_is_405(client, method, path):
     response = getattr(client, method)(path)
     check_form(response, path, "MethodNotAllowed", 405)
     assert response["Allow"]
+
+
+@pytest.mark.parametrize("path", ["/predictions", "/health", "/docs", "/", "/console/sign-out", "/ws-tickets"])
+def test_options_answers_what_is_allowed_without_a_key_and_takes_no_place(unknown_caller, path):
+    response = unknown_caller.options(path)
+    assert (response.status_code, response.content, response["Content-Length"]) == (200, b"", "0")
+    assert response["Allow"].endswith("OPTIONS")
+    assert "RateLimit" not in response
+
+
+@pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
+def test_an_unknown_path_is_a_404_to_forms_too(settings, method):
+    client = Client(enforce_csrf_checks=True)
+    settings.ALLOWED_HOSTS = ["testserver"]
+    check_form(getattr(client, method)("/nope", b"a=b", content_type="text/plain"), "/nope", "NotFound", 404)
+
+
+def test_a_form_from_elsewhere_is_refused_in_the_one_form(settings):
+    settings.ALLOWED_HOSTS = ["testserver"]
+    client = Client(enforce_csrf_checks=True)
+    check_form(client.post("/console/sign-in", {"username": "a"}), "/console/sign-in", "PermissionDenied", 403)
+    assert "<html" in client.post("/console/sign-in", headers={"Accept": "text/html"}).text
+
+
+@pytest.mark.parametrize("blanks", [" ", "\t", " \t "])
+def test_blanks_around_a_key_are_no_part_of_it(client, blanks):
+    given = {"X-API-Key": blanks + client.secret + blanks}
+    assert client.get("/markets", headers=given).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,9 @@ import re
 import orjson
 import pytest
 
+from marketdata import clock
 from marketdata.models import Market
+from modelregistry.models import ModelVersion
 from predictions.models import PredictionLog
 from signals.models import SignalLog
 from tests.mlengine_project.rest.conftest import NEWEST
@@ -130,7 +132,9 @@ def test_models_and_their_status_now_and_then(caller, engine, champions):
         assert said[kind]["champion"] == str(champions[kind].pk)
         assert client.get(f"/models/{said[kind]['champion']}").json()["kind"] == kind
     assert client.get("/models/status?at=2020-01-01T00:00:00Z").json()["range_predictor"]["champion"] is None
-    assert len(client.get("/models?kind=range_predictor").json()["results"]) == 1
+    assert [one["files_kept"] for one in client.get("/models?kind=range_predictor").json()["results"]] == [True]
+    ModelVersion.objects.update(files_removed_at=clock.wall_now())
+    assert client.get(f"/models/{said['range_predictor']['champion']}").json()["files_kept"] is False
 
 
 def test_markets_tell_their_horizons(caller, engine):

@@ -1,0 +1,68 @@
+"""Bring a new installation to its first predictions."""
+
+import json
+import os
+import signal
+import threading
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from indicators.errors import MLEngineError
+from marketdata.errors import ExchangeUnavailable
+from marketdata.progress import shown
+from mlengine_project.operations import bootstrap
+
+
+class Command(BaseCommand):
+    """Safe to run at every start: what is there already is left alone."""
+
+    help = (
+        "Create missing markets and schedule rows, fetch the history the first training needs, and request that "
+        "training where models are missing. Safe to repeat; with models in place it only creates missing rows."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Here, or as a job."""
+        parser.add_argument("--queue", action="store_true", help="Request the work as a job of the trainer and return.")
+        parser.add_argument("--progress-json", action="store_true", help="Progress as JSON lines.")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Prepare, then fetch and request the training, here or as a job."""
+        if settings.EMBEDDED:
+            raise CommandError("bootstrap needs REDIS_URL to reach the trainer; `up` does the same without it.")
+        if options["queue"]:
+            self._queue()
+        else:
+            self._run(as_json=options["progress_json"])
+
+    def _queue(self) -> None:
+        rows, markets = bootstrap.prepare()
+        self.stdout.write(f"new schedule rows: {', '.join(rows) or 'none'}")
+        self.stdout.write(f"new markets: {', '.join(map(str, markets)) or 'none'}")
+        job = bootstrap.request("start")
+        self.stdout.write(
+            "every kind of model has a champion" if job is None else f"job {job.pk} fetches history and trains models"
+        )
+
+    def _run(self, *, as_json: bool) -> None:
+        stop = threading.Event()
+        signal.signal(signal.SIGTERM, lambda *_: stop.set())
+        try:
+            with shown("fetching history", self.stdout, as_json=as_json) as report:  # type: ignore[arg-type]
+                result = bootstrap.run(report, stop.is_set)
+        except ExchangeUnavailable as error:
+            # A job that ends with this code waits for the exchange instead of failing.
+            raise CommandError(f"{error}; what was fetched is kept", returncode=os.EX_TEMPFAIL) from error
+        except MLEngineError as error:
+            raise CommandError(str(error)) from error
+        if as_json:
+            self.stdout.write(json.dumps({"result": result}))
+        for market in result["markets"]:
+            self.stdout.write(f"{market['symbol']}: {market['stored']:,} of {result['needed']:,} candles needed")
+        if stop.is_set():
+            raise CommandError("stopped; the same command goes on where it was.")
+        self.stdout.write(
+            f"job {result['training']} trains the first models" if result["training"] else "no model is missing"
+        )

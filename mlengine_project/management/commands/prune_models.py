@@ -1,0 +1,40 @@
+"""Remove the files of old model versions."""
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from indicators.errors import MLEngineError
+from mlengine_project.operations import retention
+
+MEBIBYTE = 2**20
+
+
+class Command(BaseCommand):
+    """Keep the files of champions, promoted versions and the newest candidates; rows and reports all stay."""
+
+    help = "Remove the files of model versions beyond MODEL_RETENTION; every row and report is kept."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Whether to remove, and how to report."""
+        parser.add_argument("--dry-run", action="store_true", help="show what would be removed, and remove nothing")
+        parser.add_argument("--progress-json", action="store_true", help="one JSON object per step on standard output")
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        """Remove, and list what was removed and why."""
+        try:
+            removed = retention.prune(
+                dry_run=options["dry_run"], progress=self._progress if options["progress_json"] else None
+            )
+        except MLEngineError as error:
+            raise CommandError(str(error)) from error
+        for one in removed:
+            self.stdout.write(f"{one.folder}: {one.reason}")
+        verb = "would be removed" if options["dry_run"] else "removed"
+        total = sum(one.size_bytes for one in removed) / MEBIBYTE
+        self.stdout.write(f"{len(removed)} folders {verb}, {total:.1f} MiB")
+
+    def _progress(self, done: int, total: int, message: str) -> None:
+        self.stdout.write(json.dumps({"done": done, "total": total, "message": message}))
+        self.stdout.flush()

@@ -1,0 +1,86 @@
+"""Removing artifacts: a rename sets a folder aside, then it is deleted; what interrupted work left is swept."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from modelregistry.artifacts.manifest import DIGEST, KIND
+from modelregistry.artifacts.reading import artifact_folder
+from modelregistry.artifacts.writing import ABANDONED_SECONDS, UNFINISHED
+
+SET_ASIDE = ".removing-"
+
+
+def stored(root: Path) -> Iterator[tuple[str, str]]:
+    """Kind and digest of every artifact folder under `root`."""
+    for kind in _kind_folders(root):
+        for folder in sorted(kind.iterdir()):
+            if DIGEST.fullmatch(folder.name) and folder.is_dir():
+                yield kind.name, folder.name
+
+
+def set_aside(root: Path, kind: str, digest: str) -> bool:
+    """Rename an artifact's folder out of the way; False where there is none."""
+    try:
+        artifact_folder(root, kind, digest).rename(_aside(root, kind, digest))
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def put_back(root: Path, kind: str, digest: str) -> None:
+    """Undo `set_aside`, unless the artifact was written anew since."""
+    with contextlib.suppress(OSError):
+        _aside(root, kind, digest).rename(artifact_folder(root, kind, digest))
+
+
+def artifacts_set_aside(root: Path) -> list[tuple[str, str]]:
+    """Kind and digest of every artifact that is set aside."""
+    found = [folder for kind in _kind_folders(root) for folder in sorted(kind.glob(f"{SET_ASIDE}*"))]
+    return [(folder.parent.name, folder.name.removeprefix(SET_ASIDE)) for folder in found]
+
+
+def delete_set_aside(root: Path, kind: str, digest: str) -> None:
+    """Delete an artifact that was set aside; a part that is gone already is no error."""
+    shutil.rmtree(_aside(root, kind, digest), ignore_errors=True)
+
+
+def leftovers(root: Path, now: float) -> list[Path]:
+    """Folders that an interrupted training left a day or more before `now` (Unix seconds), relative to `root`."""
+    unfinished = [folder for kind in _kind_folders(root) for folder in sorted(kind.glob(f"{UNFINISHED}*"))]
+    parts = sorted((root / "parts").glob("*-*-*-*-*"))
+    return [folder.relative_to(root) for folder in [*unfinished, *parts] if is_abandoned(folder, now)]
+
+
+def delete_leftover(root: Path, folder: Path) -> None:
+    """Delete a folder that `leftovers` named."""
+    shutil.rmtree(root / folder, ignore_errors=True)
+
+
+def is_abandoned(folder: Path, now: float) -> bool:
+    """Whether nothing was written into a folder for a day before `now` (Unix seconds)."""
+    try:
+        return now - folder.stat().st_mtime > ABANDONED_SECONDS
+    except OSError:
+        return False
+
+
+def size_bytes(folder: Path) -> int:
+    """Bytes of the files in a folder."""
+    total = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += (Path(path) / name).stat().st_size
+    return total
+
+
+def _kind_folders(root: Path) -> list[Path]:
+    return sorted(folder for folder in root.iterdir() if KIND.fullmatch(folder.name) and folder.is_dir())
+
+
+def _aside(root: Path, kind: str, digest: str) -> Path:
+    folder = artifact_folder(root, kind, digest)
+    return folder.with_name(SET_ASIDE + digest)

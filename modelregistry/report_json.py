@@ -1,0 +1,159 @@
+"""A version's report as JSON shows it: every skill a fraction, and the shape the schema promises.
+
+Reports are stored as the evaluation wrote them, with the skill of cells, horizons and months in percent for the
+pages that print it; what leaves as JSON is converted here.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+PERCENT = 100.0
+OTHER_SKILLS = frozenset({"worst_over_first_passage"})
+"""Skills that do not carry the word in their name."""
+
+
+def published(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The report with every skill as a fraction; the one of the whole report is stored as a fraction.
+
+    >>> published({"skill": 0.02, "cells": [{"skill": 2.5, "coverage_80": 79.5}], "detail": {"skill_interval": [-1.0]}})
+    {'skill': 0.02, 'cells': [{'skill': 0.025, 'coverage_80': 79.5}], 'detail': {'skill_interval': [-0.01]}}
+    """
+    found = {name: _converted(name, value) for name, value in report.items()}
+    return found | ({"skill": report["skill"]} if "skill" in report else {})
+
+
+def published_evaluation(found: Mapping[str, Any]) -> dict[str, Any]:
+    """An evaluation of several kinds with the report of each as it is published."""
+    return {
+        name: published(value) if isinstance(value, Mapping) and "cells" in value else value
+        for name, value in found.items()
+    }
+
+
+def _converted(name: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {inner: _converted(inner, item) for inner, item in value.items()}
+    if isinstance(value, list):
+        return [_converted(name, item) for item in value]
+    is_skill = name.startswith("skill") or name in OTHER_SKILLS
+    # Rounded to the digits a percentage has after the point, so that 2.3 % is 0.023 and not 0.022999999999999996.
+    return round(value / PERCENT, 12) if is_skill and isinstance(value, int | float) else value
+
+
+FIGURE: dict[str, Any] = {
+    "oneOf": [{"type": "number", "nullable": True}, {"type": "string"}, {"type": "boolean"}],
+}
+NUMBER: dict[str, Any] = {"type": "number", "nullable": True}
+FRACTION: dict[str, Any] = {**NUMBER, "description": "A fraction of the baseline's loss that was saved."}
+NUMBERS: dict[str, Any] = {"type": "object", "additionalProperties": NUMBER}
+FIGURES: dict[str, Any] = {"type": "object", "additionalProperties": FIGURE}
+COLUMNS: dict[str, Any] = {
+    "type": "object",
+    "description": "A table: each name is a column, all of one length.",
+    "additionalProperties": {"type": "array", "items": FIGURE},
+}
+
+
+def rows(item: dict[str, Any], description: str = "") -> dict[str, Any]:
+    """An array of rows of one kind."""
+    return {"type": "array", "items": item, **({"description": description} if description else {})}
+
+
+def reference(name: str) -> dict[str, Any]:
+    """A component by its name."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+CELL: dict[str, Any] = {
+    "type": "object",
+    "description": "One market and horizon, and one target or bracket. Shares and coverages in percent.",
+    "properties": {
+        "symbol": {"type": "string"},
+        "horizon": {"type": "integer"},
+        "target": {"type": "string", "enum": ["high", "low"]},
+        "side": reference("Side"),
+        "bracket": {"type": "string", "description": "Take-profit by stop-loss, in deviations."},
+        "rows": {"type": "integer"},
+        "skill": FRACTION,
+        "skill_error": FRACTION,
+        "skill_over_ewm": FRACTION,
+        "skill_over_first_passage": FRACTION,
+        "baselines": {**NUMBERS, "description": "The same loss of each baseline."},
+        "baselines_corrected": rows({"type": "string"}),
+        "best_baseline": {"type": "string"},
+        "shares": NUMBERS,
+    },
+    "required": ["symbol", "horizon", "rows", "skill"],
+    "additionalProperties": FIGURE,
+}
+SCHEMAS: dict[str, Any] = {
+    "ReportCell": CELL,
+    "ReportColumns": COLUMNS,
+    "ReportDetail": {
+        "type": "object",
+        "properties": {
+            "cells": rows(
+                {
+                    "type": "object",
+                    "description": "Tables and tests behind one cell; which ones depends on the kind.",
+                    "properties": {
+                        "symbol": {"type": "string"},
+                        "horizon": {"type": "integer"},
+                        "skill_interval": rows(NUMBER, "Of 95 %, fractions."),
+                        "terciles": reference("ReportColumns"),
+                        "periods": reference("ReportColumns"),
+                    },
+                    "required": ["symbol", "horizon"],
+                }
+            ),
+            "net": reference("ReportColumns"),
+            "daily_gain": {**NUMBERS, "description": "{ISO day: gain}."},
+        },
+    },
+    "ModelReport": {
+        "type": "object",
+        "description": "What a version scored on rows it never saw, beside the baselines; fields depend on its kind.",
+        "properties": {
+            "skill": {**NUMBER, "description": "1 - loss / best baseline's loss, mean over cells; a fraction."},
+            "skill_1x1": FRACTION,
+            "worst_over_first_passage": FRACTION,
+            "rows": {"type": "integer", "description": "Rows learned from."},
+            "test_days": {"type": "integer"},
+            "folds": rows(
+                {
+                    "type": "object",
+                    "properties": {
+                        "from_ms": {"type": "integer"},
+                        "to_ms": {"type": "integer"},
+                        "rows": {"type": "integer"},
+                    },
+                    "required": ["from_ms", "to_ms"],
+                },
+                "The stretches it was tested on.",
+            ),
+            "cells": rows(reference("ReportCell")),
+            "horizons": rows(FIGURES, "The same by horizon, with the error of the mean."),
+            "coverage": rows(FIGURES, "How many cells and months keep each band."),
+            "correction": rows(FIGURES, "What the online correction costs and keeps, by horizon."),
+            "strategies": rows(FIGURES, "Simple strategies on the same candles, by fee."),
+            "hoped": FIGURES,
+            "net": FIGURES,
+            "versus_champion": {"oneOf": [FIGURES, {"enum": [None]}], "nullable": True},
+            "uniqueness": FIGURES,
+            "left_out": rows(FIGURES, "Markets the training left out, with what they lack."),
+            "detail": reference("ReportDetail"),
+        },
+    },
+    "Hyperparameters": {
+        "type": "object",
+        "additionalProperties": {
+            "oneOf": [
+                {"type": "number", "nullable": True},
+                {"type": "string"},
+                {"type": "boolean"},
+                rows({"oneOf": [{"type": "number"}, {"type": "string"}, rows({"type": "number"})]}),
+            ]
+        },
+    },
+}
+"""Components of the schema."""

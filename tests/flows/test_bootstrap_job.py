@@ -1,0 +1,73 @@
+"""The bootstrap as the trainer runs it: a real process that loses its exchange, is killed, and goes on."""
+
+import os
+import signal
+import threading
+
+import pytest
+from django.db import connection
+
+from indicators.features import WARMUP
+from marketdata import store
+from marketdata.models import Market
+from mlengine_project.operations import bootstrap, job_runs, tasks
+from mlengine_project.operations.models import Job
+from modelregistry.training.plan import least_candles
+from tests.flows import processes
+
+pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def trainer(monkeypatch, settings, exchange, tmp_path):
+    """Run a job as the trainer would; its command finds the database of this test."""
+    monkeypatch.setattr(tasks.run_job, "delay", lambda _: None)
+    settings.SUPPORTED_SYMBOLS = list(exchange.symbols)
+    for name, value in processes.engine_environment(tmp_path, exchange, os.environ["REDIS_URL"]).items():
+        monkeypatch.setenv(name, value)
+    return job_runs.run
+
+
+def test_it_waits_for_the_exchange_and_ends_when_it_is_back(trainer, exchange, monkeypatch):
+    job = bootstrap.request("start")
+    monkeypatch.setenv("BINANCE_API_URL", f"http://127.0.0.1:{processes.free_port()}")
+    trainer(str(job.pk))
+    job.refresh_from_db()
+    assert (job.state, job.message.startswith("waits: CommandError: ")) == ("pending", True), (job.message, job.result)
+    assert Market.objects.count() == 2
+
+    monkeypatch.setenv("BINANCE_API_URL", exchange.base_url)
+    trainer(str(job.pk))
+    job.refresh_from_db()
+    assert job.state == "succeeded", job.result
+    training = Job.objects.get(kind="training")
+    assert job.result["training"] == str(training.pk)
+    assert all(market["stored"] >= least_candles((72,)) for market in job.result["markets"])
+
+
+def test_killed_with_its_process_it_is_claimed_again_and_fetches_the_rest(trainer):
+    job = bootstrap.request("start")
+
+    def kill_half_way():
+        processes.wait_until(lambda: job_runs._running, 30, "the process runs")
+        (process,) = job_runs._running.values()
+        processes.wait_until(lambda: stored() > WARMUP or process.poll() is not None, 60, "half is fetched")
+        process.send_signal(signal.SIGKILL)
+        connection.close()
+
+    killer = threading.Thread(target=kill_half_way)
+    killer.start()
+    trainer(str(job.pk))
+    killer.join(60)
+    assert 0 < stored() < 2 * least_candles((72,))
+    # What the row is after a kill of the trainer itself: running, and untouched for too long.
+    Job.objects.filter(pk=job.pk).update(state="running", heartbeat_at="2020-01-01T00:00:00Z")
+    trainer(str(job.pk))
+    job.refresh_from_db()
+    assert job.state == "succeeded", job.result
+    assert stored() >= 2 * least_candles((72,))
+    assert Job.objects.filter(kind="training").count() == 1
+
+
+def stored():
+    return sum(store.count_stored(market, 0, 2**62) for market in Market.objects.all())

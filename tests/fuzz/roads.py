@@ -1,0 +1,289 @@
+"""Pairs of mutated requests for a prediction: through the fast road and without it, compared byte by byte."""
+
+import asyncio
+import random
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.conf import settings
+from django.core.asgi import get_asgi_application
+
+from mlengine_project.access import services
+from mlengine_project.fast_road import FastRoad
+from mlengine_project.gate import Gate
+from tests.mlengine_project.buckets import empty_buckets
+
+Headers = list[tuple[bytes, bytes]]
+
+PLAIN = b'{"symbol": "BTCUSDT", "horizon": 6}'
+BODIES = (
+    PLAIN, b'{"horizon":18,"symbol":"ETHUSDT"}', b' {"symbol" :\t"BTCUSDT",\r\n"horizon": 72} ',
+    b'{"\\u0073ymbol": "BTCUSDT", "horizon": 6}', b'{"symbol": "\\u0042TCUSDT", "horizon": 6}',
+    b'{"symbol": "NOPE", "symbol": "BTCUSDT", "horizon": 6}', b'{"symbol": "BTCUSDT", "horizon": 7, "horizon": 6}',
+    b'{"symbol": "BTCUSDT", "horizon": 6, "x": 1}', b'{"symbol": "BTCUSDT", "horizon": 6, "": null}',
+    b'{"symbol": "BTCUSDT", "horizon": 6.0}', b'{"symbol": "BTCUSDT", "horizon": 6e0}', b'{"symbol": "BTCUSDT", "horizon": 0.6e1}',
+    b'{"symbol": "BTCUSDT", "horizon": "6"}', b'{"symbol": "BTCUSDT", "horizon": true}', b'{"symbol": "BTCUSDT", "horizon": null}',
+    b'{"symbol": "BTCUSDT", "horizon": -6}', b'{"symbol": "BTCUSDT", "horizon": -0}', b'{"symbol": "BTCUSDT", "horizon": 06}',
+    b'{"symbol": "BTCUSDT", "horizon": 18446744073709551622}', b'{"symbol": "BTCUSDT", "horizon": 7}',
+    b'{"symbol": "btcusdt", "horizon": 6}', b'{"symbol": "BTCUSDT ", "horizon": 6}', b'{"symbol": "SOLUSDT", "horizon": 6}',
+    b'{"symbol": "", "horizon": 6}', b'{"symbol": ["BTCUSDT"], "horizon": 6}', b'{"symbol": "BTCUSDT\\u0000", "horizon": 6}',
+    b'{"symbol": "' + b"B" * 60 + b'", "horizon": 6}', b'{"symbol": "\xf0\x9f\x92\xa9", "horizon": 6}',
+    b"\xef\xbb\xbf" + PLAIN, PLAIN + PLAIN, PLAIN + b"\x00", b"", b"{}", b"[]", b"null", b"6", b'"BTCUSDT"', b"[" * 40, PLAIN[:-1],
+    PLAIN + b" " * 1100, b" " * 989 + PLAIN, b" " * 990 + PLAIN, b'{"symbol":"BTCUSDT","horizon":6,"y":' + b"[" * 33 + b"]" * 33 + b"}",
+)  # fmt: skip
+HEADER_VALUES: dict[bytes, tuple[bytes, ...]] = {
+    b"host": (b"127.0.0.1:8000", b"TESTSERVER", b"testserver:80", b"testserver.", b"evil.example", b"", b"testserver:x", b"[::1]"),
+    b"content-type": (
+        b"application/json; charset=utf-8", b"APPLICATION/JSON", b"application/json;charset=latin-1", b" application/json ",
+        b"application/json,application/json", b"text/plain", b"application/x-www-form-urlencoded", b"", b"application/jsonx",
+        b"multipart/form-data; boundary=x", b"application/json; charset=utf-16", b";application/json",
+    ),
+    b"accept": (b"*/*", b"text/html", b"application/xml", b"text/html,application/json;q=0.5", b"\xff"),
+    b"accept-encoding": (b"gzip", b"br, gzip", b"identity;q=0", b"zstd"),
+    b"accept-language": (b"de", b"ar-SA,ar"),
+    b"user-agent": (b"curl/8", b"\xff\xfe", b"x" * 3000),
+    b"connection": (b"close", b"keep-alive", b"upgrade, http2-settings"),
+    b"x-request-id": (b"job-17", b"a b", b"x" * 65, b"", b"\xe9", b"<script>"),
+    b"idempotency-key": (b"1", b"x" * 1000),
+    b"traceparent": (b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",),
+    b"tracestate": (b"a=1",),
+    b"origin": (b"http://localhost:3000", b"http://evil.example", b"null"),
+    b"cookie": (b"sessionid=1", b"csrftoken=x; sessionid=y"),
+    b"authorization": (b"Bearer mle_wrong", b"Basic eDp5"),
+    b"x-forwarded-for": (b"1.2.3.4",),
+    b"x-forwarded-proto": (b"https",),
+    b"x-http-method-override": (b"GET",),
+    b"content-encoding": (b"gzip", b"identity"),
+    b"expect": (b"100-continue",),
+    b"range": (b"bytes=0-3",),
+    b"if-none-match": (b"*",),
+    b"x_api_key": (b"wrong",),
+    b"referer": (b"http://evil.example/",),
+}  # fmt: skip
+QUERIES = (b"x=1", b"symbol=BTCUSDT", b"format=api", b"=", b"&", b"latest=true", b"x=1&x=2", b"api_key=mle_wrong")
+PATHS = (
+    "/predictions/",
+    "//predictions",
+    "/Predictions",
+    "/predictions ",
+    "/signals",
+    "/predictions\x00",
+    "/predictions;x",
+)
+METHODS = ("GET", "PUT", "HEAD", "OPTIONS", "PATCH", "DELETE", "post", "TRACE")
+OF_ONE_ANSWER = (
+    (re.compile(rb'"request_id":"[^"]*"'), b'"request_id":""'),
+    (re.compile(rb"r=\d+;t=\d+"), b"r;t"),
+    (re.compile(rb"csrftoken=\w+; expires=[^;]+"), b"csrftoken"),
+)
+"""What differs between any two answers: the id of the request, what is left in the bucket, a token and its date."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request as a server gives it to an application."""
+
+    method: str
+    path: str
+    query: bytes
+    headers: Headers
+    parts: tuple[bytes, ...]
+    scheme: str = "http"
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path!r}?{self.query!r} {self.headers} {self.parts}"[:1200]
+
+
+@dataclass
+class Pairs:
+    """How many were compared, how many the fast road answered, and where they differ."""
+
+    n_pairs: int = 0
+    n_fast: int = 0
+    statuses: Counter[int] = field(default_factory=Counter)
+    differences: dict[str, str] = field(default_factory=dict)
+
+
+def mutated(rng: random.Random, keys: dict[str, str]) -> Asked:
+    """A request for a prediction with up to four things about it changed."""
+    headers: Headers = [
+        (b"host", b"testserver"),
+        (b"x-api-key", keys["predict"].encode()),
+        (b"content-type", b"application/json"),
+    ]
+    method, path, query, body = "POST", "/predictions", b"", PLAIN if rng.random() < 0.6 else rng.choice(BODIES)
+    scheme = "http"
+    for _ in range(rng.choice((0, 0, 1, 1, 2, 3, 4))):
+        match rng.choice(
+            (
+                "header",
+                "header",
+                "header",
+                "key",
+                "body",
+                "query",
+                "path",
+                "method",
+                "drop",
+                "double",
+                "shuffle",
+                "scheme",
+            )
+        ):
+            case "header":
+                name = rng.choice(tuple(HEADER_VALUES))
+                headers = [pair for pair in headers if pair[0] != name]
+                headers.append((name, rng.choice(HEADER_VALUES[name])))
+            case "key":
+                headers = [pair for pair in headers if pair[0] != b"x-api-key"] + key_headers(rng, keys)
+            case "body":
+                body = damaged(rng, body)
+            case "query":
+                query = rng.choice(QUERIES)
+            case "path":
+                path = rng.choice(PATHS)
+            case "method":
+                method = rng.choice(METHODS)
+            case "drop":
+                headers.pop(rng.randrange(len(headers))) if headers else None
+            case "double" if headers:
+                name, value = rng.choice(headers)
+                headers.append((name, rng.choice((value, *HEADER_VALUES.get(name, (value,))))))
+            case "shuffle":
+                rng.shuffle(headers)
+            case "scheme":
+                scheme = "https"
+    cut = rng.randrange(len(body) + 1) if rng.random() < 0.2 else None
+    parts = (body,) if cut is None else (body[:cut], body[cut:])
+    headers.insert(rng.randrange(len(headers) + 1), (b"content-length", str(len(body)).encode()))
+    return Asked(method, path, query, headers, parts, scheme)
+
+
+def key_headers(rng: random.Random, keys: dict[str, str]) -> Headers:
+    """A key of another kind, or none."""
+    known = [key.encode() for key in keys.values()]
+    value = rng.choice(
+        (
+            *known,
+            b"wrong",
+            b"",
+            known[0][:-1],
+            known[0] + b"x",
+            known[0].upper(),
+            b"\xff",
+            b"x" * 600,
+            known[0] + b"x" * 600,
+            None,
+        )
+    )
+    return [] if value is None else [(b"x-api-key", value)]
+
+
+def damaged(rng: random.Random, body: bytes) -> bytes:
+    """A body with some bytes changed, added or taken away."""
+    changed = bytearray(body)
+    for _ in range(rng.choice((1, 1, 2, 5))):
+        at = rng.randrange(len(changed) + 1)
+        match rng.randrange(3):
+            case 0:
+                changed.insert(at, rng.choice(b' \t\n{}[]":,0123456789-+.eE\\u\x00\xff'))
+            case 1 if at < len(changed):
+                changed[at] = rng.randrange(256)
+            case 2 if at < len(changed):
+                del changed[at]
+    return bytes(changed)
+
+
+def compare(keys: dict[str, str], n_pairs: int, seed: int = 1) -> Pairs:
+    """Send every pair to the application with its fast road and to the same one without."""
+    return asyncio.run(_compare(keys, n_pairs, random.Random(seed)))  # to be repeated, not to be secret
+
+
+async def _compare(keys: dict[str, str], n_pairs: int, rng: random.Random) -> Pairs:
+    django = get_asgi_application()
+    found, behind = Pairs(), 0
+
+    async def counted(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal behind
+        behind += 1
+        await django(scope, receive, send)
+
+    fast, slow = Gate(FastRoad(counted)), Gate(django)  # type: ignore[arg-type]
+    limit = settings.RATE_LIMIT
+    try:
+        for number in range(n_pairs):
+            settings.RATE_LIMIT = 0 if number % 2 else 10**9
+            if number % 40 == 0:  # wrong keys are counted, and would be refused at another place of the two
+                await asyncio.to_thread(empty_buckets)
+            if number % 200 == 0:  # a key is remembered for a minute; Django shows its headers again
+                await asyncio.to_thread(_remember, keys)
+                for scheme in ("http", "https"):
+                    await answer(fast, _usual(keys, scheme))
+            asked = mutated(rng, keys)
+            before = behind
+            ours = await answer(fast, asked)
+            found.n_fast += behind == before
+            theirs = await answer(slow, asked)
+            found.n_pairs += 1
+            found.statuses[theirs[0]] += 1
+            for what, one, other in zip(("status", "headers", "body"), ours, theirs, strict=True):
+                if one != other:
+                    found.differences.setdefault(
+                        f"{what} {theirs[0]}", f"{asked}\n  fast: {one!r}\n  slow: {other!r}"[:4000]
+                    )
+    finally:
+        settings.RATE_LIMIT = limit
+    return found
+
+
+def _remember(keys: dict[str, str]) -> None:
+    services.forget_verified()
+    for key in keys.values():
+        services.authenticate_key(key)
+
+
+def _usual(keys: dict[str, str], scheme: str) -> Asked:
+    headers = [
+        (b"host", b"testserver"),
+        (b"x-api-key", keys["predict"].encode()),
+        (b"content-type", b"application/json"),
+    ]
+    headers.append((b"content-length", str(len(PLAIN)).encode()))
+    return Asked("POST", "/predictions", b"", headers, (PLAIN,), scheme)
+
+
+async def answer(application: Callable[..., Any], asked: Asked) -> tuple[int, Headers, bytes]:
+    """Status, headers in order of their names, and body of one answer, without what is of one answer only."""
+    pieces, sent = list(asked.parts), []
+
+    async def receive() -> dict[str, Any]:
+        if not pieces:
+            await asyncio.Event().wait()
+        return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": asked.method, "scheme": asked.scheme,
+        "path": asked.path, "raw_path": asked.path.encode(), "query_string": asked.query, "root_path": "",
+        "client": ("10.0.0.9", 1), "server": ("testserver", 80), "headers": list(asked.headers),
+    }  # fmt: skip
+    await application(scope, receive, send)
+    body = b"".join(message.get("body", b"") for message in sent[1:])
+    given = any(name == b"x-request-id" and value == b"job-17" for name, value in asked.headers)
+    headers = sorted(
+        (name.lower(), b"" if name.lower() == b"x-request-id" and not given else masked(value))
+        for name, value in sent[0]["headers"]
+    )
+    return sent[0]["status"], headers, masked(body)
+
+
+def masked(content: bytes) -> bytes:
+    """Without what differs between any two answers."""
+    for pattern, instead in OF_ONE_ANSWER:
+        content = pattern.sub(instead, content)
+    return content

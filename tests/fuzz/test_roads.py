@@ -1,0 +1,18 @@
+"""Pairs of mutated requests: nothing tells whether the fast road or Django answered."""
+
+import pytest
+
+from tests.fuzz.engine import engine_with_champions
+from tests.fuzz.roads import compare
+
+PAIRS = 400
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_fast_road_cannot_be_told_from_django(tmp_path):
+    with engine_with_champions(tmp_path) as keys:
+        pairs = compare(keys, PAIRS)
+    assert pairs.n_pairs == PAIRS
+    assert pairs.n_fast > PAIRS / 20, "the fast road was hardly taken"
+    assert {200, 400, 401, 403, 405, 409, 415} <= set(pairs.statuses)
+    assert pairs.differences == {}, "\n\n".join(f"{what}: {example}" for what, example in pairs.differences.items())

@@ -1,0 +1,367 @@
+"""Password sign-ins: one throttle for both forms, by address and by account, that never keeps the owner out."""
+
+import re
+import threading
+from html import unescape
+
+import pytest
+from django.db import OperationalError, connection
+from django.test import Client, RequestFactory
+
+from marketdata import clock
+from mlengine_project.access.models import KnownAddress
+from mlengine_project.access.sign_in import (
+    ADDRESSES_OF_A_USER,
+    DEVICE_COOKIE,
+    KNOWN_TRIES_A_MINUTE,
+    TRIES_A_MINUTE,
+    Try,
+    remember,
+)
+from mlengine_project.access.windows import window
+from mlengine_project.console.sign_in import one_time_link
+from tests.mlengine_project.buckets import empty_buckets
+
+pytestmark = pytest.mark.django_db
+ADMIN, CONSOLE = "/admin/login/", "/console/sign-in"
+PASSWORD = "a long secret"
+ELSEWHERE, HOME = "198.51.100.7", "203.0.113.5"
+HOSTILE = [
+    "https://elsewhere.example/",
+    "//elsewhere.example",
+    "///elsewhere.example",
+    "////elsewhere.example",
+    "https:elsewhere.example",
+    "https:/elsewhere.example",
+    "https:///elsewhere.example",
+    "javascript:alert(1)",
+    "JaVaScRiPt:alert(1)",
+    "java\nscript:alert(1)",
+    "data:text/html,x",
+    "\\\\elsewhere.example",
+    "/\\elsewhere.example",
+    "\\/elsewhere.example",
+    "/\t/elsewhere.example",
+    "/\n/elsewhere.example",
+    "\x08//elsewhere.example",
+    " //elsewhere.example",
+    "http://testserver:9999/",
+    "http://testserver@elsewhere.example/",
+    "//testserver.elsewhere.example/",
+    "http://[::1",
+    "ftp://testserver/",
+]
+LEADS_NOWHERE = ["%2f%2felsewhere.example", "%5c%5celsewhere.example", "elsewhere", "console:sign_out", "é" * 3000]
+
+
+@pytest.fixture(autouse=True)
+def quiet_minute(settings):
+    settings.ALLOWED_HOSTS = ["testserver"]
+    empty_buckets()
+
+
+@pytest.fixture
+def ada(django_user_model):
+    return django_user_model.objects.create_superuser("ada", password=PASSWORD)
+
+
+def attempt(client, path, password, address=HOME, name="ada", **fields):
+    return client.post(path, {"username": name, "password": password, **fields}, REMOTE_ADDR=address)
+
+
+def attack(count=TRIES_A_MINUTE, address=None, name="ada"):
+    """Wrong passwords without their pages, from one address or each from another."""
+    for n in range(count):
+        tried = Try(RequestFactory().post(ADMIN, REMOTE_ADDR=address or f"198.51.100.{n + 1}"), name)
+        if tried.admitted():
+            tried.failed()
+
+
+def is_signed_in(client):
+    return "_auth_user_id" in client.session
+
+
+def statuses(path, count, addresses=(ELSEWHERE,), **fields):
+    client = Client()
+    return [
+        attempt(client, path, f"guess {n}", addresses[n % len(addresses)], **fields).status_code for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize(("path", "wrong"), [(ADMIN, 200), (CONSOLE, 400)])
+def test_thirty_passwords_from_one_address_are_not_all_tried(ada, path, wrong):
+    assert statuses(path, 30) == [wrong] * TRIES_A_MINUTE + [429] * (30 - TRIES_A_MINUTE)
+    late = Client()
+    refused = attempt(late, path, PASSWORD, ELSEWHERE)
+    assert refused.status_code == 429
+    assert 1 <= int(refused["Retry-After"]) <= 60
+    assert f"wait {refused['Retry-After']} seconds" in refused.content.decode()
+    assert not is_signed_in(late)
+
+
+def test_both_forms_count_together(ada):
+    statuses(ADMIN, TRIES_A_MINUTE // 2)
+    assert statuses(CONSOLE, TRIES_A_MINUTE)[-1] == 429
+    assert statuses(ADMIN, 1) == [429]
+
+
+def test_other_accounts_from_the_same_address_count_too(ada):
+    for n in range(TRIES_A_MINUTE):
+        attack(1, ELSEWHERE, name=f"user {n}")
+    assert statuses(ADMIN, 1, name="another") == [429]
+    assert statuses(ADMIN, 1, [HOME], name="another") == [200]
+
+
+@pytest.mark.parametrize("path", [ADMIN, CONSOLE])
+def test_one_account_attacked_from_many_addresses_is_closed_to_them(ada, path):
+    addresses = [f"198.51.100.{n}" for n in range(1, 31)]
+    assert statuses(path, 30, addresses)[TRIES_A_MINUTE:] == [429] * 10
+    assert statuses(path, 1, [HOME], name="grace") != [429], "other accounts stay open"
+
+
+def test_an_ipv6_subscriber_is_one_address(ada):
+    for n in range(TRIES_A_MINUTE):
+        attack(1, f"2001:db8:1:2::{n:x}", name=f"user {n}")
+    assert statuses(CONSOLE, 1, ["2001:db8:1:2:ffff::1"], name="another") == [429]
+    assert statuses(CONSOLE, 1, ["2001:db8:1:3::1"], name="another") == [400]
+
+
+@pytest.mark.parametrize("path", [ADMIN, CONSOLE])
+def test_right_credentials_from_an_address_that_signed_in_before_pass_without_a_cookie(ada, path):
+    assert attempt(Client(), ADMIN, PASSWORD).status_code == 302
+    attack()
+    owner, stranger = Client(), Client()
+    assert attempt(owner, path, PASSWORD).status_code == 302
+    assert is_signed_in(owner)
+    assert attempt(stranger, path, PASSWORD, ELSEWHERE).status_code == 429
+    assert not is_signed_in(stranger)
+
+
+@pytest.mark.parametrize("path", [ADMIN, CONSOLE])
+def test_a_device_that_signed_in_before_passes_from_anywhere(ada, path):
+    owner = Client()
+    assert attempt(owner, path, PASSWORD).status_code == 302
+    owner.post("/console/sign-out")
+    attack()
+    assert attempt(owner, path, PASSWORD, "192.0.2.77").status_code == 302
+
+
+def test_an_attacker_at_the_owners_address_is_stopped_and_the_owner_is_not(ada):
+    attempt(Client(), ADMIN, PASSWORD)
+    found = statuses(ADMIN, 30, [HOME])
+    assert found[TRIES_A_MINUTE:] == [429] * 10
+    assert attempt(Client(), ADMIN, PASSWORD).status_code == 302
+
+
+def test_guesses_from_a_known_address_end_too_and_leave_the_known_device_alone(ada):
+    owner = Client()
+    attempt(owner, CONSOLE, PASSWORD)
+    owner.post("/console/sign-out")
+    attack(KNOWN_TRIES_A_MINUTE + TRIES_A_MINUTE, HOME)
+    assert statuses(CONSOLE, 1, [HOME]) == [429]
+    late = Client()
+    assert attempt(late, CONSOLE, PASSWORD).status_code == 429, "what a neighbour guesses at last is not even compared"
+    assert attempt(owner, CONSOLE, PASSWORD).status_code == 302
+
+
+def test_a_known_address_is_known_for_its_own_account_only(ada, django_user_model):
+    django_user_model.objects.create_superuser("grace", password=PASSWORD)
+    attempt(Client(), CONSOLE, PASSWORD)
+    attack(name="grace")
+    assert attempt(Client(), CONSOLE, PASSWORD, name="grace").status_code == 429
+
+
+def test_a_forged_device_cookie_is_no_device(ada):
+    attack()
+    for forged in ("", "x", "a:b:c", "[]", "é", "x" * 5000):
+        client = Client()
+        client.cookies[DEVICE_COOKIE] = forged
+        assert attempt(client, CONSOLE, PASSWORD).status_code == 429
+
+
+def test_another_accounts_device_cookie_is_no_device(ada, django_user_model):
+    django_user_model.objects.create_user("mallory", password=PASSWORD)
+    mallory = Client()
+    attempt(mallory, CONSOLE, PASSWORD, ELSEWHERE, name="mallory")
+    assert mallory.cookies[DEVICE_COOKIE].value
+    attack()
+    assert attempt(mallory, CONSOLE, PASSWORD, ELSEWHERE).status_code == 429
+
+
+def test_the_device_cookie_is_out_of_reach_of_scripts_and_given_for_a_sign_in_only(ada, settings):
+    settings.SESSION_COOKIE_SECURE = True
+    client = Client()
+    assert DEVICE_COOKIE not in attempt(client, CONSOLE, "wrong").cookies
+    cookie = attempt(client, CONSOLE, PASSWORD).cookies[DEVICE_COOKIE]
+    assert cookie["httponly"]
+    assert cookie["secure"]
+    assert cookie["samesite"] == "Lax"
+    assert "ada" not in cookie.value
+
+
+def test_a_printed_link_makes_device_and_address_known(ada):
+    client = Client()
+    link = one_time_link("", ada)
+    assert client.post(link, REMOTE_ADDR=HOME).cookies[DEVICE_COOKIE].value
+    assert KnownAddress.objects.get().network == HOME
+
+
+def test_a_signed_in_session_is_never_held_back(ada):
+    owner = Client()
+    attempt(owner, ADMIN, PASSWORD)
+    attack(60, HOME)
+    attack(60, ELSEWHERE)
+    assert owner.get("/admin/", REMOTE_ADDR=HOME).status_code == 200
+    assert owner.get("/", REMOTE_ADDR=ELSEWHERE).status_code == 200
+
+
+def test_any_number_of_right_sign_ins_pass(ada):
+    assert {attempt(Client(), CONSOLE, PASSWORD).status_code for _ in range(TRIES_A_MINUTE + 5)} == {302}
+
+
+def test_known_addresses_are_the_newest_few_and_end(ada):
+    now = 1_790_000_000_000
+    with clock.use(clock.FrozenClock(now)) as frozen:
+        for n in range(ADDRESSES_OF_A_USER + 3):
+            remember(RequestFactory().get("/", REMOTE_ADDR=f"203.0.113.{n}"), ada)
+            frozen.advance(1)
+        assert KnownAddress.objects.count() == ADDRESSES_OF_A_USER
+        assert not KnownAddress.objects.filter(network="203.0.113.0").exists()
+        frozen.advance(91 * 86_400)
+        attack()
+        assert attempt(Client(), CONSOLE, PASSWORD, "203.0.113.22").status_code == 429
+
+
+def test_what_is_no_attempt_is_not_counted(ada):
+    client = Client()
+    for path in (ADMIN, CONSOLE):
+        for _ in range(2):
+            client.get(path, REMOTE_ADDR=HOME)
+            client.head(path, REMOTE_ADDR=HOME)
+            client.options(path, REMOTE_ADDR=HOME)
+            client.put(path, REMOTE_ADDR=HOME)
+            attempt(client, path, "")
+            attempt(client, path, "x", name="")
+            attempt(client, path, "x", name="a\x00b")
+    assert attempt(client, CONSOLE, "wrong").status_code == 400
+
+
+@pytest.mark.parametrize("path", [ADMIN, CONSOLE])
+@pytest.mark.parametrize("throttled", [False, True])
+def test_a_failed_form_keeps_the_user_name_and_not_the_password(ada, path, throttled):
+    if throttled:
+        attack(TRIES_A_MINUTE, HOME)
+    name = '<b>"ada"</b>'
+    page = attempt(Client(), path, "hunter2-hunter2", name=name).content.decode()
+    field = re.search(r'<input[^>]*name="username"[^>]*>', page).group(0)
+    assert f'value="{name}"' in unescape(field)
+    assert "<b>" not in field
+    assert "hunter2" not in page
+
+
+@pytest.mark.parametrize("path", [ADMIN, CONSOLE])
+def test_a_hostile_next_leads_nowhere(ada, path):
+    for target in HOSTILE + LEADS_NOWHERE:
+        done = attempt(Client(), path, PASSWORD, next=target)
+        assert done.status_code == 302, target
+        location = done["Location"]
+        if target in HOSTILE or path == CONSOLE:
+            assert location == ("/" if path == CONSOLE else "/admin/"), target
+        assert not location.startswith(("//", "/\\", "\\", "http", "java")), target
+
+
+@pytest.mark.parametrize("path", ["/", ADMIN])
+def test_a_hostile_next_in_the_address_reaches_no_link(client, path):
+    for target in HOSTILE:
+        page = client.get(path, {"next": target})
+        assert page.status_code == 200, target
+        assert f'href="{target}"' not in page.content.decode()
+        assert f'name="next" value="{target}"' not in page.content.decode()
+
+
+def test_a_hostile_next_in_the_address_of_the_admins_form_leads_nowhere(ada):
+    for target in HOSTILE:
+        fields = {"username": "ada", "password": PASSWORD}
+        done = Client().post(ADMIN, fields, query_params={"next": target}, REMOTE_ADDR=HOME)
+        assert done["Location"] == "/admin/", target
+
+
+@pytest.mark.parametrize("path", ["/admin/logout/", "/console/sign-out"])
+def test_signing_out_leads_nowhere_else(ada, path):
+    for target in HOSTILE:
+        client = Client()
+        client.force_login(ada)
+        done = client.post(path, {"next": target})
+        assert "elsewhere" not in done.get("Location", ""), target
+        assert not done.get("Location", "").startswith(("//", "http", "\\", "java")), target
+        assert not is_signed_in(client)
+
+
+def test_a_next_of_this_site_is_followed(ada):
+    assert attempt(Client(), CONSOLE, PASSWORD, next="/market/BTCUSDT?a=1")["Location"] == "/market/BTCUSDT?a=1"
+    assert attempt(Client(), ADMIN, PASSWORD, next="/admin/auth/user/")["Location"] == "/admin/auth/user/"
+
+
+def test_there_is_no_password_reset(client):
+    for path in ("/admin/password_reset/", "/password_reset/", "/accounts/password_reset/"):
+        assert client.get(path).status_code in {302, 404}
+    assert "orgot" not in client.get(ADMIN).content.decode()
+
+
+def test_other_sessions_end_when_the_password_changes(ada):
+    one, other = Client(), Client()
+    attempt(one, ADMIN, PASSWORD)
+    attempt(other, ADMIN, PASSWORD)
+    fields = {"old_password": PASSWORD, "new_password1": "another long one", "new_password2": "another long one"}
+    assert one.post("/admin/password_change/", fields).status_code == 302
+    assert one.get("/admin/").status_code == 200
+    assert other.get("/admin/").status_code == 302
+
+
+def test_staff_alone_enter_the_admin_and_others_are_counted(ada, django_user_model):
+    django_user_model.objects.create_user("eve", password=PASSWORD)
+    client = Client()
+    found = [attempt(client, ADMIN, PASSWORD, name="eve").status_code for _ in range(25)]
+    assert found == [200] * 20 + [429] * 5
+    assert not is_signed_in(client)
+
+
+def test_without_the_database_a_sign_in_is_unavailable_not_wrong(ada, monkeypatch):
+    from mlengine_project.access import sign_in
+
+    def away(*_, **__):
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(sign_in.KnownAddress.objects, "filter", away)
+    client = Client(raise_request_exception=False)
+    for path in (ADMIN, CONSOLE):
+        assert attempt(client, path, PASSWORD).status_code == 503
+
+
+def test_without_redis_each_process_counts_for_itself(ada, settings, monkeypatch):
+    settings.EMBEDDED = False
+    shared = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}
+    settings.CACHES = settings.CACHES | {"shared": shared}
+    monkeypatch.setattr(window, "_script", None)
+    assert statuses(ADMIN, 30) == [200] * TRIES_A_MINUTE + [429] * 10
+    window.clear()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_parallel_tries_take_exactly_the_places_there_are(ada):
+    start, found = threading.Barrier(6), []
+
+    def hammer():
+        client = Client()
+        start.wait()
+        try:
+            found.extend(attempt(client, CONSOLE, "guess", ELSEWHERE).status_code for _ in range(8))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=hammer) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == [400] * TRIES_A_MINUTE + [429] * (48 - TRIES_A_MINUTE)

@@ -1,0 +1,159 @@
+"""Names and words of a request: each is known or refused with what is allowed."""
+
+import pytest
+from django.urls import get_resolver
+
+from mlengine_project.access.permissions import names_of
+from tests.mlengine_project.rest.conftest import NEWEST
+
+JSON = {"content_type": "application/json"}
+NAMED = {
+    "/markets": ["cursor", "limit"],
+    "/predictions": ["cursor", "from", "horizon", "latest", "limit", "symbol", "to"],
+    "/predictions/00000000-0000-0000-0000-000000000000": [],
+    "/signals": ["after", "cursor", "from", "limit", "signal_type", "symbol", "to"],
+    "/signals/00000000-0000-0000-0000-000000000000": [],
+    "/candles": ["cursor", "from", "interval", "limit", "symbol", "to"],
+    "/candles/quality": ["from", "interval", "symbol", "to"],
+    "/indicators": ["interval", "limit", "names", "symbol"],
+    "/indicators/catalog": [],
+    "/models": ["cursor", "kind", "limit", "source", "stage"],
+    "/models/status": ["at", "source"],
+    "/models/00000000-0000-0000-0000-000000000000": [],
+    "/track-record": ["cursor", "horizon", "limit", "since", "symbol", "version"],
+}
+POSTED = {
+    "/predictions": {"symbol": "BTCUSDT", "horizon": 6},
+    "/signals": {"symbol": "BTCUSDT"},
+    "/brackets": {"symbol": "BTCUSDT", "side": "buy", "horizon": 6, "take_profit": 10**6, "stop_loss": "1"},
+    "/touches": {"symbol": "BTCUSDT", "horizon": 6, "prices": [1, "2"]},
+    "/ws-tickets": {},
+}
+
+
+@pytest.fixture
+def client(caller, engine, settings):
+    settings.RATE_LIMIT = 0
+    return caller("admin")
+
+
+def invalid(response, field):
+    said = response.json()
+    assert (response.status_code, said["error"]) == (400, "ValidationError"), said
+    assert list(said["details"]) == [field], said
+    assert all(isinstance(sentence, str) for sentence in said["details"][field])
+    assert said["message"].startswith(f"{field}"), said
+    return said["details"][field][0]
+
+
+@pytest.mark.parametrize("path", NAMED)
+def test_an_unknown_query_name_is_refused_with_those_that_are_known(client, path):
+    query = "?symbol=BTCUSDT&" if "symbol" in NAMED[path] else "?"
+    sentence = invalid(client.get(f"{path}{query}intervall=1h"), "intervall")
+    assert all(name in sentence for name in NAMED[path]), sentence
+    for name in NAMED[path]:
+        answer = client.get(f"{path}{query}{name}=%00x").json()
+        assert "Not a name" not in str(answer), (path, name)
+
+
+@pytest.mark.parametrize("path", POSTED)
+def test_a_post_takes_no_query_and_no_unknown_field(client, path):
+    assert client.post(path, POSTED[path], **JSON).status_code < 300
+    assert "takes none" in invalid(client.post(f"{path}?symbol=BTCUSDT", POSTED[path], **JSON), "symbol")
+    sentence = invalid(client.post(path, {**POSTED[path], "horizont": 6}, **JSON), "horizont")
+    assert all(name in sentence for name in POSTED[path])
+
+
+@pytest.mark.parametrize(
+    "path", ["/health", "/health/ready", "/health/detailed", "/metrics", "/schema", "/docs", "/redoc", "/"]
+)
+def test_health_metrics_and_pages_ignore_unknown_names(client, path):
+    assert client.get(f"{path}?intervall=1h&x=1&x=2").status_code in {200, 302}
+
+
+def test_every_action_of_the_surface_that_lists_takes_a_limit():
+    entries = [
+        entry
+        for include in get_resolver().url_patterns
+        if getattr(getattr(include, "urlconf_name", None), "__name__", "") == "mlengine_project.api"
+        for entry in include.url_patterns
+    ]
+    lists = [entry for entry in entries if "list" in getattr(entry.callback, "actions", {}).values()]
+    assert len(lists) >= 7
+    for entry in lists:
+        view = entry.callback.cls(**entry.callback.initkwargs)
+        view.action, view.request = "list", None
+        assert "limit" in names_of(view), entry.pattern
+
+
+@pytest.mark.parametrize("query", ["limit=1&limit=2", "symbol=BTCUSDT&symbol=BTCUSDT", "cursor=a&cursor=b"])
+def test_a_name_written_twice_is_refused(client, query):
+    name = query.split("=")[0]
+    assert "2 times" in invalid(client.get(f"/predictions?{query}"), name)
+
+
+@pytest.mark.parametrize("path", ["/candles", "/candles/quality", "/indicators"])
+def test_candles_have_one_length_for_now(client, path):
+    assert client.get(f"{path}?symbol=BTCUSDT&interval=5m").status_code == 200
+    for other in ("1h", "5M", "", "5", "300000"):
+        sentence = invalid(client.get(f"{path}?symbol=BTCUSDT&interval={other}"), "interval")
+        assert other == "" or sentence == "Write one of 5m."
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field", "choices"),
+    [
+        ("/brackets", {**POSTED["/brackets"], "side": "long"}, "side", "buy, sell"),
+        ("/signals?signal_type=long", None, "signal_type", "buy, sell, hold"),
+        ("/models?kind=range", None, "kind", "range_predictor, tpsl_classifier, signal_classifier"),
+        ("/models?stage=king", None, "stage", "candidate, champion, retired"),
+        ("/models?source=moon", None, "source", "exchange, simulated"),
+        ("/models/status?source=moon", None, "source", "exchange, simulated"),
+    ],
+)
+def test_a_word_that_is_no_choice_is_answered_with_the_choices(client, path, body, field, choices):
+    response = client.get(path) if body is None else client.post(path, body, **JSON)
+    assert invalid(response, field) == f"Write one of {choices}."
+
+
+@pytest.mark.parametrize("bad", ["x", None, [], {}, -1, True])
+def test_a_bad_price_of_a_list_keeps_its_field_and_its_place(client, bad):
+    answer = client.post("/touches", {**POSTED["/touches"], "prices": [1, bad, 2]}, **JSON)
+    assert invalid(answer, "prices").startswith("[1]: ")
+    assert answer.json()["message"].startswith("prices[1]: ")
+
+
+def test_a_hundred_parameters_too_many_are_not_called_a_body(client):
+    response = client.get("/markets?" + "&".join(f"a{n}={n}" for n in range(1100)))
+    assert "1000 parameters" in invalid(response, "query")
+    assert "body" not in response.json()["message"]
+
+
+@pytest.mark.parametrize(
+    "sent", ["Bearer {key}", "bearer {key}", "ApiKey {key}", "{key}", "Basic {key}", "Bearer wrong"]
+)
+def test_a_key_in_another_header_is_answered_with_the_right_one(client, unknown_caller, sent):
+    answer = unknown_caller.get("/markets", headers={"Authorization": sent.format(key=client.secret)})
+    said = answer.json()
+    assert (answer.status_code, said["error"]) == (401, "InvalidAPIKey")
+    assert "X-API-Key" in said["message"]
+    assert "Authorization" in said["message"]
+    assert client.secret not in answer.text
+
+
+@pytest.mark.parametrize("name", ["api_key", "apikey", "X-API-Key", "key", "token", "access_token", "anything"])
+def test_a_key_in_the_address_is_answered_with_the_right_place(client, unknown_caller, name):
+    answer = unknown_caller.get(f"/markets?{name}={client.secret}")
+    assert answer.status_code == 401
+    assert "X-API-Key" in answer.json()["message"]
+    assert "address" in answer.json()["message"]
+    assert client.secret not in answer.text
+
+
+def test_a_wrong_key_and_none_are_not_told_apart(unknown_caller):
+    for headers in ({}, {"X-API-Key": "wrong"}, {"X-API-Key": "wrong", "Authorization": "Bearer x"}):
+        assert unknown_caller.get("/markets", headers=headers).json()["message"] == "Invalid API Key"
+
+
+def test_a_span_of_milliseconds_is_known(client):
+    assert client.get(f"/candles?symbol=BTCUSDT&from={NEWEST}&interval=5m").status_code == 200

@@ -1,0 +1,58 @@
+"""Commands on a database that is not migrated, or not there, end with one sentence."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from mlengine_project.environment import ROOT
+
+COMMANDS = [
+    ["candles_quality"],
+    ["train_models"],
+    ["evaluate_models", "--from", "2025-01-01", "--to", "2025-01-02"],
+    ["replay_predictions", "--from", "2025-01-01", "--to", "2025-01-02", "--ranges", "ranges.csv"],
+    ["check_leakage"],
+    ["verify_track_record"],
+    ["create_api_key", "mine"],
+    ["promote_model", "abc", "--reason", "why"],
+    ["backfill_candles", "--from", "2025-01-01"],
+    ["seed_markets"],
+    ["install_schedule"],
+]
+
+
+def run(arguments, folder, **environment):
+    return subprocess.run(
+        [sys.executable, str(ROOT / "manage.py"), *arguments],
+        cwd=folder,
+        env={**os.environ, "MLENGINE_STATE_DIR": str(folder), "MLENGINE_ENV_FILE": "", "DATABASE_URL": "", "REDIS_URL": "",
+             **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=lambda words: words[0])
+def test_before_migrate_a_command_says_so(arguments, tmp_path):
+    ended = run(arguments, tmp_path)
+    assert ended.returncode != 0
+    assert "Traceback" not in ended.stderr
+    assert ended.stderr.rstrip().endswith("run `manage.py migrate`"), ended.stderr
+
+
+def test_a_database_that_is_not_there_is_a_sentence(tmp_path):
+    ended = run(["candles_quality"], tmp_path, DATABASE_URL="postgres://nobody@127.0.0.1:9/none")
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    assert "the database cannot be used: " in ended.stderr
+
+
+def test_the_state_folder_holds_database_models_and_archive(tmp_path):
+    code = "from django.conf import settings as s; print(s.DATABASES['default']['NAME'], s.MODEL_PATH, s.ARCHIVE_PATH)"
+    ended = run(["shell", "--no-imports", "-c", code], tmp_path)
+    database, models, archive = ended.stdout.split()
+    assert {database, models, archive} == {str(tmp_path / name) for name in ("mlengine.sqlite3", "models", "archive")}

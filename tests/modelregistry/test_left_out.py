@@ -1,0 +1,97 @@
+"""Markets with too little history are left out of a training by name; the others are trained by their own plan."""
+
+from decimal import Decimal
+from io import StringIO
+
+import numpy as np
+import pytest
+from django.core.management import call_command
+
+from indicators.candles import CANDLE_COLUMNS, CandleGrid
+from indicators.features import WARMUP
+from marketdata import services as markets
+from marketdata import store
+from marketdata.parsing import CandleRow
+from modelregistry import services
+from modelregistry.errors import TrainingError
+from modelregistry.training.plan import least_candles, left_out, ordinary_candles
+
+from . import invented
+
+HORIZONS = (6, 72)
+NEEDED = least_candles(HORIZONS)
+FULL = ordinary_candles(HORIZONS)
+
+
+def history(*lengths, flat=()):
+    """Markets whose last `lengths` candles are there; those in `flat` never move."""
+    n = max(lengths)
+    columns = {name: np.full((len(lengths), n), np.nan) for name in CANDLE_COLUMNS}
+    for market, length in enumerate(lengths):
+        for name in CANDLE_COLUMNS:
+            columns[name][market, n - length :] = 100.0
+        if market not in flat:
+            columns["high"][market, n - length :] = 101.0
+    return CandleGrid(1_704_067_200_000 + 300_000 * np.arange(n, dtype=np.int64), **columns)
+
+
+def test_a_market_below_the_smallest_plan_is_named_with_the_day_it_will_have_enough():
+    grid = history(FULL, FULL, 300)
+    (short,) = left_out(grid, ("BTCUSDT", "ETHUSDT", "NEWUSDT"), HORIZONS)
+    assert (short.symbol, short.candles, short.needed) == ("NEWUSDT", 300, FULL)
+    assert short.enough_at_ms == int(grid.open_time[-1]) + 300_000 * (1 + FULL - 300)
+    assert short.as_sentence().startswith("NEWUSDT is left out: its price moved in 300 candles, 47,376 are needed; it")
+
+
+def test_a_market_that_would_put_all_on_the_smallest_plan_is_left_out():
+    symbols = ("BTCUSDT", "NEWUSDT")
+    assert [one.symbol for one in left_out(history(60_000, 28_800), symbols, HORIZONS)] == ["NEWUSDT"]
+    assert left_out(history(60_000, 28_800), symbols, HORIZONS, small=True) == []
+    assert left_out(history(28_800, NEEDED), symbols, HORIZONS) == [], "none has the history of a full plan"
+    assert left_out(history(60_000, FULL), symbols, HORIZONS) == []
+
+
+def test_a_market_that_never_moves_is_left_out_without_a_day():
+    (flat,) = left_out(history(60_000, 60_000, flat=(1,)), ("BTCUSDT", "FLATUSDT"), HORIZONS)
+    assert (flat.symbol, flat.candles, flat.enough_at_ms) == ("FLATUSDT", 0, None)
+    assert flat.as_sentence().endswith("are needed, and it hardly moves")
+
+
+def stored(symbol, count, *, flat=False, total=WARMUP + 21 * 288):
+    """A market with the last `count` of `total` invented candles."""
+    (market,) = markets.seed_markets([symbol], "simulated")
+    grid = invented.grid(total, seed=3).tail(count)
+    names = ("close",) * 4 if flat else ("open", "high", "low", "close")
+    columns = [np.full(count, 100.0) if flat else getattr(grid, name)[0] for name in names]
+    rows = [
+        CandleRow(int(at), *(Decimal(f"{price:.8f}") for price in prices), Decimal(1), None, None, None, None)
+        for at, *prices in zip(grid.open_time, *columns, strict=True)
+    ]
+    store.save_candles(market, rows, "import")
+
+
+@pytest.mark.django_db
+def test_the_others_are_trained_and_the_version_says_who_was_left_out():
+    stored("AUSDT", WARMUP + 21 * 288)
+    stored("NEWUSDT", 300)
+    stored("FLATUSDT", WARMUP + 21 * 288, flat=True)
+    markets.seed_markets(["NONEUSDT"], "simulated")
+    said = StringIO()
+    call_command(
+        "train_models", "--kinds", "signal_classifier", "--source", "simulated", stdout=said, stderr=StringIO()
+    )
+    (version,) = services.ModelVersion.objects.all()
+    assert version.symbols == ["AUSDT"]
+    assert [one["symbol"] for one in version.report["left_out"]] == ["FLATUSDT", "NEWUSDT", "NONEUSDT"]
+    assert "NEWUSDT is left out: its price moved in 300 candles, 8,496 are needed; it will have them on 20" in (
+        said.getvalue()
+    )
+    assert "FLATUSDT is left out" in said.getvalue()
+
+
+@pytest.mark.django_db
+def test_where_no_market_has_enough_each_is_named():
+    stored("AUSDT", 400)
+    stored("BUSDT", 300)
+    with pytest.raises(TrainingError, match=r"AUSDT is left out.* 400 candles.*; BUSDT is left out.* 300 candles"):
+        services.train(["signal_classifier"], source="simulated")

@@ -1,0 +1,67 @@
+"""What reads outside text takes time in proportion to its length, by construction and by measurement."""
+
+import re
+from re import _constants as codes
+from re import _parser as grammar
+
+import pytest
+
+from benchmarks import hostile_text
+
+OWN_TEXT = {"mlengine_project/schema.py"}
+"""Reads only paths and docstrings of this package."""
+LARGEST_BOUND = 4096
+PATTERNS = list(hostile_text.literal_patterns())
+
+
+def unbounded(parsed):
+    """Quantifiers without a bound, and bounded ones inside another of more than one repetition."""
+    for code, argument in parsed:
+        if code in {codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT}:
+            _, most, inner = argument
+            if most is codes.MAXREPEAT or int(most) > LARGEST_BOUND:
+                yield int(most)
+            yield from unbounded(inner)
+        elif code is codes.SUBPATTERN:
+            yield from unbounded(argument[-1])
+        elif code is codes.BRANCH:
+            for branch in argument[1]:
+                yield from unbounded(branch)
+        elif code in {codes.ASSERT, codes.ASSERT_NOT}:
+            yield from unbounded(argument[1])
+
+
+def test_the_search_for_patterns_finds_them():
+    places = {place.rpartition(":")[0] for place, _, _ in PATTERNS}
+    assert {"mlengine_project/operations/redaction.py", "marketdata/exchange.py", "marketdata/parsing.py"} <= places
+    assert list(unbounded(grammar.parse("a*"))) != []
+    assert list(unbounded(grammar.parse("(?:b|a{2,})c"))) != []
+
+
+@pytest.mark.parametrize(("place", "pattern"), [(place, pattern) for place, pattern, _ in PATTERNS])
+def test_every_quantifier_of_a_pattern_has_a_bound(place, pattern):
+    if place.rpartition(":")[0] not in OWN_TEXT:
+        assert list(unbounded(grammar.parse(pattern))) == []
+
+
+READERS = {**hostile_text.pattern_readers(), **hostile_text.function_readers()}
+
+
+def growth(read):
+    """How many times as long a text eight times as long takes; a few milliseconds are too little to tell."""
+    seconds = hostile_text.worst(read, (8192, 65_536), repeats=3)
+    return seconds[65_536] / max(seconds[8192], 5e-4)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_eight_times_the_text_takes_about_eight_times_as_long(name):
+    least = growth(READERS[name])
+    if least > 24:  # a neighbour on this machine; what grows with the square grows every time
+        least = growth(READERS[name])
+    assert least <= 24, f"{name} takes {least:.0f} times as long; 8 is linear, 64 is quadratic"
+
+
+def test_a_pattern_that_is_quadratic_is_noticed():
+    before = re.compile(r"(?P<scheme>[a-z][a-z0-9+]*://[^\s:/@]*:)[^\s@/]+(?=@)")
+    seconds = hostile_text.worst(lambda text: before.sub("", text), (1024, 8192), repeats=1)
+    assert seconds[8192] / seconds[1024] > 24
