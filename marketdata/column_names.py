@@ -65,7 +65,7 @@ def match_columns(names: Sequence[str], symbol: str = "") -> MatchedColumns:
     >>> match_columns(["Unix", "Date", "Open", "Volume BTC", "Volume USDT"], "BTCUSDT")[:2]
     ({'open': 2, 'volume': 3, 'quote_volume': 4, 'open_time': 0}, ['Date'])
     """
-    squashed = [re.sub(r"[\W_]+", "", name).lower() for name in names]
+    squashed = [re.sub(r"[\W_]", "", name).lower() for name in names]
     positions: dict[str, int] = {}
     ignored: list[int] = []
     repeated: list[str] = []

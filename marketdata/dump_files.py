@@ -153,7 +153,7 @@ def _check_constants(
 
 def _bare(symbol: str) -> str:
     """Without the separators other tools put between two assets."""
-    return re.sub(r"[\W_]+", "", symbol)
+    return re.sub(r"[\W_]", "", symbol)
 
 
 def _unpacked(path: Path) -> bytes:

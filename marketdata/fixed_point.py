@@ -21,7 +21,7 @@ WHOLE_LIMIT = 9 * 10**18
 _EXACT_FLOAT = 2.0**26
 """Below this a float is less than 0.4e-8 from the decimal with 8 places it was written from."""
 _TEXT = r"^[0-9]{1,18}(\.[0-9]{0,8}0{0,12})?$"
-_NUMBER = re.compile(rb"[+-]?(?:[0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?")
 _WIDE = Context(prec=100, rounding=ROUND_HALF_EVEN)
 _GROUPS = 5
 
@@ -188,9 +188,10 @@ def _from_floats(column: pa.Array) -> FixedColumn:
 
 def _set_exact(whole: npt.NDArray[np.int64], frac: npt.NDArray[np.int64], row: int, text: bytes) -> bool:
     """Round one number written in any form into its row; False if it is none, below 0 or too large."""
-    if _NUMBER.fullmatch(text) is None:
+    shown = text.decode("ascii", errors="replace")
+    if _NUMBER.fullmatch(shown) is None:
         return False
-    number = Decimal(text.decode())
+    number = Decimal(shown)
     if not 0 <= number < WHOLE_LIMIT:
         return False
     exact = number.quantize(Decimal(1).scaleb(-PLACES), context=_WIDE)
