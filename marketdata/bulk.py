@@ -14,20 +14,38 @@ from django.db import IntegrityError, connection, transaction
 
 from marketdata import clock, store
 from marketdata.dumps import FLOWS, PRICES, CandleTable
+from marketdata.errors import MarketDataError
 from marketdata.models import Candle, Market
 from marketdata.store import FIELDS, SaveResult, revise_differing
 
 CHUNK = 20_000
+MET_AT_LEAST = 2
+"""Stored candles a file must meet before its agreement with them says anything."""
 NUMERIC = ("open", "high", "low", "close", "volume", "quote_volume", "taker_buy_base", "taker_buy_quote")
 _COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_END = b"\xff\xff"
 _DIGITS = 7
 
 
+class MostlyRevised(MarketDataError):
+    """A file that contradicts most of the stored candles it meets; the sentence follows its name."""
+
+
 def save_table(
-    market: Market, table: CandleTable, origin: str, progress: Callable[[int, int], None] = lambda _done, _total: None
+    market: Market,
+    table: CandleTable,
+    origin: str,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    *,
+    revise: bool = False,
 ) -> SaveResult:
-    """Store all rows of a file in one transaction."""
+    """Store all rows of a file in one transaction.
+
+    Raises
+    ------
+    MostlyRevised
+        If more than half of at least two stored candles would become revisions and `revise` does not insist.
+    """
     with transaction.atomic():
         if _copy_directly(market, table, origin, progress):
             return SaveResult(inserted=len(table))
@@ -35,7 +53,9 @@ def save_table(
         inserted = _insert_new(market, origin)
         revised = 0
         if inserted < len(table):
-            revised = _revise(market, table, origin)
+            different = _different(market)
+            _check_agreement(different, met=len(table) - inserted, revise=revise)
+            revised = _revise(market, table, origin, different)
             _fill_flows(market)
         with connection.cursor() as cursor:
             cursor.execute("DROP TABLE candle_staging")
@@ -175,8 +195,8 @@ def _insert_new(market: Market, origin: str) -> int:
         return int(cursor.rowcount)
 
 
-def _revise(market: Market, table: CandleTable, origin: str) -> int:
-    """Stored candles that say something else become revisions; what one side does not tell is no difference."""
+def _different(market: Market) -> list[int]:
+    """Opens of stored candles that say something else; what one side does not know is no difference."""
     differs = " OR ".join(f"stored.{name} <> staged.{name}" for name in FIELDS[1:])
     with connection.cursor() as cursor:
         cursor.execute(
@@ -184,7 +204,23 @@ def _revise(market: Market, table: CandleTable, origin: str) -> int:
             f"ON stored.market_id = %s AND stored.open_time = staged.open_time WHERE {differs}",
             [market.pk],
         )
-        different = sorted(row[0] for row in cursor.fetchall())
+        return sorted(row[0] for row in cursor.fetchall())
+
+
+def _check_agreement(different: list[int], met: int, *, revise: bool) -> None:
+    """Two files of one market agree but for corrections; files of two kinds of price do not."""
+    if revise or met < MET_AT_LEAST or 2 * len(different) <= met:
+        return
+    begun = f"{datetime.fromtimestamp(different[0] / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+    raise MostlyRevised(
+        f"differs from {len(different):,} of the {met:,} candles that are stored already (first at {begun}), "
+        "as a dump of futures, of a mark price or of another market would; nothing was imported. "
+        "--revise makes its rows revisions"
+    )
+
+
+def _revise(market: Market, table: CandleTable, origin: str, different: list[int]) -> int:
+    """Stored candles that say something else become revisions."""
     positions = dict(zip(table.open_time.tolist(), range(len(table)), strict=True)) if different else {}
     revised = 0
     for start in range(0, len(different), 500):

@@ -1,37 +1,31 @@
-"""Opening candle files: what is inside a Parquet, CSV or ZIP as raw columns, nothing believed yet."""
+"""Opening candle files: what is inside a Parquet, Feather, CSV or ZIP as raw columns, nothing interpreted yet."""
 
+import gzip
 import hashlib
-import io
+import re
+import unicodedata
 import zipfile
 import zlib
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyarrow import csv
+from pyarrow import feather
 
+from marketdata.column_names import match_columns
 from marketdata.errors import MarketDataError
+from marketdata.fixed_point import as_text, float32_loss
+from marketdata.intervals import INTERVAL
+from marketdata.parsing import is_symbol, normal_symbol
+from marketdata.text_tables import TableError, read_text_table
 
 LARGEST_CSV = 2**30
-DUMP_COLUMNS = (
-    "open_time", "open", "high", "low", "close", "volume", "close_time", "quote_volume", "trades",
-    "taker_buy_base", "taker_buy_quote", "ignore",
-)  # fmt: skip
-REQUIRED = ("open_time", "open", "high", "low", "close", "volume")
-SYNONYMS = {
-    "count": "trades",
-    "number_of_trades": "trades",
-    "quote_asset_volume": "quote_volume",
-    "taker_buy_volume": "taker_buy_base",
-    "taker_buy_base_asset_volume": "taker_buy_base",
-    "taker_buy_quote_volume": "taker_buy_quote",
-    "taker_buy_quote_asset_volume": "taker_buy_quote",
-}
-SUFFIXES = (".parquet", ".csv", ".zip")
+INTERVAL_NAMES = (INTERVAL, "5min", "5T", "M5")
+SUFFIXES = (".parquet", ".feather", ".csv", ".csv.gz", ".zip")
+_NAME = re.compile(r"(?P<symbol>[^\W_]{1,40}(?:_[^\W_]{1,40})?)-(?P<interval>[0-9]{1,4}[smhdwM])(?:[-.].{0,255})?")
 
 
 class DumpError(MarketDataError):
@@ -45,21 +39,46 @@ class RawTable:
     name: str
     columns: dict[str, pa.Array]
     lines: npt.NDArray[np.int64]
-    is_dump: bool = False
+    place: str = "line"
     unreadable: list[tuple[int, str]] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
-def read_file(path: Path) -> RawTable:
+def symbol_of_name(name: str) -> str:
+    """Find the symbol in a file name such as ``BTCUSDT-5m-2024-03.zip``; another interval is refused.
+
+    Examples
+    --------
+    >>> symbol_of_name("BTCUSDT-5m.parquet"), symbol_of_name("BTC_USDT-5m.feather")
+    ('BTCUSDT', 'BTCUSDT')
+    """
+    # A name written on a Mac comes in parts: letters and their marks.
+    found = _NAME.fullmatch(unicodedata.normalize("NFC", name))
+    symbol = normal_symbol(found["symbol"].replace("_", "")) if found else ""
+    if found is None or not is_symbol(symbol):
+        raise DumpError(f"{name} does not name its symbol; call it SYMBOL-{INTERVAL}.ext or give --symbol")
+    if found["interval"] != INTERVAL:
+        raise DumpError(f"{name} holds {found['interval']} candles; this engine lives on {INTERVAL}")
+    return symbol
+
+
+def read_file(path: Path, symbol: str = "") -> RawTable:
     """Read by extension; whatever is wrong with the file is one sentence."""
-    suffix = path.suffix.lower()
+    name = path.name.lower()
     try:
-        if suffix == ".parquet":
-            return _read_parquet(path)
-        if suffix == ".csv":
-            return _read_csv(path.name, path.read_bytes())
-        if suffix == ".zip":
-            return _read_zip(path)
-    except (pa.ArrowException, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        if name.endswith(".parquet"):
+            table = pq.read_table(path, memory_map=False, partitioning=None, page_checksum_verification=True)
+            return _read_columns(path.name, table, symbol)
+        if name.endswith(".feather"):
+            return _read_columns(path.name, feather.read_table(path, memory_map=False), symbol)
+        if name.endswith(".csv"):
+            return _read_csv(path.name, path.read_bytes(), symbol)
+        if name.endswith(".csv.gz"):
+            return _read_csv(path.name, _unpacked(path), symbol)
+        if name.endswith(".zip"):
+            return _read_zip(path, symbol)
+    except (pa.ArrowException, zipfile.BadZipFile, zlib.error, gzip.BadGzipFile, EOFError, RuntimeError) as error:
         # RuntimeError is what zipfile says of an encrypted member, a kind of it of a packing it does not know.
         raise DumpError(f"{path.name} is torn or not what its name says: {str(error)[:200]}") from error
     except OSError as error:
@@ -67,27 +86,105 @@ def read_file(path: Path) -> RawTable:
     raise DumpError(f"{path.name}: candle files end in {', '.join(SUFFIXES)}")
 
 
-def _read_parquet(path: Path) -> RawTable:
-    table = pq.read_table(path, use_threads=True, memory_map=False)
-    columns = {SYNONYMS.get(name, name): table.column(name).combine_chunks() for name in table.column_names}
-    _require(path.name, columns)
-    opens = columns["open_time"]
-    if pa.types.is_timestamp(opens.type):
-        columns["open_time"] = opens.cast(pa.timestamp("ms")).cast(pa.int64())
-    elif not pa.types.is_integer(opens.type):
-        raise DumpError(f"{path.name}: open_time is {opens.type}, not milliseconds as a whole number")
-    return RawTable(path.name, columns, np.arange(1, table.num_rows + 1))
+def _read_columns(name: str, table: pa.Table, symbol: str) -> RawTable:
+    """Typed columns of Parquet and Feather under the names a candle has."""
+    matched = match_columns(table.column_names, symbol)
+    if matched.missing:
+        named = ", ".join(table.column_names[:20])
+        raise DumpError(
+            f"{name} lacks {', '.join(matched.missing)}; its columns are {named}. "
+            "docs/files.md lists the names each column may have"
+        )
+    if matched.repeated:
+        raise DumpError(f"{name} names a column twice: {', '.join(matched.repeated)}")
+    columns = {known: table.column(at).combine_chunks() for known, at in matched.positions.items()}
+    for known, column in columns.items():
+        _check_type(name, known, column)
+    lines = np.arange(1, table.num_rows + 1)
+    _check_constants(name, columns, lines, symbol, "row")
+    return RawTable(name, columns, lines, "row", ignored=matched.ignored)
 
 
-def _read_zip(path: Path) -> RawTable:
+def _check_type(name: str, known: str, column: pa.Array) -> None:
+    """Refuse a whole column whose type cannot hold what the exchange wrote."""
+    kind = column.type
+    if pa.types.is_float16(kind):
+        raise DumpError(f"{name}: {known} is {kind}, which holds 3 digits; write float64 or decimals")
+    if known in {"symbol", "interval", "ignore"}:
+        return
+    if known in {"open_time", "close_time"}:
+        if pa.types.is_float32(kind) or pa.types.is_boolean(kind) or pa.types.is_date(kind) or pa.types.is_nested(kind):
+            raise DumpError(f"{name}: {known} is {kind}, not milliseconds as a whole number or a time with its zone")
+        return
+    if pa.types.is_float32(kind) and (row := float32_loss(column)) is not None:
+        raise DumpError(
+            f"{name}: {known} is float32, too coarse for its decimals from row {row + 1} on; "
+            "write the file again with float64 or decimal columns"
+        )
+
+
+def _read_csv(name: str, content: bytes, symbol: str) -> RawTable:
+    try:
+        table = read_text_table(content, symbol)
+    except TableError as error:
+        raise DumpError(f"{name} {error}") from error
+    _check_constants(name, table.columns, table.lines, symbol, "line")
+    return RawTable(
+        name, table.columns, table.lines, unreadable=table.unreadable, ignored=table.ignored, notes=table.notes
+    )
+
+
+def _check_constants(
+    name: str, columns: dict[str, pa.Array], lines: npt.NDArray[np.int64], symbol: str, place: str
+) -> None:
+    """A column that names symbol or interval must name this one in every row."""
+    for known, expected in (("symbol", symbol), ("interval", INTERVAL)):
+        if known not in columns or not expected:
+            continue
+        text = as_text(columns[known])
+        text = columns[known].cast(pa.string()).cast(pa.binary()) if text is None else text
+        for value in text.unique().drop_null().to_pylist():
+            shown = value.decode(errors="replace")
+            is_same = shown in INTERVAL_NAMES if known == "interval" else normal_symbol(_bare(shown)) == expected
+            if not is_same:
+                line = lines[text.index(value).as_py()]
+                raise DumpError(f"{name} {place} {line} is of {shown}, not of {expected}; a file holds one market")
+
+
+def _bare(symbol: str) -> str:
+    """Without the separators other tools put between two assets."""
+    return re.sub(r"[\W_]", "", symbol)
+
+
+def _unpacked(path: Path) -> bytes:
+    with gzip.open(path) as packed:
+        content = packed.read(LARGEST_CSV + 1)
+    if len(content) > LARGEST_CSV:
+        raise DumpError(f"{path.name} unpacks to more than {LARGEST_CSV} bytes; that is no candle dump")
+    return content
+
+
+def _read_zip(path: Path, symbol: str) -> RawTable:
     _verify_checksum(path)
     with zipfile.ZipFile(path) as archive:
-        inner = [entry for entry in archive.infolist() if entry.filename.lower().endswith(".csv")]
+        inner = [entry for entry in archive.infolist() if _is_dump(PurePosixPath(entry.filename))]
         if len(inner) != 1:
             raise DumpError(f"{path.name} holds {len(inner)} CSV files; a dump holds one")
         if inner[0].file_size > LARGEST_CSV:
             raise DumpError(f"{path.name} unpacks to {inner[0].file_size} bytes; that is no candle dump")
-        return _read_csv(path.name, archive.read(inner[0]))
+        _check_inner_name(path.name, PurePosixPath(inner[0].filename).name, symbol)
+        return _read_csv(path.name, archive.read(inner[0]), symbol)
+
+
+def _is_dump(inside: PurePosixPath) -> bool:
+    """A CSV; a Mac puts a second one of its own beside each, in ``__MACOSX`` and with ``._`` before the name."""
+    return inside.suffix.lower() == ".csv" and not inside.name.startswith("._") and "__MACOSX" not in inside.parts
+
+
+def _check_inner_name(name: str, inside: str, symbol: str) -> None:
+    """Refuse a ZIP that was named after another market than the file in it."""
+    if symbol and _NAME.fullmatch(unicodedata.normalize("NFC", inside)) and symbol_of_name(inside) != symbol:
+        raise DumpError(f"{name} holds {inside}, which names another symbol than {symbol}; rename what is wrong")
 
 
 def _verify_checksum(path: Path) -> None:
@@ -98,63 +195,3 @@ def _verify_checksum(path: Path) -> None:
     words = beside.read_text(errors="replace").split()
     if not words or words[0].lower() != hashlib.sha256(path.read_bytes()).hexdigest():
         raise DumpError(f"{path.name} does not have the SHA-256 its CHECKSUM file names")
-
-
-def _is_text(content: bytes) -> bool:
-    try:
-        content.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _read_csv(name: str, content: bytes) -> RawTable:
-    """Read every cell as bytes; lines with another number of cells are listed, not guessed at."""
-    head = content[:4096].lstrip(b"\xef\xbb\xbf").split(b"\n", 1)[0].strip().decode("ascii", errors="replace")
-    if not head:
-        raise DumpError(f"{name} is empty")
-    if not content.isascii() and not _is_text(content):
-        raise DumpError(f"{name} is torn or not what its name says: it is not text")
-    cells = [cell.strip().strip('"').lower() for cell in head.split(",")]
-    has_header = not cells[0].lstrip("-").isdigit()
-    if has_header:
-        columns = [SYNONYMS.get(cell, cell) for cell in cells]
-    elif len(cells) == len(DUMP_COLUMNS):
-        columns = list(DUMP_COLUMNS)
-    else:
-        raise DumpError(f"{name} has no header and {len(cells)} columns; the exchange's dumps have 12")
-    if len(set(columns)) != len(columns):
-        raise DumpError(f"{name} names a column twice")
-    ragged: list[tuple[int, str]] = []
-
-    def list_ragged(row: csv.InvalidRow) -> str:
-        ragged.append((row.number, f"has {row.actual_columns} cells instead of {row.expected_columns}"))
-        return "skip"
-
-    table = csv.read_csv(
-        io.BytesIO(content),
-        csv.ReadOptions(use_threads=False, column_names=columns, skip_rows=int(has_header)),
-        csv.ParseOptions(quote_char=False, invalid_row_handler=list_ragged, ignore_empty_lines=False),
-        csv.ConvertOptions(column_types={column: pa.binary() for column in columns}, strings_can_be_null=False),
-    )
-    skipped = {number for number, _ in ragged}
-    total = table.num_rows + len(skipped) + int(has_header)
-    lines = np.array([line for line in range(1 + int(has_header), total + 1) if line not in skipped], dtype=np.int64)
-    arrays = {column: _trimmed(table.column(column).combine_chunks()) for column in columns}
-    _require(name, arrays)
-    filled = ~np.all([array.is_null().to_numpy(zero_copy_only=False) for array in arrays.values()], axis=0)
-    if not filled.all():  # blank lines
-        arrays, lines = {column: array.filter(pa.array(filled)) for column, array in arrays.items()}, lines[filled]
-    return RawTable(name, arrays, lines, is_dump="close_time" in arrays, unreadable=ragged)
-
-
-def _trimmed(column: pa.Array) -> pa.Array:
-    """Cells without a carriage return; an empty cell is missing."""
-    bare = pc.replace_substring_regex(column, r"[ \r]+$", "")
-    return pc.if_else(pc.equal(pc.binary_length(bare), 0), pa.scalar(None, pa.binary()), bare)
-
-
-def _require(name: str, columns: dict[str, pa.Array]) -> None:
-    missing = [column for column in REQUIRED if column not in columns]
-    if missing:
-        raise DumpError(f"{name} lacks {', '.join(missing)}; it needs {', '.join(REQUIRED)}")

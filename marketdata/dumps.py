@@ -1,6 +1,5 @@
-"""Candle files in: Parquet, CSV, and ZIP in the exchange's own dump format, checked row by row as whole columns."""
+"""Candle files in: rows of every accepted form, checked one by one as whole columns."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +11,10 @@ import pyarrow as pa
 
 from marketdata import closing_times
 from marketdata.dump_files import DumpError, RawTable, read_file
+from marketdata.file_times import TimeColumn, ZoneMissing, read_times
 from marketdata.fixed_point import FixedColumn, read_column
 from marketdata.intervals import INTERVAL, INTERVAL_MS
-from marketdata.parsing import EARLIEST_MS, LATEST_MS, PRICE_LIMIT, CandleRow, is_symbol
+from marketdata.parsing import EARLIEST_MS, LATEST_MS, PRICE_LIMIT, CandleRow, is_symbol, normal_symbol
 
 PRICES = ("open", "high", "low", "close")
 FLOWS = ("quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
@@ -22,7 +22,6 @@ MICROSECONDS_SINCE_MS = 1_735_689_600_000
 """The exchange's spot dumps are in microseconds from 2025-01-01 on, and never before."""
 Refuse = Callable[[npt.NDArray[np.bool_], str], None]
 """Marks rows as refused for a reason, unless they already are."""
-_NAME = re.compile(r"(?P<symbol>[A-Z0-9]{2,20})-(?P<interval>[0-9]{1,4}[smhdwM])(?:[-.].{0,255})?")
 
 
 class Rejected(NamedTuple):
@@ -45,6 +44,12 @@ class CandleTable:
     rejected: list[Rejected]
     cut_short: dict[int, int] = field(default_factory=dict)
     off_grid: list[tuple[int, int]] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    """Columns of the file that were not read."""
+    place: str = "line"
+    """What a position in the file is called."""
+    notes: list[str] = field(default_factory=list)
+    """What else of the file was left out or understood otherwise than written."""
 
     def __len__(self) -> int:
         return len(self.open_time)
@@ -56,93 +61,97 @@ class CandleTable:
         return CandleRow(int(self.open_time[position]), trades=None if trades is None else int(trades), **cells)  # type: ignore[arg-type]
 
 
-def symbol_of_name(path: Path) -> str:
-    """Tell the symbol by a file name such as ``BTCUSDT-5m-2024-03.zip``; another interval is refused.
-
-    Examples
-    --------
-    >>> symbol_of_name(Path("BTCUSDT-5m.parquet"))
-    'BTCUSDT'
-    """
-    found = _NAME.fullmatch(path.name)
-    if found is None:
-        raise DumpError(f"{path.name} does not name its symbol; call it SYMBOL-{INTERVAL}.ext or give --symbol")
-    if found["interval"] != INTERVAL:
-        raise DumpError(f"{path.name} holds {found['interval']} candles; this engine lives on {INTERVAL}")
-    return found["symbol"]
-
-
-def read_dump(path: Path, last_open: int = LATEST_MS, clock_says: str = "") -> CandleTable:
+def read_dump(
+    path: Path,
+    symbol: str = "",
+    *,
+    utc: bool = False,
+    insist: bool = False,
+    last_open: int = LATEST_MS,
+    clock_says: str = "",
+) -> CandleTable:
     """Read a candle file; rows that break a rule are left out and listed.
 
+    Times without a zone are refused unless `utc` says what they are, trades without volume unless `insist`.
     A candle opening after `last_open` has not closed, whatever its row says; `clock_says` names the clock.
 
     Raises
     ------
     DumpError
-        If the file is torn, lacks a column, or holds candles of another interval.
+        If the file is torn, lacks a column, or holds candles of another interval, market or kind.
     """
-    raw = read_file(path)
+    raw = read_file(path, symbol)
     n_rows = len(raw.lines)
     reasons = np.full(n_rows, "", dtype=object)
 
     def refuse(where: npt.NDArray[np.bool_], reason: str) -> None:
         reasons[where & (reasons == "")] = reason
 
-    open_time, unit = _read_times(raw, refuse)
+    open_time = _read_opens(raw, refuse, utc=utc)
     columns = {name: read_column(raw.columns[name]) for name in (*PRICES, "volume")}
     for name in FLOWS:
         columns[name] = read_column(raw.columns.get(name, pa.nulls(n_rows, pa.string())))
+    if not insist:
+        _check_trades(raw.name, columns)
     _check_values(columns, refuse)
     cut_short: dict[int, int] = {}
     off_grid: list[tuple[int, int]] = []
-    if raw.is_dump:
-        _check_close_times(raw, open_time, unit, columns, refuse)
-        close_time = read_column(raw.columns["close_time"]).whole // unit
-        cut, apart = closing_times.take_halts(open_time, close_time, reasons)
-        cut_short = dict(zip(open_time[cut].tolist(), close_time[cut].tolist(), strict=True))
+    if "close_time" in raw.columns:
+        close = _times_of(raw, "close_time", utc=utc)
+        _check_close_times(close, open_time, columns, refuse)
+        cut, apart = closing_times.take_halts(open_time, close.ms, reasons)
+        cut_short = dict(zip(open_time[cut].tolist(), close.ms[cut].tolist(), strict=True))
         off_grid = list(zip(raw.lines[apart].tolist(), open_time[apart].tolist(), strict=True))
         reasons[apart] = closing_times.OFF_GRID  # taken out again below: no candle of ours
     closing_times.refuse_unclosed(open_time, last_open, clock_says, refuse)
-    _check_repeats(open_time, raw.lines, reasons)
+    _check_repeats(open_time, raw.lines, reasons, raw.place)
     good = np.flatnonzero(reasons == "")
     good = good[np.argsort(open_time[good], kind="stable")]
     reasons[np.isin(raw.lines, [line for line, _ in off_grid])] = ""
     rejected = [Rejected(int(raw.lines[row]), reasons[row]) for row in np.flatnonzero(reasons != "")]
     rejected = sorted([*rejected, *(Rejected(line, reason) for line, reason in raw.unreadable)])
-    return CandleTable(
-        open_time[good], {name: column.take(good) for name, column in columns.items()}, rejected, cut_short, off_grid
-    )
+    taken = {name: column.take(good) for name, column in columns.items()}
+    return CandleTable(open_time[good], taken, rejected, cut_short, off_grid, raw.ignored, raw.place, raw.notes)
 
 
 def check_symbol(symbol: str) -> str:
-    """Refuse what cannot be an exchange symbol."""
-    if not is_symbol(symbol):
-        raise DumpError(f"{symbol!r} is not a symbol: upper-case letters and digits, for example BTCUSDT")
-    return symbol
+    """Write a symbol in its one form; what cannot be one is refused."""
+    if not is_symbol(normal_symbol(symbol)):
+        raise DumpError(f"{symbol!r} is not a symbol: 2 to 20 letters and digits, for example BTCUSDT")
+    return normal_symbol(symbol)
 
 
-def _read_times(raw: RawTable, refuse: Refuse) -> tuple[npt.NDArray[np.int64], int]:
-    """Opens in milliseconds; the file's unit is that of its first row in range, and every row must keep it."""
-    read = read_column(raw.columns["open_time"])
-    refuse(read.missing | read.bad | (read.frac != 0), "open time is not a whole number")
-    told = read.whole
-    in_ms = (told >= EARLIEST_MS) & (told < LATEST_MS)
-    in_us = (told >= EARLIEST_MS * 1000) & (told < LATEST_MS * 1000) & ~read.bad
-    first = np.flatnonzero((in_ms | in_us) & ~read.bad)
-    in_microseconds = bool(len(first)) and bool(in_us[first[0]])
-    if in_microseconds and not raw.is_dump:
-        raise DumpError(f"{raw.name} is in microseconds; a candle file has open_time in milliseconds")
-    if in_microseconds:
-        refuse(~in_us, "open time is not in microseconds like the rest of the file")
-        refuse(told % 1000 != 0, "open time is not a whole millisecond")
-        refuse(told // 1000 < MICROSECONDS_SINCE_MS, "the exchange's dumps are in milliseconds before 2025")
-    else:
-        refuse(~in_ms, "open time is not in milliseconds between 2017 and 2100")
-    opens = told // 1000 if in_microseconds else told
-    _check_interval(opens[(in_us if in_microseconds else in_ms) & ~read.bad], raw.name)
-    refuse(opens % INTERVAL_MS != 0, closing_times.OFF_GRID)
-    return opens, 1000 if in_microseconds else 1
+def _times_of(raw: RawTable, name: str, *, utc: bool) -> TimeColumn:
+    try:
+        return read_times(raw.columns[name], utc=utc)
+    except ZoneMissing as error:
+        raise DumpError(
+            f"{raw.name} {raw.place} {raw.lines[error.row]}: {name} {error.shown} names no zone; "
+            "give --utc if the file's times are UTC"
+        ) from error
+
+
+def _read_opens(raw: RawTable, refuse: Refuse, *, utc: bool) -> npt.NDArray[np.int64]:
+    """Opens in milliseconds; each row's unit is told by its own size."""
+    times = _times_of(raw, "open_time", utc=utc)
+    in_us = times.unit == "microseconds"
+    if in_us.any() and "close_time" not in raw.columns:
+        line = raw.lines[int(np.argmax(in_us))]
+        raise DumpError(
+            f"{raw.name} {raw.place} {line}: open_time is in microseconds; it is read in microseconds only from the "
+            "exchange's own dumps, which have a close_time"
+        )
+    refuse(times.missing, "open time is missing")
+    refuse(times.bad, "open time is not milliseconds as a whole number, nor a time such as 2024-03-01T00:00:00Z")
+    for unit in ("seconds", "nanoseconds"):
+        refuse(times.unit == unit, f"open time is in {unit}, not in milliseconds")
+    out_of_range = (times.unit == "") | (times.ms < EARLIEST_MS) | (times.ms >= LATEST_MS)
+    refuse(out_of_range, "open time is not in milliseconds between 2017 and 2100")
+    refuse(in_us & (times.ms < MICROSECONDS_SINCE_MS), "the exchange's dumps are in milliseconds before 2025")
+    refuse(times.beyond_us != 0, "open time is not a whole millisecond")
+    _check_interval(times.ms[~out_of_range], raw.name)
+    refuse(times.ms % INTERVAL_MS != 0, closing_times.OFF_GRID)
+    return times.ms
 
 
 def _check_interval(opens: npt.NDArray[np.int64], name: str) -> None:
@@ -150,14 +159,25 @@ def _check_interval(opens: npt.NDArray[np.int64], name: str) -> None:
     steps, counts = np.unique(np.diff(np.unique(opens)), return_counts=True)
     if len(steps) and len(opens) >= 3 and steps[np.argmax(counts)] != INTERVAL_MS:
         minutes = steps[np.argmax(counts)] / 60_000
-        raise DumpError(f"{name} holds candles {minutes:g} minutes apart; this engine lives on {INTERVAL}")
+        raise DumpError(f"{name} holds candles {minutes:g} minutes apart by open_time; this engine lives on {INTERVAL}")
+
+
+def _check_trades(name: str, columns: dict[str, FixedColumn]) -> None:
+    """Refuse candles of prices nobody traded at: the exchange counts their updates as trades."""
+    traded = ~columns["trades"].is_zero() & ~columns["trades"].missing & ~columns["trades"].bad
+    empty = traded & columns["volume"].is_zero() & ~columns["volume"].bad & ~columns["volume"].missing
+    if 2 * np.count_nonzero(empty) > np.count_nonzero(traded):
+        raise DumpError(
+            f"{name} has trades without volume in {np.count_nonzero(empty):,} of {len(traded):,} rows, as dumps of "
+            "mark and index prices have, which bear the name of the spot dump; --revise imports it all the same"
+        )
 
 
 def _check_values(columns: dict[str, FixedColumn], refuse: Refuse) -> None:
     for name in (*PRICES, "volume"):
         column = columns[name]
         refuse(column.missing, f"{name} is missing")
-        refuse(column.bad, f"{name} is not a number from 0 with at most 8 decimals")
+        refuse(column.bad, f"{name} is not a number from 0 on")
     refuse(columns["low"].is_zero(), "low is not above 0")
     refuse(columns["low"].exceeds(columns["high"]), "high is below low")
     refuse(columns["high"].whole >= int(PRICE_LIMIT), "high is beyond any price")
@@ -165,7 +185,7 @@ def _check_values(columns: dict[str, FixedColumn], refuse: Refuse) -> None:
         outside = columns["low"].exceeds(columns[name]) | columns[name].exceeds(columns["high"])
         refuse(outside, f"{name} is outside low to high")
     for name in FLOWS:
-        refuse(columns[name].bad, f"{name} is not a number from 0 with at most 8 decimals")
+        refuse(columns[name].bad, f"{name} is not a number from 0 on")
     refuse(columns["trades"].frac != 0, "trades is not a whole number")
     for part, total in (("taker_buy_base", "volume"), ("taker_buy_quote", "quote_volume")):
         known = ~columns[part].missing & ~columns[total].missing
@@ -173,19 +193,19 @@ def _check_values(columns: dict[str, FixedColumn], refuse: Refuse) -> None:
 
 
 def _check_close_times(
-    raw: RawTable, opens: npt.NDArray[np.int64], unit: int, columns: dict[str, FixedColumn], refuse: Refuse
+    close: TimeColumn, opens: npt.NDArray[np.int64], columns: dict[str, FixedColumn], refuse: Refuse
 ) -> None:
     """A candle ends where the next begins; one cut short by a halt of the exchange is empty."""
-    close = read_column(raw.columns["close_time"])
-    whole = close.whole
     halted = columns["volume"].is_zero() & columns["trades"].is_zero()
-    halted &= (whole >= opens * unit) & (whole < (opens + INTERVAL_MS) * unit)
-    fits = (whole == (opens + INTERVAL_MS) * unit - 1) | halted
-    refuse(close.missing | close.bad | ~fits, closing_times.NOT_ITS_END)
+    halted &= (close.ms >= opens) & (close.ms < opens + INTERVAL_MS)
+    is_last = (close.ms == opens + INTERVAL_MS - 1) & ((close.beyond_us == 0) | (close.beyond_us == 999))
+    refuse(close.missing | close.bad | ~(is_last | halted), closing_times.NOT_ITS_END)
 
 
-def _check_repeats(opens: npt.NDArray[np.int64], lines: npt.NDArray[np.int64], reasons: npt.NDArray[Any]) -> None:
+def _check_repeats(
+    opens: npt.NDArray[np.int64], lines: npt.NDArray[np.int64], reasons: npt.NDArray[Any], place: str
+) -> None:
     good = np.flatnonzero(reasons == "")
     order = good[np.argsort(opens[good], kind="stable")]
     for position in np.flatnonzero(np.diff(opens[order]) == 0):
-        reasons[order[position + 1]] = f"open time repeats that of line {lines[order[position]]}"
+        reasons[order[position + 1]] = f"open time repeats that of {place} {lines[order[position]]}"

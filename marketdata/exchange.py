@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from ipaddress import ip_address
 from types import TracebackType
 from typing import Any, NamedTuple, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from django.conf import settings
 
@@ -129,7 +129,9 @@ class ExchangeClient:
 
     async def exchange_info(self, symbols: Sequence[str]) -> dict[str, Any]:
         """Trading status by symbol under `statuses`, and the weight a minute may cost under `weight_limit`."""
-        named = {"symbols": json.dumps(list(symbols), separators=(",", ":"))} if symbols else {}
+        # The library percent-encodes `symbol` and leaves everything else as it is.
+        listed = quote(json.dumps(list(symbols), separators=(",", ":"), ensure_ascii=False))
+        named = {"symbols": listed} if symbols else {}
         answer = await self._call("_get", "exchangeInfo", data=named)
         try:
             limits = [

@@ -44,7 +44,7 @@ def _write_parquet(columns: dict[str, list[Any]], path: Path) -> None:
         name: pa.array(cells, pa.int64()) if name in {"open_time", "trades"} else _numbers(cells)
         for name, cells in columns.items()
     }
-    pq.write_table(pa.table(arrays), path, compression="zstd")
+    pq.write_table(pa.table(arrays), path, compression="zstd", write_page_checksum=True)
 
 
 def _numbers(cells: list[Decimal | None]) -> pa.Array:

@@ -1,11 +1,13 @@
 """Whole columns of exact decimals with eight places, as pairs of integers. Pure.
 
 A column is read from text, decimals or floats, compared exactly, and written as PostgreSQL's binary
-numeric or as fixed-width text, without a Python object per number.
+numeric or as fixed-width text, without a Python object per number. One rule for all of them: the decimal
+that was written (for a float the shortest that gives it), rounded half-even to 8 places.
 """
 
+import re
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,8 @@ WHOLE_LIMIT = 9 * 10**18
 _EXACT_FLOAT = 2.0**26
 """Below this a float is less than 0.4e-8 from the decimal with 8 places it was written from."""
 _TEXT = r"^[0-9]{1,18}(\.[0-9]{0,8}0{0,12})?$"
+_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?")
+_WIDE = Context(prec=100, rounding=ROUND_HALF_EVEN)
 _GROUPS = 5
 
 
@@ -76,26 +80,70 @@ class FixedColumn:
 
 
 def read_column(column: pa.Array) -> FixedColumn:
-    """Read text, integers, decimals or floats; what is no number from 0 with at most 8 places is bad.
-
-    Floats are taken as the shortest decimal that gives them, rounded half-even to 8 places.
+    """Read text, integers, decimals or floats; what is no number from 0 on is bad.
 
     Examples
     --------
-    >>> column = read_column(pa.array(["0.1", "NaN", "-1", "1.123456789", None]))
+    >>> column = read_column(pa.array(["0.1", "NaN", "-1", "1.234e-05", None]))
     >>> column.bad.tolist(), column.missing.tolist()
-    ([False, True, True, True, False], [False, False, False, False, True])
+    ([False, True, True, False, False], [False, False, False, False, True])
     >>> read_column(pa.array([93661.2, float("nan")])).at(0)
     Decimal('93661.20000000')
+    >>> read_column(pa.array(["0.30000000000000004"])).at(0)
+    Decimal('0.30000000')
     """
-    if pa.types.is_floating(column.type):
-        return _from_floats(column.cast(pa.float64()))
-    if pa.types.is_integer(column.type) or pa.types.is_decimal(column.type):
+    if pa.types.is_float64(column.type):
+        return _from_floats(column)
+    if pa.types.is_signed_integer(column.type):
+        return _from_integers(column.cast(pa.int64()))
+    if (
+        pa.types.is_unsigned_integer(column.type)
+        or pa.types.is_decimal(column.type)
+        or pa.types.is_float32(column.type)
+    ):
         column = column.cast(pa.string())
-    if pa.types.is_binary(column.type) or pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        return _from_text(column.cast(pa.binary()))
+    text = as_text(column)
+    if text is not None:
+        return _from_text(text)
     nothing = np.zeros(len(column), dtype=np.int64)
     return FixedColumn(nothing, nothing, np.zeros(len(column), bool), np.ones(len(column), bool))
+
+
+def as_text(column: pa.Array) -> pa.Array | None:
+    """Texts of any kind as bytes; None for what is no text."""
+    if pa.types.is_dictionary(column.type):
+        words = as_text(column.dictionary)
+        return None if words is None else words.take(column.indices)
+    kinds = (
+        pa.types.is_binary, pa.types.is_string, pa.types.is_large_string, pa.types.is_large_binary,
+        pa.types.is_string_view, pa.types.is_binary_view,
+    )  # fmt: skip
+    if not any(is_kind(column.type) for is_kind in kinds):
+        return None
+    return column.cast(pa.binary())
+
+
+def float32_loss(column: pa.Array) -> int | None:
+    """Row whose float32 is too coarse for the decimals of its column, None if none is.
+
+    A float32 holds 7 digits. The shortest decimals that give a column's values are what was written as long as
+    every value can hold as many places as the longest of them needs.
+
+    Examples
+    --------
+    >>> float32_loss(pa.array([93661.2, 93.5], pa.float32())), float32_loss(pa.array([93848.5546, 9], pa.float32()))
+    (None, 0)
+    """
+    values = column.drop_null().to_numpy().astype(np.float32)
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return None
+    texts = [np.format_float_positional(value, trim="-") for value in finite]
+    places = max(len(text.partition(".")[2]) for text in texts)
+    full = column.fill_null(0).to_numpy(zero_copy_only=False)
+    coarse = np.spacing(np.abs(full)).astype(np.float64) > 10.0 ** -min(places, PLACES)
+    coarse &= np.isfinite(full)
+    return int(np.argmax(coarse)) if coarse.any() else None
 
 
 def _from_text(column: pa.Array) -> FixedColumn:
@@ -103,13 +151,21 @@ def _from_text(column: pa.Array) -> FixedColumn:
     fits = pc.match_substring_regex(column, _TEXT).fill_null(False).to_numpy(zero_copy_only=False)
     good = pc.if_else(pa.array(fits), column, pa.scalar(b"0")).cast(pa.string())
     parts = pc.extract_regex(good, r"^(?P<whole>[0-9]+)\.?(?P<frac>[0-9]{0,8})0*$")
-    frac = pc.utf8_rpad(parts.field("frac"), PLACES, "0")
-    return FixedColumn(
-        parts.field("whole").cast(pa.int64()).to_numpy(zero_copy_only=False),
-        frac.cast(pa.int64()).to_numpy(zero_copy_only=False),
-        missing,
-        ~fits & ~missing,
-    )
+    frac = pc.utf8_rpad(parts.field("frac"), PLACES, "0").cast(pa.int64()).to_numpy(zero_copy_only=False)
+    whole = parts.field("whole").cast(pa.int64()).to_numpy(zero_copy_only=False)
+    bad = ~fits & ~missing
+    if bad.any():
+        whole, frac = whole.copy(), frac.copy()
+        for row in np.flatnonzero(bad).tolist():
+            bad[row] = not _set_exact(whole, frac, row, column[int(row)].as_py())
+    return FixedColumn(whole, frac, missing, bad)
+
+
+def _from_integers(column: pa.Array) -> FixedColumn:
+    missing = column.is_null().to_numpy(zero_copy_only=False)
+    values = column.fill_null(0).to_numpy(zero_copy_only=False)
+    bad = (values < 0) | (values >= 10**18)
+    return FixedColumn(np.where(bad, 0, values), np.zeros(len(values), dtype=np.int64), missing, bad)
 
 
 def _from_floats(column: pa.Array) -> FixedColumn:
@@ -117,11 +173,27 @@ def _from_floats(column: pa.Array) -> FixedColumn:
     values = column.fill_null(0.0).to_numpy(zero_copy_only=False)
     bad = ~(np.isfinite(values) & (values >= 0) & (values < WHOLE_LIMIT))
     small = ~bad & (values < _EXACT_FLOAT)
+    inside = np.where(small, values, 0.0)
     # The part after the point by itself: the float minus its whole part is exact, and scaling it loses nothing.
-    floor = np.floor(np.where(small, values, 0.0))
-    scaled = np.rint((np.where(small, values, 0.0) - floor) * UNIT).astype(np.int64)
-    whole, frac = floor.astype(np.int64) + scaled // UNIT, scaled % UNIT
-    for row in np.flatnonzero(~bad & ~small):
-        exact = Decimal(repr(float(values[row]))).quantize(Decimal(1).scaleb(-PLACES), rounding=ROUND_HALF_EVEN)
-        whole[row], frac[row] = divmod(int(exact.scaleb(PLACES)), UNIT)
+    floor = np.floor(inside)
+    scaled = (inside - floor) * UNIT
+    rounded = np.rint(scaled)
+    # Where the float's own width reaches a half, the shortest decimal decides.
+    tied = small & (np.abs(np.abs(scaled - rounded) - 0.5) <= np.spacing(inside) * (UNIT / 2) + 1e-7)
+    whole, frac = floor.astype(np.int64) + rounded.astype(np.int64) // UNIT, rounded.astype(np.int64) % UNIT
+    for row in np.flatnonzero((~bad & ~small) | tied).tolist():
+        _set_exact(whole, frac, row, repr(float(values[row])).encode())
     return FixedColumn(whole, frac, missing, bad)
+
+
+def _set_exact(whole: npt.NDArray[np.int64], frac: npt.NDArray[np.int64], row: int, text: bytes) -> bool:
+    """Round one number written in any form into its row; False if it is none, below 0 or too large."""
+    shown = text.decode("ascii", errors="replace")
+    if _NUMBER.fullmatch(shown) is None:
+        return False
+    number = Decimal(shown)
+    if not 0 <= number < WHOLE_LIMIT:
+        return False
+    exact = number.quantize(Decimal(1).scaleb(-PLACES), context=_WIDE)
+    whole[row], frac[row] = divmod(int(exact.scaleb(PLACES, context=_WIDE)), UNIT)
+    return True

@@ -1,27 +1,38 @@
 """Candle files into markets: which market a file belongs to, and all of it or nothing."""
 
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from django.db import transaction
 
 from marketdata import closes, halts
-from marketdata.bulk import save_table
-from marketdata.dump_files import SUFFIXES, DumpError
-from marketdata.dumps import Rejected, check_symbol, read_dump, symbol_of_name
+from marketdata.bulk import MostlyRevised, save_table
+from marketdata.dump_files import SUFFIXES, DumpError, symbol_of_name
+from marketdata.dumps import CandleTable, Rejected, check_symbol, read_dump
 from marketdata.errors import MarketDataError
 from marketdata.models import Candle, Market
 from marketdata.services import seed_markets
 from marketdata.store import SaveResult
 
+_NOT_SPOT = re.compile(
+    r"/futures/(um|cm)/|/(markprice|indexprice|premiumindex)klines/|-5m-(futures|mark|index|premium)\b", re.IGNORECASE
+)
+"""Folders and names that the exchange's archive and freqtrade give to what was not traded on the spot market."""
+
 
 class BadRows(MarketDataError):
     """A file with rows that break a rule, of which nothing was stored."""
 
-    def __init__(self, path: Path, rejected: Sequence[Rejected], n_good: int) -> None:
-        super().__init__(f"{path.name}: {len(rejected)} rows are bad, {n_good} are good, nothing was imported")
-        self.rejected = rejected
+    def __init__(self, path: Path, table: CandleTable) -> None:
+        first = table.rejected[0]
+        super().__init__(
+            f"{path.name}: {len(table.rejected)} rows are bad, {len(table)} are good, nothing was imported; "
+            f"{table.place} {first.line}: {first.reason}"
+        )
+        self.rejected = table.rejected
+        self.place = table.place
 
 
 @dataclass(frozen=True)
@@ -36,6 +47,9 @@ class Imported:
     """Good rows a halt of the exchange ended early."""
     off_grid: int = 0
     """Rows that fit no place of the grid; their stretch is absent."""
+    place: str = "line"
+    ignored: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def expand(paths: Sequence[Path]) -> list[Path]:
@@ -45,13 +59,15 @@ def expand(paths: Sequence[Path]) -> list[Path]:
     """
     files: list[Path] = []
     for path in paths:
-        inside = (
-            sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
-        )
+        inside = sorted(filter(_is_candle_file, path.rglob("*"))) if path.is_dir() else [path]
         if not inside:
             raise DumpError(f"{path} holds no file ending in {', '.join(SUFFIXES)}")
         files += inside
     return files
+
+
+def _is_candle_file(path: Path) -> bool:
+    return path.name.lower().endswith(SUFFIXES) and not path.name.startswith("._") and "__MACOSX" not in path.parts
 
 
 def import_file(
@@ -60,9 +76,14 @@ def import_file(
     symbol: str = "",
     *,
     skip_bad: bool = False,
+    revise: bool = False,
+    utc: bool = False,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Imported:
     """Store one candle file in one transaction, its market created if it is new.
+
+    What looks like the dump of another kind of price, or would revise most of the candles it meets, is refused
+    unless `revise`. Times that name no zone are refused unless `utc`.
 
     Raises
     ------
@@ -71,16 +92,38 @@ def import_file(
     MarketDataError
         If the file cannot be read.
     """
-    named = check_symbol(symbol) if symbol else check_symbol(symbol_of_name(path))
-    table = read_dump(path, closes.last_open_to_import(source), closes.describe_clock(source))
+    named = check_symbol(symbol) if symbol else symbol_of_name(path.name)
+    if not revise and _NOT_SPOT.search(f"/{path.as_posix()}"):
+        raise DumpError(f"{path} is named as candles of futures or of mark or index prices; --revise imports it")
+    table = read_dump(
+        path,
+        named,
+        utc=utc,
+        insist=revise,
+        last_open=closes.last_open_to_import(source),
+        clock_says=closes.describe_clock(source),
+    )
     if table.rejected and not skip_bad:
-        raise BadRows(path, table.rejected, len(table))
+        raise BadRows(path, table)
     if not len(table) and not table.off_grid:
         raise DumpError(f"{path.name} holds no candle")
     seed_markets([named], source)
     market = Market.objects.get(symbol=named, source=source)
-    with transaction.atomic():
-        saved = save_table(market, table, Candle.Origin.IMPORT, progress)
-        halts.keep_marks(market, table.cut_short, Candle.Origin.IMPORT)
-        halts.note_off_grid(market, path.name, table.off_grid)
-    return Imported(path, market, saved, table.rejected, len(table.cut_short), len(table.off_grid))
+    try:
+        with transaction.atomic():
+            saved = save_table(market, table, Candle.Origin.IMPORT, progress, revise=revise)
+            halts.keep_marks(market, table.cut_short, Candle.Origin.IMPORT)
+            halts.note_off_grid(market, path.name, table.off_grid)
+    except MostlyRevised as error:
+        raise DumpError(f"{path.name} {error}") from error
+    return Imported(
+        path=path,
+        market=market,
+        saved=saved,
+        rejected=table.rejected,
+        cut_short=len(table.cut_short),
+        off_grid=len(table.off_grid),
+        place=table.place,
+        ignored=table.ignored,
+        notes=table.notes,
+    )

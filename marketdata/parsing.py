@@ -2,6 +2,7 @@
 
 import re
 import reprlib
+import unicodedata
 from collections.abc import Collection, Iterable
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -17,7 +18,9 @@ PRICE_LIMIT = Decimal(10) ** 12 - 1
 AMOUNT_LIMIT = Decimal(10) ** 21
 TRADES_LIMIT = 2**62
 _NUMBER = re.compile(r"[0-9]{1,22}(\.[0-9]{1,20})?", re.ASCII)
-_SYMBOL = re.compile(r"[A-Z0-9]{2,20}", re.ASCII)
+SHORTEST_SYMBOL, LONGEST_SYMBOL = 2, 20
+_INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+"""Fillers and variation selectors: letters and marks by their category, and nothing on the screen."""
 PAGE = 1000
 """Most candles one request gives."""
 REST_COLUMNS = 12
@@ -41,15 +44,32 @@ class CandleRow(NamedTuple):
     taker_buy_quote: Decimal | None = None
 
 
-def is_symbol(text: object) -> bool:
-    """Whether a text can be an exchange symbol here: upper-case ASCII letters and digits.
+def normal_symbol(text: str) -> str:
+    """Write a symbol in its one form: composed (NFC), and in upper case where its script has one.
 
     Examples
     --------
-    >>> is_symbol("BTCUSDT"), is_symbol("btcusdt"), is_symbol("币安USDT")
-    (True, False, False)
+    >>> normal_symbol("btcusdt"), normal_symbol("币安人生usdt")
+    ('BTCUSDT', '币安人生USDT')
     """
-    return isinstance(text, str) and _SYMBOL.fullmatch(text) is not None
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).upper())
+
+
+def is_symbol(text: object) -> bool:
+    """Whether a text is a symbol: 2 to 20 letters and digits of any script, composed and in upper case.
+
+    Nothing else can be in one: no blank, separator, sign or control character.
+
+    Examples
+    --------
+    >>> is_symbol("BTCUSDT"), is_symbol("币安人生USDT"), is_symbol("btcusdt"), is_symbol("BTC/USDT")
+    (True, True, False, False)
+    """
+    if not isinstance(text, str) or not SHORTEST_SYMBOL <= len(text) <= LONGEST_SYMBOL:
+        return False
+    kinds = [unicodedata.category(sign) for sign in text]
+    is_word = all(kind[0] in "LM" or kind == "Nd" for kind in kinds) and kinds[0][0] != "M"
+    return is_word and normal_symbol(text) == text and _INVISIBLE.search(text) is None
 
 
 def parse_decimal(field: str, raw: object) -> Decimal:

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags
 
+from marketdata.parsing import is_symbol
 from mlengine_project.access.proxy import UNIX_SOCKET
 from mlengine_project.environment import PROBLEMS
 
@@ -54,7 +55,7 @@ def _list_problems() -> list[str]:
     found = [
         f"SUPPORTED_SYMBOLS holds {symbol!r}; write symbols such as SUPPORTED_SYMBOLS=BTCUSDT,ETHUSDT."
         for symbol in settings.SUPPORTED_SYMBOLS
-        if not re.fullmatch(r"[A-Z0-9]{2,20}", symbol)
+        if not is_symbol(symbol)
     ]
     for origin in settings.CORS_ORIGINS:
         parts = urlsplit(origin)

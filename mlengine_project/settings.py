@@ -10,6 +10,7 @@ import environ
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from marketdata.parsing import normal_symbol
 from mlengine_project.admin_site import UNFOLD  # noqa: F401  # a setting is one by being named here
 from mlengine_project.environment import (
     PROBLEMS,
@@ -63,7 +64,7 @@ BINANCE_API_URL = text("BINANCE_API_URL", "https://api.binance.com")
 BINANCE_STREAM_URL = text("BINANCE_STREAM_URL", "wss://stream.binance.com:9443")
 MODEL_PATH = (ROOT / text("MODEL_PATH", str(STATE_DIR / "models"))).resolve()
 ARCHIVE_PATH = (ROOT / text("ARCHIVE_PATH", str(STATE_DIR / "archive"))).resolve()
-SUPPORTED_SYMBOLS = [symbol.upper() for symbol in listing("SUPPORTED_SYMBOLS", ["BTCUSDT", "ETHUSDT"])]
+SUPPORTED_SYMBOLS = [normal_symbol(symbol) for symbol in listing("SUPPORTED_SYMBOLS", ["BTCUSDT", "ETHUSDT"])]
 INTERVAL = "5m"
 DEFAULT_HORIZONS = numbers("DEFAULT_HORIZONS", [6, 18, 36, 72])
 PREDICTION_CACHE_TTL = whole("PREDICTION_CACHE_TTL", 60, least=1)

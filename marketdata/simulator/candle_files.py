@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +12,14 @@ from numpy.typing import NDArray
 
 from marketdata.errors import MarketDataError
 from marketdata.intervals import INTERVAL_MS
+from marketdata.parsing import is_symbol, normal_symbol
 from marketdata.simulator.klines import WEEK_MS, Klines
 from marketdata.simulator.noise import normals
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FILE_NAME = re.compile(r"(?P<symbol>[A-Z0-9]{2,20})-5m\.(parquet|csv)")
+FILE_NAME = re.compile(r"(?P<symbol>[^\W_]{2,20})-5m\.(parquet|csv)")
 NEEDED = ("open_time", "open", "high", "low", "close", "volume")
 AVERAGE_TRADE = 600.0  # quote currency, for files that do not count trades
 
@@ -47,18 +49,21 @@ def read_files(paths: list[Path]) -> dict[str, Klines]:
     files: list[Path] = []
     for path in paths:
         files += (
-            sorted(inner for inner in path.iterdir() if FILE_NAME.fullmatch(inner.name)) if path.is_dir() else [path]
+            sorted(inner for inner in path.iterdir() if FILE_NAME.fullmatch(unicodedata.normalize("NFC", inner.name)))
+            if path.is_dir()
+            else [path]
         )
     if not files:
         raise UnreadableCandles(f"no file named like BTCUSDT-5m.parquet in {', '.join(map(str, paths))}")
     candles: dict[str, Klines] = {}
     for file in files:
-        named = FILE_NAME.fullmatch(file.name)
-        if named is None:
+        named = FILE_NAME.fullmatch(unicodedata.normalize("NFC", file.name))
+        if named is None or not is_symbol(normal_symbol(named["symbol"])):
             raise UnreadableCandles(f"{file.name} must be named like BTCUSDT-5m.parquet, so that its symbol is known")
-        if named["symbol"] in candles:
-            raise UnreadableCandles(f"there are two files for {named['symbol']}")
-        candles[named["symbol"]] = read_file(file, named["symbol"])
+        symbol = normal_symbol(named["symbol"])
+        if symbol in candles:
+            raise UnreadableCandles(f"there are two files for {symbol}")
+        candles[symbol] = read_file(file, symbol)
     return candles
 
 

@@ -10,6 +10,7 @@ import orjson
 from aiohttp import web
 
 from marketdata.intervals import INTERVAL_MS
+from marketdata.parsing import is_symbol
 from marketdata.simulator.exchange_info import exchange_info
 from marketdata.simulator.faults import REQUEST_FAULTS
 from marketdata.simulator.limits import WEIGHTS, WeightMeter
@@ -18,7 +19,7 @@ from marketdata.simulator.refusals import Refusal, over_limit
 from marketdata.simulator.request_faults import answer_wrongly, spoil
 from marketdata.simulator.venue import Venue
 
-SYMBOL_RANGE = "^[A-Z0-9-_.]{1,20}$"
+SYMBOL_RANGE = "^[\\w\\-._&&[^a-z]]{1,20}$"
 NUMBER_RANGE = "^[0-9]{1,20}$"
 KLINE_PARAMETERS = ("symbol", "interval", "startTime", "endTime", "timeZone", "limit")
 # Multiples of the five minutes this exchange knows; the real one also has 1s, 1m and 3m, 3d, 1w and 1M.
@@ -127,7 +128,7 @@ class RestApi:
         return self._known(symbol)
 
     def _known(self, symbol: str) -> str:
-        if not re.fullmatch(r"[A-Z0-9_.-]{1,20}", symbol):
+        if not is_symbol(symbol) and not re.fullmatch(r"[A-Z0-9_.-]{1,20}", symbol):
             raise Refusal(-1100, _illegal("symbol", SYMBOL_RANGE))
         if symbol not in self.venue.symbols:
             raise Refusal(-1121, "Invalid symbol.")

@@ -112,7 +112,7 @@ BAD_ROWS = {
     "l": ("-1", "low is not a number"),
     "c": ("9", "close is outside low to high"),
     "v": ("", "volume is missing"),
-    "q": ("1e5", "quote_volume is not a number"),
+    "q": ("1e5x", "quote_volume is not a number"),
     "n": ("1.5", "trades is not a whole number"),
     "V": ("11", "taker_buy_base is more than volume"),
     "t": (OLD + 7, "open time is not a multiple"),

@@ -2,12 +2,14 @@
 
 import json
 from argparse import ArgumentParser
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from marketdata import importing
+from marketdata.dumps import Rejected
 from marketdata.errors import MarketDataError
 from marketdata.models import Source
 from marketdata.progress import shown
@@ -19,7 +21,10 @@ MOST_LISTED = 50
 class Command(BaseCommand):
     """One transaction a file: all of it, or with --skip-bad all that is good, or nothing."""
 
-    help = "Import candles from Parquet, CSV or ZIP files (the exchange's dumps included), or folders of them."
+    help = (
+        "Import candles from Parquet, Feather, CSV, gzip or ZIP files (the exchange's dumps included), or folders of "
+        "them. docs/files.md lists every accepted form."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Files, and what they are."""
@@ -27,6 +32,12 @@ class Command(BaseCommand):
         parser.add_argument("--source", choices=Source.values, default=Source.EXCHANGE)
         parser.add_argument("--symbol", default="", help="Instead of the one the file name tells (BTCUSDT-5m.parquet).")
         parser.add_argument("--skip-bad", action="store_true", help="Import the good rows of files that hold bad ones.")
+        parser.add_argument(
+            "--revise",
+            action="store_true",
+            help="Insist on a file that contradicts most stored candles, or looks like a mark-price or futures dump.",
+        )
+        parser.add_argument("--utc", action="store_true", help="Times that name no zone are UTC.")
         parser.add_argument("--json", action="store_true", help="One JSON object a file.")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -38,12 +49,18 @@ class Command(BaseCommand):
             for path in files:
                 with shown(path.name, self.stderr if options["json"] else self.stdout) as report:  # type: ignore[arg-type]
                     done = importing.import_file(
-                        path, options["source"], options["symbol"], skip_bad=options["skip_bad"], progress=report
+                        path,
+                        options["source"],
+                        options["symbol"],
+                        skip_bad=options["skip_bad"],
+                        revise=options["revise"],
+                        utc=options["utc"],
+                        progress=report,
                     )
                 self._tell(done, as_json=options["json"])
                 total, markets = total + done.saved, markets | {done.market.symbol}
         except importing.BadRows as error:
-            self._list(error.rejected)
+            self._list(error.rejected, error.place)
             raise CommandError(f"{error}; --skip-bad imports the good ones") from error
         except MarketDataError as error:
             raise CommandError(str(error)) from error
@@ -58,14 +75,19 @@ class Command(BaseCommand):
         if as_json:
             rows = [rejected._asdict() for rejected in done.rejected]
             told = {"file": str(done.path), "symbol": done.market.symbol, "source": done.market.source}
-            self.stdout.write(json.dumps({**told, **counts, "rejected_rows": rows}))
+            said = {"ignored_columns": done.ignored, "notes": done.notes}
+            self.stdout.write(json.dumps({**told, **counts, "rejected_rows": rows, **said}))
             return
-        self._list(done.rejected)
+        self._list(done.rejected, done.place)
+        if done.ignored:
+            self.stdout.write(f"{done.path.name}: columns ignored: {', '.join(done.ignored)}")
+        for note in done.notes:
+            self.stdout.write(f"{done.path.name}: {note}")
         words = ", ".join(f"{count:,} {name}" for name, count in counts.items())
         self.stdout.write(f"{done.path.name} -> {done.market}: {words}")
 
-    def _list(self, rejected: Any) -> None:
+    def _list(self, rejected: Sequence[Rejected], place: str) -> None:
         for line, reason in rejected[:MOST_LISTED]:
-            self.stderr.write(f"line {line}: {reason}")
+            self.stderr.write(f"{place} {line}: {reason}")
         if len(rejected) > MOST_LISTED:
             self.stderr.write(f"... and {len(rejected) - MOST_LISTED} more")

@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from indicators.errors import MLEngineError
 from marketdata import clock
+from marketdata.parsing import normal_symbol
 from marketdata.simulator import FaultPlan, open_exchange
 
 POLL_SECONDS = 0.5
@@ -48,7 +49,7 @@ class Command(BaseCommand):
         try:
             exchange = open_exchange(
                 paths=options["data"],
-                symbols=[symbol for symbol in options["symbols"].replace(",", " ").split() if symbol],
+                symbols=[normal_symbol(symbol) for symbol in options["symbols"].replace(",", " ").split()],
                 start_ms=_instant(options["start"]),
                 then_invent=options["then_invent"],
                 seed=options["seed"],

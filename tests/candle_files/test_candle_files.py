@@ -1,0 +1,20 @@
+"""A small run of the candle-file fuzz; the long one is ``python -m tests.candle_files --files 5000``."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis.extra.django import TestCase
+
+from tests.candle_files.check import check
+from tests.candle_files.plans import plans
+
+
+@pytest.mark.slow
+class CandleFiles(TestCase):
+    @settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(plans())
+    def test_every_file_is_imported_to_the_last_digit_or_refused_with_its_place(self, plan):
+        with tempfile.TemporaryDirectory() as folder:
+            check(plan, Path(folder))
