@@ -1,5 +1,6 @@
 """What can go wrong between the exchange and the candle table."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 from indicators.errors import MLEngineError
@@ -39,6 +40,22 @@ class UnreadableAnswer(ExchangeUnavailable):
 
 class UnknownSymbol(MarketDataError):
     """A symbol no market of this engine has."""
+
+
+MOST_LISTED = 20
+"""Symbols that one sentence lists."""
+
+
+def no_market(symbol: str, known: Collection[str]) -> str:
+    """The sentence about a symbol no market has, with those that are known.
+
+    >>> no_market("NOPE", ["ETHUSDT", "BTCUSDT"])
+    "No market of this engine has the symbol 'NOPE'; write one of BTCUSDT, ETHUSDT."
+    """
+    listed = sorted(set(known))
+    more = f" and {len(listed) - MOST_LISTED} more of /markets" if len(listed) > MOST_LISTED else ""
+    advice = f"; write one of {', '.join(listed[:MOST_LISTED])}{more}" if listed else ""
+    return f"No market of this engine has the symbol {symbol[:20]!r}{advice}."
 
 
 class MarketDisabled(MarketDataError):

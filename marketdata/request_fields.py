@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from itertools import islice
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
@@ -25,6 +26,8 @@ INTERVALS = ("5m",)
 """Lengths of candles that can be asked for."""
 LONGEST_NAME = 40
 """Characters of a name nobody knows that are repeated to the caller."""
+MOST_NAMED = 20
+"""Unknown names that one answer lists."""
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 """Times a caller can mean; anything else is a unit mistaken for another."""
 
@@ -59,6 +62,16 @@ class Choice(serializers.ChoiceField):
         if not isinstance(data, str) or data not in self.choices:
             self.fail("invalid_choice", input=data)
         return data
+
+
+class ListOf(serializers.ListField):
+    """A JSON array of bounded length; one that is too long is refused before its items are looked at."""
+
+    def run_child_validation(self, data: Any) -> Any:
+        """Judge the length, then the items: each wrong one costs time and a sentence in the answer."""
+        if self.max_length is not None and len(data) > self.max_length:
+            self.fail("max_length", max_length=self.max_length)
+        return super().run_child_validation(data)
 
 
 class IntervalField(Choice):
@@ -214,11 +227,11 @@ class Query(serializers.Serializer):
 
 
 def unknown_names(given: Iterable[str], known: Collection[str]) -> dict[str, list[str]]:
-    """What to answer to names that are not known, by name; empty when all are.
+    """What to answer to names that are not known, the first of them by name; empty when all are.
 
     >>> unknown_names(["symbl", "horizon"], ["symbol", "horizon"])
     {'symbl': ['Not a name of this request; it takes horizon, symbol.']}
     """
     allowed = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
-    unknown = [name for name in given if name not in known]
+    unknown = islice((name for name in given if name not in known), MOST_NAMED)
     return {name[:LONGEST_NAME]: [f"Not a name of this request; {allowed}."] for name in unknown}

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from marketdata import absences, closes, halts, quarantine, store
-from marketdata.errors import ExchangeUnavailable, MarketDisabled, UnknownSymbol
+from marketdata.errors import ExchangeUnavailable, MarketDisabled, UnknownSymbol, no_market
 from marketdata.filling import LATE_MS, SyncReport, fed_here, fill, holes_of_all
 from marketdata.history import backfill, re_read
 from marketdata.intervals import INTERVAL_MS, Gap, last_closed_open, subtract
@@ -17,6 +17,7 @@ __all__ = [
     "SyncReport",
     "backfill",
     "enabled_markets",
+    "enabled_symbols",
     "market_of",
     "re_read",
     "seed_markets",
@@ -50,6 +51,11 @@ def enabled_markets() -> list[Market]:
     return list(Market.objects.enabled())
 
 
+def enabled_symbols() -> list[str]:
+    """Symbols that may be asked for."""
+    return list(Market.objects.enabled().values_list("symbol", flat=True))
+
+
 def market_of(symbol: str) -> Market:
     """Find the enabled market of a symbol."""
     market = Market.objects.enabled().filter(symbol=symbol).first()
@@ -57,7 +63,7 @@ def market_of(symbol: str) -> Market:
         return market
     if Market.objects.filter(symbol=symbol).exists():
         raise MarketDisabled(f"the market {symbol} is known but not enabled")
-    raise UnknownSymbol(f"no market of this engine is called {symbol[:20]}")
+    raise UnknownSymbol(no_market(symbol, enabled_symbols()))
 
 
 def sync_candles(

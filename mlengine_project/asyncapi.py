@@ -15,8 +15,8 @@ import yaml
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
-from django.views.decorators.http import require_safe
 
+from mlengine_project.allowed_methods import allow
 from mlengine_project.schema import schema_bytes
 
 KEPT_BY_HAND = Path(__file__).with_suffix(".yaml")
@@ -89,7 +89,7 @@ def without_nullable(schema: Any) -> Any:
     return {"anyOf": [plain, {"type": "null"}]}
 
 
-@require_safe
+@allow("GET")
 def asyncapi(request: HttpRequest) -> HttpResponse:
     """AsyncAPI 3 as YAML; as JSON or as a page where `Accept` or `?format=` ask for it."""
     form = request.GET.get("format")

@@ -7,8 +7,9 @@ from typing import Any
 from django.conf import settings
 
 from marketdata import clock
-from marketdata.errors import MarketDisabled
+from marketdata.errors import MarketDisabled, no_market
 from marketdata.models import Market
+from marketdata.services import enabled_symbols
 from modelregistry.estimators.ensemble import Ensemble
 from predictions.errors import InvalidRequest
 
@@ -34,7 +35,7 @@ def known_market(symbol: Any) -> Market:
         raise InvalidRequest({"symbol": ["Write a symbol such as BTCUSDT."]})
     found = sorted(Market.objects.filter(symbol=symbol), key=lambda market: not market.enabled)
     if not found:
-        raise InvalidRequest({"symbol": [f"No market of this engine has the symbol {symbol!r}."]})
+        raise InvalidRequest({"symbol": [no_market(symbol, enabled_symbols())]})
     if not found[0].enabled:
         raise MarketDisabled(f"{symbol} is known and switched off")
     return found[0]

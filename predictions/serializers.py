@@ -2,7 +2,17 @@
 
 from rest_framework import serializers
 
-from marketdata.request_fields import Body, Choice, Instant, PriceField, Query, SymbolField, WholeNumber, YesNo
+from marketdata.request_fields import (
+    Body,
+    Choice,
+    Instant,
+    ListOf,
+    PriceField,
+    Query,
+    SymbolField,
+    WholeNumber,
+    YesNo,
+)
 from marketdata.serializers import DecimalText
 from modelregistry.serializers import ModelVersionsField
 from predictions.reasons import WORDS
@@ -125,7 +135,7 @@ class TouchRequest(Body):
 
     symbol = SymbolField()
     horizon = WholeNumber()
-    prices = serializers.ListField(child=PriceField(), min_length=1, max_length=MOST_PRICES)
+    prices = ListOf(child=PriceField(), min_length=1, max_length=MOST_PRICES)
 
 
 class TouchSerializer(serializers.Serializer):

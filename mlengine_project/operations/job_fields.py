@@ -10,7 +10,7 @@ from marketdata import clock
 from marketdata.errors import MarketDisabled
 from marketdata.models import Market, Source
 from marketdata.parsing import EARLIEST_MS, LATEST_MS
-from marketdata.request_fields import Body, Choice, Instant, SymbolField, WholeNumber
+from marketdata.request_fields import Body, Choice, Instant, ListOf, SymbolField, WholeNumber
 from modelregistry.models import Kind
 
 MOST_SYMBOLS = 1000
@@ -67,11 +67,11 @@ class TrainingArguments(Arguments):
     """What a training learns from, and how."""
 
     begin_help = "First row to learn from; the oldest candle when left out. ISO or ms."
-    kinds = serializers.ListField(
+    kinds = ListOf(
         child=Choice(Kind.choices), required=False, allow_empty=False, max_length=len(Kind.values),
         help_text="Kinds of estimators; all when left out.",
     )  # fmt: skip
-    symbols = serializers.ListField(
+    symbols = ListOf(
         child=SymbolField(), required=False, allow_empty=False, max_length=MOST_SYMBOLS,
         help_text="Enabled markets; all when left out.",
     )  # fmt: skip
@@ -89,7 +89,7 @@ class BackfillArguments(Arguments):
     """Which history is fetched."""
 
     begin_help = "Inclusive. ISO or ms; 90 days before `until` when left out."
-    symbols = serializers.ListField(
+    symbols = ListOf(
         child=SymbolField(), required=False, allow_empty=False, max_length=MOST_SYMBOLS,
         help_text="Enabled markets; all when left out.",
     )  # fmt: skip

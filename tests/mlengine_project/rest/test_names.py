@@ -1,5 +1,7 @@
 """Names and words of a request: each is known or refused with what is allowed."""
 
+import json
+
 import pytest
 from django.urls import get_resolver
 
@@ -157,3 +159,42 @@ def test_a_wrong_key_and_none_are_not_told_apart(unknown_caller):
 
 def test_a_span_of_milliseconds_is_known(client):
     assert client.get(f"/candles?symbol=BTCUSDT&from={NEWEST}&interval=5m").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        *((f"{path}?symbol=NOPE", None) for path, names in NAMED.items() if "symbol" in names),
+        *((path, {**body, "symbol": "NOPE"}) for path, body in POSTED.items() if "symbol" in body),
+    ],
+)
+def test_an_unknown_symbol_is_answered_with_those_there_are(client, path, body):
+    response = client.get(path) if body is None else client.post(path, body, **JSON)
+    said = response.json()
+    assert (response.status_code, list(said["details"])) == (400, ["symbol"]), said
+    assert "NOPE" in said["message"]
+    assert "BTCUSDT" in said["message"]
+
+
+@pytest.mark.parametrize("item", ["x", 1, {}])
+@pytest.mark.parametrize("field", ["prices", "symbols", "kinds"])
+def test_a_list_that_is_too_long_is_refused_before_its_items(client, field, item):
+    """Judged one by one, 60,000 wrong prices took ten seconds of a worker."""
+    many = [item] * 60_000
+    path = "/touches" if field == "prices" else "/jobs"
+    body = (
+        {**POSTED["/touches"], "prices": many}
+        if field == "prices"
+        else {"kind": "training", "arguments": {field: many}}
+    )
+    text = json.dumps(body, separators=(",", ":"))
+    response = client.post(path, text, **JSON)
+    assert response.status_code == 400
+    assert len(response.content) < 1000, response.content[:300]
+    assert "no more than" in response.json()["message"]
+
+
+def test_an_answer_lists_a_bounded_number_of_unknown_names(client):
+    response = client.post("/predictions", {f"k{n}": 1 for n in range(20_000)}, **JSON)
+    assert response.status_code == 400
+    assert 1 < len(response.json()["details"]) <= 20
