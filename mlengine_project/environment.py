@@ -42,6 +42,17 @@ def text(name: str, default: str = "") -> str:
     return read(name, default, str, "a text")
 
 
+def address(name: str, default: str = "") -> str:
+    """An address whose parts can be told apart."""
+    return read(name, default, splittable, "an address such as scheme://host:port, an IPv6 host in brackets")
+
+
+def splittable(url: str) -> str:
+    """The same address; raises where a bracket is left open or the port is not a number up to 65535."""
+    _ = urlsplit(url).port
+    return url
+
+
 def whole(name: str, default: int, least: int = 0) -> int:
     """A whole number of at least `least`."""
 
@@ -79,12 +90,12 @@ def switch(name: str, default: bool = False) -> bool:
     return read(name, default, parse, f"{name}=true or {name}=false")
 
 
-def listing(name: str, default: list[str]) -> list[str]:
-    """A list as `a,b` or as JSON."""
+def listing(name: str, default: list[str], accept: Callable[[str], str] = str) -> list[str]:
+    """A list as `a,b` or as JSON; `accept` raises for what is no item."""
 
     def parse(raw: str) -> list[str]:
         parts = json.loads(raw) if raw.startswith("[") else raw.split(",")
-        return [str(part).strip() for part in parts if str(part).strip()]
+        return [accept(str(part).strip()) for part in parts if str(part).strip()]
 
     return read(name, default, parse, f'a list such as {name}=a,b or {name}=["a","b"]')
 

@@ -15,6 +15,7 @@ from mlengine_project.admin_site import UNFOLD  # noqa: F401  # a setting is one
 from mlengine_project.environment import (
     PROBLEMS,
     ROOT,
+    address,
     fraction,
     kept_secret,
     listing,
@@ -22,6 +23,7 @@ from mlengine_project.environment import (
     own_redis_database,
     process_kind,
     redis_database,
+    splittable,
     switch,
     text,
     whole,
@@ -45,7 +47,7 @@ STATE_DIR = Path(text("MLENGINE_STATE_DIR") or ROOT / "data")
 # The two switches (docs/architecture.md): everything else follows from them.
 DATABASE_URL = text("DATABASE_URL")
 IS_TEST = "pytest" in sys.modules
-REDIS_URL = own_redis_database(text("REDIS_URL")) if IS_TEST else text("REDIS_URL")
+REDIS_URL = own_redis_database(address("REDIS_URL")) if IS_TEST else address("REDIS_URL")
 DEPLOYMENT = text("DEPLOYMENT", "mlengine")
 EMBEDDED = not REDIS_URL
 COMMAND = sys.argv[1] if len(sys.argv) > 1 and Path(sys.argv[0]).name == "manage.py" else ""
@@ -60,8 +62,8 @@ API_KEY_PEPPER = text("API_KEY_PEPPER") or kept_secret(STATE_DIR / "api_key_pepp
 METRICS_TOKEN = text("METRICS_TOKEN")
 BINANCE_API_KEY = text("BINANCE_API_KEY")
 BINANCE_API_SECRET = text("BINANCE_API_SECRET")
-BINANCE_API_URL = text("BINANCE_API_URL", "https://api.binance.com")
-BINANCE_STREAM_URL = text("BINANCE_STREAM_URL", "wss://stream.binance.com:9443")
+BINANCE_API_URL = address("BINANCE_API_URL", "https://api.binance.com")
+BINANCE_STREAM_URL = address("BINANCE_STREAM_URL", "wss://stream.binance.com:9443")
 MODEL_PATH = (ROOT / text("MODEL_PATH", str(STATE_DIR / "models"))).resolve()
 ARCHIVE_PATH = (ROOT / text("ARCHIVE_PATH", str(STATE_DIR / "archive"))).resolve()
 SUPPORTED_SYMBOLS = [normal_symbol(symbol) for symbol in listing("SUPPORTED_SYMBOLS", ["BTCUSDT", "ETHUSDT"])]
@@ -83,7 +85,7 @@ DEBUG = switch("DEBUG")
 SECRET_KEY_GIVEN = bool(text("SECRET_KEY"))
 SECRET_KEY = text("SECRET_KEY") or kept_secret(STATE_DIR / "secret_key")
 ALLOWED_HOSTS = listing("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
-CORS_ORIGINS = listing("CORS_ORIGINS", ["http://localhost:3000"])
+CORS_ORIGINS = listing("CORS_ORIGINS", ["http://localhost:3000"], splittable)
 
 INSTALLED_APPS = [
     "unfold",

@@ -217,7 +217,15 @@ def _trainable(
     empty = [LeftOut(market.symbol, 0, needed, None) for market in markets if newest[market.pk] is None]
     if not stored:
         raise TrainingError("no market has candles; run `manage.py import_candles` or `backfill_candles` first")
-    grid = store.load_span(stored, *_span(stored, from_ms, until_ms))
+    if from_ms is not None and until_ms is not None and from_ms >= until_ms:
+        raise TrainingError("--from must be before --until")
+    first_ms, end_ms = _span(stored, from_ms, until_ms)
+    if first_ms >= end_ms:
+        raise TrainingError(
+            f"the stretch holds no stored candle: it would begin at {clock.to_datetime(first_ms):%Y-%m-%d %H:%M} "
+            f"and end at {clock.to_datetime(end_ms):%Y-%m-%d %H:%M}"
+        )
+    grid = store.load_span(stored, first_ms, end_ms)
     short = left_out(grid, [market.symbol for market in stored], horizons, small=small)
     names = {market.symbol for market in short}
     kept = [market for market in stored if market.symbol not in names]

@@ -24,6 +24,7 @@ BESIDE_REQUESTS = 9
 MOST_CONNECTIONS = {"worker": 8, "scheduler": 2, "stream": 6}
 """Of the other processes, with the children of a worker."""
 STARTED_BY_UP = ("binance", "celery", "beat", "stream")
+SEE_DATABASE = "see `database`"
 MAKING_MODELS = (Job.Kind.BOOTSTRAP, Job.Kind.TRAINING)
 
 
@@ -46,7 +47,7 @@ def examine(only: list[str] | None = None) -> list[Finding]:
         try:
             findings.append(_find(name))
         except DatabaseError as error:
-            findings.append(Finding(name, well=False, seen=str(error).splitlines()[0], advice="see `database`"))
+            findings.append(Finding(name, well=False, seen=str(error).splitlines()[0], advice=SEE_DATABASE))
     return findings
 
 
@@ -56,6 +57,8 @@ def _find(name: str) -> Finding:
     if check is None:
         return CLOSER[name]()
     report = health.look(check)
+    if check.asks_database and report.get("cause") == "database":
+        return Finding(name, well=False, seen=report["message"], advice=SEE_DATABASE)
     well = report["status"] == "healthy"
     if name in CLOSER:
         closer = CLOSER[name]()

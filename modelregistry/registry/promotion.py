@@ -7,6 +7,7 @@ rolling it back is refused, because an engine that answers badly is repaired by 
 (or held by the kill switch), not by having no champion.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,6 +15,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Q
 
+from marketdata.models import Market
 from modelregistry import artifacts
 from modelregistry.errors import ModelNotFoundError, PromotionRefused
 from modelregistry.models import Kind, ModelVersion, PromotionEvent
@@ -79,8 +81,26 @@ def promote(version: ModelVersion, actor: str, reason: str, override: bool = Fal
 
 def promotion_warnings(version: ModelVersion) -> list[str]:
     """What a promotion of `version` would bring about that its reader should know before."""
+    crowned = champions(version.source)
+    return [*_markets_lost(version, crowned), *_horizons_apart(version, crowned)]
+
+
+def _markets_lost(version: ModelVersion, crowned: Mapping[str, ModelVersion]) -> list[str]:
+    """Enabled markets that the champion of this kind answers and `version` would not: it was trained without them."""
+    before = crowned.get(version.kind)
+    if before is None or version.kind == Kind.SIGNAL:  # which markets are answered is not its question
+        return []
+    enabled = set(Market.objects.enabled().filter(source=version.source).values_list("symbol", flat=True))
+    lost = sorted(enabled & set(before.symbols) - set(version.symbols))
+    if not lost:
+        return []
+    return [f"this version was trained without {', '.join(lost)}: what it answers there will be NO_CHAMPION"]
+
+
+def _horizons_apart(version: ModelVersion, crowned: Mapping[str, ModelVersion]) -> list[str]:
+    """Whether range and bracket champions would have few horizons in common, or none."""
     pair = {Kind.RANGE.value: Kind.TPSL.value, Kind.TPSL.value: Kind.RANGE.value}
-    other = champions(version.source).get(pair.get(version.kind, ""))
+    other = crowned.get(pair.get(version.kind, ""))
     if other is None:
         return []
     own, theirs = (", ".join(map(str, one.horizons)) for one in (version, other))

@@ -52,6 +52,22 @@ def test_every_bad_setting_is_named_with_what_to_write(tmp_path):
     assert "Traceback" not in found.stderr
 
 
+def test_addresses_that_cannot_be_split_are_named(tmp_path):
+    """The standard library raises for an open bracket and for a port that is none."""
+    bad = {
+        "REDIS_URL": "redis://[::1/0",
+        "DATABASE_URL": "postgres://engine:secret@[::1/engine",
+        "BINANCE_API_URL": "http://127.0.0.1:99999",
+        "BINANCE_STREAM_URL": "ws://127.0.0.1:port",
+        "CORS_ORIGINS": "http://[::1",
+    }
+    found = run_check(tmp_path, **bad)
+    assert found.returncode == 1
+    for name in bad:
+        assert f"{name} " in found.stderr, found.stderr
+    assert "Traceback" not in found.stderr
+
+
 def test_production_refuses_what_is_unsafe(tmp_path):
     found = run_check(tmp_path, REDIS_URL="redis://127.0.0.1:6379/15", API_KEY="short", DEBUG="true")
     assert found.returncode == 1

@@ -1,5 +1,6 @@
 """Commands on a database that is not migrated, or not there, end with one sentence."""
 
+import json
 import os
 import subprocess
 import sys
@@ -20,6 +21,9 @@ COMMANDS = [
     ["backfill_candles", "--from", "2025-01-01"],
     ["seed_markets"],
     ["install_schedule"],
+    ["rollback_model", "range_predictor", "--reason", "why"],
+    ["bootstrap"],
+    ["export_candles", "candles"],
 ]
 
 
@@ -42,6 +46,15 @@ def test_before_migrate_a_command_says_so(arguments, tmp_path):
     assert ended.returncode != 0
     assert "Traceback" not in ended.stderr
     assert ended.stderr.rstrip().endswith("run `manage.py migrate`"), ended.stderr
+
+
+def test_before_migrate_doctor_sends_every_part_that_needs_tables_to_the_database(tmp_path):
+    ended = run(["doctor", "--json"], tmp_path)
+    assert ended.returncode == 1
+    findings = {finding["part"]: finding for finding in json.loads(ended.stdout)}
+    assert findings["database"]["advice"] == "run `manage.py migrate`"
+    for part in ("markets", "schedule", "models", "binance", "beat", "signals", "predictions"):
+        assert (findings[part]["well"], findings[part]["advice"]) == (False, "see `database`"), findings[part]
 
 
 def test_a_database_that_is_not_there_is_a_sentence(tmp_path):

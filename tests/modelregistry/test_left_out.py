@@ -95,3 +95,16 @@ def test_where_no_market_has_enough_each_is_named():
     stored("BUSDT", 300)
     with pytest.raises(TrainingError, match=r"AUSDT is left out.* 400 candles.*; BUSDT is left out.* 300 candles"):
         services.train(["signal_classifier"], source="simulated")
+
+
+@pytest.mark.django_db
+def test_a_stretch_without_any_candle_is_a_sentence():
+    stored("AUSDT", 300)
+    first = int(invented.grid(WARMUP + 21 * 288, seed=3).tail(300).open_time[0])
+    for until_ms in (first, first - 86_400_000):
+        with pytest.raises(TrainingError, match="the stretch holds no stored candle: it would begin at 20"):
+            services.train(["signal_classifier"], source="simulated", until_ms=until_ms)
+    with pytest.raises(TrainingError, match="--from must be before --until"):
+        services.train(["signal_classifier"], source="simulated", from_ms=first + 600_000, until_ms=first + 300_000)
+    with pytest.raises(TrainingError, match="the stretch holds no stored candle"):
+        services.train(["signal_classifier"], source="simulated", from_ms=first + 86_400_000 * 365)

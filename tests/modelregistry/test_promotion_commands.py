@@ -90,6 +90,20 @@ def test_nothing_is_warned_of_where_horizons_agree_or_the_other_kind_is_missing(
     assert registry.promotion_warnings(champions.candidate("signal_classifier", seed=9)) == []
 
 
+def test_markets_the_champion_answers_and_the_version_does_not_are_warned_of():
+    """A training leaves out markets with too little history; promoted, it would refuse them."""
+    for symbol, enabled in {"BTCUSDT": True, "ETHUSDT": True, "SOLUSDT": False, "XRPUSDT": True}.items():
+        Market.objects.create(symbol=symbol, source="exchange", enabled=enabled)
+    champions.crown_all(symbols=("BTCUSDT", "ETHUSDT", "SOLUSDT"))
+    fewer = {kind: champions.candidate(kind, 9, symbols=("BTCUSDT",)) for kind in champions.KINDS}
+    (warning,) = registry.promotion_warnings(fewer["range_predictor"])
+    assert warning == "this version was trained without ETHUSDT: what it answers there will be NO_CHAMPION"
+    assert registry.promotion_warnings(fewer["tpsl_classifier"]) == [warning]
+    assert registry.promotion_warnings(fewer["signal_classifier"]) == []
+    more = champions.candidate(seed=10, symbols=("BTCUSDT", "ETHUSDT", "XRPUSDT"))
+    assert registry.promotion_warnings(more) == []
+
+
 def other(monkeypatch, horizons):
     """A bracket candidate of other horizons."""
     with monkeypatch.context() as patch:
