@@ -38,6 +38,8 @@ def take_halts(opens: Times, closes: Times, reasons: npt.NDArray[Any]) -> tuple[
     """
     cut = (reasons == NOT_ITS_END) & is_cut_short(opens, closes)
     cut &= ~np.isin(opens + INTERVAL_MS, opens)
+    # The exchange stops at any millisecond; a close on a whole second is a tool's own arithmetic.
+    cut &= ~np.isin(closes % 1000, (0, 999))
     off_grid = (reasons == OFF_GRID) & is_off_grid(opens, closes)
     reasons[cut | off_grid] = ""
     return cut, off_grid

@@ -21,7 +21,7 @@ from mlengine_project.schema import schema_bytes
 
 KEPT_BY_HAND = Path(__file__).with_suffix(".yaml")
 ONLY_IN_REST = {"outcome", "pnl_percent"}
-REFERENCE = re.compile(r"#/components/schemas/(\w+)")
+REFERENCE = re.compile(r"#/components/schemas/(\w{1,100})")
 Schema = dict[str, Any]
 
 MEDIA_TYPES = {

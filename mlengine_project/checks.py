@@ -102,7 +102,7 @@ def _address_problem(name: str, value: str, schemes: tuple[str, ...]) -> list[st
 def _redis_database_problem() -> list[str]:
     """Cache and broker read a database number only in the path alike."""
     parts = urlsplit(settings.REDIS_URL)
-    if re.fullmatch(r"/?|/[0-9]+", parts.path) and "db" not in parse_qs(parts.query):
+    if re.fullmatch(r"/?|/[0-9]{1,5}", parts.path) and "db" not in parse_qs(parts.query):
         return []
     return ["REDIS_URL must name its database as a number after one slash; write for example redis://host:6379/0."]
 

@@ -225,8 +225,8 @@ def test_a_close_time_of_parquet_is_checked_like_that_of_csv(db, tmp_path):
     assert "3 inserted" in run(tmp_path / "BTCUSDT-5m.parquet")[0]
     frame(close_time=pd.to_datetime(ends, unit="ms", utc=True)).to_parquet(tmp_path / "BTCUSDT-5m.parquet")
     assert "3 unchanged" in run(tmp_path / "BTCUSDT-5m.parquet")[0]
-    frame(close_time=[ends[0], ends[1] - 60_000, ends[2]]).to_parquet(tmp_path / "BTCUSDT-5m.parquet")
-    assert "row 2: close time is not the end of a 5m candle" in run(tmp_path / "BTCUSDT-5m.parquet")[0]
+    frame(close_time=[*ends[:2], ends[2] - 60_000]).to_parquet(tmp_path / "BTCUSDT-5m.parquet")
+    assert "row 3: close time is not the end of a 5m candle" in run(tmp_path / "BTCUSDT-5m.parquet")[0]
 
 
 @pytest.mark.parametrize("inner", ["ETHUSDT-5m-2024-03.csv", "BTCUSDT-1h-2024-03.csv"])

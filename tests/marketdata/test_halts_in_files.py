@@ -40,7 +40,7 @@ def test_in_microseconds_too(db, tmp_path):
 def test_a_file_whose_close_times_are_all_wrong_is_no_series_of_halts(db, tmp_path, error_ms):
     rows = [dump_row(i, T=OLD + (i + 1) * STEP - 1 - error_ms) for i in range(5)]
     told, listed = run(write_csv(tmp_path, rows))
-    assert "4 rows are bad" in told
+    assert "5 rows are bad" in told
     assert "close time is not the end of a 5m candle" in listed
     assert not Candle.objects.exists()
 
