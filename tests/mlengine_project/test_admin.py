@@ -180,3 +180,30 @@ def test_a_step_of_an_unknown_row_is_404(admin_client, model, step, number):
     for ask in (admin_client.get, admin_client.post):
         response = ask(address(model, step, number))
         assert (response.status_code, response.json()["error"]) == (404, "NotFound")
+
+
+BULK = {"action": "delete_selected", "_selected_action": "x"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "auth/group",
+        "auth/user",
+        "django_celery_beat/periodictask",
+        "django_celery_beat/crontabschedule",
+        "access/apikey",
+    ],
+)
+def test_a_bulk_step_over_a_row_that_cannot_exist_is_404(path, client, admin_user):
+    client.force_login(admin_user)
+    assert client.post(f"/admin/{path}/", BULK).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "query", ["created_at__year=99999", "created_at__year__gte=x", "name__regex=((a", "name__iregex=a"]
+)
+def test_a_lookup_that_fails_in_the_database_is_refused(query, client, admin_user):
+    client.force_login(admin_user)
+    assert client.get(f"/admin/access/apikey/?{query}").status_code == 400
+    assert client.get("/admin/access/apikey/?created_at__year=2026").status_code == 200
