@@ -141,6 +141,6 @@ def test_a_start_outside_the_files_is_refused(tmp_path):
 @pytest.mark.candles
 def test_real_candles_can_be_replayed(candles_folder):
     replay = Replay.of_files([candles_folder], start_ms=1_735_689_600_000, anchor_ms=NOW)
-    assert set(replay.symbols) == {"BTCUSDT", "ETHUSDT"}
+    assert set(replay.symbols) >= {"BTCUSDT", "ETHUSDT"}
     first = replay.klines("BTCUSDT", replay.begin_ms, replay.begin_ms + 1).rows()[0]
     assert first.open == 93_576.00
