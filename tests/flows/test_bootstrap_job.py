@@ -15,7 +15,7 @@ from mlengine_project.operations.models import Job
 from modelregistry.training.plan import least_candles
 from tests.flows import processes
 
-pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.long, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from marketdata.simulator.server import SimulatedExchange
 from tests.chaos.engine import Engine
 from tests.flows import processes
 
-pytestmark = [pytest.mark.slow, pytest.mark.postgres, pytest.mark.redis]
+pytestmark = [pytest.mark.long, pytest.mark.postgres, pytest.mark.redis]
 WITHIN_SECONDS = 15.0 + 2.0
 """Fifteen seconds, and the two an answer about readiness is good for."""
 

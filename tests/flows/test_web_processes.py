@@ -22,7 +22,7 @@ from signals import services
 from tests.champions import STEP, crown, make_markets, store_candles
 from tests.flows import processes
 
-pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.slow]
+pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.long]
 START_SECONDS = 240
 """Patience of the test, not of the engine: the machine is made busy on purpose."""
 FACTOR = 10
