@@ -12,7 +12,8 @@ def execute(arguments: list[str]) -> None:
     try:
         execute_from_command_line(arguments)
     except DatabaseError as error:
-        sentence = None if "--traceback" in arguments else _sentence(error)
+        told_by_itself = "--traceback" in arguments or arguments[1:2] == ["migrate"]
+        sentence = None if told_by_itself else _sentence(error)
         if sentence is None:
             raise
         sys.stderr.write(f"{sentence}\n")

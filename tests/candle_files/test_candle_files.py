@@ -11,7 +11,7 @@ from tests.candle_files.check import check
 from tests.candle_files.plans import plans
 
 
-@pytest.mark.slow
+@pytest.mark.long
 class CandleFiles(TestCase):
     @settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
     @given(plans())

@@ -39,3 +39,7 @@ def with_redis(settings, redis_url):
     for client in publisher._clients.values():
         client.close()
     publisher._clients.clear()
+
+
+collect_ignore = ["older_installation.py"]
+"""A script that an older version runs."""

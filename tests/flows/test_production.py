@@ -162,7 +162,10 @@ def test_the_documented_steps_lead_from_nothing_to_predictions_and_signals(produ
     )
     assert production.ended() == [], production.log()
     print(f"ready after {time.monotonic() - begun:.0f} s")
-    status, body = caller("/predictions", {"symbol": "BTCUSDT", "horizon": 6})
+    # Each web worker looks at the champions for itself, within seconds.
+    question = {"symbol": "BTCUSDT", "horizon": 6}
+    processes.wait_until(lambda: caller("/predictions", question)[0] == 200, 30, "every worker answers")
+    status, body = caller("/predictions", question)
     assert status == 200, body
     assert json.loads(body)["simulated"] is True
     jobs = {job["kind"]: job for job in reversed(json.loads(caller("/jobs")[1])["results"])}

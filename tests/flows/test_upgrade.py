@@ -68,7 +68,9 @@ def older(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(params=[pytest.param("sqlite", marks=pytest.mark.long), pytest.param("postgresql", marks=pytest.mark.postgres)])
+@pytest.fixture(
+    params=[pytest.param("sqlite", marks=pytest.mark.long), pytest.param("postgresql", marks=pytest.mark.postgres)]
+)
 def environment(request, tmp_path):
     """Settings of an installation of one process on a database of its own."""
     if request.param == "sqlite" and os.environ.get("DATABASE_URL"):

@@ -167,7 +167,8 @@ def judge(
         outcome.fail(name, "answered without a key", case, caller, response)
     if caller == "read" and name in OF_PREDICTORS and response.status_code != 403:
         outcome.fail(name, "answered a key without the scope", case, caller, response)
-    if caller == "admin" and mode is GenerationMode.POSITIVE and response.status_code == 400:
+    # A request for a job is one of two shapes by its kind, which right requests are not made for.
+    if caller == "admin" and mode is GenerationMode.POSITIVE and response.status_code == 400 and name != "POST /jobs":
         fields = set(response.json().get("details", {}))
         if not fields <= SEMANTIC:
             outcome.fail(name, f"refused a right request for {sorted(fields)}", case, caller, response)

@@ -233,7 +233,7 @@ def test_backfill_candles_says_what_is_complete(exchange, markets):
         "symbol": "BTCUSDT", "expected": 288, "stored": 288, "missing": 0, "absent": 0, "complete": True,
         "absent_because": [],
     }  # fmt: skip
-    with pytest.raises(CommandError, match="no market"):
+    with pytest.raises(CommandError, match="No market"):
         call_command("backfill_candles", "--symbols", "NOPEUSDT")
     with pytest.raises(CommandError, match="no time"):
         call_command("backfill_candles", "--from", "yesterday")

@@ -22,7 +22,6 @@ COMMANDS = [
     ["seed_markets"],
     ["install_schedule"],
     ["rollback_model", "range_predictor", "--reason", "why"],
-    ["bootstrap"],
     ["export_candles", "candles"],
 ]
 

@@ -43,7 +43,7 @@ def test_interrupting_a_command_shows_no_stack_trace(monkeypatch, capsys):
     def interrupted(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("django.core.management.execute_from_command_line", interrupted)
+    monkeypatch.setattr("mlengine_project.command_line.execute_from_command_line", interrupted)
     with pytest.raises(SystemExit, match="130"):
         manage.main()
     assert capsys.readouterr().err == "interrupted\n"

@@ -70,7 +70,7 @@ def test_what_is_not_there_is_refused_in_words(opens, asked, words):
 
 
 def test_too_few_candles_are_refused_before_anything_is_written(opens):
-    with pytest.raises(TrainingError, match="too few to train on"):
+    with pytest.raises(TrainingError, match="8,496 are needed"):
         services.train(KIND, source="simulated", until_ms=int(opens[WARMUP]))
     assert not ModelVersion.objects.exists()
 

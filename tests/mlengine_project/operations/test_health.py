@@ -172,7 +172,7 @@ def store(market, open_time):
     Candle.objects.create(
         market=market,
         open_time=open_time,
-        origin="import",
+        origin="rest",
         volume=1,
         **dict.fromkeys(("open", "high", "low", "close"), 9),
     )
