@@ -55,5 +55,5 @@ class AdminPagePolicy:
                 raise Http404 from error
         for name, value in request.GET.items():
             lookup = name.rpartition("__")[2]
-            if lookup in {"regex", "iregex"} or ("__year" in name and not YEAR.fullmatch(value)):
+            if lookup in {"regex", "iregex"} or ("__year" in name and not YEAR.fullmatch(str(value))):
                 raise DisallowedModelAdminLookup(f"Filtering by {name[:60]} is not allowed")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, cast
 
 import numpy as np
 
@@ -56,7 +57,7 @@ class Recipe:
 def recipe(complete: bool) -> Recipe:
     """Record the families once and lay their arithmetic out; the calendar is not among it."""
     window = RecordedWindow(complete=complete)
-    features = [value for family in families.CANDLE_FAMILIES for _, value in family(window)]
+    features: list[Any] = [value for family in families.CANDLE_FAMILIES for _, value in family(cast("Any", window))]
     given = window.recorder.given
     decay, reach = sigma_memory(72)
     variance = variance_of(given("high"), given("low"), window.flag)

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -208,7 +209,9 @@ class FeatureTape:
 def feature_tape(complete: bool, n_features: int | None = None) -> FeatureTape:
     """Record the families (the first `n_features` columns of them) and lay them out."""
     window = RecordedWindow(complete=complete)
-    features = [value for family in families.CANDLE_FAMILIES for _, value in family(window)][:n_features]
+    features: list[Any] = [value for family in families.CANDLE_FAMILIES for _, value in family(cast("Any", window))][
+        :n_features
+    ]
     presence = window.presence()
     tape = tape_of([*features, *(count for count, _ in presence)])
     return FeatureTape(tape, len(features), [least for _, least in presence])
