@@ -209,9 +209,8 @@ class FeatureTape:
 def feature_tape(complete: bool, n_features: int | None = None) -> FeatureTape:
     """Record the families (the first `n_features` columns of them) and lay them out."""
     window = RecordedWindow(complete=complete)
-    features: list[Any] = [value for family in families.CANDLE_FAMILIES for _, value in family(cast("Any", window))][
-        :n_features
-    ]
+    taken: Any = window
+    features: list[Any] = [value for family in families.CANDLE_FAMILIES for _, value in family(taken)][:n_features]
     presence = window.presence()
     tape = tape_of([*features, *(count for count, _ in presence)])
     return FeatureTape(tape, len(features), [least for _, least in presence])
