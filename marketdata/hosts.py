@@ -30,6 +30,7 @@ def awake(url: str) -> list[str]:
 
     Examples
     --------
+    >>> wake_all()
     >>> awake("http://127.0.0.1:9000")
     ['http://127.0.0.1:9000']
     >>> awake("https://api.binance.com")[1]

@@ -1,7 +1,6 @@
 """What processes hear of each other through Redis: announcements are hints, and the log decides."""
 
 import asyncio
-import os
 import socket
 import time
 from urllib.parse import urlsplit
@@ -31,10 +30,7 @@ from tests.signals.sockets import (
     two_markets,  # noqa: F401  # a fixture
 )
 
-pytestmark = [
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(bool(os.environ.get("REDIS_URL")), reason="a process that began embedded goes over to a Redis"),
-]
+pytestmark = pytest.mark.django_db(transaction=True)
 NEVER = 600.0
 
 

@@ -1,7 +1,6 @@
 """The pages in a real browser: scripts run under the content policy, the socket goes live, nothing complains."""
 
 import asyncio
-import os
 import socket
 import threading
 
@@ -13,11 +12,11 @@ from django.db import connections
 from mlengine_project.console.sign_in import one_time_link
 from modelregistry.models import ModelVersion
 from signals import publisher
+from signals.hub import hub
 from signals.payloads import signal_bytes
 from tests.mlengine_project.console import chromium, rows
 
 pytestmark = [
-    pytest.mark.skipif(bool(os.environ.get("REDIS_URL")), reason="its publisher and its page share one process"),
     pytest.mark.browser,
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(chromium.installed() is None, reason="Chromium is not installed"),
@@ -50,15 +49,19 @@ def served(transactional_db, django_user_model):
         yield address, one_time_link(address, person)
         server.should_exit = True
         thread.join(20)
+        hub.stop()
 
 
-async def test_from_the_printed_link_to_a_live_board_chart_and_admin_without_a_complaint(served, tmp_path):
+async def test_from_the_printed_link_to_a_live_board_chart_and_admin_without_a_complaint(
+    served, tmp_path, just_after_a_close
+):
     address, link = served
     async with chromium.Browser(tmp_path / "profile") as page:
         await page.open(link)
         await page.until("location.pathname === '/' && document.querySelectorAll('.card').length === 2")
         await page.until("document.getElementById('link-state').dataset.state === 'live'")
 
+        just_after_a_close.advance(300)
         await sync_to_async(close_another)()
         await page.until("document.querySelector('[data-symbol=BTCUSDT] .price').textContent === '140.0000'")
         await page.until("document.getElementById('announcer').textContent === 'BTCUSDT: buy'")
