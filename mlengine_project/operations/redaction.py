@@ -1,4 +1,4 @@
-"""No secret leaves in a log line: keys of ours, passwords in URLs, and every secret setting.
+"""No secret leaves in a log line: keys of ours, sign-in links, passwords in URLs, and every secret setting.
 
 Lines hold text of callers and of the exchange. What is looked at is cut first and every quantifier
 has a bound, so that the time grows with the length of a line and never faster.
@@ -15,6 +15,7 @@ LABELLED = re.compile(
     r"\\?['\"]?\s{0,8}[=:]\s{0,8}\\?['\"]?(?:bearer\s{1,8})?)(?P<value>[^\s'\",;&}\\]{6,4096}+)",
     re.IGNORECASE,
 )
+SIGN_IN_LINK = re.compile(r"(?P<path>/console/sign-in/)[A-Za-z0-9_:-]{8,1024}+")
 LONGEST_LINE = 64 * 1024
 LONGEST_VALUE = 4 * 1024
 MARGIN = 4 * 1024
@@ -46,12 +47,15 @@ def redact(line: str) -> str:
     'redis://user:[hidden]@host:6379/0'
     >>> redact("header X-API-Key: abcdefghijkl refused")
     'header X-API-Key: [hidden] refused'
+    >>> redact("GET /console/sign-in/eyJ1c2VyIjoxfQ:1xXo6u:vQP7uXf-Z3eG 200")
+    'GET /console/sign-in/[hidden] 200'
     """
     line = line[: LONGEST_LINE + MARGIN]
     for secret in known_secrets():
         line = line.replace(secret, HIDDEN)
     line = KEY.sub(lambda found: found.group(0)[:12] + "_" + HIDDEN, line)
     line = URL_PASSWORD.sub(lambda found: found["user"] + HIDDEN + "@", line)
+    line = SIGN_IN_LINK.sub(lambda found: found["path"] + HIDDEN, line)
     return LABELLED.sub(lambda found: found["label"] + HIDDEN, line)[:LONGEST_LINE]
 
 
