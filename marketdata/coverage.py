@@ -1,4 +1,4 @@
-"""The coverage ledger: every candle of a span is stored, missing, or absent at the exchange with evidence."""
+"""Coverage ledger: how many candles of a span are stored, missing, or absent at the exchange."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +23,7 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Coverage:
-    """What is known of every candle of one market in a span."""
+    """Counts and stretches of stored, missing and absent candles of one market in a span."""
 
     symbol: str
     interval: str
@@ -39,14 +39,14 @@ class Coverage:
     cut_short: int
     """Stored candles a halt of the exchange ended early."""
     ahead: int
-    """Rows later than the market's clock, wherever the span ends: not followed, not counted as stored."""
+    """Rows later than the market's clock, wherever the span ends: not used, not counted as stored."""
     share: float | None
     holes: list[Stretch]
     absences: list[Stretch]
 
 
 def coverage_of(market: Market, from_ms: int | None = None, until_ms: int | None = None) -> Coverage:
-    """Account for every candle of a market in ``[from_ms, until_ms)``; by default from its first to its last."""
+    """Coverage of a market in ``[from_ms, until_ms)``, by default from its first to last candle."""
     length_ms = interval_ms(market.interval)
     followed, ahead = closes.last_open_to_follow(market.source), rows_ahead(market)
     candles = Candle.objects.filter(market=market, open_time__lte=followed)

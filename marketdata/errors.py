@@ -1,4 +1,4 @@
-"""What can go wrong between the exchange and the candle table."""
+"""Errors of market data."""
 
 from collections.abc import Collection
 from datetime import UTC, datetime
@@ -11,18 +11,18 @@ class MarketDataError(MLEngineError):
 
 
 class MalformedCandle(MarketDataError):
-    """A row or message that breaks a rule every candle obeys; it is quarantined, never stored."""
+    """A row or message that breaks a rule of candles; it is quarantined, never stored."""
 
     raw: object = None
-    """What came, where the reason alone does not show it."""
+    """The raw input, where the reason alone does not show it."""
 
 
 class ExchangeUnavailable(MarketDataError):
-    """The exchange did not answer, or answered with something that is not an answer."""
+    """The exchange did not respond, or its response was invalid."""
 
 
 class ExchangeBanned(ExchangeUnavailable):
-    """The exchange told this address to be silent until `until_ms` (wall time, ms)."""
+    """The exchange banned this address until `until_ms` (wall time, ms)."""
 
     def __init__(self, until_ms: int, message: str = "") -> None:
         until = datetime.fromtimestamp(until_ms / 1000, UTC)
@@ -31,7 +31,7 @@ class ExchangeBanned(ExchangeUnavailable):
 
 
 class UnreadableAnswer(ExchangeUnavailable):
-    """Something came that is no answer of the exchange; `raw` is its beginning."""
+    """A response that is not one of the exchange; `raw` are its first bytes."""
 
     def __init__(self, message: str, raw: bytes = b"") -> None:
         super().__init__(message)
@@ -39,15 +39,15 @@ class UnreadableAnswer(ExchangeUnavailable):
 
 
 class UnknownSymbol(MarketDataError):
-    """A symbol no market of this engine has."""
+    """A symbol that belongs to no market of this engine."""
 
 
 MOST_LISTED = 20
-"""Symbols that one sentence lists."""
+"""Maximum number of symbols in one message."""
 
 
 def no_market(symbol: str, known: Collection[str]) -> str:
-    """The sentence about a symbol no market has, with those that are known.
+    """Error message about an unknown symbol, with the known ones.
 
     >>> no_market("NOPE", ["ETHUSDT", "BTCUSDT"])
     "No market of this engine has the symbol 'NOPE'; write one of BTCUSDT, ETHUSDT."
@@ -59,4 +59,4 @@ def no_market(symbol: str, known: Collection[str]) -> str:
 
 
 class MarketDisabled(MarketDataError):
-    """The market is known and switched off."""
+    """The market is known and disabled."""

@@ -27,7 +27,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlengine_project.settings")
 
 import psycopg
 
-from marketdata.simulator.invention import Invention
+from marketdata.simulator.invention import CandleGenerator
 from marketdata.simulator.server import SimulatedExchange
 from tests.chaos.clients import ACCEPTED, Calling, Resuming, gaps
 from tests.chaos.engine import Engine
@@ -157,7 +157,7 @@ def main() -> int:
     options = parser.parse_args()
     chance = random.Random(options.seed)
     symbols = tuple(f"C{number:02}USDT" for number in range(options.symbols))
-    source = Invention(symbols, options.seed)
+    source = CandleGenerator(symbols, options.seed)
     begun = time.monotonic()
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,

@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from marketdata.intervals import floor_open
-from marketdata.simulator.invention import Invention
+from marketdata.simulator.invention import CandleGenerator
 from marketdata.simulator.server import SimulatedExchange
 from tests.chaos.engine import Engine
 from tests.chaos.ledger import Comparison, compare
@@ -89,7 +89,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60.0, help="of market time")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    source = Invention(tuple(f"M{number:03}USDT" for number in range(options.markets)), options.seed)
+    source = CandleGenerator(tuple(f"M{number:03}USDT" for number in range(options.markets)), options.seed)
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name,
         SimulatedExchange(source=source, seed=options.seed, speed=options.speed) as exchange,

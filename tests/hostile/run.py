@@ -9,7 +9,7 @@ from decimal import Decimal
 from marketdata import filling, quarantine, store, stream
 from marketdata.intervals import Gap
 from marketdata.models import Candle, Market, QuarantinedMessage
-from marketdata.rest import RestLine
+from marketdata.rest import RestSession
 from marketdata.sockets import Pace
 from tests.hostile import forms
 from tests.hostile.exchange import STEP, event_of, kline_of, row_of
@@ -118,7 +118,7 @@ def through_requests(exchange, market, count, seed, begin):
     names = [*forms.of_rows(), *forms.of_pages(), *(f"body: {name}" for name in forms.of_bodies())]
     starts = itertools.count(begin, PAGE * STEP)
     told, wanted = {}, set()
-    with RestLine() as line:
+    with RestSession() as line:
         for name in names:
             n = min(count, forms.RARE.get(name.removeprefix("body: "), count))
             before = quarantined(Candle.Origin.REST)
@@ -130,7 +130,7 @@ def through_requests(exchange, market, count, seed, begin):
             for _ in range(PATIENCE_SECONDS):  # where nothing is an answer, the rest of a batch is left for later
                 if not left:
                     break
-                quarantine.take_back(market)
+                quarantine.resume(market)
                 filling.fill(line, {market: [Gap(at, at + PAGE * STEP) for at in left]}, filling.SyncReport())
                 stored_now = stored(market)
                 left = [
@@ -162,7 +162,7 @@ def run(exchange, count, seed):
     """All forms, `count` of each at most; the summary and the forms with something unaccounted for."""
     markets = [Market.objects.create(symbol=symbol, source="simulated") for symbol in ("BTCUSDT", "ETHUSDT")]
     begin = exchange.now_ms - 400_000 * STEP
-    with RestLine() as line:
+    with RestSession() as line:
         line.describe([market.symbol for market in markets])
     told, on_stream = through_the_socket(exchange, markets[0], count, seed, begin)
     more, on_rest = through_requests(exchange, markets[1], count, seed, begin)

@@ -12,11 +12,11 @@ STEP = 300_000
 
 @pytest.fixture(autouse=True)
 def _no_reading_from_another_test():
-    clock.forget()
-    weight.forget()
+    clock.clear_cached_reading()
+    weight.clear_local_ban()
     yield
-    clock.forget()
-    weight.forget()
+    clock.clear_cached_reading()
+    weight.clear_local_ban()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from marketdata import filling, services
 from marketdata.intervals import Gap
 from marketdata.models import AbsentStretch, Candle, SuspectedStretch
-from marketdata.rest import RestLine
+from marketdata.rest import RestSession
 from marketdata.simulator.faults import Fault
 from tests.marketdata.conftest import START, STEP, close_candles, opens
 
@@ -24,7 +24,7 @@ def sweep_for(exchange, markets, n_candles):
 
 
 def ask_for(market, gaps):
-    with RestLine() as line:
+    with RestSession() as line:
         line.market_ms()
         filling.fill(line, {market: gaps}, filling.SyncReport())
 

@@ -27,7 +27,7 @@ def test_no_request_leaves_while_the_exchange_wants_silence_even_after_a_restart
     assert report.failures
     assert ExchangeState.objects.get().banned_until_ms > clock.wall_ms() + 100_000
     asked = exchange.meter.highest_used
-    clock.forget()
+    clock.clear_cached_reading()
     assert "exchange" in services.sync_candles(markets).failures
     assert exchange.meter.highest_used == asked
     with pytest.raises(ExchangeUnavailable):

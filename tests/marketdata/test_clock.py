@@ -40,7 +40,7 @@ async def test_inside_an_event_loop_the_reading_comes_from_a_thread():
 
     from asgiref.sync import sync_to_async
 
-    clock.forget()
+    clock.clear_cached_reading()
     await sync_to_async(ExchangeState.objects.create)(
         pk=1, clock_wall_ms=clock.wall_ms(), clock_market_ms=clock.wall_ms() + 90_000
     )
@@ -67,9 +67,9 @@ def test_jitter_is_not_a_fast_clock():
 
 def test_a_step_of_the_system_clock_has_the_exchange_asked_at_once(db, monkeypatch):
     """Market time is carried by the system's clock, so until the next reading it would step with it."""
-    from marketdata.lookout import Lookout
+    from marketdata.lookout import ExchangeStatusPoller
     from marketdata.models import Market
-    from marketdata.sockets import Pace
+    from marketdata.sockets import FeedTimings
 
     with clock.use(clock.FrozenClock(1_790_000_000_000)) as frozen:
         asked = []
@@ -82,7 +82,7 @@ def test_a_step_of_the_system_clock_has_the_exchange_asked_at_once(db, monkeypat
             def describe(self, symbols):
                 return dict.fromkeys(symbols, "TRADING")
 
-        lookout = Lookout(Pace(), lambda _: None)
+        lookout = ExchangeStatusPoller(FeedTimings(), lambda _: None)
         lookout._line = Line()
         lookout.markets = [Market.objects.create(symbol="BTCUSDT", source="exchange")]
         lookout.turn()

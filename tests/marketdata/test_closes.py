@@ -214,7 +214,7 @@ def test_without_an_exchange_a_file_is_all_there_is(market, tmp_path):
 
 
 def read_exchange_clock():
-    from marketdata.rest import RestLine
+    from marketdata.rest import RestSession
 
-    with RestLine() as line:
+    with RestSession() as line:
         line.read_clock()

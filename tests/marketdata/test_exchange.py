@@ -3,8 +3,8 @@
 import pytest
 
 from marketdata.errors import ExchangeBanned, ExchangeUnavailable, MarketDataError, UnknownSymbol
-from marketdata.exchange import named_error
-from marketdata.rest import Ask, RestLine
+from marketdata.exchange import to_error
+from marketdata.rest import Ask, RestSession
 from tests.marketdata.conftest import START, STEP
 
 
@@ -25,11 +25,11 @@ from tests.marketdata.conftest import START, STEP
     ],
 )
 def test_an_error_gets_the_name_that_says_whose_trouble_it_is(db, status, code, kind):
-    assert type(named_error(status, code, "words", {})) is kind
+    assert type(to_error(status, code, "words", {})) is kind
 
 
 def test_whatever_is_asked_for_nothing_comes_that_the_exchange_s_own_clock_does_not_call_closed(exchange, markets):
-    with RestLine() as line:
+    with RestSession() as line:
         before, open_now = line.ask(
             [Ask("BTCUSDT", START - STEP, START + 9 * STEP), Ask("BTCUSDT", START, START + STEP)]
         )

@@ -11,7 +11,7 @@ from marketdata.coverage import coverage_of
 from marketdata.evidence import evidence_of
 from marketdata.intervals import Gap
 from marketdata.models import AbsentStretch, Candle, CutShortCandle, QuarantinedMessage, SuspectedStretch
-from marketdata.rest import RestLine
+from marketdata.rest import RestSession
 from marketdata.simulator.faults import Fault
 from tests.marketdata.conftest import START, STEP, close_candles, opens
 
@@ -55,7 +55,7 @@ def test_wherever_a_span_begins_and_ends_the_halt_is_known(halted, markets, from
 def test_rows_off_the_grid_are_quarantined_once_however_often_they_are_asked_for(halted, markets):
     services.backfill(markets[0], BEGIN, START)
     assert QuarantinedMessage.objects.count() == 500
-    with RestLine() as line:
+    with RestSession() as line:
         for _ in range(2):
             filling.fill(line, {markets[0]: [Gap(BEGIN, START)]}, filling.SyncReport())
     assert QuarantinedMessage.objects.count() == 500
@@ -65,7 +65,7 @@ def test_rows_off_the_grid_are_quarantined_once_however_often_they_are_asked_for
 def test_the_evidence_names_the_halt_and_survives_being_read_again(halted, markets):
     services.backfill(markets[0], BEGIN, START)
     close_candles(halted, 1)
-    with RestLine() as line:
+    with RestSession() as line:
         filling.fill(line, {markets[0]: [Gap(BEGIN, START)]}, filling.SyncReport())
     *_, first = evidence_of(markets[0]).absences  # a page ends within the halt: it is on record in two parts
     assert first.reason.startswith("the exchange was halted: the candle before closed early, at ")
@@ -86,7 +86,7 @@ def test_a_candle_that_turns_out_whole_loses_its_mark(exchange, markets):
     services.backfill(markets[0], BEGIN, BEGIN + 400 * STEP)
     assert CutShortCandle.objects.count() == 1
     exchange.faults.clear()
-    with RestLine() as line:
+    with RestSession() as line:
         filling.fill(line, {markets[0]: [Gap(CUT, CUT + STEP)]}, filling.SyncReport())
     assert not CutShortCandle.objects.exists()
 
@@ -106,7 +106,7 @@ def test_a_page_with_a_refused_row_still_reviews_its_absences(exchange, markets)
         exchange.faults.add(Fault("hole", symbol="BTCUSDT", at=start, until=start + 2 * STEP))
     bad = CUT + 10 * STEP
     exchange.faults.add(Fault("broken_row", symbol="BTCUSDT", at=bad, until=bad + STEP))
-    with RestLine() as line:
+    with RestSession() as line:
         report = filling.SyncReport()
         filling.fill(line, {markets[0]: [Gap(BEGIN, BEGIN + 900 * STEP)]}, report)
     assert "1 rows refused" in report.failures["BTCUSDT"]

@@ -7,15 +7,15 @@ from django.db import connection
 
 from marketdata import clock, health, payloads, quarantine, services, stream
 from marketdata.coverage import coverage_of
-from marketdata.lookout import Lookout
+from marketdata.lookout import ExchangeStatusPoller
 from marketdata.models import AbsentStretch, Candle, ExchangeState, Market
 from marketdata.simulator.faults import Fault
-from marketdata.sockets import Pace
+from marketdata.sockets import FeedTimings
 from tests.marketdata.conftest import START, STEP, close_candles
 from tests.marketdata.test_services import frame, opens
 
 HALTED = range(START + STEP, START + 5 * STEP, STEP)
-PACE = Pace(longest_wait=0.4, clock_period=0.2, fast_clock_period=0.2, doubt_period=0.2)
+PACE = FeedTimings(longest_wait=0.4, clock_period=0.2, fast_clock_period=0.2, doubt_period=0.2)
 
 
 @pytest.fixture(autouse=True)
@@ -28,8 +28,8 @@ def halt(exchange):
 
 
 def look(markets):
-    looking = Lookout(PACE, lambda _reading: None)
-    looking.markets, looking.in_doubt = markets, True
+    looking = ExchangeStatusPoller(PACE, lambda _reading: None)
+    looking.markets, looking.is_close_overdue = markets, True
     looking.turn()
     looking.close()
 
@@ -77,7 +77,7 @@ def test_one_unknown_symbol_does_not_keep_the_others_from_being_described(exchan
     followed = [*markets, stranger, Market.objects.create(symbol="ANOTHER", source="simulated")]
     look(followed)
     assert [market.trading for market in services.enabled_markets()] == ["", "BREAK", "TRADING", ""]
-    assert [quarantine.is_set_aside(market) for market in followed] == [False, False, True, True]
+    assert [quarantine.is_suspended(market) for market in followed] == [False, False, True, True]
     assert ExchangeState.objects.get().weight_limit == exchange.limits.weight_per_minute
     asked = exchange.rest.requests
     look(followed)

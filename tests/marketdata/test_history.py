@@ -89,7 +89,7 @@ def test_every_day_older_candles_are_read_again_and_a_correction_becomes_a_revis
     read = services.re_read(markets)
     assert (read.requests, read.failures) == (4, {})
     exchange.advance_to(exchange.now_ms() + STEP)
-    clock.forget()
+    clock.clear_cached_reading()
     services.re_read(markets)
     assert sorted(CandleRevision.objects.values_list("open_time", flat=True)) == wrong
     assert services.re_read([Market.objects.create(symbol="NEWUSDT", source="simulated")]).requests == 0

@@ -12,16 +12,16 @@ from marketdata.exchange import ExchangeClient
 from marketdata.inbox import Inbox
 from marketdata.simulator.faults import Fault
 from marketdata.simulator.server import SimulatedExchange
-from marketdata.sockets import Pace, Sockets
+from marketdata.sockets import FeedTimings, Sockets
 from tests.flows.processes import free_port
 from tests.marketdata.conftest import START, STEP
 
 
 @pytest.fixture(autouse=True)
 def _rested():
-    hosts.wake_all()
+    hosts.reset()
     yield
-    hosts.wake_all()
+    hosts.reset()
 
 
 @pytest.fixture
@@ -39,9 +39,9 @@ def read(api_url):
 
 def test_the_next_host_answers_and_the_silent_one_is_not_asked_again(exchange, dead, monkeypatch):
     monkeypatch.setattr(hosts, "FAMILIES", [(dead, exchange.base_url)])
-    assert hosts.awake(dead) == [dead, exchange.base_url]
+    assert hosts.available(dead) == [dead, exchange.base_url]
     assert read(dead) == 3
-    assert hosts.awake(dead) == [exchange.base_url, dead]
+    assert hosts.available(dead) == [exchange.base_url, dead]
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def following(settings, monkeypatch, first, second):
     """The feed's sockets, told to follow one symbol at the first of two hosts."""
     monkeypatch.setattr(hosts, "FAMILIES", [(first, second)])
     settings.BINANCE_STREAM_URL = first
-    lines = Sockets(Inbox(), Pace(silence=0.6, longest_wait=0.2))
+    lines = Sockets(Inbox(), FeedTimings(silence=0.6, longest_wait=0.2))
     lines.start()
     try:
         lines.follow(["BTCUSDT"])
@@ -81,17 +81,17 @@ def test_candles_are_heard_from_the_next_host_when_the_first_only_keeps_the_line
 
 def test_a_host_that_rested_is_asked_first_again(dead):
     with clock.use(clock.FrozenClock(START)) as frozen:
-        hosts.let_rest("https://api.binance.com")
-        assert hosts.awake("https://api.binance.com")[0] == "https://api1.binance.com"
-        frozen.advance(hosts.REST_SECONDS + 1)
-        assert hosts.awake("https://api.binance.com")[0] == "https://api.binance.com"
+        hosts.cool_down("https://api.binance.com")
+        assert hosts.available("https://api.binance.com")[0] == "https://api1.binance.com"
+        frozen.advance(hosts.COOL_DOWN_SECONDS + 1)
+        assert hosts.available("https://api.binance.com")[0] == "https://api.binance.com"
 
 
 def test_all_hosts_asleep_is_an_outage_with_a_name(dead, monkeypatch):
     monkeypatch.setattr(hosts, "FAMILIES", [(dead, f"{dead}/", f"{dead}//")])
     with pytest.raises(ExchangeUnavailable, match="did not answer"):
         read(dead)
-    assert hosts.awake(dead)[0] == dead, "the configured one is still asked"
+    assert hosts.available(dead)[0] == dead, "the configured one is still asked"
 
 
 def test_a_ban_is_not_carried_to_another_host(exchange, monkeypatch):
@@ -104,6 +104,6 @@ def test_a_ban_is_not_carried_to_another_host(exchange, monkeypatch):
 
 
 def test_a_host_outside_the_families_has_no_others(dead):
-    hosts.let_rest(dead)
-    assert hosts.awake(dead) == [dead]
+    hosts.cool_down(dead)
+    assert hosts.available(dead) == [dead]
     assert len(hosts.REST) == 6

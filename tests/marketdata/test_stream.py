@@ -13,11 +13,11 @@ from marketdata.backoff import Backoff
 from marketdata.exchange import QUEUE
 from marketdata.models import Candle, CandleRevision, ExchangeState, Market, QuarantinedMessage
 from marketdata.simulator.faults import Fault
-from marketdata.sockets import Pace
+from marketdata.sockets import FeedTimings
 from tests.marketdata.conftest import START, STEP, close_candles
 
 pytestmark = pytest.mark.django_db(transaction=True)
-PACE = Pace(silence=3.0, longest_wait=0.4, handover=5.0, clock_period=0.5, fast_clock_period=0.5)
+PACE = FeedTimings(silence=3.0, longest_wait=0.4, handover=5.0, clock_period=0.5, fast_clock_period=0.5)
 
 
 @pytest.fixture(autouse=True)
@@ -113,7 +113,7 @@ def test_a_socket_that_falls_silent_is_replaced(exchange, markets):
         assert eventually(lambda: is_complete(feed, START + 3 * STEP))
 
 
-PATIENT = Pace(silence=60.0, longest_wait=0.4, handover=5.0, clock_period=0.5, fast_clock_period=0.5)
+PATIENT = FeedTimings(silence=60.0, longest_wait=0.4, handover=5.0, clock_period=0.5, fast_clock_period=0.5)
 """Nothing but what a test is about makes this feed act."""
 
 
@@ -130,7 +130,7 @@ def test_a_close_that_no_socket_delivers_is_fetched_while_the_socket_goes_on(exc
 def test_what_closed_while_no_socket_was_there_is_fetched_when_one_is_there_again(exchange, markets):
     """Before a close is called late: a new connection alone is reason enough to look."""
     exchange.faults.add(Fault("unsent"))
-    with feeding(Pace(silence=60.0, longest_wait=0.4, clock_period=60.0, fast_clock_period=60.0)) as feed:
+    with feeding(FeedTimings(silence=60.0, longest_wait=0.4, clock_period=60.0, fast_clock_period=60.0)) as feed:
         assert eventually(lambda: is_complete(feed, START))
         threading.Event().wait(1.0)  # a reading under way would take the jump for a fast clock
         exchange.advance_to(START + STEP + 3_500)
@@ -153,7 +153,7 @@ class Watched(set):
 def test_the_next_socket_is_accepted_before_the_old_one_goes(exchange, markets, reason):
     exchange.hub.connections = Watched()
     lifetime = 0.5 if reason == "planned" else 3600.0
-    with feeding(Pace(silence=60.0, lifetime=lifetime, longest_wait=0.4, handover=10.0)) as feed:
+    with feeding(FeedTimings(silence=60.0, lifetime=lifetime, longest_wait=0.4, handover=10.0)) as feed:
         assert eventually(lambda: len(exchange.hub.connections) == 1)
         if reason == "shutdown":
             exchange.faults.add(Fault("shutdown", seconds=8.0))
@@ -202,7 +202,9 @@ def test_the_feed_outlives_an_exchange_that_is_away(exchange, markets):
 
 
 def test_a_planned_handover_loses_nothing(exchange, markets):
-    pace = Pace(silence=5.0, lifetime=0.5, longest_wait=0.4, handover=5.0, clock_period=0.5, fast_clock_period=0.5)
+    pace = FeedTimings(
+        silence=5.0, lifetime=0.5, longest_wait=0.4, handover=5.0, clock_period=0.5, fast_clock_period=0.5
+    )
     with feeding(pace) as feed:
         assert eventually(lambda: is_complete(feed, START))
         for count in range(1, 5):
@@ -256,11 +258,11 @@ def test_nothing_but_a_wrong_setting_ends_the_feed(exchange, markets, monkeypatc
     assert listing.errors == newest.errors == []
     supervisor = stream.Supervisor(Stumbling(list, [ImproperlyConfigured("no such host")]), feed.on_closed, None, PACE)
     with pytest.raises(ImproperlyConfigured):
-        supervisor.turn()
+        supervisor.run_once()
 
 
 def test_what_was_refused_while_the_database_is_away_is_written_down_later(exchange, markets, monkeypatch):
-    keep = Stumbling(quarantine.keep, TROUBLE[:3])
+    keep = Stumbling(quarantine.store, TROUBLE[:3])
     monkeypatch.setattr(quarantine, "keep", keep)
     exchange.faults.add(Fault("garbled"))
     with feeding() as feed:

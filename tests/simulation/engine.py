@@ -11,7 +11,7 @@ from marketdata import clock, rest, services, stream
 from marketdata.errors import ExchangeUnavailable
 from marketdata.inbox import Inbox
 from marketdata.intervals import INTERVAL_MS, last_closed_open
-from marketdata.sockets import Pace, Sockets
+from marketdata.sockets import FeedTimings, Sockets
 from marketdata.tasks import re_read_history, sweep_quality
 from signals import publisher, worklist
 from signals.services import advance
@@ -21,7 +21,7 @@ from tests.simulation.world import VirtualLoop
 IDLE = 0.5  # what the supervisor waits for when it expects nothing
 DOZE = 120.0  # what that may become while all is well
 NAP = 2.0  # and while something is waited for
-PACE = Pace(clock_period=120.0)
+PACE = FeedTimings(clock_period=120.0)
 TASKS = {
     "advance": advance,
     "sweep_quality": sweep_quality,
@@ -36,9 +36,9 @@ class VirtualInbox(Inbox):
     process = None
 
     def wait(self, seconds):
-        if not self._stirred:
+        if not self._is_notified:
             self.process.doze(seconds)
-        self._stirred = False
+        self._is_notified = False
 
     def _wake(self):
         super()._wake()
@@ -113,8 +113,8 @@ class Process:
 
     def turn(self):
         """One turn of the feed's thread, and of the worker's."""
-        self.feed.lookout.turn()
-        self.feed.turn()
+        self.feed.status_poller.turn()
+        self.feed.run_once()
         while self.due:
             self._run_task(self.due.pop(0))
 

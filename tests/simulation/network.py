@@ -16,7 +16,7 @@ from marketdata.simulator.faults import REQUEST_FAULTS
 from marketdata.simulator.klines import stream_event
 from marketdata.simulator.limits import WEIGHTS, Limits, WeightMeter
 from marketdata.simulator.refusals import Refusal, over_limit
-from marketdata.simulator.request_faults import answer_wrongly
+from marketdata.simulator.request_faults import wrong_response
 from marketdata.simulator.rest import RestApi
 from marketdata.simulator.venue import Message
 
@@ -34,7 +34,7 @@ class Network:
         self.sockets = []
         self.is_silent = self.is_refusing = self.is_offline = False
         self.silent_until = 0.0  # when the client may speak again, by what it was told
-        self.impolite = 0
+        self.violations = 0
         self.requests = 0
         self.accepted = 0  # websockets
         self._dice = world.dice("network")
@@ -53,13 +53,13 @@ class Network:
 
     def _act_faults(self, now_ms):
         faults = self.venue.faults
-        self.is_silent = faults.strike(("silence",), now_ms) is not None
-        self.is_refusing = faults.strike(("refused_stream",), now_ms) is not None
-        offline = faults.strike(("offline",), now_ms) is not None
-        if faults.strike(("cut",), now_ms) or (offline and not self.is_offline):
+        self.is_silent = faults.trigger(("silence",), now_ms) is not None
+        self.is_refusing = faults.trigger(("refused_stream",), now_ms) is not None
+        offline = faults.trigger(("offline",), now_ms) is not None
+        if faults.trigger(("cut",), now_ms) or (offline and not self.is_offline):
             self.cut()
         self.is_offline = offline
-        if shutdown := faults.strike(("shutdown",), now_ms):
+        if shutdown := faults.trigger(("shutdown",), now_ms):
             leaving = list(self.sockets)
             for socket in leaving:
                 socket.send(orjson.dumps({"e": "serverShutdown", "E": now_ms}).decode())
@@ -71,7 +71,7 @@ class Network:
         if self.sockets:
             symbol = self.venue.symbols[floor_open(now_ms) // INTERVAL_MS % len(self.venue.symbols)]
             if (symbol, floor_open(now_ms)) != self._spoken[:2]:  # its first moments stand for all of a candle
-                kline = self.venue.tape.forming(symbol, now_ms)
+                kline = self.venue.candles.forming(symbol, now_ms)
                 event = kline and stream_event(symbol, kline, now_ms, is_closed=False)
                 self._spoken = symbol, floor_open(now_ms), [Message(symbol, event)] if event else []
             self.say(self._spoken[2])
@@ -110,7 +110,7 @@ class Network:
         self.requests += 1
         self.world.note("asks", name, parts.query)
         if self.world.now < self.silent_until:
-            self.impolite += 1
+            self.violations += 1
             self.world.note("although asked for silence")
         await asyncio.sleep(self.latency())
         if self.is_offline:
@@ -131,14 +131,14 @@ class Network:
     def _answer(self, name, path, query):
         """Status, headers, body, seconds it takes and whether all of it comes."""
         now_ms = self.venue.clock.now_ms()
-        fault = self.venue.faults.strike(REQUEST_FAULTS, now_ms, query.get("symbol", ""), path)
+        fault = self.venue.faults.trigger(REQUEST_FAULTS, now_ms, query.get("symbol", ""), path)
         verdict = self.meter.charge(WEIGHTS[name])
         request = SimpleNamespace(transport=None)
         if verdict.status != 200:
             response = over_limit(verdict, self.meter.limits.weight_per_minute)
         elif fault and fault.kind == "refused":
             return 0, {}, b"", 0.0, False
-        elif not fault or (response := answer_wrongly(fault, request, self.meter)) is None:
+        elif not fault or (response := wrong_response(fault, request, self.meter)) is None:
             try:
                 handle = {"time": self.api.time, "exchangeInfo": self.api.exchange_info, "klines": self.api.klines}
                 body = orjson.dumps(handle[name](query, now_ms, fault.kind if fault else ""))

@@ -35,9 +35,9 @@ class CountedFaults(FaultPlan):
         super().__init__(faults, seed)
         self.kinds = Counter()
 
-    def strike(self, kinds, market_ms, symbol=None, path=""):
+    def trigger(self, kinds, market_ms, symbol=None, path=""):
         """The fault that strikes, if one does; one that lasts counts each time it is looked at."""
-        fault = super().strike(kinds, market_ms, symbol, path)
+        fault = super().trigger(kinds, market_ms, symbol, path)
         if fault is not None:
             self.kinds[fault.kind] += 1
         return fault
@@ -186,7 +186,7 @@ class Day:
             "events": self.world.events,
             "requests": self.network.requests,
             "highest_weight": self.network.meter.highest_used,
-            "impolite": self.network.impolite,
+            "impolite": self.network.violations,
             "statements": self.storage.statements,
             "published": len(self.redis.published),
         }

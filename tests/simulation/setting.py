@@ -43,7 +43,7 @@ def prepare(folder):
     settings.EMBEDDED, settings.REDIS_URL = False, REDIS
     services.LIVE_WINDOW = HISTORY
     passes.WARMUP = answering.WARMUP = WINDOW
-    binding.READ_SECONDS, binding.LOOK_SECONDS = 29.0, 13.0
+    binding.READ_SECONDS, binding.POLL_SECONDS = 29.0, 13.0
     stream.BEAT_SECONDS = stream.MARKETS_SECONDS = 300.0  # signs of life and lists of markets are not what is judged
     advancing.coverage.refresh = lambda _markets: None  # how often bands held matters to nobody without predictions
     engine.install()
@@ -61,6 +61,6 @@ def prepare(folder):
 @cache
 def source():
     """The candles of all seeds: prices are not what is tested here."""
-    from marketdata.simulator.invention import Invention
+    from marketdata.simulator.invention import CandleGenerator
 
-    return Invention(SYMBOLS, seed=7)
+    return CandleGenerator(SYMBOLS, seed=7)

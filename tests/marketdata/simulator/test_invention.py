@@ -8,7 +8,7 @@ import pytest
 
 from marketdata.intervals import INTERVAL_MS
 from marketdata.simulator.candle_path import partial_kline
-from marketdata.simulator.invention import FIRST_OPEN, MONDAY_MS, Invention
+from marketdata.simulator.invention import FIRST_OPEN, MONDAY_MS, CandleGenerator
 from marketdata.simulator.klines import WEEK_MS
 
 START = 1_704_067_200_000  # 2024-01-01, a Monday
@@ -18,7 +18,7 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT", "XRPUSDT", "QZXUSDT")
 
 @pytest.fixture(scope="module")
 def source():
-    return Invention(SYMBOLS, seed=3)
+    return CandleGenerator(SYMBOLS, seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -42,16 +42,16 @@ def test_every_candle_obeys_the_rules_of_candles(source, symbol):
 
 
 def test_a_candle_does_not_depend_on_what_was_asked_before():
-    whole = Invention(SYMBOLS, seed=3).klines("ETHUSDT", START, START + 2 * WEEK_MS)
+    whole = CandleGenerator(SYMBOLS, seed=3).klines("ETHUSDT", START, START + 2 * WEEK_MS)
     generator = np.random.default_rng(5)
     for place in generator.integers(0, len(whole.open_time), size=20):
-        fresh = Invention(("ETHUSDT",), seed=3)
+        fresh = CandleGenerator(("ETHUSDT",), seed=3)
         at = int(whole.open_time[place])
         assert fresh.klines("ETHUSDT", at, at + 1).rows() == [whole.rows()[place]]
 
 
 def test_another_seed_is_another_history():
-    first, second = (Invention(("BTCUSDT",), seed).klines("BTCUSDT", START, START + WEEK_MS) for seed in (1, 2))
+    first, second = (CandleGenerator(("BTCUSDT",), seed).klines("BTCUSDT", START, START + WEEK_MS) for seed in (1, 2))
     assert (first.close != second.close).mean() > 0.99
 
 
@@ -68,7 +68,7 @@ def test_nothing_is_older_than_the_exchange(source):
 
 def test_a_year_takes_less_than_two_seconds():
     began = time.process_time()
-    klines = Invention(("BTCUSDT",), seed=9).klines("BTCUSDT", START, START + YEAR)
+    klines = CandleGenerator(("BTCUSDT",), seed=9).klines("BTCUSDT", START, START + YEAR)
     assert len(klines.open_time) == YEAR // INTERVAL_MS
     assert time.process_time() - began < 2
 

@@ -7,7 +7,7 @@ import pytest
 from marketdata.errors import UnknownSymbol
 from marketdata.intervals import INTERVAL_MS
 from marketdata.simulator.candle_files import UnreadableCandles
-from marketdata.simulator.invention import Invention
+from marketdata.simulator.invention import CandleGenerator
 from marketdata.simulator.klines import WEEK_MS
 from marketdata.simulator.replay import Replay
 
@@ -17,7 +17,7 @@ EMPTY = ["quote_volume", "trades", "taker_buy_base", "taker_buy_quote"]
 
 
 def _frame(count=600, symbol="BTCUSDT"):
-    klines = Invention((symbol,), seed=4).klines(symbol, RECORDED, RECORDED + count * INTERVAL_MS)
+    klines = CandleGenerator((symbol,), seed=4).klines(symbol, RECORDED, RECORDED + count * INTERVAL_MS)
     return pd.DataFrame(klines._asdict())
 
 

@@ -191,9 +191,9 @@ async def test_the_end_of_a_file_is_told(tmp_path):
     import pandas as pd
 
     from marketdata.simulator import open_exchange
-    from marketdata.simulator.invention import Invention
+    from marketdata.simulator.invention import CandleGenerator
 
-    klines = Invention(("BTCUSDT",), 1).klines("BTCUSDT", START, START + 20 * INTERVAL_MS)
+    klines = CandleGenerator(("BTCUSDT",), 1).klines("BTCUSDT", START, START + 20 * INTERVAL_MS)
     pd.DataFrame(klines._asdict()).to_parquet(tmp_path / "BTCUSDT-5m.parquet")
     with open_exchange(paths=[tmp_path], speed=1e6) as exchange:
         for _ in range(100):

@@ -9,7 +9,7 @@ from marketdata import clock
 from marketdata.intervals import INTERVAL_MS
 from marketdata.parsing import parse_kline_page, parse_stream_frame
 from marketdata.simulator.faults import KINDS, Fault, FaultPlan, UnknownFault
-from marketdata.simulator.invention import Invention
+from marketdata.simulator.invention import CandleGenerator
 from marketdata.simulator.klines import rest_row
 from marketdata.simulator.ledger import Ledger
 from marketdata.simulator.market_clock import MarketClock
@@ -22,7 +22,7 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT")
 
 def _venue(*faults, seed=0, ledger=None):
     plan = FaultPlan(faults, seed)
-    return Venue(Invention(SYMBOLS, 1), MarketClock(START, 0), plan, Ledger() if ledger is None else ledger)
+    return Venue(CandleGenerator(SYMBOLS, 1), MarketClock(START, 0), plan, Ledger() if ledger is None else ledger)
 
 
 def _closed(messages):
@@ -30,7 +30,7 @@ def _closed(messages):
 
 
 def _page(venue, now, symbol="BTCUSDT", limit=1000):
-    return Page(symbol, INTERVAL_MS, START, None, limit).rows(venue.tape, now)
+    return Page(symbol, INTERVAL_MS, START, None, limit).rows(venue.candles, now)
 
 
 def test_each_candle_closes_once_for_each_symbol():
@@ -56,9 +56,9 @@ def test_rest_socket_and_ledger_tell_the_same_candle():
 
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "DOGEUSDT", "QZXUSDT"])
 def test_the_strict_reader_of_the_feed_accepts_every_candle(symbol):
-    venue = Venue(Invention((symbol,), 1), MarketClock(START, 0), FaultPlan(), Ledger())
+    venue = Venue(CandleGenerator((symbol,), 1), MarketClock(START, 0), FaultPlan(), Ledger())
     now = START + 1000 * INTERVAL_MS
-    rows = Page(symbol, INTERVAL_MS, START, now - 1, 1000).rows(venue.tape, now)
+    rows = Page(symbol, INTERVAL_MS, START, now - 1, 1000).rows(venue.candles, now)
     assert len(parse_kline_page(rows, START, now)[0]) == 1000
     for message in venue.step(START + 20 * INTERVAL_MS):
         assert parse_stream_frame(message.event, {symbol})[1] in parse_kline_page(rows, START, now)[0]
@@ -149,12 +149,12 @@ def test_the_same_seed_strikes_the_same_candles():
 
 def test_faults_can_be_counted_added_ended_and_written_down(tmp_path):
     plan = FaultPlan([Fault("html", times=2)])
-    assert [plan.strike(("html",), 0) is not None for _ in range(3)] == [True, True, False]
+    assert [plan.trigger(("html",), 0) is not None for _ in range(3)] == [True, True, False]
     plan.add(Fault("slow", at=10, until=20))
-    assert [plan.strike(("slow",), now) is not None for now in (9, 10, 19, 20)] == [False, True, True, False]
+    assert [plan.trigger(("slow",), now) is not None for now in (9, 10, 19, 20)] == [False, True, True, False]
     assert plan.next_moment(0) == 10
     plan.clear()
-    assert plan.strike(("slow",), 15) is None
+    assert plan.trigger(("slow",), 15) is None
     path = tmp_path / "faults.json"
     path.write_text(plan.to_json())
     assert [json.loads(FaultPlan.from_file(path).to_json())[1][name] for name in ("kind", "at")] == ["slow", 10]

@@ -161,11 +161,11 @@ def market(db):
     """A market whose newest candle closed a minute ago."""
     now = clock.wall_ms()
     ExchangeState.objects.create(clock_wall_ms=now, clock_market_ms=now)
-    clock.forget()
+    clock.clear_cached_reading()
     market = Market.objects.create(symbol="BTCUSDT", source="exchange")
     store(market, now - 60_000 - INTERVAL_MS)
     yield market
-    clock.forget()
+    clock.clear_cached_reading()
 
 
 def store(market, open_time):
@@ -217,7 +217,7 @@ def test_a_ban_is_named_and_one_from_before_the_clock_was_set_back_is_none(marke
 
 def test_a_clock_set_back_since_the_exchange_was_read_is_named(market):
     ExchangeState.objects.update(clock_wall_ms=clock.wall_ms() + 60_000, clock_market_ms=clock.wall_ms() + 60_000)
-    clock.forget()
+    clock.clear_cached_reading()
     assert "clock was set back" in health.parts()["binance"]["message"]
 
 
