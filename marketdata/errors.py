@@ -26,7 +26,7 @@ class ExchangeBanned(ExchangeUnavailable):
 
     def __init__(self, until_ms: int, message: str = "") -> None:
         until = datetime.fromtimestamp(until_ms / 1000, UTC)
-        super().__init__(message or f"the exchange asked for silence until {until:%Y-%m-%d %H:%M:%S} UTC")
+        super().__init__(message or f"the exchange banned this address until {until:%Y-%m-%d %H:%M:%S} UTC")
         self.until_ms = until_ms
 
 

@@ -94,7 +94,7 @@ def read_text_table(content: bytes, symbol: str = "") -> TextTable:
 
 
 def _decode(content: bytes) -> bytes:
-    """Convert to UTF-8 without byte order mark and with `\\n` line ends; UTF-16 only with a mark."""
+    """Convert to UTF-8 without byte order mark and with newlines only; UTF-16 needs a mark."""
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         try:
             content = content.decode("utf-16").encode()

@@ -1,4 +1,4 @@
-"""One written file through the import: stored to the last digit, or refused in a sentence that names the place."""
+"""Import of one written file: stored exactly, or refused with a message that names the position."""
 
 import re
 from pathlib import Path
@@ -9,30 +9,30 @@ from marketdata import importing
 from marketdata.errors import MarketDataError
 from marketdata.models import Candle
 from tests.candle_files.plans import Plan, Row
-from tests.candle_files.writers import SYMBOL, fitting, write
+from tests.candle_files.writers import SYMBOL, adjusted, write
 
 FIELDS = ("open_time", "open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_base", "taker_buy_quote")  # fmt: skip
 PLACE = re.compile(
     r"\b(line|row) [1-9][0-9]*\b|\b(open_time|open|high|low|close|volume|close_time|quote_volume|trades|taker_buy_\w+)\b"
-    r"|torn or not what its name says|names another symbol|holds no candle|has no header|CSV files"
+    r"|torn or not what its name written_rows|names another symbol|holds no candle|has no header|CSV files"
 )
-"""A line, a row or a column; of a file that cannot be opened at all, or is named wrongly, that."""
+"""A line, a row or a column, or the fault of a file that cannot be opened or is named wrongly."""
 
 
 class Difference(AssertionError):
-    """A file that was stored otherwise than it was written, or refused without a place."""
+    """A file that was not stored as written, or was refused without a position."""
 
 
 def check(plan: Plan, folder: Path) -> str:
-    """Import the file of a plan and take it out again; "imported" or "refused".
+    """Import the file of a plan and roll back; returns "imported" or "refused".
 
     Raises
     ------
     Difference
-        If what is stored is not what the file says, or a refusal names no place.
+        If stored and written values differ, or a refusal names no position.
     """
-    plan = fitting(plan)
-    path, says = write(plan, folder)
+    plan = adjusted(plan)
+    path, written_rows = write(plan, folder)
     try:
         with transaction.atomic():
             done = importing.import_file(path, "exchange", utc=plan.times == "zoneless" and plan.place % 2 == 0)
@@ -44,14 +44,14 @@ def check(plan: Plan, folder: Path) -> str:
         return "refused"
     finally:
         path.unlink()
-    compare(plan, stored, says, done.ignored)
+    compare(plan, stored, written_rows, done.ignored)
     return "imported"
 
 
-def compare(plan: Plan, stored: list[tuple], says: list[Row], ignored: list[str]) -> None:
-    """Every stored candle is in the file, and every candle of the file is stored."""
-    expected = [(row.open_time, *row.prices, row.volume, *(row.flows or (None,) * 4)) for row in says]
-    # A text that was cut between two lines is a shorter file.
+def compare(plan: Plan, stored: list[tuple], written_rows: list[Row], ignored: list[str]) -> None:
+    """Check that the stored candles are exactly those of the file."""
+    expected = [(row.open_time, *row.prices, row.volume, *(row.flows or (None,) * 4)) for row in written_rows]
+    # A text that was cut between two lines is a valid shorter file.
     wanted = expected if plan.damage != "cut file" else [row for row in expected if row in stored]
     if stored != sorted(wanted):
         raise Difference(f"stored {stored} for {expected}")

@@ -136,4 +136,4 @@ def test_the_feed_starts_in_silence_and_speaks_when_it_ends(exchange, markets, m
 
 
 def test_a_ban_is_told_in_a_persons_time():
-    assert str(ExchangeBanned(1_795_785_030_053)) == "the exchange asked for silence until 2026-11-27 13:10:30 UTC"
+    assert str(ExchangeBanned(1_795_785_030_053)) == "the exchange banned this address until 2026-11-27 13:10:30 UTC"

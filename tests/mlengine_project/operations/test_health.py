@@ -210,7 +210,7 @@ def test_candles_that_stop_coming_are_named_fifteen_seconds_after_the_close(mark
 
 def test_a_ban_is_named_and_one_from_before_the_clock_was_set_back_is_none(market):
     ExchangeState.objects.update(banned_until_ms=clock.wall_ms() + 3_600_000)
-    assert "asked for silence until" in health.parts()["binance"]["message"]
+    assert "banned this address until" in health.parts()["binance"]["message"]
     ExchangeState.objects.update(banned_until_ms=clock.wall_ms() + 86_400_000 * 300)
     assert health.parts()["binance"]["status"] == "healthy"
 
