@@ -8,6 +8,19 @@ import numpy.typing as npt
 
 from indicators.candles import DAY_MS, HOUR_MS, INTERVAL_MS
 
+__all__ = [
+    "INTERVAL",
+    "INTERVAL_MS",
+    "Gap",
+    "close_time",
+    "count_between",
+    "find_gaps",
+    "floor_open",
+    "interval_ms",
+    "last_closed_open",
+    "subtract",
+]
+
 INTERVAL = "5m"
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": HOUR_MS, "d": DAY_MS}
 

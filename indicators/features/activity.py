@@ -8,7 +8,7 @@ from indicators.arrays import Floats
 from indicators.features.size import Named
 from indicators.features.window import CENTRE, DAY, SHORT, Window, elementwise, ratio
 
-RATIO_FLOOR = 1e-3
+SURPRISE_FLOOR = 1e-3
 """Lower bound of the ratio to the usual volume: zero volume gives ln(0.001), no volume at all gives 0."""
 
 
@@ -17,7 +17,7 @@ def log_surprise(recent: Floats, usual: Floats) -> Floats:
     """Logarithm of recent over usual volume, clipped to ln(0.001)..ln(1000); 0 without trades."""
     traded = usual > 1e-290
     share = np.where(traded, recent / np.where(traded, usual, 1.0), 1.0)
-    return np.log(np.clip(share, RATIO_FLOOR, 1.0 / RATIO_FLOOR))
+    return np.log(np.clip(share, SURPRISE_FLOOR, 1.0 / SURPRISE_FLOOR))
 
 
 def features(window: Window) -> Named:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from marketdata.errors import MarketDataError
 from marketdata.intervals import INTERVAL_MS
 from marketdata.parsing import is_symbol, normal_symbol
-from marketdata.simulator.drawn_normals import normals
 from marketdata.simulator.klines import WEEK_MS, Klines
+from marketdata.simulator.noise import normals
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketdata.simulator.klines import CANDLES_PER_WEEK
-from marketdata.simulator.random_normals import autoregression, normals, uniforms
+from marketdata.simulator.noise import autoregression, normals, uniforms
 
 # Mean absolute return by hour of the day (UTC) and day of the week relative to the mean, rounded from Bitcoin in 2024:
 # the hours of the American session are the most volatile, the weekend the least.

@@ -16,7 +16,7 @@ from marketdata.intervals import INTERVAL_MS
 from marketdata.simulator.invented_markets import GeneratedMarket
 from marketdata.simulator.invented_volatility import weekly_shocks, weekly_sigma
 from marketdata.simulator.klines import CANDLES_PER_WEEK, WEEK_MS, Klines
-from marketdata.simulator.random_normals import autoregression, normals, uniforms
+from marketdata.simulator.noise import autoregression, normals, uniforms
 
 FIRST_OPEN = 1_502_928_000_000  # 2017-08-17, the day of the real exchange's first candles
 MONDAY_MS = 4 * 24 * 3600 * 1000  # the epoch was a Thursday

@@ -7,8 +7,8 @@ from itertools import groupby
 from typing import Any
 
 from marketdata.intervals import INTERVAL_MS
-from marketdata.simulator.candles import CandleView
 from marketdata.simulator.klines import Kline, rest_row
+from marketdata.simulator.tape import CandleView
 
 WRONG_PAGE_SHIFT_MS = 7 * INTERVAL_MS
 

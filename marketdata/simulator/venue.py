@@ -10,11 +10,11 @@ import heapq
 from typing import Any, NamedTuple
 
 from marketdata.intervals import INTERVAL_MS, floor_open
-from marketdata.simulator.candles import CandleView, Change
 from marketdata.simulator.faults import FaultPlan
 from marketdata.simulator.klines import Kline, Source, stream_event
 from marketdata.simulator.ledger import Ledger
 from marketdata.simulator.market_clock import MarketClock
+from marketdata.simulator.tape import CandleView, Change
 
 
 class Message(NamedTuple):
