@@ -13,7 +13,7 @@ from marketdata.models import AbsentStretch, Market, SuspectedStretch
 TRIES = 3
 SPREAD_MS = 600_000
 """The tries must span at least this much market time."""
-KEPT_ATTEMPTS = 20
+MAX_KEPT_ATTEMPTS = 20
 
 
 def known_absences(markets: Iterable[Market], from_ms: int, until_ms: int) -> dict[int, list[Gap]]:
@@ -163,7 +163,7 @@ def review(market: Market, requested: Gap, opens: Sequence[int], denied: Sequenc
 
 def _kept(tries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Keep the first attempt and the newest ones."""
-    return tries if len(tries) <= KEPT_ATTEMPTS else [tries[0], *tries[1 - KEPT_ATTEMPTS :]]
+    return tries if len(tries) <= MAX_KEPT_ATTEMPTS else [tries[0], *tries[1 - MAX_KEPT_ATTEMPTS :]]
 
 
 def _attempt(requested: Gap, newest_seen: int) -> dict[str, Any]:

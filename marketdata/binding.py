@@ -10,8 +10,8 @@ from typing import Any
 
 from marketdata.errors import ExchangeUnavailable
 
-LARGEST_BODY = 8 * 1024 * 1024
-KEPT_BYTES = 4096
+MAX_BODY_BYTES = 8 * 1024 * 1024
+MAX_KEPT_BYTES = 4096
 READ_SECONDS = 1
 """How often a socket without messages checks its own state."""
 POLL_SECONDS = 0.5
@@ -38,18 +38,18 @@ def library(api_url: str, stream_url: str, *, direct: bool) -> SimpleNamespace: 
 
         def __init__(self, message: str, body: bytes) -> None:
             super().__init__(message)
-            self.raw = body[:KEPT_BYTES]
+            self.raw = body[:MAX_KEPT_BYTES]
 
     class Rest(AsyncClient):  # type: ignore[misc]
         API_URL = f"{api_url}/api"
 
         async def _handle_response(self, response: Any) -> Any:
-            """Read at most `LARGEST_BODY` bytes and parse them as JSON, whatever the content type."""
-            body = await response.content.read(LARGEST_BODY + 1)
-            while len(body) <= LARGEST_BODY and (more := await response.content.read(LARGEST_BODY + 1 - len(body))):
+            """Read at most `MAX_BODY_BYTES` bytes and parse them as JSON, whatever the content type."""
+            body = await response.content.read(MAX_BODY_BYTES + 1)
+            while len(body) <= MAX_BODY_BYTES and (more := await response.content.read(MAX_BODY_BYTES + 1 - len(body))):
                 body += more
-            if len(body) > LARGEST_BODY:
-                raise Unreadable(f"more than {LARGEST_BODY} bytes", body)
+            if len(body) > MAX_BODY_BYTES:
+                raise Unreadable(f"more than {MAX_BODY_BYTES} bytes", body)
             if not 200 <= response.status < 300:
                 detail = body if _is_object(body) else b'{"code": 0, "msg": "not an answer of the exchange"}'
                 raise BinanceAPIException(response, response.status, detail.decode(errors="replace"))

@@ -28,12 +28,12 @@ Numbers = npt.NDArray[np.float64]
 Key = tuple[int, int]
 """A market and the number of a block since 1970."""
 _SHAPE = (len(COLUMNS), LENGTH)
-_AT_ONCE = 200
+_BLOCKS_PER_QUERY = 200
 
 log = structlog.get_logger(__name__)
 
 
-def serve(market_ids: Sequence[int], n_candles: int, length_ms: int) -> bool:
+def is_used(market_ids: Sequence[int], n_candles: int, length_ms: int) -> bool:
     """Whether the cache is used: the read is long enough and the database keeps stamps."""
     return connection.vendor == "postgresql" and n_candles >= LENGTH and length_ms == INTERVAL_MS and bool(market_ids)
 
@@ -51,8 +51,8 @@ def read_blocks(market_ids: Sequence[int], start: int, n_candles: int) -> Number
             unknown.append(key)
         else:
             _copy_into(values[:, rows[key[0]]], block, key[1], start)
-    for at in range(0, len(unknown), _AT_ONCE):
-        for key, stamp, block in _read_database(unknown[at : at + _AT_ONCE]):
+    for at in range(0, len(unknown), _BLOCKS_PER_QUERY):
+        for key, stamp, block in _read_database(unknown[at : at + _BLOCKS_PER_QUERY]):
             _copy_into(values[:, rows[key[0]]], block, key[1], start)
             _write_file(key, stamp, block)
     return values

@@ -67,8 +67,8 @@ def first_open_to_confirm(source: str, after_ms: int) -> int:
 def describe_clock(source: str) -> str:
     """Name and time of a source's clock as text for an error message."""
     reading = clock_of(source)
-    name = "wall time, no exchange was ever read," if reading is None else "the market's clock"
-    return f"{name} says {clock.to_datetime(now_of(source)):%Y-%m-%d %H:%M:%S} UTC"
+    name = "wall time (no exchange was ever read)" if reading is None else "the market's time"
+    return f"{name} is {clock.to_datetime(now_of(source)):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def confirmed_sql(candle: str, is_real: str, after_ms: int) -> str:

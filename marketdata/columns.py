@@ -14,13 +14,13 @@ COLUMNS = ("open", "high", "low", "close", "volume")
 INTEGER_COLUMNS = ("market_id", "open_time")
 PACKED_ROW = np.dtype([*((name, ">i8") for name in INTEGER_COLUMNS), *((name, ">f8") for name in COLUMNS)])
 """One candle as `packed` writes it."""
-MOST_ROWS = 4_000_000
+MAX_ROWS = 4_000_000
 """Maximum candles of one statement: PostgreSQL limits a value to 1 GiB."""
 
 
 def read_columns(market_ids: Sequence[int], from_ms: int, until_ms: int, step_ms: int) -> dict[str, npt.NDArray[Any]]:
     """Columns of every stored candle opening in ``[from_ms, until_ms)``, in any order."""
-    at_once = max(1, MOST_ROWS * step_ms // max(step_ms, until_ms - from_ms))
+    at_once = max(1, MAX_ROWS * step_ms // max(step_ms, until_ms - from_ms))
     parts = [_read(market_ids[at : at + at_once], from_ms, until_ms) for at in range(0, len(market_ids), at_once)]
     if len(parts) == 1:
         return parts[0]

@@ -10,7 +10,7 @@ from marketdata.future_rows import rows_ahead
 from marketdata.intervals import Gap, count_between, find_gaps, interval_ms, subtract
 from marketdata.models import Candle, CandleRevision, CutShortCandle, Market, QuarantinedMessage
 
-MOST_HOLES = 100
+MAX_HOLES = 100
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def coverage_of(market: Market, from_ms: int | None = None, until_ms: int | None
 
 
 def _newest_first(gaps: list[Gap]) -> list[Stretch]:
-    return [Stretch(clock.to_datetime(gap.start), clock.to_datetime(gap.end)) for gap in reversed(gaps)][:MOST_HOLES]
+    return [Stretch(clock.to_datetime(gap.start), clock.to_datetime(gap.end)) for gap in reversed(gaps)][:MAX_HOLES]
 
 
 def _instant(milliseconds: int | None) -> datetime | None:

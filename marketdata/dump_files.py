@@ -22,7 +22,7 @@ from marketdata.intervals import INTERVAL
 from marketdata.parsing import is_symbol, normal_symbol
 from marketdata.text_tables import TableError, read_text_table
 
-LARGEST_CSV = 2**30
+MAX_CSV_BYTES = 2**30
 INTERVAL_NAMES = (INTERVAL, "5min", "5T", "M5")
 SUFFIXES = (".parquet", ".feather", ".csv", ".csv.gz", ".zip")
 _NAME = re.compile(r"(?P<symbol>[^\W_]{1,40}(?:_[^\W_]{1,40})?)-(?P<interval>[0-9]{1,4}[smhdwM])(?:[-.].{0,255})?")
@@ -80,7 +80,7 @@ def read_file(path: Path, symbol: str = "") -> RawTable:
             return _read_zip(path, symbol)
     except (pa.ArrowException, zipfile.BadZipFile, zlib.error, gzip.BadGzipFile, EOFError, RuntimeError) as error:
         # zipfile raises RuntimeError for an encrypted member, and a subclass of it for an unknown compression.
-        raise DumpError(f"{path.name} is torn or not what its name says: {str(error)[:200]}") from error
+        raise DumpError(f"{path.name} is corrupt or does not match its extension: {str(error)[:200]}") from error
     except OSError as error:
         raise DumpError(f"{path} cannot be read: {error.strerror or str(error)[:200]}") from error
     raise DumpError(f"{path.name}: candle files end in {', '.join(SUFFIXES)}")
@@ -158,9 +158,9 @@ def _bare(symbol: str) -> str:
 
 def _unpacked(path: Path) -> bytes:
     with gzip.open(path) as packed:
-        content = packed.read(LARGEST_CSV + 1)
-    if len(content) > LARGEST_CSV:
-        raise DumpError(f"{path.name} unpacks to more than {LARGEST_CSV} bytes; that is no candle dump")
+        content = packed.read(MAX_CSV_BYTES + 1)
+    if len(content) > MAX_CSV_BYTES:
+        raise DumpError(f"{path.name} unpacks to more than {MAX_CSV_BYTES} bytes; that is no candle dump")
     return content
 
 
@@ -170,7 +170,7 @@ def _read_zip(path: Path, symbol: str) -> RawTable:
         inner = [entry for entry in archive.infolist() if _is_dump(PurePosixPath(entry.filename))]
         if len(inner) != 1:
             raise DumpError(f"{path.name} holds {len(inner)} CSV files; a dump holds one")
-        if inner[0].file_size > LARGEST_CSV:
+        if inner[0].file_size > MAX_CSV_BYTES:
             raise DumpError(f"{path.name} unpacks to {inner[0].file_size} bytes; that is no candle dump")
         _check_inner_name(path.name, PurePosixPath(inner[0].filename).name, symbol)
         return _read_csv(path.name, archive.read(inner[0]), symbol)

@@ -42,19 +42,19 @@ class UnknownSymbol(MarketDataError):
     """A symbol that belongs to no market of this engine."""
 
 
-MOST_LISTED = 20
+MAX_LISTED = 20
 """Maximum number of symbols in one message."""
 
 
-def no_market(symbol: str, known: Collection[str]) -> str:
+def unknown_symbol_message(symbol: str, known: Collection[str]) -> str:
     """Error message about an unknown symbol, with the known ones.
 
-    >>> no_market("NOPE", ["ETHUSDT", "BTCUSDT"])
+    >>> unknown_symbol_message("NOPE", ["ETHUSDT", "BTCUSDT"])
     "No market of this engine has the symbol 'NOPE'; write one of BTCUSDT, ETHUSDT."
     """
     listed = sorted(set(known))
-    more = f" and {len(listed) - MOST_LISTED} more of /markets" if len(listed) > MOST_LISTED else ""
-    advice = f"; write one of {', '.join(listed[:MOST_LISTED])}{more}" if listed else ""
+    more = f" and {len(listed) - MAX_LISTED} more of /markets" if len(listed) > MAX_LISTED else ""
+    advice = f"; write one of {', '.join(listed[:MAX_LISTED])}{more}" if listed else ""
     return f"No market of this engine has the symbol {symbol[:20]!r}{advice}."
 
 

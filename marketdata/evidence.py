@@ -16,9 +16,9 @@ from marketdata.models import (
     SuspectedStretch,
 )
 
-MOST_STRETCHES = 100
-MOST_DETAILS = 20
-KEPT_CHARACTERS = 500
+MAX_STRETCHES = 100
+MAX_DETAILS = 20
+MAX_CHARACTERS = 500
 
 
 @dataclass(frozen=True)
@@ -106,31 +106,31 @@ def evidence_of(market: Market, from_ms: int | None = None, until_ms: int | None
     refused = QuarantinedMessage.objects.filter(market=market).order_by("-id")
     return Evidence(
         absences=[
-            _unanswered(one, one.evidence.get("attempts", [])) for one in absent.order_by("-start")[:MOST_STRETCHES]
+            _unanswered(one, one.evidence.get("attempts", [])) for one in absent.order_by("-start")[:MAX_STRETCHES]
         ],
-        suspicions=[_unanswered(one, one.attempts) for one in suspected.order_by("-start")[:MOST_STRETCHES]],
+        suspicions=[_unanswered(one, one.attempts) for one in suspected.order_by("-start")[:MAX_STRETCHES]],
         revisions=[
             Revision(clock.to_datetime(one.open_time), one.seen_at, one.origin, one.before, one.after)
-            for one in revised.order_by("-id")[:MOST_DETAILS]
+            for one in revised.order_by("-id")[:MAX_DETAILS]
         ],
         refusals=[
-            Refusal(one.seen_at, one.origin, one.reason, one.raw[:KEPT_CHARACTERS]) for one in refused[:MOST_DETAILS]
+            Refusal(one.seen_at, one.origin, one.reason, one.raw[:MAX_CHARACTERS]) for one in refused[:MAX_DETAILS]
         ],
         cut_short=[
             CutShort(clock.to_datetime(one.open_time), clock.to_datetime(one.close_time), one.origin, one.seen_at)
-            for one in cut[:MOST_DETAILS]
+            for one in cut[:MAX_DETAILS]
         ],
-        ahead=[Ahead(clock.to_datetime(one.open_time), one.origin, one.received_at) for one in ahead[:MOST_DETAILS]],
+        ahead=[Ahead(clock.to_datetime(one.open_time), one.origin, one.received_at) for one in ahead[:MAX_DETAILS]],
     )
 
 
 def _unanswered(stretch: AbsentStretch | SuspectedStretch, attempts: list[dict[str, Any]]) -> UnansweredStretch:
-    asked = [clock.to_datetime(attempt["market_ms"]) for attempt in attempts]
+    requested = [clock.to_datetime(attempt["market_ms"]) for attempt in attempts]
     return UnansweredStretch(
         start=clock.to_datetime(stretch.start),
         end=clock.to_datetime(stretch.end),
         tries=len(attempts),
-        first_asked=min(asked, default=None),
-        last_asked=max(asked, default=None),
+        first_asked=min(requested, default=None),
+        last_asked=max(requested, default=None),
         reason=stretch.evidence.get("reason", "") if isinstance(stretch, AbsentStretch) else "",
     )

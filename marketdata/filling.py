@@ -9,7 +9,7 @@ from marketdata.exchange import source_of_settings
 from marketdata.intervals import INTERVAL_MS, Gap, count_between, find_gaps, floor_open, subtract
 from marketdata.models import Candle, Market
 from marketdata.parsing import CandleRow
-from marketdata.rest import Answer, RestSession, pages_of
+from marketdata.rest import PageResult, RestSession, pages_of
 from marketdata.store import SaveResult
 
 LATE_MS = 2_500
@@ -31,7 +31,7 @@ class SyncReport:
     """For markets the exchange stopped recently: a sentence that says since when."""
 
 
-def fed_here(markets: Sequence[Market], report: SyncReport) -> list[Market]:
+def fed_markets(markets: Sequence[Market], report: SyncReport) -> list[Market]:
     """Markets of the configured exchange's source; the others are reported as failures."""
     source = source_of_settings()
     for market in markets:
@@ -73,9 +73,9 @@ def fill(session: RestSession, wanted: Mapping[Market, Sequence[Gap]], report: S
     by_symbol = {market.symbol: market for market in waiting}
     requests = [page for market, gaps in waiting.items() for page in pages_of(market.symbol, gaps)]
     report.requests += len(requests)
-    good: list[tuple[Market, Answer]] = []
-    for result in session.ask(requests):
-        market = by_symbol[result.ask.symbol]
+    good: list[tuple[Market, PageResult]] = []
+    for result in session.fetch(requests):
+        market = by_symbol[result.request.symbol]
         quarantine_refused(market, result)
         if result.error is None:
             good.append((market, result))
@@ -87,15 +87,15 @@ def fill(session: RestSession, wanted: Mapping[Market, Sequence[Gap]], report: S
         store_results(together, report)
 
 
-def quarantine_refused(market: Market, result: Answer) -> None:
+def quarantine_refused(market: Market, result: PageResult) -> None:
     """Quarantine the rows of a result that broke a rule, and unreadable responses."""
     refused = [*result.rejected, *((raw, halts.OFF_GRID) for raw, _ in result.off_grid)]
     quarantine.store(market, Candle.Origin.REST, result.unreadable)
     quarantine.store_new(market, Candle.Origin.REST, refused)
 
 
-def _batches(results: Sequence[tuple[Market, Answer]]) -> Iterator[list[tuple[Market, Answer]]]:
-    batch: list[tuple[Market, Answer]] = []
+def _batches(results: Sequence[tuple[Market, PageResult]]) -> Iterator[list[tuple[Market, PageResult]]]:
+    batch: list[tuple[Market, PageResult]] = []
     waiting = 0
     for market, result in results:
         if batch and waiting + len(result.rows) > MAX_BATCH_CANDLES:
@@ -107,7 +107,7 @@ def _batches(results: Sequence[tuple[Market, Answer]]) -> Iterator[list[tuple[Ma
         yield batch
 
 
-def store_results(results: Sequence[tuple[Market, Answer]], report: SyncReport) -> None:
+def store_results(results: Sequence[tuple[Market, PageResult]], report: SyncReport) -> None:
     """Store pages in one transaction and record candles missing before later ones as suspected."""
     rows: dict[Market, list[CandleRow]] = {}
     for market, result in results:
@@ -120,15 +120,17 @@ def store_results(results: Sequence[tuple[Market, Answer]], report: SyncReport) 
             report.failures[market.symbol] = f"{len(result.rejected)} rows refused: {result.rejected[0][1]}"
         else:
             quarantine.resume(market)
-        left_out = find_gaps([row.open_time for row in result.rows], result.ask.from_ms, result.ask.until_ms)
-        is_known = any(gap.start < result.ask.until_ms and gap.end > result.ask.from_ms for gap in known[market.pk])
+        left_out = find_gaps([row.open_time for row in result.rows], result.request.from_ms, result.request.until_ms)
+        is_known = any(
+            gap.start < result.request.until_ms and gap.end > result.request.from_ms for gap in known[market.pk]
+        )
         if left_out or is_known:
             report.absent += _update_absences(market, result, left_out)
 
 
-def _update_absences(market: Market, result: Answer, left_out: Sequence[Gap]) -> int:
+def _update_absences(market: Market, result: PageResult, left_out: Sequence[Gap]) -> int:
     """Update absences and suspicions by a result; return how many absences were confirmed."""
-    requested = Gap(result.ask.from_ms, result.ask.until_ms)
+    requested = Gap(result.request.from_ms, result.request.until_ms)
     opens = [row.open_time for row in result.rows]
     if result.later is not None:
         opens.append(floor_open(result.later + INTERVAL_MS - 1))
@@ -147,7 +149,7 @@ def _update_absences(market: Market, result: Answer, left_out: Sequence[Gap]) ->
     )
 
 
-def _places_of_refused(result: Answer) -> list[Gap]:
+def _places_of_refused(result: PageResult) -> list[Gap]:
     """Places of refused rows in the requested span: a candle exists there, so it is not absent.
 
     A row without a valid open time, or with that of another row, may belong anywhere.
@@ -156,8 +158,8 @@ def _places_of_refused(result: Answer) -> list[Gap]:
     places = []
     for raw, _ in result.rejected:
         at = raw[0] if isinstance(raw, list | tuple) and raw and type(raw[0]) is int else -1
-        if at < result.ask.from_ms or floor_open(at) in opens:
-            return [Gap(result.ask.from_ms, result.ask.until_ms)]
+        if at < result.request.from_ms or floor_open(at) in opens:
+            return [Gap(result.request.from_ms, result.request.until_ms)]
         places.append(Gap(floor_open(at), floor_open(at) + INTERVAL_MS))
     return places
 

@@ -23,7 +23,7 @@ def quarantine_rows_ahead(market: Market) -> int:
         ahead = rows_ahead(market).filter(open_time__gt=clock.wall_ms()).order_by("open_time")
         candles = list(ahead.select_for_update())
         for candle in candles:
-            raw = {"open_time": candle.open_time, **store.plain(candle)}
+            raw = {"open_time": candle.open_time, **store.json_values(candle)}
             quarantine.store(market, candle.origin, [(raw, _reason(candle))])
         Candle.objects.filter(pk__in=[candle.pk for candle in candles]).delete()
     return len(candles)

@@ -14,9 +14,9 @@ from django.db.models import Q
 from marketdata import absences, clock, quarantine, store
 from marketdata.intervals import INTERVAL_MS, Gap, find_gaps, floor_open, subtract
 from marketdata.models import TRADING, AbsentStretch, Candle, CutShortCandle, Market
-from marketdata.rest import Answer
+from marketdata.rest import PageResult
 
-KEPT_OPENS = 20
+MAX_KEPT_OPENS = 20
 OFF_GRID = "the exchange's candle opens off the 5-minute grid: its stretch is absent"
 
 log = structlog.get_logger(__name__)
@@ -37,14 +37,14 @@ def mark_trading(markets: Sequence[Market]) -> None:
             _save_status(market, TRADING)
 
 
-def mark_cut_short(results: Sequence[tuple[Market, Answer]]) -> None:
+def mark_cut_short(results: Sequence[tuple[Market, PageResult]]) -> None:
     """Mark stored candles that closed early, and unmark those that turned out complete."""
     with_rows = [(market, result) for market, result in results if result.rows]
     if not with_rows:
         return
     early = {(market.pk, at): last for market, result in with_rows for at, last in result.cut_short.items()}
-    first = min(result.ask.from_ms for _, result in with_rows)
-    until = max(result.ask.until_ms for _, result in with_rows)
+    first = min(result.request.from_ms for _, result in with_rows)
+    until = max(result.request.until_ms for _, result in with_rows)
     near = CutShortCandle.objects.filter(market__in=[market for market, _ in with_rows])
     for mark in near.filter(open_time__gte=first, open_time__lt=until):
         read = {row.open_time for market, result in with_rows if market.pk == mark.market_id for row in result.rows}
@@ -76,16 +76,16 @@ def record_off_grid(market: Market, file: str, rows: Sequence[tuple[int, int]]) 
     why = {
         "reason": f"the exchange was halted: {file} holds {len(rows)} candles off the 5-minute grid, "
         f"the first at {_instant(opens[0])}",
-        "halt": {"closed_early": None, "off_grid": opens[:KEPT_OPENS], "rows": len(rows)},
+        "halt": {"closed_early": None, "off_grid": opens[:MAX_KEPT_OPENS], "rows": len(rows)},
     }
     absences.record_explained(market, holes, requested, opens[-1], why)
 
 
-def explain(market: Market, hole: Gap, result: Answer) -> dict[str, Any] | None:
+def explain(market: Market, hole: Gap, result: PageResult) -> dict[str, Any] | None:
     """Evidence of the halt that a hole is part of; None if there is none."""
     cut = CutShortCandle.objects.filter(market=market, open_time=hole.start - INTERVAL_MS).first()
     off_grid = [at for _, at in result.off_grid if hole.start - INTERVAL_MS < at < hole.end]
-    if result.later is not None and result.later % INTERVAL_MS and hole.end == result.ask.until_ms:
+    if result.later is not None and result.later % INTERVAL_MS and hole.end == result.request.until_ms:
         off_grid.append(result.later)
     if cut is not None or off_grid:
         facts = [] if cut is None else [f"the candle before closed early, at {_instant(cut.close_time)}"]
@@ -94,7 +94,11 @@ def explain(market: Market, hole: Gap, result: Answer) -> dict[str, Any] | None:
         )
         return {
             "reason": f"the exchange was halted: {'; '.join(facts)}",
-            "halt": {"closed_early": cut and cut.close_time, "off_grid": off_grid[:KEPT_OPENS], "rows": len(off_grid)},
+            "halt": {
+                "closed_early": cut and cut.close_time,
+                "off_grid": off_grid[:MAX_KEPT_OPENS],
+                "rows": len(off_grid),
+            },
         }
     beside = AbsentStretch.objects.filter(Q(end=hole.start) | Q(start=hole.end), market=market)
     for stretch in beside:

@@ -10,11 +10,11 @@ from indicators.candles import DAY_MS
 from marketdata import absences, clock, store
 from marketdata.errors import ExchangeUnavailable, MarketDataError, UnknownSymbol
 from marketdata.exchange import KLINES_WEIGHT
-from marketdata.filling import LATE_MS, SyncReport, fed_here, fill, holes_of, quarantine_refused, store_results
+from marketdata.filling import LATE_MS, SyncReport, fed_markets, fill, holes_of, quarantine_refused, store_results
 from marketdata.intervals import INTERVAL_MS, Gap, count_between, last_closed_open, subtract
 from marketdata.models import TRADING, Candle, Market
 from marketdata.parsing import PAGE
-from marketdata.rest import Ask, RestSession, pages_of
+from marketdata.rest import PageRequest, RestSession, pages_of
 from marketdata.weight import SHARE
 
 BATCH_PAGES = 32
@@ -45,7 +45,7 @@ def backfill(
     """
     wanted = [markets] if isinstance(markets, Market) else list(markets)
     report = SyncReport()
-    fed = fed_here(wanted, report)
+    fed = fed_markets(wanted, report)
     if wanted and not fed:
         raise MarketDataError(report.failures[wanted[0].symbol])
     by_symbol = {market.symbol: market for market in fed}
@@ -62,16 +62,16 @@ def backfill(
             requests = [page for page in pages[start : start + BATCH_PAGES] if page.symbol not in report.failures]
             report.requests += len(requests)
             outage = None
-            for result in session.ask(requests, cancelled):
-                quarantine_refused(by_symbol[result.ask.symbol], result)
+            for result in session.fetch(requests, cancelled):
+                quarantine_refused(by_symbol[result.request.symbol], result)
                 if isinstance(result.error, ExchangeUnavailable):
                     outage = result.error
                 elif result.error is not None:
                     if len(wanted) == 1:
                         raise result.error
-                    report.failures[result.ask.symbol] = str(result.error)
+                    report.failures[result.request.symbol] = str(result.error)
                 else:
-                    store_results([(by_symbol[result.ask.symbol], result)], report)
+                    store_results([(by_symbol[result.request.symbol], result)], report)
             if outage is not None:
                 raise outage
             done += sum(count_between(page.from_ms, page.until_ms) for page in pages[start : start + BATCH_PAGES])
@@ -125,7 +125,7 @@ def _minute(open_ms: int) -> str:
     return f"{clock.to_datetime(open_ms):%Y-%m-%d %H:%M}"
 
 
-def plan(markets: Sequence[Market], from_ms: int, until_ms: int) -> list[Ask]:
+def plan(markets: Sequence[Market], from_ms: int, until_ms: int) -> list[PageRequest]:
     """Pages to request, oldest first, alternating between markets."""
     by_market = [pages_of(market.symbol, holes_of(market, from_ms, until_ms - INTERVAL_MS)) for market in markets]
     return [page for turn in zip_longest(*by_market) for page in turn if page is not None]
@@ -166,7 +166,7 @@ def re_read(markets: Sequence[Market]) -> SyncReport:
         end = last_closed_open(now - LATE_MS) + INTERVAL_MS
         wanted: dict[Market, list[Gap]] = {}
         left = OLD_HOLE_PAGES
-        for market in fed_here(markets, report):
+        for market in fed_markets(markets, report):
             first = Candle.objects.filter(market=market).aggregate(first=Min("open_time"))["first"]
             if first is None or first >= end:
                 continue

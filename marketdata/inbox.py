@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from marketdata import clock
 from marketdata.parsing import CandleRow
 
-MOST_CANDLES = 50_000
-MOST_REFUSED = 20_000
+MAX_CANDLES = 50_000
+MAX_REFUSED = 20_000
 Frames = dict[str, list[CandleRow]]
 Refused = tuple[object, str]
 
@@ -25,7 +25,7 @@ class FeedEvents:
 class Inbox:
     """A bounded, thread-safe queue of closed candles and refused messages.
 
-    Beyond `MOST_CANDLES` a candle is dropped and an overflow recorded, which makes the reader fetch everything missing
+    Beyond `MAX_CANDLES` a candle is dropped and an overflow recorded, which makes the reader fetch everything missing
     over REST.
     """
 
@@ -44,7 +44,7 @@ class Inbox:
         """Add a closed candle; a repeat of a waiting one changes nothing."""
         with self._changed:
             now = clock.monotonic()
-            if len(self._closed) >= MOST_CANDLES:
+            if len(self._closed) >= MAX_CANDLES:
                 self._events.overflowed = True
             elif (symbol, row.open_time) not in self._closed:
                 self._closed[symbol, row.open_time] = row
@@ -55,7 +55,7 @@ class Inbox:
     def put_refused(self, raw: object, reason: str) -> None:
         """Add a refused message; beyond the limit messages are only counted."""
         with self._changed:
-            if len(self._refused) >= MOST_REFUSED:
+            if len(self._refused) >= MAX_REFUSED:
                 self._n_dropped += 1
             else:
                 self._refused.append((raw, reason))

@@ -18,7 +18,7 @@ PRICE_LIMIT = Decimal(10) ** 12 - 1
 AMOUNT_LIMIT = Decimal(10) ** 21
 TRADES_LIMIT = 2**62
 _NUMBER = re.compile(r"[0-9]{1,22}(\.[0-9]{1,20})?", re.ASCII)
-SHORTEST_SYMBOL, LONGEST_SYMBOL = 2, 20
+MIN_SYMBOL_LENGTH, MAX_SYMBOL_LENGTH = 2, 20
 _INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 """Fillers and variation selectors: letters and marks by category, but invisible."""
 PAGE = 1000
@@ -65,7 +65,7 @@ def is_symbol(text: object) -> bool:
     >>> is_symbol("BTCUSDT"), is_symbol("币安人生USDT"), is_symbol("btcusdt"), is_symbol("BTC/USDT")
     (True, True, False, False)
     """
-    if not isinstance(text, str) or not SHORTEST_SYMBOL <= len(text) <= LONGEST_SYMBOL:
+    if not isinstance(text, str) or not MIN_SYMBOL_LENGTH <= len(text) <= MAX_SYMBOL_LENGTH:
         return False
     kinds = [unicodedata.category(sign) for sign in text]
     is_word = all(kind[0] in "LM" or kind == "Nd" for kind in kinds) and kinds[0][0] != "M"
@@ -263,11 +263,11 @@ def parse_kline_page(
             bad.append((raw, str(error)))
             continue
         if not from_ms <= candle.open_time < until_ms:
-            bad.append((raw, f"open time {candle.open_time} was not asked for"))
+            bad.append((raw, f"open time {candle.open_time} was not requested"))
         elif good and candle.open_time <= good[-1].open_time:
             bad.append((raw, f"open time {candle.open_time} is not after the row before it"))
         elif len(good) == limit:
-            bad.append((raw, f"more than the {limit} candles asked for"))
+            bad.append((raw, f"more than the {limit} requested candles"))
         else:
             good.append(candle)
     return good, bad
@@ -328,7 +328,9 @@ def parse_stream_frame(
     candle = parse_kline_row([*columns, "0"], interval)
     close_ms = candle.open_time + interval_ms(interval)
     if candle.trades and kline["T"] != close_ms - 1:  # it is fetched over REST and marked there
-        raise MalformedCandle(f"the candle at {candle.open_time} was cut short at {kline['T']}: REST is asked for it")
+        raise MalformedCandle(
+            f"the candle at {candle.open_time} was cut short at {kline['T']}: it is fetched over REST"
+        )
     event_ms = parse_whole("event time", message.get("E"), LATEST_MS)
     if event_ms < close_ms - 1 or close_ms > latest_close_ms:
         raise MalformedCandle(f"the candle at {candle.open_time} is called closed before its end")

@@ -31,7 +31,7 @@ def market_object(market: Market, horizons: Sequence[int], newest_open_ms: int |
         "interval": market.interval,
         "horizons": list(horizons),
         "status": status_of(market),
-        "message": market.status or (f"the exchange says {market.trading}" if market.is_halted else ""),
+        "message": market.status or (f"trading status at the exchange: {market.trading}" if market.is_halted else ""),
         "newest_candle_time": None if newest_open_ms is None else clock.to_datetime(newest_open_ms),
         "live_since": market.live_since,
         "simulated": market.simulated,

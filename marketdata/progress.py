@@ -13,7 +13,7 @@ Report = Callable[[int, int], None]
 
 
 @contextmanager
-def shown(label: str, stream: TextIO, *, as_json: bool = False) -> Iterator[Report]:
+def progress_reporter(label: str, stream: TextIO, *, as_json: bool = False) -> Iterator[Report]:
     """Yield a function to call with the amount done and the total."""
     if as_json:
         yield _Lines(

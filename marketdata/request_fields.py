@@ -21,12 +21,12 @@ from marketdata import clock
 DIGITS = re.compile(r"-?[0-9]{1,18}")
 ESCAPED_OFFSET = re.compile(r" (?=[0-9]{2}:[0-9]{2}$)")
 PRICE = re.compile(r"[0-9]{1,12}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?")
-LONGEST_TIME = 64
+MAX_TIME_LENGTH = 64
 INTERVALS = ("5m",)
 """Supported lengths of candles."""
-LONGEST_NAME = 40
+MAX_NAME_LENGTH = 40
 """Maximum characters of an unknown name in an error message."""
-MOST_NAMED = 20
+MAX_NAMED = 20
 """Maximum unknown names in one response."""
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 """Accepted times; others are probably in another unit."""
@@ -147,7 +147,7 @@ class Instant(serializers.Field):
 
     def to_internal_value(self, data: Any) -> datetime:
         """An aware UTC datetime."""
-        if not isinstance(data, str) or not data.isascii() or len(data) > LONGEST_TIME:
+        if not isinstance(data, str) or not data.isascii() or len(data) > MAX_TIME_LENGTH:
             self.fail("invalid")
         try:
             if DIGITS.fullmatch(data):
@@ -227,11 +227,11 @@ class Query(serializers.Serializer):
 
 
 def unknown_names(given: Iterable[str], known: Collection[str]) -> dict[str, list[str]]:
-    """Error messages for unknown names, at most `MOST_NAMED`; empty if all are known.
+    """Error messages for unknown names, at most `MAX_NAMED`; empty if all are known.
 
     >>> unknown_names(["symbl", "horizon"], ["symbol", "horizon"])
     {'symbl': ['Not a name of this request; it takes horizon, symbol.']}
     """
     allowed = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
-    unknown = islice((name for name in given if name not in known), MOST_NAMED)
-    return {name[:LONGEST_NAME]: [f"Not a name of this request; {allowed}."] for name in unknown}
+    unknown = islice((name for name in given if name not in known), MAX_NAMED)
+    return {name[:MAX_NAME_LENGTH]: [f"Not a name of this request; {allowed}."] for name in unknown}

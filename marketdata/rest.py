@@ -13,7 +13,7 @@ from marketdata.exchange import INFO_WEIGHT, KLINES_WEIGHT, TIME_WEIGHT, Exchang
 from marketdata.intervals import INTERVAL_MS, Gap, count_between, floor_open
 from marketdata.parsing import EARLIEST_MS, PAGE, CandleRow
 
-AT_ONCE = 8
+MAX_CONCURRENT = 8
 BATCH = 100
 TRIES = 2
 MAX_FAILURES = 3
@@ -27,7 +27,7 @@ Runner = asyncio.Runner
 """Runs the event loop of a session; a simulation replaces it."""
 
 
-class Ask(NamedTuple):
+class PageRequest(NamedTuple):
     """Request for candles of one symbol opening in ``[from_ms, until_ms)``, at most one page."""
 
     symbol: str
@@ -35,7 +35,7 @@ class Ask(NamedTuple):
     until_ms: int
 
 
-class Answer(NamedTuple):
+class PageResult(NamedTuple):
     """Result of a page request: candles and bad rows with reasons, or an error.
 
     `unreadable` are invalid responses with reasons. `later` is the open of the exchange's first candle after the
@@ -43,7 +43,7 @@ class Answer(NamedTuple):
     no conclusion about a hole. `off_grid` and `cut_short` are as in `Page`.
     """
 
-    ask: Ask
+    request: PageRequest
     rows: list[CandleRow]
     rejected: list[tuple[object, str]]
     error: MarketDataError | None = None
@@ -53,10 +53,10 @@ class Answer(NamedTuple):
     cut_short: Mapping[int, int] = MappingProxyType({})
 
 
-def pages_of(symbol: str, gaps: Iterable[Gap]) -> list[Ask]:
+def pages_of(symbol: str, gaps: Iterable[Gap]) -> list[PageRequest]:
     """Split gaps into page requests, oldest first."""
     step = PAGE * INTERVAL_MS
-    return [Ask(symbol, at, min(at + step, gap.end)) for gap in gaps for at in range(gap.start, gap.end, step)]
+    return [PageRequest(symbol, at, min(at + step, gap.end)) for gap in gaps for at in range(gap.start, gap.end, step)]
 
 
 class RestSession:
@@ -120,15 +120,15 @@ class RestSession:
         page = self._request(KLINES_WEIGHT, lambda: self._client.newest_kline(symbol, end))
         return page.rows[-1].open_time if page.rows else None
 
-    def ask(self, requests: Sequence[Ask], cancelled: Callable[[], bool] = lambda: False) -> list[Answer]:
+    def fetch(self, requests: Sequence[PageRequest], cancelled: Callable[[], bool] = lambda: False) -> list[PageResult]:
         """Fetch pages, some concurrently; an error belongs only to its own request."""
-        results: list[Answer] = []
+        results: list[PageResult] = []
         for start in range(0, len(requests), BATCH):
             batch = requests[start : start + BATCH]
             try:
                 self._reserve_weight(KLINES_WEIGHT * len(batch), cancelled)
             except ExchangeUnavailable as error:
-                results += [Answer(ask, [], [], error) for ask in requests[start:]]
+                results += [PageResult(request, [], [], error) for request in requests[start:]]
                 break
             results += self._fetch_closed(batch)
             weight.observe(self._client.used_weight)
@@ -163,35 +163,37 @@ class RestSession:
             readings.append((clock.monotonic() - before, reading))
         return min(readings, key=lambda pair: pair[0])[1]
 
-    def _fetch_closed(self, requests: Sequence[Ask]) -> list[Answer]:
+    def _fetch_closed(self, requests: Sequence[PageRequest]) -> list[PageResult]:
         """Fetch only candles that have closed by the exchange's clock, read just before."""
         try:
-            if max(ask.until_ms for ask in requests) > floor_open(self._server_ms):
+            if max(request.until_ms for request in requests) > floor_open(self._server_ms):
                 self._server_ms = self._request(TIME_WEIGHT, self._client.server_time)
         except ExchangeUnavailable as error:
-            return [Answer(ask, [], [], error) for ask in requests]
+            return [PageResult(request, [], [], error) for request in requests]
         closed = floor_open(self._server_ms)
-        clipped = [ask._replace(until_ms=min(ask.until_ms, closed)) for ask in requests]
-        fetched = iter(self._fetch([ask for ask in clipped if ask.from_ms < ask.until_ms]))
+        clipped = [request._replace(until_ms=min(request.until_ms, closed)) for request in requests]
+        fetched = iter(self._fetch([request for request in clipped if request.from_ms < request.until_ms]))
         return [
-            next(fetched) if ask.from_ms < ask.until_ms else Answer(ask._replace(until_ms=ask.from_ms), [], [])
-            for ask in clipped
+            next(fetched)
+            if request.from_ms < request.until_ms
+            else PageResult(request._replace(until_ms=request.from_ms), [], [])
+            for request in clipped
         ]
 
-    def _fetch(self, requests: Sequence[Ask]) -> list[Answer]:
+    def _fetch(self, requests: Sequence[PageRequest]) -> list[PageResult]:
         """Fetch pages with limited concurrency, checking for a ban before each is sent."""
         waiting = deque((number, 1) for number in range(len(requests)))
-        in_flight: dict[asyncio.Task[Answer], tuple[int, int]] = {}
-        results: dict[int, Answer] = {}
+        in_flight: dict[asyncio.Task[PageResult], tuple[int, int]] = {}
+        results: dict[int, PageResult] = {}
         unreadable: dict[int, list[tuple[object, str]]] = {}
         n_failures = 0
         end: ExchangeUnavailable | None = None
         while waiting or in_flight:
             if waiting and (end := end or weight.active_ban()) is None:
-                sent = [waiting.popleft() for _ in range(min(AT_ONCE - len(in_flight), len(waiting)))]
+                sent = [waiting.popleft() for _ in range(min(MAX_CONCURRENT - len(in_flight), len(waiting)))]
                 in_flight.update(self._run(self._send([(requests[number], number, tries) for number, tries in sent])))
             elif waiting:
-                results.update({number: Answer(requests[number], [], [], end) for number, _ in waiting})
+                results.update({number: PageResult(requests[number], [], [], end) for number, _ in waiting})
                 waiting.clear()
                 continue
             for task in self._run(_first(in_flight)):
@@ -211,38 +213,40 @@ class RestSession:
                     n_failures = 0
         return [results[number]._replace(unreadable=unreadable.get(number, [])) for number in range(len(requests))]
 
-    async def _send(self, requests: Sequence[tuple[Ask, int, int]]) -> dict[asyncio.Task[Answer], tuple[int, int]]:
-        return {asyncio.create_task(self._page(ask, tries)): (number, tries) for ask, number, tries in requests}
+    async def _send(
+        self, requests: Sequence[tuple[PageRequest, int, int]]
+    ) -> dict[asyncio.Task[PageResult], tuple[int, int]]:
+        return {asyncio.create_task(self._page(request, tries)): (number, tries) for request, number, tries in requests}
 
-    async def _page(self, ask: Ask, tries: int) -> Answer:
+    async def _page(self, request: PageRequest, tries: int) -> PageResult:
         """Fetch one page; after a failure wait before its slot is reused."""
         try:
-            one_more = min(count_between(ask.from_ms, ask.until_ms) + 1, PAGE)
-            page = await self._whole_page(ask, one_more)
+            one_more = min(count_between(request.from_ms, request.until_ms) + 1, PAGE)
+            page = await self._whole_page(request, one_more)
         except ExchangeBanned as failure:
-            return Answer(ask, [], [], failure)
+            return PageResult(request, [], [], failure)
         except ExchangeUnavailable as failure:
             await asyncio.sleep(RETRY_SECONDS * tries)
-            return Answer(ask, [], [], failure)
+            return PageResult(request, [], [], failure)
         except MalformedCandle as failure:
-            return Answer(ask, [], [(failure.raw, str(failure))], failure)
+            return PageResult(request, [], [(failure.raw, str(failure))], failure)
         except MarketDataError as failure:
-            return Answer(ask, [], [], failure)
-        within = [row for row in page.rows if row.open_time < ask.until_ms]
-        off_grid = [(raw, at) for raw, at in page.off_grid if at < ask.until_ms]
+            return PageResult(request, [], [], failure)
+        within = [row for row in page.rows if row.open_time < request.until_ms]
+        off_grid = [(raw, at) for raw, at in page.off_grid if at < request.until_ms]
         after = [row.open_time for row in page.rows[len(within) :]] + [at for _, at in page.off_grid[len(off_grid) :]]
-        cut_short = {at: last for at, last in page.cut_short.items() if at < ask.until_ms}
+        cut_short = {at: last for at, last in page.cut_short.items() if at < request.until_ms}
         later = min(after, default=None)
-        return Answer(ask, within, page.rejected, later=later, off_grid=off_grid, cut_short=cut_short)
+        return PageResult(request, within, page.rejected, later=later, off_grid=off_grid, cut_short=cut_short)
 
-    async def _whole_page(self, ask: Ask, limit: int) -> Page:
+    async def _whole_page(self, request: PageRequest, limit: int) -> Page:
         """Fetch one page, and the next one if rows off the grid took the place of others."""
         end = floor_open(self._server_ms)
-        page = await self._client.klines(ask.symbol, ask.from_ms, end, limit)
+        page = await self._client.klines(request.symbol, request.from_ms, end, limit)
         last = max([row.open_time for row in page.rows] + [at for _, at in page.off_grid], default=end)
-        if not (page.off_grid and page.is_full and last < ask.until_ms):
+        if not (page.off_grid and page.is_full and last < request.until_ms):
             return page
-        more = await self._client.klines(ask.symbol, last + 1, end, limit)
+        more = await self._client.klines(request.symbol, last + 1, end, limit)
         return Page(
             page.rows + more.rows,
             page.rejected + more.rejected,
@@ -252,7 +256,7 @@ class RestSession:
         )
 
 
-async def _first(in_flight: Iterable[asyncio.Task[Answer]]) -> list[asyncio.Task[Answer]]:
+async def _first(in_flight: Iterable[asyncio.Task[PageResult]]) -> list[asyncio.Task[PageResult]]:
     """Completed tasks, at least one, in the order they were sent."""
     await asyncio.wait(in_flight, return_when=asyncio.FIRST_COMPLETED)
     return [task for task in in_flight if task.done()]

@@ -6,7 +6,7 @@ from rest_framework import serializers
 from marketdata.models import Candle
 from marketdata.request_fields import INTERVALS, IntervalField, Query, SymbolField, Text, WholeNumber
 
-MOST_ROWS = 1000
+MAX_ROWS = 1000
 MARKET_STATUSES = ("enabled", "quarantined", "disabled")
 
 
@@ -68,7 +68,7 @@ class StretchSerializer(serializers.Serializer):
     end = serializers.DateTimeField(help_text="Exclusive.")
 
 
-class VainSerializer(StretchSerializer):
+class UnansweredStretchSerializer(StretchSerializer):
     """A stretch that was requested without result."""
 
     tries = serializers.IntegerField(help_text="Number of requests for it.")
@@ -118,8 +118,10 @@ class AheadSerializer(serializers.Serializer):
 class EvidenceSerializer(serializers.Serializer):
     """Evidence behind the counts, newest first."""
 
-    absences = VainSerializer(many=True, help_text="Known to be absent at the exchange; at most 100.")
-    suspicions = VainSerializer(many=True, help_text="Still counted as missing, requested without result; at most 100.")
+    absences = UnansweredStretchSerializer(many=True, help_text="Known to be absent at the exchange; at most 100.")
+    suspicions = UnansweredStretchSerializer(
+        many=True, help_text="Still counted as missing, requested without result; at most 100."
+    )
     revisions = RevisionSerializer(many=True, help_text="At most 20.")
     refusals = RefusalSerializer(many=True, help_text="The newest of this market whatever the span; at most 20.")
     cut_short = CutShortSerializer(many=True, help_text="Candles a halt of the exchange ended early; at most 20.")
@@ -157,7 +159,7 @@ class IndicatorQuery(Query):
         max_length=2000,
         help_text="Indicators or outputs of the catalogue, separated by commas; all when left out.",
     )
-    limit = WholeNumber(in_query=True, required=False, min_value=1, max_value=MOST_ROWS, default=100)
+    limit = WholeNumber(in_query=True, required=False, min_value=1, max_value=MAX_ROWS, default=100)
     interval = IntervalField(required=False)
 
 

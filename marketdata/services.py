@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from marketdata import absences, closes, halts, quarantine, store
-from marketdata.errors import ExchangeUnavailable, MarketDisabled, UnknownSymbol, no_market
-from marketdata.filling import LATE_MS, SyncReport, fed_here, fill, holes_of_all
+from marketdata.errors import ExchangeUnavailable, MarketDisabled, UnknownSymbol, unknown_symbol_message
+from marketdata.filling import LATE_MS, SyncReport, fed_markets, fill, holes_of_all
 from marketdata.history import backfill, re_read
 from marketdata.intervals import INTERVAL_MS, Gap, last_closed_open, subtract
 from marketdata.models import Candle, Market
@@ -63,7 +63,7 @@ def market_of(symbol: str) -> Market:
         return market
     if Market.objects.filter(symbol=symbol).exists():
         raise MarketDisabled(f"the market {symbol} is known but not enabled")
-    raise UnknownSymbol(no_market(symbol, enabled_symbols()))
+    raise UnknownSymbol(unknown_symbol_message(symbol, enabled_symbols()))
 
 
 def sync_candles(
@@ -74,7 +74,7 @@ def sync_candles(
     Failures are reported by symbol, never raised; only database errors are.
     """
     report = SyncReport()
-    fed = fed_here(markets, report)
+    fed = fed_markets(markets, report)
     by_symbol = _by_symbol(frames)
     delivered = _closed({market: by_symbol[market.symbol] for market in fed if by_symbol.get(market.symbol)}, report)
     report.saved = store.save_all(delivered, Candle.Origin.STREAM)
@@ -99,7 +99,7 @@ def sync_candles(
 def sweep_quality(markets: Sequence[Market]) -> SyncReport:
     """Re-read the newest candles a minute after their close, and request holes and suspected ones."""
     report = SyncReport()
-    fed = fed_here(markets, report)
+    fed = fed_markets(markets, report)
     try:
         with RestSession() as session:
             settled = last_closed_open(session.market_ms() - SETTLED_MS)
@@ -145,7 +145,7 @@ def _closed(delivered: dict[Market, list[CandleRow]], report: SyncReport) -> dic
     kept = dict(delivered)
     for market, rows in _early(delivered).items():
         reason = f"called closed before its end: {closes.describe_clock(market.source)}"
-        early = [({"open_time": row.open_time, **store.plain(row)}, reason) for row in rows]
+        early = [({"open_time": row.open_time, **store.json_values(row)}, reason) for row in rows]
         quarantine.store(market, Candle.Origin.STREAM, early)
         report.failures[market.symbol] = reason
         kept[market] = [row for row in delivered[market] if row not in rows]

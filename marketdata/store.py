@@ -214,17 +214,17 @@ def differing(candle: Candle, row: CandleRow) -> list[str]:
 
 def revise(candle: Candle, row: CandleRow, origin: str) -> CandleRevision:
     """Put new values into a stored candle and return the unsaved revision."""
-    before = plain(candle)
+    before = json_values(candle)
     for name in FIELDS[1:]:
         if getattr(row, name) is not None:
             setattr(candle, name, getattr(row, name))
     candle.origin, candle.revision = origin, candle.revision + 1
     return CandleRevision(
-        market_id=candle.market_id, open_time=candle.open_time, before=before, after=plain(candle), origin=origin
+        market_id=candle.market_id, open_time=candle.open_time, before=before, after=json_values(candle), origin=origin
     )
 
 
-def plain(candle: Candle | CandleRow) -> dict[str, str | int | None]:
+def json_values(candle: Candle | CandleRow) -> dict[str, str | int | None]:
     """Columns of a candle as JSON values, decimals as text."""
     cells = {name: getattr(candle, name) for name in FIELDS[1:]}
     return {name: f"{cell:.8f}" if isinstance(cell, Decimal) else cell for name, cell in cells.items()}
@@ -242,7 +242,7 @@ def load_span(markets: Sequence[Market], from_ms: int, until_ms: int) -> CandleG
     start = -(-from_ms // length_ms) * length_ms
     open_time = np.arange(start, max(until_ms, start), length_ms, dtype=np.int64)
     ids = [market.id for market in markets]
-    if blocks.serve(ids, len(open_time), length_ms):
+    if blocks.is_used(ids, len(open_time), length_ms):
         values = blocks.read_blocks(ids, start, len(open_time))
     else:
         values = read_rows(ids, start, len(open_time), length_ms)

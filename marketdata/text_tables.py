@@ -15,7 +15,7 @@ from marketdata.errors import MarketDataError
 
 DELIMITERS = (",", ";", "\t", "|")
 LINES_BEFORE_HEADER = 20
-LONGEST_HEADER = 10_000
+MAX_HEADER_LENGTH = 10_000
 _NUMBERS = ("open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
 
 
@@ -99,14 +99,14 @@ def _decode(content: bytes) -> bytes:
         try:
             content = content.decode("utf-16").encode()
         except UnicodeError as error:
-            raise TableError("is torn or not what its name says: it is not UTF-16 text") from error
+            raise TableError("is corrupt or does not match its extension: it is not UTF-16 text") from error
     content = content.removeprefix(b"\xef\xbb\xbf")
     if not content.isascii():
         try:
             content.decode()
         except UnicodeDecodeError as error:
             line = content.count(b"\n", 0, error.start) + 1
-            raise TableError(f"is torn or not what its name says: it is not text (line {line})") from error
+            raise TableError(f"is corrupt or does not match its extension: it is not text (line {line})") from error
     if b"\r" in content:
         content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     return content
@@ -132,10 +132,10 @@ def _find_head(content: bytes, symbol: str) -> _Head:
         line = raw.decode(errors="replace").strip("\ufeff")
         if not line.strip():
             continue
-        splits = {delimiter: _split(line[:LONGEST_HEADER], delimiter) for delimiter in DELIMITERS}
+        splits = {delimiter: _split(line[:MAX_HEADER_LENGTH], delimiter) for delimiter in DELIMITERS}
         delimiter = max(splits, key=lambda mark: len(splits[mark]))
         first = first or (number, splits[delimiter])
-        if len(line) > LONGEST_HEADER:
+        if len(line) > MAX_HEADER_LENGTH:
             break
         found = {mark: match_columns(cells, symbol) for mark, cells in splits.items()}
         mark = next((mark for mark, columns in found.items() if not columns.missing), None)

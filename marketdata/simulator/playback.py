@@ -16,7 +16,7 @@ from marketdata.simulator.venue import Message, Venue
 
 FRAME_SECONDS = 2.0  # period of the messages about an open candle
 FRAMES_PER_CANDLE = 4  # if market time is so fast that two seconds are several candles
-SHORTEST_FRAME_SECONDS = 0.05
+MIN_FRAME_SECONDS = 0.05
 SLICE = 200  # messages sent before other tasks of the event loop run
 
 log = structlog.get_logger(__name__)
@@ -102,7 +102,7 @@ class Playback:
         rate = self.venue.clock.rate
         if not rate:
             return FRAME_SECONDS
-        return max(SHORTEST_FRAME_SECONDS, min(FRAME_SECONDS, INTERVAL_MS / 1000 / rate / FRAMES_PER_CANDLE))
+        return max(MIN_FRAME_SECONDS, min(FRAME_SECONDS, INTERVAL_MS / 1000 / rate / FRAMES_PER_CANDLE))
 
     def _seconds_until_due(self) -> float:
         due_ms = self.venue.next_due(self.venue.clock.now_ms())

@@ -27,7 +27,7 @@ from marketdata.simulator.rest import RestApi
 from marketdata.simulator.streams import StreamHub
 from marketdata.simulator.venue import Venue
 
-LONGEST_URL = 65_536  # one URL may name 1,024 streams
+MAX_URL_LENGTH = 65_536  # one URL may name 1,024 streams
 log = structlog.get_logger(__name__)
 
 
@@ -199,7 +199,7 @@ class SimulatedExchange:
         self.rest = RestApi(self.venue, self.meter)
         application = web.Application()
         application.add_routes([*self.rest.routes(), *self.hub.routes()])
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5, max_line_size=LONGEST_URL)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5, max_line_size=MAX_URL_LENGTH)
         await runner.setup()
         sites: list[web.TCPSite] = []
 

@@ -17,7 +17,7 @@ from marketdata.simulator.stream_requests import answer_request
 
 log = structlog.get_logger(__name__)
 
-LONGEST_QUEUE = 20_000
+MAX_QUEUED_FRAMES = 20_000
 POLICY_VIOLATION = 1008
 
 
@@ -35,7 +35,7 @@ class Connection:
 
     def put(self, stream: str, payload: bytes) -> None:
         """Queue one frame; a connection whose queue is full is cut, as on the exchange."""
-        if self.waiting.qsize() >= LONGEST_QUEUE:
+        if self.waiting.qsize() >= MAX_QUEUED_FRAMES:
             self.abort()
             return
         framed = b'{"stream":"' + stream.encode() + b'","data":' + payload + b"}" if self.combined else payload

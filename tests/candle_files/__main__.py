@@ -44,14 +44,14 @@ def fuzz(files: int, seed: int, folder: Path) -> int:
     from hypothesis import HealthCheck, Phase, given, settings
     from hypothesis import seed as seeded
 
-    from marketdata.progress import shown
+    from marketdata.progress import progress_reporter
     from tests.candle_files.check import check
     from tests.candle_files.plans import plans
 
     counts: Counter[str] = Counter()
     writers: Counter[str] = Counter()
     begun = time.monotonic()
-    with shown("files", sys.stderr) as report:
+    with progress_reporter("files", sys.stderr) as report:
 
         @seeded(seed)
         @settings(

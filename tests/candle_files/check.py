@@ -14,7 +14,7 @@ from tests.candle_files.writers import SYMBOL, adjusted, write
 FIELDS = ("open_time", "open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_base", "taker_buy_quote")  # fmt: skip
 PLACE = re.compile(
     r"\b(line|row) [1-9][0-9]*\b|\b(open_time|open|high|low|close|volume|close_time|quote_volume|trades|taker_buy_\w+)\b"
-    r"|torn or not what its name written_rows|names another symbol|holds no candle|has no header|CSV files"
+    r"|corrupt or does not match its extension|names another symbol|holds no candle|has no header|CSV files"
 )
 """A line, a row or a column, or the fault of a file that cannot be opened or is named wrongly."""
 

@@ -9,7 +9,7 @@ from marketdata.poller import ExchangeStatusPoller
 from marketdata import clock, rest, services, stream, weight
 from marketdata.errors import ExchangeBanned, ExchangeUnavailable
 from marketdata.models import ExchangeState
-from marketdata.rest import Ask, RestSession
+from marketdata.rest import PageRequest, RestSession
 from marketdata.simulator.faults import Fault
 from marketdata.sockets import FeedTimings
 from tests.marketdata.conftest import START, STEP, close_candles
@@ -20,7 +20,7 @@ BAN_SECONDS = 2.5
 
 def request_a_candle():
     with RestSession() as session:
-        return session.ask([Ask("BTCUSDT", START - STEP, START)])[0]
+        return session.fetch([PageRequest("BTCUSDT", START - STEP, START)])[0]
 
 
 def wait(seconds):
@@ -82,10 +82,12 @@ def test_a_ban_of_another_process_applies_before_the_next_request(exchange, poll
 
 
 def test_queued_pages_are_not_sent_after_a_ban(exchange, markets, monkeypatch):
-    monkeypatch.setattr(rest, "AT_ONCE", 1)
+    monkeypatch.setattr(rest, "MAX_CONCURRENT", 1)
     exchange.faults.add(Fault("banned", path="klines", times=1, seconds=60))
     with RestSession() as session:
-        answers = session.ask([Ask(market.symbol, START - n * STEP, START) for n in range(1, 6) for market in markets])
+        answers = session.fetch(
+            [PageRequest(market.symbol, START - n * STEP, START) for n in range(1, 6) for market in markets]
+        )
     assert len(answers) == 10
     assert all(isinstance(answer.error, ExchangeBanned) for answer in answers)
     assert exchange.meter.violations == 0

@@ -146,5 +146,5 @@ def test_the_newest_candle_of_a_market_stamps_one_block(stored):
 
 
 def test_short_windows_do_not_use_the_cache(stored):
-    assert not blocks.serve([1], blocks.LENGTH - 1, STEP)
-    assert blocks.serve([1], blocks.LENGTH, STEP)
+    assert not blocks.is_used([1], blocks.LENGTH - 1, STEP)
+    assert blocks.is_used([1], blocks.LENGTH, STEP)

@@ -80,9 +80,9 @@ def test_an_unclosed_candle_in_a_file_is_refused_with_line_and_reason(db, tmp_pa
     path = make(tmp_path, [START, START + STEP, ahead])
     output, listed = imported(path)
     assert "1 rows are bad, 2 are good, nothing was imported" in output
-    session = {".csv": 4, ".parquet": 3, ".zip": 3}[path.suffix]
-    place = "row" if path.suffix == ".parquet" else "session"
-    assert f"{place} {session}: the candle has not closed: wall time, no exchange was ever read, says 20" in listed
+    line = {".csv": 4, ".parquet": 3, ".zip": 3}[path.suffix]
+    place = "row" if path.suffix == ".parquet" else "line"
+    assert f"{place} {line}: the candle has not closed: wall time (no exchange was ever read) is 20" in listed
     assert "2 inserted" in imported(path, "--skip-bad")[0]
     assert set(Candle.objects.values_list("open_time", flat=True)) == {START, START + STEP}
 
@@ -106,7 +106,7 @@ def test_the_clock_of_the_market_s_own_exchange_decides(db, tmp_path, read_clock
     read_clock(START + STEP + 10_000, base_url=base_url)
     _, listed = imported(file_of(tmp_path, [START + at * STEP for at in range(3)]), "--skip-bad", "--source", source)
     assert Candle.objects.count() == good
-    assert good == 3 or "the market's clock says 2025-01-01 00:05:1" in listed
+    assert good == 3 or "the market's time is 2025-01-01 00:05:1" in listed
 
 
 def test_a_simulated_clock_that_runs_ahead_accepts_its_own_candles(db, tmp_path, read_clock):

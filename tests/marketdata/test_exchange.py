@@ -4,7 +4,7 @@ import pytest
 
 from marketdata.errors import ExchangeBanned, ExchangeUnavailable, MarketDataError, UnknownSymbol
 from marketdata.exchange import to_error
-from marketdata.rest import Ask, RestSession
+from marketdata.rest import PageRequest, RestSession
 from tests.marketdata.conftest import START, STEP
 
 
@@ -30,8 +30,8 @@ def test_a_status_and_code_give_the_right_exception(db, status, code, kind):
 
 def test_only_candles_closed_by_the_exchange_s_clock_are_returned(exchange, markets):
     with RestSession() as session:
-        before, open_now = session.ask(
-            [Ask("BTCUSDT", START - STEP, START + 9 * STEP), Ask("BTCUSDT", START, START + STEP)]
+        before, open_now = session.fetch(
+            [PageRequest("BTCUSDT", START - STEP, START + 9 * STEP), PageRequest("BTCUSDT", START, START + STEP)]
         )
     assert [row.open_time for row in before.rows] == [START - STEP]
     assert (open_now.rows, open_now.error) == ([], None)

@@ -41,7 +41,7 @@ def test_a_halted_market_does_not_affect_others_and_its_candles_become_absent(ex
     poll(markets)
     halted, other = markets = services.enabled_markets()
     assert (halted.trading, other.trading) == ("BREAK", "TRADING")
-    assert payloads.market_object(halted, (), None)["message"] == "the exchange says BREAK"
+    assert payloads.market_object(halted, (), None)["message"] == "trading status at the exchange: BREAK"
     close_candles(exchange, 1)
     report = services.sync_candles(markets, {"ETHUSDT": frame("ETHUSDT", HALTED[0])})
     assert (report.requests, report.saved.inserted, report.failures) == (0, 1, {})

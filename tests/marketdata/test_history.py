@@ -127,8 +127,8 @@ def test_old_holes_are_requested_in_limited_numbers_a_day(exchange, markets, mon
     Candle.objects.filter(open_time__range=(BEGIN + STEP, BEGIN + 400 * STEP), pk__in=every_other()).delete()
     monkeypatch.setattr(history, "OLD_HOLE_PAGES", 5)
     monkeypatch.setattr(history, "RE_READ_MS", 10 * STEP)
-    asked = services.re_read(markets).requests
-    assert asked <= 5 + 2 * len(markets)
+    requests = services.re_read(markets).requests
+    assert requests <= 5 + 2 * len(markets)
 
 
 def every_other():

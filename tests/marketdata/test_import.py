@@ -88,13 +88,13 @@ def test_a_zip_is_checked_against_the_checksum_beside_it(db, tmp_path):
     assert Candle.objects.filter(market__symbol="ETHUSDT").count() == 400
     beside.unlink()
     path.write_bytes(path.read_bytes()[:-200])
-    assert "torn" in run(path)[0]
+    assert "corrupt" in run(path)[0]
 
 
 def test_a_truncated_parquet_file_gives_one_sentence(db, tmp_path):
     path = write_parquet(tmp_path)
     path.write_bytes(path.read_bytes()[:-100])
-    assert "torn" in run(path)[0]
+    assert "corrupt" in run(path)[0]
     assert not Market.objects.exists()
 
 
@@ -102,7 +102,7 @@ def test_bytes_that_are_not_text_give_one_sentence(db, tmp_path, capsys):
     path = tmp_path / "BTCUSDT-5m.csv"
     path.write_bytes(b"open_time,open,high,low,close,volume\n\xed\x00\xff\n1,2\n")
     output = run(path)[0]
-    assert "torn or not what its name says: it is not text" in output
+    assert "corrupt or does not match its extension: it is not text" in output
     assert "Traceback" not in capsys.readouterr().err
 
 
@@ -282,5 +282,5 @@ def test_an_unreadable_zip_is_reported_in_one_sentence(tmp_path, offset, value):
     packed = bytearray(path.read_bytes())
     packed[packed.index(b"PK\x01\x02") + offset] = value  # as the directory at its end has it
     path.write_bytes(packed)
-    with pytest.raises(DumpError, match="torn or not what its name says"):
+    with pytest.raises(DumpError, match="corrupt or does not match its extension"):
         read_file(path)

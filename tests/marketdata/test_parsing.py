@@ -175,7 +175,7 @@ def test_a_valid_candle_off_the_grid_is_distinguished_from_a_broken_row(changes,
 
 
 def test_a_frame_that_was_cut_short_is_refused_and_left_to_rest():
-    with pytest.raises(MalformedCandle, match="REST is asked"):
+    with pytest.raises(MalformedCandle, match="fetched over REST"):
         parse_stream_frame(message(T=OPEN + 194_787), SYMBOLS)
 
 

@@ -4,12 +4,12 @@ import io
 import json
 
 from marketdata import clock
-from marketdata.progress import shown
+from marketdata.progress import progress_reporter
 
 
 def test_a_line_shows_progress_and_remaining_time():
     stream = io.StringIO()
-    with clock.use(clock.FrozenClock(1_700_000_000_000)) as frozen, shown("2 markets", stream) as report:
+    with clock.use(clock.FrozenClock(1_700_000_000_000)) as frozen, progress_reporter("2 markets", stream) as report:
         report(0, 4_000)
         frozen.advance(10)
         report(1_000, 4_000)
@@ -28,7 +28,7 @@ def test_a_line_shows_progress_and_remaining_time():
 
 def test_a_program_gets_one_json_object_per_line():
     stream = io.StringIO()
-    with shown("BTCUSDT", stream, as_json=True) as report:
+    with progress_reporter("BTCUSDT", stream, as_json=True) as report:
         report(0, 2)
         report(2, 2)
     assert [json.loads(line)["done"] for line in stream.getvalue().splitlines()] == [0, 2]
@@ -39,5 +39,5 @@ def test_a_terminal_gets_a_progress_bar():
         def isatty(self):
             return True
 
-    with shown("BTCUSDT", Terminal()) as report:
+    with progress_reporter("BTCUSDT", Terminal()) as report:
         report(1, 2)

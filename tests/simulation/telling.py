@@ -16,7 +16,11 @@ def follow(outcomes, total, *, wordy, most_words):
     """Collect outcomes and print progress; on an interrupt return the outcomes so far."""
     done, began, printed_at = [], time.monotonic(), time.monotonic()
     with ExitStack() as stack:
-        bar = stack.enter_context(progress.shown("days", sys.stderr)) if sys.stderr.isatty() and total > 1 else None
+        bar = (
+            stack.enter_context(progress.progress_reporter("days", sys.stderr))
+            if sys.stderr.isatty() and total > 1
+            else None
+        )
         try:
             for one in outcomes:
                 done.append(one)

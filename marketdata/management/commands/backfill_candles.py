@@ -18,7 +18,7 @@ from marketdata.evidence import evidence_of
 from marketdata.intervals import floor_open
 from marketdata.management.instants import instant
 from marketdata.models import Market
-from marketdata.progress import shown
+from marketdata.progress import progress_reporter
 
 DEFAULT_DAYS = 90
 
@@ -57,7 +57,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"{pages:,} requests for {len(markets)} markets: {minutes:.1f} minutes or more")
             label = markets[0].symbol if len(markets) == 1 else f"{len(markets)} markets"
             try:
-                with shown(label, self.stdout, as_json=options["progress_json"]) as report:  # type: ignore[arg-type]
+                with progress_reporter(label, self.stdout, as_json=options["progress_json"]) as report:  # type: ignore[arg-type]
                     done = services.backfill(markets, from_ms, until_ms, report, stop.is_set)
             finally:
                 self._write_coverage(

@@ -28,7 +28,7 @@ class Command(BaseCommand):
         parser.add_argument("--from", dest="begin", type=instant, help="Default: the first stored candle.")
         parser.add_argument("--to", "--until", dest="end", type=instant, help="Exclusive. Default: after the last.")
         parser.add_argument(
-            "--evidence", action="store_true", help="Show the evidence evidence the counts (always in JSON)."
+            "--evidence", action="store_true", help="Show the evidence behind the counts (always in JSON)."
         )
         parser.add_argument(
             "--quarantine-ahead",
@@ -73,10 +73,10 @@ class Command(BaseCommand):
     def _write_evidence(self, evidence: Evidence) -> None:
         for name, stretches in (("absent", evidence.absences), ("suspected", evidence.suspicions)):
             for one in stretches:
-                asked = "" if one.last_asked is None else f", last at {_plain(one.last_asked)}"
+                last = "" if one.last_asked is None else f", last at {_plain(one.last_asked)}"
                 span = f"from {_plain(one.start)} until {_plain(one.end)}"
                 why = one.reason or f"requested {one.tries} times without result"
-                self.stdout.write(f"  {name} {span}: {why}{asked}")
+                self.stdout.write(f"  {name} {span}: {why}{last}")
         for change in evidence.revisions:
             names = [name for name in change.after if change.before.get(name) != change.after[name]]
             values = ", ".join(f"{name} {change.before.get(name)} -> {change.after[name]}" for name in names)

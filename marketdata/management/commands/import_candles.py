@@ -12,10 +12,10 @@ from marketdata import importing
 from marketdata.dumps import Rejected
 from marketdata.errors import MarketDataError
 from marketdata.models import Source
-from marketdata.progress import shown
+from marketdata.progress import progress_reporter
 from marketdata.store import SaveResult
 
-MOST_LISTED = 50
+MAX_LISTED = 50
 
 
 class Command(BaseCommand):
@@ -47,7 +47,7 @@ class Command(BaseCommand):
         try:
             files = importing.expand(options["paths"])
             for path in files:
-                with shown(path.name, self.stderr if options["json"] else self.stdout) as report:  # type: ignore[arg-type]
+                with progress_reporter(path.name, self.stderr if options["json"] else self.stdout) as report:  # type: ignore[arg-type]
                     done = importing.import_file(
                         path,
                         options["source"],
@@ -87,7 +87,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{done.path.name} -> {done.market}: {words}")
 
     def _write_rejected(self, rejected: Sequence[Rejected], place: str) -> None:
-        for line, reason in rejected[:MOST_LISTED]:
+        for line, reason in rejected[:MAX_LISTED]:
             self.stderr.write(f"{place} {line}: {reason}")
-        if len(rejected) > MOST_LISTED:
-            self.stderr.write(f"... and {len(rejected) - MOST_LISTED} more")
+        if len(rejected) > MAX_LISTED:
+            self.stderr.write(f"... and {len(rejected) - MAX_LISTED} more")

@@ -21,7 +21,7 @@ POLL_SECONDS = 0.5
 class Command(BaseCommand):
     """Serve replayed or generated candles with Binance's REST and websocket interface on loopback."""
 
-    help = "Serve a simulated Binance on this machine: recorded or invented candles, at any speed, with faults."
+    help = "Serve a simulated Binance on this machine: recorded or generated candles, at any speed, with faults."
     # It uses no database.
     requires_system_checks: list[str] = []
 
