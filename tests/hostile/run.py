@@ -10,7 +10,7 @@ from marketdata import filling, quarantine, store, stream
 from marketdata.intervals import Gap
 from marketdata.models import Candle, Market, QuarantinedMessage
 from marketdata.rest import RestSession
-from marketdata.sockets import Pace
+from marketdata.sockets import FeedTimings
 from tests.hostile import forms
 from tests.hostile.exchange import STEP, event_of, kline_of, row_of
 
@@ -30,7 +30,7 @@ class Feed:
         self._thread = threading.Thread(target=self._run)
 
     def _run(self):
-        pace = Pace(silence=3600, longest_wait=0.2, clock_period=3600, fast_clock_period=3600)
+        pace = FeedTimings(silence=3600, longest_wait=0.2, clock_period=3600, fast_clock_period=3600)
         stream.run(lambda: [self.market], self._keep, self._stop, pace=pace)
 
     def _keep(self, frames):

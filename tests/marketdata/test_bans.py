@@ -4,7 +4,7 @@ import threading
 
 import pytest
 from django.db import OperationalError, connection
-from marketdata.poller import ExchangeStatusPoller
+from marketdata.lookout import ExchangeStatusPoller
 
 from marketdata import clock, rest, services, stream, weight
 from marketdata.errors import ExchangeBanned, ExchangeUnavailable
