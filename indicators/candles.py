@@ -1,4 +1,4 @@
-"""The candle grid: closed candles of some markets on one regular time axis, holes marked by NaN."""
+"""The candle grid: closed candles of markets on one regular time axis, with NaN holes."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class CandleGrid:
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, interval_ms: int = INTERVAL_MS) -> CandleGrid:
-        """Make the grid of one market from a frame with `open_time` and the five candle columns."""
+        """Grid of one market from a frame with `open_time` and the candle columns."""
         columns = {name: frame[name].to_numpy(dtype=np.float64) for name in CANDLE_COLUMNS if name in frame}
         return cls.from_columns(frame["open_time"].to_numpy(dtype=np.int64), columns, interval_ms)
 

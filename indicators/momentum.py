@@ -13,7 +13,7 @@ from indicators.trend import WILDER_REACH_WINDOWS
 
 
 def rsi(close: Floats, window: int) -> Floats:
-    """Wilder's relative strength index, 0 to 100; NaN where the price has not moved at all.
+    """Wilder's relative strength index, 0 to 100; NaN where the price has not moved.
 
     References
     ----------
@@ -28,7 +28,9 @@ def rsi(close: Floats, window: int) -> Floats:
 
 
 def stochastic(high: Floats, low: Floats, close: Floats, window: int, smooth: int) -> tuple[Floats, Floats]:
-    """Place of the close in the range of the window (%K, smoothed) and its mean (%D), 0 to 100.
+    """Stochastic oscillator: smoothed place of the close in the range (%K) and its mean (%D).
+
+    Both are 0 to 100.
 
     NaN where a range that enters has no width.
 

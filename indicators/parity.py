@@ -1,4 +1,4 @@
-"""Proof that a row computed alone equals the same row of a batch, bit for bit."""
+"""Proof that a row computed alone equals the row of a batch, bit for bit."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def check_parity(
     warmup: int,
     batch: Compute | None = None,
 ) -> list[Mismatch]:
-    """Compute each instant alone and compare it, bit for bit, with one batch over the whole grid.
+    """Compute each instant alone and compare it bit for bit with a batch.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from indicators.arrays import Floats, Integers
 
 
 def window_rows(values: Floats, window: int) -> Floats:
-    """Every full window of a series as one row, shape (n - window + 1, window), a read-only view.
+    """Full windows of a series as rows of a read-only view, shape (n - window + 1, window).
 
     Examples
     --------

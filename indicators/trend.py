@@ -90,7 +90,7 @@ def adx(high: Floats, low: Floats, close: Floats, window: int) -> tuple[Floats, 
 
 
 def aroon(high: Floats, low: Floats, window: int) -> tuple[Floats, Floats]:
-    """Aroon up and down: recency of the window's highest high and lowest low, 100 = now.
+    """Aroon up and down: recency of the window's extremes, 100 = now.
 
     Of equal extremes the newest counts.
     """

@@ -31,7 +31,7 @@ SOURCE_LABELS = {Source.EXCHANGE.label: "success", Source.SIMULATED.label: "warn
 
 
 def _count(rows: QuerySet) -> Coalesce:
-    """Count rows of a market in a subquery, so that several counts do not multiply each other."""
+    """Count rows of a market in a subquery, so that counts do not multiply."""
     counted = rows.filter(market=OuterRef("pk")).order_by().values("market").annotate(n=Count("pk"))
     return Coalesce(Subquery(counted.values("n")), 0)
 

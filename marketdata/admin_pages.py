@@ -65,7 +65,7 @@ class SwitchField(forms.BooleanField):
 
 
 def row_of(model_admin: DjangoModelAdmin, request: HttpRequest, object_id: str) -> Any:
-    """The row an action is about; 404 if there is none or the id is invalid."""
+    """The row an action is about; 404 if none or the id is invalid."""
     row = model_admin.get_object(request, unquote(object_id))
     if row is None:
         raise Http404

@@ -212,7 +212,7 @@ def _different(market: Market) -> list[int]:
 
 
 def _check_agreement(different: list[int], overlap: int, *, revise: bool) -> None:
-    """Refuse a file that differs from most stored candles: it holds another kind of price or market."""
+    """Refuse a file that differs from most stored candles, as of another market would."""
     if revise or overlap < MIN_OVERLAP or 2 * len(different) <= overlap:
         return
     begun = f"{datetime.fromtimestamp(different[0] / 1000, UTC):%Y-%m-%d %H:%M} UTC"

@@ -151,7 +151,7 @@ def use(clock: Clock) -> Iterator[Clock]:
 
 
 def clear_cached_reading() -> None:
-    """Drop the process's copy of the shared reading, so that the next call reads it again."""
+    """Drop the process's copy of the shared reading, so that it is read again."""
     with _port.lock:
         _port.shared, _port.read_at = None, float("-inf")
 
@@ -239,7 +239,7 @@ def measured_rate(first: Reading, second: Reading) -> float:
 
 
 def record_reading(reading: Reading) -> None:
-    """Share a reading of the exchange's clock with every process, and use it here at once."""
+    """Share a reading of the exchange's clock with all processes and use it here."""
     from django.db import connection
 
     from marketdata.models import ExchangeState

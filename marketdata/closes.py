@@ -1,4 +1,4 @@
-"""Which candles have closed and are confirmed, by the market's clock and never by a row's own values.
+"""Which candles have closed by their market's clock, and which are confirmed.
 
 The clock of a market is that of the exchange its candles come from. A reading of a simulator does not apply to real
 markets, nor the other way round: without a reading of its own exchange a market uses wall time.
@@ -38,18 +38,18 @@ def now_of(source: str) -> int:
 
 
 def last_open_to_import(source: str) -> int:
-    """Open of the newest candle a file may contain: it has closed by its market's clock."""
+    """Open of the newest candle a file may contain, closed by its market's clock."""
     return last_closed_open(now_of(source) + (OFFLINE_TOLERANCE_MS if clock_of(source) is None else 0))
 
 
 def last_open_to_follow(source: str) -> int:
-    """Open of the newest candle that is used; rows stored beyond it lie in the future."""
+    """Open of the newest candle that is used; later rows lie in the future."""
     reading = clock_of(source)
     return last_closed_open(now_of(source) + round(TOLERANCE_MS * max(1.0, 1.0 if reading is None else reading.rate)))
 
 
 def latest_open() -> int:
-    """Open of the newest candle used in any market; log rows beyond it lie in the future."""
+    """Open of the newest candle used in any market; later log rows lie in the future."""
     return max(last_open_to_follow(source) for source in Source)
 
 

@@ -1,4 +1,4 @@
-"""Coverage ledger: how many candles of a span are stored, missing, or absent at the exchange."""
+"""Coverage ledger: numbers of stored, missing and absent candles of a span."""
 
 from dataclasses import dataclass
 from datetime import datetime

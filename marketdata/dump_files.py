@@ -137,7 +137,7 @@ def _read_csv(name: str, content: bytes, symbol: str) -> RawTable:
 def _check_constants(
     name: str, columns: dict[str, pa.Array], lines: npt.NDArray[np.int64], symbol: str, place: str
 ) -> None:
-    """Refuse a file whose symbol or interval column differs from the expected one in any row."""
+    """Refuse a file whose symbol or interval differs from the expected in any row."""
     for known, expected in (("symbol", symbol), ("interval", INTERVAL)):
         if known not in columns or not expected:
             continue

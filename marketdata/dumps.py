@@ -25,7 +25,7 @@ Refuse = Callable[[npt.NDArray[np.bool_], str], None]
 
 
 class Rejected(NamedTuple):
-    """A row that broke a rule: its line (or row number, from 1, in a Parquet file) and the reason."""
+    """A row that broke a rule: its line (in Parquet its row number) and the reason."""
 
     line: int
     reason: str
@@ -33,7 +33,7 @@ class Rejected(NamedTuple):
 
 @dataclass(frozen=True)
 class CandleTable:
-    """The good rows of one file as exact columns, oldest first, and the bad ones with reasons.
+    """Good rows of one file as exact columns, oldest first, and bad ones with reasons.
 
     `cut_short` are the closes, by open, of good rows a halt ended early; `off_grid` are lines and opens of candles that
     are not on the grid: neither good nor bad.

@@ -224,7 +224,7 @@ def to_error(status: int, code: object, message: str, headers: dict[str, str]) -
 
 
 def _ban_end_ms(message: str, headers: dict[str, str]) -> int:
-    """Wall time (ms) at which a ban ends; a minute from now if the exchange gives none."""
+    """Wall time (ms) at which a ban ends; by default a minute from now."""
     now = clock.wall_ms()
     after = headers.get("Retry-After", "")
     if after.isascii() and after.isdigit() and len(after) < 8:

@@ -49,7 +49,7 @@ def holes_of(market: Market, from_ms: int, last_open: int) -> list[Gap]:
 
 
 def holes_of_all(spans: Mapping[Market, tuple[int, int]]) -> dict[Market, list[Gap]]:
-    """Holes of many markets; those with the same span share one statement, or three with holes."""
+    """Holes of many markets, with one to three statements per distinct span."""
     sharing: dict[tuple[int, int], list[Market]] = {}
     for market, span in spans.items():
         sharing.setdefault(span, []).append(market)
@@ -150,7 +150,7 @@ def _update_absences(market: Market, result: PageResult, left_out: Sequence[Gap]
 
 
 def _places_of_refused(result: PageResult) -> list[Gap]:
-    """Places of refused rows in the requested span: a candle exists there, so it is not absent.
+    """Places of refused rows in the requested span, where a candle is not absent.
 
     A row without a valid open time, or with that of another row, may belong anywhere.
     """

@@ -73,7 +73,7 @@ class FixedColumn:
         return [None if missing else f"{whole:0{width}d}.{frac:08d}" for whole, frac, missing in pairs]
 
     def to_numeric_digits(self) -> tuple[npt.NDArray[np.int16], int]:
-        """Base-10000 digits, shape (n, groups), and the weight of the first, as in PostgreSQL's binary numeric."""
+        """Digits and weight of PostgreSQL's binary numeric: base 10000, shape (n, groups)."""
         groups = [(self.whole // 10_000**power % 10_000) for power in range(_GROUPS - 1, -1, -1)]
         groups += [self.frac // 10_000, self.frac % 10_000]
         return np.stack(groups, axis=1).astype(">i2"), _GROUPS - 1
@@ -187,7 +187,7 @@ def _from_floats(column: pa.Array) -> FixedColumn:
 
 
 def _set_exact(whole: npt.NDArray[np.int64], frac: npt.NDArray[np.int64], row: int, text: bytes) -> bool:
-    """Parse and round one number into its row; False if it is invalid, below 0 or too large."""
+    """Parse and round one number into its row; False if invalid, below 0 or too large."""
     shown = text.decode("ascii", errors="replace")
     if _NUMBER.fullmatch(shown) is None:
         return False

@@ -63,7 +63,7 @@ def save_marks(market: Market, closes: Mapping[int, int], origin: str) -> None:
 
 
 def record_off_grid(market: Market, file: str, rows: Sequence[tuple[int, int]]) -> None:
-    """Record absences around candles off the grid, given by line and open, and store each row once."""
+    """Record absences around off-grid candles, given by line and open; store each row once."""
     if not rows:
         return
     raw = [({"file": file, "line": line, "open_time": at}, OFF_GRID) for line, at in rows]

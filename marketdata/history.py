@@ -132,7 +132,7 @@ def plan(markets: Sequence[Market], from_ms: int, until_ms: int) -> list[PageReq
 
 
 def read_weight_limit(session: RestSession, markets: Sequence[Market]) -> None:
-    """Read the exchange's weight limit per minute, which is part of the description of any symbol.
+    """Read the exchange's weight limit per minute, which is part of any symbol's description.
 
     Without a running feed it has not been read yet.
     """

@@ -1,4 +1,4 @@
-"""Choice of the exchange's host: the configured one, or equivalent ones while it does not respond.
+"""Choice of the exchange's host: the configured one, or equivalents if it fails.
 
 Hosts of a family serve the same candles under one limit per address, so another one is used only when a host does not
 respond, never after a ban. A host outside the families (a simulator, a proxy) has no alternatives.

@@ -1,4 +1,4 @@
-"""Periodic polling of the exchange's time, limits and trading statuses in a thread of its own."""
+"""Periodic polling of the exchange's time, limits and trading statuses in a thread."""
 
 import threading
 from collections.abc import Callable, Sequence

@@ -157,7 +157,7 @@ class CandleBlock(models.Model):
 
 
 class CandleRevision(models.Model):
-    """A change of a closed candle by the exchange: values before and after, and when it was seen."""
+    """A change of a closed candle by the exchange, with values before and after."""
 
     market = models.ForeignKey(Market, on_delete=models.PROTECT, related_name="revisions")
     open_time = models.BigIntegerField()

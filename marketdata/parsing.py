@@ -56,7 +56,9 @@ def normal_symbol(text: str) -> str:
 
 
 def is_symbol(text: object) -> bool:
-    """Whether a text is a normalised symbol: 2 to 20 letters and digits of any script.
+    """Whether a text is a normalised symbol of 2 to 20 letters and digits.
+
+    Letters and digits of any script are allowed.
 
     It contains no blank, separator, sign or control character.
 
@@ -213,7 +215,7 @@ def early_closes(page: Iterable[Any], good: Iterable[CandleRow], interval: str =
 
 
 def off_grid_open(row: object, interval: str = INTERVAL) -> int | None:
-    """Open of a valid candle off the grid, as after a halt; None for any other row.
+    """Open of a valid candle off the grid, as after a halt; else None.
 
     Examples
     --------

@@ -65,7 +65,7 @@ class Choice(serializers.ChoiceField):
 
 
 class ListOf(serializers.ListField):
-    """A JSON array of limited length; a longer one is refused before its items are validated."""
+    """A JSON array of limited length, checked before its items."""
 
     def run_child_validation(self, data: Any) -> Any:
         """Check the length, then the items: each invalid item costs time and an error message."""
@@ -107,7 +107,7 @@ class WholeNumber(serializers.IntegerField):
     }
 )
 class PriceField(serializers.Field):
-    """A positive price as a decimal string or a number; answers hold strings with 8 places."""
+    """A positive price as a decimal string or a number; responses have 8 places."""
 
     default_error_messages = {
         "invalid": 'A price is a positive number, for example 67123.45 or "67123.45000000".',
@@ -138,7 +138,7 @@ class PriceField(serializers.Field):
 
 @extend_schema_field({"oneOf": [{"type": "string", "format": "date-time"}, {"type": "integer", "description": "ms"}]})
 class Instant(serializers.Field):
-    """A time as ISO 8601 (UTC unless it names a zone) or as milliseconds since 1970."""
+    """A time in ISO 8601 (UTC without a zone) or in milliseconds since 1970."""
 
     default_error_messages = {
         "invalid": "A time is ISO 8601 such as 2024-01-01T00:00:00Z, or milliseconds since 1970.",
@@ -200,7 +200,10 @@ class Body(serializers.Serializer):
 
 
 class Query(serializers.Serializer):
-    """Query parameters of one path; `from` and `to` are added here since `from` is a keyword."""
+    """Query parameters of one path.
+
+    `from` and `to` are added in `get_fields`, since `from` is a keyword.
+    """
 
     spans_time = False
 

@@ -155,7 +155,7 @@ class RestSession:
             raise
 
     def _most_precise_reading(self) -> clock.Reading:
-        """The reading with the shortest round trip: of three for a loopback exchange, else of one."""
+        """The reading with the shortest round trip, of three on loopback, else of one."""
         readings = []
         for _ in range(3 if is_loopback(self._client.api_url) else 1):
             before = clock.monotonic()
@@ -240,7 +240,7 @@ class RestSession:
         return PageResult(request, within, page.rejected, later=later, off_grid=off_grid, cut_short=cut_short)
 
     async def _whole_page(self, request: PageRequest, limit: int) -> Page:
-        """Fetch one page, and the next one if rows off the grid took the place of others."""
+        """Fetch one page, and the next one if off-grid rows took the place of others."""
         end = floor_open(self._server_ms)
         page = await self._client.klines(request.symbol, request.from_ms, end, limit)
         last = max([row.open_time for row in page.rows] + [at for _, at in page.off_grid], default=end)
@@ -269,7 +269,7 @@ def is_fresh(reading: clock.Reading, api_url: str) -> bool:
 
 
 def _agrees(known: clock.Reading, newest: clock.Reading) -> bool:
-    """Whether a later reading of the same exchange agrees with the extrapolation of the last one."""
+    """Whether a later reading of the same exchange agrees with the last one's extrapolation."""
     elapsed = newest.wall_ms - known.wall_ms
     difference = abs(newest.market_ms - known.at(newest.wall_ms))
     is_same = known.base_url == newest.base_url[:200]

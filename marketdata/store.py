@@ -61,7 +61,7 @@ def save_all(rows_by_market: Mapping[Market, Sequence[CandleRow]], origin: str) 
 
 
 def _copy_new(keys: list[Key], wanted: Mapping[Key, CandleRow], origin: str) -> bool:
-    """Store candles that are all new; False, and nothing stored, if one exists or breaks a rule.
+    """Store candles that are all new; store none and return False if one exists or is invalid.
 
     One statement is its own transaction: on the live path each further round trip costs as much as a hundred candles.
     """
@@ -134,7 +134,7 @@ def _insert_sqlite(keys: list[Key], wanted: Mapping[Key, CandleRow], origin: str
 
 
 def _differing_sqlite(wanted: Mapping[Key, tuple[Any, ...]], origin: str) -> list[Key]:
-    """Keys whose stored candle differs or is of a file; a null in a new row is not compared."""
+    """Keys whose stored candle differs or is of a file; new nulls are not compared."""
     markets, opens = ({key[at] for key in wanted} for at in (0, 1))
     with connection.cursor() as cursor:
         cursor.execute(

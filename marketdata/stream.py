@@ -1,4 +1,4 @@
-"""The live feed: collects closed candles into rounds, triggers repairs of gaps, and runs until stopped.
+"""The live feed: collects closed candles into rounds and triggers repairs of gaps.
 
 Websockets run in a thread of their own (`sockets`); this one stores candles and alone uses the database.
 """
@@ -157,7 +157,7 @@ class Supervisor:
             raise
 
     def _round_is_ready(self) -> bool:
-        """Whether all markets are in, no candle came recently, or the first one has waited too long."""
+        """Whether all markets are in, no candle came recently, or one waited too long."""
         first, last = self.inbox.first_at, self.inbox.last_at
         if first is None or last is None:
             return False
@@ -167,7 +167,7 @@ class Supervisor:
         return now - last >= QUIET_SECONDS or now - first >= ROUND_SECONDS
 
     def _check_late_closes(self) -> None:
-        """Trigger a repair if a candle was not delivered in time, repeatedly while it is missing."""
+        """Trigger repairs while a candle that should have been delivered is missing."""
         head = last_closed_open(clock.market_ms() - LATE_MS)
         if head <= self._complete_until or not self._markets or clock.monotonic() < self._not_before:
             return

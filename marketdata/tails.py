@@ -1,4 +1,4 @@
-"""The newest candles of many markets in one statement, with marks that show whether older ones changed.
+"""Reading the newest candles of many markets with marks that show changes of older ones.
 
 Triggers of migration 0008 renew a block's `settled` mark, in the same transaction, whenever a candle of it changes, is
 deleted, or is added late; a candle later than all others changes only `newest`. Equal marks therefore mean equal
@@ -26,7 +26,7 @@ Marks = Mapping[tuple[int, int], Mark]
 
 @dataclass(frozen=True, eq=False)
 class Tail:
-    """Candles opening in a span, and marks of blocks from an earlier time on, of one statement."""
+    """Candles opening in a span, and marks of blocks from an earlier time on."""
 
     values: npt.NDArray[np.float64]
     marks: Marks

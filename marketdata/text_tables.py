@@ -113,7 +113,7 @@ def _decode(content: bytes) -> bytes:
 
 
 def _check_quotes(content: bytes) -> None:
-    """Refuse a quote that is not closed on its line, since it would include the following lines."""
+    """Refuse a quote that is not closed on its line: it would include the following lines."""
     for number, line in enumerate(content.split(b"\n"), 1):
         if line.count(b'"') % 2:
             raise TableError(f"line {number} has a quote that is not closed")

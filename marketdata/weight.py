@@ -69,7 +69,7 @@ def _stamps(now: int) -> list[str | None]:
 
 
 def observe(used: int | None) -> None:
-    """Store the exchange's own count of used weight if it is higher than the stored one."""
+    """Store the exchange's own count of used weight if it is higher."""
     if used is None:
         return
     now = clock.wall_ms()

@@ -1,4 +1,4 @@
-"""Volume features: traded volume relative to its usual level, and its correlation with the candle range."""
+"""Volume features: volume relative to its usual level, and its correlation with range."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def _releases(window: Window) -> Named:
 
 
 def _slots(window: Window) -> Integers:
-    """Open times of the candles a day before the first row to 72 after the last."""
+    """Open times from a day before the first row to 72 candles after the last."""
     slots = np.arange(window.rows + AHEAD_WINDOWS[-1] + DAY - 1, dtype=np.int64) - (DAY - 1)
     return window.open_time[0] + slots * window.interval_ms
 

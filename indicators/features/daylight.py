@@ -19,7 +19,7 @@ YEARS = range(2007, 2101)
 
 @lru_cache(maxsize=1)
 def daylight_saving() -> tuple[Integers, Integers]:
-    """Instants (ms) of the start and end of summer time, alternating, for New York and London."""
+    """Alternating starts and ends of summer time (ms) for New York and London."""
     new_york, london = [], []
     for year in YEARS:
         spring, autumn = nth_weekday(year, 3, SUNDAY, 2), nth_weekday(year, 11, SUNDAY, 1)

@@ -67,7 +67,7 @@ def _ranges(window: Window) -> Named:
 
 
 def _logs(window: Window) -> Named:
-    """Yield daily and weekly profiles of log ranges, the coming slots relative to the past ones.
+    """Yield daily and weekly profiles of log ranges for the coming and past slots.
 
     Means of logarithms are robust against one extreme day. The weekly profile is the difference of the same slots one
     and two weeks ago from the daily profile, shrunk towards it with the weight of two more weeks.

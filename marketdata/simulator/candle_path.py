@@ -1,4 +1,4 @@
-"""Values of a candle before it closes, from a path between open, high, low and close."""
+"""Values of a candle before it closes, on a path through its prices."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class GeneratedMarket:
 
     @property
     def price_digits(self) -> int:
-        """Decimals of a price: about a tenth of a basis point to one basis point per tick."""
+        """Decimals of a price, so that a tick is about 0.1 to 1 basis points."""
         return min(8, max(2, 4 - math.floor(math.log10(self.level))))
 
     @property

@@ -32,7 +32,7 @@ MEAN_ABSOLUTE_NORMAL = np.sqrt(2 / np.pi)
 
 @lru_cache(maxsize=256)
 def weekly_shocks(seed: int, symbol: str, week: int) -> NDArray[np.float64]:
-    """The week's returns in units of their volatility: normal, with a jump about every three days.
+    """The week's returns in units of volatility: normal, with a jump about every three days.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Random numbers as a pure function of a key, the same in any order and any process.
+"""Random numbers as a pure function of a key, independent of order and process.
 
 Raw Philox words are converted to uniforms and normals here instead of by numpy's generators, whose methods may
 change between versions while the raw stream may not.

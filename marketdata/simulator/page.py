@@ -15,7 +15,7 @@ WRONG_PAGE_SHIFT_MS = 7 * INTERVAL_MS
 
 @dataclass(frozen=True)
 class Page:
-    """A request for candles: from a start on, or the newest ones up to an end."""
+    """A request for candles from a start on, or the newest up to an end."""
 
     symbol: str
     span_ms: int

@@ -21,7 +21,7 @@ SERVER_ERRORS = {
 
 
 def wrong_response(fault: Fault, request: web.Request, meter: WeightMeter) -> web.Response | None:
-    """The wrong response of a fault; None if the fault only affects sending the correct one."""
+    """The wrong response of a fault; None if it only affects sending."""
     response = None
     match fault.kind:
         case "rate_limited":

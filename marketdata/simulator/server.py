@@ -1,4 +1,4 @@
-"""The simulated exchange: a venue served on a loopback port in a thread of its own."""
+"""The simulated exchange, served on a loopback port in a thread of its own."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class Venue:
         return [Message(s, stream_event(s, kline, now_ms, is_closed=False)) for s, kline in shown if kline is not None]
 
     def next_due(self, now_ms: int) -> int | None:
-        """Next market time at which :meth:`step` or a fault is due; None if there is none."""
+        """Next market time at which :meth:`step` or a fault is due, or None."""
         moments = [self.faults.next_moment(now_ms)]
         moments += [] if self.has_ended() else [self.next_close_ms]
         moments += [self._late[0][0]] if self._late else []

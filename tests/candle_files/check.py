@@ -1,4 +1,4 @@
-"""Import of one written file: stored exactly, or refused with a message that names the position."""
+"""Check that one file is imported exactly or refused with a position."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""A short run of the candle file fuzz test; the long one is ``python -m tests.candle_files --files 5000``."""
+"""A short run of the candle file fuzz test.
+
+The long one is ``python -m tests.candle_files --files 5000``.
+"""
 
 import tempfile
 from pathlib import Path

@@ -238,7 +238,7 @@ def damage_lines(plan: Plan, lines: list[str]) -> list[str]:
 
 
 def damage_packed(plan: Plan, content: bytes) -> bytes:
-    """Apply the fault of the plan to the bytes of a file: cut it, or flip a bit."""
+    """Apply the fault of the plan to a file's bytes: cut or flipped bit."""
     if plan.damage == "cut file":
         return content[: plan.place % len(content)]
     if plan.damage == "flipped byte" and plan.packing:

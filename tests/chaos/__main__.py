@@ -85,7 +85,7 @@ def run_kills(engine: Engine, exchange: SimulatedExchange, options: argparse.Nam
 
 
 class Clients:
-    """Two websocket clients and two REST clients, and the comparison of their signals with the log."""
+    """Two websocket and two REST clients, whose signals are compared with the log."""
 
     def __init__(self, engine: Engine, symbols: tuple[str, ...]) -> None:
         key = engine.environment["API_KEY"]

@@ -53,7 +53,7 @@ class ResumingClient(threading.Thread):
 
 
 class RestClient(threading.Thread):
-    """A REST client that reads the signal log page by page, with candles and health between."""
+    """A REST client that reads the signal log by pages, and candles and health between."""
 
     def __init__(self, port: int, key: str, symbols: tuple[str, ...]) -> None:
         super().__init__(daemon=True)

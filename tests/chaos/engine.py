@@ -21,7 +21,10 @@ WEB_WORKERS = 2
 
 
 class Postgres:
-    """A PostgreSQL server on a free port; since it refuses to run as root, root starts it as `postgres`."""
+    """A PostgreSQL server on a free port.
+
+    It refuses to run as root, so root starts it as user `postgres`.
+    """
 
     def __init__(self, folder: Path) -> None:
         found = shutil.which("postgres") or max(Path("/usr/lib/postgresql").glob("*/bin/postgres"), default=None)

@@ -11,7 +11,10 @@ LIMIT = 2_000_000_000
 
 
 class HostileExchange:
-    """A loopback server in a thread; pages are valid unless `bodies` has one for (symbol, startTime)."""
+    """A loopback server in a thread.
+
+    Pages are valid unless `bodies` has another body for (symbol, startTime).
+    """
 
     def __init__(self, now_ms):
         self.now_ms = now_ms
@@ -91,7 +94,7 @@ class HostileExchange:
 
 
 def row_of(at):
-    """The valid candle of an open time as a row of klines; all values depend on the time only."""
+    """Valid candle of an open time as a row of klines; values depend on time only."""
     low = 20_000 + at // STEP % 1_000
     volume = 100 + at // STEP % 77
     return [

@@ -120,7 +120,7 @@ def wire(kline, event):
 
 
 def of_frames():
-    """Forms that are not messages: functions of (valid message as text, rng) that give text or bytes."""
+    """Forms that are not messages: (valid message as text, rng) -> text or bytes."""
     return {
         "cut off": lambda text, rng: text[: rng.randint(1, len(text) - 1)],
         "HTML": lambda text, rng: HTML.format(rng.randint(0, 9)),
@@ -179,7 +179,7 @@ def of_pages():
 
 
 def of_bodies():
-    """Forms of bodies that are not JSON: functions of (valid body, rng) that give bytes and headers."""
+    """Forms of bodies that are not JSON: (valid body, rng) -> bytes and headers."""
     return {
         "cut off": lambda body, rng: (body[: rng.randint(1, len(body) - 1)], {}),
         "HTML": lambda body, rng: (HTML.format(rng.randint(0, 9)).encode(), {"Content-Type": "text/html"}),

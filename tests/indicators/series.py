@@ -41,7 +41,7 @@ def with_hole(grid, start, stop, markets=slice(None)):
 
 
 def changed(grid, position, factor=1.01, volume_factor=3.0):
-    """The same grid with one candle changed: prices by a factor, the high by its square, and volume."""
+    """The same grid with one candle changed: prices by a factor, high by its square, volume."""
     columns = {name: getattr(grid, name).copy() for name in CANDLE_COLUMNS}
     for name in ("open", "close", "low"):
         columns[name][:, position] *= factor

@@ -66,7 +66,10 @@ def test_releases_are_at_their_new_york_hour_on_weekdays(name):
 
 
 def test_release_dates_are_within_the_usual_days_of_month_and_week():
-    """A date with a wrong digit would probably violate these; the offices were closed in October 2025."""
+    """A date with a wrong digit would probably violate these.
+
+    The offices were closed in October 2025.
+    """
     ordinary = {
         name: [
             datetime.fromtimestamp(int(at) / 1000, NEW_YORK)

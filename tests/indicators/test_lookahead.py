@@ -1,4 +1,4 @@
-"""The compiled loops compared with slow ones: windows in NumPy, bit for bit, and candles in Python."""
+"""The compiled loops compared with slow ones in NumPy (bit for bit) and in Python."""
 
 import dataclasses
 
@@ -69,7 +69,7 @@ def assert_same_bits(found, expected):
 
 
 def on_ticks(grid, tick):
-    """Prices rounded to coarse steps, so that levels are often reached exactly and both in one candle."""
+    """Prices rounded to coarse steps, so that levels are often reached exactly."""
     columns = {name: np.round(getattr(grid, name) / tick) * tick for name in CANDLE_COLUMNS}
     return CandleGrid(grid.open_time, **columns)
 

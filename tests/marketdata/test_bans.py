@@ -1,13 +1,13 @@
-"""A ban received by one thread or process stops the requests of all, also after a restart."""
+"""A ban received by one thread or process stops the requests of all."""
 
 import threading
 
 import pytest
 from django.db import OperationalError, connection
-from marketdata.lookout import ExchangeStatusPoller
 
 from marketdata import clock, rest, services, stream, weight
 from marketdata.errors import ExchangeBanned, ExchangeUnavailable
+from marketdata.lookout import ExchangeStatusPoller
 from marketdata.models import ExchangeState
 from marketdata.rest import PageRequest, RestSession
 from marketdata.simulator.faults import Fault

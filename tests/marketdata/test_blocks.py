@@ -1,4 +1,4 @@
-"""The file cache has the same bits as the rows, and every change of a row is detected."""
+"""The file cache has the same bits as the rows and detects every change."""
 
 from decimal import Decimal
 

@@ -66,7 +66,7 @@ def test_jitter_is_not_a_fast_clock():
 
 
 def test_after_a_step_of_the_system_clock_the_exchange_s_clock_is_read_at_once(db, monkeypatch):
-    """Market time is extrapolated with the system clock, so it would shift until the next reading."""
+    """Market time is extrapolated with the system clock and would shift with it."""
     from marketdata.lookout import ExchangeStatusPoller
     from marketdata.models import Market
     from marketdata.sockets import FeedTimings

@@ -1,4 +1,4 @@
-"""Candles count as closed only by their market's clock; rows stored ahead of it are not used."""
+"""Candles count as closed only by their market's clock; rows ahead are not used."""
 
 import io
 import json

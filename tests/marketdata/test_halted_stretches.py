@@ -1,4 +1,4 @@
-"""The halt of 2018-02-08 simulated: a candle cut short, a day without candles, then some off the grid."""
+"""Simulation of the halt of 2018-02-08: a cut candle, a day without any, then off-grid ones."""
 
 import io
 import json

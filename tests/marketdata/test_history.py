@@ -101,7 +101,7 @@ def test_a_year_of_five_hundred_markets_takes_longer_than_half_an_hour_within_ha
 
 
 def test_an_old_unconfirmed_hole_is_requested_and_becomes_absent_or_filled(exchange, markets, monkeypatch):
-    """As after an import: older than the window repaired by the live path, and not yet requested."""
+    """As after an import: older than the live window, and not yet requested."""
     monkeypatch.setattr(services, "LIVE_WINDOW", 20)
     services.backfill(markets, BEGIN, START)
     lost, never = BEGIN + 40 * STEP, BEGIN + 700 * STEP

@@ -1,4 +1,4 @@
-"""If a host does not respond the next of its family is used; after a ban or without a family it is not."""
+"""Another host of the family is used if one does not respond, but not after a ban."""
 
 import asyncio
 import threading

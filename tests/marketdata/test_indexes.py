@@ -1,4 +1,4 @@
-"""PostgreSQL uses the right index for candles of a time span and for candles of one market."""
+"""PostgreSQL uses the right index for a time span, with and without a market."""
 
 import pytest
 from django.db import connection

@@ -136,7 +136,7 @@ def test_one_save_inserts_completes_revises_and_keeps_unchanged_candles(market):
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("origin", ["rest", "stream"])
 def test_a_candle_another_process_stores_at_the_same_time_is_compared(transactional_db, origin):
-    """The insert waits for the other commit, cannot see its row, and must still detect the difference."""
+    """The insert waits for the other commit and must detect the difference without seeing its row."""
     market = Market.objects.create(symbol="BTCUSDT", source="exchange")
     stored, going = threading.Event(), threading.Event()
 

@@ -179,7 +179,7 @@ def test_a_burst_beyond_the_queue_loses_nothing(exchange, markets):
 
 
 def test_closes_dropped_by_full_queues_are_fetched(exchange, markets, monkeypatch):
-    """A queue of one message and an inbox of one candle, which both overflow at every close."""
+    """A queue of one message and an inbox of one candle overflow at every close."""
     monkeypatch.setattr("marketdata.exchange.QUEUE_SIZE", 1)
     monkeypatch.setattr("marketdata.inbox.MAX_CANDLES", 1)
     exchange.faults.add(Fault("duplicate"))

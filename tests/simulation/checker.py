@@ -1,6 +1,6 @@
-"""Checker of a simulated day: uses the simulator's ledger, the database file and the published messages.
+"""Checker of a simulated day.
 
-It uses no code of the engine.
+It uses the simulator's ledger, the database file and the published messages, and no code of the engine.
 """
 
 import json

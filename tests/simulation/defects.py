@@ -58,7 +58,7 @@ def forget_what_was_missed():
 
 
 def mark_before_sending():
-    """Mark outbox messages as sent before sending them, so that a crash in between loses them."""
+    """Mark outbox messages as sent before sending them; a crash in between loses them."""
     from signals import publisher
     from signals.models import OutboxMessage
 

@@ -1,4 +1,4 @@
-"""Result of one simulated day, independent of Django so that it can be passed between processes."""
+"""Result of one simulated day, independent of Django to be passed between processes."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""Plan of the faults of one virtual day, derived from the seed; the last hours have none."""
+"""Plan of the faults of one virtual day, derived from its seed."""
 
 import random
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""State shared by all seeds of a process: Django, an empty migrated database, and generated candles."""
+"""State shared by all seeds of a process: Django, template database and candles."""
 
 import gc
 import logging

@@ -1,4 +1,4 @@
-"""Virtual database access and Redis, where statements, commits and sends can fail or crash the process."""
+"""Virtual database access and Redis with failures and crashes."""
 
 from contextlib import contextmanager
 

@@ -63,7 +63,7 @@ def covered(outcomes):
 
 
 def compare(outcomes):
-    """Print a table of engine and control on the same days; return the totals of the control."""
+    """Print a table of engine and control by day; return the totals of the control."""
     judged = [one for one in outcomes if one.control]
     print(f"{'seed':<10}{'the engine':>28}   the control")
     print(f"{'':<10}{'lost dup wrong open late':>28}   lost dup wrong open late")

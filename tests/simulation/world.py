@@ -1,4 +1,4 @@
-"""Virtual time: an event queue, a clock that jumps to the next event, and an event loop on it."""
+"""Virtual time: an event queue, a clock and an event loop that jump to the next event."""
 
 import asyncio
 import hashlib

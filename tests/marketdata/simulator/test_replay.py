@@ -1,4 +1,4 @@
-"""Replayed files are shifted by whole weeks, keep holes, and get generated values in empty columns."""
+"""Replayed files are shifted by weeks, keep holes, and get generated values in empty columns."""
 
 import numpy as np
 import pandas as pd
