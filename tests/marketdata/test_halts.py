@@ -30,7 +30,7 @@ def halt(exchange):
 def poll(markets):
     poller = ExchangeStatusPoller(PACE, lambda _reading: None)
     poller.markets, poller.is_close_overdue = markets, True
-    poller.turn()
+    poller.poll()
     poller.close()
 
 
