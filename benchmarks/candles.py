@@ -30,8 +30,8 @@ def load_year(rows: int = YEAR) -> tuple[CandleGrid, str]:
 
 
 def invent(rows: int) -> CandleGrid:
-    from marketdata.simulator.invention import Invention
+    from marketdata.simulator.invention import CandleGenerator
 
-    klines = Invention((SYMBOL,), seed=1).klines(SYMBOL, BEGIN, BEGIN + rows * STEP)
+    klines = CandleGenerator((SYMBOL,), seed=1).klines(SYMBOL, BEGIN, BEGIN + rows * STEP)
     columns = {name: np.asarray(getattr(klines, name), dtype=np.float64) for name in CANDLE_COLUMNS}
     return CandleGrid.from_columns(np.asarray(klines.open_time, dtype=np.int64), columns)

@@ -26,7 +26,7 @@ import numpy as np
 import psutil
 import psycopg
 
-from marketdata.simulator.invention import Invention
+from marketdata.simulator.invention import CandleGenerator
 from marketdata.simulator.server import SimulatedExchange
 from tests.chaos.__main__ import Clients, settle
 from tests.chaos.engine import Engine
@@ -83,7 +83,9 @@ def measure(options: argparse.Namespace) -> dict:
     symbols = tuple(f"C{number:02}USDT" for number in range(options.symbols))
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
-        SimulatedExchange(source=Invention(symbols, options.seed), seed=options.seed, speed=options.speed) as exchange,
+        SimulatedExchange(
+            source=CandleGenerator(symbols, options.seed), seed=options.seed, speed=options.speed
+        ) as exchange,
         Engine(Path(folder), exchange, web=True) as engine,
     ):
         engine.wait_for_first_candle()

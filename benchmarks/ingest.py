@@ -77,9 +77,9 @@ def invent(path: Path, rows: int) -> list:
     import pyarrow.parquet as pq
 
     from marketdata.dumps import read_dump
-    from marketdata.simulator.invention import Invention
+    from marketdata.simulator.invention import CandleGenerator
 
-    klines = Invention((SYMBOL,), seed=1).klines(SYMBOL, BEGIN, BEGIN + rows * STEP)
+    klines = CandleGenerator((SYMBOL,), seed=1).klines(SYMBOL, BEGIN, BEGIN + rows * STEP)
     pq.write_table(pa.table(dict(zip(klines._fields, map(np.asarray, klines), strict=True))), path)
     table = read_dump(path)
     return [table.row(i) for i in range(len(table))]

@@ -1,6 +1,6 @@
-"""First touch: which of take-profit and stop-loss the candles after a decision reach first.
+"""First touch: whether take-profit or stop-loss is reached first after a decision.
 
-Pure arithmetic over *completed* windows, shared by the scoring of what was said and by the labels learned from.
+Pure arithmetic over *completed* windows, shared by the scoring of signals and by the training labels.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Side = Literal["buy", "sell"]
 
 
 class Touch(IntEnum):
-    """What became of a bracket; the first three in the column order of every three-way probability."""
+    """Outcome of a bracket; the first three are the column order of three-way probabilities."""
 
     UNKNOWN = -1
     """The window is not complete, or a candle of it is missing."""
@@ -31,7 +31,7 @@ class Touch(IntEnum):
 
 @dataclass(frozen=True, eq=False)
 class Touches:
-    """Outcomes of brackets; every array has the shape of the levels asked about."""
+    """Outcomes of brackets; every array has the shape of the given levels."""
 
     outcome: Codes
     """A `Touch` each."""
@@ -54,9 +54,10 @@ class Touches:
         return sign * (self.exit - self.entry) / self.entry
 
     def move_to_barrier(self, below: Floats) -> Floats:
-        """Return from the entry of a buy to the barrier touched first, or to the last close; 0 if void or unknown.
+        """Return of a buy at the barrier touched first, or at the last close.
 
-        The lower barrier is the take-profit of a sell, which is filled at its level even where a candle opens beyond.
+        It is 0 if void or unknown. The lower barrier is the take-profit of a sell, which is filled at its level even
+        where a candle opens beyond.
         """
         reached = np.where(self.outcome == Touch.STOP_LOSS, below, self.exit)
         return np.nan_to_num((reached - self.entry) / self.entry, nan=0.0)
@@ -65,7 +66,7 @@ class Touches:
 def first_touch(
     opens: Floats, highs: Floats, lows: Floats, closes: Floats, *, side: Side, take_profit: Floats, stop_loss: Floats
 ) -> Touches:
-    """Judge one bracket per window of candles.
+    """Compute the outcome of one bracket per window of candles.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The candle grid: closed candles of some markets on one regular time axis, holes marked by NaN."""
+"""The candle grid: closed candles of markets on one regular time axis, with NaN holes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from indicators.arrays import Flags, Floats, Integers
 from indicators.errors import FeatureError
 
 if TYPE_CHECKING:
-    import pandas as pd  # half of what a serving process takes to start, and it reads no frame
+    import pandas as pd  # importing it takes half the start time of a serving process, which reads no frame
 
 INTERVAL_MS = 300_000
 """Length of a candle in milliseconds: five minutes."""
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 
 PRICE_COLUMNS = ("open", "high", "low", "close")
 CANDLE_COLUMNS = (*PRICE_COLUMNS, "volume")
@@ -90,7 +92,7 @@ class CandleGrid:
     def from_columns(
         cls, open_time: Integers | Sequence[int], columns: Mapping[str, object], interval_ms: int = INTERVAL_MS
     ) -> CandleGrid:
-        """Lay candles on a regular grid from the first to the last open time given.
+        """Place candles on a regular grid from the first to the last open time.
 
         Parameters
         ----------
@@ -126,25 +128,25 @@ class CandleGrid:
         else:
             grid_times = np.arange(times[0], times[-1] + interval_ms, interval_ms, dtype=np.int64)
             positions = (times - times[0]) // interval_ms
-        laid: dict[str, Floats] = {}
+        columns_on_grid: dict[str, Floats] = {}
         for name in CANDLE_COLUMNS:
             values = np.atleast_2d(np.asarray(columns[name], dtype=np.float64))
             if positions is None:
-                laid[name] = np.ascontiguousarray(values)
+                columns_on_grid[name] = np.ascontiguousarray(values)
                 continue
-            laid[name] = np.full((values.shape[0], len(grid_times)), np.nan)
-            laid[name][:, positions] = values
-        return cls(grid_times, interval_ms=interval_ms, **laid)
+            columns_on_grid[name] = np.full((values.shape[0], len(grid_times)), np.nan)
+            columns_on_grid[name][:, positions] = values
+        return cls(grid_times, interval_ms=interval_ms, **columns_on_grid)
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, interval_ms: int = INTERVAL_MS) -> CandleGrid:
-        """Make the grid of one market from a frame with `open_time` and the five candle columns."""
+        """Grid of one market from a frame with `open_time` and the candle columns."""
         columns = {name: frame[name].to_numpy(dtype=np.float64) for name in CANDLE_COLUMNS if name in frame}
         return cls.from_columns(frame["open_time"].to_numpy(dtype=np.int64), columns, interval_ms)
 
     @classmethod
     def stack(cls, grids: Sequence[CandleGrid]) -> CandleGrid:
-        """Put several grids on the one axis that spans them all; what a market lacks is NaN.
+        """Combine several grids on one common time axis; missing candles are NaN.
 
         Examples
         --------
@@ -161,12 +163,12 @@ class CandleGrid:
         last = max(int(grid.open_time[-1]) for grid in filled)
         times = np.arange(first, last + interval_ms, interval_ms, dtype=np.int64)
         markets = sum(grid.n_markets for grid in grids)
-        laid = {name: np.full((markets, len(times)), np.nan) for name in CANDLE_COLUMNS}
+        columns_on_grid = {name: np.full((markets, len(times)), np.nan) for name in CANDLE_COLUMNS}
         row = 0
         for grid in grids:
             if len(grid):
                 start = (int(grid.open_time[0]) - first) // interval_ms
                 for name in CANDLE_COLUMNS:
-                    laid[name][row : row + grid.n_markets, start : start + len(grid)] = getattr(grid, name)
+                    columns_on_grid[name][row : row + grid.n_markets, start : start + len(grid)] = getattr(grid, name)
             row += grid.n_markets
-        return cls(times, interval_ms=interval_ms, **laid)
+        return cls(times, interval_ms=interval_ms, **columns_on_grid)

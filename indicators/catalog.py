@@ -1,4 +1,4 @@
-"""The catalogue of standard indicators: what can be asked for by name, and the values of what is asked for."""
+"""The catalogue of standard indicators by name, and the computation of their values."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from indicators.arrays import Floats
-from indicators.candles import CANDLE_COLUMNS, INTERVAL_MS, CandleGrid
+from indicators.candles import CANDLE_COLUMNS, DAY_MS, INTERVAL_MS, CandleGrid
 from indicators.errors import FeatureError, UnknownIndicator
-from indicators.listing import listed
+from indicators.listing import all_indicators
 from indicators.specification import Columns, IndicatorSpec
 
 if TYPE_CHECKING:
@@ -19,14 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ["CATALOG", "OUTPUTS", "IndicatorSpec", "compute_indicators", "resolve", "warm_up"]
 
-DAY_MS = 86_400_000
 EPOCH_MONDAY_MS = 4 * DAY_MS
 """Monday 1970-01-05 00:00 UTC, from which days, weeks and blocks are counted."""
 
 BLOCK_CANDLES = 512
-"""Values of so many candles are computed together, from the block's own first candle less the warm-up."""
+"""Number of candles whose values are computed together, starting one warm-up before the block's first candle."""
 
-CATALOG: dict[str, IndicatorSpec] = {spec.name: spec for spec in listed()}
+CATALOG: dict[str, IndicatorSpec] = {spec.name: spec for spec in all_indicators()}
 """Every indicator by its name."""
 
 OUTPUTS: dict[str, IndicatorSpec] = {output: spec for spec in CATALOG.values() for output in spec.outputs}
@@ -34,7 +33,7 @@ OUTPUTS: dict[str, IndicatorSpec] = {output: spec for spec in CATALOG.values() f
 
 
 def resolve(names: Iterable[str]) -> list[str]:
-    """Outputs asked for, in order and without repeats; an indicator's name stands for all its outputs.
+    """Requested outputs in order, without repeats; an indicator's name stands for all its outputs.
 
     Raises
     ------
@@ -56,7 +55,10 @@ def resolve(names: Iterable[str]) -> list[str]:
 
 
 def warm_up(names: Iterable[str], interval_ms: int = INTERVAL_MS) -> int:
-    """Candles to load before the first one shown, so that no value depends on how many are shown."""
+    """Number of candles to load before the first one shown.
+
+    With these, no value depends on how many candles are shown.
+    """
     specs = [OUTPUTS[output] for output in resolve(names)]
     return max((_lead(spec) + _period_ms(spec, interval_ms) // interval_ms for spec in specs), default=0)
 
@@ -67,13 +69,13 @@ def compute_indicators(
     """Values of standard indicators for one market.
 
     Each value is computed from a stretch of candles that depends on its own time alone, so it is the same to the last
-    bit whatever else is asked for and however many candles are shown (given `warm_up` older ones).
+    bit whatever else is requested and however many candles are shown (given `warm_up` older ones).
 
     Parameters
     ----------
     candles : CandleGrid of one market, or DataFrame with `open_time` and the candle columns
-        Oldest first. A hole (NaN) starts every indicator anew, but for those that count from midnight: nothing is
-        filled in.
+        Oldest first. A hole (NaN) restarts every indicator except those that count from midnight; nothing is filled
+        in.
     names : iterable of str
         Indicators or outputs of :data:`CATALOG`.
     rows : int, optional
@@ -96,19 +98,19 @@ def compute_indicators(
     grid = candles if isinstance(candles, CandleGrid) else CandleGrid.from_frame(candles)
     if grid.n_markets != 1:
         raise FeatureError(f"indicators are computed one market at a time, the grid holds {grid.n_markets}")
-    hidden = 0 if rows is None else max(len(grid) - rows, 0)
-    answer = {output: np.full(len(grid), np.nan) for output in outputs}
+    n_hidden = 0 if rows is None else max(len(grid) - rows, 0)
+    results = {output: np.full(len(grid), np.nan) for output in outputs}
     runs = _runs(grid)
     for spec in {OUTPUTS[output].name: OUTPUTS[output] for output in outputs}.values():
         for first, start, stop in _stretches(spec, grid, runs):
-            if stop <= hidden:
+            if stop <= n_hidden:
                 continue
             stretch = grid.span(first, stop)
             columns = Columns(stretch, *(np.ascontiguousarray(getattr(stretch, name)[0]) for name in CANDLE_COLUMNS))
             for output, values in zip(spec.outputs, spec.compute(columns), strict=True):
-                if output in answer:
-                    answer[output][start:stop] = values[start - first :]
-    return {output: values[hidden:] for output, values in answer.items()}
+                if output in results:
+                    results[output][start:stop] = values[start - first :]
+    return {output: values[n_hidden:] for output, values in results.items()}
 
 
 def _runs(grid: CandleGrid) -> list[tuple[int, int]]:

@@ -1,8 +1,8 @@
-"""The root of every error this engine raises on purpose, and those of the numerical code."""
+"""The base class of the engine's errors, and the errors of the numerical code."""
 
 
 class MLEngineError(Exception):
-    """Something this engine can name went wrong; the message is fit to be shown to a caller."""
+    """Base class of all expected errors; the message can be shown to a caller."""
 
 
 class FeatureError(MLEngineError):

@@ -1,8 +1,9 @@
-"""Finite kernels: sums, weighted sums and extremes over windows, in one order of operations.
+"""Sums, weighted sums and extremes over finite windows, in one fixed order of operations.
 
-A running sum or a recursive filter carries rounding from the first row of an array to the last, so its value depends
-on where the array starts. Here a window of ``2k`` is always the window of ``k`` plus the one ``k`` candles earlier:
-the tree of additions is fixed by the window alone, and the same candles give the same bits live and in batch.
+A running sum or a recursive filter accumulates rounding errors from the first row of an array to the last, so its
+value depends on where the array starts. Here a window of ``2k`` is always the window of ``k`` plus the one ``k``
+candles earlier: the tree of additions is fixed by the window alone, and the same candles give the same bits live and
+in batch.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from indicators.arrays import Floats
 
 
 class WindowSums:
-    """Sums over many windows of one series, sharing the doubled windows between them.
+    """Sums over many windows of one series, built from shared windows of doubled length.
 
     Parameters
     ----------
@@ -61,7 +62,7 @@ class WindowSums:
         return level[:, stop - self._rows : stop]
 
     def _folded(self, power: int, lag: int) -> Floats:
-        """One row: the same additions as the ladder, only those it needs."""
+        """Same additions as `_ladder`, only those that a single row needs."""
         stop = self._series.shape[1] - lag
         if stop < 1 << power:
             raise ValueError(f"a window of {1 << power} ending {lag} back needs a longer series")
@@ -75,7 +76,9 @@ class WindowSums:
 
 
 def decayed_weight(window: int, decay: float) -> float:
-    """Sum of the weights of a decayed window of a power of two, by the additions :class:`WindowSums` makes.
+    """Sum of the weights of a decayed window whose length is a power of two.
+
+    It makes the same additions as :class:`WindowSums`.
 
     Examples
     --------
@@ -90,7 +93,7 @@ def decayed_weight(window: int, decay: float) -> float:
 
 
 def window_max(series: Floats, window: int, rows: int, lag: int = 0) -> Floats:
-    """Largest of the `window` values that end `lag` candles before each of the newest `rows`, shape (m, rows).
+    """Largest of the `window` values ending `lag` candles before each row, shape (m, rows).
 
     Examples
     --------
@@ -113,5 +116,5 @@ def window_max(series: Floats, window: int, rows: int, lag: int = 0) -> Floats:
 
 
 def window_min(series: Floats, window: int, rows: int, lag: int = 0) -> Floats:
-    """Smallest of the `window` values that end `lag` candles before each of the newest `rows`, shape (m, rows)."""
+    """Smallest of the `window` values ending `lag` candles before each row, shape (m, rows)."""
     return -window_max(-series, window, rows, lag)

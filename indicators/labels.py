@@ -1,4 +1,4 @@
-"""What happened next: the targets of training. Looks ahead, so the serving path may not import it."""
+"""Training targets. They look ahead, so the serving path may not import this module."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from indicators.arrays import Codes, Floats, Integers
 from indicators.barriers import Side, Touch
-from indicators.candles import CandleGrid
+from indicators.candles import INTERVAL_MS, CandleGrid
 from indicators.kernels import window_max
 from indicators.lookahead import judge_brackets
 
@@ -23,7 +23,7 @@ class Direction(IntEnum):
 
 
 def future_range(grid: CandleGrid, horizon: int) -> tuple[Floats, Floats]:
-    """How far the next `horizon` candles reach above and below each close.
+    """Log distances from each close to the high and low of the next `horizon` candles.
 
     Forward-looking: row ``t`` reads the close of ``t`` and candles ``t + 1`` to ``t + horizon``.
 
@@ -54,14 +54,14 @@ def future_range(grid: CandleGrid, horizon: int) -> tuple[Floats, Floats]:
 
 
 def _ahead_max(values: Floats, horizon: int, labelled: int) -> Floats:
-    # np.maximum hands NaN on, so one missing candle leaves its window unlabelled.
+    # np.maximum propagates NaN, so one missing candle leaves its window unlabelled.
     return window_max(values[:, 1:], horizon, labelled)
 
 
 def bracket_outcome(
     grid: CandleGrid, horizon: int, *, side: Side, take_profit: Floats, stop_loss: Floats
 ) -> tuple[Codes, Integers]:
-    """Outcome of brackets laid around each close, levels as distances from it.
+    """Outcome of brackets around each close, with levels as distances from it.
 
     Parameters
     ----------
@@ -93,12 +93,12 @@ def bracket_outcome(
 
 
 def three_way_label(grid: CandleGrid, horizon: int, *, width: Floats, costs: float) -> tuple[Codes, Integers]:
-    """Triple barrier with costs: whether buying would have paid, selling would have, or neither.
+    """Triple-barrier label with costs: whether buying, selling or neither would have paid.
 
     Two barriers lie `width` (log distance) above and below the close, entry is the next open. `Direction.BUY` where
     the upper one is touched first, `Direction.SELL` where the lower one is, provided the move from entry to barrier is
     larger than `costs`. At the time limit the close decides by the same rule. Both in one candle, or a barrier already
-    passed at the open, is `Direction.HOLD`: nobody can say which trade would have paid.
+    passed at the open, is `Direction.HOLD`: it is unknown which trade would have paid.
 
     Returns
     -------
@@ -117,8 +117,8 @@ def three_way_label(grid: CandleGrid, horizon: int, *, width: Floats, costs: flo
     return label, touches.candles
 
 
-def label_end(open_time: Integers, horizon: int, interval_ms: int = 300_000) -> Integers:
-    """Instant (ms) at which the label of each row is known: the close of the last candle of its window.
+def label_end(open_time: Integers, horizon: int, interval_ms: int = INTERVAL_MS) -> Integers:
+    """Instant (ms) at which each label is known: the close of its window's last candle.
 
     Examples
     --------

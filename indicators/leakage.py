@@ -1,7 +1,8 @@
-"""Proof by mutation that a computation looks back only: corrupt every candle after t, and nothing at t may change.
+"""Proof by mutation that a computation looks back only.
 
-Two corruptions are tried at every instant: the single next candle, and everything after t. The seeded leaks at the end
-of the file are wrong on purpose; a check that does not catch each of them proves nothing.
+Every candle after t is corrupted, and nothing at t may change. Two corruptions are tried at every instant: the single
+next candle, and everything after t. The seeded leaks at the end of the file are wrong on purpose; a check that does not
+catch each of them proves nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Leak:
 
 @dataclass(frozen=True)
 class LeakReport:
-    """What was tried and what was found."""
+    """Result of a leakage check."""
 
     instants: int
     mutations: int
@@ -50,7 +51,7 @@ class LeakReport:
 
 
 def corrupted(grid: CandleGrid, first: int, stop: int, generator: np.random.Generator) -> CandleGrid:
-    """Replace the candles at positions `first` up to `stop` by violent, valid and quite different ones."""
+    """Replace the candles at positions `first` to `stop` by valid but very different ones."""
     columns = {name: getattr(grid, name).copy() for name in CANDLE_COLUMNS}
     shape = (grid.n_markets, stop - first)
     price = 1.0 + np.nanmax(grid.close) * np.exp(generator.normal(0.0, 2.0, size=shape))
@@ -83,7 +84,7 @@ def check_leakage(
     columns : sequence of str
         Names of the last axis.
     grid : CandleGrid
-        Real candles, so that the values compared are ordinary ones.
+        Real candles, so that realistic values are compared.
     instants : sequence of int
         Positions in the grid to test, each with `warmup` - 1 candles before and `ahead` after.
     warmup : int
@@ -162,7 +163,7 @@ def seeded_leaks(compute: Compute) -> Iterator[tuple[str, Compute]]:
         return values / np.where(largest > 0, largest, 1.0)
 
     def higher_interval(grid: CandleGrid, rows: int) -> np.ndarray:
-        """Each candle sees the hour it lies in as that hour will have closed."""
+        """Give each candle the values of the end of its hour."""
         values = compute(grid, rows)
         hours = grid.open_time[-rows:] // 3_600_000
         last_of_hour = np.searchsorted(hours, hours, side="right") - 1

@@ -21,7 +21,7 @@ Single = Callable[[Columns], Floats]
 Windowed = Callable[[Columns, int], Floats]
 
 
-def listed() -> Iterator[IndicatorSpec]:
+def all_indicators() -> Iterator[IndicatorSpec]:
     """Yield every indicator."""
     yield from _trend()
     yield from _momentum()
@@ -40,7 +40,7 @@ def _one(
     start: Start = "window",
     **parameters: float,
 ) -> IndicatorSpec:
-    """One output, named as the indicator."""
+    """Specification of an indicator with one output of the same name."""
     return IndicatorSpec(
         name,
         family,
@@ -65,7 +65,7 @@ def _windowed(
     windows: tuple[int, ...],
     value_range: tuple[float, float] | None = None,
 ) -> Iterator[IndicatorSpec]:
-    """The same indicator over several windows; it settles after `settle` windows."""
+    """Specifications of one indicator over several windows; warm-up is `settle` windows."""
     for window in windows:
 
         def single(columns: Columns, window: int = window) -> Floats:

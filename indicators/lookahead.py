@@ -1,8 +1,8 @@
-"""Loops over the candles after a row, compiled by numba: what became of every bracket. Looks ahead; training only.
+"""Outcomes of brackets by loops compiled with numba. Looks ahead; for training only.
 
-The compiler is loaded by the first call, never by an import: a process that only serves does not pay for it. What it
-compiles lives in the memory of the process, not in a folder: a second's work for a training, nothing beside the
-sources, no file to grow stale or to be tampered with.
+The compiler is imported by the first call, never with this module, so a process that only serves does not load it.
+Compiled code is kept in memory and not cached on disk: compiling takes a second per training, and no cache file can
+become outdated or be tampered with.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from indicators.candles import CandleGrid
 
 Lengths = npt.NDArray[np.int32]
 
-# Plain numbers, which the compiler takes in as constants.
+# Plain numbers, which the compiler treats as constants.
 _UNKNOWN, _TAKE_PROFIT, _STOP_LOSS, _NEITHER, _VOID = (
     int(code) for code in (Touch.UNKNOWN, Touch.TAKE_PROFIT, Touch.STOP_LOSS, Touch.NEITHER, Touch.VOID)
 )
 
 
 def judge_brackets(grid: CandleGrid, horizon: int, *, side: Side, take_profit: Floats, stop_loss: Floats) -> Touches:
-    """Judge one bracket per candle of a grid: the decision is at its close, the window is the next `horizon` candles.
+    """Compute the outcome of one bracket per candle of a grid.
 
-    Forward-looking: row ``t`` reads candles ``t + 1`` to ``t + horizon``.
+    The decision is at the candle's close, the window is the next `horizon` candles. Forward-looking: row ``t`` reads
+    candles ``t + 1`` to ``t + horizon``.
 
     Parameters
     ----------
@@ -79,7 +80,7 @@ def judge_rows(
     take_profit: Floats,
     stop_loss: Floats,
 ) -> Touches:
-    """Judge one bracket for each of some rows of a grid, as :func:`judge_brackets` does for all.
+    """Compute the outcome of one bracket for each selected row of a grid.
 
     Parameters
     ----------
@@ -109,7 +110,7 @@ def judge_rows(
     market, position = np.asarray(market, dtype=np.int64), np.asarray(position, dtype=np.int64)
     take_profit, stop_loss = np.ascontiguousarray(take_profit, np.float64), np.ascontiguousarray(stop_loss, np.float64)
     count = len(position)
-    # Compiled code does not look where it reads.
+    # Compiled code does not check array bounds.
     if not market.shape == position.shape == take_profit.shape == stop_loss.shape == (count,):
         raise ValueError("there must be one market, one position and one level per row on either side")
     if ((position < 0) | (position >= len(grid)) | (market < 0) | (market >= grid.n_markets)).any():
@@ -123,8 +124,8 @@ def judge_rows(
     )
     prices = (grid.open, grid.high, grid.low, grid.close)
     lengths = np.empty(grid.close.shape, dtype=np.int32)
-    whole, judge = _compiled()
-    whole(*prices, lengths)
+    count_complete, judge = _compiled()
+    count_complete(*prices, lengths)
     judge(
         *prices,
         lengths,
@@ -145,25 +146,25 @@ def judge_rows(
 
 @lru_cache(maxsize=1)
 def _compiled() -> tuple[Callable[..., None], Callable[..., None]]:
-    """Compile both loops, for strided and read-only candles too; IEEE arithmetic, so the bits are NumPy's."""
+    """Compile both loops, for strided and read-only candles too, with IEEE arithmetic as NumPy's."""
     from numba import njit, types
 
     column = types.Array(types.float64, 2, "A", readonly=True)
     levels = types.Array(types.float64, 1, "C", readonly=True)
     rows = types.Array(types.int64, 1, "A", readonly=True)
     candles = (column,) * 4
-    whole = types.void(*candles, types.int32[:, ::1])
-    told = (types.int8[::1], types.int64[::1], types.float64[::1], types.float64[::1], types.boolean[::1])
-    judge = types.void(*candles, types.int32[:, ::1], rows, rows, types.int64, types.boolean, levels, levels, *told)
-    return njit(whole, nogil=True)(_whole_lengths), njit(judge, nogil=True)(_judge)
+    count_complete = types.void(*candles, types.int32[:, ::1])
+    results = (types.int8[::1], types.int64[::1], types.float64[::1], types.float64[::1], types.boolean[::1])
+    judge = types.void(*candles, types.int32[:, ::1], rows, rows, types.int64, types.boolean, levels, levels, *results)
+    return njit(count_complete, nogil=True)(_complete_lengths), njit(judge, nogil=True)(_judge)
 
 
-def _whole_lengths(opens: Floats, highs: Floats, lows: Floats, closes: Floats, lengths: Lengths) -> None:
-    """How many candles in a row, from each one on, have all their prices."""
+def _complete_lengths(opens: Floats, highs: Floats, lows: Floats, closes: Floats, lengths: Lengths) -> None:
+    """Count the consecutive candles with all prices, starting at each one."""
     for m in range(lengths.shape[0]):
         length = 0
         for t in range(lengths.shape[1] - 1, -1, -1):
-            # A finite number less itself is 0, any other is NaN: no branch for each.
+            # A finite number less itself is 0, any other is NaN: no branch per price.
             rest = (opens[m, t] - opens[m, t]) + (highs[m, t] - highs[m, t])
             rest += (lows[m, t] - lows[m, t]) + (closes[m, t] - closes[m, t])
             length = length + 1 if rest == 0.0 else 0
@@ -185,10 +186,10 @@ def _judge(
     outcome: npt.NDArray[np.int8],
     candles: Integers,
     entry: Floats,
-    left: Floats,
+    exit_price: Floats,
     ambiguous: npt.NDArray[np.bool_],
 ) -> None:
-    """Fill in the rows whose window is whole; the others stay as they were laid out, unknown."""
+    """Fill in the rows whose window is complete; the others keep their initial value, unknown."""
     for i in range(len(position)):
         m, first = market[i], position[i] + 1
         if first >= lengths.shape[1] or lengths[m, first] < horizon:
@@ -209,13 +210,13 @@ def _judge(
                 break
             t += 1
         if not (above or below):
-            outcome[i], candles[i], left[i] = _NEITHER, horizon, closes[m, first + horizon - 1]
+            outcome[i], candles[i], exit_price[i] = _NEITHER, horizon, closes[m, first + horizon - 1]
             continue
         stopped = below if rising else above
         outcome[i] = _STOP_LOSS if stopped else _TAKE_PROFIT
         candles[i] = t - first + 1
         if not stopped:
-            left[i] = take_profit[i]
-        else:  # a candle that opens beyond the stop is left at that open
-            left[i] = min(stop_loss[i], opens[m, t]) if rising else max(stop_loss[i], opens[m, t])
+            exit_price[i] = take_profit[i]
+        else:  # where a candle opens beyond the stop, the exit is that open
+            exit_price[i] = min(stop_loss[i], opens[m, t]) if rising else max(stop_loss[i], opens[m, t])
         ambiguous[i] = above and below

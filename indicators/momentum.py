@@ -1,4 +1,4 @@
-"""Standard momentum indicators: how fast and how one-sidedly the price has moved.
+"""Standard momentum indicators.
 
 A share of a movement is undefined (NaN) where nothing moved: neither "oversold" nor "overbought" would be true.
 """
@@ -8,12 +8,12 @@ from __future__ import annotations
 import numpy as np
 
 from indicators.arrays import Floats
-from indicators.rolling import deviations, magnified, padded, rolling_mean, unmoved, window_rows
+from indicators.rolling import deviations, is_unchanged, padded, rolling_mean, scaled_up, window_rows
 from indicators.trend import WILDER_REACH_WINDOWS
 
 
 def rsi(close: Floats, window: int) -> Floats:
-    """Wilder's relative strength index, 0 to 100; NaN where the price has not moved at all.
+    """Wilder's relative strength index, 0 to 100; NaN where the price has not moved.
 
     References
     ----------
@@ -21,14 +21,16 @@ def rsi(close: Floats, window: int) -> Floats:
     """
     import talib
 
-    (scaled,) = magnified(close)
+    (scaled,) = scaled_up(close)
     index = talib.RSI(scaled, timeperiod=window)
-    index[unmoved(WILDER_REACH_WINDOWS * window, close)] = np.nan
+    index[is_unchanged(WILDER_REACH_WINDOWS * window, close)] = np.nan
     return index
 
 
 def stochastic(high: Floats, low: Floats, close: Floats, window: int, smooth: int) -> tuple[Floats, Floats]:
-    """Place of the close in the range of the window (%K, smoothed) and its mean (%D), 0 to 100.
+    """Stochastic oscillator: smoothed place of the close in the range (%K) and its mean (%D).
+
+    Both are 0 to 100.
 
     NaN where a range that enters has no width.
 
@@ -63,9 +65,10 @@ def roc(close: Floats, window: int) -> Floats:
 
 
 def cci(high: Floats, low: Floats, close: Floats, window: int) -> Floats:
-    """Commodity channel index: distance of the typical price from its mean in units of 0.015 mean deviations.
+    """Commodity channel index.
 
-    NaN where the typical price has not moved in the window.
+    Distance of the typical price from its mean in units of 0.015 mean deviations. NaN where the typical price has not
+    moved in the window.
 
     References
     ----------
@@ -79,9 +82,9 @@ def cci(high: Floats, low: Floats, close: Floats, window: int) -> Floats:
 
 
 def williams_r(high: Floats, low: Floats, close: Floats, window: int) -> Floats:
-    """Distance of the close below the highest high of the window, -100 (at the low) to 0 (at the high).
+    """Williams %R: distance of the close below the window's highest high.
 
-    NaN where the window has no range.
+    From -100 (at the low) to 0 (at the high). NaN where the window has no range.
     """
     highest, lowest = _extremes(high, low, window)
     return _share(close - highest, highest - lowest)

@@ -1,16 +1,14 @@
-"""Proof that live equals batch: the row computed alone, from exactly its warm-up, against the one inside a long run."""
+"""Proof that a row computed alone equals the row of a batch, bit for bit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from indicators.candles import CandleGrid
-from indicators.leakage import same_bits
-
-Compute = Callable[[CandleGrid, int], np.ndarray]
+from indicators.leakage import Compute, same_bits
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ def check_parity(
     warmup: int,
     batch: Compute | None = None,
 ) -> list[Mismatch]:
-    """Compute each instant alone and compare it, bit for bit, with one batch over the whole grid.
+    """Compute each instant alone and compare it bit for bit with a batch.
 
     Parameters
     ----------
@@ -48,7 +46,7 @@ def check_parity(
     warmup : int
         Candles a row needs, itself included; the row alone gets exactly these.
     batch : callable, optional
-        Another way to compute the same, for the batch; by default `compute`.
+        Another implementation of the same values, for the batch; by default `compute`.
 
     Returns
     -------

@@ -1,6 +1,6 @@
-"""Windows over one series: its rows, their means, and how long a value has stood still.
+"""Rolling windows over one series, their means, and the time since a value changed.
 
-Every function looks back only, and a row depends on its own window alone: no running sum carries rounding along.
+Every function looks back only, and a row depends on its own window alone: no running sum accumulates rounding errors.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from indicators.arrays import Floats, Integers
 
 
 def window_rows(values: Floats, window: int) -> Floats:
-    """Every full window of a series as one row, shape (n - window + 1, window), a read-only view.
+    """Full windows of a series as rows of a read-only view, shape (n - window + 1, window).
 
     Examples
     --------
@@ -41,16 +41,18 @@ def padded(rows: Floats, length: int) -> Floats:
 
 
 def deviations(values: Floats, window: int) -> tuple[Floats, Floats]:
-    """Newest value of each full window, and the window's values less that one.
+    """Newest value of each full window, and the differences of its values from that one.
 
-    Differences from a value of the window itself are exactly 0 where nothing moved, whatever the size of the value.
+    Differences from a value of the window itself are exactly 0 where the value did not change, whatever its magnitude.
     """
     newest = values[window - 1 :]
     return newest, window_rows(values, window) - newest[:, None]
 
 
 def rolling_mean(values: Floats, window: int) -> Floats:
-    """Mean of the last `window` values, exactly the value where all are equal; NaN before and near a NaN.
+    """Mean of the last `window` values; NaN before the first window and near a NaN.
+
+    Where all values are equal it is exactly that value.
 
     Examples
     --------
@@ -62,7 +64,7 @@ def rolling_mean(values: Floats, window: int) -> Floats:
 
 
 def candles_unchanged(values: Floats) -> Integers:
-    """How many steps back each value was already the same, shape (n,).
+    """Number of steps since each value last changed, shape (n,).
 
     Examples
     --------
@@ -76,19 +78,19 @@ def candles_unchanged(values: Floats) -> Integers:
     return positions - np.maximum.accumulate(moved)
 
 
-def unmoved(reach: int, *columns: Floats) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Where no column has changed within the last `reach` values, or since the first one."""
+def is_unchanged(reach: int, *columns: Floats) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Flags of the positions where no column has changed within the last `reach` values."""
     positions = np.arange(len(columns[0]))
     still = np.minimum.reduce([candles_unchanged(column) for column in columns])
     flat: np.ndarray[tuple[int], np.dtype[np.bool_]] = still >= np.minimum(positions, reach - 1)
     return flat
 
 
-def magnified(*columns: Floats) -> tuple[Floats, ...]:
-    """The columns times one power of two that brings the largest value near 2**60.
+def scaled_up(*columns: Floats) -> tuple[Floats, ...]:
+    """Scale columns by one power of two so that the largest value is near 2**60.
 
-    TA-Lib takes anything below 1e-14 for zero, whatever a price is. Multiplying by a power of two changes no digit, so
-    indicators without a unit keep their value and lose that limit.
+    TA-Lib treats anything below 1e-14 as zero, whatever the price is. Multiplying by a power of two changes no digit,
+    so indicators without a unit keep their value and avoid that limit.
     """
     largest = max((float(np.nanmax(np.abs(column))) for column in columns if len(column)), default=0.0)
     if not 0.0 < largest < np.inf:

@@ -1,4 +1,4 @@
-"""What an entry of the indicator catalogue says about itself."""
+"""Specification of an entry of the indicator catalogue."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ Compute = Callable[["Columns"], Sequence[Floats]]
 
 @dataclass(frozen=True)
 class Columns:
-    """Candles of one market, oldest first; unbroken except where an indicator counts from midnight."""
+    """Candles of one market, oldest first, as one array per column.
+
+    They have no holes, except where an indicator counts from midnight.
+    """
 
     grid: CandleGrid
     open: Floats
@@ -29,10 +32,10 @@ class Columns:
 
 @dataclass(frozen=True)
 class IndicatorSpec:
-    """One indicator: how to ask for it and how to read it."""
+    """One indicator: its name, parameters, outputs and computation."""
 
     name: str
-    """Asking for it gives every output; asking for one of `outputs` gives that alone."""
+    """Requesting it gives every output; requesting one of `outputs` gives that alone."""
     family: Family
     parameters: Parameters
     units: str
@@ -45,5 +48,5 @@ class IndicatorSpec:
     start: Start = "window"
     """Where its candles begin: `window`, `warm_up` candles back; `day`, midnight UTC; `week`, Monday 00:00 UTC.
 
-    A hole starts `window` and `week` anew; `day` goes on over it with the candles there are.
+    A hole restarts `window` and `week`; `day` continues with the candles that exist.
     """

@@ -1,7 +1,7 @@
-"""Standard trend indicators: where the price stands against its own averages.
+"""Standard trend indicators: moving averages and the strength of a trend.
 
 Means over a window are computed window by window (`indicators.rolling`); recursive means are TA-Lib's. TA-Lib is
-imported where it is called: it brings pandas along, and most processes never show an indicator.
+imported where it is called: it imports pandas, and most processes never show an indicator.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from indicators.arrays import Floats
-from indicators.rolling import deviations, magnified, padded, rolling_mean, unmoved
+from indicators.rolling import deviations, is_unchanged, padded, rolling_mean, scaled_up
 
 WILDER_REACH_WINDOWS = 21
-"""Windows after which what came before weighs less than 1e-9 in a mean of Wilder's: (1 - 1/n)^(21 n) < e^-21."""
+"""Windows after which older values weigh less than 1e-9 in Wilder's mean: (1 - 1/n)^(21 n) < e^-21."""
 
 EXPONENTIAL_REACH_WINDOWS = 11
 """The same for an exponential mean of span n: (1 - 2/(n + 1))^(11 n) < e^-20."""
@@ -31,7 +31,10 @@ def sma(values: Floats, window: int) -> Floats:
 
 
 def ema(values: Floats, window: int) -> Floats:
-    """Exponential mean in which a value weighs ``2 / (window + 1)``; begins as the mean of the first `window`."""
+    """Exponential moving average in which a value weighs ``2 / (window + 1)``.
+
+    It begins as the mean of the first `window` values.
+    """
     import talib
 
     if len(values) == 0:
@@ -55,7 +58,7 @@ def wma(values: Floats, window: int) -> Floats:
 
 
 def macd(close: Floats, fast: int, slow: int, signal: int) -> tuple[Floats, Floats, Floats]:
-    """Fast less slow exponential mean, the exponential mean of that, and their difference."""
+    """MACD line (fast less slow exponential mean), its exponential mean, and their difference."""
     import talib
 
     if len(close) == 0:
@@ -65,7 +68,7 @@ def macd(close: Floats, fast: int, slow: int, signal: int) -> tuple[Floats, Floa
 
 
 def adx(high: Floats, low: Floats, close: Floats, window: int) -> tuple[Floats, Floats, Floats]:
-    """Average directional index, then the rising and the falling directional indicator, all 0 to 100.
+    """Average directional index, plus and minus directional indicators, all 0 to 100.
 
     The directional indicators are shares of the true range: NaN where that has been 0 throughout. The index is a mean
     of their relative difference: NaN where both are 0.
@@ -76,18 +79,18 @@ def adx(high: Floats, low: Floats, close: Floats, window: int) -> tuple[Floats, 
     """
     import talib
 
-    high, low, close = magnified(high, low, close)
+    high, low, close = scaled_up(high, low, close)
     index = talib.ADX(high, low, close, timeperiod=window)
     plus = talib.PLUS_DI(high, low, close, timeperiod=window)
     minus = talib.MINUS_DI(high, low, close, timeperiod=window)
-    still = unmoved(WILDER_REACH_WINDOWS * window, high, low, close) & (high == low)
+    still = is_unchanged(WILDER_REACH_WINDOWS * window, high, low, close) & (high == low)
     plus[still] = minus[still] = np.nan
     index[still | ((plus == 0) & (minus == 0))] = np.nan
     return index, plus, minus
 
 
 def aroon(high: Floats, low: Floats, window: int) -> tuple[Floats, Floats]:
-    """How recently the highest high and the lowest low of the window occurred, 100 = now.
+    """Aroon up and down: recency of the window's extremes, 100 = now.
 
     Of equal extremes the newest counts.
     """

@@ -1,4 +1,4 @@
-"""Volatility: the engine's unit of scale (`ewm_sigma`) and the standard indicators of spread."""
+"""Volatility: the engine's unit of scale (`ewm_sigma`) and standard volatility indicators."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from indicators.kernels import WindowSums
 from indicators.rolling import deviations, padded
 
 SIGMA_FLOOR = 1e-6
-"""Smallest per-candle volatility told apart from none: a flat market has this one, so that nothing divides by 0."""
+"""Lower bound of the volatility per candle: a flat market has this one, so that nothing divides by 0."""
 
 PARKINSON = 4.0 * math.log(2.0)
 """E[ln(high/low)^2] of a driftless walk is this times its variance."""
@@ -27,16 +27,17 @@ def squared_span(grid: CandleGrid) -> Floats:
 
 
 def sigma_memory(span: int) -> tuple[float, int]:
-    """Weight of a candle over that of the next one, and how many candles `ewm_sigma` weighs."""
+    """Decay per candle and window length of `ewm_sigma` for a span."""
     decay = 1.0 - 2.0 / (span + 1.0)
     return decay, 1 if decay == 0 else 1 << math.ceil(math.log2(max(1.0, math.log(1e-12) / math.log(decay))))
 
 
 def ewm_sigma(grid: CandleGrid, rows: int, span: int = 72) -> Floats:
-    """Volatility of log returns per candle: the root of an exponentially weighted mean of Parkinson variances.
+    """Exponentially weighted Parkinson volatility of log returns per candle.
 
-    Backward-looking: row ``t`` reads candles up to ``t`` and none beyond a fixed reach (1,024 candles at span 72,
-    where the weights left out sum to less than 1e-12), so any history at least that long gives the same bits.
+    It is the root of an exponentially weighted mean of Parkinson variances. Backward-looking: row ``t`` reads candles
+    up to ``t`` and none beyond a fixed reach (1,024 candles at span 72, where the weights left out sum to less than
+    1e-12), so any history at least that long gives the same bits.
 
     Parameters
     ----------
@@ -86,16 +87,16 @@ def ewm_sigma(grid: CandleGrid, rows: int, span: int = 72) -> Floats:
 
 
 def atr(high: Floats, low: Floats, close: Floats, window: int) -> Floats:
-    """Average true range: Wilder's mean of the largest of high-low and the distances to the previous close."""
-    import talib  # brings pandas along, and features take only the closed forms above
+    """Average true range: Wilder's mean of the true range, in price units."""
+    import talib  # imports pandas, which feature computation does not need
 
     return talib.ATR(high, low, close, timeperiod=window)
 
 
 def bollinger(close: Floats, window: int, width: float) -> tuple[Floats, Floats, Floats]:
-    """Bollinger bands: the mean close and `width` standard deviations above and below it (upper, middle, lower).
+    """Bollinger bands (upper, middle, lower): mean close and `width` standard deviations around it.
 
-    Where the price stood still all three are that price exactly.
+    Where the price did not change all three are exactly that price.
 
     Examples
     --------

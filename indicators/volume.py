@@ -1,4 +1,4 @@
-"""Standard volume indicators: on which side, and at which price, the quantity was traded."""
+"""Standard volume indicators."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from indicators.rolling import padded, window_rows
 
 
 def obv(close: Floats, volume: Floats) -> Floats:
-    """On-balance volume from the first candle on: volume added on a rise, taken off on a fall.
+    """On-balance volume from the first candle: volume added on a rise, subtracted on a fall.
 
     Examples
     --------
@@ -22,10 +22,10 @@ def obv(close: Floats, volume: Floats) -> Floats:
 
 
 def mfi(high: Floats, low: Floats, close: Floats, volume: Floats, window: int) -> Floats:
-    """Money flow index: flow of rising candles in percent of the flow of all that moved, 0 to 100.
+    """Money flow index: share of rising candles in the money flow, 0 to 100.
 
     The flow of a candle is its typical price times its volume, its direction that of the typical price. NaN where
-    nothing flowed in the last `window` candles.
+    there was no flow in the last `window` candles.
 
     Examples
     --------
@@ -43,7 +43,7 @@ def mfi(high: Floats, low: Floats, close: Floats, volume: Floats, window: int) -
 
 
 def vwap(high: Floats, low: Floats, close: Floats, volume: Floats) -> Floats:
-    """Volume-weighted typical price from the first candle on, over the candles there are.
+    """Volume-weighted typical price since the first candle.
 
     A missing candle (NaN) adds nothing and has no value; NaN until something was traded.
 
@@ -65,7 +65,7 @@ def vwap(high: Floats, low: Floats, close: Floats, volume: Floats) -> Floats:
 
 
 def accumulation(high: Floats, low: Floats, close: Floats, volume: Floats) -> Floats:
-    """Chaikin's accumulation/distribution line: volume weighted by where the candle closed in its range, summed."""
+    """Accumulation/distribution line: sum of volume weighted by the close's place in the range."""
     import talib
 
     return talib.AD(high, low, close, volume)

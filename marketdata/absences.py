@@ -1,23 +1,23 @@
-"""Holes the exchange itself has: suspected at the first vain read, recorded only after repeated ones."""
+"""Candles the exchange itself lacks: suspected at the first empty response, recorded after repeated ones."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db import connection, transaction
 
+from indicators.candles import DAY_MS
 from marketdata import clock
 from marketdata.intervals import INTERVAL_MS, Gap, subtract
 from marketdata.models import AbsentStretch, Market, SuspectedStretch
 
 TRIES = 3
 SPREAD_MS = 600_000
-"""The tries must span this much market time."""
-KEPT_ATTEMPTS = 20
-AGAIN_MS = 86_400_000
+"""The tries must span at least this much market time."""
+MAX_KEPT_ATTEMPTS = 20
 
 
 def known_absences(markets: Iterable[Market], from_ms: int, until_ms: int) -> dict[int, list[Gap]]:
-    """List what the exchange is known not to have, oldest first, by market."""
+    """List the recorded absences by market, oldest first."""
     found: dict[int, list[Gap]] = {market.pk: [] for market in markets}
     stretches = AbsentStretch.objects.filter(market_id__in=list(found), end__gt=from_ms, start__lt=until_ms)
     for market_id, start, end in stretches.order_by("start").values_list("market_id", "start", "end"):
@@ -25,8 +25,8 @@ def known_absences(markets: Iterable[Market], from_ms: int, until_ms: int) -> di
     return found
 
 
-def suspicions(markets: Iterable[Market]) -> dict[int, list[Gap]]:
-    """List holes waiting for another try, wherever they are, by market."""
+def suspected_gaps(markets: Iterable[Market]) -> dict[int, list[Gap]]:
+    """List all suspected absences by market, oldest first."""
     found: dict[int, list[Gap]] = {market.pk: [] for market in markets}
     stretches = SuspectedStretch.objects.filter(market_id__in=list(found)).order_by("start")
     for market_id, start, end in stretches.values_list("market_id", "start", "end"):
@@ -34,8 +34,8 @@ def suspicions(markets: Iterable[Market]) -> dict[int, list[Gap]]:
     return found
 
 
-def doubted(markets: Iterable[Market]) -> dict[int, list[Gap]]:
-    """List everything on record as absent or suspected, by market."""
+def absent_or_suspected(markets: Iterable[Market]) -> dict[int, list[Gap]]:
+    """List all recorded and suspected absences by market."""
     found: dict[int, list[Gap]] = {market.pk: [] for market in markets}
     if found:
         marks = ", ".join(["%s"] * len(found))
@@ -50,24 +50,26 @@ def doubted(markets: Iterable[Market]) -> dict[int, list[Gap]]:
     return found
 
 
-def note_vain_read(
-    market: Market, denied: Sequence[Gap], undecided: Sequence[Gap], asked: Gap, later_candle: int
+def record_empty_response(
+    market: Market, denied: Sequence[Gap], undecided: Sequence[Gap], requested: Gap, later_candle: int
 ) -> int:
-    """Note holes inside `asked` that an answer denied by going on after them.
+    """Record holes inside the requested span that a response with later candles did not fill.
 
-    Of the `undecided` ones it said nothing: what was suspected of them stays as it is. Returns how many holes are
-    now known to be the exchange's own.
+    The response allows no conclusion about the `undecided` ones: suspicions about them remain unchanged. Returns how
+    many holes are now confirmed absences.
     """
-    attempt = _attempt(asked, later_candle)
-    spoken_of = subtract([asked], undecided)
+    attempt = _attempt(requested, later_candle)
+    decided = subtract([requested], undecided)
     confirmed = 0
     with transaction.atomic():
         earlier = list(
-            SuspectedStretch.objects.select_for_update().filter(market=market, start__lt=asked.end, end__gt=asked.start)
+            SuspectedStretch.objects.select_for_update().filter(
+                market=market, start__lt=requested.end, end__gt=requested.start
+            )
         )
         for stretch in earlier:
             stretch.delete()
-            for left in subtract([Gap(stretch.start, stretch.end)], spoken_of):
+            for left in subtract([Gap(stretch.start, stretch.end)], decided):
                 SuspectedStretch.objects.create(
                     market=market, start=left.start, end=left.end, attempts=stretch.attempts
                 )
@@ -83,18 +85,20 @@ def note_vain_read(
     return confirmed
 
 
-def note_explained(market: Market, holes: Sequence[Gap], asked: Gap, later_candle: int, why: dict[str, Any]) -> int:
-    """Note holes the exchange itself explains, at once: by a halt, by its first candle or by its last.
+def record_explained(
+    market: Market, holes: Sequence[Gap], requested: Gap, later_candle: int, why: dict[str, Any]
+) -> int:
+    """Record at once holes explained by a halt, by listing or by delisting.
 
-    `why` is kept with the evidence; its `reason` is a sentence. Returns how many stretches were recorded.
+    `why` is stored with the evidence; its `reason` is a sentence. Returns how many stretches were recorded.
     """
     recorded = 0
     with transaction.atomic():
-        for hole in subtract(holes, known_absences([market], asked.start, asked.end)[market.pk]):
+        for hole in subtract(holes, known_absences([market], requested.start, requested.end)[market.pk]):
             AbsentStretch.objects.update_or_create(
                 market=market,
                 start=hole.start,
-                defaults={"end": hole.end, "evidence": {"attempts": [_attempt(asked, later_candle)], **why}},
+                defaults={"end": hole.end, "evidence": {"attempts": [_attempt(requested, later_candle)], **why}},
             )
             _clear_suspicions(market, hole)
             recorded += 1
@@ -112,7 +116,7 @@ def _clear_suspicions(market: Market, hole: Gap) -> None:
 
 
 def _parts(holes: Iterable[Gap], earlier: Iterable[SuspectedStretch]) -> list[tuple[Gap, list[dict[str, Any]]]]:
-    """Cut holes where earlier suspicions begin and end, so that each part keeps the tries made for it."""
+    """Split holes where earlier suspicions begin and end, each part with its earlier attempts."""
     parts: list[tuple[Gap, list[dict[str, Any]]]] = []
     for hole in holes:
         rest = [hole]
@@ -125,9 +129,12 @@ def _parts(holes: Iterable[Gap], earlier: Iterable[SuspectedStretch]) -> list[tu
     return parts
 
 
-def due_again(markets: Iterable[Market], from_ms: int) -> dict[int, list[Gap]]:
-    """List absences since `from_ms` nobody asked about for a day: an exchange may repair its own holes."""
-    limit = clock.market_ms() - AGAIN_MS
+def due_for_recheck(markets: Iterable[Market], from_ms: int) -> dict[int, list[Gap]]:
+    """List absences since `from_ms` that were last requested more than a day ago.
+
+    An exchange may fill its own holes later.
+    """
+    limit = clock.market_ms() - DAY_MS
     found: dict[int, list[Gap]] = {market.pk: [] for market in markets}
     for known in AbsentStretch.objects.filter(market_id__in=list(found), start__gte=from_ms):
         if known.evidence["attempts"][-1]["market_ms"] < limit:
@@ -135,15 +142,18 @@ def due_again(markets: Iterable[Market], from_ms: int) -> dict[int, list[Gap]]:
     return found
 
 
-def review(market: Market, asked: Gap, opens: Sequence[int], denied: Sequence[Gap]) -> None:
-    """Compare recorded absences with a newer answer: what turned up is no longer absent, what was denied still is."""
+def review(market: Market, requested: Gap, opens: Sequence[int], denied: Sequence[Gap]) -> None:
+    """Update recorded absences by a newer response.
+
+    Candles in `opens` are no longer absent; an absence inside `denied` gets another attempt as evidence.
+    """
     with transaction.atomic():
         overlapping = AbsentStretch.objects.select_for_update().filter(
-            market=market, start__lt=asked.end, end__gt=asked.start
+            market=market, start__lt=requested.end, end__gt=requested.start
         )
         for stretch in overlapping:
             if not subtract([Gap(stretch.start, stretch.end)], denied):
-                tries = [*stretch.evidence["attempts"], _attempt(asked, max(opens, default=0))]
+                tries = [*stretch.evidence["attempts"], _attempt(requested, max(opens, default=0))]
                 stretch.evidence = {**stretch.evidence, "attempts": _kept(tries)}
             left = subtract([Gap(stretch.start, stretch.end)], [Gap(at, at + INTERVAL_MS) for at in opens])
             stretch.delete()
@@ -152,15 +162,15 @@ def review(market: Market, asked: Gap, opens: Sequence[int], denied: Sequence[Ga
 
 
 def _kept(tries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Keep the first try and the newest ones."""
-    return tries if len(tries) <= KEPT_ATTEMPTS else [tries[0], *tries[1 - KEPT_ATTEMPTS :]]
+    """Keep the first attempt and the newest ones."""
+    return tries if len(tries) <= MAX_KEPT_ATTEMPTS else [tries[0], *tries[1 - MAX_KEPT_ATTEMPTS :]]
 
 
-def _attempt(asked: Gap, newest_seen: int) -> dict[str, Any]:
+def _attempt(requested: Gap, newest_seen: int) -> dict[str, Any]:
     now = clock.market_ms()
     return {
-        "asked_from": asked.start,
-        "asked_until": asked.end,
+        "asked_from": requested.start,
+        "asked_until": requested.end,
         "later_candle": newest_seen,
         "market_time": clock.to_datetime(now).isoformat(),
         "market_ms": now,

@@ -1,4 +1,4 @@
-"""Admin of markets, their candles and everything known about candles that are not plainly there."""
+"""Admin pages of markets, candles, revisions, absences and quarantined messages."""
 
 from typing import Any
 
@@ -31,14 +31,14 @@ SOURCE_LABELS = {Source.EXCHANGE.label: "success", Source.SIMULATED.label: "warn
 
 
 def _count(rows: QuerySet) -> Coalesce:
-    """A correlated count, so that several do not multiply each other."""
+    """Count rows of a market in a subquery, so that counts do not multiply."""
     counted = rows.filter(market=OuterRef("pk")).order_by().values("market").annotate(n=Count("pk"))
     return Coalesce(Subquery(counted.values("n")), 0)
 
 
 @admin.register(Market)
 class MarketAdmin(ModelAdmin):
-    """Markets, switched on and off here, with what is known about the quality of their candles."""
+    """Markets, enabled and disabled here, with figures on the quality of their candles."""
 
     list_display = [
         "symbol",
@@ -80,12 +80,12 @@ class MarketAdmin(ModelAdmin):
         return annotated
 
     def get_readonly_fields(self, request: HttpRequest, obj: Market | None = None) -> list[str]:  # noqa: ARG002
-        """What a market is cannot change once candles point to it; whether it is followed can."""
+        """Symbol, interval and source cannot change once candles point to a market."""
         fixed = ["symbol", "interval", "source"] if obj else ["interval"]
         return [*fixed, *self.quality_fields, *self.feed_fields]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
-        """Logs point to markets; switch one off instead."""
+        """Logs refer to markets; disable one instead."""
         return False
 
     @display(description="Source", ordering="source", label=SOURCE_LABELS)
@@ -106,17 +106,17 @@ class MarketAdmin(ModelAdmin):
 
     @display(description="Absent stretches")
     def holes(self, market: Any) -> int:
-        """Holes the exchange itself has."""
+        """Number of stretches the exchange itself lacks."""
         return getattr(market, "hole_count", 0)
 
     @display(description="Revisions")
     def revised(self, market: Any) -> int:
-        """Closed candles the exchange changed."""
+        """Number of closed candles the exchange changed."""
         return getattr(market, "revision_count", 0)
 
     @display(description="Quarantined")
     def quarantined(self, market: Any) -> int:
-        """Messages that broke a rule."""
+        """Number of messages that broke a rule."""
         return getattr(market, "quarantine_count", 0)
 
 
@@ -129,7 +129,7 @@ class CandleAdmin(LargeLogAdmin):
     list_select_related = ["market"]
 
     def get_ordering(self, request: HttpRequest) -> list[str]:
-        """By time inside one market (its index); else by arrival, which needs no sort of the whole table."""
+        """Order by time within one market (indexed), else by id, which needs no sort."""
         return ["-open_time"] if "market__id__exact" in request.GET else ["-id"]
 
     @display(description="Open time")
@@ -140,7 +140,7 @@ class CandleAdmin(LargeLogAdmin):
 
 @admin.register(CandleBlock)
 class CandleBlockAdmin(ReadOnlyAdmin):
-    """Stamps by which a copy of thirty days of candles is known to be still true."""
+    """Stamps that show whether a cached copy of thirty days of candles is current."""
 
     list_display = ["market", "from_time", "stamp"]
     list_filter = ["market"]
@@ -149,13 +149,13 @@ class CandleBlockAdmin(ReadOnlyAdmin):
 
     @display(description="From", ordering="block")
     def from_time(self, block: CandleBlock) -> str:
-        """First moment of the thirty days."""
+        """Start of the thirty days."""
         return utc_of_ms(block.block * BLOCK_DAYS * DAY_CANDLES * INTERVAL_MS)
 
 
 @admin.register(CandleRevision)
 class CandleRevisionAdmin(ReadOnlyAdmin):
-    """What the exchange changed after the close."""
+    """Changes the exchange made after the close."""
 
     list_display = ["market", "opened", "changed", "origin", "seen_at"]
     list_filter = ["market", "origin"]
@@ -174,7 +174,7 @@ class CandleRevisionAdmin(ReadOnlyAdmin):
 
 
 class StretchAdmin(ReadOnlyAdmin):
-    """A run of candles that are not there."""
+    """A run of missing candles."""
 
     list_filter = ["market"]
     list_select_related = ["market"]
@@ -191,20 +191,20 @@ class StretchAdmin(ReadOnlyAdmin):
 
     @display(description="Candles")
     def candles(self, stretch: AbsentStretch | SuspectedStretch) -> int:
-        """How many it swallows."""
+        """Number of missing candles."""
         return (stretch.end - stretch.start) // INTERVAL_MS
 
 
 @admin.register(AbsentStretch)
 class AbsentStretchAdmin(StretchAdmin):
-    """Holes the exchange itself has, with the evidence."""
+    """Candles the exchange itself lacks, with the evidence."""
 
     list_display = ["market", "from_time", "until_time", "candles", "recorded_at"]
 
 
 @admin.register(CutShortCandle)
 class CutShortCandleAdmin(ReadOnlyAdmin):
-    """Candles a halt of the exchange ended early."""
+    """Candles ended early by a halt of the exchange."""
 
     list_display = ["market", "opened", "closed", "origin", "seen_at"]
     list_filter = ["market", "origin"]
@@ -223,19 +223,19 @@ class CutShortCandleAdmin(ReadOnlyAdmin):
 
 @admin.register(SuspectedStretch)
 class SuspectedStretchAdmin(StretchAdmin):
-    """Candles asked for in vain, not yet believed to be absent."""
+    """Candles requested without result, not yet recorded as absent."""
 
     list_display = ["market", "from_time", "until_time", "candles", "tries"]
 
     @display(description="Tries")
     def tries(self, stretch: SuspectedStretch) -> int:
-        """How often they were asked for."""
+        """Number of requests for them."""
         return len(stretch.attempts)
 
 
 @admin.register(QuarantinedMessage)
 class QuarantinedMessageAdmin(ReadOnlyAdmin):
-    """Messages and rows that broke a rule, kept raw."""
+    """Raw messages and rows that broke a rule."""
 
     list_display = ["seen_at", "market", "origin", "reason"]
     list_filter = ["market", "origin"]
@@ -245,7 +245,7 @@ class QuarantinedMessageAdmin(ReadOnlyAdmin):
 
 @admin.register(ExchangeState)
 class ExchangeStateAdmin(ReadOnlyAdmin):
-    """The exchange's clock, weight and bans as all processes see them."""
+    """The exchange's clock, request weight and bans, shared by all processes."""
 
     list_display = ["base_url", "clock_rate", "weight", "reconnects", "last_message_at", "banned_until"]
 
@@ -256,5 +256,5 @@ class ExchangeStateAdmin(ReadOnlyAdmin):
 
     @display(description="Banned until")
     def banned_until(self, state: ExchangeState) -> str:
-        """Wall time until which the exchange refuses us."""
+        """Wall time until which the exchange refuses requests."""
         return utc_of_ms(state.banned_until_ms)

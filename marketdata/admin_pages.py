@@ -1,4 +1,4 @@
-"""Two kinds of admin page the whole engine uses: a log that is only read, and a step that is confirmed."""
+"""Shared kinds of admin page: read-only logs and confirmed actions."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -26,37 +26,37 @@ class ReadOnlyAdmin(ModelAdmin):
     list_fullwidth = True
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:  # noqa: ARG002
-        """Nobody adds."""
+        """Rows cannot be added."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
-        """Nobody edits."""
+        """Rows cannot be edited."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
-        """Nobody deletes."""
+        """Rows cannot be deleted."""
         return False
 
 
 class LargeLogAdmin(ReadOnlyAdmin):
-    """A read-only page over a table too long to be counted for every look."""
+    """A read-only page of a table too long to be counted for every request."""
 
     paginator = InfinitePaginator
 
 
 class ReasonForm(forms.Form):
-    """A step that is written into a log with its reason."""
+    """Form of an action that is logged with its reason."""
 
     reason = forms.CharField(
         max_length=300,
         label="Reason",
-        help_text="It is kept in the log for whoever asks later.",
+        help_text="It is kept in the log.",
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "autofocus": True}),
     )
 
 
 class SwitchField(forms.BooleanField):
-    """A yes or no drawn as a switch."""
+    """A boolean field shown as a switch."""
 
     widget = UnfoldBooleanSwitchWidget
 
@@ -65,7 +65,7 @@ class SwitchField(forms.BooleanField):
 
 
 def row_of(model_admin: DjangoModelAdmin, request: HttpRequest, object_id: str) -> Any:
-    """The row a step is about; 404 where there is none, also for an id that cannot be one."""
+    """The row an action is about; 404 if none or the id is invalid."""
     row = model_admin.get_object(request, unquote(object_id))
     if row is None:
         raise Http404
@@ -73,7 +73,7 @@ def row_of(model_admin: DjangoModelAdmin, request: HttpRequest, object_id: str) 
 
 
 def posted(request: HttpRequest) -> QueryDict | None:
-    """What a form is bound to: an empty POST is an answer too."""
+    """Data to bind a form to; an empty POST counts as submitted."""
     return request.POST if request.method == "POST" else None
 
 
@@ -90,7 +90,7 @@ def confirm_step(
     template: str = "admin/confirm_step.html",
     **context: Any,
 ) -> HttpResponse:
-    """Show what is about to happen and ask for the form that lets it happen."""
+    """Show an explanation of an action and the form that confirms it."""
     shown = {
         **model_admin.admin_site.each_context(request),
         "opts": model_admin.model._meta,  # noqa: SLF001 - Django's public name for it
@@ -106,17 +106,17 @@ def confirm_step(
 
 
 def utc_of_ms(milliseconds: int | None) -> str:
-    """A candle's time as people read it."""
+    """Candle time as text, such as `2024-03-01 12:05 UTC`."""
     return "–" if milliseconds is None else f"{clock.to_datetime(milliseconds):%Y-%m-%d %H:%M} UTC"
 
 
 def plain(number: Decimal | None) -> str:
-    """A decimal without the zeros its column pads it with."""
+    """A decimal without trailing zeros."""
     return "–" if number is None else f"{number.normalize():f}"
 
 
 def age_of(moment: datetime | None) -> str:
-    """How long ago a wall-clock moment was, in words."""
+    """Time since a wall-clock moment as text, such as `5 min ago`."""
     if moment is None:
         return "–"
     seconds = max(0, int((clock.wall_now() - moment).total_seconds()))
@@ -127,7 +127,7 @@ def age_of(moment: datetime | None) -> str:
 
 
 def progress_bar(share: float, words: str = "") -> str:
-    """A bar that needs no script and no inline style."""
+    """A progress bar in HTML without script or inline style."""
     return format_html(
         '<progress class="engine-progress" max="1" value="{}"></progress> <span>{}</span>',
         f"{share:.3f}",

@@ -1,10 +1,10 @@
-"""The app that owns markets and candles."""
+"""Django configuration of the app that owns markets and candles."""
 
 from django.apps import AppConfig
 
 
 class MarketDataConfig(AppConfig):
-    """Markets, candles and what is known about the holes between them."""
+    """Configuration of the market data app."""
 
     name = "marketdata"
     verbose_name = "Market data"

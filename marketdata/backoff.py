@@ -1,19 +1,19 @@
-"""How long to wait before trying again: longer each time, never too long, never in step with others."""
+"""Exponential backoff with jitter and an upper limit."""
 
 import random
 
-from marketdata.chance import dice
+from marketdata.chance import default_rng
 
 
 class Backoff:
-    """Delays that double up to a cap, each drawn from its upper half.
+    """Delays that double up to a limit, each drawn from its upper half.
 
     Parameters
     ----------
     first_seconds, longest_seconds : float
         The first delay at most, and any delay at most.
-    chance : random.Random, optional
-        Where the jitter comes from; give a seeded one to repeat a run.
+    rng : random.Random, optional
+        Source of the jitter; give a seeded one to repeat a run.
 
     Examples
     --------
@@ -23,17 +23,17 @@ class Backoff:
     True
     """
 
-    def __init__(self, first_seconds: float, longest_seconds: float, chance: random.Random | None = None) -> None:
+    def __init__(self, first_seconds: float, longest_seconds: float, rng: random.Random | None = None) -> None:
         self._first, self._longest = first_seconds, longest_seconds
-        self._chance = chance or dice()
+        self._rng = rng or default_rng()
         self._tries = 0
 
     def next_seconds(self) -> float:
-        """Seconds to wait now."""
+        """Next delay in seconds."""
         delay = min(self._first * 2.0 ** min(self._tries, 30), self._longest)
         self._tries += 1
-        return delay * (0.5 + 0.5 * self._chance.random())
+        return delay * (0.5 + 0.5 * self._rng.random())
 
     def reset(self) -> None:
-        """It worked: start over with short delays."""
+        """Start over with short delays after a success."""
         self._tries = 0

@@ -1,4 +1,4 @@
-"""python-binance, aimed and tamed: the only module that imports it, and only when it is first used."""
+"""Configured python-binance classes: the only module that imports the library, on first use."""
 
 import asyncio
 import json
@@ -10,18 +10,18 @@ from typing import Any
 
 from marketdata.errors import ExchangeUnavailable
 
-LARGEST_BODY = 8 * 1024 * 1024
-KEPT_BYTES = 4096
+MAX_BODY_BYTES = 8 * 1024 * 1024
+MAX_KEPT_BYTES = 4096
 READ_SECONDS = 1
-"""How often a socket without messages looks at its own state."""
-LOOK_SECONDS = 0.5
+"""How often a socket without messages checks its own state."""
+POLL_SECONDS = 0.5
 
 
 @cache
 def library(api_url: str, stream_url: str, *, direct: bool) -> SimpleNamespace:  # noqa: C901  (three small classes)
-    """Import python-binance and aim it: its hosts can only be set on classes.
+    """Import python-binance and set its hosts, which can only be set on classes.
 
-    A `direct` connection takes no proxy from the environment.
+    A `direct` connection uses no proxy from the environment.
     """
     import aiohttp
     import orjson
@@ -31,48 +31,52 @@ def library(api_url: str, stream_url: str, *, direct: bool) -> SimpleNamespace: 
     from binance.ws.reconnecting_websocket import ReconnectingWebsocket
     from websockets.exceptions import WebSocketException
 
-    logging.getLogger(ReconnectingWebsocket.__module__).setLevel(logging.CRITICAL)  # the supervisor tells it once
+    logging.getLogger(ReconnectingWebsocket.__module__).setLevel(logging.CRITICAL)  # the supervisor logs it once
 
     class Unreadable(BinanceRequestException):  # type: ignore[misc]
-        """A body that is no JSON, and how it began."""
+        """A body that is not JSON, with its first bytes."""
 
         def __init__(self, message: str, body: bytes) -> None:
             super().__init__(message)
-            self.raw = body[:KEPT_BYTES]
+            self.raw = body[:MAX_KEPT_BYTES]
 
     class Rest(AsyncClient):  # type: ignore[misc]
         API_URL = f"{api_url}/api"
 
         async def _handle_response(self, response: Any) -> Any:
-            """Read at most `LARGEST_BODY`, and JSON whatever the content type says."""
-            body = await response.content.read(LARGEST_BODY + 1)
-            while len(body) <= LARGEST_BODY and (more := await response.content.read(LARGEST_BODY + 1 - len(body))):
+            """Read at most `MAX_BODY_BYTES` bytes and parse them as JSON, whatever the content type."""
+            body = await response.content.read(MAX_BODY_BYTES + 1)
+            while len(body) <= MAX_BODY_BYTES and (more := await response.content.read(MAX_BODY_BYTES + 1 - len(body))):
                 body += more
-            if len(body) > LARGEST_BODY:
-                raise Unreadable(f"more than {LARGEST_BODY} bytes", body)
+            if len(body) > MAX_BODY_BYTES:
+                raise Unreadable(f"more than {MAX_BODY_BYTES} bytes", body)
             if not 200 <= response.status < 300:
-                told = body if _is_object(body) else b'{"code": 0, "msg": "not an answer of the exchange"}'
-                raise BinanceAPIException(response, response.status, told.decode(errors="replace"))
+                detail = body if _is_object(body) else b'{"code": 0, "msg": "not an answer of the exchange"}'
+                raise BinanceAPIException(response, response.status, detail.decode(errors="replace"))
             try:
                 return orjson.loads(body)
             except ValueError as error:
                 raise Unreadable(repr(body[:80]), body) from error
 
     class Socket(ReconnectingWebsocket):  # type: ignore[misc]
-        """Gives up at the first cut (our supervisor rebuilds) and keeps open candles out of its queue."""
+        """A socket that never reconnects by itself and drops messages of open candles.
+
+        The supervisor opens a new one instead.
+        """
 
         MAX_RECONNECTS = 0
         TIMEOUT = READ_SECONDS
-        heard = False
+        received = False
 
         def _handle_message(self, raw: Any) -> Any:
-            self.heard = True
+            self.received = True
             try:
                 message = orjson.loads(raw)
             except (ValueError, TypeError):
                 return {"unreadable": raw[:4096]}
             body = message.get("data", message) if isinstance(message, dict) else message
-            if isinstance(message, dict) and message.get("e") == "error":  # the library's own word, from outside
+            # The library marks its own errors so; here the mark came from outside.
+            if isinstance(message, dict) and message.get("e") == "error":
                 return {"unreadable": message}
             kline = body.get("k") if isinstance(body, dict) else None
             return None if isinstance(kline, dict) and kline.get("x") is False else message or {"unreadable": raw}
@@ -80,15 +84,15 @@ def library(api_url: str, stream_url: str, *, direct: bool) -> SimpleNamespace: 
         async def messages(self) -> AsyncIterator[Any]:
             while self._handle_read_loop or not self._queue.empty():
                 try:
-                    # Not wait_for: in Python 3.11 it swallows a cancellation that comes together with a message.
-                    async with asyncio.timeout(LOOK_SECONDS):
+                    # Not wait_for: in Python 3.11 it loses a cancellation that comes together with a message.
+                    async with asyncio.timeout(POLL_SECONDS):
                         message = await self._queue.get()
                 except TimeoutError:
                     message = None
                 if isinstance(message, dict) and message.get("e") == "error":
                     raise ExchangeUnavailable(f"the stream ended: {message.get('type')} {message.get('m')}"[:200])
-                if message is not None or self.heard:
-                    self.heard = False
+                if message is not None or self.received:
+                    self.received = False
                     yield message
 
         async def close(self) -> None:

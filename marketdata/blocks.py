@@ -1,10 +1,10 @@
-"""Long stretches of candles from files beside the database, and the proof that both say the same.
+"""File cache of long stretches of candles, validated by stamps in the database.
 
-A block is 30 days of one market. Whatever inserts, updates, deletes or truncates candles in PostgreSQL, from
-here or by hand, gives the blocks it touched new random stamps in the same transaction (triggers of migration
-0005). A file carries the stamp its candles were read under, in one statement with them, so equal stamps are
-equal candles; asking for the stamps is the one query of a read that finds its files. The files are copies: any
-of them may be deleted at any time.
+A block is 30 days of one market. Every statement that inserts, updates, deletes or truncates candles in PostgreSQL,
+from the engine or by hand, gives the affected blocks new random stamps in the same transaction (triggers of migration
+0005). A file name contains the stamp that was read in one statement with its candles, so equal stamps mean equal
+candles; a read whose files exist needs only the query for the stamps. The files are copies: any of them may be deleted
+at any time.
 """
 
 import zlib
@@ -28,18 +28,18 @@ Numbers = npt.NDArray[np.float64]
 Key = tuple[int, int]
 """A market and the number of a block since 1970."""
 _SHAPE = (len(COLUMNS), LENGTH)
-_AT_ONCE = 200
+_BLOCKS_PER_QUERY = 200
 
 log = structlog.get_logger(__name__)
 
 
-def serve(market_ids: Sequence[int], n_candles: int, length_ms: int) -> bool:
-    """Whether a read is long enough to be worth files, and the database keeps stamps."""
+def is_used(market_ids: Sequence[int], n_candles: int, length_ms: int) -> bool:
+    """Whether the cache is used: the read is long enough and the database keeps stamps."""
     return connection.vendor == "postgresql" and n_candles >= LENGTH and length_ms == INTERVAL_MS and bool(market_ids)
 
 
 def read_blocks(market_ids: Sequence[int], start: int, n_candles: int) -> Numbers:
-    """Columns of candles from `start` on, shape (5, markets, candles); a missing one is NaN."""
+    """Columns of candles from `start` on, shape (5, markets, candles); missing ones are NaN."""
     values = np.full((len(COLUMNS), len(market_ids), n_candles), np.nan)
     until = start + n_candles * INTERVAL_MS
     rows = {market_id: row for row, market_id in enumerate(market_ids)}
@@ -50,22 +50,22 @@ def read_blocks(market_ids: Sequence[int], start: int, n_candles: int) -> Number
         if block is None:
             unknown.append(key)
         else:
-            _lay(values[:, rows[key[0]]], block, key[1], start)
-    for at in range(0, len(unknown), _AT_ONCE):
-        for key, stamp, block in _read_database(unknown[at : at + _AT_ONCE]):
-            _lay(values[:, rows[key[0]]], block, key[1], start)
+            _copy_into(values[:, rows[key[0]]], block, key[1], start)
+    for at in range(0, len(unknown), _BLOCKS_PER_QUERY):
+        for key, stamp, block in _read_database(unknown[at : at + _BLOCKS_PER_QUERY]):
+            _copy_into(values[:, rows[key[0]]], block, key[1], start)
             _write_file(key, stamp, block)
     return values
 
 
 def _stamps(market_ids: Sequence[int], first: int, last: int) -> dict[Key, UUID]:
-    """Stamps of the blocks that hold candles; a block without one never held any."""
+    """Stamps of the blocks that hold candles; a block without a stamp never had any."""
     blocks = CandleBlock.objects.filter(market_id__in=market_ids, block__gte=first, block__lte=last)
     return {(market_id, block): stamp for market_id, block, stamp in blocks.values_list("market_id", "block", "stamp")}
 
 
 def _read_database(keys: Sequence[Key]) -> list[tuple[Key, UUID, Numbers]]:
-    """Candles and stamps as one statement saw them."""
+    """Candles and stamps of blocks, read in one statement."""
     wanted = ", ".join(f"({int(market_id)}, {int(block)})" for market_id, block in keys)
     rows = fetch_binary(
         f"SELECT market_id, block, stamp, (SELECT {packed()} FROM candles "  # noqa: S608
@@ -84,8 +84,8 @@ def _read_database(keys: Sequence[Key]) -> list[tuple[Key, UUID, Numbers]]:
     return found
 
 
-def _lay(values: Numbers, block: Numbers, number: int, start: int) -> None:
-    """Put the part of a block that a span holds into the span."""
+def _copy_into(values: Numbers, block: Numbers, number: int, start: int) -> None:
+    """Copy the overlapping part of a block into the values of a span."""
     offset = (number * LENGTH_MS - start) // INTERVAL_MS
     first, last = max(offset, 0), min(offset + LENGTH, values.shape[1])
     values[:, first:last] = block[:, first - offset : last - offset]
@@ -104,7 +104,7 @@ def _checksum(key: Key, stamp: UUID, content: bytes) -> bytes:
 
 
 def _read_file(key: Key, stamp: UUID) -> Numbers | None:
-    """Numbers kept under this very stamp; None if there are none, or not whole."""
+    """Numbers cached under this stamp; None if there are none or the file is corrupt."""
     try:
         content = _path(key, stamp).read_bytes()
     except OSError:
@@ -116,7 +116,7 @@ def _read_file(key: Key, stamp: UUID) -> Numbers | None:
 
 
 def _write_file(key: Key, stamp: UUID, block: Numbers) -> None:
-    """Keep numbers for the next read, in the place of older ones; a full disk only costs that read its speed."""
+    """Cache numbers for the next read and delete older files; write errors are only logged."""
     path, content = _path(key, stamp), block.astype("<f8").tobytes()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

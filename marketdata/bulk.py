@@ -1,6 +1,6 @@
-"""Storing whole files of candles as fast as the database allows, under the same rules as any other candle.
+"""Bulk storage of candle files, under the same rules as any other candle.
 
-What is there stays; what differs becomes a revision; flows an earlier source did not tell are filled in.
+Stored candles stay; differing ones become revisions; flows that an earlier source lacked are filled in.
 """
 
 import struct
@@ -19,8 +19,8 @@ from marketdata.models import Candle, Market
 from marketdata.store import FIELDS, SaveResult, revise_differing
 
 CHUNK = 20_000
-MET_AT_LEAST = 2
-"""Stored candles a file must meet before its agreement with them says anything."""
+MIN_OVERLAP = 2
+"""Stored candles a file must overlap with before their agreement is checked."""
 NUMERIC = ("open", "high", "low", "close", "volume", "quote_volume", "taker_buy_base", "taker_buy_quote")
 _COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_END = b"\xff\xff"
@@ -28,7 +28,7 @@ _DIGITS = 7
 
 
 class MostlyRevised(MarketDataError):
-    """A file that contradicts most of the stored candles it meets; the sentence follows its name."""
+    """A file that differs from most of the stored candles; the message follows its name."""
 
 
 def save_table(
@@ -44,7 +44,7 @@ def save_table(
     Raises
     ------
     MostlyRevised
-        If more than half of at least two stored candles would become revisions and `revise` does not insist.
+        If more than half of at least two stored candles would become revisions and `revise` is false.
     """
     with transaction.atomic():
         if _copy_directly(market, table, origin, progress):
@@ -54,7 +54,7 @@ def save_table(
         revised = 0
         if inserted < len(table):
             different = _different(market)
-            _check_agreement(different, met=len(table) - inserted, revise=revise)
+            _check_agreement(different, overlap=len(table) - inserted, revise=revise)
             revised = _revise(market, table, origin, different)
             _fill_flows(market)
         with connection.cursor() as cursor:
@@ -63,7 +63,7 @@ def save_table(
 
 
 def _copy_directly(market: Market, table: CandleTable, origin: str, progress: Callable[[int, int], None]) -> bool:
-    """Store a file of which nothing is there yet without a staging table; False if something is."""
+    """Store a file without a staging table; False if some of its candles exist already."""
     if connection.vendor != "postgresql":
         return False
     if store.count_stored(market, int(table.open_time.min(initial=0)), int(table.open_time.max(initial=0)) + 1):
@@ -77,15 +77,15 @@ def _copy_directly(market: Market, table: CandleTable, origin: str, progress: Ca
     }
     try:
         with transaction.atomic():
-            _unhurried()
+            _disable_statement_timeout()
             _copy_postgresql(table, progress, "candles", constants)
-    except IntegrityError:  # the feed was quicker by a candle; what breaks a rule will say so again
+    except IntegrityError:  # the feed stored a candle meanwhile; a broken rule is reported by the other path
         return False
     return True
 
 
-def _unhurried() -> None:
-    """A file may hold many years."""
+def _disable_statement_timeout() -> None:
+    """Disable the statement timeout for this transaction: a file may hold many years."""
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL statement_timeout = 0")
 
@@ -96,7 +96,7 @@ def _stage(table: CandleTable, progress: Callable[[int, int], None]) -> None:
     types = [f"{name} {kind if name in NUMERIC else 'bigint'}" for name in FIELDS]
     with connection.cursor() as cursor:
         if postgresql:
-            _unhurried()
+            _disable_statement_timeout()
         cursor.execute("DROP TABLE IF EXISTS candle_staging")
         cursor.execute(f"CREATE TEMPORARY TABLE candle_staging ({', '.join(types)})")
     (_copy_postgresql if postgresql else _insert_sqlite)(table, progress)
@@ -107,7 +107,7 @@ def _stage(table: CandleTable, progress: Callable[[int, int], None]) -> None:
 
 
 def _chunks(table: CandleTable) -> Iterator[tuple[int, list[str], npt.NDArray[np.int64]]]:
-    """Rows at a time that lack the same flows: how many are done after them, their columns, their positions."""
+    """Yield chunks of rows that lack the same flows: rows done so far, columns, positions."""
     lacking = sum(table.columns[name].missing.astype(np.int64) << bit for bit, name in enumerate(FLOWS))
     done = 0
     for pattern in np.unique(lacking):
@@ -125,16 +125,16 @@ def _copy_postgresql(
     target: str = "candle_staging",
     constants: Mapping[str, bytes] = MappingProxyType({}),
 ) -> None:
-    """Binary COPY straight from the columns; `constants` are the same in every row, in PostgreSQL's own form."""
+    """Binary COPY from the columns; `constants` are encoded fields equal in every row."""
     for done, names, rows in _chunks(table):
         columns = ", ".join([*constants, "open_time", *names])
         statement = f"COPY {target} ({columns}) FROM STDIN (FORMAT BINARY)"
         with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(statement) as copy:
-            copy.write(_COPY_HEAD + _wire_rows(table, names, rows, constants).tobytes() + _COPY_END)
+            copy.write(_COPY_HEAD + _copy_rows(table, names, rows, constants).tobytes() + _COPY_END)
         progress(done, len(table))
 
 
-def _wire_rows(
+def _copy_rows(
     table: CandleTable, names: list[str], rows: npt.NDArray[np.int64], constants: Mapping[str, bytes]
 ) -> npt.NDArray[np.void]:
     """Rows of the binary COPY protocol: field count, then length and bytes of each field."""
@@ -150,20 +150,24 @@ def _wire_rows(
             layout += [("trades_size", ">i4"), ("trades", ">i8")]
         else:
             layout += [(f"{name}_size", ">i4"), (f"{name}_head", ">i2", 4), (name, ">i2", _DIGITS)]
-    wire = np.zeros(len(rows), dtype=np.dtype(layout))
-    wire["count"], wire["time_size"], wire["open_time"] = len(constants) + len(names) + 1, 8, table.open_time[rows]
+    encoded = np.zeros(len(rows), dtype=np.dtype(layout))
+    encoded["count"], encoded["time_size"], encoded["open_time"] = (
+        len(constants) + len(names) + 1,
+        8,
+        table.open_time[rows],
+    )
     if prefix:
-        wire["constants"] = np.void(prefix)
+        encoded["constants"] = np.void(prefix)
     for name in names:
         column = table.columns[name].take(rows)
         if name == "trades":
-            wire["trades_size"], wire["trades"] = 8, column.whole
+            encoded["trades_size"], encoded["trades"] = 8, column.whole
             continue
-        digits, weight = column.to_wire()
-        wire[f"{name}_size"] = 8 + 2 * _DIGITS
-        wire[f"{name}_head"] = [_DIGITS, weight, 0, 8]
-        wire[name] = digits
-    return wire
+        digits, weight = column.to_numeric_digits()
+        encoded[f"{name}_size"] = 8 + 2 * _DIGITS
+        encoded[f"{name}_head"] = [_DIGITS, weight, 0, 8]
+        encoded[name] = digits
+    return encoded
 
 
 def _insert_sqlite(table: CandleTable, progress: Callable[[int, int], None]) -> None:
@@ -196,7 +200,7 @@ def _insert_new(market: Market, origin: str) -> int:
 
 
 def _different(market: Market) -> list[int]:
-    """Opens of stored candles that say something else; what one side does not know is no difference."""
+    """Opens of stored candles with different values; a null on either side is no difference."""
     differs = " OR ".join(f"stored.{name} <> staged.{name}" for name in FIELDS[1:])
     with connection.cursor() as cursor:
         cursor.execute(
@@ -207,20 +211,20 @@ def _different(market: Market) -> list[int]:
         return sorted(row[0] for row in cursor.fetchall())
 
 
-def _check_agreement(different: list[int], met: int, *, revise: bool) -> None:
-    """Two files of one market agree but for corrections; files of two kinds of price do not."""
-    if revise or met < MET_AT_LEAST or 2 * len(different) <= met:
+def _check_agreement(different: list[int], overlap: int, *, revise: bool) -> None:
+    """Refuse a file that differs from most stored candles, as of another market would."""
+    if revise or overlap < MIN_OVERLAP or 2 * len(different) <= overlap:
         return
     begun = f"{datetime.fromtimestamp(different[0] / 1000, UTC):%Y-%m-%d %H:%M} UTC"
     raise MostlyRevised(
-        f"differs from {len(different):,} of the {met:,} candles that are stored already (first at {begun}), "
+        f"differs from {len(different):,} of the {overlap:,} candles that are stored already (first at {begun}), "
         "as a dump of futures, of a mark price or of another market would; nothing was imported. "
         "--revise makes its rows revisions"
     )
 
 
 def _revise(market: Market, table: CandleTable, origin: str, different: list[int]) -> int:
-    """Stored candles that say something else become revisions."""
+    """Revise the stored candles that differ; return how many."""
     positions = dict(zip(table.open_time.tolist(), range(len(table)), strict=True)) if different else {}
     revised = 0
     for start in range(0, len(different), 500):
@@ -230,11 +234,11 @@ def _revise(market: Market, table: CandleTable, origin: str, different: list[int
 
 
 def _fill_flows(market: Market) -> None:
-    untold = " OR ".join(f"(candles.{name} IS NULL AND staged.{name} IS NOT NULL)" for name in FLOWS)
+    lacking = " OR ".join(f"(candles.{name} IS NULL AND staged.{name} IS NOT NULL)" for name in FLOWS)
     filled = ", ".join(f"{name} = COALESCE(candles.{name}, staged.{name})" for name in FLOWS)
     with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE candles SET {filled} FROM candle_staging staged "  # noqa: S608
-            f"WHERE candles.market_id = %s AND candles.open_time = staged.open_time AND ({untold})",
+            f"WHERE candles.market_id = %s AND candles.open_time = staged.open_time AND ({lacking})",
             [market.pk],
         )

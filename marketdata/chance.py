@@ -1,4 +1,4 @@
-"""The only door to chance: jitter and identities, which a simulation draws from a seed."""
+"""The single source of randomness: jitter and row identities, seedable for simulations."""
 
 import random
 import uuid
@@ -6,40 +6,40 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class _Port:
-    """Where randomness comes from; None is the machine's own."""
+class _State:
+    """The seeded generator in use; None for the machine's own randomness."""
 
     def __init__(self) -> None:
         self.seeded: random.Random | None = None
 
 
-_port = _Port()
+_state = _State()
 
 
 @contextmanager
 def use(seeded: random.Random) -> Iterator[None]:
-    """Draw everything from one seeded source for a while, in all threads of this process.
+    """Use one seeded generator inside the block, in all threads of this process.
 
     Examples
     --------
     >>> def draw():
     ...     with use(random.Random(1)):
-    ...         return dice().random(), new_id()
+    ...         return default_rng().random(), new_id()
     >>> draw() == draw()
     True
     """
-    before, _port.seeded = _port.seeded, seeded
+    before, _state.seeded = _state.seeded, seeded
     try:
         yield
     finally:
-        _port.seeded = before
+        _state.seeded = before
 
 
-def dice() -> random.Random:
-    """Give a source of jitter; nothing secret may come from it."""
-    return _port.seeded or random.Random()
+def default_rng() -> random.Random:
+    """Random generator for jitter; not for secrets."""
+    return _state.seeded or random.Random()
 
 
 def new_id() -> uuid.UUID:
-    """Make a random identity for a row."""
-    return uuid.uuid4() if _port.seeded is None else uuid.UUID(int=_port.seeded.getrandbits(128), version=4)
+    """New random identity of a row."""
+    return uuid.uuid4() if _state.seeded is None else uuid.UUID(int=_state.seeded.getrandbits(128), version=4)

@@ -1,8 +1,8 @@
-"""The only door to time: wall time for timeouts and stamps, market time for anything about candles.
+"""The single source of time: wall time for timeouts and stamps, market time for candles.
 
-Market time is the exchange's own clock, carried forward from the newest reading the feed left in
-`ExchangeState`. Without a reading it equals wall time. Nothing here ever raises or blocks a caller
-on the database for long: a reading that cannot be refreshed is used as it was.
+Market time is the exchange's own clock, extrapolated from the newest reading in `ExchangeState`. Without a reading
+it equals wall time. Nothing here raises or blocks a caller on the database for long: a reading that cannot be
+refreshed is used as it was.
 """
 
 import asyncio
@@ -19,18 +19,18 @@ from marketdata.chance import new_id
 __all__ = ["new_id"]
 
 REFRESH_SECONDS = 1.0
-"""How long a process may use its copy of the shared reading."""
+"""Maximum age of a process's copy of the shared reading."""
 READING_COLUMNS = ("clock_wall_ms", "clock_market_ms", "clock_rate", "base_url")
 NEAR_ONE = 0.02
-"""A measured rate this close to 1 is the network's jitter, not a faster exchange."""
-LONGEST_STRIDE_MS = 600_000
-"""A simulated clock whose exchange stopped answering is carried no further than this much wall time."""
+"""A measured rate this close to 1 is network jitter and counts as 1."""
+MAX_EXTRAPOLATION_MS = 600_000
+"""Maximum wall time by which a reading of a simulated clock is extrapolated."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Reading:
-    """Exchange time `market_ms` was seen at `wall_ms` at one exchange, running `rate` times as fast."""
+    """Exchange time `market_ms` read at wall time `wall_ms`, running `rate` times as fast."""
 
     wall_ms: int
     market_ms: int
@@ -47,12 +47,12 @@ class Reading:
         """
         elapsed = wall_ms - self.wall_ms
         if self.rate != 1.0:
-            elapsed = max(-LONGEST_STRIDE_MS, min(elapsed, LONGEST_STRIDE_MS))
+            elapsed = max(-MAX_EXTRAPOLATION_MS, min(elapsed, MAX_EXTRAPOLATION_MS))
         return self.market_ms + round(elapsed * self.rate)
 
 
 class Clock(Protocol):
-    """What this module asks of a clock."""
+    """Interface of a clock."""
 
     def wall_ms(self) -> int:
         """Milliseconds since 1970."""
@@ -63,11 +63,11 @@ class Clock(Protocol):
         ...
 
     def reading(self) -> Reading | None:
-        """Tell the market clock to use, or None for the shared one."""
+        """The market clock to use, or None for the shared reading."""
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Let that much time pass."""
+        """Wait for that many seconds."""
         ...
 
 
@@ -87,12 +87,12 @@ class SystemClock:
         return None
 
     def sleep(self, seconds: float) -> None:
-        """Do nothing for a while."""
+        """Block for that many seconds."""
         time.sleep(seconds)
 
 
 class FrozenClock:
-    """A clock that moves only when told, for tests and simulations.
+    """A clock that moves only when advanced, for tests and simulations.
 
     Examples
     --------
@@ -115,11 +115,11 @@ class FrozenClock:
         return self.now_ms / 1000
 
     def reading(self) -> Reading | None:
-        """Its own market clock, untouched by the database."""
+        """Its own market clock, independent of the database."""
         return self._market
 
     def advance(self, seconds: float) -> None:
-        """Move on."""
+        """Advance by that many seconds."""
         self.now_ms += round(seconds * 1000)
 
     sleep = advance
@@ -140,18 +140,18 @@ _port = _Port()
 
 @contextmanager
 def use(clock: Clock) -> Iterator[Clock]:
-    """Put another clock in place for a while, in all threads of this process."""
+    """Use another clock inside the block, in all threads of this process."""
     before, _port.clock = _port.clock, clock
-    forget()
+    clear_cached_reading()
     try:
         yield clock
     finally:
         _port.clock = before
-        forget()
+        clear_cached_reading()
 
 
-def forget() -> None:
-    """Drop the process's copy of the shared reading, so that the next caller asks again."""
+def clear_cached_reading() -> None:
+    """Drop the process's copy of the shared reading, so that it is read again."""
     with _port.lock:
         _port.shared, _port.read_at = None, float("-inf")
 
@@ -167,7 +167,7 @@ def wall_now() -> datetime:
 
 
 def monotonic() -> float:
-    """Seconds for timeouts; only differences mean anything."""
+    """Seconds for timeouts; only differences are meaningful."""
     return _port.clock.monotonic()
 
 
@@ -195,7 +195,7 @@ def market_rate() -> float:
 
 
 def wall_seconds(market_seconds: float) -> float:
-    """How long a stretch of market time takes on the wall."""
+    """Wall seconds of a stretch of market time."""
     return market_seconds / max(market_rate(), 1e-6)
 
 
@@ -239,22 +239,22 @@ def measured_rate(first: Reading, second: Reading) -> float:
 
 
 def record_reading(reading: Reading) -> None:
-    """Share a reading of the exchange's clock with every process, and use it here at once."""
+    """Share a reading of the exchange's clock with all processes and use it here."""
     from django.db import connection
 
     from marketdata.models import ExchangeState
 
     with _port.lock:
         _port.shared, _port.read_at = reading, monotonic()
-    told = (reading.wall_ms, reading.market_ms, reading.rate, reading.base_url[:200])
+    values = (reading.wall_ms, reading.market_ms, reading.rate, reading.base_url[:200])
     with connection.cursor() as cursor:
-        cursor.execute(f"UPDATE exchange_state SET {' = %s, '.join(READING_COLUMNS)} = %s WHERE id = 1", told)  # noqa: S608
+        cursor.execute(f"UPDATE exchange_state SET {' = %s, '.join(READING_COLUMNS)} = %s WHERE id = 1", values)  # noqa: S608
         if not cursor.rowcount:
-            ExchangeState.objects.update_or_create(pk=1, defaults=dict(zip(READING_COLUMNS, told, strict=True)))
+            ExchangeState.objects.update_or_create(pk=1, defaults=dict(zip(READING_COLUMNS, values, strict=True)))
 
 
 def current_reading() -> Reading | None:
-    """Give the reading in use, refreshed from the database at most once a second."""
+    """The reading in use, refreshed from the database at most once a second."""
     own = _port.clock.reading()
     if own is not None:
         return own
@@ -279,14 +279,14 @@ def _inside_event_loop() -> bool:
 
 
 def _refresh() -> None:
-    """Copy the shared row; whatever goes wrong, the copy at hand stays."""
+    """Copy the shared row; on any error the existing copy stays."""
     try:
         from django.db import connection
 
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT {', '.join(READING_COLUMNS)} FROM exchange_state WHERE id = 1")  # noqa: S608
             row = cursor.fetchone()
-    except Exception:  # noqa: BLE001  # time must be tellable while the database is away
+    except Exception:  # noqa: BLE001  # time must be available while the database is down
         return
     if row is not None and row[0] is not None and row[1] is not None:
         with _port.lock:

@@ -1,7 +1,7 @@
-"""Which candles have closed, and which are believed: by the market's clock, never by what a row says of itself.
+"""Which candles have closed by their market's clock, and which are confirmed.
 
-The clock of a market is that of the exchange its candles come from. A reading of a simulator says nothing of real
-markets, and the other way round: without a reading of its own exchange a market lives by wall time.
+The clock of a market is that of the exchange its candles come from. A reading of a simulator does not apply to real
+markets, nor the other way round: without a reading of its own exchange a market uses wall time.
 """
 
 from collections.abc import Callable
@@ -13,17 +13,17 @@ from marketdata.models import Candle, Source
 from marketdata.parsing import LATEST_MS
 
 TOLERANCE_MS = 5_000
-"""Wall time to which an exchange's clock is known between two readings; a faster market moves on so much more."""
+"""Uncertainty of an exchange's clock between two readings, in wall time; it is multiplied by the market's rate."""
 OFFLINE_TOLERANCE_MS = 1_000
-"""How far wall time may be behind where no exchange was ever read."""
-SHOWN_AFTER_MS = 2 * INTERVAL_MS
-"""A candle of a file is followed unconfirmed once it closed so long ago: no answer to it is valid any more."""
-ANSWERED_AFTER_MS = 288 * INTERVAL_MS
-"""For so long a candle of a file waits for its exchange before it is given a signal, then a late hold."""
+"""How far wall time may be behind if no exchange was ever read."""
+SHOW_UNCONFIRMED_AFTER_MS = 2 * INTERVAL_MS
+"""Age from which an unconfirmed candle of a file counts: no prediction for it is valid any more."""
+SIGNAL_UNCONFIRMED_AFTER_MS = 288 * INTERVAL_MS
+"""How long a candle of a file waits for confirmation by its exchange before it gets a signal, a late hold."""
 
 
 def clock_of(source: str) -> clock.Reading | None:
-    """Give the reading of the exchange a source's candles come from; None if it was never read."""
+    """The clock reading of a source's exchange; None if it was never read."""
     reading = clock.current_reading()
     if reading is None or not reading.base_url:
         return reading
@@ -38,23 +38,26 @@ def now_of(source: str) -> int:
 
 
 def last_open_to_import(source: str) -> int:
-    """Open of the newest candle a file may bring: it has closed by its market's clock."""
+    """Open of the newest candle a file may contain, closed by its market's clock."""
     return last_closed_open(now_of(source) + (OFFLINE_TOLERANCE_MS if clock_of(source) is None else 0))
 
 
 def last_open_to_follow(source: str) -> int:
-    """Open of the newest candle anything follows; what is stored beyond it comes from the future."""
+    """Open of the newest candle that is used; later rows lie in the future."""
     reading = clock_of(source)
     return last_closed_open(now_of(source) + round(TOLERANCE_MS * max(1.0, 1.0 if reading is None else reading.rate)))
 
 
 def latest_open() -> int:
-    """Open of the newest candle followed in any market; a row of a log beyond it speaks of a time that has not come."""
+    """Open of the newest candle used in any market; later log rows lie in the future."""
     return max(last_open_to_follow(source) for source in Source)
 
 
 def first_open_to_confirm(source: str, after_ms: int) -> int:
-    """Open from which on a candle of a file waits for the exchange to confirm it; beyond all where none was read."""
+    """Open from which on a candle of a file needs confirmation by the exchange.
+
+    It lies beyond all candles if no exchange was read.
+    """
     reading = clock_of(source)
     if reading is None or not reading.base_url:
         return LATEST_MS
@@ -62,16 +65,17 @@ def first_open_to_confirm(source: str, after_ms: int) -> int:
 
 
 def describe_clock(source: str) -> str:
-    """Name the clock of a source and what it says, for a refusal."""
+    """Name and time of a source's clock as text for an error message."""
     reading = clock_of(source)
-    name = "wall time, no exchange was ever read," if reading is None else "the market's clock"
-    return f"{name} says {clock.to_datetime(now_of(source)):%Y-%m-%d %H:%M:%S} UTC"
+    name = "wall time (no exchange was ever read)" if reading is None else "the market's time"
+    return f"{name} is {clock.to_datetime(now_of(source)):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def believed(candle: str, is_real: str, after_ms: int) -> str:
-    """SQL condition on a candle: closed by its market's clock and, where of a file and newer than that, confirmed.
+def confirmed_sql(candle: str, is_real: str, after_ms: int) -> str:
+    """SQL condition that a candle has closed by its market's clock and is confirmed.
 
-    `is_real` is the condition under which its market is one of the exchange, not a simulated one.
+    Only candles of files need confirmation, and only while they are newer than `after_ms`. `is_real` is the condition
+    under which its market is one of the exchange, not a simulated one.
     """
     followed = _by_source(is_real, last_open_to_follow)
     confirmed = _by_source(is_real, lambda source: first_open_to_confirm(source, after_ms))

@@ -1,4 +1,4 @@
-"""Open and close times of a file's candles as whole columns: closed or not, cut short, off the grid. Pure."""
+"""Checks of open and close times as whole columns: unclosed, cut short, off the grid. Pure."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,11 +18,11 @@ def refuse_unclosed(opens: Times, last_open: int, clock_says: str, refuse: Calla
 
 
 OFF_GRID = f"open time is not a multiple of {INTERVAL_MS} ms"
-NOT_ITS_END = f"close time is not the end of a {INTERVAL} candle"
+WRONG_CLOSE_TIME = f"close time is not the end of a {INTERVAL} candle"
 
 
-def take_halts(opens: Times, closes: Times, reasons: npt.NDArray[Any]) -> tuple[Mask, Mask]:
-    """Rows of the exchange's own dumps that a halt explains; their reasons for refusal are taken back.
+def accept_halted_rows(opens: Times, closes: Times, reasons: npt.NDArray[Any]) -> tuple[Mask, Mask]:
+    """Accept rows of the exchange's own dumps that a halt explains, clearing their refusal reasons.
 
     Parameters
     ----------
@@ -34,9 +34,9 @@ def take_halts(opens: Times, closes: Times, reasons: npt.NDArray[Any]) -> tuple[
     Returns
     -------
     tuple of two boolean arrays
-        Candles that were cut short, which are good, and whole ones off the grid, which are none of ours.
+        Candles that were cut short, which are good, and complete ones off the grid, which are not stored.
     """
-    cut = (reasons == NOT_ITS_END) & is_cut_short(opens, closes)
+    cut = (reasons == WRONG_CLOSE_TIME) & is_cut_short(opens, closes)
     cut &= ~np.isin(opens + INTERVAL_MS, opens)
     # The exchange stops at any millisecond; a close on a whole second is a tool's own arithmetic.
     cut &= ~np.isin(closes % 1000, (0, 999))
@@ -46,7 +46,7 @@ def take_halts(opens: Times, closes: Times, reasons: npt.NDArray[Any]) -> tuple[
 
 
 def is_cut_short(opens: Times, closes: Times) -> Mask:
-    """Candles a halt of the exchange ended early. A file whose close times are all wrong is no series of halts.
+    """Flags of candles that a halt of the exchange ended early.
 
     Examples
     --------
@@ -57,9 +57,9 @@ def is_cut_short(opens: Times, closes: Times) -> Mask:
 
 
 def is_off_grid(opens: Times, closes: Times) -> Mask:
-    """Candles that open off the 5-minute grid as the exchange's do after a halt: at no whole second.
+    """Flags of candles that open off the grid after a halt: at no whole second.
 
-    A file shifted by a tool is off by whole seconds or minutes; such rows are an error, not the exchange's word.
+    A file shifted by a tool is off by whole seconds or minutes; such rows are an error.
 
     Examples
     --------

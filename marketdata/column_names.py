@@ -1,4 +1,4 @@
-"""Names of columns in candle files: the engine's own, and what other tools call the same thing. Pure."""
+"""Names of columns in candle files: the engine's own and those of other tools. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ OPEN_TIME_NAMES = (
     "opentime", "opentimems", "klineopentime", "opentimestamp", "starttime", "unix", "unixtimestamp", "timestamp",
     "timestampms", "ts", "time", "datetime", "date", "index", "indexlevel0", "",
 )  # fmt: skip
-"""Most trusted first: of several in one file the first is read, the others are ignored by name."""
+"""In order of preference: of several in one file the first is read, the others are reported as ignored."""
 OTHER_NAMES = {
     "open": ("open", "openprice"),
     "high": ("high", "highprice"),
@@ -45,7 +45,7 @@ _KNOWN = {squashed: name for name, known in OTHER_NAMES.items() for squashed in 
 
 
 class MatchedColumns(NamedTuple):
-    """Position of each known column, the names of the others, and known columns that stand there twice."""
+    """Position of each known column, names of ignored columns, and columns that occur twice."""
 
     positions: dict[str, int]
     ignored: list[str]
@@ -88,7 +88,7 @@ def match_columns(names: Sequence[str], symbol: str = "") -> MatchedColumns:
 
 
 def _volume_in(squashed: str, symbol: str) -> str | None:
-    """Tell ``Volume BTC`` from ``Volume USDT`` by the symbol."""
+    """Distinguish ``Volume BTC`` from ``Volume USDT`` by the symbol."""
     asset = squashed.removeprefix("volume").upper()
     if not symbol or asset == squashed.upper() or not asset:
         return None

@@ -1,4 +1,4 @@
-"""Candles out of the database as whole columns of floats: the same bits from PostgreSQL and from SQLite.
+"""Reading candles as columns of floats, with the same bits from PostgreSQL and SQLite.
 
 Both round the stored decimal correctly: PostgreSQL in its cast, SQLite's fixed-width text by Python's parser.
 """
@@ -11,21 +11,23 @@ import numpy.typing as npt
 from django.db import connection
 
 COLUMNS = ("open", "high", "low", "close", "volume")
-WHOLE = ("market_id", "open_time")
-WIRE = np.dtype([*((name, ">i8") for name in WHOLE), *((name, ">f8") for name in COLUMNS)])
+INTEGER_COLUMNS = ("market_id", "open_time")
+PACKED_ROW = np.dtype([*((name, ">i8") for name in INTEGER_COLUMNS), *((name, ">f8") for name in COLUMNS)])
 """One candle as `packed` writes it."""
-MOST_ROWS = 4_000_000
-"""Candles of one statement: PostgreSQL's values end at 1 GiB."""
+MAX_ROWS = 4_000_000
+"""Maximum candles of one statement: PostgreSQL limits a value to 1 GiB."""
 
 
 def read_columns(market_ids: Sequence[int], from_ms: int, until_ms: int, step_ms: int) -> dict[str, npt.NDArray[Any]]:
-    """Columns of every stored candle opening in ``[from_ms, until_ms)``, in no promised order."""
-    at_once = max(1, MOST_ROWS * step_ms // max(step_ms, until_ms - from_ms))
+    """Columns of every stored candle opening in ``[from_ms, until_ms)``, in any order."""
+    at_once = max(1, MAX_ROWS * step_ms // max(step_ms, until_ms - from_ms))
     parts = [_read(market_ids[at : at + at_once], from_ms, until_ms) for at in range(0, len(market_ids), at_once)]
     if len(parts) == 1:
         return parts[0]
-    empty = np.empty(0, WIRE)
-    return {name: np.concatenate([part[name] for part in parts] or [empty[name]]) for name in (*WHOLE, *COLUMNS)}
+    empty = np.empty(0, PACKED_ROW)
+    return {
+        name: np.concatenate([part[name] for part in parts] or [empty[name]]) for name in (*INTEGER_COLUMNS, *COLUMNS)
+    }
 
 
 def _read(market_ids: Sequence[int], from_ms: int, until_ms: int) -> dict[str, npt.NDArray[Any]]:
@@ -37,21 +39,21 @@ def _read(market_ids: Sequence[int], from_ms: int, until_ms: int) -> dict[str, n
 
 
 def packed() -> str:
-    """SQL that makes one value of many candles: no Python object per row, and none per cell.
+    """SQL expression that packs many candles into one value, without a Python object per row.
 
-    Two to three times as fast as a binary COPY, of which the client hands over every row by itself.
+    Two to three times as fast as a binary COPY, whose client returns every row separately.
     """
-    cells = [f"int8send({name})" for name in WHOLE] + [f"float8send({name}::float8)" for name in COLUMNS]
+    cells = [f"int8send({name})" for name in INTEGER_COLUMNS] + [f"float8send({name}::float8)" for name in COLUMNS]
     return f"string_agg({' || '.join(cells)}, ''::bytea)"
 
 
 def unpacked(value: bytes | None) -> npt.NDArray[np.void]:
-    """Rows of what `packed` made."""
-    return np.frombuffer(value or b"", dtype=WIRE)
+    """Rows of a value packed by `packed`."""
+    return np.frombuffer(value or b"", dtype=PACKED_ROW)
 
 
 def fetch_binary(statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    """Rows of a PostgreSQL query whose bytes come as bytes; Django's own cursors speak hexadecimal text."""
+    """Rows of a PostgreSQL query in binary format; Django's own cursors transfer bytes as text."""
     from psycopg import Cursor
 
     connection.ensure_connection()
@@ -61,7 +63,10 @@ def fetch_binary(statement: str, parameters: Sequence[Any] = ()) -> list[tuple[A
 
 def _read_postgresql(where: str) -> dict[str, npt.NDArray[Any]]:
     rows = unpacked(fetch_binary(f"SELECT {packed()} {where}")[0][0])
-    return {name: rows[name].astype(np.int64 if name in WHOLE else np.float64) for name in (*WHOLE, *COLUMNS)}
+    return {
+        name: rows[name].astype(np.int64 if name in INTEGER_COLUMNS else np.float64)
+        for name in (*INTEGER_COLUMNS, *COLUMNS)
+    }
 
 
 def _read_sqlite(where: str) -> dict[str, npt.NDArray[Any]]:
@@ -69,7 +74,7 @@ def _read_sqlite(where: str) -> dict[str, npt.NDArray[Any]]:
         cursor.execute(f"SELECT market_id, open_time, {', '.join(COLUMNS)} {where}")
         rows = cursor.fetchall()
     if not rows:
-        return {name: np.empty(0, np.int64) for name in (*WHOLE, *COLUMNS)}
+        return {name: np.empty(0, np.int64) for name in (*INTEGER_COLUMNS, *COLUMNS)}
     market_id, open_time, *texts = zip(*rows, strict=True)
     return {
         "market_id": np.array(market_id, dtype=np.int64),

@@ -1,4 +1,4 @@
-"""The coverage ledger: every candle of a span is stored, missing, or absent at the exchange with evidence."""
+"""Coverage ledger: numbers of stored, missing and absent candles of a span."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,7 @@ from marketdata.future_rows import rows_ahead
 from marketdata.intervals import Gap, count_between, find_gaps, interval_ms, subtract
 from marketdata.models import Candle, CandleRevision, CutShortCandle, Market, QuarantinedMessage
 
-MOST_HOLES = 100
+MAX_HOLES = 100
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Coverage:
-    """What is known of every candle of one market in a span."""
+    """Counts and stretches of stored, missing and absent candles of one market in a span."""
 
     symbol: str
     interval: str
@@ -39,14 +39,14 @@ class Coverage:
     cut_short: int
     """Stored candles a halt of the exchange ended early."""
     ahead: int
-    """Rows later than the market's clock, wherever the span ends: not followed, not counted as stored."""
+    """Rows later than the market's clock, wherever the span ends: not used, not counted as stored."""
     share: float | None
     holes: list[Stretch]
     absences: list[Stretch]
 
 
 def coverage_of(market: Market, from_ms: int | None = None, until_ms: int | None = None) -> Coverage:
-    """Account for every candle of a market in ``[from_ms, until_ms)``; by default from its first to its last."""
+    """Coverage of a market in ``[from_ms, until_ms)``, by default from its first to last candle."""
     length_ms = interval_ms(market.interval)
     followed, ahead = closes.last_open_to_follow(market.source), rows_ahead(market)
     candles = Candle.objects.filter(market=market, open_time__lte=followed)
@@ -93,7 +93,7 @@ def coverage_of(market: Market, from_ms: int | None = None, until_ms: int | None
 
 
 def _newest_first(gaps: list[Gap]) -> list[Stretch]:
-    return [Stretch(clock.to_datetime(gap.start), clock.to_datetime(gap.end)) for gap in reversed(gaps)][:MOST_HOLES]
+    return [Stretch(clock.to_datetime(gap.start), clock.to_datetime(gap.end)) for gap in reversed(gaps)][:MAX_HOLES]
 
 
 def _instant(milliseconds: int | None) -> datetime | None:

@@ -1,6 +1,6 @@
-"""A decimal column that is exact on every database.
+"""A model field for decimals that are exact on every database.
 
-SQLite's own decimals are 8-byte floats with about 15 digits. There, short decimals are kept as
+SQLite's own decimals are 8-byte floats with about 15 digits. There, short decimals are stored as
 scaled integers and long ones as fixed-width text, so that equality, order and CHECKs stay exact.
 """
 
@@ -11,16 +11,16 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 WIDE = Context(prec=60, rounding=ROUND_HALF_EVEN)
-"""Room for every column; the default context's 28 digits are fewer than an amount may have."""
+"""Precise enough for every column; the default context has 28 digits, fewer than an amount may have."""
 INT64_DIGITS = 18
 """Decimals of up to this many digits fit a signed 64-bit integer once scaled."""
 
 
 class ExactDecimalField(models.DecimalField):  # type: ignore[type-arg]
-    """A DecimalField whose SQLite form is exact; long ones (text) hold no negative numbers."""
+    """A DecimalField that is exact on SQLite; long ones (text) hold no negative numbers."""
 
     def get_internal_type(self) -> str:
-        """Hide from SQLite's float converter, which is keyed on the built-in name."""
+        """Own type name, since SQLite's float converter applies to the built-in name."""
         return "ExactDecimalField"
 
     @property
@@ -38,7 +38,7 @@ class ExactDecimalField(models.DecimalField):  # type: ignore[type-arg]
         return self.db_type(connection)
 
     def get_db_prep_value(self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False) -> Any:  # noqa: ARG002
-        """Encode for the database, refusing what it could not give back."""
+        """Encode for the database, refusing values that it cannot return exactly."""
         if value is None or hasattr(value, "resolve_expression"):
             return value
         if connection.vendor != "sqlite":
@@ -58,7 +58,7 @@ class ExactDecimalField(models.DecimalField):  # type: ignore[type-arg]
         return f"{exact:0{int(self.max_digits or 0) + 1}.{self.decimal_places}f}"
 
     def from_db_value(self, value: Any, *_: Any) -> Decimal | None:
-        """Decode what `encode_sqlite` wrote; other databases already give a Decimal."""
+        """Decode a value of `encode_sqlite`; other databases already give a Decimal."""
         if value is None or isinstance(value, Decimal):
             return value
         if isinstance(value, int):
@@ -66,7 +66,7 @@ class ExactDecimalField(models.DecimalField):  # type: ignore[type-arg]
         return Decimal(value)
 
     def get_db_converters(self, connection: BaseDatabaseWrapper) -> list[Any]:  # noqa: ARG002
-        """Only our own decoder, never the backend's float one."""
+        """Only this field's decoder, never the backend's float one."""
         return [self.from_db_value]
 
 

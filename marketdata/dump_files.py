@@ -1,4 +1,4 @@
-"""Opening candle files: what is inside a Parquet, Feather, CSV or ZIP as raw columns, nothing interpreted yet."""
+"""Reading Parquet, Feather, CSV and ZIP candle files into raw columns, without interpretation."""
 
 import gzip
 import hashlib
@@ -22,19 +22,19 @@ from marketdata.intervals import INTERVAL
 from marketdata.parsing import is_symbol, normal_symbol
 from marketdata.text_tables import TableError, read_text_table
 
-LARGEST_CSV = 2**30
+MAX_CSV_BYTES = 2**30
 INTERVAL_NAMES = (INTERVAL, "5min", "5T", "M5")
 SUFFIXES = (".parquet", ".feather", ".csv", ".csv.gz", ".zip")
 _NAME = re.compile(r"(?P<symbol>[^\W_]{1,40}(?:_[^\W_]{1,40})?)-(?P<interval>[0-9]{1,4}[smhdwM])(?:[-.].{0,255})?")
 
 
 class DumpError(MarketDataError):
-    """A file that is torn, of an unknown kind, or lacks a column."""
+    """A file that is corrupt, of an unknown kind, or lacks a column."""
 
 
 @dataclass(frozen=True)
 class RawTable:
-    """Columns as they were in the file; `lines` says where each row stood."""
+    """Columns as they were in the file; `lines` are the line numbers of the rows."""
 
     name: str
     columns: dict[str, pa.Array]
@@ -53,18 +53,18 @@ def symbol_of_name(name: str) -> str:
     >>> symbol_of_name("BTCUSDT-5m.parquet"), symbol_of_name("BTC_USDT-5m.feather")
     ('BTCUSDT', 'BTCUSDT')
     """
-    # A name written on a Mac comes in parts: letters and their marks.
+    # macOS writes names decomposed into letters and combining marks.
     found = _NAME.fullmatch(unicodedata.normalize("NFC", name))
     symbol = normal_symbol(found["symbol"].replace("_", "")) if found else ""
     if found is None or not is_symbol(symbol):
         raise DumpError(f"{name} does not name its symbol; call it SYMBOL-{INTERVAL}.ext or give --symbol")
     if found["interval"] != INTERVAL:
-        raise DumpError(f"{name} holds {found['interval']} candles; this engine lives on {INTERVAL}")
+        raise DumpError(f"{name} holds {found['interval']} candles; this engine uses {INTERVAL} candles")
     return symbol
 
 
 def read_file(path: Path, symbol: str = "") -> RawTable:
-    """Read by extension; whatever is wrong with the file is one sentence."""
+    """Read a file by its extension; any fault of it raises `DumpError` with one sentence."""
     name = path.name.lower()
     try:
         if name.endswith(".parquet"):
@@ -79,15 +79,15 @@ def read_file(path: Path, symbol: str = "") -> RawTable:
         if name.endswith(".zip"):
             return _read_zip(path, symbol)
     except (pa.ArrowException, zipfile.BadZipFile, zlib.error, gzip.BadGzipFile, EOFError, RuntimeError) as error:
-        # RuntimeError is what zipfile says of an encrypted member, a kind of it of a packing it does not know.
-        raise DumpError(f"{path.name} is torn or not what its name says: {str(error)[:200]}") from error
+        # zipfile raises RuntimeError for an encrypted member, and a subclass of it for an unknown compression.
+        raise DumpError(f"{path.name} is corrupt or does not match its extension: {str(error)[:200]}") from error
     except OSError as error:
         raise DumpError(f"{path} cannot be read: {error.strerror or str(error)[:200]}") from error
     raise DumpError(f"{path.name}: candle files end in {', '.join(SUFFIXES)}")
 
 
 def _read_columns(name: str, table: pa.Table, symbol: str) -> RawTable:
-    """Typed columns of Parquet and Feather under the names a candle has."""
+    """Read the typed columns of Parquet and Feather under the engine's names."""
     matched = match_columns(table.column_names, symbol)
     if matched.missing:
         named = ", ".join(table.column_names[:20])
@@ -106,7 +106,7 @@ def _read_columns(name: str, table: pa.Table, symbol: str) -> RawTable:
 
 
 def _check_type(name: str, known: str, column: pa.Array) -> None:
-    """Refuse a whole column whose type cannot hold what the exchange wrote."""
+    """Refuse a column whose type cannot hold the exchange's values exactly."""
     kind = column.type
     if pa.types.is_float16(kind):
         raise DumpError(f"{name}: {known} is {kind}, which holds 3 digits; write float64 or decimals")
@@ -137,7 +137,7 @@ def _read_csv(name: str, content: bytes, symbol: str) -> RawTable:
 def _check_constants(
     name: str, columns: dict[str, pa.Array], lines: npt.NDArray[np.int64], symbol: str, place: str
 ) -> None:
-    """A column that names symbol or interval must name this one in every row."""
+    """Refuse a file whose symbol or interval differs from the expected in any row."""
     for known, expected in (("symbol", symbol), ("interval", INTERVAL)):
         if known not in columns or not expected:
             continue
@@ -152,15 +152,15 @@ def _check_constants(
 
 
 def _bare(symbol: str) -> str:
-    """Without the separators other tools put between two assets."""
+    """Remove the separators that other tools put between two assets."""
     return re.sub(r"[\W_]", "", symbol)
 
 
 def _unpacked(path: Path) -> bytes:
     with gzip.open(path) as packed:
-        content = packed.read(LARGEST_CSV + 1)
-    if len(content) > LARGEST_CSV:
-        raise DumpError(f"{path.name} unpacks to more than {LARGEST_CSV} bytes; that is no candle dump")
+        content = packed.read(MAX_CSV_BYTES + 1)
+    if len(content) > MAX_CSV_BYTES:
+        raise DumpError(f"{path.name} unpacks to more than {MAX_CSV_BYTES} bytes; that is no candle dump")
     return content
 
 
@@ -170,25 +170,25 @@ def _read_zip(path: Path, symbol: str) -> RawTable:
         inner = [entry for entry in archive.infolist() if _is_dump(PurePosixPath(entry.filename))]
         if len(inner) != 1:
             raise DumpError(f"{path.name} holds {len(inner)} CSV files; a dump holds one")
-        if inner[0].file_size > LARGEST_CSV:
+        if inner[0].file_size > MAX_CSV_BYTES:
             raise DumpError(f"{path.name} unpacks to {inner[0].file_size} bytes; that is no candle dump")
         _check_inner_name(path.name, PurePosixPath(inner[0].filename).name, symbol)
         return _read_csv(path.name, archive.read(inner[0]), symbol)
 
 
 def _is_dump(inside: PurePosixPath) -> bool:
-    """A CSV; a Mac puts a second one of its own beside each, in ``__MACOSX`` and with ``._`` before the name."""
+    """Whether an archive member is a CSV, other than the metadata files that macOS adds."""
     return inside.suffix.lower() == ".csv" and not inside.name.startswith("._") and "__MACOSX" not in inside.parts
 
 
 def _check_inner_name(name: str, inside: str, symbol: str) -> None:
-    """Refuse a ZIP that was named after another market than the file in it."""
+    """Refuse a ZIP whose inner file names another symbol."""
     if symbol and _NAME.fullmatch(unicodedata.normalize("NFC", inside)) and symbol_of_name(inside) != symbol:
         raise DumpError(f"{name} holds {inside}, which names another symbol than {symbol}; rename what is wrong")
 
 
 def _verify_checksum(path: Path) -> None:
-    """The exchange puts ``NAME.zip.CHECKSUM`` beside a dump: its SHA-256 and name."""
+    """Compare a dump with the SHA-256 in ``NAME.zip.CHECKSUM``, if that exists."""
     beside = path.with_name(path.name + ".CHECKSUM")
     if not beside.exists():
         return

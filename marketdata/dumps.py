@@ -1,4 +1,4 @@
-"""Candle files in: rows of every accepted form, checked one by one as whole columns."""
+"""Reading and checking candle files of every accepted form as whole columns."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,11 +21,11 @@ FLOWS = ("quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
 MICROSECONDS_SINCE_MS = 1_735_689_600_000
 """The exchange's spot dumps are in microseconds from 2025-01-01 on, and never before."""
 Refuse = Callable[[npt.NDArray[np.bool_], str], None]
-"""Marks rows as refused for a reason, unless they already are."""
+"""Marks rows as refused with a reason, unless they already are."""
 
 
 class Rejected(NamedTuple):
-    """A row that broke a rule: its line (or row number, from 1, in a Parquet file) and the reason."""
+    """A row that broke a rule: its line (in Parquet its row number) and the reason."""
 
     line: int
     reason: str
@@ -33,10 +33,10 @@ class Rejected(NamedTuple):
 
 @dataclass(frozen=True)
 class CandleTable:
-    """The good rows of one file as exact columns, oldest first, and the bad ones with reasons.
+    """Good rows of one file as exact columns, oldest first, and bad ones with reasons.
 
     `cut_short` are the closes, by open, of good rows a halt ended early; `off_grid` are lines and opens of candles that
-    fit no place of the grid: neither good nor bad.
+    are not on the grid: neither good nor bad.
     """
 
     open_time: npt.NDArray[np.int64]
@@ -47,9 +47,9 @@ class CandleTable:
     ignored: list[str] = field(default_factory=list)
     """Columns of the file that were not read."""
     place: str = "line"
-    """What a position in the file is called."""
+    """Name of a position in the file, `line` or `row`."""
     notes: list[str] = field(default_factory=list)
-    """What else of the file was left out or understood otherwise than written."""
+    """Messages about other parts of the file that were left out or interpreted."""
 
     def __len__(self) -> int:
         return len(self.open_time)
@@ -66,19 +66,19 @@ def read_dump(
     symbol: str = "",
     *,
     utc: bool = False,
-    insist: bool = False,
+    force: bool = False,
     last_open: int = LATEST_MS,
     clock_says: str = "",
 ) -> CandleTable:
     """Read a candle file; rows that break a rule are left out and listed.
 
-    Times without a zone are refused unless `utc` says what they are, trades without volume unless `insist`.
-    A candle opening after `last_open` has not closed, whatever its row says; `clock_says` names the clock.
+    Times without a zone are refused unless `utc`, trades without volume unless `force`. A candle opening after
+    `last_open` counts as not closed, whatever its row contains; `clock_says` describes the clock in the reason.
 
     Raises
     ------
     DumpError
-        If the file is torn, lacks a column, or holds candles of another interval, market or kind.
+        If the file is corrupt, lacks a column, or holds candles of another interval, market or kind.
     """
     raw = read_file(path, symbol)
     n_rows = len(raw.lines)
@@ -91,7 +91,7 @@ def read_dump(
     columns = {name: read_column(raw.columns[name]) for name in (*PRICES, "volume")}
     for name in FLOWS:
         columns[name] = read_column(raw.columns.get(name, pa.nulls(n_rows, pa.string())))
-    if not insist:
+    if not force:
         _check_trades(raw.name, columns)
     _check_values(columns, refuse)
     cut_short: dict[int, int] = {}
@@ -99,10 +99,10 @@ def read_dump(
     if "close_time" in raw.columns:
         close = _times_of(raw, "close_time", utc=utc)
         _check_close_times(close, open_time, columns, refuse)
-        cut, apart = closing_times.take_halts(open_time, close.ms, reasons)
+        cut, apart = closing_times.accept_halted_rows(open_time, close.ms, reasons)
         cut_short = dict(zip(open_time[cut].tolist(), close.ms[cut].tolist(), strict=True))
         off_grid = list(zip(raw.lines[apart].tolist(), open_time[apart].tolist(), strict=True))
-        reasons[apart] = closing_times.OFF_GRID  # taken out again below: no candle of ours
+        reasons[apart] = closing_times.OFF_GRID  # removed again below: not a candle of the grid
     closing_times.refuse_unclosed(open_time, last_open, clock_says, refuse)
     _check_repeats(open_time, raw.lines, reasons, raw.place)
     good = np.flatnonzero(reasons == "")
@@ -115,7 +115,7 @@ def read_dump(
 
 
 def check_symbol(symbol: str) -> str:
-    """Write a symbol in its one form; what cannot be one is refused."""
+    """Normalised symbol; anything that cannot be a symbol is refused."""
     if not is_symbol(normal_symbol(symbol)):
         raise DumpError(f"{symbol!r} is not a symbol: 2 to 20 letters and digits, for example BTCUSDT")
     return normal_symbol(symbol)
@@ -132,7 +132,7 @@ def _times_of(raw: RawTable, name: str, *, utc: bool) -> TimeColumn:
 
 
 def _read_opens(raw: RawTable, refuse: Refuse, *, utc: bool) -> npt.NDArray[np.int64]:
-    """Opens in milliseconds; each row's unit is told by its own size."""
+    """Opens in milliseconds; the unit of each row is determined by its magnitude."""
     times = _times_of(raw, "open_time", utc=utc)
     in_us = times.unit == "microseconds"
     if in_us.any() and "close_time" not in raw.columns:
@@ -155,15 +155,15 @@ def _read_opens(raw: RawTable, refuse: Refuse, *, utc: bool) -> npt.NDArray[np.i
 
 
 def _check_interval(opens: npt.NDArray[np.int64], name: str) -> None:
-    """Tell a file of other candles by its commonest step."""
+    """Refuse a file of another interval, recognised by its most frequent step."""
     steps, counts = np.unique(np.diff(np.unique(opens)), return_counts=True)
     if len(steps) and len(opens) >= 3 and steps[np.argmax(counts)] != INTERVAL_MS:
         minutes = steps[np.argmax(counts)] / 60_000
-        raise DumpError(f"{name} holds candles {minutes:g} minutes apart by open_time; this engine lives on {INTERVAL}")
+        raise DumpError(f"{name} holds candles {minutes:g} minutes apart by open_time; this engine uses {INTERVAL}")
 
 
 def _check_trades(name: str, columns: dict[str, FixedColumn]) -> None:
-    """Refuse candles of prices nobody traded at: the exchange counts their updates as trades."""
+    """Refuse candles of mark and index prices, whose updates the exchange counts as trades."""
     traded = ~columns["trades"].is_zero() & ~columns["trades"].missing & ~columns["trades"].bad
     empty = traded & columns["volume"].is_zero() & ~columns["volume"].bad & ~columns["volume"].missing
     if 2 * np.count_nonzero(empty) > np.count_nonzero(traded):
@@ -195,11 +195,11 @@ def _check_values(columns: dict[str, FixedColumn], refuse: Refuse) -> None:
 def _check_close_times(
     close: TimeColumn, opens: npt.NDArray[np.int64], columns: dict[str, FixedColumn], refuse: Refuse
 ) -> None:
-    """A candle ends where the next begins; one cut short by a halt of the exchange is empty."""
+    """Refuse wrong close times; only an empty candle may be cut short by a halt."""
     halted = columns["volume"].is_zero() & columns["trades"].is_zero()
     halted &= (close.ms >= opens) & (close.ms < opens + INTERVAL_MS)
     is_last = (close.ms == opens + INTERVAL_MS - 1) & ((close.beyond_us == 0) | (close.beyond_us == 999))
-    refuse(close.missing | close.bad | ~(is_last | halted), closing_times.NOT_ITS_END)
+    refuse(close.missing | close.bad | ~(is_last | halted), closing_times.WRONG_CLOSE_TIME)
 
 
 def _check_repeats(

@@ -1,4 +1,4 @@
-"""What can go wrong between the exchange and the candle table."""
+"""Errors of market data."""
 
 from collections.abc import Collection
 from datetime import UTC, datetime
@@ -11,27 +11,27 @@ class MarketDataError(MLEngineError):
 
 
 class MalformedCandle(MarketDataError):
-    """A row or message that breaks a rule every candle obeys; it is quarantined, never stored."""
+    """A row or message that breaks a rule of candles; it is quarantined, never stored."""
 
     raw: object = None
-    """What came, where the reason alone does not show it."""
+    """The raw input, where the reason alone does not show it."""
 
 
 class ExchangeUnavailable(MarketDataError):
-    """The exchange did not answer, or answered with something that is not an answer."""
+    """The exchange did not respond, or its response was invalid."""
 
 
 class ExchangeBanned(ExchangeUnavailable):
-    """The exchange told this address to be silent until `until_ms` (wall time, ms)."""
+    """The exchange banned this address until `until_ms` (wall time, ms)."""
 
     def __init__(self, until_ms: int, message: str = "") -> None:
         until = datetime.fromtimestamp(until_ms / 1000, UTC)
-        super().__init__(message or f"the exchange asked for silence until {until:%Y-%m-%d %H:%M:%S} UTC")
+        super().__init__(message or f"the exchange banned this address until {until:%Y-%m-%d %H:%M:%S} UTC")
         self.until_ms = until_ms
 
 
 class UnreadableAnswer(ExchangeUnavailable):
-    """Something came that is no answer of the exchange; `raw` is its beginning."""
+    """A response that is not one of the exchange; `raw` are its first bytes."""
 
     def __init__(self, message: str, raw: bytes = b"") -> None:
         super().__init__(message)
@@ -39,24 +39,24 @@ class UnreadableAnswer(ExchangeUnavailable):
 
 
 class UnknownSymbol(MarketDataError):
-    """A symbol no market of this engine has."""
+    """A symbol that belongs to no market of this engine."""
 
 
-MOST_LISTED = 20
-"""Symbols that one sentence lists."""
+MAX_LISTED = 20
+"""Maximum number of symbols in one message."""
 
 
-def no_market(symbol: str, known: Collection[str]) -> str:
-    """The sentence about a symbol no market has, with those that are known.
+def unknown_symbol_message(symbol: str, known: Collection[str]) -> str:
+    """Error message about an unknown symbol, with the known ones.
 
-    >>> no_market("NOPE", ["ETHUSDT", "BTCUSDT"])
+    >>> unknown_symbol_message("NOPE", ["ETHUSDT", "BTCUSDT"])
     "No market of this engine has the symbol 'NOPE'; write one of BTCUSDT, ETHUSDT."
     """
     listed = sorted(set(known))
-    more = f" and {len(listed) - MOST_LISTED} more of /markets" if len(listed) > MOST_LISTED else ""
-    advice = f"; write one of {', '.join(listed[:MOST_LISTED])}{more}" if listed else ""
+    more = f" and {len(listed) - MAX_LISTED} more of /markets" if len(listed) > MAX_LISTED else ""
+    advice = f"; write one of {', '.join(listed[:MAX_LISTED])}{more}" if listed else ""
     return f"No market of this engine has the symbol {symbol[:20]!r}{advice}."
 
 
 class MarketDisabled(MarketDataError):
-    """The market is known and switched off."""
+    """The market is known and disabled."""

@@ -1,4 +1,4 @@
-"""What stands behind the counts of the ledger: each absence with its tries, each revision, each refusal."""
+"""Evidence behind the counts of the coverage ledger: absences with attempts, revisions, refusals."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ from marketdata.models import (
     SuspectedStretch,
 )
 
-MOST_STRETCHES = 100
-MOST_DETAILS = 20
-KEPT_CHARACTERS = 500
+MAX_STRETCHES = 100
+MAX_DETAILS = 20
+MAX_CHARACTERS = 500
 
 
 @dataclass(frozen=True)
-class Vain:
-    """A stretch of candles that was asked for in vain, and when, in market time."""
+class UnansweredStretch:
+    """A stretch of candles that was requested without result, with times in market time."""
 
     start: datetime
     end: datetime
@@ -31,7 +31,7 @@ class Vain:
     first_asked: datetime | None
     last_asked: datetime | None
     reason: str = ""
-    """Why it is absent where the exchange itself explains it: a halt, not listed yet, no longer traded."""
+    """Why it is absent, if known from the exchange: a halt, not listed yet, no longer traded."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class CutShort:
 
 @dataclass(frozen=True)
 class Ahead:
-    """A stored row that opens after the market's clock; nothing follows it."""
+    """A stored row that opens after the market's clock; it is not used."""
 
     open_time: datetime
     origin: str
@@ -66,7 +66,7 @@ class Revision:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A message that was not believed, and its beginning."""
+    """A refused message with its first characters."""
 
     seen_at: datetime
     origin: str
@@ -76,10 +76,10 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Newest first, each list of bounded length; the admin pages hold all of it."""
+    """Evidence of one market, newest first, each list limited; admin pages show all of it."""
 
-    absences: list[Vain]
-    suspicions: list[Vain]
+    absences: list[UnansweredStretch]
+    suspicions: list[UnansweredStretch]
     revisions: list[Revision]
     refusals: list[Refusal]
     cut_short: list[CutShort]
@@ -87,9 +87,9 @@ class Evidence:
 
 
 def evidence_of(market: Market, from_ms: int | None = None, until_ms: int | None = None) -> Evidence:
-    """Collect what is known of a market's doubtful candles opening in ``[from_ms, until_ms)``; all without limits.
+    """Collect the evidence on a market's candles opening in ``[from_ms, until_ms)``.
 
-    Refusals have no time of their own that could be believed, so the newest are given whatever the span.
+    Refused messages have no reliable time of their own, so the newest are given whatever the span.
     """
     absent, suspected = AbsentStretch.objects.filter(market=market), SuspectedStretch.objects.filter(market=market)
     revised = CandleRevision.objects.filter(market=market)
@@ -105,30 +105,32 @@ def evidence_of(market: Market, from_ms: int | None = None, until_ms: int | None
     ahead = rows_ahead(market).order_by("-open_time")
     refused = QuarantinedMessage.objects.filter(market=market).order_by("-id")
     return Evidence(
-        absences=[_vain(one, one.evidence.get("attempts", [])) for one in absent.order_by("-start")[:MOST_STRETCHES]],
-        suspicions=[_vain(one, one.attempts) for one in suspected.order_by("-start")[:MOST_STRETCHES]],
+        absences=[
+            _unanswered(one, one.evidence.get("attempts", [])) for one in absent.order_by("-start")[:MAX_STRETCHES]
+        ],
+        suspicions=[_unanswered(one, one.attempts) for one in suspected.order_by("-start")[:MAX_STRETCHES]],
         revisions=[
             Revision(clock.to_datetime(one.open_time), one.seen_at, one.origin, one.before, one.after)
-            for one in revised.order_by("-id")[:MOST_DETAILS]
+            for one in revised.order_by("-id")[:MAX_DETAILS]
         ],
         refusals=[
-            Refusal(one.seen_at, one.origin, one.reason, one.raw[:KEPT_CHARACTERS]) for one in refused[:MOST_DETAILS]
+            Refusal(one.seen_at, one.origin, one.reason, one.raw[:MAX_CHARACTERS]) for one in refused[:MAX_DETAILS]
         ],
         cut_short=[
             CutShort(clock.to_datetime(one.open_time), clock.to_datetime(one.close_time), one.origin, one.seen_at)
-            for one in cut[:MOST_DETAILS]
+            for one in cut[:MAX_DETAILS]
         ],
-        ahead=[Ahead(clock.to_datetime(one.open_time), one.origin, one.received_at) for one in ahead[:MOST_DETAILS]],
+        ahead=[Ahead(clock.to_datetime(one.open_time), one.origin, one.received_at) for one in ahead[:MAX_DETAILS]],
     )
 
 
-def _vain(stretch: AbsentStretch | SuspectedStretch, attempts: list[dict[str, Any]]) -> Vain:
-    asked = [clock.to_datetime(attempt["market_ms"]) for attempt in attempts]
-    return Vain(
+def _unanswered(stretch: AbsentStretch | SuspectedStretch, attempts: list[dict[str, Any]]) -> UnansweredStretch:
+    requested = [clock.to_datetime(attempt["market_ms"]) for attempt in attempts]
+    return UnansweredStretch(
         start=clock.to_datetime(stretch.start),
         end=clock.to_datetime(stretch.end),
         tries=len(attempts),
-        first_asked=min(asked, default=None),
-        last_asked=max(asked, default=None),
+        first_asked=min(requested, default=None),
+        last_asked=max(requested, default=None),
         reason=stretch.evidence.get("reason", "") if isinstance(stretch, AbsentStretch) else "",
     )

@@ -1,7 +1,7 @@
-"""The exchange: candles over REST and closed candles off a socket, every failure under its own name.
+"""Exchange client: candles over REST and closed candles from a websocket, with typed errors.
 
-The library below never retries and forgets everything, so weights and bans are read here and kept by
-the caller; nothing in this module touches the database.
+The library neither retries nor keeps state, so weights and bans are read here and stored by the caller; nothing in
+this module accesses the database.
 """
 
 import asyncio
@@ -30,19 +30,19 @@ from marketdata.models import Source
 from marketdata.parsing import EARLIEST_MS, LATEST_MS, PAGE, CandleRow, early_closes, off_grid_open, parse_kline_page
 
 KLINES_WEIGHT, TIME_WEIGHT, INFO_WEIGHT = 2, 1, 20
-LONGEST_BAN_MS = 3 * 86_400_000
-QUEUE = 10_000
+MAX_BAN_MS = 3 * 86_400_000
+QUEUE_SIZE = 10_000
 _BANNED_UNTIL = re.compile(r"banned until ([0-9]{13})")
 _UNKNOWN_SYMBOL = -1121
-_PASSING = frozenset({-1000, -1001, -1003, -1006, -1007, -1008, -1016})
-"""Codes of trouble inside the exchange, whatever status they come with: nothing is wrong with what was asked."""
+_TRANSIENT = frozenset({-1000, -1001, -1003, -1006, -1007, -1008, -1016})
+"""Codes of transient faults of the exchange, whatever the HTTP status: the request itself was valid."""
 
 
 class Page(NamedTuple):
-    """What one request for candles gave: good rows, oldest first, and bad ones with reasons.
+    """Result of one request for candles: good rows, oldest first, and bad ones with reasons.
 
-    `off_grid` are rows that are whole and fit no place of the grid, with their opens; `cut_short` are the closes, by
-    open, of good rows that closed early; `is_full` says that there may be more.
+    `off_grid` are complete rows that are not on the grid, with their opens; `cut_short` are the closes, by open, of
+    good rows that closed early; `is_full` means that there may be more.
     """
 
     rows: list[CandleRow]
@@ -62,7 +62,7 @@ def is_loopback(url: str) -> bool:
 
 
 def source_of_settings() -> Source:
-    """Tell which source the configured exchange feeds: one on loopback is a simulator."""
+    """Source of the configured exchange: one on loopback is a simulator."""
     return Source.SIMULATED if is_loopback(settings.BINANCE_API_URL) else Source.EXCHANGE
 
 
@@ -74,7 +74,7 @@ class ExchangeClient:
         self.stream_url = (stream_url or settings.BINANCE_STREAM_URL).rstrip("/") + "/"
         self.used_weight: int | None = None
         self.stream_host = ""
-        """Which of the family the newest stream came from."""
+        """Host of the newest stream."""
         self._timeout = timeout_seconds
         self._clients: dict[str, Any] = {}
 
@@ -87,7 +87,7 @@ class ExchangeClient:
         await self.close()
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         while self._clients:
             await self._clients.popitem()[1].close_connection()
 
@@ -96,19 +96,19 @@ class ExchangeClient:
         answer = await self._call("get_server_time")
         instant = answer.get("serverTime") if isinstance(answer, dict) else None
         if type(instant) is not int:
-            raise ExchangeUnavailable("the exchange told no time")
-        if not EARLIEST_MS <= instant < LATEST_MS:  # believed, a clock in another unit would close every candle
+            raise ExchangeUnavailable("the exchange's answer has no server time")
+        if not EARLIEST_MS <= instant < LATEST_MS:  # a clock in another unit would make every candle count as closed
             raise ExchangeUnavailable(f"the exchange's time {instant} is not in milliseconds between 2017 and 2100")
         return instant
 
     async def reading(self) -> clock.Reading:
-        """One reading of the exchange's clock, put at the middle of the round trip."""
+        """One reading of the exchange's clock, assigned to the middle of the round trip."""
         before = clock.wall_ms()
         market_ms = await self.server_time()
         return clock.Reading((before + clock.wall_ms()) // 2, market_ms, base_url=self.api_url)
 
     async def klines(self, symbol: str, start_ms: int, end_ms: int, limit: int = PAGE) -> Page:
-        """The first candles opening in ``[start_ms, end_ms)``; the caller's `end_ms` keeps the open one out."""
+        """The first candles opening in ``[start_ms, end_ms)``; `end_ms` must exclude the open one."""
         raw = await self._call(
             "get_klines", symbol=symbol, interval=INTERVAL, startTime=start_ms, endTime=end_ms - 1, limit=limit
         )
@@ -128,8 +128,8 @@ class ExchangeClient:
         return Page(*parse_kline_page(raw, EARLIEST_MS, end_ms, 1), [], {}, is_full=True)
 
     async def exchange_info(self, symbols: Sequence[str]) -> dict[str, Any]:
-        """Trading status by symbol under `statuses`, and the weight a minute may cost under `weight_limit`."""
-        # The library percent-encodes `symbol` and leaves everything else as it is.
+        """Trading status by symbol (`statuses`) and the request weight per minute (`weight_limit`)."""
+        # The library percent-encodes `symbol` and nothing else.
         listed = quote(json.dumps(list(symbols), separators=(",", ":"), ensure_ascii=False))
         named = {"symbols": listed} if symbols else {}
         answer = await self._call("_get", "exchangeInfo", data=named)
@@ -145,22 +145,22 @@ class ExchangeClient:
         return {"statuses": statuses, "weight_limit": int(limits[0]) if limits else None}
 
     async def stream(self, symbols: Sequence[str]) -> AsyncIterator[Any]:
-        """Yield every message but those of open candles; ends, or raises, when the socket is gone.
+        """Yield every message except those of open candles; ends or raises when the socket closes.
 
-        None is yielded for a socket that is alive and has nothing to say of closed candles.
+        None is yielded for a connected socket that received no message about a closed candle.
         """
-        url = self.stream_host = hosts.awake(self.stream_url.rstrip("/"))[0]
+        url = self.stream_host = hosts.available(self.stream_url.rstrip("/"))[0]
         bound = self._library(stream_url=f"{url}/")
-        manager = bound.Streams(self._client(hosts.awake(self.api_url)[0]), max_queue_size=QUEUE)
+        manager = bound.Streams(self._client(hosts.available(self.api_url)[0]), max_queue_size=QUEUE_SIZE)
         socket = manager.multiplex_socket([f"{symbol.lower()}@kline_{INTERVAL}" for symbol in symbols])
         try:
             async with asyncio.timeout(self._timeout):
                 await socket.connect()
         except (OSError, TimeoutError, bound.SocketError) as error:
-            hosts.let_rest(url)
-            raise ExchangeUnavailable(f"no stream at {url}: {_words(error)}") from error
+            hosts.cool_down(url)
+            raise ExchangeUnavailable(f"no stream at {url}: {_summary(error)}") from error
         try:
-            yield None  # accepted: from here on nothing of these symbols can be missed
+            yield None  # connected: from here on no message of these symbols can be missed
             async for message in socket.messages():
                 yield message
         finally:
@@ -179,66 +179,66 @@ class ExchangeClient:
         return self._clients[host]
 
     async def _call(self, method: str, *arguments: Any, **options: Any) -> Any:
-        """One request, to the first host that answers; a ban is an answer and holds for all of them."""
-        awake = hosts.awake(self.api_url)
-        for host in awake:
+        """Send one request to the first host that responds; a ban applies to all hosts."""
+        candidates = hosts.available(self.api_url)
+        for host in candidates:
             try:
                 return await self._call_host(host, method, *arguments, **options)
             except ExchangeBanned:
                 raise
             except ExchangeUnavailable:
-                hosts.let_rest(host)
-                if host == awake[-1]:
+                hosts.cool_down(host)
+                if host == candidates[-1]:
                     raise
         raise AssertionError("there is always a host")
 
     async def _call_host(self, host: str, method: str, *arguments: Any, **options: Any) -> Any:
-        """One request; whatever goes wrong gets one of this app's names."""
+        """Send one request to one host; every failure raises an error of this app."""
         rest, bound = self._client(host), self._library(host)
         try:
             return await getattr(rest, method)(*arguments, **options)
         except bound.APIError as error:
-            raise named_error(error.status_code, error.code, str(error.message), _headers(error.response)) from error
+            raise to_error(error.status_code, error.code, str(error.message), _headers(error.response)) from error
         except bound.RequestError as error:
             raise UnreadableAnswer(f"the exchange's answer is not JSON: {str(error)[:120]}", error.raw) from error
         except bound.BodyError as error:
-            raise UnreadableAnswer(f"the exchange's answer broke off: {_words(error)}") from error
+            raise UnreadableAnswer(f"the exchange's answer broke off: {_summary(error)}") from error
         except (OSError, TimeoutError, bound.HTTPError) as error:
-            raise ExchangeUnavailable(f"the exchange at {host} did not answer: {_words(error)}") from error
+            raise ExchangeUnavailable(f"the exchange at {host} did not answer: {_summary(error)}") from error
         finally:
             seen = _headers(rest.response).get("X-MBX-USED-WEIGHT-1M", "")
             if seen.isascii() and seen.isdigit() and len(seen) < 10:
                 self.used_weight = int(seen)
 
 
-def named_error(status: int, code: object, message: str, headers: dict[str, str]) -> MarketDataError:
-    """Turn an HTTP status and the exchange's own code into an error of this app."""
+def to_error(status: int, code: object, message: str, headers: dict[str, str]) -> MarketDataError:
+    """Error of this app for an HTTP status and the exchange's own code."""
     if status in {418, 429}:
-        return ExchangeBanned(_silent_until(message, headers), f"HTTP {status}: {message[:150]}")
+        return ExchangeBanned(_ban_end_ms(message, headers), f"HTTP {status}: {message[:150]}")
     if status == 400 and code == _UNKNOWN_SYMBOL:
         return UnknownSymbol("the exchange does not know this symbol")
     is_its_own = isinstance(code, int) and code < 0  # a proxy or a firewall has no such code
-    if status == 403 or status >= 500 or not is_its_own or code in _PASSING:
+    if status == 403 or status >= 500 or not is_its_own or code in _TRANSIENT:
         return ExchangeUnavailable(f"HTTP {status}, code {code}: {message[:150]}")
     return MarketDataError(f"the exchange refused: HTTP {status}, code {code}: {message[:150]}")
 
 
-def _silent_until(message: str, headers: dict[str, str]) -> int:
-    """Wall time before which nothing may be asked; a minute where the exchange does not say."""
+def _ban_end_ms(message: str, headers: dict[str, str]) -> int:
+    """Wall time (ms) at which a ban ends; by default a minute from now."""
     now = clock.wall_ms()
     after = headers.get("Retry-After", "")
     if after.isascii() and after.isdigit() and len(after) < 8:
         wait = int(after) * 1000
-    elif told := _BANNED_UNTIL.search(message):
-        wait = round((int(told[1]) - clock.market_ms()) / max(clock.market_rate(), 1.0))
+    elif match := _BANNED_UNTIL.search(message):
+        wait = round((int(match[1]) - clock.market_ms()) / max(clock.market_rate(), 1.0))
     else:
         wait = 60_000
-    return now + max(1_000, min(wait, LONGEST_BAN_MS))
+    return now + max(1_000, min(wait, MAX_BAN_MS))
 
 
 def _headers(response: Any) -> dict[str, str]:
     return {} if response is None else {str(name): str(text) for name, text in response.headers.items()}
 
 
-def _words(error: BaseException) -> str:
+def _summary(error: BaseException) -> str:
     return f"{type(error).__name__} {error}".strip()[:150]

@@ -1,4 +1,4 @@
-"""Candles out into files others can read: the columns `import_candles` takes."""
+"""Exporting candles to files with the columns that `import_candles` reads."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -19,7 +19,7 @@ _EXACT = pa.decimal128(38, 8)
 
 
 def export_candles(market: Market, from_ms: int, until_ms: int, path: Path) -> int:
-    """Write a market's candles, oldest first, as they come back exactly. Returns how many."""
+    """Write a market's candles to a file, oldest first and without loss; return their number."""
     writers = {".parquet": _write_parquet, ".csv": _write_csv}
     if path.suffix.lower() not in writers:
         raise DumpError(f"{path.name}: write a name ending in .parquet or .csv")
@@ -48,7 +48,7 @@ def _write_parquet(columns: dict[str, list[Any]], path: Path) -> None:
 
 
 def _numbers(cells: list[Decimal | None]) -> pa.Array:
-    """Floats, as everybody reads them; decimals where a float would not come back as the same number."""
+    """Float column, or a decimal column where a float would lose digits."""
     floats = pa.array([None if cell is None else float(cell) for cell in cells], pa.float64())
     decimals = pa.array(cells, _EXACT)
     near, exact = read_column(floats), read_column(decimals)

@@ -1,4 +1,4 @@
-"""Times in candle files: numbers of milli- or microseconds, timestamps with a zone, texts in ISO 8601. Pure."""
+"""Reading times in candle files: numbers, timestamps with a zone, ISO 8601 texts. Pure."""
 
 import re
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _UNIT_US = {"s": 1_000_000, "ms": 1000, "us": 1}
 
 
 class ZoneMissing(MarketDataError):
-    """A time that names no zone, and nobody said that it is UTC."""
+    """A time without a zone that was not declared to be UTC."""
 
     def __init__(self, row: int, shown: str) -> None:
         super().__init__(shown)
@@ -34,7 +34,7 @@ class ZoneMissing(MarketDataError):
 class TimeColumn:
     """Times of a column in whole milliseconds and the microseconds beyond them.
 
-    `unit` is that of a number (by its range), "timestamp" for what names its day; "" where it is no time.
+    `unit` is that of a number (by its range), "timestamp" for a date and time; "" where it is no time.
     """
 
     ms: npt.NDArray[np.int64]
@@ -45,7 +45,7 @@ class TimeColumn:
 
 
 def read_times(column: pa.Array, *, utc: bool = False) -> TimeColumn:
-    """Read a column of times; what names no zone is refused unless `utc` says that it is UTC.
+    """Read a column of times; times without a zone are refused unless `utc` is true.
 
     Raises
     ------
@@ -65,16 +65,16 @@ def read_times(column: pa.Array, *, utc: bool = False) -> TimeColumn:
     text = as_text(column)
     if text is None:
         return _from_numbers(column)
-    if _is_whole(text):
+    if _is_all_digits(text):
         return _from_numbers(text.cast(pa.string()).cast(pa.int64()))
     plain = pc.match_substring_regex(text, r"^[0-9]+(\.0*)?$").fill_null(True).to_numpy(zero_copy_only=False)
     if plain.all():
         return _from_numbers(text)
-    return _from_words(text, plain, utc=utc)
+    return _from_iso_texts(text, plain, utc=utc)
 
 
-def _is_whole(text: pa.Array) -> bool:
-    """Whether every cell is digits that fit 64 bits, as in the exchange's dumps."""
+def _is_all_digits(text: pa.Array) -> bool:
+    """Whether every cell consists of digits that fit 64 bits, as in the exchange's dumps."""
     widest = pc.max(pc.binary_length(text)).as_py()
     return (widest or 0) <= 18 and pc.all(pc.ascii_is_decimal(text.cast(pa.string()))).as_py() is not False
 
@@ -105,8 +105,8 @@ def _from_timestamps(column: pa.Array) -> TimeColumn:
     return TimeColumn(us // 1000, us % 1000, unit, missing, bad & ~missing)
 
 
-def _from_words(text: pa.Array, plain: npt.NDArray[np.bool_], *, utc: bool) -> TimeColumn:
-    import pandas as pd  # 65 MB that the exchange's own dumps do without
+def _from_iso_texts(text: pa.Array, plain: npt.NDArray[np.bool_], *, utc: bool) -> TimeColumn:
+    import pandas as pd  # 65 MB of memory, not needed for the exchange's own dumps
 
     read = _from_numbers(pc.if_else(pa.array(plain), text, pa.scalar(None, text.type)))
     rows = np.flatnonzero(~plain)

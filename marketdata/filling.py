@@ -1,4 +1,4 @@
-"""What every way of completing a market shares: its holes, the asking, and keeping what was answered."""
+"""Finding the holes of markets, requesting them from the exchange and storing the results."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,18 +9,18 @@ from marketdata.exchange import source_of_settings
 from marketdata.intervals import INTERVAL_MS, Gap, count_between, find_gaps, floor_open, subtract
 from marketdata.models import Candle, Market
 from marketdata.parsing import CandleRow
-from marketdata.rest import Answer, RestLine, pages_of
+from marketdata.rest import PageResult, RestSession, pages_of
 from marketdata.store import SaveResult
 
 LATE_MS = 2_500
-"""A close not delivered after this much market time is fetched."""
-KEPT_AT_ONCE = 5_000
-"""Candles of one transaction: the newest ones of all markets, but no more history than may be lost to a kill."""
+"""A closed candle not delivered after this much market time is fetched."""
+MAX_BATCH_CANDLES = 5_000
+"""Maximum candles of one transaction: enough for the newest ones of all markets, few enough to lose if killed."""
 
 
 @dataclass
 class SyncReport:
-    """What bringing markets up to date did."""
+    """Result of bringing markets up to date."""
 
     saved: SaveResult = field(default_factory=SaveResult)
     requests: int = 0
@@ -28,11 +28,11 @@ class SyncReport:
     newest: dict[int, int | None] = field(default_factory=dict)
     absent: int = 0
     ends: dict[str, str] = field(default_factory=dict)
-    """Of markets the exchange stopped a moment ago: since when, in a sentence."""
+    """For markets the exchange stopped recently: a sentence that says since when."""
 
 
-def fed_here(markets: Sequence[Market], report: SyncReport) -> list[Market]:
-    """Markets the configured exchange may feed; real and simulated candles never mix."""
+def fed_markets(markets: Sequence[Market], report: SyncReport) -> list[Market]:
+    """Markets of the configured exchange's source; the others are reported as failures."""
     source = source_of_settings()
     for market in markets:
         if market.source != source:
@@ -41,7 +41,7 @@ def fed_here(markets: Sequence[Market], report: SyncReport) -> list[Market]:
 
 
 def holes_of(market: Market, from_ms: int, last_open: int) -> list[Gap]:
-    """Stretches neither stored nor known to be absent, up to and including `last_open`.
+    """Stretches neither stored nor recorded as absent, up to and including `last_open`.
 
     A new candle of a file counts as missing until the exchange confirms it.
     """
@@ -49,7 +49,7 @@ def holes_of(market: Market, from_ms: int, last_open: int) -> list[Gap]:
 
 
 def holes_of_all(spans: Mapping[Market, tuple[int, int]]) -> dict[Market, list[Gap]]:
-    """Give the same for many markets; those that share a span cost one statement together, or three with holes."""
+    """Holes of many markets, with one to three statements per distinct span."""
     sharing: dict[tuple[int, int], list[Market]] = {}
     for market, span in spans.items():
         sharing.setdefault(span, []).append(market)
@@ -57,113 +57,117 @@ def holes_of_all(spans: Mapping[Market, tuple[int, int]]) -> dict[Market, list[G
     for (from_ms, last_open), markets in sharing.items():
         until_ms = last_open + INTERVAL_MS
         expected = count_between(from_ms, until_ms)
-        counts = store.counts_stored(markets, from_ms, until_ms, only_believed=True)
+        counts = store.counts_stored(markets, from_ms, until_ms, only_confirmed=True)
         found |= {market: [] for market in markets}
         if torn := [market for market in markets if counts[market.pk] != expected]:
-            opens = store.stored_opens(torn, from_ms, until_ms, only_believed=True)
+            opens = store.stored_opens(torn, from_ms, until_ms, only_confirmed=True)
             known = absences.known_absences(torn, from_ms, until_ms)
             for market in torn:
                 found[market] = subtract(find_gaps(opens[market.pk], from_ms, until_ms), known[market.pk])
     return found
 
 
-def fill(line: RestLine, wanted: Mapping[Market, Sequence[Gap]], report: SyncReport) -> None:
-    """Ask for gaps of many markets at once and keep what comes; an error stays with its market."""
-    waiting = {market: gaps for market, gaps in wanted.items() if not quarantine.is_set_aside(market)}
+def fill(session: RestSession, wanted: Mapping[Market, Sequence[Gap]], report: SyncReport) -> None:
+    """Request gaps of many markets and store the candles; errors are reported by market."""
+    waiting = {market: gaps for market, gaps in wanted.items() if not quarantine.is_suspended(market)}
     by_symbol = {market.symbol: market for market in waiting}
-    asks = [page for market, gaps in waiting.items() for page in pages_of(market.symbol, gaps)]
-    report.requests += len(asks)
-    good: list[tuple[Market, Answer]] = []
-    for answer in line.ask(asks):
-        market = by_symbol[answer.ask.symbol]
-        keep_refused(market, answer)
-        if answer.error is None:
-            good.append((market, answer))
+    requests = [page for market, gaps in waiting.items() for page in pages_of(market.symbol, gaps)]
+    report.requests += len(requests)
+    good: list[tuple[Market, PageResult]] = []
+    for result in session.fetch(requests):
+        market = by_symbol[result.request.symbol]
+        quarantine_refused(market, result)
+        if result.error is None:
+            good.append((market, result))
         else:
-            report.failures[market.symbol] = str(answer.error)
-            if not isinstance(answer.error, ExchangeUnavailable):
-                quarantine.set_aside(market, str(answer.error))
+            report.failures[market.symbol] = str(result.error)
+            if not isinstance(result.error, ExchangeUnavailable):
+                quarantine.suspend(market, str(result.error))
     for together in _batches(good):
-        keep_answers(together, report)
+        store_results(together, report)
 
 
-def keep_refused(market: Market, answer: Answer) -> None:
-    """Quarantine the rows of an answer that broke a rule, and whatever came in its place and was none."""
-    refused = [*answer.rejected, *((raw, halts.OFF_GRID) for raw, _ in answer.off_grid)]
-    quarantine.keep(market, Candle.Origin.REST, answer.unreadable)
-    quarantine.keep_once(market, Candle.Origin.REST, refused)
+def quarantine_refused(market: Market, result: PageResult) -> None:
+    """Quarantine the rows of a result that broke a rule, and unreadable responses."""
+    refused = [*result.rejected, *((raw, halts.OFF_GRID) for raw, _ in result.off_grid)]
+    quarantine.store(market, Candle.Origin.REST, result.unreadable)
+    quarantine.store_new(market, Candle.Origin.REST, refused)
 
 
-def _batches(answers: Sequence[tuple[Market, Answer]]) -> Iterator[list[tuple[Market, Answer]]]:
-    batch: list[tuple[Market, Answer]] = []
+def _batches(results: Sequence[tuple[Market, PageResult]]) -> Iterator[list[tuple[Market, PageResult]]]:
+    batch: list[tuple[Market, PageResult]] = []
     waiting = 0
-    for market, answer in answers:
-        if batch and waiting + len(answer.rows) > KEPT_AT_ONCE:
+    for market, result in results:
+        if batch and waiting + len(result.rows) > MAX_BATCH_CANDLES:
             yield batch
             batch, waiting = [], 0
-        batch.append((market, answer))
-        waiting += len(answer.rows)
+        batch.append((market, result))
+        waiting += len(result.rows)
     if batch:
         yield batch
 
 
-def keep_answers(answers: Sequence[tuple[Market, Answer]], report: SyncReport) -> None:
-    """Store pages in one transaction and suspect what an answer with later candles left out."""
+def store_results(results: Sequence[tuple[Market, PageResult]], report: SyncReport) -> None:
+    """Store pages in one transaction and record candles missing before later ones as suspected."""
     rows: dict[Market, list[CandleRow]] = {}
-    for market, answer in answers:
-        rows.setdefault(market, []).extend(answer.rows)
+    for market, result in results:
+        rows.setdefault(market, []).extend(result.rows)
     report.saved += store.save_all(rows, Candle.Origin.REST)
-    halts.mark_cut_short(answers)
-    doubted = absences.doubted(rows)
-    for market, answer in answers:
-        if answer.rejected:
-            report.failures[market.symbol] = f"{len(answer.rejected)} rows refused: {answer.rejected[0][1]}"
+    halts.mark_cut_short(results)
+    known = absences.absent_or_suspected(rows)
+    for market, result in results:
+        if result.rejected:
+            report.failures[market.symbol] = f"{len(result.rejected)} rows refused: {result.rejected[0][1]}"
         else:
-            quarantine.take_back(market)
-        left_out = find_gaps([row.open_time for row in answer.rows], answer.ask.from_ms, answer.ask.until_ms)
-        is_doubted = any(gap.start < answer.ask.until_ms and gap.end > answer.ask.from_ms for gap in doubted[market.pk])
-        if left_out or is_doubted:
-            report.absent += _suspect(market, answer, left_out)
+            quarantine.resume(market)
+        left_out = find_gaps([row.open_time for row in result.rows], result.request.from_ms, result.request.until_ms)
+        is_known = any(
+            gap.start < result.request.until_ms and gap.end > result.request.from_ms for gap in known[market.pk]
+        )
+        if left_out or is_known:
+            report.absent += _update_absences(market, result, left_out)
 
 
-def _suspect(market: Market, answer: Answer, left_out: Sequence[Gap]) -> int:
-    """Hold an answer against what is on record; how many holes are now known to be the exchange's own."""
-    asked = Gap(answer.ask.from_ms, answer.ask.until_ms)
-    opens = [row.open_time for row in answer.rows]
-    if answer.later is not None:
-        opens.append(floor_open(answer.later + INTERVAL_MS - 1))
-    seen = sorted([*opens, *(at for _, at in answer.off_grid)])
-    denied = subtract(_denied(market, left_out, seen), _places_of_refused(answer))
-    absences.review(market, asked, opens, denied)
+def _update_absences(market: Market, result: PageResult, left_out: Sequence[Gap]) -> int:
+    """Update absences and suspicions by a result; return how many absences were confirmed."""
+    requested = Gap(result.request.from_ms, result.request.until_ms)
+    opens = [row.open_time for row in result.rows]
+    if result.later is not None:
+        opens.append(floor_open(result.later + INTERVAL_MS - 1))
+    seen = sorted([*opens, *(at for _, at in result.off_grid)])
+    denied = subtract(_denied(market, left_out, seen), _places_of_refused(result))
+    absences.review(market, requested, opens, denied)
     newest_seen = max(seen, default=0)
     explained = 0
     for hole in denied:
-        if (why := halts.explain(market, hole, answer)) is not None:
-            explained += absences.note_explained(market, [hole], asked, newest_seen, why)
-    known = absences.known_absences([market], *asked)[market.pk]
+        if (why := halts.explain(market, hole, result)) is not None:
+            explained += absences.record_explained(market, [hole], requested, newest_seen, why)
+    known = absences.known_absences([market], *requested)[market.pk]
     undecided = [hole for hole in left_out if hole not in denied]
-    return explained + absences.note_vain_read(market, subtract(denied, known), undecided, asked, newest_seen)
+    return explained + absences.record_empty_response(
+        market, subtract(denied, known), undecided, requested, newest_seen
+    )
 
 
-def _places_of_refused(answer: Answer) -> list[Gap]:
-    """Where in an asked span refused rows belong: a candle is there, so it is not denied.
+def _places_of_refused(result: PageResult) -> list[Gap]:
+    """Places of refused rows in the requested span, where a candle is not absent.
 
-    A row that says nothing of its place, or names that of another, may belong anywhere.
+    A row without a valid open time, or with that of another row, may belong anywhere.
     """
-    opens = {row.open_time for row in answer.rows}
+    opens = {row.open_time for row in result.rows}
     places = []
-    for raw, _ in answer.rejected:
+    for raw, _ in result.rejected:
         at = raw[0] if isinstance(raw, list | tuple) and raw and type(raw[0]) is int else -1
-        if at < answer.ask.from_ms or floor_open(at) in opens:
-            return [Gap(answer.ask.from_ms, answer.ask.until_ms)]
+        if at < result.request.from_ms or floor_open(at) in opens:
+            return [Gap(result.request.from_ms, result.request.until_ms)]
         places.append(Gap(floor_open(at), floor_open(at) + INTERVAL_MS))
     return places
 
 
 def _denied(market: Market, left_out: Sequence[Gap], opens: Sequence[int]) -> list[Gap]:
-    """Keep the holes an answer goes on after, having passed over nothing that is stored.
+    """Holes followed by later candles in a result that leaves out no stored candle.
 
-    An empty page, or one from another time, is what a broken exchange sends: however often, it proves nothing.
+    An empty page, or one of another time, is no evidence: a faulty exchange may send it any number of times.
     """
     if not left_out or not opens:
         return []

@@ -1,7 +1,7 @@
-"""Whole columns of exact decimals with eight places, as pairs of integers. Pure.
+"""Columns of exact decimals with eight places, as pairs of integers. Pure.
 
 A column is read from text, decimals or floats, compared exactly, and written as PostgreSQL's binary
-numeric or as fixed-width text, without a Python object per number. One rule for all of them: the decimal
+numeric or as fixed-width text, without a Python object per number. The same rule applies to all of them: the decimal
 that was written (for a float the shortest that gives it), rounded half-even to 8 places.
 """
 
@@ -28,7 +28,7 @@ _GROUPS = 5
 
 @dataclass(frozen=True)
 class FixedColumn:
-    """Numbers ``whole + frac / 10^8``; `missing` where there was none, `bad` where it was no such number."""
+    """Numbers ``whole + frac / 10^8``; `missing` marks nulls, `bad` marks invalid numbers."""
 
     whole: npt.NDArray[np.int64]
     frac: npt.NDArray[np.int64]
@@ -39,14 +39,14 @@ class FixedColumn:
         return len(self.whole)
 
     def exceeds(self, other: "FixedColumn") -> npt.NDArray[np.bool_]:
-        """Where this is more than the other, exactly."""
+        """Flags of the rows where this is greater than the other, exactly."""
         more: npt.NDArray[np.bool_] = (self.whole > other.whole) | (
             (self.whole == other.whole) & (self.frac > other.frac)
         )
         return more
 
     def is_zero(self) -> npt.NDArray[np.bool_]:
-        """Where it is 0."""
+        """Flags of the rows that are 0."""
         zero: npt.NDArray[np.bool_] = (self.whole == 0) & (self.frac == 0)
         return zero
 
@@ -67,20 +67,20 @@ class FixedColumn:
         return Decimal(f"{self.whole[row]}.{self.frac[row]:08d}")
 
     def to_text(self, digits: int) -> list[str | None]:
-        """Fixed-width text with `digits` digits in all, as the store keeps it on SQLite."""
+        """Fixed-width text with `digits` digits in all, as stored on SQLite."""
         width = digits - PLACES
         pairs = zip(self.whole.tolist(), self.frac.tolist(), self.missing.tolist(), strict=True)
         return [None if missing else f"{whole:0{width}d}.{frac:08d}" for whole, frac, missing in pairs]
 
-    def to_wire(self) -> tuple[npt.NDArray[np.int16], int]:
-        """Base-10000 digits, shape (n, groups), and the weight of the first: PostgreSQL's numeric on the wire."""
+    def to_numeric_digits(self) -> tuple[npt.NDArray[np.int16], int]:
+        """Digits and weight of PostgreSQL's binary numeric: base 10000, shape (n, groups)."""
         groups = [(self.whole // 10_000**power % 10_000) for power in range(_GROUPS - 1, -1, -1)]
         groups += [self.frac // 10_000, self.frac % 10_000]
         return np.stack(groups, axis=1).astype(">i2"), _GROUPS - 1
 
 
 def read_column(column: pa.Array) -> FixedColumn:
-    """Read text, integers, decimals or floats; what is no number from 0 on is bad.
+    """Read text, integers, decimals or floats; anything but a number from 0 on is bad.
 
     Examples
     --------
@@ -110,7 +110,7 @@ def read_column(column: pa.Array) -> FixedColumn:
 
 
 def as_text(column: pa.Array) -> pa.Array | None:
-    """Texts of any kind as bytes; None for what is no text."""
+    """Column of texts of any type as bytes; None for other columns."""
     if pa.types.is_dictionary(column.type):
         words = as_text(column.dictionary)
         return None if words is None else words.take(column.indices)
@@ -124,9 +124,9 @@ def as_text(column: pa.Array) -> pa.Array | None:
 
 
 def float32_loss(column: pa.Array) -> int | None:
-    """Row whose float32 is too coarse for the decimals of its column, None if none is.
+    """First row whose float32 is too coarse for its column's decimals, None if none is.
 
-    A float32 holds 7 digits. The shortest decimals that give a column's values are what was written as long as
+    A float32 holds 7 digits. The shortest decimals that give a column's values are the original ones as long as
     every value can hold as many places as the longest of them needs.
 
     Examples
@@ -174,11 +174,11 @@ def _from_floats(column: pa.Array) -> FixedColumn:
     bad = ~(np.isfinite(values) & (values >= 0) & (values < WHOLE_LIMIT))
     small = ~bad & (values < _EXACT_FLOAT)
     inside = np.where(small, values, 0.0)
-    # The part after the point by itself: the float minus its whole part is exact, and scaling it loses nothing.
+    # The fractional part separately: the float minus its whole part is exact, and scaling it loses nothing.
     floor = np.floor(inside)
     scaled = (inside - floor) * UNIT
     rounded = np.rint(scaled)
-    # Where the float's own width reaches a half, the shortest decimal decides.
+    # Where the float's resolution includes a half, the shortest decimal decides.
     tied = small & (np.abs(np.abs(scaled - rounded) - 0.5) <= np.spacing(inside) * (UNIT / 2) + 1e-7)
     whole, frac = floor.astype(np.int64) + rounded.astype(np.int64) // UNIT, rounded.astype(np.int64) % UNIT
     for row in np.flatnonzero((~bad & ~small) | tied).tolist():
@@ -187,7 +187,7 @@ def _from_floats(column: pa.Array) -> FixedColumn:
 
 
 def _set_exact(whole: npt.NDArray[np.int64], frac: npt.NDArray[np.int64], row: int, text: bytes) -> bool:
-    """Round one number written in any form into its row; False if it is none, below 0 or too large."""
+    """Parse and round one number into its row; False if invalid, below 0 or too large."""
     shown = text.decode("ascii", errors="replace")
     if _NUMBER.fullmatch(shown) is None:
         return False

@@ -1,4 +1,4 @@
-"""Candles stored later than their market's clock, as files once brought them: found, and put into quarantine."""
+"""Stored candles later than their market's clock: finding them and moving them into quarantine."""
 
 from datetime import datetime
 
@@ -10,21 +10,21 @@ from marketdata.models import Candle, Market
 
 
 def rows_ahead(market: Market) -> QuerySet[Candle]:
-    """Rows that open later than anything of this market can have closed."""
+    """Rows that open later than any candle of this market that can have closed."""
     return Candle.objects.filter(market=market, open_time__gt=closes.last_open_to_follow(market.source))
 
 
 def quarantine_rows_ahead(market: Market) -> int:
-    """Move rows from the future into quarantine, whole, with the reason; how many there were.
+    """Move rows from the future into quarantine with the reason; return their number.
 
-    By whichever is later, wall time or the market's clock: a clock that was read wrong must not empty a market.
+    The later of wall time and the market's clock decides: a wrong clock reading must not empty a market.
     """
     with transaction.atomic():
         ahead = rows_ahead(market).filter(open_time__gt=clock.wall_ms()).order_by("open_time")
         candles = list(ahead.select_for_update())
         for candle in candles:
-            raw = {"open_time": candle.open_time, **store.plain(candle)}
-            quarantine.keep(market, candle.origin, [(raw, _reason(candle))])
+            raw = {"open_time": candle.open_time, **store.json_values(candle)}
+            quarantine.store(market, candle.origin, [(raw, _reason(candle))])
         Candle.objects.filter(pk__in=[candle.pk for candle in candles]).delete()
     return len(candles)
 

@@ -1,4 +1,4 @@
-"""What this app says of itself: the exchange, and how old the newest candles are."""
+"""Health of the exchange connection and age of the newest candles."""
 
 from typing import Any
 
@@ -7,13 +7,13 @@ from marketdata.intervals import INTERVAL_MS
 from marketdata.models import ExchangeState, Market
 
 LATE_SECONDS = 15.0
-"""A candle not stored this long (on the wall) after its close is late; answers become stale then."""
+"""Wall time after a close from which a candle not stored is late; answers become stale then."""
 AHEAD_SECONDS = 5.0
-"""A candle that closes later than this from now (on the wall) comes from the future; less is jitter."""
+"""A candle that closes later than this from now (wall time) lies in the future; less is jitter."""
 
 
 def report() -> dict[str, Any]:
-    """The exchange and its candles; the worst of what is wrong comes first."""
+    """Status of the exchange and its candles; the most severe fault comes first."""
     ages, rate = data_age_seconds(), max(clock.market_rate(), 1.0)
     ahead = sorted(symbol for symbol, age in ages.items() if age is not None and age < -AHEAD_SECONDS * rate)
     if ahead:
@@ -23,7 +23,7 @@ def report() -> dict[str, Any]:
     if state is None or state.clock_wall_ms is None:
         return {"status": "degraded", "message": "the exchange was never reached", "used_weight": 0}
     halted = sorted(market.symbol for market in Market.objects.enabled() if market.is_halted)
-    said: dict[str, Any] = {
+    details: dict[str, Any] = {
         "used_weight": state.used_weight,
         "weight_limit": state.weight_limit,
         "clock_offset_ms": (state.clock_market_ms or 0) - state.clock_wall_ms,
@@ -39,14 +39,14 @@ def report() -> dict[str, Any]:
         f"no recent candle of {', '.join(late[:10])}" if late else "",
     ]
     if late and all((ages[symbol] or 0) > limit for symbol in followed):
-        return {"status": "degraded", "message": _joined(faults), "cause": "STALE_DATA", **said}
-    return {"status": "degraded" if any(faults) else "healthy", "message": _joined(faults), **said}
+        return {"status": "degraded", "message": _joined(faults), "cause": "STALE_DATA", **details}
+    return {"status": "degraded" if any(faults) else "healthy", "message": _joined(faults), **details}
 
 
 def _ban(state: ExchangeState) -> str:
     if not weight.is_ban(state.banned_until_ms, clock.wall_ms()):
         return ""
-    return f"it asked for silence until {clock.to_datetime(state.banned_until_ms or 0):%Y-%m-%dT%H:%M:%SZ}"
+    return f"it banned this address until {clock.to_datetime(state.banned_until_ms or 0):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _clock_fault(state: ExchangeState) -> str:
@@ -61,7 +61,7 @@ def _joined(faults: list[str]) -> str:
 def data_age_seconds() -> dict[str, float | None]:
     """Market time minus the close of the newest candle, per enabled symbol; null without any."""
     markets = list(Market.objects.enabled())
-    newest, now = store.newest_stored(markets), clock.market_ms()  # one from the future shows by an age below 0
+    newest, now = store.newest_stored(markets), clock.market_ms()  # one from the future has a negative age
     ages: dict[str, float | None] = {}
     for market in markets:
         open_ms = newest.get(market.pk)

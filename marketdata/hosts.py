@@ -1,7 +1,7 @@
-"""Which of the exchange's documented hosts to ask: the configured one, and the others of its family while it rests.
+"""Choice of the exchange's host: the configured one, or equivalents if it fails.
 
-Hosts of a family serve the same candles under one limit per address, so a ban is never a reason to go to
-another one; not answering is. An address outside the families (a simulator, a proxy) stands alone.
+Hosts of a family serve the same candles under one limit per address, so another one is used only when a host does not
+respond, never after a ban. A host outside the families (a simulator, a proxy) has no alternatives.
 """
 
 from collections.abc import Sequence
@@ -19,34 +19,36 @@ STREAMS = (
     "wss://data-stream.binance.vision",
 )
 FAMILIES: list[Sequence[str]] = [REST, STREAMS]
-REST_SECONDS = 60.0
-"""A host that did not answer is left alone for so long, a failed look-up of its name included."""
-MOST_A_CALL = 3
-_resting: dict[str, float] = {}
+COOL_DOWN_SECONDS = 60.0
+"""How long a host that did not respond is avoided, a failed name look-up included."""
+MAX_HOSTS_PER_CALL = 3
+_available_at: dict[str, float] = {}
 
 
-def awake(url: str) -> list[str]:
-    """Hosts to try in turn for a configured URL: those not resting first, at most `MOST_A_CALL`, never none.
+def available(url: str) -> list[str]:
+    """Hosts to try in order for a configured URL, those not cooling down first.
+
+    There are at most `MAX_HOSTS_PER_CALL` and at least one.
 
     Examples
     --------
-    >>> wake_all()
-    >>> awake("http://127.0.0.1:9000")
+    >>> reset()
+    >>> available("http://127.0.0.1:9000")
     ['http://127.0.0.1:9000']
-    >>> awake("https://api.binance.com")[1]
+    >>> available("https://api.binance.com")[1]
     'https://api1.binance.com'
     """
     family = next((hosts for hosts in FAMILIES if url in hosts), (url,))
     in_order = [url, *(host for host in family if host != url)]
     now = clock.monotonic()
-    return sorted(in_order, key=lambda host: _resting.get(host, 0.0) > now)[:MOST_A_CALL]
+    return sorted(in_order, key=lambda host: _available_at.get(host, 0.0) > now)[:MAX_HOSTS_PER_CALL]
 
 
-def let_rest(host: str) -> None:
-    """Note that a host did not answer."""
-    _resting[host] = clock.monotonic() + REST_SECONDS
+def cool_down(host: str) -> None:
+    """Avoid a host that did not respond for a while."""
+    _available_at[host] = clock.monotonic() + COOL_DOWN_SECONDS
 
 
-def wake_all() -> None:
-    """Forget which hosts did not answer."""
-    _resting.clear()
+def reset() -> None:
+    """End the cool-down of all hosts."""
+    _available_at.clear()

@@ -1,4 +1,4 @@
-"""Candle files into markets: which market a file belongs to, and all of it or nothing."""
+"""Importing candle files into markets, each file in one transaction."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -19,11 +19,11 @@ from marketdata.store import SaveResult
 _NOT_SPOT = re.compile(
     r"/futures/(um|cm)/|/(markprice|indexprice|premiumindex)klines/|-5m-(futures|mark|index|premium)\b", re.IGNORECASE
 )
-"""Folders and names that the exchange's archive and freqtrade give to what was not traded on the spot market."""
+"""Folders and names that the exchange's archive and freqtrade use for prices not of the spot market."""
 
 
 class BadRows(MarketDataError):
-    """A file with rows that break a rule, of which nothing was stored."""
+    """A file with rows that break a rule; none of its rows were stored."""
 
     def __init__(self, path: Path, table: CandleTable) -> None:
         first = table.rejected[0]
@@ -37,7 +37,7 @@ class BadRows(MarketDataError):
 
 @dataclass(frozen=True)
 class Imported:
-    """What became of one file."""
+    """Result of importing one file."""
 
     path: Path
     market: Market
@@ -46,16 +46,16 @@ class Imported:
     cut_short: int = 0
     """Good rows a halt of the exchange ended early."""
     off_grid: int = 0
-    """Rows that fit no place of the grid; their stretch is absent."""
+    """Rows that are not on the grid; their stretch is absent."""
     place: str = "line"
     ignored: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
 def expand(paths: Sequence[Path]) -> list[Path]:
-    """Files as given, folders as the candle files in them and in their folders, in order of name.
+    """List the given files and the candle files in given folders, recursively, by name.
 
-    A folder is taken as the exchange publishes it: dumps by market and month, checksum files beside them.
+    A folder may be as the exchange publishes it: dumps by market and month with checksum files.
     """
     files: list[Path] = []
     for path in paths:
@@ -80,10 +80,10 @@ def import_file(
     utc: bool = False,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Imported:
-    """Store one candle file in one transaction, its market created if it is new.
+    """Store one candle file in one transaction, creating its market if necessary.
 
-    What looks like the dump of another kind of price, or would revise most of the candles it meets, is refused
-    unless `revise`. Times that name no zone are refused unless `utc`.
+    A file that looks like a dump of another kind of price, or would revise most of the stored candles, is refused
+    unless `revise`. Times without a zone are refused unless `utc`.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def import_file(
         path,
         named,
         utc=utc,
-        insist=revise,
+        force=revise,
         last_open=closes.last_open_to_import(source),
         clock_says=closes.describe_clock(source),
     )
@@ -112,8 +112,8 @@ def import_file(
     try:
         with transaction.atomic():
             saved = save_table(market, table, Candle.Origin.IMPORT, progress, revise=revise)
-            halts.keep_marks(market, table.cut_short, Candle.Origin.IMPORT)
-            halts.note_off_grid(market, path.name, table.off_grid)
+            halts.save_marks(market, table.cut_short, Candle.Origin.IMPORT)
+            halts.record_off_grid(market, path.name, table.off_grid)
     except MostlyRevised as error:
         raise DumpError(f"{path.name} {error}") from error
     return Imported(

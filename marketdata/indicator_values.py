@@ -1,4 +1,4 @@
-"""Indicator values of stored candles, for whoever asks."""
+"""Indicator values of stored candles for the API."""
 
 from typing import Any
 

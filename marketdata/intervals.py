@@ -6,9 +6,23 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from indicators.candles import DAY_MS, HOUR_MS, INTERVAL_MS
+
+__all__ = [
+    "INTERVAL",
+    "INTERVAL_MS",
+    "Gap",
+    "close_time",
+    "count_between",
+    "find_gaps",
+    "floor_open",
+    "interval_ms",
+    "last_closed_open",
+    "subtract",
+]
+
 INTERVAL = "5m"
-INTERVAL_MS = 300_000
-_UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_UNIT_MS = {"s": 1_000, "m": 60_000, "h": HOUR_MS, "d": DAY_MS}
 
 
 class Gap(NamedTuple):
@@ -19,12 +33,12 @@ class Gap(NamedTuple):
 
     @property
     def n_candles(self) -> int:
-        """How many five-minute candles it swallows."""
+        """Number of missing five-minute candles."""
         return (self.end - self.start) // INTERVAL_MS
 
 
 def interval_ms(interval: str) -> int:
-    """Length of an interval in the exchange's words.
+    """Length of an interval in milliseconds.
 
     Parameters
     ----------
@@ -39,7 +53,7 @@ def interval_ms(interval: str) -> int:
     Raises
     ------
     ValueError
-        If it is not such a text.
+        If the text is not an interval.
 
     Examples
     --------
@@ -53,7 +67,7 @@ def interval_ms(interval: str) -> int:
 
 
 def floor_open(instant_ms: int, length_ms: int = INTERVAL_MS) -> int:
-    """Open of the candle an instant falls into.
+    """Open of the candle that contains an instant.
 
     Examples
     --------
@@ -86,7 +100,7 @@ def last_closed_open(market_ms: int, length_ms: int = INTERVAL_MS) -> int:
 
 
 def count_between(from_ms: int, until_ms: int, length_ms: int = INTERVAL_MS) -> int:
-    """How many opens lie in ``[from_ms, until_ms)``.
+    """Number of opens in ``[from_ms, until_ms)``.
 
     Examples
     --------
@@ -99,12 +113,12 @@ def count_between(from_ms: int, until_ms: int, length_ms: int = INTERVAL_MS) -> 
 def find_gaps(
     opens: Sequence[int] | npt.NDArray[np.int64], from_ms: int, until_ms: int, length_ms: int = INTERVAL_MS
 ) -> list[Gap]:
-    """Stretches of ``[from_ms, until_ms)`` no stored open covers.
+    """Stretches of ``[from_ms, until_ms)`` without stored opens.
 
     Parameters
     ----------
     opens : sequence of int
-        Opens that are there, ascending; those outside the range are ignored.
+        Existing opens, ascending; those outside the range are ignored.
     from_ms, until_ms : int
         The range, from inclusive to exclusive, on the grid or not.
     length_ms : int
@@ -126,15 +140,15 @@ def find_gaps(
     end = -(-until_ms // length_ms) * length_ms
     if end <= start:
         return []
-    there = np.asarray(opens, dtype=np.int64)
-    there = there[(there >= start) & (there < end)]
-    edges = np.concatenate(([start - length_ms], there, [end]))
+    within = np.asarray(opens, dtype=np.int64)
+    within = within[(within >= start) & (within < end)]
+    edges = np.concatenate(([start - length_ms], within, [end]))
     holes = np.flatnonzero(np.diff(edges) > length_ms)
     return [Gap(int(edges[i]) + length_ms, int(edges[i + 1])) for i in holes]
 
 
 def subtract(gaps: Iterable[Gap], known: Iterable[Gap]) -> list[Gap]:
-    """Keep what is left of `gaps` once the stretches in `known` are taken out.
+    """Remaining parts of `gaps` after removing the stretches in `known`.
 
     Examples
     --------

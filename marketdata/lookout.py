@@ -1,64 +1,66 @@
-"""What the exchange says of itself, asked now and then: its time, its limits, and who trades. A thread of its own."""
+"""Periodic polling of the exchange's time, limits and trading statuses in a thread."""
 
 import threading
 from collections.abc import Callable, Sequence
 
 import structlog
-from django.db import Error as DatabaseTrouble
+from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
 
 from marketdata import clock, halts, quarantine
 from marketdata.errors import MarketDataError, UnknownSymbol
 from marketdata.models import Market
-from marketdata.rest import RestLine
-from marketdata.sockets import GROUP, Pace
+from marketdata.rest import RestSession
+from marketdata.sockets import SYMBOLS_PER_SOCKET, FeedTimings
 
-LOOK_SECONDS = 0.5
-AGAIN_SECONDS = 5.0
+POLL_SECONDS = 0.5
+RETRY_SECONDS = 5.0
 STEP_SECONDS = 1.0
-"""Wall time that moved this much more or less than monotonic time was set by somebody."""
+"""A difference between the changes of wall and monotonic time from which the system clock counts as set."""
 
 log = structlog.get_logger(__name__)
 
 
-class Lookout:
-    """Asks through a line like everybody else, so it is silent when everybody must be.
+class ExchangeStatusPoller:
+    """Polls the exchange's clock, weight limit and trading statuses.
+
+    It uses a session like all other requests, so it respects bans and the request budget.
 
     Parameters
     ----------
-    pace : Pace
-        How often what is asked.
+    pace : FeedTimings
+        Periods of the requests.
     on_reading : callable
-        Told every new reading of the exchange's clock.
+        Called with every new reading of the exchange's clock.
     """
 
-    def __init__(self, pace: Pace, on_reading: Callable[[clock.Reading], None]) -> None:
+    def __init__(self, pace: FeedTimings, on_reading: Callable[[clock.Reading], None]) -> None:
         self.markets: Sequence[Market] = []
-        self.in_doubt = False
-        """Whether somebody waits in vain for a close: then it is asked sooner who trades."""
+        self.is_close_overdue = False
+        """Whether a close is overdue: then the trading statuses are polled more often."""
         self._pace, self._on_reading = pace, on_reading
-        self._line: RestLine | None = None
+        self._session: RestSession | None = None
         self._rate = 1.0
         self._clock_due_at = self._described_at = float("-inf")
         self._not_before = float("-inf")
         self._wall_ahead: float | None = None
 
     def run(self, stop: threading.Event) -> None:
-        """Look until told to stop."""
-        period = min(LOOK_SECONDS, self._pace.clock_period, self._pace.fast_clock_period)
+        """Poll until `stop` is set."""
+        period = min(POLL_SECONDS, self._pace.clock_period, self._pace.fast_clock_period)
         while not stop.wait(period):
-            self.turn()
+            self.poll()
         self.close()
         connection.close()
 
     def close(self) -> None:
-        """Give the line back."""
-        if self._line is not None:
-            self._line.__exit__(None, None, None)
-            self._line = None
+        """Close the session."""
+        if self._session is not None:
+            self._session.__exit__(None, None, None)
+            self._session = None
 
-    def turn(self) -> None:
-        """Ask what is due; whatever goes wrong, it is asked again."""
+    def poll(self) -> None:
+        """Send the requests that are due; after an error they are retried."""
         now = clock.monotonic()
         if not self.markets or now < self._not_before:
             return
@@ -70,18 +72,18 @@ class Lookout:
                 self._describe()
         except MarketDataError as error:
             log.info("exchange_not_described", reason=str(error)[:200])
-            self._not_before = now + min(AGAIN_SECONDS, self._pace.clock_period)
-        except DatabaseTrouble as error:
+            self._not_before = now + min(RETRY_SECONDS, self._pace.clock_period)
+        except DatabaseError as error:
             log.info("lookout_waits_for_database", reason=str(error)[:200])
-            self._not_before = now + min(AGAIN_SECONDS, self._pace.clock_period)
+            self._not_before = now + min(RETRY_SECONDS, self._pace.clock_period)
             close_old_connections()
 
     def _clock_was_set(self) -> bool:
-        """Whether the system's clock stepped since the last reading: market time stepped with it."""
+        """Whether the system's clock was set since the last reading, which also shifts market time."""
         return self._wall_ahead is not None and abs(_wall_ahead() - self._wall_ahead) > STEP_SECONDS
 
     def _read_clock(self) -> None:
-        reading = self._open_line().read_clock()
+        reading = self._open_session().read_clock()
         self._wall_ahead = _wall_ahead()
         self._rate = reading.rate
         self._on_reading(reading)
@@ -89,33 +91,36 @@ class Lookout:
         self._clock_due_at = clock.monotonic() + period
 
     def _description_period(self) -> float:
-        if self.in_doubt or any(market.is_halted for market in self.markets):
+        if self.is_close_overdue or any(market.is_halted for market in self.markets):
             return max(self._pace.doubt_period / max(self._rate, 1.0), min(self._pace.doubt_period, 1.0))
         return self._pace.description_period
 
     def _describe(self) -> None:
-        markets = [market for market in self.markets if not quarantine.is_set_aside(market)]
-        for start in range(0, len(markets), GROUP):
-            self._describe_group(markets[start : start + GROUP])
+        markets = [market for market in self.markets if not quarantine.is_suspended(market)]
+        for start in range(0, len(markets), SYMBOLS_PER_SOCKET):
+            self._describe_group(markets[start : start + SYMBOLS_PER_SOCKET])
 
     def _describe_group(self, group: Sequence[Market]) -> None:
-        """One unknown symbol has the exchange refuse all of them: halves find it, and it alone is set aside."""
+        """Poll the statuses of a group; an unknown symbol is found by bisection and suspended.
+
+        The exchange refuses the whole request if one symbol is unknown.
+        """
         try:
-            halts.note(group, self._open_line().describe([market.symbol for market in group]))
+            halts.record_status(group, self._open_session().describe([market.symbol for market in group]))
         except UnknownSymbol as error:
             if len(group) == 1:
-                quarantine.set_aside(group[0], str(error))
+                quarantine.suspend(group[0], str(error))
                 return
             middle = len(group) // 2
             self._describe_group(group[:middle])
             self._describe_group(group[middle:])
 
-    def _open_line(self) -> RestLine:
-        if self._line is None:
-            self._line = RestLine()
-        return self._line
+    def _open_session(self) -> RestSession:
+        if self._session is None:
+            self._session = RestSession()
+        return self._session
 
 
 def _wall_ahead() -> float:
-    """Wall time minus monotonic time, seconds: constant but for slow corrections."""
+    """Wall time minus monotonic time, seconds: constant except for slow corrections."""
     return clock.wall_ms() / 1000 - clock.monotonic()

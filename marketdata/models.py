@@ -1,4 +1,4 @@
-"""Markets, their closed candles, and everything known about candles that are not plainly there."""
+"""Markets, their closed candles, and records of revised, missing and refused candles."""
 
 from typing import ClassVar
 
@@ -8,10 +8,10 @@ from django.db.models import F, Q
 from marketdata.decimals import amount_field, price_field
 
 PRICE_CEILING = 10**12 - 1
-"""NaN sorts above every number in PostgreSQL, so a bound from above is what keeps NaN out of CHECKs."""
+"""Upper bound in CHECKs; it also excludes NaN, which sorts above every number in PostgreSQL."""
 AMOUNT_CEILING = 10**21
 TRADING = "TRADING"
-"""The exchange's word for a market that is open."""
+"""The exchange's status of a market that is open."""
 
 
 class Source(models.TextChoices):
@@ -22,15 +22,15 @@ class Source(models.TextChoices):
 
 
 class MarketQuerySet(models.QuerySet["Market"]):
-    """Reads of markets by purpose."""
+    """Queries of markets."""
 
     def enabled(self) -> "MarketQuerySet":
-        """Markets that are followed, predicted and signalled."""
+        """Enabled markets, by symbol."""
         return self.filter(enabled=True).order_by("symbol")
 
 
 class Market(models.Model):
-    """One symbol at one interval from one source: the noun everything else points to."""
+    """One symbol at one interval from one source."""
 
     symbol = models.CharField(max_length=20, help_text="Exchange symbol in upper case, for example BTCUSDT.")
     interval = models.CharField(max_length=5, default="5m", help_text="Candle length in the exchange's words.")
@@ -70,7 +70,7 @@ class Market(models.Model):
 
     @property
     def simulated(self) -> bool:
-        """Whether its prices are invented or replayed."""
+        """Whether its prices are generated or replayed."""
         return self.source == Source.SIMULATED
 
 
@@ -78,7 +78,7 @@ class Candle(models.Model):
     """One closed candle, stored once; it changes only by a visible revision."""
 
     class Origin(models.TextChoices):
-        """Which door the candle came through."""
+        """How the candle was received."""
 
         STREAM = "stream", "Websocket"
         REST = "rest", "REST"
@@ -103,7 +103,7 @@ class Candle(models.Model):
     received_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        """Constraints no NaN, crossed or negative candle can pass."""
+        """Constraints that exclude NaN, crossed and negative values."""
 
         db_table = "candles"
         constraints: ClassVar = [
@@ -136,7 +136,7 @@ class Candle(models.Model):
 
 
 class CandleBlock(models.Model):
-    """The stamp of thirty days of one market: triggers in PostgreSQL renew it whenever a candle of them changes."""
+    """Stamp of thirty days of one market, renewed by database triggers when a candle changes."""
 
     market = models.ForeignKey(Market, on_delete=models.CASCADE, related_name="blocks", db_index=False)
     block = models.BigIntegerField(help_text="Number of the thirty days since 1970-01-01 UTC.")
@@ -147,7 +147,7 @@ class CandleBlock(models.Model):
     newest = models.BigIntegerField(default=0, help_text="Open of the newest candle ever stored in it, ms.")
 
     class Meta:
-        """One row a block that ever held a candle."""
+        """One row per block that ever held a candle."""
 
         db_table = "candle_blocks"
         constraints: ClassVar = [models.UniqueConstraint(fields=["market", "block"], name="block_is_unique")]
@@ -157,7 +157,7 @@ class CandleBlock(models.Model):
 
 
 class CandleRevision(models.Model):
-    """The exchange changed a closed candle: what it said before and after, and when that was seen."""
+    """A change of a closed candle by the exchange, with values before and after."""
 
     market = models.ForeignKey(Market, on_delete=models.PROTECT, related_name="revisions")
     open_time = models.BigIntegerField()
@@ -187,7 +187,7 @@ class CutShortCandle(models.Model):
     seen_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        """One mark a candle."""
+        """One mark per candle."""
 
         db_table = "cut_short_candles"
         ordering: ClassVar = ["-open_time"]
@@ -201,7 +201,7 @@ class CutShortCandle(models.Model):
 
 
 class AbsentStretch(models.Model):
-    """Candles the exchange itself does not have, with the evidence; never filled forward."""
+    """Candles the exchange itself lacks, with the evidence; never forward-filled."""
 
     market = models.ForeignKey(Market, on_delete=models.PROTECT, related_name="absences")
     start = models.BigIntegerField(help_text="Open of the first absent candle, ms.")
@@ -225,7 +225,7 @@ class AbsentStretch(models.Model):
 
 
 class SuspectedStretch(models.Model):
-    """Candles asked for in vain; after enough tries over enough time they become an absence."""
+    """Candles requested without result; after enough attempts over enough time they become absent."""
 
     market = models.ForeignKey(Market, on_delete=models.PROTECT, related_name="suspicions")
     start = models.BigIntegerField(help_text="Open of the first candle in doubt, ms.")
@@ -248,7 +248,7 @@ class SuspectedStretch(models.Model):
 
 
 class QuarantinedMessage(models.Model):
-    """A message or row that broke a rule, kept raw with the reason."""
+    """A raw message or row that broke a rule, with the reason."""
 
     market = models.ForeignKey(Market, null=True, blank=True, on_delete=models.PROTECT, related_name="quarantined")
     origin = models.CharField(max_length=10, choices=Candle.Origin.choices)
@@ -267,7 +267,7 @@ class QuarantinedMessage(models.Model):
 
 
 class ExchangeState(models.Model):
-    """The one row all processes share about the exchange: its clock, its weight, its bans."""
+    """The single row with the exchange's clock, request weight and bans, shared by all processes."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
     base_url = models.CharField(max_length=200, blank=True)

@@ -1,4 +1,4 @@
-"""Reading what the exchange sends, strictly: a candle that breaks one rule is refused with the reason. Pure."""
+"""Strict parsing of the exchange's messages: a candle that breaks a rule is refused. Pure."""
 
 import re
 import reprlib
@@ -11,18 +11,18 @@ from marketdata.errors import MalformedCandle
 from marketdata.intervals import INTERVAL, INTERVAL_MS, interval_ms
 
 EARLIEST_MS = 1_483_228_800_000
-"""2017-01-01: no candle of the exchange is older; seconds and 1970 fall below."""
+"""2017-01-01: no candle of the exchange is older; seconds and 1970 lie below."""
 LATEST_MS = 4_102_444_800_000
-"""2100-01-01: microseconds land far above."""
+"""2100-01-01: microseconds lie far above."""
 PRICE_LIMIT = Decimal(10) ** 12 - 1
 AMOUNT_LIMIT = Decimal(10) ** 21
 TRADES_LIMIT = 2**62
 _NUMBER = re.compile(r"[0-9]{1,22}(\.[0-9]{1,20})?", re.ASCII)
-SHORTEST_SYMBOL, LONGEST_SYMBOL = 2, 20
+MIN_SYMBOL_LENGTH, MAX_SYMBOL_LENGTH = 2, 20
 _INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
-"""Fillers and variation selectors: letters and marks by their category, and nothing on the screen."""
+"""Fillers and variation selectors: letters and marks by category, but invisible."""
 PAGE = 1000
-"""Most candles one request gives."""
+"""Maximum candles of one request."""
 REST_COLUMNS = 12
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 50
@@ -30,7 +30,7 @@ _SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict = 2, 3, 3
 
 
 class CandleRow(NamedTuple):
-    """One closed candle as exact numbers; None where a source does not tell."""
+    """One closed candle as exact numbers; None where a source lacks a value."""
 
     open_time: int
     open: Decimal
@@ -45,7 +45,7 @@ class CandleRow(NamedTuple):
 
 
 def normal_symbol(text: str) -> str:
-    """Write a symbol in its one form: composed (NFC), and in upper case where its script has one.
+    """Normalise a symbol: composed (NFC), and in upper case where its script has one.
 
     Examples
     --------
@@ -56,16 +56,18 @@ def normal_symbol(text: str) -> str:
 
 
 def is_symbol(text: object) -> bool:
-    """Whether a text is a symbol: 2 to 20 letters and digits of any script, composed and in upper case.
+    """Whether a text is a normalised symbol of 2 to 20 letters and digits.
 
-    Nothing else can be in one: no blank, separator, sign or control character.
+    Letters and digits of any script are allowed.
+
+    It contains no blank, separator, sign or control character.
 
     Examples
     --------
     >>> is_symbol("BTCUSDT"), is_symbol("币安人生USDT"), is_symbol("btcusdt"), is_symbol("BTC/USDT")
     (True, True, False, False)
     """
-    if not isinstance(text, str) or not SHORTEST_SYMBOL <= len(text) <= LONGEST_SYMBOL:
+    if not isinstance(text, str) or not MIN_SYMBOL_LENGTH <= len(text) <= MAX_SYMBOL_LENGTH:
         return False
     kinds = [unicodedata.category(sign) for sign in text]
     is_word = all(kind[0] in "LM" or kind == "Nd" for kind in kinds) and kinds[0][0] != "M"
@@ -73,10 +75,10 @@ def is_symbol(text: object) -> bool:
 
 
 def parse_decimal(field: str, raw: object) -> Decimal:
-    """Read a non-negative decimal string with at most eight places that are not zero.
+    """Parse a non-negative decimal string with at most eight significant places.
 
-    Only the exchange's own form is accepted: digits and a point, as text. A JSON number has already
-    been through a float, so it is refused.
+    Only the exchange's own form is accepted: digits and a point, as text. A JSON number was already parsed as a float,
+    so it is refused.
 
     Examples
     --------
@@ -95,14 +97,14 @@ def parse_decimal(field: str, raw: object) -> Decimal:
 
 
 def parse_whole(field: str, raw: object, limit: int) -> int:
-    """Read a non-negative JSON integer below a limit; true and 1.0 are not integers."""
+    """Parse a non-negative JSON integer below a limit; true and 1.0 are not integers."""
     if type(raw) is not int or not 0 <= raw < limit:
         raise MalformedCandle(f"{field} is {_shown(raw)}, not a whole number below {limit}")
     return raw
 
 
 def parse_open_time(raw: object, length_ms: int = INTERVAL_MS) -> int:
-    """Read an open in milliseconds on the grid, between 2017 and 2100.
+    """Parse an open time in milliseconds on the grid, between 2017 and 2100.
 
     Examples
     --------
@@ -120,7 +122,7 @@ def parse_open_time(raw: object, length_ms: int = INTERVAL_MS) -> int:
 
 
 def check_candle(row: CandleRow) -> CandleRow:
-    """Check what every candle obeys whatever brought it: order of prices, signs and sizes."""
+    """Check the rules of every candle: order of prices, signs and magnitudes."""
     if not row.low > 0:
         raise MalformedCandle(f"low {row.low} is not above 0")
     if row.high < row.low:
@@ -143,16 +145,16 @@ def check_candle(row: CandleRow) -> CandleRow:
 
 
 def parse_kline_row(row: object, interval: str = INTERVAL) -> CandleRow:
-    """Read one row of ``/api/v3/klines``.
+    """Parse one row of ``/api/v3/klines``.
 
-    A candle interrupted by a halt of the exchange closes early, with what was traded until then.
+    A candle interrupted by a halt of the exchange closes early, with the trades until then.
 
     Parameters
     ----------
     row : list
         Twelve values as the exchange documents them.
     interval : str
-        The interval asked for.
+        The requested interval.
 
     Returns
     -------
@@ -195,7 +197,7 @@ def parse_kline_row(row: object, interval: str = INTERVAL) -> CandleRow:
 
 
 def early_closes(page: Iterable[Any], good: Iterable[CandleRow], interval: str = INTERVAL) -> dict[int, int]:
-    """Last milliseconds, by open, of those good rows of a page that were cut short.
+    """Last milliseconds, by open, of the good rows of a page that were cut short.
 
     Examples
     --------
@@ -205,13 +207,15 @@ def early_closes(page: Iterable[Any], good: Iterable[CandleRow], interval: str =
     """
     opens = {row.open_time for row in good}
     whole_ms = interval_ms(interval) - 1
-    told = (row for row in page if isinstance(row, list | tuple) and len(row) == REST_COLUMNS)
-    # Not every row of a page is a candle: a list cannot even be looked for among the opens.
-    return {row[0]: row[6] for row in told if type(row[0]) is int and row[0] in opens and row[6] != row[0] + whole_ms}
+    complete = (row for row in page if isinstance(row, list | tuple) and len(row) == REST_COLUMNS)
+    # Not every row of a page is a candle: a list is not hashable and cannot be looked up among the opens.
+    return {
+        row[0]: row[6] for row in complete if type(row[0]) is int and row[0] in opens and row[6] != row[0] + whole_ms
+    }
 
 
 def off_grid_open(row: object, interval: str = INTERVAL) -> int | None:
-    """Open of a candle that is whole but opens off the grid, as the exchange's do after a halt; None for any other row.
+    """Open of a valid candle off the grid, as after a halt; else None.
 
     Examples
     --------
@@ -241,7 +245,7 @@ def parse_kline_page(
     Raises
     ------
     MalformedCandle
-        If the page is no list at all, or longer than the exchange ever sends.
+        If the page is not a list, or longer than the exchange's maximum.
 
     Examples
     --------
@@ -261,11 +265,11 @@ def parse_kline_page(
             bad.append((raw, str(error)))
             continue
         if not from_ms <= candle.open_time < until_ms:
-            bad.append((raw, f"open time {candle.open_time} was not asked for"))
+            bad.append((raw, f"open time {candle.open_time} was not requested"))
         elif good and candle.open_time <= good[-1].open_time:
             bad.append((raw, f"open time {candle.open_time} is not after the row before it"))
         elif len(good) == limit:
-            bad.append((raw, f"more than the {limit} candles asked for"))
+            bad.append((raw, f"more than the {limit} requested candles"))
         else:
             good.append(candle)
     return good, bad
@@ -274,7 +278,7 @@ def parse_kline_page(
 def parse_stream_frame(
     message: object, symbols: Collection[str], interval: str = INTERVAL, latest_close_ms: int = LATEST_MS
 ) -> tuple[str, CandleRow] | None:
-    """Read one kline message of a stream.
+    """Parse one kline message of a stream.
 
     Parameters
     ----------
@@ -325,8 +329,10 @@ def parse_stream_frame(
     columns = [kline.get(key) for key in ("t", "o", "h", "l", "c", "v", "T", "q", "n", "V", "Q")]
     candle = parse_kline_row([*columns, "0"], interval)
     close_ms = candle.open_time + interval_ms(interval)
-    if candle.trades and kline["T"] != close_ms - 1:  # over REST it comes too, and is marked
-        raise MalformedCandle(f"the candle at {candle.open_time} was cut short at {kline['T']}: REST is asked for it")
+    if candle.trades and kline["T"] != close_ms - 1:  # it is fetched over REST and marked there
+        raise MalformedCandle(
+            f"the candle at {candle.open_time} was cut short at {kline['T']}: it is fetched over REST"
+        )
     event_ms = parse_whole("event time", message.get("E"), LATEST_MS)
     if event_ms < close_ms - 1 or close_ms > latest_close_ms:
         raise MalformedCandle(f"the candle at {candle.open_time} is called closed before its end")
@@ -334,5 +340,5 @@ def parse_stream_frame(
 
 
 def _shown(raw: object) -> str:
-    """Cut a hostile value to what fits a sentence, without walking all of it."""
+    """Shorten an untrusted value for a message, without traversing all of it."""
     return _SHORT.repr(raw)

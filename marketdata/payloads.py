@@ -1,4 +1,4 @@
-"""Rows of this app as the JSON objects callers see."""
+"""JSON objects of markets and candles for the API."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -25,13 +25,13 @@ def candle_object(candle: Candle) -> dict[str, Any]:
 
 
 def market_object(market: Market, horizons: Sequence[int], newest_open_ms: int | None) -> dict[str, Any]:
-    """One market, with what others know of it."""
+    """One market with the horizons served and its newest candle."""
     return {
         "symbol": market.symbol,
         "interval": market.interval,
         "horizons": list(horizons),
         "status": status_of(market),
-        "message": market.status or (f"the exchange says {market.trading}" if market.is_halted else ""),
+        "message": market.status or (f"trading status at the exchange: {market.trading}" if market.is_halted else ""),
         "newest_candle_time": None if newest_open_ms is None else clock.to_datetime(newest_open_ms),
         "live_since": market.live_since,
         "simulated": market.simulated,
@@ -39,7 +39,7 @@ def market_object(market: Market, horizons: Sequence[int], newest_open_ms: int |
 
 
 def status_of(market: Market) -> str:
-    """Enabled, left alone for a while, or switched off."""
+    """Status of a market: `enabled`, `quarantined` or `disabled`."""
     if not market.enabled:
         return "disabled"
     waiting = market.quarantined_until is not None and market.quarantined_until > clock.wall_now()

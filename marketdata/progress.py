@@ -1,4 +1,4 @@
-"""Progress of a long command: a bar on a terminal, plain lines elsewhere, JSON lines for a program."""
+"""Progress of a long command: a terminal bar, plain lines or JSON lines."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -13,8 +13,8 @@ Report = Callable[[int, int], None]
 
 
 @contextmanager
-def shown(label: str, stream: TextIO, *, as_json: bool = False) -> Iterator[Report]:
-    """Give a function to call with what is done and how much there is."""
+def progress_reporter(label: str, stream: TextIO, *, as_json: bool = False) -> Iterator[Report]:
+    """Yield a function to call with the amount done and the total."""
     if as_json:
         yield _Lines(
             stream, JSON_SECONDS, lambda done, total: json.dumps({"done": done, "total": total, "message": label})
@@ -28,28 +28,28 @@ def shown(label: str, stream: TextIO, *, as_json: bool = False) -> Iterator[Repo
 
 
 class _Lines:
-    """A line now and then, and one at the end."""
+    """Writes progress lines at a limited rate, and one at the end."""
 
     def __init__(self, stream: TextIO, seconds: float, words: Callable[[int, int], str]) -> None:
         self._stream, self._seconds, self._words = stream, seconds, words
-        self._told_at = float("-inf")
+        self._written_at = float("-inf")
 
     def __call__(self, done: int, total: int) -> None:
-        """Tell, if it is time."""
+        """Write a line if it is due."""
         now = clock.monotonic()
-        if now - self._told_at >= self._seconds or done >= total:
-            self._told_at = now
+        if now - self._written_at >= self._seconds or done >= total:
+            self._written_at = now
             self._stream.write(self._words(done, total) + "\n")
 
 
 class _TimeLeft:
-    """Words for what is left at the pace so far."""
+    """Estimated remaining time as text, at the rate so far."""
 
     def __init__(self) -> None:
         self._begun: tuple[float, int] | None = None
 
     def __call__(self, done: int, total: int) -> str:
-        """Nothing at the first look and at the end."""
+        """Remaining time; empty at the first call and at the end."""
         now = clock.monotonic()
         if self._begun is None:
             self._begun = now, done

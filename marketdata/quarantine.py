@@ -1,4 +1,4 @@
-"""What was not believed: raw messages with reasons, and markets left alone for a while."""
+"""Quarantine: refused raw messages with reasons, and temporarily suspended markets."""
 
 import json
 from collections.abc import Iterable
@@ -7,59 +7,59 @@ from datetime import timedelta
 from marketdata import clock
 from marketdata.models import Market, QuarantinedMessage
 
-KEPT_CHARACTERS = 4096
-KEPT_AT_ONCE = 1_000
-PAUSE = timedelta(minutes=15)
+MAX_CHARACTERS = 4096
+MAX_STORED = 1_000
+SUSPENSION = timedelta(minutes=15)
 
 
-def keep(market: Market | None, origin: str, rejected: Iterable[tuple[object, str]]) -> int:
-    """Keep raw rows and messages with the reason each was refused for; of a flood, its beginning."""
+def store(market: Market | None, origin: str, rejected: Iterable[tuple[object, str]]) -> int:
+    """Store refused rows and messages with their reasons, at most `MAX_STORED` of them."""
     messages = [
         QuarantinedMessage(market=market, origin=origin, reason=reason[:200], raw=_raw(raw))
-        for raw, reason in list(rejected)[:KEPT_AT_ONCE]
+        for raw, reason in list(rejected)[:MAX_STORED]
     ]
     if messages:
         QuarantinedMessage.objects.bulk_create(messages)
     return len(messages)
 
 
-def keep_once(market: Market, origin: str, rejected: Iterable[tuple[object, str]]) -> int:
-    """Keep what is not kept already: history brings the same refused rows however often it is read."""
-    fresh = {(reason[:200], _raw(raw)): raw for raw, reason in list(rejected)[:KEPT_AT_ONCE]}
+def store_new(market: Market, origin: str, rejected: Iterable[tuple[object, str]]) -> int:
+    """Store refused rows that are not stored yet: re-read history contains the same ones again."""
+    fresh = {(reason[:200], _raw(raw)): raw for raw, reason in list(rejected)[:MAX_STORED]}
     if not fresh:
         return 0
     mine = QuarantinedMessage.objects.filter(market=market, origin=origin, raw__in=[raw for _, raw in fresh])
     for known in mine.values_list("reason", "raw"):
         fresh.pop(known, None)
-    return keep(market, origin, [(raw, reason) for (reason, _), raw in fresh.items()])
+    return store(market, origin, [(raw, reason) for (reason, _), raw in fresh.items()])
 
 
-def set_aside(market: Market, reason: str) -> None:
-    """Leave one market alone for a while; the others go on."""
-    market.quarantined_until = clock.wall_now() + PAUSE
+def suspend(market: Market, reason: str) -> None:
+    """Suspend requests for one market for a while; the others go on."""
+    market.quarantined_until = clock.wall_now() + SUSPENSION
     market.status = reason[:200]
     Market.objects.filter(pk=market.pk).update(quarantined_until=market.quarantined_until, status=market.status)
 
 
-def is_set_aside(market: Market) -> bool:
-    """Whether the market is being left alone now."""
+def is_suspended(market: Market) -> bool:
+    """Whether the market is suspended now."""
     return market.quarantined_until is not None and market.quarantined_until > clock.wall_now()
 
 
-def take_back(market: Market) -> None:
-    """The market answered as it should: nothing is held against it any more."""
+def resume(market: Market) -> None:
+    """End the suspension of a market after a valid response."""
     if market.quarantined_until is not None or market.status:
         market.quarantined_until, market.status = None, ""
         Market.objects.filter(pk=market.pk).update(quarantined_until=None, status="")
 
 
 def _raw(raw: object) -> str:
-    """Text PostgreSQL accepts: no NUL, no lone surrogate, cut short."""
+    """Text that PostgreSQL accepts: no NUL, no lone surrogate, limited in length."""
     if isinstance(raw, bytes):
-        raw = raw[:KEPT_CHARACTERS].decode(errors="replace")
+        raw = raw[:MAX_CHARACTERS].decode(errors="replace")
     if not isinstance(raw, str):
         try:
             raw = json.dumps(raw)
         except (TypeError, ValueError, RecursionError):
             raw = f"an unprintable {type(raw).__name__}"
-    return raw[:KEPT_CHARACTERS].encode(errors="replace").decode().replace("\0", "\ufffd")
+    return raw[:MAX_CHARACTERS].encode(errors="replace").decode().replace("\0", "\ufffd")

@@ -1,4 +1,4 @@
-"""Reading candles for whoever asks."""
+"""Queries of stored candles for the API."""
 
 from datetime import datetime
 

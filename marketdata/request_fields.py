@@ -1,7 +1,7 @@
-"""Fields of request bodies and queries that take exactly what JSON means, and no near miss.
+"""Strict fields of request bodies and queries, without implicit conversions.
 
-A number is not a string, `true` is not a number, "1_000" and Arabic digits are not digits, a time
-has a zone. Upper apps use these fields too.
+A number is not a string, `true` is not a number, "1_000" and Arabic digits are not digits. Other apps use these fields
+too.
 """
 
 import re
@@ -21,15 +21,15 @@ from marketdata import clock
 DIGITS = re.compile(r"-?[0-9]{1,18}")
 ESCAPED_OFFSET = re.compile(r" (?=[0-9]{2}:[0-9]{2}$)")
 PRICE = re.compile(r"[0-9]{1,12}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?")
-LONGEST_TIME = 64
+MAX_TIME_LENGTH = 64
 INTERVALS = ("5m",)
-"""Lengths of candles that can be asked for."""
-LONGEST_NAME = 40
-"""Characters of a name nobody knows that are repeated to the caller."""
-MOST_NAMED = 20
-"""Unknown names that one answer lists."""
+"""Supported lengths of candles."""
+MAX_NAME_LENGTH = 40
+"""Maximum characters of an unknown name in an error message."""
+MAX_NAMED = 20
+"""Maximum unknown names in one response."""
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
-"""Times a caller can mean; anything else is a unit mistaken for another."""
+"""Accepted times; others are probably in another unit."""
 
 
 class Text(serializers.CharField):
@@ -43,7 +43,7 @@ class Text(serializers.CharField):
 
 
 class SymbolField(Text):
-    """An exchange symbol; whether a market has it is for the service to say."""
+    """An exchange symbol; the service checks whether a market has it."""
 
     def __init__(self, **options: Any) -> None:
         options.setdefault("help_text", "Exchange symbol in upper case, for example BTCUSDT.")
@@ -51,7 +51,7 @@ class SymbolField(Text):
 
 
 class Choice(serializers.ChoiceField):
-    """One of a closed list of words; what is none of them is refused with the list."""
+    """One of a closed list of words; others are refused with the list."""
 
     def __init__(self, choices: Any, **options: Any) -> None:
         super().__init__(choices, **options)
@@ -65,10 +65,10 @@ class Choice(serializers.ChoiceField):
 
 
 class ListOf(serializers.ListField):
-    """A JSON array of bounded length; one that is too long is refused before its items are looked at."""
+    """A JSON array of limited length, checked before its items."""
 
     def run_child_validation(self, data: Any) -> Any:
-        """Judge the length, then the items: each wrong one costs time and a sentence in the answer."""
+        """Check the length, then the items: each invalid item costs time and an error message."""
         if self.max_length is not None and len(data) > self.max_length:
             self.fail("max_length", max_length=self.max_length)
         return super().run_child_validation(data)
@@ -107,7 +107,7 @@ class WholeNumber(serializers.IntegerField):
     }
 )
 class PriceField(serializers.Field):
-    """A positive price as a decimal string or a number; answers hold strings with 8 places."""
+    """A positive price as a decimal string or a number; responses have 8 places."""
 
     default_error_messages = {
         "invalid": 'A price is a positive number, for example 67123.45 or "67123.45000000".',
@@ -115,7 +115,7 @@ class PriceField(serializers.Field):
     }
 
     def to_internal_value(self, data: Any) -> Decimal:
-        """Read exactly what was written, rounded once to 8 places."""
+        """Parse the exact decimal, rounded once to 8 places."""
         if isinstance(data, bool) or not isinstance(data, int | float | str):
             self.fail("invalid")
         text = data if isinstance(data, str) else repr(data)
@@ -132,13 +132,13 @@ class PriceField(serializers.Field):
         return price
 
     def to_representation(self, value: Decimal) -> str:
-        """Eight places."""
+        """Decimal text with 8 places."""
         return f"{value:.8f}"
 
 
 @extend_schema_field({"oneOf": [{"type": "string", "format": "date-time"}, {"type": "integer", "description": "ms"}]})
 class Instant(serializers.Field):
-    """A time as ISO 8601 (UTC unless it names a zone) or as milliseconds since 1970."""
+    """A time in ISO 8601 (UTC without a zone) or in milliseconds since 1970."""
 
     default_error_messages = {
         "invalid": "A time is ISO 8601 such as 2024-01-01T00:00:00Z, or milliseconds since 1970.",
@@ -147,7 +147,7 @@ class Instant(serializers.Field):
 
     def to_internal_value(self, data: Any) -> datetime:
         """An aware UTC datetime."""
-        if not isinstance(data, str) or not data.isascii() or len(data) > LONGEST_TIME:
+        if not isinstance(data, str) or not data.isascii() or len(data) > MAX_TIME_LENGTH:
             self.fail("invalid")
         try:
             if DIGITS.fullmatch(data):
@@ -167,7 +167,7 @@ class Instant(serializers.Field):
         return instant
 
     def to_representation(self, value: datetime) -> str:
-        """UTC with Z."""
+        """ISO 8601 in UTC with `Z`."""
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -178,14 +178,14 @@ class YesNo(serializers.Field):
     default_error_messages = {"invalid": "Write true or false."}
 
     def to_internal_value(self, data: Any) -> bool:
-        """Two words and two digits."""
+        """Accept `true`, `false`, `1` and `0`."""
         words = {"true": True, "false": False, "1": True, "0": False}
         if data not in words:
             self.fail("invalid")
         return words[data]
 
     def to_representation(self, value: bool) -> bool:
-        """As JSON has it."""
+        """JSON boolean."""
         return value
 
 
@@ -193,19 +193,22 @@ class Body(serializers.Serializer):
     """A JSON object with the declared fields and no other."""
 
     def to_internal_value(self, data: Any) -> Any:
-        """Refuse unknown fields, each by its name."""
+        """Refuse unknown fields by name."""
         if isinstance(data, Mapping) and (problems := unknown_names(data, self.fields)):
             raise serializers.ValidationError(problems)
         return super().to_internal_value(data)
 
 
 class Query(serializers.Serializer):
-    """The query of one path; `from` and `to` are added here since `from` is no Python name."""
+    """Query parameters of one path.
+
+    `from` and `to` are added in `get_fields`, since `from` is a keyword.
+    """
 
     spans_time = False
 
     def get_fields(self) -> dict[str, serializers.Field]:
-        """The declared fields, and the span where the query has one."""
+        """The declared fields, and the time span if the query has one."""
         fields: dict[str, serializers.Field] = super().get_fields()
         if self.spans_time:
             fields["from"] = Instant(required=False, help_text="From this candle's open on, inclusive. ISO or ms.")
@@ -213,7 +216,7 @@ class Query(serializers.Serializer):
         return fields
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """A span runs forwards."""
+        """Refuse a span that ends before it begins."""
         if "from" in attrs and "to" in attrs and attrs["from"] > attrs["to"]:
             raise serializers.ValidationError({"from": ["Must not be after `to`."]})
         return attrs
@@ -227,11 +230,11 @@ class Query(serializers.Serializer):
 
 
 def unknown_names(given: Iterable[str], known: Collection[str]) -> dict[str, list[str]]:
-    """What to answer to names that are not known, the first of them by name; empty when all are.
+    """Error messages for unknown names, at most `MAX_NAMED`; empty if all are known.
 
     >>> unknown_names(["symbl", "horizon"], ["symbol", "horizon"])
     {'symbl': ['Not a name of this request; it takes horizon, symbol.']}
     """
     allowed = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
-    unknown = islice((name for name in given if name not in known), MOST_NAMED)
-    return {name[:LONGEST_NAME]: [f"Not a name of this request; {allowed}."] for name in unknown}
+    unknown = islice((name for name in given if name not in known), MAX_NAMED)
+    return {name[:MAX_NAME_LENGTH]: [f"Not a name of this request; {allowed}."] for name in unknown}

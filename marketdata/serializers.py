@@ -1,4 +1,4 @@
-"""The shapes of markets, candles and indicators as callers see them, and of the queries for them."""
+"""API serializers of markets, candles and indicators, and of their queries."""
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -6,7 +6,7 @@ from rest_framework import serializers
 from marketdata.models import Candle
 from marketdata.request_fields import INTERVALS, IntervalField, Query, SymbolField, Text, WholeNumber
 
-MOST_ROWS = 1000
+MAX_ROWS = 1000
 MARKET_STATUSES = ("enabled", "quarantined", "disabled")
 
 
@@ -32,10 +32,10 @@ class MarketSerializer(serializers.Serializer):
     interval = serializers.ChoiceField(choices=INTERVALS, help_text="Length of a candle.")
     horizons = serializers.ListField(child=serializers.IntegerField(), help_text="Horizons served, in candles.")
     status = serializers.ChoiceField(choices=MARKET_STATUSES)
-    message = serializers.CharField(help_text="What the feed last said about it.")
+    message = serializers.CharField(help_text="Last message of the feed about it.")
     newest_candle_time = serializers.DateTimeField(allow_null=True, help_text="Open of the newest stored candle.")
     live_since = serializers.DateTimeField(allow_null=True, help_text="Open of the first candle processed live.")
-    simulated = serializers.BooleanField(help_text="Whether its prices are invented or replayed.")
+    simulated = serializers.BooleanField(help_text="Whether its prices are generated or replayed.")
 
 
 class CandleSerializer(serializers.Serializer):
@@ -54,7 +54,7 @@ class CandleSerializer(serializers.Serializer):
 
 
 class CandleQuery(Query):
-    """Which candles."""
+    """Selection of candles."""
 
     spans_time = True
     symbol = SymbolField()
@@ -68,14 +68,14 @@ class StretchSerializer(serializers.Serializer):
     end = serializers.DateTimeField(help_text="Exclusive.")
 
 
-class VainSerializer(StretchSerializer):
-    """A stretch asked for in vain."""
+class UnansweredStretchSerializer(StretchSerializer):
+    """A stretch that was requested without result."""
 
-    tries = serializers.IntegerField(help_text="How often it was asked for.")
+    tries = serializers.IntegerField(help_text="Number of requests for it.")
     first_asked = serializers.DateTimeField(allow_null=True, help_text="Market time.")
     last_asked = serializers.DateTimeField(allow_null=True, help_text="Market time.")
     reason = serializers.CharField(
-        help_text="Why it is absent where the exchange explains it: a halt, not listed yet, no longer traded."
+        help_text="Why it is absent, if known from the exchange: a halt, not listed yet, no longer traded."
     )
 
 
@@ -84,7 +84,7 @@ class RevisionSerializer(serializers.Serializer):
 
     open_time = serializers.DateTimeField()
     seen_at = serializers.DateTimeField()
-    origin = serializers.ChoiceField(choices=Candle.Origin.choices, help_text="Which way the change came.")
+    origin = serializers.ChoiceField(choices=Candle.Origin.choices, help_text="How the change was received.")
     before = CandleColumnsField(help_text="The columns before; decimals as text.")
     after = CandleColumnsField(help_text="The columns since.")
 
@@ -108,7 +108,7 @@ class CutShortSerializer(serializers.Serializer):
 
 
 class AheadSerializer(serializers.Serializer):
-    """A stored row that opens after the market's clock; nothing follows it."""
+    """A stored row that opens after the market's clock; it is not used."""
 
     open_time = serializers.DateTimeField()
     origin = serializers.CharField()
@@ -116,10 +116,12 @@ class AheadSerializer(serializers.Serializer):
 
 
 class EvidenceSerializer(serializers.Serializer):
-    """What stands behind the counts, newest first."""
+    """Evidence behind the counts, newest first."""
 
-    absences = VainSerializer(many=True, help_text="Known to be absent at the exchange; at most 100.")
-    suspicions = VainSerializer(many=True, help_text="Still counted as missing, asked for in vain; at most 100.")
+    absences = UnansweredStretchSerializer(many=True, help_text="Known to be absent at the exchange; at most 100.")
+    suspicions = UnansweredStretchSerializer(
+        many=True, help_text="Still counted as missing, requested without result; at most 100."
+    )
     revisions = RevisionSerializer(many=True, help_text="At most 20.")
     refusals = RefusalSerializer(many=True, help_text="The newest of this market whatever the span; at most 20.")
     cut_short = CutShortSerializer(many=True, help_text="Candles a halt of the exchange ended early; at most 20.")
@@ -133,14 +135,14 @@ class CoverageSerializer(serializers.Serializer):
     interval = serializers.ChoiceField(choices=INTERVALS)
     start = serializers.DateTimeField(allow_null=True)
     end = serializers.DateTimeField(allow_null=True)
-    expected = serializers.IntegerField(help_text="Candles the span has room for.")
+    expected = serializers.IntegerField(help_text="Number of candles in the span.")
     stored = serializers.IntegerField()
-    missing = serializers.IntegerField(help_text="Not stored and not explained; being repaired.")
+    missing = serializers.IntegerField(help_text="Not stored and not recorded as absent; being fetched.")
     absent = serializers.IntegerField(help_text="The exchange itself does not have them.")
     revised = serializers.IntegerField(help_text="Changed by the exchange after the close.")
     quarantined = serializers.IntegerField(help_text="Messages that broke a rule and were not stored.")
     cut_short = serializers.IntegerField(help_text="Stored candles that a halt of the exchange ended early.")
-    ahead = serializers.IntegerField(help_text="Rows later than the market's clock, not followed and not counted.")
+    ahead = serializers.IntegerField(help_text="Rows later than the market's clock, not used and not counted.")
     share = serializers.FloatField(allow_null=True, help_text="Stored over expected, 0 to 1.")
     holes = StretchSerializer(many=True, help_text="The missing stretches, newest first, at most 100.")
     absences = StretchSerializer(many=True, help_text="The absent stretches, newest first, at most 100.")
@@ -149,7 +151,7 @@ class CoverageSerializer(serializers.Serializer):
 
 
 class IndicatorQuery(Query):
-    """Which indicators, of which market, how far back."""
+    """Selection of indicators, market and number of candles."""
 
     symbol = SymbolField()
     names = Text(
@@ -157,12 +159,12 @@ class IndicatorQuery(Query):
         max_length=2000,
         help_text="Indicators or outputs of the catalogue, separated by commas; all when left out.",
     )
-    limit = WholeNumber(in_query=True, required=False, min_value=1, max_value=MOST_ROWS, default=100)
+    limit = WholeNumber(in_query=True, required=False, min_value=1, max_value=MAX_ROWS, default=100)
     interval = IntervalField(required=False)
 
 
 class IndicatorRowSerializer(serializers.Serializer):
-    """All values asked for at one candle."""
+    """All requested values at one candle."""
 
     candle_time = serializers.DateTimeField()
     values = serializers.DictField(
@@ -195,6 +197,6 @@ class IndicatorSpecSerializer(serializers.Serializer):
 
 
 class IndicatorCatalogSerializer(serializers.Serializer):
-    """Everything `/indicators` can compute."""
+    """All indicators of `/indicators`."""
 
     results = IndicatorSpecSerializer(many=True)

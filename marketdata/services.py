@@ -1,17 +1,17 @@
-"""Keeping markets complete: seed them, bring them up to date, fill their history, re-read what is doubtful."""
+"""Services that create markets, bring them up to date and check recent candles again."""
 
 from collections.abc import Mapping, Sequence
 
 import structlog
 
 from marketdata import absences, closes, halts, quarantine, store
-from marketdata.errors import ExchangeUnavailable, MarketDisabled, UnknownSymbol, no_market
-from marketdata.filling import LATE_MS, SyncReport, fed_here, fill, holes_of_all
+from marketdata.errors import ExchangeUnavailable, MarketDisabled, UnknownSymbol, unknown_symbol_message
+from marketdata.filling import LATE_MS, SyncReport, fed_markets, fill, holes_of_all
 from marketdata.history import backfill, re_read
 from marketdata.intervals import INTERVAL_MS, Gap, last_closed_open, subtract
 from marketdata.models import Candle, Market
 from marketdata.parsing import CandleRow
-from marketdata.rest import RestLine
+from marketdata.rest import RestSession
 
 __all__ = [
     "SyncReport",
@@ -26,9 +26,9 @@ __all__ = [
 ]
 
 LIVE_WINDOW = 5_000
-"""Candles back from now that the feed itself repairs; older holes are `backfill`'s."""
-DOUBTFUL = 288
-"""Candles back from now whose holes are looked for at every sync."""
+"""Number of newest candles whose holes the feed fills; older ones are filled by `backfill`."""
+CHECKED_CANDLES = 288
+"""Number of newest candles checked for holes at every sync."""
 SETTLED_MS = 60_000
 RE_READ = 3
 
@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 
 
 def seed_markets(symbols: Sequence[str], source: str) -> list[Market]:
-    """Create missing markets, enabled unless their symbol already has an enabled one; returns the new ones."""
+    """Create missing markets and return them; enabled unless their symbol has an enabled one."""
     seeded = []
     for symbol in symbols:
         taken = Market.objects.enabled().filter(symbol=symbol).exists()
@@ -47,12 +47,12 @@ def seed_markets(symbols: Sequence[str], source: str) -> list[Market]:
 
 
 def enabled_markets() -> list[Market]:
-    """Markets that are followed, predicted and signalled."""
+    """All enabled markets."""
     return list(Market.objects.enabled())
 
 
 def enabled_symbols() -> list[str]:
-    """Symbols that may be asked for."""
+    """Symbols of all enabled markets."""
     return list(Market.objects.enabled().values_list("symbol", flat=True))
 
 
@@ -63,31 +63,31 @@ def market_of(symbol: str) -> Market:
         return market
     if Market.objects.filter(symbol=symbol).exists():
         raise MarketDisabled(f"the market {symbol} is known but not enabled")
-    raise UnknownSymbol(no_market(symbol, enabled_symbols()))
+    raise UnknownSymbol(unknown_symbol_message(symbol, enabled_symbols()))
 
 
 def sync_candles(
     markets: Sequence[Market], frames: Mapping[str, Sequence[CandleRow]] | Sequence[tuple[str, CandleRow]] = ()
 ) -> SyncReport:
-    """Bring markets up to date: closed frames are stored as they are, REST fills only what is missing.
+    """Bring markets up to date: store closed frames and fetch missing candles over REST.
 
-    Failures belong to their symbol and are reported, never raised; only the database's own errors are.
+    Failures are reported by symbol, never raised; only database errors are.
     """
     report = SyncReport()
-    fed = fed_here(markets, report)
+    fed = fed_markets(markets, report)
     by_symbol = _by_symbol(frames)
     delivered = _closed({market: by_symbol[market.symbol] for market in fed if by_symbol.get(market.symbol)}, report)
     report.saved = store.save_all(delivered, Candle.Origin.STREAM)
-    halts.end(list(delivered))
+    halts.mark_trading(list(delivered))
     trading = [market for market in fed if not market.is_halted]
     report.newest = store.newest_open(markets)
     if delivered and len(delivered) == len(trading) and _is_contiguous(delivered, report.newest):
         return report
     try:
-        with RestLine() as line:
-            head = last_closed_open(line.market_ms() - LATE_MS)
+        with RestSession() as session:
+            head = last_closed_open(session.market_ms() - LATE_MS)
             gaps = _open_gaps(trading, head, report.newest)
-            fill(line, {market: holes for market, holes in gaps.items() if holes}, report)
+            fill(session, {market: holes for market, holes in gaps.items() if holes}, report)
     except ExchangeUnavailable as error:
         report.failures["exchange"] = str(error)
     report.newest = store.newest_open(markets)
@@ -97,25 +97,25 @@ def sync_candles(
 
 
 def sweep_quality(markets: Sequence[Market]) -> SyncReport:
-    """Re-read the newest candles a minute after their close, look for holes, ask again for suspected ones."""
+    """Re-read the newest candles a minute after their close, and request holes and suspected ones."""
     report = SyncReport()
-    fed = fed_here(markets, report)
+    fed = fed_markets(markets, report)
     try:
-        with RestLine() as line:
-            settled = last_closed_open(line.market_ms() - SETTLED_MS)
+        with RestSession() as session:
+            settled = last_closed_open(session.market_ms() - SETTLED_MS)
             recent = Gap(settled - (RE_READ - 1) * INTERVAL_MS, settled + INTERVAL_MS)
             start = settled - LIVE_WINDOW * INTERVAL_MS
             newest = store.newest_open(fed)
             stored = {market: at for market in fed if (at := newest[market.pk]) is not None}
             holes = holes_of_all({market: (start, min(at, settled)) for market, at in stored.items()})
             wanted: dict[Market, list[Gap]] = {}
-            suspected, old = absences.suspicions(stored), absences.due_again(stored, start)
+            suspected, old = absences.suspected_gaps(stored), absences.due_for_recheck(stored, start)
             for market, at in stored.items():
-                doubtful = [*holes[market], *suspected[market.pk], *old[market.pk]]
-                if market.is_halted and at < recent.start:  # its last candles, perhaps never seen
-                    doubtful.append(Gap(max(start, at + INTERVAL_MS), recent.start))
-                wanted[market] = [*_merged(subtract(doubtful, [recent])), recent]
-            fill(line, wanted, report)
+                unconfirmed = [*holes[market], *suspected[market.pk], *old[market.pk]]
+                if market.is_halted and at < recent.start:  # its last candles may be missing
+                    unconfirmed.append(Gap(max(start, at + INTERVAL_MS), recent.start))
+                wanted[market] = [*_merged(subtract(unconfirmed, [recent])), recent]
+            fill(session, wanted, report)
     except ExchangeUnavailable as error:
         report.failures["exchange"] = str(error)
     report.newest = store.newest_open(markets)
@@ -134,19 +134,19 @@ def _by_symbol(
 
 
 def _closed(delivered: dict[Market, list[CandleRow]], report: SyncReport) -> dict[Market, list[CandleRow]]:
-    """Keep the frames of candles that have closed by the market's clock, read anew if one seems to come early."""
+    """Frames of candles that have closed by the market's clock, re-read if one seems early."""
     if not _early(delivered):
         return delivered
     try:
-        with RestLine() as line:
-            line.read_clock()
+        with RestSession() as session:
+            session.read_clock()
     except ExchangeUnavailable as error:
         report.failures["exchange"] = str(error)
     kept = dict(delivered)
     for market, rows in _early(delivered).items():
         reason = f"called closed before its end: {closes.describe_clock(market.source)}"
-        early = [({"open_time": row.open_time, **store.plain(row)}, reason) for row in rows]
-        quarantine.keep(market, Candle.Origin.STREAM, early)
+        early = [({"open_time": row.open_time, **store.json_values(row)}, reason) for row in rows]
+        quarantine.store(market, Candle.Origin.STREAM, early)
         report.failures[market.symbol] = reason
         kept[market] = [row for row in delivered[market] if row not in rows]
     return {market: rows for market, rows in kept.items() if rows}
@@ -159,16 +159,16 @@ def _early(delivered: Mapping[Market, Sequence[CandleRow]]) -> dict[Market, list
 
 
 def _is_contiguous(delivered: Mapping[Market, Sequence[CandleRow]], newest: Mapping[int, int | None]) -> bool:
-    """Whether every market now ends at the candle just delivered with nothing missing before: no request is needed."""
+    """Whether every market ends at the delivered candle without holes, so no request is needed."""
     head = max(row.open_time for rows in delivered.values() for row in rows)
     return not any(_open_gaps(list(delivered), head, newest).values())
 
 
 def _open_gaps(markets: Sequence[Market], head: int, newest: Mapping[int, int | None]) -> dict[Market, list[Gap]]:
-    """What each market misses up to `head`, in the window the live path needs."""
+    """Missing candles of each market up to `head`, in the window of the live path."""
     start = head - (LIVE_WINDOW - 1) * INTERVAL_MS
     begun = {market: at for market in markets if (at := newest[market.pk]) is not None and at >= start}
-    holes = holes_of_all({market: (at - (DOUBTFUL - 1) * INTERVAL_MS, at) for market, at in begun.items()})
+    holes = holes_of_all({market: (at - (CHECKED_CANDLES - 1) * INTERVAL_MS, at) for market, at in begun.items()})
     gaps: dict[Market, list[Gap]] = {}
     for market in markets:
         if market not in begun:

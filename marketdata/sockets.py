@@ -1,4 +1,4 @@
-"""The sockets' thread: every group of symbols has a connection that is rebuilt for ever. No database here."""
+"""Websocket connections in a thread of their own, reopened after every failure. Uses no database."""
 
 import asyncio
 import random
@@ -11,37 +11,45 @@ import structlog
 
 from marketdata import clock, hosts
 from marketdata.backoff import Backoff
-from marketdata.chance import dice
+from marketdata.chance import default_rng
 from marketdata.errors import ExchangeUnavailable, MalformedCandle
 from marketdata.exchange import ExchangeClient, is_loopback
 from marketdata.inbox import Inbox
 from marketdata.parsing import LATEST_MS, parse_stream_frame
 
-GROUP = 200
-"""Symbols to a socket: the exchange takes 1024, its URL fewer."""
+SYMBOLS_PER_SOCKET = 200
+"""Symbols per socket: the exchange accepts 1024, its URL fewer."""
 EARLY_MS = 60_000
 CANCEL_AGAIN_SECONDS = 12.0
-"""Longer than a socket takes to close when nobody answers."""
+"""Longer than closing a socket takes if the other side does not respond."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Pace:
-    """Seconds of wall time."""
+class FeedTimings:
+    """Timeouts and periods of the feed, in seconds of wall time."""
 
     silence: float = 30.0
+    """Time without any message after which a socket is reopened."""
     lifetime: float = 23 * 3600.0
+    """Age at which a socket is replaced."""
     handover: float = 20.0
+    """Maximum time until a new socket must be connected."""
     longest_wait: float = 30.0
+    """Maximum delay between attempts to connect."""
     clock_period: float = 60.0
+    """Period of clock readings."""
     fast_clock_period: float = 2.0
+    """The same for an exchange whose clock does not run at normal speed."""
     description_period: float = 3600.0
+    """Period of requests for limits and trading statuses."""
     doubt_period: float = 60.0
+    """The same while a close is overdue or a market is halted."""
 
 
 class Connection:
-    """One socket of a group: its task, and whether the exchange accepted it."""
+    """One socket of a group of symbols: its task and state."""
 
     def __init__(self, work: Coroutine[Any, Any, None]) -> None:
         self.accepted = asyncio.Event()
@@ -53,21 +61,21 @@ class Connection:
 class Sockets:
     """All connections of the feed, in one event loop in one thread."""
 
-    def __init__(self, inbox: Inbox, pace: Pace, chance: random.Random | None = None) -> None:
+    def __init__(self, inbox: Inbox, pace: FeedTimings, rng: random.Random | None = None) -> None:
         self.inbox, self.pace = inbox, pace
         self.reading: clock.Reading | None = None
         self.connections = 0
-        self._chance = chance or dice()
+        self._rng = rng or default_rng()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="feed-sockets", daemon=True)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin with no symbol."""
+        """Start the thread, without symbols."""
         self._thread.start()
 
     def follow(self, symbols: Sequence[str]) -> None:
-        """Follow exactly these symbols from now on; the repair after connecting covers the change."""
+        """Subscribe to exactly these symbols; candles missed meanwhile are fetched after connecting."""
         asyncio.run_coroutine_threadsafe(self._follow(list(symbols)), self._loop).result(timeout=30)
 
     def stop(self) -> None:
@@ -79,16 +87,16 @@ class Sockets:
 
     async def _follow(self, symbols: list[str]) -> None:
         await self._cancel()
-        groups = [symbols[start : start + GROUP] for start in range(0, len(symbols), GROUP)]
-        self._tasks = [asyncio.create_task(self._keep_group(group)) for group in groups]
+        groups = [symbols[start : start + SYMBOLS_PER_SOCKET] for start in range(0, len(symbols), SYMBOLS_PER_SOCKET)]
+        self._tasks = [asyncio.create_task(self._maintain_group(group)) for group in groups]
 
     async def _cancel(self) -> None:
-        await _end(*self._tasks)
+        await _cancel_all(*self._tasks)
         self._tasks = []
 
-    async def _keep_group(self, symbols: Sequence[str]) -> None:
-        """Keep one connection for ever, and replace it before the exchange cuts it."""
-        backoff = Backoff(1.0, self.pace.longest_wait, self._chance)
+    async def _maintain_group(self, symbols: Sequence[str]) -> None:
+        """Maintain one connection, and replace it before the exchange closes it."""
+        backoff = Backoff(1.0, self.pace.longest_wait, self._rng)
         current: Connection | None = None
         try:
             while True:
@@ -96,12 +104,12 @@ class Sockets:
                     if current is not None:
                         await self._recover(current, backoff)
                     current = self._open(symbols)
-                await self._until(current, self.pace.lifetime * (1 - 0.04 * self._chance.random()))
+                await self._until(current, self.pace.lifetime * (1 - 0.04 * self._rng.random()))
                 if not current.task.done():
                     current = await self._replace(current, symbols)
         finally:
             if current is not None:
-                await _end(current.task)
+                await _cancel_all(current.task)
 
     async def _recover(self, lost: Connection, backoff: Backoff) -> None:
         failure = lost.task.exception()
@@ -112,26 +120,26 @@ class Sockets:
         await asyncio.sleep(wait)
 
     async def _replace(self, old: Connection, symbols: Sequence[str]) -> Connection:
-        """Open the successor first; the old one goes only when it is accepted."""
+        """Open a new connection, and close the old one once the new one is accepted."""
         successor = self._open(symbols)
         accepted = asyncio.create_task(successor.accepted.wait())
         ends = {accepted, successor.task}
         try:
             await asyncio.wait(ends, timeout=self.pace.handover, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            await _end(successor.task)
+            await _cancel_all(successor.task)
             raise
         finally:
             accepted.cancel()
         if successor.accepted.is_set():
-            await _end(old.task)
+            await _cancel_all(old.task)
             return successor
-        await _end(successor.task)
+        await _cancel_all(successor.task)
         old.retiring.clear()
         return old
 
     async def _until(self, current: Connection, seconds: float) -> None:
-        """Wait for the end of a connection, its announced end, or its planned one."""
+        """Wait until a connection ends, its shutdown is announced, or `seconds` have passed."""
         retiring = asyncio.create_task(current.retiring.wait())
         try:
             await asyncio.wait({retiring, current.task}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -145,7 +153,7 @@ class Sockets:
         return connection
 
     async def _listen(self, symbols: Sequence[str], holder: list[Connection]) -> None:
-        """Read one socket until it ends; silence counts as an end."""
+        """Read one socket until it ends or no message arrives in time."""
         known = frozenset(symbols)
         await asyncio.sleep(0)
         async with ExchangeClient() as client:
@@ -157,20 +165,20 @@ class Sockets:
                 except StopAsyncIteration:
                     raise ExchangeUnavailable("the socket was closed") from None
                 except TimeoutError:
-                    hosts.let_rest(client.stream_host)
-                    raise ExchangeUnavailable(f"nothing was heard for {self.pace.silence} s") from None
+                    hosts.cool_down(client.stream_host)
+                    raise ExchangeUnavailable(f"no message for {self.pace.silence} s") from None
                 if not holder[0].accepted.is_set():
                     holder[0].accepted.set()
                     self.connections += 1
                     self.inbox.connect()
-                self.inbox.hear()
-                if _is_farewell(message):
+                self.inbox.record_message()
+                if _announces_shutdown(message):
                     holder[0].retiring.set()
                 elif message is not None:
-                    self._sort(message, known)
+                    self._dispatch(message, known)
 
-    def _sort(self, message: object, symbols: frozenset[str]) -> None:
-        """Put a message where it belongs; a hostile one must never end the socket."""
+    def _dispatch(self, message: object, symbols: frozenset[str]) -> None:
+        """Put a message into the inbox; an invalid one must never end the socket."""
         latest = LATEST_MS
         if self.reading is not None and not is_loopback(self.reading.base_url):  # a simulated clock may jump
             latest = self.reading.at(clock.wall_ms()) + EARLY_MS
@@ -183,13 +191,16 @@ class Sockets:
                 self.inbox.put_closed(*closed)
 
 
-def _is_farewell(message: object) -> bool:
+def _announces_shutdown(message: object) -> bool:
     body = message.get("data", message) if isinstance(message, dict) else None
     return isinstance(body, dict) and body.get("e") == "serverShutdown"
 
 
-async def _end(*tasks: asyncio.Task[None]) -> None:
-    """Cancel until all have ended: a library below may swallow a cancellation that comes beside what it waits for."""
+async def _cancel_all(*tasks: asyncio.Task[None]) -> None:
+    """Cancel tasks until all have ended.
+
+    A library may lose a cancellation that arrives together with the result it waits for.
+    """
     waiting = {task for task in tasks if not task.done()}
     while waiting:
         for task in waiting:

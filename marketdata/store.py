@@ -1,4 +1,4 @@
-"""The candle store: exact decimals in, floats for the numerical code out, and nothing overwritten silently."""
+"""Storing candles as exact decimals and reading them as floats; changes leave revisions."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
@@ -20,13 +20,13 @@ FIELDS = CandleRow._fields
 FLOWS = ("quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
 _ARRAY_TYPES = {"open_time": "bigint", "trades": "bigint"}
 _CHUNK = 500
-CONFIRM_MINUTES = closes.SHOWN_AFTER_MS // 60_000
+CONFIRM_MINUTES = closes.SHOW_UNCONFIRMED_AFTER_MS // 60_000
 Key = tuple[int, int]
 """A market and an open time."""
 
 
 class SaveResult(NamedTuple):
-    """What a save did, in candles."""
+    """Result of a save, in numbers of candles."""
 
     inserted: int = 0
     unchanged: int = 0
@@ -37,34 +37,33 @@ class SaveResult(NamedTuple):
 
 
 def save_candles(market: Market, rows: Sequence[CandleRow], origin: str) -> SaveResult:
-    """Store closed candles of one market; a repeat changes nothing, a difference becomes a revision."""
+    """Store closed candles of one market; a differing one becomes a revision."""
     return save_all({market: rows}, origin)
 
 
 def save_all(rows_by_market: Mapping[Market, Sequence[CandleRow]], origin: str) -> SaveResult:
-    """Store closed candles of many markets in one transaction and as few statements."""
+    """Store closed candles of many markets in one transaction with few statements."""
     wanted = {(market.id, row.open_time): row for market, rows in rows_by_market.items() for row in rows}
     keys = sorted(wanted)
     result = SaveResult()
-    # What the feed heard nobody has yet, as a rule: then nothing need be compared.
-    is_news = origin == Candle.Origin.STREAM and connection.vendor == "postgresql"
-    if is_news and keys and _copy_new(keys, wanted, origin):
+    # Candles of the stream are usually new: then nothing needs to be compared.
+    is_probably_new = origin == Candle.Origin.STREAM and connection.vendor == "postgresql"
+    if is_probably_new and keys and _copy_new(keys, wanted, origin):
         return SaveResult(len(keys))
     with transaction.atomic():
         for start in range(0, len(keys), _CHUNK):
             chunk = keys[start : start + _CHUNK]
             insert = _insert_postgresql if connection.vendor == "postgresql" else _insert_sqlite
-            inserted, doubtful = insert(chunk, wanted, origin)
-            revised = revise_differing(doubtful, wanted, origin) if doubtful else 0
+            inserted, to_compare = insert(chunk, wanted, origin)
+            revised = revise_differing(to_compare, wanted, origin) if to_compare else 0
             result += SaveResult(inserted, len(chunk) - inserted - revised, revised)
     return result
 
 
 def _copy_new(keys: list[Key], wanted: Mapping[Key, CandleRow], origin: str) -> bool:
-    """Store candles none of which is there; False, and nothing stored, if one is or breaks a rule.
+    """Store candles that are all new; store none and return False if one exists or is invalid.
 
-    One statement is its own transaction: at the live path's size each further word to the server costs what a
-    hundred candles do.
+    One statement is its own transaction: on the live path each further round trip costs as much as a hundred candles.
     """
     constants = f"\t{origin}\t0\t{clock.wall_now().isoformat()}\n"
     lines = ("\t".join([str(key[0]), *("\\N" if cell is None else str(cell) for cell in wanted[key])]) for key in keys)
@@ -83,16 +82,17 @@ def _copy_new(keys: list[Key], wanted: Mapping[Key, CandleRow], origin: str) -> 
 
 
 def _insert_postgresql(keys: list[Key], wanted: Mapping[Key, CandleRow], origin: str) -> tuple[int, list[Key]]:
-    """Insert what is not there and compare what is, in one statement; how many, and which need a closer look.
+    """Insert new candles and compare existing ones in one statement.
 
-    A candle stored by another process while this runs is neither inserted nor seen: it is looked at as well.
+    Returns the number inserted and the keys to compare in detail. A candle stored by another process while this runs
+    is neither inserted nor visible, so its key is returned as well.
     """
     arrays = ", ".join(f"%s::{_ARRAY_TYPES.get(name, 'numeric')}[]" for name in FIELDS)
     columns = [_array(column) for column in zip(*(wanted[key] for key in keys), strict=True)]
     differs = " OR ".join(f"stored.{name} <> staged.{name}" for name in FIELDS[1:])
-    untold = " OR ".join(f"(stored.{name} IS NULL AND staged.{name} IS NOT NULL)" for name in FLOWS)
+    lacking = " OR ".join(f"(stored.{name} IS NULL AND staged.{name} IS NOT NULL)" for name in FLOWS)
     if origin != Candle.Origin.IMPORT:
-        untold += f" OR stored.origin = '{Candle.Origin.IMPORT.value}'"  # it may wait for this very confirmation
+        lacking += f" OR stored.origin = '{Candle.Origin.IMPORT.value}'"  # it may need this confirmation
     with connection.cursor() as cursor:
         cursor.execute(
             f"WITH staged AS (SELECT * FROM unnest(%s::bigint[], {arrays}) AS row (market_id, {', '.join(FIELDS)})), "  # noqa: S608
@@ -101,20 +101,20 @@ def _insert_postgresql(keys: list[Key], wanted: Mapping[Key, CandleRow], origin:
             "RETURNING market_id, open_time) "
             "SELECT (SELECT count(*) FROM fresh), array(SELECT array[market_id, open_time] FROM staged "
             "LEFT JOIN fresh USING (market_id, open_time) LEFT JOIN candles stored USING (market_id, open_time) "
-            f"WHERE fresh.* IS NULL AND (stored.id IS NULL OR {differs} OR {untold}))",
+            f"WHERE fresh.* IS NULL AND (stored.id IS NULL OR {differs} OR {lacking}))",
             [_array(key[0] for key in keys), *columns, origin, clock.wall_now()],
         )
-        inserted, doubtful = cursor.fetchone()
-    return inserted, [(market_id, open_time) for market_id, open_time in doubtful]
+        inserted, to_compare = cursor.fetchone()
+    return inserted, [(market_id, open_time) for market_id, open_time in to_compare]
 
 
 def _array(cells: Iterable[Decimal | int | None]) -> str:
-    """Numbers as the text of an array: the driver's own way costs as much as the database's work."""
+    """Numbers as the text of an array, much faster than the driver's own conversion."""
     return f"{{{','.join('NULL' if cell is None else str(cell) for cell in cells)}}}"
 
 
 def _insert_sqlite(keys: list[Key], wanted: Mapping[Key, CandleRow], origin: str) -> tuple[int, list[Key]]:
-    """Insert what is not there and compare what is; how many, and which need a closer look."""
+    """Insert new candles and compare existing ones; the number inserted and the keys to compare."""
     encoders = [_encoder(name) for name in FIELDS]
     values = [
         [key[0], *(encode(cell, connection) for encode, cell in zip(encoders, wanted[key], strict=True))]
@@ -129,12 +129,12 @@ def _insert_sqlite(keys: list[Key], wanted: Mapping[Key, CandleRow], origin: str
             [cell for row in values for cell in (*row, origin, now)],
         )
         fresh = set(cursor.fetchall())
-    there = {key: tuple(row[1:]) for key, row in zip(keys, values, strict=True) if key not in fresh}
-    return len(fresh), _unlike_sqlite(there, origin) if there else []
+    existing = {key: tuple(row[1:]) for key, row in zip(keys, values, strict=True) if key not in fresh}
+    return len(fresh), _differing_sqlite(existing, origin) if existing else []
 
 
-def _unlike_sqlite(wanted: Mapping[Key, tuple[Any, ...]], origin: str) -> list[Key]:
-    """Keys under which something else is stored, or a file's candle; a cell not told now is not compared."""
+def _differing_sqlite(wanted: Mapping[Key, tuple[Any, ...]], origin: str) -> list[Key]:
+    """Keys whose stored candle differs or is of a file; new nulls are not compared."""
     markets, opens = ({key[at] for key in wanted} for at in (0, 1))
     with connection.cursor() as cursor:
         cursor.execute(
@@ -158,14 +158,14 @@ def _encoder(name: str) -> Callable[[Any, Any], Any]:
 
 
 def revise_differing(keys: list[Key], wanted: Mapping[Key, CandleRow], origin: str) -> int:
-    """Compare stored candles with new ones; a difference updates the row and leaves a revision.
+    """Compare stored candles with new ones; a difference updates the row and creates a revision.
 
-    A candle of a file the exchange says the same of is confirmed: from then on it stands on the exchange's word.
+    A candle of a file for which the exchange gives the same values is confirmed: its origin becomes the exchange.
 
     Raises
     ------
     MarketDataError
-        If a file contradicts what the exchange said of a candle so new that a signal may rest on it.
+        If a file differs from the exchange in a candle so recent that a signal may be based on it.
     """
     stored = Candle.objects.select_for_update(of=("self",)).filter(
         market_id__in={key[0] for key in keys}, open_time__in={key[1] for key in keys}
@@ -173,9 +173,9 @@ def revise_differing(keys: list[Key], wanted: Mapping[Key, CandleRow], origin: s
     revisions: list[CandleRevision] = []
     changed: list[Candle] = []
     completed: dict[int, Candle] = {}
-    acted_on, waiting = (
+    recent, unconfirmed = (
         {source.value: closes.first_open_to_confirm(source, after_ms) for source in Source}
-        for after_ms in (closes.SHOWN_AFTER_MS, closes.ANSWERED_AFTER_MS)
+        for after_ms in (closes.SHOW_UNCONFIRMED_AFTER_MS, closes.SIGNAL_UNCONFIRMED_AFTER_MS)
     )
     for candle in stored.select_related("market").order_by("market_id", "open_time"):
         row = wanted.get((candle.market_id, candle.open_time))
@@ -183,19 +183,19 @@ def revise_differing(keys: list[Key], wanted: Mapping[Key, CandleRow], origin: s
             continue
         differs = differing(candle, row)
         source = candle.market.source
-        for name in FLOWS:  # what an earlier source did not tell is filled in; nothing known is touched
+        for name in FLOWS:  # values that an earlier source lacked are filled in; existing ones are not changed
             if getattr(candle, name) is None and getattr(row, name) is not None and not differs:
                 setattr(candle, name, getattr(row, name))
                 completed[candle.pk] = candle
-        if differs and origin == Candle.Origin.IMPORT != candle.origin and candle.open_time >= acted_on[source]:
+        if differs and origin == Candle.Origin.IMPORT != candle.origin and candle.open_time >= recent[source]:
             raise MarketDataError(
-                f"the file says otherwise than the exchange of the candle at {candle.open_time} "
-                f"({', '.join(differs)}), which closed a moment ago; import it in {CONFIRM_MINUTES} minutes"
+                f"the file differs from the exchange in the candle at {candle.open_time} "
+                f"({', '.join(differs)}), which closed recently; import it in {CONFIRM_MINUTES} minutes"
             )
         if differs:
             revisions.append(revise(candle, row, origin))
             changed.append(candle)
-        elif candle.origin == Candle.Origin.IMPORT != origin and candle.open_time >= waiting[source]:
+        elif candle.origin == Candle.Origin.IMPORT != origin and candle.open_time >= unconfirmed[source]:
             candle.origin = origin
             completed[candle.pk] = candle
     if completed:
@@ -207,42 +207,42 @@ def revise_differing(keys: list[Key], wanted: Mapping[Key, CandleRow], origin: s
 
 
 def differing(candle: Candle, row: CandleRow) -> list[str]:
-    """Columns in which both say something and disagree."""
+    """Columns that are not null on either side and differ."""
     pairs = {name: (getattr(candle, name), getattr(row, name)) for name in FIELDS[1:]}
     return [name for name, (mine, theirs) in pairs.items() if None not in {mine, theirs} and mine != theirs]
 
 
 def revise(candle: Candle, row: CandleRow, origin: str) -> CandleRevision:
-    """Put new values into a stored candle and say what it held before."""
-    before = plain(candle)
+    """Put new values into a stored candle and return the unsaved revision."""
+    before = json_values(candle)
     for name in FIELDS[1:]:
         if getattr(row, name) is not None:
             setattr(candle, name, getattr(row, name))
     candle.origin, candle.revision = origin, candle.revision + 1
     return CandleRevision(
-        market_id=candle.market_id, open_time=candle.open_time, before=before, after=plain(candle), origin=origin
+        market_id=candle.market_id, open_time=candle.open_time, before=before, after=json_values(candle), origin=origin
     )
 
 
-def plain(candle: Candle | CandleRow) -> dict[str, str | int | None]:
-    """Write the columns of a candle as JSON keeps them exactly: decimals as text."""
+def json_values(candle: Candle | CandleRow) -> dict[str, str | int | None]:
+    """Columns of a candle as JSON values, decimals as text."""
     cells = {name: getattr(candle, name) for name in FIELDS[1:]}
     return {name: f"{cell:.8f}" if isinstance(cell, Decimal) else cell for name, cell in cells.items()}
 
 
 def load_grid(markets: Sequence[Market], end_open_ms: int, rows: int) -> CandleGrid:
-    """Read the `rows` candles up to and including the one opening at `end_open_ms`; a missing one is NaN."""
+    """Read the `rows` candles up to the one opening at `end_open_ms`; missing ones are NaN."""
     length_ms = _shared_interval(markets)
     return load_span(markets, end_open_ms - (rows - 1) * length_ms, end_open_ms + length_ms)
 
 
 def load_span(markets: Sequence[Market], from_ms: int, until_ms: int) -> CandleGrid:
-    """Read every candle opening in ``[from_ms, until_ms)`` on one regular grid; a missing one is NaN."""
+    """Read the candles opening in ``[from_ms, until_ms)`` as a grid; missing ones are NaN."""
     length_ms = _shared_interval(markets)
     start = -(-from_ms // length_ms) * length_ms
     open_time = np.arange(start, max(until_ms, start), length_ms, dtype=np.int64)
     ids = [market.id for market in markets]
-    if blocks.serve(ids, len(open_time), length_ms):
+    if blocks.is_used(ids, len(open_time), length_ms):
         values = blocks.read_blocks(ids, start, len(open_time))
     else:
         values = read_rows(ids, start, len(open_time), length_ms)
@@ -250,7 +250,7 @@ def load_span(markets: Sequence[Market], from_ms: int, until_ms: int) -> CandleG
 
 
 def read_rows(market_ids: Sequence[int], start: int, n_candles: int, length_ms: int = INTERVAL_MS) -> Any:
-    """Columns of candles from `start` on, shape (5, markets, candles), straight from the rows."""
+    """Columns of candles from `start` on, shape (5, markets, candles), without the file cache."""
     ids = np.array(market_ids, dtype=np.int64)
     order = np.argsort(ids)
     found = read_columns(market_ids, start, start + n_candles * length_ms, length_ms)
@@ -263,22 +263,24 @@ def read_rows(market_ids: Sequence[int], start: int, n_candles: int, length_ms: 
 
 
 def newest_open(markets: Sequence[Market]) -> dict[int, int | None]:
-    """Open of the newest candle of each market that is believed, None without any.
+    """Open of the newest confirmed candle of each market, None without any.
 
-    A row later than the market's clock is not followed, nor is a new one of a file before the exchange confirms it.
+    A row later than the market's clock does not count, nor does a new one of a file before the exchange confirms it.
     """
-    return _newest(markets, closes.believed("candles", "markets.source = 'exchange'", closes.SHOWN_AFTER_MS))
+    return _newest(
+        markets, closes.confirmed_sql("candles", "markets.source = 'exchange'", closes.SHOW_UNCONFIRMED_AFTER_MS)
+    )
 
 
 def newest_stored(markets: Sequence[Market]) -> dict[int, int | None]:
-    """Open of the newest row of each market, whatever it is; for those who look for rows from the future."""
+    """Open of the newest row of each market, including rows from the future."""
     return _newest(markets, "true")
 
 
 def _newest(markets: Sequence[Market], condition: str) -> dict[int, int | None]:
     if not markets:
         return {}
-    # Asked at every turn of the feed: building this through the ORM costs several times what the database does.
+    # Run at every iteration of the feed: the ORM would take several times as long as the database.
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT id, (SELECT open_time FROM candles "  # noqa: S608
@@ -295,15 +297,15 @@ def count_stored(market: Market, from_ms: int, until_ms: int) -> int:
 
 
 def counts_stored(
-    markets: Sequence[Market], from_ms: int, until_ms: int, *, only_believed: bool = False
+    markets: Sequence[Market], from_ms: int, until_ms: int, *, only_confirmed: bool = False
 ) -> dict[int, int]:
-    """Count the candles each market has stored in a span, in one statement."""
+    """Count the stored candles of each market in a span, in one statement."""
     counts = dict.fromkeys((market.id for market in markets), 0)
     if markets:
         with connection.cursor() as cursor:
             cursor.execute(
                 f"SELECT market_id, count(*) FROM candles WHERE market_id IN ({_marks(markets)}) "  # noqa: S608
-                f"AND open_time >= %s AND open_time < %s {_and_believed(markets, only=only_believed)}"
+                f"AND open_time >= %s AND open_time < %s {_and_confirmed(markets, only=only_confirmed)}"
                 "GROUP BY market_id",
                 [*counts, from_ms, until_ms],
             )
@@ -311,13 +313,13 @@ def counts_stored(
     return counts
 
 
-def _and_believed(markets: Sequence[Market], *, only: bool) -> str:
-    """Further condition that leaves out what is not believed; the markets are known, so their table is not asked."""
+def _and_confirmed(markets: Sequence[Market], *, only: bool) -> str:
+    """Additional condition that excludes unconfirmed candles, without a join of the markets."""
     if not only:
         return ""
     real = ", ".join(str(market.id) for market in markets if market.source == Source.EXCHANGE)
     is_real = f"candles.market_id IN ({real})" if real else "1 = 0"
-    return f"AND {closes.believed('candles', is_real, closes.ANSWERED_AFTER_MS)} "
+    return f"AND {closes.confirmed_sql('candles', is_real, closes.SIGNAL_UNCONFIRMED_AFTER_MS)} "
 
 
 def _marks(markets: Sequence[Market]) -> str:
@@ -325,14 +327,14 @@ def _marks(markets: Sequence[Market]) -> str:
 
 
 def stored_opens(
-    markets: Sequence[Market], from_ms: int, until_ms: int, *, only_believed: bool = False
+    markets: Sequence[Market], from_ms: int, until_ms: int, *, only_confirmed: bool = False
 ) -> dict[int, list[int]]:
-    """List the opens each market has stored in a span, ascending."""
+    """List the stored opens of each market in a span, ascending."""
     found: dict[int, list[int]] = {market.id: [] for market in markets}
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT market_id, open_time FROM candles WHERE market_id IN ({_marks(markets)}) "  # noqa: S608
-            f"AND open_time >= %s AND open_time < %s {_and_believed(markets, only=only_believed)}"
+            f"AND open_time >= %s AND open_time < %s {_and_confirmed(markets, only=only_confirmed)}"
             "ORDER BY market_id, open_time",
             [*found, from_ms, until_ms],
         )

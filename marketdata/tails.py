@@ -1,8 +1,8 @@
-"""The newest candles of many markets in one statement, with the proof that the older ones are what they were.
+"""Reading the newest candles of many markets with marks that show changes of older ones.
 
-Triggers of migration 0008 renew a block's `settled` mark, in the same transaction, whenever a candle of it changes,
-goes away, or comes in late; one candle later than all others leaves it and moves `newest` only. Equal marks are
-therefore equal candles up to the `newest` that was seen with them.
+Triggers of migration 0008 renew a block's `settled` mark, in the same transaction, whenever a candle of it changes, is
+deleted, or is added late; a candle later than all others changes only `newest`. Equal marks therefore mean equal
+candles up to the `newest` that was read with them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,21 +19,21 @@ from marketdata.intervals import INTERVAL_MS
 _MARK = np.dtype([("market_id", ">i8"), ("block", ">i8"), ("newest", ">i8"), ("settled", "V16")])
 
 Mark = tuple[int, bytes]
-"""Open of the newest candle a block ever had, and the mark that all others are as they were."""
+"""Open of the newest candle a block ever had, and the mark of all its other candles."""
 Marks = Mapping[tuple[int, int], Mark]
 """By market and number of the block."""
 
 
 @dataclass(frozen=True, eq=False)
 class Tail:
-    """Candles opening in a span, and marks of all blocks from an earlier time on, as one statement saw them."""
+    """Candles opening in a span, and marks of blocks from an earlier time on."""
 
     values: npt.NDArray[np.float64]
     marks: Marks
 
 
-def kept() -> bool:
-    """Whether this database keeps marks, and what is read cannot be taken back by a transaction still open."""
+def is_available() -> bool:
+    """Whether marks can be used: PostgreSQL, and no open transaction that could be rolled back."""
     return connection.vendor == "postgresql" and not connection.in_atomic_block
 
 
@@ -67,15 +67,15 @@ def read_tail(market_ids: Sequence[int], marks_from: int, start: int, until: int
     )
 
 
-def disturbed(before: Marks, after: Marks, held_until: int) -> set[int]:
-    """Markets of which a candle opening at or before `held_until` may differ from what was seen with `before`.
+def changed_markets(before: Marks, after: Marks, held_until: int) -> set[int]:
+    """Markets with possibly changed candles opening at or before `held_until` since `before`.
 
     Examples
     --------
     >>> before = {(1, 0): (600_000, b"a"), (2, 0): (300_000, b"b")}
-    >>> disturbed(before, {(1, 0): (900_000, b"a"), (2, 0): (300_000, b"b")}, 600_000)
+    >>> changed_markets(before, {(1, 0): (900_000, b"a"), (2, 0): (300_000, b"b")}, 600_000)
     set()
-    >>> disturbed(before, {(1, 0): (600_000, b"c"), (2, 0): (600_000, b"b")}, 600_000)
+    >>> changed_markets(before, {(1, 0): (600_000, b"c"), (2, 0): (600_000, b"b")}, 600_000)
     {1, 2}
     """
     found = set()
@@ -85,7 +85,7 @@ def disturbed(before: Marks, after: Marks, held_until: int) -> set[int]:
             continue
         newest, settled = before.get(key, (-1, b""))
         newest_now, settled_now = after.get(key, (-1, b""))
-        # A market that lacked the last candles may have been given them; one that loses its newest was rolled back.
+        # A market that lacked the last candles may have received them; one that lost its newest was rolled back.
         lacking = newest < min(held_until, (block + 1) * LENGTH_MS - INTERVAL_MS)
         if settled != settled_now or newest_now < newest or (lacking and newest_now != newest):
             found.add(market_id)

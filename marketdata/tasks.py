@@ -1,4 +1,4 @@
-"""Tasks that look after stored candles."""
+"""Celery tasks that check and repair stored candles."""
 
 from celery import shared_task
 
@@ -7,11 +7,11 @@ from marketdata import services
 
 @shared_task(ignore_result=True, expires=240)
 def sweep_quality() -> None:
-    """Re-read the newest candles, repair holes, record what the exchange does not have."""
+    """Re-read the newest candles, fill holes, record absences."""
     services.sweep_quality(services.enabled_markets())
 
 
 @shared_task(ignore_result=True, expires=3600)
 def re_read_history() -> None:
-    """Read older candles again: what the exchange corrected becomes a revision."""
+    """Re-read older candles; corrections by the exchange become revisions."""
     services.re_read(services.enabled_markets())

@@ -1,4 +1,4 @@
-"""Delimited text into columns of cells: dialect, header and line numbers are found, no cell is interpreted."""
+"""Reading delimited text into columns of cells: detects dialect and header, interprets no cell."""
 
 import csv as lines_of_text
 from collections.abc import Sequence
@@ -15,16 +15,16 @@ from marketdata.errors import MarketDataError
 
 DELIMITERS = (",", ";", "\t", "|")
 LINES_BEFORE_HEADER = 20
-LONGEST_HEADER = 10_000
+MAX_HEADER_LENGTH = 10_000
 _NUMBERS = ("open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
 
 
 class TableError(MarketDataError):
-    """A text that is no table of candles; the sentence follows the file's name."""
+    """A text that is not a table of candles; the message follows the file's name."""
 
 
 class TextTable(NamedTuple):
-    """Cells by column name, the line of each row, what was left out, and lines that are no row."""
+    """Cells by column name, line numbers of rows, ignored columns, notes and unreadable lines."""
 
     columns: dict[str, pa.Array]
     lines: npt.NDArray[np.int64]
@@ -34,7 +34,7 @@ class TextTable(NamedTuple):
 
 
 class _Head(NamedTuple):
-    """Where the rows begin, what parts their cells, and what the columns are."""
+    """Start of the rows, delimiter and columns of a table."""
 
     offset: int
     lines: int
@@ -45,7 +45,7 @@ class _Head(NamedTuple):
 
 
 def read_text_table(content: bytes, symbol: str = "") -> TextTable:
-    """Read every cell as bytes; lines with another number of cells are listed, not guessed at."""
+    """Read every cell as bytes; lines with another number of cells are listed as unreadable."""
     content = _decode(content)
     has_quotes = b'"' in content
     if has_quotes:
@@ -94,26 +94,26 @@ def read_text_table(content: bytes, symbol: str = "") -> TextTable:
 
 
 def _decode(content: bytes) -> bytes:
-    """UTF-8 without its mark and with plain line ends; UTF-16 only where its mark says so."""
+    """Convert to UTF-8 without byte order mark and with newlines only; UTF-16 needs a mark."""
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         try:
             content = content.decode("utf-16").encode()
         except UnicodeError as error:
-            raise TableError("is torn or not what its name says: it is not UTF-16 text") from error
+            raise TableError("is corrupt or does not match its extension: it is not UTF-16 text") from error
     content = content.removeprefix(b"\xef\xbb\xbf")
     if not content.isascii():
         try:
             content.decode()
         except UnicodeDecodeError as error:
             line = content.count(b"\n", 0, error.start) + 1
-            raise TableError(f"is torn or not what its name says: it is not text (line {line})") from error
+            raise TableError(f"is corrupt or does not match its extension: it is not text (line {line})") from error
     if b"\r" in content:
         content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     return content
 
 
 def _check_quotes(content: bytes) -> None:
-    """A quote left open would swallow the lines after it."""
+    """Refuse a quote that is not closed on its line: it would include the following lines."""
     for number, line in enumerate(content.split(b"\n"), 1):
         if line.count(b'"') % 2:
             raise TableError(f"line {number} has a quote that is not closed")
@@ -132,10 +132,10 @@ def _find_head(content: bytes, symbol: str) -> _Head:
         line = raw.decode(errors="replace").strip("\ufeff")
         if not line.strip():
             continue
-        splits = {delimiter: _split(line[:LONGEST_HEADER], delimiter) for delimiter in DELIMITERS}
+        splits = {delimiter: _split(line[:MAX_HEADER_LENGTH], delimiter) for delimiter in DELIMITERS}
         delimiter = max(splits, key=lambda mark: len(splits[mark]))
         first = first or (number, splits[delimiter])
-        if len(line) > LONGEST_HEADER:
+        if len(line) > MAX_HEADER_LENGTH:
             break
         found = {mark: match_columns(cells, symbol) for mark, cells in splits.items()}
         mark = next((mark for mark, columns in found.items() if not columns.missing), None)
@@ -169,13 +169,13 @@ def _find_head(content: bytes, symbol: str) -> _Head:
 
 
 def _trimmed(column: pa.Array) -> pa.Array:
-    """Cells without blanks around them; an empty cell is missing."""
+    """Strip blanks around cells; an empty cell becomes null."""
     bare = pc.replace_substring_regex(column, "^(?:[ \t]|\xc2\xa0)+|(?:[ \t]|\xc2\xa0)+$", "")
     return pc.if_else(pc.equal(pc.binary_length(bare), 0), pa.scalar(None, pa.binary()), bare)
 
 
 def _repeated_headers(arrays: Sequence[pa.Array], lines: npt.NDArray[np.int64], head: _Head, symbol: str) -> list[int]:
-    """Lines of joined files in which the same header stands again; another header is refused."""
+    """Lines that repeat the header, as in concatenated files; another header is refused."""
     opens = arrays[head.columns.positions["open"]]
     wordy = pc.match_substring_regex(opens, "^[^0-9]+$").fill_null(False)
     found = []
@@ -190,7 +190,7 @@ def _repeated_headers(arrays: Sequence[pa.Array], lines: npt.NDArray[np.int64], 
 
 
 def _with_points(columns: dict[str, pa.Array], lines: npt.NDArray[np.int64], notes: list[str]) -> dict[str, pa.Array]:
-    """Read decimal commas, unless they could be something else."""
+    """Replace decimal commas by points; ambiguous commas are refused."""
     numbers = {name: columns[name] for name in _NUMBERS if name in columns}
     commas = {name: _matches(array, ",") for name, array in numbers.items()}
     if not any(where.any() for where in commas.values()):

@@ -1,4 +1,4 @@
-"""/markets, /candles, /candles/quality, /indicators and /indicators/catalog."""
+"""Views of /markets, /candles, /candles/quality, /indicators and /indicators/catalog."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -24,33 +24,33 @@ from marketdata.serializers import (
 )
 
 
-def unserved(_market: Market) -> Sequence[int]:
-    """No horizons, where nobody told which are served."""
+def no_horizons(_market: Market) -> Sequence[int]:
+    """No horizons: the default without a source of served ones."""
     return ()
 
 
 class MarketViewSet(viewsets.GenericViewSet):
-    """The markets this engine knows."""
+    """Markets of this engine."""
 
     required_scope = "read"
     queryset = Market.objects.order_by("symbol", "source")
     serializer_class = MarketSerializer
     horizons_of: Callable[[Market], Sequence[int]] | None = None
-    """Which horizons are served for a market; the composition root knows."""
+    """Function that gives the served horizons of a market, set by the project."""
 
     @extend_schema(responses=MarketSerializer(many=True))
     def list(self, request: Request) -> Response:
-        """Symbols, horizons and whether they are followed."""
+        """Markets with their status and served horizons."""
         markets = self.paginate_queryset(self.get_queryset()) or []
         newest = store.newest_open(markets)
-        horizons = self.horizons_of or unserved
+        horizons = self.horizons_of or no_horizons
         return self.get_paginated_response(
             [payloads.market_object(market, horizons(market), newest.get(market.pk)) for market in markets]
         )
 
 
 class CandleViewSet(viewsets.GenericViewSet):
-    """Closed candles and the ledger of them."""
+    """Closed candles and their coverage ledger."""
 
     required_scope = "read"
     queryset = Candle.objects.none()
@@ -60,7 +60,7 @@ class CandleViewSet(viewsets.GenericViewSet):
 
     @extend_schema(responses=CandleSerializer(many=True))
     def list(self, request: Request) -> Response:
-        """Closed candles, oldest first. Without `from` the first page is the newest; `previous` leads back."""
+        """Closed candles, oldest first. Without `from` the first page is the newest; `previous` gives older ones."""
         query = CandleQuery.of(request)
         market = services.market_of(query["symbol"])
         self.starts_at_newest = "from" not in query
@@ -73,12 +73,12 @@ class CandleViewSet(viewsets.GenericViewSet):
 
     @extend_schema(responses=CoverageSerializer, filters=False)
     def quality(self, request: Request) -> Response:
-        """Stored, missing, absent, revised and quarantined, over the span asked for or all there is."""
+        """Stored, missing, absent, revised and quarantined candles of the given span, or of all."""
         query = CandleQuery.of(request)
         market = services.market_of(query["symbol"])
         span = [clock.to_ms(query[name]) if name in query else None for name in ("from", "to")]
-        ledger, behind = coverage.coverage_of(market, *span), evidence.evidence_of(market, *span)
-        return Response({**asdict(ledger), "evidence": asdict(behind)})
+        ledger, found = coverage.coverage_of(market, *span), evidence.evidence_of(market, *span)
+        return Response({**asdict(ledger), "evidence": asdict(found)})
 
 
 class IndicatorViewSet(viewsets.ViewSet):
@@ -104,5 +104,5 @@ class IndicatorViewSet(viewsets.ViewSet):
 
     @extend_schema(responses=IndicatorCatalogSerializer)
     def catalog(self, request: Request) -> Response:
-        """What can be asked for, with family, parameters, units, warm-up and range."""
+        """Available indicators with family, parameters, units, warm-up and range."""
         return Response({"results": [indicator_values.spec_object(spec) for spec in CATALOG.values()]})

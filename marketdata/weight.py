@@ -1,4 +1,4 @@
-"""How much may be asked of the exchange, and when: one budget and one ban for all processes of this address."""
+"""Request weight budget and bans, shared by all processes of this address."""
 
 from django.db import connection, transaction
 from django.db.models import QuerySet
@@ -8,46 +8,46 @@ from marketdata.errors import ExchangeBanned
 from marketdata.models import ExchangeState
 
 SHARE = 0.5
-"""Part of the exchange's limit this engine uses at most; the rest is for whoever else shares the address."""
+"""Maximum share of the exchange's limit for this engine; the rest is for other programs at the address."""
 MINUTE_MS = 60_000
-LONGEST_BAN_MS = 3 * 24 * 3600 * 1000
-"""No exchange bans for longer; a row that ends later was written before the clock was set back."""
+MAX_BAN_MS = 3 * 24 * 3600 * 1000
+"""Maximum length of a ban; a row that ends later was written before the clock was set back."""
 _OF_THIS_MINUTE = "(weight_seen_at >= %s AND weight_seen_at < %s)"
 
 
-class _Heard:
-    """The ban this process was told of itself: the database may be away at that very moment."""
+class _LocalBan:
+    """The ban received by this process itself, in case the database is not available then."""
 
     until_ms = 0
 
 
 def reserve(weight: int, share: float = SHARE) -> float:
-    """Take weight from this minute's budget; 0, or the seconds to wait before asking again.
+    """Reserve weight from this minute's budget; 0, or the seconds to wait before trying again.
 
     Raises
     ------
     ExchangeBanned
-        While the exchange wants silence; nothing may be sent.
+        While a ban is active; nothing may be sent.
     """
     now = clock.wall_ms()
-    if not is_ban(_Heard.until_ms, now) and _is_granted(weight, share, now):
+    if not is_ban(_LocalBan.until_ms, now) and _is_granted(weight, share, now):
         return 0.0
     with transaction.atomic():
         state = _locked_state()
-        _tell_all(state)
-        is_silent = is_ban(state.banned_until_ms, now)
-        if not is_silent:
+        _share_ban(state)
+        is_banned = is_ban(state.banned_until_ms, now)
+        if not is_banned:
             used = _used_this_minute(state, now)
             if used and used + weight > state.weight_limit * share:
                 return (MINUTE_MS - now % MINUTE_MS) / 1000
-            _keep(used + weight)
-    if is_silent:  # raised here: inside, what was told would be rolled back
+            _save_used(used + weight)
+    if is_banned:  # raised here: inside, the shared ban would be rolled back
         raise ExchangeBanned(state.banned_until_ms or 0)
     return 0.0
 
 
 def _is_granted(weight: int, share: float, now: int) -> bool:
-    """Take it in one statement, as nearly every time; where that fails, it takes a closer look to say why."""
+    """Try to reserve in one statement; if that fails, the caller determines the reason."""
     seen = _stamps(now)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -56,20 +56,20 @@ def _is_granted(weight: int, share: float, now: int) -> bool:
             "WHERE id = 1 AND (banned_until_ms IS NULL OR banned_until_ms <= %s OR banned_until_ms > %s) "
             f"AND (weight_seen_at IS NULL OR NOT {_OF_THIS_MINUTE} OR used_weight = 0 "
             "OR used_weight + %s <= weight_limit * %s)",
-            [*seen, weight, now, now + LONGEST_BAN_MS, *seen[1:], weight, share],
+            [*seen, weight, now, now + MAX_BAN_MS, *seen[1:], weight, share],
         )
         return bool(cursor.rowcount)
 
 
 def _stamps(now: int) -> list[str | None]:
-    """Instants: now, and the beginning and end of its minute, as the database writes instants."""
+    """Now, and the beginning and end of its minute, as database values."""
     begin = now // MINUTE_MS * MINUTE_MS
     instants = (clock.to_datetime(at) for at in (now, begin, begin + MINUTE_MS))
     return [connection.ops.adapt_datetimefield_value(instant) for instant in instants]
 
 
 def observe(used: int | None) -> None:
-    """Believe the exchange where it counted more than we did."""
+    """Store the exchange's own count of used weight if it is higher."""
     if used is None:
         return
     now = clock.wall_ms()
@@ -83,27 +83,27 @@ def observe(used: int | None) -> None:
 
 
 def ban(until_ms: int) -> None:
-    """Remember, across restarts and for all processes, to be silent until then (wall time)."""
+    """Store a ban until `until_ms` (wall time) for all processes and across restarts."""
     now = clock.wall_ms()
-    known = _Heard.until_ms if is_ban(_Heard.until_ms, now) else 0
-    _Heard.until_ms = max(min(until_ms, now + LONGEST_BAN_MS), known)
+    known = _LocalBan.until_ms if is_ban(_LocalBan.until_ms, now) else 0
+    _LocalBan.until_ms = max(min(until_ms, now + MAX_BAN_MS), known)
     with transaction.atomic():
-        _tell_all(_locked_state())
+        _share_ban(_locked_state())
 
 
-def silence() -> ExchangeBanned | None:
-    """Tell, between two requests already paid for, whether any process has been told to be silent."""
+def active_ban() -> ExchangeBanned | None:
+    """The active ban of any process, to be checked between requests with reserved weight."""
     until = banned_until()
     return None if until is None else ExchangeBanned(until)
 
 
-def forget() -> None:
-    """Drop what this process alone was told, as a new one would not know it."""
-    _Heard.until_ms = 0
+def clear_local_ban() -> None:
+    """Drop the ban known only to this process, as after a restart."""
+    _LocalBan.until_ms = 0
 
 
 def set_limit(limit: int) -> None:
-    """Keep the limit the exchange published."""
+    """Store the limit published by the exchange."""
     with transaction.atomic():
         state = _locked_state()
         state.weight_limit = limit
@@ -111,30 +111,30 @@ def set_limit(limit: int) -> None:
 
 
 def limit() -> int:
-    """Weight a minute the exchange allows, as far as it is known."""
+    """The exchange's weight limit per minute, or its default if not known."""
     state = ExchangeState.objects.filter(pk=1).first() or ExchangeState()
     return state.weight_limit
 
 
 def banned_until() -> int | None:
-    """Tell until when (wall time, ms) the exchange wants silence, None if it does not."""
+    """End of the active ban (wall time, ms), None without one."""
     stored = ExchangeState.objects.filter(pk=1).values_list("banned_until_ms", flat=True).first()
     until = _banned_until(stored)
     return until if is_ban(until, clock.wall_ms()) else None
 
 
 def is_ban(until_ms: int | None, now: int) -> bool:
-    """Whether silence until then is still to be kept."""
-    return until_ms is not None and now < until_ms <= now + LONGEST_BAN_MS
+    """Whether a ban until `until_ms` is still active."""
+    return until_ms is not None and now < until_ms <= now + MAX_BAN_MS
 
 
 def _banned_until(stored: int | None) -> int:
     now = clock.wall_ms()
-    return max((until for until in (stored, _Heard.until_ms) if until and is_ban(until, now)), default=0)
+    return max((until for until in (stored, _LocalBan.until_ms) if until and is_ban(until, now)), default=0)
 
 
-def _tell_all(state: ExchangeState) -> None:
-    """Write down what this process was told, where nobody has yet."""
+def _share_ban(state: ExchangeState) -> None:
+    """Store the ban received by this process if it is not stored yet."""
     until = _banned_until(state.banned_until_ms)
     if until and until != state.banned_until_ms:
         state.banned_until_ms = until
@@ -143,11 +143,11 @@ def _tell_all(state: ExchangeState) -> None:
 
 def _locked_state() -> ExchangeState:
     locked = ExchangeState.objects.select_for_update().filter(pk=1)
-    return locked.first() or _begun(locked)
+    return locked.first() or _created(locked)
 
 
-def _begun(locked: QuerySet[ExchangeState]) -> ExchangeState:
-    """Make the one row, or find that somebody else has."""
+def _created(locked: QuerySet[ExchangeState]) -> ExchangeState:
+    """Create the single row, unless another process has."""
     ExchangeState.objects.get_or_create(pk=1)
     return locked.get()
 
@@ -159,5 +159,5 @@ def _used_this_minute(state: ExchangeState, now: int) -> int:
     return state.used_weight if seen // MINUTE_MS == now // MINUTE_MS else 0
 
 
-def _keep(used: int) -> None:
+def _save_used(used: int) -> None:
     ExchangeState.objects.filter(pk=1).update(used_weight=used, weight_seen_at=clock.wall_now())

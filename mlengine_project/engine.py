@@ -19,7 +19,7 @@ from indicators.features import WARMUP
 from marketdata import clock, services, store, stream
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
-from marketdata.rest import RestLine
+from marketdata.rest import RestSession
 from mlengine_project import feeds
 from mlengine_project.celery import app
 from mlengine_project.embedded import EmbeddedBeat, EmbeddedWorker
@@ -102,7 +102,7 @@ class EmbeddedEngine:
         jobs.release_all_running()
         self.worker, self.beat = EmbeddedWorker(app), EmbeddedBeat(app)
         self.worker.start()
-        with RestLine(patient=True) as line:
+        with RestSession(patient=True) as line:
             line.market_ms()
         self._fill_history(markets)
         if self.stopping.is_set():

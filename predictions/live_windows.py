@@ -76,7 +76,7 @@ class LiveWindows:
 
         Its forecasts are corrected by what the `corrector` missed, if there is one.
         """
-        if not tails.kept() or not markets or not self._lock.acquire(blocking=False):
+        if not tails.is_available() or not markets or not self._lock.acquire(blocking=False):
             yield None
             return
         try:
@@ -162,7 +162,7 @@ class LiveWindows:
         until = held.open_time
         first = until - (WARMUP + self.reach - 1) * INTERVAL_MS
         tail = tails.read_tail(self._ids, first, until + INTERVAL_MS, open_ms + INTERVAL_MS)
-        doubtful = tails.disturbed(_from(self._marks, first), tail.marks, until)
+        doubtful = tails.changed_markets(_from(self._marks, first), tail.marks, until)
         if len(doubtful) > MOST_REREAD:
             logger.warning("candles of %d markets changed: all windows are read anew", len(doubtful))
             self._fill(self._ids, open_ms, misses.predictor if misses is not None else None)

@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from marketdata import clock, closes
-from marketdata.errors import UnknownSymbol, no_market
+from marketdata.errors import UnknownSymbol, unknown_symbol_message
 from marketdata.models import Market
 from modelregistry import registry
 from predictions.errors import InvalidRequest
@@ -80,7 +80,7 @@ def newest(symbol: str | None = None, horizon: int | None = None) -> list[Predic
 def require_symbol(symbol: str) -> None:
     """Know the symbol, enabled or not: a log outlives its market."""
     if not Market.objects.filter(symbol=symbol).exists():
-        raise UnknownSymbol(no_market(symbol, Market.objects.values_list("symbol", flat=True)))
+        raise UnknownSymbol(unknown_symbol_message(symbol, Market.objects.values_list("symbol", flat=True)))
 
 
 def require_horizon(horizon: int) -> None:

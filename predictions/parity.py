@@ -55,7 +55,7 @@ def _turns(answered: Sequence[int], candle: int) -> list[int]:
     """One at random, and those whose turn it is."""
     each = -(-len(answered) // A_DAY)
     first = candle % A_DAY * each
-    return sorted({chance.dice().choice(answered), *answered[first : first + each]})
+    return sorted({chance.default_rng().choice(answered), *answered[first : first + each]})
 
 
 def _differences(done: Pass, index: int, windows: LiveWindows) -> list[str] | None:

@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 
 from marketdata import clock
-from marketdata.errors import MarketDisabled, no_market
+from marketdata.errors import MarketDisabled, unknown_symbol_message
 from marketdata.models import Market
 from marketdata.services import enabled_symbols
 from modelregistry.estimators.ensemble import Ensemble
@@ -35,7 +35,7 @@ def known_market(symbol: Any) -> Market:
         raise InvalidRequest({"symbol": ["Write a symbol such as BTCUSDT."]})
     found = sorted(Market.objects.filter(symbol=symbol), key=lambda market: not market.enabled)
     if not found:
-        raise InvalidRequest({"symbol": [no_market(symbol, enabled_symbols())]})
+        raise InvalidRequest({"symbol": [unknown_symbol_message(symbol, enabled_symbols())]})
     if not found[0].enabled:
         raise MarketDisabled(f"{symbol} is known and switched off")
     return found[0]

@@ -86,7 +86,7 @@ def forget_sweep() -> None:
 
 
 def _believed() -> str:
-    return closes.believed("c", "m.source = 'exchange'", closes.ANSWERED_AFTER_MS)
+    return closes.confirmed_sql("c", "m.source = 'exchange'", closes.SIGNAL_UNCONFIRMED_AFTER_MS)
 
 
 def _after_signals(spans: Spans) -> dict[Market, list[int]]:

@@ -15,7 +15,7 @@ from indicators.features import WARMUP
 from marketdata import clock, store, weight
 from marketdata.models import Candle, Market
 from marketdata.parsing import CandleRow
-from marketdata.simulator.invention import Invention
+from marketdata.simulator.invention import CandleGenerator
 from modelregistry.estimators.forecast import LEVELS
 from modelregistry.registry import serving
 from predictions import asking, coverage, live_windows, requests
@@ -29,7 +29,7 @@ BEGIN = 1_735_689_600_000
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 
 plain = tiny.estimator
-_invention = Invention((*SYMBOLS, "SOLUSDT"), seed=3)
+_invention = CandleGenerator((*SYMBOLS, "SOLUSDT"), seed=3)
 
 
 def forget_everything():
@@ -40,8 +40,8 @@ def forget_everything():
     worklist.forget_sweep()
     asking._passes.clear()
     live_windows.forget()
-    clock.forget()
-    weight.forget()
+    clock.clear_cached_reading()
+    weight.clear_local_ban()
     hub.stop()
 
 

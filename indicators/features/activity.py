@@ -1,4 +1,4 @@
-"""Volume features: how much was traded against the usual, and how that goes with the size of candles."""
+"""Volume features: volume relative to its usual level, and its correlation with range."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from indicators.features.size import Named
 from indicators.features.window import CENTRE, DAY, SHORT, Window, elementwise, ratio
 
 SURPRISE_FLOOR = 1e-3
-"""A thousandth of the usual volume counts as no less: zero volume gives ln(0.001), no volume at all gives 0."""
+"""Lower bound of the ratio to the usual volume: zero volume gives ln(0.001), no volume at all gives 0."""
 
 
 @elementwise
 def log_surprise(recent: Floats, usual: Floats) -> Floats:
-    """Logarithm of recent over usual volume, between ln(0.001) and ln(1000); 0 where nothing is ever traded."""
+    """Logarithm of recent over usual volume, clipped to ln(0.001)..ln(1000); 0 without trades."""
     traded = usual > 1e-290
     share = np.where(traded, recent / np.where(traded, usual, 1.0), 1.0)
     return np.log(np.clip(share, SURPRISE_FLOOR, 1.0 / SURPRISE_FLOOR))
@@ -33,7 +33,10 @@ def features(window: Window) -> Named:
 
 
 def _relation(window: Window) -> Floats:
-    """Correlation of log volume and log range over 72 candles, those without a trade left out; 0 if none varies."""
+    """Correlation of log volume and log range over the traded ones of 72 candles.
+
+    It is 0 if one of them does not vary.
+    """
     traded = window.series("traded", lambda: traded_flag(window.volumes))
     volume = window.series("log_volume", lambda: log_traded(window.volumes))
     spans = window.series("traded_span", lambda: (window.log_spans + CENTRE) * traded)
@@ -64,6 +67,6 @@ def log_traded(volumes: Floats) -> Floats:
 
 @elementwise
 def correlation(shared: Floats, spread: Floats) -> Floats:
-    """Shared variation over the root of the product of both, 0 where one does not vary."""
-    # Below this the spread is the rounding of two equal numbers, and their quotient would be noise.
+    """Covariance over the root of the product of variances; 0 where one does not vary."""
+    # Below this the spread is only rounding error of two equal numbers, and the quotient would be meaningless.
     return np.where(spread > 1e-16, np.clip(ratio(shared, np.sqrt(spread)), -1.0, 1.0), 0.0)

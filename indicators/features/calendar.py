@@ -1,11 +1,12 @@
-"""Calendar features: what the clock says at the close of the row's candle, UTC and in the cities that trade."""
+"""Calendar features: time of day and week, sessions, holidays and releases at the candle's close."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from indicators.arrays import Floats, Integers
-from indicators.features.daylight import DAY_MS, HOUR_MS, local_ms
+from indicators.candles import DAY_MS, HOUR_MS
+from indicators.features.daylight import local_ms
 from indicators.features.days import SATURDAY, weekday
 from indicators.features.holidays import all_holidays
 from indicators.features.releases import RELEASES, release_times
@@ -21,7 +22,7 @@ SESSIONS = {
     "london": ("london", 8.0, 16.5),
     "tokyo": ("tokyo", 9.0, 15.0),
 }
-"""Working hours by the local clock, Monday to Friday, on holidays too."""
+"""City, opening and closing hour by the local clock, Monday to Friday, on holidays too."""
 
 AHEAD_WINDOWS = (6, 18, 36, 72)
 PAST_WINDOW = 72
@@ -37,7 +38,7 @@ def features(window: Window) -> Named:
 
 
 def _now(window: Window) -> Named:
-    """Where the clock stands when the row's candle closes."""
+    """Yield time of day and week at the close of the row's candle."""
     now = window.open_time + window.interval_ms
     day = (now % DAY_MS) / DAY_MS
     for harmonic in (1, 2, 3):
@@ -53,12 +54,14 @@ def _now(window: Window) -> Named:
 
 
 def _shares(window: Window) -> Named:
-    """What share of the candles ahead, and of the last 72, lies in each session, the weekend (UTC) and a holiday."""
+    """Yield the share of coming and past candles in each session, weekend (UTC) and holiday."""
     times = _slots(window)
-    held = {name: _session(local_ms(times, city), opens, closes) for name, (city, opens, closes) in SESSIONS.items()}
-    held["weekend"] = (weekday(times // DAY_MS) >= SATURDAY).astype(np.float64)
-    held["holiday"] = np.isin(local_ms(times, "new_york") // DAY_MS, all_holidays()).astype(np.float64)
-    for name, inside in held.items():
+    sessions = {
+        name: _session(local_ms(times, city), opens, closes) for name, (city, opens, closes) in SESSIONS.items()
+    }
+    sessions["weekend"] = (weekday(times // DAY_MS) >= SATURDAY).astype(np.float64)
+    sessions["holiday"] = np.isin(local_ms(times, "new_york") // DAY_MS, all_holidays()).astype(np.float64)
+    for name, inside in sessions.items():
         sums = WindowSums(inside[None, :], window.rows)
         for length in AHEAD_WINDOWS:
             yield f"{name}_ahead_{length}", sums.total(length, AHEAD_WINDOWS[-1] - length) / length
@@ -68,7 +71,7 @@ def _shares(window: Window) -> Named:
 
 
 def _releases(window: Window) -> Named:
-    """How many releases of each kind come within the candles ahead, and came within the last ones."""
+    """Yield the number of releases of each kind within the coming and the past candles."""
     times = _slots(window)
     for name in RELEASES:
         # A release at the open of a candle moves that candle.
@@ -81,12 +84,12 @@ def _releases(window: Window) -> Named:
 
 
 def _slots(window: Window) -> Integers:
-    """Open times of the candles a day before the first row to 72 after the last."""
+    """Open times from a day before the first row to 72 candles after the last."""
     slots = np.arange(window.rows + AHEAD_WINDOWS[-1] + DAY - 1, dtype=np.int64) - (DAY - 1)
     return window.open_time[0] + slots * window.interval_ms
 
 
 def _session(local: Integers, opens: float, closes: float) -> Floats:
-    """1 for candles that open inside the hours of a working day."""
+    """Return 1 for candles that open during the session of a weekday, else 0."""
     hour = (local % DAY_MS) / HOUR_MS
     return ((hour >= opens) & (hour < closes) & (weekday(local // DAY_MS) < SATURDAY)).astype(np.float64)

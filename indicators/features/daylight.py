@@ -1,7 +1,7 @@
-"""Local time of the cities that trade, and back.
+"""Local time of New York, London and Tokyo from UTC, and back.
 
 Daylight saving is computed from the rules in force since 2007 (United States) and 1996 (Europe), not read from a time
-zone database: its version would be a silent input of every model.
+zone database: its version would be an undeclared input of every model.
 """
 
 from __future__ import annotations
@@ -11,16 +11,15 @@ from functools import lru_cache
 import numpy as np
 
 from indicators.arrays import Integers
+from indicators.candles import DAY_MS, HOUR_MS
 from indicators.features.days import SUNDAY, nth_weekday
 
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
 YEARS = range(2007, 2101)
 
 
 @lru_cache(maxsize=1)
 def daylight_saving() -> tuple[Integers, Integers]:
-    """Instants (ms) at which summer time begins and ends by turns, for New York and for London."""
+    """Alternating starts and ends of summer time (ms) for New York and London."""
     new_york, london = [], []
     for year in YEARS:
         spring, autumn = nth_weekday(year, 3, SUNDAY, 2), nth_weekday(year, 11, SUNDAY, 1)
@@ -47,9 +46,9 @@ def local_ms(times: Integers, city: str) -> Integers:
 
 
 def new_york_ms(days: Integers, hour: float) -> Integers:
-    """UTC instants at which the clock of New York shows `hour` on days numbered since 1970.
+    """UTC instants of a local New York `hour` on days numbered since 1970.
 
-    Hours that summer time skips or repeats (1 to 3 in the night of a change) are not asked for.
+    Hours that summer time skips or repeats (1 to 3 in the night of a change) are not supported.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Day numbers since 1970-01-01, and the rules by which a year places a day."""
+"""Day numbers since 1970-01-01, and the nth weekday of a month."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def _trend(window: Window, level: Floats) -> Named:
 
 
 def _shape(window: Window) -> Named:
-    """Body and wicks as shares of the candle's range; a candle without range has none."""
+    """Yield body and wicks as shares of the candle's range; 0 without a range."""
     body = window.series("body", lambda: window.price("close") - window.price("open"))
     spans = window.spans
     upper = window.price("high") - np.maximum(window.price("open"), window.price("close"))

@@ -1,4 +1,4 @@
-"""The families of features, in column order: the one list that training, live path and proofs read."""
+"""The feature families in column order, used by training, the live path and the proofs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ CANDLE_FAMILIES = (size.features, direction.features, activity.features, season.
 """Functions of the candles of a window."""
 
 CALENDAR = calendar.features
-"""The function of the clock alone; its columns are the last ones."""
+"""The function of time alone; its columns are the last ones."""
 
 FAMILIES = (*CANDLE_FAMILIES, CALENDAR)

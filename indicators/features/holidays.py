@@ -1,4 +1,4 @@
-"""Days on which New York does not trade, by the rules of its stock exchange."""
+"""Holidays of the New York Stock Exchange, computed from its rules."""
 
 from __future__ import annotations
 

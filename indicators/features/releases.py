@@ -1,8 +1,8 @@
-"""When the numbers come out that move every market: announced long before, so the clock knows them like a session.
+"""Release times of economic figures that move all markets, from schedules published in advance.
 
-Only *that* and *when* something comes is known here, never what it says. Past the last date that was announced nothing
-more is expected, and :data:`KNOWN_UNTIL` says from when on. The lists grow once a year from the pages below; dates that
-are past are never changed, for rows that were computed with them must stay what they are.
+Only the time of a release is used, never its content. After the last announced date no releases are counted;
+:data:`KNOWN_UNTIL` is that date. The lists are extended once a year from the pages below; past dates are never
+changed, because rows computed with them must stay the same.
 
 References
 ----------
@@ -66,12 +66,12 @@ RATES = {
 """Statements of the Federal Open Market Committee, 14:00; those of March 2020 came unannounced."""
 
 RELEASES = {"inflation": (INFLATION, 8.5), "jobs": (JOBS, 8.5), "rates": (RATES, 14.0)}
-"""What comes out, on which days, at which hour of New York's clock."""
+"""Days and local New York hour of each kind of release."""
 
 
 @lru_cache(maxsize=len(RELEASES))
 def release_times(name: str) -> Integers:
-    """Instants (ms) at which one kind of release comes out, ascending.
+    """Instants (ms) of one kind of release, ascending.
 
     Parameters
     ----------
@@ -89,4 +89,4 @@ def release_times(name: str) -> Integers:
 
 
 KNOWN_UNTIL: int = min(int(release_times(name)[-1]) for name in RELEASES)
-"""From this instant (ms) on at least one kind of release is no longer known ahead."""
+"""After this instant (ms) the schedule of at least one kind of release is unknown."""

@@ -1,4 +1,4 @@
-"""Seasonal features: what the coming slots of the day were like on the days before.
+"""Seasonal features: averages of the same time of day over previous days.
 
 The profile of a slot is the mean over the same time of day on the 14 previous days, so the profile of the candles
 *ahead* is known already: it lies between 1 and 14 days back.
@@ -19,7 +19,7 @@ WEEK = 7 * DAY
 
 
 class Profile:
-    """One series by slot of the day, for the past 72 and the coming 72 slots of every row."""
+    """Time-of-day means of one series for the past and coming 72 slots of each row."""
 
     def __init__(self, window: Window, series: Floats) -> None:
         self.length = window.rows + SHORT - 1 + AHEAD
@@ -67,10 +67,10 @@ def _ranges(window: Window) -> Named:
 
 
 def _logs(window: Window) -> Named:
-    """From means of logarithms, which one violent day cannot bend: the slots ahead against those just past.
+    """Yield daily and weekly profiles of log ranges for the coming and past slots.
 
-    Then the week: how the same slots one and two weeks ago differ from the daily profile, shrunk towards it as if it
-    had been seen for two more weeks.
+    Means of logarithms are robust against one extreme day. The weekly profile is the difference of the same slots one
+    and two weeks ago from the daily profile, shrunk towards it with the weight of two more weeks.
     """
     profile = Profile(window, window.log_spans)
     past = profile.behind(SHORT)

@@ -1,4 +1,4 @@
-"""Volatility features: how large candles have been, over many memories, relative to the current level."""
+"""Volatility features: candle ranges over many window lengths relative to the current volatility."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Named = Iterator[tuple[str, Floats]]
 
 
 def features(window: Window) -> Named:
-    """Yield the volatility family, every size as a logarithm relative to the current level."""
+    """Yield the volatility family as logarithms relative to the current level."""
     level = window.log_level
     yield "volatility_level", level
     for half_life in HALF_LIVES:
@@ -46,7 +46,10 @@ def _spans(window: Window, level: Floats) -> Named:
 
 
 def _estimators(window: Window, squares: Floats) -> Named:
-    """Other estimators over Parkinson's in the same window: they differ when paths trend, jump or bounce."""
+    """Yield other volatility estimators relative to Parkinson's in the same window.
+
+    They differ when prices trend, jump or reverse.
+    """
     body = window.series("body", lambda: window.price("close") - window.price("open"))
     garman_klass = window.series("garman_klass", lambda: 0.5 * window.spans * window.spans - GARMAN_KLASS * body * body)
     for length in (12, 72, DAY):
@@ -65,7 +68,7 @@ def _estimators(window: Window, squares: Floats) -> Named:
 
 
 def _dispersion(window: Window, level: Floats) -> Named:
-    """How uneven the sizes are: volatility of volatility, the largest candle, jumps."""
+    """Yield volatility of volatility, the largest candle and the share of jumps."""
     centred = window.series("centred", lambda: (window.log_spans + CENTRE) * window.present_floats)
     squared = window.series("centred_square", lambda: centred * centred)
     for length in (12, 72, DAY):
@@ -84,5 +87,5 @@ def _dispersion(window: Window, level: Floats) -> Named:
 
 @elementwise
 def share_left(share: Floats) -> Floats:
-    """What a share leaves of 1, between -1 and 1."""
+    """One minus a share, clipped to -1..1."""
     return np.clip(1.0 - share, -1.0, 1.0)

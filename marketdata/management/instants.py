@@ -1,4 +1,4 @@
-"""Instants as people type them on a command line."""
+"""Parsing of instants on the command line."""
 
 import argparse
 from datetime import UTC, datetime
@@ -17,12 +17,12 @@ def instant(text: str) -> int:
     """
     try:
         if text.isascii() and text.isdigit():
-            told = int(text)
+            parsed = int(text)
         else:
             moment = datetime.fromisoformat(text)
-            told = clock.to_ms(moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment)
+            parsed = clock.to_ms(moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment)
     except (ValueError, OverflowError):
-        told = -1
-    if not EARLIEST_MS <= told <= LATEST_MS:
+        parsed = -1
+    if not EARLIEST_MS <= parsed <= LATEST_MS:
         raise argparse.ArgumentTypeError(f"{text!r} is no time from 2017 to 2100; write 2024-03-01 or milliseconds")
-    return told
+    return parsed

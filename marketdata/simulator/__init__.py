@@ -1,4 +1,4 @@
-"""A Binance-compatible exchange on loopback: it replays or invents candles, and keeps a ledger of what it closed."""
+"""A Binance-compatible exchange on loopback that replays or generates candles and keeps a ledger."""
 
 from marketdata.simulator.faults import Fault, FaultPlan
 from marketdata.simulator.opening import open_exchange

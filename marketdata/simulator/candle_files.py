@@ -34,7 +34,7 @@ def read_files(paths: list[Path]) -> dict[str, Klines]:
     Parameters
     ----------
     paths : list of Path
-        Files named by their symbol, or folders holding such files (others in them are left alone).
+        Files named by their symbol, or folders with such files (other files are ignored).
 
     Returns
     -------
@@ -44,7 +44,7 @@ def read_files(paths: list[Path]) -> dict[str, Klines]:
     Raises
     ------
     UnreadableCandles
-        If there is nothing to read, a symbol comes twice, or a file breaks a rule.
+        If there is nothing to read, a symbol occurs twice, or a file breaks a rule.
     """
     files: list[Path] = []
     for path in paths:
@@ -68,8 +68,8 @@ def read_files(paths: list[Path]) -> dict[str, Klines]:
 
 
 def read_file(path: Path, symbol: str) -> Klines:
-    """Read and check one file; columns it leaves empty are invented, the same way every time."""
-    import pandas as pd  # 65 MB that invention does without
+    """Read and check one file; missing columns are generated deterministically."""
+    import pandas as pd  # 65 MB of memory, not needed for generated candles
 
     try:
         frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
@@ -110,37 +110,37 @@ def _check(name: str, open_time: NDArray[np.int64], prices: list[NDArray[np.floa
 def _activity(
     frame: pd.DataFrame, symbol: str, open_time: NDArray[np.int64], prices: list[NDArray[np.float64]]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Quote volume, trades and the takers' part, invented where the file is empty."""
+    """Quote volume, trades and taker volumes, generated where the file has none."""
     opens, highs, lows, closes, volume = prices
-    noise = _noise(symbol, open_time)
+    drawn_normals = _normals(symbol, open_time)
     typical = (opens + highs + lows + closes) / 4
     spread = np.log(highs / lows)
     lean = np.divide(np.log(closes / opens), spread, out=np.zeros_like(spread), where=spread > 0)
-    share = np.clip(0.5 + 0.08 * lean + 0.04 * noise[1], 0.03, 0.97)
+    share = np.clip(0.5 + 0.08 * lean + 0.04 * drawn_normals[1], 0.03, 0.97)
     quote_volume = np.round(volume * typical, 8)
-    counted = np.maximum(1, quote_volume / AVERAGE_TRADE * np.exp(0.2 * noise[0]))
+    counted = np.maximum(1, quote_volume / AVERAGE_TRADE * np.exp(0.2 * drawn_normals[0]))
     trades = np.minimum(np.where(volume > 0, counted, 0), 999_999)
     bought = np.minimum(np.round(volume * share, 5), volume)
-    quote_volume = _given(frame, "quote_volume", quote_volume)
-    # Truncated, so that the part never exceeds the whole in the last decimal.
+    quote_volume = _column_or(frame, "quote_volume", quote_volume)
+    # Rounded down, so that the part never exceeds the whole in the last decimal.
     bought_quote = np.floor(quote_volume * np.divide(bought, volume, out=np.zeros_like(bought), where=volume > 0) * 1e4)
     return (
         quote_volume,
-        _given(frame, "trades", trades).astype(np.int64),
-        _given(frame, "taker_buy_base", bought),
-        _given(frame, "taker_buy_quote", bought_quote / 1e4),
+        _column_or(frame, "trades", trades).astype(np.int64),
+        _column_or(frame, "taker_buy_base", bought),
+        _column_or(frame, "taker_buy_quote", bought_quote / 1e4),
     )
 
 
-def _given(frame: pd.DataFrame, name: str, invented: NDArray[Any]) -> NDArray[np.float64]:
+def _column_or(frame: pd.DataFrame, name: str, generated: NDArray[Any]) -> NDArray[np.float64]:
     if name not in frame.columns:
-        return invented.astype(np.float64)
+        return generated.astype(np.float64)
     given = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
-    return np.where(np.isfinite(given), given, invented)
+    return np.where(np.isfinite(given), given, generated)
 
 
-def _noise(symbol: str, open_time: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Two normal numbers per candle that belong to the candle, not to the file it came in."""
+def _normals(symbol: str, open_time: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Two normal numbers per candle that depend on symbol and open time only."""
     weeks, places = open_time // WEEK_MS, open_time % WEEK_MS // INTERVAL_MS
     drawn = np.empty((2, len(open_time)))
     for week in np.unique(weeks):

@@ -1,4 +1,4 @@
-"""A candle before it closes: a path that begins at the open, touches high and low, and ends at the close."""
+"""Values of a candle before it closes, on a path through its prices."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from marketdata.simulator.noise import uniforms
 def partial_kline(kline: Kline, fraction: float, symbol: str = "") -> Kline:
     """The candle after `fraction` of its interval.
 
-    The path is a pure function of the candle: extremes only widen, volumes only grow, and at 1 it is the candle.
+    It is a pure function of the candle: extremes only widen, volumes only grow, and at 1 it is the candle itself.
 
     Parameters
     ----------
@@ -20,7 +20,7 @@ def partial_kline(kline: Kline, fraction: float, symbol: str = "") -> Kline:
     fraction : float
         0 (just opened) to 1 (closed).
     symbol : str
-        Two symbols take different paths.
+        Symbol of the candle; different symbols have different paths.
 
     Examples
     --------
@@ -36,11 +36,11 @@ def partial_kline(kline: Kline, fraction: float, symbol: str = "") -> Kline:
     moments = np.concatenate([[0.0], np.cumsum(drawn[:6] + 0.2)])
     moments /= moments[-1]
     first, second = (kline.high, kline.low) if drawn[6] < 0.5 else (kline.low, kline.high)
-    # On the way to an extreme, and between the two, the path turns back once.
+    # On the way to an extreme, and between the two, the path reverses once.
     between = kline.low + (kline.high - kline.low) * (0.3 + 0.4 * float(drawn[7]))
     prices = [kline.open, (kline.open + first) / 2, (3 * kline.open + first) / 4, first, between, second, kline.close]
     passed = int(np.searchsorted(moments, fraction, side="right"))
-    # The finest tick visible in the candle itself, so that a path never shows a price the market cannot have.
+    # The smallest tick of the candle's own prices, so that the path has no price between ticks.
     digits = max(_digits(price) for price in kline[1:5])
     current = round(float(np.interp(fraction, moments, prices)), digits)
     seen = [kline.open, current, *(round(float(price), digits) for price in prices[1:passed])]

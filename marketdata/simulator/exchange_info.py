@@ -1,11 +1,11 @@
-"""The answer of GET /api/v3/exchangeInfo: limits, and what is traded under which rules."""
+"""Response of GET /api/v3/exchangeInfo: rate limits, symbols and their rules."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Any
 
-from marketdata.simulator.invented_markets import InventedMarket
+from marketdata.simulator.invented_markets import GeneratedMarket
 from marketdata.simulator.klines import places8
 from marketdata.simulator.limits import Limits
 
@@ -23,7 +23,7 @@ ORDER_TYPES = [
 def exchange_info(
     symbols: tuple[str, ...], now_ms: int, limits: Limits, halted: Collection[str] = ()
 ) -> dict[str, Any]:
-    """The documented fields, for the symbols asked for; trading in the halted ones is stopped.
+    """The documented fields for the given symbols; halted ones have status BREAK.
 
     Examples
     --------
@@ -40,7 +40,7 @@ def exchange_info(
             _rate_limit("RAW_REQUESTS", "MINUTE", 5, 61_000),
         ],
         "exchangeFilters": [],
-        "symbols": [_symbol_rules(InventedMarket.of(symbol, 0), is_halted=symbol in halted) for symbol in symbols],
+        "symbols": [_symbol_rules(GeneratedMarket.of(symbol, 0), is_halted=symbol in halted) for symbol in symbols],
     }
 
 
@@ -48,7 +48,7 @@ def _rate_limit(kind: str, interval: str, count: int, limit: int) -> dict[str, A
     return {"rateLimitType": kind, "interval": interval, "intervalNum": count, "limit": limit}
 
 
-def _symbol_rules(market: InventedMarket, *, is_halted: bool) -> dict[str, Any]:
+def _symbol_rules(market: GeneratedMarket, *, is_halted: bool) -> dict[str, Any]:
     tick, lot = places8(10.0**-market.price_digits), places8(10.0**-market.lot_digits)
     return {
         "symbol": market.symbol,

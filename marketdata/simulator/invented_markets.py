@@ -1,11 +1,11 @@
-"""What an invented market is like: its level, how much it moves, how much is traded, how finely it is quoted."""
+"""Constants of generated markets: price level, volatility, turnover and tick sizes."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from marketdata.simulator.noise import chance
+from marketdata.simulator.noise import uniform
 
 # Level in quote currency, standard deviation of a 5-minute return, median quote volume of 5 minutes.
 KNOWN = {
@@ -21,12 +21,12 @@ QUOTES = ("USDT", "USDC", "FDUSD", "BUSD", "TUSD", "BTC", "ETH", "BNB", "EUR", "
 
 
 @dataclass(frozen=True)
-class InventedMarket:
+class GeneratedMarket:
     """The constants of one symbol.
 
     Examples
     --------
-    >>> market = InventedMarket.of("BTCUSDT", seed=1)
+    >>> market = GeneratedMarket.of("BTCUSDT", seed=1)
     >>> market.base, market.quote, market.price_digits, market.lot_digits
     ('BTC', 'USDT', 2, 5)
     """
@@ -37,17 +37,17 @@ class InventedMarket:
     median_quote_volume: float
 
     @classmethod
-    def of(cls, symbol: str, seed: int) -> InventedMarket:
-        """The constants of `symbol`: those of the best known symbols are fixed, all others follow from the seed."""
+    def of(cls, symbol: str, seed: int) -> GeneratedMarket:
+        """Constants of `symbol`: fixed for well-known symbols, derived from the seed for others."""
         if symbol in KNOWN:
             return cls(symbol, *KNOWN[symbol])
-        level = 10.0 ** (3.0 * chance(seed, symbol, "level") - 1.0)
-        sigma = 0.0015 + 0.0015 * chance(seed, symbol, "sigma")
-        return cls(symbol, level, sigma, 10.0 ** (4.3 + 1.5 * chance(seed, symbol, "turnover")))
+        level = 10.0 ** (3.0 * uniform(seed, symbol, "level") - 1.0)
+        sigma = 0.0015 + 0.0015 * uniform(seed, symbol, "sigma")
+        return cls(symbol, level, sigma, 10.0 ** (4.3 + 1.5 * uniform(seed, symbol, "turnover")))
 
     @property
     def price_digits(self) -> int:
-        """Decimals of a price: about a tenth of a basis point to one basis point per tick."""
+        """Decimals of a price, so that a tick is about 0.1 to 1 basis points."""
         return min(8, max(2, 4 - math.floor(math.log10(self.level))))
 
     @property
@@ -57,10 +57,10 @@ class InventedMarket:
 
     @property
     def quote(self) -> str:
-        """The asset prices are in."""
+        """The quote asset."""
         return next((quote for quote in QUOTES if self.symbol.endswith(quote) and self.symbol != quote), "USDT")
 
     @property
     def base(self) -> str:
-        """The asset that is traded."""
+        """The base asset."""
         return self.symbol.removesuffix(self.quote)

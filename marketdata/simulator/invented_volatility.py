@@ -1,7 +1,8 @@
-"""How much an invented market moves, candle by candle, and the shocks that move it.
+"""Volatility and return shocks of generated markets, candle by candle.
 
 Log volatility is the sum of a daily and weekly pattern and of four factors with memories from half an hour to
-months. The factors take their own noise and the size of past shocks, so a jump is followed by a rough hour.
+months. The factors depend on their own random numbers and the size of past shocks, so a jump is followed by an hour of
+high volatility.
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketdata.simulator.klines import CANDLES_PER_WEEK
-from marketdata.simulator.noise import normals, remembered, uniforms
+from marketdata.simulator.noise import autoregression, normals, uniforms
 
-# Mean absolute return by hour of the day (UTC) and day of the week relative to the mean, rounded from what
-# Bitcoin did in 2024: the hours of the American session are the loudest, the weekend is quiet.
+# Mean absolute return by hour of the day (UTC) and day of the week relative to the mean, rounded from Bitcoin in 2024:
+# the hours of the American session are the most volatile, the weekend the least.
 MORNING = (1.04, 1.06, 0.93, 0.80, 0.77, 0.75, 0.78, 0.80, 0.85, 0.82, 0.80, 0.82)
 EVENING = (0.98, 1.23, 1.50, 1.36, 1.24, 1.19, 1.12, 1.10, 1.08, 1.04, 0.99, 0.87)
 HOURS = (*MORNING, *EVENING)
 DAYS = (1.18, 1.14, 1.12, 1.08, 1.07, 0.64, 0.77)
 # Memory in candles and weight in log volatility.
 FACTORS = ((3.0, 0.16), (50.0, 0.26), (500.0, 0.28))
-MOOD = 0.34  # weight of what belongs to one candle alone, also in log volatility
+IDIOSYNCRATIC = 0.34  # weight of the part of one candle alone, also in log volatility
 WEEK_MEMORY, WEEK_WEIGHT, WEEKS_REMEMBERED = 0.8, 0.22, 40
 SHARED = 0.88  # the part of a factor that all markets have in common
 JUMP_CHANCE = 0.0012
@@ -31,7 +32,7 @@ MEAN_ABSOLUTE_NORMAL = np.sqrt(2 / np.pi)
 
 @lru_cache(maxsize=256)
 def weekly_shocks(seed: int, symbol: str, week: int) -> NDArray[np.float64]:
-    """The week's returns in units of their volatility: normal, but about once in three days a jump.
+    """The week's returns in units of volatility: normal, with a jump about every three days.
 
     Examples
     --------
@@ -48,14 +49,14 @@ def weekly_shocks(seed: int, symbol: str, week: int) -> NDArray[np.float64]:
 def weekly_sigma(seed: int, symbol: str, week: int) -> NDArray[np.float64]:
     """Volatility of each candle of a week, 1 on an ordinary day.
 
-    Looks back one week and never ahead; a market without a name is the one all others share.
+    Looks back one week and never ahead; the empty symbol is the common factor of all markets.
     """
     log_sigma = np.log(_pattern())
     for factor, (_, weight) in enumerate(FACTORS):
         shared, own = _factors(seed, "", week)[factor], _factors(seed, symbol, week)[factor]
         log_sigma = log_sigma + weight * (np.sqrt(SHARED) * shared + np.sqrt(1 - SHARED) * own)
-    moods = [normals(CANDLES_PER_WEEK, seed, name, "mood", week) for name in ("", symbol)]
-    log_sigma += MOOD * (np.sqrt(SHARED) * moods[0] + np.sqrt(1 - SHARED) * moods[1])
+    single = [normals(CANDLES_PER_WEEK, seed, name, "mood", week) for name in ("", symbol)]
+    log_sigma += IDIOSYNCRATIC * (np.sqrt(SHARED) * single[0] + np.sqrt(1 - SHARED) * single[1])
     begin, end = _slow(seed, symbol, week), _slow(seed, symbol, week + 1)
     log_sigma += begin + (end - begin) * np.arange(CANDLES_PER_WEEK) / CANDLES_PER_WEEK
     sigma: NDArray[np.float64] = np.exp(log_sigma)
@@ -66,7 +67,7 @@ def weekly_sigma(seed: int, symbol: str, week: int) -> NDArray[np.float64]:
 def _factors(seed: int, symbol: str, week: int) -> NDArray[np.float64]:
     """The factors of one week, shape (3, 2016), each with about unit variance."""
     shocks = np.concatenate([weekly_shocks(seed, symbol, earlier) for earlier in (week - 1, week)])
-    noise = np.concatenate(
+    random_normals = np.concatenate(
         [normals(3 * CANDLES_PER_WEEK, seed, symbol, "factors", w).reshape(3, -1) for w in (week - 1, week)], axis=1
     )
     size = np.minimum(np.abs(shocks), 8.0) - MEAN_ABSOLUTE_NORMAL
@@ -74,9 +75,9 @@ def _factors(seed: int, symbol: str, week: int) -> NDArray[np.float64]:
     factors = np.empty((len(FACTORS), CANDLES_PER_WEEK))
     for factor, (memory, _) in enumerate(FACTORS):
         decay = np.exp(-1 / memory)
-        news = np.sqrt(1 - decay**2) * (reaction + 0.7 * noise[factor])
-        # The volatility of a candle knows the shocks before it, not its own.
-        factors[factor] = remembered(news, decay)[CANDLES_PER_WEEK - 1 : -1]
+        innovations = np.sqrt(1 - decay**2) * (reaction + 0.7 * random_normals[factor])
+        # The volatility of a candle depends on the shocks before it, not on its own.
+        factors[factor] = autoregression(innovations, decay)[CANDLES_PER_WEEK - 1 : -1]
     return factors
 
 
@@ -94,7 +95,7 @@ def _week_normal(seed: int, symbol: str, week: int) -> float:
 
 @lru_cache(maxsize=1)
 def _pattern() -> NDArray[np.float64]:
-    """The usual volatility of each candle of a week that begins on Monday, hours joined by straight lines."""
+    """Usual volatility of each candle of a week from Monday, interpolated between hours."""
     hour = (np.arange(CANDLES_PER_WEEK) + 0.5) / 12
     by_hour = np.interp(hour % 24, np.arange(25) + 0.0, [*HOURS, HOURS[0]])
     by_day = np.interp(hour, np.arange(9) * 24 - 12.0, [DAYS[-1], *DAYS, DAYS[0]])

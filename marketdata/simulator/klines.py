@@ -1,6 +1,6 @@
-"""Candles as the exchange has them: columns for spans, one row for one candle, and both of its written forms.
+"""Candles of the simulator as columns and rows, and their REST and stream formats.
 
-The values are floats already rounded to the tick and the lot; only here do they become decimal strings.
+The values are floats already rounded to tick and lot; they are formatted as decimal strings only here.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from marketdata.intervals import INTERVAL, INTERVAL_MS
 
 WEEK_MS = 7 * 24 * 3600 * 1000
 CANDLES_PER_WEEK = WEEK_MS // INTERVAL_MS
-# Far above the trades of any candle, so that trade ids grow with time without anyone counting from the beginning.
+# Far above the trades of any candle, so that trade ids increase with time without counting from the beginning.
 TRADE_IDS_PER_CANDLE = 1_000_000
 
 
 class Kline(NamedTuple):
-    """One candle; `trades` counts, the taker columns are the part bought by takers; a halt sets when it `ended`."""
+    """One candle; the taker columns are the part bought by takers; a halt sets `ended`."""
 
     open_time: int
     open: float
@@ -35,7 +35,7 @@ class Kline(NamedTuple):
 
 
 class Klines(NamedTuple):
-    """The same columns for a span of candles, oldest first; a hole is a row that is not there."""
+    """The same columns for a span of candles, oldest first; missing candles have no row."""
 
     open_time: NDArray[np.int64]
     open: NDArray[np.float64]
@@ -50,14 +50,14 @@ class Klines(NamedTuple):
 
     @classmethod
     def empty(cls) -> Klines:
-        """No candle at all."""
+        """Columns without candles."""
         whole = np.zeros(0, dtype=np.int64)
         real = np.zeros(0)
         return cls(whole, real, real, real, real, real, real, whole, real, real)
 
     @classmethod
     def joined(cls, parts: list[Klines]) -> Klines:
-        """The spans one after the other."""
+        """Concatenation of spans."""
         if not parts:
             return cls.empty()
         return cls._make(np.concatenate(columns) for columns in zip(*parts, strict=True))
@@ -68,29 +68,29 @@ class Klines(NamedTuple):
         return Klines._make(column[first:last] for column in self)
 
     def rows(self) -> list[Kline]:
-        """One :class:`Kline` per candle, in Python's own numbers."""
+        """One :class:`Kline` per candle, with Python numbers."""
         return [Kline(*row) for row in zip(*(column.tolist() for column in self), strict=True)]
 
 
 class Source(Protocol):
-    """Where candles come from: a file being replayed, or invention."""
+    """Interface of a source of candles: replayed files or generated candles."""
 
     @property
     def symbols(self) -> tuple[str, ...]:
         """Symbols that have candles."""
 
     def klines(self, symbol: str, from_ms: int, until_ms: int) -> Klines:
-        """Complete candles of [from_ms, until_ms), past or future, whatever the time is."""
+        """Complete candles of [from_ms, until_ms), independent of the current time."""
 
     def first_open(self, symbol: str) -> int:
         """Open time of the oldest candle."""
 
     def last_open(self, symbol: str) -> int | None:
-        """Open time of the last candle there will ever be, None if there is no end."""
+        """Open time of the last candle, None if the source has no end."""
 
 
 def places8(value: float) -> str:
-    """A number the way the exchange writes prices and quantities.
+    """A number in the exchange's format of prices and quantities, with 8 places.
 
     Examples
     --------
@@ -125,7 +125,10 @@ def rest_row(kline: Kline, span_ms: int = INTERVAL_MS) -> list[Any]:
 
 
 def stream_event(symbol: str, kline: Kline, event_ms: int, *, is_closed: bool) -> dict[str, Any]:
-    """The message of stream `<symbol>@kline_5m`; `f` and `L` are -1 in a candle without trades, as on the exchange."""
+    """A message of stream `<symbol>@kline_5m`.
+
+    As on the exchange, `f` and `L` are -1 in a candle without trades.
+    """
     first_trade = kline.open_time // INTERVAL_MS * TRADE_IDS_PER_CANDLE
     return {
         "e": "kline",

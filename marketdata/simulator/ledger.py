@@ -1,4 +1,4 @@
-"""What the exchange closed, and when: the truth any consumer is later held against."""
+"""Ledger of the candles the simulator closed and when, for comparison with a consumer's candles."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from marketdata.simulator.klines import Kline, rest_row
 
 
 class LedgerEntry(NamedTuple):
-    """One thing that happened to one candle.
+    """One event of one candle.
 
-    `event` is `closed`, `corrected` (the values replace those before), `absent` (no candle, for ever) or `appeared`
-    (it was missing for a while). Times: `market_ms` on the exchange's clock, `wall_ms` on the wall.
+    `event` is `closed`, `corrected` (the values replace those before), `absent` (never a candle) or `appeared` (it was
+    missing for a while). Times: `market_ms` by the exchange's clock, `wall_ms` by wall time.
     """
 
     event: str
@@ -49,7 +49,7 @@ class Ledger:
         self._file = path.open("a", encoding="utf-8") if path else None
 
     def record(self, event: str, symbol: str, open_time: int, kline: Kline | None, market_ms: int) -> LedgerEntry:
-        """Write down what happened."""
+        """Add an event."""
         entry = LedgerEntry(event, symbol, open_time, kline, market_ms, clock.wall_ms())
         with self._lock:
             self._entries.append(entry)
@@ -60,26 +60,26 @@ class Ledger:
         return entry
 
     def entries(self, symbol: str | None = None) -> list[LedgerEntry]:
-        """Everything that happened, in order."""
+        """All events in order, optionally of one symbol."""
         with self._lock:
             return [entry for entry in self._entries if symbol in (None, entry.symbol)]
 
     def final(self, symbol: str) -> dict[int, Kline]:
-        """Every candle this exchange closed for `symbol`, by open time, with the values that stand now."""
+        """Every closed candle of `symbol` by open time, with its current values."""
         with self._lock:
             return {t: e.kline for t, e in sorted(self._final.get(symbol, {}).items()) if e.kline is not None}
 
     def absent(self, symbol: str) -> list[int]:
-        """Open times at which there was no candle and there is none now."""
+        """Open times without a candle."""
         with self._lock:
             return sorted(t for t, e in self._final.get(symbol, {}).items() if e.kline is None)
 
     def __iter__(self) -> Iterator[LedgerEntry]:
-        """Everything that happened, in order."""
+        """All events in order."""
         return iter(self.entries())
 
     def __len__(self) -> int:
-        """How many things happened."""
+        """Number of events."""
         return len(self._entries)
 
     def close(self) -> None:

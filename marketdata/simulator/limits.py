@@ -1,4 +1,4 @@
-"""The exchange's limits on one address: request weight a minute, silence it asks for, sockets opened."""
+"""The exchange's limits per address: request weight per minute, bans, new connections."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ MINUTE_MS = 60_000
 
 @dataclass(frozen=True)
 class Limits:
-    """The figures the exchange documents; wall time, since a client lives in it."""
+    """The documented limits of the exchange, in wall time."""
 
     weight_per_minute: int = 6000
-    # How many requests after a 429, in the same minute, make a ban of it.
+    # Number of refused requests in the same minute after which a ban follows.
     warnings_before_ban: int = 10
     ban_seconds: float = 120.0
     longest_ban_seconds: float = 3 * 86_400.0
@@ -35,7 +35,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a request is told: its minute's used weight and, if it is refused, a status and when to come back."""
+    """Result of counting a request: used weight and, if refused, status and time to wait."""
 
     used_weight: int
     status: int = 200
@@ -44,19 +44,19 @@ class Verdict:
 
 
 class WeightMeter:
-    """Counts request weight in wall minutes and turns excess into 429, and ignored 429 into 418."""
+    """Counts request weight per wall minute; excess gives 429, continued requests 418."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.highest_used = 0
         self.refused = 0
-        self.impolite = 0
-        """Requests that came although silence had been asked for."""
+        self.violations = 0
+        """Number of requests sent although the client had been told to wait."""
         self._minute = -1
         self._used = 0
         self._warnings = 0
         self._bans = 0
-        self._banned_until_ms = self._silent_until_ms = 0
+        self._banned_until_ms = self._retry_after_ms = 0
         self._lock = threading.Lock()
 
     def charge(self, weight: int) -> Verdict:
@@ -65,7 +65,7 @@ class WeightMeter:
         with self._lock:
             if now_ms // MINUTE_MS != self._minute:
                 self._minute, self._used, self._warnings = now_ms // MINUTE_MS, 0, 0
-            self.impolite += now_ms < self._silent_until_ms
+            self.violations += now_ms < self._retry_after_ms
             if now_ms < self._banned_until_ms:
                 return self._refuse(418, self._banned_until_ms, now_ms)
             self._used += weight
@@ -82,10 +82,10 @@ class WeightMeter:
         with self._lock:
             self._banned_until_ms = clock.wall_ms() + int(seconds * 1000)
 
-    def expect_silence(self, until_ms: int) -> None:
-        """Count from now on who asks although he was told to wait until then."""
+    def count_violations_until(self, until_ms: int) -> None:
+        """Count requests before `until_ms` as violations of Retry-After."""
         with self._lock:
-            self._silent_until_ms = max(self._silent_until_ms, until_ms)
+            self._retry_after_ms = max(self._retry_after_ms, until_ms)
 
     def _ban(self, now_ms: int) -> int:
         seconds = min(self.limits.ban_seconds * 2**self._bans, self.limits.longest_ban_seconds)
@@ -95,13 +95,13 @@ class WeightMeter:
 
     def _refuse(self, status: int, until_ms: int, now_ms: int) -> Verdict:
         self.refused += 1
-        self._silent_until_ms = max(self._silent_until_ms, until_ms)
+        self._retry_after_ms = max(self._retry_after_ms, until_ms)
         log.warning("request refused", status=status, used_weight=self._used, until_ms=until_ms)
         return Verdict(self._used, status, -(-(until_ms - now_ms) // 1000), until_ms)
 
 
-class RateGate:
-    """Lets at most `count` events through in any stretch of `seconds`."""
+class RateLimiter:
+    """Admits at most `count` events in any period of `seconds`."""
 
     def __init__(self, count: int, seconds: float) -> None:
         self._count = count
@@ -109,7 +109,7 @@ class RateGate:
         self._passed: deque[float] = deque()
 
     def admit(self) -> bool:
-        """Count one event, if there is room for it."""
+        """Count one event and return True, unless the limit is reached."""
         now = clock.monotonic()
         while self._passed and now - self._passed[0] >= self._seconds:
             self._passed.popleft()

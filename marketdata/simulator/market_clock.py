@@ -1,4 +1,4 @@
-"""The exchange's own time: it starts somewhere and runs at its own rate, beside the wall clock."""
+"""The simulated exchange's clock, with its own start and rate."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from marketdata import clock
 
 
 class MarketClock:
-    """Market time = where it began + rate * wall time elapsed since.
+    """Market time = start + rate * elapsed wall time.
 
     Parameters
     ----------
     begin_ms : int
         Market time at this moment, ms UTC.
     rate : float
-        Market seconds per wall second; 0 stands still and is moved by :meth:`advance_to`.
+        Market seconds per wall second; with 0 it moves only by :meth:`advance_to`.
 
     Raises
     ------
@@ -45,7 +45,7 @@ class MarketClock:
                 self._anchor_ms, self._anchor = float(market_ms), clock.monotonic()
 
     def wall_seconds_until(self, market_ms: int) -> float:
-        """Wall seconds from now until `market_ms`; infinite while the clock stands still."""
+        """Wall seconds from now until `market_ms`; infinite if the rate is 0."""
         missing_ms = market_ms - self.now_ms()
         if missing_ms <= 0:
             return 0.0

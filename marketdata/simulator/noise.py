@@ -1,6 +1,6 @@
-"""Chance as a pure function of a name: the same key gives the same numbers, in any order, in any process.
+"""Random numbers as a pure function of a key, independent of order and process.
 
-Raw Philox words are turned into uniforms and normals here instead of by numpy's generators, whose methods may
+Raw Philox words are converted to uniforms and normals here instead of by numpy's generators, whose methods may
 change between versions while the raw stream may not.
 """
 
@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 
-def uniforms(count: int, *name: str | int) -> NDArray[np.float64]:
-    """Numbers strictly between 0 and 1 that belong to `name`.
+def uniforms(count: int, *key: str | int) -> NDArray[np.float64]:
+    """Uniform numbers strictly between 0 and 1 for a key.
 
     Parameters
     ----------
     count : int
-        How many; a longer draw begins with the shorter one.
-    *name : str or int
-        What the numbers are for, for example a seed, a symbol and a week.
+        How many; a longer array begins with the shorter one.
+    *key : str or int
+        Parts of the key, for example a seed, a symbol and a week.
 
     Returns
     -------
@@ -34,41 +34,43 @@ def uniforms(count: int, *name: str | int) -> NDArray[np.float64]:
     >>> bool((uniforms(3, 7, "BTCUSDT") == uniforms(3, 8, "BTCUSDT")).any())
     False
     """
-    digest = hashlib.sha256("|".join(map(str, name)).encode()).digest()
+    digest = hashlib.sha256("|".join(map(str, key)).encode()).digest()
     words = np.random.Philox(key=int.from_bytes(digest[:16], "little")).random_raw(count)
     return ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
 
 
-def normals(count: int, *name: str | int) -> NDArray[np.float64]:
-    """Standard normal numbers that belong to `name`.
+def normals(count: int, *key: str | int) -> NDArray[np.float64]:
+    """Standard normal numbers for a key.
 
     Examples
     --------
     >>> abs(float(normals(10_000, "demo").mean())) < 0.05
     True
     """
-    drawn: NDArray[np.float64] = ndtri(uniforms(count, *name))
+    drawn: NDArray[np.float64] = ndtri(uniforms(count, *key))
     return drawn
 
 
-def chance(*name: str | int) -> float:
-    """One number strictly between 0 and 1 that belongs to `name`, without the price of an array.
+def uniform(*key: str | int) -> float:
+    """One uniform number strictly between 0 and 1 for a key, faster than an array.
 
     Examples
     --------
-    >>> chance("a") == chance("a"), 0 < chance("b") < 1
+    >>> uniform("a") == uniform("a"), 0 < uniform("b") < 1
     (True, True)
     """
-    digest = hashlib.sha256("|".join(map(str, name)).encode()).digest()
+    digest = hashlib.sha256("|".join(map(str, key)).encode()).digest()
     return ((int.from_bytes(digest[:8], "little") >> 11) + 0.5) * 2.0**-53
 
 
-def remembered(news: NDArray[np.float64], decay: float) -> NDArray[np.float64]:
-    """A first-order memory of `news` that begins empty: each value is the news plus `decay` times the value before.
+def autoregression(innovations: NDArray[np.float64], decay: float) -> NDArray[np.float64]:
+    """First-order autoregression: each value is the innovation plus `decay` times the one before.
+
+    It starts from 0.
 
     Parameters
     ----------
-    news : array of shape (n,)
+    innovations : array of shape (n,)
         Oldest first.
     decay : float
         Between 0 and 1.
@@ -76,16 +78,16 @@ def remembered(news: NDArray[np.float64], decay: float) -> NDArray[np.float64]:
     Returns
     -------
     array of shape (n,)
-        Computed by doubling the stretch that is remembered, so no loop and no filter library is needed.
+        Computed by doubling the window, so neither a loop nor a filter library is needed.
 
     Examples
     --------
-    >>> remembered(np.array([1.0, 0.0, 0.0, 2.0]), 0.5).tolist()
+    >>> autoregression(np.array([1.0, 0.0, 0.0, 2.0]), 0.5).tolist()
     [1.0, 0.5, 0.25, 2.125]
     """
-    total = news.copy()
+    total = innovations.copy()
     stretch = 1
-    while stretch < len(news) and decay**stretch > 1e-12:
+    while stretch < len(innovations) and decay**stretch > 1e-12:
         earlier = total[:-stretch] * decay**stretch
         total[stretch:] += earlier
         stretch *= 2

@@ -1,4 +1,4 @@
-"""From what a person asks for to a simulated exchange: files or invention, from when, and how to go on after a stop."""
+"""Creating a simulated exchange from the options of a command."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from marketdata import clock
 from marketdata.simulator.faults import FaultPlan
-from marketdata.simulator.invention import Invention
+from marketdata.simulator.invention import CandleGenerator
 from marketdata.simulator.replay import Replay
 from marketdata.simulator.server import SimulatedExchange
 
@@ -29,37 +29,37 @@ def open_exchange(
     host: str = "127.0.0.1",
     port: int = 0,
 ) -> SimulatedExchange:
-    """A simulated exchange, not started yet.
+    """Create a simulated exchange without starting it.
 
     Parameters
     ----------
     paths : iterable of Path
-        Files or folders to replay; without any, candles are invented.
+        Files or folders to replay; without any, candles are generated.
     symbols : iterable of str
-        What to trade; all files, or BTCUSDT and ETHUSDT.
+        Symbols to trade; by default all files, or BTCUSDT and ETHUSDT.
     start_ms : int, optional
-        Recorded time at which the files go live.
+        Recorded time from which candles are live.
     then_invent : bool
-        Whether invention goes on where the files end.
+        Whether generated candles follow where the files end.
     began_at_ms : int
-        Wall time of the first start, so that a later one shows the very same candles at the same times; 0 is now.
+        Wall time of the first start, so that a later one gives the same candles at the same times; 0 is now.
     market_ms : int
-        Market time at the last stop; market time never runs backwards. At normal speed the exchange went on while
-        it was not looked at, a faster one continues where it was.
+        Market time at the last stop; market time never runs backwards. At normal speed the market advanced while
+        the simulator was stopped, at others it continues where it was.
     seed, speed, faults, ledger_path, host, port
         As for :class:`SimulatedExchange`.
     """
     wall_ms = clock.wall_ms()
     anchor_ms = began_at_ms or wall_ms
     paths, symbols = list(paths), tuple(symbols)
-    source: Replay | Invention
+    source: Replay | CandleGenerator
     if paths:
         source = Replay.of_files(
             paths, symbols=symbols, start_ms=start_ms, anchor_ms=anchor_ms, then_invent=then_invent, seed=seed
         )
         first_ms = source.begin_ms
     else:
-        source, first_ms = Invention(symbols or DEFAULT_SYMBOLS, seed), anchor_ms
+        source, first_ms = CandleGenerator(symbols or DEFAULT_SYMBOLS, seed), anchor_ms
     if speed == 1:
         market_ms = max(market_ms, first_ms + wall_ms - anchor_ms)
     return SimulatedExchange(

@@ -1,4 +1,4 @@
-"""The exchange's own error answers, in the documented form."""
+"""Error responses of the exchange in the documented form."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAINTENANCE_PAGE = "<!DOCTYPE html><html><body><h1>We'll be right back</h1></bod
 
 
 class Refusal(Exception):
-    """A request the exchange answers with a code."""
+    """A request that is answered with an error code."""
 
     def __init__(self, code: int, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -23,12 +23,12 @@ class Refusal(Exception):
         self.status = status
 
     def response(self) -> web.Response:
-        """The JSON body with its status."""
+        """Response with status and JSON body."""
         return web.json_response({"code": self.code, "msg": self.message}, status=self.status)
 
 
 def over_limit(verdict: Verdict, limit: int) -> web.Response:
-    """429 or 418 with the seconds to wait."""
+    """Response 429 or 418 with the seconds to wait."""
     message = (
         f"Way too much request weight used; IP banned until {verdict.until_ms}. "
         "Please use WebSocket Streams for live updates to avoid bans."

@@ -1,4 +1,4 @@
-"""Recorded candles, moved by whole weeks to today: before the start they are history, from it they close one by one."""
+"""Replay of recorded candles, shifted by whole weeks to the present."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from marketdata import clock
 from marketdata.errors import UnknownSymbol
 from marketdata.intervals import INTERVAL_MS, floor_open
 from marketdata.simulator.candle_files import UnreadableCandles, read_files
-from marketdata.simulator.invention import Invention
+from marketdata.simulator.invention import CandleGenerator
 from marketdata.simulator.klines import CANDLES_PER_WEEK, WEEK_MS, Klines
 
-LIVE_PART = 0.2  # of a file is played live if nobody says from where
+LIVE_PART = 0.2  # share of a file that is live without a given start
 
 
 class Replay:
-    """A source that shows files.
+    """A source of candles from files; those before the start are history.
 
-    Time of day and weekday stay true, so the files are moved by whole weeks and the market clock is up to a week
-    behind the wall clock: the largest shift is taken that does not put the start into the future.
+    The files are shifted by whole weeks, so time of day and weekday are preserved and the market clock is up to a week
+    behind the wall clock: the largest shift is used that does not put the start into the future.
 
     Parameters
     ----------
     candles : dict
         Candles by symbol, at their recorded times.
     start_ms : int, optional
-        Recorded time of the first moment that is live; without it, the last fifth of the files is.
+        Recorded time from which candles are live; by default the last fifth of the files is.
     anchor_ms : int, optional
-        Wall time the start is moved to; now, or the moment of the first start to continue an earlier replay.
+        Wall time the start is shifted to: now, or the time of the first start to continue an earlier replay.
     then_invent : bool
-        Go on with invented candles after the last recorded one, from its price.
+        Continue with generated candles after the last recorded one, from its price.
     seed : int
-        Of those.
+        Seed of the generated candles.
 
     Raises
     ------
@@ -67,7 +67,7 @@ class Replay:
         self._candles = {
             symbol: klines._replace(open_time=klines.open_time + self.shift_ms) for symbol, klines in candles.items()
         }
-        self._invention = Invention(self.symbols, seed) if then_invent else None
+        self._generator = CandleGenerator(self.symbols, seed) if then_invent else None
         self._scales = {symbol: self._scale(symbol) for symbol in self.symbols} if then_invent else {}
 
     @classmethod
@@ -81,7 +81,7 @@ class Replay:
         then_invent: bool = False,
         seed: int = 0,
     ) -> Replay:
-        """Read the files and keep `symbols` of them, or all."""
+        """Replay of the given files, optionally restricted to `symbols`."""
         candles = read_files(paths)
         if absent := [symbol for symbol in symbols if symbol not in candles]:
             raise UnknownSymbol(f"there is no file for {', '.join(absent)}; there are {', '.join(candles)}")
@@ -89,36 +89,36 @@ class Replay:
         return cls(kept, start_ms=start_ms, anchor_ms=anchor_ms, then_invent=then_invent, seed=seed)
 
     def first_open(self, symbol: str) -> int:
-        """Open time of the oldest candle, moved."""
+        """Shifted open time of the oldest candle."""
         return int(self._candles[symbol].open_time[0])
 
     def last_open(self, symbol: str) -> int | None:
-        """Open time of the last recorded candle, moved; None if invention goes on after it."""
-        return None if self._invention else int(self._candles[symbol].open_time[-1])
+        """Shifted open time of the last recorded candle; None if generated ones follow."""
+        return None if self._generator else int(self._candles[symbol].open_time[-1])
 
     def klines(self, symbol: str, from_ms: int, until_ms: int) -> Klines:
-        """Recorded candles of [from_ms, until_ms), then invented ones if they go on."""
+        """Recorded candles of [from_ms, until_ms), followed by generated ones if enabled."""
         recorded = self._candles[symbol].between(from_ms, until_ms)
         end = int(self._candles[symbol].open_time[-1]) + INTERVAL_MS
-        if self._invention is None or until_ms <= end:
+        if self._generator is None or until_ms <= end:
             return recorded
         prices, turnover = self._scales[symbol]
-        digits = self._invention.markets[symbol].price_digits
-        invented = self._invention.klines(symbol, max(from_ms, end), until_ms)
-        moved = [np.round(column * prices, digits) for column in invented[1:5]]
-        volumes = [np.round(column * turnover / prices, 5) for column in (invented.volume, invented.taker_buy_base)]
-        quotes = [np.round(column * turnover, 4) for column in (invented.quote_volume, invented.taker_buy_quote)]
+        digits = self._generator.markets[symbol].price_digits
+        generated = self._generator.klines(symbol, max(from_ms, end), until_ms)
+        moved = [np.round(column * prices, digits) for column in generated[1:5]]
+        volumes = [np.round(column * turnover / prices, 5) for column in (generated.volume, generated.taker_buy_base)]
+        quotes = [np.round(column * turnover, 4) for column in (generated.quote_volume, generated.taker_buy_quote)]
         onward = Klines._make(
-            (invented.open_time, *moved, volumes[0], quotes[0], invented.trades, volumes[1], quotes[1])
+            (generated.open_time, *moved, volumes[0], quotes[0], generated.trades, volumes[1], quotes[1])
         )
         return Klines.joined([recorded, onward])
 
     def _scale(self, symbol: str) -> tuple[float, float]:
-        """How much higher prices and turnover are in the file than where invention would go on."""
+        """Ratios of the file's last price and turnover to those of the generated candles."""
         recorded = self._candles[symbol]
         end = int(recorded.open_time[-1]) + INTERVAL_MS
-        assert self._invention is not None
-        ahead = self._invention.klines(symbol, end, end + INTERVAL_MS)
+        assert self._generator is not None
+        ahead = self._generator.klines(symbol, end, end + INTERVAL_MS)
         turnover = float(np.median(recorded.quote_volume[-CANDLES_PER_WEEK:]))
-        usual = self._invention.markets[symbol].median_quote_volume
+        usual = self._generator.markets[symbol].median_quote_volume
         return float(recorded.close[-1] / ahead.open[0]), turnover / usual if turnover > 0 else 1.0

@@ -1,4 +1,4 @@
-"""How a struck request is answered wrongly, and how a right answer is spoiled on its way out."""
+"""Applying request faults: wrong responses, and correct ones delayed or truncated."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ SERVER_ERRORS = {
 }
 
 
-def answer_wrongly(fault: Fault, request: web.Request, meter: WeightMeter) -> web.Response | None:
-    """The answer given in place of the right one; None where the right one is only spoiled."""
+def wrong_response(fault: Fault, request: web.Request, meter: WeightMeter) -> web.Response | None:
+    """The wrong response of a fault; None if it only affects sending."""
     response = None
     match fault.kind:
         case "rate_limited":
-            response = _silenced(429, fault, meter)
+            response = _refused(429, fault, meter)
         case "banned":
             meter.ban(fault.seconds)
-            response = _silenced(418, fault, meter)
+            response = _refused(418, fault, meter)
         case "forbidden":
             response = web.Response(text=FIREWALL_PAGE, status=403, content_type="text/html")
         case "html":
@@ -45,14 +45,14 @@ def answer_wrongly(fault: Fault, request: web.Request, meter: WeightMeter) -> we
     return response
 
 
-def _silenced(status: int, fault: Fault, meter: WeightMeter) -> web.Response:
+def _refused(status: int, fault: Fault, meter: WeightMeter) -> web.Response:
     until_ms = clock.wall_ms() + int(fault.seconds * 1000)
-    meter.expect_silence(until_ms)
+    meter.count_violations_until(until_ms)
     return over_limit(Verdict(0, status, math.ceil(fault.seconds), until_ms), meter.limits.weight_per_minute)
 
 
-async def spoil(fault: Fault, request: web.Request, response: web.Response) -> web.StreamResponse:
-    """The answer, late or broken off, where the fault says so."""
+async def send_with_fault(fault: Fault, request: web.Request, response: web.Response) -> web.StreamResponse:
+    """Send the response, delayed or truncated as the fault requires."""
     if fault.kind == "slow":
         await asyncio.sleep(fault.seconds)
     elif fault.kind in {"dripping", "truncated"} and isinstance(response.body, bytes):

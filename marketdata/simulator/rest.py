@@ -1,4 +1,4 @@
-"""The REST half: ping, time, exchangeInfo and klines, with the exchange's parameters, codes and limits."""
+"""The simulator's REST API: ping, time, exchangeInfo and klines."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from marketdata.simulator.faults import REQUEST_FAULTS
 from marketdata.simulator.limits import WEIGHTS, WeightMeter
 from marketdata.simulator.page import Page
 from marketdata.simulator.refusals import Refusal, over_limit
-from marketdata.simulator.request_faults import answer_wrongly, spoil
+from marketdata.simulator.request_faults import send_with_fault, wrong_response
 from marketdata.simulator.venue import Venue
 
 SYMBOL_RANGE = "^[\\w\\-._&&[^a-z]]{1,20}$"
 NUMBER_RANGE = "^[0-9]{1,20}$"
 KLINE_PARAMETERS = ("symbol", "interval", "startTime", "endTime", "timeZone", "limit")
-# Multiples of the five minutes this exchange knows; the real one also has 1s, 1m and 3m, 3d, 1w and 1M.
+# Supported multiples of five minutes; the real exchange also has 1s, 1m, 3m, 3d, 1w and 1M.
 SPANS = {"5m": 1, "15m": 3, "30m": 6, "1h": 12, "2h": 24, "4h": 48, "6h": 72, "8h": 96, "12h": 144, "1d": 288}
 PAGE_DEFAULT, PAGE_LIMIT = 500, 1000
 
 
 class RestApi:
-    """Handlers for one venue.
+    """Request handlers of one venue.
 
     Parameters
     ----------
     venue : Venue
-        What is being traded.
+        The market simulation.
     meter : WeightMeter
         Counts the weight of every request.
     """
@@ -44,7 +44,7 @@ class RestApi:
         self.requests = 0
 
     def routes(self) -> list[web.RouteDef]:
-        """The paths answered here; everything else is a 404."""
+        """Routes of the supported paths; all others are 404."""
         answers = {
             "ping": self.ping,
             "time": self.time,
@@ -58,12 +58,12 @@ class RestApi:
         async def handle(request: web.Request) -> web.StreamResponse:
             self.requests += 1
             now_ms = self.venue.clock.now_ms()
-            symbol = request.query.get("symbol", "")  # a fault of one symbol spares requests without any
-            fault = self.venue.faults.strike(REQUEST_FAULTS, now_ms, symbol, request.path)
+            symbol = request.query.get("symbol", "")  # a fault of one symbol does not affect requests without one
+            fault = self.venue.faults.trigger(REQUEST_FAULTS, now_ms, symbol, request.path)
             verdict = self.meter.charge(WEIGHTS[name])
             if verdict.status != 200:
                 response = over_limit(verdict, self.meter.limits.weight_per_minute)
-            elif fault and (wrong := answer_wrongly(fault, request, self.meter)):
+            elif fault and (wrong := wrong_response(fault, request, self.meter)):
                 response = wrong
             else:
                 try:
@@ -73,20 +73,20 @@ class RestApi:
                     response = refusal.response()
             response.headers["X-MBX-USED-WEIGHT"] = str(verdict.used_weight)
             response.headers["X-MBX-USED-WEIGHT-1M"] = str(verdict.used_weight)
-            return await spoil(fault, request, response) if fault else response
+            return await send_with_fault(fault, request, response) if fault else response
 
         return handle
 
     def ping(self, query: Any, now_ms: int, fault: str) -> dict[str, Any]:  # noqa: ARG002
-        """Nothing, quickly."""
+        """Empty object."""
         return {}
 
     def time(self, query: Any, now_ms: int, fault: str) -> dict[str, Any]:  # noqa: ARG002
-        """The market clock."""
+        """Market time."""
         return {"serverTime": now_ms * 1000 if fault == "microseconds" else now_ms}
 
     def exchange_info(self, query: Any, now_ms: int, fault: str) -> dict[str, Any]:  # noqa: ARG002
-        """Limits and symbols; all of them, one, or a JSON list."""
+        """Limits and the rules of all symbols, one, or a JSON list of them."""
         _only(query, ("symbol", "symbols", "permissions", "showPermissionSets", "symbolStatus"))
         if "symbol" in query and "symbols" in query:
             raise Refusal(-1128, "Combination of optional parameters invalid.")
@@ -95,11 +95,11 @@ class RestApi:
             wanted = (self._symbol(query),)
         elif "symbols" in query:
             wanted = tuple(self._known(symbol) for symbol in _json_list(query["symbols"]))
-        halted = {symbol for symbol in wanted if self.venue.tape.is_halted(symbol, now_ms)}
+        halted = {symbol for symbol in wanted if self.venue.candles.is_halted(symbol, now_ms)}
         return exchange_info(wanted, now_ms, self.meter.limits, halted)
 
     def klines(self, query: Any, now_ms: int, fault: str) -> list[list[Any]]:
-        """One page of candles, oldest first, the open one included."""
+        """One page of candles, oldest first, including the open one."""
         _only(query, KLINE_PARAMETERS)
         symbol = self._symbol(query)
         interval = query.get("interval")
@@ -117,7 +117,7 @@ class RestApi:
             end_ms=_number(query, "endTime"),
             limit=min(limit or PAGE_DEFAULT, PAGE_LIMIT),
         )
-        return page.rows(self.venue.tape, now_ms, fault)
+        return page.rows(self.venue.candles, now_ms, fault)
 
     def _symbol(self, query: Any) -> str:
         symbol = query.get("symbol")

@@ -1,4 +1,4 @@
-"""The simulated exchange as one object: a venue behind a port of this machine, in a thread of its own."""
+"""The simulated exchange, served on a loopback port in a thread of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from aiohttp import web
 from marketdata import clock
 from marketdata.errors import MarketDataError
 from marketdata.simulator.faults import Fault, FaultPlan
-from marketdata.simulator.invention import Invention
+from marketdata.simulator.invention import CandleGenerator
 from marketdata.simulator.klines import Source
 from marketdata.simulator.ledger import Ledger
 from marketdata.simulator.limits import Limits, WeightMeter
@@ -27,12 +27,12 @@ from marketdata.simulator.rest import RestApi
 from marketdata.simulator.streams import StreamHub
 from marketdata.simulator.venue import Venue
 
-LONGEST_URL = 65_536  # 1,024 streams may be named in one address
+MAX_URL_LENGTH = 65_536  # one URL may name 1,024 streams
 log = structlog.get_logger(__name__)
 
 
 class CannotListen(MarketDataError):
-    """The simulator may only be reached from this machine, or its port is taken."""
+    """The address is not a loopback address, or its port is in use."""
 
 
 class SimulatedExchange:
@@ -41,21 +41,21 @@ class SimulatedExchange:
     Parameters
     ----------
     symbols : iterable of str
-        What to invent; ignored when a `source` is given.
+        Symbols to generate; ignored if a `source` is given.
     source : Source, optional
-        Candles to show, for example a :class:`~marketdata.simulator.replay.Replay`; without one they are invented.
+        Source of candles, for example a :class:`~marketdata.simulator.replay.Replay`; by default they are generated.
     seed : int
-        Of invention and of the dice of faults.
+        Seed of generated candles and random faults.
     speed : float
-        Market seconds per second; 0 stands still until :meth:`advance`.
+        Market seconds per second; with 0 time moves only by :meth:`advance`.
     begin_at : int, optional
-        Market time at the start, ms UTC. Without it: where the source begins its live part, else now.
+        Market time at the start, ms UTC; by default where the live part of the source begins, else now.
     faults : FaultPlan or iterable of Fault
-        What goes wrong; `exchange.faults` can be changed while it runs.
+        Simulated faults; `exchange.faults` can be changed while it runs.
     ledger_path : Path, optional
-        A file to write every close to.
+        A file to which every close is appended.
     host, port : str, int
-        A loopback address; port 0 takes a free one.
+        A loopback address; port 0 selects a free one.
     limits : Limits
         The exchange's limits.
 
@@ -81,32 +81,32 @@ class SimulatedExchange:
     ) -> None:
         self.host = _loopback(host)
         self.port = port
-        self.source: Source = source or Invention(tuple(symbols), seed)
+        self.source: Source = source or CandleGenerator(tuple(symbols), seed)
         self.limits = limits or Limits()
         self.faults = faults if isinstance(faults, FaultPlan) else FaultPlan(faults, seed)
-        self.faults.on_change = self._wake
+        self.faults.on_change = self._signal_change
         self.ledger = Ledger(ledger_path)
         self.meter = WeightMeter(self.limits)
         self.speed = speed
         self._begin_at = begin_at
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._leave: asyncio.Event | None = None
+        self._stopping: asyncio.Event | None = None
         self._failure: BaseException | None = None
 
     @property
     def base_url(self) -> str:
-        """What to set BINANCE_API_URL to."""
+        """Value of BINANCE_API_URL."""
         return f"http://{self._address}:{self.port}"
 
     @property
     def stream_url(self) -> str:
-        """What to set BINANCE_STREAM_URL to."""
+        """Value of BINANCE_STREAM_URL."""
         return f"ws://{self._address}:{self.port}"
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        """What is traded."""
+        """Traded symbols."""
         return self.source.symbols
 
     def now_ms(self) -> int:
@@ -115,11 +115,11 @@ class SimulatedExchange:
 
     @property
     def has_ended(self) -> bool:
-        """Whether there is no candle left to close."""
+        """Whether the last candle has closed."""
         return self.playback.has_ended
 
     def start(self) -> Self:
-        """Listen; returns once requests are answered."""
+        """Start listening; returns once requests can be served."""
         begin_at = self._begin_at
         if begin_at is None:
             begin_at = getattr(self.source, "begin_ms", None) or clock.wall_ms()
@@ -135,9 +135,9 @@ class SimulatedExchange:
 
     def stop(self) -> None:
         """Close every connection and end the thread; a second call does nothing."""
-        if self._loop is not None and self._leave is not None and self._thread is not None:
+        if self._loop is not None and self._stopping is not None and self._thread is not None:
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._leave.set)
+                self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join(timeout=10)
         self._thread = None
         self.ledger.close()
@@ -148,7 +148,7 @@ class SimulatedExchange:
             self._thread.join(seconds)
 
     def advance(self, candles: int = 1) -> int:
-        """Let the next candles close now and their frames go out; returns the market time afterwards."""
+        """Close the next candles now and send their frames; return the market time afterwards."""
         for _ in range(candles):
             self.clock.advance_to(self.venue.next_close_ms)
             self._in_loop(self._step())
@@ -171,7 +171,7 @@ class SimulatedExchange:
     def _address(self) -> str:
         return f"[{self.host}]" if ":" in self.host else self.host
 
-    def _wake(self) -> None:
+    def _signal_change(self) -> None:
         if self._loop is not None and not self._loop.is_closed():
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self.hub.changed.set)
@@ -194,12 +194,12 @@ class SimulatedExchange:
             ready()
 
     async def _serve(self, ready: Callable[[], None]) -> None:
-        self._loop, self._leave = asyncio.get_running_loop(), asyncio.Event()
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         self.hub = StreamHub(self.limits)
         self.rest = RestApi(self.venue, self.meter)
         application = web.Application()
         application.add_routes([*self.rest.routes(), *self.hub.routes()])
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5, max_line_size=LONGEST_URL)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5, max_line_size=MAX_URL_LENGTH)
         await runner.setup()
         sites: list[web.TCPSite] = []
 
@@ -216,8 +216,8 @@ class SimulatedExchange:
             self.playback = Playback(self.venue, self.hub, listen)
             playing = asyncio.create_task(self.playback.run())
             ready()
-            leaving = asyncio.create_task(self._leave.wait())
-            await asyncio.wait({playing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            stopping = asyncio.create_task(self._stopping.wait())
+            await asyncio.wait({playing, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if playing.done():
                 log.error("the simulated exchange broke down", exc_info=playing.exception())
             playing.cancel()
@@ -227,12 +227,12 @@ class SimulatedExchange:
 
 
 def _loopback(host: str) -> str:
-    """The address, if it is this machine's own."""
+    """The given address; refused unless it is a loopback address."""
     address = "127.0.0.1" if host == "localhost" else host
     try:
         is_loopback = ipaddress.ip_address(address).is_loopback
     except ValueError:
         is_loopback = False
     if not is_loopback:
-        raise CannotListen(f"{host} is not a loopback address: invented prices must not be offered to other machines")
+        raise CannotListen(f"{host} is not a loopback address: simulated prices must not be offered to other machines")
     return address

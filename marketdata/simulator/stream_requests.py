@@ -1,4 +1,4 @@
-"""What a client may say on a websocket, and the documented answers."""
+"""Requests of websocket clients and the documented responses."""
 
 from __future__ import annotations
 
@@ -11,46 +11,48 @@ if TYPE_CHECKING:
 METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
 
 
-class NotObeyed(Exception):
-    """A message the exchange answers with code 2 and a reason."""
+class InvalidRequest(Exception):
+    """A message that is answered with code 2 and a reason."""
 
 
 def answer_request(hub: StreamHub, connection: Connection, text: str) -> dict[str, Any]:
-    """Do what a message asks for and return the answer to it."""
+    """Execute the request in a message and return the response."""
     try:
-        asked = json.loads(text)
+        message = json.loads(text)
     except ValueError as error:
         place = f"line {getattr(error, 'lineno', 1)} column {getattr(error, 'colno', 1)}"
         return {"code": 3, "msg": f"Invalid JSON: expected value at {place}"}
     try:
-        method, params = _understood(asked, len(text))
-        return {"result": _obey(hub, connection, method, params), "id": asked.get("id")}
-    except NotObeyed as reason:
+        method, params = _parsed(message, len(text))
+        return {"result": _execute(hub, connection, method, params), "id": message.get("id")}
+    except InvalidRequest as reason:
         return {"code": 2, "msg": f"Invalid request: {reason}"}
 
 
-def _understood(asked: Any, length: int) -> tuple[str, list[Any]]:
-    """The method and its parameters, if the message is one."""
-    if not isinstance(asked, dict) or "method" not in asked:
-        raise NotObeyed(f"missing field `method` at line 1 column {length}")
-    if asked["method"] not in METHODS:
+def _parsed(message: Any, length: int) -> tuple[str, list[Any]]:
+    """Method and parameters of a valid request."""
+    if not isinstance(message, dict) or "method" not in message:
+        raise InvalidRequest(f"missing field `method` at line 1 column {length}")
+    if message["method"] not in METHODS:
         expected = ", ".join(f"`{known}`" for known in METHODS)
-        raise NotObeyed(f"unknown variant `{asked['method']}`, expected one of {expected} at line 1 column {length}")
-    # The documentation asks for integers, clients also send texts, and the exchange takes both.
-    request_id = asked.get("id")
+        raise InvalidRequest(
+            f"unknown variant `{message['method']}`, expected one of {expected} at line 1 column {length}"
+        )
+    # The documentation requires integers, clients also send texts, and the exchange accepts both.
+    request_id = message.get("id")
     if isinstance(request_id, bool) or not isinstance(request_id, int | str | None):
-        raise NotObeyed("request ID must be an unsigned integer")
-    params = asked.get("params", [])
+        raise InvalidRequest("request ID must be an unsigned integer")
+    params = message.get("params", [])
     if not isinstance(params, list) or not all(isinstance(param, str | bool) for param in params):
-        raise NotObeyed("params must be an array of strings")
-    return asked["method"], params
+        raise InvalidRequest("params must be an array of strings")
+    return message["method"], params
 
 
-def _obey(hub: StreamHub, connection: Connection, method: str, params: list[Any]) -> Any:
+def _execute(hub: StreamHub, connection: Connection, method: str, params: list[Any]) -> Any:
     names = [name for name in params if isinstance(name, str)]
     match method:
         case "SUBSCRIBE" if len({*connection.streams, *names}) > hub.limits.streams_per_connection:
-            raise NotObeyed("too many parameters")
+            raise InvalidRequest("too many parameters")
         case "SUBSCRIBE":
             hub.subscribe(connection, names)
         case "UNSUBSCRIBE":

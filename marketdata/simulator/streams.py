@@ -1,4 +1,4 @@
-"""The websocket half: connections, what each subscribed to, and the frames on their way to them."""
+"""The simulator's websocket API: connections, subscriptions and queued frames."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ import structlog
 from aiohttp import WSMsgType, web
 
 from marketdata import clock
-from marketdata.simulator.limits import Limits, RateGate
+from marketdata.simulator.limits import Limits, RateLimiter
 from marketdata.simulator.stream_requests import answer_request
 
 log = structlog.get_logger(__name__)
 
-LONGEST_QUEUE = 20_000
+MAX_QUEUED_FRAMES = 20_000
 POLICY_VIOLATION = 1008
 
 
 class Connection:
-    """One websocket: its streams, its form (raw or combined) and the frames waiting for it."""
+    """One websocket: its streams, format (raw or combined) and queued frames."""
 
     def __init__(self, socket: web.WebSocketResponse, request: web.Request, limits: Limits, *, combined: bool) -> None:
         self.socket = socket
         self.combined = combined
         self.streams: list[str] = []
-        self.opened = self.heard = clock.monotonic()
+        self.opened = self.last_pong_at = clock.monotonic()
         self.waiting: asyncio.Queue[bytes] = asyncio.Queue()
-        self.gate = RateGate(limits.messages_per_second, 1.0)
+        self.message_limiter = RateLimiter(limits.messages_per_second, 1.0)
         self._transport = request.transport
 
     def put(self, stream: str, payload: bytes) -> None:
-        """Queue one frame; a reader hopelessly behind is cut, as on the exchange."""
-        if self.waiting.qsize() >= LONGEST_QUEUE:
+        """Queue one frame; a connection whose queue is full is cut, as on the exchange."""
+        if self.waiting.qsize() >= MAX_QUEUED_FRAMES:
             self.abort()
             return
         framed = b'{"stream":"' + stream.encode() + b'","data":' + payload + b"}" if self.combined else payload
         self.waiting.put_nowait(framed)
 
     def abort(self) -> None:
-        """Cut the connection without a farewell."""
+        """Cut the connection without a close frame."""
         if self._transport is not None:
             self._transport.abort()
 
     async def write(self) -> None:
-        """Send what is queued until the connection ends."""
+        """Send queued frames until the connection ends."""
         while True:
             payload = await self.waiting.get()
             try:
@@ -59,12 +59,12 @@ class Connection:
 
 
 class StreamHub:
-    """All connections, and who hears what.
+    """All connections and their subscriptions.
 
     Parameters
     ----------
     limits : Limits
-        Pings, streams, messages and connections.
+        Limits of pings, streams, messages and connections.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -75,7 +75,7 @@ class StreamHub:
         self.accepted = 0
         self.changed = asyncio.Event()
         self._listeners: dict[str, set[Connection]] = defaultdict(set)
-        self._gate = RateGate(limits.connections_per_five_minutes, 300.0)
+        self._connection_limiter = RateLimiter(limits.connections_per_five_minutes, 300.0)
 
     def routes(self) -> list[web.RouteDef]:
         """The documented paths."""
@@ -87,11 +87,11 @@ class StreamHub:
 
     @property
     def has_listeners(self) -> bool:
-        """Whether anybody is subscribed to anything."""
+        """Whether there is any subscription."""
         return bool(self._listeners)
 
     def send(self, stream: str, event: dict[str, Any] | str) -> None:
-        """Queue an event for everybody who subscribed to a stream."""
+        """Queue an event for all subscribers of a stream."""
         listeners = self._listeners.get(stream)
         if not listeners or self.is_silent:
             return
@@ -105,14 +105,14 @@ class StreamHub:
             connection.put("!serverShutdown", orjson.dumps(event))
 
     def subscribe(self, connection: Connection, streams: list[str]) -> None:
-        """Let a connection hear more streams."""
+        """Add streams to a connection's subscriptions."""
         connection.streams += [stream for stream in streams if stream not in connection.streams]
         for stream in streams:
             self._listeners[stream].add(connection)
         self.changed.set()
 
     def unsubscribe(self, connection: Connection, streams: list[str]) -> None:
-        """Let a connection hear fewer streams."""
+        """Remove streams from a connection's subscriptions."""
         connection.streams = [stream for stream in connection.streams if stream not in streams]
         for stream in streams:
             self._listeners[stream].discard(connection)
@@ -125,19 +125,19 @@ class StreamHub:
             connection.abort()
 
     async def close(self) -> None:
-        """End every connection politely."""
+        """Close every connection with a close frame."""
         for connection in list(self.connections):
             with contextlib.suppress(ConnectionError, TimeoutError, asyncio.CancelledError):
                 await asyncio.wait_for(connection.socket.close(code=1001), timeout=0.5)
 
     async def drained(self) -> None:
-        """Wait until every queued frame has been handed to its socket."""
+        """Wait until every queued frame has been sent."""
         for connection in list(self.connections):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(connection.waiting.join(), timeout=5)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """One connection from its first byte to its last."""
+        """Handle one websocket connection."""
         combined = request.path == "/stream"
         named = request.query.get("streams", "") if combined else request.match_info.get("streams", "")
         streams = [stream for stream in named.split("/") if stream]
@@ -150,32 +150,32 @@ class StreamHub:
         self.connections.add(connection)
         self.accepted += 1
         self.subscribe(connection, streams)
-        duties = [asyncio.create_task(connection.write()), asyncio.create_task(self._watch(connection))]
+        tasks = [asyncio.create_task(connection.write()), asyncio.create_task(self._watch(connection))]
         try:
             await self._listen(connection)
         finally:
             self.connections.discard(connection)
             self.unsubscribe(connection, list(connection.streams))
-            for duty in duties:
-                duty.cancel()
+            for task in tasks:
+                task.cancel()
         return socket
 
     def _refusal(self, stream_count: int) -> int:
-        """The HTTP status a new socket is refused with, 0 if it is welcome."""
+        """HTTP status with which a new socket is refused, 0 if it is accepted."""
         if self.is_refusing:
             return 503
         if stream_count > self.limits.streams_per_connection:
             return 400
-        return 0 if self._gate.admit() else 429
+        return 0 if self._connection_limiter.admit() else 429
 
     async def _listen(self, connection: Connection) -> None:
         async for message in connection.socket:
             if self.is_silent:
                 continue
             if message.type == WSMsgType.PONG:
-                connection.heard = clock.monotonic()
+                connection.last_pong_at = clock.monotonic()
                 continue
-            if not connection.gate.admit():
+            if not connection.message_limiter.admit():
                 log.warning("socket closed", reason="too many messages")
                 await connection.socket.close(code=POLICY_VIOLATION, message=b"Too many requests")
                 return
@@ -185,7 +185,7 @@ class StreamHub:
                 connection.waiting.put_nowait(orjson.dumps(answer_request(self, connection, message.data)))
 
     async def _watch(self, connection: Connection) -> None:
-        """Ping, and end connections that do not answer or are a day old."""
+        """Send pings, and close connections without pong or older than a day."""
         while True:
             await asyncio.sleep(self.limits.ping_seconds)
             now = clock.monotonic()
@@ -194,7 +194,7 @@ class StreamHub:
             if now - connection.opened >= self.limits.connection_seconds:
                 await connection.socket.close(code=1001)
                 return
-            if now - connection.heard > self.limits.pong_seconds:
+            if now - connection.last_pong_at > self.limits.pong_seconds:
                 log.warning("socket closed", reason="no pong")
                 connection.abort()
                 return

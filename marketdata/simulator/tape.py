@@ -1,4 +1,4 @@
-"""The candles as the exchange shows them at a given moment: closed ones, the open one, and the faults among them."""
+"""The simulator's candles at a given time, with candle faults applied."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from marketdata.simulator.candle_path import partial_kline
 from marketdata.simulator.faults import Fault, FaultPlan
 from marketdata.simulator.klines import Kline, Source
 
-NEVER = ("hole", "halted")
+NEVER_STORED = ("hole", "halted")
 
 
 class Change(NamedTuple):
-    """Something that will happen to a closed candle at `due_ms` of market time."""
+    """A change of a closed candle at `due_ms` of market time."""
 
     due_ms: int
     symbol: str
@@ -21,15 +21,15 @@ class Change(NamedTuple):
     event: str
 
 
-class Tape:
-    """A source seen through the faults of a plan.
+class CandleView:
+    """Candles of a source with the candle faults of a plan.
 
     Parameters
     ----------
     source : Source
-        The undisturbed candles.
+        Candles without faults.
     faults : FaultPlan
-        Holes and corrections are taken from here.
+        Source of holes, corrections and other candle faults.
     """
 
     def __init__(self, source: Source, faults: FaultPlan) -> None:
@@ -41,11 +41,11 @@ class Tape:
         return self.source.first_open(symbol)
 
     def shown(self, symbol: str, from_ms: int, until_ms: int, now_ms: int) -> list[Kline]:
-        """Candles that open in [from_ms, until_ms) as they look at `now_ms`; the last may still be open."""
+        """Candles that open in [from_ms, until_ms) as of `now_ms`; the last may still be open."""
         current = floor_open(now_ms)
         closed = self.source.klines(symbol, from_ms, min(until_ms, current)).rows()
-        if self.faults.touches_candles():
-            seen = (self._seen(symbol, kline, now_ms) for kline in closed)
+        if self.faults.affects_candles():
+            seen = (self._as_of(symbol, kline, now_ms) for kline in closed)
             closed = [kline for kline in seen if kline is not None and from_ms <= kline.open_time < until_ms]
         if from_ms <= current < until_ms:
             forming = self.forming(symbol, now_ms)
@@ -57,20 +57,20 @@ class Tape:
         return self.faults.of_candle("halted", symbol, floor_open(now_ms)) is not None
 
     def forming(self, symbol: str, now_ms: int) -> Kline | None:
-        """The candle that is open at `now_ms`, None where there will be none."""
+        """The open candle at `now_ms`, None if it will not exist."""
         current = floor_open(now_ms)
-        if any(self.faults.of_candle(kind, symbol, current) for kind in (*NEVER, "late_hole")):
+        if any(self.faults.of_candle(kind, symbol, current) for kind in (*NEVER_STORED, "late_hole")):
             return None
         rows = self.source.klines(symbol, current, current + 1).rows()
         return partial_kline(rows[0], (now_ms - current) / INTERVAL_MS, symbol) if rows else None
 
     def at_close(self, symbol: str, open_time: int) -> Kline | None:
-        """The candle as it is at its own close; None for a hole."""
+        """The candle as of its close; None for a hole."""
         rows = self.source.klines(symbol, open_time, open_time + 1).rows()
-        return self._seen(symbol, rows[0], open_time + INTERVAL_MS) if rows else None
+        return self._as_of(symbol, rows[0], open_time + INTERVAL_MS) if rows else None
 
     def changes(self, symbol: str, open_time: int) -> list[Change]:
-        """What is still to happen to a candle that closes now."""
+        """Later changes of a candle that closes now."""
         return [
             Change(open_time + INTERVAL_MS + _delay_ms(fault), symbol, open_time, event)
             for kind, event in (("late_hole", "appeared"), ("correction", "corrected"))
@@ -78,12 +78,12 @@ class Tape:
         ]
 
     def after(self, change: Change) -> Kline | None:
-        """The candle as it stands once a change has happened."""
+        """The candle after a change."""
         rows = self.source.klines(change.symbol, change.open_time, change.open_time + 1).rows()
-        return self._seen(change.symbol, rows[0], change.due_ms) if rows else None
+        return self._as_of(change.symbol, rows[0], change.due_ms) if rows else None
 
-    def _seen(self, symbol: str, kline: Kline, now_ms: int) -> Kline | None:
-        if any(self.faults.of_candle(kind, symbol, kline.open_time) for kind in NEVER):
+    def _as_of(self, symbol: str, kline: Kline, now_ms: int) -> Kline | None:
+        if any(self.faults.of_candle(kind, symbol, kline.open_time) for kind in NEVER_STORED):
             return None
         age_ms = now_ms - kline.open_time - INTERVAL_MS
         missing = self.faults.of_candle("late_hole", symbol, kline.open_time)
@@ -92,10 +92,10 @@ class Tape:
         correction = self.faults.of_candle("correction", symbol, kline.open_time)
         if correction and age_ms >= _delay_ms(correction):
             kline = _corrected(kline)
-        return self._misshapen(symbol, kline)
+        return self._deformed(symbol, kline)
 
-    def _misshapen(self, symbol: str, kline: Kline) -> Kline:
-        """The candle as a halt, or a broken row, shows it."""
+    def _deformed(self, symbol: str, kline: Kline) -> Kline:
+        """The candle with the faults `off_grid`, `broken_row` or `cut_short` applied."""
         if off_grid := self.faults.of_candle("off_grid", symbol, kline.open_time):
             return kline._replace(open_time=kline.open_time + _delay_ms(off_grid))
         if self.faults.of_candle("broken_row", symbol, kline.open_time):
@@ -106,12 +106,12 @@ class Tape:
 
 
 def _delay_ms(fault: Fault) -> int:
-    """Whole milliseconds from the close to what a fault brings."""
+    """Delay of a fault in whole milliseconds."""
     return int(fault.seconds * 1000)
 
 
 def _corrected(kline: Kline) -> Kline:
-    """The candle with one more trade in it, at its high: what a late report looks like."""
+    """The candle with one more trade at its high, as after a late trade report."""
     more = max(round(kline.volume * 0.01, 5), 1e-5)
     return kline._replace(
         close=kline.high,

@@ -6,7 +6,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from marketdata.request_fields import LONGEST_NAME, unknown_names
+from marketdata.request_fields import MAX_NAME_LENGTH, unknown_names
 from mlengine_project.access.keys import Identity
 from mlengine_project.access.models import Scope
 from mlengine_project.paging import NAMES
@@ -48,7 +48,7 @@ class KnownQueryNames(BasePermission):
         problems = unknown_names(request.query_params, known)
         for name, values in request.query_params.lists():
             if len(values) > 1:
-                problems.setdefault(name[:LONGEST_NAME], [f"Written {len(values)} times; write it once."])
+                problems.setdefault(name[:MAX_NAME_LENGTH], [f"Written {len(values)} times; write it once."])
         if problems:
             raise ValidationError(problems)
         return True

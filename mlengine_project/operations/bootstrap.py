@@ -12,7 +12,7 @@ from marketdata.errors import ExchangeUnavailable, MarketDataError
 from marketdata.exchange import source_of_settings
 from marketdata.intervals import INTERVAL_MS, floor_open
 from marketdata.models import Market
-from marketdata.rest import RestLine
+from marketdata.rest import RestSession
 from mlengine_project.operations import jobs
 from mlengine_project.operations.models import Job
 from mlengine_project.schedule import install_schedule
@@ -121,7 +121,7 @@ def fetch(
     refused : dict of str to str
         Why the exchange refused a symbol; it keeps none of the others back.
     """
-    with RestLine(patient=True) as line:
+    with RestSession(patient=True) as line:
         until_ms = floor_open(line.market_ms())
     wanted, counts = least, _counts(markets)
     refused: dict[str, str] = {}

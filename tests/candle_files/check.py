@@ -1,4 +1,4 @@
-"""One written file through the import: stored to the last digit, or refused in a sentence that names the place."""
+"""Check that one file is imported exactly or refused with a position."""
 
 import re
 from pathlib import Path
@@ -9,30 +9,30 @@ from marketdata import importing
 from marketdata.errors import MarketDataError
 from marketdata.models import Candle
 from tests.candle_files.plans import Plan, Row
-from tests.candle_files.writers import SYMBOL, fitting, write
+from tests.candle_files.writers import SYMBOL, adjusted, write
 
 FIELDS = ("open_time", "open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_base", "taker_buy_quote")  # fmt: skip
 PLACE = re.compile(
     r"\b(line|row) [1-9][0-9]*\b|\b(open_time|open|high|low|close|volume|close_time|quote_volume|trades|taker_buy_\w+)\b"
-    r"|torn or not what its name says|names another symbol|holds no candle|has no header|CSV files"
+    r"|corrupt or does not match its extension|names another symbol|holds no candle|has no header|CSV files"
 )
-"""A line, a row or a column; of a file that cannot be opened at all, or is named wrongly, that."""
+"""A line, a row or a column, or the fault of a file that cannot be opened or is named wrongly."""
 
 
 class Difference(AssertionError):
-    """A file that was stored otherwise than it was written, or refused without a place."""
+    """A file that was not stored as written, or was refused without a position."""
 
 
 def check(plan: Plan, folder: Path) -> str:
-    """Import the file of a plan and take it out again; "imported" or "refused".
+    """Import the file of a plan and roll back; returns "imported" or "refused".
 
     Raises
     ------
     Difference
-        If what is stored is not what the file says, or a refusal names no place.
+        If stored and written values differ, or a refusal names no position.
     """
-    plan = fitting(plan)
-    path, says = write(plan, folder)
+    plan = adjusted(plan)
+    path, written_rows = write(plan, folder)
     try:
         with transaction.atomic():
             done = importing.import_file(path, "exchange", utc=plan.times == "zoneless" and plan.place % 2 == 0)
@@ -44,13 +44,13 @@ def check(plan: Plan, folder: Path) -> str:
         return "refused"
     finally:
         path.unlink()
-    compare(plan, stored, says, done)
+    compare(plan, stored, written_rows, done)
     return "imported"
 
 
-def compare(plan: Plan, stored: list[tuple], says: list[Row], done: importing.Imported) -> None:
+def compare(plan: Plan, stored: list[tuple], written_rows: list[Row], done: importing.Imported) -> None:
     """Every stored candle is in the file, and every candle of the file is stored or counted as off the grid."""
-    expected = [(row.open_time, *row.prices, row.volume, *(row.flows or (None,) * 4)) for row in says]
+    expected = [(row.open_time, *row.prices, row.volume, *(row.flows or (None,) * 4)) for row in written_rows]
     # A text that was cut between two lines is a shorter file.
     # A row moved off the grid by milliseconds is one of the exchange's, from after a halt: counted and not stored.
     shorter = plan.damage == "cut file" or (plan.damage == "off the grid" and done.off_grid == 1)

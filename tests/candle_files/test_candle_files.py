@@ -1,4 +1,7 @@
-"""A small run of the candle-file fuzz; the long one is ``python -m tests.candle_files --files 5000``."""
+"""A short run of the candle file fuzz test.
+
+The long one is ``python -m tests.candle_files --files 5000``.
+"""
 
 import tempfile
 from pathlib import Path
@@ -15,6 +18,6 @@ from tests.candle_files.plans import plans
 class CandleFiles(TestCase):
     @settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
     @given(plans())
-    def test_every_file_is_imported_to_the_last_digit_or_refused_with_its_place(self, plan):
+    def test_every_file_is_imported_exactly_or_refused_with_a_position(self, plan):
         with tempfile.TemporaryDirectory() as folder:
             check(plan, Path(folder))

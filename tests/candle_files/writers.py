@@ -1,4 +1,4 @@
-"""Plans of candle files written by pandas, polars and the csv module; what the file says to the last digit."""
+"""Writing plans of candle files with pandas, polars and the csv module."""
 
 import csv
 import gzip
@@ -32,7 +32,7 @@ EIGHT = Decimal("0.00000001")
 
 
 def write(plan: Plan, folder: Path) -> tuple[Path, list[Row]]:
-    """Write the file; its path and the rows it holds, rounded by the documented rule."""
+    """Write the file; return its path and its rows, rounded by the documented rule."""
     rows = list(plan.rows)
     order = list(range(len(rows)))
     if plan.order == "newest first":
@@ -41,13 +41,13 @@ def write(plan: Plan, folder: Path) -> tuple[Path, list[Row]]:
         random.Random(plan.place).shuffle(order)
     written = [number_cells(row, plan) for row in rows]
     cells = [[time_cell(rows[i].open_time, plan), *written[i][0]] for i in order]
-    says = [row for _, row in written]
+    written_rows = [row for _, row in written]
     path = (write_text if "csv" in plan.writer else write_typed)(plan, cells, folder)
-    return path, says
+    return path, written_rows
 
 
-def fitting(plan: Plan) -> Plan:
-    """Combinations a program can write."""
+def adjusted(plan: Plan) -> Plan:
+    """Change a plan to a combination that programs can write."""
     if plan.header == "none":
         plan = replace(plan, has_flows=True, times=plan.times if plan.times in {"ms", "us"} else "ms")
     if plan.times == "us":
@@ -57,19 +57,19 @@ def fitting(plan: Plan) -> Plan:
 
 
 def number_cells(row: Row, plan: Plan) -> tuple[list, Row]:
-    """Cells of a row from `open` on, and the row that they say."""
+    """Cells of a row from `open` on, and the row they represent."""
     numbers = [*row.prices, row.volume, *(row.flows if plan.has_flows else ())]
     forms = [form(number, plan.numbers) if isinstance(number, Decimal) else (number, number) for number in numbers]
-    cells, said = [cell for cell, _ in forms], [value for _, value in forms]
+    cells, values = [cell for cell, _ in forms], [value for _, value in forms]
     if plan.has_flows:
         close = row.open_time + STEP - 1
         wide = 1000 * close + 999
         cells.insert(5, wide if plan.times == "us" else time_cell(close, plan) if "ms" not in plan.times else close)
-    return cells, Row(row.open_time, tuple(said[:4]), said[4], tuple(said[5:]))
+    return cells, Row(row.open_time, tuple(values[:4]), values[4], tuple(values[5:]))
 
 
 def form(number: Decimal, kind: str) -> tuple:
-    """A cell, and the decimal it says."""
+    """A cell, and the decimal it represents."""
     match kind:
         case "float64":
             cell = float(number)
@@ -93,7 +93,7 @@ def rounded(value) -> Decimal:
 
 
 def time_cell(ms: int, plan: Plan):  # noqa: PLR0911  (one per form)
-    """A time as the plan writes it."""
+    """A time in the format of the plan."""
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
     match plan.times:
         case "ms float":
@@ -117,7 +117,7 @@ def header(plan: Plan) -> list[str]:
 
 
 def text_table(plan: Plan, cells: list[list]) -> str:
-    """The table as the library of the plan writes it."""
+    """The table as text, written by the library of the plan."""
     names = header(plan)
     if plan.header == "none" or "column" in plan.extras:
         names, cells = [*names, "ignore" if plan.header == "none" else "sma_20"], [[*row, 0] for row in cells]
@@ -159,7 +159,7 @@ def shown(cell, plan: Plan) -> str:
 
 
 def typed(cell, plan: Plan):
-    """What a frame holds: numpy's float32 stays one."""
+    """Cell of a data frame; times become text for polars CSV."""
     if isinstance(cell, datetime) and plan.writer == "polars csv":
         return cell.isoformat()
     return cell
@@ -197,7 +197,7 @@ def write_text(plan: Plan, cells: list[list], folder: Path) -> Path:
 
 
 def damage_lines(plan: Plan, lines: list[str]) -> list[str]:
-    """Damage one line of candles so that it can be seen."""
+    """Apply the fault of the plan to one line of candles."""
     first = 0 if plan.header == "none" else 1 + ("preamble" in plan.extras)
     if not plan.damage or first >= len(lines):
         return lines
@@ -238,7 +238,7 @@ def damage_lines(plan: Plan, lines: list[str]) -> list[str]:
 
 
 def damage_packed(plan: Plan, content: bytes) -> bytes:
-    """Damage a file whose format carries checksums, or cut any."""
+    """Apply the fault of the plan to a file's bytes: cut or flipped bit."""
     if plan.damage == "cut file":
         return content[: plan.place % len(content)]
     if plan.damage == "flipped byte" and plan.packing:
@@ -288,7 +288,7 @@ def polars_series(name: str, column: list, plan: Plan) -> pl.Series:
 
 
 def damage_cells(plan: Plan, cells: list[list]) -> list[list]:
-    """Damage one row of typed cells so that it can be seen."""
+    """Apply the fault of the plan to one row of typed cells."""
     at = plan.place % len(cells)
     cells = [list(row) for row in cells]
     column = 1 + plan.place // 7 % 5

@@ -1,14 +1,14 @@
-"""Processes and services killed at random moments; afterwards ledger, log and what clients received are compared.
+"""Chaos test: kills processes and services at random times and compares ledger, log and clients.
 
     uv run python -m tests.chaos --kills 120 --json [--parts web worker beat stream redis postgres]
                                  [--seed 1] [--speed 40] [--symbols 5]
 
-Everything is private: a PostgreSQL made by initdb on a free port, a Redis, a simulated exchange with a ledger,
-and real processes of the engine. Half of the kills (SIGKILL) fall within two seconds of a close, and every part
-is killed equally often. What was killed, or ended by itself, is started again after a moment, as compose does
-(`restart: unless-stopped`); a web worker is started by its server. Meanwhile two websocket clients follow all
-markets and resume with `after` whenever they are cut, and two callers read over REST. The last line is one JSON
-object; the exit status is 1 if anything is lost, doubled, out of order, wrong, or not back in time.
+Everything is private: a PostgreSQL created by initdb on a free port, a Redis, a simulated exchange with a ledger,
+and real processes of the engine. Half of the kills (SIGKILL) are within two seconds of a close, and every part
+is killed equally often. Parts that were killed or ended by themselves are restarted after a short time, as compose
+does (`restart: unless-stopped`); a web worker is restarted by its server. Meanwhile two websocket clients subscribe to
+all markets and resume with `after` whenever they are disconnected, and two REST clients read. The last line is one
+JSON object; the exit status is 1 if anything is lost, doubled, out of order, wrong, or not back in time.
 """
 
 import argparse
@@ -27,9 +27,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlengine_project.settings")
 
 import psycopg
 
-from marketdata.simulator.invention import Invention
+from marketdata.simulator.invention import CandleGenerator
 from marketdata.simulator.server import SimulatedExchange
-from tests.chaos.clients import ACCEPTED, Calling, Resuming, gaps
+from tests.chaos.clients import ACCEPTED, RestClient, ResumingClient, gaps
 from tests.chaos.engine import Engine
 from tests.chaos.ledger import Comparison, compare
 from tests.flows import processes
@@ -42,67 +42,67 @@ LONGEST_DOWN_SECONDS = 3.0
 BACK_SECONDS = 90.0
 
 
-def close_to_kill_at(exchange: SimulatedExchange, speed: float, chance: random.Random, *, near: bool) -> float:
+def seconds_to_next_kill(exchange: SimulatedExchange, speed: float, rng: random.Random, *, near: bool) -> float:
     """Seconds from now until the next kill."""
     candle = STEP / speed / 1000
     until_close = (STEP - exchange.now_ms() % STEP) / speed / 1000
     if not near:
-        return chance.uniform(0.5, candle)
-    shift = chance.uniform(-NEAR_SECONDS, NEAR_SECONDS)
+        return rng.uniform(0.5, candle)
+    shift = rng.uniform(-NEAR_SECONDS, NEAR_SECONDS)
     return until_close + shift if until_close + shift > 0.5 else until_close + candle + shift
 
 
-def harass(engine: Engine, exchange: SimulatedExchange, options: argparse.Namespace, chance: random.Random) -> dict:
-    """Kill and start parts in turn; how often which, how many near a close, and how long each was away."""
+def run_kills(engine: Engine, exchange: SimulatedExchange, options: argparse.Namespace, rng: random.Random) -> dict:
+    """Kill and restart parts; return counts by part, kills near a close and recovery times."""
     rounds = -(-options.kills // len(options.parts))
-    turns = [part for _ in range(rounds) for part in chance.sample(options.parts, len(options.parts))]
-    near_close, away = 0, {part: [] for part in options.parts}
+    turns = [part for _ in range(rounds) for part in rng.sample(options.parts, len(options.parts))]
+    near_close, downtimes = 0, {part: [] for part in options.parts}
     for number, part in enumerate(turns[: options.kills]):
-        wait = close_to_kill_at(exchange, options.speed, chance, near=bool(number % 2))
+        wait = seconds_to_next_kill(exchange, options.speed, rng, near=bool(number % 2))
         engine.watch(wait)
         distance = exchange.now_ms() % STEP / options.speed / 1000
         near_close += min(distance, STEP / options.speed / 1000 - distance) <= NEAR_SECONDS
         killed_at, begun = time.time(), time.monotonic()
         engine.kill(part)
-        engine.watch(chance.uniform(0.0, LONGEST_DOWN_SECONDS), leave=part)
+        engine.watch(rng.uniform(0.0, LONGEST_DOWN_SECONDS), leave=part)
         engine.start(part)
         while not engine.is_back(part, killed_at) and time.monotonic() - begun < BACK_SECONDS:
             engine.watch(0.25)
-        away[part].append(time.monotonic() - begun)
-        words = f"{part} killed {distance:.1f} s after a close, back after {away[part][-1]:.1f} s"
+        downtimes[part].append(time.monotonic() - begun)
+        words = f"{part} killed {distance:.1f} s after a close, back after {downtimes[part][-1]:.1f} s"
         print(f"{number + 1} of {options.kills}: {words}", file=sys.stderr)
     return {
-        "killed": {part: len(seconds) for part, seconds in away.items()},
+        "killed": {part: len(seconds) for part, seconds in downtimes.items()},
         "near_close": near_close,
         "ended_by_themselves": dict(engine.ended),
         "seconds_to_recover": {
             part: {"median": round(statistics.median(seconds), 1), "max": round(max(seconds), 1)}
-            for part, seconds in away.items()
+            for part, seconds in downtimes.items()
             if seconds
         },
-        "not_back": sum(second >= BACK_SECONDS for seconds in away.values() for second in seconds),
+        "not_back": sum(second >= BACK_SECONDS for seconds in downtimes.values() for second in seconds),
     }
 
 
 class Clients:
-    """Two websocket clients and two callers of REST, and what they received against the log."""
+    """Two websocket and two REST clients, whose signals are compared with the log."""
 
     def __init__(self, engine: Engine, symbols: tuple[str, ...]) -> None:
         key = engine.environment["API_KEY"]
         processes.wait_until(lambda: processes.answers(engine.port), RECOVERY_SECONDS, "the web server answers")
         self.engine = engine
-        self.resuming = [Resuming(engine.port, key, symbols) for _ in range(2)]
-        self.calling = [Calling(engine.port, key, symbols) for _ in range(2)]
+        self.resuming = [ResumingClient(engine.port, key, symbols) for _ in range(2)]
+        self.calling = [RestClient(engine.port, key, symbols) for _ in range(2)]
         for client in [*self.resuming, *self.calling]:
             client.start()
 
     def compare(self) -> dict:
-        """What is lost, doubled or out of order by client, once all have what the log has."""
+        """Lost, doubled and out-of-order signals by client, after waiting for delivery."""
         until = time.monotonic() + RECOVERY_SECONDS
         while (found := self._found()) and self._lost(found) and time.monotonic() < until:
             self.engine.watch(1.0)
         for client in [*self.resuming, *self.calling]:
-            client.leave.set()
+            client.stopping.set()
         statuses = sum((client.statuses for client in self.calling), Counter())
         return {
             "clients": found,
@@ -125,39 +125,43 @@ class Clients:
         return sum(counts["lost"] for counts in found.values())
 
 
-def is_right(told: dict, seen: dict) -> bool:
-    """Whether every part came back, and every client received each signal once and in order."""
-    faulty = any(any(counts.values()) for counts in seen["clients"].values())
+def is_right(kills: dict, by_client: dict) -> bool:
+    """Whether every part recovered and every client received each signal once and in order."""
+    faulty = any(any(counts.values()) for counts in by_client["clients"].values())
     return not (
-        faulty or seen["client_faults"] or seen["different_ids"] or seen["unexpected_statuses"] or told["not_back"]
+        faulty
+        or by_client["client_faults"]
+        or by_client["different_ids"]
+        or by_client["unexpected_statuses"]
+        or kills["not_back"]
     )
 
 
 def settle(engine: Engine, exchange: SimulatedExchange) -> tuple[Comparison, float]:
-    """Wait until everything that was closed at the end of the kills is there; the verdict and the seconds it took."""
+    """Wait until all closed candles are stored; return the comparison and the seconds it took."""
     begun = time.monotonic()
     last = {symbol: max(exchange.ledger.final(symbol)) for symbol in exchange.symbols}
     while True:
         engine.watch(1.0)
         found = compare(engine.postgres.url, exchange, last)
         seconds = time.monotonic() - begun
-        if found.is_whole or seconds > RECOVERY_SECONDS:
+        if found.is_complete or seconds > RECOVERY_SECONDS:
             return found, seconds
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is stopped all the same
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that started processes are stopped
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="accepted for uniformity; the last line is JSON anyway")
     parser.add_argument("--kills", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="What is killed.")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="Parts to kill.")
     parser.add_argument("--speed", type=float, default=20.0)
     parser.add_argument("--symbols", type=int, default=5)
     options = parser.parse_args()
-    chance = random.Random(options.seed)
+    rng = random.Random(options.seed)
     symbols = tuple(f"C{number:02}USDT" for number in range(options.symbols))
-    source = Invention(symbols, options.seed)
+    source = CandleGenerator(symbols, options.seed)
     begun = time.monotonic()
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
@@ -166,24 +170,24 @@ def main() -> int:
     ):
         engine.wait_for_first_candle()
         clients = Clients(engine, symbols)
-        told = harass(engine, exchange, options, chance)
+        kills = run_kills(engine, exchange, options, rng)
         found, recovery = settle(engine, exchange)
-        seen = clients.compare()
-        is_whole = found.is_whole and is_right(told, seen)
-        if not is_whole:
-            print(engine.said(), file=sys.stderr)
+        by_client = clients.compare()
+        is_complete = found.is_complete and is_right(kills, by_client)
+        if not is_complete:
+            print(engine.logs(), file=sys.stderr)
     result = {
         "kills": options.kills,
-        **told,
+        **kills,
         **found.counts(),
-        **seen,
+        **by_client,
         "recovery_seconds": round(recovery, 1),
         "seconds": round(time.monotonic() - begun),
         "speed": options.speed,
         "seed": options.seed,
     }
     print(json.dumps(result))
-    return 0 if is_whole else 1
+    return 0 if is_complete else 1
 
 
 if __name__ == "__main__":

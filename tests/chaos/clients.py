@@ -1,4 +1,4 @@
-"""Callers of an engine whose parts are killed: websocket clients that resume, and callers of REST."""
+"""Websocket clients that resume, and REST clients, for an engine whose parts are killed."""
 
 import json
 import threading
@@ -13,11 +13,11 @@ from websockets.sync.client import connect
 
 PAUSE_SECONDS = 0.2
 ACCEPTED = {200, 429, 503}
-"""Answers a caller may meet while parts are down; anything else is a fault. 0 is no connection."""
+"""Statuses that may occur while parts are down; all others are faults. 0 is no connection."""
 
 
-class Resuming(threading.Thread):
-    """A websocket client that keeps the last seq of each symbol, and resumes after it whenever it was cut."""
+class ResumingClient(threading.Thread):
+    """A websocket client that resumes after the last `seq` of each symbol when disconnected."""
 
     def __init__(self, port: int, key: str, symbols: tuple[str, ...]) -> None:
         super().__init__(daemon=True)
@@ -26,21 +26,21 @@ class Resuming(threading.Thread):
         self.ids: dict[str, list[str]] = {symbol: [] for symbol in symbols}
         self.faults: list[str] = []
         self.connections = 0
-        self.leave = threading.Event()
+        self.stopping = threading.Event()
 
     def run(self) -> None:
-        while not self.leave.is_set():
+        while not self.stopping.is_set():
             try:
                 self._follow()
             except (OSError, WebSocketException, TimeoutError):
-                self.leave.wait(PAUSE_SECONDS)
+                self.stopping.wait(PAUSE_SECONDS)
 
     def _follow(self) -> None:
         with connect(self.address, additional_headers={"X-API-Key": self.key}, open_timeout=5) as connection:
             after = {symbol: seqs[-1] if seqs else 0 for symbol, seqs in self.received.items()}
             connection.send(json.dumps({"type": "subscribe", "symbols": list(after), "after": after}))
             self.connections += 1
-            while not self.leave.is_set():
+            while not self.stopping.is_set():
                 try:
                     message = json.loads(connection.recv(timeout=1.0))
                 except TimeoutError:
@@ -52,25 +52,25 @@ class Resuming(threading.Thread):
                     self.faults.append(f"{message['error']}: {message['message']}")
 
 
-class Calling(threading.Thread):
-    """A caller of REST: reads the log of signals page by page, and the newest candles and health between pages."""
+class RestClient(threading.Thread):
+    """A REST client that reads the signal log by pages, and candles and health between."""
 
     def __init__(self, port: int, key: str, symbols: tuple[str, ...]) -> None:
         super().__init__(daemon=True)
         self.base, self.key, self.symbols = f"http://127.0.0.1:{port}", key, symbols
         self.received: dict[str, list[int]] = {symbol: [] for symbol in symbols}
         self.statuses: Counter[int] = Counter()
-        self.leave = threading.Event()
+        self.stopping = threading.Event()
 
     def run(self) -> None:
-        while not self.leave.is_set():
+        while not self.stopping.is_set():
             for symbol in self.symbols:
                 seqs = self.received[symbol]
                 answer = self._get(f"/signals?symbol={symbol}&after={seqs[-1] if seqs else 0}&limit=100")
                 seqs += [row["seq"] for row in (answer or {}).get("results", ())]
                 self._get(f"/candles?symbol={symbol}&limit=5")
                 self._get("/health/ready")
-            self.leave.wait(0.1)
+            self.stopping.wait(0.1)
 
     def _get(self, path: str) -> dict | None:
         request = urllib.request.Request(self.base + path, headers={"X-API-Key": self.key})
@@ -88,7 +88,7 @@ class Calling(threading.Thread):
 
 
 def gaps(received: dict[str, list[int]], heads: dict[str, int]) -> dict[str, int]:
-    """How far what was received is from 1, 2, 3 ... head, each once and in order."""
+    """Numbers of lost, doubled and out-of-order signals compared with 1, 2, 3 ... head."""
     lost = doubled = out_of_order = 0
     for symbol, seqs in received.items():
         lost += len(set(range(1, heads[symbol] + 1)) - set(seqs))

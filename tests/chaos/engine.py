@@ -1,4 +1,4 @@
-"""A small production of its own: PostgreSQL, Redis, web, beat, worker and stream, killed and started by name."""
+"""A private installation of PostgreSQL, Redis, web, beat, worker and stream, controlled by name."""
 
 import json
 import os
@@ -21,7 +21,10 @@ WEB_WORKERS = 2
 
 
 class Postgres:
-    """A server from initdb on a free port; it will not run as root, so root starts it as `postgres`."""
+    """A PostgreSQL server on a free port.
+
+    It refuses to run as root, so root starts it as user `postgres`.
+    """
 
     def __init__(self, folder: Path) -> None:
         found = shutil.which("postgres") or max(Path("/usr/lib/postgresql").glob("*/bin/postgres"), default=None)
@@ -38,7 +41,7 @@ class Postgres:
         subprocess.run([self.programs / "initdb", *words], check=True, stdout=subprocess.DEVNULL, cwd="/", **self._as)
 
     def start(self) -> subprocess.Popen:
-        """Start, and again while the last one's children hold its memory."""
+        """Start, retrying while children of the killed server still hold its shared memory."""
         words = ["-D", self.folder, "-p", str(self.port), "-k", self.folder, "-h", "127.0.0.1"]
         for _ in range(100):
             process = subprocess.Popen(
@@ -57,13 +60,13 @@ class Postgres:
 
 
 class Engine:
-    """Everything that runs; `ended` counts processes that stopped without being killed."""
+    """All processes and services; `ended` counts processes that stopped without being killed."""
 
     def __init__(self, folder: Path, exchange, *, web: bool = False) -> None:
         self.folder, self.postgres = folder, Postgres(folder)
         self.ended: Counter[str] = Counter()
         self._server = self.postgres.start()
-        # As docker-compose.yml starts it: what it held is there again after a kill.
+        # As in docker-compose.yml: data survives a kill.
         self.redis = processes.PrivateRedis(folder, "--appendonly", "yes", "--maxmemory-policy", "noeviction")
         self.redis.start()
         self.port = processes.free_port()
@@ -108,7 +111,7 @@ class Engine:
         self.redis.kill()
 
     def start(self, name: str) -> None:
-        """Start what was killed; a web worker is started by its server."""
+        """Restart a killed part; a web worker is restarted by its server."""
         if name == "postgres":
             self._server = self.postgres.start()
         elif name == "redis":
@@ -117,7 +120,7 @@ class Engine:
             self._running.start(name, *self._words[name])
 
     def kill(self, name: str) -> None:
-        """End it at once, as a power cut would; of the web processes, one worker."""
+        """Kill a part with SIGKILL; of the web processes, one worker."""
         if name == "postgres":
             self._kill_server()
         elif name == "redis":
@@ -128,7 +131,7 @@ class Engine:
             self._running.kill(name)
 
     def _web_workers(self) -> list[psutil.Process]:
-        """What the server started, without what has ended and its resource tracker."""
+        """Running workers of the web server, without its resource tracker."""
         server = psutil.Process(self._running.running["web"].pid)
         found = []
         for child in server.children():
@@ -137,7 +140,7 @@ class Engine:
         return found
 
     def is_back(self, name: str, since: float) -> bool:
-        """Whether a part that was killed does its work again, as what it has written since then shows."""
+        """Whether a killed part works again, shown by its heartbeats or responses since then."""
         if name == "redis":
             return self.redis.answers() and self._detailed("cache")
         if name == "postgres":
@@ -164,7 +167,7 @@ class Engine:
             return False
 
     def watch(self, seconds: float, leave: str = "") -> None:
-        """Let time pass; what ended by itself is started again, but for the one left dead on purpose."""
+        """Wait, restarting parts that ended by themselves, except `leave`."""
         until = time.monotonic() + seconds
         while True:
             for name, process in list(self._running.running.items()):
@@ -179,12 +182,12 @@ class Engine:
             time.sleep(min(left, 0.25))
 
     def roots(self) -> dict[str, int]:
-        """The process id of everything that runs, by name."""
+        """Process ids of all parts by name."""
         running = {name: process.pid for name, process in self._running.running.items()}
         return {**running, "postgres": self._server.pid, "redis": self.redis.process.pid}
 
     def wait_for_first_candle(self, seconds: float = 180) -> None:
-        """Wait until signals flow."""
+        """Wait until every market has a signal."""
         query = "SELECT count(DISTINCT symbol) FROM ml.signal_logs"
         wanted = self.environment["SUPPORTED_SYMBOLS"].count(",") + 1
 
@@ -192,13 +195,13 @@ class Engine:
             with psycopg.connect(self.postgres.url) as connection:
                 return connection.execute(query).fetchone()[0] == wanted
 
-        processes.wait_until(flows, seconds, f"signals flow\n{self.said()}")
+        processes.wait_until(flows, seconds, f"signals flow\n{self.logs()}")
 
-    def said(self) -> str:
+    def logs(self) -> str:
         return self._running.said()
 
     def _kill_server(self) -> None:
-        """The server and its children: they are no process group."""
+        """Kill the server and its children, which are not one process group."""
         server = psutil.Process(self._server.pid)
         for process in [server, *server.children(recursive=True)]:
             process.kill()

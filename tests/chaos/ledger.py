@@ -1,4 +1,4 @@
-"""What the exchange closed against what the database holds: candles, signals and their order."""
+"""Comparison of the exchange's ledger with candles and signals in the database."""
 
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -12,7 +12,7 @@ FIELDS = (
 
 @dataclass
 class Comparison:
-    """Every kind of disagreement, by name."""
+    """Differences by kind."""
 
     closed: int = 0
     lost: list = field(default_factory=list)
@@ -27,13 +27,13 @@ class Comparison:
         return {name: len(value) if isinstance(value, list) else value for name, value in vars(self).items()}
 
     @property
-    def is_whole(self) -> bool:
+    def is_complete(self) -> bool:
         counts = self.counts()
         return counts.pop("closed") > 0 and not any(counts.values())
 
 
 def compare(url: str, exchange, last: dict[str, int]) -> Comparison:
-    """Look at every candle closed since the exchange began, up to `last` of each symbol."""
+    """Compare every closed candle up to `last` of each symbol."""
     found = Comparison()
     before = {symbol: exchange.ledger.final(symbol) for symbol in exchange.symbols}
     with psycopg.connect(url, options="-c search_path=ml") as connection:
@@ -71,7 +71,7 @@ def read_candles(connection, symbol: str, since: int) -> dict[int, list[tuple]]:
 
 
 def read_signals(connection, symbol: str) -> dict[int, int]:
-    """Open time of the candle of every signal, by its place in the sequence."""
+    """Open times of the candles of all signals by `seq`."""
     rows = connection.execute(
         "SELECT seq, (extract(epoch FROM candle_time) * 1000)::bigint FROM signal_logs WHERE symbol = %s", [symbol]
     )

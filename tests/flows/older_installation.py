@@ -40,7 +40,7 @@ with SimulatedExchange(SYMBOLS, seed=feeds.DEFAULT_SEED, speed=0, begin_at=BEGIN
     champions = crown()
     for _ in range(CLOSES):
         exchange.advance_to(exchange.now_ms() + STEP)
-        clock.forget()
+        clock.clear_cached_reading()
         signals.advance()
     score_outcomes()
     market_ms = exchange.now_ms()

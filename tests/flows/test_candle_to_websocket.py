@@ -90,7 +90,7 @@ def move(exchange, candles):
     """Close candles one at a time, advancing after each as the beat would."""
     for _ in range(candles):
         exchange.advance_to(exchange.now_ms() + STEP)
-        clock.forget()
+        clock.clear_cached_reading()
         services.advance()
 
 

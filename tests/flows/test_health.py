@@ -13,7 +13,7 @@ import psycopg
 import pytest
 import redis
 
-from marketdata.simulator.invention import Invention
+from marketdata.simulator.invention import CandleGenerator
 from marketdata.simulator.server import SimulatedExchange
 from tests.chaos.engine import Engine
 from tests.flows import processes
@@ -26,7 +26,7 @@ WITHIN_SECONDS = 15.0 + 2.0
 @pytest.fixture(scope="module")
 def engine():
     """Web, worker, beat and stream at work; in a folder the user `postgres` may enter as well."""
-    exchange = SimulatedExchange(source=Invention(("BTCUSDT", "ETHUSDT"), 1), seed=1, speed=1.0)
+    exchange = SimulatedExchange(source=CandleGenerator(("BTCUSDT", "ETHUSDT"), 1), seed=1, speed=1.0)
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
         exchange,

@@ -12,7 +12,7 @@ import websockets
 from indicators.features import WARMUP
 from marketdata import clock, services
 from marketdata.models import Candle, Market
-from marketdata.rest import RestLine
+from marketdata.rest import RestSession
 from marketdata.simulator import open_exchange
 from predictions.models import PredictionLog
 from signals.models import OutboxMessage, SignalLog
@@ -93,7 +93,7 @@ def engine(tmp_path, exchange, settings):
     own_redis, redis_url = processes.start_redis(tmp_path)
     crown()
     for market in services.seed_markets(SYMBOLS, "simulated"):
-        with RestLine() as line:
+        with RestSession() as line:
             now = line.market_ms()
         services.backfill(market, now - (WARMUP + 100) * STEP, now)
     started = processes.Processes(tmp_path, processes.engine_environment(tmp_path, exchange, redis_url))
@@ -104,7 +104,7 @@ def engine(tmp_path, exchange, settings):
         started.stop()
         own_redis.terminate()
         own_redis.wait()
-        clock.forget()
+        clock.clear_cached_reading()
 
 
 def close_time_of(row):

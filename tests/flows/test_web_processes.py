@@ -47,7 +47,7 @@ def started(tmp_path, settings):
         running.stop()
         own_redis.terminate()
         own_redis.wait()
-        clock.forget()
+        clock.clear_cached_reading()
 
 
 @pytest.fixture

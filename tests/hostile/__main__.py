@@ -1,10 +1,10 @@
-"""Ten thousand hostile messages and REST bodies against the feed's real doors.
+"""Fuzz test of the feed with invalid websocket messages and REST responses.
 
     uv run python -m tests.hostile --count 10000 --json [--seed 1]
 
-A server on loopback sends them over a real websocket and as real answers, right candles among them; the engine stores
-into an SQLite file of its own. The last line is one JSON object: how many were generated, quarantined with a reason,
-stored (should be 0), stopped the feed (0) or are unaccounted for (0), with `by_form` for each form.
+A server on loopback sends them over a real websocket and as real responses, with valid candles among them; the engine
+stores into a temporary SQLite file. The last line is one JSON object: how many were generated, quarantined with a
+reason, stored (should be 0), stopped the feed (0) or are unaccounted for (0), with `by_form` for each form.
 """
 
 import argparse
@@ -42,14 +42,14 @@ def main() -> int:
         from tests.hostile.exchange import HostileExchange
         from tests.hostile.run import run
 
-        plenty = len(forms.of_messages()) + len(forms.of_frames()) + len(forms.of_rows()) + len(forms.of_pages())
-        plenty += len(forms.of_bodies()) - 2 * len(forms.RARE)
+        n_forms = len(forms.of_messages()) + len(forms.of_frames()) + len(forms.of_rows()) + len(forms.of_pages())
+        n_forms += len(forms.of_bodies()) - 2 * len(forms.RARE)
         with HostileExchange(NOW) as exchange:
             settings.BINANCE_API_URL = f"http://127.0.0.1:{exchange.port}"
             settings.BINANCE_STREAM_URL = f"ws://127.0.0.1:{exchange.port}"
-            summary, told = run(exchange, -(-options.count // plenty), options.seed)
+            summary, by_form = run(exchange, -(-options.count // n_forms), options.seed)
         connection.close()
-    summary |= {"seed": options.seed, "seconds": round(time.monotonic() - begun, 1), "by_form": told}
+    summary |= {"seed": options.seed, "seconds": round(time.monotonic() - begun, 1), "by_form": by_form}
     print(json.dumps(summary))
     names = ("unaccounted", "without_reason", "stored", "stopped", "right_candles_lost")
     return 1 if any(summary[name] for name in names) else 0

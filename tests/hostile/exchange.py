@@ -1,4 +1,4 @@
-"""A server that sends what it is told to: frames to whoever listens, bodies to whoever asks for a page."""
+"""A test server that sends given websocket frames and REST bodies."""
 
 import asyncio
 import json
@@ -11,7 +11,10 @@ LIMIT = 2_000_000_000
 
 
 class HostileExchange:
-    """On loopback, in a thread of its own. Pages are right unless `bodies` holds another for (symbol, startTime)."""
+    """A loopback server in a thread.
+
+    Pages are valid unless `bodies` has another body for (symbol, startTime).
+    """
 
     def __init__(self, now_ms):
         self.now_ms = now_ms
@@ -27,11 +30,11 @@ class HostileExchange:
         return self
 
     def __exit__(self, *_):
-        self._loop.call_soon_threadsafe(self._leave.set)
+        self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join(20)
 
     def send(self, frames):
-        """Send texts and bytes, in order, to everybody who listens; returns when they are on their way."""
+        """Send texts and bytes in order to all websockets; returns when they are sent."""
         asyncio.run_coroutine_threadsafe(self._send(list(frames)), self._loop).result(120)
 
     async def _send(self, frames):
@@ -40,7 +43,7 @@ class HostileExchange:
                 await (socket.send_bytes(frame) if isinstance(frame, bytes) else socket.send_str(frame))
 
     async def _serve(self):
-        self._loop, self._leave = asyncio.get_running_loop(), asyncio.Event()
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         application = web.Application()
         application.add_routes(
             [
@@ -55,7 +58,7 @@ class HostileExchange:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         self.port = runner.addresses[0][1]
         self._ready.set()
-        await self._leave.wait()
+        await self._stopping.wait()
         await runner.cleanup()
 
     async def _time(self, _request):
@@ -64,16 +67,16 @@ class HostileExchange:
     async def _info(self, request):
         limits = [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": LIMIT}]
         symbols = json.loads(request.query.get("symbols", "[]"))
-        told = [{"symbol": symbol, "status": "TRADING"} for symbol in symbols]
-        return web.json_response({"rateLimits": limits, "symbols": told})
+        described = [{"symbol": symbol, "status": "TRADING"} for symbol in symbols]
+        return web.json_response({"rateLimits": limits, "symbols": described})
 
     async def _klines(self, request):
         start, end = int(request.query["startTime"]), int(request.query["endTime"])
-        spoiled = self.bodies.pop((request.query["symbol"], start), None)
-        if spoiled is None:
+        invalid = self.bodies.pop((request.query["symbol"], start), None)
+        if invalid is None:
             limit = int(request.query["limit"])
             return web.json_response([row_of(at) for at in range(start, end, STEP)[:limit]])
-        body, headers = spoiled
+        body, headers = invalid
         return web.Response(body=body, headers={"Content-Type": "application/json", **headers})
 
     async def _stream(self, request):
@@ -91,7 +94,7 @@ class HostileExchange:
 
 
 def row_of(at):
-    """The right candle of a moment, as a row of klines: every value follows from the time."""
+    """Valid candle of an open time as a row of klines; values depend on time only."""
     low = 20_000 + at // STEP % 1_000
     volume = 100 + at // STEP % 77
     return [
@@ -102,12 +105,12 @@ def row_of(at):
 
 
 def kline_of(at):
-    """The same candle as the stream says it."""
+    """The same candle as the kline of a stream message."""
     row = row_of(at)
     names = {"t": 0, "T": 6, "o": 1, "h": 2, "l": 3, "c": 4, "v": 5, "q": 7, "n": 8, "V": 9, "Q": 10}
     return {**{name: row[place] for name, place in names.items()}, "s": "BTCUSDT", "i": "5m", "x": True}
 
 
 def event_of(at):
-    """What stands around the candle."""
+    """The fields of a stream message around the kline."""
     return {"e": "kline", "E": at + STEP + 50, "s": "BTCUSDT"}

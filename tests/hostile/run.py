@@ -1,4 +1,4 @@
-"""Hostile messages and bodies through the engine's real doors, with right candles among them; what became of each."""
+"""Sending invalid messages and bodies to the real feed, with valid candles among them."""
 
 import itertools
 import json
@@ -9,12 +9,12 @@ from decimal import Decimal
 from marketdata import filling, quarantine, store, stream
 from marketdata.intervals import Gap
 from marketdata.models import Candle, Market, QuarantinedMessage
-from marketdata.rest import RestLine
-from marketdata.sockets import Pace
+from marketdata.rest import RestSession
+from marketdata.sockets import FeedTimings
 from tests.hostile import forms
 from tests.hostile.exchange import STEP, event_of, kline_of, row_of
 
-PATIENCE_SECONDS = 180
+TIMEOUT_SECONDS = 180
 PAGE = 3
 GOOD_EVERY = 10
 COLUMNS = ("open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
@@ -22,7 +22,7 @@ PLACES = (1, 2, 3, 4, 5, 7, 8, 9, 10)
 
 
 class Feed:
-    """The real supervisor following the hostile exchange in a thread."""
+    """The real feed of the test exchange, running in a thread."""
 
     def __init__(self, exchange, market):
         self.market, self.exchange = market, exchange
@@ -30,7 +30,7 @@ class Feed:
         self._thread = threading.Thread(target=self._run)
 
     def _run(self):
-        pace = Pace(silence=3600, longest_wait=0.2, clock_period=3600, fast_clock_period=3600)
+        pace = FeedTimings(silence=3600, longest_wait=0.2, clock_period=3600, fast_clock_period=3600)
         stream.run(lambda: [self.market], self._keep, self._stop, pace=pace)
 
     def _keep(self, frames):
@@ -47,7 +47,7 @@ class Feed:
 
 
 def wait_until(condition):
-    until = time.monotonic() + PATIENCE_SECONDS
+    until = time.monotonic() + TIMEOUT_SECONDS
     while not condition() and time.monotonic() < until:
         time.sleep(0.02)
     return bool(condition())
@@ -58,30 +58,33 @@ def quarantined(origin):
 
 
 def frames_of(form, count, seed, at):
-    """So many hostile frames of a form."""
+    """Generate `count` invalid frames of a form."""
     messages, texts = forms.of_messages(), forms.of_frames()
     for number in range(count):
-        dice = forms.dice_of(seed, form, number)
+        rng = forms.rng_of(seed, form, number)
         kline, event = kline_of(at), event_of(at)
         if form in messages:
-            messages[form](kline, event, dice)
+            messages[form](kline, event, rng)
             yield forms.wire(kline, event)
         else:
-            yield texts[form.removeprefix("frame: ")](forms.wire(kline, event), dice)
+            yield texts[form.removeprefix("frame: ")](forms.wire(kline, event), rng)
 
 
-def through_the_socket(exchange, market, count, seed, begin):
-    """Every form of the stream in turn; `begin` opens the first right candle. Returns what became of each form."""
+def send_over_websocket(exchange, market, count, seed, begin):
+    """Send every form over the websocket; `begin` opens the first valid candle.
+
+    Returns counts by form and the opens of the valid candles.
+    """
     names = [*forms.of_messages(), *(f"frame: {name}" for name in forms.of_frames())]
-    told, moments = {}, itertools.count(begin, STEP)
-    spoiled = begin - 1000 * STEP  # what is spoiled is a candle nobody sent rightly
+    by_form, moments = {}, itertools.count(begin, STEP)
+    invalid = begin - 1000 * STEP  # the changed candle is never sent unchanged
     wanted = set()
     with Feed(exchange, market):
         for name in names:
             n = min(count, forms.RARE.get(name.removeprefix("frame: "), count))
             before = quarantined(Candle.Origin.STREAM)
             frames = []
-            for number, frame in enumerate(frames_of(name, n, seed, spoiled)):
+            for number, frame in enumerate(frames_of(name, n, seed, invalid)):
                 frames.append(frame)
                 if number % GOOD_EVERY == 0:
                     at = next(moments)
@@ -91,56 +94,59 @@ def through_the_socket(exchange, market, count, seed, begin):
             exchange.send(frames)
             wait_until(lambda n=n, before=before: quarantined(Candle.Origin.STREAM) >= before + n)
             kept = quarantined(Candle.Origin.STREAM) - before
-            told[f"stream: {name}"] = {
+            by_form[f"stream: {name}"] = {
                 "generated": n, "quarantined": kept, "stopped": exchange.accepted - connections,
             }  # fmt: skip
         wait_until(lambda: stored(market) >= wanted)
-    return told, wanted
+    return by_form, wanted
 
 
 def bodies_of(form, count, seed, starts):
-    """So many spoiled answers of a form, by the start of the page they answer."""
+    """Generate `count` invalid responses of a form, by the start of the requested page."""
     rows, pages, bodies = forms.of_rows(), forms.of_pages(), forms.of_bodies()
     for number in range(count):
-        dice, start = forms.dice_of(seed, form, number), next(starts)
+        rng, start = forms.rng_of(seed, form, number), next(starts)
         page = [row_of(start + i * STEP) for i in range(PAGE)]
         if form in rows:
-            page[PAGE - 1] = rows[form](page[PAGE - 1], dice)
+            page[PAGE - 1] = rows[form](page[PAGE - 1], rng)
             yield start, (json.dumps(page).encode(), {})
         elif form in pages:
-            yield start, (json.dumps(pages[form](page, dice)).encode(), {})
+            yield start, (json.dumps(pages[form](page, rng)).encode(), {})
         else:
-            yield start, bodies[form.removeprefix("body: ")](json.dumps(page).encode(), dice)
+            yield start, bodies[form.removeprefix("body: ")](json.dumps(page).encode(), rng)
 
 
-def through_requests(exchange, market, count, seed, begin):
-    """Every form of a REST answer in turn, a right page after every few. Returns what became of each form."""
+def serve_over_rest(exchange, market, count, seed, begin):
+    """Serve every form over REST with valid pages between.
+
+    Returns counts by form and the opens of the valid candles.
+    """
     names = [*forms.of_rows(), *forms.of_pages(), *(f"body: {name}" for name in forms.of_bodies())]
     starts = itertools.count(begin, PAGE * STEP)
-    told, wanted = {}, set()
-    with RestLine() as line:
+    by_form, wanted = {}, set()
+    with RestSession() as session:
         for name in names:
             n = min(count, forms.RARE.get(name.removeprefix("body: "), count))
             before = quarantined(Candle.Origin.REST)
             answers = dict(bodies_of(name, n, seed, starts))
             exchange.bodies |= {(market.symbol, start): body for start, body in answers.items()}
-            right = [next(starts) for _ in range(-(-n // GOOD_EVERY))]
-            wanted |= {start + i * STEP for start in right for i in range(PAGE)}
-            left = sorted([*answers, *right])
-            for _ in range(PATIENCE_SECONDS):  # where nothing is an answer, the rest of a batch is left for later
-                if not left:
+            valid = [next(starts) for _ in range(-(-n // GOOD_EVERY))]
+            wanted |= {start + i * STEP for start in valid for i in range(PAGE)}
+            remaining = sorted([*answers, *valid])
+            for _ in range(TIMEOUT_SECONDS):  # after several invalid responses the rest of a batch is not requested
+                if not remaining:
                     break
-                quarantine.take_back(market)
-                filling.fill(line, {market: [Gap(at, at + PAGE * STEP) for at in left]}, filling.SyncReport())
+                quarantine.resume(market)
+                filling.fill(session, {market: [Gap(at, at + PAGE * STEP) for at in remaining]}, filling.SyncReport())
                 stored_now = stored(market)
-                left = [
+                remaining = [
                     at
-                    for at in left
-                    if (market.symbol, at) in exchange.bodies or (at in right and at not in stored_now)
+                    for at in remaining
+                    if (market.symbol, at) in exchange.bodies or (at in valid and at not in stored_now)
                 ]
             kept = quarantined(Candle.Origin.REST) - before
-            told[f"REST: {name}"] = {"generated": n, "quarantined": kept, "stopped": len(left)}
-    return told, wanted
+            by_form[f"REST: {name}"] = {"generated": n, "quarantined": kept, "stopped": len(remaining)}
+    return by_form, wanted
 
 
 def stored(market):
@@ -148,7 +154,7 @@ def stored(market):
 
 
 def wrong(market):
-    """Stored candles that are not what the exchange says of them."""
+    """Stored candles that differ from the exchange's."""
     found = []
     for candle in Candle.objects.filter(market=market):
         row = row_of(candle.open_time)
@@ -159,24 +165,24 @@ def wrong(market):
 
 
 def run(exchange, count, seed):
-    """All forms, `count` of each at most; the summary and the forms with something unaccounted for."""
+    """Run all forms, at most `count` of each; return the summary and counts by form."""
     markets = [Market.objects.create(symbol=symbol, source="simulated") for symbol in ("BTCUSDT", "ETHUSDT")]
     begin = exchange.now_ms - 400_000 * STEP
-    with RestLine() as line:
-        line.describe([market.symbol for market in markets])
-    told, on_stream = through_the_socket(exchange, markets[0], count, seed, begin)
-    more, on_rest = through_requests(exchange, markets[1], count, seed, begin)
-    told |= more
-    spoiled_and_stored = stored(markets[0]) - on_stream
+    with RestSession() as session:
+        session.describe([market.symbol for market in markets])
+    by_form, on_stream = send_over_websocket(exchange, markets[0], count, seed, begin)
+    more, on_rest = serve_over_rest(exchange, markets[1], count, seed, begin)
+    by_form |= more
+    invalid_stored = stored(markets[0]) - on_stream
     summary = {
-        "forms": len(told),
-        "generated": sum(one["generated"] for one in told.values()),
-        "quarantined": sum(one["quarantined"] for one in told.values()),
-        "unaccounted": sum(max(0, one["generated"] - one["quarantined"]) for one in told.values()),
+        "forms": len(by_form),
+        "generated": sum(one["generated"] for one in by_form.values()),
+        "quarantined": sum(one["quarantined"] for one in by_form.values()),
+        "unaccounted": sum(max(0, one["generated"] - one["quarantined"]) for one in by_form.values()),
         "without_reason": QuarantinedMessage.objects.filter(reason="").count(),
-        "stored": len(spoiled_and_stored) + len(wrong(markets[0])) + len(wrong(markets[1])),
-        "stopped": sum(one["stopped"] for one in told.values()),
+        "stored": len(invalid_stored) + len(wrong(markets[0])) + len(wrong(markets[1])),
+        "stopped": sum(one["stopped"] for one in by_form.values()),
         "right_candles": len(on_stream) + len(on_rest),
         "right_candles_lost": len(on_stream - stored(markets[0])) + len(on_rest - stored(markets[1])),
     }
-    return summary, told
+    return summary, by_form

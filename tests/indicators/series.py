@@ -1,4 +1,4 @@
-"""Invented candles with the shape of real ones: clustered volatility, a daily rhythm, jumps, quiet stretches."""
+"""Synthetic candles with volatility clusters, daily seasonality, jumps and flat stretches."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ MONDAY_MS = 1_704_067_200_000  # 2024-01-01 00:00 UTC
 
 
 def walk(n, *, markets=1, seed=0, start_ms=MONDAY_MS, flat_share=0.0, scale=1.0):
-    """A grid of n candles per market, volatility in clusters and by time of day."""
+    """A grid of n candles per market with volatility clusters and daily seasonality."""
     generator = np.random.default_rng(seed)
     shape = (markets, n)
     clusters = np.cumsum(generator.normal(0.0, 0.02, size=shape), axis=1)
@@ -41,7 +41,7 @@ def with_hole(grid, start, stop, markets=slice(None)):
 
 
 def changed(grid, position, factor=1.01, volume_factor=3.0):
-    """The same grid with one candle moved: prices by a factor, the high by twice that, volume too."""
+    """The same grid with one candle changed: prices by a factor, high by its square, volume."""
     columns = {name: getattr(grid, name).copy() for name in CANDLE_COLUMNS}
     for name in ("open", "close", "low"):
         columns[name][:, position] *= factor
@@ -51,6 +51,6 @@ def changed(grid, position, factor=1.01, volume_factor=3.0):
 
 
 def bits(values):
-    """float32 as integers, so that equality means equality of bits (NaN included)."""
+    """float32 values as integers, so that equality compares bits (NaN included)."""
     assert values.dtype == np.float32
     return np.ascontiguousarray(values).view(np.int32)

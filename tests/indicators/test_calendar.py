@@ -1,4 +1,4 @@
-"""Holidays by rule and releases by date: against other people's rules, the time zone database and real candles."""
+"""Holidays and release dates compared with pandas, the time zone database and real candles."""
 
 from datetime import datetime
 from itertools import pairwise
@@ -22,7 +22,7 @@ NAMES = sorted(RELEASES)
 
 
 class Exchange(holiday.AbstractHolidayCalendar):
-    """The same holidays in pandas' words."""
+    """The same holidays as pandas rules."""
 
     rules = [
         holiday.Holiday("New Year", month=1, day=1, observance=holiday.sunday_to_monday),
@@ -52,7 +52,7 @@ def test_holidays_are_those_of_pandas_rules():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_releases_come_at_their_hour_in_new_york_on_working_days(name):
+def test_releases_are_at_their_new_york_hour_on_weekdays(name):
     years, hour = RELEASES[name]
     local = [datetime.fromtimestamp(int(at) / 1000, NEW_YORK) for at in release_times(name)]
     assert {(at.hour + at.minute / 60, at.second) for at in local} == {(hour, 0)}
@@ -65,8 +65,11 @@ def test_releases_come_at_their_hour_in_new_york_on_working_days(name):
     assert all(7 <= len(days.split()) <= 12 for days in years.values())
 
 
-def test_dates_lie_where_their_offices_put_them():
-    """A date with a wrong digit would most likely fall elsewhere; the offices were shut in October 2025."""
+def test_release_dates_are_within_the_usual_days_of_month_and_week():
+    """A date with a wrong digit would probably violate these.
+
+    The offices were closed in October 2025.
+    """
     ordinary = {
         name: [
             datetime.fromtimestamp(int(at) / 1000, NEW_YORK)
@@ -80,7 +83,7 @@ def test_dates_lie_where_their_offices_put_them():
     assert all(at.weekday() in (2, 3) for at in ordinary["rates"])
 
 
-def test_nothing_is_known_to_come_after_the_last_date():
+def test_no_release_is_counted_after_the_last_known_date():
     ended = next(name for name in NAMES if int(release_times(name)[-1]) == KNOWN_UNTIL)
     moment = str(np.datetime64(KNOWN_UNTIL, "ms"))
     assert row_closing_at(moment)[f"{ended}_ahead_6"] == 1.0
@@ -109,7 +112,7 @@ def row_closing_at(moment):
         ("2024-06-12T13:35", (0, 0, 0, 0), (0, 1)),
     ],
 )
-def test_a_release_is_seen_ahead_and_remembered(moment, ahead, past):
+def test_a_release_is_counted_ahead_and_afterwards(moment, ahead, past):
     row = row_closing_at(moment)
     assert tuple(row[f"inflation_ahead_{length}"] for length in (6, 18, 36, 72)) == ahead
     assert tuple(row[f"inflation_past_{length}"] for length in (12, 72)) == past
@@ -118,7 +121,7 @@ def test_a_release_is_seen_ahead_and_remembered(moment, ahead, past):
     assert row["jobs_ahead_72"] == 0.0
 
 
-def test_a_holiday_is_a_day_of_new_york():
+def test_a_holiday_is_a_new_york_day():
     # Thanksgiving 2024 begins at 05:00 UTC.
     row = row_closing_at("2024-11-28T04:00")
     assert row["holiday_ahead_6"] == 0.0
@@ -130,7 +133,7 @@ def test_a_holiday_is_a_day_of_new_york():
 
 @pytest.mark.candles
 @pytest.mark.parametrize("name", NAMES)
-def test_real_candles_moved_when_it_came(name, candles_folder):
+def test_real_candles_are_larger_at_releases(name, candles_folder):
     grid = CandleGrid.from_frame(pd.read_parquet(candles_folder / "BTCUSDT-5m.parquet"))
     spans = np.log(grid.high[0] / grid.low[0])
     known = release_times(name)
@@ -138,6 +141,6 @@ def test_real_candles_moved_when_it_came(name, candles_folder):
     positions = (known - grid.open_time[0]) // INTERVAL_MS
     assert len(positions) > 20
     usual = np.nanmedian([spans[positions - 288 * day] for day in range(1, 8)], axis=0)
-    louder = spans[positions] / usual
-    assert np.median(louder) > 2.0
-    assert (louder > 1.0).mean() > 0.85
+    ratio = spans[positions] / usual
+    assert np.median(ratio) > 2.0
+    assert (ratio > 1.0).mean() > 0.85

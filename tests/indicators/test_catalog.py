@@ -10,7 +10,7 @@ from tests.indicators.series import walk, with_hole
 GRID = walk(4000, seed=21)
 
 
-def test_families_and_the_usual_names_are_there():
+def test_families_and_usual_names_exist():
     assert {spec.family for spec in CATALOG.values()} == {"trend", "momentum", "volatility", "volume"}
     usual = "sma_20 ema_50 macd macd_signal adx_14 rsi_14 stoch_k stoch_d roc_12 atr_14 bollinger_upper obv vwap mfi_14"
     assert set(usual.split()) <= set(OUTPUTS)
@@ -18,7 +18,7 @@ def test_families_and_the_usual_names_are_there():
 
 
 @pytest.mark.parametrize("name", CATALOG)
-def test_every_indicator_stays_in_its_range_and_settles_within_its_warm_up(name):
+def test_every_indicator_stays_in_its_range_and_is_exact_after_its_warm_up(name):
     spec = CATALOG[name]
     whole = compute_indicators(GRID, [name])
     assert tuple(whole) == spec.outputs
@@ -42,7 +42,7 @@ def test_frame_and_grid_give_the_same_values():
     )
 
 
-def test_by_hand_and_by_pandas():
+def test_values_equal_pandas():
     close = pd.Series(GRID.close[0])
     found = compute_indicators(GRID, ["sma_20", "bollinger_20", "roc_12", "vwap"])
     np.testing.assert_allclose(found["sma_20"], close.rolling(20).mean())
@@ -53,7 +53,7 @@ def test_by_hand_and_by_pandas():
     assert found["vwap"][300] == pytest.approx((typical * traded)[288:301].sum() / traded[288:301].sum())
 
 
-def test_a_hole_starts_every_indicator_anew_and_is_never_filled():
+def test_a_hole_restarts_every_indicator_and_is_never_filled():
     hole = with_hole(GRID, 700, 716)
     found = compute_indicators(hole, ["sma_20", "rsi_14", "obv"])
     assert all(np.isnan(values[700:716]).all() for values in found.values())
@@ -64,7 +64,7 @@ def test_a_hole_starts_every_indicator_anew_and_is_never_filled():
 
 
 @pytest.mark.parametrize("length", [0, 1, 2, 30])
-def test_short_flat_and_silent_series_raise_nothing(length):
+def test_short_flat_and_untraded_series_raise_nothing(length):
     ones = np.ones((1, length))
     grid = CandleGrid(GRID.open_time[:length], open=ones, high=ones, low=ones, close=ones, volume=0 * ones)
     found = compute_indicators(grid, CATALOG)
@@ -72,7 +72,7 @@ def test_short_flat_and_silent_series_raise_nothing(length):
     assert not any(np.isinf(values).any() for values in found.values())
 
 
-def test_unknown_names_are_refused_with_what_is_known():
+def test_unknown_names_are_refused_with_the_known_ones():
     with pytest.raises(UnknownIndicator, match=r"'rsi_15', 'foo'.*rsi_14"):
         compute_indicators(GRID, ["sma_20", "rsi_15", "foo"])
     with pytest.raises(FeatureError, match="one market"):

@@ -1,4 +1,4 @@
-"""Features against slow loops that say the same thing in the plainest way."""
+"""Features compared with simple, slow implementations."""
 
 import math
 from datetime import UTC, datetime

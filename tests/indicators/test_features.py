@@ -1,4 +1,4 @@
-"""What must hold for every feature there is, and for every one added later."""
+"""Properties of all features, including ones added later."""
 
 import subprocess
 import sys
@@ -60,7 +60,7 @@ def test_iterating_covers_every_answerable_row_once():
     assert (bits(np.concatenate([part[1] for part in parts], axis=1)) == bits(BATCH)).all()
 
 
-def test_company_in_the_grid_changes_no_bit():
+def test_other_markets_in_the_grid_change_no_bit():
     alone = build_features(LONG.select(1), 50)
     assert (bits(alone[0]) == bits(BATCH[1, -50:])).all()
 
@@ -80,8 +80,8 @@ def test_warmup_is_exact():
     assert (bits(build_features(changed(longer, 0), 1)) == bits(build_features(longer, 1))).all()
 
 
-def test_every_candle_feature_reads_the_newest_candle_or_says_why():
-    """All but the calendar and the profile of the slots ahead move when the row's own candle does."""
+def test_every_candle_feature_reads_the_newest_candle_or_is_exempt():
+    """All but calendar features and profiles of coming slots change with the row's own candle."""
     grid = LONG.span(0, WARMUP)
     moved = (bits(build_features(changed(grid, WARMUP - 1), 1)) != bits(build_features(grid, 1)))[0, 0]
     exempt = (
@@ -127,14 +127,14 @@ def test_a_hole_among_the_last_73_candles_blanks_the_row():
     assert np.flatnonzero(blank[0].all(axis=1)).tolist() == list(range(1, 74))
 
 
-def test_a_hole_of_16_candles_some_days_ago_blinds_nothing():
+def test_a_hole_of_16_candles_some_days_ago_gives_no_nan():
     for ago in (90, 300, 1000, 3900):
         hole = with_hole(LONG, len(LONG) - ago - 16, len(LONG) - ago)
         assert np.isfinite(build_features(hole, 10)).all(), ago
 
 
 @pytest.mark.parametrize("ago", [73, 100, 206, 500, 2000, 4020])
-def test_two_percent_of_the_window_missing_blinds_nothing_outside_the_last_73(ago):
+def test_two_percent_of_the_window_missing_gives_no_nan_outside_the_last_73(ago):
     hole = with_hole(LONG, len(LONG) - ago - 82, len(LONG) - ago)
     assert np.isfinite(build_features(hole, 1)).all()
 
@@ -155,7 +155,7 @@ def test_rows_around_a_hole_have_the_same_bits_live_and_in_batch():
         assert (bits(alone[:, 0]) == bits(batch[:, offset])).all(), offset
 
 
-def test_a_missing_day_is_forgiven_once_two_thirds_of_a_day_are_back():
+def test_a_missing_day_gives_nan_until_two_thirds_of_a_day_follow():
     hole = with_hole(LONG, 4200, 4488)
     blank = np.isnan(build_features(hole, 701)[0]).all(axis=1)
     first_after = 4488 - WARMUP + 1
@@ -189,7 +189,7 @@ def test_a_market_that_never_moves_nor_trades_has_declared_values():
     jump=st.sampled_from([1.0, 1.5, 100.0, 1e-4]),
     holes=st.lists(st.tuples(st.integers(0, WARMUP + 1), st.integers(1, 400)), max_size=4),
 )
-def test_hostile_series_give_whole_rows_of_finite_numbers_or_none(seed, flat_share, scale, volume_scale, jump, holes):
+def test_extreme_series_give_rows_all_finite_or_all_nan(seed, flat_share, scale, volume_scale, jump, holes):
     grid = walk(WARMUP + 2, markets=20, seed=seed, flat_share=flat_share, scale=scale)
     columns = {name: getattr(grid, name).copy() for name in CANDLE_COLUMNS}
     columns["volume"] *= volume_scale
@@ -214,8 +214,8 @@ def test_another_process_gives_the_same_bits_and_the_same_hash():
         "from indicators.features import *\n"
         "print(FEATURE_HASH, hashlib.sha256(build_features(walk(WARMUP + 20, seed=9), 21).tobytes()).hexdigest())"
     )
-    said = {
+    outputs = {
         subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout for _ in "ab"
     }
-    assert len(said) == 1
-    assert FEATURE_HASH in said.pop()
+    assert len(outputs) == 1
+    assert FEATURE_HASH in outputs.pop()

@@ -13,7 +13,7 @@ WEEK = 2016
 
 
 def by_talib(grid):
-    """TA-Lib's own values over a whole history."""
+    """TA-Lib's values over a complete history."""
     h, l, c, v = (np.ascontiguousarray(getattr(grid, name)[0]) for name in CANDLE_COLUMNS[1:])  # noqa: E741
     found = {f"sma_{n}": talib.SMA(c, n) for n in (20, 50, 200)}
     found |= {f"ema_{n}": talib.EMA(c, n) for n in (12, 26, 50, 200)}
@@ -61,14 +61,14 @@ def test_every_indicator_equals_talib_on_ordinary_candles():
     assert set(expected) | {"vwap", "sigma_72"} == set(OUTPUTS)
     for output, values in expected.items():
         shown, own = values, found[output]
-        if output in {"obv", "accumulation"}:  # theirs counts from the first candle, ours from Monday
+        if output in {"obv", "accumulation"}:  # TA-Lib counts from the first candle, the catalogue from Monday
             shown, own = np.diff(values[WEEK : 2 * WEEK]), np.diff(own[WEEK : 2 * WEEK])
         scale = np.nanmax(np.abs(shown))
         np.testing.assert_array_equal(np.isnan(own), np.isnan(shown), err_msg=output)
         np.testing.assert_allclose(own, shown, rtol=1e-8, atol=1e-9 * scale, err_msg=output)
 
 
-def test_a_young_market_has_the_values_of_talib_from_its_first_candle():
+def test_a_new_market_has_the_values_of_talib_from_its_first_candle():
     young = GRID.span(1000, 1500)
     expected, found = by_talib(young), compute_indicators(young, CATALOG)
     for output in set(expected) - {"obv", "accumulation"}:
@@ -78,7 +78,7 @@ def test_a_young_market_has_the_values_of_talib_from_its_first_candle():
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
-def test_a_value_has_the_same_bits_in_any_company_and_at_any_limit(output):
+def test_a_value_has_the_same_bits_with_other_indicators_and_at_any_limit(output):
     everything = compute_indicators(GRID, CATALOG)[output]
     for limit in (1, 2, 99, 1000):
         alone = compute_indicators(GRID.tail(limit + warm_up([output])), [output])[output]
@@ -90,7 +90,7 @@ def test_a_value_has_the_same_bits_in_any_company_and_at_any_limit(output):
 
 @pytest.mark.parametrize("price", [0.1, 93_661.2, 1e-8, 123_456_789.12345678, 7e11])
 @pytest.mark.parametrize("volume", [0.0, 3.7])
-def test_a_market_that_never_moved_has_its_price_exactly_or_no_value(price, volume):
+def test_a_flat_market_has_its_price_exactly_or_no_value(price, volume):
     found = {name: values[-1] for name, values in compute_indicators(flat(2500, price, volume), CATALOG).items()}
     levels = [name for name in found if name.startswith(("sma", "ema", "wma", "bollinger"))]
     assert {name: found[name] for name in levels} == dict.fromkeys(levels, price)
@@ -106,7 +106,7 @@ def test_a_market_that_never_moved_has_its_price_exactly_or_no_value(price, volu
 
 @pytest.mark.parametrize("scale", [1.0, 1e-9, 3e6])
 @pytest.mark.parametrize("seed", range(5))
-def test_after_a_standstill_every_value_is_inside_its_range_and_the_close_inside_its_bands(seed, scale):
+def test_after_a_flat_stretch_every_value_is_in_its_range_and_the_close_inside_its_bands(seed, scale):
     grid = then_flat(walk(700, seed=seed, scale=scale), 400)
     found = compute_indicators(grid, CATALOG)
     for output, spec in OUTPUTS.items():
@@ -136,7 +136,7 @@ def test_values_without_a_unit_do_not_depend_on_the_level_of_the_price(power):
             np.testing.assert_array_equal(scaled[output], found[output] * 2.0**power, err_msg=output)
 
 
-def test_the_day_price_of_a_market_listed_at_noon_starts_with_its_first_candle():
+def test_vwap_of_a_market_listed_at_noon_starts_with_its_first_candle():
     grid = GRID.span(140, 400)
     found = compute_indicators(grid, ["vwap"])["vwap"]
     typical, traded = ((grid.high + grid.low + grid.close) / 3)[0], grid.volume[0]
@@ -144,7 +144,7 @@ def test_the_day_price_of_a_market_listed_at_noon_starts_with_its_first_candle()
     assert found[148] == pytest.approx(typical[148])
 
 
-def test_the_day_price_goes_on_after_a_halt_over_midnight_and_over_one_at_noon():
+def test_vwap_continues_after_a_halt_over_midnight_and_one_at_noon():
     halted = with_hole(with_hole(GRID, 280, 300), 400, 420)
     found = compute_indicators(halted, ["vwap"])["vwap"]
     assert np.isnan(found[280:300]).all()
@@ -156,7 +156,7 @@ def test_the_day_price_goes_on_after_a_halt_over_midnight_and_over_one_at_noon()
     assert found[576] == pytest.approx(typical[576])
 
 
-def test_the_day_price_waits_for_the_first_trade():
+def test_vwap_is_nan_until_the_first_trade():
     grid = flat(10)
     grid.volume[0, 4:] = 2.0
     found = compute_indicators(grid, ["vwap"])["vwap"]

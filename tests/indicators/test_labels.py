@@ -52,7 +52,7 @@ def test_changing_a_candle_changes_no_label_after_it_nor_any_that_ended_before(h
         assert differs.max() <= 60
 
 
-def test_brackets_are_laid_around_the_close_on_either_side():
+def test_brackets_around_the_close_for_both_sides():
     grid = walk(400, seed=5)
     for side in ("buy", "sell"):
         outcome, candles = bracket_outcome(grid, 18, side=side, take_profit=np.array(0.002), stop_loss=np.array(0.002))
@@ -64,7 +64,7 @@ def test_brackets_are_laid_around_the_close_on_either_side():
         assert candles[touched].max() <= 18
 
 
-def test_three_ways_follow_the_first_barrier_and_the_costs():
+def test_three_way_labels_follow_the_first_barrier_and_the_costs():
     grid = walk(400, seed=7)
     width = np.full(grid.close.shape, 0.004)
     free, _ = three_way_label(grid, 18, width=width, costs=0.0)

@@ -59,7 +59,7 @@ def test_corrupted_candles_are_valid_and_different_and_the_rest_is_untouched():
     assert (bad.close[:, 110:] == GRID.close[:, 110:]).all()
 
 
-def test_an_instant_without_room_is_refused():
+def test_an_instant_without_enough_candles_is_refused():
     with pytest.raises(ValueError, match="lacks"):
         check_leakage(build_features, FEATURE_NAMES, GRID, [WARMUP - 2], warmup=WARMUP)
     with pytest.raises(ValueError, match="lacks"):

@@ -1,4 +1,4 @@
-"""The compiled loops beside two slow ones: a window at a time in NumPy, bit for bit, and a candle at a time in Python."""
+"""The compiled loops compared with slow ones in NumPy (bit for bit) and in Python."""
 
 import dataclasses
 
@@ -16,7 +16,7 @@ FIELDS = [field.name for field in dataclasses.fields(Touches)]
 
 
 def by_windows(grid, horizon, *, side, take_profit, stop_loss):
-    """Every window laid out and judged by `first_touch`."""
+    """Outcomes of all windows by `first_touch`."""
     shape = grid.close.shape
     judged = Touches(
         np.full(shape, Touch.UNKNOWN, dtype=np.int8),
@@ -69,7 +69,7 @@ def assert_same_bits(found, expected):
 
 
 def on_ticks(grid, tick):
-    """Prices in coarse steps: levels are reached exactly, and both in one candle, again and again."""
+    """Prices rounded to coarse steps, so that levels are often reached exactly."""
     columns = {name: np.round(getattr(grid, name) / tick) * tick for name in CANDLE_COLUMNS}
     return CandleGrid(grid.open_time, **columns)
 
@@ -85,7 +85,7 @@ def on_ticks(grid, tick):
     column=st.sampled_from(["all", "open", "high", "low", "close"]),
     blank=st.integers(0, 89),
 )
-def test_every_bit_is_that_of_the_slow_loops(seed, horizon, side, ticks, tick, holes, column, blank):
+def test_bits_equal_the_slow_loops(seed, horizon, side, ticks, tick, holes, column, blank):
     grid = on_ticks(walk(90, markets=2, seed=seed), tick)
     for start, length in holes:
         if column == "all":
@@ -104,7 +104,7 @@ def test_every_bit_is_that_of_the_slow_loops(seed, horizon, side, ticks, tick, h
                 assert (found.outcome[market, t], found.candles[market, t]) == expected
 
 
-def test_the_candles_tried_above_hold_every_outcome_and_both_levels_at_once():
+def test_the_test_candles_include_every_outcome_and_both_levels_at_once():
     grid = on_ticks(walk(4000, seed=1), 20.0)
     reach = np.where(np.arange(4000) % 10, 40.0, 0.0)
     found = judge_brackets(grid, 6, side="buy", take_profit=grid.close + reach, stop_loss=grid.close - reach)
@@ -124,7 +124,7 @@ def test_chosen_rows_are_judged_like_the_whole_grid():
     assert_same_bits(found, Touches(*(getattr(whole, name)[market, position] for name in FIELDS)))
 
 
-def test_strided_and_read_only_candles_are_read_where_they_are():
+def test_strided_and_read_only_candles_are_supported():
     grid = walk(200, markets=2, seed=3)
     strided = {name: np.repeat(getattr(grid, name), 2, axis=1)[:, ::2] for name in CANDLE_COLUMNS}
     for column in strided.values():
@@ -141,7 +141,7 @@ def test_a_grid_shorter_than_the_horizon_is_unknown_throughout():
     assert np.isnan(found.entry).all()
 
 
-def test_what_compiled_code_could_not_bear_is_refused_before():
+def test_invalid_arguments_are_refused_before_compiled_code_runs():
     grid = walk(20)
     one = np.array([1.0])
     with pytest.raises(ValueError, match="buy or sell"):

@@ -1,4 +1,4 @@
-"""The promises of the features on real candles of two markets."""
+"""Properties of the features on real candles of two markets."""
 
 import numpy as np
 import pandas as pd

@@ -12,7 +12,7 @@ def by_pandas(grid, span):
 
 
 @pytest.mark.parametrize("span", [1, 12, 72, 288])
-def test_sigma_equals_the_endless_mean_of_pandas(span):
+def test_sigma_equals_the_exponential_mean_of_pandas(span):
     grid = walk(6000, seed=2)
     np.testing.assert_allclose(ewm_sigma(grid, 6000, span=span)[0], by_pandas(grid, span), rtol=1e-9, atol=SIGMA_FLOOR)
 
@@ -38,7 +38,7 @@ def test_a_flat_market_has_the_floor():
     assert ewm_sigma(grid, 5).tolist() == [[SIGMA_FLOOR] * 5]
 
 
-def test_senseless_arguments_are_refused():
+def test_invalid_arguments_are_refused():
     with pytest.raises(ValueError, match="span"):
         ewm_sigma(walk(10), 1, span=0)
     with pytest.raises(ValueError, match="rows"):

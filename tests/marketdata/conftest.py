@@ -1,4 +1,4 @@
-"""A simulated exchange that stands still until told, and the engine pointed at it."""
+"""Fixtures: a simulated exchange whose time moves only on request, and settings that use it."""
 
 import pytest
 
@@ -12,16 +12,16 @@ STEP = 300_000
 
 @pytest.fixture(autouse=True)
 def _no_reading_from_another_test():
-    clock.forget()
-    weight.forget()
+    clock.clear_cached_reading()
+    weight.clear_local_ban()
     yield
-    clock.forget()
-    weight.forget()
+    clock.clear_cached_reading()
+    weight.clear_local_ban()
 
 
 @pytest.fixture
 def exchange(settings):
-    """Two invented symbols, ten seconds into 2025; `close_candles` moves on."""
+    """Two generated symbols, ten seconds into 2025; `close_candles` advances time."""
     with SimulatedExchange(["BTCUSDT", "ETHUSDT"], seed=3, speed=0, begin_at=START + 10_000) as running:
         settings.BINANCE_API_URL = running.base_url
         settings.BINANCE_STREAM_URL = running.stream_url

@@ -1,11 +1,11 @@
-"""What counts as the exchange's word that it has no candle: going on after the hole, and nothing less."""
+"""Evidence of an absence: only a response with candles after the hole counts."""
 
 import pytest
 
 from marketdata import filling, services
 from marketdata.intervals import Gap
 from marketdata.models import AbsentStretch, Candle, SuspectedStretch
-from marketdata.rest import RestLine
+from marketdata.rest import RestSession
 from marketdata.simulator.faults import Fault
 from tests.marketdata.conftest import START, STEP, close_candles, opens
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("short_window")
 
 HOLE = START - 20 * STEP
 SHIFTED = HOLE - 7 * STEP
-"""Where a wrong page is cut from when the hole is asked for."""
+"""Start of the wrong page that is sent when the hole is requested."""
 
 
 def sweep_for(exchange, markets, n_candles):
@@ -23,13 +23,13 @@ def sweep_for(exchange, markets, n_candles):
         services.sweep_quality(markets)
 
 
-def ask_for(market, gaps):
-    with RestLine() as line:
-        line.market_ms()
-        filling.fill(line, {market: gaps}, filling.SyncReport())
+def request(market, gaps):
+    with RestSession() as session:
+        session.market_ms()
+        filling.fill(session, {market: gaps}, filling.SyncReport())
 
 
-def test_an_empty_page_proves_nothing_however_often_it_comes(exchange, markets):
+def test_repeated_empty_pages_are_no_evidence(exchange, markets):
     exchange.faults.add(Fault("hole", symbol="BTCUSDT", at=SHIFTED, until=SHIFTED + 2 * STEP))
     services.sync_candles(markets)
     sweep_for(exchange, markets, 4)
@@ -37,9 +37,9 @@ def test_an_empty_page_proves_nothing_however_often_it_comes(exchange, markets):
 
     Candle.objects.filter(market=markets[0], open_time=HOLE).delete()
     exchange.faults.add(Fault("wrong_page", symbol="BTCUSDT"))
-    asked = exchange.rest.requests
+    before = exchange.rest.requests
     sweep_for(exchange, markets, 6)
-    assert exchange.rest.requests - asked > 10
+    assert exchange.rest.requests - before > 10
     assert not SuspectedStretch.objects.exists()
     assert AbsentStretch.objects.get().start == SHIFTED
     exchange.faults.clear()
@@ -47,7 +47,7 @@ def test_an_empty_page_proves_nothing_however_often_it_comes(exchange, markets):
     assert HOLE in opens(markets[0])
 
 
-def test_an_answer_that_passes_over_what_is_stored_is_not_believed(exchange, markets):
+def test_a_response_that_leaves_out_stored_candles_is_no_evidence(exchange, markets):
     services.sync_candles(markets)
     Candle.objects.filter(market=markets[0], open_time=HOLE).delete()
     exchange.faults.add(Fault("hole", symbol="BTCUSDT", at=HOLE, until=HOLE + 3 * STEP))
@@ -56,33 +56,33 @@ def test_an_answer_that_passes_over_what_is_stored_is_not_believed(exchange, mar
     assert not SuspectedStretch.objects.exists()
 
 
-def test_a_hole_wider_than_a_page_is_believed_after_its_tries(exchange, markets):
+def test_a_hole_longer_than_a_page_becomes_absent_after_its_attempts(exchange, markets):
     begin = START - 2_500 * STEP
     exchange.faults.add(Fault("hole", symbol="BTCUSDT", at=begin, until=begin + 2_200 * STEP))
     services.backfill(markets[0], begin - STEP, START)
     sweep = Gap(begin, begin + 2_200 * STEP)
     for _ in range(2):
         close_candles(exchange, 1)
-        ask_for(markets[0], filling.holes_of(markets[0], *sweep))
+        request(markets[0], filling.holes_of(markets[0], *sweep))
     assert filling.holes_of(markets[0], *sweep) == []
     assert sum((one.end - one.start) // STEP for one in AbsentStretch.objects.all()) == 2_200
 
 
-def test_parts_of_a_hole_asked_apart_witness_nothing_but_what_follows_both(exchange, markets):
+def test_parts_of_a_hole_requested_separately_need_candles_after_both(exchange, markets):
     exchange.faults.add(Fault("hole", symbol="BTCUSDT", at=HOLE, until=HOLE + 2 * STEP))
     services.sync_candles(markets)
     parts = [Gap(HOLE, HOLE + STEP), Gap(HOLE + STEP, HOLE + 2 * STEP)]
     for _ in range(2):
         close_candles(exchange, 1)
-        ask_for(markets[0], parts)
+        request(markets[0], parts)
     assert {(one.start, one.end) for one in AbsentStretch.objects.all()} == set(parts)
 
 
-def test_what_was_suspected_stays_so_where_an_answer_says_nothing(exchange, markets):
+def test_a_suspicion_remains_where_a_response_allows_no_conclusion(exchange, markets):
     exchange.faults.add(Fault("hole", symbol="BTCUSDT", at=HOLE, until=HOLE + STEP))
     services.sync_candles(markets)
     before = SuspectedStretch.objects.values().get()
     exchange.faults.add(Fault("hole", symbol="BTCUSDT", at=SHIFTED, until=SHIFTED + 2 * STEP), Fault("wrong_page"))
-    ask_for(markets[0], [Gap(HOLE, HOLE + STEP)])
+    request(markets[0], [Gap(HOLE, HOLE + STEP)])
     after = SuspectedStretch.objects.values().get()
     assert {**before, "id": 0} == {**after, "id": 0}

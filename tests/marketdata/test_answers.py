@@ -1,4 +1,4 @@
-"""What an exchange may answer instead of candles: nothing of it is stored, believed or held against a market."""
+"""Invalid responses of the exchange are neither stored nor a reason to suspend a market."""
 
 import pytest
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("short_window")
 
 
 @pytest.mark.parametrize("status", [400, 404, 451])
-def test_trouble_inside_the_exchange_is_not_held_against_a_market_whatever_its_status(exchange, markets, status):
+def test_a_fault_of_the_exchange_suspends_no_market_whatever_its_status(exchange, markets, status):
     exchange.faults.add(Fault("server_error", path="klines", status=status, times=30))
     report = services.sync_candles(markets)
     assert set(report.failures) == {"BTCUSDT", "ETHUSDT"}
@@ -21,21 +21,21 @@ def test_trouble_inside_the_exchange_is_not_held_against_a_market_whatever_its_s
     assert services.sync_candles(services.enabled_markets()).failures == {}
 
 
-def test_no_request_leaves_while_the_exchange_wants_silence_even_after_a_restart(exchange, markets):
+def test_no_request_is_sent_during_a_ban_even_after_a_restart(exchange, markets):
     exchange.faults.add(Fault("rate_limited", seconds=120, times=1, path="klines"))
     report = services.sync_candles(markets)
     assert report.failures
     assert ExchangeState.objects.get().banned_until_ms > clock.wall_ms() + 100_000
-    asked = exchange.meter.highest_used
-    clock.forget()
+    used = exchange.meter.highest_used
+    clock.clear_cached_reading()
     assert "exchange" in services.sync_candles(markets).failures
-    assert exchange.meter.highest_used == asked
+    assert exchange.meter.highest_used == used
     with pytest.raises(ExchangeUnavailable):
         weight.reserve(1)
 
 
 @pytest.mark.parametrize("kind", ["server_error", "html", "truncated", "refused", "forbidden"])
-def test_an_answer_that_is_none_loses_nothing_and_is_asked_for_again(exchange, markets, kind):
+def test_an_invalid_response_loses_nothing_and_is_requested_again(exchange, markets, kind):
     exchange.faults.add(Fault(kind, path="klines", times=30))
     report = services.sync_candles(markets)
     assert set(report.failures) == {"BTCUSDT", "ETHUSDT"}
@@ -51,11 +51,11 @@ def test_wrong_pages_are_quarantined_and_never_stored(exchange, markets):
     assert QuarantinedMessage.objects.filter(reason__contains="2017 and 2100").exists()
 
 
-def test_a_clock_told_in_microseconds_is_believed_by_nobody_and_closes_no_candle(exchange, markets):
+def test_a_clock_in_microseconds_is_refused_and_closes_no_candle(exchange, markets):
     services.sync_candles(markets)
     exchange.faults.add(Fault("microseconds", path="time", times=30))
     close_candles(exchange, 1)
-    clock.record_reading(clock.Reading(0, 0))  # an old one, so that the exchange is asked
+    clock.record_reading(clock.Reading(0, 0))  # an old one, so that the clock is read again
     report = services.sync_candles(markets)
     assert "not in milliseconds" in report.failures["exchange"]
     assert clock.market_ms() < 4_102_444_800_000

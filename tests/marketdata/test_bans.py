@@ -1,4 +1,4 @@
-"""A ban met by anybody silences everybody: the sockets' process, every line, other processes, and the next start."""
+"""A ban received by one thread or process stops the requests of all."""
 
 import threading
 
@@ -7,20 +7,20 @@ from django.db import OperationalError, connection
 
 from marketdata import clock, rest, services, stream, weight
 from marketdata.errors import ExchangeBanned, ExchangeUnavailable
-from marketdata.lookout import Lookout
+from marketdata.lookout import ExchangeStatusPoller
 from marketdata.models import ExchangeState
-from marketdata.rest import Ask, RestLine
+from marketdata.rest import PageRequest, RestSession
 from marketdata.simulator.faults import Fault
-from marketdata.sockets import Pace
+from marketdata.sockets import FeedTimings
 from tests.marketdata.conftest import START, STEP, close_candles
 
-BUSY = Pace(clock_period=0.03, fast_clock_period=0.03, description_period=0.05)
+BUSY = FeedTimings(clock_period=0.03, fast_clock_period=0.03, description_period=0.05)
 BAN_SECONDS = 2.5
 
 
-def ask_for_a_candle():
-    with RestLine() as line:
-        return line.ask([Ask("BTCUSDT", START - STEP, START)])[0]
+def request_a_candle():
+    with RestSession() as session:
+        return session.fetch([PageRequest("BTCUSDT", START - STEP, START)])[0]
 
 
 def wait(seconds):
@@ -35,15 +35,15 @@ def wait_until(condition, seconds=10):
 
 
 @pytest.fixture
-def lookout(exchange, markets):
-    """A thread that asks the exchange many times a second, as the feed's does in its own process."""
-    looking, stop = Lookout(BUSY, lambda _reading: None), threading.Event()
-    looking.markets = markets
-    thread = threading.Thread(target=looking.run, args=(stop,))
+def poller(exchange, markets):
+    """A status poller in a thread that sends many requests a second."""
+    running, stop = ExchangeStatusPoller(BUSY, lambda _reading: None), threading.Event()
+    running.markets = markets
+    thread = threading.Thread(target=running.run, args=(stop,))
     thread.start()
     try:
         wait_until(lambda: exchange.rest.requests > 10)
-        yield looking
+        yield running
     finally:
         stop.set()
         thread.join(20)
@@ -52,73 +52,77 @@ def lookout(exchange, markets):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("kind", ["banned", "rate_limited"])
-def test_a_ban_met_by_one_thread_silences_the_others_until_its_end(exchange, lookout, kind):
+def test_a_ban_received_by_one_thread_stops_the_others_until_its_end(exchange, poller, kind):
     exchange.faults.add(Fault(kind, path="klines", times=1, seconds=BAN_SECONDS))
     began = clock.wall_ms()
-    assert isinstance(ask_for_a_candle().error, ExchangeBanned)
+    assert isinstance(request_a_candle().error, ExchangeBanned)
     answered = clock.wall_ms()
-    flying = exchange.meter.impolite
-    asked = exchange.rest.requests
+    in_flight = exchange.meter.violations
+    sent = exchange.rest.requests
     while clock.wall_ms() < began + BAN_SECONDS * 1000 - 300:
-        with RestLine() as line, pytest.raises(ExchangeUnavailable):
-            line.read_clock()
+        with RestSession() as session, pytest.raises(ExchangeUnavailable):
+            session.read_clock()
         wait(0.05)
     assert clock.wall_ms() - answered > 1_500
-    # A request may have been on its way when the ban was spoken; none left after it was heard.
-    assert exchange.rest.requests - asked + flying <= 1
-    assert exchange.meter.impolite <= 1
-    wait_until(lambda: exchange.rest.requests > asked + 5)
-    assert ask_for_a_candle().rows
+    # One request may have been in flight when the ban was received; none is sent afterwards.
+    assert exchange.rest.requests - sent + in_flight <= 1
+    assert exchange.meter.violations <= 1
+    wait_until(lambda: exchange.rest.requests > sent + 5)
+    assert request_a_candle().rows
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_ban_another_process_met_is_heard_before_the_next_request(exchange, lookout):
+def test_a_ban_of_another_process_applies_before_the_next_request(exchange, poller):
     ExchangeState.objects.filter(pk=1).update(banned_until_ms=clock.wall_ms() + 1_500)
-    wait(0.1)  # what was on its way arrives
-    asked = exchange.rest.requests
+    wait(0.1)  # requests in flight arrive
+    sent = exchange.rest.requests
     wait(1.2)
-    assert exchange.rest.requests == asked
-    wait_until(lambda: exchange.rest.requests > asked + 5)
+    assert exchange.rest.requests == sent
+    wait_until(lambda: exchange.rest.requests > sent + 5)
 
 
-def test_pages_that_wait_for_their_turn_are_not_sent_after_a_ban(exchange, markets, monkeypatch):
-    monkeypatch.setattr(rest, "AT_ONCE", 1)
+def test_queued_pages_are_not_sent_after_a_ban(exchange, markets, monkeypatch):
+    monkeypatch.setattr(rest, "MAX_CONCURRENT", 1)
     exchange.faults.add(Fault("banned", path="klines", times=1, seconds=60))
-    with RestLine() as line:
-        answers = line.ask([Ask(market.symbol, START - n * STEP, START) for n in range(1, 6) for market in markets])
+    with RestSession() as session:
+        answers = session.fetch(
+            [PageRequest(market.symbol, START - n * STEP, START) for n in range(1, 6) for market in markets]
+        )
     assert len(answers) == 10
     assert all(isinstance(answer.error, ExchangeBanned) for answer in answers)
-    assert exchange.meter.impolite == 0
+    assert exchange.meter.violations == 0
     assert ExchangeState.objects.get().banned_until_ms > clock.wall_ms() + 50_000
 
 
-def test_a_ban_met_while_the_database_is_away_is_kept_until_it_is_back(exchange, markets, monkeypatch):
+def test_a_ban_received_without_database_is_stored_when_it_is_back(exchange, markets, monkeypatch):
     services.sync_candles(markets)
-    really = weight._locked_state
+    locked_state = weight._locked_state
 
-    def away():
+    def unavailable():
         raise OperationalError("the server closed the connection unexpectedly")
 
     exchange.faults.add(Fault("banned", path="time", times=1, seconds=60))
-    with RestLine() as line:
-        monkeypatch.setattr(line, "_pay", lambda *_: monkeypatch.setattr(weight, "_locked_state", away))
+    with RestSession() as session:
+        monkeypatch.setattr(
+            session, "_reserve_weight", lambda *_: monkeypatch.setattr(weight, "_locked_state", unavailable)
+        )
         with pytest.raises(OperationalError):
-            line.read_clock()
+            session.read_clock()
     assert ExchangeState.objects.get().banned_until_ms is None
-    monkeypatch.setattr(weight, "_locked_state", really)
-    asked = exchange.rest.requests
-    assert isinstance(ask_for_a_candle().error, ExchangeBanned)
-    assert exchange.rest.requests == asked
-    weight.forget()
-    assert isinstance(ask_for_a_candle().error, ExchangeBanned)  # by now it is every process's knowledge
-    assert exchange.rest.requests == asked
+    monkeypatch.setattr(weight, "_locked_state", locked_state)
+    sent = exchange.rest.requests
+    assert isinstance(request_a_candle().error, ExchangeBanned)
+    assert exchange.rest.requests == sent
+    weight.clear_local_ban()
+    assert isinstance(request_a_candle().error, ExchangeBanned)  # by now it is stored for all processes
+    assert exchange.rest.requests == sent
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_feed_starts_in_silence_and_speaks_when_it_ends(exchange, markets, monkeypatch):
+def test_the_feed_started_during_a_ban_sends_requests_only_after_its_end(exchange, markets, monkeypatch):
     monkeypatch.setattr(services, "LIVE_WINDOW", 20)
     weight.ban(clock.wall_ms() + 2_000)
-    weight.forget()
+    weight.clear_local_ban()
     stop = threading.Event()
     follow = lambda frames: services.sync_candles(services.enabled_markets(), frames)  # noqa: E731
     thread = threading.Thread(target=stream.run, args=(services.enabled_markets, follow, stop), kwargs={"pace": BUSY})
@@ -135,5 +139,5 @@ def test_the_feed_starts_in_silence_and_speaks_when_it_ends(exchange, markets, m
         connection.close()
 
 
-def test_a_ban_is_told_in_a_persons_time():
-    assert str(ExchangeBanned(1_795_785_030_053)) == "the exchange asked for silence until 2026-11-27 13:10:30 UTC"
+def test_the_end_of_a_ban_is_shown_as_a_date_and_time():
+    assert str(ExchangeBanned(1_795_785_030_053)) == "the exchange banned this address until 2026-11-27 13:10:30 UTC"

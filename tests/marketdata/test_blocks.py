@@ -1,4 +1,4 @@
-"""Files beside the database: the same bits as the rows, and any change of any row is noticed."""
+"""The file cache has the same bits as the rows and detects every change."""
 
 from decimal import Decimal
 
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.django_db]
 
 
 def rows(count, first=0, seed=5):
-    """Candles with every eighth decimal in use, a seventh of them missing."""
+    """Candles with random values of 8 decimals, a seventh of them missing."""
     draws = np.random.default_rng(seed)
     found = []
     for i in range(first, first + count):
@@ -45,13 +45,13 @@ def stored(db):
 
 
 def same(markets, begin=START, count=SPAN):
-    """Whether files and rows say the same, twice: while they are being kept, and from them."""
+    """Whether cached and direct reads agree, once while files are written and once from them."""
     ids = [market.id for market in markets]
-    straight = store.read_rows(ids, begin, count)
-    return all(np.array_equal(blocks.read_blocks(ids, begin, count), straight, equal_nan=True) for _ in range(2))
+    direct = store.read_rows(ids, begin, count)
+    return all(np.array_equal(blocks.read_blocks(ids, begin, count), direct, equal_nan=True) for _ in range(2))
 
 
-def test_files_hold_the_bits_of_the_rows(stored):
+def test_files_have_the_bits_of_the_rows(stored):
     assert same(stored)
     assert same(stored[::-1])
     assert same(stored, START - 3 * blocks.LENGTH * STEP, 6 * blocks.LENGTH)
@@ -60,7 +60,7 @@ def test_files_hold_the_bits_of_the_rows(stored):
     assert np.array_equal(grid.close, store.read_rows([m.id for m in stored], START, SPAN)[3], equal_nan=True)
 
 
-def test_a_kept_span_is_read_without_a_look_at_the_candles(stored, django_assert_num_queries, monkeypatch):
+def test_a_cached_span_is_read_without_reading_candles(stored, django_assert_num_queries, monkeypatch):
     assert same(stored)
     monkeypatch.setattr(blocks, "fetch_binary", lambda *_: pytest.fail("candles were read"))
     with django_assert_num_queries(1):
@@ -91,7 +91,7 @@ def execute(statement, market=None):
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_a_change_is_noticed(stored, change):
+def test_a_change_is_detected(stored, change):
     ids = [market.id for market in stored]
     assert same(stored)
     before = blocks.read_blocks(ids, START, SPAN)
@@ -100,7 +100,7 @@ def test_a_change_is_noticed(stored, change):
     assert same(stored)
 
 
-def test_what_was_rolled_back_is_not_believed(stored):
+def test_rolled_back_changes_are_not_used(stored):
     ids = [market.id for market in stored]
     before = blocks.read_blocks(ids, START, SPAN)
     with transaction.atomic():
@@ -110,24 +110,24 @@ def test_what_was_rolled_back_is_not_believed(stored):
     assert np.array_equal(blocks.read_blocks(ids, START, SPAN), before, equal_nan=True)
 
 
-@pytest.mark.parametrize("harm", ["flip", "cut", "swap", "delete"])
-def test_a_harmed_file_is_read_anew(stored, tmp_path, harm):
+@pytest.mark.parametrize("damage", ["flip", "cut", "swap", "delete"])
+def test_a_corrupt_file_is_replaced(stored, tmp_path, damage):
     assert same(stored)
     files = sorted((tmp_path / "candle_blocks").glob("*.f8"))
     assert len(files) == 4, "two blocks of two markets, no partial and no old one left"
     content = files[0].read_bytes()
-    if harm == "flip":
+    if damage == "flip":
         files[0].write_bytes(content[:1000] + bytes([content[1000] ^ 1]) + content[1001:])
-    elif harm == "cut":
+    elif damage == "cut":
         files[0].write_bytes(content[:-8])
-    elif harm == "swap":
+    elif damage == "swap":
         files[0].write_bytes(files[1].read_bytes())
     else:
         files[0].unlink()
     assert same(stored)
 
 
-def test_old_files_go_and_a_folder_that_cannot_be_written_costs_nothing_but_time(stored, settings, tmp_path):
+def test_old_files_are_deleted_and_an_unwritable_folder_is_no_error(stored, settings, tmp_path):
     assert same(stored)
     execute("UPDATE candles SET volume = volume + 1 WHERE market_id = %s", stored[0])
     assert same(stored)
@@ -145,6 +145,6 @@ def test_the_newest_candle_of_a_market_stamps_one_block(stored):
     assert [block.market_id for block in changed] == [stored[1].id]
 
 
-def test_short_windows_do_without(stored):
-    assert not blocks.serve([1], blocks.LENGTH - 1, STEP)
-    assert blocks.serve([1], blocks.LENGTH, STEP)
+def test_short_windows_do_not_use_the_cache(stored):
+    assert not blocks.is_used([1], blocks.LENGTH - 1, STEP)
+    assert blocks.is_used([1], blocks.LENGTH, STEP)

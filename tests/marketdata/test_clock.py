@@ -1,4 +1,4 @@
-"""Market time follows the newest reading, in every thread and loop, whatever the database does."""
+"""Market time follows the newest reading in every thread and event loop, even without database."""
 
 import pytest
 
@@ -28,7 +28,7 @@ def test_another_process_s_reading_is_seen_within_a_second(db):
         assert clock.market_ms() == 1_001_700
 
 
-def test_it_tells_the_time_without_a_database():
+def test_market_time_works_without_a_database():
     with clock.use(FrozenClock(1_000_000)) as frozen:
         frozen.reading = lambda: None
         assert clock.market_ms() == 1_000_000
@@ -40,7 +40,7 @@ async def test_inside_an_event_loop_the_reading_comes_from_a_thread():
 
     from asgiref.sync import sync_to_async
 
-    clock.forget()
+    clock.clear_cached_reading()
     await sync_to_async(ExchangeState.objects.create)(
         pk=1, clock_wall_ms=clock.wall_ms(), clock_market_ms=clock.wall_ms() + 90_000
     )
@@ -51,10 +51,10 @@ async def test_inside_an_event_loop_the_reading_comes_from_a_thread():
     assert clock.market_ms() > clock.wall_ms() + 60_000
 
 
-def test_a_fast_clock_whose_exchange_is_gone_is_not_carried_on_for_ever():
+def test_a_fast_clock_is_extrapolated_only_for_a_limited_time():
     reading = Reading(0, 0, 300.0)
     assert reading.at(60_000) == 18_000_000
-    assert reading.at(10**9) == 300 * clock.LONGEST_STRIDE_MS
+    assert reading.at(10**9) == 300 * clock.MAX_EXTRAPOLATION_MS
     assert Reading(0, 7, 1.0).at(10**9) == 10**9 + 7
 
 
@@ -65,33 +65,33 @@ def test_jitter_is_not_a_fast_clock():
     assert clock.measured_rate(Reading(0, 0, 4.0), Reading(0, 10)) == 4.0
 
 
-def test_a_step_of_the_system_clock_has_the_exchange_asked_at_once(db, monkeypatch):
-    """Market time is carried by the system's clock, so until the next reading it would step with it."""
-    from marketdata.lookout import Lookout
+def test_after_a_step_of_the_system_clock_the_exchange_s_clock_is_read_at_once(db, monkeypatch):
+    """Market time is extrapolated with the system clock and would shift with it."""
+    from marketdata.lookout import ExchangeStatusPoller
     from marketdata.models import Market
-    from marketdata.sockets import Pace
+    from marketdata.sockets import FeedTimings
 
     with clock.use(clock.FrozenClock(1_790_000_000_000)) as frozen:
-        asked = []
+        readings = []
 
-        class Line:
+        class Session:
             def read_clock(self):
-                asked.append(clock.wall_ms())
+                readings.append(clock.wall_ms())
                 return Reading(clock.wall_ms(), clock.wall_ms())
 
             def describe(self, symbols):
                 return dict.fromkeys(symbols, "TRADING")
 
-        lookout = Lookout(Pace(), lambda _: None)
-        lookout._line = Line()
+        lookout = ExchangeStatusPoller(FeedTimings(), lambda _: None)
+        lookout._session = Session()
         lookout.markets = [Market.objects.create(symbol="BTCUSDT", source="exchange")]
-        lookout.turn()
+        lookout.poll()
         frozen.advance(1)
-        lookout.turn()
-        assert len(asked) == 1, "a reading is good for a minute"
+        lookout.poll()
+        assert len(readings) == 1, "a reading is valid for a minute"
         monotonic = clock.monotonic()
         monkeypatch.setattr(frozen, "monotonic", lambda: monotonic)
         frozen.advance(-3600)
-        lookout.turn()
-        lookout.turn()
-        assert len(asked) == 2
+        lookout.poll()
+        lookout.poll()
+        assert len(readings) == 2

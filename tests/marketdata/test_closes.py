@@ -1,4 +1,4 @@
-"""No candle is closed before its market's clock says so, whatever brings it; what is stored ahead is not followed."""
+"""Candles count as closed only by their market's clock; rows ahead are not used."""
 
 import io
 import json
@@ -66,7 +66,7 @@ def market(db):
 
 @pytest.fixture
 def read_clock(db):
-    """Put a reading of an exchange's clock in place: its market time, rate and address."""
+    """Function that stores a reading of an exchange's clock: market time, rate and address."""
 
     def put(market_ms, rate=1.0, base_url=REAL):
         clock.record_reading(clock.Reading(clock.wall_ms(), market_ms, rate, base_url))
@@ -76,19 +76,19 @@ def read_clock(db):
 
 @pytest.mark.parametrize("make", [file_of, parquet_of, zip_of])
 @pytest.mark.parametrize("ahead", [YEAR_2027, YEAR_2099])
-def test_a_file_is_refused_by_line_and_reason_where_a_candle_has_not_closed(db, tmp_path, make, ahead):
+def test_an_unclosed_candle_in_a_file_is_refused_with_line_and_reason(db, tmp_path, make, ahead):
     path = make(tmp_path, [START, START + STEP, ahead])
-    told, listed = imported(path)
-    assert "1 rows are bad, 2 are good, nothing was imported" in told
+    output, listed = imported(path)
+    assert "1 rows are bad, 2 are good, nothing was imported" in output
     line = {".csv": 4, ".parquet": 3, ".zip": 3}[path.suffix]
     place = "row" if path.suffix == ".parquet" else "line"
-    assert f"{place} {line}: the candle has not closed: wall time, no exchange was ever read, says 20" in listed
+    assert f"{place} {line}: the candle has not closed: wall time (no exchange was ever read) is 20" in listed
     assert "2 inserted" in imported(path, "--skip-bad")[0]
     assert set(Candle.objects.values_list("open_time", flat=True)) == {START, START + STEP}
 
 
 @pytest.mark.parametrize(("after_ms", "good"), [(STEP - 2_000, 1), (STEP - 500, 2), (STEP, 2)])
-def test_without_any_reading_wall_time_decides_with_a_second_s_tolerance(db, tmp_path, after_ms, good):
+def test_without_a_reading_wall_time_decides_with_a_second_of_tolerance(db, tmp_path, after_ms, good):
     class Wall(clock.SystemClock):
         def wall_ms(self):
             return START + STEP + after_ms
@@ -106,10 +106,10 @@ def test_the_clock_of_the_market_s_own_exchange_decides(db, tmp_path, read_clock
     read_clock(START + STEP + 10_000, base_url=base_url)
     _, listed = imported(file_of(tmp_path, [START + at * STEP for at in range(3)]), "--skip-bad", "--source", source)
     assert Candle.objects.count() == good
-    assert good == 3 or "the market's clock says 2025-01-01 00:05:1" in listed
+    assert good == 3 or "the market's time is 2025-01-01 00:05:1" in listed
 
 
-def test_a_simulated_clock_that_runs_ahead_lets_its_own_candles_in(db, tmp_path, read_clock):
+def test_a_simulated_clock_that_runs_ahead_accepts_its_own_candles(db, tmp_path, read_clock):
     read_clock(YEAR_2027 + STEP, rate=60.0, base_url=FAKE)
     old = YEAR_2027 - 5 * STEP
     assert "2 inserted" in imported(file_of(tmp_path, [old, YEAR_2027]), "--source", "simulated")[0]
@@ -119,12 +119,12 @@ def test_a_simulated_clock_that_runs_ahead_lets_its_own_candles_in(db, tmp_path,
 
 @pytest.fixture
 def with_future(market):
-    """An installation into which an earlier release let candles of 2027 and 2099."""
+    """A market with candles of 2027 and 2099, as an earlier release could store."""
     store.save_candles(market, [row(START), row(YEAR_2027), row(YEAR_2099)], "import")
     return market
 
 
-def test_what_is_stored_ahead_is_not_followed_by_anything(with_future):
+def test_rows_ahead_of_the_clock_are_not_used(with_future):
     market = with_future
     assert store.newest_open([market]) == {market.pk: START}
     assert [candle.open_time for candle in reading.candles_between(market, None, None)] == [START]
@@ -133,7 +133,7 @@ def test_what_is_stored_ahead_is_not_followed_by_anything(with_future):
     assert [at.open_time.year for at in evidence.evidence_of(market).ahead] == [2099, 2027]
 
 
-def test_rows_ahead_are_moved_into_quarantine_whole_and_by_order(with_future):
+def test_rows_ahead_are_moved_into_quarantine_complete_and_in_order(with_future):
     out = io.StringIO()
     call_command("candles_quality", "--quarantine-ahead", "--evidence", stdout=out)
     assert "2 rows from the future moved into quarantine" in out.getvalue()
@@ -144,7 +144,7 @@ def test_rows_ahead_are_moved_into_quarantine_whole_and_by_order(with_future):
     assert "although it opens 2027-01-10 00:00 UTC" in QuarantinedMessage.objects.order_by("id")[0].reason
 
 
-def test_a_clock_that_was_read_wrong_empties_no_market(with_future, read_clock):
+def test_a_wrong_clock_reading_empties_no_market(with_future, read_clock):
     read_clock(START - 1_000 * STEP)
     call_command("candles_quality", "--quarantine-ahead", stdout=io.StringIO())
     assert opens(with_future) == [START]
@@ -163,7 +163,7 @@ def test_a_frame_ahead_of_the_clock_is_refused_with_the_reason(exchange, markets
     assert json.loads(kept.raw)["open_time"] == ahead
 
 
-def test_a_frame_a_jump_of_the_clock_makes_look_early_is_believed_after_one_look(exchange, markets, short_window):
+def test_a_frame_that_seems_early_after_a_clock_jump_is_accepted_after_a_new_reading(exchange, markets, short_window):
     services.sync_candles(markets)
     close_candles(exchange, 3)
     head = START + 2 * STEP
@@ -172,20 +172,20 @@ def test_a_frame_a_jump_of_the_clock_makes_look_early_is_believed_after_one_look
     assert Candle.objects.get(market=markets[0], open_time=head).origin == "stream"
 
 
-def test_a_new_candle_of_a_file_is_confirmed_before_anything_rests_on_it(exchange, markets, short_window, tmp_path):
+def test_a_new_candle_of_a_file_is_confirmed_before_it_is_used(exchange, markets, short_window, tmp_path):
     services.sync_candles(markets)
     close_candles(exchange, 2)
     head = START + STEP
     read_exchange_clock()
     imported(file_of(tmp_path, [head]), "--source", "simulated")
-    assert store.newest_open(markets)[markets[0].pk] < head, "not believed yet"
+    assert store.newest_open(markets)[markets[0].pk] < head, "not confirmed yet"
     services.sync_candles(markets)
     assert store.newest_open(markets)[markets[0].pk] == head
     assert Candle.objects.get(market=markets[0], open_time=head).origin == "rest"
-    assert CandleRevision.objects.get().origin == "rest", "what the file said is on record, and was followed by nothing"
+    assert CandleRevision.objects.get().origin == "rest", "the values of the file are recorded as a revision"
 
 
-def test_a_candle_the_exchange_confirms_unchanged_stands_on_its_word(exchange, markets, short_window, tmp_path):
+def test_a_candle_confirmed_unchanged_gets_the_exchange_as_origin(exchange, markets, short_window, tmp_path):
     services.sync_candles(markets)
     close_candles(exchange, 1)
     services.sync_candles(markets)
@@ -197,24 +197,24 @@ def test_a_candle_the_exchange_confirms_unchanged_stands_on_its_word(exchange, m
     assert (held.origin, held.revision) == ("rest", 0)
 
 
-def test_a_file_cannot_change_what_the_exchange_said_a_moment_ago(exchange, markets, short_window, tmp_path):
+def test_a_file_cannot_change_recent_candles_of_the_exchange(exchange, markets, short_window, tmp_path):
     services.sync_candles(markets)
     newest = store.newest_open(markets)[markets[0].pk]
-    told, _ = imported(file_of(tmp_path, [newest]), "--source", "simulated")
-    assert f"says otherwise than the exchange of the candle at {newest}" in told
+    output, _ = imported(file_of(tmp_path, [newest]), "--source", "simulated")
+    assert f"differs from the exchange in the candle at {newest}" in output
     assert not CandleRevision.objects.exists()
     old = newest - 20 * STEP
     assert "1 revised" in imported(file_of(tmp_path, [old]), "--source", "simulated")[0]
 
 
-def test_without_an_exchange_a_file_is_all_there_is(market, tmp_path):
+def test_without_an_exchange_candles_of_a_file_are_used(market, tmp_path):
     newest = closes.last_open_to_import("exchange")
     imported(file_of(tmp_path, [newest]))
     assert store.newest_open([market]) == {market.pk: newest}
 
 
 def read_exchange_clock():
-    from marketdata.rest import RestLine
+    from marketdata.rest import RestSession
 
-    with RestLine() as line:
-        line.read_clock()
+    with RestSession() as session:
+        session.read_clock()

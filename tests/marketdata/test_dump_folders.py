@@ -1,4 +1,4 @@
-"""The exchange's monthly dumps as they are published: folders of ZIPs with checksum files, in one call."""
+"""Importing folders of the exchange's monthly ZIP dumps with checksum files in one call."""
 
 import hashlib
 import zipfile
@@ -12,7 +12,7 @@ DECEMBER = START - 31 * 288 * STEP
 
 
 def publish(folder, symbol, month, start, count, unit):
-    """One month as the exchange puts it into its archive."""
+    """Write one month in the layout of the exchange's archive."""
     path = folder / "spot" / "monthly" / "klines" / symbol / "5m" / f"{symbol}-5m-{month}.zip"
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -30,17 +30,17 @@ def archive(folder):
     return paths
 
 
-def test_a_tree_of_monthly_dumps_comes_in_whole_in_one_call(db, tmp_path):
+def test_a_tree_of_monthly_dumps_is_imported_in_one_call(db, tmp_path):
     archive(tmp_path)
-    said, _ = run(tmp_path)
-    assert "4 files of 2 markets: 18,432 inserted, 0 unchanged, 0 revised" in said
+    output, _ = run(tmp_path)
+    assert "4 files of 2 markets: 18,432 inserted, 0 unchanged, 0 revised" in output
     for market in Market.objects.all():
         ledger = coverage_of(market, DECEMBER, START + 288 * STEP)
         assert (ledger.stored, ledger.missing) == (32 * 288, 0)
     assert "0 inserted, 18,432 unchanged" in run(tmp_path)[0]
 
 
-def test_a_month_that_is_not_what_its_checksum_names_ends_the_call_and_the_rest_is_kept(db, tmp_path):
+def test_a_wrong_checksum_ends_the_call_and_earlier_files_stay_imported(db, tmp_path):
     last = archive(tmp_path)[-1]
     last.with_name(last.name + ".CHECKSUM").write_text(f"{'0' * 64}  {last.name}\n")
     assert "SHA-256" in run(tmp_path)[0]

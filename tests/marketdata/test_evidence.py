@@ -1,4 +1,4 @@
-"""Behind every count of the ledger stands what was asked, answered, changed and refused."""
+"""The evidence found the counts of the ledger: requests, revisions and refusals."""
 
 import io
 import json
@@ -13,8 +13,8 @@ from tests.marketdata.conftest import START, STEP, close_candles
 HOLE = START - 5 * STEP
 
 
-def live_through_trouble(exchange, markets, monkeypatch):
-    """A hole, a correction and a page of nonsense."""
+def sync_with_faults(exchange, markets, monkeypatch):
+    """Sync with a hole, a correction and an invalid page."""
     monkeypatch.setattr(services, "LIVE_WINDOW", 20)
     exchange.faults.add(
         Fault("hole", symbol="BTCUSDT", at=HOLE, until=HOLE + STEP),
@@ -28,16 +28,16 @@ def live_through_trouble(exchange, markets, monkeypatch):
     services.sweep_quality(markets)
 
 
-def test_each_kind_of_doubt_is_told_with_its_evidence(exchange, markets, monkeypatch):
-    live_through_trouble(exchange, markets, monkeypatch)
-    behind = evidence_of(markets[0])
-    (hole,) = [one for one in [*behind.absences, *behind.suspicions] if one.tries >= 3]
+def test_each_kind_of_evidence_is_listed(exchange, markets, monkeypatch):
+    sync_with_faults(exchange, markets, monkeypatch)
+    found = evidence_of(markets[0])
+    (hole,) = [one for one in [*found.absences, *found.suspicions] if one.tries >= 3]
     assert (hole.start.timestamp() * 1000, hole.end.timestamp() * 1000) == (HOLE, HOLE + STEP)
     assert (hole.last_asked - hole.first_asked).total_seconds() >= 600
-    (change,) = behind.revisions
+    (change,) = found.revisions
     assert change.open_time.timestamp() * 1000 == START
     assert change.before["close"] != change.after["close"]
-    (refusal,) = behind.refusals
+    (refusal,) = found.refusals
     assert refusal.origin == "rest"
     assert "not JSON" in refusal.reason
     assert refusal.raw.startswith("<")
@@ -47,13 +47,13 @@ def test_each_kind_of_doubt_is_told_with_its_evidence(exchange, markets, monkeyp
 
 
 def test_the_command_shows_it(exchange, markets, monkeypatch):
-    live_through_trouble(exchange, markets, monkeypatch)
+    sync_with_faults(exchange, markets, monkeypatch)
     out = io.StringIO()
     call_command("candles_quality", "--symbols", "BTCUSDT", "--evidence", stdout=out)
-    told = out.getvalue()
-    assert "3 times in vain" in told
-    assert "revised 2025-01-01T00:00:00Z: " in told
-    assert "not JSON" in told
+    output = out.getvalue()
+    assert "3 times without result" in output
+    assert "revised 2025-01-01T00:00:00Z: " in output
+    assert "not JSON" in output
     out = io.StringIO()
     call_command("candles_quality", "--symbols", "BTCUSDT", "--json", stdout=out)
     assert set(json.loads(out.getvalue())["evidence"]) == {
@@ -61,7 +61,7 @@ def test_the_command_shows_it(exchange, markets, monkeypatch):
     }  # fmt: skip
 
 
-def test_what_cannot_be_read_is_kept_raw_in_a_backfill_too(exchange, markets):
+def test_unreadable_responses_are_quarantined_in_a_backfill_too(exchange, markets):
     exchange.faults.add(Fault("html", symbol="ETHUSDT", path="klines", times=1))
     history.backfill(markets, START - 10 * STEP, START)
     (refusal,) = evidence_of(markets[1]).refusals

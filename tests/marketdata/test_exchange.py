@@ -1,10 +1,10 @@
-"""What the exchange says, under this app's names: its own word about a symbol, and everything else that may come."""
+"""Errors of the exchange as exceptions of this app, and only closed candles from requests."""
 
 import pytest
 
 from marketdata.errors import ExchangeBanned, ExchangeUnavailable, MarketDataError, UnknownSymbol
-from marketdata.exchange import named_error
-from marketdata.rest import Ask, RestLine
+from marketdata.exchange import to_error
+from marketdata.rest import PageRequest, RestSession
 from tests.marketdata.conftest import START, STEP
 
 
@@ -24,14 +24,14 @@ from tests.marketdata.conftest import START, STEP
         (502, -1001, ExchangeUnavailable),
     ],
 )
-def test_an_error_gets_the_name_that_says_whose_trouble_it_is(db, status, code, kind):
-    assert type(named_error(status, code, "words", {})) is kind
+def test_a_status_and_code_give_the_right_exception(db, status, code, kind):
+    assert type(to_error(status, code, "words", {})) is kind
 
 
-def test_whatever_is_asked_for_nothing_comes_that_the_exchange_s_own_clock_does_not_call_closed(exchange, markets):
-    with RestLine() as line:
-        before, open_now = line.ask(
-            [Ask("BTCUSDT", START - STEP, START + 9 * STEP), Ask("BTCUSDT", START, START + STEP)]
+def test_only_candles_closed_by_the_exchange_s_clock_are_returned(exchange, markets):
+    with RestSession() as session:
+        before, open_now = session.fetch(
+            [PageRequest("BTCUSDT", START - STEP, START + 9 * STEP), PageRequest("BTCUSDT", START, START + STEP)]
         )
     assert [row.open_time for row in before.rows] == [START - STEP]
     assert (open_now.rows, open_now.error) == ([], None)

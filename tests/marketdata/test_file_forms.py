@@ -1,4 +1,4 @@
-"""Candle files as other tools write them: read to the last digit, or refused with the line and what to do."""
+"""Candle files of other tools are read exactly or refused with line and advice."""
 
 import gzip
 import json
@@ -81,9 +81,9 @@ SAME = {
 
 
 @pytest.mark.parametrize("form", SAME.values(), ids=SAME)
-def test_the_same_candles_in_every_form_of_text(db, tmp_path, form):
-    said, listed = run(write(tmp_path, **form))
-    assert "3 inserted, 0 unchanged, 0 revised, 0 rejected" in said, listed
+def test_the_same_candles_in_every_text_format(db, tmp_path, form):
+    output, listed = run(write(tmp_path, **form))
+    assert "3 inserted, 0 unchanged, 0 revised, 0 rejected" in output, listed
     assert list(Candle.objects.order_by("open_time").values_list("open_time", flat=True)) == [
         DAY + i * STEP for i in range(3)
     ]
@@ -92,7 +92,7 @@ def test_the_same_candles_in_every_form_of_text(db, tmp_path, form):
 
 
 @pytest.mark.parametrize("pack", ["gz", "mac zip"])
-def test_packed_files(db, tmp_path, pack):
+def test_compressed_files(db, tmp_path, pack):
     content = ("\n".join(ROWS) + "\n").encode()
     path = tmp_path / ("BTCUSDT-5m.csv.gz" if pack == "gz" else "BTCUSDT-5m-2024-03.zip")
     if pack == "gz":
@@ -129,13 +129,13 @@ def test_packed_files(db, tmp_path, pack):
         ([row(0), row(1)], ["has no header and 6 columns"]),
     ],
 )  # fmt: skip
-def test_what_cannot_be_read_names_its_line(db, tmp_path, lines, sentences):
-    said, listed = run(write(tmp_path, lines))
-    assert all(sentence in said for sentence in sentences), said + listed
+def test_an_unreadable_file_is_refused_with_its_line(db, tmp_path, lines, sentences):
+    output, listed = run(write(tmp_path, lines))
+    assert all(sentence in output for sentence in sentences), output + listed
     assert not Candle.objects.exists()
 
 
-def test_times_without_a_zone_are_utc_only_where_that_is_said(db, tmp_path):
+def test_times_without_a_zone_are_utc_only_with_the_option(db, tmp_path):
     lines = [HEADER, *(row(i, time=f"2024-03-01 00:{5 * i:02d}:00") for i in range(3))]
     assert "3 inserted" in run(write(tmp_path, lines), utc=True)[0]
     naive = frame(open_time=pd.to_datetime(DAY + STEP * np.arange(3), unit="ms"))
@@ -144,14 +144,14 @@ def test_times_without_a_zone_are_utc_only_where_that_is_said(db, tmp_path):
     assert "3 inserted" in run(tmp_path / "ETHUSDT-5m.parquet", utc=True)[0]
 
 
-def test_columns_of_other_tools_are_read_and_every_other_one_is_named(db, tmp_path):
+def test_columns_of_other_tools_are_read_and_ignored_ones_reported(db, tmp_path):
     lines = [
         "Unix,Date,Symbol,Open,High,Low,Close,Volume BTC,Volume USDT,num_trades,taker_base_vol,taker_quote_vol,sma_20,",
         *(f"{DAY + i * STEP},2024,BTCUSDT,5.1,5.3,5,5.2,10.5,53.1,7,4.5,23.1,9,x" for i in range(3)),
     ]
     path = write(tmp_path, lines)
-    said, _ = run(path)
-    assert "columns ignored: Date, sma_20, column 14 (no name)" in said
+    output, _ = run(path)
+    assert "columns ignored: Date, sma_20, column 14 (no name)" in output
     row_of = Candle.objects.order_by("open_time").values_list(
         "quote_volume", "trades", "taker_buy_base", "taker_buy_quote"
     )
@@ -160,7 +160,7 @@ def test_columns_of_other_tools_are_read_and_every_other_one_is_named(db, tmp_pa
     assert report["ignored_columns"] == ["Date", "sma_20", "column 14 (no name)"]
 
 
-def test_a_joined_file_goes_over_from_milli_to_microseconds(db, tmp_path):
+def test_a_concatenated_file_may_change_from_milli_to_microseconds(db, tmp_path):
     rows = [dump_row(i, START - 2 * STEP, 1) for i in range(2)] + [dump_row(i, START, 1000) for i in range(2)]
     for header in (False, True):
         assert "line 1" not in run(write_csv(tmp_path, rows, header=header))[0]
@@ -169,11 +169,11 @@ def test_a_joined_file_goes_over_from_milli_to_microseconds(db, tmp_path):
     assert "line 2: the exchange's dumps are in milliseconds before 2025" in run(write_csv(tmp_path, early))[0]
 
 
-def test_a_joined_file_with_headers_in_the_middle(db, tmp_path):
+def test_a_concatenated_file_with_repeated_headers(db, tmp_path):
     path = write_csv(tmp_path, [dump_row(0), DUMP, dump_row(1), DUMP, dump_row(2)])
-    said, _ = run(path)
-    assert "2 repeated headers skipped: line 2, 4" in said
-    assert "3 inserted" in said
+    output, _ = run(path)
+    assert "2 repeated headers skipped: line 2, 4" in output
+    assert "3 inserted" in output
 
 
 def test_types_of_parquet_and_feather(db, tmp_path):
@@ -241,9 +241,9 @@ def test_a_zip_with_another_market_or_interval_inside_is_refused(db, tmp_path, i
 def test_a_mark_price_dump_under_the_spot_dump_s_name_is_refused(db, tmp_path):
     run(write_csv(tmp_path, [dump_row(i) for i in range(6)]))
     marks = write_csv(tmp_path, [dump_row(i, v=0, q=0, V=0, Q=0, n=300) for i in range(6)], header=True)
-    said, _ = run(marks)
-    assert "trades without volume in 6 of 6 rows" in said
-    assert "--revise" in said
+    output, _ = run(marks)
+    assert "trades without volume in 6 of 6 rows" in output
+    assert "--revise" in output
     assert not CandleRevision.objects.exists()
     assert stored("volume") == ["10.50000000"] * 6
     assert "6 revised" in run(marks, revise=True)[0]
@@ -252,9 +252,9 @@ def test_a_mark_price_dump_under_the_spot_dump_s_name_is_refused(db, tmp_path):
 def test_a_dump_that_contradicts_most_stored_candles_is_refused(db, tmp_path):
     run(write_csv(tmp_path, [dump_row(i) for i in range(6)]))
     other = write_csv(tmp_path, [dump_row(i, v="11.5") for i in range(4, 30)])
-    said, _ = run(other)
-    assert "differs from 2 of the 2 candles that are stored already (first at 2023-11-14 22:35 UTC)" in said
-    assert "--revise" in said
+    output, _ = run(other)
+    assert "differs from 2 of the 2 candles that are stored already (first at 2023-11-14 22:35 UTC)" in output
+    assert "--revise" in output
     assert Candle.objects.count() == 6
     half = write_csv(tmp_path, [dump_row(i, v="11.5" if i < 3 else "10.5") for i in range(6)])
     assert "3 unchanged, 3 revised" in run(half)[0]
@@ -271,7 +271,7 @@ def test_a_path_of_the_exchange_s_archive_that_is_not_spot_is_refused(db, tmp_pa
 
 
 @given(st.decimals(0, 10**9, places=12), st.sampled_from(["text", "float", "exponent"]))
-def test_csv_and_parquet_round_alike(number, form):
+def test_csv_and_parquet_round_equally(number, form):
     texts = {"text": f"{number}", "float": repr(float(number)), "exponent": f"{number:e}"}
     expected = Decimal(texts[form]).quantize(Decimal("0.00000001"))
     read = read_column(pa.array([float(number)]) if form == "float" else pa.array([texts[form]]))

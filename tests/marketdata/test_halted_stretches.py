@@ -1,4 +1,4 @@
-"""The exchange's halt of 2018-02-08 played again: a candle cut short, a day without any, then some off the grid."""
+"""Simulation of the halt of 2018-02-08: a cut candle, a day without any, then off-grid ones."""
 
 import io
 import json
@@ -11,7 +11,7 @@ from marketdata.coverage import coverage_of
 from marketdata.evidence import evidence_of
 from marketdata.intervals import Gap
 from marketdata.models import AbsentStretch, Candle, CutShortCandle, QuarantinedMessage, SuspectedStretch
-from marketdata.rest import RestLine
+from marketdata.rest import RestSession
 from marketdata.simulator.faults import Fault
 from tests.marketdata.conftest import START, STEP, close_candles, opens
 
@@ -33,7 +33,7 @@ def halted(exchange):
     return exchange
 
 
-def test_the_halt_is_filled_at_once_and_a_second_backfill_has_nothing_to_do(halted, markets):
+def test_a_halt_is_recorded_at_once_and_a_second_backfill_has_nothing_to_do(halted, markets):
     report = services.backfill(markets[0], BEGIN, START)
     assert report.failures == {}
     ledger = coverage_of(markets[0], BEGIN, START)
@@ -45,29 +45,29 @@ def test_the_halt_is_filled_at_once_and_a_second_backfill_has_nothing_to_do(halt
 
 
 @pytest.mark.parametrize("from_ms", [BEGIN, CUT + STEP, CUT + 100 * STEP, RESUMED + 7 * STEP, ON_GRID - 3 * STEP])
-def test_wherever_a_span_begins_and_ends_the_halt_is_known(halted, markets, from_ms):
+def test_the_halt_is_recorded_wherever_a_span_begins_and_ends(halted, markets, from_ms):
     services.backfill(markets[0], BEGIN, CUT + 200 * STEP)
     services.backfill(markets[0], from_ms, ON_GRID + 20 * STEP)
     services.backfill(markets[0], BEGIN, START)
     assert coverage_of(markets[0], BEGIN, START).missing == 0
 
 
-def test_rows_off_the_grid_are_quarantined_once_however_often_they_are_asked_for(halted, markets):
+def test_rows_off_the_grid_are_quarantined_once_however_often_they_are_requested(halted, markets):
     services.backfill(markets[0], BEGIN, START)
     assert QuarantinedMessage.objects.count() == 500
-    with RestLine() as line:
+    with RestSession() as session:
         for _ in range(2):
-            filling.fill(line, {markets[0]: [Gap(BEGIN, START)]}, filling.SyncReport())
+            filling.fill(session, {markets[0]: [Gap(BEGIN, START)]}, filling.SyncReport())
     assert QuarantinedMessage.objects.count() == 500
     assert {one.reason for one in QuarantinedMessage.objects.all()} == {halts.OFF_GRID}
 
 
-def test_the_evidence_names_the_halt_and_survives_being_read_again(halted, markets):
+def test_the_evidence_names_the_halt_also_after_a_re_read(halted, markets):
     services.backfill(markets[0], BEGIN, START)
     close_candles(halted, 1)
-    with RestLine() as line:
-        filling.fill(line, {markets[0]: [Gap(BEGIN, START)]}, filling.SyncReport())
-    *_, first = evidence_of(markets[0]).absences  # a page ends within the halt: it is on record in two parts
+    with RestSession() as session:
+        filling.fill(session, {markets[0]: [Gap(BEGIN, START)]}, filling.SyncReport())
+    *_, first = evidence_of(markets[0]).absences  # a page ends within the halt, so it is recorded in two parts
     assert first.reason.startswith("the exchange was halted: the candle before closed early, at ")
     assert "candles open off the 5-minute grid, the first at 2024-12-" in first.reason
     assert all("the exchange was halted" in absence.reason for absence in evidence_of(markets[0]).absences)
@@ -81,17 +81,17 @@ def test_the_evidence_names_the_halt_and_survives_being_read_again(halted, marke
     assert json.loads(out.getvalue())["evidence"]["cut_short"][0]["origin"] == "rest"
 
 
-def test_a_candle_that_turns_out_whole_loses_its_mark(exchange, markets):
+def test_a_candle_that_turns_out_complete_is_unmarked(exchange, markets):
     exchange.faults.add(Fault("cut_short", symbol="BTCUSDT", at=CUT, until=CUT + STEP, seconds=100))
     services.backfill(markets[0], BEGIN, BEGIN + 400 * STEP)
     assert CutShortCandle.objects.count() == 1
     exchange.faults.clear()
-    with RestLine() as line:
-        filling.fill(line, {markets[0]: [Gap(CUT, CUT + STEP)]}, filling.SyncReport())
+    with RestSession() as session:
+        filling.fill(session, {markets[0]: [Gap(CUT, CUT + STEP)]}, filling.SyncReport())
     assert not CutShortCandle.objects.exists()
 
 
-def test_a_hole_nothing_explains_still_needs_its_tries(exchange, markets):
+def test_an_unexplained_hole_needs_repeated_attempts(exchange, markets):
     exchange.faults.add(Fault("hole", symbol="BTCUSDT", at=CUT, until=CUT + 5 * STEP))
     services.backfill(markets[0], BEGIN, START)
     assert not AbsentStretch.objects.exists()
@@ -106,12 +106,12 @@ def test_a_page_with_a_refused_row_still_reviews_its_absences(exchange, markets)
         exchange.faults.add(Fault("hole", symbol="BTCUSDT", at=start, until=start + 2 * STEP))
     bad = CUT + 10 * STEP
     exchange.faults.add(Fault("broken_row", symbol="BTCUSDT", at=bad, until=bad + STEP))
-    with RestLine() as line:
+    with RestSession() as session:
         report = filling.SyncReport()
-        filling.fill(line, {markets[0]: [Gap(BEGIN, BEGIN + 900 * STEP)]}, report)
+        filling.fill(session, {markets[0]: [Gap(BEGIN, BEGIN + 900 * STEP)]}, report)
     assert "1 rows refused" in report.failures["BTCUSDT"]
-    turned_up, denied = AbsentStretch.objects.all()
-    assert (turned_up.start, turned_up.end) == (CUT, CUT + 2 * STEP), "what turned up is absent no more"
-    assert len(denied.evidence["attempts"]) == 2, "what was denied again has one try more"
-    assert not SuspectedStretch.objects.exists(), "a refused row is a row: its place is not denied"
+    appeared, still_absent = AbsentStretch.objects.all()
+    assert (appeared.start, appeared.end) == (CUT, CUT + 2 * STEP), "candles that appeared are no longer absent"
+    assert len(still_absent.evidence["attempts"]) == 2, "a candle missing again has one more attempt"
+    assert not SuspectedStretch.objects.exists(), "the place of a refused row is not suspected"
     assert bad not in opens(markets[0])

@@ -1,4 +1,4 @@
-"""A market the exchange has stopped: the others go on as before, and afterwards what never existed is known as absent."""
+"""A halted market does not affect the others, and its missing candles become absent afterwards."""
 
 import threading
 
@@ -7,15 +7,15 @@ from django.db import connection
 
 from marketdata import clock, health, payloads, quarantine, services, stream
 from marketdata.coverage import coverage_of
-from marketdata.lookout import Lookout
+from marketdata.lookout import ExchangeStatusPoller
 from marketdata.models import AbsentStretch, Candle, ExchangeState, Market
 from marketdata.simulator.faults import Fault
-from marketdata.sockets import Pace
+from marketdata.sockets import FeedTimings
 from tests.marketdata.conftest import START, STEP, close_candles
 from tests.marketdata.test_services import frame, opens
 
 HALTED = range(START + STEP, START + 5 * STEP, STEP)
-PACE = Pace(longest_wait=0.4, clock_period=0.2, fast_clock_period=0.2, doubt_period=0.2)
+PACE = FeedTimings(longest_wait=0.4, clock_period=0.2, fast_clock_period=0.2, doubt_period=0.2)
 
 
 @pytest.fixture(autouse=True)
@@ -27,21 +27,21 @@ def halt(exchange):
     exchange.faults.add(Fault("halted", symbol="BTCUSDT", at=HALTED.start, until=HALTED.stop))
 
 
-def look(markets):
-    looking = Lookout(PACE, lambda _reading: None)
-    looking.markets, looking.in_doubt = markets, True
-    looking.turn()
-    looking.close()
+def poll(markets):
+    poller = ExchangeStatusPoller(PACE, lambda _reading: None)
+    poller.markets, poller.is_close_overdue = markets, True
+    poller.poll()
+    poller.close()
 
 
-def test_a_halted_market_costs_the_others_nothing_and_its_candles_become_absent(exchange, markets):
+def test_a_halted_market_does_not_affect_others_and_its_candles_become_absent(exchange, markets):
     halt(exchange)
     close_candles(exchange, 1)
     services.sync_candles(markets)
-    look(markets)
+    poll(markets)
     halted, other = markets = services.enabled_markets()
     assert (halted.trading, other.trading) == ("BREAK", "TRADING")
-    assert payloads.market_object(halted, (), None)["message"] == "the exchange says BREAK"
+    assert payloads.market_object(halted, (), None)["message"] == "trading status at the exchange: BREAK"
     close_candles(exchange, 1)
     report = services.sync_candles(markets, {"ETHUSDT": frame("ETHUSDT", HALTED[0])})
     assert (report.requests, report.saved.inserted, report.failures) == (0, 1, {})
@@ -49,7 +49,7 @@ def test_a_halted_market_costs_the_others_nothing_and_its_candles_become_absent(
     assert services.sync_candles(markets).requests == 1
     assert health.report()["halted"] == ["BTCUSDT"]
     assert health.report()["status"] == "healthy"
-    assert not AbsentStretch.objects.exists()  # nobody can know yet
+    assert not AbsentStretch.objects.exists()  # not known yet
 
     close_candles(exchange, 1)
     back = HALTED.stop
@@ -69,26 +69,26 @@ def test_a_halted_market_costs_the_others_nothing_and_its_candles_become_absent(
     assert coverage_of(other).share == 1
 
 
-def test_one_unknown_symbol_does_not_keep_the_others_from_being_described(exchange, markets):
-    stranger = Market.objects.create(symbol="NOPEUSDT", source="simulated")
+def test_one_unknown_symbol_does_not_prevent_statuses_of_the_others(exchange, markets):
+    unknown = Market.objects.create(symbol="NOPEUSDT", source="simulated")
     ExchangeState.objects.create(pk=1, weight_limit=1_200)
     halt(exchange)
     close_candles(exchange, 1)
-    followed = [*markets, stranger, Market.objects.create(symbol="ANOTHER", source="simulated")]
-    look(followed)
+    followed = [*markets, unknown, Market.objects.create(symbol="ANOTHER", source="simulated")]
+    poll(followed)
     assert [market.trading for market in services.enabled_markets()] == ["", "BREAK", "TRADING", ""]
-    assert [quarantine.is_set_aside(market) for market in followed] == [False, False, True, True]
+    assert [quarantine.is_suspended(market) for market in followed] == [False, False, True, True]
     assert ExchangeState.objects.get().weight_limit == exchange.limits.weight_per_minute
-    asked = exchange.rest.requests
-    look(followed)
-    assert exchange.rest.requests - asked <= 7, "the clock, and one description without the strangers"
+    before = exchange.rest.requests
+    poll(followed)
+    assert exchange.rest.requests - before <= 7, "the clock, and one description without the unknown symbols"
 
 
-def test_what_closed_just_before_a_halt_is_still_fetched(exchange, markets):
+def test_a_candle_closed_just_before_a_halt_is_still_fetched(exchange, markets):
     services.sync_candles(markets)
     halt(exchange)
     close_candles(exchange, 4)
-    look(markets)
+    poll(markets)
     halted, _ = markets = services.enabled_markets()
     Candle.objects.filter(open_time=START).delete()
     services.sync_candles(markets)
@@ -97,7 +97,7 @@ def test_what_closed_just_before_a_halt_is_still_fetched(exchange, markets):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_feed_notices_a_halt_and_its_end(exchange, markets, monkeypatch):
+def test_the_feed_detects_a_halt_and_its_end(exchange, markets, monkeypatch):
     monkeypatch.setattr(stream, "MARKETS_SECONDS", 0.3)
     stop = threading.Event()
 

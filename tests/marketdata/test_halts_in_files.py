@@ -1,4 +1,4 @@
-"""A halt of the exchange as its own dumps show it: read, marked and kept once, and no licence for broken files."""
+"""Halts in the exchange's own dumps are accepted and marked; otherwise broken files are refused."""
 
 import json
 
@@ -20,10 +20,10 @@ def off_grid_row(index, start=OLD, off_by=OFF_BY, unit=1):
 
 
 @pytest.mark.parametrize("header", [False, True])
-def test_a_candle_cut_short_at_the_end_of_a_file_or_before_a_hole_is_stored_and_marked(db, tmp_path, header):
+def test_a_candle_cut_short_at_the_end_or_before_a_hole_is_stored_and_marked(db, tmp_path, header):
     rows = [dump_row(0), dump_row(1, T=OLD + STEP + OFF_BY - 1), dump_row(9), dump_row(10, T=OLD + 10 * STEP + 5)]
-    told, listed = run(write_csv(tmp_path, rows, header=header))
-    assert "4 inserted, 0 unchanged, 0 revised, 0 rejected, 2 cut_short" in told
+    output, listed = run(write_csv(tmp_path, rows, header=header))
+    assert "4 inserted, 0 unchanged, 0 revised, 0 rejected, 2 cut_short" in output
     assert not listed
     marks = dict(CutShortCandle.objects.values_list("open_time", "close_time"))
     assert marks == {OLD + STEP: OLD + STEP + OFF_BY - 1, OLD + 10 * STEP: OLD + 10 * STEP + 5}
@@ -37,19 +37,19 @@ def test_in_microseconds_too(db, tmp_path):
 
 
 @pytest.mark.parametrize("error_ms", [1_000, 60_000, STEP - 60_000])
-def test_a_file_whose_close_times_are_all_wrong_is_no_series_of_halts(db, tmp_path, error_ms):
+def test_a_file_whose_close_times_are_all_wrong_is_refused(db, tmp_path, error_ms):
     rows = [dump_row(i, T=OLD + (i + 1) * STEP - 1 - error_ms) for i in range(5)]
-    told, listed = run(write_csv(tmp_path, rows))
-    assert "5 rows are bad" in told
+    output, listed = run(write_csv(tmp_path, rows))
+    assert "5 rows are bad" in output
     assert "close time is not the end of a 5m candle" in listed
     assert not Candle.objects.exists()
 
 
-def test_rows_off_the_grid_leave_their_stretch_absent_and_are_kept_once(db, tmp_path):
+def test_rows_off_the_grid_make_their_stretch_absent_and_are_stored_once(db, tmp_path):
     path = write_csv(tmp_path, [dump_row(0), *(off_grid_row(i) for i in range(3, 8)), dump_row(12)])
     for _ in range(2):
-        told, listed = run(path)
-        assert "0 rejected, 5 off_grid" in told
+        output, listed = run(path)
+        assert "0 rejected, 5 off_grid" in output
         assert not listed
     assert {(one.start, one.end) for one in AbsentStretch.objects.all()} == {(OLD + 3 * STEP, OLD + 9 * STEP)}
     assert "holds 5 candles off the 5-minute grid" in AbsentStretch.objects.get().evidence["reason"]
@@ -59,15 +59,15 @@ def test_rows_off_the_grid_leave_their_stretch_absent_and_are_kept_once(db, tmp_
 
 
 @pytest.mark.parametrize("off_by", [1_000, 60_000, 150_000])
-def test_a_file_a_tool_has_shifted_is_refused_as_before(db, tmp_path, off_by):
-    told, listed = run(write_csv(tmp_path, [off_grid_row(i, off_by=off_by) for i in range(5)]))
-    assert "5 rows are bad" in told
+def test_a_shifted_file_is_refused(db, tmp_path, off_by):
+    output, listed = run(write_csv(tmp_path, [off_grid_row(i, off_by=off_by) for i in range(5)]))
+    assert "5 rows are bad" in output
     assert "open time is not a multiple of 300000 ms" in listed
     assert not AbsentStretch.objects.exists()
 
 
-def test_what_a_file_leaves_of_a_halt_a_backfill_explains(exchange, markets, tmp_path):
-    """The day without candles lies between two dumps; the exchange's answer goes on after it."""
+def test_a_backfill_explains_the_rest_of_a_halt_in_a_file(exchange, markets, tmp_path):
+    """The day without candles lies between two dumps; the exchange's response has later candles."""
     begin = START - 600 * STEP
     exchange.faults.add(
         Fault("cut_short", symbol="BTCUSDT", at=begin, until=begin + STEP, seconds=194.788),

@@ -1,4 +1,4 @@
-"""A host that does not answer: the next of its family is asked, a ban is obeyed, a lone host stays alone."""
+"""Another host of the family is used if one does not respond, but not after a ban."""
 
 import asyncio
 import threading
@@ -12,20 +12,20 @@ from marketdata.exchange import ExchangeClient
 from marketdata.inbox import Inbox
 from marketdata.simulator.faults import Fault
 from marketdata.simulator.server import SimulatedExchange
-from marketdata.sockets import Pace, Sockets
+from marketdata.sockets import FeedTimings, Sockets
 from tests.flows.processes import free_port
 from tests.marketdata.conftest import START, STEP
 
 
 @pytest.fixture(autouse=True)
-def _rested():
-    hosts.wake_all()
+def _no_cool_downs():
+    hosts.reset()
     yield
-    hosts.wake_all()
+    hosts.reset()
 
 
 @pytest.fixture
-def dead():
+def unreachable():
     return f"http://127.0.0.1:{free_port()}"
 
 
@@ -37,25 +37,25 @@ def read(api_url):
     return asyncio.run(ask())
 
 
-def test_the_next_host_answers_and_the_silent_one_is_not_asked_again(exchange, dead, monkeypatch):
-    monkeypatch.setattr(hosts, "FAMILIES", [(dead, exchange.base_url)])
-    assert hosts.awake(dead) == [dead, exchange.base_url]
-    assert read(dead) == 3
-    assert hosts.awake(dead) == [exchange.base_url, dead]
+def test_the_next_host_is_used_and_the_unreachable_one_cools_down(exchange, unreachable, monkeypatch):
+    monkeypatch.setattr(hosts, "FAMILIES", [(unreachable, exchange.base_url)])
+    assert hosts.available(unreachable) == [unreachable, exchange.base_url]
+    assert read(unreachable) == 3
+    assert hosts.available(unreachable) == [exchange.base_url, unreachable]
 
 
 @contextmanager
 def following(settings, monkeypatch, first, second):
-    """The feed's sockets, told to follow one symbol at the first of two hosts."""
+    """The feed's sockets subscribed to one symbol at the first of two hosts."""
     monkeypatch.setattr(hosts, "FAMILIES", [(first, second)])
     settings.BINANCE_STREAM_URL = first
-    lines = Sockets(Inbox(), Pace(silence=0.6, longest_wait=0.2))
-    lines.start()
+    sockets = Sockets(Inbox(), FeedTimings(silence=0.6, longest_wait=0.2))
+    sockets.start()
     try:
-        lines.follow(["BTCUSDT"])
+        sockets.follow(["BTCUSDT"])
         yield
     finally:
-        lines.stop()
+        sockets.stop()
 
 
 def accepted(exchange, seconds=20):
@@ -65,36 +65,36 @@ def accepted(exchange, seconds=20):
     return exchange.hub.accepted > 0
 
 
-def test_candles_are_heard_from_the_next_host_when_the_first_cannot_be_reached(exchange, dead, settings, monkeypatch):
-    with following(settings, monkeypatch, dead.replace("http", "ws"), exchange.stream_url):
+def test_the_stream_uses_the_next_host_when_the_first_is_unreachable(exchange, unreachable, settings, monkeypatch):
+    with following(settings, monkeypatch, unreachable.replace("http", "ws"), exchange.stream_url):
         assert accepted(exchange)
 
 
-def test_candles_are_heard_from_the_next_host_when_the_first_only_keeps_the_line_open(exchange, settings, monkeypatch):
+def test_the_stream_uses_the_next_host_when_the_first_sends_nothing(exchange, settings, monkeypatch):
     with (
-        SimulatedExchange(["BTCUSDT"], seed=3, speed=0, begin_at=START, faults=[Fault("silence")]) as mute,
-        following(settings, monkeypatch, mute.stream_url, exchange.stream_url),
+        SimulatedExchange(["BTCUSDT"], seed=3, speed=0, begin_at=START, faults=[Fault("silence")]) as silent,
+        following(settings, monkeypatch, silent.stream_url, exchange.stream_url),
     ):
         assert accepted(exchange)
-    assert mute.hub.accepted
+    assert silent.hub.accepted
 
 
-def test_a_host_that_rested_is_asked_first_again(dead):
+def test_a_host_is_used_first_again_after_its_cool_down(unreachable):
     with clock.use(clock.FrozenClock(START)) as frozen:
-        hosts.let_rest("https://api.binance.com")
-        assert hosts.awake("https://api.binance.com")[0] == "https://api1.binance.com"
-        frozen.advance(hosts.REST_SECONDS + 1)
-        assert hosts.awake("https://api.binance.com")[0] == "https://api.binance.com"
+        hosts.cool_down("https://api.binance.com")
+        assert hosts.available("https://api.binance.com")[0] == "https://api1.binance.com"
+        frozen.advance(hosts.COOL_DOWN_SECONDS + 1)
+        assert hosts.available("https://api.binance.com")[0] == "https://api.binance.com"
 
 
-def test_all_hosts_asleep_is_an_outage_with_a_name(dead, monkeypatch):
-    monkeypatch.setattr(hosts, "FAMILIES", [(dead, f"{dead}/", f"{dead}//")])
+def test_an_outage_of_all_hosts_is_an_error(unreachable, monkeypatch):
+    monkeypatch.setattr(hosts, "FAMILIES", [(unreachable, f"{unreachable}/", f"{unreachable}//")])
     with pytest.raises(ExchangeUnavailable, match="did not answer"):
-        read(dead)
-    assert hosts.awake(dead)[0] == dead, "the configured one is still asked"
+        read(unreachable)
+    assert hosts.available(unreachable)[0] == unreachable, "the configured one is still used"
 
 
-def test_a_ban_is_not_carried_to_another_host(exchange, monkeypatch):
+def test_no_other_host_is_used_after_a_ban(exchange, monkeypatch):
     with SimulatedExchange(
         ["BTCUSDT"], seed=3, speed=0, begin_at=START + 10_000, faults=[Fault("banned", seconds=30)]
     ) as banning:
@@ -103,7 +103,7 @@ def test_a_ban_is_not_carried_to_another_host(exchange, monkeypatch):
             read(banning.base_url)
 
 
-def test_a_host_outside_the_families_has_no_others(dead):
-    hosts.let_rest(dead)
-    assert hosts.awake(dead) == [dead]
+def test_a_host_outside_the_families_has_no_others(unreachable):
+    hosts.cool_down(unreachable)
+    assert hosts.available(unreachable) == [unreachable]
     assert len(hosts.REST) == 6

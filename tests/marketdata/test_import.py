@@ -1,4 +1,4 @@
-"""Candle files: the good ones whole, the bad ones refused with line and reason, nothing half-written."""
+"""Candle files are imported completely or refused with line and reason."""
 
 import hashlib
 import io
@@ -60,7 +60,7 @@ def run(*arguments, **options):
 
 @pytest.mark.parametrize("header", [False, True])
 @pytest.mark.parametrize(("start", "unit"), [(OLD, 1), (START, 1000), (START, 1)])
-def test_the_exchange_s_dumps_come_in_with_and_without_header_in_either_unit(db, tmp_path, header, start, unit):
+def test_the_exchange_s_dumps_are_imported_with_and_without_header_in_either_unit(db, tmp_path, header, start, unit):
     path = write_csv(tmp_path, [dump_row(i, start, unit) for i in range(4)], header=header)
     run(path)
     candles = list(Candle.objects.order_by("open_time").values_list("open_time", "close", "trades", "taker_buy_quote"))
@@ -70,8 +70,8 @@ def test_the_exchange_s_dumps_come_in_with_and_without_header_in_either_unit(db,
 
 
 def test_microseconds_before_2025_are_refused(db, tmp_path):
-    told, listed = run(write_csv(tmp_path, [dump_row(i, OLD, 1000) for i in range(4)]))
-    assert "4 rows are bad" in told
+    output, listed = run(write_csv(tmp_path, [dump_row(i, OLD, 1000) for i in range(4)]))
+    assert "4 rows are bad" in output
     assert "milliseconds before 2025" in listed
     assert not Candle.objects.exists()
 
@@ -88,21 +88,21 @@ def test_a_zip_is_checked_against_the_checksum_beside_it(db, tmp_path):
     assert Candle.objects.filter(market__symbol="ETHUSDT").count() == 400
     beside.unlink()
     path.write_bytes(path.read_bytes()[:-200])
-    assert "torn" in run(path)[0]
+    assert "corrupt" in run(path)[0]
 
 
-def test_a_truncated_parquet_is_one_sentence(db, tmp_path):
+def test_a_truncated_parquet_file_gives_one_sentence(db, tmp_path):
     path = write_parquet(tmp_path)
     path.write_bytes(path.read_bytes()[:-100])
-    assert "torn" in run(path)[0]
+    assert "corrupt" in run(path)[0]
     assert not Market.objects.exists()
 
 
-def test_bytes_that_are_no_text_are_one_sentence(db, tmp_path, capsys):
+def test_bytes_that_are_not_text_give_one_sentence(db, tmp_path, capsys):
     path = tmp_path / "BTCUSDT-5m.csv"
     path.write_bytes(b"open_time,open,high,low,close,volume\n\xed\x00\xff\n1,2\n")
-    said = run(path)[0]
-    assert "torn or not what its name says: it is not text" in said
+    output = run(path)[0]
+    assert "corrupt or does not match its extension: it is not text" in output
     assert "Traceback" not in capsys.readouterr().err
 
 
@@ -125,20 +125,20 @@ def test_a_bad_row_is_listed_and_only_skip_bad_imports_the_others(db, tmp_path, 
     rows = [dump_row(i) for i in range(6)]
     rows[2] = dump_row(2, **{cell: value})
     path = write_csv(tmp_path, rows, header=True)
-    told, listed = run(path)
-    assert "1 rows are bad, 5 are good, nothing was imported" in told
+    output, listed = run(path)
+    assert "1 rows are bad, 5 are good, nothing was imported" in output
     assert f"line 4: {reason}" in listed
     assert not Candle.objects.exists()
-    told, listed = run(path, skip_bad=True)
-    assert "5 inserted" in told
+    output, listed = run(path, skip_bad=True)
+    assert "5 inserted" in output
     assert "line 4" in listed
     assert Candle.objects.count() == 5
 
 
 def test_ragged_repeated_and_unordered_rows(db, tmp_path):
     rows = [dump_row(3), dump_row(0), "1,2,3", dump_row(0, c="5.25"), "", dump_row(1)]
-    told, listed = run(write_csv(tmp_path, rows), skip_bad=True)
-    assert "3 inserted" in told
+    output, listed = run(write_csv(tmp_path, rows), skip_bad=True)
+    assert "3 inserted" in output
     assert listed.splitlines()[-2:] == [
         "line 3: has 3 cells instead of 12",
         "line 4: open time repeats that of line 2",
@@ -164,7 +164,7 @@ def test_bad_parquet_files(db, tmp_path, columns, sentence):
     assert not Candle.objects.exists()
 
 
-def test_files_that_are_no_candle_files(db, tmp_path):
+def test_files_without_candles(db, tmp_path):
     (tmp_path / "BTCUSDT-5m.csv").write_text("open_time,open\n1,2\n")
     assert "lacks high, low, close, volume" in run(tmp_path / "BTCUSDT-5m.csv")[0]
     assert "does not name its symbol" in run(write_parquet(tmp_path, "candles.parquet"))[0]
@@ -195,7 +195,7 @@ def test_importing_again_changes_nothing_and_a_difference_is_a_revision(db, tmp_
     assert [None if q is None else float(q) for q in stored] == [1, 2, None, 4, 5]
 
 
-def test_large_amounts_and_small_prices_come_in_exactly(db, tmp_path):
+def test_large_amounts_and_small_prices_are_stored_exactly(db, tmp_path):
     path = write_csv(
         tmp_path,
         [
@@ -217,18 +217,18 @@ def test_large_amounts_and_small_prices_come_in_exactly(db, tmp_path):
     assert (str(candle.volume), str(candle.low)) == ("1234567890123.12345678", "0.00000811")
 
 
-def test_what_is_exported_comes_back_unchanged(db, tmp_path):
+def test_an_export_is_imported_unchanged(db, tmp_path):
     run(write_csv(tmp_path, [dump_row(i) for i in range(20)]))
     market = Market.objects.get()
     before = store.load_span([market], OLD, OLD + 20 * STEP)
     for kind in ("parquet", "csv"):
         call_command("export_candles", str(tmp_path / kind), format=kind, stdout=io.StringIO())
-        told = run(tmp_path / kind / f"BTCUSDT-5m.{kind}")[0]
-        assert "20 unchanged, 0 revised, 0 rejected" in told
+        output = run(tmp_path / kind / f"BTCUSDT-5m.{kind}")[0]
+        assert "20 unchanged, 0 revised, 0 rejected" in output
     assert np.array_equal(before.close, store.load_span([market], OLD, OLD + 20 * STEP).close)
 
 
-def test_amounts_no_float_can_hold_come_back_from_an_export_unchanged(db, tmp_path):
+def test_amounts_beyond_float_precision_are_exported_and_imported_unchanged(db, tmp_path):
     rows = [dump_row(i, v="1234567890123.12345678", V="1", q="98765432109.87654321", Q="1") for i in range(3)]
     run(write_csv(tmp_path, rows))
     call_command("export_candles", str(tmp_path / "out"), stdout=io.StringIO())
@@ -244,19 +244,19 @@ def test_the_ledger_of_an_import_names_its_holes(db, tmp_path):
     assert (ledger.expected, ledger.stored, ledger.missing) == (9, 7, 2)
     out = io.StringIO()
     call_command("candles_quality", "--json", stdout=out)
-    told = json.loads(out.getvalue())
-    assert (told["missing"], len(told["holes"])) == (2, 1)
+    output = json.loads(out.getvalue())
+    assert (output["missing"], len(output["holes"])) == (2, 1)
 
 
 @pytest.mark.candles
-def test_real_candles_come_in_whole(db, candles_folder):
-    told = run(candles_folder / "full12" / "BTCUSDT-5m.parquet")[0]
-    assert "1,931 inserted, 0 unchanged, 0 revised, 0 rejected" in told
-    assert "304" not in told
+def test_real_candles_are_imported_completely(db, candles_folder):
+    output = run(candles_folder / "full12" / "BTCUSDT-5m.parquet")[0]
+    assert "1,931 inserted, 0 unchanged, 0 revised, 0 rejected" in output
+    assert "304" not in output
     assert str(Candle.objects.order_by("open_time")[0].close) == "23277.42000000"
 
 
-def test_a_candle_that_came_in_while_a_file_was_being_copied_is_compared(db, tmp_path, monkeypatch):
+def test_a_candle_stored_while_a_file_is_copied_is_compared(db, tmp_path, monkeypatch):
     rows = [dump_row(i) for i in range(6)]
     run(write_csv(tmp_path, rows[2:3]))
     monkeypatch.setattr(store, "count_stored", lambda *_: 0)
@@ -266,7 +266,7 @@ def test_a_candle_that_came_in_while_a_file_was_being_copied_is_compared(db, tmp
     assert set(Candle.objects.values_list("origin", "revision")) == {("import", 0), ("import", 1)}
 
 
-def test_every_form_of_a_float_comes_in_as_the_decimal_it_was_written_from():
+def test_every_float_is_read_as_the_decimal_it_was_written_from():
     draws = np.random.default_rng(1)
     scaled = np.concatenate([draws.integers(1, 2**26 * 10**8 - 1, 20_000), [1, 10**8 - 1, 2**26 * 10**8 - 1]])
     texts = [f"{n // 10**8}.{n % 10**8:08d}" for n in scaled.tolist()]
@@ -275,12 +275,12 @@ def test_every_form_of_a_float_comes_in_as_the_decimal_it_was_written_from():
 
 
 @pytest.mark.parametrize(("offset", "value"), [(8, 1), (10, 99)], ids=["encrypted", "packed in an unknown way"])
-def test_a_zip_nobody_here_can_open_is_told_in_a_sentence(tmp_path, offset, value):
+def test_an_unreadable_zip_is_reported_in_one_sentence(tmp_path, offset, value):
     path = tmp_path / "BTCUSDT-5m-2024-01.zip"
     with zipfile.ZipFile(path, "w") as dump:
         dump.writestr("BTCUSDT-5m-2024-01.csv", "1,2,3\n")
     packed = bytearray(path.read_bytes())
     packed[packed.index(b"PK\x01\x02") + offset] = value  # as the directory at its end has it
     path.write_bytes(packed)
-    with pytest.raises(DumpError, match="torn or not what its name says"):
+    with pytest.raises(DumpError, match="corrupt or does not match its extension"):
         read_file(path)

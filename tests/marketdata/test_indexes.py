@@ -1,4 +1,4 @@
-"""PostgreSQL finds the candles of a time without knowing their markets, and those of a market by its own index."""
+"""PostgreSQL uses the right index for a time span, with and without a market."""
 
 import pytest
 from django.db import connection
@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.django_db]
 
 @pytest.fixture
 def feed():
-    """A thousand closes of forty markets, in the order a feed stores them."""
+    """A thousand candles of forty markets in the order of a feed."""
     markets = [Market.objects.create(symbol=f"{n}USDT", source="simulated", enabled=False) for n in range(40)]
     with connection.cursor() as cursor:
         cursor.execute(
@@ -28,13 +28,13 @@ def feed():
     return markets
 
 
-def test_a_span_of_time_is_found_by_the_index_over_pages(feed):
+def test_a_time_span_uses_the_brin_index(feed):
     span = Candle.objects.filter(**SPAN)
     assert "candle_time_brin" in span.explain()
     assert span.count() == 12 * len(feed)
 
 
-def test_a_span_of_one_market_is_found_by_its_own(feed):
+def test_a_time_span_of_one_market_uses_its_unique_index(feed):
     span = Candle.objects.filter(market=feed[3], **SPAN)
     assert "candle_is_unique" in span.explain()
     assert span.count() == 12

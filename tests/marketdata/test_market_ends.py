@@ -1,4 +1,4 @@
-"""History asked for before a market was listed, or after it was stopped: the answer names the date."""
+"""A backfill before the listing or after the delisting of a market reports the date."""
 
 import io
 
@@ -20,8 +20,8 @@ N_CANDLES = 1_200
 
 
 @pytest.fixture
-def newcomer(settings, db):
-    """A market whose candles begin at a replayed file's first row."""
+def new_market(settings, db):
+    """An exchange with a market whose candles begin at a replayed file's first row."""
     ones = np.full(N_CANDLES, 5.0)
     whole = np.full(N_CANDLES, 7)
     opens = LISTED + STEP * np.arange(N_CANDLES)
@@ -41,21 +41,21 @@ def backfill(from_ms, until_ms):
     return out.getvalue()
 
 
-def test_before_the_listing_there_is_nothing_and_the_date_is_said(newcomer):
-    told = backfill(LISTED - 3_000 * STEP, LISTED + 100 * STEP)
-    assert "the exchange lists it since 2023-11-14 22:15 UTC: there is nothing before" in told
-    assert "complete; 3,100 expected, 100 stored, 0 missing, 3,000 absent" in told
+def test_before_the_listing_candles_are_absent_and_the_date_is_reported(new_market):
+    output = backfill(LISTED - 3_000 * STEP, LISTED + 100 * STEP)
+    assert "the exchange lists it since 2023-11-14 22:15 UTC: there is nothing before" in output
+    assert "complete; 3,100 expected, 100 stored, 0 missing, 3,000 absent" in output
     assert "the exchange lists it since 2023-11-14 22:15 UTC" in backfill(LISTED - 3_000 * STEP, LISTED + 100 * STEP)
-    assert services.backfill(newcomer.market, LISTED - 3_000 * STEP, LISTED + 100 * STEP).requests == 0
+    assert services.backfill(new_market.market, LISTED - 3_000 * STEP, LISTED + 100 * STEP).requests == 0
 
 
-def test_a_span_wholly_before_the_listing(newcomer):
+def test_a_span_wholly_before_the_listing(new_market):
     assert "lists it since 2023-11-14 22:15 UTC" in backfill(LISTED - 500 * STEP, LISTED - 100 * STEP)
-    assert coverage_of(newcomer.market, LISTED - 500 * STEP, LISTED - 100 * STEP).missing == 0
+    assert coverage_of(new_market.market, LISTED - 500 * STEP, LISTED - 100 * STEP).missing == 0
 
 
 @pytest.mark.parametrize(("days", "absent"), [(2, True), (0, False)])
-def test_after_the_end_of_trading_the_last_candle_is_named(exchange, markets, days, absent):
+def test_after_the_end_of_trading_the_last_candle_is_reported(exchange, markets, days, absent):
     ended = exchange.now_ms() // STEP * STEP - (days * 288 + 20) * STEP
     exchange.faults.add(Fault("halted", symbol="BTCUSDT", at=ended))
     err = io.StringIO()

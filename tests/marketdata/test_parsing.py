@@ -1,4 +1,4 @@
-"""Reading the exchange strictly: its own messages pass, forty hostile forms of them never do."""
+"""The strict parser accepts the exchange's own messages and refuses all invalid ones."""
 
 import json
 import math
@@ -38,7 +38,7 @@ def message(**changes):
     return {"e": "kline", "E": OPEN + STEP + 120, "s": "BTCUSDT", "k": kline}
 
 
-def test_the_message_the_exchange_sent_across_a_close():
+def test_a_recorded_message_is_parsed():
     symbol, row = parse_stream_frame(message(), SYMBOLS)
     assert (symbol, row) == ("BTCUSDT", parse_kline_row(ROW))
     assert row.close == Decimal("32206.08")
@@ -69,7 +69,7 @@ NOT_NUMBERS = [
     [],
     {},
 ]
-HOSTILE = (
+INVALID = (
     [{key: raw} for key in "ohlcvqVQ" for raw in NOT_NUMBERS]
     + [{key: "-1.00000000"} for key in "ohlcvqVQ"]
     + [{key: "0.00000000"} for key in "ohlc"]
@@ -118,8 +118,8 @@ HOSTILE = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("changes", HOSTILE, ids=lambda changes: ascii(changes)[:60])
-def test_a_hostile_frame_is_refused_with_a_reason(changes):
+@pytest.mark.parametrize("changes", INVALID, ids=lambda changes: ascii(changes)[:60])
+def test_an_invalid_frame_is_refused_with_a_reason(changes):
     with pytest.raises(MalformedCandle, match=r"\w"):
         parse_stream_frame(message(**changes), SYMBOLS)
 
@@ -130,7 +130,7 @@ def test_a_row_of_another_shape_is_refused(cut):
         parse_kline_row(cut)
 
 
-def test_a_candle_the_exchange_s_halt_cut_short_is_a_candle():
+def test_a_candle_cut_short_by_a_halt_is_accepted():
     halted = [
         OPEN,
         *["28080.00000000"] * 4,
@@ -150,7 +150,7 @@ def test_a_candle_the_exchange_s_halt_cut_short_is_a_candle():
 
 
 @pytest.mark.parametrize("close", [OPEN - 1, OPEN, OPEN + STEP, OPEN + 2 * STEP - 1, (OPEN + 194_787) * 1000])
-def test_a_traded_candle_ends_within_itself(close):
+def test_a_wrong_close_time_of_a_traded_candle_is_refused(close):
     with pytest.raises(MalformedCandle):
         parse_kline_row([*ROW[:6], close, *ROW[7:]])
 
@@ -169,17 +169,17 @@ def test_a_traded_candle_ends_within_itself(close):
         ({}, False),
     ],
 )
-def test_a_whole_candle_off_the_grid_is_told_from_a_broken_row(changes, is_apart):
+def test_a_valid_candle_off_the_grid_is_distinguished_from_a_broken_row(changes, is_apart):
     row = [changes.get(place, cell) for place, cell in enumerate(ROW)]
     assert (off_grid_open(row) is not None) is is_apart
 
 
-def test_a_frame_that_was_cut_short_is_left_to_rest_where_it_is_marked():
-    with pytest.raises(MalformedCandle, match="REST is asked"):
+def test_a_frame_that_was_cut_short_is_refused_and_left_to_rest():
+    with pytest.raises(MalformedCandle, match="fetched over REST"):
         parse_stream_frame(message(T=OPEN + 194_787), SYMBOLS)
 
 
-def test_volumes_beyond_a_million_millions_are_candles():
+def test_volumes_beyond_10_to_the_12_are_accepted():
     assert parse_kline_row([*ROW[:5], "1000000000000.5", *ROW[6:]]).volume == Decimal("1000000000000.5")
 
 
@@ -196,7 +196,7 @@ def test_a_page_is_split_into_good_and_bad():
 
 
 @pytest.mark.parametrize("page", [{"code": -1003}, "<html>", None, rows(*range(1001)), True])
-def test_what_is_no_page_is_refused_whole(page):
+def test_a_value_that_is_not_a_page_is_refused(page):
     with pytest.raises(MalformedCandle):
         parse_kline_page(page, OPEN, OPEN + 2000 * STEP)
 
@@ -210,34 +210,34 @@ JSON = st.recursive(
 
 @settings(max_examples=400, deadline=None)
 @given(JSON, st.sampled_from(sorted(KLINE)))
-def test_no_json_whatever_breaks_the_reader(hostile, key):
-    for told in (
-        hostile,
-        {"e": "kline", "k": hostile},
-        message(**{key: hostile}),
-        {"stream": hostile, "data": hostile},
+def test_no_json_value_breaks_the_parser(value, key):
+    for payload in (
+        value,
+        {"e": "kline", "k": value},
+        message(**{key: value}),
+        {"stream": value, "data": value},
     ):
         try:
-            read = parse_stream_frame(told, SYMBOLS)
+            read = parse_stream_frame(payload, SYMBOLS)
         except MalformedCandle as error:
             reason = str(error)
         else:
             reason = "read"
-            assert read is None or sound(read[1])
+            assert read is None or is_valid(read[1])
         assert 0 < len(reason) < 400
-    good, bad = parse_kline_page([hostile, ROW], OPEN, OPEN + STEP)
+    good, bad = parse_kline_page([value, ROW], OPEN, OPEN + STEP)
     assert [row.open_time for row in good] == [OPEN]
     assert len(bad) == 1
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.integers(1, 10**20 - 1), min_size=4, max_size=4), st.integers(0, 10**28), st.integers(1, 2000))
-def test_every_candle_that_obeys_the_rules_is_read_exactly(cents, volume, day):
+def test_every_valid_candle_is_parsed_exactly(cents, volume, day):
     low, first, second, high = sorted(Decimal(cent).scaleb(-8) for cent in cents)
     if high >= 10**12 - 1:
         return
     opens = OPEN + day * 86_400_000
-    told = [
+    cells = [
         opens,
         *(f"{p:.8f}" for p in (first, high, low, second)),
         f"{Decimal(volume).scaleb(-8):.8f}",
@@ -248,7 +248,7 @@ def test_every_candle_that_obeys_the_rules_is_read_exactly(cents, volume, day):
         "0",
         "0",
     ]
-    row = parse_kline_row(json.loads(json.dumps(told)))
+    row = parse_kline_row(json.loads(json.dumps(cells)))
     assert (row.open, row.high, row.low, row.close, row.volume) == (
         first,
         high,
@@ -258,12 +258,12 @@ def test_every_candle_that_obeys_the_rules_is_read_exactly(cents, volume, day):
     )
 
 
-def sound(row: CandleRow) -> bool:
+def is_valid(row: CandleRow) -> bool:
     return 0 < row.low <= min(row.open, row.close) <= max(row.open, row.close) <= row.high
 
 
 @pytest.mark.candles
-def test_recorded_payloads_are_read(candles_folder):
+def test_recorded_payloads_are_parsed(candles_folder):
     folder = candles_folder / "binance_payloads"
     frames = json.loads((folder / "ws_kline_5m_BTCUSDT_2021-06-21_across_close.json").read_text())
     closed = [parsed for frame in frames if (parsed := parse_stream_frame(frame, SYMBOLS)) is not None]

@@ -1,15 +1,15 @@
-"""Progress of a long command: lines with the time left where there is no terminal, JSON for a program."""
+"""Progress of a long command: plain lines without a terminal, JSON lines for programs."""
 
 import io
 import json
 
 from marketdata import clock
-from marketdata.progress import shown
+from marketdata.progress import progress_reporter
 
 
-def test_a_line_tells_what_is_done_and_how_long_the_rest_takes():
-    said = io.StringIO()
-    with clock.use(clock.FrozenClock(1_700_000_000_000)) as frozen, shown("2 markets", said) as report:
+def test_a_line_shows_progress_and_remaining_time():
+    stream = io.StringIO()
+    with clock.use(clock.FrozenClock(1_700_000_000_000)) as frozen, progress_reporter("2 markets", stream) as report:
         report(0, 4_000)
         frozen.advance(10)
         report(1_000, 4_000)
@@ -18,7 +18,7 @@ def test_a_line_tells_what_is_done_and_how_long_the_rest_takes():
         frozen.advance(3_600)
         report(1_200, 4_000)
         report(4_000, 4_000)
-    assert said.getvalue().splitlines() == [
+    assert stream.getvalue().splitlines() == [
         "2 markets: 0 of 4,000",
         "2 markets: 1,000 of 4,000, 0:00:30 left",
         "2 markets: 1,200 of 4,000, 2:20:26 left",
@@ -26,18 +26,18 @@ def test_a_line_tells_what_is_done_and_how_long_the_rest_takes():
     ]
 
 
-def test_a_program_gets_one_object_a_line():
-    said = io.StringIO()
-    with shown("BTCUSDT", said, as_json=True) as report:
+def test_a_program_gets_one_json_object_per_line():
+    stream = io.StringIO()
+    with progress_reporter("BTCUSDT", stream, as_json=True) as report:
         report(0, 2)
         report(2, 2)
-    assert [json.loads(line)["done"] for line in said.getvalue().splitlines()] == [0, 2]
+    assert [json.loads(line)["done"] for line in stream.getvalue().splitlines()] == [0, 2]
 
 
-def test_a_terminal_gets_a_bar():
+def test_a_terminal_gets_a_progress_bar():
     class Terminal(io.StringIO):
         def isatty(self):
             return True
 
-    with shown("BTCUSDT", Terminal()) as report:
+    with progress_reporter("BTCUSDT", Terminal()) as report:
         report(1, 2)

@@ -1,4 +1,4 @@
-"""Services against a simulated exchange: complete, closed only, and one symbol's trouble stays its own."""
+"""Services with a simulated exchange: complete and closed candles, errors by market."""
 
 import asyncio
 import io
@@ -31,7 +31,7 @@ def frame(symbol, open_time):
     return asyncio.run(read())
 
 
-def test_seeding_creates_what_is_missing_and_never_a_second_enabled_market(db):
+def test_seeding_creates_missing_markets_and_never_a_second_enabled_one(db):
     assert len(services.seed_markets(["BTCUSDT"], "exchange")) == 1
     assert services.seed_markets(["BTCUSDT"], "exchange") == []
     (simulated,) = services.seed_markets(["BTCUSDT"], "simulated")
@@ -66,7 +66,7 @@ def test_a_contiguous_frame_is_stored_without_a_request(exchange, markets):
 
 
 @pytest.mark.parametrize("speed", [1.0, 30.0])
-def test_a_contiguous_frame_costs_no_request_at_all_while_the_clock_runs(settings, markets, monkeypatch, speed):
+def test_a_contiguous_frame_needs_no_request_while_the_clock_runs(settings, markets, monkeypatch, speed):
     with SimulatedExchange(["BTCUSDT", "ETHUSDT"], seed=3, speed=speed, begin_at=START - 2_000) as exchange:
         settings.BINANCE_API_URL, settings.BINANCE_STREAM_URL = exchange.base_url, exchange.stream_url
         services.sync_candles(markets)
@@ -75,38 +75,38 @@ def test_a_contiguous_frame_costs_no_request_at_all_while_the_clock_runs(setting
         newest = START - STEP
         frames = {market.symbol: frame(market.symbol, newest) for market in markets}
         Candle.objects.filter(open_time=newest).delete()
-        # An hour since the clock was last read: too long for anything that goes by the time.
+        # An hour since the clock was last read, which would normally cause a new reading.
         read = clock.current_reading()
         clock.record_reading(replace(read, wall_ms=read.wall_ms - 3_600_000, market_ms=read.market_ms - 3_600_000))
-        asked = []
+        charged = []
         charge = exchange.meter.charge
         monkeypatch.setattr(
-            exchange.meter, "charge", lambda *args, **named: asked.append(args) or charge(*args, **named)
+            exchange.meter, "charge", lambda *args, **named: charged.append(args) or charge(*args, **named)
         )
         report = services.sync_candles(markets, frames)
-        assert (asked, report.saved.inserted) == ([], 2)
+        assert (charged, report.saved.inserted) == ([], 2)
         assert report.newest == {market.id: newest for market in markets}
         services.sync_candles(markets, {"BTCUSDT": frames["BTCUSDT"]})
-        assert asked
+        assert charged
 
 
 def test_closes_fetched_for_many_markets_are_stored_together(settings, db, monkeypatch):
-    monkeypatch.setattr(filling, "KEPT_AT_ONCE", 5)
+    monkeypatch.setattr(filling, "MAX_BATCH_CANDLES", 5)
     symbols = [f"M{number}USDT" for number in range(7)]
     with SimulatedExchange(symbols, seed=3, speed=0, begin_at=START + 10_000) as exchange:
         settings.BINANCE_API_URL = exchange.base_url
         followed = services.seed_markets(symbols, "simulated")
         services.sync_candles(followed)
         close_candles(exchange, 1)
-        with CaptureQueriesContext(connection) as asked:
+        with CaptureQueriesContext(connection) as queries:
             report = services.sync_candles(followed)
     assert (report.requests, report.saved, report.failures) == (7, (7, 0, 0), {})
-    statements = [query["sql"] for query in asked]
+    statements = [query["sql"] for query in queries]
     assert sum("INTO candles" in statement for statement in statements) == 2, "five, and two"
     assert sum("absent_stretches" in statement for statement in statements) == 2
 
 
-def test_a_frame_after_a_gap_is_kept_and_the_gap_filled_in_the_same_pass(exchange, markets):
+def test_a_frame_after_a_gap_is_stored_and_the_gap_filled_in_the_same_call(exchange, markets):
     services.sync_candles(markets)
     close_candles(exchange, 4)
     report = services.sync_candles(markets, {"BTCUSDT": frame("BTCUSDT", START + 3 * STEP)})
@@ -123,17 +123,17 @@ def test_real_and_simulated_candles_never_mix(exchange, db):
         services.backfill(market, START - 10 * STEP, START)
 
 
-def test_an_unknown_symbol_is_set_aside_and_the_rest_goes_on(exchange, markets):
-    stranger = Market.objects.create(symbol="NOPEUSDT", source="simulated")
-    report = services.sync_candles([*markets, stranger])
+def test_an_unknown_symbol_is_suspended_and_the_others_continue(exchange, markets):
+    unknown = Market.objects.create(symbol="NOPEUSDT", source="simulated")
+    report = services.sync_candles([*markets, unknown])
     assert list(report.failures) == ["NOPEUSDT"]
     assert len(opens(markets[0])) == services.LIVE_WINDOW
-    stranger.refresh_from_db()
-    assert stranger.quarantined_until is not None
-    assert services.sync_candles([*markets, stranger]).requests == 0
+    unknown.refresh_from_db()
+    assert unknown.quarantined_until is not None
+    assert services.sync_candles([*markets, unknown]).requests == 0
 
 
-def test_a_hole_becomes_absent_only_after_repeated_reads_over_time(exchange, markets):
+def test_a_hole_becomes_absent_only_after_repeated_attempts_over_time(exchange, markets):
     hole = START + 2 * STEP
     exchange.faults.add(Fault("hole", at=hole, until=hole + STEP, symbol="BTCUSDT"))
     services.sync_candles(markets)
@@ -165,8 +165,8 @@ def test_a_correction_after_the_close_becomes_a_revision(exchange, markets):
     assert (revision.market.symbol, revision.open_time) == ("ETHUSDT", START)
 
 
-def test_a_backfill_can_be_ended_at_any_page_and_goes_on(exchange, markets, monkeypatch):
-    monkeypatch.setattr(history, "AT_ONCE", 1)
+def test_a_backfill_can_be_cancelled_at_any_page_and_continued(exchange, markets, monkeypatch):
+    monkeypatch.setattr(history, "BATCH_PAGES", 1)
     market = markets[0]
     begin, seen = START - 3500 * STEP, []
     services.backfill(market, begin, START, lambda done, total: seen.append((done, total)), lambda: len(seen) > 2)
@@ -182,7 +182,7 @@ def test_a_backfill_never_stores_the_open_candle(exchange, markets):
     assert opens(markets[0])[-1] == START - STEP
 
 
-def test_half_the_limit_is_the_budget(db):
+def test_the_budget_is_half_the_limit(db):
     ExchangeState.objects.create(pk=1, weight_limit=100)
     with clock.use(clock.FrozenClock(1_700_000_000_000)) as frozen:
         assert weight.reserve(40) == 0
@@ -193,7 +193,7 @@ def test_half_the_limit_is_the_budget(db):
         assert weight.reserve(1) > 0
 
 
-def test_an_absence_the_exchange_repairs_is_no_absence_any_more(exchange, markets):
+def test_an_absence_filled_by_the_exchange_is_removed(exchange, markets):
     hole = START + 2 * STEP
     exchange.faults.add(Fault("hole", at=hole, until=hole + STEP, symbol="BTCUSDT"))
     services.sync_candles(markets)
@@ -210,7 +210,7 @@ def test_an_absence_the_exchange_repairs_is_no_absence_any_more(exchange, market
     assert not AbsentStretch.objects.exists()
 
 
-def test_history_without_a_beginning_is_absent_not_missing_for_ever(exchange, markets):
+def test_history_before_the_first_candle_becomes_absent(exchange, markets):
     first = START - 100 * STEP
     exchange.faults.add(Fault("hole", at=0, until=first))
     for _ in range(4):
@@ -219,17 +219,17 @@ def test_history_without_a_beginning_is_absent_not_missing_for_ever(exchange, ma
         close_candles(exchange, 1)
     assert opens(markets[0])[0] == first
     assert coverage_of(markets[0]).share == 1
-    assert services.sync_candles(markets).requests == len(markets)  # for the newest candle alone
+    assert services.sync_candles(markets).requests == len(markets)  # only for the newest candle
 
 
-def test_backfill_candles_says_what_is_complete(exchange, markets):
+def test_backfill_candles_reports_the_coverage(exchange, markets):
     out = io.StringIO()
     call_command(
         "backfill_candles", "--from", "2024-12-31", "--until", "2025-01-01", "--json", "--progress-json", stdout=out
     )
-    told = [json.loads(line) for line in out.getvalue().splitlines()]
-    assert {"done": 576, "total": 576, "message": "2 markets"} in told
-    assert next(t for t in told if "stored" in t) == {
+    objects = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert {"done": 576, "total": 576, "message": "2 markets"} in objects
+    assert next(one for one in objects if "stored" in one) == {
         "symbol": "BTCUSDT", "expected": 288, "stored": 288, "missing": 0, "absent": 0, "complete": True,
         "absent_because": [],
     }  # fmt: skip

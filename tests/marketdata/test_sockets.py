@@ -1,26 +1,26 @@
-"""The sockets' thread ends when it is told to, whatever the libraries below make of it."""
+"""Tasks of the websocket thread end even if a library loses a cancellation."""
 
 import asyncio
 
 from marketdata import sockets
 
 
-async def test_a_cancellation_that_is_swallowed_is_repeated(monkeypatch):
+async def test_a_lost_cancellation_is_repeated(monkeypatch):
     monkeypatch.setattr(sockets, "CANCEL_AGAIN_SECONDS", 0.01)
-    swallowed = []
+    lost = []
 
-    async def deaf():
+    async def stubborn():
         while True:
             try:
                 await asyncio.sleep(60)
             except asyncio.CancelledError:
-                if len(swallowed) == 2:
+                if len(lost) == 2:
                     raise
-                swallowed.append(True)
+                lost.append(True)
 
-    task = asyncio.create_task(deaf())
+    task = asyncio.create_task(stubborn())
     await asyncio.sleep(0)
     async with asyncio.timeout(5):
-        await sockets._end(task)
+        await sockets._cancel_all(task)
     assert task.cancelled()
-    assert len(swallowed) == 2
+    assert len(lost) == 2

@@ -1,4 +1,4 @@
-"""The candle store: exact in, equal floats out, idempotent, and every change visible."""
+"""The candle store is exact and idempotent, returns equal floats, and records every change."""
 
 import threading
 import time
@@ -43,7 +43,7 @@ def test_a_changed_candle_becomes_a_visible_revision(market):
     assert (stored.close, stored.revision, stored.origin) == (Decimal(101), 1, "rest")
 
 
-def test_flows_a_source_did_not_tell_are_filled_in_without_a_revision(market):
+def test_flows_a_source_lacked_are_filled_in_without_a_revision(market):
     store.save_candles(market, [candle(0)], "import")
     full = candle(0, quote_volume=Decimal("5.5"), trades=3, taker_buy_base=Decimal(1), taker_buy_quote=Decimal(2))
     assert store.save_candles(market, [full], "rest") == (0, 1, 0)
@@ -64,7 +64,7 @@ def test_prices_and_amounts_come_back_exactly_and_floats_are_the_nearest(market)
     assert set(grid.volume[0].tolist()) == {float("1234567890123456.12345678")}
 
 
-def test_a_grid_has_nan_where_a_market_has_no_candle_and_keeps_the_order_asked_for(market):
+def test_a_grid_has_nan_where_a_market_has_no_candle_and_keeps_the_given_order(market):
     other = Market.objects.create(symbol="ETHUSDT", source="exchange")
     store.save_candles(market, [candle(0), candle(2)], "rest")
     store.save_candles(other, [candle(1, close="7")], "rest")
@@ -86,10 +86,10 @@ def test_many_markets_are_saved_at_once(market):
 def test_the_newest_candles_of_all_markets_are_one_statement(market, origin):
     full = {"quote_volume": Decimal("5.5"), "trades": 3, "taker_buy_base": Decimal(1), "taker_buy_quote": Decimal(2)}
     others = [Market.objects.create(symbol=f"C{i}USDT", source="exchange") for i in range(30)]
-    told = {m: [candle(0, **full) if m == market else candle(0)] for m in [market, *others]}
-    with CaptureQueriesContext(connection) as asked:
-        assert store.save_all(told, origin) == (31, 0, 0)
-    assert sum("SAVEPOINT" not in query["sql"] for query in asked) == 1
+    rows = {m: [candle(0, **full) if m == market else candle(0)] for m in [market, *others]}
+    with CaptureQueriesContext(connection) as queries:
+        assert store.save_all(rows, origin) == (31, 0, 0)
+    assert sum("SAVEPOINT" not in query["sql"] for query in queries) == 1
     stored = Candle.objects.get(market=market)
     assert (stored.origin, stored.revision, stored.close, stored.quote_volume) == (
         origin, 0, Decimal("100.5"), Decimal("5.5"),
@@ -98,7 +98,7 @@ def test_the_newest_candles_of_all_markets_are_one_statement(market, origin):
 
 
 @pytest.mark.parametrize("origin", ["stream", "rest"])
-def test_a_candle_that_breaks_a_rule_is_refused_by_every_way_in(market, origin):
+def test_a_candle_that_breaks_a_rule_is_refused_from_every_origin(market, origin):
     with pytest.raises(IntegrityError), transaction.atomic():
         store.save_candles(market, [candle(0), candle(1)._replace(high=Decimal(1))], origin)
     assert not Candle.objects.exists()
@@ -119,15 +119,15 @@ def test_an_empty_save_is_nothing(market):
     assert store.newest_open([market]) == {market.id: None}
 
 
-def test_one_save_inserts_completes_revises_and_leaves_alone(market):
+def test_one_save_inserts_completes_revises_and_keeps_unchanged_candles(market):
     other = Market.objects.create(symbol="ETHUSDT", source="exchange")
     store.save_all({market: [candle(0), candle(1)], other: [candle(0)]}, "stream")
-    told = {
+    rows = {
         market: [candle(0), candle(1, close="99"), candle(2)],
         other: [candle(0, trades=4), candle(1)],
     }
-    assert store.save_all(told, "rest") == (2, 2, 1)
-    assert store.save_all(told, "rest") == (0, 5, 0)
+    assert store.save_all(rows, "rest") == (2, 2, 1)
+    assert store.save_all(rows, "rest") == (0, 5, 0)
     assert Candle.objects.get(market=other, open_time=START).trades == 4
     assert CandleRevision.objects.count() == 1
 
@@ -136,7 +136,7 @@ def test_one_save_inserts_completes_revises_and_leaves_alone(market):
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("origin", ["rest", "stream"])
 def test_a_candle_another_process_stores_at_the_same_time_is_compared(transactional_db, origin):
-    """The insert waits for the other's commit, cannot see its row, and must still notice that it differs."""
+    """The insert waits for the other commit and must detect the difference without seeing its row."""
     market = Market.objects.create(symbol="BTCUSDT", source="exchange")
     stored, going = threading.Event(), threading.Event()
 

@@ -1,4 +1,4 @@
-"""The live feed against a simulated exchange: cut, silenced, lied to, it loses no closed candle."""
+"""The live feed loses no closed candle under faults of a simulated exchange."""
 
 import threading
 from contextlib import contextmanager
@@ -10,14 +10,14 @@ from django.db import InterfaceError, OperationalError, connection
 
 from marketdata import clock, quarantine, services, store, stream
 from marketdata.backoff import Backoff
-from marketdata.exchange import QUEUE
+from marketdata.exchange import QUEUE_SIZE
 from marketdata.models import Candle, CandleRevision, ExchangeState, Market, QuarantinedMessage
 from marketdata.simulator.faults import Fault
-from marketdata.sockets import Pace
+from marketdata.sockets import FeedTimings
 from tests.marketdata.conftest import START, STEP, close_candles
 
 pytestmark = pytest.mark.django_db(transaction=True)
-PACE = Pace(silence=3.0, longest_wait=0.4, handover=5.0, clock_period=0.5, fast_clock_period=0.5)
+PACE = FeedTimings(silence=3.0, longest_wait=0.4, handover=5.0, clock_period=0.5, fast_clock_period=0.5)
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ class Feed:
     def on_closed(self, frames):
         if self.failing:
             self.failing -= 1
-            raise ValueError("the upper app stumbled")
+            raise ValueError("the callback failed")
         self.rounds.append({symbol: [row.open_time for row in rows] for symbol, rows in frames.items()})
         services.sync_candles(services.enabled_markets(), frames)
 
@@ -60,14 +60,14 @@ def feeding(pace=PACE, markets=services.enabled_markets):
         connection.close()
 
 
-def eventually(claim, seconds=25):
+def eventually(condition, seconds=25):
     until = clock.monotonic() + seconds
     pause = threading.Event()
     while clock.monotonic() < until:
-        if claim():
+        if condition():
             return True
         pause.wait(0.05)
-    return claim()
+    return condition()
 
 
 def is_complete(feed, until):
@@ -101,7 +101,7 @@ def test_no_fault_of_the_stream_loses_a_candle(exchange, markets, kind):
     assert max(feed.opens("BTCUSDT")) == START + 3 * STEP
 
 
-def test_a_socket_that_falls_silent_is_replaced(exchange, markets):
+def test_a_socket_without_messages_is_replaced(exchange, markets):
     with feeding() as feed:
         assert eventually(lambda: is_complete(feed, START))
         exchange.faults.add(Fault("silence"))
@@ -113,13 +113,13 @@ def test_a_socket_that_falls_silent_is_replaced(exchange, markets):
         assert eventually(lambda: is_complete(feed, START + 3 * STEP))
 
 
-PATIENT = Pace(silence=60.0, longest_wait=0.4, handover=5.0, clock_period=0.5, fast_clock_period=0.5)
-"""Nothing but what a test is about makes this feed act."""
+SLOW_PACE = FeedTimings(silence=60.0, longest_wait=0.4, handover=5.0, clock_period=0.5, fast_clock_period=0.5)
+"""Timings under which only the event of a test triggers the feed."""
 
 
-def test_a_close_that_no_socket_delivers_is_fetched_while_the_socket_goes_on(exchange, markets):
+def test_a_close_missing_on_the_socket_is_fetched_without_reconnecting(exchange, markets):
     exchange.faults.add(Fault("unsent"))
-    with feeding(PATIENT) as feed:
+    with feeding(SLOW_PACE) as feed:
         assert eventually(lambda: is_complete(feed, START))
         close_candles(exchange, 1)
         assert eventually(lambda: is_complete(feed, START + STEP))
@@ -127,50 +127,50 @@ def test_a_close_that_no_socket_delivers_is_fetched_while_the_socket_goes_on(exc
     assert not Candle.objects.filter(origin="stream").exists()
 
 
-def test_what_closed_while_no_socket_was_there_is_fetched_when_one_is_there_again(exchange, markets):
-    """Before a close is called late: a new connection alone is reason enough to look."""
+def test_a_candle_closed_without_connection_is_fetched_after_reconnecting(exchange, markets):
+    """A new connection alone triggers a repair, before a close counts as late."""
     exchange.faults.add(Fault("unsent"))
-    with feeding(Pace(silence=60.0, longest_wait=0.4, clock_period=60.0, fast_clock_period=60.0)) as feed:
+    with feeding(FeedTimings(silence=60.0, longest_wait=0.4, clock_period=60.0, fast_clock_period=60.0)) as feed:
         assert eventually(lambda: is_complete(feed, START))
-        threading.Event().wait(1.0)  # a reading under way would take the jump for a fast clock
+        threading.Event().wait(1.0)  # a clock reading in progress would measure the jump as a fast rate
         exchange.advance_to(START + STEP + 3_500)
         exchange.faults.add(Fault("cut"))
         assert eventually(lambda: is_complete(feed, START + STEP))
     assert exchange.hub.accepted == 2
 
 
-class Watched(set):
-    """Connections, and how few there ever were after the first."""
+class CountedConnections(set):
+    """Connections, with their minimum number after the first removal."""
 
-    fewest = 99
+    minimum = 99
 
     def discard(self, connection):
         super().discard(connection)
-        self.fewest = min(self.fewest, len(self))
+        self.minimum = min(self.minimum, len(self))
 
 
 @pytest.mark.parametrize("reason", ["planned", "shutdown"])
-def test_the_next_socket_is_accepted_before_the_old_one_goes(exchange, markets, reason):
-    exchange.hub.connections = Watched()
+def test_the_next_socket_is_accepted_before_the_old_one_is_closed(exchange, markets, reason):
+    exchange.hub.connections = CountedConnections()
     lifetime = 0.5 if reason == "planned" else 3600.0
-    with feeding(Pace(silence=60.0, lifetime=lifetime, longest_wait=0.4, handover=10.0)) as feed:
+    with feeding(FeedTimings(silence=60.0, lifetime=lifetime, longest_wait=0.4, handover=10.0)) as feed:
         assert eventually(lambda: len(exchange.hub.connections) == 1)
         if reason == "shutdown":
             exchange.faults.add(Fault("shutdown", seconds=8.0))
         assert eventually(lambda: exchange.hub.accepted >= 2)
-        assert eventually(lambda: exchange.hub.connections.fewest < 99)
-        assert exchange.hub.connections.fewest >= 1
+        assert eventually(lambda: exchange.hub.connections.minimum < 99)
+        assert exchange.hub.connections.minimum >= 1
         assert eventually(lambda: is_complete(feed, START))
 
 
-def test_a_burst_beyond_any_queue_loses_nothing(exchange, markets):
-    """Closing messages are all the feed queues, so these must run over what it holds between two turns."""
-    beyond = QUEUE + 2_000
+def test_a_burst_beyond_the_queue_loses_nothing(exchange, markets):
+    """Only closing messages are queued, so these must exceed the queue between two iterations."""
+    beyond = QUEUE_SIZE + 2_000
     exchange.faults.add(
         Fault("burst", times=1, count=beyond, symbol="BTCUSDT"),
         Fault("repeats", times=1, count=beyond, symbol="ETHUSDT"),
     )
-    with feeding(PATIENT) as feed:
+    with feeding(SLOW_PACE) as feed:
         assert eventually(lambda: is_complete(feed, START))
         close_candles(exchange, 1)
         close_candles(exchange, 1)
@@ -178,19 +178,19 @@ def test_a_burst_beyond_any_queue_loses_nothing(exchange, markets):
     assert not CandleRevision.objects.exists()
 
 
-def test_closes_that_come_faster_than_they_are_taken_are_fetched(exchange, markets, monkeypatch):
-    """A queue of one message, and an inbox of one candle: both run over at every close."""
-    monkeypatch.setattr("marketdata.exchange.QUEUE", 1)
-    monkeypatch.setattr("marketdata.inbox.MOST_CANDLES", 1)
+def test_closes_dropped_by_full_queues_are_fetched(exchange, markets, monkeypatch):
+    """A queue of one message and an inbox of one candle overflow at every close."""
+    monkeypatch.setattr("marketdata.exchange.QUEUE_SIZE", 1)
+    monkeypatch.setattr("marketdata.inbox.MAX_CANDLES", 1)
     exchange.faults.add(Fault("duplicate"))
-    with feeding(PATIENT) as feed:
+    with feeding(SLOW_PACE) as feed:
         assert eventually(lambda: is_complete(feed, START))
         for count in range(1, 4):
             close_candles(exchange, 1)
             assert eventually(lambda count=count: is_complete(feed, START + count * STEP))
 
 
-def test_the_feed_outlives_an_exchange_that_is_away(exchange, markets):
+def test_the_feed_continues_after_an_outage_of_the_exchange(exchange, markets):
     with feeding() as feed:
         assert eventually(lambda: is_complete(feed, START))
         exchange.faults.add(Fault("offline"))
@@ -202,7 +202,9 @@ def test_the_feed_outlives_an_exchange_that_is_away(exchange, markets):
 
 
 def test_a_planned_handover_loses_nothing(exchange, markets):
-    pace = Pace(silence=5.0, lifetime=0.5, longest_wait=0.4, handover=5.0, clock_period=0.5, fast_clock_period=0.5)
+    pace = FeedTimings(
+        silence=5.0, lifetime=0.5, longest_wait=0.4, handover=5.0, clock_period=0.5, fast_clock_period=0.5
+    )
     with feeding(pace) as feed:
         assert eventually(lambda: is_complete(feed, START))
         for count in range(1, 5):
@@ -211,7 +213,7 @@ def test_a_planned_handover_loses_nothing(exchange, markets):
         assert eventually(lambda: ExchangeState.objects.get().reconnects >= 3)
 
 
-def test_a_round_that_fails_comes_again(exchange, markets):
+def test_a_failed_round_is_repeated(exchange, markets):
     with feeding() as feed:
         assert eventually(lambda: is_complete(feed, START))
         feed.failing = 2
@@ -220,20 +222,20 @@ def test_a_round_that_fails_comes_again(exchange, markets):
         assert feed.failing == 0
 
 
-class Stumbling:
-    """Calls through, but raises this now and again."""
+class FailingFirst:
+    """A function that first raises the given errors, then calls the original."""
 
-    def __init__(self, really, errors):
-        self.really, self.errors, self.calls = really, list(errors), 0
+    def __init__(self, original, errors):
+        self.original, self.errors, self.calls = original, list(errors), 0
 
     def __call__(self, *arguments):
         self.calls += 1
         if self.errors:
             raise self.errors.pop(0)
-        return self.really(*arguments)
+        return self.original(*arguments)
 
 
-TROUBLE = [
+ERRORS = [
     OperationalError("the connection is lost"),
     InterfaceError("the cursor is closed"),
     psycopg.OperationalError("terminating connection due to administrator command"),
@@ -242,33 +244,35 @@ TROUBLE = [
 ]
 
 
-def test_nothing_but_a_wrong_setting_ends_the_feed(exchange, markets, monkeypatch):
+def test_only_a_wrong_setting_ends_the_feed(exchange, markets, monkeypatch):
     monkeypatch.setattr(stream, "MARKETS_SECONDS", 0.1)
     monkeypatch.setattr(stream, "Backoff", lambda *_: Backoff(0.05, 0.2))
-    listing = Stumbling(services.enabled_markets, TROUBLE)
-    newest = Stumbling(store.newest_open, TROUBLE)
+    listing = FailingFirst(services.enabled_markets, ERRORS)
+    newest = FailingFirst(store.newest_open, ERRORS)
     monkeypatch.setattr(store, "newest_open", newest)
     with feeding(markets=listing) as feed:
         assert eventually(lambda: is_complete(feed, START), 60)
-        newest.errors = list(TROUBLE)
+        newest.errors = list(ERRORS)
         close_candles(exchange, 1)
         assert eventually(lambda: is_complete(feed, START + STEP), 60)
     assert listing.errors == newest.errors == []
-    supervisor = stream.Supervisor(Stumbling(list, [ImproperlyConfigured("no such host")]), feed.on_closed, None, PACE)
+    supervisor = stream.Supervisor(
+        FailingFirst(list, [ImproperlyConfigured("no such host")]), feed.on_closed, None, PACE
+    )
     with pytest.raises(ImproperlyConfigured):
-        supervisor.turn()
+        supervisor.run_once()
 
 
-def test_what_was_refused_while_the_database_is_away_is_written_down_later(exchange, markets, monkeypatch):
-    keep = Stumbling(quarantine.keep, TROUBLE[:3])
-    monkeypatch.setattr(quarantine, "keep", keep)
+def test_messages_refused_during_a_database_outage_are_stored_later(exchange, markets, monkeypatch):
+    storing = FailingFirst(quarantine.store, ERRORS[:3])
+    monkeypatch.setattr(quarantine, "store", storing)
     exchange.faults.add(Fault("garbled"))
     with feeding() as feed:
         assert eventually(lambda: is_complete(feed, START))
         for _ in range(3):
             close_candles(exchange, 1)
         assert eventually(lambda: QuarantinedMessage.objects.filter(origin="stream").count() == 6, 40)
-    assert keep.errors == []
+    assert storing.errors == []
 
 
 def test_a_market_enabled_later_is_followed(exchange, markets, monkeypatch):

@@ -1,6 +1,6 @@
-"""Planted defects: one at a time is built into the engine for whole days, and the judge must see it.
+"""Planted defects of the engine, which the checker must detect.
 
-A simulation that cannot go red proves nothing. Each entry is a fault somebody could have written.
+A simulation that cannot fail proves nothing. Each entry is a realistic defect.
 """
 
 from contextlib import ExitStack, contextmanager
@@ -12,7 +12,7 @@ from marketdata.intervals import INTERVAL_MS
 
 
 def accept_the_open_candle():
-    """Take the candle that ends an answer for a closed one, although it is still open."""
+    """Store the last candle of a response, although it is still open."""
     from marketdata import rest, services
 
     closed, floor = services.last_closed_open, rest.floor_open
@@ -21,21 +21,21 @@ def accept_the_open_candle():
 
 
 def ignore_corrections():
-    """Keep the first values of a candle for ever."""
+    """Never change the first values of a candle."""
     from marketdata import store
 
     yield patch.object(store, "revise_differing", lambda _keys, _wanted, _origin: 0)
 
 
 def look_only_ahead():
-    """Trust that what is stored before the newest candle is whole: no hole behind it is looked for."""
+    """Never check for holes before the newest candle."""
     from marketdata import services
 
     yield patch.object(services, "holes_of_all", lambda spans: {market: [] for market in spans})
 
 
 def believe_the_first_empty_answer():
-    """Put a hole on record as the exchange's own at the first answer without it."""
+    """Record a hole as absent at the first response without it."""
     from marketdata import absences
 
     yield patch.object(absences, "TRIES", 1)
@@ -43,7 +43,7 @@ def believe_the_first_empty_answer():
 
 
 def forget_what_was_missed():
-    """Answer for the newest candle only: those that came while the process was away get no signal."""
+    """Make signals for the newest candle only, none for candles of a downtime."""
     from marketdata import store
     from signals import worklist
 
@@ -58,7 +58,7 @@ def forget_what_was_missed():
 
 
 def mark_before_sending():
-    """Take a message out of the outbox, commit, and send it afterwards: a crash in between forgets it."""
+    """Mark outbox messages as sent before sending them; a crash in between loses them."""
     from signals import publisher
     from signals.models import OutboxMessage
 
@@ -73,7 +73,7 @@ def mark_before_sending():
 
 
 def retry_with_other_bytes():
-    """Write a message anew when it is sent again, so that a repeat cannot be told from another signal."""
+    """Change the bytes of a message when it is sent again."""
     from signals import publisher
 
     send = publisher._send
@@ -103,7 +103,7 @@ DEFECTS = {
 
 @contextmanager
 def planted(name):
-    """The engine with this defect; without a name, the engine as it is."""
+    """Run the engine with this defect, or without any for an empty name."""
     with ExitStack() as stack:
         for change in DEFECTS[name]() if name else ():
             stack.enter_context(change)

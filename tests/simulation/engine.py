@@ -1,4 +1,4 @@
-"""The engine as one process: the real supervisor, its sockets and the worker's tasks, on virtual time and wires."""
+"""The engine as one process: the real feed and tasks with virtual time and network."""
 
 import asyncio
 import threading
@@ -11,17 +11,17 @@ from marketdata import clock, rest, services, stream
 from marketdata.errors import ExchangeUnavailable
 from marketdata.inbox import Inbox
 from marketdata.intervals import INTERVAL_MS, last_closed_open
-from marketdata.sockets import Pace, Sockets
+from marketdata.sockets import FeedTimings, Sockets
 from marketdata.tasks import re_read_history, sweep_quality
 from signals import publisher, worklist
 from signals.services import advance
 from tests.simulation.storage import Crash, drop_connection
 from tests.simulation.world import VirtualLoop
 
-IDLE = 0.5  # what the supervisor waits for when it expects nothing
-DOZE = 120.0  # what that may become while all is well
-NAP = 2.0  # and while something is waited for
-PACE = Pace(clock_period=120.0)
+IDLE = 0.5  # wait of the supervisor when nothing is due
+LONG_WAIT = 120.0  # its replacement while everything is complete
+SHORT_WAIT = 2.0  # its replacement while something is missing
+PACE = FeedTimings(clock_period=120.0)
 TASKS = {
     "advance": advance,
     "sweep_quality": sweep_quality,
@@ -31,22 +31,22 @@ TASKS = {
 
 
 class VirtualInbox(Inbox):
-    """The inbox whose waiting lets the world go on."""
+    """An inbox whose `wait` advances virtual time."""
 
     process = None
 
     def wait(self, seconds):
-        if not self._stirred:
-            self.process.doze(seconds)
-        self._stirred = False
+        if not self._is_notified:
+            self.process.wait(seconds)
+        self._is_notified = False
 
-    def _wake(self):
-        super()._wake()
-        self.process.rouse()
+    def _notify(self):
+        super()._notify()
+        self.process.wake()
 
 
 class VirtualSockets(Sockets):
-    """The real sockets in the process's own loop instead of a thread."""
+    """The real sockets in the process's own event loop instead of a thread."""
 
     def __init__(self, inbox, pace, loop):
         super().__init__(inbox, pace)
@@ -61,7 +61,7 @@ class VirtualSockets(Sockets):
 
 
 class VirtualRunner:
-    """What `asyncio.Runner` is to a line: here the sockets go on while a request is waited for."""
+    """Replacement of `asyncio.Runner` that also runs the sockets during a request."""
 
     loop = None
 
@@ -73,35 +73,35 @@ class VirtualRunner:
 
 
 class Process:
-    """Booted, it turns until a `Crash` ends it; its memory goes with it.
+    """A process of the engine that runs from `boot` until a `Crash` ends it.
 
     Parameters
     ----------
     world : World
-        Time.
+        Source of time and events.
     forget : callable
-        Empties what a new process would not know.
+        Clears the state that a new process would not have.
     """
 
     def __init__(self, world, forget):
         self.world, self._forget = world, forget
         self.fuse = None  # effects until a crash
-        self.is_dead = True
+        self.has_crashed = True
         self.due = []  # names of tasks to run
         self.failures = []
         self.boots, self.ran = 0, Counter()
-        self._dice = world.dice("process")
+        self._rng = world.rng("process")
         self._waiter = None
         self._is_interrupted = False
 
-    # --- life ---
+    # --- start and end ---
 
     def boot(self):
         self.world.note("boots")
         self.boots += 1
         self._forget()
         drop_connection()
-        self.is_dead, self.fuse, self.due = False, None, []
+        self.has_crashed, self.fuse, self.due = False, None, []
         self.loop = VirtualRunner.loop = VirtualLoop(self.world)
         self.loop.set_exception_handler(lambda *_: None)
         asyncio.set_event_loop(self.loop)
@@ -112,50 +112,50 @@ class Process:
         )
 
     def turn(self):
-        """One turn of the feed's thread, and of the worker's."""
-        self.feed.lookout.turn()
-        self.feed.turn()
+        """Run one iteration of the feed, and the due tasks of the worker."""
+        self.feed.status_poller.poll()
+        self.feed.run_once()
         while self.due:
             self._run_task(self.due.pop(0))
 
-    def bury(self):
-        """End everything that was going on; nothing of it may touch the world any more."""
+    def end(self):
+        """Cancel everything in progress; nothing of it may have further effects."""
         self.world.note("is killed")
-        self.is_dead = True
+        self.has_crashed = True
         tasks = asyncio.all_tasks(self.loop)
         for task in tasks:
             task.cancel()
         if tasks:
-            burial = asyncio.gather(*tasks, return_exceptions=True)
-            burial.add_done_callback(lambda _: self.loop.stop())
-            # The loop may have been told to stop in the very turn the process died in: that ends no burial.
-            while not burial.done():
+            cancelled = asyncio.gather(*tasks, return_exceptions=True)
+            cancelled.add_done_callback(lambda _: self.loop.stop())
+            # The loop may already have been stopped in the iteration of the crash, so it is run until all have ended.
+            while not cancelled.done():
                 with suppress(Crash):
                     self.loop.run_forever()
         self.loop.close()
         drop_connection()
 
-    # --- what others call ---
+    # --- called by the virtual environment ---
 
     def effect(self, name):
-        """Something is about to leave the process: here it may end."""
-        if self.is_dead:
+        """Called before every external effect; the process may crash here."""
+        if self.has_crashed:
             raise Crash(name)
         if self.fuse is not None:
             self.fuse -= 1
             if self.fuse < 0:
-                self.is_dead = True
+                self.has_crashed = True
                 self.world.note("dies at", name)
                 raise Crash(name)
 
     def meanwhile(self, is_free):
-        """Between two statements another thread gets its turn: the sockets' one, or the worker's."""
-        if self.is_dead or asyncio._get_running_loop() is not None:
+        """Between two statements, sometimes run the sockets or a task as another thread would."""
+        if self.has_crashed or asyncio._get_running_loop() is not None:
             return
-        lot = self._dice.random()
-        if lot < 0.01:
-            self._pump(self._dice.expovariate(5.0))
-        elif lot < 0.02 and is_free and self.due and not self._is_interrupted:
+        draw = self._rng.random()
+        if draw < 0.01:
+            self._pump(self._rng.expovariate(5.0))
+        elif draw < 0.02 and is_free and self.due and not self._is_interrupted:
             self._is_interrupted = True
             try:
                 self._run_task(self.due.pop(0))
@@ -163,35 +163,35 @@ class Process:
                 self._is_interrupted = False
 
     def kill(self, effects):
-        """End the process after so many more effects."""
-        if not self.is_dead:
+        """Crash the process after this many more effects."""
+        if not self.has_crashed:
             self.fuse = effects
-            self.rouse()
+            self.wake()
 
-    def ask_for(self, name):
-        if not self.is_dead:
+    def enqueue(self, name):
+        if not self.has_crashed:
             self.due.append(name)
-            self.rouse()
+            self.wake()
 
-    def rouse(self):
+    def wake(self):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def doze(self, seconds):
-        """Wait; longer than asked when nothing can be missed by it, for the sake of a fast day."""
+    def wait(self, seconds):
+        """Wait, longer than requested when nothing is due, to speed up the simulation."""
         if self.due or self.fuse is not None:
             seconds = 0.0
         elif seconds == IDLE:
             late_ms = clock.market_ms() - stream.LATE_MS
             is_well = last_closed_open(late_ms) <= self.feed._complete_until and not self.feed._repair_due
-            seconds = min(DOZE, (INTERVAL_MS - late_ms % INTERVAL_MS) / 1000 + IDLE) if is_well else NAP
+            seconds = min(LONG_WAIT, (INTERVAL_MS - late_ms % INTERVAL_MS) / 1000 + IDLE) if is_well else SHORT_WAIT
         self._pump(seconds)
         if self.fuse is not None:
             self.effect("turn")
 
     def _pump(self, seconds):
         self._waiter = self.loop.create_future()
-        handle = self.loop.call_later(seconds, self.rouse)
+        handle = self.loop.call_later(seconds, self.wake)
         self.loop.run_until_complete(self._waiter)
         handle.cancel()
 
@@ -203,7 +203,7 @@ class Process:
         self.world.note("advanced", report.signals, report.sent)
 
     def _run_task(self, name):
-        """A task that fails is forgotten; the next one comes."""
+        """Run a task; unexpected failures are collected."""
         self.world.note("task", name)
         self.ran[name] += 1
         try:
@@ -219,7 +219,7 @@ def _is_expected(error):
 
 
 def install():
-    """Turn the lines' loop over to the process; nothing else of the engine is replaced."""
+    """Replace the runner of REST sessions; nothing else of the engine is replaced."""
     rest.Runner = VirtualRunner
     worklist.forget_sweep()
 

@@ -1,7 +1,7 @@
-"""The control: the same days for a feed as tutorials build it, on python-binance's own socket and history helper.
+"""Control experiment: a simple feed as in tutorials, on python-binance's own socket and history helper.
 
-It loads an hour of history when it starts, the open candle included, trusts every frame that says it is closed, keeps
-candles by `update_or_create`, and publishes a signal for each. It is restarted when it ends, as a container would be.
+It loads an hour of history at start, including the open candle, accepts every frame marked as closed, stores candles
+with `update_or_create`, and publishes a signal for each. It is restarted when it ends, as a container would be.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ HISTORY_MS = 3_600_000
 
 
 class NaiveFeed:
-    """What a tutorial ends with; its rows outlive it."""
+    """A feed as in tutorials; its rows are kept across restarts."""
 
     def __init__(self, rows, published, now_ms, venue):
         self.venue = venue
@@ -30,7 +30,7 @@ class NaiveFeed:
         self.early = set()
 
     def update_or_create(self, symbol, open_time, values):
-        if open_time + STEP > self.venue.clock.now_ms():  # for the judge only
+        if open_time + STEP > self.venue.clock.now_ms():  # only for the evaluation
             self.early.add((symbol, open_time))
         self.rows[symbol, open_time] = values
 
@@ -45,7 +45,7 @@ class NaiveFeed:
         async with manager.multiplex_socket([f"{symbol.lower()}@kline_5m" for symbol in SYMBOLS]) as socket:
             while True:
                 message = await socket.recv()
-                if message.get("e") == "error":  # as the documentation says: close and start the socket again
+                if message.get("e") == "error":  # the documentation advises to close and restart the socket
                     return
                 kline = message["data"]["k"]
                 if kline["x"]:
@@ -55,7 +55,7 @@ class NaiveFeed:
 
 
 def simulate_naive(seed, plan=None):
-    """Live the day of a seed and count what went wrong, by the ledger alone."""
+    """Run the day of a seed and count the errors by comparison with the ledger."""
     from marketdata import clock
 
     plan = plan or draw(seed)
@@ -71,8 +71,8 @@ def simulate_naive(seed, plan=None):
         stack.callback(setattr, time, "time", real_time)
         killed = [episode for episode in plan.episodes if episode.kind == "crash"]
         feed = NaiveFeed(rows, published, virtual.wall_ms, venue)
-        _live(world, network, killed, feed)
-    return _judge(rows, published, ledger, feed.early, plan)
+        _run_day(world, network, killed, feed)
+    return _count_errors(rows, published, ledger, feed.early, plan)
 
 
 def _source():
@@ -81,8 +81,8 @@ def _source():
     return source()
 
 
-def _live(world, network, killed, feed):
-    """Start it again and again; nothing of one life reaches the next but its rows."""
+def _run_day(world, network, killed, feed):
+    """Run the feed and restart it after each end; only its rows are kept."""
     begun = 0.0
     while begun < DAY_SECONDS:
         world.advance(begun)
@@ -105,16 +105,16 @@ def _live(world, network, killed, feed):
         begun = max(world.now + RESTART_SECONDS, end.until if killed_now else 0.0)
 
 
-def _judge(rows, published, ledger, early, plan):
-    """The same questions the engine's judge asks."""
+def _count_errors(rows, published, ledger, early, plan):
+    """Count the same errors as the engine's checker."""
     end_ms = plan.begin_ms + DAY_SECONDS * 1000 - PROMPT_SECONDS * 1000
     counts = dict.fromkeys(("lost", "duplicated", "wrong", "open_as_closed", "late", "unsignalled"), 0)
-    said = {}
-    for symbol, at, said_ms in published:
-        said.setdefault((symbol, at), said_ms)
+    first_published = {}
+    for symbol, at, published_ms in published:
+        first_published.setdefault((symbol, at), published_ms)
     quiet_ms = plan.begin_ms + (plan.last + RECOVERY_SECONDS) * 1000
     counts["open_as_closed"] = len(early)
-    counts["duplicated"] = len(published) - len(said)
+    counts["duplicated"] = len(published) - len(first_published)
     for symbol in SYMBOLS:
         for at, kline in ledger.final(symbol).items():
             if at + STEP > end_ms:
@@ -122,9 +122,9 @@ def _judge(rows, published, ledger, early, plan):
             expected = tuple(float(value) for value in values_of(kline))
             held = rows.get((symbol, at))
             counts["lost"] += held is None
-            counts["unsignalled"] += (symbol, at) not in said
+            counts["unsignalled"] += (symbol, at) not in first_published
             due_ms = at + STEP + PROMPT_SECONDS * 1000
-            counts["late"] += at + STEP >= quiet_ms and said.get((symbol, at), due_ms + 1) > due_ms
+            counts["late"] += at + STEP >= quiet_ms and first_published.get((symbol, at), due_ms + 1) > due_ms
             counts["wrong"] += held is not None and held != expected
     assert len(COLUMNS) == 9
     return counts

@@ -1,4 +1,4 @@
-"""The wires: python-binance's own code over an aiohttp session and websockets that exist only in virtual time."""
+"""Virtual network: replaces the HTTP session and websockets below python-binance."""
 
 import asyncio
 import math
@@ -16,7 +16,7 @@ from marketdata.simulator.faults import REQUEST_FAULTS
 from marketdata.simulator.klines import stream_event
 from marketdata.simulator.limits import WEIGHTS, Limits, WeightMeter
 from marketdata.simulator.refusals import Refusal, over_limit
-from marketdata.simulator.request_faults import answer_wrongly
+from marketdata.simulator.request_faults import wrong_response
 from marketdata.simulator.rest import RestApi
 from marketdata.simulator.venue import Message
 
@@ -24,57 +24,59 @@ HEARTBEAT_SECONDS = 12.0
 
 
 class Network:
-    """Between one address and the venue: latency, order within a connection, and everything the plan does to it."""
+    """Network between one client and the venue, with latency and the faults of the plan."""
 
     def __init__(self, world, venue, effect=lambda name: None):
         self.world, self.venue = world, venue
-        self.effect = effect  # called before everything a process does to the outside
+        self.effect = effect  # called before every external effect of the process
         self.meter = WeightMeter(Limits())
         self.api = RestApi(venue, self.meter)
         self.sockets = []
         self.is_silent = self.is_refusing = self.is_offline = False
-        self.silent_until = 0.0  # when the client may speak again, by what it was told
-        self.impolite = 0
+        self.silent_until = 0.0  # end of the Retry-After time given to the client
+        self.violations = 0
         self.requests = 0
         self.accepted = 0  # websockets
-        self._dice = world.dice("network")
-        self._spoken = ("", 0, [])
+        self._rng = world.rng("network")
+        self._open_messages = ("", 0, [])
         self._tick()
         self._heartbeat()
 
-    # --- the venue's hand ---
+    # --- venue side ---
 
     def _tick(self):
         now_ms = self.venue.clock.now_ms()
-        self._act_faults(now_ms)
+        self._apply_faults(now_ms)
         self.say(self.venue.step(now_ms))
         due = self.venue.next_due(self.venue.clock.now_ms())
         self.world.after(max(0.001, self.venue.clock.wall_seconds_until(due)), self._tick)
 
-    def _act_faults(self, now_ms):
+    def _apply_faults(self, now_ms):
         faults = self.venue.faults
-        self.is_silent = faults.strike(("silence",), now_ms) is not None
-        self.is_refusing = faults.strike(("refused_stream",), now_ms) is not None
-        offline = faults.strike(("offline",), now_ms) is not None
-        if faults.strike(("cut",), now_ms) or (offline and not self.is_offline):
+        self.is_silent = faults.trigger(("silence",), now_ms) is not None
+        self.is_refusing = faults.trigger(("refused_stream",), now_ms) is not None
+        offline = faults.trigger(("offline",), now_ms) is not None
+        if faults.trigger(("cut",), now_ms) or (offline and not self.is_offline):
             self.cut()
         self.is_offline = offline
-        if shutdown := faults.strike(("shutdown",), now_ms):
-            leaving = list(self.sockets)
-            for socket in leaving:
+        if shutdown := faults.trigger(("shutdown",), now_ms):
+            connections = list(self.sockets)
+            for socket in connections:
                 socket.send(orjson.dumps({"e": "serverShutdown", "E": now_ms}).decode())
-            self.world.after(shutdown.seconds, lambda: [socket.cut() for socket in leaving])
+            self.world.after(shutdown.seconds, lambda: [socket.cut() for socket in connections])
 
     def _heartbeat(self):
-        """An open candle now and then; the real exchange says one every two seconds, which changes nothing."""
+        """Send an open candle periodically, less often than the real exchange's two seconds."""
         now_ms = self.venue.clock.now_ms()
         if self.sockets:
             symbol = self.venue.symbols[floor_open(now_ms) // INTERVAL_MS % len(self.venue.symbols)]
-            if (symbol, floor_open(now_ms)) != self._spoken[:2]:  # its first moments stand for all of a candle
-                kline = self.venue.tape.forming(symbol, now_ms)
+            if (symbol, floor_open(now_ms)) != self._open_messages[
+                :2
+            ]:  # the first message of an open candle is repeated for all of it
+                kline = self.venue.candles.forming(symbol, now_ms)
                 event = kline and stream_event(symbol, kline, now_ms, is_closed=False)
-                self._spoken = symbol, floor_open(now_ms), [Message(symbol, event)] if event else []
-            self.say(self._spoken[2])
+                self._open_messages = symbol, floor_open(now_ms), [Message(symbol, event)] if event else []
+            self.say(self._open_messages[2])
         self.world.after(HEARTBEAT_SECONDS, self._heartbeat)
 
     def say(self, messages):
@@ -93,14 +95,14 @@ class Network:
             socket.cut()
 
     def hole(self):
-        """From now on nothing passes on the connections there are, and nobody is told."""
+        """Drop all further messages on the existing connections without closing them."""
         for socket in self.sockets:
-            socket.is_deaf = True
+            socket.is_dropping = True
 
     def latency(self):
-        return 0.005 + self._dice.expovariate(40.0) + (self._dice.random() < 0.01) * self._dice.uniform(0.2, 3.0)
+        return 0.005 + self._rng.expovariate(40.0) + (self._rng.random() < 0.01) * self._rng.uniform(0.2, 3.0)
 
-    # --- the client's hand ---
+    # --- client side ---
 
     async def get(self, url, seconds):
         """One request; raises what aiohttp raises."""
@@ -110,7 +112,7 @@ class Network:
         self.requests += 1
         self.world.note("asks", name, parts.query)
         if self.world.now < self.silent_until:
-            self.impolite += 1
+            self.violations += 1
             self.world.note("although asked for silence")
         await asyncio.sleep(self.latency())
         if self.is_offline:
@@ -129,16 +131,16 @@ class Network:
         return VirtualResponse(status, headers, body, is_whole)
 
     def _answer(self, name, path, query):
-        """Status, headers, body, seconds it takes and whether all of it comes."""
+        """Status, headers, body, duration in seconds and whether the body is complete."""
         now_ms = self.venue.clock.now_ms()
-        fault = self.venue.faults.strike(REQUEST_FAULTS, now_ms, query.get("symbol", ""), path)
+        fault = self.venue.faults.trigger(REQUEST_FAULTS, now_ms, query.get("symbol", ""), path)
         verdict = self.meter.charge(WEIGHTS[name])
         request = SimpleNamespace(transport=None)
         if verdict.status != 200:
             response = over_limit(verdict, self.meter.limits.weight_per_minute)
         elif fault and fault.kind == "refused":
             return 0, {}, b"", 0.0, False
-        elif not fault or (response := answer_wrongly(fault, request, self.meter)) is None:
+        elif not fault or (response := wrong_response(fault, request, self.meter)) is None:
             try:
                 handle = {"time": self.api.time, "exchangeInfo": self.api.exchange_info, "klines": self.api.klines}
                 body = orjson.dumps(handle[name](query, now_ms, fault.kind if fault else ""))
@@ -158,7 +160,7 @@ class Network:
             raise ConnectionRefusedError("connection refused")
         if self.is_refusing:
             raise InvalidHandshake("server rejected WebSocket connection: HTTP 503")
-        if self._dice.random() < 0.01:
+        if self._rng.random() < 0.01:
             await asyncio.sleep(60)
         socket = VirtualSocket(self, frozenset(dict(parse_qsl(urlsplit(url).query))["streams"].split("/")))
         self.sockets.append(socket)
@@ -167,28 +169,28 @@ class Network:
 
 
 class VirtualSocket:
-    """A client's end of a websocket: frames arrive in the order they were sent."""
+    """Client side of a websocket; frames arrive in the order they were sent."""
 
     def __init__(self, network, streams):
         self.streams = streams
         self.state = State.OPEN
-        self.is_deaf = False
+        self.is_dropping = False
         self._network, self._arrived, self._waiter, self._last = network, [], None, 0.0
 
     def send(self, text):
-        """The venue says something."""
-        if self.is_deaf:
+        """Send a frame to the client after a latency."""
+        if self.is_dropping:
             return
         self._last = max(self._last, self._network.world.now + self._network.latency())
         self._network.world.at(self._last, lambda: self._arrive(text))
 
     def cut(self):
-        """The connection is gone; frames on their way are lost."""
-        self._leave()
+        """Cut the connection; frames in transit are lost."""
+        self._disconnect()
         self._wake()
 
     def _arrive(self, text):
-        if self.state is State.OPEN and not self.is_deaf:
+        if self.state is State.OPEN and not self.is_dropping:
             self._arrived.append(text)
             self._wake()
 
@@ -196,7 +198,7 @@ class VirtualSocket:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _leave(self):
+    def _disconnect(self):
         self.state = State.CLOSED
         if self in self._network.sockets:
             self._network.sockets.remove(self)
@@ -210,12 +212,12 @@ class VirtualSocket:
         return self._arrived.pop(0)
 
     async def close(self):
-        self._leave()
+        self._disconnect()
         self._wake()
 
 
 class VirtualConnecting:
-    """What `websockets.connect` gives: to be entered."""
+    """Context manager as returned by `websockets.connect`."""
 
     protocol = None
 
@@ -232,7 +234,7 @@ class VirtualConnecting:
 
 
 class VirtualResponse:
-    """As much of an aiohttp response as python-binance and the engine look at."""
+    """The parts of an aiohttp response that python-binance and the engine use."""
 
     def __init__(self, status, headers, body, is_whole):
         self.status, self.headers = status, headers
@@ -255,7 +257,7 @@ class VirtualResponse:
 
 
 class VirtualSession:
-    """As much of an aiohttp session as python-binance uses."""
+    """The parts of an aiohttp session that python-binance uses."""
 
     def __init__(self, network):
         self._network = network
@@ -269,11 +271,11 @@ class VirtualSession:
 
 class _Getting:
     def __init__(self, network, url, seconds):
-        self._ask = (url, seconds if isinstance(seconds, int | float) else math.inf)
+        self._request = (url, seconds if isinstance(seconds, int | float) else math.inf)
         self._network = network
 
     async def __aenter__(self):
-        return await self._network.get(*self._ask)
+        return await self._network.get(*self._request)
 
     async def __aexit__(self, *_):
         pass
@@ -281,7 +283,7 @@ class _Getting:
 
 @contextmanager
 def wired(network):
-    """Put the virtual wires under python-binance: its session and its websocket, and nothing else of it."""
+    """Replace session and websocket of python-binance by virtual ones, and nothing else."""
     from binance import AsyncClient
     from binance.ws import reconnecting_websocket
 

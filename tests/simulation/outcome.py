@@ -1,11 +1,11 @@
-"""What a seed came to; knows nothing of Django, so that it passes between processes."""
+"""Result of one simulated day, independent of Django to be passed between processes."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass
 class Outcome:
-    """What a seed came to."""
+    """Result of the day of one seed."""
 
     seed: int
     hash: str

@@ -1,4 +1,4 @@
-"""What goes wrong in one virtual day: drawn from the seed, ended before the quiet hours."""
+"""Plan of the faults of one virtual day, derived from its seed."""
 
 import random
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from marketdata.simulator.invention import MONDAY_MS
 from marketdata.simulator.klines import WEEK_MS
 
 DAY_SECONDS = 86_400.0
-FIRST_SECONDS, LAST_SECONDS = 600.0, 72_000.0  # faults lie between; the last four hours are quiet
-WEEK = 2868  # 2024-12-23: the same invented week for all seeds, another day of it for each
+FIRST_SECONDS, LAST_SECONDS = 600.0, 72_000.0  # faults lie between; the last four hours have none
+WEEK = 2868  # 2024-12-23: the same generated week for all seeds, another day of it for each
 RE_READ_SECONDS = 10_250.0
-"""Old candles are read again once a day: in the night of faults, and again in the quiet at its end."""
+"""Time of the first re-read of old candles, during the faults; a second one follows at the end."""
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT")
 CANDLE_SECONDS = INTERVAL_MS / 1000
 CLOSE_PHASE = CANDLE_SECONDS - 10  # the day begins ten seconds into a candle
@@ -39,7 +39,7 @@ MESSAGE_KINDS = ["garbled", "duplicate", "reorder", "unsent", "late_close"]
 
 @dataclass(frozen=True)
 class Episode:
-    """Something that happens to the engine's own side; seconds of the day."""
+    """A fault of the engine's own side, with times in seconds of the day."""
 
     kind: str
     at: float
@@ -49,7 +49,7 @@ class Episode:
 
 @dataclass(frozen=True)
 class Plan:
-    """One day: the venue's faults, the engine's, and clocks that disagree."""
+    """Plan of one day: faults of venue and engine, and clock differences."""
 
     begin_ms: int
     wall_ms: int
@@ -58,131 +58,131 @@ class Plan:
 
     @property
     def last(self):
-        """When the last fault is over, seconds; faults of candles and messages end on their own."""
+        """End of the last fault in seconds; faults of candles and messages end by themselves."""
         return LAST_SECONDS
 
 
 def draw(seed):
-    """The day of a seed."""
-    dice = random.Random(f"{seed}:plan")
+    """Plan of the day of a seed."""
+    rng = random.Random(f"{seed}:plan")
     begin_ms = MONDAY_MS + WEEK * WEEK_MS + (seed % 6) * 86_400_000 + 10_000
-    drawer = _Drawer(dice, begin_ms)
+    drawer = _Drawer(rng, begin_ms)
     faults = [*drawer.of_requests(), *drawer.of_messages(), *drawer.of_sockets(), *drawer.of_candles()]
     faults += _Drawer(random.Random(f"{seed}:hidden"), begin_ms).of_hidden_holes()
-    wall_ms = begin_ms + round(dice.choice([dice.gauss(0, 200), dice.uniform(-120_000, 120_000)]))
+    wall_ms = begin_ms + round(rng.choice([rng.gauss(0, 200), rng.uniform(-120_000, 120_000)]))
     return Plan(begin_ms, wall_ms, tuple(faults), tuple(sorted(drawer.of_engine(), key=lambda one: one.at)))
 
 
 class _Drawer:
-    def __init__(self, dice, begin_ms):
-        self.dice, self._begin_ms = dice, begin_ms
+    def __init__(self, rng, begin_ms):
+        self.rng, self._begin_ms = rng, begin_ms
 
     def ms(self, seconds):
         return self._begin_ms + round(seconds * 1000)
 
     def moment(self, last=LAST_SECONDS):
-        """Half of all moments are within two seconds of a close."""
-        at = self.dice.uniform(FIRST_SECONDS, last)
-        if self.dice.random() < 0.5:
-            at = at // CANDLE_SECONDS * CANDLE_SECONDS + CLOSE_PHASE + self.dice.uniform(-2, 2)
+        """Random time; half of them are within two seconds of a close."""
+        at = self.rng.uniform(FIRST_SECONDS, last)
+        if self.rng.random() < 0.5:
+            at = at // CANDLE_SECONDS * CANDLE_SECONDS + CLOSE_PHASE + self.rng.uniform(-2, 2)
         return min(at, last)
 
     def span(self, shortest, longest, tail=0.0):
-        """A stretch of time, short ones more often; `tail` seconds must be left after it."""
-        length = shortest * (longest / shortest) ** self.dice.random()
+        """Random time span, short ones more often, with `tail` seconds left after it."""
+        length = shortest * (longest / shortest) ** self.rng.random()
         at = self.moment(LAST_SECONDS - tail - length)
         return at, at + length
 
     def of_requests(self):
-        dice = self.dice
-        for kind in dice.sample(REQUEST_KINDS, dice.randint(4, 9)):
+        rng = self.rng
+        for kind in rng.sample(REQUEST_KINDS, rng.randint(4, 9)):
             seconds = {
-                "rate_limited": dice.uniform(1, 120),
-                "banned": dice.uniform(5, 300),
-                "slow": dice.uniform(1, 30),
-                "dripping": dice.uniform(1, 30),
+                "rate_limited": rng.uniform(1, 120),
+                "banned": rng.uniform(5, 300),
+                "slow": rng.uniform(1, 30),
+                "dripping": rng.uniform(1, 30),
             }.get(kind, 1.0)
-            for _ in range(dice.randint(1, 3)):
+            for _ in range(rng.randint(1, 3)):
                 at, until = self.span(5, 900, tail=seconds)
                 yield Fault(
                     kind,
                     at=self.ms(at),
                     until=self.ms(until),
-                    probability=dice.choice([0.3, 0.7, 1.0]),
-                    times=dice.randint(1, 3) if kind in {"rate_limited", "banned"} else None,
-                    symbol=dice.choice(SYMBOLS) if kind == "symbol_error" or dice.random() < 0.2 else None,
+                    probability=rng.choice([0.3, 0.7, 1.0]),
+                    times=rng.randint(1, 3) if kind in {"rate_limited", "banned"} else None,
+                    symbol=rng.choice(SYMBOLS) if kind == "symbol_error" or rng.random() < 0.2 else None,
                     seconds=seconds,
-                    status=dice.choice([500, 502, 503, 504]),
-                    path=dice.choice(["", "klines", "time"]) if kind != "symbol_error" else "klines",
+                    status=rng.choice([500, 502, 503, 504]),
+                    path=rng.choice(["", "klines", "time"]) if kind != "symbol_error" else "klines",
                 )
 
     def of_messages(self):
-        dice = self.dice
-        for kind in dice.sample(MESSAGE_KINDS, dice.randint(2, 5)):
-            seconds = dice.uniform(1, 600)
+        rng = self.rng
+        for kind in rng.sample(MESSAGE_KINDS, rng.randint(2, 5)):
+            seconds = rng.uniform(1, 600)
             at, until = self.span(1800, 60_000, tail=seconds + CANDLE_SECONDS)
-            share = dice.choice([0.02, 0.1, 0.3])
+            share = rng.choice([0.02, 0.1, 0.3])
             yield Fault(kind, at=self.ms(at), until=self.ms(until), probability=share, seconds=seconds)
-        if dice.random() < 0.3:
+        if rng.random() < 0.3:
             at = self.ms(self.moment() - CANDLE_SECONDS)
-            yield Fault("burst", at=at, until=at + 2 * INTERVAL_MS, symbol=dice.choice(SYMBOLS), times=1)
+            yield Fault("burst", at=at, until=at + 2 * INTERVAL_MS, symbol=rng.choice(SYMBOLS), times=1)
 
     def of_sockets(self):
-        dice = self.dice
-        for _ in range(dice.randint(2, 8)):
+        rng = self.rng
+        for _ in range(rng.randint(2, 8)):
             yield Fault("cut", at=self.ms(self.moment()))
         for kind, longest in (("silence", 600), ("refused_stream", 500), ("offline", 1200)):
-            for _ in range(dice.randint(0, 2)):
+            for _ in range(rng.randint(0, 2)):
                 at, until = self.span(2, longest)
                 yield Fault(kind, at=self.ms(at), until=self.ms(until))
-        if dice.random() < 0.5:
-            seconds = dice.uniform(1, 20)
+        if rng.random() < 0.5:
+            seconds = rng.uniform(1, 20)
             yield Fault("shutdown", at=self.ms(self.moment(LAST_SECONDS - seconds)), seconds=seconds)
 
     def of_candles(self):
-        dice = self.dice
+        rng = self.rng
         first, last = self.ms(FIRST_SECONDS), self.ms(LAST_SECONDS - 4_000)
-        if dice.random() < 0.7:
+        if rng.random() < 0.7:
             at = self.ms(self.moment(LAST_SECONDS - 6_000)) // INTERVAL_MS * INTERVAL_MS
-            until = at + dice.randint(1, 8) * INTERVAL_MS
-            yield Fault("hole", at=at, until=until, symbol=dice.choice([*SYMBOLS, None]))
-        if dice.random() < 0.5:
+            until = at + rng.randint(1, 8) * INTERVAL_MS
+            yield Fault("hole", at=at, until=until, symbol=rng.choice([*SYMBOLS, None]))
+        if rng.random() < 0.5:
             yield Fault("hole", at=first, until=last, probability=0.003)
-        if dice.random() < 0.6:
-            yield Fault("late_hole", at=first, until=last, probability=0.004, seconds=dice.uniform(5, 2_400))
-        if dice.random() < 0.7:
-            yield Fault("correction", at=first, until=last, probability=0.02, seconds=dice.uniform(1, 600))
+        if rng.random() < 0.6:
+            yield Fault("late_hole", at=first, until=last, probability=0.004, seconds=rng.uniform(5, 2_400))
+        if rng.random() < 0.7:
+            yield Fault("correction", at=first, until=last, probability=0.02, seconds=rng.uniform(1, 600))
 
     def of_hidden_holes(self):
-        """Holes behind the newest candle that nothing but looking for them finds.
+        """Holes before the newest candle that are found only by checking for them.
 
-        Some the exchange itself fills before anybody may call them its own; some open while REST is away for longer
-        than sweeps re-read and the stream leaves closes out.
+        Some are filled by the exchange before they may be recorded as absent; others occur while REST is unavailable
+        for longer than sweeps re-read and the stream omits closes.
         """
-        if self.dice.random() < 0.5:
+        if self.rng.random() < 0.5:
             first, last = self.ms(FIRST_SECONDS), self.ms(LAST_SECONDS - 4_000)
-            yield Fault("late_hole", at=first, until=last, probability=0.004, seconds=self.dice.uniform(60, 540))
-        if self.dice.random() < 0.5:
-            length = self.dice.uniform(2_400, 4_200)
-            at = self.dice.uniform(RE_READ_SECONDS + 600, LAST_SECONDS - length - 600)
+            yield Fault("late_hole", at=first, until=last, probability=0.004, seconds=self.rng.uniform(60, 540))
+        if self.rng.random() < 0.5:
+            length = self.rng.uniform(2_400, 4_200)
+            at = self.rng.uniform(RE_READ_SECONDS + 600, LAST_SECONDS - length - 600)
             yield Fault("server_error", at=self.ms(at), until=self.ms(at + length), path="klines", status=503)
             yield Fault("unsent", at=self.ms(at), until=self.ms(at + length / 2), probability=0.3)
 
     def of_engine(self):
-        dice = self.dice
-        for _ in range(dice.randint(2, 8)):
+        rng = self.rng
+        for _ in range(rng.randint(2, 8)):
             at = self.moment(LAST_SECONDS - 2_000)
-            down = dice.choice([dice.uniform(0.5, 20), dice.uniform(0.5, 20), dice.uniform(20, 1_900)])
-            yield Episode("crash", at, at + down, dice.choice([0, dice.randint(1, 80), dice.randint(1, 80)]))
-        for _ in range(dice.randint(0, 3)):
-            yield Episode("database", *self.span(1, 300), dice.choice([0.05, 0.3, 1.0]))
-        for _ in range(dice.randint(0, 3)):
-            yield Episode("redis", *self.span(1, 900), dice.choice([0.3, 1.0]))
-        for _ in range(dice.randint(0, 1)):
+            down = rng.choice([rng.uniform(0.5, 20), rng.uniform(0.5, 20), rng.uniform(20, 1_900)])
+            yield Episode("crash", at, at + down, rng.choice([0, rng.randint(1, 80), rng.randint(1, 80)]))
+        for _ in range(rng.randint(0, 3)):
+            yield Episode("database", *self.span(1, 300), rng.choice([0.05, 0.3, 1.0]))
+        for _ in range(rng.randint(0, 3)):
+            yield Episode("redis", *self.span(1, 900), rng.choice([0.3, 1.0]))
+        for _ in range(rng.randint(0, 1)):
             yield Episode("worker", *self.span(60, 7_200))
-        for _ in range(dice.randint(0, 2)):
+        for _ in range(rng.randint(0, 2)):
             at = self.moment()
             yield Episode("blackhole", at, at)
-        if dice.random() < 0.25:
+        if rng.random() < 0.25:
             at = self.moment()
-            yield Episode("clock", at, at, dice.choice([dice.uniform(-300, 300), dice.gauss(0, 2)]))
+            yield Episode("clock", at, at, rng.choice([rng.uniform(-300, 300), rng.gauss(0, 2)]))

@@ -1,4 +1,4 @@
-"""One seed, one day: build the world, let it happen, judge what is left."""
+"""Simulation of the day of one seed: set up, run, check the results."""
 
 import random
 import shutil
@@ -29,22 +29,22 @@ RE_READS = (RE_READ_SECONDS, 80_000.0)
 
 
 class CountedFaults(FaultPlan):
-    """A plan of faults that knows how often each kind struck."""
+    """A fault plan that counts how often each kind was triggered."""
 
     def __init__(self, faults, seed):
         super().__init__(faults, seed)
         self.kinds = Counter()
 
-    def strike(self, kinds, market_ms, symbol=None, path=""):
-        """The fault that strikes, if one does; one that lasts counts each time it is looked at."""
-        fault = super().strike(kinds, market_ms, symbol, path)
+    def trigger(self, kinds, market_ms, symbol=None, path=""):
+        """The triggered fault, if any; a lasting one counts at every call."""
+        fault = super().trigger(kinds, market_ms, symbol, path)
         if fault is not None:
             self.kinds[fault.kind] += 1
         return fault
 
 
 class Day:
-    """Everything of one seed, from the first candle to the verdict."""
+    """The simulated day of one seed."""
 
     def __init__(self, seed, path, plan, trace=None):
         self.seed, self.path, self.plan = seed, path, plan
@@ -53,34 +53,34 @@ class Day:
         self.clock = VirtualClock(self.world, plan.wall_ms)
         self.missing_late = []
         self.early = []
-        self.struck = Counter()  # what happened to the engine's own side, by kind
+        self.episode_counts = Counter()  # faults of the engine's own side by kind
 
-    def live(self):
-        """Let it happen; returns the judge's verdict and figures."""
+    def run(self):
+        """Run the day; return the checker's findings and figures."""
         world, plan = self.world, self.plan
         with ExitStack() as stack:
             stack.enter_context(clock.use(self.clock))
-            stack.enter_context(chance.use(world.dice("engine")))
+            stack.enter_context(chance.use(world.rng("engine")))
             self.ledger = Ledger()
             faults = CountedFaults(plan.faults, self.seed)
-            self.venue_struck = faults.kinds
+            self.fault_counts = faults.kinds
             self.venue = Venue(source(), MarketClock(plan.begin_ms), faults, self.ledger)
             self.process = Process(world, forget_everything)
             self.network = Network(world, self.venue, self.process.effect)
-            self.storage = Storage(world, self.process.effect, self.process.meanwhile, self._look)
+            self.storage = Storage(world, self.process.effect, self.process.meanwhile, self._check_newest)
             self.redis = publisher._clients[REDIS] = VirtualRedis(world, self.process.effect)
             stack.enter_context(wired(self.network))
-            stack.enter_context(self.storage.under())
+            stack.enter_context(self.storage.installed())
             self.watch = stack.enter_context(closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)))
             self._schedule()
             while world.now < DAY_SECONDS:
-                self._one_life()
-            if not self.process.is_dead:
-                self.process.bury()
-        return self._judge()
+                self._run_process()
+            if not self.process.has_crashed:
+                self.process.end()
+        return self._check()
 
-    def _one_life(self):
-        """From a boot to the crash that ends it."""
+    def _run_process(self):
+        """Run the process from a boot to its crash."""
         process, world = self.process, self.world
         world.advance(self.down_until)
         try:
@@ -88,9 +88,9 @@ class Day:
             while world.now < DAY_SECONDS:
                 process.turn()
         except Crash:
-            process.bury()
+            process.end()
 
-    # --- what is going to happen ---
+    # --- scheduled events ---
 
     def _schedule(self):
         self.down_until = 0.0
@@ -101,24 +101,24 @@ class Day:
                 self.world.at(episode.until, lambda episode=episode: self._end(episode))
         for index in range(int(DAY_SECONDS // CANDLE_SECONDS) + 1):
             close = CLOSE_PHASE + CANDLE_SECONDS * index
-            if index % 2:  # the beat does both at every close; half as often is harder, and faster
-                self.world.at(close + 3, lambda: self._ask("advance"))
-                self.world.at(close + 60, lambda: self._ask("sweep_quality"))
+            if index % 2:  # the real schedule has both at every close; half as often is a harder and faster test
+                self.world.at(close + 3, lambda: self._enqueue("advance"))
+                self.world.at(close + 60, lambda: self._enqueue("sweep_quality"))
         for moment in RE_READS:
-            self.world.at(moment, lambda: self._ask("re_read_history"))
+            self.world.at(moment, lambda: self._enqueue("re_read_history"))
         for minute in range(int(DAY_SECONDS // 60)):
-            self.world.at(60.0 * minute + 50, lambda: self._ask("sweep_outbox"))
+            self.world.at(60.0 * minute + 50, lambda: self._enqueue("sweep_outbox"))
         self.world.at(self.plan.last + RECOVERY_SECONDS, self._look_for_recovery)
 
-    def _ask(self, name):
-        """The beat asks; a sweep that would find nothing is left out."""
+    def _enqueue(self, name):
+        """Enqueue a scheduled task; an outbox sweep without messages is omitted."""
         is_idle = name == "sweep_outbox" and not self._rows("SELECT 1 FROM outbox_messages WHERE sent_at IS NULL")
         if not self.worker_is_away and not is_idle:
-            self.process.ask_for(name)
+            self.process.enqueue(name)
 
     def _begin(self, episode):
         self.world.note("begins", episode.kind, f"{episode.amount:.3f}")
-        self.struck[episode.kind] += 1
+        self.episode_counts[episode.kind] += 1
         match episode.kind:
             case "crash":
                 self.down_until = max(self.down_until, episode.until)
@@ -144,10 +144,10 @@ class Day:
             case "worker":
                 self.worker_is_away = False
 
-    # --- who watches ---
+    # --- checks ---
 
-    def _look(self):
-        """After every commit: no candle is stored that the exchange has not closed."""
+    def _check_newest(self):
+        """Check after every commit that no candle is stored before its close."""
         newest = self._rows(
             "SELECT max((SELECT max(open_time) FROM candles WHERE market_id = markets.id)) FROM markets"
         )[0][0]
@@ -155,46 +155,46 @@ class Day:
             self.early.append(f"{newest} was stored before its close")
 
     def _rows(self, sql):
-        """Read past everything the engine stands on, what is committed.
+        """Read committed rows with a separate connection.
 
-        Django's own connection would not do: inside a running event loop it is another one, and empty.
+        Inside a running event loop Django's own connection is another, empty one.
         """
         return self.watch.execute(sql).fetchall()
 
     def _look_for_recovery(self):
         self.missing_late = Checker(self.path, self.ledger, SYMBOLS, []).recovered(self.venue.clock.now_ms())
 
-    def _judge(self):
-        judge = Checker(self.path, self.ledger, SYMBOLS, self.redis.published)
-        judge.verdict.open_as_closed += sorted(set(self.early))
-        judge.verdict.late += self.missing_late
+    def _check(self):
+        checker = Checker(self.path, self.ledger, SYMBOLS, self.redis.published)
+        checker.findings.open_as_closed += sorted(set(self.early))
+        checker.findings.late += self.missing_late
         begin_ms = self.plan.begin_ms
         quiet_ms = begin_ms + round((self.plan.last + RECOVERY_SECONDS) * 1000)
         end_ms = begin_ms + round(DAY_SECONDS * 1000)
-        judge.prompt(quiet_ms, end_ms - STEP // 2, begin_ms)
-        verdict = judge.final(end_ms)
-        verdict.wrong += [f"a task failed: {error!r}" for error in self.process.failures]
+        checker.check_delays(quiet_ms, end_ms - STEP // 2, begin_ms)
+        findings = checker.final(end_ms)
+        findings.wrong += [f"a task failed: {error!r}" for error in self.process.failures]
         entries = self.ledger.entries()
         changed = {"absent": "hole", "appeared": "late_hole", "corrected": "correction"}
         candles = Counter(changed[entry.event] for entry in entries if entry.event in changed)
         figures = {
             "closes": sum(entry.event in {"closed", "appeared"} for entry in entries),
-            "faults": dict(sorted((self.venue_struck + self.struck + candles).items())),
+            "faults": dict(sorted((self.fault_counts + self.episode_counts + candles).items())),
             "rebuilds": self.network.accepted,
             "boots": self.process.boots,
             "tasks": dict(sorted(self.process.ran.items())),
             "events": self.world.events,
             "requests": self.network.requests,
             "highest_weight": self.network.meter.highest_used,
-            "impolite": self.network.impolite,
+            "impolite": self.network.violations,
             "statements": self.storage.statements,
             "published": len(self.redis.published),
         }
-        return verdict, figures
+        return findings, figures
 
 
 def simulate(seed, template, trace=None, plan=None):
-    """Run the day of a seed; everything in it follows from the seed."""
+    """Run the day of a seed deterministically."""
     began = time.process_time()
     path = template.with_name(f"seed_{seed}.sqlite3")
     connection.close()
@@ -203,10 +203,10 @@ def simulate(seed, template, trace=None, plan=None):
     random.seed(seed)  # python-binance's own jitter
     day = Day(seed, path, plan or draw(seed), trace)
     try:
-        verdict, figures = day.live()
+        findings, figures = day.run()
     finally:
         connection.close()
         for leftover in path.parent.glob(f"{path.name}*"):
             leftover.unlink()
-    findings = [f"{kind}: {words}" for kind, found in vars(verdict).items() for words in found]
-    return Outcome(seed, day.world.hash, verdict.counts(), findings, time.process_time() - began, figures)
+    texts = [f"{kind}: {words}" for kind, found in vars(findings).items() for words in found]
+    return Outcome(seed, day.world.hash, findings.counts(), texts, time.process_time() - began, figures)

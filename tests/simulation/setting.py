@@ -1,4 +1,4 @@
-"""What every seed of a process shares: Django, an empty migrated database, and one invented week of candles."""
+"""State shared by all seeds of a process: Django, template database and candles."""
 
 import gc
 import logging
@@ -9,14 +9,14 @@ from pathlib import Path
 from tests.simulation.plan import SYMBOLS
 
 HISTORY = 100
-"""Candles the engine fetches when it first starts: enough to find what it must look after."""
+"""Candles the engine fetches at its first start."""
 WINDOW = 80
-"""Candles an answer looks back at: fewer than the history, so that windows are whole until a hole breaks them."""
+"""Candles of a prediction's window: fewer than the history, so that windows are complete without holes."""
 REDIS = "redis://virtual"
 
 
 def prepare(folder):
-    """Point Django at this folder and make the empty database every seed begins with; once a process."""
+    """Set up Django in this folder and create the template database; once per process."""
     os.environ.update(
         MLENGINE_STATE_DIR=str(folder),
         BINANCE_API_URL="https://api.exchange.invalid",
@@ -43,9 +43,9 @@ def prepare(folder):
     settings.EMBEDDED, settings.REDIS_URL = False, REDIS
     services.LIVE_WINDOW = HISTORY
     passes.WARMUP = answering.WARMUP = WINDOW
-    binding.READ_SECONDS, binding.LOOK_SECONDS = 29.0, 13.0
-    stream.BEAT_SECONDS = stream.MARKETS_SECONDS = 300.0  # signs of life and lists of markets are not what is judged
-    advancing.coverage.refresh = lambda _markets: None  # how often bands held matters to nobody without predictions
+    binding.READ_SECONDS, binding.POLL_SECONDS = 29.0, 13.0
+    stream.BEAT_SECONDS = stream.MARKETS_SECONDS = 300.0  # heartbeats and changes of markets are not tested here
+    advancing.coverage.refresh = lambda _markets: None  # there is no coverage without predictions
     engine.install()
     template = Path(folder) / "template.sqlite3"
     connection.settings_dict["NAME"] = template
@@ -60,7 +60,7 @@ def prepare(folder):
 
 @cache
 def source():
-    """The candles of all seeds: prices are not what is tested here."""
-    from marketdata.simulator.invention import Invention
+    """Source of the candles of all seeds; prices do not matter here."""
+    from marketdata.simulator.invention import CandleGenerator
 
-    return Invention(SYMBOLS, seed=7)
+    return CandleGenerator(SYMBOLS, seed=7)

@@ -1,4 +1,4 @@
-"""Database and Redis as a process sees them: every statement, commit and send can fail, kill, or let others go first."""
+"""Virtual database access and Redis with failures and crashes."""
 
 from contextlib import contextmanager
 
@@ -10,18 +10,18 @@ ALWAYS = ("ROLLBACK", "RELEASE", "PRAGMA")
 
 
 class Crash(SystemExit):
-    """The process is gone at this very point; nothing after it happens."""
+    """The process ends at this point."""
 
 
 class Storage:
-    """What stands between the engine's code and its database.
+    """Layer between the engine's code and its database that injects failures.
 
     Parameters
     ----------
-    world, dice
-        Time and chance.
+    world : World
+        Source of time and randomness.
     effect : callable
-        Told of every statement and commit before (and after) it happens; raises `Crash` to end the process there.
+        Called before (and after) every statement and commit; raises `Crash` to end the process there.
     meanwhile : callable
         Called where another thread could run: between statements outside a transaction (True) and inside (False).
     committed : callable
@@ -31,7 +31,7 @@ class Storage:
     def __init__(self, world, effect, meanwhile, committed):
         self.world, self.effect, self.meanwhile, self.committed = world, effect, meanwhile, committed
         self.failing = 0.0  # share of statements that fail
-        self._dice = world.dice("storage")
+        self._rng = world.rng("storage")
         self.statements = 0
         self._has_candles = False
 
@@ -42,42 +42,42 @@ class Storage:
         self.statements += 1
         self.effect("statement")
         self._fail("the server closed the connection unexpectedly")
-        # Who begins a transaction may hold a lock that another thread would wait for, and this one cannot.
+        # A transaction may hold a lock that the other thread would wait for, which is impossible in one thread.
         self.meanwhile(not connection.in_atomic_block and not sql.startswith("BEGIN"))
         self._has_candles |= sql.startswith("INSERT INTO candles")
         result = execute(sql, params, many, context)
         if not connection.in_atomic_block and not sql.startswith("SELECT"):
-            self._tell()
+            self._report_commit()
             self.effect("committed")
         return result
 
-    def commit(self, really):
-        """A commit; where it fails, half the time it has happened all the same."""
+    def commit(self, commit_function):
+        """Commit; if it fails, in half of the cases it has been executed."""
         self.effect("commit")
-        if self.failing and self._dice.random() < self.failing:
-            if self._dice.random() < 0.5:
-                really()
-                self._tell()
+        if self.failing and self._rng.random() < self.failing:
+            if self._rng.random() < 0.5:
+                commit_function()
+                self._report_commit()
             raise OperationalError("the connection was lost during COMMIT")
-        really()
-        self._tell()
+        commit_function()
+        self._report_commit()
         self.effect("committed")
 
-    def _tell(self):
+    def _report_commit(self):
         if self._has_candles:
             self._has_candles = False
             self.committed()
 
     def _fail(self, words):
-        if self.failing and self._dice.random() < self.failing:
+        if self.failing and self._rng.random() < self.failing:
             self.world.note("database fails")
             raise OperationalError(words)
 
     @contextmanager
-    def under(self):
-        """Stand under the default connection for a while."""
-        really = connection._commit
-        connection._commit = lambda: self.commit(really)
+    def installed(self):
+        """Install this layer below the default connection inside the block."""
+        original = connection._commit
+        connection._commit = lambda: self.commit(original)
         connection.execute_wrappers.append(self)
         try:
             yield
@@ -87,7 +87,7 @@ class Storage:
 
 
 def drop_connection():
-    """What is left of a connection when its process is killed: nothing, and nothing uncommitted."""
+    """Close the connection without commit, as if its process had been killed."""
     if connection.connection is not None:
         connection.connection.close()
     connection.connection = None
@@ -97,14 +97,14 @@ def drop_connection():
 
 
 class VirtualRedis:
-    """A Redis that remembers what was published; away, it fails before, in the middle of or after a pipeline."""
+    """A Redis that records published messages and can fail before, during or after a pipeline."""
 
     def __init__(self, world, effect):
         self.world, self.effect = world, effect
         self.published = []
         self.is_away = False
         self.failing = 0.0
-        self._dice = world.dice("redis")
+        self._rng = world.rng("redis")
         self._waiting = []
 
     def pipeline(self, transaction=True):
@@ -118,8 +118,8 @@ class VirtualRedis:
         self.effect("send")
         if self.is_away:
             raise redis.ConnectionError("connection refused")
-        fails = self.failing and self._dice.random() < self.failing
-        passed = self._dice.randrange(len(self._waiting) + 1) if fails else len(self._waiting)
+        fails = self.failing and self._rng.random() < self.failing
+        passed = self._rng.randrange(len(self._waiting) + 1) if fails else len(self._waiting)
         for channel, payload in self._waiting[:passed]:
             self.published.append((self.world.now, channel, payload))
             self.world.note("publishes", channel, payload)

@@ -1,4 +1,4 @@
-"""What a run says of itself: each red day at once, how far it is, and tables at the end."""
+"""Output of a run: failed days, progress, and tables at the end."""
 
 import sys
 import time
@@ -13,10 +13,14 @@ COVERED = ("closes", "requests", "rebuilds", "boots")
 
 
 def follow(outcomes, total, *, wordy, most_words):
-    """Collect outcomes as they come; whatever interrupts it, what came so far is returned."""
-    done, began, told_at = [], time.monotonic(), time.monotonic()
+    """Collect outcomes and print progress; on an interrupt return the outcomes so far."""
+    done, began, printed_at = [], time.monotonic(), time.monotonic()
     with ExitStack() as stack:
-        bar = stack.enter_context(progress.shown("days", sys.stderr)) if sys.stderr.isatty() and total > 1 else None
+        bar = (
+            stack.enter_context(progress.progress_reporter("days", sys.stderr))
+            if sys.stderr.isatty() and total > 1
+            else None
+        )
         try:
             for one in outcomes:
                 done.append(one)
@@ -28,10 +32,10 @@ def follow(outcomes, total, *, wordy, most_words):
                     print(f"seed {one.seed} {one.hash[:12]} {one.seconds:.1f} s", flush=True)
                 if bar:
                     bar(len(done), total)
-                elif time.monotonic() - told_at >= EVERY_SECONDS:
-                    told_at = time.monotonic()
+                elif time.monotonic() - printed_at >= EVERY_SECONDS:
+                    printed_at = time.monotonic()
                     red = sum(one.is_red for one in done)
-                    left = round((total - len(done)) * (told_at - began) / len(done))
+                    left = round((total - len(done)) * (printed_at - began) / len(done))
                     print(
                         f"{len(done)} of {total} days, {len(done) - red} clean, {red} red, "
                         f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left",
@@ -43,13 +47,13 @@ def follow(outcomes, total, *, wordy, most_words):
 
 
 def replay(one):
-    """The command that lives a day again."""
+    """Command that repeats a day."""
     planted = f" --plant {one.planted}" if one.planted else ""
     return f"uv run python -m tests.simulation --seed {one.seed}{planted}"
 
 
 def covered(outcomes):
-    """How much was lived through, all days together."""
+    """Totals of events and faults over all days."""
     known = [one.figures for one in outcomes if one.figures]
     summed = {name: sum(figures[name] for figures in known) for name in COVERED}
     return summed | {
@@ -59,7 +63,7 @@ def covered(outcomes):
 
 
 def compare(outcomes):
-    """Print a table of both on the same days; give what the control came to."""
+    """Print a table of engine and control by day; return the totals of the control."""
     judged = [one for one in outcomes if one.control]
     print(f"{'seed':<10}{'the engine':>28}   the control")
     print(f"{'':<10}{'lost dup wrong open late':>28}   lost dup wrong open late")
@@ -81,11 +85,11 @@ def _cells(counts):
     return " ".join(f"{count:>{width}}" for count, width in zip(counts, (4, 3, 5, 4, 4), strict=True))
 
 
-def tell_plant(name, one):
-    """Print whether a planted defect was caught, by which seed, and as what."""
+def print_detection(name, one):
+    """Print whether a planted defect was detected, by which seed, and as which findings."""
     if one is None:
-        words = "was not caught"
+        words = "was not detected"
     else:
         kinds = ", ".join(f"{count} {kind}" for kind, count in one.counts.items() if count)
-        words = f"caught by seed {one.seed}: {kinds}"
+        words = f"detected by seed {one.seed}: {kinds}"
     print(f"{name:<34}{words}", flush=True)

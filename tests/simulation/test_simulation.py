@@ -1,4 +1,4 @@
-"""Twenty days in CI: what the many of a release are held to."""
+"""A short run of the simulation with twenty days."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(*arguments):
-    """A process of its own: the simulation replaces time, chance and the database of all it imports."""
+    """Run in a process of its own, since the simulation replaces time, randomness and database."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.simulation", "--json", *arguments],
         cwd=ROOT,
@@ -25,26 +25,26 @@ def run(*arguments):
 
 
 def test_twenty_days_of_faults_lose_nothing():
-    told, summary = run("--seeds", "20")
-    assert summary["red"] == [], told
+    output, summary = run("--seeds", "20")
+    assert summary["red"] == [], output
     assert summary["seeds"] == 20
     for kind in ("lost", "duplicated", "wrong", "open_as_closed", "late"):
-        assert summary[kind] == 0, told
+        assert summary[kind] == 0, output
     assert summary["covered"]["closes"] > 20_000
     for task in ("advance", "sweep_quality", "sweep_outbox", "re_read_history"):
-        assert summary["covered"]["tasks"].get(task), f"no day had a {task}: the beat is not heard"
+        assert summary["covered"]["tasks"].get(task), f"no day had a {task}: the schedule does not work"
 
 
-def test_a_planted_defect_is_seen():
+def test_a_planted_defect_is_detected():
     summary = run("--seed", "0", "--plant", "ignore_corrections")[1]
     assert summary["red"] == [0]
     assert summary["wrong"] > 0
 
 
-def test_a_seed_is_one_run():
+def test_a_seed_gives_the_same_run():
     assert run("--seed", "3")[1]["hash"] == run("--seed", "3")[1]["hash"]
 
 
-def test_the_same_days_are_too_much_for_a_tutorials_feed():
+def test_the_simple_feed_fails_on_the_same_days():
     summary = run("--seeds", "1", "--control")[1]
     assert summary["control"]["red"] == 1

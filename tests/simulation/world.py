@@ -1,18 +1,17 @@
-"""Virtual time: one list of things to come, a clock that jumps to the next of them, and an event loop that lives in it."""
+"""Virtual time: an event queue, a clock and an event loop that jump to the next event."""
 
 import asyncio
 import hashlib
 import heapq
 import random
 
-BUSY = 50_000  # turns of the loop at one instant that can only be a circle
+MAX_ITERATIONS = 50_000  # iterations of the loop at one instant that indicate an endless loop
 
 
 class World:
-    """Everything that happens, in one order, told to one hash.
+    """Event queue of a simulation, with a hash of all events.
 
-    `now` is monotonic seconds since the beginning. `sleeping` are those to wake after an event, so that a
-    virtual day costs as much as what happens in it.
+    `now` is monotonic seconds since the beginning.
     """
 
     def __init__(self, seed):
@@ -20,24 +19,24 @@ class World:
         self.now = 0.0
         self.trace = None  # a list, or anything with append, to keep every event in
         self.events = 0
-        self._things = []
+        self._queue = []
         self._order = 0
         self._hash = hashlib.sha256()
 
-    def dice(self, purpose):
-        """An own stream of chance for every purpose, so that one does not shift the other."""
+    def rng(self, purpose):
+        """Independent random generator for a purpose."""
         return random.Random(f"{self.seed}:{purpose}")
 
     def at(self, when, act):
-        """Let `act()` happen at `when`, or now if that is past."""
+        """Schedule `act()` at `when`, or now if that is past."""
         self._order += 1
-        heapq.heappush(self._things, (max(when, self.now), self._order, act))
+        heapq.heappush(self._queue, (max(when, self.now), self._order, act))
 
     def after(self, seconds, act):
         self.at(self.now + seconds, act)
 
     def note(self, *what):
-        """Enter an event into the run's hash."""
+        """Add an event to the run's hash and trace."""
         line = f"{self.now:.6f} {' '.join(str(word) for word in what)}"
         self.events += 1
         self._hash.update(line.encode() + b"\n")
@@ -49,20 +48,20 @@ class World:
         return self._hash.hexdigest()
 
     def advance(self, until, interrupted=lambda: False):
-        """Let happen what is due until then; stop early when an event gave somebody else something to do."""
-        while self._things and self._things[0][0] <= until:
-            self.now, _, act = heapq.heappop(self._things)
+        """Run the events due until then; stop early when `interrupted()` is true after one."""
+        while self._queue and self._queue[0][0] <= until:
+            self.now, _, act = heapq.heappop(self._queue)
             act()
             if interrupted():
                 return
         self.now = max(self.now, until)
 
     def next_at(self):
-        return self._things[0][0] if self._things else None
+        return self._queue[0][0] if self._queue else None
 
 
 class VirtualClock:
-    """The clock port in virtual time; the wall clock may be wrong and may step."""
+    """The clock in virtual time; its wall clock may be wrong and may be set."""
 
     def __init__(self, world, wall_ms):
         self._world = world
@@ -83,14 +82,14 @@ class VirtualClock:
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """An event loop without files, whose time is the world's: waiting moves the world on instead."""
+    """An event loop in virtual time, without file descriptors; waiting advances the world."""
 
     def __init__(self, world):
         super().__init__()
         self._world = world
         self._selector = self
         self._clock_resolution = 1e-7
-        self._turns = (0.0, 0)
+        self._iterations = (0.0, 0)
 
     def time(self):
         return self._world.now
@@ -98,16 +97,16 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def select(self, timeout):
         world = self._world
         if timeout is None or timeout > 0:
-            self._turns = (world.now, 0)
+            self._iterations = (world.now, 0)
             until = world.now + timeout if timeout is not None else world.next_at()
             if until is None:
-                raise RuntimeError("everybody waits, and nothing will ever happen")
+                raise RuntimeError("deadlock: everything waits and no event is scheduled")
             world.advance(until, lambda: bool(self._ready))
         else:
-            at, turns = self._turns
-            self._turns = (at, turns + 1) if at == world.now else (world.now, 0)
-            if turns > BUSY:
-                raise RuntimeError(f"the event loop goes round in circles at {world.now}")
+            at, turns = self._iterations
+            self._iterations = (at, turns + 1) if at == world.now else (world.now, 0)
+            if turns > MAX_ITERATIONS:
+                raise RuntimeError(f"endless loop of the event loop at {world.now}")
         return []
 
     def _process_events(self, events):

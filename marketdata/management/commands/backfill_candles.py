@@ -18,18 +18,18 @@ from marketdata.evidence import evidence_of
 from marketdata.intervals import floor_open
 from marketdata.management.instants import instant
 from marketdata.models import Market
-from marketdata.progress import shown
+from marketdata.progress import progress_reporter
 
 DEFAULT_DAYS = 90
 
 
 class Command(BaseCommand):
-    """Ended at any point it goes on where it was: what is stored is never asked for again."""
+    """Fetch missing candles; interrupted at any point, the next run continues."""
 
     help = "Fetch missing candles from the exchange, within its request budget; resumable, a page a transaction."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Which markets, from when to when."""
+        """Add options for markets, span and output."""
         parser.add_argument("--symbols", nargs="+", metavar="SYMBOL", help="All enabled markets when left out.")
         parser.add_argument("--from", dest="begin", type=instant, help=f"Default: {DEFAULT_DAYS} days ago.")
         parser.add_argument("--until", "--to", dest="end", type=instant, help="Exclusive. Default: now.")
@@ -37,7 +37,7 @@ class Command(BaseCommand):
         parser.add_argument("--progress-json", action="store_true", help="Progress as JSON lines.")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Fill all markets in turn, then say what is complete."""
+        """Fill all markets, then write their coverage."""
         until_ms = clock.market_ms() if options["end"] is None else options["end"]
         from_ms = options["begin"]
         if from_ms is None:
@@ -57,27 +57,31 @@ class Command(BaseCommand):
                 self.stdout.write(f"{pages:,} requests for {len(markets)} markets: {minutes:.1f} minutes or more")
             label = markets[0].symbol if len(markets) == 1 else f"{len(markets)} markets"
             try:
-                with shown(label, self.stdout, as_json=options["progress_json"]) as report:  # type: ignore[arg-type]
+                with progress_reporter(label, self.stdout, as_json=options["progress_json"]) as report:  # type: ignore[arg-type]
                     done = services.backfill(markets, from_ms, until_ms, report, stop.is_set)
             finally:
-                self._tell(markets, from_ms, until_ms, as_json=options["json"], as_job=options["progress_json"])
+                self._write_coverage(
+                    markets, from_ms, until_ms, as_json=options["json"], as_job=options["progress_json"]
+                )
             if not options["json"]:
                 self.stdout.write(f"{done.saved.inserted:,} candles fetched in {done.requests:,} requests")
             for symbol, reason in {**done.ends, **done.failures}.items():
                 self.stderr.write(f"{symbol}: {reason}")
             if stop.is_set():
-                raise CommandError("stopped; the same command goes on where it was.")
+                raise CommandError("stopped; the same command continues where it was.")
             if done.failures:
                 raise CommandError(f"{len(done.failures)} of {len(markets)} markets could not be filled.")
         except MarketDataError as error:
-            # A job that ends with this code waits for the exchange instead of failing.
+            # A job that exits with this code is retried later instead of failing.
             code = os.EX_TEMPFAIL if isinstance(error, ExchangeUnavailable) else 1
             raise CommandError(
-                f"{error}; what was fetched is kept, the same command goes on where it was", returncode=code
+                f"{error}; fetched candles are stored, the same command continues where it was", returncode=code
             ) from error
 
-    def _tell(self, markets: Sequence[Market], from_ms: int, until_ms: int, *, as_json: bool, as_job: bool) -> None:
-        """Write what is complete, market by market and in one sentence; for a job also as its result."""
+    def _write_coverage(
+        self, markets: Sequence[Market], from_ms: int, until_ms: int, *, as_json: bool, as_job: bool
+    ) -> None:
+        """Write the coverage by market and in total; for a job also as its result."""
         until_ms = min(until_ms, floor_open(clock.market_ms()))
         complete, ledgers = 0, []
         for market in markets:

@@ -18,16 +18,18 @@ COUNTS = ("expected", "stored", "missing", "absent", "revised", "quarantined", "
 
 
 class Command(BaseCommand):
-    """Every candle is stored, missing, or absent at the exchange with evidence."""
+    """Show how many candles are stored, missing, or absent at the exchange."""
 
     help = "What is stored, missing, absent at the exchange, revised and quarantined, by market."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Which markets, which span."""
+        """Add options for markets, span and output."""
         parser.add_argument("--symbols", nargs="+", metavar="SYMBOL", help="All markets when left out.")
         parser.add_argument("--from", dest="begin", type=instant, help="Default: the first stored candle.")
         parser.add_argument("--to", "--until", dest="end", type=instant, help="Exclusive. Default: after the last.")
-        parser.add_argument("--evidence", action="store_true", help="What stands behind the counts (JSON has it).")
+        parser.add_argument(
+            "--evidence", action="store_true", help="Show the evidence behind the counts (always in JSON)."
+        )
         parser.add_argument(
             "--quarantine-ahead",
             action="store_true",
@@ -36,7 +38,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="One JSON object a market.")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """One paragraph or object a market."""
+        """Write one paragraph or object per market."""
         markets = Market.objects.all()
         if options["symbols"]:
             markets = markets.filter(symbol__in=options["symbols"])
@@ -49,16 +51,16 @@ class Command(BaseCommand):
                 if not options["json"]:
                     self.stdout.write(f"{market}: {moved:,} rows from the future moved into quarantine")
             ledger = coverage_of(market, options["begin"], options["end"])
-            behind = evidence_of(market, options["begin"], options["end"])
+            evidence = evidence_of(market, options["begin"], options["end"])
             if options["json"]:
-                told = {**asdict(ledger), "source": market.source, "evidence": asdict(behind)}
-                self.stdout.write(json.dumps(told, default=_plain))
+                values = {**asdict(ledger), "source": market.source, "evidence": asdict(evidence)}
+                self.stdout.write(json.dumps(values, default=_plain))
             else:
-                self._tell(market, ledger)
+                self._write_coverage(market, ledger)
                 if options["evidence"]:
-                    self._tell_evidence(behind)
+                    self._write_evidence(evidence)
 
-    def _tell(self, market: Market, ledger: Coverage) -> None:
+    def _write_coverage(self, market: Market, ledger: Coverage) -> None:
         counts = ", ".join(f"{getattr(ledger, name):,} {name.replace('_', ' ')}" for name in COUNTS)
         share = "nothing to count" if ledger.share is None else f"{ledger.share:.4%} stored"
         self.stdout.write(f"{market}{'' if market.enabled else ', not enabled'}: {share}; {counts}")
@@ -66,26 +68,26 @@ class Command(BaseCommand):
             for stretch in stretches:
                 self.stdout.write(f"  {name} from {_plain(stretch.start)} until {_plain(stretch.end)}")
         if ledger.ahead:
-            self.stdout.write("  rows ahead of the market's clock are not followed; --quarantine-ahead removes them")
+            self.stdout.write("  rows ahead of the market's clock are not used; --quarantine-ahead removes them")
 
-    def _tell_evidence(self, behind: Evidence) -> None:
-        for name, stretches in (("absent", behind.absences), ("suspected", behind.suspicions)):
+    def _write_evidence(self, evidence: Evidence) -> None:
+        for name, stretches in (("absent", evidence.absences), ("suspected", evidence.suspicions)):
             for one in stretches:
-                asked = "" if one.last_asked is None else f", last at {_plain(one.last_asked)}"
+                last = "" if one.last_asked is None else f", last at {_plain(one.last_asked)}"
                 span = f"from {_plain(one.start)} until {_plain(one.end)}"
-                why = one.reason or f"asked for {one.tries} times in vain"
-                self.stdout.write(f"  {name} {span}: {why}{asked}")
-        for change in behind.revisions:
+                why = one.reason or f"requested {one.tries} times without result"
+                self.stdout.write(f"  {name} {span}: {why}{last}")
+        for change in evidence.revisions:
             names = [name for name in change.after if change.before.get(name) != change.after[name]]
             values = ", ".join(f"{name} {change.before.get(name)} -> {change.after[name]}" for name in names)
             seen = f"seen at {_plain(change.seen_at)} by {change.origin}"
             self.stdout.write(f"  revised {_plain(change.open_time)}: {values}; {seen}")
-        for cut in behind.cut_short:
+        for cut in evidence.cut_short:
             closed = f"closed at {_plain(cut.closed_at)}, by {cut.origin}"
             self.stdout.write(f"  cut short {_plain(cut.open_time)}: {closed}")
-        for row in behind.ahead:
+        for row in evidence.ahead:
             self.stdout.write(f"  ahead {_plain(row.open_time)}: stored at {_plain(row.stored_at)} by {row.origin}")
-        for refusal in behind.refusals:
+        for refusal in evidence.refusals:
             seen = f"{_plain(refusal.seen_at)} by {refusal.origin}"
             self.stdout.write(f"  refused at {seen}: {refusal.reason}: {refusal.raw[:120]!r}")
 

@@ -14,13 +14,13 @@ from marketdata.parsing import EARLIEST_MS, LATEST_MS
 
 
 class Command(BaseCommand):
-    """One file a market, in the columns `import_candles` reads."""
+    """Write one file per market with the columns that `import_candles` reads."""
 
     help = "Write stored candles to SYMBOL-5m.parquet (or .csv) files."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Which, and where to."""
-        parser.add_argument("folder", type=Path, help="Where the files go; created if it is not there.")
+        """Add options for folder, markets, span and format."""
+        parser.add_argument("folder", type=Path, help="Folder of the files; created if it does not exist.")
         parser.add_argument("--symbols", nargs="+", metavar="SYMBOL", help="All enabled markets when left out.")
         parser.add_argument("--source", choices=Source.values, help="Default: that of the enabled markets.")
         parser.add_argument("--from", dest="begin", type=instant, default=EARLIEST_MS)
@@ -28,7 +28,7 @@ class Command(BaseCommand):
         parser.add_argument("--format", choices=["parquet", "csv"], default="parquet")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Write file after file."""
+        """Write one file per market."""
         markets = Market.objects.filter(source=options["source"]) if options["source"] else Market.objects.enabled()
         if options["symbols"]:
             markets = markets.filter(symbol__in=options["symbols"])

@@ -12,14 +12,14 @@ from marketdata import importing
 from marketdata.dumps import Rejected
 from marketdata.errors import MarketDataError
 from marketdata.models import Source
-from marketdata.progress import shown
+from marketdata.progress import progress_reporter
 from marketdata.store import SaveResult
 
-MOST_LISTED = 50
+MAX_LISTED = 50
 
 
 class Command(BaseCommand):
-    """One transaction a file: all of it, or with --skip-bad all that is good, or nothing."""
+    """Import files, each in one transaction: all rows, the good ones with --skip-bad, or none."""
 
     help = (
         "Import candles from Parquet, Feather, CSV, gzip or ZIP files (the exchange's dumps included), or folders of "
@@ -27,27 +27,27 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Files, and what they are."""
+        """Add options for files, market and checks."""
         parser.add_argument("paths", nargs="+", type=Path, metavar="PATH")
         parser.add_argument("--source", choices=Source.values, default=Source.EXCHANGE)
-        parser.add_argument("--symbol", default="", help="Instead of the one the file name tells (BTCUSDT-5m.parquet).")
+        parser.add_argument("--symbol", default="", help="Instead of the one in the file name (BTCUSDT-5m.parquet).")
         parser.add_argument("--skip-bad", action="store_true", help="Import the good rows of files that hold bad ones.")
         parser.add_argument(
             "--revise",
             action="store_true",
-            help="Insist on a file that contradicts most stored candles, or looks like a mark-price or futures dump.",
+            help="Import a file that differs from most stored candles or looks like a mark-price or futures dump.",
         )
         parser.add_argument("--utc", action="store_true", help="Times that name no zone are UTC.")
         parser.add_argument("--json", action="store_true", help="One JSON object a file.")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Import file after file; stop at the first that cannot be."""
+        """Import the files in order; stop at the first that fails."""
         total = SaveResult()
         markets: set[str] = set()
         try:
             files = importing.expand(options["paths"])
             for path in files:
-                with shown(path.name, self.stderr if options["json"] else self.stdout) as report:  # type: ignore[arg-type]
+                with progress_reporter(path.name, self.stderr if options["json"] else self.stdout) as report:  # type: ignore[arg-type]
                     done = importing.import_file(
                         path,
                         options["source"],
@@ -57,10 +57,10 @@ class Command(BaseCommand):
                         utc=options["utc"],
                         progress=report,
                     )
-                self._tell(done, as_json=options["json"])
+                self._write_result(done, as_json=options["json"])
                 total, markets = total + done.saved, markets | {done.market.symbol}
         except importing.BadRows as error:
-            self._list(error.rejected, error.place)
+            self._write_rejected(error.rejected, error.place)
             raise CommandError(f"{error}; --skip-bad imports the good ones") from error
         except MarketDataError as error:
             raise CommandError(str(error)) from error
@@ -68,17 +68,17 @@ class Command(BaseCommand):
             words = ", ".join(f"{count:,} {name}" for name, count in total._asdict().items())
             self.stdout.write(f"{len(files)} files of {len(markets)} markets: {words}")
 
-    def _tell(self, done: importing.Imported, *, as_json: bool) -> None:
+    def _write_result(self, done: importing.Imported, *, as_json: bool) -> None:
         counts = {**done.saved._asdict(), "rejected": len(done.rejected)}
         halted = {"cut_short": done.cut_short, "off_grid": done.off_grid}
         counts |= {name: count for name, count in halted.items() if as_json or count}
         if as_json:
             rows = [rejected._asdict() for rejected in done.rejected]
-            told = {"file": str(done.path), "symbol": done.market.symbol, "source": done.market.source}
-            said = {"ignored_columns": done.ignored, "notes": done.notes}
-            self.stdout.write(json.dumps({**told, **counts, "rejected_rows": rows, **said}))
+            head = {"file": str(done.path), "symbol": done.market.symbol, "source": done.market.source}
+            remarks = {"ignored_columns": done.ignored, "notes": done.notes}
+            self.stdout.write(json.dumps({**head, **counts, "rejected_rows": rows, **remarks}))
             return
-        self._list(done.rejected, done.place)
+        self._write_rejected(done.rejected, done.place)
         if done.ignored:
             self.stdout.write(f"{done.path.name}: columns ignored: {', '.join(done.ignored)}")
         for note in done.notes:
@@ -86,8 +86,8 @@ class Command(BaseCommand):
         words = ", ".join(f"{count:,} {name}" for name, count in counts.items())
         self.stdout.write(f"{done.path.name} -> {done.market}: {words}")
 
-    def _list(self, rejected: Sequence[Rejected], place: str) -> None:
-        for line, reason in rejected[:MOST_LISTED]:
+    def _write_rejected(self, rejected: Sequence[Rejected], place: str) -> None:
+        for line, reason in rejected[:MAX_LISTED]:
             self.stderr.write(f"{place} {line}: {reason}")
-        if len(rejected) > MOST_LISTED:
-            self.stderr.write(f"... and {len(rejected) - MOST_LISTED} more")
+        if len(rejected) > MAX_LISTED:
+            self.stderr.write(f"... and {len(rejected) - MAX_LISTED} more")

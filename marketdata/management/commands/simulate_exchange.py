@@ -19,23 +19,25 @@ POLL_SECONDS = 0.5
 
 
 class Command(BaseCommand):
-    """Replays candle files, or invents candles, behind Binance's REST and websocket interface on loopback."""
+    """Serve replayed or generated candles with Binance's REST and websocket interface on loopback."""
 
-    help = "Serve a simulated Binance on this machine: recorded or invented candles, at any speed, with faults."
-    # It touches no database: whoever looks at it keeps what it says.
+    help = "Serve a simulated Binance on this machine: recorded or generated candles, at any speed, with faults."
+    # It uses no database.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Flags as described in the README."""
+        """Add options for data, time, speed, address and faults."""
         parser.add_argument(
             "--data", nargs="+", type=Path, default=[], metavar="PATH", help="Files or folders to replay."
         )
-        parser.add_argument("--start", help="Recorded time that becomes now (ISO or ms); before it is history.")
-        parser.add_argument("--then-invent", action="store_true", help="Go on inventing where the files end.")
+        parser.add_argument("--start", help="Recorded time that becomes now (ISO or ms); earlier candles are history.")
+        parser.add_argument(
+            "--then-invent", action="store_true", help="Continue with generated candles where the files end."
+        )
         parser.add_argument(
             "--symbols", default="", help="For example BTCUSDT,ETHUSDT; default: all files, or these two."
         )
-        parser.add_argument("--seed", type=int, default=0, help="Another seed, other prices and other luck.")
+        parser.add_argument("--seed", type=int, default=0, help="Seed of generated prices and random faults.")
         parser.add_argument(
             "--speed", type=float, default=1.0, help="Market seconds per second; 60 closes one every 5 s."
         )
@@ -61,14 +63,14 @@ class Command(BaseCommand):
             ).start()
         except (MLEngineError, ValueError, OSError) as error:
             raise CommandError(str(error)) from error
-        # Said outright, because a shell that starts this in the background makes it deaf to Ctrl-C's signal.
+        # Set explicitly, because a shell that starts this in the background has SIGINT ignored.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
         try:
-            self._tell(exchange)
+            self._write_addresses(exchange)
             while not exchange.has_ended:
                 exchange.join(POLL_SECONDS)
-            self.stdout.write("the recorded candles are at their end; what is stored stays answerable until Ctrl-C")
+            self.stdout.write("the recorded candles have ended; the exchange keeps serving them until Ctrl-C")
             while True:
                 exchange.join(POLL_SECONDS)
         except KeyboardInterrupt:
@@ -78,7 +80,7 @@ class Command(BaseCommand):
         finally:
             exchange.stop()
 
-    def _tell(self, exchange: Any) -> None:
+    def _write_addresses(self, exchange: Any) -> None:
         self.stdout.write(f"simulated prices of {', '.join(exchange.symbols)}")
         self.stdout.write(f"market time {clock.to_datetime(exchange.now_ms()).isoformat()}, speed {exchange.speed:g}")
         self.stdout.write(f"BINANCE_API_URL={exchange.base_url}")
@@ -86,7 +88,7 @@ class Command(BaseCommand):
 
 
 def _instant(text: str | None) -> int | None:
-    """Milliseconds from a moment written as ISO 8601 (UTC where no zone is given) or as milliseconds."""
+    """Milliseconds from an instant in ISO 8601 (UTC without a zone) or in milliseconds."""
     if text is None:
         return None
     if text.isascii() and text.isdigit():

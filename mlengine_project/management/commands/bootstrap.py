@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from indicators.errors import MLEngineError
 from marketdata.errors import ExchangeUnavailable
-from marketdata.progress import shown
+from marketdata.progress import progress_reporter
 from mlengine_project.operations import bootstrap
 
 
@@ -50,7 +50,7 @@ class Command(BaseCommand):
         stop = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
         try:
-            with shown("fetching history", self.stdout, as_json=as_json) as report:  # type: ignore[arg-type]
+            with progress_reporter("fetching history", self.stdout, as_json=as_json) as report:  # type: ignore[arg-type]
                 result = bootstrap.run(report, stop.is_set)
         except ExchangeUnavailable as error:
             # A job that ends with this code waits for the exchange instead of failing.

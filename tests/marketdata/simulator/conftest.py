@@ -1,4 +1,4 @@
-"""A simulated exchange that stands still until it is told to go on."""
+"""Fixture: a simulated exchange whose time moves only on request."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Invented candles: pure, seamless, and shaped like a real market."""
+"""Generated candles are deterministic, continuous, and have the statistics of a real market."""
 
 import time
 from itertools import pairwise
@@ -8,7 +8,7 @@ import pytest
 
 from marketdata.intervals import INTERVAL_MS
 from marketdata.simulator.candle_path import partial_kline
-from marketdata.simulator.invention import FIRST_OPEN, MONDAY_MS, Invention
+from marketdata.simulator.invention import FIRST_OPEN, MONDAY_MS, CandleGenerator
 from marketdata.simulator.klines import WEEK_MS
 
 START = 1_704_067_200_000  # 2024-01-01, a Monday
@@ -18,7 +18,7 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT", "XRPUSDT", "QZXUSDT")
 
 @pytest.fixture(scope="module")
 def source():
-    return Invention(SYMBOLS, seed=3)
+    return CandleGenerator(SYMBOLS, seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -41,21 +41,21 @@ def test_every_candle_obeys_the_rules_of_candles(source, symbol):
     assert np.allclose(in_ticks, np.round(in_ticks), atol=1e-4)
 
 
-def test_a_candle_does_not_depend_on_what_was_asked_before():
-    whole = Invention(SYMBOLS, seed=3).klines("ETHUSDT", START, START + 2 * WEEK_MS)
+def test_a_candle_does_not_depend_on_earlier_requests():
+    whole = CandleGenerator(SYMBOLS, seed=3).klines("ETHUSDT", START, START + 2 * WEEK_MS)
     generator = np.random.default_rng(5)
     for place in generator.integers(0, len(whole.open_time), size=20):
-        fresh = Invention(("ETHUSDT",), seed=3)
+        fresh = CandleGenerator(("ETHUSDT",), seed=3)
         at = int(whole.open_time[place])
         assert fresh.klines("ETHUSDT", at, at + 1).rows() == [whole.rows()[place]]
 
 
-def test_another_seed_is_another_history():
-    first, second = (Invention(("BTCUSDT",), seed).klines("BTCUSDT", START, START + WEEK_MS) for seed in (1, 2))
+def test_another_seed_gives_other_candles():
+    first, second = (CandleGenerator(("BTCUSDT",), seed).klines("BTCUSDT", START, START + WEEK_MS) for seed in (1, 2))
     assert (first.close != second.close).mean() > 0.99
 
 
-def test_weeks_meet_without_a_seam(source):
+def test_consecutive_weeks_are_continuous(source):
     boundary = MONDAY_MS + 2800 * WEEK_MS
     before, after = source.klines("BTCUSDT", boundary - INTERVAL_MS, boundary + INTERVAL_MS).rows()
     assert before.close == after.open
@@ -68,12 +68,12 @@ def test_nothing_is_older_than_the_exchange(source):
 
 def test_a_year_takes_less_than_two_seconds():
     began = time.process_time()
-    klines = Invention(("BTCUSDT",), seed=9).klines("BTCUSDT", START, START + YEAR)
+    klines = CandleGenerator(("BTCUSDT",), seed=9).klines("BTCUSDT", START, START + YEAR)
     assert len(klines.open_time) == YEAR // INTERVAL_MS
     assert time.process_time() - began < 2
 
 
-def test_returns_look_like_a_market(year):
+def test_returns_have_the_statistics_of_a_market(year):
     returns = np.log(year["BTCUSDT"].close / year["BTCUSDT"].open)
     size = np.abs(returns)
     assert 0.0010 < returns.std() < 0.0025
@@ -85,7 +85,7 @@ def test_returns_look_like_a_market(year):
     assert 0.05 < _autocorrelation(size, 288) < 0.25  # 0.12
 
 
-def test_the_american_session_is_loud_and_the_weekend_is_quiet(year):
+def test_volatility_is_high_in_the_american_session_and_low_at_the_weekend(year):
     klines = year["BTCUSDT"]
     size = np.abs(np.log(klines.close / klines.open))
     hour = klines.open_time // 3_600_000 % 24
@@ -110,7 +110,7 @@ def test_prices_stay_near_their_level_for_ten_years(source):
     assert 25_000 < klines.low.min() < 95_000 < klines.high.max() < 300_000
 
 
-def test_an_open_candle_is_on_its_way_to_the_closed_one(source):
+def test_an_open_candle_approaches_the_closed_one(source):
     for kline in source.klines("BTCUSDT", START, START + 40 * INTERVAL_MS).rows():
         seen = [partial_kline(kline, fraction, "BTCUSDT") for fraction in np.linspace(0, 1, 61)]
         assert seen[0].high == seen[0].low == seen[0].open == kline.open

@@ -1,4 +1,4 @@
-"""The library the engine uses cannot tell the simulator from the exchange."""
+"""python-binance works with the simulator as with the real exchange."""
 
 import pytest
 
@@ -10,10 +10,10 @@ from .conftest import START
 
 @pytest.fixture
 def library(exchange):
-    return _pointed_at(exchange)
+    return _classes_for(exchange)
 
 
-def _pointed_at(exchange):
+def _classes_for(exchange):
     from binance import AsyncClient, BinanceSocketManager
 
     class Rest(AsyncClient):
@@ -40,7 +40,7 @@ async def test_client_pages_history(exchange, library):
         await client.close_connection()
 
 
-async def test_errors_arrive_as_its_own_exceptions(exchange, library):
+async def test_errors_raise_the_library_s_exceptions(exchange, library):
     from binance.exceptions import BinanceAPIException
 
     client = library[0]()
@@ -59,7 +59,7 @@ async def test_errors_arrive_as_its_own_exceptions(exchange, library):
 
 async def test_sockets_deliver_each_close_exactly_once():
     with SimulatedExchange(seed=1, speed=1000, begin_at=START) as exchange:
-        rest, streams = _pointed_at(exchange)
+        rest, streams = _classes_for(exchange)
         client = rest()
         closes = []
         try:
@@ -70,15 +70,15 @@ async def test_sockets_deliver_each_close_exactly_once():
                     assert message["stream"] == event["s"].lower() + "@kline_5m"
                     if event["k"]["x"]:
                         closes.append((event["s"], event["k"]["t"]))
-                        stands = exchange.ledger.final(event["s"])[event["k"]["t"]]
-                        assert event["k"]["c"] == f"{stands.close:.8f}"
+                        final = exchange.ledger.final(event["s"])[event["k"]["t"]]
+                        assert event["k"]["c"] == f"{final.close:.8f}"
         finally:
             await client.close_connection()
     first = closes[0][1]
     assert closes == [(s, first + n * INTERVAL_MS) for n in range(10) for s in ("BTCUSDT", "ETHUSDT")]
 
 
-async def test_single_socket_survives_a_cut(exchange, library):
+async def test_a_single_socket_reconnects_after_a_cut(exchange, library):
     import asyncio
 
     client = library[0]()

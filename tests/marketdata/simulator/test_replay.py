@@ -1,4 +1,4 @@
-"""Replayed files: moved by whole weeks, holes kept, empty columns invented the same way every time."""
+"""Replayed files are shifted by weeks, keep holes, and get generated values in empty columns."""
 
 import numpy as np
 import pandas as pd
@@ -7,7 +7,7 @@ import pytest
 from marketdata.errors import UnknownSymbol
 from marketdata.intervals import INTERVAL_MS
 from marketdata.simulator.candle_files import UnreadableCandles
-from marketdata.simulator.invention import Invention
+from marketdata.simulator.invention import CandleGenerator
 from marketdata.simulator.klines import WEEK_MS
 from marketdata.simulator.replay import Replay
 
@@ -17,7 +17,7 @@ EMPTY = ["quote_volume", "trades", "taker_buy_base", "taker_buy_quote"]
 
 
 def _frame(count=600, symbol="BTCUSDT"):
-    klines = Invention((symbol,), seed=4).klines(symbol, RECORDED, RECORDED + count * INTERVAL_MS)
+    klines = CandleGenerator((symbol,), seed=4).klines(symbol, RECORDED, RECORDED + count * INTERVAL_MS)
     return pd.DataFrame(klines._asdict())
 
 
@@ -27,7 +27,7 @@ def _write(folder, frame, name="BTCUSDT-5m.parquet"):
     return path
 
 
-def test_time_of_day_and_weekday_stay_true(tmp_path):
+def test_time_of_day_and_weekday_are_preserved(tmp_path):
     start = RECORDED + 300 * INTERVAL_MS
     replay = Replay.of_files([_write(tmp_path, _frame())], start_ms=start, anchor_ms=NOW)
     assert replay.shift_ms % WEEK_MS == 0
@@ -35,19 +35,19 @@ def test_time_of_day_and_weekday_stay_true(tmp_path):
     assert replay.begin_ms == start + replay.shift_ms
 
 
-def test_a_later_start_with_the_same_anchor_shows_the_same_candles(tmp_path):
+def test_a_later_start_with_the_same_anchor_gives_the_same_candles(tmp_path):
     path = _write(tmp_path, _frame())
     first, second = (Replay.of_files([path], anchor_ms=NOW, then_invent=True) for _ in range(2))
     until = NOW + 10 * WEEK_MS
     assert first.klines("BTCUSDT", 0, until).rows() == second.klines("BTCUSDT", 0, until).rows()
 
 
-def test_the_last_fifth_is_live_if_nobody_says_otherwise(tmp_path):
+def test_the_last_fifth_is_live_by_default(tmp_path):
     replay = Replay.of_files([_write(tmp_path, _frame(600))], anchor_ms=NOW)
     assert replay.start_ms == RECORDED + 480 * INTERVAL_MS
 
 
-def test_values_come_out_as_they_went_in(tmp_path):
+def test_recorded_values_are_unchanged(tmp_path):
     frame = _frame()
     shown = Replay.of_files([_write(tmp_path, frame)], anchor_ms=NOW).klines("BTCUSDT", 0, NOW + 10 * WEEK_MS)
     for name in frame.columns[1:]:
@@ -63,7 +63,7 @@ def test_a_hole_stays_a_hole(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["BTCUSDT-5m.parquet", "BTCUSDT-5m.csv"])
-def test_empty_columns_are_invented_plausibly_and_repeatably(tmp_path, name):
+def test_empty_columns_are_generated_plausibly_and_deterministically(tmp_path, name):
     frame = _frame()
     frame[EMPTY] = np.nan
     path = _write(tmp_path, frame, name)
@@ -79,7 +79,7 @@ def test_empty_columns_are_invented_plausibly_and_repeatably(tmp_path, name):
     assert (shown.trades[shown.volume > 0] > 0).all()
 
 
-def test_invention_goes_on_from_the_last_price(tmp_path):
+def test_generated_candles_continue_from_the_last_price(tmp_path):
     frame = _frame()
     frame[["open", "high", "low", "close"]] = (frame[["open", "high", "low", "close"]] / 5).round(2)
     replay = Replay.of_files([_write(tmp_path, frame)], anchor_ms=NOW, then_invent=True, seed=1)
@@ -122,7 +122,7 @@ def test_a_broken_file_is_refused_with_the_reason(tmp_path, reason):
         Replay.of_files([path], anchor_ms=NOW)
 
 
-def test_what_is_not_a_candle_file_is_refused(tmp_path):
+def test_a_file_without_candles_is_refused(tmp_path):
     truncated = _write(tmp_path, _frame())
     truncated.write_bytes(truncated.read_bytes()[:1000])
     with pytest.raises(UnreadableCandles, match="cannot be read"):

@@ -1,4 +1,4 @@
-"""REST as the exchange documents it, and the ways it can fail."""
+"""The simulator's REST API as documented, and its faults."""
 
 import asyncio
 import json
@@ -53,7 +53,7 @@ async def test_exchange_info_names_limits_and_symbols(exchange):
     assert (await _get(exchange, "exchangeInfo", symbol="NOPE"))[1]["code"] == -1121
 
 
-async def test_pages_are_cut_as_documented(exchange):
+async def test_pages_are_limited_as_documented(exchange):
     assert await _opens(exchange) == list(range(-499, 1))
     assert await _opens(exchange, limit=3) == [-2, -1, 0]
     assert len(await _opens(exchange, limit=5000)) == 1000
@@ -102,7 +102,7 @@ async def test_bad_requests_get_the_documented_code(exchange, query, code):
     assert "X-MBX-USED-WEIGHT-1M" in headers
 
 
-async def test_weight_is_counted_limited_and_ignoring_it_is_a_ban():
+async def test_weight_is_counted_and_limited_and_further_requests_are_banned():
     limits = Limits(weight_per_minute=6, warnings_before_ban=2, ban_seconds=120)
     with clock.use(clock.FrozenClock(START + 30_000)) as frozen:
         meter = WeightMeter(limits)
@@ -118,7 +118,7 @@ async def test_weight_is_counted_limited_and_ignoring_it_is_a_ban():
         assert meter.charge(2).status == 200
 
 
-async def test_429_and_418_on_the_wire():
+async def test_429_and_418_responses():
     with SimulatedExchange(speed=0, limits=Limits(weight_per_minute=2, warnings_before_ban=1)) as exchange:
         statuses = [await _get(exchange, "klines", symbol="BTCUSDT", interval="5m", limit=1) for _ in range(4)]
         assert [status for status, _, _ in statuses][1:] == [429, 418, 418]
@@ -138,7 +138,7 @@ async def test_429_and_418_on_the_wire():
         (Fault("symbol_error", symbol="BTCUSDT"), 400, "-1121"),
     ],
 )
-async def test_scripted_answers(exchange, fault, status, content):
+async def test_scripted_responses(exchange, fault, status, content):
     exchange.faults.add(fault)
     got, body, headers = await _get(exchange, "klines", symbol="BTCUSDT", interval="5m")
     assert got == status
@@ -147,13 +147,13 @@ async def test_scripted_answers(exchange, fault, status, content):
         assert headers["Retry-After"] == "7"
 
 
-async def test_a_fault_of_one_symbol_leaves_the_others_alone(exchange):
+async def test_a_fault_of_one_symbol_does_not_affect_others(exchange):
     exchange.faults.add(Fault("symbol_error", symbol="ETHUSDT"))
     assert (await _get(exchange, "time"))[0] == 200
     assert len(await _opens(exchange, limit=5)) == 5
 
 
-async def test_disfigured_pages(exchange):
+async def test_pages_with_faults(exchange):
     whole = await _opens(exchange, limit=5)
     exchange.faults.add(Fault("unsorted", times=1), Fault("repeated", times=1), Fault("wrong_page", times=1))
     assert await _opens(exchange, limit=5) == whole[::-1]
@@ -167,7 +167,7 @@ async def test_disfigured_pages(exchange):
     assert await _opens(exchange, limit=5) == whole
 
 
-async def test_bodies_cut_short_slow_and_connections_refused(exchange):
+async def test_truncated_and_slow_bodies_and_refused_connections(exchange):
     exchange.faults.add(Fault("truncated", times=1))
     with pytest.raises(aiohttp.ClientPayloadError):
         await _opens(exchange)
@@ -192,12 +192,12 @@ async def test_offline_refuses_connects_and_comes_back_on_the_same_port(exchange
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.1", "example.org", "::"])
-def test_only_this_machine_may_ask(host):
+def test_only_loopback_addresses_are_accepted(host):
     with pytest.raises(CannotListen, match="loopback"):
         SimulatedExchange(host=host)
 
 
-def test_a_taken_port_is_told(exchange):
+def test_a_port_in_use_is_reported(exchange):
     with pytest.raises(CannotListen, match="cannot listen"):
         SimulatedExchange(port=exchange.port).start()
 

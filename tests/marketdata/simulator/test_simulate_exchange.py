@@ -1,4 +1,4 @@
-"""The command: a process of its own that serves until it is interrupted."""
+"""The command `simulate_exchange` in a process of its own."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def test_it_serves_and_leaves_a_ledger(tmp_path):
+def test_it_serves_and_writes_a_ledger(tmp_path):
     ledger = tmp_path / "ledger.jsonl"
     command = [sys.executable, "-W", "ignore", "manage.py", "simulate_exchange", "--port", "0", "--speed", "3000"]
     process = subprocess.Popen(
@@ -25,9 +25,9 @@ def test_it_serves_and_leaves_a_ledger(tmp_path):
         env={**os.environ, "PYTHONUNBUFFERED": "1", "MLENGINE_STATE_DIR": str(tmp_path)},
     )
     try:
-        said = [process.stdout.readline() for _ in range(4)]
-        assert said[0] == "simulated prices of BTCUSDT, SOLUSDT\n"
-        url = said[2].strip().removeprefix("BINANCE_API_URL=")
+        lines = [process.stdout.readline() for _ in range(4)]
+        assert lines[0] == "simulated prices of BTCUSDT, SOLUSDT\n"
+        url = lines[2].strip().removeprefix("BINANCE_API_URL=")
         with urllib.request.urlopen(f"{url}/api/v3/klines?symbol=SOLUSDT&interval=5m", timeout=20) as answer:
             assert len(json.load(answer)) == 500
         while not ledger.read_text():
@@ -53,6 +53,6 @@ def test_it_serves_and_leaves_a_ledger(tmp_path):
         (["--faults", "nowhere.json"], "nowhere.json"),
     ],
 )
-def test_bad_flags_are_told_in_a_sentence(flags, reason):
+def test_bad_options_are_reported_in_one_sentence(flags, reason):
     with pytest.raises(CommandError, match=reason):
         call_command("simulate_exchange", "--port", "0", *flags)

@@ -1,4 +1,4 @@
-"""Websockets as the exchange documents them, and the ways they can fail."""
+"""The simulator's websockets as documented, and their faults."""
 
 import asyncio
 import contextlib
@@ -44,7 +44,7 @@ def _closed(frames):
     return [(e["s"], (e["k"]["t"] - START) // INTERVAL_MS) for e in events if e.get("e") == "kline" and e["k"]["x"]]
 
 
-async def test_raw_and_combined_streams_have_their_own_form(exchange):
+async def test_raw_and_combined_streams_have_their_own_format(exchange):
     async with _socket(exchange, "/ws/btcusdt@kline_5m") as raw, _socket(exchange, BOTH) as combined:
         await _advance(exchange)
         raw_frames, combined_frames = await _frames(raw), await _frames(combined)
@@ -58,13 +58,13 @@ async def test_raw_and_combined_streams_have_their_own_form(exchange):
     assert combined_frames[0]["stream"] == "btcusdt@kline_5m"
 
 
-async def test_nothing_is_said_about_other_symbols(exchange):
+async def test_no_messages_of_other_symbols_are_sent(exchange):
     async with _socket(exchange, "/ws/ethusdt@kline_5m") as socket:
         await _advance(exchange, 3)
         assert _closed(await _frames(socket)) == [("ETHUSDT", n) for n in range(3)]
 
 
-async def test_open_frames_lead_to_the_closed_one():
+async def test_open_frames_precede_the_closed_one():
     with SimulatedExchange(speed=1000, begin_at=START) as exchange:
         async with _socket(exchange, "/ws/btcusdt@kline_5m") as socket:
             frames = [json.loads((await socket.receive(timeout=5)).data) for _ in range(16)]
@@ -98,7 +98,7 @@ async def test_subscriptions_can_be_changed(exchange):
     ("text", "code"),
     [("{", 3), ("[]", 2), ('{"method": "BUY", "id": 1}', 2), ('{"method": "SUBSCRIBE", "params": "x"}', 2)],
 )
-async def test_messages_that_make_no_sense_are_answered(exchange, text, code):
+async def test_invalid_messages_get_an_error_response(exchange, text, code):
     async with _socket(exchange, "/ws") as socket:
         await socket.send_str(text)
         assert (await _frames(socket))[0]["code"] == code
@@ -119,7 +119,7 @@ async def test_limits_of_messages_and_streams(exchange):
             pass
 
 
-async def test_connections_are_rationed():
+async def test_connections_are_limited():
     with SimulatedExchange(speed=0, limits=Limits(connections_per_five_minutes=1)) as exchange:
         async with _socket(exchange, "/ws"):
             with pytest.raises(aiohttp.WSServerHandshakeError):
@@ -127,19 +127,19 @@ async def test_connections_are_rationed():
                     pass
 
 
-async def test_who_does_not_answer_pings_is_cut():
+async def test_a_connection_without_pongs_is_cut():
     with SimulatedExchange(speed=0, limits=Limits(ping_seconds=0.1, pong_seconds=0.35)) as exchange:
-        async with _socket(exchange, "/ws", autoping=False) as deaf, _socket(exchange, "/ws") as healthy:
+        async with _socket(exchange, "/ws", autoping=False) as unresponsive, _socket(exchange, "/ws") as healthy:
             listening = asyncio.create_task(healthy.receive())
             for _ in range(3):
-                assert (await deaf.receive(timeout=1)).type is aiohttp.WSMsgType.PING
+                assert (await unresponsive.receive(timeout=1)).type is aiohttp.WSMsgType.PING
             await asyncio.sleep(0.5)
             assert len(exchange.hub.connections) == 1
             assert not listening.done()
             listening.cancel()
 
 
-async def test_a_cut_ends_every_socket_and_new_ones_are_welcome(exchange):
+async def test_a_cut_ends_every_socket_and_new_ones_are_accepted(exchange):
     async with _socket(exchange, BOTH) as socket:
         exchange.faults.add(Fault("cut"))
         assert (await _frames(socket, seconds=2))[-1] in {aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR}
@@ -148,7 +148,7 @@ async def test_a_cut_ends_every_socket_and_new_ones_are_welcome(exchange):
         assert len(_closed(await _frames(socket))) == 2
 
 
-async def test_silence_keeps_the_socket_and_says_nothing(exchange):
+async def test_silence_keeps_the_socket_open_without_messages(exchange):
     async with _socket(exchange, BOTH) as socket:
         await _frames(socket)
         exchange.faults.add(Fault("silence"))
@@ -162,10 +162,10 @@ async def test_silence_keeps_the_socket_and_says_nothing(exchange):
 async def test_a_shutdown_is_announced(exchange):
     async with _socket(exchange, BOTH) as combined, _socket(exchange, "/ws/btcusdt@kline_5m") as raw:
         exchange.faults.add(Fault("shutdown", seconds=0.2))
-        heard, raw_heard = await _frames(combined, seconds=2), await _frames(raw, seconds=2)
-    assert {"stream": "!serverShutdown", "data": {"e": "serverShutdown", "E": START}} in heard
-    assert {"e": "serverShutdown", "E": START} in raw_heard
-    assert heard[-1] is aiohttp.WSMsgType.CLOSE
+        frames, raw_frames = await _frames(combined, seconds=2), await _frames(raw, seconds=2)
+    assert {"stream": "!serverShutdown", "data": {"e": "serverShutdown", "E": START}} in frames
+    assert {"e": "serverShutdown", "E": START} in raw_frames
+    assert frames[-1] is aiohttp.WSMsgType.CLOSE
 
 
 async def test_new_sockets_can_be_refused(exchange):
@@ -176,7 +176,7 @@ async def test_new_sockets_can_be_refused(exchange):
             pass
 
 
-async def test_a_burst_and_garbage_reach_the_client(exchange):
+async def test_a_burst_and_invalid_text_reach_the_client(exchange):
     exchange.faults.add(Fault("burst", symbol="BTCUSDT", times=1), Fault("garbled", symbol="ETHUSDT", times=1))
     async with _socket(exchange, "/ws/btcusdt@kline_5m") as bitcoin, _socket(exchange, "/ws/ethusdt@kline_5m") as ether:
         await _advance(exchange)
@@ -187,13 +187,13 @@ async def test_a_burst_and_garbage_reach_the_client(exchange):
         assert '{"e":"kline","E":' in texts
 
 
-async def test_the_end_of_a_file_is_told(tmp_path):
+async def test_the_end_of_a_file_is_reported(tmp_path):
     import pandas as pd
 
     from marketdata.simulator import open_exchange
-    from marketdata.simulator.invention import Invention
+    from marketdata.simulator.invention import CandleGenerator
 
-    klines = Invention(("BTCUSDT",), 1).klines("BTCUSDT", START, START + 20 * INTERVAL_MS)
+    klines = CandleGenerator(("BTCUSDT",), 1).klines("BTCUSDT", START, START + 20 * INTERVAL_MS)
     pd.DataFrame(klines._asdict()).to_parquet(tmp_path / "BTCUSDT-5m.parquet")
     with open_exchange(paths=[tmp_path], speed=1e6) as exchange:
         for _ in range(100):

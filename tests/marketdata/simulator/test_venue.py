@@ -1,4 +1,4 @@
-"""The exchange without a network: what closes, what the ledger says, and what faults do to candles."""
+"""The simulated exchange without network: closes, ledger and candle faults."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from marketdata import clock
 from marketdata.intervals import INTERVAL_MS
 from marketdata.parsing import parse_kline_page, parse_stream_frame
 from marketdata.simulator.faults import KINDS, Fault, FaultPlan, UnknownFault
-from marketdata.simulator.invention import Invention
+from marketdata.simulator.invention import CandleGenerator
 from marketdata.simulator.klines import rest_row
 from marketdata.simulator.ledger import Ledger
 from marketdata.simulator.market_clock import MarketClock
@@ -22,7 +22,7 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT")
 
 def _venue(*faults, seed=0, ledger=None):
     plan = FaultPlan(faults, seed)
-    return Venue(Invention(SYMBOLS, 1), MarketClock(START, 0), plan, Ledger() if ledger is None else ledger)
+    return Venue(CandleGenerator(SYMBOLS, 1), MarketClock(START, 0), plan, Ledger() if ledger is None else ledger)
 
 
 def _closed(messages):
@@ -30,22 +30,22 @@ def _closed(messages):
 
 
 def _page(venue, now, symbol="BTCUSDT", limit=1000):
-    return Page(symbol, INTERVAL_MS, START, None, limit).rows(venue.tape, now)
+    return Page(symbol, INTERVAL_MS, START, None, limit).rows(venue.candles, now)
 
 
 def test_each_candle_closes_once_for_each_symbol():
     venue = _venue()
-    said = [pair for now in range(START, START + 10 * INTERVAL_MS + 1, 70_000) for pair in _closed(venue.step(now))]
-    assert said == [(symbol, START + n * INTERVAL_MS) for n in range(9) for symbol in SYMBOLS]
+    closed = [pair for now in range(START, START + 10 * INTERVAL_MS + 1, 70_000) for pair in _closed(venue.step(now))]
+    assert closed == [(symbol, START + n * INTERVAL_MS) for n in range(9) for symbol in SYMBOLS]
     assert len(venue.ledger) == 18
 
 
-def test_a_long_sleep_closes_everything_that_was_due():
+def test_a_long_pause_closes_everything_that_was_due():
     venue = _venue()
     assert len(_closed(venue.step(START + 100 * INTERVAL_MS))) == 200
 
 
-def test_rest_socket_and_ledger_tell_the_same_candle():
+def test_rest_socket_and_ledger_have_the_same_candle():
     venue = _venue()
     messages = venue.step(START + INTERVAL_MS)
     event = messages[0].event["k"]
@@ -55,10 +55,10 @@ def test_rest_socket_and_ledger_tell_the_same_candle():
 
 
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "DOGEUSDT", "QZXUSDT"])
-def test_the_strict_reader_of_the_feed_accepts_every_candle(symbol):
-    venue = Venue(Invention((symbol,), 1), MarketClock(START, 0), FaultPlan(), Ledger())
+def test_the_strict_parser_of_the_feed_accepts_every_candle(symbol):
+    venue = Venue(CandleGenerator((symbol,), 1), MarketClock(START, 0), FaultPlan(), Ledger())
     now = START + 1000 * INTERVAL_MS
-    rows = Page(symbol, INTERVAL_MS, START, now - 1, 1000).rows(venue.tape, now)
+    rows = Page(symbol, INTERVAL_MS, START, now - 1, 1000).rows(venue.candles, now)
     assert len(parse_kline_page(rows, START, now)[0]) == 1000
     for message in venue.step(START + 20 * INTERVAL_MS):
         assert parse_stream_frame(message.event, {symbol})[1] in parse_kline_page(rows, START, now)[0]
@@ -71,10 +71,10 @@ def test_the_newest_row_is_the_open_candle():
     assert rows[-1][6] > START + 2 * INTERVAL_MS + 1000
 
 
-def test_a_hole_is_nowhere_and_the_ledger_says_so():
+def test_a_hole_is_missing_everywhere_and_in_the_ledger():
     venue = _venue(Fault("hole", at=START, until=START + 2 * INTERVAL_MS, symbol="BTCUSDT"))
-    said = _closed(venue.step(START + 4 * INTERVAL_MS))
-    assert len(said) == 6
+    closed = _closed(venue.step(START + 4 * INTERVAL_MS))
+    assert len(closed) == 6
     assert venue.ledger.absent("BTCUSDT") == [START, START + INTERVAL_MS]
     assert [row[0] for row in _page(venue, START + 3 * INTERVAL_MS)] == [
         START + 2 * INTERVAL_MS,
@@ -93,7 +93,7 @@ def test_a_late_hole_is_filled_in_time():
     assert [entry.event for entry in venue.ledger.entries("BTCUSDT")] == ["absent", "appeared"]
 
 
-def test_a_correction_changes_rest_and_ledger_but_not_what_was_said():
+def test_a_correction_changes_rest_and_ledger_but_not_sent_messages():
     venue = _venue(Fault("correction", at=START, until=START + 1, symbol="BTCUSDT", seconds=90))
     before = venue.step(START + INTERVAL_MS)[0].event["k"]
     assert _page(venue, START + INTERVAL_MS)[0][4] == before["c"]
@@ -112,7 +112,7 @@ def test_the_ledger_shows_a_change_after_a_fraction_of_a_millisecond(kind):
     assert rest_row(venue.ledger.final("BTCUSDT")[START]) == shown
 
 
-def test_a_late_close_is_said_late_and_recorded_in_time():
+def test_a_late_close_is_sent_late_and_recorded_in_time():
     venue = _venue(Fault("late_close", symbol="ETHUSDT", seconds=12, times=1))
     assert _closed(venue.step(START + INTERVAL_MS)) == [("BTCUSDT", START)]
     assert len(venue.ledger) == 2
@@ -137,7 +137,7 @@ def test_an_unsent_close_is_still_in_the_ledger_and_on_rest():
     assert len(venue.ledger.final("ETHUSDT")) == 1
 
 
-def test_the_same_seed_strikes_the_same_candles():
+def test_the_same_seed_affects_the_same_candles():
     def holes(seed):
         venue = _venue(Fault("hole", probability=0.2), seed=seed)
         venue.step(START + 200 * INTERVAL_MS)
@@ -147,14 +147,14 @@ def test_the_same_seed_strikes_the_same_candles():
     assert 20 < len(holes(1)) < 60
 
 
-def test_faults_can_be_counted_added_ended_and_written_down(tmp_path):
+def test_faults_can_be_counted_added_ended_and_saved(tmp_path):
     plan = FaultPlan([Fault("html", times=2)])
-    assert [plan.strike(("html",), 0) is not None for _ in range(3)] == [True, True, False]
+    assert [plan.trigger(("html",), 0) is not None for _ in range(3)] == [True, True, False]
     plan.add(Fault("slow", at=10, until=20))
-    assert [plan.strike(("slow",), now) is not None for now in (9, 10, 19, 20)] == [False, True, True, False]
+    assert [plan.trigger(("slow",), now) is not None for now in (9, 10, 19, 20)] == [False, True, True, False]
     assert plan.next_moment(0) == 10
     plan.clear()
-    assert plan.strike(("slow",), 15) is None
+    assert plan.trigger(("slow",), 15) is None
     path = tmp_path / "faults.json"
     path.write_text(plan.to_json())
     assert [json.loads(FaultPlan.from_file(path).to_json())[1][name] for name in ("kind", "at")] == ["slow", 10]
@@ -168,12 +168,12 @@ def test_a_bad_plan_is_refused(tmp_path, text):
         FaultPlan.from_file(path)
 
 
-def test_a_probability_is_one():
+def test_an_invalid_probability_is_refused():
     with pytest.raises(UnknownFault, match="between 0 and 1"):
         Fault("hole", probability=2)
 
 
-def test_the_ledger_can_be_kept_in_a_file(tmp_path):
+def test_the_ledger_can_be_written_to_a_file(tmp_path):
     path = tmp_path / "ledger.jsonl"
     venue = _venue(Fault("hole", symbol="ETHUSDT"), ledger=Ledger(path))
     venue.step(START + INTERVAL_MS)
@@ -197,6 +197,6 @@ def test_market_time_runs_at_its_own_rate_and_only_forward():
         MarketClock(START, -1)
 
 
-def test_the_manual_names_every_fault():
+def test_the_documentation_describes_every_fault():
     manual = (Path(__file__).resolve().parents[3] / "docs" / "simulator.md").read_text()
     assert [kind for kind, meaning in KINDS.items() if f"| `{kind}` | {meaning} |" not in manual] == []

@@ -19,7 +19,7 @@ from marketdata.exchange import ExchangeClient
 from marketdata.models import Candle, Market
 from marketdata.parsing import is_symbol, normal_symbol, parse_stream_frame
 from marketdata.simulator.candle_files import read_files
-from marketdata.simulator.invention import Invention
+from marketdata.simulator.invention import CandleGenerator
 from marketdata.simulator.server import SimulatedExchange
 from mlengine_project.checks import settings_make_sense
 from predictions.cache import cache, key_of
@@ -37,7 +37,7 @@ LIFE = "币安人生USDT"
 
 @pytest.fixture(autouse=True)
 def _candles_of_it(monkeypatch):
-    monkeypatch.setattr(champions, "_invention", Invention((LIFE,), seed=3))
+    monkeypatch.setattr(champions, "_invention", CandleGenerator((LIFE,), seed=3))
 
 
 @pytest.fixture
