@@ -15,7 +15,7 @@ from modelregistry import registry
 from modelregistry.errors import FilesRemovedError, ModelLoadError, PromotionRefused
 from modelregistry.models import ModelVersion, PromotionEvent, TrainingPart, TrainingTrial
 from modelregistry.report_pages import ReportPages
-from modelregistry.report_tables import Table, beside_baselines, differences, tables_of
+from modelregistry.report_tables import Table, baseline_table, differences, tables_of
 
 MAY_PROMOTE = "modelregistry.promote_modelversion"
 STAGES = {"Champion": "success", "Candidate": "info", "Retired": "default"}
@@ -103,7 +103,7 @@ class ModelVersionAdmin(ReportPages, ReadOnlyAdmin):
         """The version with its report in tables."""
         version = self.get_object(request, object_id)
         report = version.report if version is not None else {}
-        tables = [table for table in (beside_baselines(report), *tables_of(report)) if table is not None]
+        tables = [table for table in (baseline_table(report), *tables_of(report)) if table is not None]
         shown = {"report_tables": tables, "silent": self.silent_table(version) if version is not None else None}
         return super().change_view(request, object_id, form_url, {**shown, **(extra_context or {})})
 

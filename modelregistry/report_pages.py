@@ -12,7 +12,7 @@ from marketdata import clock
 from marketdata.admin_pages import row_of
 from modelregistry.evaluation.plots import figures_of
 from modelregistry.models import ModelVersion
-from modelregistry.report_tables import beside_baselines, tables_of
+from modelregistry.report_tables import baseline_table, tables_of
 from modelregistry.serializers import ModelVersionSerializer
 from modelregistry.trials import ledger_report
 
@@ -34,7 +34,7 @@ class ReportPages:
 def report_page(request: HttpRequest, version: ModelVersion) -> HttpResponse:
     """Draw the report: one page without scripts that can be saved or printed as it is."""
     report = version.report
-    tables = [table for table in (beside_baselines(report), *tables_of(report)) if table is not None]
+    tables = [table for table in (baseline_table(report), *tables_of(report)) if table is not None]
     return render(
         request,
         "modelregistry/version_report.html",

@@ -18,7 +18,7 @@ from modelregistry import artifacts, registry, trials
 from modelregistry.errors import ModelLoadError, ModelNotFoundError, TrainingError
 from modelregistry.estimators import boosting
 from modelregistry.evaluation.stretch import evaluate_on
-from modelregistry.evaluation.versus import Standing
+from modelregistry.evaluation.versus import ComparedChampion
 from modelregistry.hand import invite_here
 from modelregistry.models import ModelVersion
 from modelregistry.spreading import Invite, build_together, fit_together
@@ -80,7 +80,7 @@ def train(
         first=from_ms,
         champions=_standing(kinds, source, horizons),
     )
-    with trials.counting(kinds, source, _tried(request), request.symbols, actor) as counted:
+    with trials.record_unfinished(kinds, source, _tried(request), request.symbols, actor) as counted:
         fit = partial(fit_together, hands=workers - 1, invite=invite) if workers > 1 else fit_here
         build = partial(build_together, hands=workers - 1, invite=invite) if workers > 1 else build_here
         trained = train_kinds(request, progress, cancelled, fit, build)
@@ -135,7 +135,7 @@ def _keep(trained: Trained, source: str, seed: int, seconds: float) -> ModelVers
         seed=seed,
         hyperparameters=fields["hyperparameters"],
         libraries=boosting.library_versions(),
-        report=finite(trained.report),
+        report=json_ready(trained.report),
         gate_accepted=trained.verdict.accepted,
         gate_reasons=trained.verdict.reasons,
         training_seconds=seconds,
@@ -250,7 +250,7 @@ def _span(markets: Sequence[Market], from_ms: int | None, until_ms: int | None) 
     return int(first), int(end if until_ms is None else min(end, until_ms))
 
 
-def _standing(kinds: Sequence[str], source: str, horizons: tuple[int, ...]) -> dict[str, Standing]:
+def _standing(kinds: Sequence[str], source: str, horizons: tuple[int, ...]) -> dict[str, ComparedChampion]:
     """Champions a candidate is compared with; one that cannot be loaded is compared with nobody."""
     found = {}
     for kind, version in registry.champions(source).items():
@@ -261,7 +261,7 @@ def _standing(kinds: Sequence[str], source: str, horizons: tuple[int, ...]) -> d
         except ModelLoadError as damaged:
             logger.warning("champion %s is compared with nobody: %s", version, damaged)
             continue
-        found[str(kind)] = Standing(
+        found[str(kind)] = ComparedChampion(
             estimator,
             clock.to_ms(version.trained_until),
             tuple(version.symbols),
@@ -271,12 +271,12 @@ def _standing(kinds: Sequence[str], source: str, horizons: tuple[int, ...]) -> d
     return found
 
 
-def finite(value: Any) -> Any:
+def json_ready(value: Any) -> Any:
     """Make a report fit for JSON: plain numbers, None for what is not finite."""
     if isinstance(value, dict):
-        return {str(key): finite(item) for key, item in value.items()}
+        return {str(key): json_ready(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
+        return [json_ready(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not np.isfinite(value):

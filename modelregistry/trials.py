@@ -14,7 +14,7 @@ from marketdata import clock
 from modelregistry.evaluation import trials as luck
 from modelregistry.models import ModelVersion, TrainingTrial
 
-LEAST_PERIODS = 30
+MIN_PERIODS = 30
 """Fewer days than this say nothing about a Sharpe ratio."""
 
 
@@ -61,7 +61,7 @@ def record_trial(
 
 
 @contextmanager
-def counting(
+def record_unfinished(
     kinds: Sequence[str], source: str, configuration: Mapping[str, Any], symbols: Sequence[str], actor: str
 ) -> Iterator[set[str]]:
     """Count the kinds of a run that ends without their version: failed, cancelled or interrupted.
@@ -160,10 +160,10 @@ def ledger_report(kind: str, source: str, study: str | None = None) -> dict[str,
         "message": "",
     }
     days, scores, digests = gain_matrix(list(distinct.values()))
-    if scores.shape[1] < 2 or len(days) < LEAST_PERIODS:
+    if scores.shape[1] < 2 or len(days) < MIN_PERIODS:
         answer["message"] = (
             f"{scores.shape[1]} configurations share the gains of {len(days)} days; "
-            f"2 and {LEAST_PERIODS} are needed to tell luck from merit"
+            f"2 and {MIN_PERIODS} are needed to tell luck from merit"
         )
         return answer
     # Tries without daily gains, or on other days, were tries all the same: they raise the bar of luck.

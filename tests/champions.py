@@ -32,7 +32,7 @@ plain = tiny.estimator
 _invention = Invention((*SYMBOLS, "SOLUSDT"), seed=3)
 
 
-def forget_everything():
+def reset_process_state():
     """What a new process would not know."""
     serving._serving.clear()
     requests.forget_markets()
@@ -57,13 +57,13 @@ def fresh_engine(settings, artifact_folder):
     from predictions.cache import cache
 
     settings.MODEL_PATH = artifact_folder
-    forget_everything()
+    reset_process_state()
     cache.clear()
     yield
-    forget_everything()
+    reset_process_state()
 
 
-def agreeing(kind, seed=0):
+def consistent_estimator(kind, seed=0):
     """A tiny estimator whose range is that of the random walk its brackets come from, so that the parts agree."""
     fitted = plain(kind, seed)
     if kind != "range_predictor":
@@ -73,11 +73,11 @@ def agreeing(kind, seed=0):
     return replace(fitted, residuals=replace(fitted.residuals, base=base))
 
 
-def crown(symbols=SYMBOLS, source="simulated"):
+def bootstrap_champions(symbols=SYMBOLS, source="simulated"):
     """Put a champion of every kind in charge; it was trained until 2025-01-01."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiny, "estimator", agreeing)
-        found = tiny.crown_all(source=source, symbols=symbols)
+        patch.setattr(tiny, "estimator", consistent_estimator)
+        found = tiny.bootstrap_all(source=source, symbols=symbols)
     serving._serving.clear()
     return found
 
@@ -85,7 +85,7 @@ def crown(symbols=SYMBOLS, source="simulated"):
 @pytest.fixture
 def champions(db, fresh_engine):
     """A champion of every kind for simulated markets, by kind."""
-    return crown()
+    return bootstrap_champions()
 
 
 @lru_cache(maxsize=64)

@@ -17,11 +17,11 @@ from modelregistry.errors import ModelLoadError
 
 TIMEOUT_SECONDS = 90
 PROJECT = Path(__file__).resolve().parent.parent.parent
-PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "VIRTUAL_ENV")
+PASSED_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "VIRTUAL_ENV")
 """All a child may know of the environment: no key, no password, no address."""
 
-_remembered: dict[tuple[str, str, str], tuple[Signature, str]] = {}
-_one_at_a_time = threading.Lock()
+_verdict_cache: dict[tuple[str, str, str], tuple[Signature, str]] = {}
+_lock = threading.Lock()
 
 
 def verify_in_child(root: Path, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
@@ -33,19 +33,19 @@ def verify_in_child(root: Path, wanted: Sequence[tuple[str, str]]) -> dict[tuple
         For every artifact why it must not be used, or an empty string. A verdict is remembered
         until a file of the artifact changes; one caused by the machine (a timeout) is not.
     """
-    with _one_at_a_time:
+    with _lock:
         before = {key: signature(root, *key) for key in wanted}
         verdicts = {key: _known(root, key, before[key]) for key in wanted}
         left = [key for key in wanted if verdicts[key] is None]
         while left:
             found, failure, lasting = _run(root, left)
             for key, verdict in found.items():
-                _remembered[str(root), *key] = (before[key], verdict)
+                _verdict_cache[str(root), *key] = (before[key], verdict)
             verdicts |= found
             if culprit := next((key for key in left if key not in found), None):
                 verdicts[culprit] = failure
                 if lasting:
-                    _remembered[str(root), *culprit] = (before[culprit], failure)
+                    _verdict_cache[str(root), *culprit] = (before[culprit], failure)
             left = [key for key in left if verdicts[key] is None]
         return {key: verdict or "" for key, verdict in verdicts.items()}
 
@@ -57,13 +57,13 @@ def require_verified(root: Path, kind: str, digest: str) -> None:
 
 
 def _known(root: Path, key: tuple[str, str], now: Signature) -> str | None:
-    then, verdict = _remembered.get((str(root), *key), ((), ""))
+    then, verdict = _verdict_cache.get((str(root), *key), ((), ""))
     return verdict if now and then == now else None
 
 
 def _run(root: Path, wanted: list[tuple[str, str]]) -> tuple[dict[tuple[str, str], str], str, bool]:
     """Run one child; also return why it stopped short, and whether that says something about the artifact."""
-    environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    environment = {name: os.environ[name] for name in PASSED_ENVIRONMENT if name in os.environ}
     environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     request = json.dumps({"root": str(root.resolve()), "artifacts": wanted})
     try:
@@ -94,7 +94,7 @@ def _verdicts(written: str) -> dict[tuple[str, str], str]:
     return {(line["kind"], line["digest"]): line["error"] for line in lines}
 
 
-def forget() -> None:
+def clear_verdicts() -> None:
     """Drop every remembered verdict."""
-    with _one_at_a_time:
-        _remembered.clear()
+    with _lock:
+        _verdict_cache.clear()

@@ -14,7 +14,7 @@ import numpy as np
 from modelregistry.estimators.forecast import LEVELS
 
 
-def slopes_of_a_walk(levels: Sequence[float]) -> tuple[float, ...]:
+def random_walk_slopes(levels: Sequence[float]) -> tuple[float, ...]:
     """How much the share below a quantile grows per log of the quantile, were the price a walk without drift.
 
     Its farthest point on one side is distributed as the size of a normal variable (reflection principle), so with
@@ -27,19 +27,19 @@ def slopes_of_a_walk(levels: Sequence[float]) -> tuple[float, ...]:
 
     Examples
     --------
-    >>> [round(slope, 2) for slope in slopes_of_a_walk((0.05, 0.5, 0.95))]
+    >>> [round(slope, 2) for slope in random_walk_slopes((0.05, 0.5, 0.95))]
     [0.05, 0.43, 0.23]
     """
     normal = NormalDist()
     return tuple(2 * z * normal.pdf(z) for z in (normal.inv_cdf((1 + level) / 2) for level in levels))
 
 
-SLOPES = slopes_of_a_walk(LEVELS)
-BEFORE = (0.3,) * len(LEVELS)
+SLOPES = random_walk_slopes(LEVELS)
+LEGACY_SLOPES = (0.3,) * len(LEVELS)
 """What versions counted with that say nothing of slopes."""
-FARTHEST = 0.5
+MAX_LOG_CORRECTION = 0.5
 """Largest correction, in logs."""
-MOST_CANDLES = 30 * 288
+MAX_CANDLES = 30 * 288
 """Longest memory: it is read at every candle, beside the warm-up."""
 
 
@@ -137,7 +137,9 @@ class Correction:
         independent = seen * self.stride / horizon
         trust = self.gain * independent / np.maximum(independent + self.prior, 1e-9)
         off = misses / np.maximum(seen, 1) - np.array(LEVELS)
-        return np.where(enough, np.clip(-trust * off / np.array(self.slopes), -FARTHEST, FARTHEST), 0.0)
+        return np.where(
+            enough, np.clip(-trust * off / np.array(self.slopes), -MAX_LOG_CORRECTION, MAX_LOG_CORRECTION), 0.0
+        )
 
     def as_parameters(self) -> dict[str, Any]:
         """What :meth:`from_parameters` reads."""
@@ -152,17 +154,17 @@ class Correction:
         ValueError
             If a number makes no sense.
         """
-        slopes = tuple(float(slope) for slope in kept.get("slopes", BEFORE))
+        slopes = tuple(float(slope) for slope in kept.get("slopes", LEGACY_SLOPES))
         found = cls(int(kept["candles"]), int(kept["stride"]), float(kept["gain"]), float(kept["prior"]), slopes)
         if len(slopes) != len(LEVELS) or not all(0.01 <= slope <= 1 for slope in slopes):
             raise ValueError(f"a correction with slopes {list(slopes)} makes no sense")
-        if not 0 <= found.candles <= MOST_CANDLES or found.stride < 1 or not 0 <= found.gain <= 2 or found.prior < 0:
+        if not 0 <= found.candles <= MAX_CANDLES or found.stride < 1 or not 0 <= found.gain <= 2 or found.prior < 0:
             raise ValueError(f"a correction of {dict(kept)} makes no sense")
         return found
 
 
-OFF = Correction()
-CHOSEN = Correction(candles=21 * 288, stride=12, gain=0.75, prior=20.0)
+NO_CORRECTION = Correction()
+DEFAULT_CORRECTION = Correction(candles=21 * 288, stride=12, gain=0.75, prior=20.0)
 """What the walk-forward folds chose: `docs/decisions/0014`."""
 
 

@@ -19,7 +19,7 @@ CHUNK = 4_400
 
 
 @dataclass(frozen=True, eq=False)
-class Counted:
+class RecentForecasts:
     """Raw forecasts of one market and their outcomes.
 
     Parameters
@@ -40,7 +40,7 @@ class Counted:
     strange: np.ndarray
 
 
-def reach_of(predictor: RangePredictor | None) -> int:
+def lookback_candles(predictor: RangePredictor | None) -> int:
     """Candles a window must hold before the warm-up of its oldest row: 0 where nothing is corrected nor guarded."""
     if predictor is None:
         return 0
@@ -48,7 +48,7 @@ def reach_of(predictor: RangePredictor | None) -> int:
     return max(corrected, predictor.novelty.guard.candles)
 
 
-def count_forecasts(predictor: RangePredictor, grid: CandleGrid) -> Counted:
+def recent_forecasts(predictor: RangePredictor, grid: CandleGrid) -> RecentForecasts:
     """Forecast every counted candle that has its warm-up and can be answered.
 
     A forecast looks back only, its outcome ahead, as far as the grid goes.
@@ -74,13 +74,13 @@ def count_forecasts(predictor: RangePredictor, grid: CandleGrid) -> Counted:
         else np.zeros((len(positions), len(predictor.horizons), 2, len(LEVELS)))
     )
     outcomes = outcomes_after(grid.high[0], grid.low[0], grid.close[0], positions, predictor.horizons)
-    return Counted(number[positions], said, outcomes, predictor.novelty.is_novel(features))
+    return RecentForecasts(number[positions], said, outcomes, predictor.novelty.is_novel(features))
 
 
 def factors_at(predictor: RangePredictor, grid: CandleGrid, positions: np.ndarray) -> np.ndarray:
     """Logs of the factors of every quantile at some candles of one market.
 
-    Looks back only: the factors at a candle depend on it and on the `WARMUP` and :func:`reach_of` candles before.
+    Looks back only: the factors at a candle depend on it and on the `WARMUP` and :func:`lookback_candles` candles before.
 
     Parameters
     ----------
@@ -95,13 +95,13 @@ def factors_at(predictor: RangePredictor, grid: CandleGrid, positions: np.ndarra
     ndarray of shape (n, n_horizons, 2, 7)
         Zero where too little is known.
     """
-    return lately_at(predictor, grid, positions)[0]
+    return corrections_at(predictor, grid, positions)[0]
 
 
-def lately_at(predictor: RangePredictor, grid: CandleGrid, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def corrections_at(predictor: RangePredictor, grid: CandleGrid, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """As :func:`factors_at`, and whether the measure of strangeness is not believed there, shape (n,)."""
-    counted, correction = count_forecasts(predictor, grid), predictor.correction
+    counted, correction = recent_forecasts(predictor, grid), predictor.correction
     asked = grid.open_time[positions] // grid.interval_ms
-    factors = correction.log_factors(counted.said, counted.outcomes, counted.number, asked, predictor.horizons)
-    distrusted = predictor.novelty.guard.distrusted_at(counted.number, counted.strange, asked, correction.stride)
+    factors = correction.log_factors(counted.quantiles, counted.outcomes, counted.number, asked, predictor.horizons)
+    distrusted = predictor.novelty.guard.suppressed_at(counted.number, counted.flagged, asked, correction.stride)
     return factors, distrusted

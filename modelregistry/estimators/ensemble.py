@@ -51,7 +51,7 @@ class Ensemble:
         """Horizons that both the range predictor and the TP/SL classifier answer."""
         return tuple(h for h in self.horizons if self.tpsl is not None and h in self.tpsl.horizons)
 
-    def knows(self, symbol: str) -> bool:
+    def covers(self, symbol: str) -> bool:
         """Whether every champion was trained on `symbol`."""
         return bool(self.versions) and all(symbol in self.symbols.get(kind, ()) for kind in self.versions)
 

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
-MOST_CANDLES = 30 * 288
+MAX_CANDLES = 30 * 288
 """Longest memory: it is read at every candle, beside the warm-up."""
 
 
@@ -33,7 +33,7 @@ class Guard:
         """Whether anything is ever disbelieved."""
         return self.candles > 0
 
-    def distrusts(self, strange: np.ndarray, seen: np.ndarray, stride: int) -> np.ndarray:
+    def suppresses(self, strange: np.ndarray, seen: np.ndarray, stride: int) -> np.ndarray:
         """Whether the measure is not believed, from counts.
 
         Parameters
@@ -51,14 +51,14 @@ class Guard:
         Examples
         --------
         >>> guard = Guard(candles=120, share=0.3)
-        >>> guard.distrusts(np.array([3, 4, 3]), np.array([10, 10, 4]), stride=12).tolist()
+        >>> guard.suppresses(np.array([3, 4, 3]), np.array([10, 10, 4]), stride=12).tolist()
         [False, True, False]
         """
         enough = seen >= max(1, self.candles // stride // 2)
         distrusted: np.ndarray = self.active & enough & (strange > self.share * seen)
         return distrusted
 
-    def distrusted_at(self, number: np.ndarray, strange: np.ndarray, asked: np.ndarray, stride: int) -> np.ndarray:
+    def suppressed_at(self, number: np.ndarray, strange: np.ndarray, asked: np.ndarray, stride: int) -> np.ndarray:
         """Whether the measure is not believed at some candles of one market; looks back only.
 
         Parameters
@@ -73,7 +73,7 @@ class Guard:
         total = np.concatenate([[0], np.cumsum(strange, dtype=np.int64)])
         last = np.searchsorted(number, asked, side="right")
         first = np.searchsorted(number, asked - self.candles, side="right")
-        return self.distrusts(total[last] - total[first], last - first, stride)
+        return self.suppresses(total[last] - total[first], last - first, stride)
 
     def as_parameters(self) -> dict[str, Any]:
         """What :meth:`from_parameters` reads."""
@@ -89,11 +89,11 @@ class Guard:
             If a number makes no sense.
         """
         found = cls(int(kept["candles"]), float(kept["share"]))
-        if not 0 <= found.candles <= MOST_CANDLES or not 0 < found.share <= 1:
+        if not 0 <= found.candles <= MAX_CANDLES or not 0 < found.share <= 1:
             raise ValueError(f"a guard of {dict(kept)} makes no sense")
         return found
 
 
-UNGUARDED = Guard()
-WEEK = Guard(candles=7 * 288, share=0.3)
+NO_GUARD = Guard()
+ONE_WEEK_GUARD = Guard(candles=7 * 288, share=0.3)
 """Two days out of seven: a crash is believed, a new regime or a broken measure is not. `docs/decisions/0016`."""

@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 
 from modelregistry.estimators import parameters
-from modelregistry.estimators.guard import UNGUARDED, Guard
+from modelregistry.estimators.guard import NO_GUARD, Guard
 
 CUT = 50.0
 """Standardised features are cut here, so that one absurd value gives a large, finite distance."""
@@ -36,7 +36,7 @@ class Novelty:
     spread: np.ndarray
     whitening: np.ndarray
     limit: float
-    guard: Guard = UNGUARDED
+    guard: Guard = NO_GUARD
 
     def distance(self, features: np.ndarray) -> np.ndarray:
         """Distance per row, in standard deviations per feature (root mean square); NaN features give infinity.
@@ -59,7 +59,7 @@ class Novelty:
         return self.distance(features) > self.limit
 
     @classmethod
-    def learn(cls, rows: np.ndarray, later: np.ndarray, columns: tuple[int, ...], tail: float = 0.0002) -> Self:
+    def fit(cls, rows: np.ndarray, later: np.ndarray, columns: tuple[int, ...], tail: float = 0.0002) -> Self:
         """Measure the training rows, and guard the limit on `later` rows.
 
         Parameters
@@ -109,5 +109,5 @@ class Novelty:
             parameters.array(kept["whitening"], n, n),
             float(kept["limit"]),
             # Versions made before there was one are believed always, as they were.
-            Guard.from_parameters(kept.get("guard", UNGUARDED.as_parameters())),
+            Guard.from_parameters(kept.get("guard", NO_GUARD.as_parameters())),
         )

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from modelregistry.estimators import parameters
-from modelregistry.estimators.correction import OFF, Correction
+from modelregistry.estimators.correction import NO_CORRECTION, Correction
 from modelregistry.estimators.forecast import LEVELS, RangeForecast, nested
 from modelregistry.estimators.novelty import Novelty
 from modelregistry.estimators.residuals import ResidualQuantiles
@@ -40,7 +40,7 @@ class RangePredictor:
     novelty: Novelty
     widest: np.ndarray
     hyperparameters: dict[str, Any] = field(default_factory=dict)
-    correction: Correction = OFF
+    correction: Correction = NO_CORRECTION
 
     @property
     def horizons(self) -> tuple[int, ...]:
@@ -122,5 +122,5 @@ class RangePredictor:
             parameters.array(kept["widest"], len(horizons)),
             kept["hyperparameters"],
             # Versions made before there was one are answered as they were.
-            Correction.from_parameters(kept.get("correction", OFF.as_parameters())),
+            Correction.from_parameters(kept.get("correction", NO_CORRECTION.as_parameters())),
         )

@@ -19,7 +19,7 @@ class SignalClassifier:
 
     A primary model names a side. The meta-label is the chance that acting on it pays: that a barrier of the triple
     barrier is touched with a move larger than the costs, times the share of such touches that lie on that side. Both
-    factors are drawn towards what costs nothing, the base rate and one half, as far as purged later rows demand.
+    factors are shrunk_probability towards what costs nothing, the base rate and one half, as far as purged later rows demand.
 
     Parameters
     ----------
@@ -62,18 +62,18 @@ class SignalClassifier:
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """Probabilities in the order of :data:`CLASSES`, shape (n_rows, 3); each row sums to 1."""
-        touched = self.touch_chance(features)
+        touched = self.touch_probability(features)
         if self.directional and self.meta_trust > 0:
             side = self.side(features)
-            share = chance(self.meta_trust * self.meta_log_odds(features, side))
+            share = sigmoid(self.meta_trust * self.meta_log_odds(features, side))
             buy = np.where(side > 0, share, 1.0 - share)
         else:
             buy = np.full(len(touched), 0.5)
         return np.column_stack([touched * buy, touched * (1.0 - buy), 1.0 - touched])
 
-    def touch_chance(self, features: np.ndarray) -> np.ndarray:
+    def touch_probability(self, features: np.ndarray) -> np.ndarray:
         """Chance that acting on either side pays, shape (n_rows,)."""
-        return drawn(boosting.margin(self.touch, features), self.base_rate[:2].sum(), self.trust)
+        return shrunk_probability(boosting.margin(self.touch, features), self.base_rate[:2].sum(), self.trust)
 
     def side(self, features: np.ndarray) -> np.ndarray:
         """The primary's side of every row: 1 buys, -1 sells."""
@@ -133,29 +133,29 @@ class SignalClassifier:
         )
 
 
-def chance(log_odds: np.ndarray) -> np.ndarray:
+def sigmoid(log_odds: np.ndarray) -> np.ndarray:
     """Turn log odds into probabilities.
 
     Examples
     --------
-    >>> chance(np.array([0.0, np.log(3)])).round(6).tolist()
+    >>> sigmoid(np.array([0.0, np.log(3)])).round(6).tolist()
     [0.5, 0.75]
     """
     answer: np.ndarray = 1.0 / (1.0 + np.exp(-np.asarray(log_odds, dtype=np.float64)))
     return answer
 
 
-def drawn(log_odds: np.ndarray, base: float, trust: float) -> np.ndarray:
-    """Probabilities from log odds, drawn towards a base rate.
+def shrunk_probability(log_odds: np.ndarray, base: float, trust: float) -> np.ndarray:
+    """Probabilities from log odds, shrunk_probability towards a base rate.
 
     Examples
     --------
-    >>> drawn(np.array([5.0]), 0.25, 0.0).round(6).tolist(), drawn(np.array([0.0]), 0.25, 1.0).round(6).tolist()
+    >>> shrunk_probability(np.array([5.0]), 0.25, 0.0).round(6).tolist(), shrunk_probability(np.array([0.0]), 0.25, 1.0).round(6).tolist()
     ([0.25], [0.5])
     """
     base = min(max(float(base), 1e-6), 1 - 1e-6)
     prior = np.log(base / (1 - base))
-    return chance(prior + trust * (log_odds - prior))
+    return sigmoid(prior + trust * (log_odds - prior))
 
 
 def sides_of(primary: boosting.Booster, features: np.ndarray) -> np.ndarray:

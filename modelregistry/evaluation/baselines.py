@@ -14,7 +14,7 @@ RESCALE_DAYS = 90
 NAMES = ("climatology", "ewm", "har", "har_season", "har_season_90d", "walk")
 """The hour of the week; EWM volatility, HAR on the log range, HAR with time of day, and the latter rescaled on the
 trailing 90 days; the closed form of a walk at EWM volatility."""
-FREE = ("har_season", "har_season_90d", "har", "ewm", "climatology", "walk")
+REQUIRED_BASELINES = ("har_season", "har_season_90d", "har", "ewm", "climatology", "walk")
 """Baselines a candidate must beat."""
 
 

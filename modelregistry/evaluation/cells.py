@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from modelregistry.evaluation import metrics
-from modelregistry.evaluation.baselines import FREE
+from modelregistry.evaluation.baselines import REQUIRED_BASELINES
 from modelregistry.evaluation.coverage_kept import coverage_kept
 from modelregistry.evaluation.paired import compare
 
@@ -60,7 +60,7 @@ def losses_of(quantiles: np.ndarray, actual: np.ndarray, others: Mapping[str, np
     plain = [name for name in others if not name.endswith(CORRECTED)]
     corrected = [name for name in plain if means.get(name + CORRECTED, np.inf) < means[name]]
     baselines = {name: others[name + CORRECTED if name in corrected else name] for name in plain}
-    best = min((name for name in FREE if name in baselines), key=lambda name: baselines[name].mean())
+    best = min((name for name in REQUIRED_BASELINES if name in baselines), key=lambda name: baselines[name].mean())
     answered = np.isfinite(quantiles).all(axis=1)
     own = np.where(answered, metrics.pinball(np.nan_to_num(quantiles), actual) * metrics.BPS, baselines[best])
     return Losses(own, baselines, best, corrected, answered)

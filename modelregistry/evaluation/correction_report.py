@@ -7,7 +7,7 @@ import numpy as np
 
 from modelregistry.evaluation import metrics
 
-MOST_LOSS_PERCENT = 0.3
+MAX_LOSS_PERCENT = 0.3
 """A correction buys coverage with loss; more than that is too dear."""
 MONTH_MS = 30 * 86_400_000
 BANDS = (("80", 1, 5), ("90", 0, 6))
@@ -66,4 +66,4 @@ def _cell(said: np.ndarray, raw: np.ndarray, actual: np.ndarray, when: np.ndarra
 
 def _mean(horizon: int, cells: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     mean = {name: float(np.mean([cell[name] for cell in cells])) for name in cells[0]}
-    return {"horizon": horizon, "affordable": mean["loss_change"] <= MOST_LOSS_PERCENT, **mean}
+    return {"horizon": horizon, "affordable": mean["loss_change"] <= MAX_LOSS_PERCENT, **mean}

@@ -16,7 +16,7 @@ from modelregistry.evaluation.groups import PER_GROUP, probability_terciles
 from modelregistry.evaluation.paired import block_error
 from modelregistry.evaluation.periods import TERCILES, daily_gain, periods, terciles
 from modelregistry.evaluation.reliability import brier_parts, calibration, reliability_curve
-from modelregistry.evaluation.report import Collected, hoped
+from modelregistry.evaluation.report import Collected, expected_return
 from modelregistry.training.dataset import Dataset
 
 DIGITS = 4
@@ -166,7 +166,7 @@ def bracket_detail(found: Collected, costs: float) -> dict[str, Any]:
                 "periods": _skill_by_period(gains[-1], constant, when),
             }
         )
-        hope = hoped(chances, near, far, middle, costs)
+        hope = expected_return(chances, near, far, middle, costs)
         acted = hope - doubt > 0
         traded.append((when[acted], hope[acted], gross[acted] - costs))
     net = _net(*(np.concatenate(column) for column in zip(*traded, strict=True)))

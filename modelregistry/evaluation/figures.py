@@ -95,12 +95,12 @@ def mean(values: Iterable[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def signed(figure: float | None, unit: str = "", digits: int = 1) -> str:
+def format_signed(figure: float | None, unit: str = "", digits: int = 1) -> str:
     """Write a figure with its sign.
 
     Examples
     --------
-    >>> signed(1.25), signed(-0.5, " %"), signed(None)
+    >>> format_signed(1.25), format_signed(-0.5, " %"), format_signed(None)
     ('+1.2', '−0.5 %', '–')
     """
     if figure is None:

@@ -12,7 +12,7 @@ from modelregistry.evaluation.plain_baselines import Climatology, walk_quantiles
 from modelregistry.training.dataset import Dataset
 
 
-class FreeForecasts:
+class ReferenceForecasts:
     """Baselines fitted on training rows, asked about test rows.
 
     Parameters

@@ -9,13 +9,15 @@ import numpy.typing as npt
 from modelregistry.evaluation.baselines import HAR_WINDOWS, SEASON_DAYS, SLOTS, Baselines
 
 Floats = npt.NDArray[np.float64]
-KEPT = "kept_baseline"
+BASELINE_KEY = "kept_baseline"
 """Its place in the report of a range predictor; a version from before it was kept has none."""
-REACH = SEASON_DAYS * SLOTS + 2016 + SLOTS
+HISTORY_CANDLES = SEASON_DAYS * SLOTS + 2016 + SLOTS
 """Candles of history behind the first row of `har_inputs` that is whole."""
 
 
-def keep(horizons: Sequence[int], har: np.ndarray, sigma: Floats, up: Floats, down: Floats) -> list[dict[str, Any]]:
+def fit_stored_baseline(
+    horizons: Sequence[int], har: np.ndarray, sigma: Floats, up: Floats, down: Floats
+) -> list[dict[str, Any]]:
     """Fit on training rows and write down what a later reader needs; numbers a JSON column holds exactly.
 
     Parameters
@@ -37,13 +39,13 @@ def keep(horizons: Sequence[int], har: np.ndarray, sigma: Floats, up: Floats, do
     return kept
 
 
-def quantiles_of(kept: Mapping[str, Any], har: np.ndarray, season: int) -> tuple[Floats, Floats]:
+def stored_quantiles(kept: Mapping[str, Any], har: np.ndarray, season: int) -> tuple[Floats, Floats]:
     """Log quantiles of the highest high and of the lowest low over the close, NaN where an input is.
 
     Parameters
     ----------
     kept : mapping
-        One horizon of `keep`.
+        One horizon of `fit_stored_baseline`.
     har : ndarray of shape (n_rows, 5 + n_horizons)
         Looks back only.
     season : int
@@ -57,7 +59,7 @@ def quantiles_of(kept: Mapping[str, Any], har: np.ndarray, season: int) -> tuple
     Examples
     --------
     >>> flat = {"weights": [np.log(0.01), 0, 0, 0, 0, 0, 0], "quantiles": [[0.5, 1.0], [0.5, 1.0]]}
-    >>> up, down = quantiles_of(flat, np.zeros((1, 6)), 0)
+    >>> up, down = stored_quantiles(flat, np.zeros((1, 6)), 0)
     >>> np.expm1(up).round(6).tolist(), np.expm1(down).round(6).tolist()
     ([[0.005, 0.01]], [[-0.01, -0.005]])
     """

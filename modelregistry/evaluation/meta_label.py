@@ -6,21 +6,21 @@ from typing import Any
 import numpy as np
 
 from indicators.labels import Direction
-from modelregistry.estimators.signal_classifier import SignalClassifier, chance
+from modelregistry.estimators.signal_classifier import SignalClassifier, sigmoid
 from modelregistry.evaluation import metrics
 from modelregistry.evaluation.paired import DAY_MS, block_error, compare
 from modelregistry.evaluation.report import SIDES, Collected
 from modelregistry.evaluation.strategies import ENOUGH_DAYS, FEES, SLIPPAGE
 from modelregistry.training.dataset import Dataset
 from modelregistry.training.outcomes import BARRIER, bracket_levels, direction_spans, window_outcomes
-from modelregistry.training.uniqueness import shares_of
+from modelregistry.training.uniqueness import row_uniqueness
 
 COLUMNS = ("said", "share", "constant", "touched", "right", "approved", "own", "expected", "gross", "when")
 """Of every row: the chance that acting on its side pays, as served; the share of touches on that side, wholly trusted;
 half the chance of a touch; whether acting on any side paid, and on this one; whether the meta-label puts more on the
 side than the primary's own record; the label's uniqueness; the expected return before costs, and the one that came; the
 open time."""
-WHO = ("every side", "approved sides", "expected to pay")
+SELECTIONS = ("every side", "approved sides", "expected to pay")
 """Acting on every side; on those the meta-label approves; on those whose expected net return is above 0."""
 
 
@@ -32,9 +32,9 @@ def collect_meta_labels(found: Collected, classifier: SignalClassifier, test: Da
     if not len(known):
         return
     rows, labels, candles = rows.take(known), labels[known], candles[known]
-    side, touch = classifier.side(rows.features), classifier.touch_chance(rows.features)
+    side, touch = classifier.side(rows.features), classifier.touch_probability(rows.features)
     log_odds = classifier.meta_log_odds(rows.features, side)
-    share = chance(classifier.meta_trust * log_odds)
+    share = sigmoid(classifier.meta_trust * log_odds)
     # A primary that is worse than a coin gives no side away for less than even odds.
     record = min(max(classifier.hyperparameters.get("out_of_fold_accuracy", 0.5), 0.5), 0.99)
     gross = np.full(len(rows), np.nan)
@@ -46,12 +46,12 @@ def collect_meta_labels(found: Collected, classifier: SignalClassifier, test: Da
     width = BARRIER * rows.sigma * np.sqrt(classifier.horizon)
     columns = (
         touch * share,
-        chance(log_odds),
+        sigmoid(log_odds),
         0.5 * touch,
         labels != Direction.HOLD,
         labels == np.where(side > 0, Direction.BUY, Direction.SELL),
         log_odds > np.log(record / (1 - record)),
-        shares_of(rows, candles),
+        row_uniqueness(rows, candles),
         touch * (2 * share - 1) * width,
         gross,
         rows.open_time,
@@ -146,7 +146,7 @@ def _fees(offers: list[dict[str, np.ndarray]]) -> list[dict[str, Any]]:
     rows = []
     for fee in FEES:
         costs = 2 * fee + SLIPPAGE
-        for name, chosen in zip(WHO, (np.ones(len(gross), bool), approved, expected > costs), strict=True):
+        for name, chosen in zip(SELECTIONS, (np.ones(len(gross), bool), approved, expected > costs), strict=True):
             mine = chosen & np.isfinite(gross)
             days = len(np.unique(when[mine] // DAY_MS))
             row: dict[str, Any] = {"name": name, "fee_percent": 100 * fee, "acts": int(mine.sum()), "days": days}

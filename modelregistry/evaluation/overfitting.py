@@ -8,7 +8,7 @@ import numpy as np
 
 BLOCKS = 16
 """Blocks of the symmetric cross-validation: 12,870 ways to take half of them."""
-LEAST_SPREAD = 1e-12
+MIN_SPREAD = 1e-12
 """A series that varies less than this, relative to its size, has no Sharpe ratio."""
 Statistic = Literal["sharpe", "mean"]
 
@@ -45,7 +45,7 @@ def sharpe(scores: np.ndarray) -> float:
     (2.0, 0.0)
     """
     spread = float(scores.std())
-    return 0.0 if spread <= LEAST_SPREAD * max(float(np.abs(scores).max()), 1e-300) else float(scores.mean()) / spread
+    return 0.0 if spread <= MIN_SPREAD * max(float(np.abs(scores).max()), 1e-300) else float(scores.mean()) / spread
 
 
 def probability_of_overfitting(
@@ -120,7 +120,7 @@ def _statistics(sums: np.ndarray, squares: np.ndarray, count: int, statistic: St
     if statistic == "mean":
         return mean
     variance = np.maximum(squares / count - mean**2, 0.0)
-    still = variance <= LEAST_SPREAD * np.maximum(squares / count, 1e-300)
+    still = variance <= MIN_SPREAD * np.maximum(squares / count, 1e-300)
     return np.where(still, 0.0, mean / np.sqrt(np.where(still, 1.0, variance)))
 
 

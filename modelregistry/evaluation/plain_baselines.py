@@ -10,7 +10,7 @@ from modelregistry.estimators.forecast import LEVELS
 
 HOURS = 7 * 24
 HOUR_MS = 3_600_000
-FEWEST = 50
+MIN_ROWS_PER_HOUR = 50
 """Rows an hour of the week must have; one with fewer is given the quantiles of all rows."""
 
 
@@ -64,7 +64,7 @@ class Climatology:
         hour = open_time // HOUR_MS % HOURS
         found = np.tile(np.quantile(ahead, LEVELS), (HOURS, 1))
         for one, count in enumerate(np.bincount(hour, minlength=HOURS)):
-            if count >= FEWEST:
+            if count >= MIN_ROWS_PER_HOUR:
                 found[one] = np.quantile(ahead[hour == one], LEVELS)
         return cls(found)
 

@@ -13,10 +13,10 @@ from modelregistry.evaluation.figures import (
     cells_of,
     doubled,
     effective_figure,
+    format_signed,
     horizon_title,
     legend,
     short_name,
-    signed,
     value,
 )
 from modelregistry.evaluation.plots_of_chances import bracket_figures, direction_figures
@@ -85,7 +85,7 @@ def skill_figure(cells: Sequence[Cell]) -> Figure:
     ends = span_of(bounds, include=[0.0])
     panels = []
     for horizon, mine in by_horizon(cells).items():
-        rows = [_one(cell, "skill", "skill_error", signed(value(cell, "skill"), " %")) for cell in mine]
+        rows = [_one(cell, "skill", "skill_error", format_signed(value(cell, "skill"), " %")) for cell in mine]
         panels.append((horizon_title(horizon), dot_plot(f"skill at horizon {horizon}", rows, ends, [0.0])))
     return Figure(
         "Skill",

@@ -11,10 +11,10 @@ from modelregistry.evaluation.figures import (
     columns_by_name,
     doubled,
     effective_figure,
+    format_signed,
     horizon_title,
     legend,
     short_name,
-    signed,
     value,
 )
 from modelregistry.evaluation.plots_of_detail import skill_over_time
@@ -84,7 +84,7 @@ def brier_figure(cells: Sequence[Cell], own_name: str) -> Figure:
                 walks = True
                 marks.insert(0, Mark(100 * walk / base, None, "diamond", "other", f"random walk: {walk:.4f}"))
             relative += [one.value + side * (one.error or 0.0) for one in marks for side in (-1, 1)]
-            rows.append(Row(short_name(cell), marks, signed(value(cell, "skill"), " %")))
+            rows.append(Row(short_name(cell), marks, format_signed(value(cell, "skill"), " %")))
         groups[horizon] = rows
     ends = span_of(relative, include=[100.0])
     entries = [
@@ -197,7 +197,7 @@ def net_figures(report: Mapping[str, Any]) -> list[Figure]:
         "realised": Mark(net["realised_bps"], 1.96 * net["error_bps"], hint=f"realised {net['realised_bps']:.2f} bps"),
     }
     bounds = [one.value + side * (one.error or 0.0) for one in marks.values() for side in (-1, 1)]
-    rows = [Row(name, [one], signed(one.value)) for name, one in marks.items()]
+    rows = [Row(name, [one], format_signed(one.value)) for name, one in marks.items()]
     caption = (
         f"Mean net return of the {net['trades']:,} brackets with a positive expected one, on {net['days']} days, after "
         f"{costs}, in basis points. The bar is the 95 % block interval."

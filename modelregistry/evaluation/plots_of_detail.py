@@ -10,9 +10,9 @@ from modelregistry.evaluation.figures import (
     by_horizon,
     columns_by_name,
     doubled,
+    format_signed,
     horizon_title,
     legend,
-    signed,
     value,
 )
 from modelregistry.evaluation.svg import Mark, Row, dot_plot, span_of
@@ -104,7 +104,7 @@ def terciles_figure(cells: Sequence[Cell]) -> Figure:
         for name, skill in columns["skill"].items():
             shown = {f"coverage_{share}": columns[f"coverage_{share}"].get(name) for share in (80, 90)}
             found += list(shown.values())
-            rows.append(Row(name, coverage_marks(shown, None), signed(skill, " %")))
+            rows.append(Row(name, coverage_marks(shown, None), format_signed(skill, " %")))
         groups[horizon] = rows
     ends = span_of(found, include=[78.0, 92.0])
     return Figure(

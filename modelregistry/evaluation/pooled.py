@@ -9,7 +9,7 @@ from modelregistry.evaluation.paired import compare
 
 
 @dataclass(frozen=True, eq=False)
-class Lost:
+class CellLosses:
     """Losses of one cell: those of the forecast as scored, those of the best free baseline, and when."""
 
     own: np.ndarray
@@ -17,7 +17,7 @@ class Lost:
     open_time: np.ndarray
 
 
-def pooled_skill(cells: Sequence[Lost], horizon: int, stride: int) -> dict[str, float]:
+def pooled_skill(cells: Sequence[CellLosses], horizon: int, stride: int) -> dict[str, float]:
     """Mean over cells of the share of the best free baseline's loss that is saved, in percent.
 
     Cells share their candles, so their gains are averaged instant by instant before anything is said of an error: the
@@ -25,7 +25,7 @@ def pooled_skill(cells: Sequence[Lost], horizon: int, stride: int) -> dict[str, 
 
     Parameters
     ----------
-    cells : sequence of Lost
+    cells : sequence of CellLosses
         Of one horizon.
     horizon, stride : int
         Candles.
@@ -39,7 +39,7 @@ def pooled_skill(cells: Sequence[Lost], horizon: int, stride: int) -> dict[str, 
     Examples
     --------
     >>> when, floor = np.arange(3000) * 300_000, np.ones(3000)
-    >>> found = pooled_skill([Lost(0.9 * floor, floor, when), Lost(0.7 * floor, floor, when)], 6, 1)
+    >>> found = pooled_skill([CellLosses(0.9 * floor, floor, when), CellLosses(0.7 * floor, floor, when)], 6, 1)
     >>> round(found["skill"], 6), round(found["skill_lower"], 6)
     (20.0, 20.0)
     """

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from indicators.barriers import Side, Touch
-from modelregistry.estimators.correction import OFF
+from modelregistry.estimators.correction import NO_CORRECTION
 from modelregistry.estimators.forecast import LEVELS, RangeForecast
 from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.estimators.scale import LinearScale
@@ -18,9 +18,9 @@ from modelregistry.evaluation.baselines import NAMES
 from modelregistry.evaluation.cells import CORRECTED, TARGETS, bracket_cell, losses_of, mean_of, range_cell
 from modelregistry.evaluation.correction_report import correction_report
 from modelregistry.evaluation.coverage_kept import coverage_summary
-from modelregistry.evaluation.free import FreeForecasts
+from modelregistry.evaluation.free import ReferenceForecasts
 from modelregistry.evaluation.paired import block_error, compare
-from modelregistry.evaluation.pooled import Lost, pooled_skill
+from modelregistry.evaluation.pooled import CellLosses, pooled_skill
 from modelregistry.evaluation.served import served, uncorrected
 from modelregistry.training.dataset import Dataset
 from modelregistry.training.outcomes import bracket_levels, direction_labels, window_outcomes
@@ -77,7 +77,7 @@ def collect_ranges(
     forecast, raw = served(predictor, rows), uncorrected(predictor, rows)
     if raw is not None and found.uncorrected is None:
         found.uncorrected = Collected()
-    free = FreeForecasts(train, test, linear, getattr(predictor, "correction", OFF))
+    free = ReferenceForecasts(train, test, linear, getattr(predictor, "correction", NO_CORRECTION))
     for k, horizon in enumerate(test.horizons):
         own = _distances(forecast, horizon, rows.close)
         bare = _distances(raw, horizon, rows.close) if raw is not None else None
@@ -108,13 +108,13 @@ def _distances(forecast: RangeForecast, horizon: int, close: np.ndarray) -> tupl
 def range_report(found: Collected, stride: int) -> dict[str, Any]:
     """Cells and their means; `skill` is the share of the best free baseline's loss that is saved."""
     cells: list[dict[str, Any]] = []
-    lost: dict[int, list[Lost]] = {}
+    lost: dict[int, list[CellLosses]] = {}
     for (symbol, horizon, target), (said, ahead, stacked, times) in found.cells().items():
         order = np.argsort(times, kind="stable")
         beside = losses_of(said[order], ahead[order], {name: stacked[order, i] for i, name in enumerate(found.names)})
         cell = range_cell(said[order], ahead[order], beside, times[order], horizon, stride)
         cells.append({"symbol": symbol, "horizon": horizon, "target": target, **cell})
-        lost.setdefault(horizon, []).append(Lost(beside.own, beside.floor, times[order]))
+        lost.setdefault(horizon, []).append(CellLosses(beside.own, beside.floor, times[order]))
     means = ("skill_over_ewm", "coverage_80", "coverage_90", "answered")
     by_horizon = [
         {
@@ -164,13 +164,15 @@ def collect_brackets(found: Collected, classifier: TpslClassifier, test: Dataset
                         found.add((symbol, horizon, side, name), *(column[mine] for column in kept))
 
 
-def hoped(chances: np.ndarray, near: np.ndarray, far: np.ndarray, middle: np.ndarray, costs: float) -> np.ndarray:
+def expected_return(
+    chances: np.ndarray, near: np.ndarray, far: np.ndarray, middle: np.ndarray, costs: float
+) -> np.ndarray:
     """Expected net return of a bracket from its three ends.
 
     Examples
     --------
     >>> one = np.array([0.01])
-    >>> hoped(np.array([[0.4, 0.4, 0.2]]), one, one, np.array([0.0]), costs=0.002).round(4).tolist()
+    >>> expected_return(np.array([[0.4, 0.4, 0.2]]), one, one, np.array([0.0]), costs=0.002).round(4).tolist()
     [-0.002]
     """
     return chances[:, 0] * near - chances[:, 1] * far + chances[:, 2] * middle - costs
@@ -189,7 +191,7 @@ def bracket_report(found: Collected, costs: float, stride: int) -> dict[str, Any
         happened, distances = np.eye(3)[column["outcome"]], (column["near"], column["far"])
         scored = bracket_cell(column["chances"], happened, *distances, column["when"], named["horizon"], stride)
         cells.append({**named, **scored})
-        hope = hoped(column["chances"], column["near"], column["far"], column["middle"], costs)
+        hope = expected_return(column["chances"], column["near"], column["far"], column["middle"], costs)
         offers[key] = {**column, "expected": hope + costs}
         trades.append((column["gross"] - costs, hope, column["when"], hope - column["doubt"]))
     net, hopes, times, lower = (np.concatenate(column) for column in zip(*trades, strict=True))

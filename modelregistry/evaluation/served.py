@@ -3,8 +3,8 @@
 import numpy as np
 
 from indicators.features import WARMUP
-from modelregistry.estimators.correction import OFF
-from modelregistry.estimators.counted import factors_at, reach_of
+from modelregistry.estimators.correction import NO_CORRECTION
+from modelregistry.estimators.counted import factors_at, lookback_candles
 from modelregistry.estimators.forecast import LEVELS, RangeForecast
 from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.training.dataset import Dataset
@@ -27,13 +27,13 @@ def factors_before(predictor: RangePredictor, rows: Dataset) -> np.ndarray | Non
         Horizons of the predictor.
     """
     # A search scores plain forecasters, which correct nothing.
-    if not getattr(predictor, "correction", OFF).active:
+    if not getattr(predictor, "correction", NO_CORRECTION).active:
         return None
     found = np.zeros((len(rows), len(predictor.horizons), 2, len(LEVELS)))
     for code in np.unique(rows.market):
         mine = rows.market == code
         positions = rows.position[mine]
-        start = max(int(positions.min()) - (WARMUP - 1) - reach_of(predictor), 0)
+        start = max(int(positions.min()) - (WARMUP - 1) - lookback_candles(predictor), 0)
         grid = rows.grid.span(start, int(positions.max()) + 1).select(int(code))
         found[mine] = factors_at(predictor, grid, positions - start)
     return found
@@ -48,6 +48,6 @@ def served(predictor: RangePredictor, rows: Dataset) -> RangeForecast:
 
 def uncorrected(predictor: RangePredictor, rows: Dataset) -> RangeForecast | None:
     """What a version that corrects itself would say if it did not; None of another one."""
-    if not getattr(predictor, "correction", OFF).active:
+    if not getattr(predictor, "correction", NO_CORRECTION).active:
         return None
     return predictor.predict(rows.features, rows.close, rows.sigma)

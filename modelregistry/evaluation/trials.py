@@ -12,8 +12,8 @@ __all__ = [
     "DeflatedSharpe",
     "Overfitting",
     "deflated_sharpe",
+    "expected_max_sharpe",
     "independent_trials",
-    "luckiest_sharpe",
     "probabilistic_sharpe",
     "probability_of_overfitting",
     "sharpe",
@@ -83,7 +83,7 @@ def probabilistic_sharpe(
     return float(ndtr((ratio - benchmark) * np.sqrt((observations - 1) / variance)))
 
 
-def luckiest_sharpe(spread: float, trials: float) -> float:
+def expected_max_sharpe(spread: float, trials: float) -> float:
     """Sharpe ratio the best of `trials` independent tries is expected to show when none has any merit.
 
     Parameters
@@ -100,7 +100,7 @@ def luckiest_sharpe(spread: float, trials: float) -> float:
 
     Examples
     --------
-    >>> round(luckiest_sharpe(1.0, 100), 2), luckiest_sharpe(1.0, 1)
+    >>> round(expected_max_sharpe(1.0, 100), 2), expected_max_sharpe(1.0, 1)
     (2.53, 0.0)
     """
     if trials <= 1:
@@ -156,7 +156,7 @@ def deflated_sharpe(scores: np.ndarray, chosen: int | None = None, trials: float
 
     References
     ----------
-    Bailey, D. H. and Lopez de Prado, M. (2014), see :func:`luckiest_sharpe`.
+    Bailey, D. H. and Lopez de Prado, M. (2014), see :func:`expected_max_sharpe`.
 
     Examples
     --------
@@ -172,7 +172,7 @@ def deflated_sharpe(scores: np.ndarray, chosen: int | None = None, trials: float
     # The judged try is left out of the spread of luck: one good try must not raise its own bar.
     others = np.delete(ratios, chosen)
     spread = max(float(others.std()) if len(others) > 1 else 0.0, 1.0 / np.sqrt(len(mine)))
-    benchmark = luckiest_sharpe(spread, trials)
+    benchmark = expected_max_sharpe(spread, trials)
     skew, kurtosis = _shape(mine)
     probability = probabilistic_sharpe(
         float(ratios[chosen]), len(mine), skew=skew, kurtosis=kurtosis, benchmark=benchmark

@@ -24,7 +24,7 @@ ENOUGH_DAYS = 30
 
 
 @dataclass(frozen=True)
-class Standing:
+class ComparedChampion:
     """Who answers now, as far as a candidate is compared with it.
 
     Parameters
@@ -46,7 +46,7 @@ class Standing:
 
 
 def collect_losses(
-    found: Collected, kind: str, candidate: Any, champion: Standing, test: Dataset, costs: float
+    found: Collected, kind: str, candidate: Any, champion: ComparedChampion, test: Dataset, costs: float
 ) -> None:
     """Add what both lost on the rows of `test` that begin after the champion's training.
 
@@ -71,14 +71,16 @@ def collect_losses(
                 found.uncorrected.add((horizon,), bare[known])
 
 
-def versus_champion(found: Collected, champion: Standing, report: Mapping[str, Any], stride: int) -> dict[str, Any]:
+def versus_champion(
+    found: Collected, champion: ComparedChampion, report: Mapping[str, Any], stride: int
+) -> dict[str, Any]:
     """Compare with the champion on the candles after its training, or on the test days both share.
 
     Parameters
     ----------
     found : Collected
         What :func:`collect_losses` gathered over the folds.
-    champion : Standing
+    champion : ComparedChampion
     report : mapping
         The candidate's, with its `detail`.
     stride : int
@@ -119,7 +121,7 @@ def _mean(results: list[tuple[Comparison, float]]) -> dict[str, float]:
     return {"gain": gain, "error": error, "lower": lower}
 
 
-def _daily_gain(report: Mapping[str, Any], champion: Standing) -> Mapping[str, float]:
+def _daily_gain(report: Mapping[str, Any], champion: ComparedChampion) -> Mapping[str, float]:
     """Daily gains of the candidate, if they are means over the same markets and horizons as the champion's."""
     cells = report["cells"]
     same = (

@@ -10,11 +10,13 @@ from rich.progress import Progress
 
 from marketdata import clock
 
-Tell = Callable[[int, int, str], None]
+ProgressReport = Callable[[int, int, str], None]
 
 
 @contextmanager
-def told(title: str, *, as_json: bool, write: Callable[[str], None], beside: OutputWrapper) -> Iterator[Tell]:
+def progress_output(
+    title: str, *, as_json: bool, write: Callable[[str], None], beside: OutputWrapper
+) -> Iterator[ProgressReport]:
     """Yield a function of (done, total, message).
 
     JSON lines go to `write`; everything else goes to standard error, `beside` the command's output: a bar where
@@ -38,7 +40,7 @@ class _PlainLines:
         self._begun = clock.monotonic()
 
     def __call__(self, done: int, total: int, message: str) -> None:
-        """Tell a step."""
+        """ProgressReport a step."""
         left = ""
         if 0 < done < total:
             seconds = round((clock.monotonic() - self._begun) * (total - done) / done)

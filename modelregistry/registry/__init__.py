@@ -13,12 +13,12 @@ from modelregistry.registry.promotion import (
 from modelregistry.registry.serving import (
     LoadFailure,
     ensemble_of,
-    forget,
     load_ensemble,
     load_failures,
     load_version,
     loaded_versions,
     require_files,
+    unload_all,
 )
 
 __all__ = [
@@ -28,7 +28,6 @@ __all__ = [
     "champions_at",
     "ensemble_of",
     "find_version",
-    "forget",
     "load_ensemble",
     "load_failures",
     "load_version",
@@ -38,4 +37,5 @@ __all__ = [
     "register",
     "require_files",
     "rollback",
+    "unload_all",
 ]

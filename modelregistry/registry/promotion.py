@@ -21,7 +21,7 @@ from modelregistry.errors import ModelNotFoundError, PromotionRefused
 from modelregistry.models import Kind, ModelVersion, PromotionEvent
 from modelregistry.registry import serving
 
-JUDGEMENT = ("report", "gate_accepted", "gate_reasons", "training_seconds")
+RENEWED_FIELDS = ("report", "gate_accepted", "gate_reasons", "training_seconds")
 """What a second, identical training may say anew about a version; the rest is the same by its digest."""
 
 
@@ -36,12 +36,12 @@ def register(*, kind: str, source: str, digest: str, **fields: Any) -> ModelVers
         known = ModelVersion.objects.select_for_update().filter(kind=kind, source=source, digest=digest).first()
         if known is None:
             return ModelVersion.objects.create(kind=kind, source=source, digest=digest, **fields)
-        for name in JUDGEMENT:
+        for name in RENEWED_FIELDS:
             setattr(known, name, fields.get(name, getattr(known, name)))
         if not known.files_kept:  # the training wrote them again; retention removes files under the same lock
             artifacts.verify_in_child(kind, digest)
             known.files_removed_at, known.files_removed_reason = None, ""
-        known.save(update_fields=[*JUDGEMENT, "files_removed_at", "files_removed_reason"])
+        known.save(update_fields=[*RENEWED_FIELDS, "files_removed_at", "files_removed_reason"])
         return known
 
 
@@ -52,7 +52,9 @@ def bootstrap(version: ModelVersion, actor: str, reason: str) -> PromotionEvent 
         candidate, champion = _locked(version)
         if champion is not None:
             return None
-        return _crown(PromotionEvent.Action.BOOTSTRAP, None, candidate, actor=actor, reason=_written(reason))
+        return _make_champion(
+            PromotionEvent.Action.BOOTSTRAP, None, candidate, actor=actor, reason=_required_reason(reason)
+        )
 
 
 def promote(version: ModelVersion, actor: str, reason: str, override: bool = False) -> PromotionEvent:
@@ -66,7 +68,7 @@ def promote(version: ModelVersion, actor: str, reason: str, override: bool = Fal
     ModelLoadError
         If its artifact is damaged or does not reproduce its golden rows. The champion stays.
     """
-    reason = _written(reason)
+    reason = _required_reason(reason)
     _verify(version)
     with transaction.atomic():
         candidate, champion = _locked(version)
@@ -76,18 +78,18 @@ def promote(version: ModelVersion, actor: str, reason: str, override: bool = Fal
             raise PromotionRefused(list(candidate.gate_reasons) or ["the gate has not accepted it"])
         overridden = override and not candidate.gate_accepted
         action = PromotionEvent.Action.PROMOTE
-        return _crown(action, champion, candidate, actor=actor, reason=reason, override=overridden)
+        return _make_champion(action, champion, candidate, actor=actor, reason=reason, override=overridden)
 
 
 def promotion_warnings(version: ModelVersion) -> list[str]:
     """What a promotion of `version` would bring about that its reader should know before."""
-    crowned = champions(version.source)
-    return [*_markets_lost(version, crowned), *_horizons_apart(version, crowned)]
+    current = champions(version.source)
+    return [*_markets_lost(version, current), *_horizons_apart(version, current)]
 
 
-def _markets_lost(version: ModelVersion, crowned: Mapping[str, ModelVersion]) -> list[str]:
+def _markets_lost(version: ModelVersion, current: Mapping[str, ModelVersion]) -> list[str]:
     """Enabled markets that the champion of this kind answers and `version` would not: it was trained without them."""
-    before = crowned.get(version.kind)
+    before = current.get(version.kind)
     if before is None or version.kind == Kind.SIGNAL:  # which markets are answered is not its question
         return []
     enabled = set(Market.objects.enabled().filter(source=version.source).values_list("symbol", flat=True))
@@ -97,10 +99,10 @@ def _markets_lost(version: ModelVersion, crowned: Mapping[str, ModelVersion]) ->
     return [f"this version was trained without {', '.join(lost)}: what it answers there will be NO_CHAMPION"]
 
 
-def _horizons_apart(version: ModelVersion, crowned: Mapping[str, ModelVersion]) -> list[str]:
+def _horizons_apart(version: ModelVersion, current: Mapping[str, ModelVersion]) -> list[str]:
     """Whether range and bracket champions would have few horizons in common, or none."""
     pair = {Kind.RANGE.value: Kind.TPSL.value, Kind.TPSL.value: Kind.RANGE.value}
-    other = crowned.get(pair.get(version.kind, ""))
+    other = current.get(pair.get(version.kind, ""))
     if other is None:
         return []
     own, theirs = (", ".join(map(str, one.horizons)) for one in (version, other))
@@ -123,13 +125,13 @@ def rollback(kind: str, source: str, actor: str, reason: str) -> PromotionEvent:
     ModelLoadError
         If the version to go back to is damaged. The champion stays.
     """
-    reason = _written(reason)
-    previous = _undoable(kind, source).from_version
+    reason = _required_reason(reason)
+    previous = _promotion_to_undo(kind, source).from_version
     if previous is not None:
         _verify(previous)
     with transaction.atomic():
         list(_versions(kind, source).select_for_update())
-        undone = _undoable(kind, source)
+        undone = _promotion_to_undo(kind, source)
         if undone.from_version is None:
             raise PromotionRefused([f"the first champion of {kind} replaced nobody, so there is nothing to go back to"])
         if previous is None or undone.from_version_id != previous.pk:
@@ -139,7 +141,7 @@ def rollback(kind: str, source: str, actor: str, reason: str) -> PromotionEvent:
             _versions(kind, source).get(pk=undone.to_version_id),
             _versions(kind, source).get(pk=previous.pk),
         )
-        return _crown(action, champion, back, actor=actor, reason=reason, undoes=undone)
+        return _make_champion(action, champion, back, actor=actor, reason=reason, undoes=undone)
 
 
 def find_version(text: str) -> ModelVersion:
@@ -162,8 +164,8 @@ def find_version(text: str) -> ModelVersion:
 
 def champions(source: str) -> dict[str, ModelVersion]:
     """Champions of `source` by kind."""
-    crowned = ModelVersion.objects.filter(source=source, stage=ModelVersion.Stage.CHAMPION)
-    return {version.kind: version for version in crowned}
+    current = ModelVersion.objects.filter(source=source, stage=ModelVersion.Stage.CHAMPION)
+    return {version.kind: version for version in current}
 
 
 def champions_at(time: datetime, source: str) -> dict[str, ModelVersion]:
@@ -192,7 +194,7 @@ def _locked(version: ModelVersion) -> tuple[ModelVersion, ModelVersion | None]:
     return candidate, champion
 
 
-def _undoable(kind: str, source: str) -> PromotionEvent:
+def _promotion_to_undo(kind: str, source: str) -> PromotionEvent:
     undo = PromotionEvent.Action.ROLLBACK
     standing = PromotionEvent.objects.filter(kind=kind, source=source, undone_by__isnull=True).exclude(action=undo)
     newest = standing.select_related("from_version").order_by("-id").first()
@@ -201,7 +203,7 @@ def _undoable(kind: str, source: str) -> PromotionEvent:
     return newest
 
 
-def _crown(
+def _make_champion(
     action: PromotionEvent.Action, champion: ModelVersion | None, successor: ModelVersion, **event: Any
 ) -> PromotionEvent:
     """Retire, crown and log; the caller holds the locks. The old one steps down first: there are never two."""
@@ -223,7 +225,7 @@ def _crown(
         gate_reasons=successor.gate_reasons,
         **event,
     )
-    transaction.on_commit(serving.look_again)
+    transaction.on_commit(serving.recheck_champions)
     return logged
 
 
@@ -232,7 +234,7 @@ def _verify(version: ModelVersion) -> None:
     artifacts.verify_in_child(version.kind, version.digest)
 
 
-def _written(reason: str) -> str:
+def _required_reason(reason: str) -> str:
     if not reason.strip():
         raise PromotionRefused(["a reason must be written: it is what the log is for"])
     return reason.strip()

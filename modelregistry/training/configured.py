@@ -63,7 +63,7 @@ class Configuration:
 
 
 @dataclass(frozen=True)
-class Scored:
+class ConfigurationScore:
     """What a configuration saved of the best free baseline's loss.
 
     Parameters
@@ -146,7 +146,7 @@ def score_configuration(
     seed: int,
     threads: int,
     tick: Callable[[str], None] | None = None,
-) -> Scored:
+) -> ConfigurationScore:
     """Score a configuration on purged walk-forward folds, beside baselines fitted on the same rows.
 
     Parameters
@@ -171,7 +171,7 @@ def score_configuration(
         fold_scores.append(float(reports.range_report(found, every.stride)["skill"]))
         tell(f"fold {number} of {len(folds)}: {fold_scores[-1]:+.2%}")
     score = float(reports.range_report(whole, every.stride)["skill"])
-    return Scored(score, fold_scores, range_detail(whole, every, every.stride)["daily_gain"])
+    return ConfigurationScore(score, fold_scores, range_detail(whole, every, every.stride)["daily_gain"])
 
 
 def _silence(_: str) -> None:

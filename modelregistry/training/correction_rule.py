@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from modelregistry.evaluation.correction_report import MOST_LOSS_PERCENT
+from modelregistry.evaluation.correction_report import MAX_LOSS_PERCENT
 
 
 def judge_correction(horizons: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -26,8 +26,8 @@ def judge_correction(horizons: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     if worst is None:
         return {"kept": False, "words": "left out: no answered row of the folds says what it costs"}
     # Not a number is not cheap either.
-    kept = all(one["loss_change"] <= MOST_LOSS_PERCENT for one in horizons)
+    kept = all(one["loss_change"] <= MAX_LOSS_PERCENT for one in horizons)
     figure = f"{worst['loss_change']:.2f} % of pinball loss at horizon {worst['horizon']}"
     if kept:
-        return {"kept": True, "words": f"kept: it costs {figure} at most, {MOST_LOSS_PERCENT:g} % is allowed"}
-    return {"kept": False, "words": f"left out: it costs {figure}, and {MOST_LOSS_PERCENT:g} % is the most it may"}
+        return {"kept": True, "words": f"kept: it costs {figure} at most, {MAX_LOSS_PERCENT:g} % is allowed"}
+    return {"kept": False, "words": f"left out: it costs {figure}, and {MAX_LOSS_PERCENT:g} % is the most it may"}

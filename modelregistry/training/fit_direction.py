@@ -7,7 +7,13 @@ import numpy as np
 
 from indicators.labels import Direction
 from modelregistry.estimators import boosting
-from modelregistry.estimators.signal_classifier import SignalClassifier, chance, drawn, sides_of, with_side
+from modelregistry.estimators.signal_classifier import (
+    SignalClassifier,
+    shrunk_probability,
+    sides_of,
+    sigmoid,
+    with_side,
+)
 from modelregistry.evaluation.paired import compare
 from modelregistry.training.dataset import Dataset
 from modelregistry.training.fit_range import fit_novelty
@@ -16,7 +22,7 @@ from modelregistry.training.outcomes import BARRIER, direction_spans
 from modelregistry.training.plan import TrainingPlan
 from modelregistry.training.sides import ROUNDS as PRIMARY_ROUNDS
 from modelregistry.training.sides import TREES, fit_primary, or_even, out_of_fold_sides
-from modelregistry.training.uniqueness import shares_of
+from modelregistry.training.uniqueness import row_uniqueness
 
 TOUCH_ROUNDS, TOUCH_PATIENCE = 300, 20
 """Whether a move pays at all is learnt slowly: the best round lies between 80 and 270."""
@@ -109,7 +115,7 @@ def fit_direction(
             threads=plan.threads,
         )
     tick("direction, touch")
-    weights = shares_of(older, candles[picks[0]])
+    weights = row_uniqueness(older, candles[picks[0]])
     plain, weighted = (
         _fit(train.meta(), watch.meta(), plan, META_ROUNDS, META_PATIENCE, weight)
         for weight in (None, weights[train.touched] if train.touched.any() else None)
@@ -178,7 +184,9 @@ def rates_of(labels: np.ndarray) -> np.ndarray:
 
 def _trust_of_touch(touch: boosting.Booster, base: float, judge: _Stretch, horizon: int) -> tuple[float, float]:
     log_odds = boosting.margin(touch, judge.rows.features)
-    return choose_trust(lambda trust: _lost(drawn(log_odds, base, trust), judge.touched), judge.rows, horizon)
+    return choose_trust(
+        lambda trust: _lost(shrunk_probability(log_odds, base, trust), judge.touched), judge.rows, horizon
+    )
 
 
 def _trust_of_meta(meta: boosting.Booster, judge: _Stretch, horizon: int) -> tuple[float, float]:
@@ -187,7 +195,7 @@ def _trust_of_meta(meta: boosting.Booster, judge: _Stretch, horizon: int) -> tup
         return 0.0, 0.0
     log_odds = boosting.margin(meta, with_side(judge.rows.features[touched], judge.side[touched]))
     right = judge.right[touched]
-    return choose_trust(lambda trust: _lost(chance(trust * log_odds), right), judge.rows.take(touched), horizon)
+    return choose_trust(lambda trust: _lost(sigmoid(trust * log_odds), right), judge.rows.take(touched), horizon)
 
 
 def _lost(chances: np.ndarray, happened: np.ndarray) -> np.ndarray:

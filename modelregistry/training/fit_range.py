@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from modelregistry.estimators.correction import CHOSEN, OFF
-from modelregistry.estimators.guard import WEEK
+from modelregistry.estimators.correction import DEFAULT_CORRECTION, NO_CORRECTION
+from modelregistry.estimators.guard import ONE_WEEK_GUARD
 from modelregistry.estimators.novelty import Novelty
 from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.training.dataset import Dataset
@@ -32,7 +32,7 @@ def fit_range(
         fit_novelty(rows, feature_names),
         width.round(DIGITS),
         {**plan.as_hyperparameters(), **scale.chosen, "conditions": [*CONDITIONS, *COMING]},
-        CHOSEN if plan.corrected else OFF,
+        DEFAULT_CORRECTION if plan.corrected else NO_CORRECTION,
     )
 
 
@@ -56,4 +56,4 @@ def fit_novelty(rows: Dataset, feature_names: Sequence[str]) -> Novelty:
     """Measure the training rows; the newest fifth guards the limit, and the last week the measure where it serves."""
     columns = tuple(feature_names.index(name) for name in KEY_FEATURES if name in feature_names)
     cut = int(len(rows) * 0.8)
-    return replace(Novelty.learn(rows.features[:cut], rows.features[cut:], columns), guard=WEEK)
+    return replace(Novelty.fit(rows.features[:cut], rows.features[cut:], columns), guard=ONE_WEEK_GUARD)

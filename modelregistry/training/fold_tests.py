@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from modelregistry.estimators.correction import OFF
+from modelregistry.estimators.correction import NO_CORRECTION
 from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.evaluation import report as reports
 from modelregistry.evaluation.correction_report import correction_report
@@ -21,35 +21,35 @@ if TYPE_CHECKING:
     from modelregistry.training.pipeline import Request
 
 
-class FoldTests:
+class FoldEvaluation:
     """What the folds said of every kind."""
 
     def __init__(self, request: "Request") -> None:
         self.request = request
         self.found = {kind: reports.Collected() for kind in request.kinds}
-        self.duels = {kind: reports.Collected() for kind in request.champions}
-        self.sided, self.meta = reports.Collected(), reports.Collected()
-        self.sides: list[dict[str, float]] = []
+        self.comparisons = {kind: reports.Collected() for kind in request.champions}
+        self.directional, self.meta = reports.Collected(), reports.Collected()
+        self.direction_gains: list[dict[str, float]] = []
         self.correction: dict[str, Any] = {}
 
     def score(self, kind: str, estimator: Any, test: Dataset, train: Dataset) -> None:
         """Score one estimator on the rows of a fold it has not seen."""
         request = self.request
         if kind == SIGNAL:
-            self.sides.append(gain_of_direction(estimator, test, request.costs))
+            self.direction_gains.append(gain_of_direction(estimator, test, request.costs))
             collect_meta_labels(self.meta, estimator, test, request.costs)
-            _collect(self.sided, kind, estimator, test, train, request)
+            _collect(self.directional, kind, estimator, test, train, request)
             estimator = replace(estimator, directional=False)
         _collect(self.found[kind], kind, estimator, test, train, request)
-        if kind in self.duels:
-            collect_losses(self.duels[kind], kind, estimator, request.champions[kind], test, request.costs)
+        if kind in self.comparisons:
+            collect_losses(self.comparisons[kind], kind, estimator, request.champions[kind], test, request.costs)
 
-    def settled(self, final: dict[str, Any]) -> dict[str, Any]:
+    def with_verdicts(self, final: dict[str, Any]) -> dict[str, Any]:
         """Leave out of the final estimators what the folds did not prove: the side, and a correction that is dear."""
         if SIGNAL in final:
-            enters = judge_direction(self.sides)["enters"]
+            enters = judge_direction(self.direction_gains)["enters"]
             if enters:
-                self.found[SIGNAL] = self.sided
+                self.found[SIGNAL] = self.directional
             final = {**final, SIGNAL: replace(final[SIGNAL], directional=enters)}
         ranges = self.found.get(RANGE)
         if RANGE in final and ranges is not None and ranges.uncorrected is not None:
@@ -63,10 +63,10 @@ class FoldTests:
     def _uncorrected(self, predictor: RangePredictor) -> RangePredictor:
         """The same ranges without their correction, and with the scores they have without it."""
         self.found[RANGE] = self.found[RANGE].without_correction()
-        if RANGE in self.duels:
-            self.duels[RANGE] = self.duels[RANGE].without_correction()
+        if RANGE in self.comparisons:
+            self.comparisons[RANGE] = self.comparisons[RANGE].without_correction()
         return replace(
-            predictor, correction=OFF, hyperparameters={**predictor.hyperparameters, "corrected": False}
+            predictor, correction=NO_CORRECTION, hyperparameters={**predictor.hyperparameters, "corrected": False}
         )  # fmt: skip
 
     def report(self, kind: str, estimator: Any, every: Dataset) -> dict[str, Any]:
@@ -77,14 +77,14 @@ class FoldTests:
         if kind == RANGE:
             told |= self.correction
         if kind == SIGNAL:
-            told["direction"] = judge_direction(self.sides)
+            told["direction"] = judge_direction(self.direction_gains)
             told["meta_label"] = {
                 "out_of_fold_accuracy": 100 * estimator.hyperparameters["out_of_fold_accuracy"],
                 **meta_label_report(self.meta, stride),
             }
             told["uniqueness"] = {name: estimator.hyperparameters[name] for name in UNIQUENESS}
-        if kind in self.duels:
-            told["versus_champion"] = versus_champion(self.duels[kind], request.champions[kind], told, stride)
+        if kind in self.comparisons:
+            told["versus_champion"] = versus_champion(self.comparisons[kind], request.champions[kind], told, stride)
         return told
 
 

@@ -12,7 +12,7 @@ COVERAGE_POINTS = 2.0
 """Central 80 and 90 % bands, averaged over a horizon's cells, may be off by this many points and two errors."""
 SLOPE = (0.8, 1.25)
 """Calibration slope of the take-profit probability, averaged over cells."""
-SURE = 1.96
+Z_95 = 1.96
 MIN_TEST_DAYS = 30
 """On fewer days of walk-forward tests nothing can be told from luck."""
 
@@ -47,7 +47,7 @@ def judge_ranges(report: Mapping[str, Any], versus_champion: Mapping[str, Any] |
         mine = [cell for cell in cells if cell["horizon"] == horizon]
         skill, error = (float(np.mean([cell[key] for cell in mine])) for key in ("skill", "skill_error"))
         # Cells of one horizon share their candles and move together: their mean has the mean error, not less.
-        if not skill - SURE * error > 0:
+        if not skill - Z_95 * error > 0:
             reasons.append(
                 f"horizon {horizon}: {skill:.2f} % better than the best free baseline, "
                 f"not surely above 0 (error {error:.2f})"
@@ -65,7 +65,7 @@ def judge_brackets(report: Mapping[str, Any], versus_champion: Mapping[str, Any]
     reasons = _too_short(report)
     # Cells share their candles and move together: their mean has the mean error, not less.
     skill, error = (float(np.mean([cell[key] for cell in report["cells"]])) for key in ("skill", "skill_error"))
-    if not skill - SURE * error > 0:
+    if not skill - Z_95 * error > 0:
         reasons.append(f"Brier score {skill:.2f} % better than the base rates, not surely above 0 (error {error:.2f})")
     reasons += [
         f"{cell['symbol']} horizon {cell['horizon']} {cell['side']} {cell['bracket']}: "
@@ -83,7 +83,7 @@ def judge_directions(report: Mapping[str, Any], versus_champion: Mapping[str, An
     """Judge a signal classifier: a constant is honest but no reason to promote."""
     skill, error = (float(np.mean([cell[key] for cell in report["cells"]])) for key in ("skill", "skill_error"))
     reasons = _too_short(report)
-    if not skill - SURE * error > 0:
+    if not skill - Z_95 * error > 0:
         reasons.append(f"Brier score {skill:.2f} % better than the base rate, not surely above 0 (error {error:.2f})")
     return _with_champion(reasons, versus_champion)
 

@@ -14,11 +14,11 @@ from modelregistry.estimators import boosting
 from modelregistry.estimators.forecast import LEVELS
 from modelregistry.estimators.golden import golden_rows
 from modelregistry.estimators.signal_classifier import CLASSES
-from modelregistry.evaluation.kept_baseline import KEPT, keep
-from modelregistry.evaluation.versus import Standing
+from modelregistry.evaluation.kept_baseline import BASELINE_KEY, fit_stored_baseline
+from modelregistry.evaluation.versus import ComparedChampion
 from modelregistry.training import gate
 from modelregistry.training.dataset import Dataset, MarketCandles, interleave
-from modelregistry.training.fold_tests import FoldTests
+from modelregistry.training.fold_tests import FoldEvaluation
 from modelregistry.training.parts import Builder, Fitter, Part, Workload, build_here, fit_here, parts_of, steps_of
 from modelregistry.training.plan import TrainingPlan
 
@@ -49,7 +49,7 @@ class Request:
         A round trip, as a fraction of the price.
     first : int or None
         Open time (ms) of the earliest row to learn from.
-    champions : mapping of kind to Standing
+    champions : mapping of kind to ComparedChampion
         Who a candidate is compared with.
     """
 
@@ -61,7 +61,7 @@ class Request:
     plan: TrainingPlan
     costs: float
     first: int | None = None
-    champions: Mapping[str, Standing] = field(default_factory=dict)
+    champions: Mapping[str, ComparedChampion] = field(default_factory=dict)
 
     def markets(self) -> list[MarketCandles]:
         """What the rows of each market are made from."""
@@ -135,7 +135,7 @@ def train_kinds(
     for code, symbol in enumerate(request.symbols):
         if (rows.market == code).sum() * plan.stride < plan.test_days * 288 * 2:
             raise TrainingError(f"too few candles of {symbol} have features and a known future to train on")
-    tests = FoldTests(request)
+    tests = FoldEvaluation(request)
     workload = Workload(every, plan, request.costs)
     folds = workload.folds()
     with closing(fit(workload, parts, steps)) as fitted:
@@ -149,7 +149,7 @@ def train_kinds(
         steps.stage = "all candles"
         final = _next(fitted, parts, None)
     trained = {}
-    for kind, estimator in tests.settled(final).items():
+    for kind, estimator in tests.with_verdicts(final).items():
         told = tests.report(kind, estimator, every)
         told |= {
             "rows": len(rows),
@@ -157,7 +157,7 @@ def train_kinds(
             "folds": [_stretch(every, fold.test) for fold in folds],
         }
         if kind == "range_predictor":
-            told[KEPT] = keep(rows.horizons, rows.har, rows.sigma, rows.up, rows.down)
+            told[BASELINE_KEY] = fit_stored_baseline(rows.horizons, rows.har, rows.sigma, rows.up, rows.down)
         verdict = _judge(kind, told, told.get("versus_champion"))
         pick = np.linspace(0, len(rows) - 1, GOLDEN_ROWS).astype(int)
         golden = golden_rows(kind, estimator, rows.features[pick], rows.close[pick], rows.sigma[pick])

@@ -42,7 +42,7 @@ def average_uniqueness(position: np.ndarray, candles: np.ndarray) -> np.ndarray:
     return np.asarray((shares[first + candles] - shares[first]) / candles)
 
 
-def shares_of(rows: Dataset, candles: np.ndarray) -> np.ndarray:
+def row_uniqueness(rows: Dataset, candles: np.ndarray) -> np.ndarray:
     """Average uniqueness of every row's label within its market, shape (n_rows,).
 
     Parameters

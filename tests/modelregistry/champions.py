@@ -41,7 +41,7 @@ def novelty():
     return Novelty((0, 1), np.zeros(2), np.ones(2), np.eye(2), 1e9)
 
 
-def wavering(guard):
+def often_flagging_novelty(guard):
     """A measure that calls about half of all candles strange, so that its guard wavers."""
     return Novelty((FEATURE_NAMES.index("momentum_12"),), np.zeros(1), np.ones(1), np.eye(1), 0.6, guard)
 
@@ -101,7 +101,7 @@ def candidate(kind="range_predictor", seed=0, source="exchange", symbols=("BTCUS
     )
 
 
-def crown_all(source="exchange", seed=0, symbols=("BTCUSDT", "ETHUSDT")):
+def bootstrap_all(source="exchange", seed=0, symbols=("BTCUSDT", "ETHUSDT")):
     """A champion of every kind."""
     found = {kind: candidate(kind, seed, source, symbols) for kind in KINDS}
     for version in found.values():
@@ -109,7 +109,7 @@ def crown_all(source="exchange", seed=0, symbols=("BTCUSDT", "ETHUSDT")):
     return found
 
 
-def dethrone():
+def unload_estimators():
     """Leave no estimator in memory; that an artifact was verified is remembered while its files stay as they are."""
     serving._serving.clear()
     serving._estimators.clear()

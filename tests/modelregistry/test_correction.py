@@ -5,7 +5,14 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from modelregistry.estimators.correction import BEFORE, FARTHEST, OFF, SLOPES, Correction, outcomes_after
+from modelregistry.estimators.correction import (
+    LEGACY_SLOPES,
+    MAX_LOG_CORRECTION,
+    NO_CORRECTION,
+    SLOPES,
+    Correction,
+    outcomes_after,
+)
 from modelregistry.estimators.forecast import LEVELS
 
 HORIZONS = (6, 72)
@@ -73,7 +80,7 @@ def test_few_or_no_outcomes_change_nothing():
 def test_no_correction_goes_further_than_the_limit():
     said, came, numbers = forecasts(720, 100.0)
     found = Correction(candles=4000, gain=2.0, prior=0.0).log_factors(said, came, numbers, np.array([8000]), HORIZONS)
-    assert np.abs(found).max() == FARTHEST
+    assert np.abs(found).max() == MAX_LOG_CORRECTION
 
 
 def test_outcomes_need_every_candle_after_them():
@@ -100,13 +107,13 @@ def test_versions_from_before_keep_the_slopes_they_were_chosen_with():
     kept = Correction(4032, 12, 0.5, 20.0).as_parameters()
     assert Correction.from_parameters(kept).slopes == SLOPES
     del kept["slopes"]
-    assert Correction.from_parameters(kept).slopes == BEFORE
+    assert Correction.from_parameters(kept).slopes == LEGACY_SLOPES
 
 
 def test_parameters_survive_and_nonsense_does_not():
     one = Correction(4032, 12, 0.5, 50.0)
     assert Correction.from_parameters(one.as_parameters()) == one
-    assert not OFF.active
+    assert not NO_CORRECTION.active
     for wrong in (
         {"candles": -1},
         {"stride": 0},

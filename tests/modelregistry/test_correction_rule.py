@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from modelregistry.estimators.correction import OFF, Correction
-from modelregistry.evaluation.correction_report import MOST_LOSS_PERCENT
+from modelregistry.estimators.correction import NO_CORRECTION, Correction
+from modelregistry.evaluation.correction_report import MAX_LOSS_PERCENT
 from modelregistry.evaluation.report import Collected
 from modelregistry.training import fit_range
 from modelregistry.training.correction_rule import judge_correction
@@ -21,7 +21,7 @@ CALM = Correction(candles=4 * 288, stride=12, gain=0.1, prior=50.0)
 
 
 def trained(correction, monkeypatch):
-    monkeypatch.setattr(fit_range, "CHOSEN", correction)
+    monkeypatch.setattr(fit_range, "DEFAULT_CORRECTION", correction)
     return train_kinds(request((KIND,), plan=replace(PLAN, corrected=True)))[KIND]
 
 
@@ -33,10 +33,10 @@ def plain():
 def test_a_dear_correction_is_left_out_with_the_figure(plain, monkeypatch):
     found = trained(HASTY, monkeypatch)
     worst = max(found.report["correction"], key=lambda one: one["loss_change"])
-    assert worst["loss_change"] > MOST_LOSS_PERCENT
+    assert worst["loss_change"] > MAX_LOSS_PERCENT
     assert found.report["correction_rule"]["kept"] is False
     assert f"{worst['loss_change']:.2f} %" in found.report["correction_rule"]["words"]
-    assert found.estimator.correction == OFF
+    assert found.estimator.correction == NO_CORRECTION
     assert found.manifest_fields["hyperparameters"]["corrected"] is False
     assert found.estimator.to_files() == plain.estimator.to_files()
     # What is scored is what is kept.
@@ -46,7 +46,7 @@ def test_a_dear_correction_is_left_out_with_the_figure(plain, monkeypatch):
 
 def test_a_cheap_correction_is_kept(plain, monkeypatch):
     found = trained(CALM, monkeypatch)
-    assert max(one["loss_change"] for one in found.report["correction"]) <= MOST_LOSS_PERCENT
+    assert max(one["loss_change"] for one in found.report["correction"]) <= MAX_LOSS_PERCENT
     assert found.report["correction_rule"]["kept"] is True
     assert found.estimator.correction == CALM
     assert found.report["cells"] != plain.report["cells"]

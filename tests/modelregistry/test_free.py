@@ -7,14 +7,14 @@ import pytest
 from scipy.stats import norm
 
 from indicators.features import WARMUP
-from modelregistry.estimators.correction import OFF, Correction
+from modelregistry.estimators.correction import NO_CORRECTION, Correction
 from modelregistry.estimators.forecast import LEVELS
 from modelregistry.evaluation import metrics
 from modelregistry.evaluation.cells import CORRECTED, losses_of
 from modelregistry.evaluation.coverage_kept import coverage_kept, coverage_summary
-from modelregistry.evaluation.free import FreeForecasts
+from modelregistry.evaluation.free import ReferenceForecasts
 from modelregistry.evaluation.plain_baselines import Climatology, walk_quantiles
-from modelregistry.evaluation.pooled import Lost, pooled_skill
+from modelregistry.evaluation.pooled import CellLosses, pooled_skill
 from modelregistry.evaluation.report import BASELINE_NAMES, Collected, collect_ranges, range_report
 from modelregistry.training.dataset import build_dataset
 from modelregistry.training.fit_scale import fit_linear
@@ -39,11 +39,11 @@ def parts():
 
 def free(parts, correction, wild=False):
     train, test = parts[0], parts[2 if wild else 1]
-    return FreeForecasts(train, test, fit_linear(train.features, train.log_range), correction)
+    return ReferenceForecasts(train, test, fit_linear(train.features, train.log_range), correction)
 
 
 def test_every_baseline_is_corrected_as_the_candidate_is(parts):
-    plain, both = (free(parts, one, wild=True).losses(0, 0, 0) for one in (OFF, CORRECTION))
+    plain, both = (free(parts, one, wild=True).losses(0, 0, 0) for one in (NO_CORRECTION, CORRECTION))
     assert tuple(sorted(plain)) == BASELINE_NAMES
     assert set(both) == {*BASELINE_NAMES, *(name + CORRECTED for name in BASELINE_NAMES)}
     for name in BASELINE_NAMES:
@@ -58,11 +58,11 @@ def test_a_corrected_baseline_reads_no_outcome_before_it_is_known(parts):
     later = test.open_time >= test.open_time[at]
     changed = replace(test, up=np.where(later[:, None], 5 * test.up, test.up))
     asked = [
-        part.losses(3, 0, 1) for part in (FreeForecasts(train, one, linear, CORRECTION) for one in (test, changed))
+        part.losses(3, 0, 1) for part in (ReferenceForecasts(train, one, linear, CORRECTION) for one in (test, changed))
     ]
     assert all(np.array_equal(asked[0][name], asked[1][name]) for name in asked[0]), "the other side is untouched"
     mine = test.market == 0
-    ups = [FreeForecasts(train, one, linear, CORRECTION).losses(3, 0, 0) for one in (test, changed)]
+    ups = [ReferenceForecasts(train, one, linear, CORRECTION).losses(3, 0, 0) for one in (test, changed)]
     for name in ups[0]:
         assert np.array_equal(ups[0][name][~later[mine]], ups[1][name][~later[mine]])
 
@@ -101,10 +101,10 @@ def test_pooling_weighs_cells_alike_and_knows_that_they_share_their_candles():
     rng = np.random.default_rng(1)
     when = np.arange(6000) * 300_000
     gain = 0.1 + rng.normal(size=6000)
-    one = Lost(10 - gain, np.full(6000, 10.0), when)
+    one = CellLosses(10 - gain, np.full(6000, 10.0), when)
     alone, twice = pooled_skill([one], 6, 1), pooled_skill([one, one], 6, 1)
     assert twice == pytest.approx(alone), "a copy is no evidence"
-    short = Lost(np.full(3000, 5.0), np.full(3000, 10.0), when[:3000])
+    short = CellLosses(np.full(3000, 5.0), np.full(3000, 10.0), when[:3000])
     assert pooled_skill([one, short], 6, 1)["skill"] == pytest.approx((alone["skill"] + 50) / 2)
 
 

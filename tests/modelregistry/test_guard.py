@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from modelregistry.estimators.guard import UNGUARDED, WEEK, Guard
+from modelregistry.estimators.guard import NO_GUARD, ONE_WEEK_GUARD, Guard
 from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.training.dataset import build_dataset
 from modelregistry.training.fit_range import KEY_FEATURES, fit_novelty
@@ -20,7 +20,7 @@ def test_a_burst_is_believed_and_a_flood_is_not():
     strange = np.zeros(len(NUMBERS), dtype=bool)
     strange[200:210] = True  # two hours and a bit out of fifty
     strange[300:400] = True
-    found = GUARD.distrusted_at(NUMBERS, strange, NUMBERS, 12)
+    found = GUARD.suppressed_at(NUMBERS, strange, NUMBERS, 12)
     assert not found[:300].any()
     assert not found[300:315].any(), "15 of 50 are the share, not more"
     assert found[315:400].all()
@@ -31,17 +31,17 @@ def test_one_candle_alone_says_what_a_batch_says():
     rng = np.random.default_rng(1)
     strange = rng.random(len(NUMBERS)) < 0.3
     asked = rng.integers(3000, 6000, 200)
-    whole = GUARD.distrusted_at(NUMBERS, strange, asked, 12)
+    whole = GUARD.suppressed_at(NUMBERS, strange, asked, 12)
     assert 0 < whole.sum() < len(whole)
     for at, expected in zip(asked, whole, strict=True):
         mine = (at - GUARD.candles < NUMBERS) & (at >= NUMBERS)
-        assert GUARD.distrusted_at(NUMBERS[mine], strange[mine], np.array([at]), 12)[0] == expected
+        assert GUARD.suppressed_at(NUMBERS[mine], strange[mine], np.array([at]), 12)[0] == expected
 
 
 def test_little_is_no_evidence_and_no_guard_believes_always():
     every = np.ones(len(NUMBERS), dtype=bool)
-    assert not GUARD.distrusted_at(NUMBERS[:20], every[:20], np.array([240]), 12).any()
-    assert not UNGUARDED.distrusted_at(NUMBERS, every, NUMBERS, 12).any()
+    assert not GUARD.suppressed_at(NUMBERS[:20], every[:20], np.array([240]), 12).any()
+    assert not NO_GUARD.suppressed_at(NUMBERS, every, NUMBERS, 12).any()
 
 
 def test_it_travels_with_the_version_and_an_older_one_is_believed_as_it_was():
@@ -50,7 +50,7 @@ def test_it_travels_with_the_version_and_an_older_one_is_believed_as_it_was():
     assert RangePredictor.from_files(guarded.to_files()).novelty.guard == GUARD
     kept = fitted.novelty.as_parameters()
     del kept["guard"]
-    assert type(fitted.novelty).from_parameters(kept).guard == UNGUARDED
+    assert type(fitted.novelty).from_parameters(kept).guard == NO_GUARD
     for wrong in ({"candles": -1}, {"candles": 10**6}, {"share": 0.0}, {"share": 1.5}):
         with pytest.raises(ValueError, match="makes no sense"):
             Guard.from_parameters({**GUARD.as_parameters(), **wrong})
@@ -58,4 +58,4 @@ def test_it_travels_with_the_version_and_an_older_one_is_believed_as_it_was():
 
 def test_what_is_trained_is_guarded():
     rows = build_dataset(invented.grid(4104 + 600), ("AUSDT",), (6,), 3)
-    assert fit_novelty(rows, KEY_FEATURES).guard == WEEK
+    assert fit_novelty(rows, KEY_FEATURES).guard == ONE_WEEK_GUARD

@@ -67,7 +67,7 @@ def test_there_must_be_something_to_roll_back_and_a_reason():
 
 
 def test_a_promotion_warns_before_champions_lose_their_common_horizons(monkeypatch, client, admin_user):
-    champions.crown_all()
+    champions.bootstrap_all()
     alone, partly = (other(monkeypatch, horizons) for horizons in ((12, 48), (12, 18)))
     words = "this version answers horizons 12, 48, the champion Range predictor 6, 18, 36, 72"
     client.force_login(admin_user)
@@ -85,7 +85,7 @@ def test_a_promotion_warns_before_champions_lose_their_common_horizons(monkeypat
 
 def test_nothing_is_warned_of_where_horizons_agree_or_the_other_kind_is_missing(monkeypatch):
     assert registry.promotion_warnings(other(monkeypatch, (12, 48))) == []
-    champions.crown_all()
+    champions.bootstrap_all()
     assert registry.promotion_warnings(champions.candidate(seed=9)) == []
     assert registry.promotion_warnings(champions.candidate("signal_classifier", seed=9)) == []
 
@@ -94,7 +94,7 @@ def test_markets_the_champion_answers_and_the_version_does_not_are_warned_of():
     """A training leaves out markets with too little history; promoted, it would refuse them."""
     for symbol, enabled in {"BTCUSDT": True, "ETHUSDT": True, "SOLUSDT": False, "XRPUSDT": True}.items():
         Market.objects.create(symbol=symbol, source="exchange", enabled=enabled)
-    champions.crown_all(symbols=("BTCUSDT", "ETHUSDT", "SOLUSDT"))
+    champions.bootstrap_all(symbols=("BTCUSDT", "ETHUSDT", "SOLUSDT"))
     fewer = {kind: champions.candidate(kind, 9, symbols=("BTCUSDT",)) for kind in champions.KINDS}
     (warning,) = registry.promotion_warnings(fewer["range_predictor"])
     assert warning == "this version was trained without ETHUSDT: what it answers there will be NO_CHAMPION"

@@ -23,9 +23,9 @@ def artifact_folder(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def model_folder(artifact_folder, settings):
     settings.MODEL_PATH = artifact_folder
-    champions.dethrone()
+    champions.unload_estimators()
     yield artifact_folder
-    champions.dethrone()
+    champions.unload_estimators()
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def may_promote(operator):
 
 @pytest.fixture
 def champion():
-    return champions.crown_all()[KIND]
+    return champions.bootstrap_all()[KIND]
 
 
 def challenger(accepted=True, skill=0.04, seed=1):

@@ -216,21 +216,21 @@ def test_fifty_promotes_at_once_leave_one_champion_and_an_unbroken_chain():
 
 
 def test_a_champion_is_loaded_ahead_while_the_old_one_answers(monkeypatch):
-    champions.crown_all()
+    champions.bootstrap_all()
     other = champions.candidate(KIND, seed=1)
     before = registry.load_ensemble("exchange")
     loading, go_on = threading.Event(), threading.Event()
-    honest = serving._follow
+    honest = serving._refresh
 
     def slow(source, held):
         loading.set()
         assert go_on.wait(20)
         honest(source, held)
 
-    monkeypatch.setattr(serving, "_follow", slow)
+    monkeypatch.setattr(serving, "_refresh", slow)
     ModelVersion.objects.filter(kind=KIND, stage="champion").update(stage="retired")
     ModelVersion.objects.filter(pk=other.pk).update(stage="champion")
-    serving.look_again()
+    serving.recheck_champions()
     answers = []
 
     def ask():

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 
 from indicators.features import WARMUP
 from modelregistry import search as searching
-from modelregistry.management.commands.search_models import described
+from modelregistry.management.commands.search_models import outcome_lines
 from modelregistry.models import TrainingTrial
 from modelregistry.search import Budget
 from modelregistry.training.configured import Configuration, fit_configured, score_configuration
@@ -91,11 +91,11 @@ def test_a_budget_of_nothing_is_refused(option):
 def test_the_outcome_says_what_is_luck():
     ledger = {"trials": 20, "failed": 1, "overfitting": None, "message": "too few"}
     found = {"study": "s", "best_score": 0.02, "best": {"max_depth": 3, "eta": 0.05}, "ledger": ledger}
-    assert described(found)[-1] == "too few"
+    assert outcome_lines(found)[-1] == "too few"
     ledger["overfitting"] = {"probability": 0.48}
     ledger["deflated_sharpe"] = {"probability": 0.61, "significant": False}
-    assert "not surely more than luck" in described(found)[-1]
-    assert described({**found, "best": None})[-1] == "none could be scored"
+    assert "not surely more than luck" in outcome_lines(found)[-1]
+    assert outcome_lines({**found, "best": None})[-1] == "none could be scored"
 
 
 @pytest.mark.skipif(not INSTALLED, reason="Optuna is not installed: uv sync --group research")

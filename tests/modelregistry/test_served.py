@@ -7,11 +7,11 @@ import pytest
 
 from indicators.features import WARMUP
 from indicators.leakage import corrupted, same_bits
-from modelregistry.estimators.correction import OFF, Correction
+from modelregistry.estimators.correction import NO_CORRECTION, Correction
 from modelregistry.evaluation import metrics
 from modelregistry.evaluation.report import Collected, collect_ranges, range_report
 from modelregistry.evaluation.served import served, uncorrected
-from modelregistry.evaluation.versus import Standing, collect_losses
+from modelregistry.evaluation.versus import ComparedChampion, collect_losses
 from modelregistry.training.dataset import build_dataset
 from modelregistry.training.fit_scale import fit_linear
 
@@ -41,8 +41,8 @@ def test_a_row_is_said_the_same_alone_and_among_others(rows):
         alone = served(predictor(), rows.take(np.array([at])))
         assert same_bits(alone.high[0], whole.high[at]).all()
         assert same_bits(alone.low[0], whole.low[at]).all()
-    assert (whole.high != served(predictor(OFF), rows).high).any()
-    assert uncorrected(predictor(OFF), rows) is None
+    assert (whole.high != served(predictor(NO_CORRECTION), rows).high).any()
+    assert uncorrected(predictor(NO_CORRECTION), rows) is None
 
 
 def test_no_later_candle_changes_what_is_said(rows):
@@ -74,15 +74,15 @@ def test_the_report_scores_what_is_served_and_says_what_it_costs(rows):
         assert one["month_off_80"] < one["month_off_80_uncorrected"], "the tiny estimator is far off"
         assert one["affordable"] == (one["loss_change"] <= 0.3)
     plain = Collected()
-    collect_ranges(plain, predictor(OFF), test, train, fit_linear(train.features, train.log_range))
+    collect_ranges(plain, predictor(NO_CORRECTION), test, train, fit_linear(train.features, train.log_range))
     assert "correction" not in range_report(plain, test.stride)
 
 
 def test_a_duel_is_fought_with_what_is_served(rows):
     found = Collected()
-    collect_losses(found, "range_predictor", predictor(), Standing(predictor(OFF), 0), rows, 0.002)
+    collect_losses(found, "range_predictor", predictor(), ComparedChampion(predictor(NO_CORRECTION), 0), rows, 0.002)
     same = Collected()
-    collect_losses(same, "range_predictor", predictor(), Standing(predictor(), 0), rows, 0.002)
+    collect_losses(same, "range_predictor", predictor(), ComparedChampion(predictor(), 0), rows, 0.002)
     for horizon in champions.HORIZONS:
         own, theirs, _ = found.cells()[horizon,]
         assert own.mean() != theirs.mean()

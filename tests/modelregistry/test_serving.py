@@ -23,9 +23,9 @@ def test_without_champions_there_is_no_ensemble():
 
 
 def test_champions_are_asked_for_once_a_second_by_one_query(django_assert_num_queries):
-    crowned = champions.crown_all()
+    crowned = champions.bootstrap_all()
     with clock.use(clock.FrozenClock(1_700_000_000_000)) as frozen:
-        registry.forget()
+        registry.unload_all()
         ensemble = registry.load_ensemble("exchange")
         assert ensemble.versions == {kind: str(version.pk) for kind, version in crowned.items()}
         assert ensemble.symbols[KIND] == ["BTCUSDT", "ETHUSDT"]
@@ -39,7 +39,7 @@ def test_champions_are_asked_for_once_a_second_by_one_query(django_assert_num_qu
 
 
 def test_a_promotion_elsewhere_is_followed_within_a_second():
-    champions.crown_all()
+    champions.bootstrap_all()
     other = champions.candidate(KIND, seed=1)
     with clock.use(clock.FrozenClock(1_700_000_000_000)) as frozen:
         before = registry.load_ensemble("exchange")
@@ -54,7 +54,7 @@ def test_a_promotion_elsewhere_is_followed_within_a_second():
 
 
 def test_a_promotion_here_is_followed_at_once(django_capture_on_commit_callbacks):
-    champions.crown_all()
+    champions.bootstrap_all()
     other = champions.candidate(KIND, seed=1)
     registry.load_ensemble("exchange")
     with django_capture_on_commit_callbacks(execute=True):
@@ -63,7 +63,7 @@ def test_a_promotion_here_is_followed_at_once(django_capture_on_commit_callbacks
 
 
 def test_a_damaged_champion_never_replaces_what_is_loaded(model_folder):
-    champions.crown_all()
+    champions.bootstrap_all()
     other = champions.candidate(KIND, seed=1)
     with clock.use(clock.FrozenClock(1_700_000_000_000)) as frozen:
         before = registry.load_ensemble("exchange")
@@ -89,9 +89,9 @@ def test_a_damaged_champion_never_replaces_what_is_loaded(model_folder):
 
 
 def test_a_new_process_with_a_damaged_champion_serves_the_other_kinds(model_folder):
-    crowned = champions.crown_all()
+    crowned = champions.bootstrap_all()
     champions.damage(model_folder, crowned[KIND])
-    registry.forget()
+    registry.unload_all()
     ensemble = registry.load_ensemble("exchange")
     assert ensemble.range_predictor is None
     assert set(ensemble.versions) == {"tpsl_classifier", "signal_classifier"}
@@ -110,8 +110,8 @@ def test_load_version_loads_any_version_and_refuses_a_damaged_one(model_folder):
 
 @pytest.mark.django_db(transaction=True)
 def test_many_threads_share_one_ensemble():
-    champions.crown_all()
-    registry.forget()
+    champions.bootstrap_all()
+    registry.unload_all()
 
     def ask(_):
         try:

@@ -12,7 +12,7 @@ from modelregistry.errors import TrainingError
 from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.estimators.signal_classifier import SignalClassifier
 from modelregistry.estimators.tpsl_classifier import TpslClassifier
-from modelregistry.evaluation.kept_baseline import KEPT
+from modelregistry.evaluation.kept_baseline import BASELINE_KEY
 from modelregistry.training.dataset import build_dataset
 from modelregistry.training.fit_residuals import COMING, CONDITIONS, condition_names, quantile_slopes
 from modelregistry.training.pipeline import KINDS, Cancelled, Request, train_kinds
@@ -61,11 +61,11 @@ def test_another_seed_gives_other_bytes(trained):
 
 
 def test_a_range_predictor_keeps_the_baseline_it_is_measured_beside(trained):
-    kept = trained["range_predictor"].report[KEPT]
+    kept = trained["range_predictor"].report[BASELINE_KEY]
     assert [one["horizon"] for one in kept] == list(HORIZONS)
     assert np.isfinite([one["weights"] for one in kept]).all()
     assert (np.diff([one["quantiles"] for one in kept], axis=2) >= 0).all()
-    assert KEPT not in trained["tpsl_classifier"].report
+    assert BASELINE_KEY not in trained["tpsl_classifier"].report
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -88,7 +88,7 @@ def test_files_bring_the_estimator_back(trained, kind, fresh):
 def test_a_torn_or_foreign_file_is_refused_in_words(trained, kind):
     files = trained[kind].estimator.to_files()
     other = next(one for one in KINDS if one != kind)
-    with pytest.raises(ValueError, match="does not describe"):
+    with pytest.raises(ValueError, match="does not version_summary"):
         CLASSES[other].from_files(files)
     trees = next(name for name in files if name.endswith(".ubj"))
     with pytest.raises(ValueError, match="missing"):

@@ -16,7 +16,7 @@ from marketdata import services as markets
 from marketdata import store
 from marketdata.parsing import CandleRow
 from modelregistry import registry, services, trials
-from modelregistry.estimators.correction import CHOSEN
+from modelregistry.estimators.correction import DEFAULT_CORRECTION
 from modelregistry.evaluation.plots import figures_of
 from modelregistry.management.commands import train_models
 from modelregistry.models import TrainingTrial
@@ -84,8 +84,8 @@ def test_ranges_correct_themselves_unless_told_otherwise(words, corrected):
 
 def test_ranges_trained_on_little_correct_themselves_and_say_what_that_costs(stored, monkeypatch):
     # A few days decide here: what costs 0.1 % on months may cost more than is allowed on them.
-    gentle = replace(CHOSEN, gain=0.1)
-    monkeypatch.setattr(fit_range, "CHOSEN", gentle)
+    gentle = replace(DEFAULT_CORRECTION, gain=0.1)
+    monkeypatch.setattr(fit_range, "DEFAULT_CORRECTION", gentle)
     (version,) = services.train(["range_predictor"], source="simulated", small=True)
     assert registry.load_version(version).correction == gentle
     is_as_promised(version)
@@ -144,7 +144,7 @@ def test_the_day_after_a_champion_a_candidate_is_compared_on_the_days_both_were_
 def test_a_champion_that_cannot_be_loaded_is_compared_with_nobody(stored, model_folder):
     (first,) = services.train(["signal_classifier"], source="simulated", small=True)
     next((model_folder / first.kind / first.digest).glob("*.ubj")).write_bytes(b"torn")
-    registry.forget()
+    registry.unload_all()
     (second,) = services.train(["signal_classifier"], source="simulated", small=True, seed=2)
     assert "versus_champion" not in second.report
 

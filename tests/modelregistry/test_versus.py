@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from modelregistry.evaluation.report import Collected
-from modelregistry.evaluation.versus import ENOUGH_DAYS, Standing, versus_champion
+from modelregistry.evaluation.versus import ENOUGH_DAYS, ComparedChampion, versus_champion
 
 DAY_MS = 86_400_000
 CELLS = [{"symbol": "AUSDT", "horizon": 6}]
@@ -19,7 +19,7 @@ def gains(days, lift=0.0, first=0, seed=0):
 
 
 def standing(daily_gain=None, symbols=("AUSDT",)):
-    return Standing(None, 0, symbols, (6,), daily_gain or {})
+    return ComparedChampion(None, 0, symbols, (6,), daily_gain or {})
 
 
 def losses(days, better, first=0):

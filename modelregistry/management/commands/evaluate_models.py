@@ -10,10 +10,10 @@ from indicators.errors import MLEngineError
 from marketdata.models import Source
 from modelregistry import registry, services
 from modelregistry.management.instants import read_instant
-from modelregistry.management.progress import told
+from modelregistry.management.progress import progress_output
 from modelregistry.models import ModelVersion
 from modelregistry.report_json import published_evaluation
-from modelregistry.report_tables import narrowed, sentences_of, tables_of
+from modelregistry.report_tables import split_table, summary_lines, tables_of
 
 WIDTH = 120
 """Characters of a line of a table."""
@@ -45,9 +45,11 @@ class Command(BaseCommand):
             raise CommandError("--stride must be at least 1")
         try:
             versions = [registry.find_version(text) for text in options["versions"]]
-            with told("evaluating", as_json=False, write=self.stdout.write, beside=self.stderr) as tell:
+            with progress_output(
+                "evaluating", as_json=False, write=self.stdout.write, beside=self.stderr
+            ) as report_progress:
                 found = [
-                    services.finite(
+                    services.json_ready(
                         services.evaluate(
                             from_ms,
                             until_ms,
@@ -55,10 +57,10 @@ class Command(BaseCommand):
                             options["symbols"],
                             options["source"],
                             stride=options["stride"],
-                            progress=tell,
+                            progress=report_progress,
                         )
                     )
-                    for together in rounds_of(versions)
+                    for together in evaluation_groups(versions)
                 ]
         except MLEngineError as error:
             raise CommandError(str(error)) from error
@@ -67,11 +69,11 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(shown[0] if len(shown) == 1 else {"evaluations": shown}, indent=2))
             return
         for report in found:
-            for line in [*sentences_of(report), *written(report)]:
+            for line in [*summary_lines(report), *table_lines(report)]:
                 self.stdout.write(line)
 
 
-def rounds_of(versions: Sequence[ModelVersion]) -> list[list[ModelVersion]]:
+def evaluation_groups(versions: Sequence[ModelVersion]) -> list[list[ModelVersion]]:
     """Versions to score together, one of a kind at most; one round of none stands for the champions."""
     rounds: list[list[ModelVersion]] = []
     for version in dict.fromkeys(versions):
@@ -83,11 +85,11 @@ def rounds_of(versions: Sequence[ModelVersion]) -> list[list[ModelVersion]]:
     return rounds or [[]]
 
 
-def written(found: Mapping[str, Any]) -> list[str]:
+def table_lines(found: Mapping[str, Any]) -> list[str]:
     """Lay the report out as plain tables of at most `WIDTH` columns; a wider one is continued below."""
     lines = []
     for table in tables_of(found):
-        for part in narrowed(table, WIDTH):
+        for part in split_table(table, WIDTH):
             rows = [part.headers, *part.rows]
             widths = [max(len(row[i]) for row in rows) for i in range(len(part.headers))]
             lines += ["", part.title] if part.title else [""]

@@ -9,7 +9,7 @@ from indicators.errors import MLEngineError
 from marketdata.models import Source
 from modelregistry.management.actor import actor
 from modelregistry.management.instants import read_instant
-from modelregistry.management.progress import told
+from modelregistry.management.progress import progress_output
 from modelregistry.search import Budget, search
 
 
@@ -58,7 +58,9 @@ class Command(BaseCommand):
             options["workers"],
         )
         try:
-            with told("searching", as_json=False, write=self.stdout.write, beside=self.stderr) as tell:
+            with progress_output(
+                "searching", as_json=False, write=self.stdout.write, beside=self.stderr
+            ) as report_progress:
                 found = search(
                     until_ms,
                     symbols=options["symbols"],
@@ -69,18 +71,18 @@ class Command(BaseCommand):
                     seed=options["seed"],
                     study=options["study"],
                     actor=actor(),
-                    progress=tell,
+                    progress=report_progress,
                 )
         except MLEngineError as error:
             raise CommandError(str(error)) from error
         if options["json"]:
             self.stdout.write(json.dumps(found, indent=2))
             return
-        for line in described(found):
+        for line in outcome_lines(found):
             self.stdout.write(line)
 
 
-def described(found: dict[str, Any]) -> list[str]:
+def outcome_lines(found: dict[str, Any]) -> list[str]:
     """Say which configuration was best, and whether that is more than luck."""
     ledger = found["ledger"]
     lines = [f"{ledger['trials']} configurations tried in study {found['study']!r}, {ledger['failed']} failed"]

@@ -14,7 +14,7 @@ from marketdata.models import Source
 from modelregistry import artifacts, services
 from modelregistry.hand import invite_here
 from modelregistry.management.instants import read_instant
-from modelregistry.management.progress import told
+from modelregistry.management.progress import progress_output
 from modelregistry.models import Kind, ModelVersion
 from modelregistry.tasks import invite_workers
 from modelregistry.training.plan import LeftOut
@@ -62,7 +62,9 @@ class Command(BaseCommand):
         # A job is cancelled by SIGTERM: it must be heard, for a run that was stopped counts as tried.
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            with told("training", as_json=options["progress_json"], write=self._line, beside=self.stderr) as tell:
+            with progress_output(
+                "training", as_json=options["progress_json"], write=self._line, beside=self.stderr
+            ) as report_progress:
                 versions = services.train(
                     options["kinds"],
                     options["symbols"],
@@ -70,7 +72,7 @@ class Command(BaseCommand):
                     read_instant(options["from_time"]),
                     read_instant(options["until_time"]),
                     options["seed"],
-                    tell,
+                    report_progress,
                     small=options["small"],
                     corrected=options["corrected"],
                     workers=options["workers"],
@@ -86,7 +88,7 @@ class Command(BaseCommand):
         for market in versions[0].report.get("left_out", []) if versions else []:
             self.stdout.write(LeftOut(**market).as_sentence())
         for version in versions:
-            self.stdout.write(describe(version))
+            self.stdout.write(version_summary(version))
         if options["progress_json"]:
             self._line(json.dumps({"result": {"versions": [as_result(version) for version in versions]}}))
 
@@ -108,7 +110,7 @@ def as_result(version: ModelVersion) -> dict[str, Any]:
     }
 
 
-def describe(version: ModelVersion) -> str:
+def version_summary(version: ModelVersion) -> str:
     """Say in a few lines what a version is and what the gate thinks of it."""
     skill = version.report.get("skill")
     words = f"{skill:+.2%} on rows never seen, against the best that costs nothing" if skill is not None else ""
