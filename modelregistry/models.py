@@ -1,4 +1,4 @@
-"""Model versions and the append-only log of who answered when."""
+"""Model versions, the append-only promotion log and the trial ledger."""
 
 import uuid
 from typing import Any, ClassVar
@@ -18,10 +18,10 @@ class Kind(models.TextChoices):
 
 
 class ModelVersion(models.Model):
-    """One trained estimator of one kind, kept by the digest of its artifact."""
+    """One trained estimator of one kind, identified by the digest of its artifact."""
 
     class Stage(models.TextChoices):
-        """Where a version stands."""
+        """Stage of a version in its life cycle."""
 
         CANDIDATE = "candidate", "Candidate"
         CHAMPION = "champion", "Champion"
@@ -71,15 +71,15 @@ class ModelVersion(models.Model):
 
     @property
     def files_kept(self) -> bool:
-        """Whether it can still answer; without its files only its report is left."""
+        """Whether its files exist; without them only the report is left."""
         return self.files_removed_at is None
 
 
 class PromotionEvent(models.Model):
-    """One change of champion: who, when, from, to, why. Never edited, never deleted."""
+    """One change of champion: actor, time, versions and reason. Append-only."""
 
     class Action(models.TextChoices):
-        """How the change came about."""
+        """Kind of the change."""
 
         BOOTSTRAP = "bootstrap", "Bootstrap"
         PROMOTE = "promote", "Promotion"
@@ -114,21 +114,24 @@ class PromotionEvent(models.Model):
         return f"{self.action} {self.kind} {self.at:%Y-%m-%d %H:%M}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Write once."""
+        """Insert only: an existing row raises TypeError."""
         if not self._state.adding:
             raise TypeError("the promotion log is append-only")
         super().save(*args, **kwargs)
 
     def delete(self, *_args: Any, **_kwargs: Any) -> tuple[int, dict[str, int]]:
-        """Never."""
+        """Refuse: the log is append-only."""
         raise TypeError("the promotion log is append-only")
 
 
 class TrainingTrial(models.Model):
-    """One configuration that was tried, by a training run or a search. Never edited, never deleted: luck is counted."""
+    """One configuration tried by a training run or a search. Append-only.
+
+    All trials are counted, so that the best score can be corrected for selection bias.
+    """
 
     class Origin(models.TextChoices):
-        """What tried it."""
+        """Process that tried the configuration."""
 
         RUN = "run", "Training run"
         SEARCH = "search", "Search"
@@ -165,18 +168,18 @@ class TrainingTrial(models.Model):
         return f"{self.origin} {self.kind} {self.configuration_digest[:12]}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Write once."""
+        """Insert only: an existing row raises TypeError."""
         if not self._state.adding:
             raise TypeError("the trial ledger is append-only")
         super().save(*args, **kwargs)
 
     def delete(self, *_: Any, **__: Any) -> tuple[int, dict[str, int]]:
-        """Never."""
+        """Refuse: the log is append-only."""
         raise TypeError("the trial ledger is append-only")
 
 
 class TrainingPart(models.Model):
-    """One part of a run that several processes do together; gone when the run is over."""
+    """One part of a training run shared by several processes; deleted when the run ends."""
 
     run = models.UUIDField()
     number = models.PositiveIntegerField(help_text="Position in the order the run needs them.")
@@ -190,7 +193,7 @@ class TrainingPart(models.Model):
     digest = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the file of what it made.")
 
     class Meta:
-        """In the order the run needs them."""
+        """Ordered as the run needs them."""
 
         db_table = "training_parts"
         ordering: ClassVar = ["run", "number"]

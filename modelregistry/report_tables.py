@@ -1,4 +1,4 @@
-"""A version's report as tables a person can read, and two reports side by side. Pure."""
+"""Reports as text tables, and comparison of two reports. Pure functions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,13 +19,12 @@ LABEL_COLUMNS = (
     "class",
     "level",
 )
-"""Columns that say what a row is about; they come first and name a leaf."""
-
+"""Columns that identify a row; they come first and are part of the name of a value."""
 
 NOT_COMPARED = ("folds", "versus_champion", "rows", "detail", "direction", BASELINE_KEY)
-"""Parts of a report that describe its own test, not the version."""
+"""Parts of a report that are not compared: they describe its own test, not the version."""
 NOT_TABULATED = ("detail", BASELINE_KEY)
-"""What lies behind the means is drawn, and weights are for programs; as tables they would bury the rest."""
+"""Parts shown as figures, or read by programs only."""
 LOSSES = {"pinball": "pinball loss (bps)", "brier": "Brier score"}
 
 
@@ -39,7 +38,7 @@ class Table:
 
 
 def baseline_table(report: Mapping[str, Any]) -> Table | None:
-    """Put the loss of every cell beside the losses of what costs nothing.
+    """Table of the loss of every cell beside the losses of the baselines.
 
     Examples
     --------
@@ -68,31 +67,31 @@ def baseline_table(report: Mapping[str, Any]) -> Table | None:
         ]
         for cell in cells
     ]
-    percents = {"skill": "skill %", "skill_error": "± %", "coverage_80": "80 % band holds %"}
+    percents = {"skill": "skill %", "skill_error": "± %", "coverage_80": "coverage of 80 % band, %"}
     headers = [*names, LOSSES[loss], *map(_words, baselines), *(percents.get(name, _words(name)) for name in extras)]
     return Table("beside the baselines", headers, rows)
 
 
 def champion_table(cells: Sequence[Mapping[str, Any]]) -> Table:
-    """Put a candidate's silent answers beside the champion's on the same candles.
+    """Table of a candidate's losses beside the champion's on the same candles.
 
     Examples
     --------
     >>> cell = {"symbol": "BTCUSDT", "horizon": 6, "n": 900, "effective_n": 150, "too_few": False, "loss": 9.0}
     >>> table = champion_table([{**cell, "champion_loss": 10.0, "gain": 0.1, "lower": -0.02, "upper": 0.22}])
     >>> table.headers
-    ['symbol', 'horizon', 'answers', 'independent', 'loss', "champion's", 'saved %', '95 % from', 'to', 'enough']
+    ['symbol', 'horizon', 'forecasts', 'independent', 'loss', 'champion loss', 'gain %', '95 % from', 'to', 'enough']
     >>> table.rows
     [['BTCUSDT', '6', '900', '150', '9', '10', '+10', '−2', '+22', 'yes']]
     """
     headers = [
         "symbol",
         "horizon",
-        "answers",
+        "forecasts",
         "independent",
         "loss",
-        "champion's",
-        "saved %",
+        "champion loss",
+        "gain %",
         "95 % from",
         "to",
         "enough",
@@ -111,7 +110,7 @@ def champion_table(cells: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def tables_of(report: Mapping[str, Any], title: str = "") -> list[Table]:
-    """Lay a report out: single figures in one table, every list of records in its own.
+    """Convert a report to tables: single values in one, every list of records in its own.
 
     Examples
     --------
@@ -139,7 +138,7 @@ def tables_of(report: Mapping[str, Any], title: str = "") -> list[Table]:
 
 
 def split_table(table: Table, width: int) -> list[Table]:
-    """Cut a table into parts that fit `width` characters, each with the columns that name its rows.
+    """Split a table into parts of at most `width` characters, each with the label columns.
 
     Examples
     --------
@@ -166,7 +165,7 @@ def split_table(table: Table, width: int) -> list[Table]:
 
 
 def summary_lines(evaluation: Mapping[str, Any]) -> list[str]:
-    """Say of every version evaluated how it compares with the reference baselines, and whether that is sure.
+    """Summarise how every evaluated version compares with the reference baselines.
 
     Examples
     --------
@@ -175,9 +174,9 @@ def summary_lines(evaluation: Mapping[str, Any]) -> list[str]:
     ...     "range_predictor": {"skill": 0.0075, "cells": cells}}
     >>> for sentence in summary_lines(evaluation):
     ...     print(sentence)
-    range_predictor 01234567 is better than the best reference baseline on average, but not surely in every cell:
-      loss 0.75 % below it over 2 cells, lower in 1, surely (by more than two errors) in 1
-      99.5 % of 1,200 candles answered
+    range_predictor 01234567 is better than the best reference baseline on average, but not significantly for every market and horizon:
+      loss 0.75 % below it over 2 cells, lower in 1, significantly (by more than two standard errors) in 1
+      99.5 % of 1,200 candles forecast
     """
     found = []
     for kind, version in evaluation["versions"].items():
@@ -187,27 +186,27 @@ def summary_lines(evaluation: Mapping[str, Any]) -> list[str]:
         if not cells or skill is None:
             continue
         better = sum(cell["skill"] > 0 for cell in cells)
-        surely = sum(cell["skill"] > 2 * (cell.get("skill_error") or 0) and cell["skill"] > 0 for cell in cells)
-        if surely == len(cells):
-            verdict = "is better than the best reference baseline, surely in every cell"
+        significant = sum(cell["skill"] > 2 * (cell.get("skill_error") or 0) and cell["skill"] > 0 for cell in cells)
+        if significant == len(cells):
+            verdict = "is better than the best reference baseline, significantly for every market and horizon"
         elif skill > 0:
-            verdict = "is better than the best reference baseline on average, but not surely in every cell"
+            verdict = "is better than the best reference baseline on average, but not significantly for every market and horizon"
         else:
             verdict = "is NOT better than the best reference baseline"
-        shares = f"lower in {better}, surely (by more than two errors) in {surely}"
+        shares = f"lower in {better}, significantly (by more than two standard errors) in {significant}"
         side = "below" if skill >= 0 else "above"
         found += [
             f"{kind} {version[:8]} {verdict}:",
             f"  loss {100 * abs(skill):.2f} % {side} it over {len(cells)} cells, {shares}",
-            f"  {evaluation['answered']:.1f} % of {evaluation['rows']:,} candles answered",
+            f"  {evaluation['answered']:.1f} % of {evaluation['rows']:,} candles forecast",
         ]
         if kind in evaluation["in_sample"]:
-            found.append("  this is no test: the version was trained on candles of the stretch")
+            found.append("  in-sample: the version was trained on candles of this period")
     return found
 
 
 def leaves(report: Any, path: tuple[str, ...] = ()) -> dict[str, float]:
-    """Collect every number of a report under a name that a second report shares.
+    """Collect every number of a report under a path that is comparable between reports.
 
     Examples
     --------
@@ -218,26 +217,26 @@ def leaves(report: Any, path: tuple[str, ...] = ()) -> dict[str, float]:
 
 
 def differences(candidate: Mapping[str, Any], champion: Mapping[str, Any]) -> list[list[str]]:
-    """Rows of (figure, candidate, champion, difference) for every number both reports hold.
+    """Rows of (name, candidate, champion, difference) for every number in both reports.
 
     Examples
     --------
     >>> differences({"loss": 0.5, "rows": 10}, {"loss": 0.75})
     [['loss', '0.5', '0.75', '−0.25']]
     """
-    ours, theirs = (
+    candidate_values, champion_values = (
         leaves({name: part for name, part in report.items() if name not in NOT_COMPARED})
         for report in (candidate, champion)
     )
     return [
-        [name, format_value(value), format_value(theirs[name]), format_signed(value - theirs[name])]
-        for name, value in ours.items()
-        if name in theirs
+        [name, format_value(value), format_value(champion_values[name]), format_signed(value - champion_values[name])]
+        for name, value in candidate_values.items()
+        if name in champion_values
     ]
 
 
 def format_value(value: Any) -> str:
-    """Write a value of a report.
+    """Format a value of a report.
 
     Examples
     --------
@@ -258,7 +257,7 @@ def format_value(value: Any) -> str:
 
 
 def format_signed(difference: float) -> str:
-    """Write a difference with its sign.
+    """Format a difference with its sign.
 
     Examples
     --------
@@ -315,7 +314,7 @@ def _is_records(value: Any) -> bool:
 
 
 def _is_uniform(value: Any) -> bool:
-    """Several mappings of single figures under one roof read best as rows."""
+    """Whether a value is a mapping of flat mappings, which becomes one row each."""
     return (
         isinstance(value, Mapping)
         and len(value) > 1

@@ -10,7 +10,7 @@ import numpy as np
 from django.conf import settings
 from django.db import transaction
 
-from indicators.candles import CandleGrid
+from indicators.candles import INTERVAL_MS, CandleGrid
 from indicators.features import FEATURE_HASH, WARMUP
 from marketdata import clock, store
 from marketdata.models import Candle, Market
@@ -24,10 +24,9 @@ from modelregistry.models import ModelVersion
 from modelregistry.spreading import Invite, build_together, fit_together
 from modelregistry.status import usual_source
 from modelregistry.training.parts import build_here, fit_here
-from modelregistry.training.pipeline import KINDS, Request, Trained, symbols_in_order, train_kinds
+from modelregistry.training.pipeline import KINDS, Progress, Request, Trained, symbols_in_order, train_kinds
 from modelregistry.training.plan import LeftOut, least_candles, left_out, plan_for
 
-Progress = Callable[[int, int, str], None]
 logger = logging.getLogger(__name__)
 
 
@@ -47,11 +46,11 @@ def train(
     invite: Invite = invite_here,
     actor: str = "train_models",
 ) -> list[ModelVersion]:
-    """Train, write, register; crown a first version where a kind has no champion.
+    """Train, write and register versions; bootstrap a champion for kinds without one.
 
-    More than one of `workers` build the rows of the markets and fit the parts of the run together; `invite` asks for
-    them. The bytes stay the same. Ranges that are `corrected` follow their own misses of the last three weeks, where
-    their window reaches that far.
+    With more than one of `workers`, processes build the rows of the markets and fit the parts of the run in parallel;
+    `invite` starts them. The bytes do not depend on it. With `corrected` the range predictor applies an online
+    correction by its misses of the last three weeks.
 
     Raises
     ------
@@ -78,7 +77,7 @@ def train(
         plan=replace(plan_for(candles, horizons, seed=seed, small=small), corrected=corrected),
         costs=2 * settings.FEE_RATE + settings.SLIPPAGE_BPS / 1e4,
         first=from_ms,
-        champions=_standing(kinds, source, horizons),
+        champions=_compared_champions(kinds, source, horizons),
     )
     with trials.record_unfinished(kinds, source, _tried(request), request.symbols, actor) as counted:
         fit = partial(fit_together, hands=workers - 1, invite=invite) if workers > 1 else fit_here
@@ -96,7 +95,7 @@ def train(
 
 
 def _tried(request: Request) -> dict[str, Any]:
-    """What a run that ends without a version had set out to try."""
+    """Configuration of a run, for the ledger if it ends without a version."""
     return {
         "hyperparameters": request.plan.as_hyperparameters(),
         "horizons": list(request.horizons),
@@ -108,8 +107,8 @@ def _tried(request: Request) -> dict[str, Any]:
 def bootstrap_together(versions: Sequence[ModelVersion], actor: str) -> None:
     """Promote each version whose kind has no champion, all in one transaction.
 
-    An answer belongs to the set of champions that gave it: one by one, the first champions would be three sets within
-    a second, and a candle would be answered by each.
+    A prediction belongs to one set of champions. Promoted one by one, the first champions would form three sets within
+    a second, and one candle would be predicted by each of them.
     """
     with transaction.atomic():
         for version in versions:
@@ -152,14 +151,16 @@ def evaluate(
     stride: int = 1,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Score versions, by default the champions, on candles from `from_ms` up to `until_ms` beside the baselines.
+    """Score versions on candles from `from_ms` up to `until_ms`, beside the baselines.
+
+    By default the champions are scored.
 
     Raises
     ------
     ModelNotFoundError
         If there is no version to score.
     TrainingError
-        If the stretch holds no candle with features and a known future.
+        If the period has no candle with features and a known outcome.
     """
     source = source or (versions[0].source if versions else usual_source())
     chosen = list(versions) or list(registry.champions(source).values())
@@ -169,8 +170,8 @@ def evaluate(
         registry.require_files(version)
     shared = set.intersection(*(set(version.symbols) for version in chosen))
     markets = _markets(symbols or sorted(shared), source)
-    if strangers := sorted({market.symbol for market in markets} - shared):
-        raise TrainingError(f"not in the training set of every version: {', '.join(strangers)}")
+    if untrained := sorted({market.symbol for market in markets} - shared):
+        raise TrainingError(f"not in the training set of every version: {', '.join(untrained)}")
     fitted_until = min(from_ms, *(clock.to_ms(version.trained_until) for version in chosen))
     earliest, _ = _span(markets, None, until_ms)
     grid = store.load_span(markets, earliest, until_ms)
@@ -210,7 +211,7 @@ def _markets(symbols: Sequence[str], source: str) -> list[Market]:
 def _trainable(
     markets: Sequence[Market], from_ms: int | None, until_ms: int | None, horizons: tuple[int, ...], *, small: bool
 ) -> tuple[list[Market], CandleGrid, list[LeftOut]]:
-    """Markets to train on with their candles, and those left out."""
+    """Markets to train on with their candles, and markets excluded for lack of history."""
     newest = store.newest_open(markets)
     stored = [market for market in markets if newest[market.pk] is not None]
     needed = least_candles(horizons)
@@ -222,7 +223,7 @@ def _trainable(
     first_ms, end_ms = _span(stored, from_ms, until_ms)
     if first_ms >= end_ms:
         raise TrainingError(
-            f"the stretch holds no stored candle: it would begin at {clock.to_datetime(first_ms):%Y-%m-%d %H:%M} "
+            f"the period holds no stored candle: it would begin at {clock.to_datetime(first_ms):%Y-%m-%d %H:%M} "
             f"and end at {clock.to_datetime(end_ms):%Y-%m-%d %H:%M}"
         )
     grid = store.load_span(stored, first_ms, end_ms)
@@ -243,15 +244,14 @@ def _span(markets: Sequence[Market], from_ms: int | None, until_ms: int | None) 
     newest = [at for at in store.newest_open(markets).values() if at is not None]
     if first is None or len(newest) < len(markets):
         raise TrainingError("a market has no candles; run `manage.py import_candles` or `backfill_candles` first")
-    interval_ms = 300_000
     if from_ms is not None:
-        first = max(first, from_ms - WARMUP * interval_ms)
-    end = max(newest) + interval_ms
+        first = max(first, from_ms - WARMUP * INTERVAL_MS)
+    end = max(newest) + INTERVAL_MS
     return int(first), int(end if until_ms is None else min(end, until_ms))
 
 
-def _standing(kinds: Sequence[str], source: str, horizons: tuple[int, ...]) -> dict[str, ComparedChampion]:
-    """Champions a candidate is compared with; one that cannot be loaded is compared with nobody."""
+def _compared_champions(kinds: Sequence[str], source: str, horizons: tuple[int, ...]) -> dict[str, ComparedChampion]:
+    """Champions that candidates are compared with; those that cannot be loaded are skipped."""
     found = {}
     for kind, version in registry.champions(source).items():
         if kind not in kinds or version.feature_hash != FEATURE_HASH or not set(version.horizons) <= set(horizons):
@@ -259,7 +259,7 @@ def _standing(kinds: Sequence[str], source: str, horizons: tuple[int, ...]) -> d
         try:
             estimator = registry.load_version(version)
         except ModelLoadError as damaged:
-            logger.warning("champion %s is compared with nobody: %s", version, damaged)
+            logger.warning("no comparison with champion %s: %s", version, damaged)
             continue
         found[str(kind)] = ComparedChampion(
             estimator,
@@ -272,7 +272,7 @@ def _standing(kinds: Sequence[str], source: str, horizons: tuple[int, ...]) -> d
 
 
 def json_ready(value: Any) -> Any:
-    """Make a report fit for JSON: plain numbers, None for what is not finite."""
+    """Convert a report to JSON values: plain numbers, None for non-finite ones."""
     if isinstance(value, dict):
         return {str(key): json_ready(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,7 +1,7 @@
-"""Are these trees trees? Checked before XGBoost parses them, because it believes every index it reads.
+"""Structural checks of XGBoost trees, run before the library parses them.
 
-A child index out of range, a cycle or a feature that does not exist makes the library read
-foreign memory; a hash proves that the bytes are ours, this proves that they are harmless.
+XGBoost does not validate indices: a child index out of range, a cycle or a missing feature makes it read memory out of
+bounds. A hash shows that the bytes are unchanged; these checks show that they are safe to load.
 """
 
 from typing import Any
@@ -30,24 +30,24 @@ CATEGORICAL = ("categories", "categories_nodes", "categories_segments", "categor
 
 
 def is_booster(page: dict[str, Any]) -> bool:
-    """Tell whether a parsed page is a model of XGBoost, whatever the file is called."""
+    """Whether a parsed page is an XGBoost model, whatever the file name."""
     return "learner" in page
 
 
 def check_booster(page: dict[str, Any], name: str) -> None:
-    """Refuse a parsed XGBoost model whose trees are not sound.
+    """Raise ModelLoadError unless the trees of a parsed XGBoost model are valid.
 
     Parameters
     ----------
     page : dict
         The parsed UBJ or JSON page.
     name : str
-        What to call it in the refusal.
+        File name for the error message.
 
     Raises
     ------
     ModelLoadError
-        With the first thing found: an index out of range, a cycle, counts that disagree,
+        For the first violation found: an index out of range, a cycle, counts that disagree,
         a booster that is not gradient boosted trees, a categorical split.
 
     Examples
@@ -79,13 +79,13 @@ def _check(page: dict[str, Any]) -> None:
     trees = model["trees"]
     _require(isinstance(trees, list), "the trees are not a list")
     count = _count(model["gbtree_model_param"]["num_trees"], MAX_TREES)
-    _require(count == len(trees), f"{count} trees are announced and {len(trees)} are there")
+    _require(count == len(trees), f"{count} trees are declared and {len(trees)} are present")
     owners = _whole(model["tree_info"], count, "tree_info")
     _require(bool(((owners >= 0) & (owners < groups)).all()), "a tree belongs to an output that does not exist")
     rounds = _whole(model["iteration_indptr"], None, "iteration_indptr")
     ends = [int(rounds[0]), int(rounds[-1])] if len(rounds) else [0, 0]
     _require(ends == [0, count], "the rounds do not cover the trees")
-    _require(bool((np.diff(rounds) >= 0).all()), "the rounds run backwards")
+    _require(bool((np.diff(rounds) >= 0).all()), "the rounds are not ascending")
     for position, tree in enumerate(trees):
         try:
             _check_tree(tree, features)
@@ -99,13 +99,17 @@ def _check_tree(tree: dict[str, Any], features: int) -> None:
     width = max(_count(parameters["size_leaf_vector"], 1000), 1)
     deleted = _count(parameters["num_deleted"], MAX_NODES)
     _require(nodes >= 1, "it has no root")
-    _require(_count(parameters["num_feature"], MAX_FEATURES) == features, "it counts other features than the model")
-    _require(width == 1, "its leaves are vectors, which ours never are")
+    _require(
+        _count(parameters["num_feature"], MAX_FEATURES) == features, "it has another number of features than the model"
+    )
+    _require(width == 1, "its leaves are vectors, which are not supported")
     for name in PER_NODE:
         _require(len(tree[name]) == nodes, f"{name} has {len(tree[name])} entries for {nodes} nodes")
     _require(len(tree["base_weights"]) == nodes, "base_weights does not fit the nodes")
-    _require(not any(len(tree[name]) for name in CATEGORICAL), "it splits on categories, which ours never do")
-    _require(not _whole(tree["split_type"], nodes, "split_type").any(), "it splits on categories, which ours never do")
+    _require(not any(len(tree[name]) for name in CATEGORICAL), "it splits on categories, which is not supported")
+    _require(
+        not _whole(tree["split_type"], nodes, "split_type").any(), "it splits on categories, which is not supported"
+    )
     left, right = (_whole(tree[name], nodes, name) for name in ("left_children", "right_children"))
     leaf = left == -1
     _require(bool((leaf == (right == -1)).all()), "a node has one child")
@@ -113,13 +117,13 @@ def _check_tree(tree: dict[str, Any], features: int) -> None:
     splits = _whole(tree["split_indices"], nodes, "split_indices")[~leaf]
     _require(bool(((splits >= 0) & (splits < features)).all()), "it splits on a feature that does not exist")
     default = _whole(tree["default_left"], nodes, "default_left")
-    _require(bool(((default == 0) | (default == 1)).all()), "default_left is neither yes nor no")
+    _require(bool(((default == 0) | (default == 1)).all()), "default_left is neither 0 nor 1")
     for name in ("split_conditions", "base_weights"):
         _require(bool(np.isfinite(np.asarray(tree[name], dtype=np.float64)).all()), f"{name} is not finite")
 
 
 def _check_paths(left: np.ndarray, right: np.ndarray, parents: np.ndarray, deleted: int) -> None:
-    """Walk down from the root, level by level; every live node is met exactly once."""
+    """Traverse from the root level by level; every live node is reached exactly once."""
     nodes = len(left)
     inner = left != -1
     children = np.concatenate([left[inner], right[inner]])
@@ -138,12 +142,15 @@ def _check_paths(left: np.ndarray, right: np.ndarray, parents: np.ndarray, delet
         level = np.concatenate([left[above], right[above]])
     else:
         raise ValueError(f"it is deeper than {MAX_DEPTH}")
-    _require(nodes - int(met.sum()) == deleted, f"{nodes - int(met.sum())} nodes hang loose, {deleted} are said to")
+    _require(
+        nodes - int(met.sum()) == deleted,
+        f"{nodes - int(met.sum())} nodes are unreachable, {deleted} are declared deleted",
+    )
 
 
-def _require(held: bool, otherwise: str) -> None:
-    if not held:
-        raise ValueError(otherwise)
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
 
 
 def _count(value: Any, most: int) -> int:

@@ -1,6 +1,6 @@
-"""Verification in a child process, remembered while the files stay untouched.
+"""Verification of artifacts in a child process, cached while their files are unchanged.
 
-The serving process itself never parses an artifact that a child has not survived.
+The serving process only parses artifacts that a child process has verified.
 """
 
 import json
@@ -18,7 +18,7 @@ from modelregistry.errors import ModelLoadError
 TIMEOUT_SECONDS = 90
 PROJECT = Path(__file__).resolve().parent.parent.parent
 PASSED_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "VIRTUAL_ENV")
-"""All a child may know of the environment: no key, no password, no address."""
+"""Environment variables passed to the child: no key, no password, no address."""
 
 _verdict_cache: dict[tuple[str, str, str], tuple[Signature, str]] = {}
 _lock = threading.Lock()
@@ -30,8 +30,8 @@ def verify_in_child(root: Path, wanted: Sequence[tuple[str, str]]) -> dict[tuple
     Returns
     -------
     dict
-        For every artifact why it must not be used, or an empty string. A verdict is remembered
-        until a file of the artifact changes; one caused by the machine (a timeout) is not.
+        Reason why each artifact must not be used, or an empty string. A verdict is cached until a file
+        of the artifact changes; one caused by the machine (a timeout) is not.
     """
     with _lock:
         before = {key: signature(root, *key) for key in wanted}
@@ -51,7 +51,7 @@ def verify_in_child(root: Path, wanted: Sequence[tuple[str, str]]) -> dict[tuple
 
 
 def require_verified(root: Path, kind: str, digest: str) -> None:
-    """Raise ModelLoadError unless the artifact passes."""
+    """Raise ModelLoadError unless the artifact passes verification."""
     if verdict := verify_in_child(root, [(kind, digest)])[kind, digest]:
         raise ModelLoadError(verdict)
 
@@ -62,7 +62,7 @@ def _known(root: Path, key: tuple[str, str], now: Signature) -> str | None:
 
 
 def _run(root: Path, wanted: list[tuple[str, str]]) -> tuple[dict[tuple[str, str], str], str, bool]:
-    """Run one child; also return why it stopped short, and whether that says something about the artifact."""
+    """Run one child process; return verdicts, a failure, and whether the artifact caused it."""
     environment = {name: os.environ[name] for name in PASSED_ENVIRONMENT if name in os.environ}
     environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     request = json.dumps({"root": str(root.resolve()), "artifacts": wanted})
@@ -81,11 +81,11 @@ def _run(root: Path, wanted: list[tuple[str, str]]) -> tuple[dict[tuple[str, str
         written = error.stdout.decode() if isinstance(error.stdout, bytes) else error.stdout or ""
         return _verdicts(written), f"its verification took longer than {TIMEOUT_SECONDS} seconds", False
     except OSError as error:
-        return {}, f"its verification could not be started: {error.strerror}", False
+        return {}, f"its verification could not start: {error.strerror}", False
     if child.returncode < 0:
         name = signal.Signals(-child.returncode).name
         return _verdicts(child.stdout), f"the process that verified it died of {name}", name != "SIGKILL"
-    last = (child.stderr.strip().splitlines() or ["no word"])[-1][:200]
+    last = (child.stderr.strip().splitlines() or ["no output"])[-1][:200]
     return _verdicts(child.stdout), f"its verification failed: {last}", True
 
 
@@ -95,6 +95,6 @@ def _verdicts(written: str) -> dict[tuple[str, str], str]:
 
 
 def clear_verdicts() -> None:
-    """Drop every remembered verdict."""
+    """Drop every cached verdict."""
     with _lock:
         _verdict_cache.clear()

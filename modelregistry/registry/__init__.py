@@ -1,4 +1,4 @@
-"""The registry: which versions exist, which one is champion, and the ensemble of champions in memory."""
+"""Registry of model versions: registration, promotion, and the loaded ensemble of champions."""
 
 from modelregistry.registry.promotion import (
     bootstrap,

@@ -1,10 +1,9 @@
-"""Who is champion: registering, promoting, rolling back, and what the log says about any moment.
+"""Registration, promotion and rollback of model versions, and champions at any time.
 
-The promotions of one kind and source form a stack. A rollback undoes the newest promotion not yet
-undone and crowns the version it had replaced, so rolling back twice goes back two promotions, and a
-promotion after a rollback can be undone like any other. Under the bootstrap there is nothing:
-rolling it back is refused, because an engine that answers badly is repaired by a better version
-(or held by the kill switch), not by having no champion.
+The promotions of one kind and source form a stack. A rollback undoes the newest promotion not yet undone and promotes
+the version it had replaced, so two rollbacks go back two promotions, and a promotion after a rollback can be undone
+like any other. The bootstrap cannot be rolled back: a bad champion is replaced by a better version (or stopped by the
+kill switch), never by having no champion.
 """
 
 from collections.abc import Mapping
@@ -22,14 +21,14 @@ from modelregistry.models import Kind, ModelVersion, PromotionEvent
 from modelregistry.registry import serving
 
 RENEWED_FIELDS = ("report", "gate_accepted", "gate_reasons", "training_seconds")
-"""What a second, identical training may say anew about a version; the rest is the same by its digest."""
+"""Fields that a second, identical training updates; all others are the same by the digest."""
 
 
 def register(*, kind: str, source: str, digest: str, **fields: Any) -> ModelVersion:
-    """Make the artifact `digest` a candidate; the artifact must prove itself in a child process first.
+    """Register the artifact `digest` as a candidate, after verification in a child process.
 
-    The same inputs give the same digest: a second training finds the version of the first and
-    only renews its report and the gate's verdict.
+    The same inputs give the same digest: a second training finds the existing version and only
+    updates its report and the gate's verdict.
     """
     artifacts.verify_in_child(kind, digest)
     with transaction.atomic():
@@ -46,7 +45,7 @@ def register(*, kind: str, source: str, digest: str, **fields: Any) -> ModelVers
 
 
 def bootstrap(version: ModelVersion, actor: str, reason: str) -> PromotionEvent | None:
-    """Crown `version`, unproven, where its kind and source have no champion; else do nothing."""
+    """Promote `version` as bootstrap champion if its kind and source have none, else do nothing."""
     _verify(version)
     with transaction.atomic():
         candidate, champion = _locked(version)
@@ -58,12 +57,12 @@ def bootstrap(version: ModelVersion, actor: str, reason: str) -> PromotionEvent 
 
 
 def promote(version: ModelVersion, actor: str, reason: str, override: bool = False) -> PromotionEvent:
-    """Make `version` the champion of its kind and source, in one transaction.
+    """Promote `version` to champion of its kind and source, in one transaction.
 
     Raises
     ------
     PromotionRefused
-        If the gate refused the version and `override` is not given, no reason is written, or it
+        If the gate refused the version and `override` is not set, the reason is empty, or it
         is the champion already.
     ModelLoadError
         If its artifact is damaged or does not reproduce its golden rows. The champion stays.
@@ -82,32 +81,32 @@ def promote(version: ModelVersion, actor: str, reason: str, override: bool = Fal
 
 
 def promotion_warnings(version: ModelVersion) -> list[str]:
-    """What a promotion of `version` would bring about that its reader should know before."""
+    """Side effects of promoting `version` that the operator should know, as sentences."""
     current = champions(version.source)
     return [*_markets_lost(version, current), *_horizons_apart(version, current)]
 
 
 def _markets_lost(version: ModelVersion, current: Mapping[str, ModelVersion]) -> list[str]:
-    """Enabled markets that the champion of this kind answers and `version` would not: it was trained without them."""
+    """Warning about enabled markets the champion covers and `version` was not trained on."""
     before = current.get(version.kind)
-    if before is None or version.kind == Kind.SIGNAL:  # which markets are answered is not its question
+    if before is None or version.kind == Kind.SIGNAL:  # markets do not depend on the signal classifier
         return []
     enabled = set(Market.objects.enabled().filter(source=version.source).values_list("symbol", flat=True))
     lost = sorted(enabled & set(before.symbols) - set(version.symbols))
     if not lost:
         return []
-    return [f"this version was trained without {', '.join(lost)}: what it answers there will be NO_CHAMPION"]
+    return [f"this version was trained without {', '.join(lost)}: predictions there will be refused with NO_CHAMPION"]
 
 
 def _horizons_apart(version: ModelVersion, current: Mapping[str, ModelVersion]) -> list[str]:
-    """Whether range and bracket champions would have few horizons in common, or none."""
+    """Warning when range and bracket champions would share few horizons, or none."""
     pair = {Kind.RANGE.value: Kind.TPSL.value, Kind.TPSL.value: Kind.RANGE.value}
     other = current.get(pair.get(version.kind, ""))
     if other is None:
         return []
     own, theirs = (", ".join(map(str, one.horizons)) for one in (version, other))
     common = [h for h in version.horizons if h in other.horizons]
-    words = f"this version answers horizons {own}, the champion {other.get_kind_display()} {theirs}"
+    words = f"this version has horizons {own}, the champion {other.get_kind_display()} {theirs}"
     if not common:
         return [f"{words}: with no horizon in common every signal will be a hold with NO_CHAMPION"]
     if set(version.horizons) != set(other.horizons):
@@ -133,9 +132,11 @@ def rollback(kind: str, source: str, actor: str, reason: str) -> PromotionEvent:
         list(_versions(kind, source).select_for_update())
         undone = _promotion_to_undo(kind, source)
         if undone.from_version is None:
-            raise PromotionRefused([f"the first champion of {kind} replaced nobody, so there is nothing to go back to"])
+            raise PromotionRefused(
+                [f"the first champion of {kind} replaced no version, so there is nothing to go back to"]
+            )
         if previous is None or undone.from_version_id != previous.pk:
-            raise PromotionRefused(["another promotion or rollback came first; look again and repeat"])
+            raise PromotionRefused(["another promotion or rollback came first; check the state and repeat"])
         action = PromotionEvent.Action.ROLLBACK
         champion, back = (
             _versions(kind, source).get(pk=undone.to_version_id),
@@ -150,7 +151,7 @@ def find_version(text: str) -> ModelVersion:
     Raises
     ------
     ModelNotFoundError
-        If none, or more than one, is meant.
+        If no version, or more than one, matches.
     """
     try:
         wanted = Q(pk=UUID(text))
@@ -169,7 +170,7 @@ def champions(source: str) -> dict[str, ModelVersion]:
 
 
 def champions_at(time: datetime, source: str) -> dict[str, ModelVersion]:
-    """Who was champion by kind at `time` (wall time), as the log of promotions tells it."""
+    """Champions by kind at `time` (wall time), from the promotion log."""
     found = {}
     for kind in Kind.values:
         events = PromotionEvent.objects.filter(kind=kind, source=source, at__lte=time)
@@ -184,12 +185,12 @@ def _versions(kind: str, source: str) -> Any:
 
 
 def _locked(version: ModelVersion) -> tuple[ModelVersion, ModelVersion | None]:
-    """Lock every version of the kind and source, always in one order; return this one and the champion afresh."""
+    """Lock every version of the kind and source in a fixed order; return this one and the champion."""
     rows = list(_versions(version.kind, version.source).select_for_update())
     candidate = next((row for row in rows if row.pk == version.pk), None)
     if candidate is None:
         raise ModelNotFoundError(f"{version.kind} {version.pk} is not registered")
-    # Read after the locks are held: a row that was locked is seen as the one before left it.
+    # Read after the locks are held, so that the changes of a concurrent promotion are visible.
     champion = _versions(version.kind, version.source).filter(stage=ModelVersion.Stage.CHAMPION).first()
     return candidate, champion
 
@@ -206,7 +207,7 @@ def _promotion_to_undo(kind: str, source: str) -> PromotionEvent:
 def _make_champion(
     action: PromotionEvent.Action, champion: ModelVersion | None, successor: ModelVersion, **event: Any
 ) -> PromotionEvent:
-    """Retire, crown and log; the caller holds the locks. The old one steps down first: there are never two."""
+    """Retire the old champion, promote the new one and log it; the caller holds the locks."""
     serving.require_files(successor)
     if champion is not None:
         champion.stage = ModelVersion.Stage.RETIRED
@@ -236,5 +237,5 @@ def _verify(version: ModelVersion) -> None:
 
 def _required_reason(reason: str) -> str:
     if not reason.strip():
-        raise PromotionRefused(["a reason must be written: it is what the log is for"])
+        raise PromotionRefused(["a reason is required for the promotion log"])
     return reason.strip()

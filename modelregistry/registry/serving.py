@@ -1,7 +1,7 @@
-"""The ensemble of champions in this process's memory, following the registry within a second.
+"""Loaded ensemble of champions in this process, updated within a second of a promotion.
 
-A champion whose artifact is damaged never replaces what is loaded: the last good estimator of its
-kind keeps serving and the failure is told by `load_failures`.
+A champion whose artifact is damaged never replaces a loaded estimator: the last good one of its kind keeps serving and
+the failure is reported by `load_failures`.
 """
 
 import logging
@@ -20,15 +20,15 @@ from modelregistry.models import ModelVersion
 logger = logging.getLogger(__name__)
 
 RECHECK_SECONDS = 1.0
-"""How long a process may go without asking who the champions are."""
+"""Seconds between checks of the champions in the database."""
 RETRY_SECONDS = 30.0
-"""How long a champion that could not be loaded is left alone."""
+"""Seconds before loading a failed champion is tried again."""
 KEPT_ESTIMATORS = 8
 
 
 @dataclass(frozen=True)
 class LoadFailure:
-    """A champion that is not serving, and why."""
+    """A champion that could not be loaded, and why."""
 
     source: str
     kind: str
@@ -40,7 +40,7 @@ class LoadFailure:
 
 @dataclass
 class _LoadedVersion:
-    """One estimator that serves, and the version it is."""
+    """A loaded estimator and its version."""
 
     version: ModelVersion
     estimator: Any
@@ -48,7 +48,7 @@ class _LoadedVersion:
 
 @dataclass
 class _Serving:
-    """What one source's champions look like from this process."""
+    """Loaded champions of one source in this process."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     checked_at: float | None = None
@@ -65,11 +65,11 @@ _estimators_lock = threading.Lock()
 
 
 def load_ensemble(source: str, wait_seconds: float = 0.0) -> Any:
-    """Return the ensemble of the champions of `source`, or None where no champion can serve.
+    """Return the ensemble of the champions of `source`, or None if none can be loaded.
 
-    Cheap to call for every request: at most once a second it asks the database, and only a
-    champion not yet in memory is loaded. While one thread loads, the others keep the old ensemble,
-    at once or after `wait_seconds`.
+    Cheap to call for every request: the database is queried at most once a second, and only
+    champions not yet in memory are loaded. While one thread loads, the others use the old ensemble,
+    immediately or after `wait_seconds`.
     """
     serving = _serving.setdefault(source, _Serving())
     if _is_fresh(serving):
@@ -85,7 +85,7 @@ def load_ensemble(source: str, wait_seconds: float = 0.0) -> Any:
 
 
 def load_version(version: ModelVersion) -> Any:
-    """Return the estimator of any version, verified in a child process before it is loaded here.
+    """Return the estimator of a version, verified in a child process before loading.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def load_version(version: ModelVersion) -> Any:
 
 
 def require_files(version: ModelVersion) -> None:
-    """Raise FilesRemovedError where retention has removed the files of a version."""
+    """Raise FilesRemovedError if retention has removed the files of a version."""
     if version.files_removed_at is not None:
         raise FilesRemovedError(
             f"{version} keeps only its report: its files were removed on {version.files_removed_at:%Y-%m-%d} "
@@ -119,12 +119,12 @@ def require_files(version: ModelVersion) -> None:
 
 
 def ensemble_of(versions: Iterable[ModelVersion]) -> Any:
-    """Combine these versions, one of a kind at most, as if they were the champions."""
+    """Ensemble of the given versions, at most one per kind."""
     return _combine({version.kind: _LoadedVersion(version, load_version(version)) for version in versions})
 
 
 def loaded_versions() -> dict[str, dict[str, str]]:
-    """Ids of the versions this process serves, by source and kind."""
+    """Ids of the versions loaded in this process, by source and kind."""
     return {
         source: {kind: str(entry.version.pk) for kind, entry in sorted(serving.loaded.items())}
         for source, serving in sorted(_serving.items())
@@ -133,18 +133,18 @@ def loaded_versions() -> dict[str, dict[str, str]]:
 
 
 def load_failures() -> list[LoadFailure]:
-    """Champions this process could not load; empty when all is well."""
+    """Champions this process could not load."""
     return [failure for _, serving in sorted(_serving.items()) for failure in serving.failures.values()]
 
 
 def recheck_champions() -> None:
-    """Let the next call ask the database at once."""
+    """Make the next call query the database."""
     for serving in _serving.values():
         serving.checked_at = None if serving.checked_at is None else float("-inf")
 
 
 def unload_all() -> None:
-    """Drop everything loaded and every verdict: the next call starts as a new process would."""
+    """Drop all loaded estimators and cached verdicts, as in a new process."""
     _serving.clear()
     with _estimators_lock:
         _estimators.clear()
@@ -156,7 +156,7 @@ def _is_fresh(serving: _Serving) -> bool:
 
 
 def _refresh(source: str, serving: _Serving) -> None:
-    """Ask who the champions are and load those not yet in memory."""
+    """Query the champions and load those not yet in memory."""
     champions = ModelVersion.objects.filter(source=source, stage=ModelVersion.Stage.CHAMPION)
     champion_ids = frozenset((kind, str(pk)) for kind, pk in champions.order_by().values_list("kind", "pk"))
     now = clock.monotonic()
@@ -168,8 +168,8 @@ def _refresh(source: str, serving: _Serving) -> None:
 
 
 def _load_champions(source: str, serving: _Serving, champions: list[ModelVersion]) -> None:
-    """Put the champions in their loaded; one that cannot be loaded leaves the entry as it was."""
-    # One child for all of them: a start pays for a single process.
+    """Replace loaded versions by the champions; one that fails to load keeps the old entry."""
+    # One child process verifies all of them.
     missing = [version for version in champions if _loaded(serving, version) is None]
     verification.verify_in_child(model_root(), [(version.kind, version.digest) for version in missing])
     loaded = {

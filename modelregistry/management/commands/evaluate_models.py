@@ -1,4 +1,4 @@
-"""Score versions on a stretch of candles, beside the baselines."""
+"""Score model versions on a period of candles, beside the baselines."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,16 +16,16 @@ from modelregistry.report_json import published_evaluation
 from modelregistry.report_tables import split_table, summary_lines, tables_of
 
 WIDTH = 120
-"""Characters of a line of a table."""
+"""Maximum characters of a table line."""
 
 
 class Command(BaseCommand):
-    """Any versions on any stretch, beside the reference baselines: first a sentence each, then the tables."""
+    """Score any versions on any period beside the reference baselines; print summaries and tables."""
 
-    help = "Score versions, by default the champions, on candles from --from up to --until beside the baselines."
+    help = "Score versions, by default the champions, on candles from --from up to --until, beside the reference baselines."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Which versions, on which candles."""
+        """Add the versions and the period."""
         parser.add_argument("--from", dest="from_time", required=True, help="first candle scored: ISO 8601 (UTC) or ms")
         parser.add_argument("--until", "--to", dest="until_time", required=True, help="exclusive, labels included")
         parser.add_argument(
@@ -37,7 +37,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="the whole report as one JSON object")
 
     def handle(self, *_: Any, **options: Any) -> None:
-        """Score and print."""
+        """Score and print the result."""
         from_ms, until_ms = read_instant(options["from_time"]), read_instant(options["until_time"])
         if from_ms is None or until_ms is None or from_ms >= until_ms:
             raise CommandError("--from must be before --until")
@@ -46,7 +46,7 @@ class Command(BaseCommand):
         try:
             versions = [registry.find_version(text) for text in options["versions"]]
             with progress_output(
-                "evaluating", as_json=False, write=self.stdout.write, beside=self.stderr
+                "evaluating", as_json=False, write=self.stdout.write, errors=self.stderr
             ) as report_progress:
                 found = [
                     services.json_ready(
@@ -74,19 +74,19 @@ class Command(BaseCommand):
 
 
 def evaluation_groups(versions: Sequence[ModelVersion]) -> list[list[ModelVersion]]:
-    """Versions to score together, one of a kind at most; one round of none stands for the champions."""
-    rounds: list[list[ModelVersion]] = []
+    """Groups of versions to score together, at most one per kind; an empty group means the champions."""
+    groups: list[list[ModelVersion]] = []
     for version in dict.fromkeys(versions):
-        free = next((one for one in rounds if version.kind not in {other.kind for other in one}), None)
-        if free is None:
-            rounds.append([version])
+        group = next((one for one in groups if version.kind not in {other.kind for other in one}), None)
+        if group is None:
+            groups.append([version])
         else:
-            free.append(version)
-    return rounds or [[]]
+            group.append(version)
+    return groups or [[]]
 
 
 def table_lines(found: Mapping[str, Any]) -> list[str]:
-    """Lay the report out as plain tables of at most `WIDTH` columns; a wider one is continued below."""
+    """Format a report as plain tables of at most `WIDTH` characters; wider ones are split."""
     lines = []
     for table in tables_of(found):
         for part in split_table(table, WIDTH):
