@@ -174,8 +174,8 @@ def summary_lines(evaluation: Mapping[str, Any]) -> list[str]:
     ...     "range_predictor": {"skill": 0.0075, "cells": cells}}
     >>> for sentence in summary_lines(evaluation):
     ...     print(sentence)
-    range_predictor 01234567 is better than the best reference baseline on average, but not significantly for every market and horizon:
-      loss 0.75 % below it over 2 cells, lower in 1, significantly (by more than two standard errors) in 1
+    range_predictor 01234567 is better than the best reference baseline on average, but not significantly in every one:
+      loss 0.75 % below it over 2 markets and horizons, lower in 1, significantly (by two standard errors) in 1
       99.5 % of 1,200 candles forecast
     """
     found = []
@@ -188,16 +188,16 @@ def summary_lines(evaluation: Mapping[str, Any]) -> list[str]:
         better = sum(cell["skill"] > 0 for cell in cells)
         significant = sum(cell["skill"] > 2 * (cell.get("skill_error") or 0) and cell["skill"] > 0 for cell in cells)
         if significant == len(cells):
-            verdict = "is better than the best reference baseline, significantly for every market and horizon"
+            verdict = "is better than the best reference baseline, significantly in every one"
         elif skill > 0:
-            verdict = "is better than the best reference baseline on average, but not significantly for every market and horizon"
+            verdict = "is better than the best reference baseline on average, but not significantly in every one"
         else:
             verdict = "is NOT better than the best reference baseline"
-        shares = f"lower in {better}, significantly (by more than two standard errors) in {significant}"
+        shares = f"lower in {better}, significantly (by two standard errors) in {significant}"
         side = "below" if skill >= 0 else "above"
         found += [
             f"{kind} {version[:8]} {verdict}:",
-            f"  loss {100 * abs(skill):.2f} % {side} it over {len(cells)} cells, {shares}",
+            f"  loss {100 * abs(skill):.2f} % {side} it over {len(cells)} markets and horizons, {shares}",
             f"  {evaluation['answered']:.1f} % of {evaluation['rows']:,} candles forecast",
         ]
         if kind in evaluation["in_sample"]:

@@ -137,7 +137,7 @@ def digest_of(configuration: Mapping[str, Any]) -> str:
 
 
 def ledger_report(kind: str, source: str, study: str | None = None) -> dict[str, Any]:
-    """How many configurations were tried, and whether the best of them is more than selection.
+    """Number of configurations tried, and tests of the best one for selection bias.
 
     The tests need the daily gains of at least two configurations on the same days; without them `overfitting` and
     `deflated_sharpe` are None and `message` says why.
@@ -166,16 +166,15 @@ def ledger_report(kind: str, source: str, study: str | None = None) -> dict[str,
             f"2 and {MIN_PERIODS} are needed to test for selection bias"
         )
         return answer
-    # Tries without daily gains, or on other days, were tries all the same: they raise the bar of selection.
+    # Trials without daily gains, or on other days, still count as trials: they raise the benchmark.
     share = selection.independent_trials(scores) / scores.shape[1]
     deflated = selection.deflated_sharpe(scores, trials=max(share * len(distinct), 1.0))
     answer["compared"] = scores.shape[1]
     answer["days"] = len(days)
     answer["best"] = digests[int(np.argmax([selection.sharpe(column) for column in scores.T]))]
     answer["deflated_sharpe"] = {**asdict(deflated), "significant": deflated.significant}
-    answer["overfitting"] = asdict(
-        selection.probability_of_overfitting(scores, min(selection.BLOCKS, len(days) // 2 // 2 * 2))
-    )
+    blocks = min(selection.BLOCKS, len(days) // 2 // 2 * 2)
+    answer["overfitting"] = asdict(selection.probability_of_overfitting(scores, blocks))
     return answer
 
 

@@ -1,4 +1,4 @@
-"""What a version says of rows as it is served: corrected by what it missed before each of them."""
+"""Forecasts as served: with the online correction by the misses before each row."""
 
 import numpy as np
 
@@ -11,22 +11,22 @@ from modelregistry.training.dataset import Dataset
 
 
 def factors_before(predictor: RangePredictor, rows: Dataset) -> np.ndarray | None:
-    """Logs of the factors of every quantile of every row, or None where nothing is corrected.
+    """Log factors of every quantile of every row, or None without a correction.
 
-    The forecasts counted are made anew from the candles before each row, whichever rows there are.
+    The counted forecasts are recomputed from the candles before each row, so they do not depend on the other rows.
 
     Parameters
     ----------
     predictor : RangePredictor
     rows : Dataset
-        Answerable rows.
+        Rows with complete features.
 
     Returns
     -------
     ndarray of shape (n_rows, n_horizons, 2, 7)
-        Horizons of the predictor.
+        For the horizons of the predictor.
     """
-    # A search scores plain forecasters, which correct nothing.
+    # A search scores predictors without a correction.
     if not getattr(predictor, "correction", NO_CORRECTION).active:
         return None
     found = np.zeros((len(rows), len(predictor.horizons), 2, len(LEVELS)))
@@ -40,14 +40,14 @@ def factors_before(predictor: RangePredictor, rows: Dataset) -> np.ndarray | Non
 
 
 def served(predictor: RangePredictor, rows: Dataset) -> RangeForecast:
-    """Forecast answerable rows as the live path would."""
-    asked = rows.features, rows.close, rows.sigma
+    """Forecast rows as the live path does."""
+    inputs = rows.features, rows.close, rows.sigma
     factors = factors_before(predictor, rows)
-    return predictor.predict(*asked) if factors is None else predictor.predict(*asked, factors)
+    return predictor.predict(*inputs) if factors is None else predictor.predict(*inputs, factors)
 
 
 def uncorrected(predictor: RangePredictor, rows: Dataset) -> RangeForecast | None:
-    """What a version that corrects itself would say if it did not; None of another one."""
+    """Forecast without the online correction; None if there is none."""
     if not getattr(predictor, "correction", NO_CORRECTION).active:
         return None
     return predictor.predict(rows.features, rows.close, rows.sigma)

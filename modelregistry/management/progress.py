@@ -39,7 +39,7 @@ class _PlainLines:
         self._started = clock.monotonic()
 
     def __call__(self, done: int, total: int, message: str) -> None:
-        """ProgressReport a step."""
+        """Write the line of a step."""
         left = ""
         if 0 < done < total:
             seconds = round((clock.monotonic() - self._started) * (total - done) / done)

@@ -1,7 +1,7 @@
-"""One configuration of the scale model, fitted and scored on purged folds: what a search tries.
+"""Evaluation of one configuration of the scale model on purged folds, for the search.
 
-The scale decides the ranges and the brackets alike, so it is what is searched; its quantiles are taken plainly, without
-the conditions production adds. The winner is written into :mod:`modelregistry.training.fit_scale` by a person.
+The scale model is searched because ranges and brackets both depend on it; its quantiles are unconditional here, unlike
+in production. The best configuration is entered manually in :mod:`modelregistry.training.fit_scale`.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,23 +22,23 @@ from modelregistry.training.fit_scale import DIGITS, TREES, fit_linear
 from modelregistry.training.folds import Fold
 
 LATE_SHARE = 0.2
-"""Newest share of a training set that the residual quantiles are taken on, purged from what the trees saw."""
+"""Newest share of a training set used for the residual quantiles, purged from the rows of the trees."""
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """What a search may vary.
+    """Hyper-parameters that a search varies.
 
     Parameters
     ----------
     max_depth, rounds : int
         Of the trees.
     eta, subsample, colsample_bytree, reg_lambda : float
-        As XGBoost has them.
+        As in XGBoost.
     child_share : float
-        Least share of the rows in a leaf.
+        Minimum share of the rows in a leaf.
     penalty : float
-        Of the ridge regression the trees start from, in units of a feature's variance.
+        Of the ridge regression, in units of a feature's variance.
     """
 
     max_depth: int = 4
@@ -51,7 +51,7 @@ class Configuration:
     penalty: float = 0.01
 
     def trees(self, rows: int) -> dict[str, Any]:
-        """Parameters of the trees for so many rows.
+        """XGBoost parameters for a number of rows.
 
         Examples
         --------
@@ -64,12 +64,12 @@ class Configuration:
 
 @dataclass(frozen=True)
 class ConfigurationScore:
-    """What a configuration saved of the best free baseline's loss.
+    """Skill of a configuration against the best reference baseline.
 
     Parameters
     ----------
     score : float
-        Over all folds, averaged over cells.
+        Over all folds, averaged over markets, horizons and targets.
     fold_scores : list of float
         The same fold by fold, oldest first.
     daily_gain : dict of ISO day to float
@@ -82,7 +82,7 @@ class ConfigurationScore:
 
 @dataclass(frozen=True)
 class PlainRange:
-    """A scale model and plain quantiles of distance over scale.
+    """A scale model and unconditional quantiles of distance over scale.
 
     Parameters
     ----------
@@ -96,17 +96,17 @@ class PlainRange:
 
     @property
     def horizons(self) -> tuple[int, ...]:
-        """Horizons answered, in candles, ascending."""
+        """Horizons in candles, ascending."""
         return self.scale.horizons
 
     def predict(self, features: np.ndarray, close: np.ndarray, sigma: np.ndarray) -> RangeForecast:
-        """Forecast as a range predictor does."""
+        """Forecast ranges, with the interface of a range predictor."""
         scale = np.exp(self.scale.log_scale(features, sigma))[:, :, None]
         return RangeForecast.from_distances(self.horizons, close, scale * self.units[:, 0], scale * self.units[:, 1])
 
 
 def fit_configured(rows: Dataset, configuration: Configuration, *, seed: int, threads: int) -> PlainRange:
-    """Fit on the older rows; take the quantiles on the newer ones, purged from them.
+    """Fit the scale on older rows and the quantiles on purged newer rows.
 
     Raises
     ------
@@ -152,11 +152,11 @@ def score_configuration(
     Parameters
     ----------
     every : Dataset
-        All rows with a known future; those without features are refused and count as the baseline.
+        All rows with a known outcome; rows without features are scored as the baseline.
     folds : sequence of Fold
         Purged, oldest first.
     """
-    tell = tick or _silence
+    tick = tick or _ignore
     whole, fold_scores = reports.Collected(), []
     for number, fold in enumerate(folds, start=1):
         train = every.take(fold.train[every.answerable[fold.train]])
@@ -169,10 +169,10 @@ def score_configuration(
             whole.add(key, *arrays)
         whole.names = found.names
         fold_scores.append(float(reports.range_report(found, every.stride)["skill"]))
-        tell(f"fold {number} of {len(folds)}: {fold_scores[-1]:+.2%}")
+        tick(f"fold {number} of {len(folds)}: {fold_scores[-1]:+.2%}")
     score = float(reports.range_report(whole, every.stride)["skill"])
     return ConfigurationScore(score, fold_scores, range_detail(whole, every, every.stride)["daily_gain"])
 
 
-def _silence(_: str) -> None:
-    """Tell nobody."""
+def _ignore(_: str) -> None:
+    """Default progress callback: does nothing."""

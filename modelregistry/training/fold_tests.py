@@ -1,4 +1,4 @@
-"""What the folds of a run say of every kind: scores, the duel with the champion, and which parts are worth keeping."""
+"""Walk-forward evaluation of a run: scores, champion comparison, and optional parts to keep."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class FoldEvaluation:
-    """What the folds said of every kind."""
+    """Collects the scores of every kind over the folds of a run."""
 
     def __init__(self, request: "Request") -> None:
         self.request = request
@@ -33,7 +33,7 @@ class FoldEvaluation:
         self.correction: dict[str, Any] = {}
 
     def score(self, kind: str, estimator: Any, test: Dataset, train: Dataset) -> None:
-        """Score one estimator on the rows of a fold it has not seen."""
+        """Score one estimator on the test rows of a fold."""
         request = self.request
         if kind == SIGNAL:
             self.direction_gains.append(gain_of_direction(estimator, test, request.costs))
@@ -45,7 +45,7 @@ class FoldEvaluation:
             collect_losses(self.comparisons[kind], kind, estimator, request.champions[kind], test, request.costs)
 
     def with_verdicts(self, final: dict[str, Any]) -> dict[str, Any]:
-        """Leave out of the final estimators what the folds did not prove: the side, and a correction that is dear."""
+        """Remove parts without benefit from the final estimators: side and online correction."""
         if SIGNAL in final:
             enters = judge_direction(self.direction_gains)["enters"]
             if enters:
@@ -61,7 +61,7 @@ class FoldEvaluation:
         return final
 
     def _uncorrected(self, predictor: RangePredictor) -> RangePredictor:
-        """The same ranges without their correction, and with the scores they have without it."""
+        """Remove the correction from the predictor and from its scores."""
         self.found[RANGE] = self.found[RANGE].without_correction()
         if RANGE in self.comparisons:
             self.comparisons[RANGE] = self.comparisons[RANGE].without_correction()
@@ -70,22 +70,22 @@ class FoldEvaluation:
         )  # fmt: skip
 
     def report(self, kind: str, estimator: Any, every: Dataset) -> dict[str, Any]:
-        """Put the figures of one kind together."""
+        """Report of one kind."""
         request, stride = self.request, self.request.plan.stride
-        told = _report(kind, self.found[kind], request)
-        told["detail"] = detail_of(kind, self.found[kind], every, stride=stride, costs=request.costs)
+        report = _report(kind, self.found[kind], request)
+        report["detail"] = detail_of(kind, self.found[kind], every, stride=stride, costs=request.costs)
         if kind == RANGE:
-            told |= self.correction
+            report |= self.correction
         if kind == SIGNAL:
-            told["direction"] = judge_direction(self.direction_gains)
-            told["meta_label"] = {
+            report["direction"] = judge_direction(self.direction_gains)
+            report["meta_label"] = {
                 "out_of_fold_accuracy": 100 * estimator.hyperparameters["out_of_fold_accuracy"],
                 **meta_label_report(self.meta, stride),
             }
-            told["uniqueness"] = {name: estimator.hyperparameters[name] for name in UNIQUENESS}
+            report["uniqueness"] = {name: estimator.hyperparameters[name] for name in UNIQUENESS}
         if kind in self.comparisons:
-            told["versus_champion"] = versus_champion(self.comparisons[kind], request.champions[kind], told, stride)
-        return told
+            report["versus_champion"] = versus_champion(self.comparisons[kind], request.champions[kind], report, stride)
+        return report
 
 
 def _collect(

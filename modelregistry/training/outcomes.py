@@ -1,4 +1,4 @@
-"""What brackets and directions came to: outcomes of chosen rows, without touching the rest of the grid."""
+"""Outcomes of brackets and direction labels for selected rows."""
 
 import numpy as np
 
@@ -49,7 +49,7 @@ def window_outcomes(
 
 
 def direction_labels(rows: Dataset, horizon: int, costs: float) -> np.ndarray:
-    """Class of every row in the order buy, sell, hold; -1 where the future is unknown."""
+    """Class of every row in the order buy, sell, hold; -1 where the outcome is unknown."""
     return direction_spans(rows, horizon, costs)[0]
 
 

@@ -1,4 +1,4 @@
-"""One training run: purged walk-forward folds that are reported, then the fit on all rows that is kept."""
+"""Training run: purged walk-forward folds for the report, then the final fit on all rows."""
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
@@ -28,17 +28,17 @@ Progress = Callable[[int, int, str], None]
 
 
 class Cancelled(TrainingError):
-    """Somebody asked the run to stop; nothing was written."""
+    """The run was cancelled; nothing was written."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to train, on which candles.
+    """Kinds to train, with data and settings.
 
     Parameters
     ----------
     grid : CandleGrid
-        Every candle that may be read, and none later.
+        All candles that may be read.
     symbols : tuple of str
         One per market of the grid.
     source : str
@@ -46,11 +46,11 @@ class Request:
     kinds, horizons : tuple
     plan : TrainingPlan
     costs : float
-        A round trip, as a fraction of the price.
+        Of a round trip, as a fraction of the price.
     first : int or None
-        Open time (ms) of the earliest row to learn from.
+        Open time (ms) of the earliest training row.
     champions : mapping of kind to ComparedChampion
-        Who a candidate is compared with.
+        Champions that candidates are compared with.
     """
 
     grid: CandleGrid
@@ -64,7 +64,7 @@ class Request:
     champions: Mapping[str, ComparedChampion] = field(default_factory=dict)
 
     def markets(self) -> list[MarketCandles]:
-        """What the rows of each market are made from."""
+        """Candles and row settings of each market."""
         return [
             MarketCandles(symbol, self.grid.select(code), self.horizons, self.plan.stride, self.first)
             for code, symbol in enumerate(self.symbols)
@@ -73,7 +73,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Trained:
-    """One estimator ready to be written and registered."""
+    """A trained estimator with everything needed to write and register it."""
 
     kind: str
     estimator: Any
@@ -84,7 +84,7 @@ class Trained:
 
 
 class _Steps:
-    """Counts pieces of work, tells progress and listens for a cancel."""
+    """Counts steps, reports progress and raises when the run is cancelled."""
 
     def __init__(self, total: int, progress: Progress | None, cancelled: Callable[[], bool] | None) -> None:
         self.done, self.total = 0, total
@@ -94,7 +94,7 @@ class _Steps:
     def __call__(self, message: str) -> None:
         if self._cancelled is not None and self._cancelled():
             raise Cancelled("cancelled; nothing was written")
-        # Without a message nothing was finished, but whoever listens hears that the run lives.
+        # An empty message reports no finished step, only that the run is alive.
         self.done = min(self.done + bool(message), self.total)
         self.message = f"{self.stage}: {message}" if message else self.message
         if self._progress is not None:
@@ -108,21 +108,21 @@ def train_kinds(
     fit: Fitter = fit_here,
     build: Builder = build_here,
 ) -> dict[str, Trained]:
-    """Train every kind asked for on the same folds.
+    """Train every requested kind on the same folds.
 
     Parameters
     ----------
     request : Request
     progress, cancelled : callable, optional
     fit, build : Fitter, Builder
-        Where the parts are fitted and the rows are built; neither changes a byte of the outcome.
+        Strategies that fit the parts and build the rows; they do not change the result.
 
     Raises
     ------
     TrainingError
-        If too few rows have features and a known future.
+        If too few rows have features and a known outcome.
     Cancelled
-        If `cancelled` said so.
+        If `cancelled` returned true.
     """
     plan = request.plan
     parts = parts_of(request.kinds, plan.folds)
@@ -134,7 +134,7 @@ def train_kinds(
     rows = every.take(np.flatnonzero(every.answerable))
     for code, symbol in enumerate(request.symbols):
         if (rows.market == code).sum() * plan.stride < plan.test_days * 288 * 2:
-            raise TrainingError(f"too few candles of {symbol} have features and a known future to train on")
+            raise TrainingError(f"too few candles of {symbol} have features and a known outcome to train on")
     tests = FoldEvaluation(request)
     workload = Workload(every, plan, request.costs)
     folds = workload.folds()
@@ -150,32 +150,32 @@ def train_kinds(
         final = _next(fitted, parts, None)
     trained = {}
     for kind, estimator in tests.with_verdicts(final).items():
-        told = tests.report(kind, estimator, every)
-        told |= {
+        report = tests.report(kind, estimator, every)
+        report |= {
             "rows": len(rows),
             "test_days": plan.folds * plan.test_days,
-            "folds": [_stretch(every, fold.test) for fold in folds],
+            "folds": [_time_span(every, fold.test) for fold in folds],
         }
         if kind == "range_predictor":
-            told[BASELINE_KEY] = fit_stored_baseline(rows.horizons, rows.har, rows.sigma, rows.up, rows.down)
-        verdict = _judge(kind, told, told.get("versus_champion"))
+            report[BASELINE_KEY] = fit_stored_baseline(rows.horizons, rows.har, rows.sigma, rows.up, rows.down)
+        verdict = _judge(kind, report, report.get("versus_champion"))
         pick = np.linspace(0, len(rows) - 1, GOLDEN_ROWS).astype(int)
         golden = golden_rows(kind, estimator, rows.features[pick], rows.close[pick], rows.sigma[pick])
-        trained[kind] = Trained(kind, estimator, _manifest(kind, estimator, rows, request), golden, told, verdict)
+        trained[kind] = Trained(kind, estimator, _manifest(kind, estimator, rows, request), golden, report, verdict)
     return trained
 
 
 def _next(fitted: Generator[dict[str, Any]], parts: Sequence[Part], fold: int | None) -> dict[str, Any]:
-    """Estimators of the parts of one fold, which come next."""
+    """Estimators of the parts of one fold, by kind; folds must be requested in order."""
     return {kind: one for part in parts if part.fold == fold for kind, one in next(fitted).items()}
 
 
-def _judge(kind: str, told: Mapping[str, Any], versus: Mapping[str, Any] | None) -> gate.Verdict:
-    judges = {"range_predictor": gate.judge_ranges, "tpsl_classifier": gate.judge_brackets}
-    return judges.get(kind, gate.judge_directions)(told, versus)
+def _judge(kind: str, report: Mapping[str, Any], versus: Mapping[str, Any] | None) -> gate.Verdict:
+    verdicts = {"range_predictor": gate.judge_ranges, "tpsl_classifier": gate.judge_brackets}
+    return verdicts.get(kind, gate.judge_directions)(report, versus)
 
 
-def _stretch(rows: Dataset, picked: np.ndarray) -> dict[str, int]:
+def _time_span(rows: Dataset, picked: np.ndarray) -> dict[str, int]:
     times = rows.open_time[picked]
     return {"from_ms": int(times.min()), "to_ms": int(times.max()), "rows": len(picked)}
 
@@ -210,5 +210,5 @@ def _manifest(kind: str, estimator: Any, rows: Dataset, request: Request) -> dic
 
 
 def symbols_in_order(symbols: Sequence[str]) -> tuple[str, ...]:
-    """Sort and deduplicate: the order of markets must not change the bytes."""
+    """Sorted, unique symbols, so that the order of markets does not change the result."""
     return tuple(sorted(set(symbols)))

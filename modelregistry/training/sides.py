@@ -1,4 +1,4 @@
-"""The primary model of a meta-label: which side to look at, for every row from a model that never saw it."""
+"""Primary model of the meta-label: out-of-fold sides of training rows."""
 
 from typing import Any
 
@@ -21,11 +21,11 @@ TREES: dict[str, Any] = {
     "reg_lambda": 50.0,
 }
 ROUNDS = 40
-"""Fixed: what a row's own block said must not decide how long the others are fitted."""
+"""Fixed, because early stopping on the held-out block would leak its labels."""
 
 
 def fit_primary(features: np.ndarray, labels: np.ndarray, plan: TrainingPlan) -> boosting.Booster:
-    """Learn buying from selling on the rows where one of them paid.
+    """Fit buy against sell on the rows where one of them paid.
 
     Parameters
     ----------
@@ -40,10 +40,10 @@ def fit_primary(features: np.ndarray, labels: np.ndarray, plan: TrainingPlan) ->
 
 
 def out_of_fold_sides(rows: Dataset, labels: np.ndarray, plan: TrainingPlan) -> np.ndarray:
-    """Sides of training rows, each from a primary fitted without the row's block and its neighbours.
+    """Out-of-fold sides of training rows.
 
-    Blocks are contiguous and held out once each, purged on both sides with an embargo of the longest horizon: a side
-    is never that of a model that saw the row's own outcome, or one that overlaps it.
+    Blocks are contiguous and held out once each, purged on both sides with an embargo of the longest horizon: no side
+    comes from a model that was fitted on the row's outcome or on an overlapping one.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def out_of_fold_sides(rows: Dataset, labels: np.ndarray, plan: TrainingPlan) -> 
 
 
 def or_even(features: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rows, or one row of even odds where there are none: what nothing is known of is a coin.
+    """Return the rows, or a single row with probability one half if there are none.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How much of a label is its own: neighbouring rows share most of the candles their labels are read from."""
+"""Average uniqueness of overlapping labels."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from modelregistry.training.dataset import Dataset
 
 
 def average_uniqueness(position: np.ndarray, candles: np.ndarray) -> np.ndarray:
-    """Mean over a label's candles of one over the number of labels that read the same candle.
+    """Average uniqueness: mean over a label's candles of one over the concurrent labels.
 
     Forward-looking as labels are: the label of row ``t`` reads candles ``t + 1`` to ``t + candles``.
 

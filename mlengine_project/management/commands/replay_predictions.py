@@ -68,7 +68,7 @@ class Command(BaseCommand):
                 for name in ("ranges", "brackets")
             )
             tell = stack.enter_context(
-                progress_output("replay", as_json=False, write=self.stdout.write, beside=self.stderr)
+                progress_output("replay", as_json=False, write=self.stdout.write, errors=self.stderr)
             )
             for done, last_ms in passes(markets, first_ms, end_ms, ensemble):
                 cells = Cells(done.answers, symbols)

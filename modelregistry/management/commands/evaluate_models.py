@@ -22,7 +22,7 @@ WIDTH = 120
 class Command(BaseCommand):
     """Score any versions on any period beside the reference baselines; print summaries and tables."""
 
-    help = "Score versions, by default the champions, on candles from --from up to --until, beside the reference baselines."
+    help = "Score versions, by default the champions, on candles from --from to --until, beside reference baselines."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the versions and the period."""

@@ -99,6 +99,6 @@ def outcome_lines(found: dict[str, Any]) -> list[str]:
     lines.append(f"probability of overfitting {overfitting:.2f} (noise: about 0.5): {choice}")
     verdict = "significant" if sharpe["significant"] else "not significant"
     lines.append(
-        f"deflated Sharpe ratio {sharpe['probability']:.3f}: the gain of the best configuration over the baseline is {verdict}"
+        f"deflated Sharpe ratio {sharpe['probability']:.3f}: gain of the best one over the baseline is {verdict}"
     )
     return lines

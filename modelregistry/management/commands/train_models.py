@@ -39,7 +39,7 @@ class Command(BaseCommand):
             "--workers",
             type=int,
             default=1,
-            help="processes that build the rows of markets and fit folds and kinds in parallel: on this machine, or with "
+            help="processes that build rows and fit folds and kinds in parallel: on this machine, or with "
             "REDIS_URL on any machine whose training worker has access to the database and MODEL_PATH; the result does "
             "not depend on the number",
         )
