@@ -25,6 +25,13 @@ NOT_COMPARED = ("folds", "versus_champion", "rows", "detail", "direction", BASEL
 """Parts of a report that are not compared: they describe its own test, not the version."""
 NOT_TABULATED = ("detail", BASELINE_KEY)
 """Parts shown as figures, or read by programs only."""
+TITLES = {
+    "cells": "by market and horizon",
+    "folds": "walk-forward tests",
+    "uniqueness": "label overlap",
+    "hoped": "positive expected return",
+}
+"""Words for report keys that are not plain English."""
 LOSSES = {"pinball": "pinball loss (bps)", "brier": "Brier score"}
 
 
@@ -118,7 +125,7 @@ def tables_of(report: Mapping[str, Any], title: str = "") -> list[Table]:
     >>> for table in tables_of(report):
     ...     print(table.title or "-", table.headers, table.rows)
     - ['figure', 'value'] [['rows', '120']]
-    cells ['symbol', 'horizon', 'loss', 'baselines ewm'] [['BTCUSDT', '6', '0.5', '1']]
+    by market and horizon ['symbol', 'horizon', 'loss', 'baselines ewm'] [['BTCUSDT', '6', '0.5', '1']]
     """
     single = [[_words(name), format_value(value)] for name, value in report.items() if not _is_nested(value)]
     found = [Table(title, ["figure", "value"], single)] if single else []
@@ -211,7 +218,7 @@ def leaves(report: Any, path: tuple[str, ...] = ()) -> dict[str, float]:
     Examples
     --------
     >>> leaves({"cells": [{"symbol": "BTCUSDT", "horizon": 6, "loss": 0.5}], "rows": 10})
-    {'cells BTCUSDT 6 loss': 0.5, 'rows': 10.0}
+    {'by market and horizon BTCUSDT 6 loss': 0.5, 'rows': 10.0}
     """
     return dict(_walk(report, path))
 
@@ -331,4 +338,4 @@ def _is_nested(value: Any) -> bool:
 
 
 def _words(name: str) -> str:
-    return str(name).replace("_", " ")
+    return TITLES.get(str(name), str(name).replace("_", " "))

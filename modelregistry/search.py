@@ -200,7 +200,7 @@ def _rows(
         )
     every = build_dataset(grid, [market.symbol for market in markets], horizons, budget.stride, first=from_ms)
     if not len(every):
-        raise TrainingError("no candle has features and a known future")
+        raise TrainingError("no candle has features and a known outcome")
     try:
         folds = list(walk_forward(every.open_time, every.ends, budget.folds, test_span=budget.test_days * DAY_MS))
     except ValueError as error:

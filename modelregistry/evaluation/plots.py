@@ -145,8 +145,8 @@ def coverage_figure(cells: Sequence[Cell]) -> Figure:
         panels.append((horizon_title(horizon), dot_plot(f"coverage at horizon {horizon}", rows, ends, [80.0, 90.0])))
     return Figure(
         "Coverage",
-        "Percent of outcomes inside the central 80 and 90 % bands; the vertical lines are the nominal coverage. Bars are "
-        "two block standard errors.",
+        "Percent of outcomes inside the central 80 and 90 % bands; the vertical lines are the nominal coverage. Bars "
+        "are two block standard errors.",
         panels,
         BAND_SAMPLES,
     )

@@ -110,7 +110,7 @@ def terciles_figure(cells: Sequence[Cell]) -> Figure:
     ends = span_of(found, include=[78.0, 92.0])
     return Figure(
         title,
-        "Coverage by tercile of the volatility known at the forecast, means over markets; at the end of the line the skill.",
+        "Coverage by tercile of the volatility known at the forecast, means over markets. At the line end: skill.",
         [
             (horizon_title(h), dot_plot(f"terciles at horizon {h}", rows, ends, [80.0, 90.0]))
             for h, rows in groups.items()

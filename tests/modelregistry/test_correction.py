@@ -36,13 +36,13 @@ def test_too_wide_forecasts_are_narrowed_and_too_narrow_ones_widened():
         assert (np.sign(outer) == -np.sign(np.log(bias))).all()
 
 
-def test_a_calibrated_forecast_is_left_almost_alone():
+def test_a_calibrated_forecast_is_hardly_corrected():
     said, came, numbers = forecasts(7200, 1.0, stride=1)
     found = Correction(candles=7000, stride=1).log_factors(said, came, numbers, np.array([7199]), HORIZONS)
     assert (np.abs(found) * SLOPES).max() < 0.02  # in shares of the outcomes
 
 
-def test_nothing_counts_before_its_outcome_is_known():
+def test_forecasts_count_only_after_their_outcome_is_known():
     said, came, numbers = forecasts(720, 1.25)
     correction, at = Correction(candles=4000), np.array([6000])
     found = correction.log_factors(said, came, numbers, at, HORIZONS)
@@ -56,7 +56,7 @@ def test_nothing_counts_before_its_outcome_is_known():
         assert (correction.log_factors(said, earlier, numbers, at, HORIZONS)[:, k] != found[:, k]).any()
 
 
-def test_memory_is_finite_to_the_last_bit():
+def test_older_forecasts_than_the_window_change_no_bit():
     said, came, numbers = forecasts(1440, 0.9)
     correction, asked = Correction(candles=4000), np.arange(9000, 9100)
     whole = correction.log_factors(said, came, numbers, asked, HORIZONS)
@@ -77,7 +77,7 @@ def test_few_or_no_outcomes_change_nothing():
     assert not empty.any()
 
 
-def test_no_correction_goes_further_than_the_limit():
+def test_corrections_are_clipped_at_the_limit():
     said, came, numbers = forecasts(720, 100.0)
     found = Correction(candles=4000, gain=2.0, prior=0.0).log_factors(said, came, numbers, np.array([8000]), HORIZONS)
     assert np.abs(found).max() == MAX_LOG_CORRECTION
@@ -92,7 +92,7 @@ def test_outcomes_need_every_candle_after_them():
     assert found[2, 1, 1] == pytest.approx(0.0)  # the lowest low is the close itself
 
 
-def test_a_share_that_is_off_is_made_up_for_at_every_level_of_a_walk():
+def test_miscoverage_of_a_random_walk_is_corrected_at_every_level():
     """Quantiles of the size of a normal variable, a tenth too large: one full step finds most of it at both ends."""
     rng = np.random.default_rng(3)
     size = np.array([NormalDist().inv_cdf((1 + level) / 2) for level in LEVELS])
@@ -103,14 +103,14 @@ def test_a_share_that_is_off_is_made_up_for_at_every_level_of_a_walk():
     assert found == pytest.approx(np.full((2, 7), -np.log(1.1)), abs=0.05)
 
 
-def test_versions_from_before_keep_the_slopes_they_were_chosen_with():
+def test_older_versions_keep_the_legacy_slopes():
     kept = Correction(4032, 12, 0.5, 20.0).as_parameters()
     assert Correction.from_parameters(kept).slopes == SLOPES
     del kept["slopes"]
     assert Correction.from_parameters(kept).slopes == LEGACY_SLOPES
 
 
-def test_parameters_survive_and_nonsense_does_not():
+def test_parameters_round_trip_and_invalid_ones_raise():
     one = Correction(4032, 12, 0.5, 50.0)
     assert Correction.from_parameters(one.as_parameters()) == one
     assert not NO_CORRECTION.active

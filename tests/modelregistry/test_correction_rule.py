@@ -30,7 +30,7 @@ def plain():
     return train_kinds(request((KIND,)))[KIND]
 
 
-def test_a_dear_correction_is_left_out_with_the_figure(plain, monkeypatch):
+def test_a_costly_correction_is_removed_and_reported(plain, monkeypatch):
     found = trained(HASTY, monkeypatch)
     worst = max(found.report["correction"], key=lambda one: one["loss_change"])
     assert worst["loss_change"] > MAX_LOSS_PERCENT

@@ -98,7 +98,7 @@ def test_the_detail_of_a_sharp_range_forecast():
     assert json.loads(json.dumps(detail, allow_nan=False)) == detail
 
 
-def test_a_forecast_without_volatility_is_found_out_by_terciles_alone():
+def test_only_terciles_show_a_forecast_without_volatility():
     found, rows = ranges(sharp=False)
     cell = range_detail(found, rows, 12)["cells"][0]
     calm, _, wild = cell["terciles"]["coverage_90"]
@@ -141,7 +141,7 @@ def brackets(seed=3, boldness=1.0):
     return found
 
 
-def test_the_detail_of_brackets_finds_boldness_and_adds_the_trades_up():
+def test_the_detail_of_brackets_shows_overconfidence_and_sums_trades():
     honest, bold = bracket_detail(brackets(), 0.001), bracket_detail(brackets(boldness=2.0), 0.001)
     line = honest["cells"][0]["calibration"]
     assert abs(line["slope"] - 1) < 3 * line["slope_error"]

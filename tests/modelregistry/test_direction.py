@@ -27,7 +27,7 @@ def classifier():
     return replace(champions.estimator("signal_classifier"), base_rate=np.array([0.3, 0.2, 0.5]), trust=1.0)
 
 
-def test_without_direction_either_side_has_half_the_chance_of_a_touch(rows):
+def test_without_direction_each_side_has_half_the_touch_probability(rows):
     with_side = classifier()
     without = replace(with_side, directional=False)
     before, after = with_side.predict(rows.features[:200]), without.predict(rows.features[:200])
@@ -39,7 +39,7 @@ def test_without_direction_either_side_has_half_the_chance_of_a_touch(rows):
     assert np.array_equal(back.predict(rows.features[:200]), after)
 
 
-def test_a_side_known_in_truth_gains_surely_and_a_guess_does_not(rows, monkeypatch):
+def test_a_true_side_gains_significantly_and_a_random_one_does_not(rows, monkeypatch):
     guess = gain_of_direction(classifier(), rows, COSTS)
     assert guess["lower"] < 0
     # Labels that the trees know: the class their own chances favour.
@@ -55,7 +55,7 @@ def test_a_side_known_in_truth_gains_surely_and_a_guess_does_not(rows, monkeypat
     ("lowers", "enters"),
     [([0.1, 0.2, -0.1], True), ([0.1, -0.2, -0.1], False), ([0.5], False), ([0.5, 0.1], True), ([0.0, 0.0, 1], False)],
 )
-def test_two_folds_must_prove_it(lowers, enters):
+def test_the_side_needs_a_significant_gain_in_two_folds(lowers, enters):
     found = judge_direction([{"gain": 1.0, "error": 0.1, "lower": lower} for lower in lowers])
     assert found["enters"] is enters
     assert ("is a constant" in found["words"]) is not enters

@@ -22,7 +22,7 @@ def test_the_true_quantiles_have_the_least_pinball_loss():
         assert metrics.pinball(np.tile(true * wrong, (20_000, 1)), actual).mean() > best
 
 
-def test_calibration_line_finds_what_was_bent():
+def test_the_calibration_line_finds_a_distortion():
     rng = np.random.default_rng(1)
     odds = rng.normal(size=40_000)
     happened = rng.random(40_000) < 1 / (1 + np.exp(-(0.5 + 1.5 * odds)))
@@ -74,7 +74,7 @@ def test_har_inputs_never_look_ahead():
     assert np.array_equal(whole[:, : 288 * 25], cut, equal_nan=True)
 
 
-def test_a_missing_profile_is_missing_and_not_tiny():
+def test_a_missing_profile_is_nan():
     grid = invented.grid(288 * 20)
     inputs = har_inputs(grid, (6,))
     assert np.isnan(inputs[0, : 288 * 14 - 6, -1]).all()
@@ -129,7 +129,7 @@ def test_the_base_rate_itself_has_no_skill():
     assert cell["calibration_slope"] == 0.0
 
 
-def test_brackets_are_compared_with_an_error_that_knows_overlap():
+def test_the_error_of_brackets_accounts_for_overlap():
     """Twelve rows in a row that share an outcome are no surer than one of them."""
     rng = np.random.default_rng(8)
     rows, share = 400, 12

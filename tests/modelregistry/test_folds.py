@@ -64,7 +64,7 @@ def test_cross_blocks_hold_every_row_out_once(rows, count, embargo):
         assert (starts[fold.train][after] > ends[fold.test].max() + embargo).all()
 
 
-def test_an_overlap_checker_that_can_fail():
+def test_the_overlap_checker_detects_an_overlap():
     starts = np.arange(10)
     assert overlaps(starts, starts + 3, np.array([4]), np.array([6]))
 

@@ -67,7 +67,7 @@ def test_a_corrected_baseline_reads_no_outcome_before_it_is_known(parts):
         assert np.array_equal(ups[0][name][~later[mine]], ups[1][name][~later[mine]])
 
 
-def test_a_baseline_counts_as_it_does_best():
+def test_the_better_of_corrected_and_uncorrected_baseline_counts():
     actual = np.ones(10)
     said = np.full((10, 7), np.nan)
     others = {"ewm": np.full(10, 3.0), "har": np.full(10, 2.0), "ewm_corrected": np.full(10, 1.0)}
@@ -77,7 +77,7 @@ def test_a_baseline_counts_as_it_does_best():
     assert (lost.own == 1.0).all(), "a refused candle is scored as the best baseline"
 
 
-def test_the_report_bounds_every_horizon_and_counts_what_bands_hold(parts):
+def test_the_report_has_bounds_by_horizon_and_coverage_counts(parts):
     train, test = parts[:2]
     found = Collected()
     predictor = replace(champions.estimator("range_predictor"), correction=CORRECTION)
@@ -97,7 +97,7 @@ def test_the_report_bounds_every_horizon_and_counts_what_bands_hold(parts):
     assert report["coverage"][0]["cells"] == len(report["cells"]) == 16
 
 
-def test_pooling_weighs_cells_alike_and_knows_that_they_share_their_candles():
+def test_pooling_weighs_cells_equally_and_accounts_for_shared_candles():
     rng = np.random.default_rng(1)
     when = np.arange(6000) * 300_000
     gain = 0.1 + rng.normal(size=6000)
@@ -108,7 +108,7 @@ def test_pooling_weighs_cells_alike_and_knows_that_they_share_their_candles():
     assert pooled_skill([one, short], 6, 1)["skill"] == pytest.approx((alone["skill"] + 50) / 2)
 
 
-def test_a_month_or_a_cell_off_by_more_than_its_error_is_counted_so():
+def test_months_and_cells_outside_their_tolerance_are_counted():
     rng = np.random.default_rng(2)
     when = 1_730_419_200_000 + np.arange(24 * 181) * 3_600_000
     actual = rng.random(len(when))
@@ -123,7 +123,7 @@ def test_a_month_or_a_cell_off_by_more_than_its_error_is_counted_so():
     assert (eighty["cells_within"], eighty["cell_months"]) == (1, 12)
 
 
-def test_the_closed_form_is_the_quantile_of_a_walk_and_the_clock_that_of_its_hour():
+def test_walk_quantiles_and_climatology_match_their_definitions():
     rng = np.random.default_rng(3)
     steps = 4000
     highest = np.maximum.accumulate(np.cumsum(rng.normal(size=(2000, steps)) / np.sqrt(steps), axis=1), axis=1)[:, -1]

@@ -31,10 +31,10 @@ def test_a_model_with_a_real_edge_is_accepted():
     assert verdict.accepted, verdict.reasons
 
 
-def test_a_few_lucky_days_are_not_enough():
+def test_few_test_days_are_not_enough():
     found = report(lambda rng, scale, actual: scale[:, None] * UNIT)
     verdict = judge_ranges({**found, "test_days": 10})
-    assert verdict.reasons == ["tested on 10 days, too few to tell from luck (30)"]
+    assert verdict.reasons == ["tested on 10 days, fewer than the required 30"]
 
 
 def test_a_constant_is_refused():
@@ -49,23 +49,23 @@ def test_noise_is_refused():
     assert not judge_ranges(report(noise)).accepted
 
 
-def test_a_leaky_model_is_refused_for_bands_that_hold_everything():
+def test_a_leaky_model_is_refused_for_its_coverage():
     # It knows the outcome, wins every score, and its bands can only be honest by accident.
     verdict = judge_ranges(report(lambda rng, scale, actual: actual[:, None] * np.linspace(0.97, 1.03, 7)))
     assert not verdict.accepted
-    assert any("bands hold" in reason for reason in verdict.reasons)
+    assert any("bands cover" in reason for reason in verdict.reasons)
 
 
 def test_a_miscalibrated_model_is_refused():
     verdict = judge_ranges(report(lambda rng, scale, actual: scale[:, None] * UNIT * np.linspace(1.15, 0.8, 7)))
-    assert any("bands hold" in reason for reason in verdict.reasons)
+    assert any("bands cover" in reason for reason in verdict.reasons)
 
 
 def test_a_model_as_good_as_the_champion_is_refused_beside_it():
     found = report(lambda rng, scale, actual: scale[:, None] * UNIT)
     beside = {"evidence": "later candles", "days": 40, "later_days": 40, "gain": 0.1, "error": 0.3, "lower": -0.5}
     assert judge_ranges(found, beside).reasons == [
-        "not surely better than the champion on 40 days since its training (0.10 %, error 0.30)"
+        "not significantly better than the champion on 40 days since its training (0.10 %, error 0.30)"
     ]
     assert judge_ranges(found, {**beside, "gain": 2.0, "lower": 1.4}).accepted
     nothing = {**beside, "evidence": "none", "days": 3, "later_days": 1}
@@ -89,7 +89,7 @@ def brackets(bend, seed=0):
     }
 
 
-def test_calibrated_brackets_are_accepted_and_bent_ones_are_not():
+def test_calibrated_brackets_are_accepted_and_distorted_ones_are_not():
     assert judge_brackets(brackets(lambda chances: chances)).accepted
 
     def bent(chances):
@@ -103,15 +103,15 @@ def test_calibrated_brackets_are_accepted_and_bent_ones_are_not():
 
 
 @pytest.mark.parametrize(("skill", "accepted"), [(0.0, False), (0.9, False), (1.1, True)])
-def test_brackets_must_surely_beat_the_base_rates(skill, accepted):
+def test_brackets_must_beat_the_base_rates_significantly(skill, accepted):
     found = brackets(lambda chances: chances)
     found["cells"][0] |= {"skill": skill, "skill_error": 0.5}
     verdict = judge_brackets(found)
     assert verdict.accepted is accepted
-    assert all("not surely above 0" in reason for reason in verdict.reasons)
+    assert all("not significantly above 0" in reason for reason in verdict.reasons)
 
 
 @pytest.mark.parametrize(("skill", "accepted"), [(0.0, False), (0.5, False), (3.0, True)])
-def test_a_direction_must_surely_beat_the_base_rate(skill, accepted):
+def test_a_direction_must_beat_the_base_rate_significantly(skill, accepted):
     found = {"test_days": 90, "cells": [{"skill": skill, "skill_error": 0.5}]}
     assert judge_directions(found).accepted is accepted

@@ -16,7 +16,7 @@ GUARD = Guard(candles=600, share=0.3)
 NUMBERS = np.arange(0, 6000, 12)
 
 
-def test_a_burst_is_believed_and_a_flood_is_not():
+def test_a_burst_stays_flagged_and_a_flood_is_suppressed():
     strange = np.zeros(len(NUMBERS), dtype=bool)
     strange[200:210] = True  # two hours and a bit out of fifty
     strange[300:400] = True
@@ -27,7 +27,7 @@ def test_a_burst_is_believed_and_a_flood_is_not():
     assert not found[435:].any()
 
 
-def test_one_candle_alone_says_what_a_batch_says():
+def test_a_single_candle_gives_the_result_of_a_batch():
     rng = np.random.default_rng(1)
     strange = rng.random(len(NUMBERS)) < 0.3
     asked = rng.integers(3000, 6000, 200)
@@ -38,13 +38,13 @@ def test_one_candle_alone_says_what_a_batch_says():
         assert GUARD.suppressed_at(NUMBERS[mine], strange[mine], np.array([at]), 12)[0] == expected
 
 
-def test_little_is_no_evidence_and_no_guard_believes_always():
+def test_few_candles_or_no_guard_never_suppress():
     every = np.ones(len(NUMBERS), dtype=bool)
     assert not GUARD.suppressed_at(NUMBERS[:20], every[:20], np.array([240]), 12).any()
     assert not NO_GUARD.suppressed_at(NUMBERS, every, NUMBERS, 12).any()
 
 
-def test_it_travels_with_the_version_and_an_older_one_is_believed_as_it_was():
+def test_the_guard_is_stored_and_older_versions_have_none():
     fitted = champions.estimator("range_predictor")
     guarded = replace(fitted, novelty=replace(fitted.novelty, guard=GUARD))
     assert RangePredictor.from_files(guarded.to_files()).novelty.guard == GUARD
@@ -56,6 +56,6 @@ def test_it_travels_with_the_version_and_an_older_one_is_believed_as_it_was():
             Guard.from_parameters({**GUARD.as_parameters(), **wrong})
 
 
-def test_what_is_trained_is_guarded():
+def test_trained_versions_have_a_guard():
     rows = build_dataset(invented.grid(4104 + 600), ("AUSDT",), (6,), 3)
     assert fit_novelty(rows, KEY_FEATURES).guard == ONE_WEEK_GUARD

@@ -10,7 +10,7 @@ from modelregistry.evaluation.kept_baseline import fit_stored_baseline, stored_q
 HORIZONS = (6, 18)
 
 
-def test_kept_and_read_back_it_gives_the_quantiles_of_the_evaluation():
+def test_the_stored_baseline_gives_the_quantiles_of_the_evaluation():
     rng = np.random.default_rng(4)
     har = rng.normal(-6, 0.5, size=(600, 7))
     sigma = np.full(600, 0.002)
@@ -29,7 +29,7 @@ def test_kept_and_read_back_it_gives_the_quantiles_of_the_evaluation():
         assert (np.diff(low) >= 0).all()
 
 
-def test_a_row_without_a_profile_says_nothing_and_the_others_are_not_touched():
+def test_a_row_without_a_profile_is_nan_and_others_are_unchanged():
     kept = {"weights": [-5.0, *6 * [0.01]], "quantiles": [[0.5, 1.0], [0.5, 1.0]]}
     har = np.full((3, 7), -6.0)
     har[1, 5] = np.nan

@@ -35,7 +35,7 @@ def history(*lengths, flat=()):
     return CandleGrid(1_704_067_200_000 + 300_000 * np.arange(n, dtype=np.int64), **columns)
 
 
-def test_a_market_below_the_smallest_plan_is_named_with_the_day_it_will_have_enough():
+def test_a_market_below_the_smallest_plan_is_reported_with_a_date():
     grid = history(FULL, FULL, 300)
     (short,) = left_out(grid, ("BTCUSDT", "ETHUSDT", "NEWUSDT"), HORIZONS)
     assert (short.symbol, short.candles, short.needed) == ("NEWUSDT", 300, FULL)
@@ -43,7 +43,7 @@ def test_a_market_below_the_smallest_plan_is_named_with_the_day_it_will_have_eno
     assert short.as_sentence().startswith("NEWUSDT is left out: its price moved in 300 candles, 47,376 are needed; it")
 
 
-def test_a_market_that_would_put_all_on_the_smallest_plan_is_left_out():
+def test_a_market_that_would_reduce_the_plan_of_others_is_left_out():
     symbols = ("BTCUSDT", "NEWUSDT")
     assert [one.symbol for one in left_out(history(60_000, 28_800), symbols, HORIZONS)] == ["NEWUSDT"]
     assert left_out(history(60_000, 28_800), symbols, HORIZONS, small=True) == []
@@ -51,7 +51,7 @@ def test_a_market_that_would_put_all_on_the_smallest_plan_is_left_out():
     assert left_out(history(60_000, FULL), symbols, HORIZONS) == []
 
 
-def test_a_market_that_never_moves_is_left_out_without_a_day():
+def test_a_market_that_never_moves_is_left_out_without_a_date():
     (flat,) = left_out(history(60_000, 60_000, flat=(1,)), ("BTCUSDT", "FLATUSDT"), HORIZONS)
     assert (flat.symbol, flat.candles, flat.enough_at_ms) == ("FLATUSDT", 0, None)
     assert flat.as_sentence().endswith("are needed, and it hardly moves")
@@ -71,7 +71,7 @@ def stored(symbol, count, *, flat=False, total=WARMUP + 21 * 288):
 
 
 @pytest.mark.django_db
-def test_the_others_are_trained_and_the_version_says_who_was_left_out():
+def test_other_markets_are_trained_and_the_version_lists_the_excluded():
     stored("AUSDT", WARMUP + 21 * 288)
     stored("NEWUSDT", 300)
     stored("FLATUSDT", WARMUP + 21 * 288, flat=True)
@@ -90,7 +90,7 @@ def test_the_others_are_trained_and_the_version_says_who_was_left_out():
 
 
 @pytest.mark.django_db
-def test_where_no_market_has_enough_each_is_named():
+def test_without_a_trainable_market_each_is_named():
     stored("AUSDT", 400)
     stored("BUSDT", 300)
     with pytest.raises(TrainingError, match=r"AUSDT is left out.* 400 candles.*; BUSDT is left out.* 300 candles"):
@@ -98,13 +98,13 @@ def test_where_no_market_has_enough_each_is_named():
 
 
 @pytest.mark.django_db
-def test_a_stretch_without_any_candle_is_a_sentence():
+def test_a_period_without_candles_is_an_error_message():
     stored("AUSDT", 300)
     first = int(invented.grid(WARMUP + 21 * 288, seed=3).tail(300).open_time[0])
     for until_ms in (first, first - 86_400_000):
-        with pytest.raises(TrainingError, match="the stretch holds no stored candle: it would begin at 20"):
+        with pytest.raises(TrainingError, match="the period holds no stored candle: it would begin at 20"):
             services.train(["signal_classifier"], source="simulated", until_ms=until_ms)
     with pytest.raises(TrainingError, match="--from must be before --until"):
         services.train(["signal_classifier"], source="simulated", from_ms=first + 600_000, until_ms=first + 300_000)
-    with pytest.raises(TrainingError, match="the stretch holds no stored candle"):
+    with pytest.raises(TrainingError, match="the period holds no stored candle"):
         services.train(["signal_classifier"], source="simulated", from_ms=first + 86_400_000 * 365)

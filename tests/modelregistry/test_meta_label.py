@@ -62,7 +62,7 @@ def rows():
     return found, np.random.default_rng(3).integers(0, 2, len(found))
 
 
-def test_a_direction_that_is_there_enters_and_its_chances_are_frequencies(planted):
+def test_a_real_direction_is_used_and_calibrated(planted):
     fitted, report = planted.estimator, planted.report
     assert fitted.directional
     assert fitted.meta_trust > 0
@@ -91,7 +91,7 @@ def test_a_direction_that_is_there_enters_and_its_chances_are_frequencies(plante
     assert np.corrcoef(said[:, 0] - said[:, 1], happened[:, 0] - happened[:, 1])[0, 1] > 0.15
 
 
-def test_without_a_direction_either_side_has_half_the_chance_of_a_touch_and_the_report_says_so(driftless):
+def test_without_a_direction_each_side_has_half_the_touch_probability_and_the_report_has_it(driftless):
     fitted, report = driftless.estimator, driftless.report
     assert not fitted.directional
     assert "is a constant" in report["direction"]["words"]
@@ -108,7 +108,7 @@ def test_without_a_direction_either_side_has_half_the_chance_of_a_touch_and_the_
     assert set(report["uniqueness"]) == set(UNIQUENESS)
 
 
-def test_sides_of_training_rows_are_those_of_models_that_did_not_see_them(rows):
+def test_sides_of_training_rows_are_out_of_fold(rows):
     found, labels = rows
     sides = out_of_fold_sides(found, labels, PLAN)
     assert set(np.unique(sides)) <= {-1, 1}
@@ -152,7 +152,7 @@ def test_the_meta_label_is_learned_on_sides_out_of_fold(rows, monkeypatch):
 
 
 @pytest.mark.parametrize("trusted", [True, False])
-def test_a_touch_that_is_trusted_is_fitted_again_on_all_rows(rows, monkeypatch, trusted):
+def test_a_touch_model_with_trust_is_refitted_on_all_rows(rows, monkeypatch, trusted):
     found, _ = rows
     module, fit, sizes = "modelregistry.training.fit_direction", boosting.fit, []
 
@@ -170,7 +170,7 @@ def test_a_touch_that_is_trusted_is_fitted_again_on_all_rows(rows, monkeypatch, 
     assert fitted.base_rate == pytest.approx(rates_of(labels[known]))
 
 
-def test_where_nothing_ever_pays_there_is_no_side(rows):
+def test_without_a_paying_row_there_is_no_side(rows):
     found, _ = rows
     fitted = fit_direction(found, PLAN, list(FEATURE_NAMES), lambda _: None, horizon=HORIZON, costs=0.9)
     assert fitted.meta_trust == 0.0
@@ -182,7 +182,7 @@ def test_where_nothing_ever_pays_there_is_no_side(rows):
     assert cell["accuracy"] is None
 
 
-def test_an_artifact_from_before_the_meta_label_is_refused_in_words():
+def test_an_artifact_from_before_the_meta_label_is_refused_with_a_message():
     fitted = champions.estimator(KIND)
     files = fitted.to_files()
     old = files["parameters.json"].replace(b'"meta_trust":', b'"offset":')

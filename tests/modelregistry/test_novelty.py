@@ -11,7 +11,7 @@ def ordinary(seed, rows=20_000, size=1.0):
     return (size * np.random.default_rng(seed).normal(size=(rows, 4))).astype(np.float32)
 
 
-def test_ordinary_rows_are_not_novel_and_absurd_or_missing_ones_are():
+def test_ordinary_rows_are_not_novel_and_extreme_or_missing_ones_are():
     learned = Novelty.fit(ordinary(1), ordinary(2), COLUMNS)
     assert learned.is_novel(ordinary(3)).mean() < 0.001
     odd = ordinary(4, rows=3)
@@ -19,7 +19,7 @@ def test_ordinary_rows_are_not_novel_and_absurd_or_missing_ones_are():
     assert learned.is_novel(odd).tolist() == [True, True, False], "the last column is not looked at"
 
 
-def test_later_rows_of_a_wilder_market_raise_the_limit_so_that_the_measure_does_not_cry_at_all_of_them():
+def test_later_rows_of_higher_volatility_raise_the_limit():
     calm = ordinary(1)
     wild = ordinary(2, size=4.0)
     unguarded, guarded = (Novelty.fit(calm, later, COLUMNS) for later in (calm, wild))

@@ -34,7 +34,7 @@ def test_a_file_gets_a_flushed_line_per_step_with_percent_and_time_left(monkeypa
     assert output == [], "the command's own output stays what a program can read"
 
 
-def test_a_program_gets_json_and_the_log_nothing():
+def test_a_program_gets_json_and_no_log_lines():
     log, output = Log(), []
     with progress_output("training", as_json=True, write=output.append, beside=OutputWrapper(log)) as report_progress:
         report_progress(1, 4, "features")

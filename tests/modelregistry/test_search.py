@@ -45,13 +45,13 @@ def test_a_configuration_is_scored_beside_the_baselines_and_again_the_same(rows,
     assert len(found.daily_gain) in {10, 11}
 
 
-def test_a_hopeless_configuration_scores_worse(rows, folds):
+def test_a_bad_configuration_scores_worse(rows, folds):
     wild = replace(SMALL, max_depth=6, rounds=150, eta=0.5, reg_lambda=1.0, child_share=0.0, penalty=1e-6)
     good = score_configuration(rows, folds, SMALL, seed=1, threads=1)
     assert score_configuration(rows, folds, wild, seed=1, threads=1).score < good.score - 0.01
 
 
-def test_no_fold_lets_the_future_in(rows, folds):
+def test_no_fold_uses_future_rows(rows, folds):
     fold = folds[0]
     assert rows.ends[fold.train].max() < rows.open_time[fold.test].min()
     train = rows.take(fold.train)
@@ -75,7 +75,7 @@ def test_importing_the_command_does_not_import_optuna():
 
 
 @pytest.mark.django_db
-def test_without_optuna_the_command_says_how_to_get_it(monkeypatch):
+def test_without_optuna_the_command_explains_the_installation(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(CommandError, match="uv sync --group research"):
         call_command("search_models", "--until", "2024-10-31")
@@ -83,18 +83,18 @@ def test_without_optuna_the_command_says_how_to_get_it(monkeypatch):
 
 
 @pytest.mark.parametrize("option", ["--trials", "--folds", "--test-days", "--stride", "--workers"])
-def test_a_budget_of_nothing_is_refused(option):
+def test_an_empty_budget_is_refused(option):
     with pytest.raises(CommandError, match="at least 1"):
         call_command("search_models", "--until", "2024-10-31", option, "0")
 
 
-def test_the_outcome_says_what_is_luck():
+def test_the_outcome_reports_selection_bias():
     ledger = {"trials": 20, "failed": 1, "overfitting": None, "message": "too few"}
     found = {"study": "s", "best_score": 0.02, "best": {"max_depth": 3, "eta": 0.05}, "ledger": ledger}
     assert outcome_lines(found)[-1] == "too few"
     ledger["overfitting"] = {"probability": 0.48}
     ledger["deflated_sharpe"] = {"probability": 0.61, "significant": False}
-    assert "not surely more than luck" in outcome_lines(found)[-1]
+    assert "is not significant" in outcome_lines(found)[-1]
     assert outcome_lines({**found, "best": None})[-1] == "none could be scored"
 
 
@@ -133,7 +133,7 @@ class TestWithOptuna:
 
 
 @pytest.mark.django_db
-def test_unknown_markets_and_no_candles_are_facts_not_traces(monkeypatch):
+def test_unknown_markets_and_missing_candles_are_error_messages(monkeypatch):
     monkeypatch.setattr(searching, "_sampler", lambda _: None)
     with pytest.raises(CommandError, match="no market of exchange candles is called NOUSDT"):
         call_command("search_models", "--until", "2024-10-31", "--source", "exchange", "--symbols", "NOUSDT")

@@ -35,7 +35,7 @@ def rows():
     return dataset(invented.grid(WARMUP + 9_500, markets=2))
 
 
-def test_a_row_is_said_the_same_alone_and_among_others(rows):
+def test_a_row_has_the_same_forecast_alone_and_in_a_batch(rows):
     whole = served(predictor(), rows)
     for at in (len(rows) - 1, len(rows) - 2, len(rows) // 2):
         alone = served(predictor(), rows.take(np.array([at])))
@@ -45,7 +45,7 @@ def test_a_row_is_said_the_same_alone_and_among_others(rows):
     assert uncorrected(predictor(NO_CORRECTION), rows) is None
 
 
-def test_no_later_candle_changes_what_is_said(rows):
+def test_later_candles_do_not_change_a_forecast(rows):
     at = int(np.median(rows.position))
     grid = corrupted(rows.grid, at + 1, len(rows.grid), np.random.default_rng(0))
     until = np.flatnonzero(rows.position <= at)
@@ -55,7 +55,7 @@ def test_no_later_candle_changes_what_is_said(rows):
     assert same_bits(truth.low, changed.low).all()
 
 
-def test_the_report_scores_what_is_served_and_says_what_it_costs(rows):
+def test_the_report_scores_served_forecasts_and_the_cost_of_the_correction(rows):
     cut = len(rows) // 2
     train, test = rows.take(np.arange(cut)), rows.take(np.arange(cut, len(rows)))
     found = Collected()
@@ -78,7 +78,7 @@ def test_the_report_scores_what_is_served_and_says_what_it_costs(rows):
     assert "correction" not in range_report(plain, test.stride)
 
 
-def test_a_duel_is_fought_with_what_is_served(rows):
+def test_the_champion_comparison_uses_served_forecasts(rows):
     found = Collected()
     collect_losses(found, "range_predictor", predictor(), ComparedChampion(predictor(NO_CORRECTION), 0), rows, 0.002)
     same = Collected()

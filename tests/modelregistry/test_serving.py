@@ -22,7 +22,7 @@ def test_without_champions_there_is_no_ensemble():
     assert registry.load_failures() == []
 
 
-def test_champions_are_asked_for_once_a_second_by_one_query(django_assert_num_queries):
+def test_champions_are_queried_once_a_second(django_assert_num_queries):
     crowned = champions.bootstrap_all()
     with clock.use(clock.FrozenClock(1_700_000_000_000)) as frozen:
         registry.unload_all()
@@ -109,7 +109,7 @@ def test_load_version_loads_any_version_and_refuses_a_damaged_one(model_folder):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_threads_share_one_ensemble():
+def test_threads_share_one_ensemble():
     champions.bootstrap_all()
     registry.unload_all()
 

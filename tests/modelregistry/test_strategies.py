@@ -29,7 +29,7 @@ def falling():
     }
 
 
-def test_every_strategy_takes_its_own_side(falling):
+def test_every_strategy_takes_its_side(falling):
     found = by_name(strategy_table(falling))
     assert found["always_long"]["realised_bps"] == pytest.approx(-121)
     assert found["momentum"]["realised_bps"] == pytest.approx(79)
@@ -77,7 +77,7 @@ def test_the_best_expected_bracket_is_taken():
     assert [net for *_, net in follow(offers, "always_long", 0.0)] == [0.02, 0.01, 0.02]
 
 
-def test_few_days_tell_nothing():
+def test_few_days_give_no_verdict():
     trades = [(day * DAY, 0.01, 0.01) for day in range(29)]
     assert earned(trades)["inside"] is None
     assert earned([*trades, (29 * DAY, 0.01, 0.01)])["inside"] is True

@@ -60,7 +60,7 @@ def test_another_seed_gives_other_bytes(trained):
     assert other.estimator.to_files() != trained["range_predictor"].estimator.to_files()
 
 
-def test_a_range_predictor_keeps_the_baseline_it_is_measured_beside(trained):
+def test_a_range_predictor_stores_its_baseline(trained):
     kept = trained["range_predictor"].report[BASELINE_KEY]
     assert [one["horizon"] for one in kept] == list(HORIZONS)
     assert np.isfinite([one["weights"] for one in kept]).all()
@@ -69,7 +69,7 @@ def test_a_range_predictor_keeps_the_baseline_it_is_measured_beside(trained):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_files_bring_the_estimator_back(trained, kind, fresh):
+def test_estimators_round_trip_through_files(trained, kind, fresh):
     features, close, sigma, *_ = fresh
     before = trained[kind].estimator
     after = CLASSES[kind].from_files(before.to_files())
@@ -85,7 +85,7 @@ def test_files_bring_the_estimator_back(trained, kind, fresh):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_torn_or_foreign_file_is_refused_in_words(trained, kind):
+def test_a_damaged_or_foreign_file_is_refused_with_a_message(trained, kind):
     files = trained[kind].estimator.to_files()
     other = next(one for one in KINDS if one != kind)
     with pytest.raises(ValueError, match="does not version_summary"):
@@ -97,7 +97,7 @@ def test_a_torn_or_foreign_file_is_refused_in_words(trained, kind):
         CLASSES[kind].from_files({**files, trees: files[trees][:40]})
 
 
-def test_one_row_gives_the_bits_of_many(trained, fresh):
+def test_one_row_gives_the_bits_of_a_batch(trained, fresh):
     features, close, sigma, *_ = fresh
     ranges, tpsl = trained["range_predictor"].estimator, trained["tpsl_classifier"].estimator
     many = ranges.predict(features, close, sigma)
@@ -114,7 +114,7 @@ def test_one_row_gives_the_bits_of_many(trained, fresh):
         assert np.array_equal(trained["signal_classifier"].estimator.predict(features[row])[0], signal[i])
 
 
-def test_forecasts_stay_finite_and_coherent_on_absurd_features(trained):
+def test_forecasts_are_finite_and_coherent_on_extreme_features(trained):
     rng = np.random.default_rng(0)
     features = (100 * rng.standard_t(1, size=(300, len(FEATURE_NAMES)))).astype(np.float32)
     features[rng.random(features.shape) < 0.1] = np.nan
@@ -141,7 +141,7 @@ def test_bands_cover_fresh_candles_and_beat_volatility_alone(trained, fresh):
         assert cell["pinball"] < 1.02 * cell["baselines"]["ewm"]
 
 
-def test_bracket_probabilities_are_probabilities_and_move_the_right_way(trained, fresh):
+def test_bracket_probabilities_are_valid_and_monotonic(trained, fresh):
     features, close, sigma, *_ = fresh
     view = trained["tpsl_classifier"].estimator.view(features, close, sigma)
     unit = sigma * np.sqrt(18)
@@ -160,7 +160,7 @@ def test_bracket_probabilities_are_probabilities_and_move_the_right_way(trained,
     assert (np.diff(reached, axis=1) < 0).mean() > 0.999
 
 
-def test_touch_probabilities_mean_frequencies(trained, fresh):
+def test_touch_probabilities_are_calibrated(trained, fresh):
     features, close, sigma, up, _ = fresh
     view = trained["tpsl_classifier"].estimator.view(features, close, sigma)
     for k, horizon in enumerate(HORIZONS):
@@ -187,14 +187,14 @@ def test_on_a_walk_without_direction_the_signal_classifier_is_the_base_rate(trai
     assert any("base rate" in reason for reason in found.verdict.reasons)
 
 
-def test_a_cancel_stops_between_pieces_of_work():
+def test_a_cancel_stops_between_steps():
     told = []
     with pytest.raises(Cancelled):
         train_kinds(request(), lambda *step: told.append(step), lambda: len(told) >= 3)
     assert len(told) == 3
 
 
-def test_progress_ends_where_it_said_it_would():
+def test_progress_ends_at_its_total():
     told = []
     train_kinds(request(("signal_classifier",)), lambda done, total, message: told.append((done, total)))
     assert told[-1][0] == told[-1][1]
@@ -248,7 +248,7 @@ def test_a_row_of_weight_two_counts_as_two_rows():
     assert np.abs(slopes - same_slopes).max() < 0.02 * start
 
 
-def test_the_lines_of_a_horizon_see_their_own_share_of_the_clock():
+def test_the_regressions_of_a_horizon_use_its_own_calendar_window():
     names = condition_names(FEATURE_NAMES, (6, 72))
     assert "weekend_ahead_6" in names[0]
     assert "weekend_ahead_6" not in names[1]
@@ -256,7 +256,7 @@ def test_the_lines_of_a_horizon_see_their_own_share_of_the_clock():
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 4])
-def test_thinning_keeps_every_market_in_step(step):
+def test_thinning_selects_the_same_times_of_every_market(step):
     rows = build_dataset(invented.grid(WARMUP + 400, markets=2, seed=6), ("AUSDT", "BUSDT"), (6,), 3)
     thinned = rows.take(rows.every(step))
     shares = np.bincount(thinned.market, minlength=2)

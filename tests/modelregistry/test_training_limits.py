@@ -63,7 +63,7 @@ def test_a_second_version_stays_a_candidate(opens):
         ({"source": "exchange"}, "no market with exchange candles is enabled"),
     ],
 )
-def test_what_is_not_there_is_refused_in_words(opens, asked, words):
+def test_unknown_kinds_and_markets_are_refused_with_a_message(opens, asked, words):
     with pytest.raises(TrainingError, match=words):
         services.train(**{"source": "simulated", **asked})
     assert not ModelVersion.objects.exists()
@@ -75,7 +75,7 @@ def test_too_few_candles_are_refused_before_anything_is_written(opens):
     assert not ModelVersion.objects.exists()
 
 
-def test_a_stretch_nobody_was_trained_for_is_refused(opens):
+def test_a_market_without_a_trained_version_is_refused(opens):
     (version,) = services.train(KIND, source="simulated", until_ms=int(opens[-100]))
     markets.seed_markets(["BUSDT"], "simulated")
     with pytest.raises(TrainingError, match="not in the training set"):

@@ -29,7 +29,7 @@ def test_two_hundred_noise_configurations_look_like_noise():
     assert abs(np.mean([one.sharpe - one.benchmark for one in deflated])) < 0.01
 
 
-def test_a_planted_good_configuration_does_not_look_like_noise():
+def test_a_configuration_with_skill_does_not_look_like_noise():
     scores = noise(1)
     scores[:, 17] += 0.3
     overfit = luck.probability_of_overfitting(scores, 12)
@@ -65,19 +65,19 @@ def test_overfitting_agrees_with_a_slow_loop():
     assert luck.probability_of_overfitting(scores, 6).probability == pytest.approx(np.mean(np.array(logits) <= 0))
 
 
-def test_the_luckiest_of_n_agrees_with_simulation():
+def test_the_expected_maximum_agrees_with_simulation():
     best = np.random.default_rng(2).normal(size=(4000, 100)).max(axis=1).mean()
     assert luck.expected_max_sharpe(1.0, 100) == pytest.approx(best, rel=0.02)
 
 
-def test_the_probabilistic_sharpe_is_the_normal_law_for_normal_returns_and_knows_of_tails():
+def test_the_probabilistic_sharpe_is_normal_for_normal_returns_and_adjusts_for_tails():
     ratio, n = 0.1, 253
     expected = norm.cdf(ratio * np.sqrt(n - 1) / np.sqrt(1 + 0.5 * ratio**2))
     assert luck.probabilistic_sharpe(ratio, n) == pytest.approx(expected)
     assert luck.probabilistic_sharpe(ratio, n, skew=-2.0, kurtosis=10.0) < expected
 
 
-def test_copies_count_as_one_try_and_strangers_as_many():
+def test_copies_count_as_one_trial_and_independent_ones_as_many():
     one = noise(3, tries=1)
     copies = np.repeat(one, 50, axis=1) + 1e-3 * noise(4, tries=50)
     assert luck.independent_trials(copies) < 1.1
@@ -85,7 +85,7 @@ def test_copies_count_as_one_try_and_strangers_as_many():
 
 
 @pytest.mark.parametrize("broken", [np.full((40, 3), np.nan), np.ones(40), np.ones((1, 3))])
-def test_scores_that_cannot_be_judged_are_refused(broken):
+def test_invalid_scores_are_refused(broken):
     with pytest.raises(ValueError, match="score"):
         luck.deflated_sharpe(broken)
     with pytest.raises(ValueError, match="score"):
@@ -98,7 +98,7 @@ def test_blocks_that_cannot_be_halved_are_refused(blocks):
         luck.probability_of_overfitting(noise(0, days=40, tries=3), blocks)
 
 
-def test_a_series_that_never_moves_is_no_discovery():
+def test_a_constant_series_is_not_significant():
     flat = np.zeros((60, 4))
     assert not luck.deflated_sharpe(flat).significant
     assert luck.probability_of_overfitting(flat, 4).loss_probability == 1.0
@@ -111,7 +111,7 @@ def record(column, **words):
 
 
 @pytest.mark.django_db
-def test_a_ledger_of_noise_says_so_and_a_planted_one_stands_out():
+def test_a_ledger_of_noise_is_not_significant_and_skill_is():
     scores = noise(7, days=len(DAYS), tries=40)
     for number, column in enumerate(scores.T):
         record(column, configuration={"depth": number})
@@ -127,7 +127,7 @@ def test_a_ledger_of_noise_says_so_and_a_planted_one_stands_out():
 
 
 @pytest.mark.django_db
-def test_tries_without_daily_gains_raise_the_bar_all_the_same():
+def test_trials_without_daily_gains_raise_the_benchmark():
     scores = noise(8, days=len(DAYS), tries=3)
     for number, column in enumerate(scores.T):
         record(column, configuration={"depth": number})
@@ -143,7 +143,7 @@ def test_tries_without_daily_gains_raise_the_bar_all_the_same():
 
 
 @pytest.mark.django_db
-def test_one_configuration_alone_is_counted_and_nothing_is_claimed():
+def test_a_single_configuration_is_counted_without_a_test():
     record(np.ones(len(DAYS)), configuration={"depth": 1})
     record(np.ones(len(DAYS)), configuration={"depth": 1})
     found = ledger.ledger_report("range_predictor", "exchange")
@@ -153,7 +153,7 @@ def test_one_configuration_alone_is_counted_and_nothing_is_claimed():
 
 
 @pytest.mark.django_db
-def test_a_training_run_is_counted_with_what_its_report_says():
+def test_a_training_run_is_recorded_with_its_scores():
     version = champions.candidate()
     day = 86_400_000
     version.report = {
