@@ -1,4 +1,4 @@
-"""Tiny estimators made in milliseconds, and their artifacts, rows and crowns."""
+"""Small estimators with artifacts and registered versions, made in milliseconds."""
 
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -42,7 +42,7 @@ def novelty():
 
 
 def often_flagging_novelty(guard):
-    """A measure that calls about half of all candles strange, so that its guard wavers."""
+    """A novelty measure that flags about half of all candles, so that its guard switches often."""
     return Novelty((FEATURE_NAMES.index("momentum_12"),), np.zeros(1), np.ones(1), np.eye(1), 0.6, guard)
 
 
@@ -102,7 +102,7 @@ def candidate(kind="range_predictor", seed=0, source="exchange", symbols=("BTCUS
 
 
 def bootstrap_all(source="exchange", seed=0, symbols=("BTCUSDT", "ETHUSDT")):
-    """A champion of every kind."""
+    """Bootstrap a champion of every kind."""
     found = {kind: candidate(kind, seed, source, symbols) for kind in KINDS}
     for version in found.values():
         registry.bootstrap(version, "tests", "a first champion")
@@ -110,7 +110,7 @@ def bootstrap_all(source="exchange", seed=0, symbols=("BTCUSDT", "ETHUSDT")):
 
 
 def unload_estimators():
-    """Leave no estimator in memory; that an artifact was verified is remembered while its files stay as they are."""
+    """Unload all estimators; cached verification verdicts stay."""
     serving._serving.clear()
     serving._estimators.clear()
 

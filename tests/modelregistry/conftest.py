@@ -1,4 +1,4 @@
-"""Each test has a folder of models and a memory of its own."""
+"""Each test has its own model folder and no loaded estimators."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Writing an artifact: whole or not at all, whatever the disk does."""
+"""Writing of artifacts is atomic, whatever the disk does."""
 
 import os
 import resource

@@ -1,4 +1,4 @@
-"""Artifacts: same inputs same bytes, and nothing hostile is believed."""
+"""Artifacts: same inputs give the same bytes, and invalid ones are rejected."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def verdict(root, digest, kind=KIND):
 
 
 def forged(root, files, fields=None, golden=None, kind=KIND):
-    """An artifact whose hashes all agree, made past the writer's own checks."""
+    """An artifact with consistent hashes, written without the checks of the writer."""
     entries = {name: {"sha256": sha256(content), "bytes": len(content)} for name, content in files.items()}
     page = canonical_json({**(fields or {}), "format": 1, "kind": kind, "files": entries, "golden_rows": golden or {}})
     folder = folder_of(root, sha256(page), kind)

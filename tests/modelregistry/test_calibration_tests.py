@@ -1,4 +1,4 @@
-"""Tests of tests: each gives the number a hand can check, and is right as often as it says on fresh draws."""
+"""Statistical tests: values checked by hand, and size on simulated data."""
 
 import numpy as np
 import pytest
@@ -190,7 +190,7 @@ def test_the_calibration_line_finds_overconfidence_with_a_correct_error():
         odds = rng.normal(size=2000)
         came = rng.random(2000) < 1 / (1 + np.exp(-odds - days))
         line = calibration(1 / (1 + np.exp(-odds)), came, times(2000, 20))
-        # Unknown daily moods flatten the slope towards zero by the well-known factor.
+        # Unobserved daily effects attenuate the slope by the known factor.
         covered += abs(line.slope - 1 / np.sqrt(1 + 0.346 * 0.25)) < 1.96 * line.slope_error
     assert covered / 150 > 0.88
     chance = 1 / (1 + np.exp(-2 * odds))

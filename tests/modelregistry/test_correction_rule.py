@@ -1,4 +1,4 @@
-"""A correction that costs too much on the folds is left out of the version, and the report says so."""
+"""A correction that costs too much in walk-forward tests is removed and reported."""
 
 from dataclasses import replace
 
@@ -15,9 +15,9 @@ from modelregistry.training.pipeline import train_kinds
 from .test_training import PLAN, request
 
 KIND = "range_predictor"
-HASTY = Correction(candles=144, stride=6, gain=2.0, prior=0.0)
-"""Twelve hours decide, and twice over: coverage bought with a lot of loss."""
-CALM = Correction(candles=4 * 288, stride=12, gain=0.1, prior=50.0)
+STRONG = Correction(candles=144, stride=6, gain=2.0, prior=0.0)
+"""A window of twelve hours with gain 2: better coverage at a large increase of the loss."""
+WEAK = Correction(candles=4 * 288, stride=12, gain=0.1, prior=50.0)
 
 
 def trained(correction, monkeypatch):
@@ -31,7 +31,7 @@ def plain():
 
 
 def test_a_costly_correction_is_removed_and_reported(plain, monkeypatch):
-    found = trained(HASTY, monkeypatch)
+    found = trained(STRONG, monkeypatch)
     worst = max(found.report["correction"], key=lambda one: one["loss_change"])
     assert worst["loss_change"] > MAX_LOSS_PERCENT
     assert found.report["correction_rule"]["kept"] is False
@@ -39,16 +39,16 @@ def test_a_costly_correction_is_removed_and_reported(plain, monkeypatch):
     assert found.estimator.correction == NO_CORRECTION
     assert found.manifest_fields["hyperparameters"]["corrected"] is False
     assert found.estimator.to_files() == plain.estimator.to_files()
-    # What is scored is what is kept.
+    # The scores are those of the version without the correction.
     assert found.report["cells"] == plain.report["cells"]
     assert found.report["detail"] == plain.report["detail"]
 
 
 def test_a_cheap_correction_is_kept(plain, monkeypatch):
-    found = trained(CALM, monkeypatch)
+    found = trained(WEAK, monkeypatch)
     assert max(one["loss_change"] for one in found.report["correction"]) <= MAX_LOSS_PERCENT
     assert found.report["correction_rule"]["kept"] is True
-    assert found.estimator.correction == CALM
+    assert found.estimator.correction == WEAK
     assert found.report["cells"] != plain.report["cells"]
     assert "correction_rule" not in plain.report
 
@@ -66,7 +66,7 @@ def test_a_collection_without_its_correction_keeps_everything_else():
     for fold in (1.0, 2.0):
         found.add(("A", 6), np.full(3, fold), np.arange(3.0))
         found.uncorrected.add(("A", 6), np.full(3, -fold))
-    ((said, kept),) = found.without_correction().cells().values()
-    assert said.tolist() == [-1.0] * 3 + [-2.0] * 3
+    ((quantiles, kept),) = found.without_correction().cells().values()
+    assert quantiles.tolist() == [-1.0] * 3 + [-2.0] * 3
     assert kept.tolist() == [0.0, 1.0, 2.0] * 2
     assert found.without_correction().without_correction().parts.keys() == found.parts.keys()

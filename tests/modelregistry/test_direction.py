@@ -1,4 +1,4 @@
-"""The side enters only when the folds prove it; overlapping labels are counted by what is their own."""
+"""The side is used only with skill in the folds; label overlap is measured by uniqueness."""
 
 from dataclasses import replace
 
@@ -42,11 +42,11 @@ def test_without_direction_each_side_has_half_the_touch_probability(rows):
 def test_a_true_side_gains_significantly_and_a_random_one_does_not(rows, monkeypatch):
     guess = gain_of_direction(classifier(), rows, COSTS)
     assert guess["lower"] < 0
-    # Labels that the trees know: the class their own chances favour.
+    # Labels that the trees predict: the class of their largest probability.
     known = classifier().predict(rows.features).argmax(axis=1)
-    luck = np.random.default_rng(1).integers(0, 3, len(rows))
-    drawn = np.where(np.random.default_rng(2).random(len(rows)) < 0.5, known, luck)
-    monkeypatch.setattr(direction_rule, "direction_labels", lambda *_: drawn)
+    guesses = np.random.default_rng(1).integers(0, 3, len(rows))
+    noisy = np.where(np.random.default_rng(2).random(len(rows)) < 0.5, known, guesses)
+    monkeypatch.setattr(direction_rule, "direction_labels", lambda *_: noisy)
     true = gain_of_direction(replace(classifier(), base_rate=np.array([0.3, 0.3, 0.4])), rows, COSTS)
     assert true["gain"] > guess["gain"]
 

@@ -1,4 +1,4 @@
-"""No training row may see a test row's window, whatever the labels' lengths."""
+"""No training label overlaps the window of a test row."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from modelregistry.training.folds import cross_blocks, purged, walk_forward
 
 @st.composite
 def labelled_rows(draw):
-    """Start times in order, with ties and holes, and labels of any length."""
+    """Sorted start times with ties and gaps, and labels of any length."""
     n = draw(st.integers(20, 120))
     steps = draw(st.lists(st.integers(0, 4), min_size=n, max_size=n))
     lengths = draw(st.lists(st.integers(0, 30), min_size=n, max_size=n))

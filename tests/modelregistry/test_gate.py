@@ -1,4 +1,4 @@
-"""The gate refuses what does not beat free baselines, and says why; a real edge passes."""
+"""The gate refuses versions without a significant gain over baselines, with reasons."""
 
 import numpy as np
 import pytest
@@ -21,8 +21,8 @@ def report(quantiles_of, seed=0):
     guess = np.exp(0.3 * rng.normal(size=ROWS // 288)).repeat(288) * scale
     others = {"ewm": 1.2 * guess[:, None] * UNIT, "har_season": guess[:, None] * UNIT}
     lost = {name: metrics.pinball(other, actual) * metrics.BPS for name, other in others.items()}
-    said = quantiles_of(rng, scale, actual)
-    cell = range_cell(said, actual, losses_of(said, actual, lost), TIMES, 6, 1)
+    forecasts = quantiles_of(rng, scale, actual)
+    cell = range_cell(forecasts, actual, losses_of(forecasts, actual, lost), TIMES, 6, 1)
     return {"test_days": 90, "cells": [{"symbol": "AUSDT", "horizon": 6, "target": "high", **cell}]}
 
 
@@ -50,7 +50,7 @@ def test_noise_is_refused():
 
 
 def test_a_leaky_model_is_refused_for_its_coverage():
-    # It knows the outcome, wins every score, and its bands can only be honest by accident.
+    # It uses the outcome, so every score is better, but its bands are not calibrated.
     verdict = judge_ranges(report(lambda rng, scale, actual: actual[:, None] * np.linspace(0.97, 1.03, 7)))
     assert not verdict.accepted
     assert any("bands cover" in reason for reason in verdict.reasons)
@@ -77,11 +77,11 @@ def test_a_model_as_good_as_the_champion_is_refused_beside_it():
 def brackets(bend, seed=0):
     rng = np.random.default_rng(seed)
     touch = 1 / (1 + np.exp(-rng.normal(size=ROWS)))
-    chances = np.column_stack([touch / 2, touch / 2, 1 - touch])
-    outcomes = np.eye(3)[[rng.choice(3, p=row) for row in chances[:4000]]]
-    said = bend(chances[:4000])
+    probabilities = np.column_stack([touch / 2, touch / 2, 1 - touch])
+    outcomes = np.eye(3)[[rng.choice(3, p=row) for row in probabilities[:4000]]]
+    forecasts = bend(probabilities[:4000])
     near = np.full(4000, 0.01)
-    cell = bracket_cell(said, outcomes, near, near, np.arange(len(near)) * 1_800_000, 6, 6)
+    cell = bracket_cell(forecasts, outcomes, near, near, np.arange(len(near)) * 1_800_000, 6, 6)
     return {
         "test_days": 90,
         "skill": cell["skill"] / 100,
@@ -90,21 +90,21 @@ def brackets(bend, seed=0):
 
 
 def test_calibrated_brackets_are_accepted_and_distorted_ones_are_not():
-    assert judge_brackets(brackets(lambda chances: chances)).accepted
+    assert judge_brackets(brackets(lambda probabilities: probabilities)).accepted
 
-    def bent(chances):
-        touch = 1 / (1 + np.exp(-3 * np.log((1 - chances[:, 2]) / chances[:, 2])))
+    def bent(probabilities):
+        touch = 1 / (1 + np.exp(-3 * np.log((1 - probabilities[:, 2]) / probabilities[:, 2])))
         return np.column_stack([touch / 2, touch / 2, 1 - touch])
 
     verdict = judge_brackets(brackets(bent))
     assert not verdict.accepted
-    constant = judge_brackets(brackets(lambda chances: np.tile([0.25, 0.25, 0.5], (len(chances), 1))))
+    constant = judge_brackets(brackets(lambda probabilities: np.tile([0.25, 0.25, 0.5], (len(probabilities), 1))))
     assert not constant.accepted
 
 
 @pytest.mark.parametrize(("skill", "accepted"), [(0.0, False), (0.9, False), (1.1, True)])
 def test_brackets_must_beat_the_base_rates_significantly(skill, accepted):
-    found = brackets(lambda chances: chances)
+    found = brackets(lambda probabilities: probabilities)
     found["cells"][0] |= {"skill": skill, "skill_error": 0.5}
     verdict = judge_brackets(found)
     assert verdict.accepted is accepted

@@ -1,4 +1,4 @@
-"""The gate from candles to promotion: what is worthless, leaky or dishonest is refused in words and breaks nothing."""
+"""The gate from candles to promotion: bad models are refused with reasons."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from modelregistry.training.gate import judge_ranges
 from . import champions, invented
 
 HORIZONS = (18, 36)
-"""Over fewer candles an invented path often never leaves its first price: an atom no quantile can split."""
+"""On shorter horizons a synthetic path often stays at its first price: an atom in the distribution."""
 TEST_DAYS = 60
 CANDLES = WARMUP + (TEST_DAYS + 60) * 288
 SEED = 21
@@ -37,7 +37,7 @@ class Model:
 
 @pytest.fixture(scope="module")
 def rows():
-    """Rows of invented candles whose volatility is known, split into older ones and the test."""
+    """Rows of synthetic candles with known volatility, split into training and test."""
     every = build_dataset(invented.grid(CANDLES, seed=SEED), ("AUSDT",), HORIZONS, 6)
     every = every.take(np.flatnonzero(every.answerable))
     edge = every.open_time.max() - TEST_DAYS * 86_400_000
@@ -45,7 +45,7 @@ def rows():
 
 
 def true_scale(rows):
-    """What the inventor knows at each row, and nothing later: the volatility to be expected over each horizon."""
+    """Expected volatility over each horizon, from the generator's state at each row."""
     shocks = 0.07 * np.random.default_rng(SEED).normal(size=CANDLES)
     level = np.zeros(CANDLES)
     for t in range(1, CANDLES):
@@ -60,7 +60,7 @@ def true_scale(rows):
 
 
 def scaled(rows, scale_of, bend=1.0):
-    """A model of so much scale per row, with the quantiles the older rows had."""
+    """A model with a scale per row and the quantiles of the training rows."""
     train, test = rows
     before, after = scale_of(train), scale_of(test)
     units = [np.quantile(side / before, LEVELS, axis=0).T * bend for side in (train.up, train.down)]

@@ -1,4 +1,4 @@
-"""The measure of strangeness is not believed where it has called too much strange: a pure function of what it said."""
+"""The guard suppresses a novelty measure that flags too many recent candles."""
 
 from dataclasses import replace
 
@@ -17,25 +17,25 @@ NUMBERS = np.arange(0, 6000, 12)
 
 
 def test_a_burst_stays_flagged_and_a_flood_is_suppressed():
-    strange = np.zeros(len(NUMBERS), dtype=bool)
-    strange[200:210] = True  # two hours and a bit out of fifty
-    strange[300:400] = True
-    found = GUARD.suppressed_at(NUMBERS, strange, NUMBERS, 12)
+    flagged = np.zeros(len(NUMBERS), dtype=bool)
+    flagged[200:210] = True  # ten of the 50 candles of a window
+    flagged[300:400] = True
+    found = GUARD.suppressed_at(NUMBERS, flagged, NUMBERS, 12)
     assert not found[:300].any()
-    assert not found[300:315].any(), "15 of 50 are the share, not more"
+    assert not found[300:315].any(), "15 of 50 are exactly the share"
     assert found[315:400].all()
     assert not found[435:].any()
 
 
 def test_a_single_candle_gives_the_result_of_a_batch():
     rng = np.random.default_rng(1)
-    strange = rng.random(len(NUMBERS)) < 0.3
-    asked = rng.integers(3000, 6000, 200)
-    whole = GUARD.suppressed_at(NUMBERS, strange, asked, 12)
+    flagged = rng.random(len(NUMBERS)) < 0.3
+    at_number = rng.integers(3000, 6000, 200)
+    whole = GUARD.suppressed_at(NUMBERS, flagged, at_number, 12)
     assert 0 < whole.sum() < len(whole)
-    for at, expected in zip(asked, whole, strict=True):
-        mine = (at - GUARD.candles < NUMBERS) & (at >= NUMBERS)
-        assert GUARD.suppressed_at(NUMBERS[mine], strange[mine], np.array([at]), 12)[0] == expected
+    for at, expected in zip(at_number, whole, strict=True):
+        window = (at - GUARD.candles < NUMBERS) & (at >= NUMBERS)
+        assert GUARD.suppressed_at(NUMBERS[window], flagged[window], np.array([at]), 12)[0] == expected
 
 
 def test_few_candles_or_no_guard_never_suppress():

@@ -1,4 +1,4 @@
-"""Hostile models: hashes agree, names are right, and the trees would crash XGBoost. None gets that far."""
+"""Malicious model files with valid hashes are rejected before XGBoost parses them."""
 
 import json
 
@@ -37,7 +37,7 @@ def child_is_its_parent(page):
     trees(page)[0]["left_children"][1] = 0
 
 
-def loose_cycle(page):
+def unreachable_cycle(page):
     tree = trees(page)[0]
     tree["left_children"][1], tree["right_children"][1] = 1, 2
 
@@ -47,7 +47,7 @@ def leaf_with_one_child(page):
     tree["left_children"][first_leaf(tree)] = 1
 
 
-def parent_lies(page):
+def wrong_parent(page):
     trees(page)[0]["parents"][1] = 2
 
 
@@ -67,7 +67,7 @@ def shorter_array(page):
     trees(page)[0]["split_conditions"].pop()
 
 
-def more_nodes_than_said(page):
+def more_nodes_than_declared(page):
     trees(page)[0]["tree_param"]["num_nodes"] = "3"
 
 
@@ -79,11 +79,11 @@ def tree_missing(page):
     trees(page).pop()
 
 
-def more_trees_than_said(page):
+def more_trees_than_declared(page):
     page["learner"]["gradient_booster"]["model"]["gbtree_model_param"]["num_trees"] = "2000000000"
 
 
-def tree_of_an_output_that_is_not(page):
+def tree_of_a_missing_output(page):
     page["learner"]["gradient_booster"]["model"]["tree_info"][0] = 7
 
 
@@ -99,7 +99,7 @@ def categorical_split(page):
     trees(page)[0]["split_type"][0] = 1
 
 
-def categories_of_nobody(page):
+def categories_without_nodes(page):
     trees(page)[0]["categories"] = [1, 2]
 
 
@@ -115,7 +115,7 @@ def another_booster(page):
     page["learner"]["gradient_booster"]["name"] = "dart"
 
 
-def base_score_is_nothing(page):
+def base_score_is_nan(page):
     page["learner"]["learner_model_param"]["base_score"] = "nan"
 
 
@@ -127,7 +127,7 @@ def fraction_for_an_index(page):
     trees(page)[0]["left_children"][0] = 1.5
 
 
-def nothing_at_all(page):
+def empty_page(page):
     page["learner"] = None
 
 
@@ -135,29 +135,29 @@ ATTACKS = [
     child_out_of_range,
     child_negative,
     child_is_its_parent,
-    loose_cycle,
+    unreachable_cycle,
     leaf_with_one_child,
-    parent_lies,
+    wrong_parent,
     root_has_a_parent,
     split_on_a_feature_far_away,
     split_on_a_negative_feature,
     shorter_array,
-    more_nodes_than_said,
+    more_nodes_than_declared,
     endless_nodes,
     tree_missing,
-    more_trees_than_said,
-    tree_of_an_output_that_is_not,
+    more_trees_than_declared,
+    tree_of_a_missing_output,
     rounds_beyond_the_trees,
     no_rounds,
     categorical_split,
-    categories_of_nobody,
+    categories_without_nodes,
     leaf_vectors,
     another_feature_count,
     another_booster,
-    base_score_is_nothing,
+    base_score_is_nan,
     text_for_a_list,
     fraction_for_an_index,
-    nothing_at_all,
+    empty_page,
 ]
 
 

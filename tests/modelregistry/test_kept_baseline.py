@@ -1,4 +1,4 @@
-"""What a version keeps of HAR with time of day says what the evaluation's own baseline says."""
+"""The stored HAR baseline gives the quantiles of the evaluation."""
 
 import json
 
@@ -21,10 +21,10 @@ def test_the_stored_baseline_gives_the_quantiles_of_the_evaluation():
         sides = np.expm1(up[:, season]), -np.expm1(-down[:, season])
         fitted = Baselines.fit(horizon, season, har, sigma, *sides)
         high, low = stored_quantiles(kept[season], har[:50], season)
-        for side, said in enumerate((np.expm1(high), -np.expm1(low)[:, ::-1])):
+        for side, stored in enumerate((np.expm1(high), -np.expm1(low)[:, ::-1])):
             times, weight = np.arange(50) * 300_000, np.ones(50)
             true = fitted.predict(season, har[:50], sigma[:50], side, sides[side][:50], times, weight, 300_000)
-            np.testing.assert_allclose(said, true["har_season"], rtol=1e-9)
+            np.testing.assert_allclose(stored, true["har_season"], rtol=1e-9)
         assert (np.diff(high) >= 0).all()
         assert (np.diff(low) >= 0).all()
 

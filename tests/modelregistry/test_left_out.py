@@ -1,4 +1,4 @@
-"""Markets with too little history are left out of a training by name; the others are trained by their own plan."""
+"""Markets with too little history are excluded from training by name."""
 
 from decimal import Decimal
 from io import StringIO
@@ -24,7 +24,7 @@ FULL = ordinary_candles(HORIZONS)
 
 
 def history(*lengths, flat=()):
-    """Markets whose last `lengths` candles are there; those in `flat` never move."""
+    """Markets with their last `lengths` candles; those in `flat` never move."""
     n = max(lengths)
     columns = {name: np.full((len(lengths), n), np.nan) for name in CANDLE_COLUMNS}
     for market, length in enumerate(lengths):
@@ -47,7 +47,7 @@ def test_a_market_that_would_reduce_the_plan_of_others_is_left_out():
     symbols = ("BTCUSDT", "NEWUSDT")
     assert [one.symbol for one in left_out(history(60_000, 28_800), symbols, HORIZONS)] == ["NEWUSDT"]
     assert left_out(history(60_000, 28_800), symbols, HORIZONS, small=True) == []
-    assert left_out(history(28_800, NEEDED), symbols, HORIZONS) == [], "none has the history of a full plan"
+    assert left_out(history(28_800, NEEDED), symbols, HORIZONS) == [], "no market has the history of a full plan"
     assert left_out(history(60_000, FULL), symbols, HORIZONS) == []
 
 
@@ -58,7 +58,7 @@ def test_a_market_that_never_moves_is_left_out_without_a_date():
 
 
 def stored(symbol, count, *, flat=False, total=WARMUP + 21 * 288):
-    """A market with the last `count` of `total` invented candles."""
+    """A market with the last `count` of `total` synthetic candles."""
     (market,) = markets.seed_markets([symbol], "simulated")
     grid = invented.grid(total, seed=3).tail(count)
     names = ("close",) * 4 if flat else ("open", "high", "low", "close")
@@ -76,17 +76,17 @@ def test_other_markets_are_trained_and_the_version_lists_the_excluded():
     stored("NEWUSDT", 300)
     stored("FLATUSDT", WARMUP + 21 * 288, flat=True)
     markets.seed_markets(["NONEUSDT"], "simulated")
-    said = StringIO()
+    output = StringIO()
     call_command(
-        "train_models", "--kinds", "signal_classifier", "--source", "simulated", stdout=said, stderr=StringIO()
+        "train_models", "--kinds", "signal_classifier", "--source", "simulated", stdout=output, stderr=StringIO()
     )
     (version,) = services.ModelVersion.objects.all()
     assert version.symbols == ["AUSDT"]
     assert [one["symbol"] for one in version.report["left_out"]] == ["FLATUSDT", "NEWUSDT", "NONEUSDT"]
     assert "NEWUSDT is left out: its price moved in 300 candles, 8,496 are needed; it will have them on 20" in (
-        said.getvalue()
+        output.getvalue()
     )
-    assert "FLATUSDT is left out" in said.getvalue()
+    assert "FLATUSDT is left out" in output.getvalue()
 
 
 @pytest.mark.django_db

@@ -1,4 +1,4 @@
-"""A meta-label on out-of-fold sides: a direction that is there enters and is calibrated, one that is not stays out."""
+"""The meta-label on out-of-fold sides: a real direction is used and calibrated, noise is not."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -28,7 +28,7 @@ PLAN = TrainingPlan(stride=6, folds=2, test_days=8, cross_blocks=3, marks=(4, 8)
 
 
 def drifting(candles, seed, pull=0.25):
-    """A walk with slow stretches of up and of down, which momentum tells, and no clustering of volatility."""
+    """Random walk with slowly changing drift, visible in momentum, and constant volatility."""
     rng = np.random.default_rng(seed)
     sign = np.where(np.cumsum(rng.random(candles) < 1 / 300) % 2, 1.0, -1.0)
     steps = 0.001 / np.sqrt(12) * (rng.normal(size=(candles, 12)) + pull * sign[:, None] / np.sqrt(12))
@@ -56,7 +56,7 @@ def driftless():
 
 @pytest.fixture(scope="module")
 def rows():
-    """Rows whose labels are noise: no side can be known."""
+    """Rows with random labels: no side can be predicted."""
     found = build_dataset(invented.grid(WARMUP + 20 * 288, seed=5), ("AUSDT",), (HORIZON,), 3)
     found = found.take(np.flatnonzero(found.answerable))
     return found, np.random.default_rng(3).integers(0, 2, len(found))
@@ -79,24 +79,24 @@ def test_a_real_direction_is_used_and_calibrated(planted):
     (best,) = (row for row in report["meta_label"]["fees"][-3:] if row["name"] == "expected to pay")
     assert best["realised_bps"] - 2 * best["error_bps"] > 0
     fresh = build_dataset(drifting(WARMUP + 30 * 288, seed=9), ("AUSDT",), (HORIZON,), 6)
-    labels, said = direction_labels(fresh, HORIZON, COSTS), fitted.predict(fresh.features)
+    labels, forecasts = direction_labels(fresh, HORIZON, COSTS), fitted.predict(fresh.features)
     known = labels >= 0
-    said, happened = said[known], np.eye(3)[labels[known]]
-    assert np.allclose(said.sum(axis=1), 1.0, atol=1e-12)
+    forecasts, happened = forecasts[known], np.eye(3)[labels[known]]
+    assert np.allclose(forecasts.sum(axis=1), 1.0, atol=1e-12)
     for column in (0, 1):
-        order = np.argsort(said[:, column])
+        order = np.argsort(forecasts[:, column])
         for part in np.array_split(order, 4):
-            assert abs(said[part, column].mean() - happened[part, column].mean()) < 0.12
-    assert said[:, 0].std() > 0.05
-    assert np.corrcoef(said[:, 0] - said[:, 1], happened[:, 0] - happened[:, 1])[0, 1] > 0.15
+            assert abs(forecasts[part, column].mean() - happened[part, column].mean()) < 0.12
+    assert forecasts[:, 0].std() > 0.05
+    assert np.corrcoef(forecasts[:, 0] - forecasts[:, 1], happened[:, 0] - happened[:, 1])[0, 1] > 0.15
 
 
 def test_without_a_direction_each_side_has_half_the_touch_probability_and_the_report_has_it(driftless):
     fitted, report = driftless.estimator, driftless.report
     assert not fitted.directional
     assert "is a constant" in report["direction"]["words"]
-    said = fitted.predict(np.random.default_rng(0).normal(size=(50, len(FEATURE_NAMES))).astype(np.float32))
-    assert np.array_equal(said[:, 0], said[:, 1])
+    forecasts = fitted.predict(np.random.default_rng(0).normal(size=(50, len(FEATURE_NAMES))).astype(np.float32))
+    assert np.array_equal(forecasts[:, 0], forecasts[:, 1])
     (cell,) = report["meta_label"]["cells"]
     assert abs(cell["gain_over_coin"]) < 4 * cell["accuracy_error"]
     assert cell["share_brier_saved"] < 4 * cell["share_brier_saved_error"]
@@ -115,7 +115,7 @@ def test_sides_of_training_rows_are_out_of_fold(rows):
     right = (sides > 0) == (labels == Direction.BUY)
     error = 0.5 / np.sqrt(len(found))
     assert abs(right.mean() - 0.5) < 4 * error
-    # The same primary asked about its own rows: what a leak would look like.
+    # The same primary model on its own training rows, as with a leak.
     own = (sides_of(fit_primary(found.features, labels, PLAN), found.features) > 0) == (labels == Direction.BUY)
     assert own.mean() - 0.5 > 6 * error
 
@@ -137,16 +137,16 @@ def test_no_outcome_of_a_block_or_its_neighbours_reaches_the_sides_of_the_block(
 
 def test_the_meta_label_is_learned_on_sides_out_of_fold(rows, monkeypatch):
     found, _ = rows
-    asked = []
+    row_counts = []
 
     def spied(part, labels, plan):
-        asked.append(len(part))
+        row_counts.append(len(part))
         return out_of_fold_sides(part, labels, plan)
 
     monkeypatch.setattr("modelregistry.training.fit_direction.out_of_fold_sides", spied)
     fitted = fit_direction(found, PLAN, list(FEATURE_NAMES), lambda _: None, horizon=HORIZON, costs=COSTS)
-    assert len(asked) == 1
-    assert 0.5 * len(found) < asked[0] < 0.61 * len(found)
+    assert len(row_counts) == 1
+    assert 0.5 * len(found) < row_counts[0] < 0.61 * len(found)
     # In-sample sides would be right far more often than this.
     assert abs(fitted.hyperparameters["out_of_fold_accuracy"] - 0.5) < 0.12
 
@@ -174,8 +174,8 @@ def test_without_a_paying_row_there_is_no_side(rows):
     found, _ = rows
     fitted = fit_direction(found, PLAN, list(FEATURE_NAMES), lambda _: None, horizon=HORIZON, costs=0.9)
     assert fitted.meta_trust == 0.0
-    said = fitted.predict(found.features[:20])
-    assert (said[:, 2] > 0.99).all()
+    forecasts = fitted.predict(found.features[:20])
+    assert (forecasts[:, 2] > 0.99).all()
     collected = Collected()
     collect_meta_labels(collected, fitted, found.take(np.arange(400)), 0.9)
     (cell,) = meta_label_report(collected, found.stride)["cells"]

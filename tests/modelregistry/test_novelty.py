@@ -1,4 +1,4 @@
-"""How far a row lies from the training set, and what keeps the measure itself from being the thing that is wrong."""
+"""The novelty measure and its limit."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ def test_ordinary_rows_are_not_novel_and_extreme_or_missing_ones_are():
     assert learned.is_novel(ordinary(3)).mean() < 0.001
     odd = ordinary(4, rows=3)
     odd[0, 1], odd[1, 2], odd[2, 3] = 40.0, np.nan, 1e9
-    assert learned.is_novel(odd).tolist() == [True, True, False], "the last column is not looked at"
+    assert learned.is_novel(odd).tolist() == [True, True, False], "the last column is not used"
 
 
 def test_later_rows_of_higher_volatility_raise_the_limit():

@@ -1,4 +1,4 @@
-"""The closed forms against a simulated walk and against one another."""
+"""The closed forms against simulated random walks and against each other."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ def paths():
     return np.cumsum(rng.normal(size=(8000, 800)) / np.sqrt(800), axis=1)
 
 
-# A path seen at 800 instants misses a little of its extremes; Broadie, Glasserman and Kou's shift puts it back.
+# A path sampled at 800 times misses part of its extremes; the shift of Broadie, Glasserman and Kou corrects it.
 SHIFT = 0.5826 / np.sqrt(800)
 
 

@@ -1,4 +1,4 @@
-"""Figures: right numbers in the right places, sentences instead of inventions, and pages that need no script."""
+"""Report figures and pages: correct numbers, explanations for missing data, no scripts."""
 
 import copy
 import json
@@ -41,10 +41,10 @@ def report_of(kind, *, detailed=True):
         rng = np.random.default_rng(1)
         base = np.tile([0.3, 0.3, 0.4], (2400, 1))
         found = Collected()
-        said = np.clip(base + 0.05 * rng.normal(size=base.shape), 0.05, 0.9)
-        said /= said.sum(axis=1, keepdims=True)
-        labels = (rng.random(2400)[:, None] > said.cumsum(axis=1)).sum(axis=1).clip(0, 2)
-        found.add(("BTCUSDT", 72), said, labels, base, FIRST + np.arange(2400) * HOUR)
+        forecasts = np.clip(base + 0.05 * rng.normal(size=base.shape), 0.05, 0.9)
+        forecasts /= forecasts.sum(axis=1, keepdims=True)
+        labels = (rng.random(2400)[:, None] > forecasts.cumsum(axis=1)).sum(axis=1).clip(0, 2)
+        found.add(("BTCUSDT", 72), forecasts, labels, base, FIRST + np.arange(2400) * HOUR)
         report, detail = direction_report(found, 12), direction_detail(found, ranges()[1])
     return {**report, "detail": detail} if detailed else report
 
@@ -97,7 +97,7 @@ def test_every_cell_has_a_line_and_every_horizon_a_panel():
     assert f"+{skill:.1f} %" in found["12 candles · 1 h"]
     losses = panels(figures, "Pinball loss beside reference baselines")["36 candles · 3 h"]
     assert losses.count('class="mark') == len(NAMES) + 1
-    assert set(BASELINE_NAMES) - set(NAMES) == {"climatology", "walk"}, "far off, they would hide the others"
+    assert set(BASELINE_NAMES) - set(NAMES) == {"climatology", "walk"}, "far off, they would compress the axis"
 
 
 def test_the_axis_places_marks():
@@ -157,8 +157,8 @@ def test_the_net_result_is_explained_without_or_with_few_trades():
     assert "no trade" in silent.missing
     few = {"trades": 9, "days": 4, "costs_bps": 21.0, "expected_bps": 1.0, "realised_bps": -3.0, "error_bps": 2.0}
     report["net"] = few
-    told = next(figure for figure in figures_of("tpsl_classifier", report) if figure.title == "Net result")
-    assert "too few for a conclusion" in told.caption
+    explained = next(figure for figure in figures_of("tpsl_classifier", report) if figure.title == "Net result")
+    assert "too few for a conclusion" in explained.caption
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -197,8 +197,10 @@ def test_the_slopes_whose_bars_reach_one_are_counted():
     slope = report["cells"][0]["calibration_slope"]
     for error, count in ((abs(slope - 1) / 1.9, 1), (abs(slope - 1) / 2.1, 0)):
         cell["calibration"]["slope_error"] = error
-        told = next(figure for figure in figures_of("tpsl_classifier", report) if figure.title == "Calibration slope")
-        assert f"; {count} of 1 reach the line" in told.caption
+        explained = next(
+            figure for figure in figures_of("tpsl_classifier", report) if figure.title == "Calibration slope"
+        )
+        assert f"; {count} of 1 reach the line" in explained.caption
 
 
 def test_missing_figures_are_left_out():

@@ -1,4 +1,4 @@
-"""How far a long command is, told to whoever listens."""
+"""Progress output of commands."""
 
 import io
 import json
@@ -31,7 +31,7 @@ def test_a_file_gets_a_flushed_line_per_step_with_percent_and_time_left(monkeypa
         "training  50%, 0:01:00 left  fold 1 of 1",
         "training 100%  written",
     ]
-    assert output == [], "the command's own output stays what a program can read"
+    assert output == [], "the command's own output stays machine-readable"
 
 
 def test_a_program_gets_json_and_no_log_lines():

@@ -1,4 +1,4 @@
-"""promote_model and rollback_model: what they say and what they refuse."""
+"""promote_model and rollback_model: output and refusals."""
 
 from io import StringIO
 
@@ -16,9 +16,9 @@ KIND = "range_predictor"
 
 
 def run(*arguments):
-    said = StringIO()
-    call_command(*arguments, stdout=said)
-    return said.getvalue()
+    output = StringIO()
+    call_command(*arguments, stdout=output)
+    return output.getvalue()
 
 
 def champion():
@@ -30,8 +30,8 @@ def test_promote_by_id_or_digest_and_roll_back():
     assert "before: no champion" in run("promote_model", str(first.pk), "--reason", "first")
     assert f"before: {first}" in run("promote_model", second.digest[:10], "--reason", "better")
     assert champion() == 1
-    said = run("rollback_model", KIND, "--reason", "it drifts")
-    assert said == f"rolled back from {second} to {first}\n"
+    output = run("rollback_model", KIND, "--reason", "it drifts")
+    assert output == f"rolled back from {second} to {first}\n"
     assert champion() == 0
     assert PromotionEvent.objects.count() == 3
 
@@ -91,7 +91,7 @@ def test_no_warning_where_horizons_agree_or_the_other_kind_is_missing(monkeypatc
 
 
 def test_markets_only_the_champion_covers_are_warned_of():
-    """A training leaves out markets with too little history; promoted, it would refuse them."""
+    """A training excludes markets with too little history; once promoted, it would refuse them."""
     for symbol, enabled in {"BTCUSDT": True, "ETHUSDT": True, "SOLUSDT": False, "XRPUSDT": True}.items():
         Market.objects.create(symbol=symbol, source="exchange", enabled=enabled)
     champions.bootstrap_all(symbols=("BTCUSDT", "ETHUSDT", "SOLUSDT"))
@@ -105,7 +105,7 @@ def test_markets_only_the_champion_covers_are_warned_of():
 
 
 def other(monkeypatch, horizons):
-    """A bracket candidate of other horizons."""
+    """A bracket candidate with other horizons."""
     with monkeypatch.context() as patch:
         patch.setattr(champions, "HORIZONS", horizons)
         return champions.candidate("tpsl_classifier", seed=sum(horizons))

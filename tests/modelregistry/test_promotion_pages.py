@@ -1,4 +1,4 @@
-"""Promoting and rolling back in the admin: by permission, with the evidence in sight and a reason on record."""
+"""Promotion and rollback in the admin: permission, evidence and a logged reason."""
 
 import re
 
@@ -16,7 +16,7 @@ KIND = "range_predictor"
 
 @pytest.fixture(scope="module")
 def artifact_folder(tmp_path_factory):
-    """One folder for all pages: each artifact is verified once."""
+    """One folder for all tests: each artifact is verified once."""
     return tmp_path_factory.mktemp("pages") / "models"
 
 

@@ -1,4 +1,4 @@
-"""The registry: one champion at a time, and a log that tells who answered when."""
+"""The registry: one champion at a time, and a log of champions over time."""
 
 import itertools
 import threading

@@ -1,4 +1,4 @@
-"""Retention: which versions keep their files, what removes them, and what is refused without them."""
+"""Retention: which versions keep their files, removal, and errors without files."""
 
 import os
 import time
@@ -190,7 +190,7 @@ def test_a_folder_that_may_belong_to_another_database_is_kept(model_path):
     orphan = model_path / KIND / ("a" * 64)
     orphan.mkdir(parents=True)
     age(orphan, 3)
-    assert retention.prune([]) == [], "without a champion nothing shows whose folder it is"
+    assert retention.prune([]) == [], "without a champion the database cannot verify the folder"
     (champion,) = promoted_in_turn(1)
     for path in folder(champion).iterdir():
         path.unlink()
@@ -259,16 +259,16 @@ def test_the_same_training_again_restores_the_files(removed):
 
 def test_the_command_lists_what_it_removes_and_a_dry_run_removes_nothing():
     versions = [version(number) for number in range(5)]
-    said = StringIO()
-    call_command("prune_models", dry_run=True, stdout=said)
-    assert said.getvalue().splitlines() == [
+    output = StringIO()
+    call_command("prune_models", dry_run=True, stdout=output)
+    assert output.getvalue().splitlines() == [
         f"{KIND}/{versions[0].digest}: not among the newest 3 candidates (MODEL_RETENTION)",
         f"{KIND}/{versions[1].digest}: not among the newest 3 candidates (MODEL_RETENTION)",
         "2 folders would be removed, 0.0 MiB",
     ]
     assert len(kept()) == 5
-    call_command("prune_models", stdout=said)
-    assert said.getvalue().splitlines()[-1] == "2 folders removed, 0.0 MiB"
+    call_command("prune_models", stdout=output)
+    assert output.getvalue().splitlines()[-1] == "2 folders removed, 0.0 MiB"
     assert kept() == [2, 3, 4]
 
 

@@ -1,4 +1,4 @@
-"""Searching: on purged folds, every try counted, honest about luck, and absent without complaint where Optuna is."""
+"""Search on purged folds: every trial is recorded, and Optuna is optional."""
 
 import importlib.util
 import subprocess

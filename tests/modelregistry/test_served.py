@@ -1,4 +1,4 @@
-"""What is scored is what is served: corrected by what was missed before each row, and by nothing later."""
+"""Scores are of forecasts as served: corrected by earlier misses only."""
 
 from dataclasses import replace
 
@@ -61,9 +61,9 @@ def test_the_report_scores_served_forecasts_and_the_cost_of_the_correction(rows)
     found = Collected()
     collect_ranges(found, predictor(), test, train, fit_linear(train.features, train.log_range))
     report = range_report(found, test.stride)
-    forecast, mine = served(predictor(), test), test.market == 0
-    said = forecast.high[mine, 0] / test.close[mine, None] - 1
-    expected = metrics.pinball(said, np.expm1(test.up[mine, 0])).mean() * metrics.BPS
+    forecast, selected = served(predictor(), test), test.market == 0
+    quantiles = forecast.high[selected, 0] / test.close[selected, None] - 1
+    expected = metrics.pinball(quantiles, np.expm1(test.up[selected, 0])).mean() * metrics.BPS
     (cell,) = (
         one for one in report["cells"] if (one["symbol"], one["horizon"], one["target"]) == ("BTCUSDT", 6, "high")
     )
@@ -71,7 +71,7 @@ def test_the_report_scores_served_forecasts_and_the_cost_of_the_correction(rows)
     assert [one["horizon"] for one in report["correction"]] == list(champions.HORIZONS)
     for one, mean in zip(report["correction"], report["horizons"], strict=True):
         assert one["coverage_80"] == pytest.approx(mean["coverage_80"])
-        assert one["month_off_80"] < one["month_off_80_uncorrected"], "the tiny estimator is far off"
+        assert one["month_off_80"] < one["month_off_80_uncorrected"], "the small estimator is badly calibrated"
         assert one["affordable"] == (one["loss_change"] <= 0.3)
     plain = Collected()
     collect_ranges(plain, predictor(NO_CORRECTION), test, train, fit_linear(train.features, train.log_range))
@@ -84,7 +84,7 @@ def test_the_champion_comparison_uses_served_forecasts(rows):
     same = Collected()
     collect_losses(same, "range_predictor", predictor(), ComparedChampion(predictor(), 0), rows, 0.002)
     for horizon in champions.HORIZONS:
-        own, theirs, _ = found.cells()[horizon,]
-        assert own.mean() != theirs.mean()
-        own, theirs, _ = same.cells()[horizon,]
-        assert (own == theirs).all()
+        own, champion_losses, _ = found.cells()[horizon,]
+        assert own.mean() != champion_losses.mean()
+        own, champion_losses, _ = same.cells()[horizon,]
+        assert (own == champion_losses).all()

@@ -1,4 +1,4 @@
-"""The ensemble that serves: it follows the registry, and a damaged champion never replaces what is loaded."""
+"""Loaded champions follow the registry; a damaged one never replaces a loaded one."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -23,11 +23,11 @@ def test_without_champions_there_is_no_ensemble():
 
 
 def test_champions_are_queried_once_a_second(django_assert_num_queries):
-    crowned = champions.bootstrap_all()
+    bootstrapped = champions.bootstrap_all()
     with clock.use(clock.FrozenClock(1_700_000_000_000)) as frozen:
         registry.unload_all()
         ensemble = registry.load_ensemble("exchange")
-        assert ensemble.versions == {kind: str(version.pk) for kind, version in crowned.items()}
+        assert ensemble.versions == {kind: str(version.pk) for kind, version in bootstrapped.items()}
         assert ensemble.symbols[KIND] == ["BTCUSDT", "ETHUSDT"]
         assert registry.load_ensemble("simulated") is None
         with django_assert_num_queries(0):
@@ -35,7 +35,7 @@ def test_champions_are_queried_once_a_second(django_assert_num_queries):
         frozen.advance(1.01)
         with django_assert_num_queries(1):
             assert registry.load_ensemble("exchange") is ensemble
-    assert registry.loaded_versions() == {"exchange": {k: str(v.pk) for k, v in sorted(crowned.items())}}
+    assert registry.loaded_versions() == {"exchange": {k: str(v.pk) for k, v in sorted(bootstrapped.items())}}
 
 
 def test_a_promotion_elsewhere_is_followed_within_a_second():
@@ -89,8 +89,8 @@ def test_a_damaged_champion_never_replaces_what_is_loaded(model_folder):
 
 
 def test_a_new_process_with_a_damaged_champion_serves_the_other_kinds(model_folder):
-    crowned = champions.bootstrap_all()
-    champions.damage(model_folder, crowned[KIND])
+    bootstrapped = champions.bootstrap_all()
+    champions.damage(model_folder, bootstrapped[KIND])
     registry.unload_all()
     ensemble = registry.load_ensemble("exchange")
     assert ensemble.range_predictor is None

@@ -1,4 +1,4 @@
-"""What acting on brackets earns, on offers whose worth is known."""
+"""Returns of bracket strategies, on offers with known outcomes."""
 
 import numpy as np
 import pytest
@@ -9,9 +9,9 @@ DAY = 86_400_000
 STEP = 300_000
 
 
-def cell(times, gross, expected=0.0, doubt=0.0, trend=1.0):
+def cell(times, gross, expected=0.0, error_margin=0.0, trend=1.0):
     like = np.ones(len(times))
-    return {"when": times, "gross": gross * like, "expected": expected * like, "doubt": doubt * like,
+    return {"when": times, "gross": gross * like, "expected": expected * like, "error_margin": error_margin * like,
             "trend": trend * like}  # fmt: skip
 
 
@@ -25,7 +25,7 @@ def falling():
     times = np.arange(0, 40 * DAY, 6 * STEP)
     return {
         ("BTCUSDT", 12, "buy", "1x1"): cell(times, -0.01, trend=-1.0),
-        ("BTCUSDT", 12, "sell", "1x1"): cell(times, 0.01, expected=0.0015, doubt=0.0005, trend=-1.0),
+        ("BTCUSDT", 12, "sell", "1x1"): cell(times, 0.01, expected=0.0015, error_margin=0.0005, trend=-1.0),
     }
 
 
@@ -43,7 +43,7 @@ def test_the_rules_act_only_where_the_lower_bound_pays_the_costs(falling):
     cheap = by_name(table, FEES[-1])["rules"]
     assert cheap["expected_bps"] == pytest.approx(10)
     assert cheap["realised_bps"] == pytest.approx(95)
-    doubtful = {key: {**columns, "doubt": columns["doubt"] + 0.002} for key, columns in falling.items()}
+    doubtful = {key: {**columns, "error_margin": columns["error_margin"] + 0.002} for key, columns in falling.items()}
     assert by_name(strategy_table(doubtful), FEES[-1])["rules"]["trades"] == 0
 
 

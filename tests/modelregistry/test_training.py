@@ -1,4 +1,4 @@
-"""A training run on invented candles, small enough for every test run."""
+"""Training runs on synthetic candles, small enough for every test run."""
 
 from dataclasses import replace
 
@@ -38,7 +38,7 @@ def trained():
 
 @pytest.fixture(scope="module")
 def fresh():
-    """Rows of candles no training has seen."""
+    """Rows of candles outside the training."""
     grid = invented.grid(WARMUP + 6 * 288, seed=99)
     rows = 6 * 288
     log_high, log_low = (np.stack([future_range(grid, h)[i][0, -rows:] for h in HORIZONS], axis=1) for i in (0, 1))
@@ -165,8 +165,8 @@ def test_touch_probabilities_are_calibrated(trained, fresh):
     view = trained["tpsl_classifier"].estimator.view(features, close, sigma)
     for k, horizon in enumerate(HORIZONS):
         distance = sigma * np.sqrt(horizon)
-        said = view.touch(horizon, close * np.exp(distance))
-        assert abs(said.mean() - (up[:, k] >= distance).mean()) < 0.06
+        touched = view.touch(horizon, close * np.exp(distance))
+        assert abs(touched.mean() - (up[:, k] >= distance).mean()) < 0.06
 
 
 def test_a_level_on_the_wrong_side_or_an_unknown_horizon_is_refused(trained, fresh):
@@ -188,17 +188,17 @@ def test_on_a_walk_without_direction_the_signal_classifier_is_the_base_rate(trai
 
 
 def test_a_cancel_stops_between_steps():
-    told = []
+    steps = []
     with pytest.raises(Cancelled):
-        train_kinds(request(), lambda *step: told.append(step), lambda: len(told) >= 3)
-    assert len(told) == 3
+        train_kinds(request(), lambda *step: steps.append(step), lambda: len(steps) >= 3)
+    assert len(steps) == 3
 
 
 def test_progress_ends_at_its_total():
-    told = []
-    train_kinds(request(("signal_classifier",)), lambda done, total, message: told.append((done, total)))
-    assert told[-1][0] == told[-1][1]
-    assert [done for done, _ in told] == list(range(1, len(told) + 1))
+    steps = []
+    train_kinds(request(("signal_classifier",)), lambda done, total, message: steps.append((done, total)))
+    assert steps[-1][0] == steps[-1][1]
+    assert [done for done, _ in steps] == list(range(1, len(steps) + 1))
 
 
 def test_too_few_candles_are_refused_with_the_number_that_is_needed():

@@ -1,4 +1,4 @@
-"""Training and evaluation from stored candles: what was tried is counted, what was said can be looked behind."""
+"""Training and evaluation from stored candles, with recorded trials."""
 
 import json
 import os
@@ -32,7 +32,7 @@ CANDLES = WARMUP + 21 * 288
 
 @pytest.fixture
 def stored():
-    """One market with its candles; gives their opens."""
+    """Open times of one market with stored candles."""
     (market,) = markets.seed_markets(["AUSDT"], "simulated")
     grid = invented.grid(CANDLES, seed=3)
     columns = [getattr(grid, name)[0] for name in ("open", "high", "low", "close")]
@@ -45,7 +45,7 @@ def stored():
 
 
 def is_as_promised(version):
-    """What the schema says of a report holds for one that was made."""
+    """Validate a report against the OpenAPI schema."""
     components = {"components": {"schemas": {**SCHEMAS, "Side": {"enum": ["buy", "sell"]}}}}
     for name, value in (("ModelReport", published(version.report)), ("Hyperparameters", version.hyperparameters)):
         OAS30Validator({"$ref": f"#/components/schemas/{name}", **components}).validate(value)
@@ -83,7 +83,7 @@ def test_ranges_have_a_correction_by_default(words, corrected):
 
 
 def test_ranges_of_a_short_history_report_the_cost_of_the_correction(stored, monkeypatch):
-    # A few days decide here: what costs 0.1 % on months may cost more than is allowed on them.
+    # On a few days the correction may cost more than the limit, unlike on months.
     gentle = replace(DEFAULT_CORRECTION, gain=0.1)
     monkeypatch.setattr(fit_range, "DEFAULT_CORRECTION", gentle)
     (version,) = services.train(["range_predictor"], source="simulated", small=True)
@@ -106,7 +106,7 @@ def test_a_cancelled_or_failed_run_is_recorded(stored, monkeypatch):
     assert {(trial.score, trial.version, trial.actor) for trial in stopped} == {(None, None, "olga")}
     assert all(trial.failure == "Cancelled: cancelled; nothing was written" for trial in stopped)
     assert trials.ledger_report("range_predictor", "simulated")["failed"] == 1
-    assert all(trial.configuration["hyperparameters"]["corrected"] for trial in stopped), "unless told otherwise"
+    assert all(trial.configuration["hyperparameters"]["corrected"] for trial in stopped), "by default"
 
     def torn(*_, **__):
         raise OSError("no space left")
@@ -118,11 +118,11 @@ def test_a_cancelled_or_failed_run_is_recorded(stored, monkeypatch):
 
 
 def test_a_run_stopped_by_its_job_is_recorded(stored, monkeypatch):
-    def told_to_stop(*_, **__):
+    def stopped_by_signal(*_, **__):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(5)
 
-    monkeypatch.setattr(services, "train_kinds", told_to_stop)
+    monkeypatch.setattr(services, "train_kinds", stopped_by_signal)
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(CommandError, match="interrupted"):
         call_command("train_models", "--kinds", "signal_classifier", "--source", "simulated", "--small")
@@ -136,7 +136,7 @@ def test_a_day_after_the_champion_the_comparison_uses_shared_test_days(stored):
     (second,) = services.train(["signal_classifier"], source="simulated", small=True, until_ms=until)
     versus = second.report["versus_champion"]
     shared = set(first.report["detail"]["daily_gain"]) & set(second.report["detail"]["daily_gain"])
-    # This short a history has too few test days: the gate says how many there are and how many it needs.
+    # The history is too short for the required test days, which the gate reports.
     assert (versus["evidence"], versus["days"]) == ("none", len(shared))
     assert any(f"of 30 days, and {len(shared)} days both were tested on" in why for why in second.gate_reasons)
 

@@ -1,4 +1,4 @@
-"""A candidate and the champion on what neither was trained on: later candles, or the days both were tested on."""
+"""Champion comparison on later candles, or on shared test days."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ CELLS = [{"symbol": "AUSDT", "horizon": 6}]
 
 
 def gains(days, lift=0.0, first=0, seed=0):
-    """Daily gains of `days` days from day `first` on, in percent noise that belongs to the day."""
+    """Daily gains of `days` days from day `first` on, with noise that depends on the day only."""
     shared = np.random.default_rng(7).normal(size=400)
     own = np.random.default_rng(seed).normal(size=400)
     names = np.datetime_as_string(np.arange(first, first + days).astype("datetime64[D]"))
