@@ -1,7 +1,7 @@
 """The first 60 features in plain pandas: rolling windows and ewm over the candles of one market.
 
-Assumes complete candles, without the floors and guards of the engine. The engine's exponential weights are cut off after
-at least five half-lives, those of pandas are not: columns in `NEARLY` agree only approximately.
+Assumes complete candles, without the floors and guards of the engine. The engine cuts exponential weights off after at
+least five half-lives, pandas does not: columns in `NEARLY` agree only approximately.
 """
 
 import math

@@ -194,9 +194,9 @@ def batch_features(grid: CandleGrid, rounds: int) -> dict:
 
 
 def newest_features(grid: CandleGrid, rounds: int, markets: int) -> dict:
-    """A closed candle of every market arrives: put it in and give every market's row.
+    """Time to push a closed candle of every market and return the new rows.
 
-    What the next candle needs of the past alone is made ready after the answers, as the live path does, and result apart.
+    Preparation for the next candle happens afterwards, as in the live path, and is measured separately.
     """
     from indicators.features import WARMUP, NewestFeatures
 
@@ -248,7 +248,7 @@ def measure(keys: list[str], *, rounds: int, trees: int, rows: int, markets: int
 
 
 def _smaller_ratio(one_at_a_time: dict, every_candle: dict) -> dict:
-    """The smaller ratio of both ways to ask is the one that is result."""
+    """Results of both variants, with the smaller ratio as the headline."""
     result = {"one_at_a_time": one_at_a_time, "every_candle": every_candle}
     return {"ratio": min(one["ratio"] for one in result.values()), **result}
 

@@ -29,11 +29,11 @@ class ModelVersion(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     kind = models.CharField(max_length=20, choices=Kind.choices)
-    source = models.CharField(max_length=10, choices=Source.choices, help_text="It serves only this source.")
+    source = models.CharField(max_length=10, choices=Source.choices, help_text="Source of its candles; it is used for this source only.")
     stage = models.CharField(max_length=10, choices=Stage.choices, default=Stage.CANDIDATE)
     digest = models.CharField(max_length=64, help_text="SHA-256 of the canonical manifest; names the artifact folder.")
     symbols = models.JSONField(help_text="Symbols in its training set.")
-    horizons = models.JSONField(help_text="Horizons it answers, in candles.")
+    horizons = models.JSONField(help_text="Forecast horizons, in candles.")
     feature_hash = models.CharField(max_length=64)
     trained_from = models.DateTimeField(help_text="Open time of the first candle used.")
     trained_until = models.DateTimeField(help_text="No candle at or after this time was used, labels included.")
@@ -41,13 +41,13 @@ class ModelVersion(models.Model):
     seed = models.IntegerField()
     hyperparameters = models.JSONField(default=dict)
     libraries = models.JSONField(default=dict)
-    report = models.JSONField(default=dict, help_text="Metrics on rows never seen, beside the baselines.")
+    report = models.JSONField(default=dict, help_text="Out-of-sample metrics beside the baselines.")
     gate_accepted = models.BooleanField(default=False)
     gate_reasons = models.JSONField(default=list)
-    unproven = models.BooleanField(default=False, help_text="Crowned because there was no champion, not by the gate.")
+    unproven = models.BooleanField(default=False, help_text="Bootstrap champion that the gate did not accept.")
     training_seconds = models.FloatField(null=True, blank=True)
     files_removed_at = models.DateTimeField(
-        null=True, blank=True, help_text="Only the row and its report are kept since; empty while the files are there."
+        null=True, blank=True, help_text="When its files were removed; empty while they exist. Row and report stay."
     )
     files_removed_reason = models.CharField(
         max_length=200, blank=True, db_default="", default="", help_text="Why retention removed the files."
@@ -97,7 +97,7 @@ class PromotionEvent(models.Model):
     undoes = models.OneToOneField(
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="undone_by", help_text="For a rollback."
     )
-    actor = models.CharField(max_length=150, help_text="User name, key name, or the command that did it.")
+    actor = models.CharField(max_length=150, help_text="User name, key name or command.")
     reason = models.TextField()
     gate_accepted = models.BooleanField(default=False)
     gate_reasons = models.JSONField(default=list)
@@ -140,21 +140,21 @@ class TrainingTrial(models.Model):
     source = models.CharField(max_length=10, choices=Source.choices)
     origin = models.CharField(max_length=10, choices=Origin.choices)
     study = models.CharField(max_length=100, blank=True, help_text="The search it belongs to; empty for a run.")
-    configuration = models.JSONField(help_text="What was tried, seed included.")
+    configuration = models.JSONField(help_text="Configuration with its seed.")
     configuration_digest = models.CharField(max_length=64, help_text="SHA-256 of the canonical configuration.")
     symbols = models.JSONField(default=list)
     tested_from = models.DateTimeField(null=True, blank=True, help_text="First row of the first fold.")
     tested_until = models.DateTimeField(null=True, blank=True, help_text="Last row of the last fold.")
     score = models.FloatField(
-        null=True, blank=True, help_text="Share of the best free baseline's loss saved; empty when it failed."
+        null=True, blank=True, help_text="1 - loss / best baseline loss; empty for a failure."
     )
-    fold_scores = models.JSONField(default=list, help_text="The same fold by fold, oldest first.")
-    period_scores = models.JSONField(default=dict, help_text="Gain over the baseline by day (UTC), where it was kept.")
+    fold_scores = models.JSONField(default=list, help_text="Score by fold, oldest first.")
+    period_scores = models.JSONField(default=dict, help_text="Gain over the baseline by day (UTC), if stored.")
     version = models.ForeignKey(
-        ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="trials", help_text="What it made."
+        ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="trials", help_text="Version of a successful run."
     )
-    failure = models.CharField(max_length=300, blank=True, help_text="Why it has no score: failed how, or cancelled.")
-    actor = models.CharField(max_length=150, help_text="User name, or the command that did it.")
+    failure = models.CharField(max_length=300, blank=True, help_text="Error of a failed or cancelled trial.")
+    actor = models.CharField(max_length=150, help_text="User name or command.")
     at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
