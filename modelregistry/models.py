@@ -29,7 +29,9 @@ class ModelVersion(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     kind = models.CharField(max_length=20, choices=Kind.choices)
-    source = models.CharField(max_length=10, choices=Source.choices, help_text="Source of its candles; it is used for this source only.")
+    source = models.CharField(
+        max_length=10, choices=Source.choices, help_text="Source of its candles; it is used for this source only."
+    )
     stage = models.CharField(max_length=10, choices=Stage.choices, default=Stage.CANDIDATE)
     digest = models.CharField(max_length=64, help_text="SHA-256 of the canonical manifest; names the artifact folder.")
     symbols = models.JSONField(help_text="Symbols in its training set.")
@@ -145,13 +147,16 @@ class TrainingTrial(models.Model):
     symbols = models.JSONField(default=list)
     tested_from = models.DateTimeField(null=True, blank=True, help_text="First row of the first fold.")
     tested_until = models.DateTimeField(null=True, blank=True, help_text="Last row of the last fold.")
-    score = models.FloatField(
-        null=True, blank=True, help_text="1 - loss / best baseline loss; empty for a failure."
-    )
+    score = models.FloatField(null=True, blank=True, help_text="1 - loss / best baseline loss; empty for a failure.")
     fold_scores = models.JSONField(default=list, help_text="Score by fold, oldest first.")
     period_scores = models.JSONField(default=dict, help_text="Gain over the baseline by day (UTC), if stored.")
     version = models.ForeignKey(
-        ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="trials", help_text="Version of a successful run."
+        ModelVersion,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="trials",
+        help_text="Version of a successful run.",
     )
     failure = models.CharField(max_length=300, blank=True, help_text="Error of a failed or cancelled trial.")
     actor = models.CharField(max_length=150, help_text="User name or command.")

@@ -116,13 +116,13 @@ def fold_scores(folds: Sequence[Mapping[str, Any]], gains: Mapping[str, float]) 
     >>> fold_scores(two, {"1970-01-01": 0.5, "1970-01-02": 0.25, "1970-01-03": 0.75})
     [0.5, 0.5]
     """
-    answer = []
+    result = []
     for fold in folds:
         first, last = (f"{clock.to_datetime(fold[name]):%Y-%m-%d}" for name in ("from_ms", "to_ms"))
         inside = [gain for day, gain in gains.items() if first <= day <= last]
         if inside:
-            answer.append(float(np.mean(inside)))
-    return answer
+            result.append(float(np.mean(inside)))
+    return result
 
 
 def digest_of(configuration: Mapping[str, Any]) -> str:
@@ -147,7 +147,7 @@ def ledger_report(kind: str, source: str, study: str | None = None) -> dict[str,
         kept = kept.filter(study=study)
     rows = list(kept.order_by("id"))
     distinct = {row.configuration_digest: row for row in rows}
-    answer: dict[str, Any] = {
+    result: dict[str, Any] = {
         "kind": kind,
         "source": source,
         "trials": len(rows),
@@ -161,21 +161,21 @@ def ledger_report(kind: str, source: str, study: str | None = None) -> dict[str,
     }
     days, scores, digests = gain_matrix(list(distinct.values()))
     if scores.shape[1] < 2 or len(days) < MIN_PERIODS:
-        answer["message"] = (
+        result["message"] = (
             f"{scores.shape[1]} configurations share the gains of {len(days)} days; "
             f"2 and {MIN_PERIODS} are needed to test for selection bias"
         )
-        return answer
+        return result
     # Trials without daily gains, or on other days, still count as trials: they raise the benchmark.
     share = selection.independent_trials(scores) / scores.shape[1]
     deflated = selection.deflated_sharpe(scores, trials=max(share * len(distinct), 1.0))
-    answer["compared"] = scores.shape[1]
-    answer["days"] = len(days)
-    answer["best"] = digests[int(np.argmax([selection.sharpe(column) for column in scores.T]))]
-    answer["deflated_sharpe"] = {**asdict(deflated), "significant": deflated.significant}
+    result["compared"] = scores.shape[1]
+    result["days"] = len(days)
+    result["best"] = digests[int(np.argmax([selection.sharpe(column) for column in scores.T]))]
+    result["deflated_sharpe"] = {**asdict(deflated), "significant": deflated.significant}
     blocks = min(selection.BLOCKS, len(days) // 2 // 2 * 2)
-    answer["overfitting"] = asdict(selection.probability_of_overfitting(scores, blocks))
-    return answer
+    result["overfitting"] = asdict(selection.probability_of_overfitting(scores, blocks))
+    return result
 
 
 def gain_matrix(rows: Sequence[TrainingTrial]) -> tuple[list[str], np.ndarray, list[str]]:

@@ -24,8 +24,8 @@ _verdict_cache: dict[tuple[str, str, str], tuple[Signature, str]] = {}
 _lock = threading.Lock()
 
 
-def verify_in_child(root: Path, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """Verify `wanted` artifacts, (kind, digest) each, in one child process.
+def verify_in_child(root: Path, artifacts: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Verify artifacts, given as (kind, digest), in one child process.
 
     Returns
     -------
@@ -34,9 +34,9 @@ def verify_in_child(root: Path, wanted: Sequence[tuple[str, str]]) -> dict[tuple
         of the artifact changes; one caused by the machine (a timeout) is not.
     """
     with _lock:
-        before = {key: signature(root, *key) for key in wanted}
-        verdicts = {key: _known(root, key, before[key]) for key in wanted}
-        left = [key for key in wanted if verdicts[key] is None]
+        before = {key: signature(root, *key) for key in artifacts}
+        verdicts = {key: _known(root, key, before[key]) for key in artifacts}
+        left = [key for key in artifacts if verdicts[key] is None]
         while left:
             found, failure, lasting = _run(root, left)
             for key, verdict in found.items():
@@ -61,11 +61,11 @@ def _known(root: Path, key: tuple[str, str], now: Signature) -> str | None:
     return verdict if now and then == now else None
 
 
-def _run(root: Path, wanted: list[tuple[str, str]]) -> tuple[dict[tuple[str, str], str], str, bool]:
+def _run(root: Path, artifacts: list[tuple[str, str]]) -> tuple[dict[tuple[str, str], str], str, bool]:
     """Run one child process; return verdicts, a failure, and whether the artifact caused it."""
     environment = {name: os.environ[name] for name in PASSED_ENVIRONMENT if name in os.environ}
     environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    request = json.dumps({"root": str(root.resolve()), "artifacts": wanted})
+    request = json.dumps({"root": str(root.resolve()), "artifacts": artifacts})
     try:
         child = subprocess.run(
             [sys.executable, "-m", "modelregistry.artifacts.child"],

@@ -110,13 +110,13 @@ class Correction:
         [-0.5, -0.5, -0.5, -0.5, -0.5, -0.29, -0.22]
         """
         below, known = misses_of(quantiles, outcomes)
-        answer = np.zeros((len(at_number), len(horizons), 2, len(LEVELS)))
+        result = np.zeros((len(at_number), len(horizons), 2, len(LEVELS)))
         for k, horizon in enumerate(horizons):
             last = np.searchsorted(counted, at_number - horizon, side="right")
             first = np.searchsorted(counted, at_number - horizon - self.candles, side="right")
             misses, seen = (_between(flags[:, k], first, last) for flags in (below, known))
-            answer[:, k] = self.log_factors_of(misses, seen, horizon)
-        return answer
+            result[:, k] = self.log_factors_of(misses, seen, horizon)
+        return result
 
     def log_factors_of(self, misses: np.ndarray, seen: np.ndarray, horizon: int) -> np.ndarray:
         """Log factors from counts of misses and of known outcomes.

@@ -34,11 +34,13 @@ def golden_rows(
         "close": [float(x) for x in close],
         "sigma": [float(x) for x in sigma],
     }
-    found = answers(kind, estimator, features, np.asarray(close, dtype=np.float64), np.asarray(sigma, dtype=np.float64))
+    found = outputs_of(
+        kind, estimator, features, np.asarray(close, dtype=np.float64), np.asarray(sigma, dtype=np.float64)
+    )
     return {"inputs": inputs, "answers": {name: values.tolist() for name, values in found.items()}}
 
 
-def answers(
+def outputs_of(
     kind: str, estimator: Any, features: np.ndarray, close: np.ndarray, sigma: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Outputs of an estimator of `kind` that are compared, by name."""
@@ -83,9 +85,9 @@ def difference(kind: str, estimator: Any, golden: dict[str, Any]) -> float:
         raise ValueError(f"the golden rows are malformed: {error!r}") from error
     if features.ndim != 2 or not len(features) or not len(features) == len(close) == len(sigma):
         raise ValueError("the golden rows are malformed: inputs of unequal length, or none")
-    found = answers(kind, estimator, features, close, sigma)
+    found = outputs_of(kind, estimator, features, close, sigma)
     if set(found) != set(expected):
-        raise ValueError(f"it answers {sorted(found)}, the golden rows hold {sorted(expected)}")
+        raise ValueError(f"it has the outputs {sorted(found)}, the golden rows {sorted(expected)}")
     worst = 0.0
     for name, now in found.items():
         then = np.array(expected[name], dtype=np.float64)

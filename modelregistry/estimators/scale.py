@@ -49,12 +49,12 @@ class LinearScale:
         >>> one.predict(np.array([[0.5, 1.0], [np.nan, 1.0]])).tolist()
         [[-2.5], [-3.0]]
         """
-        answer = np.empty((len(features), len(self.intercept)))
+        result = np.empty((len(features), len(self.intercept)))
         for start in range(0, len(features), CHUNK):
             z = self.standardise(features[start : start + CHUNK].astype(np.float64))
             for k, weights in enumerate(self.weights):
-                answer[start : start + CHUNK, k] = (z * weights).sum(axis=1) + self.intercept[k]
-        return answer
+                result[start : start + CHUNK, k] = (z * weights).sum(axis=1) + self.intercept[k]
+        return result
 
     def as_parameters(self) -> dict[str, Any]:
         """JSON values for :meth:`from_parameters`."""
@@ -107,10 +107,10 @@ class ScaleModel:
 
     def log_scale(self, features: np.ndarray, sigma: np.ndarray) -> np.ndarray:
         """Predicted ``log(log(H / L))`` per horizon, float64 of shape (n_rows, n_horizons)."""
-        answer = starting_point(self.linear, self.level, self.horizons, features, sigma)
+        result = starting_point(self.linear, self.level, self.horizons, features, sigma)
         for k, booster in enumerate(self.boosters):
-            answer[:, k] += boosting.margin(booster, features)
-        return answer
+            result[:, k] += boosting.margin(booster, features)
+        return result
 
     def to_files(self) -> dict[str, bytes]:
         """Serialise the trees, one file per horizon."""

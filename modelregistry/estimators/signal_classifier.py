@@ -141,8 +141,8 @@ def sigmoid(log_odds: np.ndarray) -> np.ndarray:
     >>> sigmoid(np.array([0.0, np.log(3)])).round(6).tolist()
     [0.5, 0.75]
     """
-    answer: np.ndarray = 1.0 / (1.0 + np.exp(-np.asarray(log_odds, dtype=np.float64)))
-    return answer
+    result: np.ndarray = 1.0 / (1.0 + np.exp(-np.asarray(log_odds, dtype=np.float64)))
+    return result
 
 
 def shrunk_probability(log_odds: np.ndarray, base: float, trust: float) -> np.ndarray:

@@ -55,8 +55,8 @@ class BracketView:
     def touch(self, horizon: int, price: np.ndarray) -> np.ndarray:
         """Probability that the price is reached within the horizon."""
         distance, probability, deviation = self.closed_reach(horizon, price)
-        answer = calibrated_touch(probability, distance, deviation, self.calibrations[self._position(horizon)].single)
-        return np.where(distance > 0.01 * deviation, answer, 1.0)
+        result = calibrated_touch(probability, distance, deviation, self.calibrations[self._position(horizon)].single)
+        return np.where(distance > 0.01 * deviation, result, 1.0)
 
     def expected_candles(self, horizon: int, side: str, take_profit: np.ndarray, stop_loss: np.ndarray) -> np.ndarray:
         """Expected candles until either level is reached, or `horizon` if neither is."""
@@ -88,9 +88,9 @@ class BracketView:
         deviation = self._deviation(k, distance)
         return distance, self._mixed(k, lambda factor: passage.reach(distance, deviation * factor)), deviation
 
-    def _mixed(self, k: int, answer: Any) -> np.ndarray:
+    def _mixed(self, k: int, result: Any) -> np.ndarray:
         factors, weights = passage.mixture_nodes(self.calibrations[k].spread)
-        return sum(weight * answer(factor) for factor, weight in zip(factors, weights, strict=True))
+        return sum(weight * result(factor) for factor, weight in zip(factors, weights, strict=True))
 
     def _deviation(self, k: int, like: np.ndarray) -> np.ndarray:
         return self._like(np.exp(np.ascontiguousarray(self.log_scale[:, k]) + self.calibrations[k].level), like)

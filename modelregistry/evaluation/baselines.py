@@ -28,21 +28,21 @@ def har_inputs(grid: CandleGrid, horizons: tuple[int, ...]) -> np.ndarray:
     """
     import pandas as pd  # imported here: 60 MB that only an evaluation needs
 
-    answer = np.full((grid.n_markets, len(grid), len(HAR_WINDOWS) + len(horizons)), np.nan)
+    result = np.full((grid.n_markets, len(grid), len(HAR_WINDOWS) + len(horizons)), np.nan)
     slot = (grid.open_time // grid.interval_ms) % SLOTS
     for market in range(grid.n_markets):
         squared = pd.Series(np.log(grid.high[market] / grid.low[market]) ** 2 / (4 * np.log(2)))
         for k, window in enumerate(HAR_WINDOWS):
             mean = squared.rolling(window, min_periods=max(int(0.9 * window), 1)).mean()
-            answer[market, :, k] = 0.5 * _log(mean.to_numpy())
+            result[market, :, k] = 0.5 * _log(mean.to_numpy())
         days = squared.groupby(slot).transform(
             lambda one: one.shift(1).rolling(SEASON_DAYS, min_periods=SEASON_DAYS // 2).mean()
         )
         for k, horizon in enumerate(horizons):
             coming = days.rolling(horizon).mean().shift(SLOTS - horizon)
             # The slots ahead were last estimated one day earlier, SLOTS - horizon candles ago.
-            answer[market, :, len(HAR_WINDOWS) + k] = 0.5 * _log(coming.ffill(limit=2016).to_numpy())
-    return answer
+            result[market, :, len(HAR_WINDOWS) + k] = 0.5 * _log(coming.ffill(limit=2016).to_numpy())
+    return result
 
 
 def _log(values: np.ndarray) -> np.ndarray:

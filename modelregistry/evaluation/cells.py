@@ -33,14 +33,14 @@ class Losses:
         Name of the baseline with the smallest mean loss.
     corrected : list of str
         Baselines that are better with the correction.
-    answered : ndarray of bool of shape (n_rows,)
+    valid : ndarray of bool of shape (n_rows,)
     """
 
     own: np.ndarray
     baselines: dict[str, np.ndarray]
     best: str
     corrected: list[str]
-    answered: np.ndarray
+    valid: np.ndarray
 
     @property
     def best_loss(self) -> np.ndarray:
@@ -64,9 +64,9 @@ def losses_of(quantiles: np.ndarray, actual: np.ndarray, others: Mapping[str, np
     corrected = [name for name in plain if means.get(name + CORRECTED, np.inf) < means[name]]
     baselines = {name: others[name + CORRECTED if name in corrected else name] for name in plain}
     best = min((name for name in REQUIRED_BASELINES if name in baselines), key=lambda name: baselines[name].mean())
-    answered = np.isfinite(quantiles).all(axis=1)
-    own = np.where(answered, metrics.pinball(np.nan_to_num(quantiles), actual) * metrics.BPS, baselines[best])
-    return Losses(own, baselines, best, corrected, answered)
+    valid = np.isfinite(quantiles).all(axis=1)
+    own = np.where(valid, metrics.pinball(np.nan_to_num(quantiles), actual) * metrics.BPS, baselines[best])
+    return Losses(own, baselines, best, corrected, valid)
 
 
 def range_cell(
@@ -97,13 +97,13 @@ def range_cell(
     dict
         Losses in basis points of the close, skills and coverages in percent.
     """
-    own, losses, answered = lost.own, lost.baselines, lost.answered
+    own, losses, valid = lost.own, lost.baselines, lost.valid
     versus = compare(own, lost.best_loss, open_time, horizon, stride)
-    inside = metrics.coverage(quantiles[answered], actual[answered])
+    inside = metrics.coverage(quantiles[valid], actual[valid])
     best_loss = lost.best_loss.mean()
     return {
         "rows": len(actual),
-        "answered": 100 * float(answered.mean()),
+        "answered": 100 * float(valid.mean()),
         "pinball": float(own.mean()),
         "baselines": {name: float(loss.mean()) for name, loss in losses.items()},
         "best_baseline": lost.best,
@@ -115,13 +115,13 @@ def range_cell(
         "skill_over_ewm": 100 * (1 - float(own.mean() / losses["ewm"].mean())),
         "coverage_80": 100 * inside["inside_0.8"],
         "coverage_90": 100 * inside["inside_0.9"],
-        **coverage_kept(quantiles[answered], actual[answered], open_time[answered]),
+        **coverage_kept(quantiles[valid], actual[valid], open_time[valid]),
         "below_05": 100 * inside["below_0.05"],
         "below_50": 100 * inside["below_0.50"],
         "below_95": 100 * inside["below_0.95"],
-        "median_error_bps": float(np.abs(actual - quantiles[:, 3])[answered].mean() * metrics.BPS),
-        "bias_bps": float((quantiles[:, 3] - actual)[answered].mean() * metrics.BPS),
-        "interval_score_bps": metrics.interval_score(quantiles[answered], actual[answered]) * metrics.BPS,
+        "median_error_bps": float(np.abs(actual - quantiles[:, 3])[valid].mean() * metrics.BPS),
+        "bias_bps": float((quantiles[:, 3] - actual)[valid].mean() * metrics.BPS),
+        "interval_score_bps": metrics.interval_score(quantiles[valid], actual[valid]) * metrics.BPS,
     }
 
 
@@ -159,15 +159,15 @@ def bracket_cell(
     walk = np.column_stack(
         [touch * far / (near + far), touch * near / (near + far), np.full(len(outcomes), 1.0 - touch)]
     )
-    flat, answered = np.broadcast_to(share, outcomes.shape), np.isfinite(probabilities).all(axis=1)
+    flat, valid = np.broadcast_to(share, outcomes.shape), np.isfinite(probabilities).all(axis=1)
     base, passage = (metrics.brier(one, outcomes) for one in (flat, walk))
-    own = np.where(answered, metrics.brier(probabilities, outcomes), base if base.mean() <= passage.mean() else passage)
+    own = np.where(valid, metrics.brier(probabilities, outcomes), base if base.mean() <= passage.mean() else passage)
     versus = compare(own, base, open_time, horizon, stride)
-    probabilities, outcomes = probabilities[answered], outcomes[answered]
+    probabilities, outcomes = probabilities[valid], outcomes[valid]
     intercept, slope = metrics.calibration_line(probabilities[:, 0], outcomes[:, 0])
     return {
-        "rows": len(answered),
-        "answered": 100 * float(answered.mean()),
+        "rows": len(valid),
+        "answered": 100 * float(valid.mean()),
         "base_rate": float(share[0]),
         "brier": float(own.mean()),
         "baselines": {"base_rate": float(base.mean()), "first_passage": float(passage.mean())},

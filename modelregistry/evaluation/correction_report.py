@@ -44,10 +44,10 @@ def correction_report(served: Cells, uncorrected: Cells) -> list[dict[str, Any]]
     """
     found: dict[int, list[dict[str, float]]] = {}
     for key, (quantiles, actual, _, when) in served.items():
-        answered = np.isfinite(quantiles).all(axis=1)
-        if answered.any():
-            raw = uncorrected[key][0][answered]
-            cell = _cell(quantiles[answered], raw, actual[answered], when[answered])
+        valid = np.isfinite(quantiles).all(axis=1)
+        if valid.any():
+            raw = uncorrected[key][0][valid]
+            cell = _cell(quantiles[valid], raw, actual[valid], when[valid])
             found.setdefault(key[1], []).append(cell)
     return [_mean(horizon, cells) for horizon, cells in sorted(found.items())]
 

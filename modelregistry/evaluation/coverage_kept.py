@@ -22,7 +22,7 @@ def coverage_kept(quantiles: np.ndarray, actual: np.ndarray, open_time: np.ndarr
     Parameters
     ----------
     quantiles : ndarray of shape (n_rows, 7)
-        Ascending; answered rows only.
+        Ascending; valid rows only.
     actual, open_time : ndarray of shape (n_rows,)
 
     Returns
@@ -43,19 +43,19 @@ def coverage_kept(quantiles: np.ndarray, actual: np.ndarray, open_time: np.ndarr
         for in_month in (calendar == month for month in np.unique(calendar))
         if len(np.unique(open_time[in_month] // DAY_MS)) >= MONTH_DAYS
     ]
-    answer: dict[str, Any] = {"months": len(months)}
+    result: dict[str, Any] = {"months": len(months)}
     for share, low, high in BANDS:
         inside = 100.0 * ((actual >= quantiles[:, low]) & (actual <= quantiles[:, high]))
         error = block_error(inside, open_time) if len(inside) else float("nan")
-        answer[f"coverage_{share}_error"] = error
-        answer[f"coverage_{share}_within"] = bool(
+        result[f"coverage_{share}_error"] = error
+        result[f"coverage_{share}_within"] = bool(
             len(inside) and abs(inside.mean() - share) <= max(POINTS, ERRORS * error)
         )
-        answer[f"months_{share}_within"] = sum(
+        result[f"months_{share}_within"] = sum(
             bool(abs(inside[in_month].mean() - share) <= ERRORS * block_error(inside[in_month], open_time[in_month]))
             for in_month in months
         )
-    return answer
+    return result
 
 
 def coverage_summary(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

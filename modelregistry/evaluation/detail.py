@@ -47,8 +47,8 @@ def range_detail(found: Collected, rows: Dataset, stride: int) -> dict[str, Any]
     for (symbol, horizon, target), columns in found.cells().items():
         quantiles, actual, stacked, when = _in_time_order(*columns)
         lost = losses_of(quantiles, actual, {name: stacked[:, i] for i, name in enumerate(found.names)})
-        own, baseline, answered = lost.own, lost.best_loss, lost.answered
-        cell = _RangeCell(quantiles, actual, own, baseline, answered, when)
+        own, baseline, valid = lost.own, lost.best_loss, lost.valid
+        cell = _RangeCell(quantiles, actual, own, baseline, valid, when)
         steps = max(int(np.ceil(horizon / stride)), 1)
         names, which = periods(when)
         skill = block_interval(baseline - own, when, baseline)
@@ -62,13 +62,11 @@ def range_detail(found: Collected, rows: Dataset, stride: int) -> dict[str, Any]
                 "days": skill.days,
                 "levels": _rounded(
                     {
-                        **exceedance(quantiles[answered], actual[answered], when[answered]),
-                        "pinball": (
-                            metrics.pinball_by_level(quantiles[answered], actual[answered]) * metrics.BPS
-                        ).tolist(),
+                        **exceedance(quantiles[valid], actual[valid], when[valid]),
+                        "pinball": (metrics.pinball_by_level(quantiles[valid], actual[valid]) * metrics.BPS).tolist(),
                     }
                 ),
-                "bands": _rounded(band_table(quantiles[answered], actual[answered])),
+                "bands": _rounded(band_table(quantiles[valid], actual[valid])),
                 "terciles": cell.by(terciles(_sigma(rows, symbol, when)), list(TERCILES), "tercile"),
                 "periods": cell.by(which, names, "period", errors=True),
                 **_tests(cell, steps),
@@ -89,10 +87,10 @@ class _RangeCell:
         actual: np.ndarray,
         own: np.ndarray,
         baseline: np.ndarray,
-        answered: np.ndarray,
+        valid: np.ndarray,
         when: np.ndarray,
     ) -> None:
-        self.own, self.baseline, self.answered, self.when = own, baseline, answered, when
+        self.own, self.baseline, self.valid, self.when = own, baseline, valid, when
         self.quantiles, self.actual = quantiles, actual
         self.inside = {
             80: (actual >= quantiles[:, 1]) & (actual <= quantiles[:, 5]),
@@ -109,9 +107,9 @@ class _RangeCell:
         levels: Columns = {} if errors else {name: [] for name in PER_GROUP}
         for code, name in enumerate(names):
             selected = which == code
-            if not (selected & self.answered).any():
+            if not (selected & self.valid).any():
                 continue
-            baseline, kept = float(self.baseline[selected].mean()), selected & self.answered
+            baseline, kept = float(self.baseline[selected].mean()), selected & self.valid
             table[title].append(name)
             table["rows"].append(int(selected.sum()))
             table["pinball"].append(float(self.own[selected].mean()))
@@ -133,12 +131,12 @@ class _RangeCell:
 
 def _tests(cell: _RangeCell, steps: int) -> dict[str, Any]:
     """Diebold-Mariano and coverage tests, None with too few rows."""
-    answer: dict[str, Any] = {"misses": None, "diebold_mariano": None}
+    result: dict[str, Any] = {"misses": None, "diebold_mariano": None}
     if len(cell.own) > 4 * steps:
-        answer["diebold_mariano"] = _rounded(asdict(diebold_mariano(cell.own, cell.baseline, steps)))
-    if cell.answered.sum() > 4 * steps:
-        answer["misses"] = _rounded(asdict(miss_test(~cell.inside[80][cell.answered], 0.2, steps)))
-    return answer
+        result["diebold_mariano"] = _rounded(asdict(diebold_mariano(cell.own, cell.baseline, steps)))
+    if cell.valid.sum() > 4 * steps:
+        result["misses"] = _rounded(asdict(miss_test(~cell.inside[80][cell.valid], 0.2, steps)))
+    return result
 
 
 def bracket_detail(found: Collected, costs: float) -> dict[str, Any]:
@@ -151,9 +149,9 @@ def bracket_detail(found: Collected, costs: float) -> dict[str, Any]:
     cells, traded, gains, baseline_losses, times = [], [], [], [], []
     for (symbol, horizon, side, name), columns in found.cells().items():
         probabilities, outcome, near, far, middle, gross, error_margin, _, when = _in_time_order(*columns)
-        happened, answered = np.eye(3)[outcome], np.isfinite(probabilities).all(axis=1)
+        happened, valid = np.eye(3)[outcome], np.isfinite(probabilities).all(axis=1)
         constant = metrics.brier(np.broadcast_to(happened.mean(axis=0), happened.shape), happened)
-        gains.append(np.where(answered, constant - metrics.brier(probabilities, happened), 0.0))
+        gains.append(np.where(valid, constant - metrics.brier(probabilities, happened), 0.0))
         baseline_losses.append(constant)
         times.append(when)
         cells.append(
@@ -162,13 +160,11 @@ def bracket_detail(found: Collected, costs: float) -> dict[str, Any]:
                 "horizon": horizon,
                 "side": side,
                 "bracket": name,
-                "brier_parts": _rounded(asdict(brier_parts(probabilities[answered], happened[answered]))),
-                "calibration": _rounded(
-                    asdict(calibration(*_first(probabilities, happened, answered), when[answered]))
-                ),
-                "take_profit": _rounded(reliability_curve(*_first(probabilities, happened, answered), when[answered])),
+                "brier_parts": _rounded(asdict(brier_parts(probabilities[valid], happened[valid]))),
+                "calibration": _rounded(asdict(calibration(*_first(probabilities, happened, valid), when[valid]))),
+                "take_profit": _rounded(reliability_curve(*_first(probabilities, happened, valid), when[valid])),
                 # The bracket is a multiple of the volatility, so its width gives the volatility tercile.
-                "terciles": _rounded(probability_terciles(probabilities, happened, answered, terciles(near))),
+                "terciles": _rounded(probability_terciles(probabilities, happened, valid, terciles(near))),
                 "periods": _skill_by_period(gains[-1], constant, when),
             }
         )
@@ -203,21 +199,19 @@ def direction_detail(found: Collected, rows: Dataset) -> dict[str, Any]:
     for (symbol, horizon), columns in found.cells().items():
         probabilities, labels, base, when = _in_time_order(*columns)
         happened = np.eye(3)[labels]
-        answered, constant = np.isfinite(probabilities).all(axis=1), metrics.brier(base, happened)
-        own = np.where(answered, metrics.brier(probabilities, happened), constant)
+        valid, constant = np.isfinite(probabilities).all(axis=1), metrics.brier(base, happened)
+        own = np.where(valid, metrics.brier(probabilities, happened), constant)
         cells.append(
             {
                 "symbol": symbol,
                 "horizon": horizon,
-                "brier_parts": _rounded(asdict(brier_parts(probabilities[answered], happened[answered]))),
-                "buy": _rounded(reliability_curve(*_first(probabilities, happened, answered), when[answered])),
-                "sell": _rounded(
-                    reliability_curve(*_first(probabilities[:, 1:], happened[:, 1:], answered), when[answered])
-                ),
-                "calibration_buy": _line(probabilities[:, 0], happened[:, 0], answered),
-                "calibration_sell": _line(probabilities[:, 1], happened[:, 1], answered),
+                "brier_parts": _rounded(asdict(brier_parts(probabilities[valid], happened[valid]))),
+                "buy": _rounded(reliability_curve(*_first(probabilities, happened, valid), when[valid])),
+                "sell": _rounded(reliability_curve(*_first(probabilities[:, 1:], happened[:, 1:], valid), when[valid])),
+                "calibration_buy": _line(probabilities[:, 0], happened[:, 0], valid),
+                "calibration_sell": _line(probabilities[:, 1], happened[:, 1], valid),
                 "terciles": _rounded(
-                    probability_terciles(probabilities, happened, answered, terciles(_sigma(rows, symbol, when)))
+                    probability_terciles(probabilities, happened, valid, terciles(_sigma(rows, symbol, when)))
                 ),
                 "periods": _skill_by_period(constant - own, constant, when),
             }
@@ -240,8 +234,8 @@ def _skill_by_period(gain: np.ndarray, baseline: np.ndarray, when: np.ndarray) -
     return dict(_rounded(table))
 
 
-def _line(probabilities: np.ndarray, happened: np.ndarray, answered: np.ndarray) -> dict[str, Any]:
-    intercept, slope = metrics.calibration_line(probabilities[answered], happened[answered])
+def _line(probabilities: np.ndarray, happened: np.ndarray, valid: np.ndarray) -> dict[str, Any]:
+    intercept, slope = metrics.calibration_line(probabilities[valid], happened[valid])
     return dict(_rounded({"intercept": intercept, "slope": slope}))
 
 

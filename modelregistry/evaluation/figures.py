@@ -132,9 +132,9 @@ def effective_figure(cells: Sequence[Cell]) -> Figure:
     counts = [value(cell, "effective_n") for cell in cells]
     ends = svg.span_of(counts, include=[0.0])
     panels = []
-    for horizon, mine in by_horizon(cells).items():
+    for horizon, of_horizon in by_horizon(cells).items():
         rows = []
-        for cell in mine:
+        for cell in of_horizon:
             count, total = value(cell, "effective_n"), int(cell.get("rows") or 0)
             if count is not None:
                 rows.append(svg.Row(short_name(cell), [svg.Mark(count, hint=f"of {total:,} rows")], f"{count:,.0f}"))

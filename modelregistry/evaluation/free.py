@@ -44,13 +44,13 @@ class ReferenceForecasts:
         actual = np.concatenate([_actual_distance(train, k, side)[trained], _actual_distance(test, k, side)[tested]])
         quantiles = self._quantiles(k, code, side, times, actual)
         rows = np.arange(trained.sum(), len(times))
-        answer = {name: _loss(values[rows], actual[rows]) for name, values in quantiles.items()}
+        result = {name: _loss(values[rows], actual[rows]) for name, values in quantiles.items()}
         if self.correction.active:
             for name, values in quantiles.items():
                 factors = self._log_factors(values, actual, times, rows, test.horizons[k])
                 better = np.sort(values[rows] * np.exp(factors), axis=1)
-                answer[name + CORRECTED] = _loss(better, actual[rows])
-        return answer
+                result[name + CORRECTED] = _loss(better, actual[rows])
+        return result
 
     def _quantiles(self, k: int, code: int, side: int, times: np.ndarray, actual: np.ndarray) -> dict[str, np.ndarray]:
         """Quantiles of training rows and test rows of one market, in time order."""

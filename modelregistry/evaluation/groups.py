@@ -36,12 +36,12 @@ PER_GROUP: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
 
 
 def probability_terciles(
-    probabilities: np.ndarray, happened: np.ndarray, answered: np.ndarray, which: np.ndarray
+    probabilities: np.ndarray, happened: np.ndarray, valid: np.ndarray, which: np.ndarray
 ) -> dict[str, list[Any]]:
     """Scores of three-way probabilities by volatility tercile."""
     table: dict[str, list[Any]] = {}
     for code, name in enumerate(TERCILES):
-        selected = answered & (which == code)
+        selected = valid & (which == code)
         if not selected.any():
             continue
         parts = asdict(brier_parts(probabilities[selected], happened[selected]))

@@ -25,7 +25,7 @@ SELECTIONS = ("every side", "approved sides", "expected to pay")
 
 def collect_meta_labels(found: Collected, classifier: SignalClassifier, test: Dataset, costs: float) -> None:
     """Add meta-label probabilities and realised returns of test rows."""
-    rows = test.take(np.flatnonzero(test.answerable))
+    rows = test.take(np.flatnonzero(test.has_features))
     labels, candles = direction_spans(rows, classifier.horizon, costs)
     known = np.flatnonzero(labels != Direction.UNKNOWN)
     if not len(known):
@@ -93,7 +93,7 @@ def _cell(column: Mapping[str, np.ndarray], horizon: int, stride: int) -> dict[s
         "log_loss": lambda forecast, outcome: -np.log(np.clip(np.where(outcome, forecast, 1 - forecast), 1e-9, 1)),
     }
     share = column["share"][touched]
-    answer: dict[str, Any] = {
+    result: dict[str, Any] = {
         "rows": len(right),
         "pays": 100 * float(right.mean()),
         "accuracy": 100 * float(hits.mean()) if len(hits) else None,
@@ -102,16 +102,16 @@ def _cell(column: Mapping[str, np.ndarray], horizon: int, stride: int) -> dict[s
     }
     for name, score in scores.items():
         own, constant = (score(column[which], right) for which in ("forecast", "constant"))
-        answer[name], answer[f"{name}_constant"] = float(own.mean()), float(constant.mean())
+        result[name], result[f"{name}_constant"] = float(own.mean()), float(constant.mean())
         pairs = {"": (own, constant, when)}
         if len(share):
             even = score(np.full(len(share), 0.5), right[touched])
             pairs["share_"] = (score(share, right[touched]), even, when[touched])
         for prefix, (loss, reference, times) in pairs.items():
             versus = compare(loss, reference, times, horizon, stride)
-            answer[f"{prefix}{name}_saved"] = 100 * versus.mean / float(reference.mean())
-            answer[f"{prefix}{name}_saved_error"] = 100 * versus.error / float(reference.mean())
-    return answer
+            result[f"{prefix}{name}_saved"] = 100 * versus.mean / float(reference.mean())
+            result[f"{prefix}{name}_saved_error"] = 100 * versus.error / float(reference.mean())
+    return result
 
 
 def precision(approved: np.ndarray, right: np.ndarray, weights: np.ndarray) -> dict[str, float | None]:

@@ -72,8 +72,8 @@ def collect_ranges(
     found: Collected, predictor: RangePredictor, test: Dataset, train: Dataset, linear: LinearScale
 ) -> None:
     """Add forecasts of `test` as served, and losses of the baselines fitted on `train`."""
-    answerable = test.answerable
-    rows = test.take(np.flatnonzero(answerable))
+    has_features = test.has_features
+    rows = test.take(np.flatnonzero(has_features))
     forecast, raw = served(predictor, rows), uncorrected(predictor, rows)
     if raw is not None and found.uncorrected is None:
         found.uncorrected = Collected()
@@ -88,7 +88,7 @@ def collect_ranges(
             for side, target in enumerate(TARGETS):
                 actual = np.expm1(test.up[:, k]) if side == 0 else -np.expm1(-test.down[:, k])
                 quantiles = np.full((len(test), len(LEVELS)), np.nan)
-                quantiles[answerable] = own[side]
+                quantiles[has_features] = own[side]
                 losses = reference.losses(k, code, side)
                 # Corrected baselines last: they are dropped when the candidate is not corrected.
                 found.names = tuple(sorted(losses, key=lambda name: (name.endswith(CORRECTED), name)))
@@ -97,7 +97,7 @@ def collect_ranges(
                     (symbol, horizon, target), quantiles[selected], actual[selected], stacked, test.open_time[selected]
                 )
                 if bare is not None and found.uncorrected is not None:
-                    quantiles[answerable] = bare[side]
+                    quantiles[has_features] = bare[side]
                     found.uncorrected.add((symbol, horizon, target), quantiles[selected])
 
 
@@ -145,7 +145,7 @@ the horizon; open time."""
 
 def collect_brackets(found: Collected, classifier: TpslClassifier, test: Dataset) -> None:
     """Add probabilities and outcomes of the scoring grid; refused rows have NaN probabilities."""
-    rows, answered = test, test.answerable
+    rows, valid = test, test.has_features
     view = classifier.view(rows.features, rows.close, rows.sigma)
     for horizon in classifier.horizons:
         earlier = rows.grid.close[rows.market, np.maximum(rows.position - horizon, 0)]
@@ -155,7 +155,7 @@ def collect_brackets(found: Collected, classifier: TpslClassifier, test: Dataset
             for name, shape in GRID.items():
                 take_profit, stop_loss = bracket_levels(rows, horizon, side, shape)
                 probabilities, middle = (
-                    np.where(answered.reshape(-1, *[1] * (part.ndim - 1)), part, np.nan)
+                    np.where(valid.reshape(-1, *[1] * (part.ndim - 1)), part, np.nan)
                     for part in view.ends(horizon, side, take_profit, stop_loss)
                 )
                 outcome, gross = window_outcomes(rows, horizon, side, take_profit, stop_loss)
@@ -234,7 +234,7 @@ def collect_directions(found: Collected, classifier: SignalClassifier, test: Dat
     """Add class probabilities, labels and the training base rate; refused rows have NaN probabilities."""
     rows = test
     labels = direction_labels(rows, classifier.horizon, costs)
-    probabilities = np.where(rows.answerable[:, None], classifier.predict(rows.features), np.nan)
+    probabilities = np.where(rows.has_features[:, None], classifier.predict(rows.features), np.nan)
     base = np.broadcast_to(classifier.base_rate, probabilities.shape)
     for code, symbol in enumerate(rows.symbols):
         selected = (rows.market == code) & (labels >= 0)
@@ -252,18 +252,18 @@ def direction_report(found: Collected, stride: int) -> dict[str, Any]:
     """Scores beside the base rate of the training rows; a constant forecast has skill zero."""
     cells = []
     for (symbol, horizon), (probabilities, labels, base, times) in found.cells().items():
-        happened, answered = np.eye(3)[labels], np.isfinite(probabilities).all(axis=1)
+        happened, valid = np.eye(3)[labels], np.isfinite(probabilities).all(axis=1)
         constant = metrics.brier(base, happened)
         # A refused candle counts as the base rate.
-        own = np.where(answered, metrics.brier(probabilities, happened), constant)
+        own = np.where(valid, metrics.brier(probabilities, happened), constant)
         versus = compare(own, constant, times, horizon, stride)
-        forecast, observed = probabilities[answered], happened[answered]
+        forecast, observed = probabilities[valid], happened[valid]
         cells.append(
             {
                 "symbol": symbol,
                 "horizon": horizon,
                 "rows": len(labels),
-                "answered": 100 * float(answered.mean()),
+                "answered": 100 * float(valid.mean()),
                 "shares": _shares(happened.mean(axis=0)),
                 "brier": float(own.mean()),
                 "log_loss": metrics.log_loss(forecast, observed),

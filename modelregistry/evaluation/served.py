@@ -31,11 +31,11 @@ def factors_before(predictor: RangePredictor, rows: Dataset) -> np.ndarray | Non
         return None
     found = np.zeros((len(rows), len(predictor.horizons), 2, len(LEVELS)))
     for code in np.unique(rows.market):
-        mine = rows.market == code
-        positions = rows.position[mine]
+        in_market = rows.market == code
+        positions = rows.position[in_market]
         start = max(int(positions.min()) - (WARMUP - 1) - lookback_candles(predictor), 0)
         grid = rows.grid.span(start, int(positions.max()) + 1).select(int(code))
-        found[mine] = factors_at(predictor, grid, positions - start)
+        found[in_market] = factors_at(predictor, grid, positions - start)
     return found
 
 

@@ -58,36 +58,36 @@ def evaluate_on(
     if not len(test):
         raise TrainingError("the period has no candle with features and a known outcome")
     report_progress(1, total, "features of the period")
-    answer: dict[str, Any] = {"rows": len(test), "answered": 100 * float(test.answerable.mean())}
+    result: dict[str, Any] = {"rows": len(test), "answered": 100 * float(test.has_features.mean())}
     if "range_predictor" in estimators:
         before = grid.span(0, int(np.searchsorted(grid.open_time, fitted_until_ms)))
         if len(before) < WARMUP + max(horizons) + 288:
             raise TrainingError("too few candles before the period to fit the baselines on")
         train = build_dataset(before, symbols, horizons, BASELINE_STRIDE)
-        train = train.take(np.flatnonzero(train.answerable))
+        train = train.take(np.flatnonzero(train.has_features))
         report_progress(2, total, "baselines")
         found = reports.Collected()
         linear = fit_linear(train.features, train.log_range)
         reports.collect_ranges(found, estimators["range_predictor"], test, train, linear)
-        answer["range_predictor"] = reports.range_report(found, stride)
-        answer["range_predictor"]["detail"] = detail_of("range_predictor", found, test, stride=stride, costs=costs)
+        result["range_predictor"] = reports.range_report(found, stride)
+        result["range_predictor"]["detail"] = detail_of("range_predictor", found, test, stride=stride, costs=costs)
         report_progress(3, total, "ranges")
     if "tpsl_classifier" in estimators:
         found = reports.Collected()
         reports.collect_brackets(found, estimators["tpsl_classifier"], test)
-        answer["tpsl_classifier"] = reports.bracket_report(found, costs, stride)
-        answer["tpsl_classifier"]["detail"] = detail_of("tpsl_classifier", found, test, stride=stride, costs=costs)
+        result["tpsl_classifier"] = reports.bracket_report(found, costs, stride)
+        result["tpsl_classifier"]["detail"] = detail_of("tpsl_classifier", found, test, stride=stride, costs=costs)
         report_progress(total - 1, total, "brackets")
     if "signal_classifier" in estimators:
         found = reports.Collected()
         reports.collect_directions(found, estimators["signal_classifier"], test, costs)
         meta = reports.Collected()
         collect_meta_labels(meta, estimators["signal_classifier"], test, costs)
-        answer["signal_classifier"] = reports.direction_report(found, stride)
-        answer["signal_classifier"]["meta_label"] = meta_label_report(meta, stride)
-        answer["signal_classifier"]["detail"] = detail_of("signal_classifier", found, test, stride=stride, costs=costs)
+        result["signal_classifier"] = reports.direction_report(found, stride)
+        result["signal_classifier"]["meta_label"] = meta_label_report(meta, stride)
+        result["signal_classifier"]["detail"] = detail_of("signal_classifier", found, test, stride=stride, costs=costs)
     report_progress(total, total, "done")
-    return answer
+    return result
 
 
 def _ignore(*_: object) -> None:

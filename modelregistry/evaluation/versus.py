@@ -53,7 +53,7 @@ def collect_losses(
     For a candidate with an online correction the uncorrected losses are added as well, because the correction may be
     removed.
     """
-    rows = test.take(np.flatnonzero((test.open_time >= champion.trained_until_ms) & test.answerable))
+    rows = test.take(np.flatnonzero((test.open_time >= champion.trained_until_ms) & test.has_features))
     if not len(rows):
         return
     ranges = kind == "range_predictor"

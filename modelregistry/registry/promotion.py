@@ -104,9 +104,9 @@ def _horizons_apart(version: ModelVersion, current: Mapping[str, ModelVersion]) 
     other = current.get(pair.get(version.kind, ""))
     if other is None:
         return []
-    own, theirs = (", ".join(map(str, one.horizons)) for one in (version, other))
+    own, other_horizons = (", ".join(map(str, one.horizons)) for one in (version, other))
     common = [h for h in version.horizons if h in other.horizons]
-    words = f"this version has horizons {own}, the champion {other.get_kind_display()} {theirs}"
+    words = f"this version has horizons {own}, the champion {other.get_kind_display()} {other_horizons}"
     if not common:
         return [f"{words}: with no horizon in common every signal will be a hold with NO_CHAMPION"]
     if set(version.horizons) != set(other.horizons):
@@ -154,10 +154,10 @@ def find_version(text: str) -> ModelVersion:
         If no version, or more than one, matches.
     """
     try:
-        wanted = Q(pk=UUID(text))
+        condition = Q(pk=UUID(text))
     except ValueError:
-        wanted = Q(digest__startswith=text)
-    found = list(ModelVersion.objects.filter(wanted)[:2]) if text else []
+        condition = Q(digest__startswith=text)
+    found = list(ModelVersion.objects.filter(condition)[:2]) if text else []
     if len(found) != 1:
         raise ModelNotFoundError(f"{text!r} names {'more than one version' if found else 'no version'}")
     return found[0]

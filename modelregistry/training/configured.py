@@ -159,7 +159,7 @@ def score_configuration(
     tick = tick or _ignore
     whole, fold_scores = reports.Collected(), []
     for number, fold in enumerate(folds, start=1):
-        train = every.take(fold.train[every.answerable[fold.train]])
+        train = every.take(fold.train[every.has_features[fold.train]])
         test = every.take(fold.test)
         predictor = fit_configured(train, configuration, seed=seed, threads=threads)
         linear = fit_linear(train.features, train.log_range)

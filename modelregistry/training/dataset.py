@@ -62,7 +62,7 @@ class Dataset:
         return label_end(self.open_time, max(self.horizons), self.grid.interval_ms)
 
     @property
-    def answerable(self) -> np.ndarray:
+    def has_features(self) -> np.ndarray:
         """Mask of rows with complete features."""
         return np.isfinite(self.features[:, 0])
 

@@ -24,7 +24,7 @@ def gain_of_direction(classifier: SignalClassifier, test: Dataset, costs: float)
     dict
         `gain`, `error` and `lower` bound in percent of the score without direction.
     """
-    rows = test.take(np.flatnonzero(test.answerable))
+    rows = test.take(np.flatnonzero(test.has_features))
     labels = direction_labels(rows, classifier.horizon, costs)
     known = np.flatnonzero(labels >= 0)
     rows, happened = rows.take(known), np.eye(3)[labels[known]]

@@ -39,7 +39,7 @@ STEPS = 3
 
 
 @dataclass(frozen=True, eq=False)
-class _Stretch:
+class _Period:
     """Rows of one period with known labels, and a side for each."""
 
     rows: Dataset
@@ -89,9 +89,9 @@ def fit_direction(
     )
     older = rows.take(picks[0])
     primary = fit_primary(older.features, labels[picks[0]], plan)
-    train = _Stretch(older, labels[picks[0]], out_of_fold_sides(older, labels[picks[0]], plan))
+    train = _Period(older, labels[picks[0]], out_of_fold_sides(older, labels[picks[0]], plan))
     watch, latest = (
-        _Stretch(part, labels[pick], sides_of(primary, part.features))
+        _Period(part, labels[pick], sides_of(primary, part.features))
         for pick, part in ((pick, rows.take(pick)) for pick in picks[1:])
     )
     tick("direction, sides")
@@ -181,14 +181,14 @@ def rates_of(labels: np.ndarray) -> np.ndarray:
     return (counts / counts.sum()).round(DIGITS)
 
 
-def _trust_of_touch(touch: boosting.Booster, base: float, latest: _Stretch, horizon: int) -> tuple[float, float]:
+def _trust_of_touch(touch: boosting.Booster, base: float, latest: _Period, horizon: int) -> tuple[float, float]:
     log_odds = boosting.margin(touch, latest.rows.features)
     return choose_trust(
         lambda trust: _lost(shrunk_probability(log_odds, base, trust), latest.touched), latest.rows, horizon
     )
 
 
-def _trust_of_meta(meta: boosting.Booster, latest: _Stretch, horizon: int) -> tuple[float, float]:
+def _trust_of_meta(meta: boosting.Booster, latest: _Period, horizon: int) -> tuple[float, float]:
     touched = np.flatnonzero(latest.touched)
     if not len(touched):
         return 0.0, 0.0
@@ -201,10 +201,10 @@ def _lost(probabilities: np.ndarray, happened: np.ndarray) -> np.ndarray:
     return -np.log(np.where(happened, probabilities, 1.0 - probabilities))
 
 
-def _accuracy(stretch: _Stretch) -> float:
+def _accuracy(period: _Period) -> float:
     """Share of touches on the predicted side, one half without touches."""
-    touched = stretch.touched
-    return round(float(stretch.right[touched].mean()), DIGITS) if touched.any() else 0.5
+    touched = period.touched
+    return round(float(period.right[touched].mean()), DIGITS) if touched.any() else 0.5
 
 
 def choose_trust(losses: Callable[[float], np.ndarray], rows: Dataset, horizon: int) -> tuple[float, float]:

@@ -115,15 +115,15 @@ def condition_names(feature_names: Sequence[str], horizons: Sequence[int]) -> li
     [['momentum_6', 'weekend_ahead_6'], ['momentum_6', 'weekend_ahead_72']]
     """
     shared = [name for name in CONDITIONS if name in feature_names]
-    answer = []
+    result = []
     for horizon in horizons:
         own = []
         for share in COMING:
             windows = [int(name[len(share) + 1 :]) for name in feature_names if name.startswith(f"{share}_")]
             if windows:
                 own.append(f"{share}_{min(windows, key=lambda window: abs(np.log(window / horizon)))}")
-        answer.append(shared + own)
-    return answer
+        result.append(shared + own)
+    return result
 
 
 def _fit_lines(

@@ -131,7 +131,7 @@ def train_kinds(
     steps.stage = "candles, features and labels"
     with closing(build(request.markets(), steps)) as built:
         every = interleave(list(built), request.grid)
-    rows = every.take(np.flatnonzero(every.answerable))
+    rows = every.take(np.flatnonzero(every.has_features))
     for code, symbol in enumerate(request.symbols):
         if (rows.market == code).sum() * plan.stride < plan.test_days * 288 * 2:
             raise TrainingError(f"too few candles of {symbol} have features and a known outcome to train on")
@@ -141,7 +141,7 @@ def train_kinds(
     with closing(fit(workload, parts, steps)) as fitted:
         for number, fold in enumerate(folds, start=1):
             steps.stage = f"fold {number} of {len(folds)}"
-            train = every.take(fold.train[every.answerable[fold.train]])
+            train = every.take(fold.train[every.has_features[fold.train]])
             test = every.take(fold.test)
             for kind, estimator in _next(fitted, parts, number - 1).items():
                 tests.score(kind, estimator, test, train)

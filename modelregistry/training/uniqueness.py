@@ -53,6 +53,6 @@ def row_uniqueness(rows: Dataset, candles: np.ndarray) -> np.ndarray:
     """
     shares = np.empty(len(rows))
     for code in np.unique(rows.market):
-        mine = rows.market == code
-        shares[mine] = average_uniqueness(rows.position[mine], np.maximum(candles[mine], 1))
+        in_market = rows.market == code
+        shares[in_market] = average_uniqueness(rows.position[in_market], np.maximum(candles[in_market], 1))
     return shares

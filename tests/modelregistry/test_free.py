@@ -30,7 +30,7 @@ def parts():
     """Training rows, and test rows with doubled volatility."""
     grid = invented.grid(WARMUP + 9_500, markets=2)
     rows = build_dataset(grid, SYMBOLS, champions.HORIZONS, 6)
-    rows = rows.take(np.flatnonzero(rows.answerable))
+    rows = rows.take(np.flatnonzero(rows.has_features))
     edge = rows.open_time[len(rows) // 2]
     train, test = rows.take(np.flatnonzero(rows.ends < edge)), rows.take(np.flatnonzero(rows.open_time >= edge))
     doubled = replace(test, up=2 * test.up, down=2 * test.down)

@@ -39,7 +39,7 @@ class Model:
 def rows():
     """Rows of synthetic candles with known volatility, split into training and test."""
     every = build_dataset(invented.grid(CANDLES, seed=SEED), ("AUSDT",), HORIZONS, 6)
-    every = every.take(np.flatnonzero(every.answerable))
+    every = every.take(np.flatnonzero(every.has_features))
     edge = every.open_time.max() - TEST_DAYS * 86_400_000
     return every.take(np.flatnonzero(every.ends < edge)), every.take(np.flatnonzero(every.open_time >= edge))
 

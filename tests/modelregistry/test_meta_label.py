@@ -58,7 +58,7 @@ def driftless():
 def rows():
     """Rows with random labels: no side can be predicted."""
     found = build_dataset(invented.grid(WARMUP + 20 * 288, seed=5), ("AUSDT",), (HORIZON,), 3)
-    found = found.take(np.flatnonzero(found.answerable))
+    found = found.take(np.flatnonzero(found.has_features))
     return found, np.random.default_rng(3).integers(0, 2, len(found))
 
 

@@ -27,7 +27,7 @@ def predictor(correction=CORRECTION):
 
 def dataset(grid):
     rows = build_dataset(grid, SYMBOLS, champions.HORIZONS, 7)
-    return rows.take(np.flatnonzero(rows.answerable))
+    return rows.take(np.flatnonzero(rows.has_features))
 
 
 @pytest.fixture(scope="module")
