@@ -48,7 +48,7 @@ def timed(work: Callable[[], object]) -> tuple[Seconds, object]:
 
 
 def alternate(ours: Callable[[], Seconds], theirs: Callable[[], Seconds], rounds: int) -> dict:
-    """Run both sides in every round in alternating order; medians of ratios without the warm-up round."""
+    """Run both sides alternately; medians of the ratios without the warm-up round."""
     pairs = []
     for number in range(rounds + 1):
         first, second = (ours, theirs) if number % 2 else (theirs, ours)
@@ -68,7 +68,7 @@ def alternate(ours: Callable[[], Seconds], theirs: Callable[[], Seconds], rounds
 
 
 def weekly_window(grid: CandleGrid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Features, log ranges of every horizon and open times of the newest 37 days that end at midnight."""
+    """Features, log ranges and open times of the newest 37 days up to midnight."""
     from indicators.features import build_features
     from indicators.labels import future_range
 
@@ -83,7 +83,7 @@ def weekly_window(grid: CandleGrid) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def train_and_predict(features: np.ndarray, targets: np.ndarray, trained: int, trees: int) -> np.ndarray:
-    """Fit as this engine's training does: one binned matrix, a booster per output; predict the later rows."""
+    """Fit one booster per output on one binned matrix; predict the later rows."""
     from modelregistry.estimators import boosting
 
     matrix = boosting.quantised(features[:trained], targets[:trained, 0], threads=THREADS)
@@ -95,7 +95,7 @@ def train_and_predict(features: np.ndarray, targets: np.ndarray, trained: int, t
 
 
 def walk_forward(grid: CandleGrid, folder: Path, rounds: int, trees: int) -> dict:
-    """One weekly window: train on 30 days and predict 7, with FreqAI and with this engine."""
+    """One weekly window, FreqAI and this engine: train on 30 days, predict 7."""
     from modelregistry.estimators.boosting import library_versions
 
     features, targets, open_time = weekly_window(grid)
@@ -164,7 +164,7 @@ def brackets(grid: CandleGrid, folder: Path, rounds: int, columns: int) -> dict:
 
 
 def batch_features(grid: CandleGrid, rounds: int) -> dict:
-    """The first 60 features of every candle, with pandas and with the compiled loops of training."""
+    """First 60 features of every candle, with pandas and with compiled loops."""
     import pandas as pd
 
     from benchmarks import pandas_features

@@ -117,7 +117,7 @@ def champion_table(cells: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def tables_of(report: Mapping[str, Any], title: str = "") -> list[Table]:
-    """Convert a report to tables: single values in one, every list of records in its own.
+    """Convert a report to tables: single values in one, each record list in another.
 
     Examples
     --------

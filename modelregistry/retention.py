@@ -83,7 +83,7 @@ def _finish_interrupted(root: Path) -> None:
 
 
 def _prune_group(root: Path, kind: str, source: str, in_use: Collection[str], *, dry_run: bool) -> list[Removal]:
-    """Remove the files of one kind and source; the rows are locked in the order of a promotion."""
+    """Remove the files of one kind and source, under the locks of a promotion."""
     removed = []
     set_aside = []
     with transaction.atomic():
@@ -108,7 +108,7 @@ def _prune_group(root: Path, kind: str, source: str, in_use: Collection[str], *,
 
 
 def versions_kept(kind: str, source: str) -> set[str]:
-    """Ids of the versions of a kind and source that keep their files, in use or not."""
+    """Ids of the versions of a kind and source that keep their files."""
     rows = ModelVersion.objects.filter(kind=kind, source=source)
     champion = rows.filter(stage=ModelVersion.Stage.CHAMPION).values_list("pk", flat=True)
     candidates = rows.filter(stage=ModelVersion.Stage.CANDIDATE).order_by("-created_at", "-pk")

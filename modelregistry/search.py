@@ -112,7 +112,7 @@ def _try(
     budget: Budget,
     seed: int,
 ) -> float | None:
-    """Score one configuration, record it, and pass the score to the sampler; failures are recorded too."""
+    """Score one configuration, record it, and pass the score to the sampler."""
     name, source, actor = label
     result: dict[str, Any] = {"failure": "interrupted"}
     try:

@@ -238,7 +238,7 @@ def _trainable(
 
 
 def _span(markets: Sequence[Market], from_ms: int | None, until_ms: int | None) -> tuple[int, int]:
-    """Open of the first candle to read, warm-up included, and the end of the last one."""
+    """Open of the first candle to read (with warm-up), and end of the last."""
     stored = Candle.objects.filter(market__in=markets)
     first = stored.order_by("open_time").values_list("open_time", flat=True).first()
     newest = [at for at in store.newest_open(markets).values() if at is not None]

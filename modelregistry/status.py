@@ -54,6 +54,6 @@ def champion_object(version: ModelVersion | None, loaded_by: Mapping[str, list[s
 
 
 def accuracy_of(report: Mapping[str, Any]) -> float | None:
-    """Skill of a version (1 - loss / best baseline's loss), None if its report has none."""
+    """Skill of a version (1 - loss / best baseline's loss), or None."""
     skill = report.get("skill")
     return float(skill) if isinstance(skill, int | float) else None

@@ -14,7 +14,7 @@ def lend_hand(run: str) -> None:
 
 
 def invite_workers(run: str, hands: int) -> Callable[[], None]:
-    """Queue tasks for workers of the training queue, on any machine; they end with the run."""
+    """Queue tasks for workers of the training queue; they end with the run."""
     for _ in range(hands):
         lend_hand.delay(run)
     return lambda: None

@@ -23,7 +23,7 @@ def model_root() -> Path:
 
 
 def is_present(kind: str, digest: str) -> bool:
-    """Whether the folder of an artifact can be listed and is not empty; its content is not checked."""
+    """Whether the folder of an artifact is readable and not empty, unverified."""
     return bool(reading.signature(model_root(), kind, digest))
 
 

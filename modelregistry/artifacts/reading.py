@@ -101,7 +101,7 @@ def signature(root: Path, kind: str, digest: str) -> Signature:
 
 
 def read_file(path: Path, most: int) -> bytes:
-    """Read a regular file of at most `most` bytes; a link, a device or a pipe is refused."""
+    """Read a regular file of at most `most` bytes; links, devices and pipes raise."""
     label = f"{path.parent.parent.name} {path.parent.name[:12]}: {path.name}"
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -225,5 +225,5 @@ def outcomes_after(
 
 
 def outcomes_of(highest: np.ndarray, lowest: np.ndarray, close: np.ndarray) -> np.ndarray:
-    """``log(H / C)`` and ``log(C / L)``, at least 0, along a new last axis; NaN where a price is."""
+    """``log(H / C)`` and ``log(C / L)``, at least 0, on a new last axis."""
     return np.maximum(np.stack([np.log(highest / close), np.log(close / lowest)], axis=-1), 0.0)

@@ -14,7 +14,7 @@ BANDS: tuple[tuple[float, int, int], ...] = ((0.5, 2, 4), (0.8, 1, 5), (0.9, 0, 
 
 @dataclass(frozen=True)
 class RangeForecast:
-    """Quantiles of the highest high and of the lowest low of the next `h` candles, as prices.
+    """Price quantiles of the highest high and lowest low of the next `h` candles.
 
     Coherent by construction: levels ascend, ``low <= close <= high``, highs do not decrease and lows
     do not increase with the horizon.

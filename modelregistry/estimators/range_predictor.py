@@ -15,7 +15,7 @@ from modelregistry.estimators.scale import ScaleModel
 
 @dataclass(frozen=True)
 class RangePredictor:
-    """A scale model, and quantiles of ``log(H / C)`` and ``log(C / L)`` in units of that scale.
+    """Range predictor: a scale model, and quantiles of high and low in its units.
 
     Parameters
     ----------

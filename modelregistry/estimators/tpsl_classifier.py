@@ -123,7 +123,7 @@ def _both(near: np.ndarray, far: np.ndarray, deviation: np.ndarray) -> np.ndarra
 
 @dataclass(frozen=True)
 class TpslClassifier:
-    """A scale model, the closed forms of a random walk at that scale, and their calibration."""
+    """TP/SL classifier: scale model, random-walk closed forms, and their calibration."""
 
     kind: ClassVar[str] = "tpsl_classifier"
 

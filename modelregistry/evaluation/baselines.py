@@ -138,7 +138,10 @@ def _designs(har: np.ndarray, season: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _trailing(ratio: np.ndarray, open_time: np.ndarray, weight: np.ndarray, delay_ms: int) -> np.ndarray:
-    """Mean of the ratios known `delay_ms` ago over the 90 days before, NaN below 20 days of candles."""
+    """Trailing mean over 90 days of ratios known `delay_ms` ago.
+
+    NaN with less than 20 days of candles.
+    """
     known = np.searchsorted(open_time, open_time - delay_ms, side="right")
     oldest = np.searchsorted(open_time, open_time - delay_ms - RESCALE_DAYS * DAY_MS, side="right")
     finite = np.isfinite(ratio)

@@ -116,7 +116,7 @@ def doubled(error: float | None) -> float | None:
 
 
 def columns_by_name(cells: Sequence[Cell], table: str, key: str, name: str) -> dict[str, float | None]:
-    """Mean over cells of a column of a detail table, by the values of its key column."""
+    """Mean over cells of a detail column, by the values of its key column."""
     gathered: dict[str, list[float | None]] = {}
     for cell in cells:
         rows = (cell["detail"] or {}).get(table) or {}

@@ -31,7 +31,7 @@ class ReferenceForecasts:
         self._fitted: dict[int, Baselines] = {}
 
     def losses(self, k: int, code: int, side: int) -> dict[str, np.ndarray]:
-        """Losses of every baseline on the test rows of one market, in basis points of the close.
+        """Losses of every baseline on test rows of one market, in basis points.
 
         Parameters
         ----------

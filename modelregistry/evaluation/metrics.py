@@ -102,7 +102,7 @@ def calibration_error(probability: np.ndarray, happened: np.ndarray, bins: int =
 
 
 def calibration_line(probability: np.ndarray, happened: np.ndarray) -> tuple[float, float]:
-    """Intercept and slope of a logistic regression of outcomes on forecast log odds; ideal is (0, 1).
+    """Intercept and slope of a logistic regression on forecast log odds; ideal is (0, 1).
 
     A constant forecast gives (0, 0), never NaN.
     """

@@ -51,7 +51,7 @@ def sharpe(scores: np.ndarray) -> float:
 def probability_of_overfitting(
     scores: np.ndarray, blocks: int = BLOCKS, statistic: Statistic = "sharpe"
 ) -> Overfitting:
-    """Share of splits in which the best trial of one half ranks below the median of the other.
+    """Probability that the best trial of one half ranks below the median of the other.
 
     Combinatorially symmetric cross-validation: the periods are divided into `blocks` of equal length, and for every
     selection of half of them the best trial is ranked on the rest.

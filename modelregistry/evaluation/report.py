@@ -102,13 +102,16 @@ def collect_ranges(
 
 
 def _distances(forecast: RangeForecast, horizon: int, close: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Quantiles of the distance to the high and to the low as fractions of the close."""
+    """Quantiles of the distances to high and low, as fractions of the close."""
     at = forecast.at(horizon)
     return forecast.high[:, at] / close[:, None] - 1.0, 1.0 - forecast.low[:, at, ::-1] / close[:, None]
 
 
 def range_report(found: Collected, stride: int) -> dict[str, Any]:
-    """Scores of the cells and their means; `skill` is 1 - loss / loss of the best baseline."""
+    """Scores of the cells and their means.
+
+    `skill` is 1 - loss / loss of the best baseline.
+    """
     cells: list[dict[str, Any]] = []
     lost: dict[int, list[CellLosses]] = {}
     for (symbol, horizon, target), (quantiles, actual, stacked, times) in found.cells().items():

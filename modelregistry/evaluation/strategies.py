@@ -1,4 +1,7 @@
-"""Returns of bracket strategies with and without a model, one position per market at a time."""
+"""Returns of bracket strategies with and without a model.
+
+Each market has one position at a time.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,7 +52,7 @@ class Offers:
 
 
 def strategy_table(cells: Mapping[tuple[Any, ...], Mapping[str, np.ndarray]], seed: int = 1) -> list[dict[str, Any]]:
-    """Result of every strategy at every fee, in basis points of the price, averaged over trades.
+    """Mean result of every strategy at every fee, in basis points of the price.
 
     Parameters
     ----------

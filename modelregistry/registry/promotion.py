@@ -185,7 +185,7 @@ def _versions(kind: str, source: str) -> Any:
 
 
 def _locked(version: ModelVersion) -> tuple[ModelVersion, ModelVersion | None]:
-    """Lock every version of the kind and source in a fixed order; return this one and the champion."""
+    """Lock the versions of the kind and source; return this one and the champion."""
     rows = list(_versions(version.kind, version.source).select_for_update())
     candidate = next((row for row in rows if row.pk == version.pk), None)
     if candidate is None:
@@ -207,7 +207,7 @@ def _promotion_to_undo(kind: str, source: str) -> PromotionEvent:
 def _make_champion(
     action: PromotionEvent.Action, champion: ModelVersion | None, successor: ModelVersion, **event: Any
 ) -> PromotionEvent:
-    """Retire the old champion, promote the new one and log it; the caller holds the locks."""
+    """Retire the old champion, promote the new one and log it, under locks."""
     serving.require_files(successor)
     if champion is not None:
         champion.stage = ModelVersion.Stage.RETIRED

@@ -42,7 +42,7 @@ def novelty():
 
 
 def often_flagging_novelty(guard):
-    """A novelty measure that flags about half of all candles, so that its guard switches often."""
+    """A novelty measure that flags about half of all candles."""
     return Novelty((FEATURE_NAMES.index("momentum_12"),), np.zeros(1), np.ones(1), np.eye(1), 0.6, guard)
 
 

@@ -95,7 +95,7 @@ def test_outcomes_need_every_candle_after_them():
 
 
 def test_miscoverage_of_a_random_walk_is_corrected_at_every_level():
-    """Quantiles of the absolute value of a normal variable, 10 % too large: one full step corrects most of it."""
+    """One step corrects most of quantiles that are 10 % too large."""
     rng = np.random.default_rng(3)
     size = np.array([NormalDist().inv_cdf((1 + level) / 2) for level in LEVELS])
     observed = np.abs(rng.normal(size=(20_000, 1, 2)))

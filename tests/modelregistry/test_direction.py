@@ -1,4 +1,4 @@
-"""The side is used only with skill in the folds; label overlap is measured by uniqueness."""
+"""Rule for the use of the side, and uniqueness of overlapping labels."""
 
 from dataclasses import replace
 

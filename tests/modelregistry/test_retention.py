@@ -202,7 +202,7 @@ def test_a_folder_that_may_belong_to_another_database_is_kept(model_path):
 
 @pytest.fixture
 def removed(settings):
-    """A version whose files retention removed, and a newer one that has them; both with real artifacts."""
+    """A version without files, and a newer one that has them, from real artifacts."""
     settings.MODEL_RETENTION = 1
     old, new = champions.candidate(seed=1), champions.candidate(seed=2)
     retention.prune([])

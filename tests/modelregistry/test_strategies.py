@@ -21,7 +21,7 @@ def by_name(table, fee=0.001):
 
 @pytest.fixture
 def falling():
-    """Forty days on which every buy lost and every sell won one percent, and the price had fallen before."""
+    """Forty days of falling prices: every buy lost and every sell won one percent."""
     times = np.arange(0, 40 * DAY, 6 * STEP)
     return {
         ("BTCUSDT", 12, "buy", "1x1"): cell(times, -0.01, trend=-1.0),

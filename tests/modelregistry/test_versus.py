@@ -11,7 +11,7 @@ CELLS = [{"symbol": "AUSDT", "horizon": 6}]
 
 
 def gains(days, lift=0.0, first=0, seed=0):
-    """Daily gains of `days` days from day `first` on, with noise that depends on the day only."""
+    """Daily gains of `days` days from day `first` on, with noise by day."""
     shared = np.random.default_rng(7).normal(size=400)
     own = np.random.default_rng(seed).normal(size=400)
     names = np.datetime_as_string(np.arange(first, first + days).astype("datetime64[D]"))

@@ -74,7 +74,10 @@ class Command(BaseCommand):
 
 
 def evaluation_groups(versions: Sequence[ModelVersion]) -> list[list[ModelVersion]]:
-    """Groups of versions to score together, at most one per kind; an empty group means the champions."""
+    """Groups of versions to score together, at most one per kind.
+
+    An empty group means the champions.
+    """
     groups: list[list[ModelVersion]] = []
     for version in dict.fromkeys(versions):
         group = next((one for one in groups if version.kind not in {other.kind for other in one}), None)
