@@ -86,7 +86,7 @@ def train_and_predict(features: np.ndarray, targets: np.ndarray, trained: int, t
     """Fit one booster per output on one binned matrix; predict the later rows."""
     from modelregistry.estimators import boosting
 
-    matrix = boosting.quantised(features[:trained], targets[:trained, 0], threads=THREADS)
+    matrix = boosting.binned(features[:trained], targets[:trained, 0], threads=THREADS)
     fitted = [
         boosting.fit(boosting.relabel(matrix, target), TREES, trees, seed=1, threads=THREADS)
         for target in targets[:trained].T

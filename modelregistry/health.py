@@ -5,12 +5,12 @@ from typing import Any
 from marketdata.models import Market
 from modelregistry import artifacts, registry
 from modelregistry.models import Kind
-from modelregistry.status import usual_source
+from modelregistry.status import default_source
 
 
 def report() -> dict[str, Any]:
     """Champions of the enabled markets' source, and failures to load them in this process."""
-    champions = registry.champions(usual_source())
+    champions = registry.champions(default_source())
     ids: dict[str, Any] = {kind: str(champions[kind].pk) if kind in champions else None for kind in Kind.values}
     missing = [kind for kind in Kind.values if kind not in champions]
     enabled = set(Market.objects.enabled().values_list("symbol", flat=True))

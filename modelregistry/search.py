@@ -18,7 +18,7 @@ from modelregistry import trials
 from modelregistry.errors import TrainingError
 from modelregistry.evaluation.paired import DAY_MS
 from modelregistry.models import Kind, TrainingTrial
-from modelregistry.status import usual_source
+from modelregistry.status import default_source
 from modelregistry.training.configured import Configuration, score_configuration
 from modelregistry.training.dataset import Dataset, build_dataset
 from modelregistry.training.folds import Fold, walk_forward
@@ -80,8 +80,8 @@ def search(
     """
     sampler = _sampler(seed)
     budget = budget or Budget()
-    source = source or usual_source()
-    every, folds = _rows(
+    source = source or default_source()
+    all_rows, folds = _rows(
         symbols, source, from_ms, until_ms, tuple(sorted(horizons or settings.DEFAULT_HORIZONS)), budget
     )
     name = study or f"range {clock.to_datetime(until_ms):%Y-%m-%d} seed {seed}"
@@ -91,7 +91,7 @@ def search(
         if number and clock.monotonic() - started > budget.seconds:
             break
         trial, configuration = (None, Configuration()) if number == 0 else _suggest(sampler)
-        score = _try(configuration, trial, every, folds, sampler, (name, source, actor), budget=budget, seed=seed)
+        score = _try(configuration, trial, all_rows, folds, sampler, (name, source, actor), budget=budget, seed=seed)
         if score is not None and (best is None or score > best[0]):
             best = score, asdict(configuration)
         if progress is not None:
@@ -104,7 +104,7 @@ def search(
 def _try(
     configuration: Configuration,
     trial: Any,
-    every: Dataset,
+    all_rows: Dataset,
     folds: Sequence[Fold],
     sampler: Any,
     label: tuple[str, str, str],
@@ -116,7 +116,7 @@ def _try(
     name, source, actor = label
     result: dict[str, Any] = {"failure": "interrupted"}
     try:
-        found = score_configuration(every, folds, configuration, seed=seed, threads=budget.threads)
+        found = score_configuration(all_rows, folds, configuration, seed=seed, threads=budget.threads)
         result = {"score": found.score, "fold_scores": found.fold_scores, "period_scores": found.daily_gain}
     except (TrainingError, ValueError, np.linalg.LinAlgError) as error:
         result = {"failure": f"{type(error).__name__}: {error}"}
@@ -126,11 +126,11 @@ def _try(
             source=source,
             origin=TrainingTrial.Origin.SEARCH,
             study=name,
-            configuration=_trial_configuration(configuration, every, budget, seed),
+            configuration=_trial_configuration(configuration, all_rows, budget, seed),
             actor=actor,
-            symbols=every.symbols,
-            tested_from=clock.to_datetime(int(every.open_time[folds[0].test].min())),
-            tested_until=clock.to_datetime(int(every.open_time[folds[-1].test].max())),
+            symbols=all_rows.symbols,
+            tested_from=clock.to_datetime(int(all_rows.open_time[folds[0].test].min())),
+            tested_until=clock.to_datetime(int(all_rows.open_time[folds[-1].test].max())),
             **result,
         )
     score = result.get("score")
@@ -139,11 +139,13 @@ def _try(
     return score
 
 
-def _trial_configuration(configuration: Configuration, every: Dataset, budget: Budget, seed: int) -> Mapping[str, Any]:
+def _trial_configuration(
+    configuration: Configuration, all_rows: Dataset, budget: Budget, seed: int
+) -> Mapping[str, Any]:
     return {
         **asdict(configuration),
         "seed": seed,
-        "horizons": list(every.horizons),
+        "horizons": list(all_rows.horizons),
         "stride": budget.stride,
         "folds": budget.folds,
         "test_days": budget.test_days,
@@ -198,11 +200,11 @@ def _rows(
         raise TrainingError(
             f"{len(grid)} candles are too few: {budget.folds} folds of {budget.test_days} days need {needed}"
         )
-    every = build_dataset(grid, [market.symbol for market in markets], horizons, budget.stride, first=from_ms)
-    if not len(every):
+    all_rows = build_dataset(grid, [market.symbol for market in markets], horizons, budget.stride, first=from_ms)
+    if not len(all_rows):
         raise TrainingError("no candle has features and a known outcome")
     try:
-        folds = list(walk_forward(every.open_time, every.ends, budget.folds, test_span=budget.test_days * DAY_MS))
+        folds = list(walk_forward(all_rows.open_time, all_rows.ends, budget.folds, test_span=budget.test_days * DAY_MS))
     except ValueError as error:
         raise TrainingError(str(error)) from error
-    return every, folds
+    return all_rows, folds

@@ -22,10 +22,17 @@ from modelregistry.evaluation.versus import ComparedChampion
 from modelregistry.hand import invite_here
 from modelregistry.models import ModelVersion
 from modelregistry.spreading import Invite, build_together, fit_together
-from modelregistry.status import usual_source
+from modelregistry.status import default_source
 from modelregistry.training.parts import build_here, fit_here
-from modelregistry.training.pipeline import KINDS, Progress, Request, Trained, symbols_in_order, train_kinds
-from modelregistry.training.plan import LeftOut, least_candles, left_out, plan_for
+from modelregistry.training.pipeline import (
+    KINDS,
+    Progress,
+    TrainedEstimator,
+    TrainingRequest,
+    symbols_in_order,
+    train_kinds,
+)
+from modelregistry.training.plan import ExcludedMarket, excluded_markets, least_candles, plan_for
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +65,7 @@ def train(
         If a symbol or kind is unknown, or there are too few candles; nothing is written.
     """
     started = clock.monotonic()
-    source = source or usual_source()
+    source = source or default_source()
     if unknown := sorted(set(kinds) - set(KINDS)):
         raise TrainingError(f"no kind of estimator is called {', '.join(unknown)}; there are {', '.join(KINDS)}")
     kinds = [kind for kind in KINDS if not kinds or kind in kinds]
@@ -68,7 +75,7 @@ def train(
     for market in absent:
         logger.warning("training: %s", market.as_sentence())
     candles = int(grid.present.sum(axis=1).min())
-    request = Request(
+    request = TrainingRequest(
         grid=grid,
         symbols=tuple(market.symbol for market in markets),
         source=source,
@@ -87,14 +94,14 @@ def train(
         for one in trained.values():
             one.report["left_out"] = [asdict(market) for market in absent]
         kept = [_keep(one, source, seed, seconds) for one in trained.values()]
-        bootstrap_together(kept, actor)
+        bootstrap_versions(kept, actor)
         for version in kept:
             trials.record_run(version, actor)
             counted.add(version.kind)
     return kept
 
 
-def _tried(request: Request) -> dict[str, Any]:
+def _tried(request: TrainingRequest) -> dict[str, Any]:
     """Configuration of a run, for the ledger if it ends without a version."""
     return {
         "hyperparameters": request.plan.as_hyperparameters(),
@@ -104,7 +111,7 @@ def _tried(request: Request) -> dict[str, Any]:
     }
 
 
-def bootstrap_together(versions: Sequence[ModelVersion], actor: str) -> None:
+def bootstrap_versions(versions: Sequence[ModelVersion], actor: str) -> None:
     """Promote each version whose kind has no champion, all in one transaction.
 
     A prediction belongs to one set of champions. Promoted one by one, the first champions would form three sets within
@@ -118,7 +125,7 @@ def bootstrap_together(versions: Sequence[ModelVersion], actor: str) -> None:
         version.refresh_from_db()
 
 
-def _keep(trained: Trained, source: str, seed: int, seconds: float) -> ModelVersion:
+def _keep(trained: TrainedEstimator, source: str, seed: int, seconds: float) -> ModelVersion:
     fields = trained.manifest_fields
     digest = artifacts.write_artifact(trained.kind, trained.estimator.to_files(), fields, trained.golden_rows)
     return registry.register(
@@ -162,7 +169,7 @@ def evaluate(
     TrainingError
         If the period has no candle with features and a known outcome.
     """
-    source = source or (versions[0].source if versions else usual_source())
+    source = source or (versions[0].source if versions else default_source())
     chosen = list(versions) or list(registry.champions(source).values())
     if not chosen:
         raise ModelNotFoundError(f"no champion of {source} candles to evaluate; run `manage.py train_models`")
@@ -210,12 +217,12 @@ def _markets(symbols: Sequence[str], source: str) -> list[Market]:
 
 def _trainable(
     markets: Sequence[Market], from_ms: int | None, until_ms: int | None, horizons: tuple[int, ...], *, small: bool
-) -> tuple[list[Market], CandleGrid, list[LeftOut]]:
+) -> tuple[list[Market], CandleGrid, list[ExcludedMarket]]:
     """Markets to train on with their candles, and markets excluded for lack of history."""
     newest = store.newest_open(markets)
     stored = [market for market in markets if newest[market.pk] is not None]
     needed = least_candles(horizons)
-    empty = [LeftOut(market.symbol, 0, needed, None) for market in markets if newest[market.pk] is None]
+    empty = [ExcludedMarket(market.symbol, 0, needed, None) for market in markets if newest[market.pk] is None]
     if not stored:
         raise TrainingError("no market has candles; run `manage.py import_candles` or `backfill_candles` first")
     if from_ms is not None and until_ms is not None and from_ms >= until_ms:
@@ -227,7 +234,7 @@ def _trainable(
             f"and end at {clock.to_datetime(end_ms):%Y-%m-%d %H:%M}"
         )
     grid = store.load_span(stored, first_ms, end_ms)
-    short = left_out(grid, [market.symbol for market in stored], horizons, small=small)
+    short = excluded_markets(grid, [market.symbol for market in stored], horizons, small=small)
     names = {market.symbol for market in short}
     kept = [market for market in stored if market.symbol not in names]
     if not kept:

@@ -11,7 +11,7 @@ from modelregistry.models import Kind, ModelVersion
 from modelregistry.report_json import published
 
 
-def usual_source() -> str:
+def default_source() -> str:
     """Source of the enabled markets; the exchange if there are none."""
     simulated = Market.objects.enabled().filter(source=Source.SIMULATED).exists()
     return str(Source.SIMULATED if simulated else Source.EXCHANGE)
@@ -19,7 +19,7 @@ def usual_source() -> str:
 
 def status_at(at: datetime | None, source: str | None, loaded_by: Mapping[str, list[str]]) -> dict[str, Any]:
     """Champion of each kind with its report; `loaded_by` is used only without `at`."""
-    source = source or usual_source()
+    source = source or default_source()
     champions = registry.champions(source) if at is None else registry.champions_at(at, source)
     present = loaded_by if at is None else {}
     status: dict[str, Any] = {"at": at or clock.wall_now(), "source": source}

@@ -85,7 +85,7 @@ def check_content(name: str, content: bytes) -> None:
         raise ModelLoadError(f"{name} is neither JSON nor UBJSON")
     page = parse_ubjson(content, name) if name.endswith(".ubj") else parse_json(content, name)
     if name.endswith(".ubj") and not is_booster(page):
-        raise ModelLoadError(f"{name} holds no model of XGBoost")
+        raise ModelLoadError(f"{name} is not an XGBoost model")
     if is_booster(page):
         check_booster(page, name)
 

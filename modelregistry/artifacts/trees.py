@@ -55,14 +55,14 @@ def check_booster(page: dict[str, Any], name: str) -> None:
     >>> check_booster({"learner": {}}, "x.ubj")
     Traceback (most recent call last):
         ...
-    modelregistry.errors.ModelLoadError: x.ubj holds no sound trees: 'gradient_booster' is missing
+    modelregistry.errors.ModelLoadError: x.ubj has invalid trees: 'gradient_booster' is missing
     """
     try:
         _check(page)
     except KeyError as error:
-        raise ModelLoadError(f"{name} holds no sound trees: {error} is missing") from error
+        raise ModelLoadError(f"{name} has invalid trees: {error} is missing") from error
     except (ValueError, TypeError, OverflowError, AttributeError) as error:
-        raise ModelLoadError(f"{name} holds no sound trees: {error}") from error
+        raise ModelLoadError(f"{name} has invalid trees: {error}") from error
 
 
 def _check(page: dict[str, Any]) -> None:

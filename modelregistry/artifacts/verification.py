@@ -84,7 +84,7 @@ def _run(root: Path, artifacts: list[tuple[str, str]]) -> tuple[dict[tuple[str, 
         return {}, f"its verification could not start: {error.strerror}", False
     if child.returncode < 0:
         name = signal.Signals(-child.returncode).name
-        return _verdicts(child.stdout), f"the process that verified it died of {name}", name != "SIGKILL"
+        return _verdicts(child.stdout), f"the process that verified it was ended by {name}", name != "SIGKILL"
     last = (child.stderr.strip().splitlines() or ["no output"])[-1][:200]
     return _verdicts(child.stdout), f"its verification failed: {last}", True
 

@@ -20,12 +20,12 @@ MAX_BIN = 64
 """Histogram bins: 1.7 times faster than 256 at the same loss on candles."""
 
 
-def quantised(features: np.ndarray, target: np.ndarray, *, threads: int, weight: np.ndarray | None = None) -> Any:
+def binned(features: np.ndarray, target: np.ndarray, *, threads: int, weight: np.ndarray | None = None) -> Any:
     """Bin training rows once; several fits can share the result through `relabel`."""
     return xgb.QuantileDMatrix(features, label=target, weight=weight, max_bin=MAX_BIN, nthread=threads)
 
 
-def plain(features: np.ndarray, target: np.ndarray, *, threads: int) -> Any:
+def unbinned(features: np.ndarray, target: np.ndarray, *, threads: int) -> Any:
     """Validation rows for early stopping, not binned."""
     return xgb.DMatrix(features, label=target, nthread=threads)
 

@@ -107,7 +107,7 @@ class ScaleModel:
 
     def log_scale(self, features: np.ndarray, sigma: np.ndarray) -> np.ndarray:
         """Predicted ``log(log(H / L))`` per horizon, float64 of shape (n_rows, n_horizons)."""
-        result = starting_point(self.linear, self.level, self.horizons, features, sigma)
+        result = base_prediction(self.linear, self.level, self.horizons, features, sigma)
         for k, booster in enumerate(self.boosters):
             result[:, k] += boosting.margin(booster, features)
         return result
@@ -149,7 +149,7 @@ def current_level(horizons: tuple[int, ...], sigma: np.ndarray) -> np.ndarray:
     return np.log(np.ascontiguousarray(sigma, dtype=np.float64))[:, None] + root
 
 
-def starting_point(
+def base_prediction(
     linear: LinearScale, level: np.ndarray, horizons: tuple[int, ...], features: np.ndarray, sigma: np.ndarray
 ) -> np.ndarray:
     """Base prediction of the trees: weighted mean of ridge regression and current volatility."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from modelregistry.evaluation import metrics
 from modelregistry.evaluation.baselines import REQUIRED_BASELINES
-from modelregistry.evaluation.coverage_kept import coverage_kept
+from modelregistry.evaluation.coverage_kept import coverage_check
 from modelregistry.evaluation.paired import compare
 
 TARGETS = ("high", "low")
@@ -115,7 +115,7 @@ def range_cell(
         "skill_over_ewm": 100 * (1 - float(own.mean() / losses["ewm"].mean())),
         "coverage_80": 100 * inside["inside_0.8"],
         "coverage_90": 100 * inside["inside_0.9"],
-        **coverage_kept(quantiles[valid], actual[valid], open_time[valid]),
+        **coverage_check(quantiles[valid], actual[valid], open_time[valid]),
         "below_05": 100 * inside["below_0.05"],
         "below_50": 100 * inside["below_0.50"],
         "below_95": 100 * inside["below_0.95"],

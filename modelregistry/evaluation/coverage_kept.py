@@ -16,7 +16,7 @@ MONTH_DAYS = 14
 """Months with fewer days are not counted."""
 
 
-def coverage_kept(quantiles: np.ndarray, actual: np.ndarray, open_time: np.ndarray) -> dict[str, Any]:
+def coverage_check(quantiles: np.ndarray, actual: np.ndarray, open_time: np.ndarray) -> dict[str, Any]:
     """Coverage errors of one cell in percent, and the number of months within tolerance.
 
     Parameters
@@ -33,7 +33,7 @@ def coverage_kept(quantiles: np.ndarray, actual: np.ndarray, open_time: np.ndarr
     Examples
     --------
     >>> when = np.arange(4000) * 3_600_000
-    >>> found = coverage_kept(np.tile(np.arange(7.0), (4000, 1)), np.linspace(1.0, 5.0, 4000) % 6, when)
+    >>> found = coverage_check(np.tile(np.arange(7.0), (4000, 1)), np.linspace(1.0, 5.0, 4000) % 6, when)
     >>> found["coverage_80_within"], found["months"], found["months_80_within"]
     (False, 6, 0)
     """

@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from indicators.arrays import Floats
 from modelregistry.evaluation.baselines import HAR_WINDOWS, SEASON_DAYS, SLOTS, Baselines
 
-Floats = npt.NDArray[np.float64]
 BASELINE_KEY = "kept_baseline"
 """Key in the report of a range predictor; older versions lack it."""
 HISTORY_CANDLES = SEASON_DAYS * SLOTS + 2016 + SLOTS

@@ -21,7 +21,7 @@ from modelregistry.evaluation.coverage_kept import coverage_summary
 from modelregistry.evaluation.free import ReferenceForecasts
 from modelregistry.evaluation.paired import DAY_MS, block_error, compare
 from modelregistry.evaluation.pooled import CellLosses, pooled_skill
-from modelregistry.evaluation.served import served, uncorrected
+from modelregistry.evaluation.served import served_forecast, uncorrected_forecast
 from modelregistry.training.dataset import Dataset
 from modelregistry.training.outcomes import bracket_levels, direction_labels, window_outcomes
 
@@ -74,7 +74,7 @@ def collect_ranges(
     """Add forecasts of `test` as served, and losses of the baselines fitted on `train`."""
     has_features = test.has_features
     rows = test.take(np.flatnonzero(has_features))
-    forecast, raw = served(predictor, rows), uncorrected(predictor, rows)
+    forecast, raw = served_forecast(predictor, rows), uncorrected_forecast(predictor, rows)
     if raw is not None and found.uncorrected is None:
         found.uncorrected = Collected()
     reference = ReferenceForecasts(train, test, linear, getattr(predictor, "correction", NO_CORRECTION))

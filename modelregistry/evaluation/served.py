@@ -39,14 +39,14 @@ def factors_before(predictor: RangePredictor, rows: Dataset) -> np.ndarray | Non
     return found
 
 
-def served(predictor: RangePredictor, rows: Dataset) -> RangeForecast:
+def served_forecast(predictor: RangePredictor, rows: Dataset) -> RangeForecast:
     """Forecast rows as the live path does."""
     inputs = rows.features, rows.close, rows.sigma
     factors = factors_before(predictor, rows)
     return predictor.predict(*inputs) if factors is None else predictor.predict(*inputs, factors)
 
 
-def uncorrected(predictor: RangePredictor, rows: Dataset) -> RangeForecast | None:
+def uncorrected_forecast(predictor: RangePredictor, rows: Dataset) -> RangeForecast | None:
     """Forecast without the online correction; None if there is none."""
     if not getattr(predictor, "correction", NO_CORRECTION).active:
         return None

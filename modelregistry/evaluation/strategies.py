@@ -66,8 +66,8 @@ def strategy_table(cells: Mapping[tuple[Any, ...], Mapping[str, np.ndarray]], se
     for fee in FEES:
         costs = 2 * fee + SLIPPAGE
         for name in NAMES:
-            trades = [trade for one in offers for trade in follow(one, name, costs, seed)]
-            found.append({"strategy": name, "fee_percent": 100 * fee, **earned(trades)})
+            trades = [trade for one in offers for trade in strategy_trades(one, name, costs, seed)]
+            found.append({"strategy": name, "fee_percent": 100 * fee, **trade_summary(trades)})
     return found
 
 
@@ -90,14 +90,14 @@ def offers_of(cells: Mapping[tuple[Any, ...], Mapping[str, np.ndarray]], symbol:
     )
 
 
-def follow(offers: Offers, name: str, costs: float, seed: int = 1) -> Iterator[tuple[int, float, float]]:
+def strategy_trades(offers: Offers, name: str, costs: float, seed: int = 1) -> Iterator[tuple[int, float, float]]:
     """Trades of a strategy without overlap: open time, expected net return, net return.
 
     Examples
     --------
     >>> one, times = np.ones((4, 1)), np.arange(4) * 300_000
     >>> offers = Offers(times, np.array([2]), np.array([1.0]), 0.02 * one, 0.001 * one, -0.01 * one, one)
-    >>> [(int(at), round(expected, 3), round(net, 3)) for at, expected, net in follow(offers, "rules", 0.002)]
+    >>> [(int(at), round(expected, 3), round(net, 3)) for at, expected, net in strategy_trades(offers, "rules", 0.002)]
     [(0, 0.018, -0.012), (600000, 0.018, -0.012)]
     """
     eligible = _eligible(offers, name, seed) & np.isfinite(offers.gross)
@@ -127,7 +127,7 @@ def _eligible(offers: Offers, name: str, seed: int) -> np.ndarray:
     return np.ones(offers.gross.shape, dtype=bool)
 
 
-def earned(trades: Sequence[tuple[int, float, float]]) -> dict[str, Any]:
+def trade_summary(trades: Sequence[tuple[int, float, float]]) -> dict[str, Any]:
     """Summary of trades: number, days, expected and realised net return in basis points, error.
 
     `inside` is whether the expected mean lies within two errors of the realised one; None on too few days.

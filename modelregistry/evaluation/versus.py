@@ -15,7 +15,7 @@ from modelregistry.estimators.forecast import RangeForecast
 from modelregistry.evaluation import metrics
 from modelregistry.evaluation.paired import DAY_MS, Comparison, compare
 from modelregistry.evaluation.report import Collected
-from modelregistry.evaluation.served import served, uncorrected
+from modelregistry.evaluation.served import served_forecast, uncorrected_forecast
 from modelregistry.training.dataset import Dataset
 from modelregistry.training.outcomes import bracket_levels, direction_labels, window_outcomes
 
@@ -57,8 +57,8 @@ def collect_losses(
     if not len(rows):
         return
     ranges = kind == "range_predictor"
-    forecasts = [served(one, rows) if ranges else None for one in (candidate, champion.estimator)]
-    raw = uncorrected(candidate, rows) if ranges else None
+    forecasts = [served_forecast(one, rows) if ranges else None for one in (candidate, champion.estimator)]
+    raw = uncorrected_forecast(candidate, rows) if ranges else None
     if raw is not None and found.uncorrected is None:
         found.uncorrected = Collected()
     for horizon in candidate.horizons:

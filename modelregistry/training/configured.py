@@ -14,7 +14,7 @@ from modelregistry.errors import TrainingError
 from modelregistry.estimators import boosting
 from modelregistry.estimators.forecast import LEVELS, RangeForecast
 from modelregistry.estimators.range_predictor import RangePredictor
-from modelregistry.estimators.scale import ScaleModel, current_level, starting_point
+from modelregistry.estimators.scale import ScaleModel, base_prediction, current_level
 from modelregistry.evaluation import report as reports
 from modelregistry.evaluation.detail import range_detail
 from modelregistry.training.dataset import Dataset
@@ -81,7 +81,7 @@ class ConfigurationScore:
 
 
 @dataclass(frozen=True)
-class PlainRange:
+class UnconditionalRange:
     """A scale model and unconditional quantiles of distance over scale.
 
     Parameters
@@ -105,7 +105,7 @@ class PlainRange:
         return RangeForecast.from_distances(self.horizons, close, scale * self.units[:, 0], scale * self.units[:, 1])
 
 
-def fit_configured(rows: Dataset, configuration: Configuration, *, seed: int, threads: int) -> PlainRange:
+def fit_configuration(rows: Dataset, configuration: Configuration, *, seed: int, threads: int) -> UnconditionalRange:
     """Fit the scale on older rows and the quantiles on purged newer rows.
 
     Raises
@@ -120,8 +120,8 @@ def fit_configured(rows: Dataset, configuration: Configuration, *, seed: int, th
         raise TrainingError(f"{len(rows)} rows are too few to fit on and to take residuals on")
     linear = fit_linear(early.features, early.log_range, configuration.penalty)
     level = (early.log_range - current_level(rows.horizons, early.sigma)).mean(axis=0).round(DIGITS)
-    residual = early.log_range - starting_point(linear, level, rows.horizons, early.features, early.sigma)
-    matrix = boosting.quantised(early.features, residual[:, 0], threads=threads)
+    residual = early.log_range - base_prediction(linear, level, rows.horizons, early.features, early.sigma)
+    matrix = boosting.binned(early.features, residual[:, 0], threads=threads)
     boosters = [
         boosting.fit(
             boosting.relabel(matrix, residual[:, k]),
@@ -135,11 +135,11 @@ def fit_configured(rows: Dataset, configuration: Configuration, *, seed: int, th
     scale = ScaleModel(rows.horizons, linear, level, boosters)
     reach = np.exp(scale.log_scale(late.features, late.sigma))
     units = np.stack([np.quantile(side / reach, LEVELS, axis=0).T for side in (late.up, late.down)], axis=1)
-    return PlainRange(scale, units)
+    return UnconditionalRange(scale, units)
 
 
 def score_configuration(
-    every: Dataset,
+    all_rows: Dataset,
     folds: Sequence[Fold],
     configuration: Configuration,
     *,
@@ -151,7 +151,7 @@ def score_configuration(
 
     Parameters
     ----------
-    every : Dataset
+    all_rows : Dataset
         All rows with a known outcome; rows without features are scored as the baseline.
     folds : sequence of Fold
         Purged, oldest first.
@@ -159,19 +159,19 @@ def score_configuration(
     tick = tick or _ignore
     whole, fold_scores = reports.Collected(), []
     for number, fold in enumerate(folds, start=1):
-        train = every.take(fold.train[every.has_features[fold.train]])
-        test = every.take(fold.test)
-        predictor = fit_configured(train, configuration, seed=seed, threads=threads)
+        train = all_rows.take(fold.train[all_rows.has_features[fold.train]])
+        test = all_rows.take(fold.test)
+        predictor = fit_configuration(train, configuration, seed=seed, threads=threads)
         linear = fit_linear(train.features, train.log_range)
         found = reports.Collected()
         reports.collect_ranges(found, cast("RangePredictor", predictor), test, train, linear)
         for key, arrays in found.cells().items():
             whole.add(key, *arrays)
         whole.names = found.names
-        fold_scores.append(float(reports.range_report(found, every.stride)["skill"]))
+        fold_scores.append(float(reports.range_report(found, all_rows.stride)["skill"]))
         tick(f"fold {number} of {len(folds)}: {fold_scores[-1]:+.2%}")
-    score = float(reports.range_report(whole, every.stride)["skill"])
-    return ConfigurationScore(score, fold_scores, range_detail(whole, every, every.stride)["daily_gain"])
+    score = float(reports.range_report(whole, all_rows.stride)["skill"])
+    return ConfigurationScore(score, fold_scores, range_detail(whole, all_rows, all_rows.stride)["daily_gain"])
 
 
 def _ignore(_: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from modelregistry.evaluation.correction_report import MAX_LOSS_PERCENT
 
 
-def judge_correction(horizons: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def correction_verdict(horizons: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Decide whether a version keeps its correction; the result is part of the report.
 
     Parameters
@@ -17,9 +17,9 @@ def judge_correction(horizons: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     Examples
     --------
     >>> cheap, costly = ({"horizon": h, "loss_change": lost} for h, lost in ((6, 0.1), (72, 0.45)))
-    >>> judge_correction([cheap])["kept"], judge_correction([cheap, costly])["kept"]
+    >>> correction_verdict([cheap])["kept"], correction_verdict([cheap, costly])["kept"]
     (True, False)
-    >>> judge_correction([cheap, costly])["words"]
+    >>> correction_verdict([cheap, costly])["words"]
     'removed: it costs 0.45 % of pinball loss at horizon 72, more than the limit of 0.3 %'
     """
     worst = max(horizons, key=lambda one: one["loss_change"], default=None)

@@ -76,7 +76,7 @@ class Dataset:
         """Select rows by position, in the given order."""
         return replace(self, **{name: getattr(self, name)[rows] for name in COLUMNS})
 
-    def every(self, step: int) -> np.ndarray:
+    def thinned_positions(self, step: int) -> np.ndarray:
         """Positions of every `step`-th row by time, the same share of each market."""
         return np.flatnonzero((self.open_time // (self.grid.interval_ms * self.stride)) % step == 0)
 

@@ -36,15 +36,15 @@ def gain_of_direction(classifier: SignalClassifier, test: Dataset, costs: float)
     return {"gain": share * found.mean, "error": share * found.error, "lower": share * found.lower}
 
 
-def judge_direction(folds: Sequence[dict[str, float]]) -> dict[str, Any]:
+def side_verdict(folds: Sequence[dict[str, float]]) -> dict[str, Any]:
     """Decide whether the side is used; the result is part of the report.
 
     Examples
     --------
     >>> clear, unclear = {"gain": 1.0, "error": 0.2, "lower": 0.6}, {"gain": 0.1, "error": 0.2, "lower": -0.3}
-    >>> judge_direction([clear, unclear, clear])["enters"], judge_direction([unclear, clear, unclear])["enters"]
+    >>> side_verdict([clear, unclear, clear])["enters"], side_verdict([unclear, clear, unclear])["enters"]
     (True, False)
-    >>> judge_direction([unclear, unclear, unclear])["words"]
+    >>> side_verdict([unclear, unclear, unclear])["words"]
     'the side is a constant: its gain over equal shares is significant in 0 of 3 folds, 2 are needed'
     """
     proved = sum(fold["lower"] > 0 for fold in folds)

@@ -44,7 +44,7 @@ def fit_brackets(
     rows: Dataset, scale: FittedScale, plan: TrainingPlan, feature_names: Sequence[str], tick: Callable[[str], None]
 ) -> TpslClassifier:
     """Calibrate the closed forms on out-of-fold scales."""
-    pick = scale.rows.every(max(1, -(-len(scale.rows) // MAX_ROWS)))
+    pick = scale.rows.thinned_positions(max(1, -(-len(scale.rows) // MAX_ROWS)))
     chosen, log_scale = scale.rows.take(pick), scale.out_of_fold[pick]
     calibrations = []
     for k, horizon in enumerate(rows.horizons):

@@ -21,7 +21,7 @@ from modelregistry.training.fit_scale import DIGITS
 from modelregistry.training.outcomes import BARRIER, direction_spans
 from modelregistry.training.plan import TrainingPlan
 from modelregistry.training.sides import ROUNDS as PRIMARY_ROUNDS
-from modelregistry.training.sides import TREES, fit_primary, or_even, out_of_fold_sides
+from modelregistry.training.sides import TREES, fit_primary, out_of_fold_sides, rows_or_even_odds
 from modelregistry.training.uniqueness import row_uniqueness
 
 TOUCH_ROUNDS, TOUCH_PATIENCE = 300, 20
@@ -59,7 +59,7 @@ class _Period:
     def meta(self) -> tuple[np.ndarray, np.ndarray]:
         """Features with side, and correctness of the side, of rows with a touch."""
         touched = self.touched
-        return or_even(
+        return rows_or_even_odds(
             with_side(self.rows.features[touched], self.side[touched]), self.right[touched].astype(float)
         )  # fmt: skip
 
@@ -105,9 +105,9 @@ def fit_direction(
     base_rates = rates_of(labels[np.concatenate(picks[:2])])
     trust, touch_gain = _trust_of_touch(touch, float(base_rates[:2].sum()), latest, horizon)
     if trust:
-        every = rows.features[known], (labels[known] != Direction.HOLD).astype(float)
+        all_rows = rows.features[known], (labels[known] != Direction.HOLD).astype(float)
         touch = boosting.fit(
-            boosting.quantised(*every, threads=plan.threads),
+            boosting.binned(*all_rows, threads=plan.threads),
             TREES,
             boosting.rounds_of(touch),
             seed=plan.seed,
@@ -159,12 +159,12 @@ def _fit(
     """Fit a probability with early stopping on later rows."""
     weight = None if weights is None else weights / weights.mean()
     return boosting.fit(
-        boosting.quantised(*rows, threads=plan.threads, weight=weight),
+        boosting.binned(*rows, threads=plan.threads, weight=weight),
         TREES,
         rounds,
         seed=plan.seed,
         threads=plan.threads,
-        watch=boosting.plain(*later, threads=plan.threads),
+        watch=boosting.unbinned(*later, threads=plan.threads),
         patience=patience,
     )
 

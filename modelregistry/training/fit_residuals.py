@@ -135,7 +135,7 @@ def _fit_lines(
     weights: np.ndarray,
     tick: Callable[[str], None],
 ) -> None:
-    pick = rows.every(max(1, -(-len(rows) // LINE_ROWS)))
+    pick = rows.thinned_positions(max(1, -(-len(rows) // LINE_ROWS)))
     candles = np.ptp(rows.open_time) / rows.grid.interval_ms
     for k, horizon in enumerate(rows.horizons):
         independent = max(candles / horizon, 1.0)
@@ -154,11 +154,11 @@ def _fit_trees(
     rows: Dataset, units: np.ndarray, unit: np.ndarray, train: np.ndarray, plan: TrainingPlan
 ) -> list[boosting.Booster]:
     pooled = len(train) * len(rows.horizons)
-    train = np.intersect1d(train, rows.every(max(1, -(-pooled // POOLED_ROWS))))
+    train = np.intersect1d(train, rows.thinned_positions(max(1, -(-pooled // POOLED_ROWS))))
     features = pooled_rows(rows.features[train], rows.horizons)
     relative = units[train] / unit
     settings = {**TREES, "min_child_weight": min(TREES["min_child_weight"], len(features) / 100)}
-    matrix = boosting.quantised(features, relative[:, :, 0].reshape(-1), threads=plan.threads)
+    matrix = boosting.binned(features, relative[:, :, 0].reshape(-1), threads=plan.threads)
     return [
         boosting.fit(
             boosting.relabel(matrix, relative[:, :, side].reshape(-1)),

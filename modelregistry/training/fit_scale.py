@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from modelregistry.estimators import boosting
-from modelregistry.estimators.scale import CHUNK, LinearScale, ScaleModel, current_level, starting_point
+from modelregistry.estimators.scale import CHUNK, LinearScale, ScaleModel, base_prediction, current_level
 from modelregistry.training.dataset import Dataset
 from modelregistry.training.folds import cross_blocks
 from modelregistry.training.plan import TrainingPlan
@@ -96,14 +96,14 @@ def fit_scale(rows: Dataset, plan: TrainingPlan, *, tick: Callable[[str], None])
     tick : callable
         Called after every step; may raise to cancel.
     """
-    thinned = rows.take(rows.every(plan.thinning))
+    thinned = rows.take(rows.thinned_positions(plan.thinning))
     held_out = _hold_out(thinned, plan, tick)
     losses = ((held_out - thinned.log_range) ** 2).mean(axis=1)
     best = losses.argmin(axis=0)
     out_of_fold = np.stack([held_out[m, :, k] for k, m in enumerate(best)], axis=1)
     linear, level = _begin(rows)
-    residual = rows.log_range - starting_point(linear, level, rows.horizons, rows.features, rows.sigma)
-    matrix = boosting.quantised(rows.features, residual[:, 0], threads=plan.threads)
+    residual = rows.log_range - base_prediction(linear, level, rows.horizons, rows.features, rows.sigma)
+    matrix = boosting.binned(rows.features, residual[:, 0], threads=plan.threads)
     boosters = []
     for k, m in enumerate(best):
         boosters.append(_trees(boosting.relabel(matrix, residual[:, k]), plan.marks[m], plan))
@@ -119,9 +119,9 @@ def _hold_out(rows: Dataset, plan: TrainingPlan, tick: Callable[[str], None]) ->
     for fold in cross_blocks(rows.open_time, rows.ends, plan.cross_blocks, embargo=plan.embargo_ms(rows)):
         train, test = rows.take(fold.train), rows.take(fold.test)
         linear, level = _begin(train)
-        start = starting_point(linear, level, rows.horizons, test.features, test.sigma)
-        residual = train.log_range - starting_point(linear, level, rows.horizons, train.features, train.sigma)
-        matrix = boosting.quantised(train.features, residual[:, 0], threads=plan.threads)
+        start = base_prediction(linear, level, rows.horizons, test.features, test.sigma)
+        residual = train.log_range - base_prediction(linear, level, rows.horizons, train.features, train.sigma)
+        matrix = boosting.binned(train.features, residual[:, 0], threads=plan.threads)
         for k in range(len(rows.horizons)):
             booster = _trees(boosting.relabel(matrix, residual[:, k]), marks[-1], plan)
             for m, rounds in enumerate(marks):

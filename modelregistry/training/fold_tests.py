@@ -10,21 +10,21 @@ from modelregistry.evaluation.correction_report import correction_report
 from modelregistry.evaluation.detail import detail_of
 from modelregistry.evaluation.meta_label import collect_meta_labels, meta_label_report
 from modelregistry.evaluation.versus import collect_losses, versus_champion
-from modelregistry.training.correction_rule import judge_correction
+from modelregistry.training.correction_rule import correction_verdict
 from modelregistry.training.dataset import Dataset
-from modelregistry.training.direction_rule import gain_of_direction, judge_direction
+from modelregistry.training.direction_rule import gain_of_direction, side_verdict
 from modelregistry.training.fit_direction import UNIQUENESS
 from modelregistry.training.fit_scale import fit_linear
 from modelregistry.training.parts import RANGE, SIGNAL
 
 if TYPE_CHECKING:
-    from modelregistry.training.pipeline import Request
+    from modelregistry.training.pipeline import TrainingRequest
 
 
 class FoldEvaluation:
     """Collects the scores of every kind over the folds of a run."""
 
-    def __init__(self, request: "Request") -> None:
+    def __init__(self, request: "TrainingRequest") -> None:
         self.request = request
         self.found = {kind: reports.Collected() for kind in request.kinds}
         self.comparisons = {kind: reports.Collected() for kind in request.champions}
@@ -47,14 +47,14 @@ class FoldEvaluation:
     def with_verdicts(self, final: dict[str, Any]) -> dict[str, Any]:
         """Remove parts without benefit from the final estimators: side and online correction."""
         if SIGNAL in final:
-            enters = judge_direction(self.direction_gains)["enters"]
+            enters = side_verdict(self.direction_gains)["enters"]
             if enters:
                 self.found[SIGNAL] = self.directional
             final = {**final, SIGNAL: replace(final[SIGNAL], directional=enters)}
         ranges = self.found.get(RANGE)
         if RANGE in final and ranges is not None and ranges.uncorrected is not None:
             table = correction_report(ranges.cells(), ranges.uncorrected.cells())
-            verdict = judge_correction(table)
+            verdict = correction_verdict(table)
             self.correction = {"correction": table, "correction_rule": verdict}
             if not verdict["kept"]:
                 final = {**final, RANGE: self._uncorrected(final[RANGE])}
@@ -69,15 +69,15 @@ class FoldEvaluation:
             predictor, correction=NO_CORRECTION, hyperparameters={**predictor.hyperparameters, "corrected": False}
         )  # fmt: skip
 
-    def report(self, kind: str, estimator: Any, every: Dataset) -> dict[str, Any]:
+    def report(self, kind: str, estimator: Any, all_rows: Dataset) -> dict[str, Any]:
         """Report of one kind."""
         request, stride = self.request, self.request.plan.stride
         report = _report(kind, self.found[kind], request)
-        report["detail"] = detail_of(kind, self.found[kind], every, stride=stride, costs=request.costs)
+        report["detail"] = detail_of(kind, self.found[kind], all_rows, stride=stride, costs=request.costs)
         if kind == RANGE:
             report |= self.correction
         if kind == SIGNAL:
-            report["direction"] = judge_direction(self.direction_gains)
+            report["direction"] = side_verdict(self.direction_gains)
             report["meta_label"] = {
                 "out_of_fold_accuracy": 100 * estimator.hyperparameters["out_of_fold_accuracy"],
                 **meta_label_report(self.meta, stride),
@@ -89,7 +89,7 @@ class FoldEvaluation:
 
 
 def _collect(
-    found: reports.Collected, kind: str, estimator: Any, test: Dataset, train: Dataset, request: "Request"
+    found: reports.Collected, kind: str, estimator: Any, test: Dataset, train: Dataset, request: "TrainingRequest"
 ) -> None:
     if kind == "range_predictor":
         linear = fit_linear(train.features, train.log_range)
@@ -100,7 +100,7 @@ def _collect(
         reports.collect_directions(found, estimator, test, request.costs)
 
 
-def _report(kind: str, found: reports.Collected, request: "Request") -> dict[str, Any]:
+def _report(kind: str, found: reports.Collected, request: "TrainingRequest") -> dict[str, Any]:
     if kind == "range_predictor":
         return reports.range_report(found, request.plan.stride)
     if kind == "tpsl_classifier":

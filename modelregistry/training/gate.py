@@ -25,16 +25,16 @@ class Verdict:
     reasons: list[str]
 
 
-def judge_ranges(report: Mapping[str, Any], versus_champion: Mapping[str, Any] | None = None) -> Verdict:
+def range_verdict(report: Mapping[str, Any], versus_champion: Mapping[str, Any] | None = None) -> Verdict:
     """Verdict on a range predictor by its walk-forward scores.
 
     Examples
     --------
     >>> cell = dict(symbol="X", horizon=6, target="high", pinball=1.0, baselines={"ewm": 1.1}, skill=2.0,
     ...             skill_error=0.5, coverage_80=80.0, coverage_90=90.0, coverage_80_error=0.5)
-    >>> judge_ranges({"test_days": 90, "cells": [cell]})
+    >>> range_verdict({"test_days": 90, "cells": [cell]})
     Verdict(accepted=True, reasons=[])
-    >>> judge_ranges({"test_days": 90, "cells": [{**cell, "skill": 0.5}]}).reasons
+    >>> range_verdict({"test_days": 90, "cells": [{**cell, "skill": 0.5}]}).reasons
     ['horizon 6: 0.50 % better than the best reference baseline, not significantly above 0 (error 0.50)']
     """
     reasons = _too_short(report)
@@ -60,7 +60,7 @@ def judge_ranges(report: Mapping[str, Any], versus_champion: Mapping[str, Any] |
     return _with_champion(reasons, versus_champion)
 
 
-def judge_brackets(report: Mapping[str, Any], versus_champion: Mapping[str, Any] | None = None) -> Verdict:
+def bracket_verdict(report: Mapping[str, Any], versus_champion: Mapping[str, Any] | None = None) -> Verdict:
     """Verdict on a TP/SL classifier: better than base rates and random walk, and calibrated."""
     reasons = _too_short(report)
     # Scores share their candles and are correlated: the error of their mean is the mean error.
@@ -81,7 +81,7 @@ def judge_brackets(report: Mapping[str, Any], versus_champion: Mapping[str, Any]
     return _with_champion(reasons, versus_champion)
 
 
-def judge_directions(report: Mapping[str, Any], versus_champion: Mapping[str, Any] | None = None) -> Verdict:
+def direction_verdict(report: Mapping[str, Any], versus_champion: Mapping[str, Any] | None = None) -> Verdict:
     """Verdict on a signal classifier: a constant is calibrated but no reason to promote."""
     skill, error = (float(np.mean([cell[key] for cell in report["cells"]])) for key in ("skill", "skill_error"))
     reasons = _too_short(report)

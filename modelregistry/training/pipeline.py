@@ -32,7 +32,7 @@ class Cancelled(TrainingError):
 
 
 @dataclass(frozen=True)
-class Request:
+class TrainingRequest:
     """Kinds to train, with data and settings.
 
     Parameters
@@ -72,7 +72,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedEstimator:
     """A trained estimator with everything needed to write and register it."""
 
     kind: str
@@ -102,17 +102,17 @@ class _Steps:
 
 
 def train_kinds(
-    request: Request,
+    request: TrainingRequest,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
     fit: Fitter = fit_here,
     build: Builder = build_here,
-) -> dict[str, Trained]:
+) -> dict[str, TrainedEstimator]:
     """Train every requested kind on the same folds.
 
     Parameters
     ----------
-    request : Request
+    request : TrainingRequest
     progress, cancelled : callable, optional
     fit, build : Fitter, Builder
         Strategies that fit the parts and build the rows; they do not change the result.
@@ -130,19 +130,19 @@ def train_kinds(
     steps = _Steps(len(request.symbols) + plan.folds * len(request.kinds) + sum(each), progress, cancelled)
     steps.stage = "candles, features and labels"
     with closing(build(request.markets(), steps)) as built:
-        every = interleave(list(built), request.grid)
-    rows = every.take(np.flatnonzero(every.has_features))
+        all_rows = interleave(list(built), request.grid)
+    rows = all_rows.take(np.flatnonzero(all_rows.has_features))
     for code, symbol in enumerate(request.symbols):
         if (rows.market == code).sum() * plan.stride < plan.test_days * 288 * 2:
             raise TrainingError(f"too few candles of {symbol} have features and a known outcome to train on")
     tests = FoldEvaluation(request)
-    workload = Workload(every, plan, request.costs)
+    workload = Workload(all_rows, plan, request.costs)
     folds = workload.folds()
     with closing(fit(workload, parts, steps)) as fitted:
         for number, fold in enumerate(folds, start=1):
             steps.stage = f"fold {number} of {len(folds)}"
-            train = every.take(fold.train[every.has_features[fold.train]])
-            test = every.take(fold.test)
+            train = all_rows.take(fold.train[all_rows.has_features[fold.train]])
+            test = all_rows.take(fold.test)
             for kind, estimator in _next(fitted, parts, number - 1).items():
                 tests.score(kind, estimator, test, train)
                 steps(f"{kind} scored")
@@ -150,18 +150,20 @@ def train_kinds(
         final = _next(fitted, parts, None)
     trained = {}
     for kind, estimator in tests.with_verdicts(final).items():
-        report = tests.report(kind, estimator, every)
+        report = tests.report(kind, estimator, all_rows)
         report |= {
             "rows": len(rows),
             "test_days": plan.folds * plan.test_days,
-            "folds": [_time_span(every, fold.test) for fold in folds],
+            "folds": [_time_span(all_rows, fold.test) for fold in folds],
         }
         if kind == "range_predictor":
             report[BASELINE_KEY] = fit_stored_baseline(rows.horizons, rows.har, rows.sigma, rows.up, rows.down)
         verdict = _judge(kind, report, report.get("versus_champion"))
         pick = np.linspace(0, len(rows) - 1, GOLDEN_ROWS).astype(int)
         golden = golden_rows(kind, estimator, rows.features[pick], rows.close[pick], rows.sigma[pick])
-        trained[kind] = Trained(kind, estimator, _manifest(kind, estimator, rows, request), golden, report, verdict)
+        trained[kind] = TrainedEstimator(
+            kind, estimator, _manifest(kind, estimator, rows, request), golden, report, verdict
+        )
     return trained
 
 
@@ -171,8 +173,8 @@ def _next(fitted: Generator[dict[str, Any]], parts: Sequence[Part], fold: int | 
 
 
 def _judge(kind: str, report: Mapping[str, Any], versus: Mapping[str, Any] | None) -> gate.Verdict:
-    verdicts = {"range_predictor": gate.judge_ranges, "tpsl_classifier": gate.judge_brackets}
-    return verdicts.get(kind, gate.judge_directions)(report, versus)
+    verdicts = {"range_predictor": gate.range_verdict, "tpsl_classifier": gate.bracket_verdict}
+    return verdicts.get(kind, gate.direction_verdict)(report, versus)
 
 
 def _time_span(rows: Dataset, picked: np.ndarray) -> dict[str, int]:
@@ -187,7 +189,7 @@ LABELS = {
 }
 
 
-def _manifest(kind: str, estimator: Any, rows: Dataset, request: Request) -> dict[str, Any]:
+def _manifest(kind: str, estimator: Any, rows: Dataset, request: TrainingRequest) -> dict[str, Any]:
     grid = request.grid
     return {
         "source": request.source,

@@ -65,7 +65,7 @@ class TrainingPlan:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class ExcludedMarket:
     """A market excluded from a training for lack of history."""
 
     symbol: str
@@ -77,7 +77,7 @@ class LeftOut:
 
     def as_sentence(self) -> str:
         """Sentence with the market, its candles and the date at which it has enough."""
-        lacking = f"{self.symbol} is left out: its price moved in {self.candles:,} candles, {self.needed:,} are needed"
+        lacking = f"{self.symbol} is excluded: its price moved in {self.candles:,} candles, {self.needed:,} are needed"
         if self.enough_at_ms is None:
             return f"{lacking}, and it hardly moves"
         when = datetime.fromtimestamp(self.enough_at_ms / 1000, UTC)
@@ -100,9 +100,9 @@ def ordinary_candles(horizons: tuple[int, ...]) -> int:
     return WARMUP + SMALL_DAYS * DAY_ROWS + max(horizons)
 
 
-def left_out(
+def excluded_markets(
     grid: CandleGrid, symbols: Sequence[str], horizons: tuple[int, ...], *, small: bool = False
-) -> list[LeftOut]:
+) -> list[ExcludedMarket]:
     """Markets excluded from a run because their history is too short.
 
     A market is excluded if its price moved in fewer candles than the smallest plan needs or, where another market has
@@ -132,7 +132,9 @@ def left_out(
         # No date is estimated for a market that moves in less than half of its candles.
         moves = count * 2 > stored
         end_ms = int(grid.open_time[-1]) + grid.interval_ms
-        found.append(LeftOut(symbol, count, needed, end_ms + (needed - count) * grid.interval_ms if moves else None))
+        found.append(
+            ExcludedMarket(symbol, count, needed, end_ms + (needed - count) * grid.interval_ms if moves else None)
+        )
     return found
 
 

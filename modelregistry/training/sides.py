@@ -35,7 +35,7 @@ def fit_primary(features: np.ndarray, labels: np.ndarray, plan: TrainingPlan) ->
     """
     sided = (labels == Direction.BUY) | (labels == Direction.SELL)
     target = (labels[sided] == Direction.BUY).astype(float)
-    matrix = boosting.quantised(*or_even(features[sided], target), threads=plan.threads)
+    matrix = boosting.binned(*rows_or_even_odds(features[sided], target), threads=plan.threads)
     return boosting.fit(matrix, TREES, ROUNDS, seed=plan.seed, threads=plan.threads)
 
 
@@ -59,7 +59,7 @@ def out_of_fold_sides(rows: Dataset, labels: np.ndarray, plan: TrainingPlan) -> 
     """
     sides = np.zeros(len(rows), dtype=np.int8)
     thin = np.zeros(len(rows), dtype=bool)
-    thin[rows.every(plan.thinning)] = True
+    thin[rows.thinned_positions(plan.thinning)] = True
     for block in cross_blocks(rows.open_time, rows.ends, plan.cross_blocks, embargo=plan.embargo_ms(rows)):
         seen = block.train[thin[block.train]]
         primary = fit_primary(rows.features[seen], labels[seen], plan)
@@ -67,12 +67,12 @@ def out_of_fold_sides(rows: Dataset, labels: np.ndarray, plan: TrainingPlan) -> 
     return sides
 
 
-def or_even(features: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def rows_or_even_odds(features: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows, or a single row with probability one half if there are none.
 
     Examples
     --------
-    >>> or_even(np.zeros((0, 2), dtype=np.float32), np.zeros(0))[1].tolist()
+    >>> rows_or_even_odds(np.zeros((0, 2), dtype=np.float32), np.zeros(0))[1].tolist()
     [0.5]
     """
     if len(features):

@@ -33,7 +33,7 @@ def booster(seed=0, classes=0, rounds=3, width=WIDTH):
     rows = rng.normal(size=(400, width)).astype(np.float32)
     target = rng.integers(0, classes, 400) if classes else 0.01 * rows[:, 0] + 0.01 * rng.normal(size=400)
     objective = {"objective": "multi:softprob", "num_class": classes} if classes else {"objective": "reg:squarederror"}
-    matrix = boosting.quantised(rows, target, threads=1)
+    matrix = boosting.binned(rows, target, threads=1)
     return boosting.fit(matrix, {**objective, "max_depth": 3}, rounds, seed=seed, threads=1)
 
 

@@ -9,7 +9,7 @@ from modelregistry.estimators.correction import NO_CORRECTION, Correction
 from modelregistry.evaluation.correction_report import MAX_LOSS_PERCENT
 from modelregistry.evaluation.report import Collected
 from modelregistry.training import fit_range
-from modelregistry.training.correction_rule import judge_correction
+from modelregistry.training.correction_rule import correction_verdict
 from modelregistry.training.pipeline import train_kinds
 
 from .test_training import PLAN, request
@@ -56,8 +56,8 @@ def test_a_cheap_correction_is_kept(plain, monkeypatch):
 @pytest.mark.parametrize(("lost", "kept"), [((0.3, 0.1), True), ((0.1, 0.31), False), ((0.1, np.nan), False)])
 def test_every_horizon_counts(lost, kept):
     table = [{"horizon": horizon, "loss_change": one} for horizon, one in zip((6, 72), lost, strict=True)]
-    assert judge_correction(table)["kept"] is kept
-    assert judge_correction([])["kept"] is False
+    assert correction_verdict(table)["kept"] is kept
+    assert correction_verdict([])["kept"] is False
 
 
 def test_a_collection_without_its_correction_keeps_everything_else():

@@ -9,7 +9,7 @@ from indicators.features import WARMUP
 from modelregistry.estimators.signal_classifier import SignalClassifier
 from modelregistry.training import direction_rule
 from modelregistry.training.dataset import build_dataset
-from modelregistry.training.direction_rule import gain_of_direction, judge_direction
+from modelregistry.training.direction_rule import gain_of_direction, side_verdict
 from modelregistry.training.uniqueness import average_uniqueness
 from tests.modelregistry import champions
 
@@ -56,7 +56,7 @@ def test_a_true_side_gains_significantly_and_a_random_one_does_not(rows, monkeyp
     [([0.1, 0.2, -0.1], True), ([0.1, -0.2, -0.1], False), ([0.5], False), ([0.5, 0.1], True), ([0.0, 0.0, 1], False)],
 )
 def test_the_side_needs_a_significant_gain_in_two_folds(lowers, enters):
-    found = judge_direction([{"gain": 1.0, "error": 0.1, "lower": lower} for lower in lowers])
+    found = side_verdict([{"gain": 1.0, "error": 0.1, "lower": lower} for lower in lowers])
     assert found["enters"] is enters
     assert ("is a constant" in found["words"]) is not enters
 

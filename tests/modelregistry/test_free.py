@@ -11,7 +11,7 @@ from modelregistry.estimators.correction import NO_CORRECTION, Correction
 from modelregistry.estimators.forecast import LEVELS
 from modelregistry.evaluation import metrics
 from modelregistry.evaluation.cells import CORRECTED, losses_of
-from modelregistry.evaluation.coverage_kept import coverage_kept, coverage_summary
+from modelregistry.evaluation.coverage_kept import coverage_check, coverage_summary
 from modelregistry.evaluation.free import ReferenceForecasts
 from modelregistry.evaluation.plain_baselines import Climatology, walk_quantiles
 from modelregistry.evaluation.pooled import CellLosses, pooled_skill
@@ -115,7 +115,7 @@ def test_months_and_cells_outside_their_tolerance_are_counted():
     when = 1_730_419_200_000 + np.arange(24 * 181) * 3_600_000
     actual = rng.random(len(when))
     levels = np.tile(LEVELS, (len(when), 1))
-    good, narrow = coverage_kept(levels, actual, when), coverage_kept(levels, 0.5 + 1.2 * (actual - 0.5), when)
+    good, narrow = coverage_check(levels, actual, when), coverage_check(levels, 0.5 + 1.2 * (actual - 0.5), when)
     assert good["coverage_80_within"]
     assert good["coverage_90_within"]
     assert (good["months"], good["months_80_within"]) == (6, 6)

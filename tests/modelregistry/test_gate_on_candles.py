@@ -11,7 +11,7 @@ from modelregistry.evaluation.report import Collected, collect_ranges, range_rep
 from modelregistry.models import ModelVersion, PromotionEvent
 from modelregistry.training.dataset import build_dataset
 from modelregistry.training.fit_scale import fit_linear
-from modelregistry.training.gate import judge_ranges
+from modelregistry.training.gate import range_verdict
 
 from . import champions, invented
 
@@ -94,7 +94,7 @@ def verdict_of(model, rows):
     train, test = rows
     found = Collected()
     collect_ranges(found, model, test, train, fit_linear(train.features, train.log_range))
-    return judge_ranges({**range_report(found, test.stride), "test_days": TEST_DAYS})
+    return range_verdict({**range_report(found, test.stride), "test_days": TEST_DAYS})
 
 
 def registered(verdict, seed):

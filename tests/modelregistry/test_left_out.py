@@ -14,7 +14,7 @@ from marketdata import store
 from marketdata.parsing import CandleRow
 from modelregistry import services
 from modelregistry.errors import TrainingError
-from modelregistry.training.plan import least_candles, left_out, ordinary_candles
+from modelregistry.training.plan import excluded_markets, least_candles, ordinary_candles
 
 from . import invented
 
@@ -37,22 +37,24 @@ def history(*lengths, flat=()):
 
 def test_a_market_below_the_smallest_plan_is_reported_with_a_date():
     grid = history(FULL, FULL, 300)
-    (short,) = left_out(grid, ("BTCUSDT", "ETHUSDT", "NEWUSDT"), HORIZONS)
+    (short,) = excluded_markets(grid, ("BTCUSDT", "ETHUSDT", "NEWUSDT"), HORIZONS)
     assert (short.symbol, short.candles, short.needed) == ("NEWUSDT", 300, FULL)
     assert short.enough_at_ms == int(grid.open_time[-1]) + 300_000 * (1 + FULL - 300)
-    assert short.as_sentence().startswith("NEWUSDT is left out: its price moved in 300 candles, 47,376 are needed; it")
+    assert short.as_sentence().startswith("NEWUSDT is excluded: its price moved in 300 candles, 47,376 are needed; it")
 
 
 def test_a_market_that_would_reduce_the_plan_of_others_is_left_out():
     symbols = ("BTCUSDT", "NEWUSDT")
-    assert [one.symbol for one in left_out(history(60_000, 28_800), symbols, HORIZONS)] == ["NEWUSDT"]
-    assert left_out(history(60_000, 28_800), symbols, HORIZONS, small=True) == []
-    assert left_out(history(28_800, NEEDED), symbols, HORIZONS) == [], "no market has the history of a full plan"
-    assert left_out(history(60_000, FULL), symbols, HORIZONS) == []
+    assert [one.symbol for one in excluded_markets(history(60_000, 28_800), symbols, HORIZONS)] == ["NEWUSDT"]
+    assert excluded_markets(history(60_000, 28_800), symbols, HORIZONS, small=True) == []
+    assert excluded_markets(history(28_800, NEEDED), symbols, HORIZONS) == [], (
+        "no market has the history of a full plan"
+    )
+    assert excluded_markets(history(60_000, FULL), symbols, HORIZONS) == []
 
 
 def test_a_market_that_never_moves_is_left_out_without_a_date():
-    (flat,) = left_out(history(60_000, 60_000, flat=(1,)), ("BTCUSDT", "FLATUSDT"), HORIZONS)
+    (flat,) = excluded_markets(history(60_000, 60_000, flat=(1,)), ("BTCUSDT", "FLATUSDT"), HORIZONS)
     assert (flat.symbol, flat.candles, flat.enough_at_ms) == ("FLATUSDT", 0, None)
     assert flat.as_sentence().endswith("are needed, and it hardly moves")
 
@@ -83,17 +85,17 @@ def test_other_markets_are_trained_and_the_version_lists_the_excluded():
     (version,) = services.ModelVersion.objects.all()
     assert version.symbols == ["AUSDT"]
     assert [one["symbol"] for one in version.report["left_out"]] == ["FLATUSDT", "NEWUSDT", "NONEUSDT"]
-    assert "NEWUSDT is left out: its price moved in 300 candles, 8,496 are needed; it will have them on 20" in (
+    assert "NEWUSDT is excluded: its price moved in 300 candles, 8,496 are needed; it will have them on 20" in (
         output.getvalue()
     )
-    assert "FLATUSDT is left out" in output.getvalue()
+    assert "FLATUSDT is excluded" in output.getvalue()
 
 
 @pytest.mark.django_db
 def test_without_a_trainable_market_each_is_named():
     stored("AUSDT", 400)
     stored("BUSDT", 300)
-    with pytest.raises(TrainingError, match=r"AUSDT is left out.* 400 candles.*; BUSDT is left out.* 300 candles"):
+    with pytest.raises(TrainingError, match=r"AUSDT is excluded.* 400 candles.*; BUSDT is excluded.* 300 candles"):
         services.train(["signal_classifier"], source="simulated")
 
 

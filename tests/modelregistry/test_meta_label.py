@@ -16,7 +16,7 @@ from modelregistry.evaluation.report import Collected
 from modelregistry.training.dataset import build_dataset
 from modelregistry.training.fit_direction import UNIQUENESS, fit_direction, rates_of
 from modelregistry.training.outcomes import direction_labels, direction_spans
-from modelregistry.training.pipeline import Request, train_kinds
+from modelregistry.training.pipeline import TrainingRequest, train_kinds
 from modelregistry.training.plan import TrainingPlan
 from modelregistry.training.sides import fit_primary, out_of_fold_sides
 
@@ -41,7 +41,7 @@ def drifting(candles, seed, pull=0.25):
 
 
 def request(grid):
-    return Request(grid, ("AUSDT",), "simulated", (KIND,), (HORIZON,), PLAN, costs=COSTS)
+    return TrainingRequest(grid, ("AUSDT",), "simulated", (KIND,), (HORIZON,), PLAN, costs=COSTS)
 
 
 @pytest.fixture(scope="module")

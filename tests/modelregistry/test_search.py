@@ -14,7 +14,7 @@ from modelregistry import search as searching
 from modelregistry.management.commands.search_models import outcome_lines
 from modelregistry.models import TrainingTrial
 from modelregistry.search import Budget
-from modelregistry.training.configured import Configuration, fit_configured, score_configuration
+from modelregistry.training.configured import Configuration, fit_configuration, score_configuration
 from modelregistry.training.dataset import build_dataset
 from modelregistry.training.folds import walk_forward
 
@@ -55,12 +55,12 @@ def test_no_fold_uses_future_rows(rows, folds):
     fold = folds[0]
     assert rows.ends[fold.train].max() < rows.open_time[fold.test].min()
     train = rows.take(fold.train)
-    plain = fit_configured(train, SMALL, seed=1, threads=1)
+    plain = fit_configuration(train, SMALL, seed=1, threads=1)
     # Nothing after the training rows can have been read: another future gives the same forecast.
     features, close, sigma = (np.array(getattr(rows, name)[fold.test]) for name in ("features", "close", "sigma"))
     first = plain.predict(features, close, sigma)
     changed = replace(rows, up=np.where(rows.open_time[:, None] >= rows.open_time[fold.test].min(), 9.9, rows.up))
-    again = fit_configured(changed.take(fold.train), SMALL, seed=1, threads=1).predict(features, close, sigma)
+    again = fit_configuration(changed.take(fold.train), SMALL, seed=1, threads=1).predict(features, close, sigma)
     assert np.array_equal(first.high, again.high)
 
 

@@ -10,7 +10,7 @@ from indicators.leakage import corrupted, same_bits
 from modelregistry.estimators.correction import NO_CORRECTION, Correction
 from modelregistry.evaluation import metrics
 from modelregistry.evaluation.report import Collected, collect_ranges, range_report
-from modelregistry.evaluation.served import served, uncorrected
+from modelregistry.evaluation.served import served_forecast, uncorrected_forecast
 from modelregistry.evaluation.versus import ComparedChampion, collect_losses
 from modelregistry.training.dataset import build_dataset
 from modelregistry.training.fit_scale import fit_linear
@@ -36,21 +36,21 @@ def rows():
 
 
 def test_a_row_has_the_same_forecast_alone_and_in_a_batch(rows):
-    whole = served(predictor(), rows)
+    whole = served_forecast(predictor(), rows)
     for at in (len(rows) - 1, len(rows) - 2, len(rows) // 2):
-        alone = served(predictor(), rows.take(np.array([at])))
+        alone = served_forecast(predictor(), rows.take(np.array([at])))
         assert same_bits(alone.high[0], whole.high[at]).all()
         assert same_bits(alone.low[0], whole.low[at]).all()
-    assert (whole.high != served(predictor(NO_CORRECTION), rows).high).any()
-    assert uncorrected(predictor(NO_CORRECTION), rows) is None
+    assert (whole.high != served_forecast(predictor(NO_CORRECTION), rows).high).any()
+    assert uncorrected_forecast(predictor(NO_CORRECTION), rows) is None
 
 
 def test_later_candles_do_not_change_a_forecast(rows):
     at = int(np.median(rows.position))
     grid = corrupted(rows.grid, at + 1, len(rows.grid), np.random.default_rng(0))
     until = np.flatnonzero(rows.position <= at)
-    truth = served(predictor(), rows.take(until))
-    changed = served(predictor(), replace(rows, grid=grid).take(until))
+    truth = served_forecast(predictor(), rows.take(until))
+    changed = served_forecast(predictor(), replace(rows, grid=grid).take(until))
     assert same_bits(truth.high, changed.high).all()
     assert same_bits(truth.low, changed.low).all()
 
@@ -61,7 +61,7 @@ def test_the_report_scores_served_forecasts_and_the_cost_of_the_correction(rows)
     found = Collected()
     collect_ranges(found, predictor(), test, train, fit_linear(train.features, train.log_range))
     report = range_report(found, test.stride)
-    forecast, selected = served(predictor(), test), test.market == 0
+    forecast, selected = served_forecast(predictor(), test), test.market == 0
     quantiles = forecast.high[selected, 0] / test.close[selected, None] - 1
     expected = metrics.pinball(quantiles, np.expm1(test.up[selected, 0])).mean() * metrics.BPS
     (cell,) = (

@@ -15,7 +15,7 @@ from modelregistry.estimators.tpsl_classifier import TpslClassifier
 from modelregistry.evaluation.kept_baseline import BASELINE_KEY
 from modelregistry.training.dataset import build_dataset
 from modelregistry.training.fit_residuals import COMING, CONDITIONS, condition_names, quantile_slopes
-from modelregistry.training.pipeline import KINDS, Cancelled, Request, train_kinds
+from modelregistry.training.pipeline import KINDS, Cancelled, TrainingRequest, train_kinds
 from modelregistry.training.plan import TrainingPlan, plan_for
 
 from . import invented
@@ -28,7 +28,7 @@ CLASSES = {"range_predictor": RangePredictor, "tpsl_classifier": TpslClassifier,
 
 def request(kinds=KINDS, seed=0, plan=PLAN):
     grid = invented.grid(CANDLES, markets=2, seed=seed)
-    return Request(grid, ("AUSDT", "BUSDT"), "simulated", kinds, HORIZONS, plan, costs=0.0021)
+    return TrainingRequest(grid, ("AUSDT", "BUSDT"), "simulated", kinds, HORIZONS, plan, costs=0.0021)
 
 
 @pytest.fixture(scope="module")
@@ -258,7 +258,7 @@ def test_the_regressions_of_a_horizon_use_its_own_calendar_window():
 @pytest.mark.parametrize("step", [1, 2, 3, 4])
 def test_thinning_selects_the_same_times_of_every_market(step):
     rows = build_dataset(invented.grid(WARMUP + 400, markets=2, seed=6), ("AUSDT", "BUSDT"), (6,), 3)
-    thinned = rows.take(rows.every(step))
+    thinned = rows.take(rows.thinned_positions(step))
     shares = np.bincount(thinned.market, minlength=2)
     assert abs(shares[0] - shares[1]) <= 1
     assert abs(len(thinned) * step - len(rows)) <= 2 * step

@@ -9,7 +9,7 @@ from indicators.features import WARMUP
 from modelregistry.estimators.correction import NO_CORRECTION, Correction
 from modelregistry.estimators.ensemble import Ensemble
 from modelregistry.estimators.guard import Guard
-from modelregistry.evaluation.served import served
+from modelregistry.evaluation.served import served_forecast
 from modelregistry.training.dataset import build_dataset
 from predictions.answering import answer
 from predictions.correcting import log_factors, reach_of
@@ -91,7 +91,7 @@ def test_a_correction_travels_with_the_version():
 
 def test_what_is_answered_is_what_is_scored(grid):
     rows = build_dataset(grid, SYMBOLS, (6, 18, 36, 72), 1, first=int(grid.open_time[-ROWS - 72]))
-    scored = served(ensemble().range_predictor, rows)
+    scored = served_forecast(ensemble().range_predictor, rows)
     known = grid.span(0, len(grid) - 72)
     answered = said(known, ROWS)
     for market in range(2):

@@ -48,7 +48,7 @@ def test_simultaneous_requests_around_the_first_promotion_get_one_id(monkeypatch
         for caller in callers:
             caller.start()
         try:
-            services.bootstrap_together(versions, "tests")
+            services.bootstrap_versions(versions, "tests")
             deadline = time.monotonic() + 20
             while not answers and time.monotonic() < deadline:
                 time.sleep(0.05)

@@ -10,7 +10,7 @@ from modelregistry import registry
 from modelregistry.errors import PromotionRefused
 from modelregistry.management.actor import actor
 from modelregistry.models import Kind
-from modelregistry.status import usual_source
+from modelregistry.status import default_source
 
 
 class Command(BaseCommand):
@@ -26,7 +26,7 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Roll back, or fail with the reasons of the refusal."""
-        source = options["source"] or usual_source()
+        source = options["source"] or default_source()
         try:
             event = registry.rollback(options["kind"], source, actor(), options["reason"])
         except PromotionRefused as refused:

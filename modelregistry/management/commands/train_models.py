@@ -17,7 +17,7 @@ from modelregistry.management.instants import read_instant
 from modelregistry.management.progress import progress_output
 from modelregistry.models import Kind, ModelVersion
 from modelregistry.tasks import invite_workers
-from modelregistry.training.plan import LeftOut
+from modelregistry.training.plan import ExcludedMarket
 
 
 class Command(BaseCommand):
@@ -58,7 +58,7 @@ class Command(BaseCommand):
             raise CommandError("--workers must be at least 1")
         if not artifacts.can_write():
             raise CommandError(
-                f"{artifacts.model_root()} is read-only for this process, so a new version could not be stored; "
+                f"{artifacts.model_root()} is read-only here, so a new version could not be stored; "
                 "train where it is writable, in production in the worker of the training queue"
             )
         # A job is cancelled by SIGTERM: handle it, because a stopped run is recorded as a trial.
@@ -88,7 +88,7 @@ class Command(BaseCommand):
         finally:
             signal.signal(signal.SIGTERM, before)
         for market in versions[0].report.get("left_out", []) if versions else []:
-            self.stdout.write(LeftOut(**market).as_sentence())
+            self.stdout.write(ExcludedMarket(**market).as_sentence())
         for version in versions:
             self.stdout.write(version_summary(version))
         if options["progress_json"]:
