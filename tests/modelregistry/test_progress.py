@@ -22,7 +22,7 @@ def test_a_file_gets_a_flushed_line_per_step_with_percent_and_time_left(monkeypa
     seconds = iter([100.0, 130.0, 160.0])
     monkeypatch.setattr(clock, "monotonic", lambda: next(seconds))
     log, output = Log(), []
-    with progress_output("training", as_json=False, write=output.append, beside=OutputWrapper(log)) as report_progress:
+    with progress_output("training", as_json=False, write=output.append, errors=OutputWrapper(log)) as report_progress:
         report_progress(1, 4, "features")
         assert log.seen == "training  25%, 0:01:30 left  features\n"
         report_progress(2, 4, "fold 1 of 1")
@@ -36,7 +36,7 @@ def test_a_file_gets_a_flushed_line_per_step_with_percent_and_time_left(monkeypa
 
 def test_a_program_gets_json_and_no_log_lines():
     log, output = Log(), []
-    with progress_output("training", as_json=True, write=output.append, beside=OutputWrapper(log)) as report_progress:
+    with progress_output("training", as_json=True, write=output.append, errors=OutputWrapper(log)) as report_progress:
         report_progress(1, 4, "features")
     assert [json.loads(line) for line in output] == [{"done": 1, "total": 4, "message": "features"}]
     assert log.getvalue() == ""
