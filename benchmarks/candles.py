@@ -1,4 +1,4 @@
-"""A year of five-minute candles to measure on: real ones where the folder is there, else invented ones."""
+"""A year of five-minute candles for benchmarks: real ones if available, else synthetic."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def load_year(rows: int = YEAR) -> tuple[CandleGrid, str]:
-    """The newest whole stretch of `rows` candles and a warm-up, and where it is from."""
+    """Newest gapless candles for `rows` rows with warm-up, and their origin."""
     needed = rows + WARMUP - 1
     path = Path(os.environ.get("MLENGINE_CANDLES") or ROOT.parent / "shared" / "data") / f"{SYMBOL}-5m.parquet"
     if path.exists():
@@ -26,10 +26,10 @@ def load_year(rows: int = YEAR) -> tuple[CandleGrid, str]:
         grid = CandleGrid.from_columns(table["open_time"].to_numpy(), kept).tail(needed)
         if len(grid) == needed and grid.present.all():
             return grid, f"{SYMBOL}, exchange"
-    return invent(needed), "invented"
+    return synthetic_candles(needed), "synthetic"
 
 
-def invent(rows: int) -> CandleGrid:
+def synthetic_candles(rows: int) -> CandleGrid:
     from marketdata.simulator.invention import CandleGenerator
 
     klines = CandleGenerator((SYMBOL,), seed=1).klines(SYMBOL, BEGIN, BEGIN + rows * STEP)

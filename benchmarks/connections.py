@@ -55,12 +55,12 @@ def feed() -> None:
 
     from marketdata import clock
     from signals import services
-    from tests.champions import STEP, SYMBOLS, crown, make_markets, store_candles
+    from tests.champions import STEP, SYMBOLS, bootstrap_champions, make_markets, store_candles
 
     call_command("migrate", verbosity=0)
     stored_ms = clock.wall_ms() // STEP * STEP
     markets = make_markets(until=stored_ms)
-    crown(SYMBOLS)
+    bootstrap_champions(SYMBOLS)
     services.advance()
     print("ready", flush=True)
     while True:

@@ -1,6 +1,6 @@
-"""How far stops that are gapped through exit beyond their level, on real candles.
+"""Loss beyond the stop level when a candle opens past it, on real candles.
 
-`expected_net_return` and `p_break_even` assume that a stop is filled at its level. This measures what that leaves out:
+`expected_net_return` and `p_break_even` assume that a stop is filled at its level. This measures the difference:
 the share of stop-losses whose candle opened beyond the level, and the mean loss beyond it, per stop-loss and per
 bracket, in basis points of the entry.
 
@@ -29,7 +29,7 @@ BPS = 1e4
 
 
 def gaps(grid: CandleGrid, horizon: int, multiples: tuple[float, float]) -> dict[str, float]:
-    """Both sides of one bracket around every close of a market."""
+    """Gap statistics of one bracket, both sides, around every close of a market."""
     unit = ewm_sigma(grid, len(grid)) * np.sqrt(horizon)
     beyond, stops, brackets = [], 0, 0
     for sign, side in zip((1.0, -1.0), SIDES, strict=True):
@@ -65,7 +65,7 @@ def measured(folder: Path, symbols: list[str]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Print a table, and with --json one object on the last line."""
+    """Print a table, and with --json one JSON object on the last line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--candles", type=Path, default=FOLDER)

@@ -1,8 +1,8 @@
-"""FreqAI's side: one window of its backtest, trained and predicted by its own code. Runs in its own environment.
+"""FreqAI side of the training benchmark; runs in its own environment.
 
-What `start_backtesting` does for a window, without saving models and without the strategy: slice, filter, scale,
-fit XGBoostRegressorMultiTarget, predict the week, scale back. No part of the window is held out for testing, so that
-it trains on the same rows.
+Does what `start_backtesting` does for one window, without saving models and without a strategy: slice, filter, scale,
+fit XGBoostRegressorMultiTarget, predict the week, scale back. No part of the window is held out, so that it trains on
+the same rows.
 """
 
 import json
@@ -81,6 +81,6 @@ print(json.dumps({"freqtrade": freqtrade.__version__, "xgboost": xgboost.__versi
 for _ in sys.stdin:
     wall, processor = time.perf_counter(), time.process_time()
     rows, answers = work()
-    told = {"wall": time.perf_counter() - wall, "processor": time.process_time() - processor, "rows": rows}
+    result = {"wall": time.perf_counter() - wall, "processor": time.process_time() - processor, "rows": rows}
     np.save(folder / "answers.npy", answers)
-    print(json.dumps(told), flush=True)
+    print(json.dumps(result), flush=True)

@@ -1,7 +1,8 @@
-"""vectorbt's side: brackets as positions with a stop-loss, a take-profit and a time limit. Runs in its own environment.
+"""vectorbt side of the bracket benchmark; runs in its own environment.
 
-A position opens at the close of its candle and is closed at its stop, its target or the close of the last candle.
-`columns` of them run side by side, each holding one position at a time, as a portfolio does.
+Brackets are positions with a stop-loss, a take-profit and a time limit. A position opens at the close of its candle and
+is closed at its stop, its target or the close of the last candle. `columns` positions run in parallel, each column
+holding one at a time.
 """
 
 import json

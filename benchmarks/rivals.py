@@ -1,7 +1,7 @@
-"""Other people's programs, each in an environment of its own, asked over a pipe to do one piece of work at a time.
+"""Other libraries in separate environments, controlled over a pipe.
 
-The environment is made once, by uv, under the cache folder of the user. The program reads its inputs from a folder,
-says which versions it is, and then works once for every line it is sent.
+The environment is created once, by uv, under the cache folder of the user. The program reads its inputs from a folder,
+prints its versions, and then runs its work once for every line on standard input.
 """
 
 import json
@@ -17,11 +17,11 @@ HERE = Path(__file__).resolve().parent
 
 
 class Unavailable(Exception):
-    """A rival cannot be installed or does not start; the text says why."""
+    """A rival cannot be installed or started; the message has the reason."""
 
 
 def environment(name: str, requirements: list[str]) -> Path:
-    """The interpreter of an environment with exactly these packages, made if it is not there."""
+    """Interpreter of an environment with exactly these packages, created if missing."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ml-engine-benchmarks"
     folder = home / f"{name}-{'-'.join(requirements).replace('==', '_')}"
     python = folder / "bin" / "python"
@@ -29,7 +29,7 @@ def environment(name: str, requirements: list[str]) -> Path:
     if (folder / "ready").exists():
         return python
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    # From outside the project, whose own constraints would bind the rival too.
+    # Run outside the project, whose constraints would apply otherwise.
     for words in (
         ["uv", "venv", "--quiet", "--clear", "--python", version, str(folder)],
         ["uv", "pip", "install", "--quiet", "--python", str(python), *requirements],
@@ -45,7 +45,7 @@ def environment(name: str, requirements: list[str]) -> Path:
 
 
 class Rival:
-    """A running program of another environment."""
+    """A program running in another environment."""
 
     def __init__(self, name: str, requirements: list[str], folder: Path, inputs: dict[str, object]) -> None:
         self.folder = folder
@@ -53,31 +53,31 @@ class Rival:
         np.savez(folder / "inputs.npz", **{key: np.asarray(value) for key, value in inputs.items()})
         words = [str(environment(name, requirements)), str(HERE / f"rival_{name}.py"), str(folder)]
         self.log = (folder / "log").open("w")
-        # Threads that spin while they wait would only slow it down here, as they would us.
+        # Busy-waiting threads would slow it down, as they would this engine.
         surroundings = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONPATH": ""}
         self.process = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, env=surroundings
         )
-        self.versions: dict[str, str] = self._hear()
+        self.versions: dict[str, str] = self._receive()
 
     def work(self) -> dict[str, float]:
-        """Let it work once; seconds by the wall and of the processor, and what else it tells."""
+        """Run its work once; returns wall and processor seconds and other results."""
         self.process.stdin.write("work\n")
         self.process.stdin.flush()
-        return self._hear()
+        return self._receive()
 
     def answers(self) -> np.ndarray:
-        """What its last piece of work came to."""
+        """Output of its last run."""
         return np.load(self.folder / "answers.npy")
 
-    def _hear(self) -> dict:
+    def _receive(self) -> dict:
         line = self.process.stdout.readline()
         while line and not line.startswith("{"):
             line = self.process.stdout.readline()
         if not line:
             self.log.flush()
-            told = (self.folder / "log").read_text().strip().splitlines() or ["no word"]
-            raise Unavailable(f"{self.folder.name} ended: {told[-1]}")
+            lines = (self.folder / "log").read_text().strip().splitlines() or ["no output"]
+            raise Unavailable(f"{self.folder.name} ended: {lines[-1]}")
         return json.loads(line)
 
     def __enter__(self) -> Self:

@@ -1,12 +1,12 @@
-"""Training beside what others use: a walk-forward window, bracket outcomes, features in batch, features of the newest.
+"""Training benchmark beside other libraries: walk-forward window, bracket outcomes, batch and newest features.
 
     uv run python -m benchmarks.training --json [--rounds 5] [--trees 100] [--only KEY ...]
 
-FreqAI and vectorbt run in environments of their own, made once by uv under the cache folder; both sides get the same
-candles, rows and parameters, and take turns in every round. Real candles if the folder is there (MLENGINE_CANDLES),
-else invented ones. The last line is one JSON object: medians of ratios, above 1 where this engine is faster,
-`newest_features_500_us` in microseconds, null with a reason for what could not be run. Times are by the wall;
-`processor` holds the same ratios in processor seconds, which other work on the machine distorts less.
+FreqAI and vectorbt run in separate environments, created once by uv under the cache folder; both sides get the same
+candles, rows and parameters, and alternate in every round. Real candles are used if the folder exists
+(MLENGINE_CANDLES), else synthetic ones. The last line is one JSON object: medians of ratios, above 1 where this engine
+is faster, `newest_features_500_us` in microseconds, null with a reason for parts that could not run. Times are wall
+times; `processor` has the same ratios in processor seconds, which other load on the machine distorts less.
 """
 
 import argparse
@@ -32,7 +32,7 @@ OUTPUTS = (6, 18, 36, 72)
 N_FEATURES = 60
 THREADS = 2
 TREES = {"objective": "reg:squarederror", "max_depth": 6, "learning_rate": 0.05}
-"""The same on both sides; bins are not: ours are 64, FreqAI leaves XGBoost's 256."""
+"""Same parameters on both sides, except histogram bins: 64 here, the XGBoost default of 256 in FreqAI."""
 HORIZON = 72
 REACH = 0.008
 """Distance of take-profit and stop-loss as a share of the close."""
@@ -47,13 +47,13 @@ def timed(work: Callable[[], object]) -> tuple[Seconds, object]:
     return {"wall": time.perf_counter() - wall, "processor": time.process_time() - processor}, found
 
 
-def take_turns(ours: Callable[[], Seconds], theirs: Callable[[], Seconds], rounds: int) -> dict:
-    """Both sides in every round, the first one by turns; medians of the rounds' ratios, one to warm up left out."""
+def alternate(ours: Callable[[], Seconds], theirs: Callable[[], Seconds], rounds: int) -> dict:
+    """Run both sides alternately; medians of the ratios without the warm-up round."""
     pairs = []
     for number in range(rounds + 1):
         first, second = (ours, theirs) if number % 2 else (theirs, ours)
-        told = first(), second()
-        pairs += [told if number % 2 else told[::-1]] if number else []
+        result = first(), second()
+        pairs += [result if number % 2 else result[::-1]] if number else []
     ratios = {clock: [other[clock] / own[clock] for own, other in pairs] for clock in ("wall", "processor")}
     return {
         "ratio": statistics.median(ratios["wall"]),
@@ -68,11 +68,11 @@ def take_turns(ours: Callable[[], Seconds], theirs: Callable[[], Seconds], round
 
 
 def weekly_window(grid: CandleGrid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Features, log ranges of every horizon and open times of the newest 37 days that end at midnight."""
+    """Features, log ranges and open times of the newest 37 days up to midnight."""
     from indicators.features import build_features
     from indicators.labels import future_range
 
-    # FreqAI's windows begin at midnight, and the newest rows have no outcome yet.
+    # FreqAI's windows start at midnight, and the newest rows have no outcome yet.
     stop = len(grid) - max(OUTPUTS)
     stop -= int(grid.open_time[stop] // grid.interval_ms % DAY)
     rows = (TRAINED_DAYS + TESTED_DAYS) * DAY
@@ -83,10 +83,10 @@ def weekly_window(grid: CandleGrid) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def train_and_predict(features: np.ndarray, targets: np.ndarray, trained: int, trees: int) -> np.ndarray:
-    """As our own training does: rows binned once, a booster per output, margins of the rows that follow."""
+    """Fit one booster per output on one binned matrix; predict the later rows."""
     from modelregistry.estimators import boosting
 
-    matrix = boosting.quantised(features[:trained], targets[:trained, 0], threads=THREADS)
+    matrix = boosting.binned(features[:trained], targets[:trained, 0], threads=THREADS)
     fitted = [
         boosting.fit(boosting.relabel(matrix, target), TREES, trees, seed=1, threads=THREADS)
         for target in targets[:trained].T
@@ -95,7 +95,7 @@ def train_and_predict(features: np.ndarray, targets: np.ndarray, trained: int, t
 
 
 def walk_forward(grid: CandleGrid, folder: Path, rounds: int, trees: int) -> dict:
-    """One weekly window: train on 30 days, predict 7, as FreqAI's backtest does and as our own training does."""
+    """One weekly window, FreqAI and this engine: train on 30 days, predict 7."""
     from modelregistry.estimators.boosting import library_versions
 
     features, targets, open_time = weekly_window(grid)
@@ -117,11 +117,11 @@ def walk_forward(grid: CandleGrid, folder: Path, rounds: int, trees: int) -> dic
 
     same_trees = f"xgboost=={library_versions()['xgboost']}"
     with Rival("freqai", [*FREQAI, same_trees], folder / "freqai", inputs) as rival:
-        told = take_turns(ours, rival.work, rounds)
+        result = alternate(ours, rival.work, rounds)
         answers["theirs"] = rival.answers()
     error = {side: float(np.sqrt(np.mean((found - targets[trained:]) ** 2))) for side, found in answers.items()}
     return {
-        **told,
+        **result,
         "rows": [trained, len(features) - trained],
         "features": N_FEATURES,
         "trees": trees,
@@ -132,7 +132,7 @@ def walk_forward(grid: CandleGrid, folder: Path, rounds: int, trees: int) -> dic
 
 
 def brackets(grid: CandleGrid, folder: Path, rounds: int, columns: int) -> dict:
-    """Outcomes of brackets around the close: `columns` 1 judges one at a time, more of them overlapping ones."""
+    """Outcomes of brackets around the close; with `columns` above 1 they overlap."""
     from indicators.barriers import Touch
     from indicators.lookahead import judge_rows
 
@@ -153,18 +153,18 @@ def brackets(grid: CandleGrid, folder: Path, rounds: int, columns: int) -> dict:
     given |= {"horizon": HORIZON, "columns": columns, "take_profit": REACH, "stop_loss": REACH}
     name = folder / f"vectorbt-{columns}"
     with Rival("vectorbt", VECTORBT, name, given) as rival:
-        told = take_turns(ours, rival.work, rounds)
+        result = alternate(ours, rival.work, rounds)
         outcome, candles = rival.answers()[:, position]
     found = judged["found"]
-    # The portfolio opens at the close and knows no void; both agree on everything that is not void.
+    # The portfolio opens at the close and has no void outcome; compare all other outcomes.
     same = ((found.outcome == outcome) & (found.candles == candles))[found.outcome != Touch.VOID]
     shares = {Touch(code).name.lower(): round(float((found.outcome == code).mean()), 3) for code in set(found.outcome)}
-    told |= {"brackets": len(position), "agreement": round(float(same.mean()), 5), "outcomes": shares}
-    return {**told, "versions": rival.versions}
+    result |= {"brackets": len(position), "agreement": round(float(same.mean()), 5), "outcomes": shares}
+    return {**result, "versions": rival.versions}
 
 
 def batch_features(grid: CandleGrid, rounds: int) -> dict:
-    """The first 60 features of every candle, ours by the compiled loops a training uses."""
+    """First 60 features of every candle, with pandas and with compiled loops."""
     import pandas as pd
 
     from benchmarks import pandas_features
@@ -187,16 +187,16 @@ def batch_features(grid: CandleGrid, rounds: int) -> dict:
         seconds, found["theirs"] = timed(lambda: pandas_features.build(candles))
         return seconds
 
-    told = take_turns(ours, theirs, rounds)
-    assert list(found["theirs"].columns) == list(FEATURE_NAMES[:N_FEATURES]), "both sides must make the same columns"
+    result = alternate(ours, theirs, rounds)
+    assert list(found["theirs"].columns) == list(FEATURE_NAMES[:N_FEATURES]), "both sides must have the same columns"
     agreement = pandas_features.agreement(candles, found["ours"])
-    return {**told, "rows": rows, "agreement": agreement, "versions": {"pandas": pd.__version__}}
+    return {**result, "rows": rows, "agreement": agreement, "versions": {"pandas": pd.__version__}}
 
 
 def newest_features(grid: CandleGrid, rounds: int, markets: int) -> dict:
-    """A closed candle of every market arrives: put it in and give every market's row.
+    """Time to push a closed candle of every market and return the new rows.
 
-    What the next candle needs of the past alone is made ready after the answers, as the live path does, and told apart.
+    Preparation for the next candle happens afterwards, as in the live path, and is measured separately.
     """
     from indicators.features import WARMUP, NewestFeatures
 
@@ -211,11 +211,11 @@ def newest_features(grid: CandleGrid, rounds: int, markets: int) -> dict:
             timed(lambda at=step, candle=candle: (newest.push(many.open_time[at], candle), newest.rows()))[0]
         )
         settled.append(timed(newest.settle)[0])
-    told = {clock: [1e6 * one[clock] for one in answered[3:]] for clock in ("wall", "processor")}
+    result = {clock: [1e6 * one[clock] for one in answered[3:]] for clock in ("wall", "processor")}
     return {
-        "us": statistics.median(told["wall"]),
-        "processor_us": round(statistics.median(told["processor"])),
-        "range_us": [round(min(told["wall"])), round(max(told["wall"]))],
+        "us": statistics.median(result["wall"]),
+        "processor_us": round(statistics.median(result["processor"])),
+        "range_us": [round(min(result["wall"])), round(max(result["wall"]))],
         "settled_processor_us": round(1e6 * statistics.median(one["processor"] for one in settled[3:])),
         "markets": markets,
         "rounds": rounds,
@@ -229,7 +229,7 @@ def measure(keys: list[str], *, rounds: int, trees: int, rows: int, markets: int
         folder = Path(name)
         parts = {
             "walk_forward_vs_freqai": lambda: walk_forward(grid, folder, rounds, trees),
-            "brackets_vs_vectorbt": lambda: _lesser(
+            "brackets_vs_vectorbt": lambda: _smaller_ratio(
                 brackets(grid, folder, rounds, 1), brackets(grid, folder, max(rounds // 2, 1), columns)
             ),
             "features_vs_pandas": lambda: batch_features(grid, rounds),
@@ -237,20 +237,20 @@ def measure(keys: list[str], *, rounds: int, trees: int, rows: int, markets: int
         }
         for key in keys or parts:
             try:
-                told = parts[key]()
+                result = parts[key]()
             except Unavailable as error:
-                answer[key], told = None, {"reason": str(error)}
+                answer[key], result = None, {"reason": str(error)}
             else:
-                answer[key] = round(told.pop("us" if "us" in told else "ratio"), 2)
-            answer[f"{key}_detail"] = told
-            print(f"{key}: {answer[key]} {json.dumps(told)}", file=sys.stderr)
+                answer[key] = round(result.pop("us" if "us" in result else "ratio"), 2)
+            answer[f"{key}_detail"] = result
+            print(f"{key}: {answer[key]} {json.dumps(result)}", file=sys.stderr)
     return answer
 
 
-def _lesser(one_at_a_time: dict, every_candle: dict) -> dict:
-    """The smaller ratio of both ways to ask is the one that is told."""
-    told = {"one_at_a_time": one_at_a_time, "every_candle": every_candle}
-    return {"ratio": min(one["ratio"] for one in told.values()), **told}
+def _smaller_ratio(one_at_a_time: dict, every_candle: dict) -> dict:
+    """Results of both variants, with the smaller ratio as the headline."""
+    result = {"one_at_a_time": one_at_a_time, "every_candle": every_candle}
+    return {"ratio": min(one["ratio"] for one in result.values()), **result}
 
 
 def versions() -> dict[str, str]:

@@ -1,1 +1,1 @@
-"""How a model version is trained, judged, kept and promoted."""
+"""Model versions: training, evaluation, storage and promotion."""

@@ -1,4 +1,4 @@
-"""Admin of model versions: read with their metrics beside the baselines; promoted and rolled back by permission."""
+"""Admin of model versions: reports beside the baselines, promotion and rollback by permission."""
 
 from typing import Any
 
@@ -15,18 +15,18 @@ from modelregistry import registry
 from modelregistry.errors import FilesRemovedError, ModelLoadError, PromotionRefused
 from modelregistry.models import ModelVersion, PromotionEvent, TrainingPart, TrainingTrial
 from modelregistry.report_pages import ReportPages
-from modelregistry.report_tables import Table, beside_baselines, differences, tables_of
+from modelregistry.report_tables import Table, baseline_table, differences, tables_of
 
 MAY_PROMOTE = "modelregistry.promote_modelversion"
 STAGES = {"Champion": "success", "Candidate": "info", "Retired": "default"}
 
 
 class PromotionForm(ReasonForm):
-    """Why this version, and whether against the gate."""
+    """Reason of a promotion, and an override where the gate refused."""
 
     override = SwitchField(
         label="Override the gate",
-        help_text="The gate refused this version. An override is written into the log beside your name.",
+        help_text="The gate refused this version. An override is logged with your user name.",
     )
 
     def __init__(self, *args: Any, gate_accepted: bool, **options: Any) -> None:
@@ -36,16 +36,16 @@ class PromotionForm(ReasonForm):
             del self.fields["override"]
 
     def clean(self) -> dict[str, Any]:
-        """A refused version needs the override said aloud."""
-        asked = super().clean() or {}
-        if not self.gate_accepted and not asked.get("override"):
+        """Require the override for a version the gate refused."""
+        cleaned = super().clean() or {}
+        if not self.gate_accepted and not cleaned.get("override"):
             self.add_error("override", "The gate refused this version; promote it only with an override.")
-        return asked
+        return cleaned
 
 
 @admin.register(ModelVersion)
 class ModelVersionAdmin(ReportPages, ReadOnlyAdmin):
-    """Every trained version, and who of them answers."""
+    """Every trained version, with its stage."""
 
     list_display = [
         "kind",
@@ -73,47 +73,47 @@ class ModelVersionAdmin(ReportPages, ReadOnlyAdmin):
 
     @display(description="Version", ordering="digest")
     def name(self, version: ModelVersion) -> str:
-        """The digest's beginning."""
+        """First characters of the digest."""
         return version.digest[:12]
 
     @display(description="Stage", ordering="stage", label=STAGES)
     def stage_label(self, version: ModelVersion) -> str:
-        """Candidate, champion or retired."""
+        """Stage: candidate, champion or retired."""
         return version.get_stage_display()
 
     @display(description="Gate", label={"accepted": "success", "refused": "danger", "unproven": "warning"})
     def gate(self, version: ModelVersion) -> str:
-        """The gate's verdict."""
+        """Verdict of the gate."""
         if version.unproven and version.stage == ModelVersion.Stage.CHAMPION:
             return "unproven"
         return "accepted" if version.gate_accepted else "refused"
 
     @display(description="Files", ordering="files_removed_at", label={"kept": "success", "removed": "default"})
     def files(self, version: ModelVersion) -> str:
-        """Whether it can still answer, be promoted or evaluated."""
+        """Whether its files exist: without them it cannot forecast, be promoted or be evaluated."""
         return "kept" if version.files_kept else "removed"
 
     def has_promote_permission(self, request: HttpRequest, object_id: Any = None) -> bool:  # noqa: ARG002
-        """Promoting is a permission of its own."""
+        """Whether the user has the permission to promote."""
         return request.user.has_perm(MAY_PROMOTE)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """The version with its report in tables."""
+        """Show the version with its report in tables."""
         version = self.get_object(request, object_id)
         report = version.report if version is not None else {}
-        tables = [table for table in (beside_baselines(report), *tables_of(report)) if table is not None]
+        tables = [table for table in (baseline_table(report), *tables_of(report)) if table is not None]
         shown = {"report_tables": tables, "silent": self.silent_table(version) if version is not None else None}
         return super().change_view(request, object_id, form_url, {**shown, **(extra_context or {})})
 
     def silent_table(self, version: ModelVersion) -> Table | None:  # noqa: ARG002
-        """A candidate beside the champion on live candles; the app that keeps the answers fills this in."""
+        """Champion comparison on live candles; overridden by the app that stores challenger answers."""
         return None
 
     @admin.action(description="Promote the selected version", permissions=["promote"])
     def promote_selected(self, request: HttpRequest, queryset: QuerySet[ModelVersion]) -> HttpResponse | None:
-        """Lead to the confirmation of exactly one."""
+        """Redirect to the confirmation page of the selected version."""
         chosen = list(queryset[:2])
         if len(chosen) != 1:
             messages.error(request, "Select exactly one version to promote.")
@@ -132,19 +132,19 @@ class ModelVersionAdmin(ReportPages, ReadOnlyAdmin):
         version: ModelVersion = row_of(self, request, object_id)
         champion = registry.champions(version.source).get(version.kind)
         if champion is not None and champion.pk == version.pk:
-            messages.info(request, "This version is the champion already.")
+            messages.info(request, "This version is already the champion.")
             return HttpResponseRedirect(_page(version))
         if (refusal := _removed(version)) is not None:
             messages.error(request, refusal)
             return HttpResponseRedirect(_page(version))
         form = PromotionForm(posted(request), gate_accepted=version.gate_accepted)
         if form.is_valid():
-            asked = form.cleaned_data
+            cleaned = form.cleaned_data
             return self._do(
                 request,
                 version,
-                f"{version} is champion now; every process follows within a second.",
-                lambda by: registry.promote(version, by, asked["reason"], override=asked.get("override", False)),
+                f"{version} is champion now; every process loads it within a second.",
+                lambda by: registry.promote(version, by, cleaned["reason"], override=cleaned.get("override", False)),
             )
         return self._confirm(
             request,
@@ -154,8 +154,7 @@ class ModelVersionAdmin(ReportPages, ReadOnlyAdmin):
             champion,
             warnings=registry.promotion_warnings(version),
             title=f"Promote {version.get_kind_display()} {version.digest[:12]}",
-            explanation="It answers from the next candle on. The champion it replaces is kept; "
-            "a rollback brings it back.",
+            explanation="It is used from the next candle on. The champion it replaces is kept; a rollback restores it.",
             button="Promote",
         )
 
@@ -163,10 +162,10 @@ class ModelVersionAdmin(ReportPages, ReadOnlyAdmin):
     def roll_back(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Undo the newest promotion of this kind and source, with a reason."""
         version: ModelVersion = row_of(self, request, object_id)
-        newest = _newest_standing(version)
+        newest = _promotion_to_undo(version)
         form = ReasonForm(posted(request))
         if newest is None or newest.from_version is None:
-            messages.error(request, "There is no promotion to undo: the first champion replaced nobody.")
+            messages.error(request, "There is no promotion to undo: the first champion replaced no version.")
             return HttpResponseRedirect(_page(version))
         if (refusal := _removed(newest.from_version)) is not None:
             messages.error(request, refusal)
@@ -225,7 +224,7 @@ class ModelVersionAdmin(ReportPages, ReadOnlyAdmin):
 
 @admin.register(PromotionEvent)
 class PromotionEventAdmin(ReadOnlyAdmin):
-    """Who made which version champion, when and why."""
+    """Log of champion changes: actor, time and reason."""
 
     list_display = [
         "at",
@@ -244,12 +243,12 @@ class PromotionEventAdmin(ReadOnlyAdmin):
 
     @display(description="Action", ordering="action", label={"Promotion": "success", "Rollback": "warning"})
     def action_label(self, event: PromotionEvent) -> str:
-        """How the change came about."""
+        """Kind of the change."""
         return event.get_action_display()
 
     @display(description="Gate", label={"accepted": "success", "overridden": "danger", "refused": "warning"})
     def gate_label(self, event: PromotionEvent) -> str:
-        """The gate's verdict, and whether it was overridden."""
+        """Verdict of the gate, and whether it was overridden."""
         if event.override:
             return "overridden"
         return "accepted" if event.gate_accepted else "refused"
@@ -257,7 +256,7 @@ class PromotionEventAdmin(ReadOnlyAdmin):
 
 @admin.register(TrainingTrial)
 class TrainingTrialAdmin(ReadOnlyAdmin):
-    """Every configuration that was tried, the unlucky ones too."""
+    """Every configuration that was tried, including failures."""
 
     list_display = ["at", "kind", "source", "origin", "study", "score", "failure", "version", "actor"]
     list_filter = ["kind", "origin", "source"]
@@ -267,17 +266,17 @@ class TrainingTrialAdmin(ReadOnlyAdmin):
 
 @admin.register(TrainingPart)
 class TrainingPartAdmin(ReadOnlyAdmin):
-    """Parts of the runs several processes are fitting now, and who has them."""
+    """Parts of training runs in progress, and the processes that work on them."""
 
     list_display = ["run", "number", "fold", "kinds", "hand", "heartbeat_at", "failures"]
     search_fields = ["run", "hand"]
 
 
-def _newest_standing(version: ModelVersion) -> PromotionEvent | None:
-    """The promotion a rollback would undo."""
-    standing = PromotionEvent.objects.filter(kind=version.kind, source=version.source, undone_by__isnull=True)
+def _promotion_to_undo(version: ModelVersion) -> PromotionEvent | None:
+    """Promotion that a rollback would undo."""
+    open_events = PromotionEvent.objects.filter(kind=version.kind, source=version.source, undone_by__isnull=True)
     return (
-        standing.exclude(action=PromotionEvent.Action.ROLLBACK)
+        open_events.exclude(action=PromotionEvent.Action.ROLLBACK)
         .select_related("from_version", "to_version")
         .order_by("-id")
         .first()
@@ -285,7 +284,7 @@ def _newest_standing(version: ModelVersion) -> PromotionEvent | None:
 
 
 def _removed(version: ModelVersion) -> str | None:
-    """Why a version without files cannot be champion; None where it has them."""
+    """Error message for a version without files; None where it has them."""
     try:
         registry.require_files(version)
     except FilesRemovedError as removed:

@@ -1,10 +1,10 @@
-"""The app that keeps model versions."""
+"""App configuration of the model registry."""
 
 from django.apps import AppConfig
 
 
 class ModelRegistryConfig(AppConfig):
-    """Model versions, their reports, and the log of promotions."""
+    """Model versions, their reports, and the promotion log."""
 
     name = "modelregistry"
     verbose_name = "Model registry"

@@ -1,4 +1,4 @@
-"""What can go wrong with a model version."""
+"""Errors of model versions, artifacts and training."""
 
 from indicators.errors import MLEngineError
 
@@ -8,7 +8,7 @@ class ModelNotFoundError(MLEngineError):
 
 
 class ModelLoadError(MLEngineError):
-    """An artifact is missing, torn, edited or does not reproduce its golden rows."""
+    """An artifact is missing, damaged, edited or does not reproduce its golden rows."""
 
 
 class FilesRemovedError(ModelLoadError):
@@ -16,7 +16,7 @@ class FilesRemovedError(ModelLoadError):
 
 
 class ArtifactWriteError(MLEngineError):
-    """An artifact could not be written whole; nothing was registered."""
+    """An artifact could not be written completely; nothing was registered."""
 
 
 class TrainingError(MLEngineError):
@@ -24,7 +24,7 @@ class TrainingError(MLEngineError):
 
 
 class PromotionRefused(MLEngineError):
-    """The gate says no; `reasons` say why."""
+    """A promotion or rollback was refused; `reasons` are sentences."""
 
     def __init__(self, reasons: list[str]) -> None:
         super().__init__("promotion refused: " + "; ".join(reasons))

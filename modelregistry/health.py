@@ -1,36 +1,36 @@
-"""What this app says of itself: is there a champion of each kind, and is it the one in memory."""
+"""Health report: whether each kind has a champion, and whether it is loaded."""
 
 from typing import Any
 
 from marketdata.models import Market
 from modelregistry import artifacts, registry
 from modelregistry.models import Kind
-from modelregistry.status import usual_source
+from modelregistry.status import default_source
 
 
 def report() -> dict[str, Any]:
     """Champions of the enabled markets' source, and failures to load them in this process."""
-    crowned = registry.champions(usual_source())
-    said: dict[str, Any] = {kind: str(crowned[kind].pk) if kind in crowned else None for kind in Kind.values}
-    missing = [kind for kind in Kind.values if kind not in crowned]
+    champions = registry.champions(default_source())
+    ids: dict[str, Any] = {kind: str(champions[kind].pk) if kind in champions else None for kind in Kind.values}
+    missing = [kind for kind in Kind.values if kind not in champions]
     enabled = set(Market.objects.enabled().values_list("symbol", flat=True))
-    ranges = crowned.get(Kind.RANGE)
+    ranges = champions.get(Kind.RANGE)
     # A prediction needs the range champion, and a market that champion was trained on.
-    unanswered = ranges is None or bool(enabled and not enabled & set(ranges.symbols))
-    refused = {"cause": "NO_CHAMPION"} if unanswered else {}
+    unavailable = ranges is None or bool(enabled and not enabled & set(ranges.symbols))
+    refused = {"cause": "NO_CHAMPION"} if unavailable else {}
     if missing:
-        return {"status": "degraded", "message": f"no champion: {', '.join(missing)}", **refused, **said}
-    if unanswered:
-        return {"status": "degraded", "message": "no enabled market is in the training set", **refused, **said}
+        return {"status": "degraded", "message": f"no champion: {', '.join(missing)}", **refused, **ids}
+    if unavailable:
+        return {"status": "degraded", "message": "no enabled market is in the training set", **refused, **ids}
     failed = {failure.kind: failure.message for failure in registry.load_failures()}
     serving = {kind for kinds in registry.loaded_versions().values() for kind in kinds}
-    for kind, version in crowned.items():
+    for kind, version in champions.items():
         if kind not in serving and kind not in failed and not artifacts.is_present(kind, version.digest):
             failed[kind] = "its artifact cannot be read"
     if failed:
         named = "; ".join(f"{kind}: {message}" for kind, message in sorted(failed.items()))
-        # An older champion still in memory goes on answering; without one nothing can be answered.
+        # An older champion that is still loaded keeps serving; without one nothing can be forecast.
         without = set(failed) - serving
         cause = {"cause": "champion_not_loaded"} if without else {}
-        return {"status": "degraded", "message": f"not loaded here: {named}", **cause, **said}
-    return {"status": "healthy", "message": "", **said}
+        return {"status": "degraded", "message": f"not loaded here: {named}", **cause, **ids}
+    return {"status": "healthy", "message": "", **ids}

@@ -1,4 +1,4 @@
-"""Model versions and the append-only log of who answered when."""
+"""Model versions, the append-only promotion log and the trial ledger."""
 
 import uuid
 from typing import Any, ClassVar
@@ -18,10 +18,10 @@ class Kind(models.TextChoices):
 
 
 class ModelVersion(models.Model):
-    """One trained estimator of one kind, kept by the digest of its artifact."""
+    """One trained estimator of one kind, identified by the digest of its artifact."""
 
     class Stage(models.TextChoices):
-        """Where a version stands."""
+        """Stage of a version in its life cycle."""
 
         CANDIDATE = "candidate", "Candidate"
         CHAMPION = "champion", "Champion"
@@ -29,11 +29,13 @@ class ModelVersion(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     kind = models.CharField(max_length=20, choices=Kind.choices)
-    source = models.CharField(max_length=10, choices=Source.choices, help_text="It serves only this source.")
+    source = models.CharField(
+        max_length=10, choices=Source.choices, help_text="Source of its candles; it is used for this source only."
+    )
     stage = models.CharField(max_length=10, choices=Stage.choices, default=Stage.CANDIDATE)
     digest = models.CharField(max_length=64, help_text="SHA-256 of the canonical manifest; names the artifact folder.")
     symbols = models.JSONField(help_text="Symbols in its training set.")
-    horizons = models.JSONField(help_text="Horizons it answers, in candles.")
+    horizons = models.JSONField(help_text="Forecast horizons, in candles.")
     feature_hash = models.CharField(max_length=64)
     trained_from = models.DateTimeField(help_text="Open time of the first candle used.")
     trained_until = models.DateTimeField(help_text="No candle at or after this time was used, labels included.")
@@ -41,13 +43,13 @@ class ModelVersion(models.Model):
     seed = models.IntegerField()
     hyperparameters = models.JSONField(default=dict)
     libraries = models.JSONField(default=dict)
-    report = models.JSONField(default=dict, help_text="Metrics on rows never seen, beside the baselines.")
+    report = models.JSONField(default=dict, help_text="Out-of-sample metrics beside the baselines.")
     gate_accepted = models.BooleanField(default=False)
     gate_reasons = models.JSONField(default=list)
-    unproven = models.BooleanField(default=False, help_text="Crowned because there was no champion, not by the gate.")
+    unproven = models.BooleanField(default=False, help_text="Bootstrap champion that the gate did not accept.")
     training_seconds = models.FloatField(null=True, blank=True)
     files_removed_at = models.DateTimeField(
-        null=True, blank=True, help_text="Only the row and its report are kept since; empty while the files are there."
+        null=True, blank=True, help_text="When its files were removed; empty while they exist. Row and report stay."
     )
     files_removed_reason = models.CharField(
         max_length=200, blank=True, db_default="", default="", help_text="Why retention removed the files."
@@ -71,15 +73,15 @@ class ModelVersion(models.Model):
 
     @property
     def files_kept(self) -> bool:
-        """Whether it can still answer; without its files only its report is left."""
+        """Whether its files exist; without them only the report is left."""
         return self.files_removed_at is None
 
 
 class PromotionEvent(models.Model):
-    """One change of champion: who, when, from, to, why. Never edited, never deleted."""
+    """One change of champion: actor, time, versions and reason. Append-only."""
 
     class Action(models.TextChoices):
-        """How the change came about."""
+        """Kind of the change."""
 
         BOOTSTRAP = "bootstrap", "Bootstrap"
         PROMOTE = "promote", "Promotion"
@@ -97,7 +99,7 @@ class PromotionEvent(models.Model):
     undoes = models.OneToOneField(
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="undone_by", help_text="For a rollback."
     )
-    actor = models.CharField(max_length=150, help_text="User name, key name, or the command that did it.")
+    actor = models.CharField(max_length=150, help_text="User name, key name or command.")
     reason = models.TextField()
     gate_accepted = models.BooleanField(default=False)
     gate_reasons = models.JSONField(default=list)
@@ -114,21 +116,24 @@ class PromotionEvent(models.Model):
         return f"{self.action} {self.kind} {self.at:%Y-%m-%d %H:%M}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Write once."""
+        """Insert only: an existing row raises TypeError."""
         if not self._state.adding:
             raise TypeError("the promotion log is append-only")
         super().save(*args, **kwargs)
 
     def delete(self, *_args: Any, **_kwargs: Any) -> tuple[int, dict[str, int]]:
-        """Never."""
+        """Refuse: the log is append-only."""
         raise TypeError("the promotion log is append-only")
 
 
 class TrainingTrial(models.Model):
-    """One configuration that was tried, by a training run or a search. Never edited, never deleted: luck is counted."""
+    """One configuration tried by a training run or a search. Append-only.
+
+    All trials are counted, so that the best score can be corrected for selection bias.
+    """
 
     class Origin(models.TextChoices):
-        """What tried it."""
+        """Process that tried the configuration."""
 
         RUN = "run", "Training run"
         SEARCH = "search", "Search"
@@ -137,21 +142,24 @@ class TrainingTrial(models.Model):
     source = models.CharField(max_length=10, choices=Source.choices)
     origin = models.CharField(max_length=10, choices=Origin.choices)
     study = models.CharField(max_length=100, blank=True, help_text="The search it belongs to; empty for a run.")
-    configuration = models.JSONField(help_text="What was tried, seed included.")
+    configuration = models.JSONField(help_text="Configuration with its seed.")
     configuration_digest = models.CharField(max_length=64, help_text="SHA-256 of the canonical configuration.")
     symbols = models.JSONField(default=list)
     tested_from = models.DateTimeField(null=True, blank=True, help_text="First row of the first fold.")
     tested_until = models.DateTimeField(null=True, blank=True, help_text="Last row of the last fold.")
-    score = models.FloatField(
-        null=True, blank=True, help_text="Share of the best free baseline's loss saved; empty when it failed."
-    )
-    fold_scores = models.JSONField(default=list, help_text="The same fold by fold, oldest first.")
-    period_scores = models.JSONField(default=dict, help_text="Gain over the baseline by day (UTC), where it was kept.")
+    score = models.FloatField(null=True, blank=True, help_text="1 - loss / best baseline loss; empty for a failure.")
+    fold_scores = models.JSONField(default=list, help_text="Score by fold, oldest first.")
+    period_scores = models.JSONField(default=dict, help_text="Gain over the baseline by day (UTC), if stored.")
     version = models.ForeignKey(
-        ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="trials", help_text="What it made."
+        ModelVersion,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="trials",
+        help_text="Version of a successful run.",
     )
-    failure = models.CharField(max_length=300, blank=True, help_text="Why it has no score: failed how, or cancelled.")
-    actor = models.CharField(max_length=150, help_text="User name, or the command that did it.")
+    failure = models.CharField(max_length=300, blank=True, help_text="Error of a failed or cancelled trial.")
+    actor = models.CharField(max_length=150, help_text="User name or command.")
     at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -165,18 +173,18 @@ class TrainingTrial(models.Model):
         return f"{self.origin} {self.kind} {self.configuration_digest[:12]}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Write once."""
+        """Insert only: an existing row raises TypeError."""
         if not self._state.adding:
             raise TypeError("the trial ledger is append-only")
         super().save(*args, **kwargs)
 
     def delete(self, *_: Any, **__: Any) -> tuple[int, dict[str, int]]:
-        """Never."""
+        """Refuse: the log is append-only."""
         raise TypeError("the trial ledger is append-only")
 
 
 class TrainingPart(models.Model):
-    """One part of a run that several processes do together; gone when the run is over."""
+    """One part of a training run shared by several processes; deleted when the run ends."""
 
     run = models.UUIDField()
     number = models.PositiveIntegerField(help_text="Position in the order the run needs them.")
@@ -190,7 +198,7 @@ class TrainingPart(models.Model):
     digest = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the file of what it made.")
 
     class Meta:
-        """In the order the run needs them."""
+        """Ordered as the run needs them."""
 
         db_table = "training_parts"
         ordering: ClassVar = ["run", "number"]

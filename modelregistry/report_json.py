@@ -1,7 +1,7 @@
-"""A version's report as JSON shows it: every skill a fraction, and the shape the schema promises.
+"""Published form of a report: every skill as a fraction, and its OpenAPI schema.
 
-Reports are stored as the evaluation wrote them, with the skill of cells, horizons and months in percent for the
-pages that print it; what leaves as JSON is converted here.
+Reports are stored as the evaluation wrote them, with the skill of cells, horizons and months in percent for the pages;
+this module converts them for JSON.
 """
 
 from collections.abc import Mapping
@@ -9,11 +9,11 @@ from typing import Any
 
 PERCENT = 100.0
 OTHER_SKILLS = frozenset({"worst_over_first_passage"})
-"""Skills that do not carry the word in their name."""
+"""Skills whose name does not begin with `skill`."""
 
 
 def published(report: Mapping[str, Any]) -> dict[str, Any]:
-    """The report with every skill as a fraction; the one of the whole report is stored as a fraction.
+    """Convert every skill of a report to a fraction; the overall skill already is one.
 
     >>> published({"skill": 0.02, "cells": [{"skill": 2.5, "coverage_80": 79.5}], "detail": {"skill_interval": [-1.0]}})
     {'skill': 0.02, 'cells': [{'skill': 0.025, 'coverage_80': 79.5}], 'detail': {'skill_interval': [-0.01]}}
@@ -23,7 +23,7 @@ def published(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def published_evaluation(found: Mapping[str, Any]) -> dict[str, Any]:
-    """An evaluation of several kinds with the report of each as it is published."""
+    """Convert the report of each kind in an evaluation with :func:`published`."""
     return {
         name: published(value) if isinstance(value, Mapping) and "cells" in value else value
         for name, value in found.items()
@@ -44,7 +44,7 @@ FIGURE: dict[str, Any] = {
     "oneOf": [{"type": "number", "nullable": True}, {"type": "string"}, {"type": "boolean"}],
 }
 NUMBER: dict[str, Any] = {"type": "number", "nullable": True}
-FRACTION: dict[str, Any] = {**NUMBER, "description": "A fraction of the baseline's loss that was saved."}
+FRACTION: dict[str, Any] = {**NUMBER, "description": "1 - loss / baseline loss, a fraction."}
 NUMBERS: dict[str, Any] = {"type": "object", "additionalProperties": NUMBER}
 FIGURES: dict[str, Any] = {"type": "object", "additionalProperties": FIGURE}
 COLUMNS: dict[str, Any] = {
@@ -55,12 +55,12 @@ COLUMNS: dict[str, Any] = {
 
 
 def rows(item: dict[str, Any], description: str = "") -> dict[str, Any]:
-    """An array of rows of one kind."""
+    """Schema of an array of one item type."""
     return {"type": "array", "items": item, **({"description": description} if description else {})}
 
 
 def reference(name: str) -> dict[str, Any]:
-    """A component by its name."""
+    """Reference to a schema component by name."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
@@ -95,7 +95,7 @@ SCHEMAS: dict[str, Any] = {
             "cells": rows(
                 {
                     "type": "object",
-                    "description": "Tables and tests behind one cell; which ones depends on the kind.",
+                    "description": "Detailed tables and tests of one cell; fields depend on the kind.",
                     "properties": {
                         "symbol": {"type": "string"},
                         "horizon": {"type": "integer"},
@@ -112,12 +112,12 @@ SCHEMAS: dict[str, Any] = {
     },
     "ModelReport": {
         "type": "object",
-        "description": "What a version scored on rows it never saw, beside the baselines; fields depend on its kind.",
+        "description": "Out-of-sample scores of a version beside the baselines; fields depend on its kind.",
         "properties": {
             "skill": {**NUMBER, "description": "1 - loss / best baseline's loss, mean over cells; a fraction."},
             "skill_1x1": FRACTION,
             "worst_over_first_passage": FRACTION,
-            "rows": {"type": "integer", "description": "Rows learned from."},
+            "rows": {"type": "integer", "description": "Training rows."},
             "test_days": {"type": "integer"},
             "folds": rows(
                 {
@@ -129,18 +129,18 @@ SCHEMAS: dict[str, Any] = {
                     },
                     "required": ["from_ms", "to_ms"],
                 },
-                "The stretches it was tested on.",
+                "Walk-forward test periods.",
             ),
             "cells": rows(reference("ReportCell")),
             "horizons": rows(FIGURES, "The same by horizon, with the error of the mean."),
-            "coverage": rows(FIGURES, "How many cells and months keep each band."),
-            "correction": rows(FIGURES, "What the online correction costs and keeps, by horizon."),
+            "coverage": rows(FIGURES, "How many cells and months are within the tolerance of each band."),
+            "correction": rows(FIGURES, "Loss and coverage with and without the online correction, by horizon."),
             "strategies": rows(FIGURES, "Simple strategies on the same candles, by fee."),
             "hoped": FIGURES,
             "net": FIGURES,
             "versus_champion": {"oneOf": [FIGURES, {"enum": [None]}], "nullable": True},
             "uniqueness": FIGURES,
-            "left_out": rows(FIGURES, "Markets the training left out, with what they lack."),
+            "left_out": rows(FIGURES, "Markets excluded from training, with the candles they lack."),
             "detail": reference("ReportDetail"),
         },
     },

@@ -1,4 +1,4 @@
-"""One page per version that shows its report, and the same as JSON."""
+"""Admin pages with the report of a version, as HTML and as JSON."""
 
 from typing import Any, cast
 
@@ -12,36 +12,36 @@ from marketdata import clock
 from marketdata.admin_pages import row_of
 from modelregistry.evaluation.plots import figures_of
 from modelregistry.models import ModelVersion
-from modelregistry.report_tables import beside_baselines, tables_of
+from modelregistry.report_tables import baseline_table, tables_of
 from modelregistry.serializers import ModelVersionSerializer
 from modelregistry.trials import ledger_report
 
 
 class ReportPages:
-    """Admin pages of a version's report, for the admin of versions to inherit."""
+    """Mixin for the admin of versions: report page and JSON."""
 
     @action(description="Report", url_path="report", icon="monitoring", permissions=["view"])
     def report(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Show the report drawn."""
+        """Show the report page."""
         return report_page(request, row_of(cast("ModelAdmin", self), request, object_id))
 
     @action(description="Report as JSON", url_path="report-json", icon="data_object", permissions=["view"])
     def report_json(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Give the same as JSON."""
+        """Return the report as JSON."""
         return report_json(row_of(cast("ModelAdmin", self), request, object_id))
 
 
 def report_page(request: HttpRequest, version: ModelVersion) -> HttpResponse:
-    """Draw the report: one page without scripts that can be saved or printed as it is."""
+    """Render the report: one page without scripts, for saving or printing."""
     report = version.report
-    tables = [table for table in (beside_baselines(report), *tables_of(report)) if table is not None]
+    tables = [table for table in (baseline_table(report), *tables_of(report)) if table is not None]
     return render(
         request,
         "modelregistry/version_report.html",
         {
             "version": version,
             "skill": _percent(report.get("skill")),
-            "tested": [_stretch(fold) for fold in report.get("folds") or []],
+            "tested": [_test_period(fold) for fold in report.get("folds") or []],
             "figures": figures_of(version.kind, report),
             "tables": tables,
             "ledger": ledger_report(version.kind, version.source),
@@ -52,7 +52,7 @@ def report_page(request: HttpRequest, version: ModelVersion) -> HttpResponse:
 
 
 def report_json(version: ModelVersion) -> JsonResponse:
-    """Give all that the page shows: the version, its report and the ledger of trials."""
+    """Return everything on the page: the version, its report and the trial ledger."""
     shown = ModelVersionSerializer(version).data
     return JsonResponse({**shown, "trials": ledger_report(version.kind, version.source)})
 
@@ -61,6 +61,6 @@ def _percent(skill: float | None) -> str:
     return "" if skill is None else f"{100 * skill:+.2f} %".replace("-", "−")
 
 
-def _stretch(fold: dict[str, Any]) -> dict[str, Any]:
-    moments = {name: clock.to_datetime(fold[f"{name}_ms"]) for name in ("from", "to")}
-    return {"from": moments["from"], "to": moments["to"], "rows": fold.get("rows")}
+def _test_period(fold: dict[str, Any]) -> dict[str, Any]:
+    times = {name: clock.to_datetime(fold[f"{name}_ms"]) for name in ("from", "to")}
+    return {"from": times["from"], "to": times["to"], "rows": fold.get("rows")}

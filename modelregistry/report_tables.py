@@ -1,19 +1,37 @@
-"""A version's report as tables a person can read, and two reports side by side. Pure."""
+"""Reports as text tables, and comparison of two reports. Pure functions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modelregistry.evaluation.kept_baseline import KEPT
+from modelregistry.evaluation.kept_baseline import BASELINE_KEY
 
-NAMING = ("market", "symbol", "horizon", "target", "side", "bracket", "fold", "baseline", "name", "class", "level")
-"""Columns that say what a row is about; they come first and name a leaf."""
+LABEL_COLUMNS = (
+    "market",
+    "symbol",
+    "horizon",
+    "target",
+    "side",
+    "bracket",
+    "fold",
+    "baseline",
+    "name",
+    "class",
+    "level",
+)
+"""Columns that identify a row; they come first and are part of the name of a value."""
 
-
-UNCOMPARED = ("folds", "versus_champion", "rows", "detail", "direction", KEPT)
-"""Parts of a report that describe its own test, not the version."""
-UNWRITTEN = ("detail", KEPT)
-"""What lies behind the means is drawn, and weights are for programs; as tables they would bury the rest."""
+NOT_COMPARED = ("folds", "versus_champion", "rows", "detail", "direction", BASELINE_KEY)
+"""Parts of a report that are not compared: they describe its own test, not the version."""
+NOT_TABULATED = ("detail", BASELINE_KEY)
+"""Parts shown as figures, or read by programs only."""
+TITLES = {
+    "cells": "by market and horizon",
+    "folds": "walk-forward tests",
+    "uniqueness": "label overlap",
+    "hoped": "positive expected return",
+}
+"""Words for report keys that are not plain English."""
 LOSSES = {"pinball": "pinball loss (bps)", "brier": "Brier score"}
 
 
@@ -26,13 +44,13 @@ class Table:
     rows: list[list[str]]
 
 
-def beside_baselines(report: Mapping[str, Any]) -> Table | None:
-    """Put the loss of every cell beside the losses of what costs nothing.
+def baseline_table(report: Mapping[str, Any]) -> Table | None:
+    """Table of the loss of every cell beside the losses of the baselines.
 
     Examples
     --------
     >>> cell = {"symbol": "BTCUSDT", "horizon": 6, "brier": 0.5, "baselines": {"base_rate": 0.625}, "skill": 20.0}
-    >>> table = beside_baselines({"cells": [cell]})
+    >>> table = baseline_table({"cells": [cell]})
     >>> table.headers
     ['symbol', 'horizon', 'Brier score', 'base rate', 'skill %']
     >>> table.rows
@@ -44,43 +62,43 @@ def beside_baselines(report: Mapping[str, Any]) -> Table | None:
     loss = next((name for name in LOSSES if name in cells[0]), None)
     if loss is None:
         return None
-    names = [name for name in NAMING if name in cells[0]]
+    names = [name for name in LABEL_COLUMNS if name in cells[0]]
     baselines = list(cells[0].get("baselines") or {})
     extras = [name for name in ("skill", "skill_error", "coverage_80", "calibration_error") if name in cells[0]]
     rows = [
         [
             *(str(cell.get(name, "–")) for name in names),
-            written(cell.get(loss)),
-            *(written((cell.get("baselines") or {}).get(name)) for name in baselines),
-            *(written(cell.get(name)) for name in extras),
+            format_value(cell.get(loss)),
+            *(format_value((cell.get("baselines") or {}).get(name)) for name in baselines),
+            *(format_value(cell.get(name)) for name in extras),
         ]
         for cell in cells
     ]
-    percents = {"skill": "skill %", "skill_error": "± %", "coverage_80": "80 % band holds %"}
+    percents = {"skill": "skill %", "skill_error": "± %", "coverage_80": "coverage of 80 % band, %"}
     headers = [*names, LOSSES[loss], *map(_words, baselines), *(percents.get(name, _words(name)) for name in extras)]
     return Table("beside the baselines", headers, rows)
 
 
-def beside_champion(cells: Sequence[Mapping[str, Any]]) -> Table:
-    """Put a candidate's silent answers beside the champion's on the same candles.
+def champion_table(cells: Sequence[Mapping[str, Any]]) -> Table:
+    """Table of a candidate's losses beside the champion's on the same candles.
 
     Examples
     --------
     >>> cell = {"symbol": "BTCUSDT", "horizon": 6, "n": 900, "effective_n": 150, "too_few": False, "loss": 9.0}
-    >>> table = beside_champion([{**cell, "champion_loss": 10.0, "gain": 0.1, "lower": -0.02, "upper": 0.22}])
+    >>> table = champion_table([{**cell, "champion_loss": 10.0, "gain": 0.1, "lower": -0.02, "upper": 0.22}])
     >>> table.headers
-    ['symbol', 'horizon', 'answers', 'independent', 'loss', "champion's", 'saved %', '95 % from', 'to', 'enough']
+    ['symbol', 'horizon', 'forecasts', 'independent', 'loss', 'champion loss', 'gain %', '95 % from', 'to', 'enough']
     >>> table.rows
     [['BTCUSDT', '6', '900', '150', '9', '10', '+10', '−2', '+22', 'yes']]
     """
     headers = [
         "symbol",
         "horizon",
-        "answers",
+        "forecasts",
         "independent",
         "loss",
-        "champion's",
-        "saved %",
+        "champion loss",
+        "gain %",
         "95 % from",
         "to",
         "enough",
@@ -88,10 +106,10 @@ def beside_champion(cells: Sequence[Mapping[str, Any]]) -> Table:
     rows = [
         [
             str(cell["symbol"]),
-            written(cell["horizon"]),
-            *(written(cell[name]) for name in ("n", "effective_n", "loss", "champion_loss")),
+            format_value(cell["horizon"]),
+            *(format_value(cell[name]) for name in ("n", "effective_n", "loss", "champion_loss")),
             *(_percent(cell[name]) for name in ("gain", "lower", "upper")),
-            written(not cell["too_few"]),
+            format_value(not cell["too_few"]),
         ]
         for cell in cells
     ]
@@ -99,7 +117,7 @@ def beside_champion(cells: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def tables_of(report: Mapping[str, Any], title: str = "") -> list[Table]:
-    """Lay a report out: single figures in one table, every list of records in its own.
+    """Convert a report to tables: single values in one, each record list in another.
 
     Examples
     --------
@@ -107,12 +125,12 @@ def tables_of(report: Mapping[str, Any], title: str = "") -> list[Table]:
     >>> for table in tables_of(report):
     ...     print(table.title or "-", table.headers, table.rows)
     - ['figure', 'value'] [['rows', '120']]
-    cells ['symbol', 'horizon', 'loss', 'baselines ewm'] [['BTCUSDT', '6', '0.5', '1']]
+    by market and horizon ['symbol', 'horizon', 'loss', 'baselines ewm'] [['BTCUSDT', '6', '0.5', '1']]
     """
-    single = [[_words(name), written(value)] for name, value in report.items() if not _is_nested(value)]
+    single = [[_words(name), format_value(value)] for name, value in report.items() if not _is_nested(value)]
     found = [Table(title, ["figure", "value"], single)] if single else []
     for name, value in report.items():
-        if name in UNWRITTEN:
+        if name in NOT_TABULATED:
             continue
         here = f"{title} · {_words(name)}" if title else _words(name)
         if _is_records(value):
@@ -122,21 +140,21 @@ def tables_of(report: Mapping[str, Any], title: str = "") -> list[Table]:
         elif isinstance(value, Mapping) and value:
             found += tables_of(value, here)
         elif isinstance(value, Sequence) and not isinstance(value, str) and value:
-            found.append(Table(here, [_words(name)], [[written(item)] for item in value]))
+            found.append(Table(here, [_words(name)], [[format_value(item)] for item in value]))
     return found
 
 
-def narrowed(table: Table, width: int) -> list[Table]:
-    """Cut a table into parts that fit `width` characters, each with the columns that name its rows.
+def split_table(table: Table, width: int) -> list[Table]:
+    """Split a table into parts of at most `width` characters, each with the label columns.
 
     Examples
     --------
     >>> wide = Table("cells", ["symbol", "loss", "skill"], [["BTCUSDT", "0.5", "0.02"]])
-    >>> [(part.title, part.headers) for part in narrowed(wide, 16)]
+    >>> [(part.title, part.headers) for part in split_table(wide, 16)]
     [('cells', ['symbol', 'loss']), ('cells, continued', ['symbol', 'skill'])]
     """
     sizes = [max(len(row[i]) for row in [table.headers, *table.rows]) + 2 for i in range(len(table.headers))]
-    named = [i for i, header in enumerate(table.headers) if header in NAMING and len(table.headers) > 1]
+    named = [i for i, header in enumerate(table.headers) if header in LABEL_COLUMNS and len(table.headers) > 1]
     parts: list[list[int]] = [[]]
     for i in [i for i in range(len(table.headers)) if i not in named]:
         taken = sum(sizes[j] for j in [*named, *parts[-1]])
@@ -153,19 +171,19 @@ def narrowed(table: Table, width: int) -> list[Table]:
     ]
 
 
-def sentences_of(evaluation: Mapping[str, Any]) -> list[str]:
-    """Say of every version evaluated how it compares with the reference baselines, and whether that is sure.
+def summary_lines(evaluation: Mapping[str, Any]) -> list[str]:
+    """Summarise how every evaluated version compares with the reference baselines.
 
     Examples
     --------
     >>> cells = [{"skill": 2.0, "skill_error": 0.5}, {"skill": -0.5, "skill_error": 1.0}]
     >>> evaluation = {"versions": {"range_predictor": "0123456789ab"}, "in_sample": [], "rows": 1200, "answered": 99.5,
     ...     "range_predictor": {"skill": 0.0075, "cells": cells}}
-    >>> for sentence in sentences_of(evaluation):
+    >>> for sentence in summary_lines(evaluation):
     ...     print(sentence)
-    range_predictor 01234567 is better than the best reference baseline on average, but not surely in every cell:
-      loss 0.75 % below it over 2 cells, lower in 1, surely (by more than two errors) in 1
-      99.5 % of 1,200 candles answered
+    range_predictor 01234567 is better than the best reference baseline on average, but not significantly in every one:
+      loss 0.75 % below it over 2 markets and horizons, lower in 1, significantly (by two standard errors) in 1
+      99.5 % of 1,200 candles forecast
     """
     found = []
     for kind, version in evaluation["versions"].items():
@@ -175,61 +193,61 @@ def sentences_of(evaluation: Mapping[str, Any]) -> list[str]:
         if not cells or skill is None:
             continue
         better = sum(cell["skill"] > 0 for cell in cells)
-        surely = sum(cell["skill"] > 2 * (cell.get("skill_error") or 0) and cell["skill"] > 0 for cell in cells)
-        if surely == len(cells):
-            verdict = "is better than the best reference baseline, surely in every cell"
+        significant = sum(cell["skill"] > 2 * (cell.get("skill_error") or 0) and cell["skill"] > 0 for cell in cells)
+        if significant == len(cells):
+            verdict = "is better than the best reference baseline, significantly in every one"
         elif skill > 0:
-            verdict = "is better than the best reference baseline on average, but not surely in every cell"
+            verdict = "is better than the best reference baseline on average, but not significantly in every one"
         else:
             verdict = "is NOT better than the best reference baseline"
-        shares = f"lower in {better}, surely (by more than two errors) in {surely}"
+        shares = f"lower in {better}, significantly (by two standard errors) in {significant}"
         side = "below" if skill >= 0 else "above"
         found += [
             f"{kind} {version[:8]} {verdict}:",
-            f"  loss {100 * abs(skill):.2f} % {side} it over {len(cells)} cells, {shares}",
-            f"  {evaluation['answered']:.1f} % of {evaluation['rows']:,} candles answered",
+            f"  loss {100 * abs(skill):.2f} % {side} it over {len(cells)} markets and horizons, {shares}",
+            f"  {evaluation['answered']:.1f} % of {evaluation['rows']:,} candles forecast",
         ]
         if kind in evaluation["in_sample"]:
-            found.append("  this is no test: the version was trained on candles of the stretch")
+            found.append("  in-sample: the version was trained on candles of this period")
     return found
 
 
 def leaves(report: Any, path: tuple[str, ...] = ()) -> dict[str, float]:
-    """Collect every number of a report under a name that a second report shares.
+    """Collect every number of a report under a path that is comparable between reports.
 
     Examples
     --------
     >>> leaves({"cells": [{"symbol": "BTCUSDT", "horizon": 6, "loss": 0.5}], "rows": 10})
-    {'cells BTCUSDT 6 loss': 0.5, 'rows': 10.0}
+    {'by market and horizon BTCUSDT 6 loss': 0.5, 'rows': 10.0}
     """
     return dict(_walk(report, path))
 
 
 def differences(candidate: Mapping[str, Any], champion: Mapping[str, Any]) -> list[list[str]]:
-    """Rows of (figure, candidate, champion, difference) for every number both reports hold.
+    """Rows of (name, candidate, champion, difference) for every number in both reports.
 
     Examples
     --------
     >>> differences({"loss": 0.5, "rows": 10}, {"loss": 0.75})
     [['loss', '0.5', '0.75', '−0.25']]
     """
-    ours, theirs = (
-        leaves({name: part for name, part in report.items() if name not in UNCOMPARED})
+    candidate_values, champion_values = (
+        leaves({name: part for name, part in report.items() if name not in NOT_COMPARED})
         for report in (candidate, champion)
     )
     return [
-        [name, written(value), written(theirs[name]), signed(value - theirs[name])]
-        for name, value in ours.items()
-        if name in theirs
+        [name, format_value(value), format_value(champion_values[name]), format_signed(value - champion_values[name])]
+        for name, value in candidate_values.items()
+        if name in champion_values
     ]
 
 
-def written(value: Any) -> str:
-    """Write a value of a report.
+def format_value(value: Any) -> str:
+    """Format a value of a report.
 
     Examples
     --------
-    >>> [written(value) for value in (0.123456, 1234567, True, None, "ewm", [1, 2])]
+    >>> [format_value(value) for value in (0.123456, 1234567, True, None, "ewm", [1, 2])]
     ['0.1235', '1,234,567', 'yes', '–', 'ewm', '1, 2']
     """
     if value is None or isinstance(value, bool):
@@ -239,18 +257,18 @@ def written(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
     if isinstance(value, Mapping):
-        value = [f"{_words(name)} {written(item)}" for name, item in value.items()]
+        value = [f"{_words(name)} {format_value(item)}" for name, item in value.items()]
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(written(item) for item in value)
+        return ", ".join(format_value(item) for item in value)
     return str(value)
 
 
-def signed(difference: float) -> str:
-    """Write a difference with its sign.
+def format_signed(difference: float) -> str:
+    """Format a difference with its sign.
 
     Examples
     --------
-    >>> signed(0.5), signed(-0.25), signed(0.0)
+    >>> format_signed(0.5), format_signed(-0.25), format_signed(0.0)
     ('+0.5', '−0.25', '0')
     """
     text = f"{abs(difference):.4g}"
@@ -260,7 +278,7 @@ def signed(difference: float) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return "–" if share is None else signed(100 * share)
+    return "–" if share is None else format_signed(100 * share)
 
 
 def _walk(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, float]]:
@@ -273,16 +291,17 @@ def _walk(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, float]]:
             yield from _walk(item, (*path, _words(str(name))))
     elif _is_records(value):
         for row in value:
-            named = tuple(str(row[name]) for name in NAMING if name in row)
-            yield from _walk({name: item for name, item in row.items() if name not in NAMING}, (*path, *named))
+            named = tuple(str(row[name]) for name in LABEL_COLUMNS if name in row)
+            yield from _walk({name: item for name, item in row.items() if name not in LABEL_COLUMNS}, (*path, *named))
 
 
 def _record_table(title: str, records: Sequence[Mapping[str, Any]]) -> Table:
     flat = [_flat(record) for record in records]
     names = list(dict.fromkeys(name for row in flat for name in row))
-    names.sort(key=lambda name: NAMING.index(name) if name in NAMING else len(NAMING))
+    names.sort(key=lambda name: LABEL_COLUMNS.index(name) if name in LABEL_COLUMNS else len(LABEL_COLUMNS))
     rows = [
-        [str(row[name]) if name in NAMING and name in row else written(row.get(name)) for name in names] for row in flat
+        [str(row[name]) if name in LABEL_COLUMNS and name in row else format_value(row.get(name)) for name in names]
+        for row in flat
     ]
     return Table(title, [_words(name) for name in names], rows)
 
@@ -302,7 +321,7 @@ def _is_records(value: Any) -> bool:
 
 
 def _is_uniform(value: Any) -> bool:
-    """Several mappings of single figures under one roof read best as rows."""
+    """Whether a value is a mapping of flat mappings, which becomes one row each."""
     return (
         isinstance(value, Mapping)
         and len(value) > 1
@@ -319,4 +338,4 @@ def _is_nested(value: Any) -> bool:
 
 
 def _words(name: str) -> str:
-    return str(name).replace("_", " ")
+    return TITLES.get(str(name), str(name).replace("_", " "))

@@ -1,8 +1,9 @@
-"""Which versions keep their files, and the removal of all others' files; every row and report stays.
+"""Retention of model files: removes files of old versions; rows and reports stay.
 
-Of each kind and source keep their files: the champion, the newest 20 promoted, what the newest 20 standing promotions
-replaced (a rollback needs it), the newest `MODEL_RETENTION` candidates, and what a process uses. The row is marked and
-the folder renamed under the locks of a promotion, so a version cannot be promoted while its files are removed.
+For each kind and source these keep their files: the champion, the newest 20 promoted versions, the versions replaced
+by the newest 20 promotions that are not undone (a rollback needs them), the newest `MODEL_RETENTION` candidates, and
+versions in use by a process. The row is marked and the folder renamed under the locks of a promotion, so a version
+cannot be promoted while its files are removed.
 """
 
 import os
@@ -24,12 +25,12 @@ Progress = Callable[[int, int, str], None]
 
 
 class RetentionRefused(MLEngineError):
-    """Files cannot be removed from here."""
+    """Files cannot be removed by this process."""
 
 
 @dataclass(frozen=True)
 class Removal:
-    """One folder whose files were removed, or would be."""
+    """One folder that was removed, or would be in a dry run."""
 
     folder: str
     reason: str
@@ -37,12 +38,14 @@ class Removal:
 
 
 def prune(in_use: Collection[str], *, dry_run: bool = False, progress: Progress | None = None) -> list[Removal]:
-    """Remove the files of versions that need not keep them, and what interrupted work left; `in_use` are ids.
+    """Remove files of versions outside the retention rules, and leftovers of interrupted work.
+
+    `in_use` are ids of versions that a process uses.
 
     Raises
     ------
     RetentionRefused
-        If the model folder is read-only here, or is not the one of this database.
+        If the model folder is read-only for this process, or belongs to another database.
     """
     root = model_root()
     if not root.is_dir():
@@ -72,7 +75,7 @@ def _refuse_unsuitable(root: Path, *, dry_run: bool) -> None:
 
 
 def _finish_interrupted(root: Path) -> None:
-    """Put back what was set aside before its row was marked, and delete the rest of what was set aside."""
+    """Restore folders set aside before their row was marked, and delete the other ones."""
     for kind, digest in removal.artifacts_set_aside(root):
         if _is_needed(kind, digest):
             removal.put_back(root, kind, digest)
@@ -80,7 +83,7 @@ def _finish_interrupted(root: Path) -> None:
 
 
 def _prune_group(root: Path, kind: str, source: str, in_use: Collection[str], *, dry_run: bool) -> list[Removal]:
-    """Remove the files of one kind and source; the rows are locked in the order of a promotion."""
+    """Remove the files of one kind and source, under the locks of a promotion."""
     removed = []
     set_aside = []
     with transaction.atomic():
@@ -105,14 +108,14 @@ def _prune_group(root: Path, kind: str, source: str, in_use: Collection[str], *,
 
 
 def versions_kept(kind: str, source: str) -> set[str]:
-    """Ids of the versions of a kind and source that keep their files, whatever a process uses."""
+    """Ids of the versions of a kind and source that keep their files."""
     rows = ModelVersion.objects.filter(kind=kind, source=source)
     champion = rows.filter(stage=ModelVersion.Stage.CHAMPION).values_list("pk", flat=True)
     candidates = rows.filter(stage=ModelVersion.Stage.CANDIDATE).order_by("-created_at", "-pk")
     events = PromotionEvent.objects.filter(kind=kind, source=source).order_by("-id")
-    standing = events.filter(undone_by__isnull=True).exclude(action=PromotionEvent.Action.ROLLBACK)
+    not_undone = events.filter(undone_by__isnull=True).exclude(action=PromotionEvent.Action.ROLLBACK)
     promoted = dict.fromkeys(events.values_list("to_version", flat=True))
-    replaced = standing.values_list("from_version", flat=True)
+    replaced = not_undone.values_list("from_version", flat=True)
     kept = [
         *champion,
         *candidates.values_list("pk", flat=True)[: settings.MODEL_RETENTION],
@@ -129,15 +132,15 @@ def _reason(version: ModelVersion) -> str:
 
 
 def _is_needed(kind: str, digest: str) -> bool:
-    """Whether a version keeps these files; two sources may share them."""
+    """Whether any version keeps these files; two sources may share them."""
     return ModelVersion.objects.filter(kind=kind, digest=digest, files_removed_at__isnull=True).exists()
 
 
 def _sweep(root: Path, *, dry_run: bool) -> list[Removal]:
-    """Remove folders no version keeps, and unfinished ones, nothing of which changed for a day."""
+    """Remove unfinished folders and those no version keeps, unchanged for a day."""
     now = clock.wall_ms() / 1000
     found = []
-    # A database without a champion cannot show that this folder is its own.
+    # Without a champion the database cannot verify that this folder belongs to it.
     if ModelVersion.objects.filter(stage=ModelVersion.Stage.CHAMPION).exists():
         for kind, digest in removal.stored(root):
             folder = reading.artifact_folder(root, kind, digest)

@@ -1,47 +1,48 @@
-"""Search for better hyper-parameters on purged folds; every configuration tried enters the trial ledger.
+"""Hyper-parameter search on purged folds; every configuration enters the trial ledger.
 
-The only door to Optuna, which is not needed to train or to serve and is imported only when a search begins.
+The only module that uses Optuna, which is imported when a search starts and not needed to train or serve.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from django.conf import settings
 
+from indicators.candles import INTERVAL_MS
 from indicators.features import FEATURE_HASH, WARMUP
 from marketdata import clock, store
 from marketdata.models import Candle, Market
 from modelregistry import trials
 from modelregistry.errors import TrainingError
+from modelregistry.evaluation.paired import DAY_MS
 from modelregistry.models import Kind, TrainingTrial
-from modelregistry.status import usual_source
+from modelregistry.status import default_source
 from modelregistry.training.configured import Configuration, score_configuration
 from modelregistry.training.dataset import Dataset, build_dataset
 from modelregistry.training.folds import Fold, walk_forward
+from modelregistry.training.pipeline import Progress
 
-DAY_MS = 86_400_000
 HOW_TO_INSTALL = "Optuna is not installed; it is only for research: `uv sync --group research`"
-Progress = Callable[[int, int, str], None]
 
 
 class SearchUnavailable(TrainingError):
-    """The library a search needs is not installed."""
+    """Optuna is not installed."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long a search may go on.
+    """Limits of a search.
 
     Parameters
     ----------
     trials : int
-        Configurations at most.
+        Maximum number of configurations.
     seconds : float
-        No configuration begins later; the one under way is finished.
+        No configuration starts later; the current one is finished.
     folds, test_days, stride, threads : int
-        Work of one configuration.
+        Size of one evaluation.
     """
 
     trials: int = 20
@@ -65,9 +66,10 @@ def search(
     actor: str = "search_models",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Try configurations of the range predictor on candles before `until_ms`; give the best and how much is luck.
+    """Try configurations of the range predictor on candles before `until_ms`.
 
-    The first configuration is the one in use, so that there is something to beat.
+    Returns the best one and the ledger report with its tests of selection bias. The first configuration is the one in
+    use, as a reference.
 
     Raises
     ------
@@ -78,8 +80,8 @@ def search(
     """
     sampler = _sampler(seed)
     budget = budget or Budget()
-    source = source or usual_source()
-    every, folds = _rows(
+    source = source or default_source()
+    all_rows, folds = _rows(
         symbols, source, from_ms, until_ms, tuple(sorted(horizons or settings.DEFAULT_HORIZONS)), budget
     )
     name = study or f"range {clock.to_datetime(until_ms):%Y-%m-%d} seed {seed}"
@@ -88,21 +90,21 @@ def search(
     for number in range(budget.trials):
         if number and clock.monotonic() - started > budget.seconds:
             break
-        asked, configuration = (None, Configuration()) if number == 0 else _ask(sampler)
-        score = _try(configuration, asked, every, folds, sampler, (name, source, actor), budget=budget, seed=seed)
+        trial, configuration = (None, Configuration()) if number == 0 else _suggest(sampler)
+        score = _try(configuration, trial, all_rows, folds, sampler, (name, source, actor), budget=budget, seed=seed)
         if score is not None and (best is None or score > best[0]):
             best = score, asdict(configuration)
         if progress is not None:
-            told = "failed" if score is None else f"{score:+.2%}"
-            progress(number + 1, budget.trials, f"configuration {number + 1}: {told}")
-    luck = trials.ledger_report(Kind.RANGE, source, name)
-    return {"study": name, "best_score": best and best[0], "best": best and best[1], "ledger": luck}
+            outcome = "failed" if score is None else f"{score:+.2%}"
+            progress(number + 1, budget.trials, f"configuration {number + 1}: {outcome}")
+    ledger = trials.ledger_report(Kind.RANGE, source, name)
+    return {"study": name, "best_score": best and best[0], "best": best and best[1], "ledger": ledger}
 
 
 def _try(
     configuration: Configuration,
-    asked: Any,
-    every: Dataset,
+    trial: Any,
+    all_rows: Dataset,
     folds: Sequence[Fold],
     sampler: Any,
     label: tuple[str, str, str],
@@ -110,38 +112,40 @@ def _try(
     budget: Budget,
     seed: int,
 ) -> float | None:
-    """Score one configuration, count it, and tell the sampler; a failure is counted too."""
+    """Score one configuration, record it, and pass the score to the sampler."""
     name, source, actor = label
-    words: dict[str, Any] = {"failure": "interrupted"}
+    result: dict[str, Any] = {"failure": "interrupted"}
     try:
-        found = score_configuration(every, folds, configuration, seed=seed, threads=budget.threads)
-        words = {"score": found.score, "fold_scores": found.fold_scores, "period_scores": found.daily_gain}
+        found = score_configuration(all_rows, folds, configuration, seed=seed, threads=budget.threads)
+        result = {"score": found.score, "fold_scores": found.fold_scores, "period_scores": found.daily_gain}
     except (TrainingError, ValueError, np.linalg.LinAlgError) as error:
-        words = {"failure": f"{type(error).__name__}: {error}"}
+        result = {"failure": f"{type(error).__name__}: {error}"}
     finally:
         trials.record_trial(
             kind=Kind.RANGE,
             source=source,
             origin=TrainingTrial.Origin.SEARCH,
             study=name,
-            configuration=_described(configuration, every, budget, seed),
+            configuration=_trial_configuration(configuration, all_rows, budget, seed),
             actor=actor,
-            symbols=every.symbols,
-            tested_from=clock.to_datetime(int(every.open_time[folds[0].test].min())),
-            tested_until=clock.to_datetime(int(every.open_time[folds[-1].test].max())),
-            **words,
+            symbols=all_rows.symbols,
+            tested_from=clock.to_datetime(int(all_rows.open_time[folds[0].test].min())),
+            tested_until=clock.to_datetime(int(all_rows.open_time[folds[-1].test].max())),
+            **result,
         )
-    score = words.get("score")
-    if asked is not None:
-        sampler.tell(asked, score, **({} if score is not None else {"state": _failed()}))
+    score = result.get("score")
+    if trial is not None:
+        sampler.tell(trial, score, **({} if score is not None else {"state": _failed()}))
     return score
 
 
-def _described(configuration: Configuration, every: Dataset, budget: Budget, seed: int) -> Mapping[str, Any]:
+def _trial_configuration(
+    configuration: Configuration, all_rows: Dataset, budget: Budget, seed: int
+) -> Mapping[str, Any]:
     return {
         **asdict(configuration),
         "seed": seed,
-        "horizons": list(every.horizons),
+        "horizons": list(all_rows.horizons),
         "stride": budget.stride,
         "folds": budget.folds,
         "test_days": budget.test_days,
@@ -164,17 +168,17 @@ def _failed() -> Any:
     return optuna.trial.TrialState.FAIL
 
 
-def _ask(sampler: Any) -> tuple[Any, Configuration]:
-    asked = sampler.ask()
-    return asked, Configuration(
-        max_depth=asked.suggest_int("max_depth", 2, 6),
-        rounds=asked.suggest_int("rounds", 20, 200, step=20),
-        eta=asked.suggest_float("eta", 0.02, 0.15, log=True),
-        subsample=asked.suggest_float("subsample", 0.3, 1.0),
-        colsample_bytree=asked.suggest_float("colsample_bytree", 0.2, 1.0),
-        reg_lambda=asked.suggest_float("reg_lambda", 1.0, 300.0, log=True),
-        child_share=asked.suggest_float("child_share", 0.001, 0.02, log=True),
-        penalty=asked.suggest_float("penalty", 0.001, 0.3, log=True),
+def _suggest(sampler: Any) -> tuple[Any, Configuration]:
+    trial = sampler.ask()
+    return trial, Configuration(
+        max_depth=trial.suggest_int("max_depth", 2, 6),
+        rounds=trial.suggest_int("rounds", 20, 200, step=20),
+        eta=trial.suggest_float("eta", 0.02, 0.15, log=True),
+        subsample=trial.suggest_float("subsample", 0.3, 1.0),
+        colsample_bytree=trial.suggest_float("colsample_bytree", 0.2, 1.0),
+        reg_lambda=trial.suggest_float("reg_lambda", 1.0, 300.0, log=True),
+        child_share=trial.suggest_float("child_share", 0.001, 0.02, log=True),
+        penalty=trial.suggest_float("penalty", 0.001, 0.3, log=True),
     )
 
 
@@ -188,20 +192,19 @@ def _rows(
     oldest = Candle.objects.filter(market__in=markets).order_by("open_time").values_list("open_time", flat=True).first()
     if oldest is None:
         raise TrainingError("no candles to search on; run `manage.py import_candles` or `backfill_candles` first")
-    interval_ms = 300_000
-    first = max(int(oldest), from_ms - WARMUP * interval_ms) if from_ms is not None else int(oldest)
+    first = max(int(oldest), from_ms - WARMUP * INTERVAL_MS) if from_ms is not None else int(oldest)
     newest = [at for at in store.newest_open(markets).values() if at is not None]
-    grid = store.load_span(markets, first, min(until_ms, max(newest) + interval_ms))
+    grid = store.load_span(markets, first, min(until_ms, max(newest) + INTERVAL_MS))
     needed = WARMUP + (budget.folds + 1) * budget.test_days * 288 + max(horizons)
     if len(grid) < needed:
         raise TrainingError(
             f"{len(grid)} candles are too few: {budget.folds} folds of {budget.test_days} days need {needed}"
         )
-    every = build_dataset(grid, [market.symbol for market in markets], horizons, budget.stride, first=from_ms)
-    if not len(every):
-        raise TrainingError("no candle has features and a known future")
+    all_rows = build_dataset(grid, [market.symbol for market in markets], horizons, budget.stride, first=from_ms)
+    if not len(all_rows):
+        raise TrainingError("no candle has features and a known outcome")
     try:
-        folds = list(walk_forward(every.open_time, every.ends, budget.folds, test_span=budget.test_days * DAY_MS))
+        folds = list(walk_forward(all_rows.open_time, all_rows.ends, budget.folds, test_span=budget.test_days * DAY_MS))
     except ValueError as error:
         raise TrainingError(str(error)) from error
-    return every, folds
+    return all_rows, folds

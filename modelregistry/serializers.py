@@ -1,4 +1,4 @@
-"""The shapes of versions, champions and the reports about them."""
+"""Serializers of model versions, champions and their reports."""
 
 from typing import Any
 
@@ -13,50 +13,50 @@ from modelregistry.report_json import published, reference
 
 @extend_schema_field(reference("ModelReport"))
 class ReportField(serializers.JSONField):
-    """Metrics as JSON shows them."""
+    """Report of a version in its published form."""
 
     def to_representation(self, value: Any) -> Any:
-        """Every skill a fraction."""
+        """Convert every skill to a fraction."""
         return published(value)
 
 
 @extend_schema_field({"oneOf": [reference("ModelReport"), {"enum": [None]}], "nullable": True})
 class MetricsField(serializers.Field):
-    """A champion's report, or none."""
+    """Report of a champion, or null."""
 
 
 @extend_schema_field(reference("Hyperparameters"))
 class HyperparametersField(serializers.JSONField):
-    """What the training was set to."""
+    """Hyper-parameters of a training."""
 
 
 @extend_schema_field(
     {
         "type": "object",
-        "description": "Id of the version that answered, by kind.",
+        "description": "Id of the version behind the forecast, by kind.",
         "properties": {kind: {"type": "string", "format": "uuid"} for kind in Kind.values},
         "additionalProperties": False,
     }
 )
 class ModelVersionsField(serializers.Field):
-    """{kind: id} of the champions behind an answer."""
+    """Ids of the champions behind a forecast, by kind."""
 
 
 class ModelVersionSerializer(serializers.ModelSerializer):
-    """One trained estimator: what it learned from, how good it was on rows it never saw, what became of it."""
+    """One trained estimator: training data, out-of-sample scores and stage."""
 
     hyperparameters = HyperparametersField()
     libraries = serializers.DictField(child=serializers.CharField(), help_text="{name: version}.")
-    report = ReportField(help_text="Metrics on rows never seen, beside the baselines.")
+    report = ReportField(help_text="Out-of-sample metrics beside the baselines.")
     symbols = serializers.ListField(child=serializers.CharField())
     horizons = serializers.ListField(child=serializers.IntegerField())
     gate_reasons = serializers.ListField(child=serializers.CharField())
     files_kept = serializers.BooleanField(
-        read_only=True, help_text="False once retention removed its files: it cannot answer, its report stays."
+        read_only=True, help_text="False once retention removed its files: it cannot forecast, its report stays."
     )
 
     class Meta:
-        """Everything; nothing about a version is secret to a key."""
+        """All fields; none is secret."""
 
         model = ModelVersion
         fields = (
@@ -86,29 +86,29 @@ class ModelVersionSerializer(serializers.ModelSerializer):
 
 
 class SilentComparisonSerializer(serializers.Serializer):
-    """A candidate beside the present champion on the same live candles, which nobody but the log was told."""
+    """Comparison of a candidate's unpublished forecasts with the champion's on the same live candles."""
 
-    symbol = serializers.CharField(help_text="`all` for the mean of all cells.")
+    symbol = serializers.CharField(help_text="`all` for the mean over markets and horizons.")
     horizon = serializers.IntegerField(allow_null=True, help_text="Candles ahead; null for `all`.")
-    n = serializers.IntegerField(help_text="Answers scored.")
+    n = serializers.IntegerField(help_text="Forecasts scored.")
     effective_n = serializers.IntegerField(help_text="How many of them do not overlap.")
-    too_few = serializers.BooleanField(help_text="Too little to tell anything.")
+    too_few = serializers.BooleanField(help_text="Too few for a conclusion.")
     loss = serializers.FloatField()
     champion_loss = serializers.FloatField()
-    gain = serializers.FloatField(allow_null=True, help_text="Share of the champion's loss saved.")
-    lower = serializers.FloatField(allow_null=True, help_text="Of a 95 % interval from whole days and weeks.")
+    gain = serializers.FloatField(allow_null=True, help_text="1 - loss / champion loss.")
+    lower = serializers.FloatField(allow_null=True, help_text="Of a 95 % block bootstrap interval over days and weeks.")
     upper = serializers.FloatField(allow_null=True)
 
 
 class ModelVersionDetailSerializer(ModelVersionSerializer):
-    """One version with what it has said silently since."""
+    """One version with the comparison of its unpublished forecasts."""
 
     silent_comparison = serializers.SerializerMethodField(
-        help_text="Per market and horizon, then `all`; empty for who is no candidate, or has no scored answer yet."
+        help_text="Per market and horizon, then `all`; empty for other stages, or without scored forecasts."
     )
 
     class Meta:
-        """All of a version, and the comparison."""
+        """All fields of a version, and the comparison."""
 
         model = ModelVersion
         fields = (*ModelVersionSerializer.Meta.fields, "silent_comparison")
@@ -116,28 +116,28 @@ class ModelVersionDetailSerializer(ModelVersionSerializer):
 
     @extend_schema_field(SilentComparisonSerializer(many=True))
     def get_silent_comparison(self, version: ModelVersion) -> Any:
-        """Ask whom the composition root named."""
+        """Comparison by the function that the composition root passes in the context."""
         compare = self.context.get("silent_comparison")
         return SilentComparisonSerializer(compare(version) if compare else [], many=True).data
 
 
 class ChampionSerializer(serializers.Serializer):
-    """Who answers for one kind."""
+    """Champion of one kind."""
 
-    champion = serializers.UUIDField(allow_null=True, help_text="Id of the version; null when there is none.")
+    champion = serializers.UUIDField(allow_null=True, help_text="Id of the version; null without a champion.")
     digest = serializers.CharField(allow_null=True)
-    unproven = serializers.BooleanField(allow_null=True, help_text="Crowned for want of another, not by the gate.")
+    unproven = serializers.BooleanField(allow_null=True, help_text="Bootstrap champion, not accepted by the gate.")
     trained_until = serializers.DateTimeField(allow_null=True)
     symbols = serializers.ListField(child=serializers.CharField())
     horizons = serializers.ListField(child=serializers.IntegerField())
     metrics = MetricsField(help_text="Its report, with the baselines beside it.")
     loaded_by = serializers.ListField(
-        child=serializers.CharField(), help_text="Processes that have it in memory; empty when asked about the past."
+        child=serializers.CharField(), help_text="Processes that have it in memory; empty for a time in the past."
     )
 
 
 class ModelsStatusSerializer(serializers.Serializer):
-    """Who answers for each kind, now or at a time asked for."""
+    """Champion of each kind, now or at a given time."""
 
     at = serializers.DateTimeField()
     source = serializers.ChoiceField(choices=Source.choices)  # type: ignore[assignment]  # the stubs mean Field.source
@@ -147,16 +147,16 @@ class ModelsStatusSerializer(serializers.Serializer):
 
 
 class StatusQuery(Query):
-    """When, and of which source."""
+    """Time and source of a status query."""
 
-    at = Instant(required=False, help_text="Who answered then; now when left out.")
+    at = Instant(required=False, help_text="Champions at this time; now if omitted.")
     source = Choice(  # type: ignore[assignment]  # the stubs mean Field.source
-        Source.choices, required=False, help_text="That of the enabled markets when left out."
+        Source.choices, required=False, help_text="Default: the source of the enabled markets."
     )
 
 
 class VersionQuery(Query):
-    """Which versions."""
+    """Filters of the list of versions."""
 
     kind = Choice(Kind.choices, required=False)
     stage = Choice(ModelVersion.Stage.choices, required=False)

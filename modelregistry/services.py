@@ -10,7 +10,7 @@ import numpy as np
 from django.conf import settings
 from django.db import transaction
 
-from indicators.candles import CandleGrid
+from indicators.candles import INTERVAL_MS, CandleGrid
 from indicators.features import FEATURE_HASH, WARMUP
 from marketdata import clock, store
 from marketdata.models import Candle, Market
@@ -18,16 +18,22 @@ from modelregistry import artifacts, registry, trials
 from modelregistry.errors import ModelLoadError, ModelNotFoundError, TrainingError
 from modelregistry.estimators import boosting
 from modelregistry.evaluation.stretch import evaluate_on
-from modelregistry.evaluation.versus import Standing
+from modelregistry.evaluation.versus import ComparedChampion
 from modelregistry.hand import invite_here
 from modelregistry.models import ModelVersion
 from modelregistry.spreading import Invite, build_together, fit_together
-from modelregistry.status import usual_source
+from modelregistry.status import default_source
 from modelregistry.training.parts import build_here, fit_here
-from modelregistry.training.pipeline import KINDS, Request, Trained, symbols_in_order, train_kinds
-from modelregistry.training.plan import LeftOut, least_candles, left_out, plan_for
+from modelregistry.training.pipeline import (
+    KINDS,
+    Progress,
+    TrainedEstimator,
+    TrainingRequest,
+    symbols_in_order,
+    train_kinds,
+)
+from modelregistry.training.plan import ExcludedMarket, excluded_markets, least_candles, plan_for
 
-Progress = Callable[[int, int, str], None]
 logger = logging.getLogger(__name__)
 
 
@@ -47,11 +53,11 @@ def train(
     invite: Invite = invite_here,
     actor: str = "train_models",
 ) -> list[ModelVersion]:
-    """Train, write, register; crown a first version where a kind has no champion.
+    """Train, write and register versions; bootstrap a champion for kinds without one.
 
-    More than one of `workers` build the rows of the markets and fit the parts of the run together; `invite` asks for
-    them. The bytes stay the same. Ranges that are `corrected` follow their own misses of the last three weeks, where
-    their window reaches that far.
+    With more than one of `workers`, processes build the rows of the markets and fit the parts of the run in parallel;
+    `invite` starts them. The bytes do not depend on it. With `corrected` the range predictor applies an online
+    correction by its misses of the last three weeks.
 
     Raises
     ------
@@ -59,7 +65,7 @@ def train(
         If a symbol or kind is unknown, or there are too few candles; nothing is written.
     """
     started = clock.monotonic()
-    source = source or usual_source()
+    source = source or default_source()
     if unknown := sorted(set(kinds) - set(KINDS)):
         raise TrainingError(f"no kind of estimator is called {', '.join(unknown)}; there are {', '.join(KINDS)}")
     kinds = [kind for kind in KINDS if not kinds or kind in kinds]
@@ -69,7 +75,7 @@ def train(
     for market in absent:
         logger.warning("training: %s", market.as_sentence())
     candles = int(grid.present.sum(axis=1).min())
-    request = Request(
+    request = TrainingRequest(
         grid=grid,
         symbols=tuple(market.symbol for market in markets),
         source=source,
@@ -78,9 +84,9 @@ def train(
         plan=replace(plan_for(candles, horizons, seed=seed, small=small), corrected=corrected),
         costs=2 * settings.FEE_RATE + settings.SLIPPAGE_BPS / 1e4,
         first=from_ms,
-        champions=_standing(kinds, source, horizons),
+        champions=_compared_champions(kinds, source, horizons),
     )
-    with trials.counting(kinds, source, _tried(request), request.symbols, actor) as counted:
+    with trials.record_unfinished(kinds, source, _tried(request), request.symbols, actor) as counted:
         fit = partial(fit_together, hands=workers - 1, invite=invite) if workers > 1 else fit_here
         build = partial(build_together, hands=workers - 1, invite=invite) if workers > 1 else build_here
         trained = train_kinds(request, progress, cancelled, fit, build)
@@ -88,15 +94,15 @@ def train(
         for one in trained.values():
             one.report["left_out"] = [asdict(market) for market in absent]
         kept = [_keep(one, source, seed, seconds) for one in trained.values()]
-        bootstrap_together(kept, actor)
+        bootstrap_versions(kept, actor)
         for version in kept:
             trials.record_run(version, actor)
             counted.add(version.kind)
     return kept
 
 
-def _tried(request: Request) -> dict[str, Any]:
-    """What a run that ends without a version had set out to try."""
+def _tried(request: TrainingRequest) -> dict[str, Any]:
+    """Configuration of a run, for the ledger if it ends without a version."""
     return {
         "hyperparameters": request.plan.as_hyperparameters(),
         "horizons": list(request.horizons),
@@ -105,11 +111,11 @@ def _tried(request: Request) -> dict[str, Any]:
     }
 
 
-def bootstrap_together(versions: Sequence[ModelVersion], actor: str) -> None:
+def bootstrap_versions(versions: Sequence[ModelVersion], actor: str) -> None:
     """Promote each version whose kind has no champion, all in one transaction.
 
-    An answer belongs to the set of champions that gave it: one by one, the first champions would be three sets within
-    a second, and a candle would be answered by each.
+    A prediction belongs to one set of champions. Promoted one by one, the first champions would form three sets within
+    a second, and one candle would be predicted by each of them.
     """
     with transaction.atomic():
         for version in versions:
@@ -119,7 +125,7 @@ def bootstrap_together(versions: Sequence[ModelVersion], actor: str) -> None:
         version.refresh_from_db()
 
 
-def _keep(trained: Trained, source: str, seed: int, seconds: float) -> ModelVersion:
+def _keep(trained: TrainedEstimator, source: str, seed: int, seconds: float) -> ModelVersion:
     fields = trained.manifest_fields
     digest = artifacts.write_artifact(trained.kind, trained.estimator.to_files(), fields, trained.golden_rows)
     return registry.register(
@@ -135,7 +141,7 @@ def _keep(trained: Trained, source: str, seed: int, seconds: float) -> ModelVers
         seed=seed,
         hyperparameters=fields["hyperparameters"],
         libraries=boosting.library_versions(),
-        report=finite(trained.report),
+        report=json_ready(trained.report),
         gate_accepted=trained.verdict.accepted,
         gate_reasons=trained.verdict.reasons,
         training_seconds=seconds,
@@ -152,16 +158,18 @@ def evaluate(
     stride: int = 1,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Score versions, by default the champions, on candles from `from_ms` up to `until_ms` beside the baselines.
+    """Score versions on candles from `from_ms` up to `until_ms`, beside the baselines.
+
+    By default the champions are scored.
 
     Raises
     ------
     ModelNotFoundError
         If there is no version to score.
     TrainingError
-        If the stretch holds no candle with features and a known future.
+        If the period has no candle with features and a known outcome.
     """
-    source = source or (versions[0].source if versions else usual_source())
+    source = source or (versions[0].source if versions else default_source())
     chosen = list(versions) or list(registry.champions(source).values())
     if not chosen:
         raise ModelNotFoundError(f"no champion of {source} candles to evaluate; run `manage.py train_models`")
@@ -169,8 +177,8 @@ def evaluate(
         registry.require_files(version)
     shared = set.intersection(*(set(version.symbols) for version in chosen))
     markets = _markets(symbols or sorted(shared), source)
-    if strangers := sorted({market.symbol for market in markets} - shared):
-        raise TrainingError(f"not in the training set of every version: {', '.join(strangers)}")
+    if untrained := sorted({market.symbol for market in markets} - shared):
+        raise TrainingError(f"not in the training set of every version: {', '.join(untrained)}")
     fitted_until = min(from_ms, *(clock.to_ms(version.trained_until) for version in chosen))
     earliest, _ = _span(markets, None, until_ms)
     grid = store.load_span(markets, earliest, until_ms)
@@ -209,12 +217,12 @@ def _markets(symbols: Sequence[str], source: str) -> list[Market]:
 
 def _trainable(
     markets: Sequence[Market], from_ms: int | None, until_ms: int | None, horizons: tuple[int, ...], *, small: bool
-) -> tuple[list[Market], CandleGrid, list[LeftOut]]:
-    """Markets to train on with their candles, and those left out."""
+) -> tuple[list[Market], CandleGrid, list[ExcludedMarket]]:
+    """Markets to train on with their candles, and markets excluded for lack of history."""
     newest = store.newest_open(markets)
     stored = [market for market in markets if newest[market.pk] is not None]
     needed = least_candles(horizons)
-    empty = [LeftOut(market.symbol, 0, needed, None) for market in markets if newest[market.pk] is None]
+    empty = [ExcludedMarket(market.symbol, 0, needed, None) for market in markets if newest[market.pk] is None]
     if not stored:
         raise TrainingError("no market has candles; run `manage.py import_candles` or `backfill_candles` first")
     if from_ms is not None and until_ms is not None and from_ms >= until_ms:
@@ -222,11 +230,11 @@ def _trainable(
     first_ms, end_ms = _span(stored, from_ms, until_ms)
     if first_ms >= end_ms:
         raise TrainingError(
-            f"the stretch holds no stored candle: it would begin at {clock.to_datetime(first_ms):%Y-%m-%d %H:%M} "
+            f"the period holds no stored candle: it would begin at {clock.to_datetime(first_ms):%Y-%m-%d %H:%M} "
             f"and end at {clock.to_datetime(end_ms):%Y-%m-%d %H:%M}"
         )
     grid = store.load_span(stored, first_ms, end_ms)
-    short = left_out(grid, [market.symbol for market in stored], horizons, small=small)
+    short = excluded_markets(grid, [market.symbol for market in stored], horizons, small=small)
     names = {market.symbol for market in short}
     kept = [market for market in stored if market.symbol not in names]
     if not kept:
@@ -237,21 +245,20 @@ def _trainable(
 
 
 def _span(markets: Sequence[Market], from_ms: int | None, until_ms: int | None) -> tuple[int, int]:
-    """Open of the first candle to read, warm-up included, and the end of the last one."""
+    """Open of the first candle to read (with warm-up), and end of the last."""
     stored = Candle.objects.filter(market__in=markets)
     first = stored.order_by("open_time").values_list("open_time", flat=True).first()
     newest = [at for at in store.newest_open(markets).values() if at is not None]
     if first is None or len(newest) < len(markets):
         raise TrainingError("a market has no candles; run `manage.py import_candles` or `backfill_candles` first")
-    interval_ms = 300_000
     if from_ms is not None:
-        first = max(first, from_ms - WARMUP * interval_ms)
-    end = max(newest) + interval_ms
+        first = max(first, from_ms - WARMUP * INTERVAL_MS)
+    end = max(newest) + INTERVAL_MS
     return int(first), int(end if until_ms is None else min(end, until_ms))
 
 
-def _standing(kinds: Sequence[str], source: str, horizons: tuple[int, ...]) -> dict[str, Standing]:
-    """Champions a candidate is compared with; one that cannot be loaded is compared with nobody."""
+def _compared_champions(kinds: Sequence[str], source: str, horizons: tuple[int, ...]) -> dict[str, ComparedChampion]:
+    """Champions that candidates are compared with; those that cannot be loaded are skipped."""
     found = {}
     for kind, version in registry.champions(source).items():
         if kind not in kinds or version.feature_hash != FEATURE_HASH or not set(version.horizons) <= set(horizons):
@@ -259,9 +266,9 @@ def _standing(kinds: Sequence[str], source: str, horizons: tuple[int, ...]) -> d
         try:
             estimator = registry.load_version(version)
         except ModelLoadError as damaged:
-            logger.warning("champion %s is compared with nobody: %s", version, damaged)
+            logger.warning("no comparison with champion %s: %s", version, damaged)
             continue
-        found[str(kind)] = Standing(
+        found[str(kind)] = ComparedChampion(
             estimator,
             clock.to_ms(version.trained_until),
             tuple(version.symbols),
@@ -271,12 +278,12 @@ def _standing(kinds: Sequence[str], source: str, horizons: tuple[int, ...]) -> d
     return found
 
 
-def finite(value: Any) -> Any:
-    """Make a report fit for JSON: plain numbers, None for what is not finite."""
+def json_ready(value: Any) -> Any:
+    """Convert a report to JSON values: plain numbers, None for non-finite ones."""
     if isinstance(value, dict):
-        return {str(key): finite(item) for key, item in value.items()}
+        return {str(key): json_ready(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
+        return [json_ready(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not np.isfinite(value):

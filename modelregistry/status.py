@@ -1,4 +1,4 @@
-"""Who answers, now or then, as one object for REST and the console."""
+"""Champions now or at a past time, as one object for REST and the console."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,25 +11,25 @@ from modelregistry.models import Kind, ModelVersion
 from modelregistry.report_json import published
 
 
-def usual_source() -> str:
-    """The source of the enabled markets; the exchange while there are none."""
+def default_source() -> str:
+    """Source of the enabled markets; the exchange if there are none."""
     simulated = Market.objects.enabled().filter(source=Source.SIMULATED).exists()
     return str(Source.SIMULATED if simulated else Source.EXCHANGE)
 
 
 def status_at(at: datetime | None, source: str | None, loaded_by: Mapping[str, list[str]]) -> dict[str, Any]:
-    """The champion of each kind with its report; `loaded_by` counts only for the present."""
-    source = source or usual_source()
-    crowned = registry.champions(source) if at is None else registry.champions_at(at, source)
+    """Champion of each kind with its report; `loaded_by` is used only without `at`."""
+    source = source or default_source()
+    champions = registry.champions(source) if at is None else registry.champions_at(at, source)
     present = loaded_by if at is None else {}
-    said: dict[str, Any] = {"at": at or clock.wall_now(), "source": source}
+    status: dict[str, Any] = {"at": at or clock.wall_now(), "source": source}
     for kind in Kind.values:
-        said[kind] = champion_object(crowned.get(kind), present)
-    return said
+        status[kind] = champion_object(champions.get(kind), present)
+    return status
 
 
 def champion_object(version: ModelVersion | None, loaded_by: Mapping[str, list[str]]) -> dict[str, Any]:
-    """One champion, or the absence of one."""
+    """One champion as a JSON object, with nulls where there is none."""
     if version is None:
         return {
             "champion": None,
@@ -54,6 +54,6 @@ def champion_object(version: ModelVersion | None, loaded_by: Mapping[str, list[s
 
 
 def accuracy_of(report: Mapping[str, Any]) -> float | None:
-    """1 - loss / best baseline's loss of a version, None where its report does not say."""
+    """Skill of a version (1 - loss / best baseline's loss), or None."""
     skill = report.get("skill")
     return float(skill) if isinstance(skill, int | float) else None

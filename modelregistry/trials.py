@@ -1,4 +1,4 @@
-"""The trial ledger: every configuration tried is counted, and the best is judged by how many there were."""
+"""Trial ledger: records every configuration tried and corrects the best for selection bias."""
 
 import hashlib
 import json
@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from marketdata import clock
-from modelregistry.evaluation import trials as luck
+from modelregistry.evaluation import trials as selection
 from modelregistry.models import ModelVersion, TrainingTrial
 
-LEAST_PERIODS = 30
-"""Fewer days than this say nothing about a Sharpe ratio."""
+MIN_PERIODS = 30
+"""Fewest days for a test of a Sharpe ratio."""
 
 
 def record_trial(
@@ -35,10 +35,10 @@ def record_trial(
     version: ModelVersion | None = None,
     failure: str = "",
 ) -> TrainingTrial:
-    """Count one configuration that was tried, also if it failed (`score` None, `failure` says how).
+    """Record one configuration that was tried; a failure has `score` None and a `failure` text.
 
-    `score` and `fold_scores` are shares of the best free baseline's loss that were saved; `period_scores` the gain
-    by ISO day. Figures that are not finite are kept as missing.
+    `score` and `fold_scores` are skills against the best reference baseline (1 - loss / baseline loss), `period_scores`
+    the gain by ISO day. Values that are not finite are stored as null.
     """
     plain = json.loads(json.dumps(dict(configuration), sort_keys=True, default=_plain))
     return TrainingTrial.objects.create(
@@ -61,12 +61,12 @@ def record_trial(
 
 
 @contextmanager
-def counting(
+def record_unfinished(
     kinds: Sequence[str], source: str, configuration: Mapping[str, Any], symbols: Sequence[str], actor: str
 ) -> Iterator[set[str]]:
-    """Count the kinds of a run that ends without their version: failed, cancelled or interrupted.
+    """Record a trial for each kind of a run that fails, is cancelled or interrupted.
 
-    Yields a set; a kind put into it has been counted already.
+    Yields a set; kinds added to it are recorded already.
     """
     counted: set[str] = set()
     try:
@@ -82,7 +82,7 @@ def counting(
 
 
 def record_run(version: ModelVersion, actor: str) -> TrainingTrial:
-    """Count the training run that made `version`, with what its report says of the folds and days."""
+    """Record the training run of `version`, with the scores of its folds and days."""
     report = version.report
     folds = report.get("folds") or []
     gains = (report.get("detail") or {}).get("daily_gain") or {}
@@ -116,13 +116,13 @@ def fold_scores(folds: Sequence[Mapping[str, Any]], gains: Mapping[str, float]) 
     >>> fold_scores(two, {"1970-01-01": 0.5, "1970-01-02": 0.25, "1970-01-03": 0.75})
     [0.5, 0.5]
     """
-    answer = []
+    result = []
     for fold in folds:
         first, last = (f"{clock.to_datetime(fold[name]):%Y-%m-%d}" for name in ("from_ms", "to_ms"))
-        mine = [gain for day, gain in gains.items() if first <= day <= last]
-        if mine:
-            answer.append(float(np.mean(mine)))
-    return answer
+        inside = [gain for day, gain in gains.items() if first <= day <= last]
+        if inside:
+            result.append(float(np.mean(inside)))
+    return result
 
 
 def digest_of(configuration: Mapping[str, Any]) -> str:
@@ -137,7 +137,7 @@ def digest_of(configuration: Mapping[str, Any]) -> str:
 
 
 def ledger_report(kind: str, source: str, study: str | None = None) -> dict[str, Any]:
-    """How many configurations were tried, and whether the best of them is more than luck.
+    """Number of configurations tried, and tests of the best one for selection bias.
 
     The tests need the daily gains of at least two configurations on the same days; without them `overfitting` and
     `deflated_sharpe` are None and `message` says why.
@@ -147,7 +147,7 @@ def ledger_report(kind: str, source: str, study: str | None = None) -> dict[str,
         kept = kept.filter(study=study)
     rows = list(kept.order_by("id"))
     distinct = {row.configuration_digest: row for row in rows}
-    answer: dict[str, Any] = {
+    result: dict[str, Any] = {
         "kind": kind,
         "source": source,
         "trials": len(rows),
@@ -160,25 +160,29 @@ def ledger_report(kind: str, source: str, study: str | None = None) -> dict[str,
         "message": "",
     }
     days, scores, digests = gain_matrix(list(distinct.values()))
-    if scores.shape[1] < 2 or len(days) < LEAST_PERIODS:
-        answer["message"] = (
+    if scores.shape[1] < 2 or len(days) < MIN_PERIODS:
+        result["message"] = (
             f"{scores.shape[1]} configurations share the gains of {len(days)} days; "
-            f"2 and {LEAST_PERIODS} are needed to tell luck from merit"
+            f"2 and {MIN_PERIODS} are needed to test for selection bias"
         )
-        return answer
-    # Tries without daily gains, or on other days, were tries all the same: they raise the bar of luck.
-    share = luck.independent_trials(scores) / scores.shape[1]
-    deflated = luck.deflated_sharpe(scores, trials=max(share * len(distinct), 1.0))
-    answer["compared"] = scores.shape[1]
-    answer["days"] = len(days)
-    answer["best"] = digests[int(np.argmax([luck.sharpe(column) for column in scores.T]))]
-    answer["deflated_sharpe"] = {**asdict(deflated), "significant": deflated.significant}
-    answer["overfitting"] = asdict(luck.probability_of_overfitting(scores, min(luck.BLOCKS, len(days) // 2 // 2 * 2)))
-    return answer
+        return result
+    # Trials without daily gains, or on other days, still count as trials: they raise the benchmark.
+    share = selection.independent_trials(scores) / scores.shape[1]
+    deflated = selection.deflated_sharpe(scores, trials=max(share * len(distinct), 1.0))
+    result["compared"] = scores.shape[1]
+    result["days"] = len(days)
+    result["best"] = digests[int(np.argmax([selection.sharpe(column) for column in scores.T]))]
+    result["deflated_sharpe"] = {**asdict(deflated), "significant": deflated.significant}
+    blocks = min(selection.BLOCKS, len(days) // 2 // 2 * 2)
+    result["overfitting"] = asdict(selection.probability_of_overfitting(scores, blocks))
+    return result
 
 
 def gain_matrix(rows: Sequence[TrainingTrial]) -> tuple[list[str], np.ndarray, list[str]]:
-    """Days, gains of shape (n_days, n_trials) and digests of the trials that were scored on the most common days."""
+    """Gains of the trials that share the most common set of days.
+
+    Returns the days, gains of shape (n_days, n_trials), and the digests of the trials.
+    """
     by_days: dict[frozenset[str], list[TrainingTrial]] = {}
     for row in rows:
         if row.period_scores and None not in row.period_scores.values():
@@ -196,7 +200,7 @@ def _finite(value: float | None) -> float | None:
 
 
 def _plain(value: Any) -> Any:
-    """Numbers of NumPy as JSON has them."""
+    """Convert NumPy values to JSON values."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):

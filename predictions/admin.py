@@ -6,7 +6,7 @@ from unfold.decorators import display
 from marketdata.admin_pages import LargeLogAdmin, ReadOnlyAdmin, plain
 from modelregistry.admin import ModelVersionAdmin
 from modelregistry.models import ModelVersion
-from modelregistry.report_tables import Table, beside_champion
+from modelregistry.report_tables import Table, champion_table
 from predictions.challenger_scores import silent_comparison
 from predictions.models import ChainCut, ChainHead, ChallengerLog, PredictionLog
 from predictions.reasons import WORDS
@@ -78,7 +78,7 @@ class ComparedVersionAdmin(ModelVersionAdmin):
         """Nothing for a version that nobody asks."""
         if version.stage != ModelVersion.Stage.CANDIDATE:
             return None
-        return beside_champion(silent_comparison(version))
+        return champion_table(silent_comparison(version))
 
 
 @admin.register(ChallengerLog)

@@ -13,12 +13,12 @@ from modelregistry.estimators.range_predictor import RangePredictor
 def corrector_of(ensemble: Ensemble | None) -> RangePredictor | None:
     """The range predictor that corrects or guards itself, if that is what answers."""
     predictor = ensemble.range_predictor if ensemble is not None else None
-    return predictor if counted.reach_of(predictor) else None
+    return predictor if counted.lookback_candles(predictor) else None
 
 
 def reach_of(ensemble: Ensemble | None) -> int:
     """Candles a window must hold before the warm-up of its oldest row: 0 where nothing is corrected nor guarded."""
-    return counted.reach_of(corrector_of(ensemble))
+    return counted.lookback_candles(corrector_of(ensemble))
 
 
 def log_factors(
@@ -61,7 +61,7 @@ def lately(
     newest = np.arange(len(grid) - rows, len(grid))
     # Market by market: the features of three weeks of hundreds at once would not fit the memory.
     found = [
-        counted.lately_at(predictor, grid.select(market), newest[wanted])
+        counted.corrections_at(predictor, grid.select(market), newest[wanted])
         for market, wanted in enumerate(asked)
         if wanted.any()
     ]

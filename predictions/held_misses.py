@@ -11,7 +11,7 @@ import numpy.typing as npt
 from indicators.candles import CandleGrid
 from indicators.features import NewestFeatures
 from modelregistry.estimators.correction import misses_of, outcomes_of
-from modelregistry.estimators.counted import Counted, reach_of
+from modelregistry.estimators.counted import RecentForecasts, lookback_candles
 from modelregistry.estimators.forecast import LEVELS
 from modelregistry.estimators.range_predictor import RangePredictor
 
@@ -36,7 +36,7 @@ class HeldMisses:
         # Rings by number of the counted candle.
         self._waiting = np.zeros((max(self._horizons) // self._stride + 1, *sides, len(LEVELS)))
         self._forecast = np.zeros((len(self._waiting), n_markets), dtype=np.bool_)
-        depth = reach_of(predictor) // self._stride + 1
+        depth = lookback_candles(predictor) // self._stride + 1
         self._known = np.zeros((depth, *sides), dtype=np.bool_)
         self._below = np.zeros((depth, *sides, len(LEVELS)), dtype=np.bool_)
         self._seen, self._strange = (np.zeros((depth, n_markets), dtype=np.bool_) for _ in range(2))
@@ -47,7 +47,7 @@ class HeldMisses:
         kept = (self._waiting, self._forecast, self._known, self._below, self._seen, self._strange)
         return sum(one.nbytes for one in kept)
 
-    def fill(self, market: int, counted: Counted, number: int) -> None:
+    def fill(self, market: int, counted: RecentForecasts, number: int) -> None:
         """Take other forecasts for one market: all of its window, up to the newest candle, number `number`."""
         for kept in (self._known, self._below):
             kept[:, :, market] = False
@@ -55,14 +55,14 @@ class HeldMisses:
             flags[:, market] = False
         self._forecast[:, market] = False
         turn = counted.number // self._stride
-        below, known = misses_of(counted.said, counted.outcomes)
+        below, known = misses_of(counted.quantiles, counted.outcomes)
         self._known[turn % len(self._known), :, market] = known
         self._below[turn % len(self._below), :, market] = below
         self._seen[turn % len(self._seen), market] = True
-        self._strange[turn % len(self._strange), market] = counted.strange
+        self._strange[turn % len(self._strange), market] = counted.flagged
         for k in np.flatnonzero(turn > number // self._stride - len(self._waiting)):
             slot = turn[k] % len(self._waiting)
-            self._waiting[slot, :, market], self._forecast[slot, market] = counted.said[k], True
+            self._waiting[slot, :, market], self._forecast[slot, market] = counted.quantiles[k], True
 
     def push(self, newest: NewestFeatures) -> None:
         """Take in the candle the window of these markets has just been given."""
@@ -80,7 +80,7 @@ class HeldMisses:
             return None
         turns = np.arange((number - guard.candles) // self._stride + 1, number // self._stride + 1) % len(self._seen)
         strange, seen = (flags[turns].sum(axis=0, dtype=np.int64) for flags in (self._strange, self._seen))
-        return guard.distrusts(strange, seen, self._stride)
+        return guard.suppresses(strange, seen, self._stride)
 
     def log_factors(self, number: int) -> npt.NDArray[np.float64] | None:
         """Logs of the factors at the newest candle, shape (m, n_horizons, 2, 7), by its number since 1970.

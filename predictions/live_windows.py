@@ -24,7 +24,7 @@ from indicators.features import WARMUP, NewestFeatures
 from marketdata import tails
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
-from modelregistry.estimators.counted import count_forecasts, reach_of
+from modelregistry.estimators.counted import lookback_candles, recent_forecasts
 from modelregistry.estimators.range_predictor import RangePredictor
 from predictions.held_misses import HeldMisses
 
@@ -96,7 +96,7 @@ class LiveWindows:
     @property
     def reach(self) -> int:
         """Candles before the window that what is held depends on."""
-        return reach_of(self._misses.predictor) if self._misses is not None else 0
+        return lookback_candles(self._misses.predictor) if self._misses is not None else 0
 
     def forget(self) -> None:
         """Read everything anew at the next candle."""
@@ -146,7 +146,7 @@ class LiveWindows:
         grids: list[CandleGrid] = []
         marks: dict[tuple[int, int], tails.Mark] = {}
         for first in range(0, len(ids), READ_AT_ONCE):
-            grid, found = read_windows(ids[first : first + READ_AT_ONCE], open_ms, reach_of(corrector))
+            grid, found = read_windows(ids[first : first + READ_AT_ONCE], open_ms, lookback_candles(corrector))
             for market in range(grid.n_markets):
                 _count(misses, first + market, grid.select(market))
             grids.append(grid.tail(WARMUP))
@@ -186,7 +186,7 @@ class LiveWindows:
 def _count(misses: HeldMisses | None, market: int, grid: CandleGrid) -> None:
     """Count what a version missed of the candles of one market, shape (1, n)."""
     if misses is not None:
-        misses.fill(market, count_forecasts(misses.predictor, grid), int(grid.open_time[-1]) // INTERVAL_MS)
+        misses.fill(market, recent_forecasts(misses.predictor, grid), int(grid.open_time[-1]) // INTERVAL_MS)
 
 
 def _from(marks: tails.Marks, first_ms: int) -> tails.Marks:

@@ -62,7 +62,7 @@ def warm_up(known: Mapping[str, str]) -> dict[str, str]:
         answered[source] = ensemble.digest
         if known.get(source) == ensemble.digest:
             continue
-        newest = store.newest_open([market for market in markets if ensemble.knows(market.symbol)])
+        newest = store.newest_open([market for market in markets if ensemble.covers(market.symbol)])
         for market in markets:
             open_ms = newest.get(market.pk)
             if open_ms is not None:

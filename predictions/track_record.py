@@ -23,8 +23,8 @@ from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
 from modelregistry.estimators.forecast import BANDS, LEVELS, MEDIAN
 from modelregistry.evaluation.baselines import har_inputs
-from modelregistry.evaluation.kept_baseline import KEPT, quantiles_of
-from modelregistry.evaluation.kept_baseline import REACH as HAR_REACH
+from modelregistry.evaluation.kept_baseline import BASELINE_KEY, stored_quantiles
+from modelregistry.evaluation.kept_baseline import HISTORY_CANDLES as HAR_REACH
 from modelregistry.evaluation.metrics import pinball
 from modelregistry.models import ModelVersion
 from predictions.models import PredictionLog
@@ -196,7 +196,7 @@ def _har(market: Market, cells: Mapping[tuple[int, str], Cell]) -> Callable[[int
     """Quantiles of the kept baseline of a horizon and version at every candle of its cell."""
     named = {version for _, version in cells if _is_uuid(version)}
     reports = ModelVersion.objects.filter(pk__in=named).values_list("pk", "report")
-    kept = {(one["horizon"], str(pk)): one for pk, report in reports for one in report.get(KEPT) or ()}
+    kept = {(one["horizon"], str(pk)): one for pk, report in reports for one in report.get(BASELINE_KEY) or ()}
     wanted = {key: cell for key, cell in cells.items() if key in kept}
     if not wanted:
         return lambda _horizon, _version: None
@@ -210,7 +210,7 @@ def _har(market: Market, cells: Mapping[tuple[int, str], Cell]) -> Callable[[int
         if (horizon, version) not in wanted:
             return None
         at = (wanted[horizon, version].open_ms - first) // INTERVAL_MS
-        return quantiles_of(kept[horizon, version], inputs[at], horizons.index(horizon))
+        return stored_quantiles(kept[horizon, version], inputs[at], horizons.index(horizon))
 
     return quantiles_at
 

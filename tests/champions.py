@@ -1,4 +1,4 @@
-"""Champions and candles for tests of the live path: made once per session, crowned in milliseconds.
+"""Champions and candles for tests of the live path, made once per session.
 
 Import the fixtures in a conftest: ``from tests.champions import artifact_folder, champions, fresh_engine``.
 """
@@ -32,8 +32,8 @@ plain = tiny.estimator
 _invention = CandleGenerator((*SYMBOLS, "SOLUSDT"), seed=3)
 
 
-def forget_everything():
-    """What a new process would not know."""
+def reset_process_state():
+    """Drop the state of this process, as in a new one."""
     serving._serving.clear()
     requests.forget_markets()
     coverage.forget()
@@ -57,14 +57,14 @@ def fresh_engine(settings, artifact_folder):
     from predictions.cache import cache
 
     settings.MODEL_PATH = artifact_folder
-    forget_everything()
+    reset_process_state()
     cache.clear()
     yield
-    forget_everything()
+    reset_process_state()
 
 
-def agreeing(kind, seed=0):
-    """A tiny estimator whose range is that of the random walk its brackets come from, so that the parts agree."""
+def consistent_estimator(kind, seed=0):
+    """A small estimator whose ranges match its brackets, so that the models agree."""
     fitted = plain(kind, seed)
     if kind != "range_predictor":
         return fitted
@@ -73,11 +73,11 @@ def agreeing(kind, seed=0):
     return replace(fitted, residuals=replace(fitted.residuals, base=base))
 
 
-def crown(symbols=SYMBOLS, source="simulated"):
-    """Put a champion of every kind in charge; it was trained until 2025-01-01."""
+def bootstrap_champions(symbols=SYMBOLS, source="simulated"):
+    """Bootstrap a champion of every kind, trained until 2025-01-01."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiny, "estimator", agreeing)
-        found = tiny.crown_all(source=source, symbols=symbols)
+        patch.setattr(tiny, "estimator", consistent_estimator)
+        found = tiny.bootstrap_all(source=source, symbols=symbols)
     serving._serving.clear()
     return found
 
@@ -85,12 +85,12 @@ def crown(symbols=SYMBOLS, source="simulated"):
 @pytest.fixture
 def champions(db, fresh_engine):
     """A champion of every kind for simulated markets, by kind."""
-    return crown()
+    return bootstrap_champions()
 
 
 @lru_cache(maxsize=64)
 def candle_rows(symbol, from_ms, count):
-    """Invented candles as the parsers give them; every test asks for the same history."""
+    """Synthetic candles in the form of the parsers, cached for all tests."""
     klines = _invention.klines(symbol, from_ms, from_ms + count * STEP)
     return [
         CandleRow(kline.open_time, *(Decimal(f"{value:.8f}") for value in kline[1:7]), kline.trades,
@@ -100,7 +100,7 @@ def candle_rows(symbol, from_ms, count):
 
 
 def store_candles(market, from_ms, count, leave_out=()):
-    """Store `count` invented candles of a market."""
+    """Store `count` synthetic candles of a market."""
     rows = [row for row in candle_rows(market.symbol, from_ms, count) if row.open_time not in set(leave_out)]
     store.save_all({market: rows}, Candle.Origin.IMPORT)
 
@@ -114,5 +114,5 @@ def make_markets(count=WARMUP + 50, until=BEGIN, symbols=SYMBOLS):
 
 
 def at_close_of(open_ms, seconds=1.0):
-    """A clock standing some seconds after the close of a candle."""
+    """A frozen clock some seconds after the close of a candle."""
     return clock.FrozenClock(open_ms + STEP + round(seconds * 1000))

@@ -10,7 +10,7 @@ from marketdata.models import Market, Source
 from mlengine_project.console.engine_state import DEAD_AFTER_SECONDS
 from mlengine_project.operations.models import Heartbeat
 from modelregistry.models import Kind, ModelVersion, PromotionEvent
-from modelregistry.report_tables import Table, beside_baselines, tables_of
+from modelregistry.report_tables import Table, baseline_table, tables_of
 
 SHOWN_EVENTS = 30
 PURPOSES = {
@@ -60,7 +60,7 @@ def shown() -> dict[str, Any]:
                 loaded_by=loaded[str(champion.pk)] if champion else 0,
                 processes=processes,
                 skill=champion.report.get("skill") if champion else None,
-                beside=beside_baselines(champion.report) if champion else None,
+                beside=baseline_table(champion.report) if champion else None,
                 tables=tables_of(champion.report) if champion else [],
             )
             for kind in Kind

@@ -24,7 +24,7 @@ from mlengine_project.operations.models import Heartbeat, Job
 from mlengine_project.operations.queues import queue_depths
 from modelregistry import registry
 from modelregistry.models import Kind
-from modelregistry.status import accuracy_of, usual_source
+from modelregistry.status import accuracy_of, default_source
 from predictions import log as prediction_log
 from signals import health as signal_health
 from signals.models import SignalLog
@@ -101,7 +101,7 @@ def models() -> Iterator[Metric]:
     accuracy = GaugeMetricFamily(
         "ml_model_accuracy", "1 - loss / best baseline's loss, on rows never seen.", labels=["model_name"]
     )
-    crowned = registry.champions(usual_source())
+    crowned = registry.champions(default_source())
     for kind, version in sorted(crowned.items()):
         value = accuracy_of(version.report)
         if value is not None:

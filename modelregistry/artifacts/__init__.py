@@ -1,7 +1,7 @@
-"""Model artifacts on disk: a folder named by the digest of its manifest, never believed until checked.
+"""Model artifacts on disk: folders named by the digest of their manifest, verified before use.
 
-The modules below work on any folder and know no framework; the functions here are what the
-engine calls, on the folder `MODEL_PATH`.
+The modules of this package work on any folder and import no framework; the functions here apply them to the folder
+`MODEL_PATH`.
 """
 
 import os
@@ -23,12 +23,12 @@ def model_root() -> Path:
 
 
 def is_present(kind: str, digest: str) -> bool:
-    """Whether the folder of an artifact can be listed and holds anything; what it holds is not judged."""
+    """Whether the folder of an artifact is readable and not empty, unverified."""
     return bool(reading.signature(model_root(), kind, digest))
 
 
 def can_write() -> bool:
-    """Whether this process may write artifacts: only the trainer may in production."""
+    """Whether this process may write artifacts; in production only the trainer may."""
     folder = model_root()
     while not folder.exists():
         folder = folder.parent
@@ -38,12 +38,12 @@ def can_write() -> bool:
 def write_artifact(
     kind: str, files: Mapping[str, bytes], manifest_fields: Mapping[str, Any], golden_rows: Mapping[str, Any]
 ) -> str:
-    """Write an artifact whole or not at all and return its digest; see :func:`writing.write_artifact`."""
+    """Write an artifact atomically and return its digest; see :func:`writing.write_artifact`."""
     return writing.write_artifact(model_root(), kind, files, manifest_fields, golden_rows)
 
 
 def read_artifact(kind: str, digest: str) -> Artifact:
-    """Read an artifact, every byte and tree checked; see :func:`reading.read_artifact`."""
+    """Read an artifact with all its checks; see :func:`reading.read_artifact`."""
     return reading.read_artifact(model_root(), kind, digest)
 
 

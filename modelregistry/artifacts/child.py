@@ -1,7 +1,7 @@
-"""The process that may crash: loads artifacts under limits and reproduces their golden rows.
+"""Verification process: loads artifacts under resource limits and reproduces their golden rows.
 
 Run as ``python -m modelregistry.artifacts.child``; reads one JSON request from standard input and
-writes one JSON line per artifact. It has no secrets, no database and no network use.
+writes one JSON line per artifact. It may crash; it has no secrets, no database and no network use.
 """
 
 import json
@@ -14,12 +14,12 @@ from modelregistry.artifacts.reading import read_artifact
 from modelregistry.errors import ModelLoadError
 
 MEMORY_BYTES = 6 * 2**30
-"""Address space, not use: threads and shared libraries reserve far more than they touch."""
+"""Limit of the address space, not of memory in use: threads and shared libraries reserve far more than they use."""
 PROCESSOR_SECONDS = 60
 
 
 def main() -> None:
-    """Verify every artifact of the request, telling each result before the next is touched."""
+    """Verify every artifact of the request, writing each result before the next starts."""
     request = json.load(sys.stdin)
     _limit()
     for kind, digest in request["artifacts"]:
@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def verify(root: Path, kind: str, digest: str) -> str:
-    """Return why the artifact must not be used, or nothing."""
+    """Return why the artifact must not be used, or an empty string."""
     from modelregistry.estimators import golden
 
     try:

@@ -1,4 +1,4 @@
-"""From a checked artifact to a working estimator. Heavy libraries are imported here, on first use."""
+"""Build estimators from checked artifacts; heavy libraries are imported on first use."""
 
 from importlib import import_module
 from typing import Any
@@ -23,7 +23,7 @@ def load_estimator(artifact: Artifact) -> Any:
     """
     label = f"{artifact.kind} {artifact.digest[:12]}"
     if artifact.kind not in CLASSES:
-        raise ModelLoadError(f"{label} is of a kind this engine does not know")
+        raise ModelLoadError(f"{label} is of a kind unknown to this engine")
     from indicators.features import FEATURE_HASH
 
     if artifact.manifest.get("feature_hash") != FEATURE_HASH:

@@ -1,4 +1,4 @@
-"""The manifest: one canonical JSON page that names every byte of an artifact and how it came about."""
+"""Manifests: canonical JSON with the hash of every file of an artifact and its provenance."""
 
 import hashlib
 import json
@@ -21,9 +21,9 @@ FILE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,80}\.(ubj|json)")
 
 
 def canonical_json(value: object) -> bytes:
-    r"""Write `value` the only way it can be written: sorted keys, no spaces, ASCII, no NaN.
+    r"""Serialise `value` canonically: sorted keys, no spaces, ASCII, no NaN.
 
-    Numbers are Python's shortest that read back to the same double.
+    Floats are written as the shortest text that reads back to the same double.
 
     >>> canonical_json({"b": [1.5, None], "a": "é"})
     b'{"a":"\\u00e9","b":[1.5,null]}\n'
@@ -43,12 +43,12 @@ def sha256(content: bytes) -> str:
 def build_manifest(
     kind: str, files: Mapping[str, bytes], fields: Mapping[str, Any], golden_rows: Mapping[str, Any]
 ) -> bytes:
-    """Canonical bytes of the manifest of `files`; the digest of an artifact is their SHA-256.
+    """Canonical bytes of the manifest of `files`; their SHA-256 is the artifact's digest.
 
     Raises
     ------
     ArtifactWriteError
-        If a name, a field or a number has no place in a manifest.
+        If a name, a field or a number is not allowed in a manifest.
 
     Examples
     --------
@@ -74,12 +74,12 @@ def build_manifest(
 
 
 def parse_manifest(page: bytes, kind: str, digest: str) -> dict[str, Any]:
-    """Read a manifest that must be the one `digest` names.
+    """Parse a manifest and check it against `digest`.
 
     Raises
     ------
     ModelLoadError
-        If the page is not the one promised, or does not describe an artifact of `kind`.
+        If the content has another digest, or does not describe an artifact of `kind`.
     """
     if sha256(page) != digest:
         raise ModelLoadError(f"the manifest of {kind} {digest[:12]} was changed: its SHA-256 is not its name")
@@ -97,7 +97,7 @@ def parse_manifest(page: bytes, kind: str, digest: str) -> dict[str, Any]:
 
 
 def parse_json(content: bytes, name: str) -> dict[str, Any]:
-    """Parse a JSON object strictly: no NaN, no duplicate key, no bottomless nesting.
+    """Parse a JSON object strictly: no NaN, no duplicate key, limited nesting.
 
     >>> parse_json(b'{"a": 1, "a": 2}', "x.json")
     Traceback (most recent call last):

@@ -1,4 +1,4 @@
-"""Reading an artifact: every byte is compared with its digest and its structure checked before anyone uses it."""
+"""Read artifacts: every file is checked against its digest and for its structure before use."""
 
 import os
 import stat
@@ -27,7 +27,7 @@ Signature = tuple[tuple[str, int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """What a checked artifact holds."""
+    """Content of a checked artifact."""
 
     kind: str
     digest: str
@@ -36,7 +36,7 @@ class Artifact:
 
 
 def artifact_folder(root: Path, kind: str, digest: str) -> Path:
-    """Folder of one artifact under `root`; a kind or digest that is none never becomes a path."""
+    """Folder of one artifact under `root`; an invalid kind or digest raises ModelLoadError."""
     if not KIND.fullmatch(kind) or not DIGEST.fullmatch(digest):
         raise ModelLoadError(f"{kind[:40]!r} {digest[:70]!r} names no artifact")
     return root / kind / digest
@@ -55,9 +55,9 @@ def read_artifact(root: Path, kind: str, digest: str) -> Artifact:
     page = read_file(folder / MANIFEST, MAX_MANIFEST_BYTES)
     manifest = parse_manifest(page, kind, digest)
     entries = manifest["files"]
-    there = _names(folder)
-    if there != {MANIFEST, *entries}:
-        odd = ", ".join(sorted(there ^ {MANIFEST, *entries}))
+    present = _names(folder)
+    if present != {MANIFEST, *entries}:
+        odd = ", ".join(sorted(present ^ {MANIFEST, *entries}))
         raise ModelLoadError(f"{kind} {digest[:12]} does not hold the files its manifest lists: {odd}")
     if sum(int(entry["bytes"]) for entry in entries.values()) > MAX_ARTIFACT_BYTES:
         raise ModelLoadError(f"{kind} {digest[:12]} is larger than {MAX_ARTIFACT_BYTES} bytes")
@@ -72,7 +72,10 @@ def read_artifact(root: Path, kind: str, digest: str) -> Artifact:
 
 
 def check_content(name: str, content: bytes) -> None:
-    """Refuse a file that is not plain JSON or UBJSON, by content and not by name, and unsound trees."""
+    """Raise ModelLoadError unless the content is JSON or UBJSON, with valid trees.
+
+    The content decides, not the file name.
+    """
     if content[:1] != b"{":
         for magic, what in CONTAINERS.items():
             if content.startswith(magic):
@@ -82,13 +85,13 @@ def check_content(name: str, content: bytes) -> None:
         raise ModelLoadError(f"{name} is neither JSON nor UBJSON")
     page = parse_ubjson(content, name) if name.endswith(".ubj") else parse_json(content, name)
     if name.endswith(".ubj") and not is_booster(page):
-        raise ModelLoadError(f"{name} holds no model of XGBoost")
+        raise ModelLoadError(f"{name} is not an XGBoost model")
     if is_booster(page):
         check_booster(page, name)
 
 
 def signature(root: Path, kind: str, digest: str) -> Signature:
-    """Name, size and time of change of every file there: equal signatures mean nobody touched it."""
+    """Name, size and modification time of every file; equal signatures mean unchanged files."""
     folder = artifact_folder(root, kind, digest)
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
@@ -98,7 +101,7 @@ def signature(root: Path, kind: str, digest: str) -> Signature:
 
 
 def read_file(path: Path, most: int) -> bytes:
-    """Read a regular file of at most `most` bytes; a link, a device or a pipe is refused."""
+    """Read a regular file of at most `most` bytes; links, devices and pipes raise."""
     label = f"{path.parent.parent.name} {path.parent.name[:12]}: {path.name}"
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

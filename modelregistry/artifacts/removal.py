@@ -1,4 +1,4 @@
-"""Removing artifacts: a rename sets a folder aside, then it is deleted; what interrupted work left is swept."""
+"""Removal of artifacts in two steps, rename and delete, and of leftovers of interrupted work."""
 
 import contextlib
 import os
@@ -31,7 +31,7 @@ def set_aside(root: Path, kind: str, digest: str) -> bool:
 
 
 def put_back(root: Path, kind: str, digest: str) -> None:
-    """Undo `set_aside`, unless the artifact was written anew since."""
+    """Undo `set_aside`, unless the artifact was written again in the meantime."""
     with contextlib.suppress(OSError):
         _aside(root, kind, digest).rename(artifact_folder(root, kind, digest))
 
@@ -43,19 +43,22 @@ def artifacts_set_aside(root: Path) -> list[tuple[str, str]]:
 
 
 def delete_set_aside(root: Path, kind: str, digest: str) -> None:
-    """Delete an artifact that was set aside; a part that is gone already is no error."""
+    """Delete an artifact that was set aside; missing parts are no error."""
     shutil.rmtree(_aside(root, kind, digest), ignore_errors=True)
 
 
 def leftovers(root: Path, now: float) -> list[Path]:
-    """Folders that an interrupted training left a day or more before `now` (Unix seconds), relative to `root`."""
+    """Folders left by interrupted training a day or more before `now`, relative to `root`.
+
+    `now` is in Unix seconds.
+    """
     unfinished = [folder for kind in _kind_folders(root) for folder in sorted(kind.glob(f"{UNFINISHED}*"))]
     parts = sorted((root / "parts").glob("*-*-*-*-*"))
     return [folder.relative_to(root) for folder in [*unfinished, *parts] if is_abandoned(folder, now)]
 
 
 def delete_leftover(root: Path, folder: Path) -> None:
-    """Delete a folder that `leftovers` named."""
+    """Delete a folder returned by `leftovers`."""
     shutil.rmtree(root / folder, ignore_errors=True)
 
 

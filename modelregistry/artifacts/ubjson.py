@@ -1,4 +1,4 @@
-"""A strict reader of Universal Binary JSON, the format XGBoost writes; it never trusts a length."""
+"""Strict parser of Universal Binary JSON, the format XGBoost writes; every length is checked."""
 
 from typing import Any
 
@@ -23,13 +23,13 @@ LENGTHS = b"iUIlL"
 def parse_ubjson(content: bytes, name: str) -> dict[str, Any]:
     r"""Parse a UBJSON object; typed arrays come back as NumPy arrays.
 
-    Every length is compared with the bytes that are left before anything is allocated,
-    so a hostile page costs at most a small multiple of its own size.
+    Every length is compared with the remaining bytes before anything is allocated,
+    so a malicious file costs at most a small multiple of its own size.
 
     Raises
     ------
     ModelLoadError
-        If the page is torn, nested without end, or not UBJSON.
+        If the content is truncated, nested too deep, or not UBJSON.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def parse_ubjson(content: bytes, name: str) -> dict[str, Any]:
 
 
 class _Reader:
-    """A cursor over the page."""
+    """Cursor over the content."""
 
     def __init__(self, content: bytes) -> None:
         self.content = content
@@ -55,7 +55,7 @@ class _Reader:
         self.values = 0
 
     def page(self) -> dict[str, Any]:
-        """Read the one object that the whole page must be."""
+        """Read the single object of the content."""
         if self.take(1) != b"{":
             raise ValueError("it does not begin with an object")
         value = self.object(0)
@@ -71,11 +71,11 @@ class _Reader:
         return self.content[self.at - count : self.at]
 
     def peek(self) -> bytes:
-        """Return the next byte, left where it is."""
+        """Return the next byte without consuming it."""
         return self.content[self.at : self.at + 1]
 
     def number(self, marker: bytes) -> int | float:
-        """Read one number of the type `marker` names."""
+        """Read one number of the type of `marker`."""
         dtype = NUMBERS[marker]
         found: int | float = np.frombuffer(self.take(dtype.itemsize), dtype)[0].item()
         return found
@@ -95,10 +95,10 @@ class _Reader:
         return self.take(self.length()).decode("utf-8")
 
     def value(self, depth: int) -> Any:
-        """Read a marker and what it announces."""
+        """Read a marker and its value."""
         self.values += 1
         if depth > MAX_DEPTH or self.values > MAX_VALUES:
-            raise ValueError(f"it holds too much, or nests too deep, at byte {self.at}")
+            raise ValueError(f"it has too many values, or nests too deep, at byte {self.at}")
         marker = self.take(1)
         if marker in NUMBERS:
             return self.number(marker)

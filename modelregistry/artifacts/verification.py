@@ -1,6 +1,6 @@
-"""Verification in a child process, remembered while the files stay untouched.
+"""Verification of artifacts in a child process, cached while their files are unchanged.
 
-The serving process itself never parses an artifact that a child has not survived.
+The serving process only parses artifacts that a child process has verified.
 """
 
 import json
@@ -17,55 +17,55 @@ from modelregistry.errors import ModelLoadError
 
 TIMEOUT_SECONDS = 90
 PROJECT = Path(__file__).resolve().parent.parent.parent
-PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "VIRTUAL_ENV")
-"""All a child may know of the environment: no key, no password, no address."""
+PASSED_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "VIRTUAL_ENV")
+"""Environment variables passed to the child: no key, no password, no address."""
 
-_remembered: dict[tuple[str, str, str], tuple[Signature, str]] = {}
-_one_at_a_time = threading.Lock()
+_verdict_cache: dict[tuple[str, str, str], tuple[Signature, str]] = {}
+_lock = threading.Lock()
 
 
-def verify_in_child(root: Path, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """Verify `wanted` artifacts, (kind, digest) each, in one child process.
+def verify_in_child(root: Path, artifacts: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Verify artifacts, given as (kind, digest), in one child process.
 
     Returns
     -------
     dict
-        For every artifact why it must not be used, or an empty string. A verdict is remembered
-        until a file of the artifact changes; one caused by the machine (a timeout) is not.
+        Reason why each artifact must not be used, or an empty string. A verdict is cached until a file
+        of the artifact changes; one caused by the machine (a timeout) is not.
     """
-    with _one_at_a_time:
-        before = {key: signature(root, *key) for key in wanted}
-        verdicts = {key: _known(root, key, before[key]) for key in wanted}
-        left = [key for key in wanted if verdicts[key] is None]
+    with _lock:
+        before = {key: signature(root, *key) for key in artifacts}
+        verdicts = {key: _known(root, key, before[key]) for key in artifacts}
+        left = [key for key in artifacts if verdicts[key] is None]
         while left:
             found, failure, lasting = _run(root, left)
             for key, verdict in found.items():
-                _remembered[str(root), *key] = (before[key], verdict)
+                _verdict_cache[str(root), *key] = (before[key], verdict)
             verdicts |= found
             if culprit := next((key for key in left if key not in found), None):
                 verdicts[culprit] = failure
                 if lasting:
-                    _remembered[str(root), *culprit] = (before[culprit], failure)
+                    _verdict_cache[str(root), *culprit] = (before[culprit], failure)
             left = [key for key in left if verdicts[key] is None]
         return {key: verdict or "" for key, verdict in verdicts.items()}
 
 
 def require_verified(root: Path, kind: str, digest: str) -> None:
-    """Raise ModelLoadError unless the artifact passes."""
+    """Raise ModelLoadError unless the artifact passes verification."""
     if verdict := verify_in_child(root, [(kind, digest)])[kind, digest]:
         raise ModelLoadError(verdict)
 
 
 def _known(root: Path, key: tuple[str, str], now: Signature) -> str | None:
-    then, verdict = _remembered.get((str(root), *key), ((), ""))
+    then, verdict = _verdict_cache.get((str(root), *key), ((), ""))
     return verdict if now and then == now else None
 
 
-def _run(root: Path, wanted: list[tuple[str, str]]) -> tuple[dict[tuple[str, str], str], str, bool]:
-    """Run one child; also return why it stopped short, and whether that says something about the artifact."""
-    environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+def _run(root: Path, artifacts: list[tuple[str, str]]) -> tuple[dict[tuple[str, str], str], str, bool]:
+    """Run one child process; return verdicts, a failure, and whether the artifact caused it."""
+    environment = {name: os.environ[name] for name in PASSED_ENVIRONMENT if name in os.environ}
     environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    request = json.dumps({"root": str(root.resolve()), "artifacts": wanted})
+    request = json.dumps({"root": str(root.resolve()), "artifacts": artifacts})
     try:
         child = subprocess.run(
             [sys.executable, "-m", "modelregistry.artifacts.child"],
@@ -81,11 +81,11 @@ def _run(root: Path, wanted: list[tuple[str, str]]) -> tuple[dict[tuple[str, str
         written = error.stdout.decode() if isinstance(error.stdout, bytes) else error.stdout or ""
         return _verdicts(written), f"its verification took longer than {TIMEOUT_SECONDS} seconds", False
     except OSError as error:
-        return {}, f"its verification could not be started: {error.strerror}", False
+        return {}, f"its verification could not start: {error.strerror}", False
     if child.returncode < 0:
         name = signal.Signals(-child.returncode).name
-        return _verdicts(child.stdout), f"the process that verified it died of {name}", name != "SIGKILL"
-    last = (child.stderr.strip().splitlines() or ["no word"])[-1][:200]
+        return _verdicts(child.stdout), f"the process that verified it was ended by {name}", name != "SIGKILL"
+    last = (child.stderr.strip().splitlines() or ["no output"])[-1][:200]
     return _verdicts(child.stdout), f"its verification failed: {last}", True
 
 
@@ -94,7 +94,7 @@ def _verdicts(written: str) -> dict[tuple[str, str], str]:
     return {(line["kind"], line["digest"]): line["error"] for line in lines}
 
 
-def forget() -> None:
-    """Drop every remembered verdict."""
-    with _one_at_a_time:
-        _remembered.clear()
+def clear_verdicts() -> None:
+    """Drop every cached verdict."""
+    with _lock:
+        _verdict_cache.clear()

@@ -1,7 +1,7 @@
-"""Writing an artifact so that it is there whole or not at all.
+"""Atomic writing of artifacts.
 
-Temporary folder in the same parent, fsync of every file, hash of what the disk gives back,
-rename, fsync of the parent. The database row comes after all of this.
+Temporary folder in the same parent, fsync of every file, hash of the content read back, rename, fsync of the parent.
+The database row is written afterwards.
 """
 
 import os
@@ -26,15 +26,15 @@ def write_artifact(
     manifest_fields: Mapping[str, Any],
     golden_rows: Mapping[str, Any],
 ) -> str:
-    """Write `files` and their manifest under `root` and return the digest that names them.
+    """Write `files` and their manifest under `root`; return the digest of the artifact.
 
     The same inputs give the same bytes, hence the same folder: writing them twice is no error.
-    A folder of that name that was damaged since is replaced by the sound one.
+    A damaged folder of that name is replaced.
 
     Raises
     ------
     ArtifactWriteError
-        If the disk is full or fails, or the files could never be read back. Nothing is left behind.
+        If the disk is full or fails, or the files could not be read back. Nothing is left behind.
     """
     page = build_manifest(kind, files, manifest_fields, golden_rows)
     for name, content in files.items():
@@ -45,7 +45,7 @@ def write_artifact(
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         if _is_sound(root, kind, digest):
-            os.utime(final)  # as new as one written now: it is not swept before it is registered
+            os.utime(final)  # keeps the sweep from removing it before it is registered
             return digest
         unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=final.parent))
         unfinished.chmod(0o755)
@@ -69,7 +69,7 @@ def _refuse_unreadable(name: str, content: bytes) -> None:
     try:
         check_content(name, content)
     except ModelLoadError as error:
-        raise ArtifactWriteError(f"it could never be read back: {error}") from error
+        raise ArtifactWriteError(f"it could not be read back: {error}") from error
 
 
 def _is_sound(root: Path, kind: str, digest: str) -> bool:
@@ -91,11 +91,11 @@ def _write_through(path: Path, content: bytes) -> None:
     except ModelLoadError as error:
         raise OSError(str(error)) from error
     if kept != sha256(content):
-        raise OSError(f"the disk gave back other bytes for {path.name}")
+        raise OSError(f"{path.name} read back differs from what was written")
 
 
 def _put_in_place(unfinished: Path, final: Path) -> None:
-    """Rename over what is there: nothing, the same artifact just written by someone else, or a damaged one."""
+    """Rename into place, over an existing folder: a concurrent copy or a damaged one."""
     try:
         unfinished.rename(final)
     except OSError:
@@ -116,7 +116,7 @@ def _fsync_folder(folder: Path) -> None:
 
 
 def _sweep(parent: Path) -> None:
-    """Remove what writers that were killed left behind, a day later by the disk's own clock."""
+    """Remove leftovers of killed writers after a day, by the clock of the file system."""
     now = parent.stat().st_mtime
     for entry in parent.glob(f"{UNFINISHED}*"):
         try:

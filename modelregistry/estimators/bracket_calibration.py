@@ -1,4 +1,4 @@
-"""Corrections of the closed forms, one set per horizon, and the terms they are made of."""
+"""Calibration of the closed-form bracket probabilities, one set of coefficients per horizon."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,25 +13,25 @@ TOUCH_TERMS = 4
 ORDER_TERMS = 3
 SIDES = ("buy", "sell")
 UNMEASURED_ERROR = 0.02
-"""Standard error of the probabilities of a version that stored none."""
+"""Default standard error, for versions whose artifact stores none."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Corrections of the closed forms for one horizon, fitted on purged rows.
+    """Calibration coefficients of one horizon, fitted on purged rows.
 
     Parameters
     ----------
     level, spread : float
         Log factor from predicted range to deviation, and the log standard deviation of the unknown true scale.
     touch, order : ndarray of shape (4,) and (3,)
-        Coefficients of the logistic corrections of "touched at all" and of "which first".
+        Coefficients of two logistic regressions: either level touched, and take-profit first given a touch.
     single : ndarray of shape (4,)
-        The same for one price alone.
+        Coefficients of the touch probability of a single price.
     middle : float
-        What the mean return given neither level was, as a share of the closed form's: measured, drawn to 0.
-    errors : tuple of float, one for buys and one for sells
-        Standard error of the expected return over a month, in units of the width of the bracket.
+        Measured mean return given neither level, as a share of the closed form's, shrunk towards 0.
+    errors : tuple of float, for buys and for sells
+        Standard error of the expected return over a month, in units of the bracket width.
     """
 
     level: float
@@ -44,7 +44,7 @@ class Calibration:
 
     @classmethod
     def from_parameters(cls, kept: Mapping[str, Any]) -> Self:
-        """Rebuild from JSON, checking every shape; versions made before the last two were measured lack them."""
+        """Rebuild from JSON, checking every shape; older versions lack `middle` and `errors`."""
         return cls(
             float(kept["level"]),
             float(kept["spread"]),
@@ -57,9 +57,9 @@ class Calibration:
 
 
 def walk_middle(near: np.ndarray, far: np.ndarray, tp: np.ndarray, sl: np.ndarray) -> np.ndarray:
-    """Mean return of a walk without drift that reached neither level.
+    """Mean return of a driftless random walk that reached neither level.
 
-    By optional stopping all three ends together earn nothing, so this one earns what the other two lose.
+    By optional stopping the three outcomes have mean zero together, so this one offsets the other two.
 
     Examples
     --------
@@ -70,17 +70,20 @@ def walk_middle(near: np.ndarray, far: np.ndarray, tp: np.ndarray, sl: np.ndarra
     return np.clip((sl * far - tp * near) / np.maximum(1.0 - tp - sl, 1e-9), -far, near)
 
 
-def touch_terms(chance: np.ndarray, span: np.ndarray, deviation: np.ndarray) -> np.ndarray:
-    """Design of the touch correction, last axis: constant, logit of the closed form, and its bend."""
-    bounded = logit(np.clip(chance, 1e-6, 1 - 1e-6))
-    # A level at the close itself has no logarithm; a hundredth of the deviation is as near as makes a difference.
+def touch_terms(probability: np.ndarray, span: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    """Design of the touch regression, on the last axis.
+
+    Constant, logit of the closed form, log distance over deviation, and the squared logit over 10.
+    """
+    bounded = logit(np.clip(probability, 1e-6, 1 - 1e-6))
+    # A level at the close itself has no logarithm; below a hundredth of the deviation nothing changes.
     wide = np.log(np.maximum(span / deviation, 0.01))
     ones = np.ones(np.shape(bounded))
     return np.stack(np.broadcast_arrays(ones, bounded, wide, bounded**2 / 10), axis=-1)
 
 
 def order_terms(tp: np.ndarray, sl: np.ndarray, near: np.ndarray, far: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    """Design of the which-first correction: constant, logit of the closed form, candle size over bracket size."""
+    """Design of the order regression: constant, logit of the closed form, sigma over bracket width."""
     first = np.clip(tp / np.maximum(tp + sl, 1e-300), 1e-6, 1 - 1e-6)
     return np.stack(
         np.broadcast_arrays(np.ones(np.shape(first)), logit(first), sigma / (near + far)),
@@ -89,14 +92,14 @@ def order_terms(tp: np.ndarray, sl: np.ndarray, near: np.ndarray, far: np.ndarra
 
 
 def calibrated_touch(
-    chance: np.ndarray, span: np.ndarray, deviation: np.ndarray, coefficients: np.ndarray
+    probability: np.ndarray, span: np.ndarray, deviation: np.ndarray, coefficients: np.ndarray
 ) -> np.ndarray:
-    """Closed form of a touch, corrected."""
-    return expit((touch_terms(chance, span, deviation) * coefficients).sum(axis=-1))
+    """Calibrated probability of a touch."""
+    return expit((touch_terms(probability, span, deviation) * coefficients).sum(axis=-1))
 
 
 def calibrated_order(
     tp: np.ndarray, sl: np.ndarray, near: np.ndarray, far: np.ndarray, sigma: np.ndarray, coefficients: np.ndarray
 ) -> np.ndarray:
-    """Closed form of take-profit first given a touch, corrected."""
+    """Calibrated probability of take-profit first, given a touch."""
     return expit((order_terms(tp, sl, near, far, sigma) * coefficients).sum(axis=-1))

@@ -1,7 +1,7 @@
-"""An online correction of quantiles: what a version's own forecasts missed lately moves the next ones a little.
+"""Online correction of quantiles by the recent miss rates of a version's own forecasts.
 
-A pure function of the version and of the last closed candles, without recursion: the forecasts counted are the raw
-ones, never corrected ones, and a count of misses is a whole number, so no order of summation can change a bit.
+A pure function of the version and of the last closed candles, without recursion: only raw forecasts are counted, never
+corrected ones. Miss counts are integers, so the order of summation cannot change a bit.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,12 +14,12 @@ import numpy as np
 from modelregistry.estimators.forecast import LEVELS
 
 
-def slopes_of_a_walk(levels: Sequence[float]) -> tuple[float, ...]:
-    """How much the share below a quantile grows per log of the quantile, were the price a walk without drift.
+def random_walk_slopes(levels: Sequence[float]) -> tuple[float, ...]:
+    """Derivative of the coverage by the log quantile, for a driftless random walk.
 
-    Its farthest point on one side is distributed as the size of a normal variable (reflection principle), so with
-    ``z`` the quantile of that size the answer is ``2 z phi(z)``: small at both ends, where a quantile must move far
-    to catch a few outcomes more.
+    The maximum of the walk is distributed as the absolute value of a normal variable (reflection principle), so with
+    ``z`` its quantile the derivative is ``2 z phi(z)``: small at both ends, where a quantile must move far to cover
+    a few more outcomes.
 
     References
     ----------
@@ -27,38 +27,38 @@ def slopes_of_a_walk(levels: Sequence[float]) -> tuple[float, ...]:
 
     Examples
     --------
-    >>> [round(slope, 2) for slope in slopes_of_a_walk((0.05, 0.5, 0.95))]
+    >>> [round(slope, 2) for slope in random_walk_slopes((0.05, 0.5, 0.95))]
     [0.05, 0.43, 0.23]
     """
     normal = NormalDist()
     return tuple(2 * z * normal.pdf(z) for z in (normal.inv_cdf((1 + level) / 2) for level in levels))
 
 
-SLOPES = slopes_of_a_walk(LEVELS)
-BEFORE = (0.3,) * len(LEVELS)
-"""What versions counted with that say nothing of slopes."""
-FARTHEST = 0.5
-"""Largest correction, in logs."""
-MOST_CANDLES = 30 * 288
-"""Longest memory: it is read at every candle, beside the warm-up."""
+SLOPES = random_walk_slopes(LEVELS)
+LEGACY_SLOPES = (0.3,) * len(LEVELS)
+"""Slopes of versions whose artifact stores none."""
+MAX_LOG_CORRECTION = 0.5
+"""Largest absolute correction of a log quantile."""
+MAX_CANDLES = 30 * 288
+"""Longest window: it is read at every candle, in addition to the warm-up."""
 
 
 @dataclass(frozen=True)
 class Correction:
-    """How far back to look, and how far to go.
+    """Window and strength of the online correction.
 
     Parameters
     ----------
     candles : int
-        Forecasts made in that many candles are counted, as soon as their outcome is known; 0 turns it off.
+        Length of the window; forecasts made in it count once their outcome is known. 0 disables the correction.
     stride : int
-        Candles between forecasts counted; those whose number since 1970 it divides.
+        Only candles whose number since 1970 is a multiple of it are counted.
     gain : float
-        Share of the miss that is made up for once there are many outcomes.
+        Share of the miscoverage that is corrected when there are many outcomes.
     prior : float
-        Independent outcomes (candles over horizon) at which half of that is.
+        Independent outcomes (candles over horizon) at which half of `gain` applies.
     slopes : tuple of float
-        How much the share below each quantile grows when the quantile grows by one in logs.
+        Derivative of the coverage of each quantile by its log.
     """
 
     candles: int = 0
@@ -69,7 +69,7 @@ class Correction:
 
     @property
     def active(self) -> bool:
-        """Whether it changes anything."""
+        """Whether the correction changes anything."""
         return self.candles > 0 and self.gain > 0
 
     def log_factors(
@@ -77,10 +77,10 @@ class Correction:
         quantiles: np.ndarray,
         outcomes: np.ndarray,
         counted: np.ndarray,
-        asked: np.ndarray,
+        at_number: np.ndarray,
         horizons: Sequence[int],
     ) -> np.ndarray:
-        """Logs of the factors of every quantile, 0 where too little is known.
+        """Log factors of every quantile, 0 where too few outcomes are known.
 
         Looks back only: a forecast counts ``h`` candles after it was made.
 
@@ -89,43 +89,44 @@ class Correction:
         quantiles : ndarray of shape (n_counted, n_horizons, 2, 7)
             Raw forecasts of one market for :data:`~modelregistry.estimators.forecast.LEVELS`, in any unit.
         outcomes : ndarray of shape (n_counted, n_horizons, 2)
-            What came, in that unit; NaN where it is not known.
+            Observed values in that unit; NaN where unknown.
         counted : ndarray of int of shape (n_counted,)
-            Numbers of their candles, ascending.
-        asked : ndarray of int of shape (n_asked,)
-            Numbers of the candles to correct at, any order.
+            Candle numbers of those forecasts, ascending.
+        at_number : ndarray of int of shape (n_asked,)
+            Candle numbers to correct at, any order.
         horizons : sequence of int
 
         Returns
         -------
         ndarray of shape (n_asked, n_horizons, 2, 7)
-            Float64. Below a fifth of the forecasts a whole window holds, the factors of that row are 1 (log 0).
+            Float64; 0 for rows with less than a fifth of the forecasts of a full window.
 
         Examples
         --------
         >>> correction = Correction(candles=24, stride=1, prior=0.0)
-        >>> said, came = np.full((24, 1, 2, 7), 2.0), np.ones((24, 1, 2))
-        >>> correction.log_factors(said, came, np.arange(24), np.array([24]), (1,))[0, 0, 0].round(2).tolist()
+        >>> quantiles, outcomes = np.full((24, 1, 2, 7), 2.0), np.ones((24, 1, 2))
+        >>> factors = correction.log_factors(quantiles, outcomes, np.arange(24), np.array([24]), (1,))
+        >>> factors[0, 0, 0].round(2).tolist()
         [-0.5, -0.5, -0.5, -0.5, -0.5, -0.29, -0.22]
         """
         below, known = misses_of(quantiles, outcomes)
-        answer = np.zeros((len(asked), len(horizons), 2, len(LEVELS)))
+        result = np.zeros((len(at_number), len(horizons), 2, len(LEVELS)))
         for k, horizon in enumerate(horizons):
-            last = np.searchsorted(counted, asked - horizon, side="right")
-            first = np.searchsorted(counted, asked - horizon - self.candles, side="right")
+            last = np.searchsorted(counted, at_number - horizon, side="right")
+            first = np.searchsorted(counted, at_number - horizon - self.candles, side="right")
             misses, seen = (_between(flags[:, k], first, last) for flags in (below, known))
-            answer[:, k] = self.log_factors_of(misses, seen, horizon)
-        return answer
+            result[:, k] = self.log_factors_of(misses, seen, horizon)
+        return result
 
     def log_factors_of(self, misses: np.ndarray, seen: np.ndarray, horizon: int) -> np.ndarray:
-        """Logs of the factors from counts: all that is left once it is known what is counted.
+        """Log factors from counts of misses and of known outcomes.
 
         Parameters
         ----------
         misses : ndarray of int of shape (n, 2, 7)
             Outcomes below each quantile.
         seen : ndarray of int of shape (n, 2)
-            Outcomes known.
+            Known outcomes.
         horizon : int
 
         Returns
@@ -135,12 +136,13 @@ class Correction:
         seen = seen[..., None]
         enough = seen >= max(1, self.candles // self.stride // 5)
         independent = seen * self.stride / horizon
-        trust = self.gain * independent / np.maximum(independent + self.prior, 1e-9)
-        off = misses / np.maximum(seen, 1) - np.array(LEVELS)
-        return np.where(enough, np.clip(-trust * off / np.array(self.slopes), -FARTHEST, FARTHEST), 0.0)
+        strength = self.gain * independent / np.maximum(independent + self.prior, 1e-9)
+        miscoverage = misses / np.maximum(seen, 1) - np.array(LEVELS)
+        shift = -strength * miscoverage / np.array(self.slopes)
+        return np.where(enough, np.clip(shift, -MAX_LOG_CORRECTION, MAX_LOG_CORRECTION), 0.0)
 
     def as_parameters(self) -> dict[str, Any]:
-        """What :meth:`from_parameters` reads."""
+        """JSON values for :meth:`from_parameters`."""
         return dict(vars(self))
 
     @classmethod
@@ -150,24 +152,24 @@ class Correction:
         Raises
         ------
         ValueError
-            If a number makes no sense.
+            If a number is out of range.
         """
-        slopes = tuple(float(slope) for slope in kept.get("slopes", BEFORE))
+        slopes = tuple(float(slope) for slope in kept.get("slopes", LEGACY_SLOPES))
         found = cls(int(kept["candles"]), int(kept["stride"]), float(kept["gain"]), float(kept["prior"]), slopes)
         if len(slopes) != len(LEVELS) or not all(0.01 <= slope <= 1 for slope in slopes):
-            raise ValueError(f"a correction with slopes {list(slopes)} makes no sense")
-        if not 0 <= found.candles <= MOST_CANDLES or found.stride < 1 or not 0 <= found.gain <= 2 or found.prior < 0:
-            raise ValueError(f"a correction of {dict(kept)} makes no sense")
+            raise ValueError(f"a correction with slopes {list(slopes)} is out of range")
+        if not 0 <= found.candles <= MAX_CANDLES or found.stride < 1 or not 0 <= found.gain <= 2 or found.prior < 0:
+            raise ValueError(f"a correction of {dict(kept)} is out of range")
         return found
 
 
-OFF = Correction()
-CHOSEN = Correction(candles=21 * 288, stride=12, gain=0.75, prior=20.0)
-"""What the walk-forward folds chose: `docs/decisions/0014`."""
+NO_CORRECTION = Correction()
+DEFAULT_CORRECTION = Correction(candles=21 * 288, stride=12, gain=0.75, prior=20.0)
+"""Chosen by walk-forward evaluation: `docs/decisions/0014`."""
 
 
 def misses_of(quantiles: np.ndarray, outcomes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which quantiles an outcome lay below, and which outcomes are known.
+    """Quantiles that an outcome lies below, and outcomes that are known.
 
     Parameters
     ----------
@@ -186,7 +188,7 @@ def misses_of(quantiles: np.ndarray, outcomes: np.ndarray) -> tuple[np.ndarray, 
 
 
 def _between(flags: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """How many flags are set from `first` up to `last` along the first axis, for each pair."""
+    """Number of flags set between `first` and `last` on the first axis, per pair."""
     total = np.concatenate([np.zeros((1, *flags.shape[1:]), dtype=np.int64), np.cumsum(flags, axis=0, dtype=np.int64)])
     counts: np.ndarray = total[last] - total[first]
     return counts
@@ -195,7 +197,7 @@ def _between(flags: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarr
 def outcomes_after(
     high: np.ndarray, low: np.ndarray, close: np.ndarray, at: np.ndarray, horizons: Sequence[int]
 ) -> np.ndarray:
-    """``log(H / C)`` and ``log(C / L)`` of the candles after the positions `at`, as far as the arrays go.
+    """``log(H / C)`` and ``log(C / L)`` of the candles after the positions `at`.
 
     Parameters
     ----------
@@ -206,7 +208,7 @@ def outcomes_after(
     Returns
     -------
     ndarray of shape (n_at, n_horizons, 2)
-        NaN where the candles after a position are missing or not closed yet.
+        NaN where a candle after the position is missing or not closed yet.
 
     Examples
     --------
@@ -223,5 +225,5 @@ def outcomes_after(
 
 
 def outcomes_of(highest: np.ndarray, lowest: np.ndarray, close: np.ndarray) -> np.ndarray:
-    """``log(H / C)`` and ``log(C / L)``, at least 0, along a new last axis; NaN where a price is."""
+    """``log(H / C)`` and ``log(C / L)``, at least 0, on a new last axis."""
     return np.maximum(np.stack([np.log(highest / close), np.log(close / lowest)], axis=-1), 0.0)

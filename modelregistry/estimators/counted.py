@@ -1,6 +1,6 @@
-"""What a predictor said raw of every counted candle of a market, and what came of it.
+"""Raw forecasts of a predictor on the recent candles of a market, with their outcomes.
 
-It corrects itself by that, and disbelieves its own measure of strangeness by how often that cried.
+Input of the online correction, and of the guard that suppresses a novelty measure which flags too many candles.
 """
 
 from dataclasses import dataclass
@@ -15,43 +15,43 @@ from modelregistry.estimators.forecast import LEVELS
 from modelregistry.estimators.range_predictor import RangePredictor
 
 CHUNK = 4_400
-"""Rows of features computed at once: of twelve of them one is kept."""
+"""Rows of features computed at once; one in twelve is kept."""
 
 
 @dataclass(frozen=True, eq=False)
-class Counted:
+class RecentForecasts:
     """Raw forecasts of one market and their outcomes.
 
     Parameters
     ----------
     number : ndarray of int of shape (n,)
-        Numbers of the candles since 1970, ascending.
-    said : ndarray of shape (n, n_horizons, 2, 7)
+        Candle numbers since 1970, ascending.
+    quantiles : ndarray of shape (n, n_horizons, 2, 7)
         Quantiles of ``log(H / C)`` and ``log(C / L)``.
     outcomes : ndarray of shape (n, n_horizons, 2)
-        NaN where they are not known.
-    strange : ndarray of bool of shape (n,)
-        Whether the predictor's measure calls the candle unlike its training set.
+        NaN where unknown.
+    flagged : ndarray of bool of shape (n,)
+        Whether the predictor flags the candle as out of distribution.
     """
 
     number: np.ndarray
-    said: np.ndarray
+    quantiles: np.ndarray
     outcomes: np.ndarray
-    strange: np.ndarray
+    flagged: np.ndarray
 
 
-def reach_of(predictor: RangePredictor | None) -> int:
-    """Candles a window must hold before the warm-up of its oldest row: 0 where nothing is corrected nor guarded."""
+def lookback_candles(predictor: RangePredictor | None) -> int:
+    """Candles a window needs in addition to the warm-up; 0 without correction and guard."""
     if predictor is None:
         return 0
     corrected = predictor.correction.candles + max(predictor.horizons) if predictor.correction.active else 0
     return max(corrected, predictor.novelty.guard.candles)
 
 
-def count_forecasts(predictor: RangePredictor, grid: CandleGrid) -> Counted:
-    """Forecast every counted candle that has its warm-up and can be answered.
+def recent_forecasts(predictor: RangePredictor, grid: CandleGrid) -> RecentForecasts:
+    """Raw forecasts of every counted candle with complete features, and their outcomes.
 
-    A forecast looks back only, its outcome ahead, as far as the grid goes.
+    A forecast looks back only; its outcome looks ahead, as far as the grid goes.
 
     Parameters
     ----------
@@ -68,40 +68,40 @@ def count_forecasts(predictor: RangePredictor, grid: CandleGrid) -> Counted:
         kept.append(block[0, chosen])
         at.append(where[chosen])
     positions, features = np.concatenate(at), np.concatenate(kept)
-    said = (
+    quantiles = (
         predictor.distances(features, sigma[positions - (WARMUP - 1)])
         if len(positions) and predictor.correction.active
         else np.zeros((len(positions), len(predictor.horizons), 2, len(LEVELS)))
     )
     outcomes = outcomes_after(grid.high[0], grid.low[0], grid.close[0], positions, predictor.horizons)
-    return Counted(number[positions], said, outcomes, predictor.novelty.is_novel(features))
+    return RecentForecasts(number[positions], quantiles, outcomes, predictor.novelty.is_novel(features))
 
 
 def factors_at(predictor: RangePredictor, grid: CandleGrid, positions: np.ndarray) -> np.ndarray:
-    """Logs of the factors of every quantile at some candles of one market.
+    """Log factors of every quantile at some candles of one market.
 
-    Looks back only: the factors at a candle depend on it and on the `WARMUP` and :func:`reach_of` candles before.
+    Looks back only, over `WARMUP` and :func:`lookback_candles` candles.
 
     Parameters
     ----------
     predictor : RangePredictor
-        One that corrects itself.
+        With an active correction.
     grid : CandleGrid
-        One market; what lies further back than that changes nothing.
+        One market; older candles change nothing.
     positions : ndarray of int of shape (n,)
 
     Returns
     -------
     ndarray of shape (n, n_horizons, 2, 7)
-        Zero where too little is known.
+        Zero where too few outcomes are known.
     """
-    return lately_at(predictor, grid, positions)[0]
+    return corrections_at(predictor, grid, positions)[0]
 
 
-def lately_at(predictor: RangePredictor, grid: CandleGrid, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """As :func:`factors_at`, and whether the measure of strangeness is not believed there, shape (n,)."""
-    counted, correction = count_forecasts(predictor, grid), predictor.correction
-    asked = grid.open_time[positions] // grid.interval_ms
-    factors = correction.log_factors(counted.said, counted.outcomes, counted.number, asked, predictor.horizons)
-    distrusted = predictor.novelty.guard.distrusted_at(counted.number, counted.strange, asked, correction.stride)
-    return factors, distrusted
+def corrections_at(predictor: RangePredictor, grid: CandleGrid, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As :func:`factors_at`, with the candles at which the guard suppresses the novelty measure, shape (n,)."""
+    counted, correction = recent_forecasts(predictor, grid), predictor.correction
+    at_number = grid.open_time[positions] // grid.interval_ms
+    factors = correction.log_factors(counted.quantiles, counted.outcomes, counted.number, at_number, predictor.horizons)
+    suppressed = predictor.novelty.guard.suppressed_at(counted.number, counted.flagged, at_number, correction.stride)
+    return factors, suppressed

@@ -1,4 +1,4 @@
-"""The champions of the three kinds behind one face: a coherent forecast, probabilities, doubts."""
+"""The champions of the three kinds combined: forecasts, probabilities and warnings."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -13,12 +13,12 @@ from modelregistry.estimators.signal_classifier import SignalClassifier
 from modelregistry.estimators.tpsl_classifier import BracketView, TpslClassifier
 
 TOLERANCE = 0.15
-"""Largest difference between the two parts' chance of reaching a price that still counts as agreement."""
+"""Largest difference of two touch probabilities that still counts as agreement."""
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """What answers now: at most one estimator per kind, with the ids of their versions.
+    """At most one estimator per kind, with the ids of their versions.
 
     Parameters
     ----------
@@ -48,17 +48,17 @@ class Ensemble:
 
     @property
     def common_horizons(self) -> tuple[int, ...]:
-        """Horizons that both the range predictor and the TP/SL classifier answer."""
+        """Horizons of both the range predictor and the TP/SL classifier."""
         return tuple(h for h in self.horizons if self.tpsl is not None and h in self.tpsl.horizons)
 
-    def knows(self, symbol: str) -> bool:
+    def covers(self, symbol: str) -> bool:
         """Whether every champion was trained on `symbol`."""
         return bool(self.versions) and all(symbol in self.symbols.get(kind, ()) for kind in self.versions)
 
     def forecast(
         self, features: np.ndarray, close: np.ndarray, sigma: np.ndarray, log_factors: np.ndarray | None = None
     ) -> RangeForecast:
-        """Price ranges of every row and horizon, corrected by `log_factors` where there are any.
+        """Forecast price ranges of every row and horizon, corrected by optional `log_factors`.
 
         Raises
         ------
@@ -70,7 +70,7 @@ class Ensemble:
         return self.range_predictor.predict(features, close, sigma, log_factors)
 
     def view(self, features: np.ndarray, close: np.ndarray, sigma: np.ndarray) -> BracketView:
-        """Scales of some rows computed once, for many brackets and prices.
+        """Compute the scales of some rows once, for many brackets and prices.
 
         Raises
         ------
@@ -122,8 +122,8 @@ class Ensemble:
     ) -> np.ndarray:
         """Whether the range forecast and the touch probabilities contradict each other, shape (n_rows,).
 
-        The quartiles of the highs and lows are asked of the TP/SL classifier: it must give the level's own
-        probability within :data:`TOLERANCE`. Rows agree where either part is missing.
+        At each quartile of the highs and lows the TP/SL classifier must give the probability of that level within
+        :data:`TOLERANCE`. Rows agree where either estimator is missing.
         """
         if self.range_predictor is None or self.tpsl is None:
             return np.zeros(len(features), dtype=bool)
@@ -134,17 +134,17 @@ class Ensemble:
         quartiles = [LEVELS.index(0.25), LEVELS.index(0.50), LEVELS.index(0.75)]
         for h in shared:
             k = forecast.at(h)
-            for prices, chances in (
+            for prices, expected in (
                 (forecast.high[:, k, quartiles], [0.75, 0.50, 0.25]),
                 (forecast.low[:, k, quartiles], [0.25, 0.50, 0.75]),
             ):
-                worst = np.maximum(worst, np.abs(view.touch(h, prices) - np.array(chances)).max(axis=1))
+                worst = np.maximum(worst, np.abs(view.touch(h, prices) - np.array(expected)).max(axis=1))
         return worst > TOLERANCE
 
     def out_of_distribution(self, features: np.ndarray) -> np.ndarray:
-        """Whether each row lies outside what the champions were trained on, shape (n_rows,).
+        """Whether each row lies outside the training distribution, shape (n_rows,).
 
-        The range predictor's measure decides; without one, that of any other champion.
+        Measured by the range predictor; without one, by the first other champion.
         """
         for estimator in (self.range_predictor, self.tpsl, self.signal):
             if estimator is not None:
@@ -152,7 +152,7 @@ class Ensemble:
         return np.zeros(len(features), dtype=bool)
 
     def too_wide(self, forecast: RangeForecast) -> np.ndarray:
-        """Whether each row's interval is wider than its version ever had reason to say, shape (n_rows,)."""
+        """Whether each row has an interval wider than the version's limit, shape (n_rows,)."""
         if self.range_predictor is None:
             return np.zeros(len(forecast), dtype=bool)
         return self.range_predictor.is_too_wide(forecast)

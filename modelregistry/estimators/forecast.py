@@ -1,4 +1,4 @@
-"""The one answer type of a range forecast, and the projection that makes it coherent."""
+"""Range forecasts, and the projection that makes their quantiles coherent."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -14,10 +14,10 @@ BANDS: tuple[tuple[float, int, int], ...] = ((0.5, 2, 4), (0.8, 1, 5), (0.9, 0, 
 
 @dataclass(frozen=True)
 class RangeForecast:
-    """Quantiles of the highest high and of the lowest low of the next `h` candles, as prices.
+    """Price quantiles of the highest high and lowest low of the next `h` candles.
 
-    Coherent by construction: levels ascend, ``low <= close <= high``, highs never fall and lows
-    never rise with the horizon.
+    Coherent by construction: levels ascend, ``low <= close <= high``, highs do not decrease and lows
+    do not increase with the horizon.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class RangeForecast:
 
     @classmethod
     def from_distances(cls, horizons: tuple[int, ...], close: np.ndarray, up: np.ndarray, down: np.ndarray) -> Self:
-        """Turn log distances to prices after ordering, flooring at zero and nesting them.
+        """Convert log distances to prices after sorting, flooring at zero and nesting.
 
         Parameters
         ----------
@@ -67,7 +67,7 @@ class RangeForecast:
         Raises
         ------
         ValueError
-            If the forecast does not answer that horizon.
+            If the forecast does not have that horizon.
         """
         if horizon not in self.horizons:
             raise ValueError(f"horizon {horizon} is not one of {list(self.horizons)}")
@@ -78,7 +78,7 @@ class RangeForecast:
         return np.log(self.high[:, :, -1] / self.low[:, :, 0])
 
     def reached(self, horizon: int, close: np.ndarray, price: np.ndarray) -> np.ndarray:
-        """Probability that `price` is reached, read off the quantiles by interpolation.
+        """Probability that `price` is reached, interpolated between the quantiles.
 
         Beyond the outer quantiles the tail decays exponentially through the last two levels.
 
@@ -87,7 +87,7 @@ class RangeForecast:
         horizon : int
             Horizon in candles.
         close, price : ndarray of shape (n_rows,)
-            A price above the close asks the high, one below asks the low.
+            A price above the close is compared with the highs, one below with the lows.
 
         Returns
         -------
@@ -104,21 +104,24 @@ class RangeForecast:
 
 
 def nested(distances: np.ndarray) -> np.ndarray:
-    """Order quantiles, floor them at zero and let none fall with the horizon; shape (n_rows, n_horizons, 7)."""
+    """Sort quantiles, floor them at zero and make them non-decreasing in the horizon.
+
+    Shape (n_rows, n_horizons, 7).
+    """
     ordered = np.sort(np.maximum(np.asarray(distances, dtype=np.float64), 0.0), axis=2)
     return np.maximum.accumulate(ordered, axis=1)
 
 
 def _exceedance(quantiles: np.ndarray, distance: np.ndarray) -> np.ndarray:
-    """P(X >= distance) for rows of ascending quantiles at LEVELS of a variable that is never negative."""
+    """P(X >= distance) of a non-negative variable, from ascending quantiles at LEVELS."""
     knots = np.concatenate([np.zeros((len(quantiles), 1)), quantiles], axis=1)
-    chance = np.array([1.0, *(1.0 - level for level in LEVELS)])
-    position = np.clip((knots <= distance[:, None]).sum(axis=1) - 1, 0, len(chance) - 2)
+    probability = np.array([1.0, *(1.0 - level for level in LEVELS)])
+    position = np.clip((knots <= distance[:, None]).sum(axis=1) - 1, 0, len(probability) - 2)
     rows = np.arange(len(knots))
     left, right = knots[rows, position], knots[rows, position + 1]
     share = np.clip((distance - left) / np.maximum(right - left, 1e-12), 0.0, 1.0)
-    inside = chance[position] + share * (chance[position + 1] - chance[position])
+    inside = probability[position] + share * (probability[position + 1] - probability[position])
     outer = np.maximum(quantiles[:, -1] - quantiles[:, -2], 1e-12)
-    decay = np.log(chance[-2] / chance[-1]) / outer
-    beyond = chance[-1] * np.exp(-decay * np.maximum(distance - quantiles[:, -1], 0.0))
+    decay = np.log(probability[-2] / probability[-1]) / outer
+    beyond = probability[-1] * np.exp(-decay * np.maximum(distance - quantiles[:, -1], 0.0))
     return np.where(distance > quantiles[:, -1], beyond, inside)

@@ -1,7 +1,7 @@
-"""Golden rows: a few inputs and the answers an estimator gave when it was made, which it must give again.
+"""Golden rows: inputs and outputs of an estimator, stored with it and reproduced at load.
 
-They travel in the manifest. A copy that loads but answers otherwise - another library version,
-features in another order, an edited tree - is found before it serves anyone.
+They are part of the manifest. A copy that loads but gives other outputs - another library version, features in another
+order, an edited tree - is rejected before it serves.
 """
 
 from typing import Any
@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 TOLERANCE = 1e-6
-"""Largest relative difference an answer may show; the same library version gives none at all."""
+"""Largest relative difference allowed; the same library version gives none."""
 
 
 def golden_rows(
     kind: str, estimator: Any, features: np.ndarray, close: np.ndarray, sigma: np.ndarray
 ) -> dict[str, Any]:
-    """Inputs and answers, ready for JSON.
+    """Inputs and outputs of an estimator, ready for JSON.
 
     Parameters
     ----------
@@ -24,9 +24,9 @@ def golden_rows(
     estimator : object
         The fitted estimator, as it will be stored.
     features : ndarray of shape (n, n_features), float32
-        Rows to remember; about 16 spread over the training range are enough. NaN is kept as null.
+        Rows to store; about 16 spread over the training range are enough. NaN is stored as null.
     close, sigma : ndarray of shape (n,)
-        Close and volatility per candle that belong to them.
+        Close and volatility per candle of these rows.
     """
     features = np.asarray(features, dtype=np.float32)
     inputs = {
@@ -34,14 +34,16 @@ def golden_rows(
         "close": [float(x) for x in close],
         "sigma": [float(x) for x in sigma],
     }
-    found = answers(kind, estimator, features, np.asarray(close, dtype=np.float64), np.asarray(sigma, dtype=np.float64))
+    found = outputs_of(
+        kind, estimator, features, np.asarray(close, dtype=np.float64), np.asarray(sigma, dtype=np.float64)
+    )
     return {"inputs": inputs, "answers": {name: values.tolist() for name, values in found.items()}}
 
 
-def answers(
+def outputs_of(
     kind: str, estimator: Any, features: np.ndarray, close: np.ndarray, sigma: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Everything worth comparing that an estimator of `kind` says about these rows."""
+    """Outputs of an estimator of `kind` that are compared, by name."""
     if kind == "range_predictor":
         forecast = estimator.predict(features, close, sigma)
         return {"high": forecast.high, "low": forecast.low}
@@ -59,20 +61,20 @@ def answers(
 
 
 def difference(kind: str, estimator: Any, golden: dict[str, Any]) -> float:
-    """Largest relative difference between the golden answers and what `estimator` says now.
+    """Largest relative difference between stored outputs and those of `estimator`.
 
     Raises
     ------
     ValueError
-        If the golden rows are malformed or the answers have another shape.
+        If the golden rows are malformed or the outputs have another shape.
 
     Examples
     --------
-    >>> class Fair:
+    >>> class Uniform:
     ...     def predict(self, features):
     ...         return np.full((len(features), 3), 1 / 3)
-    >>> kept = golden_rows("signal_classifier", Fair(), np.zeros((2, 4)), np.ones(2), np.ones(2))
-    >>> difference("signal_classifier", Fair(), kept)
+    >>> kept = golden_rows("signal_classifier", Uniform(), np.zeros((2, 4)), np.ones(2), np.ones(2))
+    >>> difference("signal_classifier", Uniform(), kept)
     0.0
     """
     try:
@@ -83,14 +85,14 @@ def difference(kind: str, estimator: Any, golden: dict[str, Any]) -> float:
         raise ValueError(f"the golden rows are malformed: {error!r}") from error
     if features.ndim != 2 or not len(features) or not len(features) == len(close) == len(sigma):
         raise ValueError("the golden rows are malformed: inputs of unequal length, or none")
-    found = answers(kind, estimator, features, close, sigma)
+    found = outputs_of(kind, estimator, features, close, sigma)
     if set(found) != set(expected):
-        raise ValueError(f"it answers {sorted(found)}, the golden rows hold {sorted(expected)}")
+        raise ValueError(f"it has the outputs {sorted(found)}, the golden rows {sorted(expected)}")
     worst = 0.0
     for name, now in found.items():
         then = np.array(expected[name], dtype=np.float64)
         if then.shape != now.shape or not np.isfinite(now).all():
             raise ValueError(f"{name} has another shape than its golden rows, or is not finite")
-        size = np.abs(then).max(axis=-1, keepdims=True)  # of a price, or the likeliest class: never near 0
+        size = np.abs(then).max(axis=-1, keepdims=True)  # a price, or the largest class probability: never near 0
         worst = max(worst, float((np.abs(now - then) / size).max(initial=0.0)))
     return worst

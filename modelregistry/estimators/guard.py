@@ -1,4 +1,4 @@
-"""When the measure of strangeness is itself the thing that is wrong: it has called too much strange lately."""
+"""Guard that suppresses an out-of-distribution measure which flags too many recent candles."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,23 +6,23 @@ from typing import Any, Self
 
 import numpy as np
 
-MOST_CANDLES = 30 * 288
-"""Longest memory: it is read at every candle, beside the warm-up."""
+MAX_CANDLES = 30 * 288
+"""Longest window: it is read at every candle, in addition to the warm-up."""
 
 
 @dataclass(frozen=True)
 class Guard:
-    """How much of a market's newest candles a measure may call strange before it is not believed.
+    """Largest share of recent candles a novelty measure may flag before it is suppressed.
 
-    A pure function of the version and of the last closed candles: those whose number since 1970 is divided by the
-    stride of the version's correction are looked at, the newest included.
+    A pure function of the version and of the last closed candles. Only candles whose number since 1970 is a multiple
+    of the stride of the version's correction count, the newest included.
 
     Parameters
     ----------
     candles : int
-        How far back to look; 0 believes the measure always.
+        Length of the window; 0 never suppresses the measure.
     share : float
-        Largest share that may be called strange.
+        Largest share of candles that may be flagged.
     """
 
     candles: int = 0
@@ -30,53 +30,53 @@ class Guard:
 
     @property
     def active(self) -> bool:
-        """Whether anything is ever disbelieved."""
+        """Whether the guard can suppress anything."""
         return self.candles > 0
 
-    def distrusts(self, strange: np.ndarray, seen: np.ndarray, stride: int) -> np.ndarray:
-        """Whether the measure is not believed, from counts.
+    def suppresses(self, flagged: np.ndarray, seen: np.ndarray, stride: int) -> np.ndarray:
+        """Whether the measure is suppressed, from counts.
 
         Parameters
         ----------
-        strange, seen : ndarray of int of shape (n,)
-            Candles called strange, and candles looked at.
+        flagged, seen : ndarray of int of shape (n,)
+            Candles flagged, and candles counted.
         stride : int
-            Candles between those looked at.
+            Candles between counted ones.
 
         Returns
         -------
         ndarray of bool of shape (n,)
-            False where less than half of a whole window was looked at: little is no evidence against anybody.
+            False where less than half of a full window was counted.
 
         Examples
         --------
         >>> guard = Guard(candles=120, share=0.3)
-        >>> guard.distrusts(np.array([3, 4, 3]), np.array([10, 10, 4]), stride=12).tolist()
+        >>> guard.suppresses(np.array([3, 4, 3]), np.array([10, 10, 4]), stride=12).tolist()
         [False, True, False]
         """
         enough = seen >= max(1, self.candles // stride // 2)
-        distrusted: np.ndarray = self.active & enough & (strange > self.share * seen)
-        return distrusted
+        suppressed: np.ndarray = self.active & enough & (flagged > self.share * seen)
+        return suppressed
 
-    def distrusted_at(self, number: np.ndarray, strange: np.ndarray, asked: np.ndarray, stride: int) -> np.ndarray:
-        """Whether the measure is not believed at some candles of one market; looks back only.
+    def suppressed_at(self, number: np.ndarray, flagged: np.ndarray, at_number: np.ndarray, stride: int) -> np.ndarray:
+        """Whether the measure is suppressed at some candles of one market; looks back only.
 
         Parameters
         ----------
         number : ndarray of int of shape (n,)
-            Numbers of the candles looked at, ascending.
-        strange : ndarray of bool of shape (n,)
-        asked : ndarray of int of shape (n_asked,)
-            Numbers of the candles asked about, any order.
+            Numbers of the counted candles, ascending.
+        flagged : ndarray of bool of shape (n,)
+        at_number : ndarray of int of shape (n_asked,)
+            Candle numbers to evaluate at, any order.
         stride : int
         """
-        total = np.concatenate([[0], np.cumsum(strange, dtype=np.int64)])
-        last = np.searchsorted(number, asked, side="right")
-        first = np.searchsorted(number, asked - self.candles, side="right")
-        return self.distrusts(total[last] - total[first], last - first, stride)
+        total = np.concatenate([[0], np.cumsum(flagged, dtype=np.int64)])
+        last = np.searchsorted(number, at_number, side="right")
+        first = np.searchsorted(number, at_number - self.candles, side="right")
+        return self.suppresses(total[last] - total[first], last - first, stride)
 
     def as_parameters(self) -> dict[str, Any]:
-        """What :meth:`from_parameters` reads."""
+        """JSON values for :meth:`from_parameters`."""
         return dict(vars(self))
 
     @classmethod
@@ -86,14 +86,14 @@ class Guard:
         Raises
         ------
         ValueError
-            If a number makes no sense.
+            If a number is out of range.
         """
         found = cls(int(kept["candles"]), float(kept["share"]))
-        if not 0 <= found.candles <= MOST_CANDLES or not 0 < found.share <= 1:
-            raise ValueError(f"a guard of {dict(kept)} makes no sense")
+        if not 0 <= found.candles <= MAX_CANDLES or not 0 < found.share <= 1:
+            raise ValueError(f"a guard of {dict(kept)} is out of range")
         return found
 
 
-UNGUARDED = Guard()
-WEEK = Guard(candles=7 * 288, share=0.3)
-"""Two days out of seven: a crash is believed, a new regime or a broken measure is not. `docs/decisions/0016`."""
+NO_GUARD = Guard()
+ONE_WEEK_GUARD = Guard(candles=7 * 288, share=0.3)
+"""About two days in seven may be flagged: a crash stays flagged, a new regime does not. `docs/decisions/0016`."""

@@ -1,4 +1,4 @@
-"""How far a row lies from everything seen in training, and how far is too far."""
+"""Out-of-distribution measure: distance of a row from the training rows, with a limit."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -6,10 +6,10 @@ from typing import Any, Self
 import numpy as np
 
 from modelregistry.estimators import parameters
-from modelregistry.estimators.guard import UNGUARDED, Guard
+from modelregistry.estimators.guard import NO_GUARD, Guard
 
 CUT = 50.0
-"""Standardised features are cut here, so that one absurd value gives a large, finite distance."""
+"""Standardised features are clipped here, so that one extreme value gives a large, finite distance."""
 
 
 @dataclass(frozen=True)
@@ -19,16 +19,16 @@ class Novelty:
     Parameters
     ----------
     columns : tuple of int
-        Positions of the features looked at.
+        Positions of the features used.
     centre, spread : ndarray of shape (n_columns,)
         Median and scaled interquartile range on the training rows.
     whitening : ndarray of shape (n_columns, n_columns)
-        Turns standardised features into uncorrelated ones of unit variance.
+        Transforms standardised features to uncorrelated ones of unit variance.
     limit : float
-        Distances above it are called out of distribution. It is never below what the purged later rows
-        show in ordinary times: a detector that cries in every turbulent week would be the thing that is wrong.
+        Distances above it are out of distribution. At least the tail quantile of purged later rows, so that
+        ordinary turbulent weeks are not flagged.
     guard : Guard
-        When it is not believed where it serves, for the same reason.
+        Suppresses the measure in serving when it flags too many candles.
     """
 
     columns: tuple[int, ...]
@@ -36,10 +36,10 @@ class Novelty:
     spread: np.ndarray
     whitening: np.ndarray
     limit: float
-    guard: Guard = UNGUARDED
+    guard: Guard = NO_GUARD
 
     def distance(self, features: np.ndarray) -> np.ndarray:
-        """Distance per row, in standard deviations per feature (root mean square); NaN features give infinity.
+        """Root mean square distance per row, in standard deviations per feature; NaN gives infinity.
 
         Examples
         --------
@@ -59,17 +59,17 @@ class Novelty:
         return self.distance(features) > self.limit
 
     @classmethod
-    def learn(cls, rows: np.ndarray, later: np.ndarray, columns: tuple[int, ...], tail: float = 0.0002) -> Self:
-        """Measure the training rows, and guard the limit on `later` rows.
+    def fit(cls, rows: np.ndarray, later: np.ndarray, columns: tuple[int, ...], tail: float = 0.0002) -> Self:
+        """Fit on training rows; the limit is validated on `later` rows.
 
         Parameters
         ----------
         rows, later : ndarray of shape (n, n_features)
             Training rows and purged rows after them.
         columns : tuple of int
-            Features to look at; those that do not vary are left out.
+            Features to use; constant ones are dropped.
         tail : float
-            Share of ordinary rows that may be flagged.
+            Share of training rows that may be flagged.
         """
         seen = rows[:, list(columns)].astype(np.float64)
         low, centre, high = np.nanquantile(seen, [0.25, 0.5, 0.75], axis=0)
@@ -81,13 +81,13 @@ class Novelty:
         values, vectors = np.linalg.eigh(np.cov(z, rowvar=False).reshape(len(columns), len(columns)))
         whitening = (vectors / np.sqrt(np.maximum(values, 0.05 * values.max()))).T
         bare = cls(columns, centre, spread, whitening, np.inf)
-        # 1.25: the tail of a finite sample understates the tail; the later rows are the guard against being wrong.
+        # 1.25: a finite sample understates its tail; the later rows check the limit out of sample.
         limits = [1.25 * np.quantile(bare.distance(part), 1 - tail) for part in (rows, later) if len(part)]
         finite = [limit for limit in limits if np.isfinite(limit)]
         return cls(columns, centre, spread, whitening, float(max(finite, default=CUT)))
 
     def as_parameters(self) -> dict[str, Any]:
-        """What :meth:`from_parameters` reads."""
+        """JSON values for :meth:`from_parameters`."""
         return {
             "columns": list(self.columns),
             "centre": self.centre,
@@ -108,6 +108,6 @@ class Novelty:
             parameters.array(kept["spread"], n),
             parameters.array(kept["whitening"], n, n),
             float(kept["limit"]),
-            # Versions made before there was one are believed always, as they were.
-            Guard.from_parameters(kept.get("guard", UNGUARDED.as_parameters())),
+            # Older versions store no guard; they are never suppressed.
+            Guard.from_parameters(kept.get("guard", NO_GUARD.as_parameters())),
         )

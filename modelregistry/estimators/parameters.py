@@ -1,4 +1,4 @@
-"""Canonical JSON for the numbers of an estimator: the same numbers, the same bytes."""
+"""Canonical JSON of estimator parameters: equal numbers give equal bytes."""
 
 import json
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 FILE = "parameters.json"
-"""Where every estimator keeps what is not a tree."""
+"""File with every parameter of an estimator that is not a tree."""
 
 
 def dump(parameters: dict[str, Any]) -> bytes:
-    """Sorted keys, no blanks, shortest exact floats; arrays become lists.
+    """Serialise with sorted keys, no blanks and shortest exact floats; arrays become lists.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def load(files: dict[str, bytes], kind: str) -> dict[str, Any]:
 
 
 def array(values: Any, *shape: int) -> np.ndarray:
-    """Floats of a known shape, all finite.
+    """Convert to a float array of a known shape, all values finite.
 
     Raises
     ------

@@ -9,7 +9,7 @@ _WAVES = range(1, 7)
 
 
 def reach(distance: np.ndarray, deviation: np.ndarray) -> np.ndarray:
-    """Probability that the path gets `distance` away on one given side.
+    """Probability that the path reaches `distance` on one given side.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def reach(distance: np.ndarray, deviation: np.ndarray) -> np.ndarray:
 
 
 def first_exit(near: np.ndarray, far: np.ndarray, deviation: np.ndarray) -> np.ndarray:
-    """Probability that the level at `near` is reached before that at `far` on the other side, and in time.
+    """Probability that the level at `near` is reached first, before the horizon ends.
 
     Uses the method of images for wide barriers and the eigenfunction series for narrow ones; both agree to
     1e-9 where they meet.
@@ -35,7 +35,7 @@ def first_exit(near: np.ndarray, far: np.ndarray, deviation: np.ndarray) -> np.n
     Parameters
     ----------
     near, far : ndarray
-        Log distances to the level asked about and to the opposite one, above 0.
+        Log distances to the level in question and to the opposite one, above 0.
     deviation : ndarray
         Standard deviation of the path's end point.
 

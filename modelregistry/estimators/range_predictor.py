@@ -1,4 +1,4 @@
-"""Quantiles of the highest high and the lowest low of the next candles."""
+"""Range predictor: quantiles of the highest high and lowest low of the next candles."""
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from modelregistry.estimators import parameters
-from modelregistry.estimators.correction import OFF, Correction
+from modelregistry.estimators.correction import NO_CORRECTION, Correction
 from modelregistry.estimators.forecast import LEVELS, RangeForecast, nested
 from modelregistry.estimators.novelty import Novelty
 from modelregistry.estimators.residuals import ResidualQuantiles
@@ -15,22 +15,22 @@ from modelregistry.estimators.scale import ScaleModel
 
 @dataclass(frozen=True)
 class RangePredictor:
-    """A scale model, and quantiles of ``log(H / C)`` and ``log(C / L)`` in units of that scale.
+    """Range predictor: a scale model, and quantiles of high and low in its units.
 
     Parameters
     ----------
     scale : ScaleModel
         Predicts the log of the future range.
     residuals : ResidualQuantiles
-        Where the high and the low fall, in units of the predicted range; conformally corrected.
+        Quantiles of high and low in units of the predicted range; conformally corrected.
     novelty : Novelty
         Distance of a row to the training set.
     widest : ndarray of shape (n_horizons,)
-        Log widths (5 % low to 95 % high) above it are called too wide.
+        Log widths (5 % low to 95 % high) above it are flagged as too wide.
     hyperparameters : dict
-        What the fit was given and what it chose.
+        Settings of the fit and values it selected.
     correction : Correction
-        How far misses of the last candles move the next forecast; off where training was told so.
+        Online correction by recent misses; inactive where disabled in training.
     """
 
     kind: ClassVar[str] = "range_predictor"
@@ -40,16 +40,16 @@ class RangePredictor:
     novelty: Novelty
     widest: np.ndarray
     hyperparameters: dict[str, Any] = field(default_factory=dict)
-    correction: Correction = OFF
+    correction: Correction = NO_CORRECTION
 
     @property
     def horizons(self) -> tuple[int, ...]:
-        """Horizons answered, in candles, ascending."""
+        """Horizons in candles, ascending."""
         return self.scale.horizons
 
     @property
     def n_features(self) -> int:
-        """Features a row must have."""
+        """Number of features of a row."""
         return self.scale.n_features
 
     def predict(
@@ -65,16 +65,16 @@ class RangePredictor:
         sigma : ndarray of shape (n_rows,)
             EWM volatility per candle.
         log_factors : ndarray of shape (n_rows, n_horizons, 2, 7), optional
-            What the correction found for these candles; without it they are answered uncorrected.
+            Online correction of these rows; without it the forecast is uncorrected.
 
         Returns
         -------
         RangeForecast
         """
-        said = self.distances(features, sigma)
+        quantiles = self.distances(features, sigma)
         if log_factors is not None:
-            said = said * np.exp(np.ascontiguousarray(log_factors))
-        return RangeForecast.from_distances(self.horizons, close, said[:, :, 0], said[:, :, 1])
+            quantiles = quantiles * np.exp(np.ascontiguousarray(log_factors))
+        return RangeForecast.from_distances(self.horizons, close, quantiles[:, :, 0], quantiles[:, :, 1])
 
     def distances(self, features: np.ndarray, sigma: np.ndarray) -> np.ndarray:
         """Uncorrected quantiles of ``log(H / C)`` and ``log(C / L)``, shape (n_rows, n_horizons, 2, 7)."""
@@ -82,11 +82,11 @@ class RangePredictor:
         return np.stack([nested(side) for side in sides], axis=2)
 
     def is_too_wide(self, forecast: RangeForecast) -> np.ndarray:
-        """Whether any horizon's 5-to-95 % interval is wider than this version ever had reason to say."""
+        """Whether the 5-to-95 % interval of any horizon exceeds its limit."""
         return np.any(forecast.width() > self.widest, axis=1)
 
     def to_files(self) -> dict[str, bytes]:
-        """Files of the artifact: parameters and trees."""
+        """Serialise to the files of an artifact: parameters and trees."""
         kept = {
             "kind": self.kind,
             "horizons": list(self.horizons),
@@ -121,6 +121,6 @@ class RangePredictor:
             Novelty.from_parameters(kept["novelty"]),
             parameters.array(kept["widest"], len(horizons)),
             kept["hyperparameters"],
-            # Versions made before there was one are answered as they were.
-            Correction.from_parameters(kept.get("correction", OFF.as_parameters())),
+            # Older versions store no correction; they stay uncorrected.
+            Correction.from_parameters(kept.get("correction", NO_CORRECTION.as_parameters())),
         )

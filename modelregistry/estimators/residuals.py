@@ -1,4 +1,4 @@
-"""Where highs and lows fall in units of the predicted range, given what the candles look like."""
+"""Conditional quantiles of highs and lows in units of the predicted range."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,37 +10,37 @@ from modelregistry.estimators import boosting, parameters
 from modelregistry.estimators.forecast import LEVELS
 
 CLIP = 4.0
-"""Standardised conditions are cut here."""
+"""Standardised conditions are clipped here."""
 SIDES = ("up", "down")
 CHUNK = 8_192
-"""Rows worked on at once."""
+"""Rows processed at once."""
 
 
 @dataclass(frozen=True)
 class ResidualQuantiles:
-    """Quantiles of distance over scale: the mean of linear quantile regressions and of quantile trees.
+    """Quantiles of distance over scale: mean of linear quantile regressions and quantile trees.
 
-    The lines are one per horizon, side and level; the trees are one set per side for all horizons, told the
-    horizon as a feature: pooling is what keeps them from learning the few independent outcomes of the longest.
+    There is one regression per horizon, side and level, and one set of trees per side for all horizons with the log
+    horizon as a feature: pooling keeps the trees from overfitting the few independent outcomes of long horizons.
 
     Parameters
     ----------
     columns : tuple of int
-        Features the lines depend on; may be empty.
+        Features of the regressions; may be empty.
     centre, spread : ndarray of shape (n_columns,)
         Standardisation of those features.
     base : ndarray of shape (n_horizons, 2, 7)
-        Quantiles at average conditions; side 0 is up, side 1 is down.
+        Intercepts: quantiles at average conditions; side 0 is up, side 1 is down.
     slopes : ndarray of shape (n_horizons, 2, 7, n_columns)
         Change of each quantile per standard deviation of a condition.
     correction : ndarray of shape (n_horizons, 2, 7)
         Conformal factors from held-out rows, near 1.
     horizons : tuple of int
-        What the trees are told, candles.
+        Horizons of the trees, in candles.
     unit : ndarray of shape (n_horizons, 2)
-        What the trees' answers are multiplied with: the median distance over scale.
+        Median distance over scale; tree outputs are multiplied by it.
     trees : sequence of Booster
-        One per side, or none: then the lines answer alone.
+        One per side, or none: then only the regressions are used.
     """
 
     columns: tuple[int, ...]
@@ -75,18 +75,18 @@ class ResidualQuantiles:
         return sides[0], sides[1]
 
     def lines(self, side: int, z: np.ndarray) -> np.ndarray:
-        """Answer by the lines alone, in units of scale, shape (n_rows, n_horizons, 7)."""
+        """Quantiles of the linear regressions in units of scale, shape (n_rows, n_horizons, 7)."""
         found = np.broadcast_to(self.base[:, side], (len(z), *self.base[:, side].shape)).copy()
         for c in range(len(self.columns)):
             found += z[:, c, None, None] * self.slopes[:, side, :, c]
         return np.maximum(found, 0.0)
 
     def to_files(self) -> dict[str, bytes]:
-        """One tree file per side."""
+        """Serialise the trees, one file per side."""
         return {f"residual_{name}.ubj": boosting.to_bytes(one) for name, one in zip(SIDES, self.trees, strict=False)}
 
     def as_parameters(self) -> dict[str, Any]:
-        """What :meth:`from_files` reads beside the trees."""
+        """JSON values for :meth:`from_files`, without the trees."""
         return {
             "columns": list(self.columns),
             "centre": self.centre,
@@ -136,7 +136,9 @@ class ResidualQuantiles:
 
 
 def pooled_rows(features: np.ndarray, horizons: Sequence[int]) -> np.ndarray:
-    """Every row once per horizon, its log horizon appended: shape (n_rows * n_horizons, n_features + 1), float32.
+    """Repeat every row once per horizon with the log horizon appended.
+
+    Float32 of shape (n_rows * n_horizons, n_features + 1).
 
     Examples
     --------
@@ -152,7 +154,7 @@ def pooled_rows(features: np.ndarray, horizons: Sequence[int]) -> np.ndarray:
 def tree_quantiles(
     booster: boosting.Booster, features: np.ndarray, horizons: Sequence[int], unit: np.ndarray
 ) -> np.ndarray:
-    """Ordered quantiles of one side in units of scale, shape (n_rows, n_horizons, 7)."""
-    said = boosting.margin(booster, pooled_rows(features, horizons))
-    ordered = np.sort(np.maximum(said, 0.0), axis=1)
+    """Sorted quantiles of one side in units of scale, shape (n_rows, n_horizons, 7)."""
+    margins = boosting.margin(booster, pooled_rows(features, horizons))
+    ordered = np.sort(np.maximum(margins, 0.0), axis=1)
     return ordered.reshape(len(features), len(horizons), -1) * unit[:, None]

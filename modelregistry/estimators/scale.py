@@ -1,4 +1,4 @@
-"""How far prices will range: the log of the future range, one model for highs, lows and brackets alike."""
+"""Scale model: log of the future price range, shared by highs, lows and brackets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ import numpy as np
 from modelregistry.estimators import boosting, parameters
 
 CLIP = 6.0
-"""Standardised features are cut here, so that one wild candle cannot carry a linear model away."""
+"""Standardised features are clipped here, so that one extreme candle cannot dominate a linear model."""
 LEAN = 0.5
 """Share of the current volatility in the starting point of the trees."""
 CHUNK = 32_768
-"""Rows worked on at once: keeps a replay of years in cache and memory."""
+"""Rows processed at once; bounds the memory of a replay of years."""
 
 
 @dataclass(frozen=True)
 class LinearScale:
-    """A ridge regression of log range on standardised features; a missing feature counts as average.
+    """Ridge regression of log range on standardised features; missing ones count as average.
 
     Parameters
     ----------
@@ -34,14 +34,14 @@ class LinearScale:
     intercept: np.ndarray
 
     def standardise(self, features: np.ndarray) -> np.ndarray:
-        """Centred, scaled, cut at :data:`CLIP`; NaN becomes 0."""
+        """Centre, scale and clip at :data:`CLIP`; NaN becomes 0."""
         z = (features - self.centre) / self.spread
         return np.nan_to_num(np.clip(z, -CLIP, CLIP), nan=0.0)
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """Log range per horizon, shape (n_rows, n_horizons).
 
-        Sums run row by row and not through BLAS, whose order of summation depends on the number of rows.
+        Summed row by row, not through BLAS, whose order of summation depends on the number of rows.
 
         Examples
         --------
@@ -49,15 +49,15 @@ class LinearScale:
         >>> one.predict(np.array([[0.5, 1.0], [np.nan, 1.0]])).tolist()
         [[-2.5], [-3.0]]
         """
-        answer = np.empty((len(features), len(self.intercept)))
+        result = np.empty((len(features), len(self.intercept)))
         for start in range(0, len(features), CHUNK):
             z = self.standardise(features[start : start + CHUNK].astype(np.float64))
             for k, weights in enumerate(self.weights):
-                answer[start : start + CHUNK, k] = (z * weights).sum(axis=1) + self.intercept[k]
-        return answer
+                result[start : start + CHUNK, k] = (z * weights).sum(axis=1) + self.intercept[k]
+        return result
 
     def as_parameters(self) -> dict[str, Any]:
-        """What :meth:`from_parameters` reads."""
+        """JSON values for :meth:`from_parameters`."""
         return {
             "centre": self.centre,
             "spread": self.spread,
@@ -80,8 +80,8 @@ class LinearScale:
 class ScaleModel:
     """Log of the range ``log(H / L)`` of the next candles.
 
-    Trees start halfway between a ridge regression, which extrapolates but bends to its training years, and the
-    current volatility alone, which is never far wrong; what they correct is what both miss.
+    Trees are fitted to the residuals of a mean of two predictions: a ridge regression, which extrapolates but depends
+    on its training years, and the current volatility, which is robust.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class ScaleModel:
     level : ndarray of shape (n_horizons,)
         Mean log of range over ``sigma * sqrt(h)``.
     boosters : sequence of Booster
-        One per horizon, fitted to what the starting point leaves.
+        One per horizon, fitted to the residuals of the starting point.
     """
 
     horizons: tuple[int, ...]
@@ -102,22 +102,22 @@ class ScaleModel:
 
     @property
     def n_features(self) -> int:
-        """Features a row must have."""
+        """Number of features of a row."""
         return len(self.linear.centre)
 
     def log_scale(self, features: np.ndarray, sigma: np.ndarray) -> np.ndarray:
         """Predicted ``log(log(H / L))`` per horizon, float64 of shape (n_rows, n_horizons)."""
-        answer = starting_point(self.linear, self.level, self.horizons, features, sigma)
+        result = base_prediction(self.linear, self.level, self.horizons, features, sigma)
         for k, booster in enumerate(self.boosters):
-            answer[:, k] += boosting.margin(booster, features)
-        return answer
+            result[:, k] += boosting.margin(booster, features)
+        return result
 
     def to_files(self) -> dict[str, bytes]:
-        """One tree file per horizon."""
+        """Serialise the trees, one file per horizon."""
         return {f"scale_{h}.ubj": boosting.to_bytes(b) for h, b in zip(self.horizons, self.boosters, strict=True)}
 
     def as_parameters(self) -> dict[str, Any]:
-        """What :meth:`from_files` needs beside the trees."""
+        """JSON values for :meth:`from_files`, without the trees."""
         return {"linear": self.linear.as_parameters(), "level": self.level}
 
     @classmethod
@@ -149,8 +149,8 @@ def current_level(horizons: tuple[int, ...], sigma: np.ndarray) -> np.ndarray:
     return np.log(np.ascontiguousarray(sigma, dtype=np.float64))[:, None] + root
 
 
-def starting_point(
+def base_prediction(
     linear: LinearScale, level: np.ndarray, horizons: tuple[int, ...], features: np.ndarray, sigma: np.ndarray
 ) -> np.ndarray:
-    """Where the trees begin: the mean of the ridge's answer and of the current volatility's."""
+    """Base prediction of the trees: weighted mean of ridge regression and current volatility."""
     return LEAN * (current_level(horizons, sigma) + level) + (1.0 - LEAN) * linear.predict(features)

@@ -1,4 +1,4 @@
-"""Buy, sell or hold at the decision horizon: the chance that acting pays at all, and a meta-label of a primary side."""
+"""Signal classifier: probabilities of buy, sell and hold, from a meta-labelled primary side."""
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
@@ -9,17 +9,17 @@ from modelregistry.estimators import boosting, parameters
 from modelregistry.estimators.novelty import Novelty
 
 CLASSES: tuple[str, ...] = ("buy", "sell", "hold")
-"""Class order of every answer, kept in the artifact too."""
+"""Class order of every output, stored in the artifact too."""
 _TREES = {"touch": "touch.ubj", "primary": "primary.ubj", "meta": "meta.ubj"}
 
 
 @dataclass(frozen=True)
 class SignalClassifier:
-    """P(buy), P(sell), P(hold): the chance of a touch that pays, shared out between the sides by a meta-label.
+    """P(buy), P(sell), P(hold): a touch probability divided between the sides by a meta-label.
 
-    A primary model names a side. The meta-label is the chance that acting on it pays: that a barrier of the triple
-    barrier is touched with a move larger than the costs, times the share of such touches that lie on that side. Both
-    factors are drawn towards what costs nothing, the base rate and one half, as far as purged later rows demand.
+    A primary model selects a side. The meta-label is the probability that acting on it pays: that a barrier of the
+    triple barrier is touched with a move larger than the costs, times the share of such touches on that side. Both
+    factors are shrunk towards reference values (the base rate, and one half) as purged later rows require.
 
     Parameters
     ----------
@@ -28,9 +28,9 @@ class SignalClassifier:
     touch : Booster
         Log odds that acting on either side pays.
     primary : Booster
-        Above 0 where buying rather than selling is the side to look at.
+        Log odds of buying against selling; its sign is the side.
     meta : Booster
-        Log odds that the primary's side pays rather than the other one, from the features and that side (1 or -1).
+        Log odds that the primary's side pays rather than the other one, given the features and that side (1 or -1).
     base_rate : ndarray of shape (3,)
         Class shares of the training rows.
     trust : float
@@ -38,7 +38,7 @@ class SignalClassifier:
     meta_trust : float
         Share of `meta`'s log odds that later rows support, 0 to 1.
     directional : bool
-        Whether the folds proved that the side is worth knowing; else either side gets half the chance of a touch.
+        Whether walk-forward folds showed that the side has skill; else each side gets half the touch probability.
     """
 
     kind: ClassVar[str] = "signal_classifier"
@@ -62,29 +62,29 @@ class SignalClassifier:
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """Probabilities in the order of :data:`CLASSES`, shape (n_rows, 3); each row sums to 1."""
-        touched = self.touch_chance(features)
+        touched = self.touch_probability(features)
         if self.directional and self.meta_trust > 0:
             side = self.side(features)
-            share = chance(self.meta_trust * self.meta_log_odds(features, side))
+            share = sigmoid(self.meta_trust * self.meta_log_odds(features, side))
             buy = np.where(side > 0, share, 1.0 - share)
         else:
             buy = np.full(len(touched), 0.5)
         return np.column_stack([touched * buy, touched * (1.0 - buy), 1.0 - touched])
 
-    def touch_chance(self, features: np.ndarray) -> np.ndarray:
-        """Chance that acting on either side pays, shape (n_rows,)."""
-        return drawn(boosting.margin(self.touch, features), self.base_rate[:2].sum(), self.trust)
+    def touch_probability(self, features: np.ndarray) -> np.ndarray:
+        """Probability that acting on either side pays, shape (n_rows,)."""
+        return shrunk_probability(boosting.margin(self.touch, features), self.base_rate[:2].sum(), self.trust)
 
     def side(self, features: np.ndarray) -> np.ndarray:
-        """The primary's side of every row: 1 buys, -1 sells."""
+        """Side of every row by the primary model: 1 buys, -1 sells."""
         return sides_of(self.primary, features)
 
     def meta_log_odds(self, features: np.ndarray, side: np.ndarray) -> np.ndarray:
-        """Log odds, before trust, that a touch lies on the given side, shape (n_rows,)."""
+        """Log odds, before shrinkage, that a touch lies on the given side, shape (n_rows,)."""
         return boosting.margin(self.meta, with_side(features, side))
 
     def to_files(self) -> dict[str, bytes]:
-        """Files of the artifact: parameters and trees."""
+        """Serialise to the files of an artifact: parameters and trees."""
         kept = {
             "kind": self.kind,
             "horizon": self.horizon,
@@ -107,7 +107,7 @@ class SignalClassifier:
         Raises
         ------
         ValueError
-            If a file is missing, torn, or the class order differs; also of a version from before the meta-label.
+            If a file is missing or torn, the class order differs, or the version predates the meta-label.
         """
         kept = parameters.load(files, cls.kind)
         if tuple(kept["classes"]) != CLASSES:
@@ -133,38 +133,39 @@ class SignalClassifier:
         )
 
 
-def chance(log_odds: np.ndarray) -> np.ndarray:
-    """Turn log odds into probabilities.
+def sigmoid(log_odds: np.ndarray) -> np.ndarray:
+    """Convert log odds to probabilities.
 
     Examples
     --------
-    >>> chance(np.array([0.0, np.log(3)])).round(6).tolist()
+    >>> sigmoid(np.array([0.0, np.log(3)])).round(6).tolist()
     [0.5, 0.75]
     """
-    answer: np.ndarray = 1.0 / (1.0 + np.exp(-np.asarray(log_odds, dtype=np.float64)))
-    return answer
+    result: np.ndarray = 1.0 / (1.0 + np.exp(-np.asarray(log_odds, dtype=np.float64)))
+    return result
 
 
-def drawn(log_odds: np.ndarray, base: float, trust: float) -> np.ndarray:
-    """Probabilities from log odds, drawn towards a base rate.
+def shrunk_probability(log_odds: np.ndarray, base: float, trust: float) -> np.ndarray:
+    """Probabilities from log odds, shrunk towards a base rate.
 
     Examples
     --------
-    >>> drawn(np.array([5.0]), 0.25, 0.0).round(6).tolist(), drawn(np.array([0.0]), 0.25, 1.0).round(6).tolist()
-    ([0.25], [0.5])
+    >>> odds = np.array([0.0])
+    >>> [shrunk_probability(odds, 0.25, trust).round(6).tolist() for trust in (0.0, 1.0)]
+    [[0.25], [0.5]]
     """
     base = min(max(float(base), 1e-6), 1 - 1e-6)
     prior = np.log(base / (1 - base))
-    return chance(prior + trust * (log_odds - prior))
+    return sigmoid(prior + trust * (log_odds - prior))
 
 
 def sides_of(primary: boosting.Booster, features: np.ndarray) -> np.ndarray:
-    """The side a primary names for every row: 1 buys, -1 sells."""
+    """Side of every row by a primary model: 1 buys, -1 sells."""
     return np.where(boosting.margin(primary, features) > 0, 1, -1).astype(np.int8)
 
 
 def with_side(features: np.ndarray, side: np.ndarray) -> np.ndarray:
-    """Features and the side as their last column: what a meta-label is learned from.
+    """Append the side as last column of the features, for the meta-label.
 
     Examples
     --------

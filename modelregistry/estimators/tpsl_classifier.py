@@ -1,4 +1,4 @@
-"""Which barrier of a bracket is reached first, for any bracket, and whether any price is reached at all."""
+"""TP/SL classifier: which level of a bracket is reached first, and touch probabilities."""
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
@@ -19,7 +19,7 @@ from modelregistry.estimators.scale import ScaleModel
 
 @dataclass(frozen=True)
 class BracketView:
-    """Scales of some rows computed once; any number of brackets and prices may then be asked about.
+    """Scales of some rows, computed once for any number of brackets and prices.
 
     Every price array may have shape (n_rows,) or (n_rows, n_brackets).
     """
@@ -37,9 +37,9 @@ class BracketView:
     def ends(
         self, horizon: int, side: str, take_profit: np.ndarray, stop_loss: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The three probabilities, and the mean gross return where neither level is reached.
+        """The three probabilities, and the mean gross return if neither level is reached.
 
-        The mean is the measured share of that of a walk without drift.
+        The mean is the calibrated share of that of a driftless random walk.
         """
         near, far, tp, sl, deviation = self.closed_form(horizon, side, take_profit, stop_loss)
         calibration = self.calibrations[self._position(horizon)]
@@ -49,32 +49,32 @@ class BracketView:
         return np.stack([touch * order, touch * (1 - order), 1 - touch], axis=-1), mean
 
     def standard_error(self, horizon: int, side: str) -> float:
-        """Error of an expected return at this horizon and side, in units of the width of the bracket."""
+        """Standard error of an expected return, in units of the bracket width."""
         return self.calibrations[self._position(horizon)].errors[SIDES.index(side)]
 
     def touch(self, horizon: int, price: np.ndarray) -> np.ndarray:
         """Probability that the price is reached within the horizon."""
-        distance, chance, deviation = self.closed_reach(horizon, price)
-        answer = calibrated_touch(chance, distance, deviation, self.calibrations[self._position(horizon)].single)
-        return np.where(distance > 0.01 * deviation, answer, 1.0)
+        distance, probability, deviation = self.closed_reach(horizon, price)
+        result = calibrated_touch(probability, distance, deviation, self.calibrations[self._position(horizon)].single)
+        return np.where(distance > 0.01 * deviation, result, 1.0)
 
     def expected_candles(self, horizon: int, side: str, take_profit: np.ndarray, stop_loss: np.ndarray) -> np.ndarray:
-        """Expected candles until either level is reached, counting `horizon` where neither is."""
+        """Expected candles until either level is reached, or `horizon` if neither is."""
         near, far = self._distances(side, take_profit, stop_loss)
         k = self._position(horizon)
         steps = np.linspace(0.0, 1.0, 25)[1:]
-        alive = [np.ones(near.shape)]
+        untouched = [np.ones(near.shape)]
         for share in steps:
             deviation = self._deviation(k, near) * np.sqrt(share)
             exits = self._mixed(k, lambda f, d=deviation: _both(near, far, d * f).sum(axis=0))
-            alive.append(1 - np.clip(exits, 0.0, 1.0))
-        mean = (np.sum(alive, axis=0) - (alive[0] + alive[-1]) / 2) / len(steps)
+            untouched.append(1 - np.clip(exits, 0.0, 1.0))
+        mean = (np.sum(untouched, axis=0) - (untouched[0] + untouched[-1]) / 2) / len(steps)
         return horizon * mean
 
     def closed_form(
         self, horizon: int, side: str, take_profit: np.ndarray, stop_loss: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Distances to take-profit and stop-loss, both random-walk chances, and the deviation."""
+        """Distances to take-profit and stop-loss, both random-walk probabilities, and the deviation."""
         near, far = self._distances(side, take_profit, stop_loss)
         k = self._position(horizon)
         deviation = self._deviation(k, near)
@@ -82,15 +82,15 @@ class BracketView:
         return near, far, both[0], both[1], deviation
 
     def closed_reach(self, horizon: int, price: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Distance to a price, the random walk's chance of reaching it, and the deviation."""
+        """Distance to a price, the random-walk probability of reaching it, and the deviation."""
         k = self._position(horizon)
         distance = np.abs(np.log(np.asarray(price, dtype=np.float64) / self._like(self.close, price)))
         deviation = self._deviation(k, distance)
         return distance, self._mixed(k, lambda factor: passage.reach(distance, deviation * factor)), deviation
 
-    def _mixed(self, k: int, answer: Any) -> np.ndarray:
+    def _mixed(self, k: int, result: Any) -> np.ndarray:
         factors, weights = passage.mixture_nodes(self.calibrations[k].spread)
-        return sum(weight * answer(factor) for factor, weight in zip(factors, weights, strict=True))
+        return sum(weight * result(factor) for factor, weight in zip(factors, weights, strict=True))
 
     def _deviation(self, k: int, like: np.ndarray) -> np.ndarray:
         return self._like(np.exp(np.ascontiguousarray(self.log_scale[:, k]) + self.calibrations[k].level), like)
@@ -123,7 +123,7 @@ def _both(near: np.ndarray, far: np.ndarray, deviation: np.ndarray) -> np.ndarra
 
 @dataclass(frozen=True)
 class TpslClassifier:
-    """A scale model of its own, the closed forms of a random walk at that scale, and their calibration."""
+    """TP/SL classifier: scale model, random-walk closed forms, and their calibration."""
 
     kind: ClassVar[str] = "tpsl_classifier"
 
@@ -134,12 +134,12 @@ class TpslClassifier:
 
     @property
     def horizons(self) -> tuple[int, ...]:
-        """Horizons answered, in candles, ascending."""
+        """Horizons in candles, ascending."""
         return self.scale.horizons
 
     @property
     def n_features(self) -> int:
-        """Features a row must have."""
+        """Number of features of a row."""
         return self.scale.n_features
 
     def view(self, features: np.ndarray, close: np.ndarray, sigma: np.ndarray) -> BracketView:
@@ -183,7 +183,7 @@ class TpslClassifier:
         return self.view(features, close, sigma).expected_candles(horizon, side, take_profit, stop_loss)
 
     def to_files(self) -> dict[str, bytes]:
-        """Files of the artifact: parameters and trees."""
+        """Serialise to the files of an artifact: parameters and trees."""
         kept = {
             "kind": self.kind,
             "horizons": list(self.horizons),

@@ -1,4 +1,4 @@
-"""Central bands: how much they hold, how wide they are, and what their misses cost."""
+"""Central prediction bands: coverage, width and interval score."""
 
 import numpy as np
 
@@ -7,14 +7,14 @@ from modelregistry.evaluation.metrics import BPS
 
 
 def interval_scores(lower: np.ndarray, upper: np.ndarray, actual: np.ndarray, share: float) -> np.ndarray:
-    """Winkler's score of every row: the width plus ``2 / (1 - share)`` times how far a miss lies outside.
+    """Winkler score per row: width plus ``2 / (1 - share)`` times the distance outside.
 
     Parameters
     ----------
     lower, upper, actual : ndarray of shape (n_rows,)
         Bounds and outcome in one unit.
     share : float
-        Share of outcomes the band is to hold, 0.8 for the band between the 10 and 90 % quantiles.
+        Nominal coverage of the band, 0.8 for the band between the 10 and 90 % quantiles.
 
     References
     ----------
@@ -31,7 +31,7 @@ def interval_scores(lower: np.ndarray, upper: np.ndarray, actual: np.ndarray, sh
 
 
 def band_table(quantiles: np.ndarray, actual: np.ndarray) -> dict[str, list[float]]:
-    """Every central band in one table of columns.
+    """Coverage, width and interval score of every central band, in columns.
 
     Parameters
     ----------

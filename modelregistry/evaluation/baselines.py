@@ -1,4 +1,4 @@
-"""What costs nothing: forecasts a spreadsheet could make, fitted on the candidate's own training rows."""
+"""Reference baselines: volatility and HAR forecasts fitted on the candidate's training rows."""
 
 from dataclasses import dataclass
 
@@ -6,15 +6,16 @@ import numpy as np
 
 from indicators.candles import CandleGrid
 from modelregistry.estimators.forecast import LEVELS
+from modelregistry.evaluation.paired import DAY_MS
 
 HAR_WINDOWS = (1, 12, 72, 288, 2016)
 SEASON_DAYS = 28
 SLOTS = 288
 RESCALE_DAYS = 90
 NAMES = ("climatology", "ewm", "har", "har_season", "har_season_90d", "walk")
-"""The hour of the week; EWM volatility, HAR on the log range, HAR with time of day, and the latter rescaled on the
-trailing 90 days; the closed form of a walk at EWM volatility."""
-FREE = ("har_season", "har_season_90d", "har", "ewm", "climatology", "walk")
+"""Climatology by hour of the week; EWM volatility; HAR on the log range; HAR with time of day, and the same rescaled on
+the trailing 90 days; the closed form of a random walk at EWM volatility."""
+REQUIRED_BASELINES = ("har_season", "har_season_90d", "har", "ewm", "climatology", "walk")
 """Baselines a candidate must beat."""
 
 
@@ -25,23 +26,23 @@ def har_inputs(grid: CandleGrid, horizons: tuple[int, ...]) -> np.ndarray:
     from the 28 days before. A missing profile is carried forward for at most a week and otherwise NaN, never
     the log of a tiny number.
     """
-    import pandas as pd  # 60 MB that nothing but an evaluation needs
+    import pandas as pd  # imported here: 60 MB that only an evaluation needs
 
-    answer = np.full((grid.n_markets, len(grid), len(HAR_WINDOWS) + len(horizons)), np.nan)
+    result = np.full((grid.n_markets, len(grid), len(HAR_WINDOWS) + len(horizons)), np.nan)
     slot = (grid.open_time // grid.interval_ms) % SLOTS
     for market in range(grid.n_markets):
         squared = pd.Series(np.log(grid.high[market] / grid.low[market]) ** 2 / (4 * np.log(2)))
         for k, window in enumerate(HAR_WINDOWS):
             mean = squared.rolling(window, min_periods=max(int(0.9 * window), 1)).mean()
-            answer[market, :, k] = 0.5 * _log(mean.to_numpy())
+            result[market, :, k] = 0.5 * _log(mean.to_numpy())
         days = squared.groupby(slot).transform(
             lambda one: one.shift(1).rolling(SEASON_DAYS, min_periods=SEASON_DAYS // 2).mean()
         )
         for k, horizon in enumerate(horizons):
             coming = days.rolling(horizon).mean().shift(SLOTS - horizon)
-            # The slot of the coming candle was last estimated yesterday: SLOTS - horizon candles before now.
-            answer[market, :, len(HAR_WINDOWS) + k] = 0.5 * _log(coming.ffill(limit=2016).to_numpy())
-    return answer
+            # The slots ahead were last estimated one day earlier, SLOTS - horizon candles ago.
+            result[market, :, len(HAR_WINDOWS) + k] = 0.5 * _log(coming.ffill(limit=2016).to_numpy())
+    return result
 
 
 def _log(values: np.ndarray) -> np.ndarray:
@@ -61,7 +62,7 @@ class Baselines:
     quantiles : dict of name to ndarray of shape (2, 7)
         Quantiles of distance over scale, side 0 up and side 1 down.
     means : ndarray of shape (2,)
-        Mean of distance over the seasonal scale, what the trailing rescale compares with.
+        Mean of distance over the seasonal scale, the reference of the trailing rescale.
     """
 
     horizon: int
@@ -114,8 +115,8 @@ class Baselines:
     ) -> dict[str, np.ndarray]:
         """Quantiles of every baseline for consecutive rows of one market, each of shape (n_rows, 7).
 
-        `actual` feeds the trailing rescale alone, and only outcomes complete before a row's own close; `weight` says
-        how many candles each row stands for.
+        `actual` is used only by the trailing rescale, and only where complete before the close of a row; `weight` is
+        the number of candles each row represents.
         """
         plain, seasonal = _designs(har, season)
         scale = np.exp(seasonal @ self.season_weights)
@@ -137,9 +138,12 @@ def _designs(har: np.ndarray, season: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _trailing(ratio: np.ndarray, open_time: np.ndarray, weight: np.ndarray, delay_ms: int) -> np.ndarray:
-    """Mean of the ratios known `delay_ms` ago over the 90 days before, NaN below 20 days of candles."""
+    """Trailing mean over 90 days of ratios known `delay_ms` ago.
+
+    NaN with less than 20 days of candles.
+    """
     known = np.searchsorted(open_time, open_time - delay_ms, side="right")
-    oldest = np.searchsorted(open_time, open_time - delay_ms - RESCALE_DAYS * 86_400_000, side="right")
+    oldest = np.searchsorted(open_time, open_time - delay_ms - RESCALE_DAYS * DAY_MS, side="right")
     finite = np.isfinite(ratio)
     total = np.concatenate([[0.0], np.cumsum(np.where(finite, ratio * weight, 0.0))])
     count = np.concatenate([[0.0], np.cumsum(np.where(finite, weight, 0.0))])

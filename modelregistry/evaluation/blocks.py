@@ -1,4 +1,4 @@
-"""How sure a mean is when neighbouring rows overlap: intervals from whole days and whole weeks, the wider one."""
+"""Block bootstrap intervals of means over overlapping rows."""
 
 from dataclasses import dataclass
 
@@ -11,13 +11,13 @@ DRAWS = 1000
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean, or a ratio of sums, between its bounds.
+    """A mean, or a ratio of sums, with its confidence bounds.
 
     Parameters
     ----------
     mean, lower, upper : float
     days : int
-        Calendar days with a row: what the bounds rest on.
+        Calendar days with a row.
     """
 
     mean: float
@@ -37,7 +37,7 @@ def block_interval(
 ) -> Interval:
     """Percentile interval of ``sum(values) / sum(weights)`` by a bootstrap over calendar blocks.
 
-    Blocks of one day and of one week are drawn; the wider interval of the two is given.
+    Blocks of one day and of one week are resampled; the wider interval is returned.
 
     Parameters
     ----------
@@ -46,9 +46,9 @@ def block_interval(
     open_time : ndarray of shape (n_rows,)
         Milliseconds; rows of different markets at one time fall into one block.
     weights : ndarray of shape (n_rows,), optional
-        Ones by default, for a mean; a baseline's losses, for a skill.
+        Ones by default (a mean); a baseline's losses for a skill.
     level : float
-        Share the interval is to hold.
+        Confidence level.
 
     Raises
     ------

@@ -1,4 +1,7 @@
-"""Scores by cell: market x horizon x target for ranges, and x side x bracket for probabilities."""
+"""Scores by cell.
+
+A cell is one market, horizon and target for ranges; one market, horizon, side and bracket for probabilities.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from modelregistry.evaluation import metrics
-from modelregistry.evaluation.baselines import FREE
-from modelregistry.evaluation.coverage_kept import coverage_kept
+from modelregistry.evaluation.baselines import REQUIRED_BASELINES
+from modelregistry.evaluation.coverage_kept import coverage_check
 from modelregistry.evaluation.paired import compare
 
 TARGETS = ("high", "low")
 CORRECTED = "_corrected"
-"""Ends the name of a baseline that was given the candidate's own online correction."""
+"""Suffix of a baseline with the candidate's online correction applied."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,47 +26,47 @@ class Losses:
     Parameters
     ----------
     own : ndarray of shape (n_rows,)
-        Of the forecast; a refused row has the best free baseline's.
+        Of the forecast; a refused row has the loss of the best baseline.
     baselines : dict of name to ndarray of shape (n_rows,)
-        Each as it does best on this cell, with the candidate's online correction or without.
+        Each with or without the online correction, whichever has the smaller mean loss.
     best : str
-        The free baseline of the least mean loss.
+        Name of the baseline with the smallest mean loss.
     corrected : list of str
-        Baselines that did best with the correction.
-    answered : ndarray of bool of shape (n_rows,)
+        Baselines that are better with the correction.
+    valid : ndarray of bool of shape (n_rows,)
     """
 
     own: np.ndarray
     baselines: dict[str, np.ndarray]
     best: str
     corrected: list[str]
-    answered: np.ndarray
+    valid: np.ndarray
 
     @property
-    def floor(self) -> np.ndarray:
-        """What costs nothing loses."""
+    def best_loss(self) -> np.ndarray:
+        """Losses of the best baseline."""
         return self.baselines[self.best]
 
 
 def losses_of(quantiles: np.ndarray, actual: np.ndarray, others: Mapping[str, np.ndarray]) -> Losses:
-    """Put a forecast beside what the baselines lost.
+    """Losses of a forecast and of the baselines on one cell.
 
     Parameters
     ----------
     quantiles : ndarray of shape (n_rows, 7)
-        Rows of NaN were refused.
+        NaN rows were refused.
     actual : ndarray of shape (n_rows,)
     others : mapping of baseline name to ndarray of shape (n_rows,)
-        Losses in basis points; a name that ends in :data:`CORRECTED` belongs to the baseline without that end.
+        Losses in basis points; a name that ends in :data:`CORRECTED` is the corrected form of a baseline.
     """
     means = {name: float(loss.mean()) for name, loss in others.items()}
     plain = [name for name in others if not name.endswith(CORRECTED)]
     corrected = [name for name in plain if means.get(name + CORRECTED, np.inf) < means[name]]
     baselines = {name: others[name + CORRECTED if name in corrected else name] for name in plain}
-    best = min((name for name in FREE if name in baselines), key=lambda name: baselines[name].mean())
-    answered = np.isfinite(quantiles).all(axis=1)
-    own = np.where(answered, metrics.pinball(np.nan_to_num(quantiles), actual) * metrics.BPS, baselines[best])
-    return Losses(own, baselines, best, corrected, answered)
+    best = min((name for name in REQUIRED_BASELINES if name in baselines), key=lambda name: baselines[name].mean())
+    valid = np.isfinite(quantiles).all(axis=1)
+    own = np.where(valid, metrics.pinball(np.nan_to_num(quantiles), actual) * metrics.BPS, baselines[best])
+    return Losses(own, baselines, best, corrected, valid)
 
 
 def range_cell(
@@ -74,16 +77,16 @@ def range_cell(
     horizon: int,
     stride: int,
 ) -> dict[str, Any]:
-    """Score one market, horizon and target beside its baselines.
+    """Scores of one market, horizon and target beside its baselines.
 
     Parameters
     ----------
     quantiles : ndarray of shape (n_rows, 7)
-        Of the distance from the close as a fraction of it, ascending; rows of NaN were refused and count as the
-        best free baseline.
+        Of the distance from the close as a fraction of it, ascending; NaN rows were refused and count as the
+        best baseline.
     actual : ndarray of shape (n_rows,)
     lost : Losses
-        As :func:`losses_of` gives them.
+        From :func:`losses_of`.
     open_time : ndarray of shape (n_rows,)
         Milliseconds, ascending.
     horizon, stride : int
@@ -94,36 +97,36 @@ def range_cell(
     dict
         Losses in basis points of the close, skills and coverages in percent.
     """
-    own, losses, answered = lost.own, lost.baselines, lost.answered
-    versus = compare(own, lost.floor, open_time, horizon, stride)
-    inside = metrics.coverage(quantiles[answered], actual[answered])
-    floor = lost.floor.mean()
+    own, losses, valid = lost.own, lost.baselines, lost.valid
+    versus = compare(own, lost.best_loss, open_time, horizon, stride)
+    inside = metrics.coverage(quantiles[valid], actual[valid])
+    best_loss = lost.best_loss.mean()
     return {
         "rows": len(actual),
-        "answered": 100 * float(answered.mean()),
+        "answered": 100 * float(valid.mean()),
         "pinball": float(own.mean()),
         "baselines": {name: float(loss.mean()) for name, loss in losses.items()},
         "best_baseline": lost.best,
         "baselines_corrected": lost.corrected,
-        "skill": 100 * versus.mean / floor,
-        "skill_error": 100 * versus.error / floor,
+        "skill": 100 * versus.mean / best_loss,
+        "skill_error": 100 * versus.error / best_loss,
         "p_value": versus.p_value,
         "effective_n": versus.effective_n,
         "skill_over_ewm": 100 * (1 - float(own.mean() / losses["ewm"].mean())),
         "coverage_80": 100 * inside["inside_0.8"],
         "coverage_90": 100 * inside["inside_0.9"],
-        **coverage_kept(quantiles[answered], actual[answered], open_time[answered]),
+        **coverage_check(quantiles[valid], actual[valid], open_time[valid]),
         "below_05": 100 * inside["below_0.05"],
         "below_50": 100 * inside["below_0.50"],
         "below_95": 100 * inside["below_0.95"],
-        "median_error_bps": float(np.abs(actual - quantiles[:, 3])[answered].mean() * metrics.BPS),
-        "bias_bps": float((quantiles[:, 3] - actual)[answered].mean() * metrics.BPS),
-        "interval_score_bps": metrics.interval_score(quantiles[answered], actual[answered]) * metrics.BPS,
+        "median_error_bps": float(np.abs(actual - quantiles[:, 3])[valid].mean() * metrics.BPS),
+        "bias_bps": float((quantiles[:, 3] - actual)[valid].mean() * metrics.BPS),
+        "interval_score_bps": metrics.interval_score(quantiles[valid], actual[valid]) * metrics.BPS,
     }
 
 
 def bracket_cell(
-    chances: np.ndarray,
+    probabilities: np.ndarray,
     outcomes: np.ndarray,
     near: np.ndarray,
     far: np.ndarray,
@@ -131,12 +134,12 @@ def bracket_cell(
     horizon: int,
     stride: int,
 ) -> dict[str, Any]:
-    """Score three-way probabilities of one market, horizon, side and bracket.
+    """Scores of three-way probabilities of one market, horizon, side and bracket.
 
     Parameters
     ----------
-    chances, outcomes : ndarray of shape (n_rows, 3)
-        Forecast, and 0/1 for take-profit, stop-loss, neither; a forecast of NaN was refused and counts as the better
+    probabilities, outcomes : ndarray of shape (n_rows, 3)
+        Forecast, and 0/1 for take-profit, stop-loss, neither; NaN rows were refused and count as the better
         baseline.
     near, far : ndarray of shape (n_rows,)
         Distances to take-profit and stop-loss.
@@ -148,23 +151,23 @@ def bracket_cell(
     Returns
     -------
     dict
-        Brier scores beside the cell's own base rate and the random walk given the cell's own touch rate, which no
-        forecaster could know beforehand; skills in percent.
+        Brier scores beside the base rate of the cell and the random walk with the touch rate of the cell (both in
+        sample, so harder than any real baseline); skills in percent.
     """
     share = outcomes.mean(axis=0)
     touch = 1.0 - share[2]
     walk = np.column_stack(
         [touch * far / (near + far), touch * near / (near + far), np.full(len(outcomes), 1.0 - touch)]
     )
-    flat, answered = np.broadcast_to(share, outcomes.shape), np.isfinite(chances).all(axis=1)
+    flat, valid = np.broadcast_to(share, outcomes.shape), np.isfinite(probabilities).all(axis=1)
     base, passage = (metrics.brier(one, outcomes) for one in (flat, walk))
-    own = np.where(answered, metrics.brier(chances, outcomes), base if base.mean() <= passage.mean() else passage)
+    own = np.where(valid, metrics.brier(probabilities, outcomes), base if base.mean() <= passage.mean() else passage)
     versus = compare(own, base, open_time, horizon, stride)
-    chances, outcomes = chances[answered], outcomes[answered]
-    intercept, slope = metrics.calibration_line(chances[:, 0], outcomes[:, 0])
+    probabilities, outcomes = probabilities[valid], outcomes[valid]
+    intercept, slope = metrics.calibration_line(probabilities[:, 0], outcomes[:, 0])
     return {
-        "rows": len(answered),
-        "answered": 100 * float(answered.mean()),
+        "rows": len(valid),
+        "answered": 100 * float(valid.mean()),
         "base_rate": float(share[0]),
         "brier": float(own.mean()),
         "baselines": {"base_rate": float(base.mean()), "first_passage": float(passage.mean())},
@@ -173,13 +176,13 @@ def bracket_cell(
         "p_value": versus.p_value,
         "effective_n": versus.effective_n,
         "skill_over_first_passage": 100 * (1 - float(own.mean() / passage.mean())),
-        "log_loss": metrics.log_loss(chances, outcomes),
-        "calibration_error": metrics.calibration_error(chances[:, 0], outcomes[:, 0]),
+        "log_loss": metrics.log_loss(probabilities, outcomes),
+        "calibration_error": metrics.calibration_error(probabilities[:, 0], outcomes[:, 0]),
         "calibration_intercept": intercept,
         "calibration_slope": slope,
     }
 
 
 def mean_of(cells: Sequence[Mapping[str, Any]], name: str) -> float:
-    """Average a figure over cells: never pooled."""
+    """Mean of a score over cells, not pooled over rows."""
     return float(np.mean([cell[name] for cell in cells])) if cells else float("nan")

@@ -1,4 +1,4 @@
-"""Do bands hold what they promise: over a whole cell, and in each of its months."""
+"""Coverage of prediction bands against their tolerance, overall and by month."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,21 +8,21 @@ import numpy as np
 from modelregistry.evaluation.paired import DAY_MS, block_error
 
 BANDS = ((80, 1, 5), (90, 0, 6))
-"""Share of a band in percent, and the places of its ends among the levels."""
+"""Nominal coverage in percent, and indices of the lower and upper level."""
 POINTS = 1.0
 ERRORS = 2.0
-"""A cell may be off by the larger of so many points and so many block standard errors, a month by the errors."""
+"""Tolerance: the larger of this many points and block standard errors; for a month the errors only."""
 MONTH_DAYS = 14
-"""A month with fewer days is part of no count."""
+"""Months with fewer days are not counted."""
 
 
-def coverage_kept(quantiles: np.ndarray, actual: np.ndarray, open_time: np.ndarray) -> dict[str, Any]:
-    """Coverage of one cell, percent, with its block errors and how many months are within theirs.
+def coverage_check(quantiles: np.ndarray, actual: np.ndarray, open_time: np.ndarray) -> dict[str, Any]:
+    """Coverage errors of one cell in percent, and the number of months within tolerance.
 
     Parameters
     ----------
     quantiles : ndarray of shape (n_rows, 7)
-        Ascending; answered rows alone.
+        Ascending; valid rows only.
     actual, open_time : ndarray of shape (n_rows,)
 
     Returns
@@ -33,33 +33,33 @@ def coverage_kept(quantiles: np.ndarray, actual: np.ndarray, open_time: np.ndarr
     Examples
     --------
     >>> when = np.arange(4000) * 3_600_000
-    >>> found = coverage_kept(np.tile(np.arange(7.0), (4000, 1)), np.linspace(1.0, 5.0, 4000) % 6, when)
+    >>> found = coverage_check(np.tile(np.arange(7.0), (4000, 1)), np.linspace(1.0, 5.0, 4000) % 6, when)
     >>> found["coverage_80_within"], found["months"], found["months_80_within"]
     (False, 6, 0)
     """
     calendar = open_time.astype("datetime64[ms]").astype("datetime64[M]")
     months = [
-        mine
-        for mine in (calendar == month for month in np.unique(calendar))
-        if len(np.unique(open_time[mine] // DAY_MS)) >= MONTH_DAYS
+        in_month
+        for in_month in (calendar == month for month in np.unique(calendar))
+        if len(np.unique(open_time[in_month] // DAY_MS)) >= MONTH_DAYS
     ]
-    answer: dict[str, Any] = {"months": len(months)}
+    result: dict[str, Any] = {"months": len(months)}
     for share, low, high in BANDS:
         inside = 100.0 * ((actual >= quantiles[:, low]) & (actual <= quantiles[:, high]))
         error = block_error(inside, open_time) if len(inside) else float("nan")
-        answer[f"coverage_{share}_error"] = error
-        answer[f"coverage_{share}_within"] = bool(
+        result[f"coverage_{share}_error"] = error
+        result[f"coverage_{share}_within"] = bool(
             len(inside) and abs(inside.mean() - share) <= max(POINTS, ERRORS * error)
         )
-        answer[f"months_{share}_within"] = sum(
-            bool(abs(inside[mine].mean() - share) <= ERRORS * block_error(inside[mine], open_time[mine]))
-            for mine in months
+        result[f"months_{share}_within"] = sum(
+            bool(abs(inside[in_month].mean() - share) <= ERRORS * block_error(inside[in_month], open_time[in_month]))
+            for in_month in months
         )
-    return answer
+    return result
 
 
 def coverage_summary(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """How many cells, and what share of the months of all cells, are within their bounds.
+    """Number of cells, and share of months of all cells, within tolerance.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What a report's means hide: every quantile, band, tercile and month of each cell, in columns for plots and tables."""
+"""Detailed scores of each cell by quantile, band, tercile and month, in columns."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -16,23 +16,23 @@ from modelregistry.evaluation.groups import PER_GROUP, probability_terciles
 from modelregistry.evaluation.paired import block_error
 from modelregistry.evaluation.periods import TERCILES, daily_gain, periods, terciles
 from modelregistry.evaluation.reliability import brier_parts, calibration, reliability_curve
-from modelregistry.evaluation.report import Collected, hoped
+from modelregistry.evaluation.report import Collected, expected_return
 from modelregistry.training.dataset import Dataset
 
 DIGITS = 4
-"""Significant digits kept: a report is read, and stored with every version."""
+"""Significant digits of stored values."""
 Columns = dict[str, list[Any]]
 
 
 def range_detail(found: Collected, rows: Dataset, stride: int) -> dict[str, Any]:
-    """Look into the cells of a range report.
+    """Detail of a range report.
 
     Parameters
     ----------
     found : Collected
-        What :func:`~modelregistry.evaluation.report.collect_ranges` gathered.
+        From :func:`~modelregistry.evaluation.report.collect_ranges`.
     rows : Dataset
-        Rows that include those tested: their volatility sorts them into terciles.
+        Rows that include the test rows; their volatility defines the terciles.
     stride : int
         Candles between rows.
 
@@ -40,117 +40,119 @@ def range_detail(found: Collected, rows: Dataset, stride: int) -> dict[str, Any]
     -------
     dict
         `cells`, each with `levels`, `bands`, `terciles`, `periods` (tables of columns), `misses` of the 80 % band,
-        `diebold_mariano` and `skill_interval` against the best free baseline; and `daily_gain` over all cells.
+        `diebold_mariano` and `skill_interval` against the best baseline; and `daily_gain` over all cells.
         Losses in basis points of the close, shares and skills in percent.
     """
-    cells, gains, floors, times = [], [], [], []
+    cells, gains, baseline_losses, times = [], [], [], []
     for (symbol, horizon, target), columns in found.cells().items():
-        said, ahead, stacked, when = _in_time_order(*columns)
-        lost = losses_of(said, ahead, {name: stacked[:, i] for i, name in enumerate(found.names)})
-        own, floor, answered = lost.own, lost.floor, lost.answered
-        cell = _RangeCell(said, ahead, own, floor, answered, when)
+        quantiles, actual, stacked, when = _in_time_order(*columns)
+        lost = losses_of(quantiles, actual, {name: stacked[:, i] for i, name in enumerate(found.names)})
+        own, baseline, valid = lost.own, lost.best_loss, lost.valid
+        cell = _RangeCell(quantiles, actual, own, baseline, valid, when)
         steps = max(int(np.ceil(horizon / stride)), 1)
         names, which = periods(when)
-        skill = block_interval(floor - own, when, floor)
+        skill = block_interval(baseline - own, when, baseline)
         cells.append(
             {
                 "symbol": symbol,
                 "horizon": horizon,
                 "target": target,
                 "baseline": lost.best,
-                "skill_interval": _short([100 * skill.lower, 100 * skill.upper]),
+                "skill_interval": _rounded([100 * skill.lower, 100 * skill.upper]),
                 "days": skill.days,
-                "levels": _short(
+                "levels": _rounded(
                     {
-                        **exceedance(said[answered], ahead[answered], when[answered]),
-                        "pinball": (metrics.pinball_by_level(said[answered], ahead[answered]) * metrics.BPS).tolist(),
+                        **exceedance(quantiles[valid], actual[valid], when[valid]),
+                        "pinball": (metrics.pinball_by_level(quantiles[valid], actual[valid]) * metrics.BPS).tolist(),
                     }
                 ),
-                "bands": _short(band_table(said[answered], ahead[answered])),
+                "bands": _rounded(band_table(quantiles[valid], actual[valid])),
                 "terciles": cell.by(terciles(_sigma(rows, symbol, when)), list(TERCILES), "tercile"),
                 "periods": cell.by(which, names, "period", errors=True),
                 **_tests(cell, steps),
             }
         )
-        gains.append(floor - own)
-        floors.append(floor)
+        gains.append(baseline - own)
+        baseline_losses.append(baseline)
         times.append(when)
-    return {"cells": cells, "daily_gain": daily_gain(gains, floors, times)}
+    return {"cells": cells, "daily_gain": daily_gain(gains, baseline_losses, times)}
 
 
 class _RangeCell:
-    """Rows of one market, horizon and target."""
+    """Rows of one market, horizon and target, with their losses."""
 
     def __init__(
         self,
-        said: np.ndarray,
-        ahead: np.ndarray,
+        quantiles: np.ndarray,
+        actual: np.ndarray,
         own: np.ndarray,
-        floor: np.ndarray,
-        answered: np.ndarray,
+        baseline: np.ndarray,
+        valid: np.ndarray,
         when: np.ndarray,
     ) -> None:
-        self.own, self.floor, self.answered, self.when = own, floor, answered, when
-        self.said, self.ahead = said, ahead
+        self.own, self.baseline, self.valid, self.when = own, baseline, valid, when
+        self.quantiles, self.actual = quantiles, actual
         self.inside = {
-            80: (ahead >= said[:, 1]) & (ahead <= said[:, 5]),
-            90: (ahead >= said[:, 0]) & (ahead <= said[:, 6]),
+            80: (actual >= quantiles[:, 1]) & (actual <= quantiles[:, 5]),
+            90: (actual >= quantiles[:, 0]) & (actual <= quantiles[:, 6]),
         }
-        self.width = (said[:, 5] - said[:, 1]) * metrics.BPS
+        self.width = (quantiles[:, 5] - quantiles[:, 1]) * metrics.BPS
 
     def by(self, which: np.ndarray, names: list[str], title: str, *, errors: bool = False) -> Columns:
-        """Scores of every group that has rows, in columns."""
+        """Scores of every non-empty group, in columns."""
         table: Columns = {
             name: [] for name in (title, "rows", "pinball", "baseline", "skill", "coverage_80", "coverage_90", "width")
         }
         extra: Columns = {"skill_error": [], "coverage_80_error": [], "coverage_90_error": []} if errors else {}
         levels: Columns = {} if errors else {name: [] for name in PER_GROUP}
         for code, name in enumerate(names):
-            mine = which == code
-            if not (mine & self.answered).any():
+            selected = which == code
+            if not (selected & self.valid).any():
                 continue
-            floor, kept = float(self.floor[mine].mean()), mine & self.answered
+            baseline, kept = float(self.baseline[selected].mean()), selected & self.valid
             table[title].append(name)
-            table["rows"].append(int(mine.sum()))
-            table["pinball"].append(float(self.own[mine].mean()))
-            table["baseline"].append(floor)
-            table["skill"].append(100 * (1 - float(self.own[mine].mean()) / floor))
+            table["rows"].append(int(selected.sum()))
+            table["pinball"].append(float(self.own[selected].mean()))
+            table["baseline"].append(baseline)
+            table["skill"].append(100 * (1 - float(self.own[selected].mean()) / baseline))
             for share, inside in self.inside.items():
                 table[f"coverage_{share}"].append(100 * float(inside[kept].mean()))
                 if errors:
                     extra[f"coverage_{share}_error"].append(100 * _error(inside[kept], self.when[kept]))
             table["width"].append(float(self.width[kept].mean()))
             for score, values in levels.items():
-                values.append(PER_GROUP[score](self.said[kept], self.ahead[kept]))
+                values.append(PER_GROUP[score](self.quantiles[kept], self.actual[kept]))
             if errors:
-                extra["skill_error"].append(100 * _error((self.floor - self.own)[mine], self.when[mine]) / floor)
-        return dict(_short(table | extra | levels))
+                extra["skill_error"].append(
+                    100 * _error((self.baseline - self.own)[selected], self.when[selected]) / baseline
+                )
+        return dict(_rounded(table | extra | levels))
 
 
 def _tests(cell: _RangeCell, steps: int) -> dict[str, Any]:
-    """Tests that need more rows than a horizon has steps."""
-    answer: dict[str, Any] = {"misses": None, "diebold_mariano": None}
+    """Diebold-Mariano and coverage tests, None with too few rows."""
+    result: dict[str, Any] = {"misses": None, "diebold_mariano": None}
     if len(cell.own) > 4 * steps:
-        answer["diebold_mariano"] = _short(asdict(diebold_mariano(cell.own, cell.floor, steps)))
-    if cell.answered.sum() > 4 * steps:
-        answer["misses"] = _short(asdict(miss_test(~cell.inside[80][cell.answered], 0.2, steps)))
-    return answer
+        result["diebold_mariano"] = _rounded(asdict(diebold_mariano(cell.own, cell.baseline, steps)))
+    if cell.valid.sum() > 4 * steps:
+        result["misses"] = _rounded(asdict(miss_test(~cell.inside[80][cell.valid], 0.2, steps)))
+    return result
 
 
 def bracket_detail(found: Collected, costs: float) -> dict[str, Any]:
-    """Look into the cells of a bracket report: reliability, Brier in parts, calibration with errors, skill by period.
+    """Detail of a bracket report: reliability, Brier decomposition, calibration, skill by period.
 
-    Probabilities as they are, net returns in basis points; `net`, by period too, gathers every bracket whose expected
-    net return had a lower bound above 0, as :func:`~modelregistry.evaluation.report.bracket_report` does; `daily_gain`
+    Net returns are in basis points; `net` (by period) contains every bracket whose expected net return has a lower
+    bound above 0, as :func:`~modelregistry.evaluation.report.bracket_report` does; `daily_gain`
     is over the base rates.
     """
-    cells, traded, gains, floors, times = [], [], [], [], []
+    cells, traded, gains, baseline_losses, times = [], [], [], [], []
     for (symbol, horizon, side, name), columns in found.cells().items():
-        chances, outcome, near, far, middle, gross, doubt, _, when = _in_time_order(*columns)
-        happened, answered = np.eye(3)[outcome], np.isfinite(chances).all(axis=1)
+        probabilities, outcome, near, far, middle, gross, error_margin, _, when = _in_time_order(*columns)
+        happened, valid = np.eye(3)[outcome], np.isfinite(probabilities).all(axis=1)
         constant = metrics.brier(np.broadcast_to(happened.mean(axis=0), happened.shape), happened)
-        gains.append(np.where(answered, constant - metrics.brier(chances, happened), 0.0))
-        floors.append(constant)
+        gains.append(np.where(valid, constant - metrics.brier(probabilities, happened), 0.0))
+        baseline_losses.append(constant)
         times.append(when)
         cells.append(
             {
@@ -158,95 +160,95 @@ def bracket_detail(found: Collected, costs: float) -> dict[str, Any]:
                 "horizon": horizon,
                 "side": side,
                 "bracket": name,
-                "brier_parts": _short(asdict(brier_parts(chances[answered], happened[answered]))),
-                "calibration": _short(asdict(calibration(*_first(chances, happened, answered), when[answered]))),
-                "take_profit": _short(reliability_curve(*_first(chances, happened, answered), when[answered])),
-                # The bracket is a multiple of the volatility, so its width tells calm from wild.
-                "terciles": _short(probability_terciles(chances, happened, answered, terciles(near))),
+                "brier_parts": _rounded(asdict(brier_parts(probabilities[valid], happened[valid]))),
+                "calibration": _rounded(asdict(calibration(*_first(probabilities, happened, valid), when[valid]))),
+                "take_profit": _rounded(reliability_curve(*_first(probabilities, happened, valid), when[valid])),
+                # The bracket is a multiple of the volatility, so its width gives the volatility tercile.
+                "terciles": _rounded(probability_terciles(probabilities, happened, valid, terciles(near))),
                 "periods": _skill_by_period(gains[-1], constant, when),
             }
         )
-        hope = hoped(chances, near, far, middle, costs)
-        acted = hope - doubt > 0
-        traded.append((when[acted], hope[acted], gross[acted] - costs))
+        expected = expected_return(probabilities, near, far, middle, costs)
+        acted = expected - error_margin > 0
+        traded.append((when[acted], expected[acted], gross[acted] - costs))
     net = _net(*(np.concatenate(column) for column in zip(*traded, strict=True)))
-    return {"cells": cells, "net": net, "daily_gain": daily_gain(gains, floors, times)}
+    return {"cells": cells, "net": net, "daily_gain": daily_gain(gains, baseline_losses, times)}
 
 
-def _first(chances: np.ndarray, happened: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Chance and outcome of the first class on some rows."""
-    return chances[rows, 0], happened[rows, 0]
+def _first(probabilities: np.ndarray, happened: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Probability and outcome of the first class on some rows."""
+    return probabilities[rows, 0], happened[rows, 0]
 
 
-def _net(when: np.ndarray, hope: np.ndarray, net: np.ndarray) -> Columns:
+def _net(when: np.ndarray, expected: np.ndarray, net: np.ndarray) -> Columns:
     table: Columns = {name: [] for name in ("period", "trades", "expected", "realised", "error")}
     names, which = periods(when)
     for code, name in enumerate(names):
-        mine = which == code
+        selected = which == code
         table["period"].append(name)
-        table["trades"].append(int(mine.sum()))
-        table["expected"].append(float(hope[mine].mean()) * metrics.BPS)
-        table["realised"].append(float(net[mine].mean()) * metrics.BPS)
-        table["error"].append(_error(net[mine], when[mine]) * metrics.BPS)
-    return dict(_short(table))
+        table["trades"].append(int(selected.sum()))
+        table["expected"].append(float(expected[selected].mean()) * metrics.BPS)
+        table["realised"].append(float(net[selected].mean()) * metrics.BPS)
+        table["error"].append(_error(net[selected], when[selected]) * metrics.BPS)
+    return dict(_rounded(table))
 
 
 def direction_detail(found: Collected, rows: Dataset) -> dict[str, Any]:
-    """Look into the cells of a direction report: reliability, Brier in parts, terciles, skill by period."""
-    cells, gains, floors, times = [], [], [], []
+    """Detail of a direction report: reliability, Brier decomposition, terciles, skill by period."""
+    cells, gains, baseline_losses, times = [], [], [], []
     for (symbol, horizon), columns in found.cells().items():
-        chances, labels, base, when = _in_time_order(*columns)
+        probabilities, labels, base, when = _in_time_order(*columns)
         happened = np.eye(3)[labels]
-        answered, constant = np.isfinite(chances).all(axis=1), metrics.brier(base, happened)
-        own = np.where(answered, metrics.brier(chances, happened), constant)
+        valid, constant = np.isfinite(probabilities).all(axis=1), metrics.brier(base, happened)
+        own = np.where(valid, metrics.brier(probabilities, happened), constant)
         cells.append(
             {
                 "symbol": symbol,
                 "horizon": horizon,
-                "brier_parts": _short(asdict(brier_parts(chances[answered], happened[answered]))),
-                "buy": _short(reliability_curve(*_first(chances, happened, answered), when[answered])),
-                "sell": _short(reliability_curve(*_first(chances[:, 1:], happened[:, 1:], answered), when[answered])),
-                "calibration_buy": _line(chances[:, 0], happened[:, 0], answered),
-                "calibration_sell": _line(chances[:, 1], happened[:, 1], answered),
-                "terciles": _short(
-                    probability_terciles(chances, happened, answered, terciles(_sigma(rows, symbol, when)))
+                "brier_parts": _rounded(asdict(brier_parts(probabilities[valid], happened[valid]))),
+                "buy": _rounded(reliability_curve(*_first(probabilities, happened, valid), when[valid])),
+                "sell": _rounded(reliability_curve(*_first(probabilities[:, 1:], happened[:, 1:], valid), when[valid])),
+                "calibration_buy": _line(probabilities[:, 0], happened[:, 0], valid),
+                "calibration_sell": _line(probabilities[:, 1], happened[:, 1], valid),
+                "terciles": _rounded(
+                    probability_terciles(probabilities, happened, valid, terciles(_sigma(rows, symbol, when)))
                 ),
                 "periods": _skill_by_period(constant - own, constant, when),
             }
         )
         gains.append(constant - own)
-        floors.append(constant)
+        baseline_losses.append(constant)
         times.append(when)
-    return {"cells": cells, "daily_gain": daily_gain(gains, floors, times)}
+    return {"cells": cells, "daily_gain": daily_gain(gains, baseline_losses, times)}
 
 
-def _skill_by_period(gain: np.ndarray, floor: np.ndarray, when: np.ndarray) -> Columns:
-    """Percent of a baseline's loss saved in each month or week, with block errors."""
+def _skill_by_period(gain: np.ndarray, baseline: np.ndarray, when: np.ndarray) -> Columns:
+    """Skill in percent by month or week, with block errors."""
     table: Columns = {"period": [], "skill": [], "skill_error": []}
     names, which = periods(when)
     for code, name in enumerate(names):
-        mine = which == code
+        selected = which == code
         table["period"].append(name)
-        table["skill"].append(100 * float(gain[mine].mean() / floor[mine].mean()))
-        table["skill_error"].append(100 * _error(gain[mine], when[mine]) / float(floor[mine].mean()))
-    return dict(_short(table))
+        table["skill"].append(100 * float(gain[selected].mean() / baseline[selected].mean()))
+        table["skill_error"].append(100 * _error(gain[selected], when[selected]) / float(baseline[selected].mean()))
+    return dict(_rounded(table))
 
 
-def _line(chances: np.ndarray, happened: np.ndarray, answered: np.ndarray) -> dict[str, Any]:
-    intercept, slope = metrics.calibration_line(chances[answered], happened[answered])
-    return dict(_short({"intercept": intercept, "slope": slope}))
+def _line(probabilities: np.ndarray, happened: np.ndarray, valid: np.ndarray) -> dict[str, Any]:
+    intercept, slope = metrics.calibration_line(probabilities[valid], happened[valid])
+    return dict(_rounded({"intercept": intercept, "slope": slope}))
 
 
 def detail_of(kind: str, found: Collected, rows: Dataset, *, stride: int, costs: float) -> dict[str, Any]:
-    """Detail of any kind of report; a report without a row has none."""
+    """Detail of a report of any kind; without rows it has no cells."""
     if not found.parts:
         return {"cells": []}
-    looks: Mapping[str, Callable[[], dict[str, Any]]] = {
+    details: Mapping[str, Callable[[], dict[str, Any]]] = {
         "range_predictor": lambda: range_detail(found, rows, stride),
         "tpsl_classifier": lambda: bracket_detail(found, costs),
         "signal_classifier": lambda: direction_detail(found, rows),
     }
-    return looks[kind]()
+    return details[kind]()
 
 
 def _in_time_order(*columns: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -261,20 +263,20 @@ def _error(values: np.ndarray, when: np.ndarray) -> float:
 
 def _sigma(rows: Dataset, symbol: str, when: np.ndarray) -> np.ndarray:
     """Volatility at the given times of one market, NaN where `rows` has none."""
-    mine = np.flatnonzero(rows.market == rows.symbols.index(symbol))
-    mine = mine[np.argsort(rows.open_time[mine], kind="stable")]
-    if not len(mine):
+    selected = np.flatnonzero(rows.market == rows.symbols.index(symbol))
+    selected = selected[np.argsort(rows.open_time[selected], kind="stable")]
+    if not len(selected):
         return np.full(len(when), np.nan)
-    at = np.minimum(np.searchsorted(rows.open_time[mine], when), len(mine) - 1)
-    return np.where(rows.open_time[mine][at] == when, rows.sigma[mine][at], np.nan)
+    at = np.minimum(np.searchsorted(rows.open_time[selected], when), len(selected) - 1)
+    return np.where(rows.open_time[selected][at] == when, rows.sigma[selected][at], np.nan)
 
 
-def _short(value: Any) -> Any:
-    """Round to :data:`DIGITS` significant digits; what is not finite becomes None."""
+def _rounded(value: Any) -> Any:
+    """Round to :data:`DIGITS` significant digits; non-finite values become None."""
     if isinstance(value, dict):
-        return {name: _short(item) for name, item in value.items()}
+        return {name: _rounded(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_short(item) for item in value]
+        return [_rounded(item) for item in value]
     if isinstance(value, float | np.floating):
         return float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None
     return value

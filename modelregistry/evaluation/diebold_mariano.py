@@ -1,4 +1,4 @@
-"""Diebold and Mariano's test with the lags of the horizon and the small-sample correction."""
+"""Diebold-Mariano test with horizon lags and small-sample correction."""
 
 from dataclasses import dataclass
 
@@ -8,18 +8,18 @@ from scipy.special import stdtr
 
 @dataclass(frozen=True)
 class DieboldMariano:
-    """Outcome of the test; a positive statistic says that the first forecast is the better one.
+    """Result of the test; a positive statistic favours the first forecast.
 
     Parameters
     ----------
     mean, error : float
         Mean of second loss minus first loss, and its standard error.
     statistic : float
-        Corrected for the sample's size; to be held against Student's t with ``n - 1`` degrees of freedom.
+        With small-sample correction; distributed as Student's t with ``n - 1`` degrees of freedom.
     p_better, p_differ : float
         One-sided p-value of "the first is no better", and the two-sided one of "they are equal".
     lags : int
-        Autocovariances counted.
+        Number of autocovariances used.
     """
 
     mean: float
@@ -31,14 +31,14 @@ class DieboldMariano:
 
 
 def diebold_mariano(first: np.ndarray, second: np.ndarray, steps: int) -> DieboldMariano:
-    """Test whether two forecasts lose equally much, on rows in time order at even distances.
+    """Test equal mean losses of two forecasts, on evenly spaced rows in time order.
 
     Parameters
     ----------
     first, second : ndarray of shape (n_rows,)
         Losses on the same rows.
     steps : int
-        Horizon in rows, at least 1: losses ``steps`` rows apart share no candle, nearer ones do.
+        Horizon in rows, at least 1: losses fewer than ``steps`` rows apart share candles.
 
     Raises
     ------
@@ -47,9 +47,9 @@ def diebold_mariano(first: np.ndarray, second: np.ndarray, steps: int) -> Diebol
 
     Notes
     -----
-    The long-run variance weighs every lag below `steps` fully, as the theory of optimal forecasts asks; where that
-    sum is not positive, Bartlett weights are used, which always are. Volatility makes losses depend on one another
-    for longer than a horizon: read it beside the block intervals, not instead of them.
+    The long-run variance gives every lag below `steps` full weight, as the theory of optimal forecasts requires; where
+    that sum is not positive, Bartlett weights are used. Volatility clustering makes losses dependent for longer than a
+    horizon, so use the test together with the block intervals.
 
     References
     ----------
@@ -77,8 +77,8 @@ def diebold_mariano(first: np.ndarray, second: np.ndarray, steps: int) -> Diebol
         variance = shared[0] + 2 * ((1 - np.arange(1, steps) / steps) * shared[1:]).sum()
     error = float(np.sqrt(max(variance, 0.0) / n))
     if error <= 1e-14 * max(abs(mean), 1e-300):
-        surely = 0.0 if mean > 0 else 1.0
-        return DieboldMariano(mean, 0.0, 0.0, surely, 1.0 if mean == 0 else 0.0, lags)
+        p_value = 0.0 if mean > 0 else 1.0
+        return DieboldMariano(mean, 0.0, 0.0, p_value, 1.0 if mean == 0 else 0.0, lags)
     correction = np.sqrt((n + 1 - 2 * steps + steps * (steps - 1) / n) / n)
     statistic = float(correction * mean / error)
     p_better, p_differ = float(stdtr(n - 1, -statistic)), float(2 * stdtr(n - 1, -abs(statistic)))

@@ -1,4 +1,4 @@
-"""How often outcomes fall beyond a quantile, one side at a time, and whether the misses come in clusters."""
+"""Exceedance rates of quantiles, and coverage tests of Kupiec and Christoffersen."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from modelregistry.evaluation.paired import block_error
 
 
 def exceedance(quantiles: np.ndarray, actual: np.ndarray, open_time: np.ndarray) -> dict[str, list[float]]:
-    """Share of outcomes below each quantile beside the share there should be, in percent.
+    """Share of outcomes below each quantile and its nominal level, in percent.
 
     Parameters
     ----------
@@ -23,8 +23,8 @@ def exceedance(quantiles: np.ndarray, actual: np.ndarray, open_time: np.ndarray)
     Returns
     -------
     dict
-        `level`, `below` and its block `error`, one entry per level. Ties count half. What lies above a quantile is
-        100 minus what lies below.
+        `level`, `below` and its block `error`, one entry per level. Ties count half. The share above
+        a quantile is 100 minus `below`.
 
     Examples
     --------
@@ -43,20 +43,20 @@ def exceedance(quantiles: np.ndarray, actual: np.ndarray, open_time: np.ndarray)
 
 @dataclass(frozen=True)
 class MissTest:
-    """Whether misses come as often as they should, and independently of one another.
+    """Result of tests of the frequency and the independence of misses.
 
     Parameters
     ----------
     share, expected : float
-        Misses per row, found and promised.
+        Misses per row, observed and nominal.
     after_miss, after_hit : float
-        Misses per row one horizon after a miss, and one horizon after a hit; NaN where there was none.
+        Misses per row one horizon after a miss, and one horizon after a hit; NaN without any.
     p_share : float
-        p-value of "the share is as promised" (Kupiec).
+        p-value of the nominal share (Kupiec).
     p_independent : float
-        p-value of "a miss tells nothing about the next" (Christoffersen).
+        p-value of independent misses (Christoffersen).
     p_both : float
-        p-value of the two together.
+        p-value of both hypotheses.
     """
 
     share: float
@@ -76,10 +76,10 @@ def miss_test(missed: np.ndarray, expected: float, steps: int = 1) -> MissTest:
     missed : ndarray of bool of shape (n_rows,)
         Whether the outcome fell outside, in time order at even distances.
     expected : float
-        Share of misses promised, strictly between 0 and 1.
+        Nominal share of misses, strictly between 0 and 1.
     steps : int
-        Horizon in rows. Neighbouring outcomes share candles, so their misses depend on one another by construction:
-        the rows are dealt into `steps` series without overlap, and the smallest p-value counts `steps` times.
+        Horizon in rows. Neighbouring outcomes share candles, so their misses are dependent by construction:
+        the rows are split into `steps` series without overlap, and the smallest p-value is multiplied by `steps`.
 
     Raises
     ------
@@ -102,9 +102,9 @@ def miss_test(missed: np.ndarray, expected: float, steps: int = 1) -> MissTest:
     (0.25, 0.96, 1.0, True)
     """
     if not 0 < expected < 1:
-        raise ValueError(f"the promised share must lie between 0 and 1, got {expected}")
+        raise ValueError(f"the nominal share must lie between 0 and 1, got {expected}")
     if steps < 1 or len(missed) < 2 * steps:
-        raise ValueError(f"{len(missed)} rows cannot be dealt into {steps} series")
+        raise ValueError(f"{len(missed)} rows cannot be split into {steps} series")
     missed = np.asarray(missed, dtype=bool)
     found = np.array([_likelihood_ratios(missed[start::steps], expected) for start in range(steps)])
     p_values = np.minimum(chdtrc([1, 1, 2], found).min(axis=0) * steps, 1.0)
@@ -119,10 +119,10 @@ def miss_test(missed: np.ndarray, expected: float, steps: int = 1) -> MissTest:
 
 
 def _likelihood_ratios(missed: np.ndarray, expected: float) -> tuple[float, float, float]:
-    """Kupiec's, Christoffersen's independence, and the joint likelihood ratio of one series."""
+    """Likelihood ratios of one series: coverage, independence, and both."""
     n, misses = len(missed), int(missed.sum())
     share = misses / n
-    promised = xlogy(misses, expected) + xlogy(n - misses, 1 - expected)
+    nominal = xlogy(misses, expected) + xlogy(n - misses, 1 - expected)
     observed = xlogy(misses, share) + xlogy(n - misses, 1 - share)
     before, now = missed[:-1], missed[1:]
     counts = [[int(((before == a) & (now == b)).sum()) for b in (False, True)] for a in (False, True)]
@@ -134,5 +134,5 @@ def _likelihood_ratios(missed: np.ndarray, expected: float) -> tuple[float, floa
         if stay + move:
             rate = move / (stay + move)
             apart += xlogy(move, rate) + xlogy(stay, 1 - rate)
-    share_ratio, order_ratio = max(2 * (observed - promised), 0.0), max(2 * (apart - alike), 0.0)
+    share_ratio, order_ratio = max(2 * (observed - nominal), 0.0), max(2 * (apart - alike), 0.0)
     return share_ratio, order_ratio, share_ratio + order_ratio

@@ -1,4 +1,4 @@
-"""What every figure of a report shares: its words, its legend, and the groups its panels are made of."""
+"""Shared parts of report figures: titles, legends and grouping into panels."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,15 +7,15 @@ from typing import Any
 from modelregistry.evaluation import svg
 
 NO_DETAIL = (
-    "This report keeps no figures behind its means, so there is nothing to draw here; "
-    "a version trained anew, or `manage.py evaluate_models`, has them."
+    "This report holds no detailed figures, so there is nothing to draw here; "
+    "train a new version, or run `manage.py evaluate_models`, to get them."
 )
 Cell = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Figure:
-    """Panels under one title, or a sentence why there are none.
+    """Panels with a title, or an explanation why there are none.
 
     Parameters
     ----------
@@ -23,9 +23,9 @@ class Figure:
     panels : sequence of (str, str)
         Title and drawing of each.
     legend : sequence of (str, str)
-        Sample mark and what it stands for.
+        Sample mark and its meaning.
     missing : str
-        Why there is nothing to see; empty if there is.
+        Why there are no panels; else empty.
     """
 
     title: str
@@ -36,7 +36,7 @@ class Figure:
 
 
 def cells_of(report: Mapping[str, Any]) -> list[Cell]:
-    """Cells of a report by market, each with its detail (of the same horizon, target, side and bracket)."""
+    """Cells of a report sorted by market, each with its detail."""
     details = {_key(cell): cell for cell in (report.get("detail") or {}).get("cells") or []}
     cells = [{**cell, "detail": details.get(_key(cell), {})} for cell in report.get("cells") or []]
     return sorted(cells, key=lambda cell: str(cell.get("symbol")))
@@ -78,13 +78,13 @@ def short_name(cell: Cell) -> str:
 
 
 def value(cell: Cell, name: str) -> float | None:
-    """Figure of a cell, None where it has none."""
+    """Value of a cell as float, or None."""
     found = cell.get(name)
     return None if found is None or isinstance(found, bool | str) else float(found)
 
 
 def mean(values: Iterable[float | None]) -> float | None:
-    """Mean of what is known: figures are averaged over cells, never pooled.
+    """Mean of the known values, None without any.
 
     Examples
     --------
@@ -95,12 +95,12 @@ def mean(values: Iterable[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def signed(figure: float | None, unit: str = "", digits: int = 1) -> str:
-    """Write a figure with its sign.
+def format_signed(figure: float | None, unit: str = "", digits: int = 1) -> str:
+    """Format a value with its sign.
 
     Examples
     --------
-    >>> signed(1.25), signed(-0.5, " %"), signed(None)
+    >>> format_signed(1.25), format_signed(-0.5, " %"), format_signed(None)
     ('+1.2', '−0.5 %', '–')
     """
     if figure is None:
@@ -111,12 +111,12 @@ def signed(figure: float | None, unit: str = "", digits: int = 1) -> str:
 
 
 def doubled(error: float | None) -> float | None:
-    """Two standard errors: the bars that are drawn."""
+    """Two standard errors, the length of error bars."""
     return None if error is None else 2 * error
 
 
 def columns_by_name(cells: Sequence[Cell], table: str, key: str, name: str) -> dict[str, float | None]:
-    """Mean over cells of one column of their detail tables, by the entries of its key column."""
+    """Mean over cells of a detail column, by the values of its key column."""
     gathered: dict[str, list[float | None]] = {}
     for cell in cells:
         rows = (cell["detail"] or {}).get(table) or {}
@@ -126,29 +126,29 @@ def columns_by_name(cells: Sequence[Cell], table: str, key: str, name: str) -> d
 
 
 def effective_figure(cells: Sequence[Cell]) -> Figure:
-    """Independent observations behind each cell's skill."""
+    """Figure of the effective sample size of each cell."""
     if not any(value(cell, "effective_n") for cell in cells):
         return Figure("Effective sample size", "", missing=NO_DETAIL)
     counts = [value(cell, "effective_n") for cell in cells]
     ends = svg.span_of(counts, include=[0.0])
     panels = []
-    for horizon, mine in by_horizon(cells).items():
+    for horizon, of_horizon in by_horizon(cells).items():
         rows = []
-        for cell in mine:
+        for cell in of_horizon:
             count, total = value(cell, "effective_n"), int(cell.get("rows") or 0)
             if count is not None:
                 rows.append(svg.Row(short_name(cell), [svg.Mark(count, hint=f"of {total:,} rows")], f"{count:,.0f}"))
         panels.append((horizon_title(horizon), svg.dot_plot(f"effective n at {horizon}", rows, ends)))
     return Figure(
         "Effective sample size",
-        "Independent observations that would leave the skill as unsure as it is: neighbouring outcomes share candles, "
-        "so there are far fewer than rows.",
+        "Number of independent observations with the same standard error of the skill. Neighbouring outcomes "
+        "overlap, so it is far below the number of rows.",
         panels,
     )
 
 
 def legend(*entries: tuple[str, str, str]) -> list[tuple[str, str]]:
-    """Legend of (shape, class, words)."""
+    """Legend entries from (shape, class, label)."""
     return [(svg.sample(shape, kind), words) for shape, kind, words in entries]
 
 

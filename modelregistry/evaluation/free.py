@@ -1,4 +1,4 @@
-"""What costs nothing on the rows of a test: baselines fitted on the candidate's rows, and allowed its correction."""
+"""Losses of the reference baselines on test rows, with and without online correction."""
 
 import numpy as np
 
@@ -12,18 +12,17 @@ from modelregistry.evaluation.plain_baselines import Climatology, walk_quantiles
 from modelregistry.training.dataset import Dataset
 
 
-class FreeForecasts:
-    """Baselines fitted on training rows, asked about test rows.
+class ReferenceForecasts:
+    """Reference baselines fitted on training rows and evaluated on test rows.
 
     Parameters
     ----------
     train, test : Dataset
-        The same markets and horizons; `train` answerable and earlier.
+        Same markets and horizons; `train` is earlier and has complete features.
     linear : LinearScale
-        Ridge regression of the log range on our own features, fitted on `train`.
+        Ridge regression of the log range on the features, fitted on `train`.
     correction : Correction
-        The candidate's. Each baseline is corrected by it as well, where there is one: it counts what the baseline
-        itself missed, on the rows there are.
+        Of the candidate. It is also applied to each baseline, by the misses of that baseline.
     """
 
     def __init__(self, train: Dataset, test: Dataset, linear: LinearScale, correction: Correction) -> None:
@@ -32,62 +31,66 @@ class FreeForecasts:
         self._fitted: dict[int, Baselines] = {}
 
     def losses(self, k: int, code: int, side: int) -> dict[str, np.ndarray]:
-        """Losses of every baseline on the test rows of one market, in basis points of the close.
+        """Losses of every baseline on test rows of one market, in basis points.
 
         Parameters
         ----------
         k, code, side : int
-            Places of the horizon and of the market; side 0 is up and 1 down.
+            Indices of horizon and market; side 0 is up and 1 down.
         """
         train, test = self.train, self.test
-        before, mine = train.market == code, test.market == code
-        times = np.concatenate([train.open_time[before], test.open_time[mine]])
-        ahead = np.concatenate([_ahead(train, k, side)[before], _ahead(test, k, side)[mine]])
-        said = self._quantiles(k, code, side, times, ahead)
-        rows = np.arange(before.sum(), len(times))
-        answer = {name: _loss(values[rows], ahead[rows]) for name, values in said.items()}
+        trained, tested = train.market == code, test.market == code
+        times = np.concatenate([train.open_time[trained], test.open_time[tested]])
+        actual = np.concatenate([_actual_distance(train, k, side)[trained], _actual_distance(test, k, side)[tested]])
+        quantiles = self._quantiles(k, code, side, times, actual)
+        rows = np.arange(trained.sum(), len(times))
+        result = {name: _loss(values[rows], actual[rows]) for name, values in quantiles.items()}
         if self.correction.active:
-            for name, values in said.items():
-                factors = self._log_factors(values, ahead, times, rows, test.horizons[k])
+            for name, values in quantiles.items():
+                factors = self._log_factors(values, actual, times, rows, test.horizons[k])
                 better = np.sort(values[rows] * np.exp(factors), axis=1)
-                answer[name + CORRECTED] = _loss(better, ahead[rows])
-        return answer
+                result[name + CORRECTED] = _loss(better, actual[rows])
+        return result
 
-    def _quantiles(self, k: int, code: int, side: int, times: np.ndarray, ahead: np.ndarray) -> dict[str, np.ndarray]:
+    def _quantiles(self, k: int, code: int, side: int, times: np.ndarray, actual: np.ndarray) -> dict[str, np.ndarray]:
         """Quantiles of training rows and test rows of one market, in time order."""
         train, test, horizon = self.train, self.test, self.test.horizons[k]
-        before, mine = train.market == code, test.market == code
-        free = self._fitted.get(k)
-        if free is None:
-            sides = [_ahead(train, k, one) for one in (0, 1)]
-            free = self._fitted[k] = Baselines.fit(horizon, k, train.har, train.sigma, *sides)
-        har = np.concatenate([train.har[before], test.har[mine]])
-        sigma = np.concatenate([train.sigma[before], test.sigma[mine]])
-        weight = np.concatenate([np.full(before.sum(), float(train.stride)), np.full(mine.sum(), float(test.stride))])
-        # The trailing rescale also reads the training rows before a test row.
-        said = free.predict(k, har, sigma, side, ahead, times, weight, test.grid.interval_ms)
-        said["walk"] = walk_quantiles(sigma, horizon, side)
-        said["climatology"] = Climatology.fit(train.open_time[before], _ahead(train, k, side)[before]).predict(times)
-        units = np.quantile(_ahead(train, k, side) / self._ridge[0][:, k], LEVELS)
-        said["ridge"] = np.concatenate([self._ridge[0][before, k], self._ridge[1][mine, k]])[:, None] * units
-        return said
+        trained, tested = train.market == code, test.market == code
+        fitted = self._fitted.get(k)
+        if fitted is None:
+            sides = [_actual_distance(train, k, one) for one in (0, 1)]
+            fitted = self._fitted[k] = Baselines.fit(horizon, k, train.har, train.sigma, *sides)
+        har = np.concatenate([train.har[trained], test.har[tested]])
+        sigma = np.concatenate([train.sigma[trained], test.sigma[tested]])
+        weight = np.concatenate(
+            [np.full(trained.sum(), float(train.stride)), np.full(tested.sum(), float(test.stride))]
+        )
+        # The trailing rescale also reads training rows that precede a test row.
+        quantiles = fitted.predict(k, har, sigma, side, actual, times, weight, test.grid.interval_ms)
+        quantiles["walk"] = walk_quantiles(sigma, horizon, side)
+        quantiles["climatology"] = Climatology.fit(
+            train.open_time[trained], _actual_distance(train, k, side)[trained]
+        ).predict(times)
+        units = np.quantile(_actual_distance(train, k, side) / self._ridge[0][:, k], LEVELS)
+        quantiles["ridge"] = np.concatenate([self._ridge[0][trained, k], self._ridge[1][tested, k]])[:, None] * units
+        return quantiles
 
     def _log_factors(
-        self, said: np.ndarray, ahead: np.ndarray, times: np.ndarray, rows: np.ndarray, horizon: int
+        self, quantiles: np.ndarray, actual: np.ndarray, times: np.ndarray, rows: np.ndarray, horizon: int
     ) -> np.ndarray:
-        """Logs of the factors of one baseline's quantiles at some rows, by what it missed before each of them."""
+        """Log factors of one baseline's quantiles at some rows, from its earlier misses."""
         number = times // self.test.grid.interval_ms
-        counted = np.flatnonzero((number % self.correction.stride == 0) & np.isfinite(said).all(axis=1))
+        counted = np.flatnonzero((number % self.correction.stride == 0) & np.isfinite(quantiles).all(axis=1))
         factors = self.correction.log_factors(
-            said[counted, None, None], ahead[counted, None, None], number[counted], number[rows], (horizon,)
+            quantiles[counted, None, None], actual[counted, None, None], number[counted], number[rows], (horizon,)
         )
         return factors[:, 0, 0]
 
 
-def _ahead(rows: Dataset, k: int, side: int) -> np.ndarray:
-    """Distance that came, as a fraction of the close."""
+def _actual_distance(rows: Dataset, k: int, side: int) -> np.ndarray:
+    """Observed distance as a fraction of the close."""
     return np.asarray(np.expm1(rows.up[:, k]) if side == 0 else -np.expm1(-rows.down[:, k]))
 
 
-def _loss(said: np.ndarray, ahead: np.ndarray) -> np.ndarray:
-    return np.asarray(metrics.pinball(said, ahead) * metrics.BPS)
+def _loss(quantiles: np.ndarray, actual: np.ndarray) -> np.ndarray:
+    return np.asarray(metrics.pinball(quantiles, actual) * metrics.BPS)

@@ -1,4 +1,4 @@
-"""Scores of one group of rows: what a volatility tercile tells of quantiles and of probabilities."""
+"""Scores of a group of rows, such as a volatility tercile."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -16,37 +16,41 @@ def _of_level(place: int) -> dict[str, Callable[[np.ndarray, np.ndarray], float]
     """Loss and one-sided exceedance of one quantile."""
     name = f"{round(100 * LEVELS[place]):02d}"
     return {
-        f"pinball_{name}": lambda said, ahead: float(metrics.pinball_by_level(said, ahead)[place]) * metrics.BPS,
-        f"below_{name}": lambda said, ahead: 100 * metrics.coverage(said, ahead)[f"below_{LEVELS[place]:.2f}"],
+        f"pinball_{name}": lambda quantiles, actual: (
+            float(metrics.pinball_by_level(quantiles, actual)[place]) * metrics.BPS
+        ),
+        f"below_{name}": lambda quantiles, actual: (
+            100 * metrics.coverage(quantiles, actual)[f"below_{LEVELS[place]:.2f}"]
+        ),
     }
 
 
 PER_GROUP: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    "median_error": lambda said, ahead: float(np.abs(ahead - said[:, MEDIAN]).mean()) * metrics.BPS,
-    "bias": lambda said, ahead: float((said[:, MEDIAN] - ahead).mean()) * metrics.BPS,
-    "interval_score_80": lambda said, ahead: metrics.interval_score(said, ahead) * metrics.BPS,
-    "interval_score_90": lambda said, ahead: metrics.interval_score(said, ahead, 0.9) * metrics.BPS,
+    "median_error": lambda quantiles, actual: float(np.abs(actual - quantiles[:, MEDIAN]).mean()) * metrics.BPS,
+    "bias": lambda quantiles, actual: float((quantiles[:, MEDIAN] - actual).mean()) * metrics.BPS,
+    "interval_score_80": lambda quantiles, actual: metrics.interval_score(quantiles, actual) * metrics.BPS,
+    "interval_score_90": lambda quantiles, actual: metrics.interval_score(quantiles, actual, 0.9) * metrics.BPS,
     **{name: score for place in range(len(LEVELS)) for name, score in _of_level(place).items()},
 }
-"""What terciles tell beyond what periods do: of quantiles and outcomes as fractions of the close."""
+"""Additional scores of terciles, from quantiles and outcomes as fractions of the close."""
 
 
 def probability_terciles(
-    chances: np.ndarray, happened: np.ndarray, answered: np.ndarray, which: np.ndarray
+    probabilities: np.ndarray, happened: np.ndarray, valid: np.ndarray, which: np.ndarray
 ) -> dict[str, list[Any]]:
-    """Scores of three-way probabilities in calm, middle and wild markets."""
+    """Scores of three-way probabilities by volatility tercile."""
     table: dict[str, list[Any]] = {}
     for code, name in enumerate(TERCILES):
-        mine = answered & (which == code)
-        if not mine.any():
+        selected = valid & (which == code)
+        if not selected.any():
             continue
-        parts = asdict(brier_parts(chances[mine], happened[mine]))
-        intercept, slope = metrics.calibration_line(chances[mine, 0], happened[mine, 0])
+        parts = asdict(brier_parts(probabilities[selected], happened[selected]))
+        intercept, slope = metrics.calibration_line(probabilities[selected, 0], happened[selected, 0])
         row = {
             "tercile": name,
-            "rows": int(mine.sum()),
+            "rows": int(selected.sum()),
             **{"brier" if key == "score" else key: value for key, value in parts.items()},
-            "log_loss": metrics.log_loss(chances[mine], happened[mine]),
+            "log_loss": metrics.log_loss(probabilities[selected], happened[selected]),
             "calibration_intercept": intercept,
             "calibration_slope": slope,
         }

@@ -1,29 +1,30 @@
-"""HAR with time of day as a version keeps it: fitted on the version's own rows, applied to candles that came later."""
+"""HAR baseline with time of day, stored in the report of a version."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from indicators.arrays import Floats
 from modelregistry.evaluation.baselines import HAR_WINDOWS, SEASON_DAYS, SLOTS, Baselines
 
-Floats = npt.NDArray[np.float64]
-KEPT = "kept_baseline"
-"""Its place in the report of a range predictor; a version from before it was kept has none."""
-REACH = SEASON_DAYS * SLOTS + 2016 + SLOTS
-"""Candles of history behind the first row of `har_inputs` that is whole."""
+BASELINE_KEY = "kept_baseline"
+"""Key in the report of a range predictor; older versions lack it."""
+HISTORY_CANDLES = SEASON_DAYS * SLOTS + 2016 + SLOTS
+"""Candles before the first complete row of `har_inputs`."""
 
 
-def keep(horizons: Sequence[int], har: np.ndarray, sigma: Floats, up: Floats, down: Floats) -> list[dict[str, Any]]:
-    """Fit on training rows and write down what a later reader needs; numbers a JSON column holds exactly.
+def fit_stored_baseline(
+    horizons: Sequence[int], har: np.ndarray, sigma: Floats, up: Floats, down: Floats
+) -> list[dict[str, Any]]:
+    """Fit the baseline on training rows; return its parameters as JSON values.
 
     Parameters
     ----------
     horizons : sequence of int
         Candles, ascending.
     har : ndarray of shape (n_rows, 5 + n_horizons)
-        As `har_inputs` gives them.
+        From `har_inputs`.
     sigma : ndarray of shape (n_rows,)
         EWM volatility per candle.
     up, down : ndarray of shape (n_rows, n_horizons)
@@ -37,17 +38,17 @@ def keep(horizons: Sequence[int], har: np.ndarray, sigma: Floats, up: Floats, do
     return kept
 
 
-def quantiles_of(kept: Mapping[str, Any], har: np.ndarray, season: int) -> tuple[Floats, Floats]:
-    """Log quantiles of the highest high and of the lowest low over the close, NaN where an input is.
+def stored_quantiles(kept: Mapping[str, Any], har: np.ndarray, season: int) -> tuple[Floats, Floats]:
+    """Log quantiles of highest high and lowest low over the close; NaN inputs give NaN.
 
     Parameters
     ----------
     kept : mapping
-        One horizon of `keep`.
+        One horizon of `fit_stored_baseline`.
     har : ndarray of shape (n_rows, 5 + n_horizons)
         Looks back only.
     season : int
-        Which of the horizons of `har` this one is.
+        Index of the horizon in `har`.
 
     Returns
     -------
@@ -57,13 +58,13 @@ def quantiles_of(kept: Mapping[str, Any], har: np.ndarray, season: int) -> tuple
     Examples
     --------
     >>> flat = {"weights": [np.log(0.01), 0, 0, 0, 0, 0, 0], "quantiles": [[0.5, 1.0], [0.5, 1.0]]}
-    >>> up, down = quantiles_of(flat, np.zeros((1, 6)), 0)
+    >>> up, down = stored_quantiles(flat, np.zeros((1, 6)), 0)
     >>> np.expm1(up).round(6).tolist(), np.expm1(down).round(6).tolist()
     ([[0.005, 0.01]], [[-0.01, -0.005]])
     """
     width = len(HAR_WINDOWS)
     design = np.column_stack([np.ones(len(har)), har[:, :width], har[:, width + season]])
-    # One order of summation whatever the number of rows.
+    # The order of summation must not depend on the number of rows.
     scale = np.exp((design * np.array(kept["weights"])).sum(axis=1))[:, None]
     high, low = np.array(kept["quantiles"])
     return np.log1p(scale * high), np.log1p(-np.minimum(scale * low[::-1], 1 - 1e-9))

@@ -1,4 +1,4 @@
-"""Scores of quantiles and of probabilities. Every function averages over rows of one cell, never over cells."""
+"""Scoring rules of quantiles and probabilities, over the rows of one cell."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ def pinball(quantiles: np.ndarray, actual: np.ndarray) -> np.ndarray:
     quantiles : ndarray of shape (n_rows, 7)
         Ascending quantiles for :data:`LEVELS`.
     actual : ndarray of shape (n_rows,)
-        What came, in the same unit.
+        Observed values in the same unit.
 
     Examples
     --------
@@ -62,12 +62,12 @@ def coverage(quantiles: np.ndarray, actual: np.ndarray) -> dict[str, float]:
 
 
 def interval_score(quantiles: np.ndarray, actual: np.ndarray, share: float = 0.8) -> float:
-    """Mean Winkler score of a central band: its width plus a fine for every miss."""
+    """Mean Winkler score of a central band: its width plus a penalty for every miss."""
     _, low, high = next(band for band in BANDS if band[0] == share)
     lower, upper = quantiles[:, low], quantiles[:, high]
-    fine = 2.0 / (1.0 - share)
+    penalty = 2.0 / (1.0 - share)
     missed = np.maximum(lower - actual, 0.0) + np.maximum(actual - upper, 0.0)
-    return float((upper - lower + fine * missed).mean())
+    return float((upper - lower + penalty * missed).mean())
 
 
 def brier(probabilities: np.ndarray, outcomes: np.ndarray) -> np.ndarray:
@@ -82,11 +82,11 @@ def brier(probabilities: np.ndarray, outcomes: np.ndarray) -> np.ndarray:
 
 
 def log_loss(probabilities: np.ndarray, outcomes: np.ndarray) -> float:
-    """Mean negative log probability of what came, in nats."""
+    """Mean negative log probability of the outcomes, in nats."""
     return float(-np.log(np.clip((probabilities * outcomes).sum(axis=1), 1e-9, 1.0)).mean())
 
 
-def calibration_error(chance: np.ndarray, happened: np.ndarray, bins: int = 15) -> float:
+def calibration_error(probability: np.ndarray, happened: np.ndarray, bins: int = 15) -> float:
     """Expected calibration error over bins of equal count.
 
     Examples
@@ -94,17 +94,19 @@ def calibration_error(chance: np.ndarray, happened: np.ndarray, bins: int = 15) 
     >>> calibration_error(np.full(100, 0.5), np.arange(100) % 2 == 0, bins=1)
     0.0
     """
-    order = np.argsort(chance, kind="stable")
+    order = np.argsort(probability, kind="stable")
     parts = [part for part in np.array_split(order, bins) if len(part)]
-    return float(sum(abs(chance[part].mean() - happened[part].mean()) * len(part) for part in parts) / len(chance))
+    return float(
+        sum(abs(probability[part].mean() - happened[part].mean()) * len(part) for part in parts) / len(probability)
+    )
 
 
-def calibration_line(chance: np.ndarray, happened: np.ndarray) -> tuple[float, float]:
-    """Intercept and slope of a logistic regression of the outcome on the forecast's log odds; ideal is (0, 1).
+def calibration_line(probability: np.ndarray, happened: np.ndarray) -> tuple[float, float]:
+    """Intercept and slope of a logistic regression on forecast log odds; ideal is (0, 1).
 
-    A constant forecast has no slope: NaN is never returned, the slope is 0 then.
+    A constant forecast gives (0, 0), never NaN.
     """
-    bounded = np.clip(chance, 1e-6, 1 - 1e-6)
+    bounded = np.clip(probability, 1e-6, 1 - 1e-6)
     odds = np.log(bounded / (1 - bounded))
     if odds.std() < 1e-9:
         return 0.0, 0.0

@@ -1,4 +1,4 @@
-"""Choosing the best of many tries: how often the winner of one half of the time disappoints in the other."""
+"""Probability of backtest overfitting by combinatorially symmetric cross-validation."""
 
 from dataclasses import dataclass
 from itertools import combinations
@@ -7,26 +7,26 @@ from typing import Literal
 import numpy as np
 
 BLOCKS = 16
-"""Blocks of the symmetric cross-validation: 12,870 ways to take half of them."""
-LEAST_SPREAD = 1e-12
-"""A series that varies less than this, relative to its size, has no Sharpe ratio."""
+"""Blocks of the cross-validation, with 12,870 ways to select half of them."""
+MIN_SPREAD = 1e-12
+"""Smallest relative standard deviation of a series with a Sharpe ratio."""
 Statistic = Literal["sharpe", "mean"]
 
 
 @dataclass(frozen=True)
 class Overfitting:
-    """What choosing the best configuration on one half of the time was worth on the other.
+    """Out-of-sample performance of the configuration selected on one half of the time.
 
     Parameters
     ----------
     probability : float
-        Share of splits where the winner of one half is in the lower half of the other; about 0.5 for noise.
+        Share of splits where the best of one half ranks in the lower half of the other; about 0.5 for noise.
     loss_probability : float
-        Share of splits where the winner's score on the other half is not above zero.
+        Share of splits where its score on the other half is not above zero.
     in_sample, out_of_sample : float
-        Winner's score on the half that chose it, and on the other, averaged over splits.
+        Mean of its score on the selecting half, and on the other.
     splits : int
-        Ways the time was halved.
+        Number of splits.
     """
 
     probability: float
@@ -45,30 +45,30 @@ def sharpe(scores: np.ndarray) -> float:
     (2.0, 0.0)
     """
     spread = float(scores.std())
-    return 0.0 if spread <= LEAST_SPREAD * max(float(np.abs(scores).max()), 1e-300) else float(scores.mean()) / spread
+    return 0.0 if spread <= MIN_SPREAD * max(float(np.abs(scores).max()), 1e-300) else float(scores.mean()) / spread
 
 
 def probability_of_overfitting(
     scores: np.ndarray, blocks: int = BLOCKS, statistic: Statistic = "sharpe"
 ) -> Overfitting:
-    """How often the winner of one half of the time is below the middle of the field in the other half.
+    """Probability that the best trial of one half ranks below the median of the other.
 
-    Combinatorially symmetric cross-validation: the periods are cut into `blocks` of equal length, and for every
-    choice of half of them the winner there is ranked on the rest.
+    Combinatorially symmetric cross-validation: the periods are divided into `blocks` of equal length, and for every
+    selection of half of them the best trial is ranked on the rest.
 
     Parameters
     ----------
     scores : ndarray of shape (n_periods, n_trials)
-        Gain of every try in every period, in time order, for at least two tries.
+        Gain of every trial in every period, in time order; at least two trials.
     blocks : int
-        Even. Periods left over at the beginning are dropped.
+        Even. Excess periods at the beginning are dropped.
     statistic : {"sharpe", "mean"}
-        What a try is ranked by.
+        Ranking criterion.
 
     Raises
     ------
     ValueError
-        If `blocks` is odd or larger than the number of periods, a score is not finite, or there is only one try.
+        If `blocks` is odd or larger than the number of periods, a score is not finite, or there is only one trial.
 
     References
     ----------
@@ -84,32 +84,32 @@ def probability_of_overfitting(
     >>> probability_of_overfitting(planted, 8).probability
     0.0
     """
-    from scipy.stats import rankdata  # most of a second that a process showing a page does not need
+    from scipy.stats import rankdata  # imported here: it takes most of a second
 
     scores = checked(scores)
-    periods, tries = scores.shape
+    periods, n_trials = scores.shape
     if blocks < 2 or blocks % 2 or blocks > periods:
         raise ValueError(f"blocks must be even and at most the {periods} periods, got {blocks}")
-    if tries < 2:
-        raise ValueError("one try alone was not chosen among others")
+    if n_trials < 2:
+        raise ValueError("at least two trials are needed")
     length = periods // blocks
-    kept = scores[periods - length * blocks :].reshape(blocks, length, tries)
+    kept = scores[periods - length * blocks :].reshape(blocks, length, n_trials)
     sums, squares = kept.sum(axis=1), (kept**2).sum(axis=1)
     halves = np.array(list(combinations(range(blocks), blocks // 2)))
     inside = np.zeros((len(halves), blocks))
     np.put_along_axis(inside, halves, 1.0, axis=1)
     count = length * blocks // 2
-    learned = _statistics(inside @ sums, inside @ squares, count, statistic)
-    judged = _statistics((1 - inside) @ sums, (1 - inside) @ squares, count, statistic)
-    winner = learned.argmax(axis=1)
-    ranks = rankdata(judged, axis=1)
+    trained = _statistics(inside @ sums, inside @ squares, count, statistic)
+    tested = _statistics((1 - inside) @ sums, (1 - inside) @ squares, count, statistic)
+    winner = trained.argmax(axis=1)
+    ranks = rankdata(tested, axis=1)
     every = np.arange(len(halves))
-    omega = ranks[every, winner] / (tries + 1)
-    outside = judged[every, winner]
+    omega = ranks[every, winner] / (n_trials + 1)
+    outside = tested[every, winner]
     return Overfitting(
         probability=float((omega <= 0.5).mean()),
         loss_probability=float((outside <= 0).mean()),
-        in_sample=float(learned[every, winner].mean()),
+        in_sample=float(trained[every, winner].mean()),
         out_of_sample=float(outside.mean()),
         splits=len(halves),
     )
@@ -120,12 +120,12 @@ def _statistics(sums: np.ndarray, squares: np.ndarray, count: int, statistic: St
     if statistic == "mean":
         return mean
     variance = np.maximum(squares / count - mean**2, 0.0)
-    still = variance <= LEAST_SPREAD * np.maximum(squares / count, 1e-300)
+    still = variance <= MIN_SPREAD * np.maximum(squares / count, 1e-300)
     return np.where(still, 0.0, mean / np.sqrt(np.where(still, 1.0, variance)))
 
 
 def checked(scores: np.ndarray) -> np.ndarray:
-    """Scores of shape (n_periods, n_trials) that can be judged.
+    """Validate scores of shape (n_periods, n_trials).
 
     Raises
     ------
@@ -134,7 +134,7 @@ def checked(scores: np.ndarray) -> np.ndarray:
     """
     scores = np.asarray(scores, dtype=np.float64)
     if scores.ndim != 2 or len(scores) < 2 or not scores.shape[1]:
-        raise ValueError(f"scores must be of shape (periods, tries) with two periods or more, got {scores.shape}")
+        raise ValueError(f"scores must be of shape (periods, trials) with two periods or more, got {scores.shape}")
     if not np.isfinite(scores).all():
-        raise ValueError("every try needs a finite score in every period")
+        raise ValueError("every trial needs a finite score in every period")
     return scores

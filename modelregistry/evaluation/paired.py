@@ -1,4 +1,4 @@
-"""Is one forecast better than another? Tests that know that neighbouring outcomes overlap."""
+"""Paired comparison of two forecasts whose outcomes overlap."""
 
 from dataclasses import dataclass
 
@@ -7,21 +7,21 @@ from scipy.special import stdtr, stdtrit
 
 DAY_MS = 86_400_000
 BLOCK_DAYS = (1, 7)
-"""Errors are block bootstrapped over days and over weeks; the larger of the two counts."""
+"""Block lengths of the bootstrap; the larger error is used."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The mean of a paired difference and how sure it is.
+    """Mean of a paired difference with its error.
 
     Parameters
     ----------
     mean, error : float
-        Mean difference and its block standard error; positive means the second forecast lost more.
+        Mean difference and its block standard error; positive favours the first forecast.
     p_value : float
         One-sided Diebold-Mariano p-value of "the mean is not above zero".
     effective_n : float
-        Independent observations that would give the same error.
+        Number of independent observations with the same error.
     days : int
         Calendar days the rows fall on.
     """
@@ -34,7 +34,7 @@ class Comparison:
 
     @property
     def lower(self) -> float:
-        """Lower end of the central 95 % interval; few days widen it (Student's t with the days as observations)."""
+        """Lower bound of the central 95 % interval (Student's t with the days as observations)."""
         return self.mean - float(stdtrit(max(self.days - 1, 1), 0.975)) * self.error
 
 
@@ -80,7 +80,7 @@ def newey_west_error(values: np.ndarray, lags: int) -> float:
 
 
 def compare(first: np.ndarray, second: np.ndarray, open_time: np.ndarray, horizon: int, stride: int = 1) -> Comparison:
-    """Compare two losses row by row; a positive mean says that `first` is the better forecast.
+    """Compare two losses row by row; a positive mean favours `first`.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def compare(first: np.ndarray, second: np.ndarray, open_time: np.ndarray, horizo
         Losses of the two forecasts on the same rows, in time order.
     open_time : ndarray of shape (n_rows,)
     horizon, stride : int
-        Candles an outcome spans, and candles between rows: they fix the lags.
+        Candles of an outcome, and candles between rows; they determine the lags.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""When scores were good and when they were not: by volatility tercile, by week or month, by day."""
+"""Grouping of rows by volatility tercile, by week or month, and by day."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -9,11 +9,11 @@ from modelregistry.evaluation.paired import DAY_MS
 
 TERCILES = ("calm", "middle", "wild")
 MONTHS_FROM_DAYS = 100
-"""A shorter stretch is shown by weeks."""
+"""Shorter periods are grouped by weeks."""
 
 
 def terciles(sigma: np.ndarray) -> np.ndarray:
-    """Which third of the rows' volatility each row falls into: 0 calm, 1 middle, 2 wild, -1 unknown.
+    """Volatility tercile of each row: 0 low, 1 middle, 2 high, -1 unknown.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def terciles(sigma: np.ndarray) -> np.ndarray:
 
 
 def periods(open_time: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """Calendar months, or weeks where the stretch is short, and which of them each row falls into.
+    """Calendar month of each row, or week where the rows span few days.
 
     Parameters
     ----------
@@ -61,12 +61,12 @@ def periods(open_time: np.ndarray) -> tuple[list[str], np.ndarray]:
 def daily_gain(
     gains: Sequence[np.ndarray], floors: Sequence[np.ndarray], open_times: Sequence[np.ndarray]
 ) -> dict[str, float]:
-    """Loss saved each day (UTC) as a share of the baseline's mean loss, averaged over cells and not pooled.
+    """Skill by day (UTC): loss difference over the baseline's mean loss, averaged over cells.
 
     Parameters
     ----------
     gains, floors : sequences of ndarrays of shape (n_rows,)
-        Of each cell: baseline's loss minus own, and baseline's loss.
+        Per cell: baseline loss minus own loss, and baseline loss.
     open_times : sequence of ndarrays of shape (n_rows,)
         Milliseconds.
 

@@ -1,4 +1,4 @@
-"""Forecasts without any regression: the closed form of a walk without drift, and what each hour usually brings."""
+"""Baselines without regression: driftless random walk, and climatology by hour of the week."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -10,12 +10,12 @@ from modelregistry.estimators.forecast import LEVELS
 
 HOURS = 7 * 24
 HOUR_MS = 3_600_000
-FEWEST = 50
-"""Rows an hour of the week must have; one with fewer is given the quantiles of all rows."""
+MIN_ROWS_PER_HOUR = 50
+"""Minimum rows of an hour of the week; with fewer it gets the quantiles of all rows."""
 
 
 def walk_quantiles(sigma: np.ndarray, horizon: int, side: int) -> np.ndarray:
-    """Quantiles of how far a driftless walk of known volatility reaches, as fractions of the close.
+    """Quantiles of the maximum of a driftless random walk, as fractions of the close.
 
     The maximum of a Brownian path lies below a level with probability ``2 Phi(a / (sigma sqrt(h))) - 1``.
 
@@ -41,7 +41,7 @@ def walk_quantiles(sigma: np.ndarray, horizon: int, side: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Climatology:
-    """Quantiles of each hour of the week, UTC.
+    """Climatology: quantiles of each hour of the week, UTC.
 
     Parameters
     ----------
@@ -51,21 +51,21 @@ class Climatology:
     quantiles: np.ndarray
 
     @classmethod
-    def fit(cls, open_time: np.ndarray, ahead: np.ndarray) -> Self:
-        """Take the quantiles of training rows.
+    def fit(cls, open_time: np.ndarray, actual: np.ndarray) -> Self:
+        """Fit the quantiles on training rows.
 
         Parameters
         ----------
         open_time : ndarray of shape (n_rows,)
             Milliseconds.
-        ahead : ndarray of shape (n_rows,)
-            Distance that came, as a fraction of the close.
+        actual : ndarray of shape (n_rows,)
+            Observed distance as a fraction of the close.
         """
         hour = open_time // HOUR_MS % HOURS
-        found = np.tile(np.quantile(ahead, LEVELS), (HOURS, 1))
+        found = np.tile(np.quantile(actual, LEVELS), (HOURS, 1))
         for one, count in enumerate(np.bincount(hour, minlength=HOURS)):
-            if count >= FEWEST:
-                found[one] = np.quantile(ahead[hour == one], LEVELS)
+            if count >= MIN_ROWS_PER_HOUR:
+                found[one] = np.quantile(actual[hour == one], LEVELS)
         return cls(found)
 
     def predict(self, open_time: np.ndarray) -> np.ndarray:

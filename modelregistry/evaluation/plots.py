@@ -1,6 +1,6 @@
-"""Figures of a version's report: calibration, coverage, skill, losses beside what costs nothing, net result.
+"""Figures of a report: calibration, coverage, skill, losses beside baselines, net result.
 
-Pure: a report in, SVG text out. A figure the report has no numbers for says so instead of being drawn.
+Pure functions from a report to SVG text. A figure without data holds an explanation instead.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,10 +13,10 @@ from modelregistry.evaluation.figures import (
     cells_of,
     doubled,
     effective_figure,
+    format_signed,
     horizon_title,
     legend,
     short_name,
-    signed,
     value,
 )
 from modelregistry.evaluation.plots_of_chances import bracket_figures, direction_figures
@@ -35,20 +35,20 @@ NAMES = {
     "ewm": "EWM volatility",
     "har": "HAR",
     "har_season": "HAR with time of day",
-    "har_season_90d": "the same, rescaled on 90 days",
-    "ridge": "ridge on our features",
+    "har_season_90d": "HAR with time of day, rescaled on 90 days",
+    "ridge": "ridge regression",
 }
 
 
 def figures_of(kind: str, report: Mapping[str, Any]) -> list[Figure]:
-    """Every figure of a report, in reading order; none for a report without cells.
+    """All figures of a report in reading order; none without cells.
 
     Parameters
     ----------
     kind : str
         "range_predictor", "tpsl_classifier" or "signal_classifier".
     report : mapping
-        As :mod:`modelregistry.evaluation.report` writes it, with or without `detail`.
+        From :mod:`modelregistry.evaluation.report`, with or without `detail`.
 
     Examples
     --------
@@ -75,7 +75,7 @@ def figures_of(kind: str, report: Mapping[str, Any]) -> list[Figure]:
 
 
 def skill_figure(cells: Sequence[Cell]) -> Figure:
-    """Skill of every cell with two block errors."""
+    """Figure of the skill by market and horizon, with two block errors."""
     bounds = [
         skill + side * (doubled(value(cell, "skill_error")) or 0.0)
         for cell in cells
@@ -84,57 +84,59 @@ def skill_figure(cells: Sequence[Cell]) -> Figure:
     ]
     ends = span_of(bounds, include=[0.0])
     panels = []
-    for horizon, mine in by_horizon(cells).items():
-        rows = [_one(cell, "skill", "skill_error", signed(value(cell, "skill"), " %")) for cell in mine]
+    for horizon, of_horizon in by_horizon(cells).items():
+        rows = [_one(cell, "skill", "skill_error", format_signed(value(cell, "skill"), " %")) for cell in of_horizon]
         panels.append((horizon_title(horizon), dot_plot(f"skill at horizon {horizon}", rows, ends, [0.0])))
     return Figure(
         "Skill",
-        "Share of the best free baseline's loss that is saved, in percent. Bars are two block standard errors, the "
-        "larger of daily and weekly blocks; a bar that reaches the line has not shown a gain.",
+        "1 - loss / loss of the best reference baseline, in percent. Bars are two block standard errors, the "
+        "larger of daily and weekly blocks; a bar that reaches the line shows no significant gain.",
         panels,
     )
 
 
 def losses_figure(cells: Sequence[Cell]) -> Figure:
-    """Pinball loss of every cell beside every baseline."""
+    """Figure of the pinball loss beside every baseline."""
     names = [name for name in NAMES if any(name in (cell.get("baselines") or {}) for cell in cells)]
     shapes = dict(zip(names, SHAPES, strict=False))
     relative: list[float | None] = []
     groups = {}
-    for horizon, mine in by_horizon(cells).items():
+    for horizon, of_horizon in by_horizon(cells).items():
         rows = []
-        for cell in mine:
+        for cell in of_horizon:
             losses = cell.get("baselines") or {}
-            floor, own = losses.get(cell.get("best_baseline")), value(cell, "pinball")
-            if not floor or own is None:
+            baseline, own = losses.get(cell.get("best_baseline")), value(cell, "pinball")
+            if not baseline or own is None:
                 continue
             marks = [
-                Mark(100 * losses[name] / floor, None, shapes[name], "other", f"{NAMES[name]}: {losses[name]:.2f} bps")
+                Mark(
+                    100 * losses[name] / baseline, None, shapes[name], "other", f"{NAMES[name]}: {losses[name]:.2f} bps"
+                )
                 for name in names
                 if losses.get(name)
             ]
-            marks.append(Mark(100 * own / floor, None, "dot", "own", f"this version: {own:.2f} bps"))
+            marks.append(Mark(100 * own / baseline, None, "dot", "own", f"this version: {own:.2f} bps"))
             relative += [one.value for one in marks]
             rows.append(Row(short_name(cell), marks, f"{own:.1f} bps"))
         groups[horizon] = rows
     ends = span_of(relative, include=[100.0])
     return Figure(
-        "Pinball loss beside what costs nothing",
-        "Mean over seven quantiles, best free baseline = 100; further left is better. At the end of each line the "
-        "loss itself in basis points of the price.",
+        "Pinball loss beside reference baselines",
+        "Mean over seven quantiles, best baseline = 100; further left is better. At the end of each line the "
+        "loss in basis points of the price.",
         [(horizon_title(h), dot_plot(f"loss at horizon {h}", rows, ends, [100.0])) for h, rows in groups.items()],
         legend(("dot", "own", "this version"), *((shapes[name], "other", NAMES[name]) for name in names)),
     )
 
 
 def coverage_figure(cells: Sequence[Cell]) -> Figure:
-    """Share of outcomes inside the central bands."""
+    """Figure of the coverage of the central bands."""
     found = [value(cell, f"coverage_{share}") for cell in cells for share in (80, 90)]
     ends = span_of(found, include=[78.0, 92.0])
     panels = []
-    for horizon, mine in by_horizon(cells).items():
+    for horizon, of_horizon in by_horizon(cells).items():
         rows = []
-        for cell in mine:
+        for cell in of_horizon:
             marks = coverage_marks(cell, doubled(value(cell, "coverage_80_error")))
             written = " / ".join(
                 "–" if (one := value(cell, f"coverage_{s}")) is None else f"{one:.0f}" for s in (80, 90)
@@ -143,8 +145,8 @@ def coverage_figure(cells: Sequence[Cell]) -> Figure:
         panels.append((horizon_title(horizon), dot_plot(f"coverage at horizon {horizon}", rows, ends, [80.0, 90.0])))
     return Figure(
         "Coverage",
-        "Percent of outcomes inside the central 80 and 90 % bands; the upright lines are the promise. Bars are two "
-        "block standard errors.",
+        "Percent of outcomes inside the central 80 and 90 % bands; the vertical lines are the nominal coverage. Bars "
+        "are two block standard errors.",
         panels,
         BAND_SAMPLES,
     )

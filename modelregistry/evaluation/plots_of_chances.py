@@ -11,10 +11,10 @@ from modelregistry.evaluation.figures import (
     columns_by_name,
     doubled,
     effective_figure,
+    format_signed,
     horizon_title,
     legend,
     short_name,
-    signed,
     value,
 )
 from modelregistry.evaluation.plots_of_detail import skill_over_time
@@ -33,16 +33,17 @@ def bracket_figures(report: Mapping[str, Any], cells: Sequence[Cell]) -> list[Fi
         brier_figure(cells, "this version"),
         reliability_figure(
             "Reliability",
-            "How often the take-profit came first, over the chance that was given; on the diagonal the chances mean "
-            "what they say. One curve for each market, side and bracket; bars are two block standard errors.",
+            "Frequency of take-profit first over the forecast probability; calibrated forecasts lie on the diagonal. "
+            "One curve for each market, side and bracket; bars are two block standard errors.",
             curves,
             samples,
         ),
         slope_figure(cells),
         skill_over_time(
-            cells, "Percent of the cells' base rates' Brier score saved, means over markets, sides, brackets."
+            cells,
+            "Improvement of the Brier score over the base rates in percent, means over markets, sides, brackets.",
         ),
-        chances_by_tercile(cells),
+        probabilities_by_tercile(cells),
         *net_figures(report),
         effective_figure(cells),
     ]
@@ -55,25 +56,25 @@ def direction_figures(cells: Sequence[Cell]) -> list[Figure]:
         brier_figure(cells, "this version"),
         reliability_figure(
             "Reliability",
-            "How often buying, or selling, would have paid, over the chance that was given. A version that trusts the "
-            "base rate alone says one number, so it is a single point.",
+            "Frequency at which buying, or selling, would have paid, over the forecast probability. A version that "
+            "forecasts the base rate only is a single point.",
             curves,
             legend(("dot", "own", "buy"), ("dot", "second", "sell")),
         ),
-        skill_over_time(cells, "Percent of the base rate's Brier score saved, means over markets."),
-        chances_by_tercile(cells),
+        skill_over_time(cells, "Improvement of the Brier score over the base rate in percent, means over markets."),
+        probabilities_by_tercile(cells),
         effective_figure(cells),
     ]
 
 
 def brier_figure(cells: Sequence[Cell], own_name: str) -> Figure:
-    """Brier score of every cell beside the base rate and, for brackets, the random walk."""
+    """Figure of the Brier score beside the base rate and, for brackets, the random walk."""
     groups: dict[int, list[Row]] = {}
     relative: list[float | None] = []
     walks = False
-    for horizon, mine in by_horizon(cells).items():
+    for horizon, of_horizon in by_horizon(cells).items():
         rows = []
-        for cell in mine:
+        for cell in of_horizon:
             losses = cell.get("baselines") or {}
             base, own, walk = losses.get("base_rate"), value(cell, "brier"), losses.get("first_passage")
             if not base or own is None:
@@ -84,17 +85,17 @@ def brier_figure(cells: Sequence[Cell], own_name: str) -> Figure:
                 walks = True
                 marks.insert(0, Mark(100 * walk / base, None, "diamond", "other", f"random walk: {walk:.4f}"))
             relative += [one.value + side * (one.error or 0.0) for one in marks for side in (-1, 1)]
-            rows.append(Row(short_name(cell), marks, signed(value(cell, "skill"), " %")))
+            rows.append(Row(short_name(cell), marks, format_signed(value(cell, "skill"), " %")))
         groups[horizon] = rows
     ends = span_of(relative, include=[100.0])
     entries = [
         ("dot", "own", own_name),
-        *([("diamond", "other", "random walk that knows the touch rate")] if walks else []),
+        *([("diamond", "other", "random walk with the observed touch rate")] if walks else []),
     ]
     return Figure(
-        "Brier score beside what costs nothing",
-        "Of all three classes, the cell's base rate = 100; further left is better. At the end of each line the skill. "
-        "Averages are over cells, never pooled.",
+        "Brier score beside reference baselines",
+        "Over all three classes, base rate = 100; further left is better. At the end of each line the skill. "
+        "Means are over markets and horizons, not pooled over rows.",
         [(horizon_title(h), dot_plot(f"Brier score at {h}", rows, ends, [100.0])) for h, rows in groups.items()],
         legend(*entries),
     )
@@ -103,14 +104,14 @@ def brier_figure(cells: Sequence[Cell], own_name: str) -> Figure:
 def reliability_figure(
     title: str, caption: str, curves: Sequence[tuple[Cell, str, str]], samples: Sequence[tuple[str, str]]
 ) -> Figure:
-    """Frequencies over forecasts; every panel has its own scale, as chances differ by horizon."""
+    """Figure of observed frequencies over forecast probabilities, with a scale per horizon."""
     known = [(cell, name, kind) for cell, name, kind in curves if cell["detail"].get(name)]
     if not known:
         return Figure(title, "", missing=NO_DETAIL)
     panels = []
-    for horizon, mine in by_horizon([cell for cell, _, _ in known]).items():
+    for horizon, of_horizon in by_horizon([cell for cell, _, _ in known]).items():
         drawn, bounds = [], []
-        kept = {id(cell) for cell in mine}
+        kept = {id(cell) for cell in of_horizon}
         for cell, name, kind in known:
             if id(cell) not in kept:
                 continue
@@ -129,13 +130,13 @@ def reliability_figure(
 
 
 def slope_figure(cells: Sequence[Cell]) -> Figure:
-    """Calibration slope of the take-profit chance."""
+    """Figure of the calibration slope of the take-profit probability."""
     groups: dict[int, list[Row]] = {}
     bounds: list[float | None] = []
     within: list[bool] = []
-    for horizon, mine in by_horizon(cells).items():
+    for horizon, of_horizon in by_horizon(cells).items():
         rows = []
-        for cell in mine:
+        for cell in of_horizon:
             line = cell["detail"].get("calibration") or {}
             slope, error = value(cell, "calibration_slope"), doubled(value(line, "slope_error"))
             if slope is not None:
@@ -144,25 +145,25 @@ def slope_figure(cells: Sequence[Cell]) -> Figure:
                 rows.append(Row(short_name(cell), [Mark(slope, error, hint=f"slope {slope:.2f}")], f"{slope:.2f}"))
         groups[horizon] = rows
     ends = span_of(bounds, include=[0.8, 1.2])
-    kept = f" Bars are two errors clustered by day or week, the larger; {sum(within)} of {len(within)} reach the line."
+    note = f" Bars are two errors clustered by day or week, the larger; {sum(within)} of {len(within)} reach the line."
     return Figure(
         "Calibration slope",
-        "Of the take-profit chance; 1 is ideal, below it the chances are too bold, above it too timid."
-        + (kept if within else ""),
+        "Of the take-profit probability; 1 is ideal, below it the forecasts are overconfident, above it underconfident."
+        + (note if within else ""),
         [(horizon_title(h), dot_plot(f"slope at horizon {h}", rows, ends, [1.0])) for h, rows in groups.items()],
     )
 
 
-def chances_by_tercile(cells: Sequence[Cell]) -> Figure:
-    """Brier score in calm, middling and wild markets beside what the base rate of each would score."""
-    title = "Calm and wild markets"
+def probabilities_by_tercile(cells: Sequence[Cell]) -> Figure:
+    """Figure of the Brier score by volatility tercile beside the base rate of each."""
+    title = "Volatility terciles"
     if not any(cell["detail"].get("terciles") for cell in cells):
         return Figure(title, "", missing=NO_DETAIL)
     groups: dict[int, list[Row]] = {}
     found: list[float | None] = []
-    for horizon, mine in by_horizon(cells).items():
+    for horizon, of_horizon in by_horizon(cells).items():
         column = {
-            name: columns_by_name(mine, "terciles", "tercile", name)
+            name: columns_by_name(of_horizon, "terciles", "tercile", name)
             for name in ("brier", "uncertainty", "calibration_slope")
         }
         rows = []
@@ -177,33 +178,33 @@ def chances_by_tercile(cells: Sequence[Cell]) -> Figure:
     ends = span_of(found, include=[100.0])
     return Figure(
         title,
-        "Brier score by tercile of the volatility known beforehand, means over cells; what the tercile's own base rate "
-        "scores = 100. At the end of each line the calibration slope.",
+        "Brier score by tercile of the volatility known at the forecast, means over markets; score of the base rate "
+        "of the tercile = 100. At the end of each line the calibration slope.",
         [(horizon_title(h), dot_plot(f"terciles at horizon {h}", rows, ends, [100.0])) for h, rows in groups.items()],
     )
 
 
 def net_figures(report: Mapping[str, Any]) -> list[Figure]:
-    """What acting on every positive expected net return would have earned."""
+    """Figures of the net return of brackets with a positive expected net return."""
     title, net = "Net result", report.get("net") or {}
     if not net:
-        return [Figure(title, "", missing="This report keeps no net result.")]
+        return [Figure(title, "", missing="This report holds no net result.")]
     costs = f"{net.get('costs_bps', 0):g} basis points a round trip"
     if not net.get("trades"):
-        words = f"At {costs} no bracket of the scoring grid was sure enough to earn more, so there was no trade."
-        return [Figure(title, "", missing=words)]
+        explanation = f"At {costs} no bracket had an expected net return significantly above 0: there was no trade."
+        return [Figure(title, "", missing=explanation)]
     marks = {
         "expected": Mark(net["expected_bps"], None, "diamond", "other", f"expected {net['expected_bps']:.2f} bps"),
         "realised": Mark(net["realised_bps"], 1.96 * net["error_bps"], hint=f"realised {net['realised_bps']:.2f} bps"),
     }
     bounds = [one.value + side * (one.error or 0.0) for one in marks.values() for side in (-1, 1)]
-    rows = [Row(name, [one], signed(one.value)) for name, one in marks.items()]
+    rows = [Row(name, [one], format_signed(one.value)) for name, one in marks.items()]
     caption = (
         f"Mean net return of the {net['trades']:,} brackets with a positive expected one, on {net['days']} days, after "
         f"{costs}, in basis points. The bar is the 95 % block interval."
     )
     if net["days"] < ENOUGH_DAYS:
-        caption += f" Fewer than {ENOUGH_DAYS} independent days are too few to tell."
+        caption += f" Fewer than {ENOUGH_DAYS} independent days are too few for a conclusion."
     panels = [("All trades", dot_plot("net result", rows, span_of(bounds, include=[0.0]), [0.0]))]
     by_period = (report.get("detail") or {}).get("net") or {}
     if by_period.get("period"):

@@ -1,4 +1,4 @@
-"""What a version said on rows it never saw, beside what costs nothing: the numbers of its report."""
+"""Scores of a version on test rows beside reference baselines: the numbers of its report."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from indicators.barriers import Side, Touch
-from modelregistry.estimators.correction import OFF
+from modelregistry.estimators.correction import NO_CORRECTION
 from modelregistry.estimators.forecast import LEVELS, RangeForecast
 from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.estimators.scale import LinearScale
@@ -18,10 +18,10 @@ from modelregistry.evaluation.baselines import NAMES
 from modelregistry.evaluation.cells import CORRECTED, TARGETS, bracket_cell, losses_of, mean_of, range_cell
 from modelregistry.evaluation.correction_report import correction_report
 from modelregistry.evaluation.coverage_kept import coverage_summary
-from modelregistry.evaluation.free import FreeForecasts
-from modelregistry.evaluation.paired import block_error, compare
-from modelregistry.evaluation.pooled import Lost, pooled_skill
-from modelregistry.evaluation.served import served, uncorrected
+from modelregistry.evaluation.free import ReferenceForecasts
+from modelregistry.evaluation.paired import DAY_MS, block_error, compare
+from modelregistry.evaluation.pooled import CellLosses, pooled_skill
+from modelregistry.evaluation.served import served_forecast, uncorrected_forecast
 from modelregistry.training.dataset import Dataset
 from modelregistry.training.outcomes import bracket_levels, direction_labels, window_outcomes
 
@@ -34,33 +34,33 @@ BASELINE_NAMES = tuple(sorted((*NAMES, "ridge")))
 
 @dataclass
 class Collected:
-    """Arrays of one kind by cell, gathered over folds before anything is averaged."""
+    """Arrays of one kind by cell, collected over folds."""
 
     parts: dict[Key, list[tuple[np.ndarray, ...]]] = field(default_factory=dict)
     uncorrected: "Collected | None" = None
-    """The same cells as they would have been said without an online correction, where there is one."""
+    """The same cells without the online correction, if there is one."""
     names: tuple[str, ...] = BASELINE_NAMES
-    """Of the baselines whose losses range cells hold, in their order."""
+    """Names of the baselines whose losses are in range cells, in order."""
 
     def add(self, key: Key, *arrays: np.ndarray) -> None:
-        """Keep the arrays of a cell from one fold."""
+        """Add the arrays of a cell from one fold."""
         self.parts.setdefault(key, []).append(arrays)
 
     def cells(self) -> dict[Key, tuple[np.ndarray, ...]]:
-        """Every cell's arrays joined in the order they came."""
+        """Arrays of every cell, concatenated in the order of the folds."""
         joined = {}
         for key, kept in self.parts.items():
             joined[key] = tuple(np.concatenate(column) for column in zip(*kept, strict=True))
         return joined
 
     def without_correction(self) -> "Collected":
-        """The same rows with what would have been said uncorrected, beside uncorrected baselines."""
+        """The same rows with uncorrected forecasts and uncorrected baselines."""
         raw = self.uncorrected.parts if self.uncorrected is not None else {}
         return Collected(
             {
                 key: [
-                    (*said, *columns[len(said) :])
-                    for said, columns in zip(raw.get(key, [()] * len(kept)), kept, strict=True)
+                    (*quantiles, *columns[len(quantiles) :])
+                    for quantiles, columns in zip(raw.get(key, [()] * len(kept)), kept, strict=True)
                 ]
                 for key, kept in self.parts.items()
             },
@@ -71,58 +71,65 @@ class Collected:
 def collect_ranges(
     found: Collected, predictor: RangePredictor, test: Dataset, train: Dataset, linear: LinearScale
 ) -> None:
-    """Add what the predictor, as it is served, and the baselines, fitted on `train`, say about `test`."""
-    answerable = test.answerable
-    rows = test.take(np.flatnonzero(answerable))
-    forecast, raw = served(predictor, rows), uncorrected(predictor, rows)
+    """Add forecasts of `test` as served, and losses of the baselines fitted on `train`."""
+    has_features = test.has_features
+    rows = test.take(np.flatnonzero(has_features))
+    forecast, raw = served_forecast(predictor, rows), uncorrected_forecast(predictor, rows)
     if raw is not None and found.uncorrected is None:
         found.uncorrected = Collected()
-    free = FreeForecasts(train, test, linear, getattr(predictor, "correction", OFF))
+    reference = ReferenceForecasts(train, test, linear, getattr(predictor, "correction", NO_CORRECTION))
     for k, horizon in enumerate(test.horizons):
         own = _distances(forecast, horizon, rows.close)
         bare = _distances(raw, horizon, rows.close) if raw is not None else None
         for code, symbol in enumerate(test.symbols):
-            mine = test.market == code
-            if not mine.any():
+            selected = test.market == code
+            if not selected.any():
                 continue
             for side, target in enumerate(TARGETS):
-                ahead = np.expm1(test.up[:, k]) if side == 0 else -np.expm1(-test.down[:, k])
-                said = np.full((len(test), len(LEVELS)), np.nan)
-                said[answerable] = own[side]
-                losses = free.losses(k, code, side)
-                # Those with a correction last: without it they are left out.
+                actual = np.expm1(test.up[:, k]) if side == 0 else -np.expm1(-test.down[:, k])
+                quantiles = np.full((len(test), len(LEVELS)), np.nan)
+                quantiles[has_features] = own[side]
+                losses = reference.losses(k, code, side)
+                # Corrected baselines last: they are dropped when the candidate is not corrected.
                 found.names = tuple(sorted(losses, key=lambda name: (name.endswith(CORRECTED), name)))
                 stacked = np.stack([losses[name] for name in found.names], axis=1)
-                found.add((symbol, horizon, target), said[mine], ahead[mine], stacked, test.open_time[mine])
+                found.add(
+                    (symbol, horizon, target), quantiles[selected], actual[selected], stacked, test.open_time[selected]
+                )
                 if bare is not None and found.uncorrected is not None:
-                    said[answerable] = bare[side]
-                    found.uncorrected.add((symbol, horizon, target), said[mine])
+                    quantiles[has_features] = bare[side]
+                    found.uncorrected.add((symbol, horizon, target), quantiles[selected])
 
 
 def _distances(forecast: RangeForecast, horizon: int, close: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Quantiles of the distance to the high and to the low as fractions of the close."""
+    """Quantiles of the distances to high and low, as fractions of the close."""
     at = forecast.at(horizon)
     return forecast.high[:, at] / close[:, None] - 1.0, 1.0 - forecast.low[:, at, ::-1] / close[:, None]
 
 
 def range_report(found: Collected, stride: int) -> dict[str, Any]:
-    """Cells and their means; `skill` is the share of the best free baseline's loss that is saved."""
+    """Scores of the cells and their means.
+
+    `skill` is 1 - loss / loss of the best baseline.
+    """
     cells: list[dict[str, Any]] = []
-    lost: dict[int, list[Lost]] = {}
-    for (symbol, horizon, target), (said, ahead, stacked, times) in found.cells().items():
+    lost: dict[int, list[CellLosses]] = {}
+    for (symbol, horizon, target), (quantiles, actual, stacked, times) in found.cells().items():
         order = np.argsort(times, kind="stable")
-        beside = losses_of(said[order], ahead[order], {name: stacked[order, i] for i, name in enumerate(found.names)})
-        cell = range_cell(said[order], ahead[order], beside, times[order], horizon, stride)
+        beside = losses_of(
+            quantiles[order], actual[order], {name: stacked[order, i] for i, name in enumerate(found.names)}
+        )
+        cell = range_cell(quantiles[order], actual[order], beside, times[order], horizon, stride)
         cells.append({"symbol": symbol, "horizon": horizon, "target": target, **cell})
-        lost.setdefault(horizon, []).append(Lost(beside.own, beside.floor, times[order]))
+        lost.setdefault(horizon, []).append(CellLosses(beside.own, beside.best_loss, times[order]))
     means = ("skill_over_ewm", "coverage_80", "coverage_90", "answered")
     by_horizon = [
         {
             "horizon": horizon,
-            **pooled_skill(mine, horizon, stride),
+            **pooled_skill(selected, horizon, stride),
             **{name: mean_of([cell for cell in cells if cell["horizon"] == horizon], name) for name in means},
         }
-        for horizon, mine in sorted(lost.items())
+        for horizon, selected in sorted(lost.items())
     ]
     return {
         "skill": float(np.mean([cell["skill"] for cell in cells])) / 100,
@@ -133,15 +140,15 @@ def range_report(found: Collected, stride: int) -> dict[str, Any]:
     }
 
 
-BRACKET_COLUMNS = ("chances", "outcome", "near", "far", "middle", "gross", "doubt", "trend", "when")
-"""Of every cell of brackets: three probabilities; the outcome; distances to take-profit and stop-loss; the mean return
-given neither, as expected; the return that came; the error of the expected return at a one-sided 95 %; the sign of the
-last return over the horizon; the open time."""
+BRACKET_COLUMNS = ("probabilities", "outcome", "near", "far", "middle", "gross", "error_margin", "trend", "when")
+"""Columns of a bracket cell: three probabilities; outcome; distances to take-profit and stop-loss; expected mean return
+given neither; realised return; margin of error of the expected return (one-sided 95 %); sign of the last return over
+the horizon; open time."""
 
 
 def collect_brackets(found: Collected, classifier: TpslClassifier, test: Dataset) -> None:
-    """Add probabilities and outcomes of the scoring grid; what is refused is kept, with chances of NaN."""
-    rows, answered = test, test.answerable
+    """Add probabilities and outcomes of the scoring grid; refused rows have NaN probabilities."""
+    rows, valid = test, test.has_features
     view = classifier.view(rows.features, rows.close, rows.sigma)
     for horizon in classifier.horizons:
         earlier = rows.grid.close[rows.market, np.maximum(rows.position - horizon, 0)]
@@ -150,63 +157,68 @@ def collect_brackets(found: Collected, classifier: TpslClassifier, test: Dataset
             error = strategies.Z * view.standard_error(horizon, side)
             for name, shape in GRID.items():
                 take_profit, stop_loss = bracket_levels(rows, horizon, side, shape)
-                chances, middle = (
-                    np.where(answered.reshape(-1, *[1] * (part.ndim - 1)), part, np.nan)
+                probabilities, middle = (
+                    np.where(valid.reshape(-1, *[1] * (part.ndim - 1)), part, np.nan)
                     for part in view.ends(horizon, side, take_profit, stop_loss)
                 )
                 outcome, gross = window_outcomes(rows, horizon, side, take_profit, stop_loss)
                 near, far = np.abs(take_profit / rows.close - 1), np.abs(stop_loss / rows.close - 1)
                 for code, symbol in enumerate(rows.symbols):
-                    mine = (rows.market == code) & (outcome >= 0) & (outcome <= Touch.NEITHER)
-                    if mine.any():
-                        doubt = error * (near + far)
-                        kept = (chances, outcome, near, far, middle, gross, doubt, trend, rows.open_time)
-                        found.add((symbol, horizon, side, name), *(column[mine] for column in kept))
+                    selected = (rows.market == code) & (outcome >= 0) & (outcome <= Touch.NEITHER)
+                    if selected.any():
+                        error_margin = error * (near + far)
+                        kept = (probabilities, outcome, near, far, middle, gross, error_margin, trend, rows.open_time)
+                        found.add((symbol, horizon, side, name), *(column[selected] for column in kept))
 
 
-def hoped(chances: np.ndarray, near: np.ndarray, far: np.ndarray, middle: np.ndarray, costs: float) -> np.ndarray:
-    """Expected net return of a bracket from its three ends.
+def expected_return(
+    probabilities: np.ndarray, near: np.ndarray, far: np.ndarray, middle: np.ndarray, costs: float
+) -> np.ndarray:
+    """Expected net return of a bracket from its three outcome probabilities.
 
     Examples
     --------
     >>> one = np.array([0.01])
-    >>> hoped(np.array([[0.4, 0.4, 0.2]]), one, one, np.array([0.0]), costs=0.002).round(4).tolist()
+    >>> expected_return(np.array([[0.4, 0.4, 0.2]]), one, one, np.array([0.0]), costs=0.002).round(4).tolist()
     [-0.002]
     """
-    return chances[:, 0] * near - chances[:, 1] * far + chances[:, 2] * middle - costs
+    return probabilities[:, 0] * near - probabilities[:, 1] * far + probabilities[:, 2] * middle - costs
 
 
 def bracket_report(found: Collected, costs: float, stride: int) -> dict[str, Any]:
-    """Cells, their means, and what acting would have earned.
+    """Scores of the cells, their means, and realised returns.
 
-    `hoped` acts on every bracket of the grid whose expected net return is above 0, `net` on those whose lower bound
-    is; `strategies` hold one position per market and stand beside what needs no model.
+    `hoped` contains every bracket of the grid with an expected net return above 0, `net` those whose lower bound is
+    above 0; `strategies` hold one position per market, beside strategies without a model.
     """
     cells, trades, offers = [], [], {}
     for key, kept in found.cells().items():
         column = dict(zip(BRACKET_COLUMNS, kept, strict=True))
         named = dict(zip(("symbol", "horizon", "side", "bracket"), key, strict=True))
         happened, distances = np.eye(3)[column["outcome"]], (column["near"], column["far"])
-        scored = bracket_cell(column["chances"], happened, *distances, column["when"], named["horizon"], stride)
+        scored = bracket_cell(column["probabilities"], happened, *distances, column["when"], named["horizon"], stride)
         cells.append({**named, **scored})
-        hope = hoped(column["chances"], column["near"], column["far"], column["middle"], costs)
-        offers[key] = {**column, "expected": hope + costs}
-        trades.append((column["gross"] - costs, hope, column["when"], hope - column["doubt"]))
-    net, hopes, times, lower = (np.concatenate(column) for column in zip(*trades, strict=True))
-    acted = {"hoped": hopes > 0, "net": lower > 0}
+        expected = expected_return(column["probabilities"], column["near"], column["far"], column["middle"], costs)
+        offers[key] = {**column, "expected": expected + costs}
+        trades.append((column["gross"] - costs, expected, column["when"], expected - column["error_margin"]))
+    net, expected, times, lower = (np.concatenate(column) for column in zip(*trades, strict=True))
+    acted = {"hoped": expected > 0, "net": lower > 0}
     return {
         "skill": float(np.mean([cell["skill"] for cell in cells])) / 100,
         "skill_1x1": float(np.mean([cell["skill"] for cell in cells if cell["bracket"] == "1x1"])),
         "worst_over_first_passage": min(cell["skill_over_first_passage"] for cell in cells),
-        **{name: net_report(net[mine], hopes[mine], times[mine], costs) for name, mine in acted.items()},
+        **{
+            name: net_report(net[selected], expected[selected], times[selected], costs)
+            for name, selected in acted.items()
+        },
         "strategies": strategies.strategy_table(offers),
         "cells": cells,
     }
 
 
 def net_report(net: np.ndarray, expected: np.ndarray, open_time: np.ndarray, costs: float) -> dict[str, Any]:
-    """What the chosen trades earned after costs, in basis points, with the days they fell on."""
-    days = len(np.unique(open_time // 86_400_000))
+    """Net return of the selected trades in basis points, with their number and days."""
+    days = len(np.unique(open_time // DAY_MS))
     if not len(net):
         return {"trades": 0, "days": 0, "costs_bps": costs * metrics.BPS}
     order = np.argsort(open_time, kind="stable")
@@ -222,43 +234,49 @@ def net_report(net: np.ndarray, expected: np.ndarray, open_time: np.ndarray, cos
 
 
 def collect_directions(found: Collected, classifier: SignalClassifier, test: Dataset, costs: float) -> None:
-    """Add class probabilities, labels and the base rate known beforehand; chances of what is refused are NaN."""
+    """Add class probabilities, labels and the training base rate; refused rows have NaN probabilities."""
     rows = test
     labels = direction_labels(rows, classifier.horizon, costs)
-    chances = np.where(rows.answerable[:, None], classifier.predict(rows.features), np.nan)
-    base = np.broadcast_to(classifier.base_rate, chances.shape)
+    probabilities = np.where(rows.has_features[:, None], classifier.predict(rows.features), np.nan)
+    base = np.broadcast_to(classifier.base_rate, probabilities.shape)
     for code, symbol in enumerate(rows.symbols):
-        mine = (rows.market == code) & (labels >= 0)
-        if mine.any():
-            found.add((symbol, classifier.horizon), chances[mine], labels[mine], base[mine], rows.open_time[mine])
+        selected = (rows.market == code) & (labels >= 0)
+        if selected.any():
+            found.add(
+                (symbol, classifier.horizon),
+                probabilities[selected],
+                labels[selected],
+                base[selected],
+                rows.open_time[selected],
+            )
 
 
 def direction_report(found: Collected, stride: int) -> dict[str, Any]:
-    """Cells beside the base rate of the training rows; a constant forecast has skill zero and says so."""
+    """Scores beside the base rate of the training rows; a constant forecast has skill zero."""
     cells = []
-    for (symbol, horizon), (chances, labels, base, times) in found.cells().items():
-        happened, answered = np.eye(3)[labels], np.isfinite(chances).all(axis=1)
+    for (symbol, horizon), (probabilities, labels, base, times) in found.cells().items():
+        happened, valid = np.eye(3)[labels], np.isfinite(probabilities).all(axis=1)
         constant = metrics.brier(base, happened)
         # A refused candle counts as the base rate.
-        own = np.where(answered, metrics.brier(chances, happened), constant)
+        own = np.where(valid, metrics.brier(probabilities, happened), constant)
         versus = compare(own, constant, times, horizon, stride)
-        said, came = chances[answered], happened[answered]
+        forecast, observed = probabilities[valid], happened[valid]
         cells.append(
             {
                 "symbol": symbol,
                 "horizon": horizon,
                 "rows": len(labels),
-                "answered": 100 * float(answered.mean()),
+                "answered": 100 * float(valid.mean()),
                 "shares": _shares(happened.mean(axis=0)),
                 "brier": float(own.mean()),
-                "log_loss": metrics.log_loss(said, came),
+                "log_loss": metrics.log_loss(forecast, observed),
                 "baselines": {"base_rate": float(constant.mean())},
                 "skill": 100 * versus.mean / float(constant.mean()),
                 "skill_error": 100 * versus.error / float(constant.mean()),
                 "p_value": versus.p_value,
                 "effective_n": versus.effective_n,
-                "calibration_error_buy": metrics.calibration_error(said[:, 0], came[:, 0]),
-                "calibration_error_sell": metrics.calibration_error(said[:, 1], came[:, 1]),
+                "calibration_error_buy": metrics.calibration_error(forecast[:, 0], observed[:, 0]),
+                "calibration_error_sell": metrics.calibration_error(forecast[:, 1], observed[:, 1]),
             }
         )
     return {"skill": float(np.mean([cell["skill"] for cell in cells])) / 100, "cells": cells}

@@ -1,4 +1,4 @@
-"""Any estimators on any stretch of candles, beside baselines fitted before it."""
+"""Evaluation of estimators on a period of candles, beside baselines fitted before it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,7 +16,7 @@ from modelregistry.training.dataset import build_dataset
 from modelregistry.training.fit_scale import fit_linear
 
 BASELINE_STRIDE = 6
-"""Baselines have few parameters: every sixth candle fits them as well."""
+"""Stride of the rows the baselines are fitted on; they have few parameters."""
 
 
 def evaluate_on(
@@ -35,12 +35,12 @@ def evaluate_on(
     Parameters
     ----------
     grid : CandleGrid
-        The stretch and every candle before it that may be used.
+        The period and all earlier candles that may be used.
     estimators : mapping of kind to estimator
     from_ms, fitted_until_ms : int
-        First row scored; the baselines learn from outcomes complete before `fitted_until_ms`.
+        First scored row; the baselines are fitted on outcomes complete before `fitted_until_ms`.
     costs : float
-        A round trip.
+        Of a round trip.
     stride : int
         Candles between scored rows.
 
@@ -49,46 +49,46 @@ def evaluate_on(
     TrainingError
         If there is nothing to score, or nothing to fit the baselines on.
     """
-    tell = progress or _silence
+    report_progress = progress or _ignore
     total = len(estimators) + 2
     horizons = tuple(sorted({h for estimator in estimators.values() for h in estimator.horizons}))
-    # The baselines' seasonal profile looks back further than the features do.
+    # The seasonal profile of the baselines needs more history than the features.
     start = int(np.searchsorted(grid.open_time, from_ms)) - WARMUP - SEASON_DAYS * SLOTS
     test = build_dataset(grid.span(max(start, 0), len(grid)), symbols, horizons, stride, first=from_ms)
     if not len(test):
-        raise TrainingError("the stretch holds no candle with features and a known future")
-    tell(1, total, "features of the stretch")
-    answer: dict[str, Any] = {"rows": len(test), "answered": 100 * float(test.answerable.mean())}
+        raise TrainingError("the period has no candle with features and a known outcome")
+    report_progress(1, total, "features of the period")
+    result: dict[str, Any] = {"rows": len(test), "answered": 100 * float(test.has_features.mean())}
     if "range_predictor" in estimators:
         before = grid.span(0, int(np.searchsorted(grid.open_time, fitted_until_ms)))
         if len(before) < WARMUP + max(horizons) + 288:
-            raise TrainingError("too few candles before the stretch to fit the baselines on")
+            raise TrainingError("too few candles before the period to fit the baselines on")
         train = build_dataset(before, symbols, horizons, BASELINE_STRIDE)
-        train = train.take(np.flatnonzero(train.answerable))
-        tell(2, total, "baselines")
+        train = train.take(np.flatnonzero(train.has_features))
+        report_progress(2, total, "baselines")
         found = reports.Collected()
         linear = fit_linear(train.features, train.log_range)
         reports.collect_ranges(found, estimators["range_predictor"], test, train, linear)
-        answer["range_predictor"] = reports.range_report(found, stride)
-        answer["range_predictor"]["detail"] = detail_of("range_predictor", found, test, stride=stride, costs=costs)
-        tell(3, total, "ranges")
+        result["range_predictor"] = reports.range_report(found, stride)
+        result["range_predictor"]["detail"] = detail_of("range_predictor", found, test, stride=stride, costs=costs)
+        report_progress(3, total, "ranges")
     if "tpsl_classifier" in estimators:
         found = reports.Collected()
         reports.collect_brackets(found, estimators["tpsl_classifier"], test)
-        answer["tpsl_classifier"] = reports.bracket_report(found, costs, stride)
-        answer["tpsl_classifier"]["detail"] = detail_of("tpsl_classifier", found, test, stride=stride, costs=costs)
-        tell(total - 1, total, "brackets")
+        result["tpsl_classifier"] = reports.bracket_report(found, costs, stride)
+        result["tpsl_classifier"]["detail"] = detail_of("tpsl_classifier", found, test, stride=stride, costs=costs)
+        report_progress(total - 1, total, "brackets")
     if "signal_classifier" in estimators:
         found = reports.Collected()
         reports.collect_directions(found, estimators["signal_classifier"], test, costs)
         meta = reports.Collected()
         collect_meta_labels(meta, estimators["signal_classifier"], test, costs)
-        answer["signal_classifier"] = reports.direction_report(found, stride)
-        answer["signal_classifier"]["meta_label"] = meta_label_report(meta, stride)
-        answer["signal_classifier"]["detail"] = detail_of("signal_classifier", found, test, stride=stride, costs=costs)
-    tell(total, total, "done")
-    return answer
+        result["signal_classifier"] = reports.direction_report(found, stride)
+        result["signal_classifier"]["meta_label"] = meta_label_report(meta, stride)
+        result["signal_classifier"]["detail"] = detail_of("signal_classifier", found, test, stride=stride, costs=costs)
+    report_progress(total, total, "done")
+    return result
 
 
-def _silence(*_: object) -> None:
-    """Tell nobody."""
+def _ignore(*_: object) -> None:
+    """Default progress callback: does nothing."""

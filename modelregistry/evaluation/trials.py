@@ -1,4 +1,4 @@
-"""How much of a good score is luck: what the best of many tries would show if none of them were any good."""
+"""Correction of the best score for selection among many trials: deflated Sharpe ratio."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ __all__ = [
     "DeflatedSharpe",
     "Overfitting",
     "deflated_sharpe",
+    "expected_max_sharpe",
     "independent_trials",
-    "luckiest_sharpe",
     "probabilistic_sharpe",
     "probability_of_overfitting",
     "sharpe",
@@ -24,18 +24,18 @@ EULER = 0.5772156649015329
 
 @dataclass(frozen=True)
 class DeflatedSharpe:
-    """A Sharpe ratio and the chance that it is above what the best of so many tries shows by luck.
+    """A Sharpe ratio and the probability that it exceeds the expected maximum under no skill.
 
     Parameters
     ----------
     sharpe : float
         Mean over standard deviation, per observation: never annualised.
     benchmark : float
-        What the best of `trials` worthless tries is expected to show.
+        Expected maximum of `trials` Sharpe ratios without skill.
     probability : float
-        Chance that the true ratio is above the benchmark; 0.95 is the usual bar.
+        Probability that the true ratio exceeds the benchmark; 0.95 is the usual threshold.
     trials : float
-        Independent tries counted.
+        Number of independent trials.
     """
 
     sharpe: float
@@ -45,14 +45,14 @@ class DeflatedSharpe:
 
     @property
     def significant(self) -> bool:
-        """Whether luck is an unlikely explanation."""
+        """Whether the probability is at least 0.95."""
         return self.probability >= 0.95
 
 
 def probabilistic_sharpe(
     ratio: float, observations: int, *, skew: float = 0.0, kurtosis: float = 3.0, benchmark: float = 0.0
 ) -> float:
-    """Chance that the true Sharpe ratio is above `benchmark`, given an estimate.
+    """Probability that the true Sharpe ratio exceeds `benchmark`, given an estimate.
 
     Parameters
     ----------
@@ -83,15 +83,15 @@ def probabilistic_sharpe(
     return float(ndtr((ratio - benchmark) * np.sqrt((observations - 1) / variance)))
 
 
-def luckiest_sharpe(spread: float, trials: float) -> float:
-    """Sharpe ratio the best of `trials` independent tries is expected to show when none has any merit.
+def expected_max_sharpe(spread: float, trials: float) -> float:
+    """Expected maximum Sharpe ratio of `trials` independent trials without skill.
 
     Parameters
     ----------
     spread : float
-        Standard deviation of the ratios over the tries.
+        Standard deviation of the ratios over the trials.
     trials : float
-        At least 1; a single try was not chosen, so it needs no correction.
+        At least 1; a single trial needs no correction.
 
     References
     ----------
@@ -100,7 +100,7 @@ def luckiest_sharpe(spread: float, trials: float) -> float:
 
     Examples
     --------
-    >>> round(luckiest_sharpe(1.0, 100), 2), luckiest_sharpe(1.0, 1)
+    >>> round(expected_max_sharpe(1.0, 100), 2), expected_max_sharpe(1.0, 1)
     (2.53, 0.0)
     """
     if trials <= 1:
@@ -110,7 +110,7 @@ def luckiest_sharpe(spread: float, trials: float) -> float:
 
 
 def independent_trials(scores: np.ndarray) -> float:
-    """How many independent tries a set of correlated ones is worth: ``c + (1 - c) n``, c their mean correlation.
+    """Effective number of independent trials: ``c + (1 - c) n``, with mean correlation c.
 
     Parameters
     ----------
@@ -137,17 +137,17 @@ def independent_trials(scores: np.ndarray) -> float:
 
 
 def deflated_sharpe(scores: np.ndarray, chosen: int | None = None, trials: float | None = None) -> DeflatedSharpe:
-    """Judge one of many tries by what the best of them would show by luck.
+    """Deflated Sharpe ratio of one of many trials.
 
     Parameters
     ----------
     scores : ndarray of shape (n_periods, n_trials)
-        Gain of every try in every period, above what costs nothing. Periods must not overlap: days at least, and
-        longer than the longest horizon.
+        Gain of every trial over the baseline in every period. Periods must not overlap: at least days, and longer than
+        the longest horizon.
     chosen : int, optional
-        Column that is judged; the one of the largest ratio by default.
+        Column that is tested; by default the one with the largest ratio.
     trials : float, optional
-        Independent tries; by default estimated from how the columns move together.
+        Number of independent trials; by default estimated from the correlation of the columns.
 
     Raises
     ------
@@ -156,7 +156,7 @@ def deflated_sharpe(scores: np.ndarray, chosen: int | None = None, trials: float
 
     References
     ----------
-    Bailey, D. H. and Lopez de Prado, M. (2014), see :func:`luckiest_sharpe`.
+    Bailey, D. H. and Lopez de Prado, M. (2014), see :func:`expected_max_sharpe`.
 
     Examples
     --------
@@ -167,15 +167,15 @@ def deflated_sharpe(scores: np.ndarray, chosen: int | None = None, trials: float
     scores = checked(scores)
     ratios = np.array([sharpe(column) for column in scores.T])
     chosen = int(ratios.argmax()) if chosen is None else chosen
-    mine = scores[:, chosen]
+    tested = scores[:, chosen]
     trials = independent_trials(scores) if trials is None else trials
-    # The judged try is left out of the spread of luck: one good try must not raise its own bar.
+    # The tested trial is left out of the spread, so that it does not raise its own benchmark.
     others = np.delete(ratios, chosen)
-    spread = max(float(others.std()) if len(others) > 1 else 0.0, 1.0 / np.sqrt(len(mine)))
-    benchmark = luckiest_sharpe(spread, trials)
-    skew, kurtosis = _shape(mine)
+    spread = max(float(others.std()) if len(others) > 1 else 0.0, 1.0 / np.sqrt(len(tested)))
+    benchmark = expected_max_sharpe(spread, trials)
+    skew, kurtosis = _shape(tested)
     probability = probabilistic_sharpe(
-        float(ratios[chosen]), len(mine), skew=skew, kurtosis=kurtosis, benchmark=benchmark
+        float(ratios[chosen]), len(tested), skew=skew, kurtosis=kurtosis, benchmark=benchmark
     )
     return DeflatedSharpe(float(ratios[chosen]), benchmark, probability, float(trials))
 

@@ -1,7 +1,7 @@
-"""A candidate beside the champion on what neither was trained on: who lost less, and how sure that is.
+"""Champion comparison on data that neither version was trained on.
 
-The champion itself can only be judged on candles after its training. While there are too few of them, the two are
-compared by what their purged walk-forward tests said of the days both were tested on.
+The champion can only be scored on candles after its training. While there are too few of them, both are compared by
+their purged walk-forward tests on the days they share.
 """
 
 from collections.abc import Mapping
@@ -15,27 +15,27 @@ from modelregistry.estimators.forecast import RangeForecast
 from modelregistry.evaluation import metrics
 from modelregistry.evaluation.paired import DAY_MS, Comparison, compare
 from modelregistry.evaluation.report import Collected
-from modelregistry.evaluation.served import served, uncorrected
+from modelregistry.evaluation.served import served_forecast, uncorrected_forecast
 from modelregistry.training.dataset import Dataset
 from modelregistry.training.outcomes import bracket_levels, direction_labels, window_outcomes
 
 ENOUGH_DAYS = 30
-"""Fewer days decide nothing: neither those after the champion's training, nor those both were tested on."""
+"""Minimum days of a comparison: after the champion's training, or of shared tests."""
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Who answers now, as far as a candidate is compared with it.
+class ComparedChampion:
+    """Champion that a candidate is compared with.
 
     Parameters
     ----------
     estimator : estimator
     trained_until_ms : int
-        It saw no candle from then on.
+        End of its training candles.
     symbols, horizons : tuple
-        Of its training: daily gains are means over them.
+        Of its training; daily gains are means over them.
     daily_gain : mapping of ISO day to float
-        Share of the baseline's loss its walk-forward tests saved, day by day; may be empty.
+        Skill of its walk-forward tests by day; may be empty.
     """
 
     estimator: Any
@@ -46,41 +46,44 @@ class Standing:
 
 
 def collect_losses(
-    found: Collected, kind: str, candidate: Any, champion: Standing, test: Dataset, costs: float
+    found: Collected, kind: str, candidate: Any, champion: ComparedChampion, test: Dataset, costs: float
 ) -> None:
-    """Add what both lost on the rows of `test` that begin after the champion's training.
+    """Add losses of both on the rows of `test` after the champion's training.
 
-    What a candidate that corrects itself would have lost uncorrected is kept beside: it may lose its correction yet.
+    For a candidate with an online correction the uncorrected losses are added as well, because the correction may be
+    removed.
     """
-    rows = test.take(np.flatnonzero((test.open_time >= champion.trained_until_ms) & test.answerable))
+    rows = test.take(np.flatnonzero((test.open_time >= champion.trained_until_ms) & test.has_features))
     if not len(rows):
         return
     ranges = kind == "range_predictor"
-    said = [served(one, rows) if ranges else None for one in (candidate, champion.estimator)]
-    raw = uncorrected(candidate, rows) if ranges else None
+    forecasts = [served_forecast(one, rows) if ranges else None for one in (candidate, champion.estimator)]
+    raw = uncorrected_forecast(candidate, rows) if ranges else None
     if raw is not None and found.uncorrected is None:
         found.uncorrected = Collected()
     for horizon in candidate.horizons:
         if horizon in champion.estimator.horizons:
-            own = _losses(kind, candidate, rows, horizon, costs, said[0])
-            theirs = _losses(kind, champion.estimator, rows, horizon, costs, said[1])
-            known = np.isfinite(own) & np.isfinite(theirs)
-            found.add((horizon,), own[known], theirs[known], rows.open_time[known])
+            own = _losses(kind, candidate, rows, horizon, costs, forecasts[0])
+            champion_losses = _losses(kind, champion.estimator, rows, horizon, costs, forecasts[1])
+            known = np.isfinite(own) & np.isfinite(champion_losses)
+            found.add((horizon,), own[known], champion_losses[known], rows.open_time[known])
             if raw is not None and found.uncorrected is not None:
                 bare = _losses(kind, candidate, rows, horizon, costs, raw)
                 found.uncorrected.add((horizon,), bare[known])
 
 
-def versus_champion(found: Collected, champion: Standing, report: Mapping[str, Any], stride: int) -> dict[str, Any]:
-    """Compare with the champion on the candles after its training, or on the test days both share.
+def versus_champion(
+    found: Collected, champion: ComparedChampion, report: Mapping[str, Any], stride: int
+) -> dict[str, Any]:
+    """Compare with the champion on candles after its training, or on shared test days.
 
     Parameters
     ----------
     found : Collected
-        What :func:`collect_losses` gathered over the folds.
-    champion : Standing
+        From :func:`collect_losses`, over all folds.
+    champion : ComparedChampion
     report : mapping
-        The candidate's, with its `detail`.
+        Of the candidate, with its `detail`.
     stride : int
         Candles between rows.
 
@@ -95,23 +98,23 @@ def versus_champion(found: Collected, champion: Standing, report: Mapping[str, A
     later = len(np.unique(np.concatenate([when // DAY_MS for *_, when in cells.values()]))) if cells else 0
     if later >= ENOUGH_DAYS:
         results = [
-            (compare(own, theirs, when, horizon, stride), float(theirs.mean()))
-            for (horizon,), (own, theirs, when) in sorted(cells.items())
+            (compare(own, champion_losses, when, horizon, stride), float(champion_losses.mean()))
+            for (horizon,), (own, champion_losses, when) in sorted(cells.items())
         ]
         return {"evidence": "later candles", "days": later, "later_days": later, **_mean(results)}
-    mine = _daily_gain(report, champion)
-    days = sorted(set(mine) & set(champion.daily_gain))
+    gains = _daily_gain(report, champion)
+    days = sorted(set(gains) & set(champion.daily_gain))
     if len(days) < ENOUGH_DAYS:
         bare = {"gain": 0.0, "error": 0.0, "lower": 0.0}
         return {"evidence": "none", "days": len(days), "later_days": later, **bare}
     when = np.array(days, dtype="datetime64[D]").astype(np.int64) * DAY_MS
-    lost = [-np.array([gains[day] for day in days]) for gains in (mine, champion.daily_gain)]
+    lost = [-np.array([by_day[day] for day in days]) for by_day in (gains, champion.daily_gain)]
     result = compare(lost[0], lost[1], when, horizon=1)
     return {"evidence": "shared tests", "days": len(days), "later_days": later, **_mean([(result, 1.0)])}
 
 
 def _mean(results: list[tuple[Comparison, float]]) -> dict[str, float]:
-    """Mean over horizons in percent: horizons share their candles, so the mean has the mean error, not less."""
+    """Mean over horizons in percent; horizons share candles, so the errors are averaged too."""
     gain, error, lower = (
         float(np.mean([100 * getattr(result, name) / loss for result, loss in results]))
         for name in ("mean", "error", "lower")
@@ -119,8 +122,8 @@ def _mean(results: list[tuple[Comparison, float]]) -> dict[str, float]:
     return {"gain": gain, "error": error, "lower": lower}
 
 
-def _daily_gain(report: Mapping[str, Any], champion: Standing) -> Mapping[str, float]:
-    """Daily gains of the candidate, if they are means over the same markets and horizons as the champion's."""
+def _daily_gain(report: Mapping[str, Any], champion: ComparedChampion) -> Mapping[str, float]:
+    """Daily gains of the candidate, if over the same markets and horizons as the champion's."""
     cells = report["cells"]
     same = (
         {cell["symbol"] for cell in cells} == set(champion.symbols)
@@ -141,8 +144,10 @@ def _losses(
         take_profit, stop_loss = bracket_levels(rows, horizon, "buy", (1.0, 1.0))
         outcome, _ = window_outcomes(rows, horizon, "buy", take_profit, stop_loss)
         known = (outcome >= 0) & (outcome <= Touch.NEITHER)
-        chances = estimator.probabilities(rows.features, rows.close, rows.sigma, horizon, "buy", take_profit, stop_loss)
-        return np.where(known, metrics.brier(chances, np.eye(3)[np.where(known, outcome, 0)]), np.nan)
+        probabilities = estimator.probabilities(
+            rows.features, rows.close, rows.sigma, horizon, "buy", take_profit, stop_loss
+        )
+        return np.where(known, metrics.brier(probabilities, np.eye(3)[np.where(known, outcome, 0)]), np.nan)
     labels = direction_labels(rows, horizon, costs)
-    chances = estimator.predict(rows.features)
-    return np.where(labels >= 0, metrics.brier(chances, np.eye(3)[np.maximum(labels, 0)]), np.nan)
+    probabilities = estimator.predict(rows.features)
+    return np.where(labels >= 0, metrics.brier(probabilities, np.eye(3)[np.maximum(labels, 0)]), np.nan)

@@ -1,10 +1,10 @@
-"""Who is at the command line."""
+"""User who runs a command."""
 
 import getpass
 
 
 def actor() -> str:
-    """Name of the user who runs this; in a container that has no name for its user, the word "command"."""
+    """Name of the current user; "command" where the user has no name (containers)."""
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):

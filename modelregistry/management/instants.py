@@ -1,4 +1,4 @@
-"""Times as people write them on a command line."""
+"""Parsing of times on the command line."""
 
 from datetime import UTC, datetime
 
@@ -8,7 +8,9 @@ from marketdata import clock
 
 
 def read_instant(text: str | None) -> int | None:
-    """Milliseconds since 1970 of an ISO 8601 time (UTC unless it says otherwise), or of milliseconds; None of None.
+    """Parse an ISO 8601 time (UTC by default) or milliseconds to milliseconds since 1970.
+
+    None gives None.
 
     Examples
     --------

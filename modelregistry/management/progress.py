@@ -1,4 +1,4 @@
-"""How a long command tells how far it is: a bar for people, plain lines for a file, JSON lines for a parent process."""
+"""Progress output of commands: a bar, plain lines or JSON lines."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -10,20 +10,21 @@ from rich.progress import Progress
 
 from marketdata import clock
 
-Tell = Callable[[int, int, str], None]
+ProgressReport = Callable[[int, int, str], None]
 
 
 @contextmanager
-def told(title: str, *, as_json: bool, write: Callable[[str], None], beside: OutputWrapper) -> Iterator[Tell]:
-    """Yield a function of (done, total, message).
+def progress_output(
+    title: str, *, as_json: bool, write: Callable[[str], None], errors: OutputWrapper
+) -> Iterator[ProgressReport]:
+    """Yield a function of (done, total, message) that reports progress.
 
-    JSON lines go to `write`; everything else goes to standard error, `beside` the command's output: a bar where
-    that is a terminal, a line per step where it is not.
+    JSON lines go to `write`, other output to standard error (`errors`): a bar on a terminal, else a line per step.
     """
     if as_json:
         yield lambda done, total, message: write(json.dumps({"done": done, "total": total, "message": message}))
-    elif not beside.isatty():
-        yield _PlainLines(title, beside)
+    elif not errors.isatty():
+        yield _PlainLines(title, errors)
     else:
         with Progress(console=Console(stderr=True)) as bar:
             task = bar.add_task(title, total=None)
@@ -31,17 +32,17 @@ def told(title: str, *, as_json: bool, write: Callable[[str], None], beside: Out
 
 
 class _PlainLines:
-    """A line per step with the share done and the time left at the pace so far, seen at once."""
+    """Writes a flushed line per step: share done, estimated time left, message."""
 
     def __init__(self, title: str, stream: OutputWrapper) -> None:
         self._title, self._stream = title, stream
-        self._begun = clock.monotonic()
+        self._started = clock.monotonic()
 
     def __call__(self, done: int, total: int, message: str) -> None:
-        """Tell a step."""
+        """Write the line of a step."""
         left = ""
         if 0 < done < total:
-            seconds = round((clock.monotonic() - self._begun) * (total - done) / done)
+            seconds = round((clock.monotonic() - self._started) * (total - done) / done)
             left = f", {seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d} left"
         share = f"{done / total:4.0%}" if total else "    "
         self._stream.write(f"{self._title} {share}{left}  {message}")

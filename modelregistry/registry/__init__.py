@@ -1,4 +1,4 @@
-"""The registry: which versions exist, which one is champion, and the ensemble of champions in memory."""
+"""Registry of model versions: registration, promotion, and the loaded ensemble of champions."""
 
 from modelregistry.registry.promotion import (
     bootstrap,
@@ -13,12 +13,12 @@ from modelregistry.registry.promotion import (
 from modelregistry.registry.serving import (
     LoadFailure,
     ensemble_of,
-    forget,
     load_ensemble,
     load_failures,
     load_version,
     loaded_versions,
     require_files,
+    unload_all,
 )
 
 __all__ = [
@@ -28,7 +28,6 @@ __all__ = [
     "champions_at",
     "ensemble_of",
     "find_version",
-    "forget",
     "load_ensemble",
     "load_failures",
     "load_version",
@@ -38,4 +37,5 @@ __all__ = [
     "register",
     "require_files",
     "rollback",
+    "unload_all",
 ]

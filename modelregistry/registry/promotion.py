@@ -1,10 +1,9 @@
-"""Who is champion: registering, promoting, rolling back, and what the log says about any moment.
+"""Registration, promotion and rollback of model versions, and champions at any time.
 
-The promotions of one kind and source form a stack. A rollback undoes the newest promotion not yet
-undone and crowns the version it had replaced, so rolling back twice goes back two promotions, and a
-promotion after a rollback can be undone like any other. Under the bootstrap there is nothing:
-rolling it back is refused, because an engine that answers badly is repaired by a better version
-(or held by the kill switch), not by having no champion.
+The promotions of one kind and source form a stack. A rollback undoes the newest promotion not yet undone and promotes
+the version it had replaced, so two rollbacks go back two promotions, and a promotion after a rollback can be undone
+like any other. The bootstrap cannot be rolled back: a bad champion is replaced by a better version (or stopped by the
+kill switch), never by having no champion.
 """
 
 from collections.abc import Mapping
@@ -21,52 +20,54 @@ from modelregistry.errors import ModelNotFoundError, PromotionRefused
 from modelregistry.models import Kind, ModelVersion, PromotionEvent
 from modelregistry.registry import serving
 
-JUDGEMENT = ("report", "gate_accepted", "gate_reasons", "training_seconds")
-"""What a second, identical training may say anew about a version; the rest is the same by its digest."""
+RENEWED_FIELDS = ("report", "gate_accepted", "gate_reasons", "training_seconds")
+"""Fields that a second, identical training updates; all others are the same by the digest."""
 
 
 def register(*, kind: str, source: str, digest: str, **fields: Any) -> ModelVersion:
-    """Make the artifact `digest` a candidate; the artifact must prove itself in a child process first.
+    """Register the artifact `digest` as a candidate, after verification in a child process.
 
-    The same inputs give the same digest: a second training finds the version of the first and
-    only renews its report and the gate's verdict.
+    The same inputs give the same digest: a second training finds the existing version and only
+    updates its report and the gate's verdict.
     """
     artifacts.verify_in_child(kind, digest)
     with transaction.atomic():
         known = ModelVersion.objects.select_for_update().filter(kind=kind, source=source, digest=digest).first()
         if known is None:
             return ModelVersion.objects.create(kind=kind, source=source, digest=digest, **fields)
-        for name in JUDGEMENT:
+        for name in RENEWED_FIELDS:
             setattr(known, name, fields.get(name, getattr(known, name)))
         if not known.files_kept:  # the training wrote them again; retention removes files under the same lock
             artifacts.verify_in_child(kind, digest)
             known.files_removed_at, known.files_removed_reason = None, ""
-        known.save(update_fields=[*JUDGEMENT, "files_removed_at", "files_removed_reason"])
+        known.save(update_fields=[*RENEWED_FIELDS, "files_removed_at", "files_removed_reason"])
         return known
 
 
 def bootstrap(version: ModelVersion, actor: str, reason: str) -> PromotionEvent | None:
-    """Crown `version`, unproven, where its kind and source have no champion; else do nothing."""
+    """Promote `version` as bootstrap champion if its kind and source have none, else do nothing."""
     _verify(version)
     with transaction.atomic():
         candidate, champion = _locked(version)
         if champion is not None:
             return None
-        return _crown(PromotionEvent.Action.BOOTSTRAP, None, candidate, actor=actor, reason=_written(reason))
+        return _make_champion(
+            PromotionEvent.Action.BOOTSTRAP, None, candidate, actor=actor, reason=_required_reason(reason)
+        )
 
 
 def promote(version: ModelVersion, actor: str, reason: str, override: bool = False) -> PromotionEvent:
-    """Make `version` the champion of its kind and source, in one transaction.
+    """Promote `version` to champion of its kind and source, in one transaction.
 
     Raises
     ------
     PromotionRefused
-        If the gate refused the version and `override` is not given, no reason is written, or it
+        If the gate refused the version and `override` is not set, the reason is empty, or it
         is the champion already.
     ModelLoadError
         If its artifact is damaged or does not reproduce its golden rows. The champion stays.
     """
-    reason = _written(reason)
+    reason = _required_reason(reason)
     _verify(version)
     with transaction.atomic():
         candidate, champion = _locked(version)
@@ -76,36 +77,36 @@ def promote(version: ModelVersion, actor: str, reason: str, override: bool = Fal
             raise PromotionRefused(list(candidate.gate_reasons) or ["the gate has not accepted it"])
         overridden = override and not candidate.gate_accepted
         action = PromotionEvent.Action.PROMOTE
-        return _crown(action, champion, candidate, actor=actor, reason=reason, override=overridden)
+        return _make_champion(action, champion, candidate, actor=actor, reason=reason, override=overridden)
 
 
 def promotion_warnings(version: ModelVersion) -> list[str]:
-    """What a promotion of `version` would bring about that its reader should know before."""
-    crowned = champions(version.source)
-    return [*_markets_lost(version, crowned), *_horizons_apart(version, crowned)]
+    """Side effects of promoting `version` that the operator should know, as sentences."""
+    current = champions(version.source)
+    return [*_markets_lost(version, current), *_horizons_apart(version, current)]
 
 
-def _markets_lost(version: ModelVersion, crowned: Mapping[str, ModelVersion]) -> list[str]:
-    """Enabled markets that the champion of this kind answers and `version` would not: it was trained without them."""
-    before = crowned.get(version.kind)
-    if before is None or version.kind == Kind.SIGNAL:  # which markets are answered is not its question
+def _markets_lost(version: ModelVersion, current: Mapping[str, ModelVersion]) -> list[str]:
+    """Warning about enabled markets the champion covers and `version` was not trained on."""
+    before = current.get(version.kind)
+    if before is None or version.kind == Kind.SIGNAL:  # markets do not depend on the signal classifier
         return []
     enabled = set(Market.objects.enabled().filter(source=version.source).values_list("symbol", flat=True))
     lost = sorted(enabled & set(before.symbols) - set(version.symbols))
     if not lost:
         return []
-    return [f"this version was trained without {', '.join(lost)}: what it answers there will be NO_CHAMPION"]
+    return [f"this version was trained without {', '.join(lost)}: predictions there will be refused with NO_CHAMPION"]
 
 
-def _horizons_apart(version: ModelVersion, crowned: Mapping[str, ModelVersion]) -> list[str]:
-    """Whether range and bracket champions would have few horizons in common, or none."""
+def _horizons_apart(version: ModelVersion, current: Mapping[str, ModelVersion]) -> list[str]:
+    """Warning when range and bracket champions would share few horizons, or none."""
     pair = {Kind.RANGE.value: Kind.TPSL.value, Kind.TPSL.value: Kind.RANGE.value}
-    other = crowned.get(pair.get(version.kind, ""))
+    other = current.get(pair.get(version.kind, ""))
     if other is None:
         return []
-    own, theirs = (", ".join(map(str, one.horizons)) for one in (version, other))
+    own, other_horizons = (", ".join(map(str, one.horizons)) for one in (version, other))
     common = [h for h in version.horizons if h in other.horizons]
-    words = f"this version answers horizons {own}, the champion {other.get_kind_display()} {theirs}"
+    words = f"this version has horizons {own}, the champion {other.get_kind_display()} {other_horizons}"
     if not common:
         return [f"{words}: with no horizon in common every signal will be a hold with NO_CHAMPION"]
     if set(version.horizons) != set(other.horizons):
@@ -123,23 +124,25 @@ def rollback(kind: str, source: str, actor: str, reason: str) -> PromotionEvent:
     ModelLoadError
         If the version to go back to is damaged. The champion stays.
     """
-    reason = _written(reason)
-    previous = _undoable(kind, source).from_version
+    reason = _required_reason(reason)
+    previous = _promotion_to_undo(kind, source).from_version
     if previous is not None:
         _verify(previous)
     with transaction.atomic():
         list(_versions(kind, source).select_for_update())
-        undone = _undoable(kind, source)
+        undone = _promotion_to_undo(kind, source)
         if undone.from_version is None:
-            raise PromotionRefused([f"the first champion of {kind} replaced nobody, so there is nothing to go back to"])
+            raise PromotionRefused(
+                [f"the first champion of {kind} replaced no version, so there is nothing to go back to"]
+            )
         if previous is None or undone.from_version_id != previous.pk:
-            raise PromotionRefused(["another promotion or rollback came first; look again and repeat"])
+            raise PromotionRefused(["another promotion or rollback came first; check the state and repeat"])
         action = PromotionEvent.Action.ROLLBACK
         champion, back = (
             _versions(kind, source).get(pk=undone.to_version_id),
             _versions(kind, source).get(pk=previous.pk),
         )
-        return _crown(action, champion, back, actor=actor, reason=reason, undoes=undone)
+        return _make_champion(action, champion, back, actor=actor, reason=reason, undoes=undone)
 
 
 def find_version(text: str) -> ModelVersion:
@@ -148,13 +151,13 @@ def find_version(text: str) -> ModelVersion:
     Raises
     ------
     ModelNotFoundError
-        If none, or more than one, is meant.
+        If no version, or more than one, matches.
     """
     try:
-        wanted = Q(pk=UUID(text))
+        condition = Q(pk=UUID(text))
     except ValueError:
-        wanted = Q(digest__startswith=text)
-    found = list(ModelVersion.objects.filter(wanted)[:2]) if text else []
+        condition = Q(digest__startswith=text)
+    found = list(ModelVersion.objects.filter(condition)[:2]) if text else []
     if len(found) != 1:
         raise ModelNotFoundError(f"{text!r} names {'more than one version' if found else 'no version'}")
     return found[0]
@@ -162,12 +165,12 @@ def find_version(text: str) -> ModelVersion:
 
 def champions(source: str) -> dict[str, ModelVersion]:
     """Champions of `source` by kind."""
-    crowned = ModelVersion.objects.filter(source=source, stage=ModelVersion.Stage.CHAMPION)
-    return {version.kind: version for version in crowned}
+    current = ModelVersion.objects.filter(source=source, stage=ModelVersion.Stage.CHAMPION)
+    return {version.kind: version for version in current}
 
 
 def champions_at(time: datetime, source: str) -> dict[str, ModelVersion]:
-    """Who was champion by kind at `time` (wall time), as the log of promotions tells it."""
+    """Champions by kind at `time` (wall time), from the promotion log."""
     found = {}
     for kind in Kind.values:
         events = PromotionEvent.objects.filter(kind=kind, source=source, at__lte=time)
@@ -182,17 +185,17 @@ def _versions(kind: str, source: str) -> Any:
 
 
 def _locked(version: ModelVersion) -> tuple[ModelVersion, ModelVersion | None]:
-    """Lock every version of the kind and source, always in one order; return this one and the champion afresh."""
+    """Lock the versions of the kind and source; return this one and the champion."""
     rows = list(_versions(version.kind, version.source).select_for_update())
     candidate = next((row for row in rows if row.pk == version.pk), None)
     if candidate is None:
         raise ModelNotFoundError(f"{version.kind} {version.pk} is not registered")
-    # Read after the locks are held: a row that was locked is seen as the one before left it.
+    # Read after the locks are held, so that the changes of a concurrent promotion are visible.
     champion = _versions(version.kind, version.source).filter(stage=ModelVersion.Stage.CHAMPION).first()
     return candidate, champion
 
 
-def _undoable(kind: str, source: str) -> PromotionEvent:
+def _promotion_to_undo(kind: str, source: str) -> PromotionEvent:
     undo = PromotionEvent.Action.ROLLBACK
     standing = PromotionEvent.objects.filter(kind=kind, source=source, undone_by__isnull=True).exclude(action=undo)
     newest = standing.select_related("from_version").order_by("-id").first()
@@ -201,10 +204,10 @@ def _undoable(kind: str, source: str) -> PromotionEvent:
     return newest
 
 
-def _crown(
+def _make_champion(
     action: PromotionEvent.Action, champion: ModelVersion | None, successor: ModelVersion, **event: Any
 ) -> PromotionEvent:
-    """Retire, crown and log; the caller holds the locks. The old one steps down first: there are never two."""
+    """Retire the old champion, promote the new one and log it, under locks."""
     serving.require_files(successor)
     if champion is not None:
         champion.stage = ModelVersion.Stage.RETIRED
@@ -223,7 +226,7 @@ def _crown(
         gate_reasons=successor.gate_reasons,
         **event,
     )
-    transaction.on_commit(serving.look_again)
+    transaction.on_commit(serving.recheck_champions)
     return logged
 
 
@@ -232,7 +235,7 @@ def _verify(version: ModelVersion) -> None:
     artifacts.verify_in_child(version.kind, version.digest)
 
 
-def _written(reason: str) -> str:
+def _required_reason(reason: str) -> str:
     if not reason.strip():
-        raise PromotionRefused(["a reason must be written: it is what the log is for"])
+        raise PromotionRefused(["a reason is required for the promotion log"])
     return reason.strip()

@@ -1,7 +1,7 @@
-"""The ensemble of champions in this process's memory, following the registry within a second.
+"""Loaded ensemble of champions in this process, updated within a second of a promotion.
 
-A champion whose artifact is damaged never replaces what is loaded: the last good estimator of its
-kind keeps serving and the failure is told by `load_failures`.
+A champion whose artifact is damaged never replaces a loaded estimator: the last good one of its kind keeps serving and
+the failure is reported by `load_failures`.
 """
 
 import logging
@@ -19,16 +19,16 @@ from modelregistry.models import ModelVersion
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0
-"""How long a process may go without asking who the champions are."""
+RECHECK_SECONDS = 1.0
+"""Seconds between checks of the champions in the database."""
 RETRY_SECONDS = 30.0
-"""How long a champion that could not be loaded is left alone."""
+"""Seconds before loading a failed champion is tried again."""
 KEPT_ESTIMATORS = 8
 
 
 @dataclass(frozen=True)
 class LoadFailure:
-    """A champion that is not serving, and why."""
+    """A champion that could not be loaded, and why."""
 
     source: str
     kind: str
@@ -39,8 +39,8 @@ class LoadFailure:
 
 
 @dataclass
-class _Seat:
-    """One estimator that serves, and the version it is."""
+class _LoadedVersion:
+    """A loaded estimator and its version."""
 
     version: ModelVersion
     estimator: Any
@@ -48,12 +48,12 @@ class _Seat:
 
 @dataclass
 class _Serving:
-    """What one source's champions look like from this process."""
+    """Loaded champions of one source in this process."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    looked_at: float | None = None
-    crowned: frozenset[tuple[str, str]] = frozenset()
-    seats: dict[str, _Seat] = field(default_factory=dict)
+    checked_at: float | None = None
+    champion_ids: frozenset[tuple[str, str]] = frozenset()
+    loaded: dict[str, _LoadedVersion] = field(default_factory=dict)
     failures: dict[str, LoadFailure] = field(default_factory=dict)
     retry_at: float = 0.0
     ensemble: Any = None
@@ -65,7 +65,7 @@ _estimators_lock = threading.Lock()
 
 
 def load_ensemble(source: str, wait_seconds: float = 0.0) -> Any:
-    """Return the ensemble of the champions of `source`, or None where no champion can serve.
+    """Return the ensemble of the champions of `source`, or None if none can be loaded.
 
     Cheap to call for every request: the database is queried at most once a second, and only a
     champion not yet in memory is loaded. While one thread loads, the others keep the old ensemble,
@@ -79,14 +79,14 @@ def load_ensemble(source: str, wait_seconds: float = 0.0) -> Any:
         return serving.ensemble
     try:
         if not _is_fresh(serving):
-            _follow(source, serving)
+            _refresh(source, serving)
     finally:
         serving.lock.release()
     return serving.ensemble
 
 
 def load_version(version: ModelVersion) -> Any:
-    """Return the estimator of any version, verified in a child process before it is loaded here.
+    """Return the estimator of a version, verified in a child process before loading.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def load_version(version: ModelVersion) -> Any:
 
 
 def require_files(version: ModelVersion) -> None:
-    """Raise FilesRemovedError where retention has removed the files of a version."""
+    """Raise FilesRemovedError if retention has removed the files of a version."""
     if version.files_removed_at is not None:
         raise FilesRemovedError(
             f"{version} keeps only its report: its files were removed on {version.files_removed_at:%Y-%m-%d} "
@@ -120,81 +120,83 @@ def require_files(version: ModelVersion) -> None:
 
 
 def ensemble_of(versions: Iterable[ModelVersion]) -> Any:
-    """Combine these versions, one of a kind at most, as if they were the champions."""
-    return _combine({version.kind: _Seat(version, load_version(version)) for version in versions})
+    """Ensemble of the given versions, at most one per kind."""
+    return _combine({version.kind: _LoadedVersion(version, load_version(version)) for version in versions})
 
 
 def loaded_versions() -> dict[str, dict[str, str]]:
-    """Ids of the versions this process serves, by source and kind."""
+    """Ids of the versions loaded in this process, by source and kind."""
     return {
-        source: {kind: str(seat.version.pk) for kind, seat in sorted(serving.seats.items())}
+        source: {kind: str(entry.version.pk) for kind, entry in sorted(serving.loaded.items())}
         for source, serving in sorted(_serving.items())
-        if serving.seats
+        if serving.loaded
     }
 
 
 def load_failures() -> list[LoadFailure]:
-    """Champions this process could not load; empty when all is well."""
+    """Champions this process could not load."""
     return [failure for _, serving in sorted(_serving.items()) for failure in serving.failures.values()]
 
 
-def look_again() -> None:
-    """Let the next call ask the database at once."""
+def recheck_champions() -> None:
+    """Make the next call query the database."""
     for serving in _serving.values():
-        serving.looked_at = None if serving.looked_at is None else float("-inf")
+        serving.checked_at = None if serving.checked_at is None else float("-inf")
 
 
-def forget() -> None:
-    """Drop everything loaded and every verdict: the next call starts as a new process would."""
+def unload_all() -> None:
+    """Drop all loaded estimators and cached verdicts, as in a new process."""
     _serving.clear()
     with _estimators_lock:
         _estimators.clear()
-    verification.forget()
+    verification.clear_verdicts()
 
 
 def _is_fresh(serving: _Serving) -> bool:
-    if serving.ensemble is None or serving.looked_at is None:
+    if serving.ensemble is None or serving.checked_at is None:
         return False
-    return 0 <= clock.monotonic() - serving.looked_at < LOOK_SECONDS
+    return 0 <= clock.monotonic() - serving.checked_at < RECHECK_SECONDS
 
 
-def _follow(source: str, serving: _Serving) -> None:
-    """Ask who the champions are and load those not yet in memory."""
+def _refresh(source: str, serving: _Serving) -> None:
+    """Query the champions and load those not yet in memory."""
     champions = ModelVersion.objects.filter(source=source, stage=ModelVersion.Stage.CHAMPION)
-    crowned = frozenset((kind, str(pk)) for kind, pk in champions.order_by().values_list("kind", "pk"))
+    champion_ids = frozenset((kind, str(pk)) for kind, pk in champions.order_by().values_list("kind", "pk"))
     now = clock.monotonic()
-    if crowned != serving.crowned or (serving.failures and now >= serving.retry_at):
-        _change(source, serving, list(champions.filter(pk__in=[pk for _, pk in crowned])))
-        serving.crowned = crowned
+    if champion_ids != serving.champion_ids or (serving.failures and now >= serving.retry_at):
+        _load_champions(source, serving, list(champions.filter(pk__in=[pk for _, pk in champion_ids])))
+        serving.champion_ids = champion_ids
         serving.retry_at = clock.monotonic() + RETRY_SECONDS
-    serving.looked_at = clock.monotonic()
+    serving.checked_at = clock.monotonic()
 
 
-def _change(source: str, serving: _Serving, champions: list[ModelVersion]) -> None:
-    """Put the champions in their seats; one that cannot be loaded leaves the seat as it was."""
-    # One child for all of them: a start pays for a single process.
-    missing = [version for version in champions if _seated(serving, version) is None]
+def _load_champions(source: str, serving: _Serving, champions: list[ModelVersion]) -> None:
+    """Replace loaded versions by the champions; one that fails to load keeps the old entry."""
+    # One child process verifies all of them.
+    missing = [version for version in champions if _loaded(serving, version) is None]
     verification.verify_in_child(model_root(), [(version.kind, version.digest) for version in missing])
-    seats = {kind: seat for kind, seat in serving.seats.items() if any(kind == version.kind for version in champions)}
+    loaded = {
+        kind: entry for kind, entry in serving.loaded.items() if any(kind == version.kind for version in champions)
+    }
     failures = {}
     for version in champions:
         try:
-            seats[version.kind] = _seated(serving, version) or _Seat(version, load_version(version))
+            loaded[version.kind] = _loaded(serving, version) or _LoadedVersion(version, load_version(version))
         except ModelLoadError as error:
             failures[version.kind] = _failure(source, serving, version, str(error))
     try:
-        ensemble = _combine(seats) if seats else None
+        ensemble = _combine(loaded) if loaded else None
     except (LookupError, ValueError) as error:
         serving.failures = {
             version.kind: _failure(source, serving, version, f"it cannot be combined: {error}") for version in missing
         }
         return
-    serving.seats, serving.failures, serving.ensemble = seats, failures, ensemble
+    serving.loaded, serving.failures, serving.ensemble = loaded, failures, ensemble
 
 
-def _seated(serving: _Serving, version: ModelVersion) -> _Seat | None:
-    seat = serving.seats.get(version.kind)
-    return seat if seat is not None and seat.version.pk == version.pk else None
+def _loaded(serving: _Serving, version: ModelVersion) -> _LoadedVersion | None:
+    entry = serving.loaded.get(version.kind)
+    return entry if entry is not None and entry.version.pk == version.pk else None
 
 
 def _failure(source: str, serving: _Serving, version: ModelVersion, message: str) -> LoadFailure:
@@ -205,13 +207,13 @@ def _failure(source: str, serving: _Serving, version: ModelVersion, message: str
     return LoadFailure(source, version.kind, str(version.pk), version.digest, message, clock.wall_now())
 
 
-def _combine(seats: dict[str, _Seat]) -> Any:
+def _combine(loaded: dict[str, _LoadedVersion]) -> Any:
     from modelregistry.estimators.ensemble import Ensemble
 
     def estimator(kind: str) -> Any:
-        return seats[kind].estimator if kind in seats else None
+        return loaded[kind].estimator if kind in loaded else None
 
-    versions = {kind: seat.version for kind, seat in seats.items()}
+    versions = {kind: entry.version for kind, entry in loaded.items()}
     return Ensemble(
         range_predictor=estimator("range_predictor"),
         tpsl=estimator("tpsl_classifier"),

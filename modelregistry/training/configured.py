@@ -1,7 +1,7 @@
-"""One configuration of the scale model, fitted and scored on purged folds: what a search tries.
+"""Evaluation of one configuration of the scale model on purged folds, for the search.
 
-The scale decides the ranges and the brackets alike, so it is what is searched; its quantiles are taken plainly, without
-the conditions production adds. The winner is written into :mod:`modelregistry.training.fit_scale` by a person.
+The scale model is searched because ranges and brackets both depend on it; its quantiles are unconditional here, unlike
+in production. The best configuration is entered manually in :mod:`modelregistry.training.fit_scale`.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from modelregistry.errors import TrainingError
 from modelregistry.estimators import boosting
 from modelregistry.estimators.forecast import LEVELS, RangeForecast
 from modelregistry.estimators.range_predictor import RangePredictor
-from modelregistry.estimators.scale import ScaleModel, current_level, starting_point
+from modelregistry.estimators.scale import ScaleModel, base_prediction, current_level
 from modelregistry.evaluation import report as reports
 from modelregistry.evaluation.detail import range_detail
 from modelregistry.training.dataset import Dataset
@@ -22,23 +22,23 @@ from modelregistry.training.fit_scale import DIGITS, TREES, fit_linear
 from modelregistry.training.folds import Fold
 
 LATE_SHARE = 0.2
-"""Newest share of a training set that the residual quantiles are taken on, purged from what the trees saw."""
+"""Newest share of a training set used for the residual quantiles, purged from the rows of the trees."""
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """What a search may vary.
+    """Hyper-parameters that a search varies.
 
     Parameters
     ----------
     max_depth, rounds : int
         Of the trees.
     eta, subsample, colsample_bytree, reg_lambda : float
-        As XGBoost has them.
+        As in XGBoost.
     child_share : float
-        Least share of the rows in a leaf.
+        Minimum share of the rows in a leaf.
     penalty : float
-        Of the ridge regression the trees start from, in units of a feature's variance.
+        Of the ridge regression, in units of a feature's variance.
     """
 
     max_depth: int = 4
@@ -51,7 +51,7 @@ class Configuration:
     penalty: float = 0.01
 
     def trees(self, rows: int) -> dict[str, Any]:
-        """Parameters of the trees for so many rows.
+        """XGBoost parameters for a number of rows.
 
         Examples
         --------
@@ -63,13 +63,13 @@ class Configuration:
 
 
 @dataclass(frozen=True)
-class Scored:
-    """What a configuration saved of the best free baseline's loss.
+class ConfigurationScore:
+    """Skill of a configuration against the best reference baseline.
 
     Parameters
     ----------
     score : float
-        Over all folds, averaged over cells.
+        Over all folds, averaged over markets, horizons and targets.
     fold_scores : list of float
         The same fold by fold, oldest first.
     daily_gain : dict of ISO day to float
@@ -81,8 +81,8 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class PlainRange:
-    """A scale model and plain quantiles of distance over scale.
+class UnconditionalRange:
+    """A scale model and unconditional quantiles of distance over scale.
 
     Parameters
     ----------
@@ -96,17 +96,17 @@ class PlainRange:
 
     @property
     def horizons(self) -> tuple[int, ...]:
-        """Horizons answered, in candles, ascending."""
+        """Horizons in candles, ascending."""
         return self.scale.horizons
 
     def predict(self, features: np.ndarray, close: np.ndarray, sigma: np.ndarray) -> RangeForecast:
-        """Forecast as a range predictor does."""
+        """Forecast ranges, with the interface of a range predictor."""
         scale = np.exp(self.scale.log_scale(features, sigma))[:, :, None]
         return RangeForecast.from_distances(self.horizons, close, scale * self.units[:, 0], scale * self.units[:, 1])
 
 
-def fit_configured(rows: Dataset, configuration: Configuration, *, seed: int, threads: int) -> PlainRange:
-    """Fit on the older rows; take the quantiles on the newer ones, purged from them.
+def fit_configuration(rows: Dataset, configuration: Configuration, *, seed: int, threads: int) -> UnconditionalRange:
+    """Fit the scale on older rows and the quantiles on purged newer rows.
 
     Raises
     ------
@@ -120,8 +120,8 @@ def fit_configured(rows: Dataset, configuration: Configuration, *, seed: int, th
         raise TrainingError(f"{len(rows)} rows are too few to fit on and to take residuals on")
     linear = fit_linear(early.features, early.log_range, configuration.penalty)
     level = (early.log_range - current_level(rows.horizons, early.sigma)).mean(axis=0).round(DIGITS)
-    residual = early.log_range - starting_point(linear, level, rows.horizons, early.features, early.sigma)
-    matrix = boosting.quantised(early.features, residual[:, 0], threads=threads)
+    residual = early.log_range - base_prediction(linear, level, rows.horizons, early.features, early.sigma)
+    matrix = boosting.binned(early.features, residual[:, 0], threads=threads)
     boosters = [
         boosting.fit(
             boosting.relabel(matrix, residual[:, k]),
@@ -135,44 +135,44 @@ def fit_configured(rows: Dataset, configuration: Configuration, *, seed: int, th
     scale = ScaleModel(rows.horizons, linear, level, boosters)
     reach = np.exp(scale.log_scale(late.features, late.sigma))
     units = np.stack([np.quantile(side / reach, LEVELS, axis=0).T for side in (late.up, late.down)], axis=1)
-    return PlainRange(scale, units)
+    return UnconditionalRange(scale, units)
 
 
 def score_configuration(
-    every: Dataset,
+    all_rows: Dataset,
     folds: Sequence[Fold],
     configuration: Configuration,
     *,
     seed: int,
     threads: int,
     tick: Callable[[str], None] | None = None,
-) -> Scored:
+) -> ConfigurationScore:
     """Score a configuration on purged walk-forward folds, beside baselines fitted on the same rows.
 
     Parameters
     ----------
-    every : Dataset
-        All rows with a known future; those without features are refused and count as the baseline.
+    all_rows : Dataset
+        All rows with a known outcome; rows without features are scored as the baseline.
     folds : sequence of Fold
         Purged, oldest first.
     """
-    tell = tick or _silence
+    tick = tick or _ignore
     whole, fold_scores = reports.Collected(), []
     for number, fold in enumerate(folds, start=1):
-        train = every.take(fold.train[every.answerable[fold.train]])
-        test = every.take(fold.test)
-        predictor = fit_configured(train, configuration, seed=seed, threads=threads)
+        train = all_rows.take(fold.train[all_rows.has_features[fold.train]])
+        test = all_rows.take(fold.test)
+        predictor = fit_configuration(train, configuration, seed=seed, threads=threads)
         linear = fit_linear(train.features, train.log_range)
         found = reports.Collected()
         reports.collect_ranges(found, cast("RangePredictor", predictor), test, train, linear)
         for key, arrays in found.cells().items():
             whole.add(key, *arrays)
         whole.names = found.names
-        fold_scores.append(float(reports.range_report(found, every.stride)["skill"]))
-        tell(f"fold {number} of {len(folds)}: {fold_scores[-1]:+.2%}")
-    score = float(reports.range_report(whole, every.stride)["skill"])
-    return Scored(score, fold_scores, range_detail(whole, every, every.stride)["daily_gain"])
+        fold_scores.append(float(reports.range_report(found, all_rows.stride)["skill"]))
+        tick(f"fold {number} of {len(folds)}: {fold_scores[-1]:+.2%}")
+    score = float(reports.range_report(whole, all_rows.stride)["skill"])
+    return ConfigurationScore(score, fold_scores, range_detail(whole, all_rows, all_rows.stride)["daily_gain"])
 
 
-def _silence(_: str) -> None:
-    """Tell nobody."""
+def _ignore(_: str) -> None:
+    """Default progress callback: does nothing."""

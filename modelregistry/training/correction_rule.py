@@ -1,33 +1,33 @@
-"""Is the online correction worth what it costs? It is kept only while the folds say that it is cheap."""
+"""Rule that keeps the online correction only if it costs little loss in walk-forward tests."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from modelregistry.evaluation.correction_report import MOST_LOSS_PERCENT
+from modelregistry.evaluation.correction_report import MAX_LOSS_PERCENT
 
 
-def judge_correction(horizons: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Say whether a version keeps its correction, for the report.
+def correction_verdict(horizons: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Decide whether a version keeps its correction; the result is part of the report.
 
     Parameters
     ----------
     horizons : sequence of mapping
-        What :func:`~modelregistry.evaluation.correction_report.correction_report` says of the walk-forward test rows.
+        Rows of :func:`~modelregistry.evaluation.correction_report.correction_report` on the walk-forward tests.
 
     Examples
     --------
-    >>> cheap, dear = ({"horizon": h, "loss_change": lost} for h, lost in ((6, 0.1), (72, 0.45)))
-    >>> judge_correction([cheap])["kept"], judge_correction([cheap, dear])["kept"]
+    >>> cheap, costly = ({"horizon": h, "loss_change": lost} for h, lost in ((6, 0.1), (72, 0.45)))
+    >>> correction_verdict([cheap])["kept"], correction_verdict([cheap, costly])["kept"]
     (True, False)
-    >>> judge_correction([cheap, dear])["words"]
-    'left out: it costs 0.45 % of pinball loss at horizon 72, and 0.3 % is the most it may'
+    >>> correction_verdict([cheap, costly])["words"]
+    'removed: it costs 0.45 % of pinball loss at horizon 72, more than the limit of 0.3 %'
     """
     worst = max(horizons, key=lambda one: one["loss_change"], default=None)
     if worst is None:
-        return {"kept": False, "words": "left out: no answered row of the folds says what it costs"}
-    # Not a number is not cheap either.
-    kept = all(one["loss_change"] <= MOST_LOSS_PERCENT for one in horizons)
+        return {"kept": False, "words": "removed: no forecast of the folds measures its cost"}
+    # A NaN fails the comparison, so it is not kept.
+    kept = all(one["loss_change"] <= MAX_LOSS_PERCENT for one in horizons)
     figure = f"{worst['loss_change']:.2f} % of pinball loss at horizon {worst['horizon']}"
     if kept:
-        return {"kept": True, "words": f"kept: it costs {figure} at most, {MOST_LOSS_PERCENT:g} % is allowed"}
-    return {"kept": False, "words": f"left out: it costs {figure}, and {MOST_LOSS_PERCENT:g} % is the most it may"}
+        return {"kept": True, "words": f"kept: it costs {figure} at most, within the limit of {MAX_LOSS_PERCENT:g} %"}
+    return {"kept": False, "words": f"removed: it costs {figure}, more than the limit of {MAX_LOSS_PERCENT:g} %"}

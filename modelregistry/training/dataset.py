@@ -1,4 +1,4 @@
-"""Rows to learn from: features, outcomes and what the baselines need, aligned in time."""
+"""Training rows: features, outcomes and baseline inputs, aligned in time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,12 +13,12 @@ from indicators.volatility import ewm_sigma
 from modelregistry.evaluation.baselines import har_inputs
 
 CHUNK_ROWS = 65_536
-"""Rows of features at a time, of all markets: enough for several threads, whose parts all warm up anew."""
+"""Rows of features computed at once, over all markets; each thread repeats the warm-up."""
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Rows with a known future, in time order, markets interleaved.
+    """Rows with a known outcome, in time order, markets interleaved.
 
     Parameters
     ----------
@@ -29,14 +29,14 @@ class Dataset:
     stride : int
         Candles between neighbouring rows of one market.
     grid : CandleGrid
-        The candles the rows were made from; `position` points into it.
+        Candles of the rows; `position` indexes it.
     features : ndarray of shape (n_rows, n_features), float32
-        Wholly NaN where the row would be refused.
+        All NaN where the row would be refused.
     close, sigma : ndarray of shape (n_rows,)
     up, down : ndarray of shape (n_rows, n_horizons)
         ``log(H / C)`` and ``log(C / L)``.
     har : ndarray of shape (n_rows, 5 + n_horizons), float32
-        Inputs of the free baselines.
+        Inputs of the reference baselines.
     """
 
     symbols: tuple[str, ...]
@@ -58,54 +58,54 @@ class Dataset:
 
     @property
     def ends(self) -> np.ndarray:
-        """When the longest label of each row is known, ms."""
+        """Time at which the longest label of each row is known, ms."""
         return label_end(self.open_time, max(self.horizons), self.grid.interval_ms)
 
     @property
-    def answerable(self) -> np.ndarray:
-        """Rows whose features are known."""
+    def has_features(self) -> np.ndarray:
+        """Mask of rows with complete features."""
         return np.isfinite(self.features[:, 0])
 
     @property
     def log_range(self) -> np.ndarray:
-        """Log of the future range per horizon, at least one hundredth of the current volatility's."""
+        """Log of the future range per horizon, floored at 1 % of ``sigma * sqrt(h)``."""
         floor = 0.01 * self.sigma[:, None] * np.sqrt(np.array(self.horizons))
         return np.log(np.maximum(self.up + self.down, floor))
 
     def take(self, rows: np.ndarray) -> "Dataset":
-        """Return the given rows alone, in their order."""
+        """Select rows by position, in the given order."""
         return replace(self, **{name: getattr(self, name)[rows] for name in COLUMNS})
 
-    def every(self, step: int) -> np.ndarray:
-        """Positions of every `step`-th row of each market, by time, so that markets keep their shares."""
+    def thinned_positions(self, step: int) -> np.ndarray:
+        """Positions of every `step`-th row by time, the same share of each market."""
         return np.flatnonzero((self.open_time // (self.grid.interval_ms * self.stride)) % step == 0)
 
     def of(self, symbol: str) -> "Dataset":
-        """Return the rows of one market."""
+        """Select the rows of one market."""
         return self.take(np.flatnonzero(self.market == self.symbols.index(symbol)))
 
 
 COLUMNS = ("market", "position", "open_time", "features", "close", "sigma", "up", "down", "har")
-"""Arrays with a value, or some, for every row."""
+"""Arrays whose first axis is the row."""
 
 
 def build_dataset(
     grid: CandleGrid, symbols: Sequence[str], horizons: Sequence[int], stride: int = 1, *, first: int | None = None
 ) -> Dataset:
-    """Make every `stride`-th candle that has its warm-up and a complete future into a row.
+    """Build a row of every `stride`-th candle with complete warm-up and outcome.
 
     Parameters
     ----------
     grid : CandleGrid
-        Candles of all markets up to the end of the data, no further: labels read to its last candle.
+        Candles of all markets; labels read up to its last candle.
     symbols : sequence of str
         One per market of the grid.
     horizons : sequence of int
         Candles.
     stride : int
-        Candles between rows; neighbours overlap almost wholly, so little is lost by skipping some.
+        Candles between rows; neighbouring rows are nearly identical.
     first : int, optional
-        Open time (ms) of the earliest row; older candles only warm up.
+        Open time (ms) of the earliest row; older candles are warm-up only.
     """
     horizons = tuple(sorted(horizons))
     ranges = [future_range(grid, horizon) for horizon in horizons]
@@ -148,13 +148,13 @@ def build_dataset(
 
 @dataclass(frozen=True, eq=False)
 class MarketCandles:
-    """The candles of one market, and which of them become rows.
+    """Candles of one market with the settings of its rows.
 
     Parameters
     ----------
     symbol : str
     grid : CandleGrid
-        Of this market alone.
+        Of this market only.
     horizons : tuple of int
         Candles, ascending.
     stride : int
@@ -170,19 +170,19 @@ class MarketCandles:
     first: int | None = None
 
     def build(self) -> Dataset:
-        """Make the rows of this market: no other market has a say in them."""
+        """Build the rows of this market; they do not depend on other markets."""
         return build_dataset(self.grid, (self.symbol,), self.horizons, self.stride, first=self.first)
 
 
 def interleave(markets: Sequence[Dataset], grid: CandleGrid) -> Dataset:
-    """Put rows that were built market by market into the order they have when built together.
+    """Merge rows built market by market into the order of a joint build.
 
     Parameters
     ----------
     markets : sequence of Dataset
-        One for each market of the grid, in its order, each with that market alone.
+        One per market of the grid, in its order.
     grid : CandleGrid
-        The candles of all of them.
+        Candles of all markets.
     """
     codes = np.repeat(np.arange(len(markets), dtype=np.int16), [len(one) for one in markets])
     order = np.lexsort((codes, np.concatenate([one.position for one in markets])))
@@ -196,7 +196,7 @@ def interleave(markets: Sequence[Dataset], grid: CandleGrid) -> Dataset:
 
 
 def _scattered(parts: Sequence[np.ndarray], places: Sequence[np.ndarray]) -> np.ndarray:
-    """Put the rows of every part where they belong, with no copy of all of them on the way."""
+    """Write the rows of every part to their places, without a concatenated copy."""
     whole = np.empty((sum(map(len, parts)), *parts[0].shape[1:]), dtype=parts[0].dtype)
     for part, place in zip(parts, places, strict=True):
         whole[place] = part

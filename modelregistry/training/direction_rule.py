@@ -1,4 +1,4 @@
-"""Does knowing the side add anything to knowing that a barrier will be touched? Only the folds may say so."""
+"""Rule that uses the side only if it has skill in walk-forward tests."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,18 +13,18 @@ from modelregistry.training.dataset import Dataset
 from modelregistry.training.outcomes import direction_labels
 
 FOLDS_NEEDED = 2
-"""Folds whose gain must have a lower bound above 0; fewer folds than that never prove a direction."""
+"""Folds whose gain must have a lower bound above 0; with fewer folds the side is never used."""
 
 
 def gain_of_direction(classifier: SignalClassifier, test: Dataset, costs: float) -> dict[str, float]:
-    """Brier score saved on test rows over giving both sides half the chance of a touch.
+    """Improvement of the Brier score on test rows over equal shares of the touch probability.
 
     Returns
     -------
     dict
         `gain`, `error` and `lower` bound in percent of the score without direction.
     """
-    rows = test.take(np.flatnonzero(test.answerable))
+    rows = test.take(np.flatnonzero(test.has_features))
     labels = direction_labels(rows, classifier.horizon, costs)
     known = np.flatnonzero(labels >= 0)
     rows, happened = rows.take(known), np.eye(3)[labels[known]]
@@ -36,19 +36,19 @@ def gain_of_direction(classifier: SignalClassifier, test: Dataset, costs: float)
     return {"gain": share * found.mean, "error": share * found.error, "lower": share * found.lower}
 
 
-def judge_direction(folds: Sequence[dict[str, float]]) -> dict[str, Any]:
-    """Say whether direction enters, for the report.
+def side_verdict(folds: Sequence[dict[str, float]]) -> dict[str, Any]:
+    """Decide whether the side is used; the result is part of the report.
 
     Examples
     --------
-    >>> sure, unsure = {"gain": 1.0, "error": 0.2, "lower": 0.6}, {"gain": 0.1, "error": 0.2, "lower": -0.3}
-    >>> judge_direction([sure, unsure, sure])["enters"], judge_direction([unsure, sure, unsure])["enters"]
+    >>> clear, unclear = {"gain": 1.0, "error": 0.2, "lower": 0.6}, {"gain": 0.1, "error": 0.2, "lower": -0.3}
+    >>> side_verdict([clear, unclear, clear])["enters"], side_verdict([unclear, clear, unclear])["enters"]
     (True, False)
-    >>> judge_direction([unsure, unsure, unsure])["words"]
-    'the side is a constant: over half the chance of a touch it gains surely in 0 of 3 folds, 2 are needed'
+    >>> side_verdict([unclear, unclear, unclear])["words"]
+    'the side is a constant: its gain over equal shares is significant in 0 of 3 folds, 2 are needed'
     """
     proved = sum(fold["lower"] > 0 for fold in folds)
     enters = proved >= FOLDS_NEEDED
-    beginning = "the side enters" if enters else "the side is a constant"
-    words = f"{beginning}: over half the chance of a touch it gains surely in {proved} of {len(folds)} folds"
+    beginning = "the side is used" if enters else "the side is a constant"
+    words = f"{beginning}: its gain over equal shares is significant in {proved} of {len(folds)} folds"
     return {"enters": enters, "folds": list(folds), "words": words + ("" if enters else f", {FOLDS_NEEDED} are needed")}

@@ -1,4 +1,4 @@
-"""Fit the TP/SL classifier: how far the closed forms of a random walk are from what the barriers saw."""
+"""Fit the TP/SL classifier: calibration of the random-walk closed forms on bracket outcomes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +9,7 @@ from scipy.special import expit
 from indicators.barriers import Side, Touch
 from modelregistry.estimators.bracket_calibration import Calibration, order_terms, touch_terms, walk_middle
 from modelregistry.estimators.tpsl_classifier import BracketView, TpslClassifier
+from modelregistry.evaluation.paired import DAY_MS
 from modelregistry.training.dataset import Dataset
 from modelregistry.training.fit_range import fit_novelty
 from modelregistry.training.fit_scale import DIGITS, FittedScale
@@ -27,13 +28,13 @@ SHAPES = (
     (0.4, 1.2),
     (1.2, 0.4),
 )
-"""Take-profit and stop-loss distances learned from, in units of ``sigma * sqrt(h)``."""
+"""Take-profit and stop-loss distances of the fit, in units of ``sigma * sqrt(h)``."""
 SIDES: tuple[Side, ...] = ("buy", "sell")
 DISTANCES = (0.25, 0.5, 0.8, 1.2, 1.7, 2.4)
 MAX_ROWS = 24_000
 PRIOR_OUTCOMES = 200.0
-"""Strength of the belief in the closed form, in independent outcomes."""
-MONTH_MS = 30 * 86_400_000
+"""Prior strength of the closed form, in independent outcomes."""
+MONTH_MS = 30 * DAY_MS
 MEAN_LOG_RANGE = 0.42567606
 SPREAD_LOG_RANGE = 0.28667172
 """Mean and standard deviation of the log range of a standard Brownian motion over unit time (Feller 1951)."""
@@ -43,7 +44,7 @@ def fit_brackets(
     rows: Dataset, scale: FittedScale, plan: TrainingPlan, feature_names: Sequence[str], tick: Callable[[str], None]
 ) -> TpslClassifier:
     """Calibrate the closed forms on out-of-fold scales."""
-    pick = scale.rows.every(max(1, -(-len(scale.rows) // MAX_ROWS)))
+    pick = scale.rows.thinned_positions(max(1, -(-len(scale.rows) // MAX_ROWS)))
     chosen, log_scale = scale.rows.take(pick), scale.out_of_fold[pick]
     calibrations = []
     for k, horizon in enumerate(rows.horizons):
@@ -68,8 +69,8 @@ def _calibrate(rows: Dataset, log_scale: np.ndarray, k: int, horizon: int) -> Ca
         np.array([0.0, 1.0, 0.0, 0.0]),
     )
     view = BracketView(rows.horizons, (bare,) * len(rows.horizons), rows.close, rows.sigma, log_scale)
-    independent = max(np.ptp(rows.open_time) / 300_000 / horizon, 1.0)
-    brackets = _judged(view, rows, horizon)
+    independent = max(np.ptp(rows.open_time) / rows.grid.interval_ms / horizon, 1.0)
+    brackets = _bracket_rows(view, rows, horizon)
     fitted = replace(
         bare,
         touch=logistic(
@@ -92,8 +93,8 @@ def _calibrate(rows: Dataset, log_scale: np.ndarray, k: int, horizon: int) -> Ca
 
 
 @dataclass(frozen=True)
-class _Judged:
-    """One bracket shape and side on the rows where it came to something."""
+class _BracketRows:
+    """One bracket shape and side on the rows with a known outcome."""
 
     side: Side
     levels: tuple[np.ndarray, np.ndarray]
@@ -106,7 +107,7 @@ class _Judged:
     order_design: np.ndarray
 
 
-def _judged(view: BracketView, rows: Dataset, horizon: int) -> list[_Judged]:
+def _bracket_rows(view: BracketView, rows: Dataset, horizon: int) -> list[_BracketRows]:
     found = []
     for side in SIDES:
         for shape in SHAPES:
@@ -122,31 +123,33 @@ def _judged(view: BracketView, rows: Dataset, horizon: int) -> list[_Judged]:
                 touch_terms(tp + sl, near + far, deviation),
                 order_terms(tp, sl, near, far, rows.sigma),
             )
-            found.append(_Judged(side, levels, known, *(column[known] for column in columns)))
+            found.append(_BracketRows(side, levels, known, *(column[known] for column in columns)))
     return found
 
 
-def _middle(brackets: Sequence[_Judged], independent: float) -> float:
-    """Share of the walk's mean return that brackets left untouched really earned, drawn towards 0."""
-    said = np.concatenate([one.walk_middle[one.outcome == Touch.NEITHER] for one in brackets])
-    came = np.concatenate([one.gross[one.outcome == Touch.NEITHER] for one in brackets])
-    squares = float((said**2).sum())
-    return round(float((said * came).sum()) / max(squares * (1 + PRIOR_OUTCOMES / independent), 1e-300), DIGITS)
+def _middle(brackets: Sequence[_BracketRows], independent: float) -> float:
+    """Mean return of untouched brackets as a share of the random walk's, shrunk towards 0."""
+    predicted = np.concatenate([one.walk_middle[one.outcome == Touch.NEITHER] for one in brackets])
+    observed = np.concatenate([one.gross[one.outcome == Touch.NEITHER] for one in brackets])
+    squares = float((predicted**2).sum())
+    return round(
+        float((predicted * observed).sum()) / max(squares * (1 + PRIOR_OUTCOMES / independent), 1e-300), DIGITS
+    )
 
 
-def _error(view: BracketView, rows: Dataset, horizon: int, brackets: Sequence[_Judged], side: Side) -> float:
-    """How far a month's mean return was from the expected one, in units of the bracket, over months and shapes.
+def _error(view: BracketView, rows: Dataset, horizon: int, brackets: Sequence[_BracketRows], side: Side) -> float:
+    """Root mean square error of monthly mean returns, in units of the bracket width.
 
-    A month, not the whole stretch: a champion is believed for weeks, and what the market does in these is not noise
-    that averages out.
+    Over months and shapes. Months, not the whole period: a champion serves for weeks, over which errors do not average
+    out.
     """
     month = rows.open_time // MONTH_MS
     squares = []
     for one in brackets:
         if one.side != side:
             continue
-        chances, middle = view.ends(horizon, side, *one.levels)
-        expected = expected_gross(rows.close, *one.levels, chances, middle)[one.known]
+        probabilities, middle = view.ends(horizon, side, *one.levels)
+        expected = expected_gross(rows.close, *one.levels, probabilities, middle)[one.known]
         codes, which = np.unique(month[one.known], return_inverse=True)
         missed = (one.gross - expected) / one.width
         counts = np.bincount(which, minlength=len(codes))
@@ -156,7 +159,7 @@ def _error(view: BracketView, rows: Dataset, horizon: int, brackets: Sequence[_J
 
 
 def expected_gross(
-    close: np.ndarray, take_profit: np.ndarray, stop_loss: np.ndarray, chances: np.ndarray, middle: np.ndarray
+    close: np.ndarray, take_profit: np.ndarray, stop_loss: np.ndarray, probabilities: np.ndarray, middle: np.ndarray
 ) -> np.ndarray:
     """Expected return before costs, a fraction of the close.
 
@@ -167,7 +170,7 @@ def expected_gross(
     [0.002]
     """
     near, far = np.abs(take_profit / close - 1), np.abs(stop_loss / close - 1)
-    return chances[..., 0] * near - chances[..., 1] * far + chances[..., 2] * middle
+    return probabilities[..., 0] * near - probabilities[..., 1] * far + probabilities[..., 2] * middle
 
 
 def _single(
@@ -177,14 +180,14 @@ def _single(
     for sign, distances in ((1.0, rows.up[:, k]), (-1.0, rows.down[:, k])):
         for multiple in DISTANCES:
             price = rows.close * np.exp(sign * multiple * rows.sigma * np.sqrt(horizon))
-            distance, chance, deviation = view.closed_reach(horizon, price)
-            designs.append(touch_terms(chance, distance, deviation))
+            distance, probability, deviation = view.closed_reach(horizon, price)
+            designs.append(touch_terms(probability, distance, deviation))
             reached.append(distances >= distance)
     return logistic(np.concatenate(designs), np.concatenate(reached), prior, independent)
 
 
 def logistic(design: np.ndarray, happened: np.ndarray, prior: np.ndarray, independent: float) -> np.ndarray:
-    """Logistic regression drawn towards `prior` coefficients, as if by :data:`PRIOR_OUTCOMES` outcomes.
+    """Logistic regression shrunk towards `prior` coefficients, with :data:`PRIOR_OUTCOMES` outcomes.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Fit the signal classifier as a meta-label, and believe it only as far as purged later rows do."""
+"""Fit the signal classifier as a meta-label, shrunk as purged later rows require."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,13 @@ import numpy as np
 
 from indicators.labels import Direction
 from modelregistry.estimators import boosting
-from modelregistry.estimators.signal_classifier import SignalClassifier, chance, drawn, sides_of, with_side
+from modelregistry.estimators.signal_classifier import (
+    SignalClassifier,
+    shrunk_probability,
+    sides_of,
+    sigmoid,
+    with_side,
+)
 from modelregistry.evaluation.paired import compare
 from modelregistry.training.dataset import Dataset
 from modelregistry.training.fit_range import fit_novelty
@@ -15,11 +21,11 @@ from modelregistry.training.fit_scale import DIGITS
 from modelregistry.training.outcomes import BARRIER, direction_spans
 from modelregistry.training.plan import TrainingPlan
 from modelregistry.training.sides import ROUNDS as PRIMARY_ROUNDS
-from modelregistry.training.sides import TREES, fit_primary, or_even, out_of_fold_sides
-from modelregistry.training.uniqueness import shares_of
+from modelregistry.training.sides import TREES, fit_primary, out_of_fold_sides, rows_or_even_odds
+from modelregistry.training.uniqueness import row_uniqueness
 
 TOUCH_ROUNDS, TOUCH_PATIENCE = 300, 20
-"""Whether a move pays at all is learnt slowly: the best round lies between 80 and 270."""
+"""Limits of the touch model, whose best round lies between 80 and 270."""
 META_ROUNDS, META_PATIENCE = 60, 10
 UNIQUENESS = (
     "mean_uniqueness",
@@ -27,14 +33,14 @@ UNIQUENESS = (
     "lower_bound_of_gain",
     "lower_bound_of_gain_with_uniqueness_weights",
 )
-"""What the report says of overlapping labels: the meta-label's gain in log loss without and with weights."""
+"""Hyper-parameters about label overlap in the report: gain in log loss without and with uniqueness weights."""
 TRUSTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 STEPS = 3
 
 
 @dataclass(frozen=True, eq=False)
-class _Stretch:
-    """Rows of one stretch with a known label, and a side for each."""
+class _Period:
+    """Rows of one period with known labels, and a side for each."""
 
     rows: Dataset
     labels: np.ndarray
@@ -51,9 +57,9 @@ class _Stretch:
         return self.labels == np.where(self.side > 0, Direction.BUY, Direction.SELL)
 
     def meta(self) -> tuple[np.ndarray, np.ndarray]:
-        """Features with the side, and whether it was right, of the rows where one of the sides was."""
+        """Features with side, and correctness of the side, of rows with a touch."""
         touched = self.touched
-        return or_even(
+        return rows_or_even_odds(
             with_side(self.rows.features[touched], self.side[touched]), self.right[touched].astype(float)
         )  # fmt: skip
 
@@ -67,13 +73,12 @@ def fit_direction(
     horizon: int,
     costs: float,
 ) -> SignalClassifier:
-    """Fit on the older rows, stop early on later ones, weigh on the latest, and fit a touch that is trusted on all.
+    """Fit the signal classifier on three purged periods: fit, early stopping, shrinkage.
 
-    The three stretches are purged from one another. The older rows get their side out of fold, the later ones from the
-    primary that is kept. Either trust stays at 0 - the base rate of a touch, half of it for each side - unless the
-    gain in log loss on the latest stretch is surely above zero. Weights of average uniqueness are tried beside none and
-    reported; they are not used. Whether the side is worth knowing is for the folds to say, see
-    :mod:`modelregistry.training.direction_rule`.
+    The oldest rows get their side out of fold, later ones from the primary model that is kept. Either trust stays at 0
+    (the base rate of a touch, half of it for each side) unless the gain in log loss on the latest period is
+    significantly above zero; a touch model with trust is refitted on all rows. A fit with weights of average uniqueness
+    is reported but not used. Whether the side is used is decided by :mod:`modelregistry.training.direction_rule`.
     """
     labels, candles = direction_spans(rows, horizon, costs)
     known, edges = labels != Direction.UNKNOWN, np.quantile(rows.open_time, [0.6, 0.8])
@@ -84,9 +89,9 @@ def fit_direction(
     )
     older = rows.take(picks[0])
     primary = fit_primary(older.features, labels[picks[0]], plan)
-    train = _Stretch(older, labels[picks[0]], out_of_fold_sides(older, labels[picks[0]], plan))
-    watch, judge = (
-        _Stretch(part, labels[pick], sides_of(primary, part.features))
+    train = _Period(older, labels[picks[0]], out_of_fold_sides(older, labels[picks[0]], plan))
+    watch, latest = (
+        _Period(part, labels[pick], sides_of(primary, part.features))
         for pick, part in ((pick, rows.take(pick)) for pick in picks[1:])
     )
     tick("direction, sides")
@@ -97,24 +102,24 @@ def fit_direction(
         TOUCH_ROUNDS,
         TOUCH_PATIENCE,
     )
-    before = rates_of(labels[np.concatenate(picks[:2])])
-    trust, touch_gain = _trust_of_touch(touch, float(before[:2].sum()), judge, horizon)
+    base_rates = rates_of(labels[np.concatenate(picks[:2])])
+    trust, touch_gain = _trust_of_touch(touch, float(base_rates[:2].sum()), latest, horizon)
     if trust:
-        every = rows.features[known], (labels[known] != Direction.HOLD).astype(float)
+        all_rows = rows.features[known], (labels[known] != Direction.HOLD).astype(float)
         touch = boosting.fit(
-            boosting.quantised(*every, threads=plan.threads),
+            boosting.binned(*all_rows, threads=plan.threads),
             TREES,
             boosting.rounds_of(touch),
             seed=plan.seed,
             threads=plan.threads,
         )
     tick("direction, touch")
-    weights = shares_of(older, candles[picks[0]])
+    weights = row_uniqueness(older, candles[picks[0]])
     plain, weighted = (
         _fit(train.meta(), watch.meta(), plan, META_ROUNDS, META_PATIENCE, weight)
         for weight in (None, weights[train.touched] if train.touched.any() else None)
     )
-    (meta_trust, gain), (_, gain_weighted) = (_trust_of_meta(one, judge, horizon) for one in (plain, weighted))
+    (meta_trust, gain), (_, gain_weighted) = (_trust_of_meta(one, latest, horizon) for one in (plain, weighted))
     tick("direction, meta-label")
     return SignalClassifier(
         horizon,
@@ -151,21 +156,21 @@ def _fit(
     patience: int,
     weights: np.ndarray | None = None,
 ) -> boosting.Booster:
-    """Fit a chance, stopped early by later rows."""
+    """Fit a probability with early stopping on later rows."""
     weight = None if weights is None else weights / weights.mean()
     return boosting.fit(
-        boosting.quantised(*rows, threads=plan.threads, weight=weight),
+        boosting.binned(*rows, threads=plan.threads, weight=weight),
         TREES,
         rounds,
         seed=plan.seed,
         threads=plan.threads,
-        watch=boosting.plain(*later, threads=plan.threads),
+        watch=boosting.unbinned(*later, threads=plan.threads),
         patience=patience,
     )
 
 
 def rates_of(labels: np.ndarray) -> np.ndarray:
-    """Shares of buy, sell and hold, shape (3,), each as if seen once more.
+    """Shares of buy, sell and hold, shape (3,), with add-one smoothing.
 
     Examples
     --------
@@ -176,32 +181,36 @@ def rates_of(labels: np.ndarray) -> np.ndarray:
     return (counts / counts.sum()).round(DIGITS)
 
 
-def _trust_of_touch(touch: boosting.Booster, base: float, judge: _Stretch, horizon: int) -> tuple[float, float]:
-    log_odds = boosting.margin(touch, judge.rows.features)
-    return choose_trust(lambda trust: _lost(drawn(log_odds, base, trust), judge.touched), judge.rows, horizon)
+def _trust_of_touch(touch: boosting.Booster, base: float, latest: _Period, horizon: int) -> tuple[float, float]:
+    log_odds = boosting.margin(touch, latest.rows.features)
+    return choose_trust(
+        lambda trust: _lost(shrunk_probability(log_odds, base, trust), latest.touched), latest.rows, horizon
+    )
 
 
-def _trust_of_meta(meta: boosting.Booster, judge: _Stretch, horizon: int) -> tuple[float, float]:
-    touched = np.flatnonzero(judge.touched)
+def _trust_of_meta(meta: boosting.Booster, latest: _Period, horizon: int) -> tuple[float, float]:
+    touched = np.flatnonzero(latest.touched)
     if not len(touched):
         return 0.0, 0.0
-    log_odds = boosting.margin(meta, with_side(judge.rows.features[touched], judge.side[touched]))
-    right = judge.right[touched]
-    return choose_trust(lambda trust: _lost(chance(trust * log_odds), right), judge.rows.take(touched), horizon)
+    log_odds = boosting.margin(meta, with_side(latest.rows.features[touched], latest.side[touched]))
+    right = latest.right[touched]
+    return choose_trust(lambda trust: _lost(sigmoid(trust * log_odds), right), latest.rows.take(touched), horizon)
 
 
-def _lost(chances: np.ndarray, happened: np.ndarray) -> np.ndarray:
-    return -np.log(np.where(happened, chances, 1.0 - chances))
+def _lost(probabilities: np.ndarray, happened: np.ndarray) -> np.ndarray:
+    return -np.log(np.where(happened, probabilities, 1.0 - probabilities))
 
 
-def _accuracy(stretch: _Stretch) -> float:
-    """Share of touches on the side named, one half where there is none."""
-    touched = stretch.touched
-    return round(float(stretch.right[touched].mean()), DIGITS) if touched.any() else 0.5
+def _accuracy(period: _Period) -> float:
+    """Share of touches on the predicted side, one half without touches."""
+    touched = period.touched
+    return round(float(period.right[touched].mean()), DIGITS) if touched.any() else 0.5
 
 
 def choose_trust(losses: Callable[[float], np.ndarray], rows: Dataset, horizon: int) -> tuple[float, float]:
-    """Return the trust of the least loss, 0 unless its gain over a trust of 0 has a lower bound above 0.
+    """Trust with the smallest loss, or 0 if its gain is not significant.
+
+    Returns the trust and the lower bound of its gain over a trust of 0.
 
     Parameters
     ----------

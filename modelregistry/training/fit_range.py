@@ -1,12 +1,12 @@
-"""Put the range predictor together: scale, residual quantiles, doubts."""
+"""Fit the range predictor: scale, residual quantiles, novelty measure and width limit."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from modelregistry.estimators.correction import CHOSEN, OFF
-from modelregistry.estimators.guard import WEEK
+from modelregistry.estimators.correction import DEFAULT_CORRECTION, NO_CORRECTION
+from modelregistry.estimators.guard import ONE_WEEK_GUARD
 from modelregistry.estimators.novelty import Novelty
 from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.training.dataset import Dataset
@@ -16,13 +16,13 @@ from modelregistry.training.plan import TrainingPlan
 
 WIDE_SHARE = 0.9995
 WIDE_FACTOR = 1.5
-"""A live interval is too wide when it exceeds this multiple of the widest one in two thousand in training."""
+"""Width limit: this multiple of the 99.95 % quantile of training widths."""
 
 
 def fit_range(
     rows: Dataset, scale: FittedScale, plan: TrainingPlan, feature_names: Sequence[str], tick: Callable[[str], None]
 ) -> RangePredictor:
-    """Put the range predictor together from a fitted scale."""
+    """Fit the range predictor from a fitted scale."""
     residuals = fit_residuals(scale.rows, scale.out_of_fold, plan, feature_names, tick)
     up, down = residuals.distances(scale.out_of_fold, scale.rows.features)
     width = np.quantile(up[:, :, -1] + down[:, :, -1], WIDE_SHARE, axis=0) * WIDE_FACTOR
@@ -32,7 +32,7 @@ def fit_range(
         fit_novelty(rows, feature_names),
         width.round(DIGITS),
         {**plan.as_hyperparameters(), **scale.chosen, "conditions": [*CONDITIONS, *COMING]},
-        CHOSEN if plan.corrected else OFF,
+        DEFAULT_CORRECTION if plan.corrected else NO_CORRECTION,
     )
 
 
@@ -49,11 +49,14 @@ KEY_FEATURES = (
     "momentum_288",
     "volume_12",
 )
-"""Few and different: a distance over every feature would call every row unusual in something."""
+"""Features of the novelty measure: few and different, because with all features every row is unusual in one."""
 
 
 def fit_novelty(rows: Dataset, feature_names: Sequence[str]) -> Novelty:
-    """Measure the training rows; the newest fifth guards the limit, and the last week the measure where it serves."""
+    """Fit the novelty measure; the newest fifth of the rows validates its limit.
+
+    In serving a guard over one week suppresses it.
+    """
     columns = tuple(feature_names.index(name) for name in KEY_FEATURES if name in feature_names)
     cut = int(len(rows) * 0.8)
-    return replace(Novelty.learn(rows.features[:cut], rows.features[cut:], columns), guard=WEEK)
+    return replace(Novelty.fit(rows.features[:cut], rows.features[cut:], columns), guard=ONE_WEEK_GUARD)

@@ -1,4 +1,4 @@
-"""Fit the quantiles of out-of-fold residuals: lines and pooled trees, corrected on held-out blocks."""
+"""Fit residual quantiles: linear regressions and pooled trees, conformally corrected."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -30,9 +30,9 @@ CONDITIONS = (
     "volatility_level",
     "efficiency_72",
 )
-"""What bends the quantiles: where the close lies in the recent range, and how uneven that range was."""
+"""Conditions of the quantiles: position of the close in the recent range, and dispersion of that range."""
 COMING = ("new_york_ahead", "new_york_morning_ahead", "london_ahead", "tokyo_ahead", "weekend_ahead")
-"""And what the clock says of the candles a horizon spans: each horizon's lines see its own shares alone."""
+"""Calendar conditions of the candles in a horizon; each horizon uses its own window."""
 SHRINK = 100.0
 """Prior strength on the slopes, in independent outcomes."""
 LINE_ROWS = 60_000
@@ -59,14 +59,14 @@ def fit_residuals(
     feature_names: Sequence[str],
     tick: Callable[[str], None],
 ) -> ResidualQuantiles:
-    """Fit every quantile on out-of-fold residuals, then correct each level conformally.
+    """Fit every quantile on out-of-fold residuals, then apply a conformal correction.
 
     Parameters
     ----------
     rows : Dataset
         Thinned training rows.
     log_scale : ndarray of shape (n_rows, n_horizons)
-        Out of fold, so that the residuals are as large as live ones.
+        Out of fold, so that the residuals are as large as in serving.
     """
     units = np.stack([rows.up, rows.down], axis=2) / np.exp(log_scale)[:, :, None]
     names = condition_names(feature_names, rows.horizons)
@@ -96,10 +96,10 @@ def fit_residuals(
             held_out[fold.test, :, side] = tree_quantiles(booster, part.features, rows.horizons, unit[:, side])
         tick("residual trees, held-out blocks")
     for side in (0, 1):
-        said = np.maximum(0.5 * (bare.lines(side, z) + held_out[:, :, side]), 1e-6)
+        predicted = np.maximum(0.5 * (bare.lines(side, z) + held_out[:, :, side]), 1e-6)
         for k in range(len(rows.horizons)):
             for j, level in enumerate(LEVELS):
-                factor = conformal_factor(units[:, k, side] / said[:, k, j], level)
+                factor = conformal_factor(units[:, k, side] / predicted[:, k, j], level)
                 bare.correction[k, side, j] = round(factor, DIGITS)
     trees = _fit_trees(rows, units, unit, np.arange(len(rows)), plan)
     tick("residual trees, all rows")
@@ -107,7 +107,7 @@ def fit_residuals(
 
 
 def condition_names(feature_names: Sequence[str], horizons: Sequence[int]) -> list[list[str]]:
-    """Name what the lines of each horizon see; of the clock, the window nearest to the horizon.
+    """Condition names per horizon; of calendar features the window nearest to the horizon.
 
     Examples
     --------
@@ -115,15 +115,15 @@ def condition_names(feature_names: Sequence[str], horizons: Sequence[int]) -> li
     [['momentum_6', 'weekend_ahead_6'], ['momentum_6', 'weekend_ahead_72']]
     """
     shared = [name for name in CONDITIONS if name in feature_names]
-    answer = []
+    result = []
     for horizon in horizons:
         own = []
         for share in COMING:
             windows = [int(name[len(share) + 1 :]) for name in feature_names if name.startswith(f"{share}_")]
             if windows:
                 own.append(f"{share}_{min(windows, key=lambda window: abs(np.log(window / horizon)))}")
-        answer.append(shared + own)
-    return answer
+        result.append(shared + own)
+    return result
 
 
 def _fit_lines(
@@ -135,7 +135,7 @@ def _fit_lines(
     weights: np.ndarray,
     tick: Callable[[str], None],
 ) -> None:
-    pick = rows.every(max(1, -(-len(rows) // LINE_ROWS)))
+    pick = rows.thinned_positions(max(1, -(-len(rows) // LINE_ROWS)))
     candles = np.ptp(rows.open_time) / rows.grid.interval_ms
     for k, horizon in enumerate(rows.horizons):
         independent = max(candles / horizon, 1.0)
@@ -154,11 +154,11 @@ def _fit_trees(
     rows: Dataset, units: np.ndarray, unit: np.ndarray, train: np.ndarray, plan: TrainingPlan
 ) -> list[boosting.Booster]:
     pooled = len(train) * len(rows.horizons)
-    train = np.intersect1d(train, rows.every(max(1, -(-pooled // POOLED_ROWS))))
+    train = np.intersect1d(train, rows.thinned_positions(max(1, -(-pooled // POOLED_ROWS))))
     features = pooled_rows(rows.features[train], rows.horizons)
     relative = units[train] / unit
     settings = {**TREES, "min_child_weight": min(TREES["min_child_weight"], len(features) / 100)}
-    matrix = boosting.quantised(features, relative[:, :, 0].reshape(-1), threads=plan.threads)
+    matrix = boosting.binned(features, relative[:, :, 0].reshape(-1), threads=plan.threads)
     return [
         boosting.fit(
             boosting.relabel(matrix, relative[:, :, side].reshape(-1)),
@@ -211,7 +211,7 @@ def quantile_slopes(
         gap = (design @ weights - values) / smooth
         slope = design.T @ (share * (ndtr(gap) - level)) + ridge @ weights
         density = np.exp(-0.5 * gap**2) / np.sqrt(2 * np.pi) / smooth
-        # A floor keeps the step finite where a quantile has hardly a neighbour.
+        # The floor keeps the step finite where the density is near zero.
         bend = design.T @ (design * (share * (density + 0.02 / smooth))[:, None]) + ridge
         step = np.linalg.solve(bend + 1e-12 * np.eye(len(weights)), slope)
         weights = weights - step
@@ -221,7 +221,7 @@ def quantile_slopes(
 
 
 def conformal_factor(ratios: np.ndarray, level: float) -> float:
-    """Factor that makes a scaled quantile cover `level` of the rows, with the finite-sample rank.
+    """Factor that makes a quantile cover `level` of the rows, by the finite-sample rank.
 
     Examples
     --------

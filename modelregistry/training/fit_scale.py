@@ -1,4 +1,4 @@
-"""Fit the scale model: ridge first, trees on what it leaves, everything chosen on purged blocks."""
+"""Fit the scale model: ridge regression, then trees on its residuals, tuned on purged blocks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from modelregistry.estimators import boosting
-from modelregistry.estimators.scale import CHUNK, LinearScale, ScaleModel, current_level, starting_point
+from modelregistry.estimators.scale import CHUNK, LinearScale, ScaleModel, base_prediction, current_level
 from modelregistry.training.dataset import Dataset
 from modelregistry.training.folds import cross_blocks
 from modelregistry.training.plan import TrainingPlan
@@ -25,20 +25,21 @@ TREES: dict[str, Any] = {
     "reg_lambda": 50.0,
 }
 DIGITS = 12
-"""Weights are rounded so that a different order of summation in BLAS leaves no trace in the artifact."""
+"""Decimals of stored weights, so that the order of summation in BLAS does not change the artifact."""
 
 
 @dataclass(frozen=True)
 class FittedScale:
-    """A scale model fitted on all rows, held-out log scales on a thinned part of them, and what was chosen.
+    """A scale model fitted on all rows, with out-of-fold log scales of a thinned subset.
 
     Parameters
     ----------
     model : ScaleModel
     rows : Dataset
-        The thinned rows.
+        The thinned subset.
     out_of_fold : ndarray of shape (len(rows), n_horizons)
     chosen : dict
+        Selected hyper-parameters.
     """
 
     model: ScaleModel
@@ -48,7 +49,7 @@ class FittedScale:
 
 
 def fit_linear(features: np.ndarray, target: np.ndarray, penalty: float = PENALTY) -> LinearScale:
-    """Ridge regression on standardised, cut features; the constant is not penalised.
+    """Ridge regression on standardised, clipped features; the intercept is not penalised.
 
     Parameters
     ----------
@@ -76,7 +77,7 @@ def fit_linear(features: np.ndarray, target: np.ndarray, penalty: float = PENALT
         cross += z.T @ (target[start : start + CHUNK] - mean)
         offset += z.sum(axis=0)
     n = len(features)
-    # Cutting at CLIP moves the means a little off zero.
+    # Clipping moves the means slightly off zero.
     offset /= n
     gram = gram / n - np.outer(offset, offset) + penalty * np.eye(len(centre))
     weights = np.linalg.solve(gram + 1e-12 * np.eye(len(centre)), cross / n).T
@@ -85,24 +86,24 @@ def fit_linear(features: np.ndarray, target: np.ndarray, penalty: float = PENALT
 
 
 def fit_scale(rows: Dataset, plan: TrainingPlan, *, tick: Callable[[str], None]) -> FittedScale:
-    """Fit on all rows, with the rounds chosen and the residuals taken on purged blocks.
+    """Fit on all rows; rounds and residuals come from purged blocks.
 
     Parameters
     ----------
     rows : Dataset
-        Training rows only, all answerable.
+        Training rows only, all with features.
     plan : TrainingPlan
     tick : callable
-        Told after every piece of work; may raise to cancel.
+        Called after every step; may raise to cancel.
     """
-    thinned = rows.take(rows.every(plan.thinning))
+    thinned = rows.take(rows.thinned_positions(plan.thinning))
     held_out = _hold_out(thinned, plan, tick)
     losses = ((held_out - thinned.log_range) ** 2).mean(axis=1)
     best = losses.argmin(axis=0)
     out_of_fold = np.stack([held_out[m, :, k] for k, m in enumerate(best)], axis=1)
     linear, level = _begin(rows)
-    residual = rows.log_range - starting_point(linear, level, rows.horizons, rows.features, rows.sigma)
-    matrix = boosting.quantised(rows.features, residual[:, 0], threads=plan.threads)
+    residual = rows.log_range - base_prediction(linear, level, rows.horizons, rows.features, rows.sigma)
+    matrix = boosting.binned(rows.features, residual[:, 0], threads=plan.threads)
     boosters = []
     for k, m in enumerate(best):
         boosters.append(_trees(boosting.relabel(matrix, residual[:, k]), plan.marks[m], plan))
@@ -112,15 +113,15 @@ def fit_scale(rows: Dataset, plan: TrainingPlan, *, tick: Callable[[str], None])
 
 
 def _hold_out(rows: Dataset, plan: TrainingPlan, tick: Callable[[str], None]) -> np.ndarray:
-    """Log scales of every row by models that saw neither it nor its neighbours, shape (n_marks, n_rows, n_horizons)."""
+    """Out-of-fold log scales of every row, shape (n_marks, n_rows, n_horizons)."""
     marks = plan.marks
     held_out = np.empty((len(marks), len(rows), len(rows.horizons)))
     for fold in cross_blocks(rows.open_time, rows.ends, plan.cross_blocks, embargo=plan.embargo_ms(rows)):
         train, test = rows.take(fold.train), rows.take(fold.test)
         linear, level = _begin(train)
-        start = starting_point(linear, level, rows.horizons, test.features, test.sigma)
-        residual = train.log_range - starting_point(linear, level, rows.horizons, train.features, train.sigma)
-        matrix = boosting.quantised(train.features, residual[:, 0], threads=plan.threads)
+        start = base_prediction(linear, level, rows.horizons, test.features, test.sigma)
+        residual = train.log_range - base_prediction(linear, level, rows.horizons, train.features, train.sigma)
+        matrix = boosting.binned(train.features, residual[:, 0], threads=plan.threads)
         for k in range(len(rows.horizons)):
             booster = _trees(boosting.relabel(matrix, residual[:, k]), marks[-1], plan)
             for m, rounds in enumerate(marks):

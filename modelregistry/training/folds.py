@@ -1,4 +1,4 @@
-"""Purged time splits: no training row whose label can see a test row's window, at any boundary."""
+"""Purged time splits: no training label overlaps the window of a test row."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ class Fold:
 def purged(
     starts: np.ndarray, ends: np.ndarray, test: np.ndarray, blocks: Sequence[tuple[int, int]], embargo: int = 0
 ) -> np.ndarray:
-    """Positions that may train while the rows `test` are tested.
+    """Positions of the rows that may be used for training, given the test rows.
 
-    A row is dropped if its label window ``[start, end]`` meets a test block's, which runs from the block's
+    A row is dropped if its label window ``[start, end]`` overlaps that of a test block, which runs from the block's
     earliest start to its *latest end*, or if it starts within `embargo` after a block.
 
     Parameters
@@ -28,7 +28,7 @@ def purged(
     starts, ends : ndarray of shape (n_rows,)
         Decision time and the time at which the label is known, any unit, ``ends >= starts``.
     test : ndarray of bool of shape (n_rows,)
-        Rows under test; never trained on.
+        Test rows; never in the result.
     blocks : sequence of (int, int)
         Half-open intervals of start times that hold the test rows, one for each contiguous block.
     embargo : int
@@ -52,7 +52,9 @@ def purged(
 
 
 def walk_forward(starts: np.ndarray, ends: np.ndarray, count: int, *, test_span: int, gap: int = 0) -> Iterator[Fold]:
-    """Expanding folds, oldest first: the last `count` stretches of `test_span` each, trained on all before.
+    """Expanding walk-forward folds, oldest first: `count` test periods at the end.
+
+    Each has the length `test_span` and is trained on all rows before it.
 
     Parameters
     ----------
@@ -61,14 +63,14 @@ def walk_forward(starts: np.ndarray, ends: np.ndarray, count: int, *, test_span:
     count : int
         Number of folds.
     test_span : int
-        Length of a test stretch.
+        Length of a test period.
     gap : int
-        Kept free before a test stretch on top of what purging drops.
+        Additional gap before a test period, on top of purging.
 
     Raises
     ------
     ValueError
-        If a fold would have nothing to train or to test on.
+        If a fold would have no training or no test rows.
 
     Examples
     --------
@@ -87,15 +89,15 @@ def walk_forward(starts: np.ndarray, ends: np.ndarray, count: int, *, test_span:
 
 
 def cross_blocks(starts: np.ndarray, ends: np.ndarray, count: int, *, embargo: int) -> Iterator[Fold]:
-    """Contiguous blocks of equal time, each held out once with purge and embargo on both sides.
+    """Contiguous blocks of equal time, each held out once with purge and embargo.
 
-    For out-of-fold residuals inside a training set. A fold may train on later rows than it tests: never for scores
-    that are reported.
+    For out-of-fold predictions inside a training set. A fold may train on rows later than its test rows, so it must
+    not be used for reported scores.
 
     Raises
     ------
     ValueError
-        If a block would have nothing to train or to test on.
+        If a block would have no training or no test rows.
     """
     edges = np.linspace(int(starts.min()), int(starts.max()) + 1, count + 1).astype(np.int64)
     for first, last in pairwise(edges):

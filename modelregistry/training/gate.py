@@ -1,4 +1,4 @@
-"""May a candidate be promoted? It must beat what costs nothing and who answers now, surely, and be calibrated."""
+"""Promotion gate: significant gain over baselines and champion, and calibration."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,33 +9,33 @@ import numpy as np
 from modelregistry.evaluation.versus import ENOUGH_DAYS
 
 COVERAGE_POINTS = 2.0
-"""Central 80 and 90 % bands, averaged over a horizon's cells, may be off by this many points and two errors."""
+"""Tolerance of the mean coverage of the 80 and 90 % bands, in points, in addition to two standard errors."""
 SLOPE = (0.8, 1.25)
-"""Calibration slope of the take-profit probability, averaged over cells."""
-SURE = 1.96
+"""Allowed mean calibration slope of the take-profit probability."""
+Z_95 = 1.96
 MIN_TEST_DAYS = 30
-"""On fewer days of walk-forward tests nothing can be told from luck."""
+"""Minimum days of walk-forward tests."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the gate accepts, and why not."""
+    """Decision of the gate, with reasons for a refusal."""
 
     accepted: bool
     reasons: list[str]
 
 
-def judge_ranges(report: Mapping[str, Any], versus_champion: Mapping[str, Any] | None = None) -> Verdict:
-    """Judge a range predictor by its walk-forward cells.
+def range_verdict(report: Mapping[str, Any], versus_champion: Mapping[str, Any] | None = None) -> Verdict:
+    """Verdict on a range predictor by its walk-forward scores.
 
     Examples
     --------
     >>> cell = dict(symbol="X", horizon=6, target="high", pinball=1.0, baselines={"ewm": 1.1}, skill=2.0,
     ...             skill_error=0.5, coverage_80=80.0, coverage_90=90.0, coverage_80_error=0.5)
-    >>> judge_ranges({"test_days": 90, "cells": [cell]})
+    >>> range_verdict({"test_days": 90, "cells": [cell]})
     Verdict(accepted=True, reasons=[])
-    >>> judge_ranges({"test_days": 90, "cells": [{**cell, "skill": 0.5}]}).reasons
-    ['horizon 6: 0.50 % better than the best free baseline, not surely above 0 (error 0.50)']
+    >>> range_verdict({"test_days": 90, "cells": [{**cell, "skill": 0.5}]}).reasons
+    ['horizon 6: 0.50 % better than the best reference baseline, not significantly above 0 (error 0.50)']
     """
     reasons = _too_short(report)
     cells: Sequence[Mapping[str, Any]] = report["cells"]
@@ -44,29 +44,31 @@ def judge_ranges(report: Mapping[str, Any], versus_champion: Mapping[str, Any] |
         if not np.isfinite(cell["pinball"]) or cell["pinball"] >= cell["baselines"]["ewm"]:
             reasons.append(f"{name}: no better than EWM volatility")
     for horizon in sorted({cell["horizon"] for cell in cells}):
-        mine = [cell for cell in cells if cell["horizon"] == horizon]
-        skill, error = (float(np.mean([cell[key] for cell in mine])) for key in ("skill", "skill_error"))
-        # Cells of one horizon share their candles and move together: their mean has the mean error, not less.
-        if not skill - SURE * error > 0:
+        own = [cell for cell in cells if cell["horizon"] == horizon]
+        skill, error = (float(np.mean([cell[key] for cell in own])) for key in ("skill", "skill_error"))
+        # Scores of one horizon share their candles and are correlated: the error of their mean is the mean error.
+        if not skill - Z_95 * error > 0:
             reasons.append(
-                f"horizon {horizon}: {skill:.2f} % better than the best free baseline, "
-                f"not surely above 0 (error {error:.2f})"
+                f"horizon {horizon}: {skill:.2f} % better than the best reference baseline, "
+                f"not significantly above 0 (error {error:.2f})"
             )
-        slack = COVERAGE_POINTS + 2 * float(np.mean([cell["coverage_80_error"] for cell in mine]))
+        slack = COVERAGE_POINTS + 2 * float(np.mean([cell["coverage_80_error"] for cell in own]))
         for share in (80, 90):
-            found = float(np.mean([cell[f"coverage_{share}"] for cell in mine]))
+            found = float(np.mean([cell[f"coverage_{share}"] for cell in own]))
             if not abs(found - share) <= slack:
-                reasons.append(f"horizon {horizon}: {share} % bands hold {found:.1f} % of outcomes")
+                reasons.append(f"horizon {horizon}: {share} % bands cover {found:.1f} % of outcomes")
     return _with_champion(reasons, versus_champion)
 
 
-def judge_brackets(report: Mapping[str, Any], versus_champion: Mapping[str, Any] | None = None) -> Verdict:
-    """Judge a TP/SL classifier: surely better than the base rates, no worse than a random walk, and calibrated."""
+def bracket_verdict(report: Mapping[str, Any], versus_champion: Mapping[str, Any] | None = None) -> Verdict:
+    """Verdict on a TP/SL classifier: better than base rates and random walk, and calibrated."""
     reasons = _too_short(report)
-    # Cells share their candles and move together: their mean has the mean error, not less.
+    # Scores share their candles and are correlated: the error of their mean is the mean error.
     skill, error = (float(np.mean([cell[key] for cell in report["cells"]])) for key in ("skill", "skill_error"))
-    if not skill - SURE * error > 0:
-        reasons.append(f"Brier score {skill:.2f} % better than the base rates, not surely above 0 (error {error:.2f})")
+    if not skill - Z_95 * error > 0:
+        reasons.append(
+            f"Brier score {skill:.2f} % better than the base rates, not significantly above 0 (error {error:.2f})"
+        )
     reasons += [
         f"{cell['symbol']} horizon {cell['horizon']} {cell['side']} {cell['bracket']}: "
         f"no better than a random walk ({cell['skill_over_first_passage']:.2f} %)"
@@ -79,18 +81,20 @@ def judge_brackets(report: Mapping[str, Any], versus_champion: Mapping[str, Any]
     return _with_champion(reasons, versus_champion)
 
 
-def judge_directions(report: Mapping[str, Any], versus_champion: Mapping[str, Any] | None = None) -> Verdict:
-    """Judge a signal classifier: a constant is honest but no reason to promote."""
+def direction_verdict(report: Mapping[str, Any], versus_champion: Mapping[str, Any] | None = None) -> Verdict:
+    """Verdict on a signal classifier: a constant is calibrated but no reason to promote."""
     skill, error = (float(np.mean([cell[key] for cell in report["cells"]])) for key in ("skill", "skill_error"))
     reasons = _too_short(report)
-    if not skill - SURE * error > 0:
-        reasons.append(f"Brier score {skill:.2f} % better than the base rate, not surely above 0 (error {error:.2f})")
+    if not skill - Z_95 * error > 0:
+        reasons.append(
+            f"Brier score {skill:.2f} % better than the base rate, not significantly above 0 (error {error:.2f})"
+        )
     return _with_champion(reasons, versus_champion)
 
 
 def _too_short(report: Mapping[str, Any]) -> list[str]:
     days = report["test_days"]
-    return [f"tested on {days} days, too few to tell from luck ({MIN_TEST_DAYS})"] if days < MIN_TEST_DAYS else []
+    return [f"tested on {days} days, fewer than the required {MIN_TEST_DAYS}"] if days < MIN_TEST_DAYS else []
 
 
 def _with_champion(reasons: list[str], versus: Mapping[str, Any] | None) -> Verdict:
@@ -103,7 +107,7 @@ def _with_champion(reasons: list[str], versus: Mapping[str, Any] | None) -> Verd
         elif not versus["lower"] > 0:
             where = {"later candles": "days since its training", "shared tests": "days both were tested on"}
             reasons.append(
-                f"not surely better than the champion on {versus['days']} {where[versus['evidence']]} "
+                f"not significantly better than the champion on {versus['days']} {where[versus['evidence']]} "
                 f"({versus['gain']:.2f} %, error {versus['error']:.2f})"
             )
     return Verdict(not reasons, reasons)

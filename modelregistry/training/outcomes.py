@@ -1,4 +1,4 @@
-"""What brackets and directions came to: outcomes of chosen rows, without touching the rest of the grid."""
+"""Outcomes of brackets and direction labels for selected rows."""
 
 import numpy as np
 
@@ -49,12 +49,12 @@ def window_outcomes(
 
 
 def direction_labels(rows: Dataset, horizon: int, costs: float) -> np.ndarray:
-    """Class of every row in the order buy, sell, hold; -1 where the future is unknown."""
+    """Class of every row (buy, sell, hold); -1 where the outcome is unknown."""
     return direction_spans(rows, horizon, costs)[0]
 
 
 def direction_spans(rows: Dataset, horizon: int, costs: float) -> tuple[np.ndarray, np.ndarray]:
-    """Class of every row, and the candles its label spans: up to the first touch, or the horizon."""
+    """Class of every row, and the candles up to its first touch or the horizon."""
     width = BARRIER * ewm_sigma(rows.grid, len(rows.grid)) * np.sqrt(horizon)
     label, candles = three_way_label(rows.grid, horizon, width=width, costs=costs)
     return label[rows.market, rows.position], candles[rows.market, rows.position]

@@ -52,7 +52,7 @@ class Workload:
     def training_rows(self, fold: int | None) -> Dataset:
         """Rows a fold is trained on; all of them for None."""
         chosen = np.arange(len(self.rows)) if fold is None else self.folds()[fold].train
-        return self.rows.take(chosen[self.rows.answerable[chosen]])
+        return self.rows.take(chosen[self.rows.has_features[chosen]])
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""One training run: purged walk-forward folds that are reported, then the fit on all rows that is kept."""
+"""Training run: purged walk-forward folds for the report, then the final fit on all rows."""
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
@@ -14,11 +14,11 @@ from modelregistry.estimators import boosting
 from modelregistry.estimators.forecast import LEVELS
 from modelregistry.estimators.golden import golden_rows
 from modelregistry.estimators.signal_classifier import CLASSES
-from modelregistry.evaluation.kept_baseline import KEPT, keep
-from modelregistry.evaluation.versus import Standing
+from modelregistry.evaluation.kept_baseline import BASELINE_KEY, fit_stored_baseline
+from modelregistry.evaluation.versus import ComparedChampion
 from modelregistry.training import gate
 from modelregistry.training.dataset import Dataset, MarketCandles, interleave
-from modelregistry.training.fold_tests import FoldTests
+from modelregistry.training.fold_tests import FoldEvaluation
 from modelregistry.training.parts import Builder, Fitter, Part, Workload, build_here, fit_here, parts_of, steps_of
 from modelregistry.training.plan import TrainingPlan
 
@@ -28,17 +28,17 @@ Progress = Callable[[int, int, str], None]
 
 
 class Cancelled(TrainingError):
-    """Somebody asked the run to stop; nothing was written."""
+    """The run was cancelled; nothing was written."""
 
 
 @dataclass(frozen=True)
-class Request:
-    """What to train, on which candles.
+class TrainingRequest:
+    """Kinds to train, with data and settings.
 
     Parameters
     ----------
     grid : CandleGrid
-        Every candle that may be read, and none later.
+        All candles that may be read.
     symbols : tuple of str
         One per market of the grid.
     source : str
@@ -46,11 +46,11 @@ class Request:
     kinds, horizons : tuple
     plan : TrainingPlan
     costs : float
-        A round trip, as a fraction of the price.
+        Of a round trip, as a fraction of the price.
     first : int or None
-        Open time (ms) of the earliest row to learn from.
-    champions : mapping of kind to Standing
-        Who a candidate is compared with.
+        Open time (ms) of the earliest training row.
+    champions : mapping of kind to ComparedChampion
+        Champions that candidates are compared with.
     """
 
     grid: CandleGrid
@@ -61,10 +61,10 @@ class Request:
     plan: TrainingPlan
     costs: float
     first: int | None = None
-    champions: Mapping[str, Standing] = field(default_factory=dict)
+    champions: Mapping[str, ComparedChampion] = field(default_factory=dict)
 
     def markets(self) -> list[MarketCandles]:
-        """What the rows of each market are made from."""
+        """Candles and row settings of each market."""
         return [
             MarketCandles(symbol, self.grid.select(code), self.horizons, self.plan.stride, self.first)
             for code, symbol in enumerate(self.symbols)
@@ -72,8 +72,8 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Trained:
-    """One estimator ready to be written and registered."""
+class TrainedEstimator:
+    """A trained estimator with everything needed to write and register it."""
 
     kind: str
     estimator: Any
@@ -84,7 +84,7 @@ class Trained:
 
 
 class _Steps:
-    """Counts pieces of work, tells progress and listens for a cancel."""
+    """Counts steps, reports progress and raises when the run is cancelled."""
 
     def __init__(self, total: int, progress: Progress | None, cancelled: Callable[[], bool] | None) -> None:
         self.done, self.total = 0, total
@@ -94,7 +94,7 @@ class _Steps:
     def __call__(self, message: str) -> None:
         if self._cancelled is not None and self._cancelled():
             raise Cancelled("cancelled; nothing was written")
-        # Without a message nothing was finished, but whoever listens hears that the run lives.
+        # An empty message reports no finished step, only that the run is alive.
         self.done = min(self.done + bool(message), self.total)
         self.message = f"{self.stage}: {message}" if message else self.message
         if self._progress is not None:
@@ -102,27 +102,27 @@ class _Steps:
 
 
 def train_kinds(
-    request: Request,
+    request: TrainingRequest,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
     fit: Fitter = fit_here,
     build: Builder = build_here,
-) -> dict[str, Trained]:
-    """Train every kind asked for on the same folds.
+) -> dict[str, TrainedEstimator]:
+    """Train every requested kind on the same folds.
 
     Parameters
     ----------
-    request : Request
+    request : TrainingRequest
     progress, cancelled : callable, optional
     fit, build : Fitter, Builder
-        Where the parts are fitted and the rows are built; neither changes a byte of the outcome.
+        Strategies that fit the parts and build the rows; they do not change the result.
 
     Raises
     ------
     TrainingError
-        If too few rows have features and a known future.
+        If too few rows have features and a known outcome.
     Cancelled
-        If `cancelled` said so.
+        If `cancelled` returned true.
     """
     plan = request.plan
     parts = parts_of(request.kinds, plan.folds)
@@ -130,52 +130,54 @@ def train_kinds(
     steps = _Steps(len(request.symbols) + plan.folds * len(request.kinds) + sum(each), progress, cancelled)
     steps.stage = "candles, features and labels"
     with closing(build(request.markets(), steps)) as built:
-        every = interleave(list(built), request.grid)
-    rows = every.take(np.flatnonzero(every.answerable))
+        all_rows = interleave(list(built), request.grid)
+    rows = all_rows.take(np.flatnonzero(all_rows.has_features))
     for code, symbol in enumerate(request.symbols):
         if (rows.market == code).sum() * plan.stride < plan.test_days * 288 * 2:
-            raise TrainingError(f"too few candles of {symbol} have features and a known future to train on")
-    tests = FoldTests(request)
-    workload = Workload(every, plan, request.costs)
+            raise TrainingError(f"too few candles of {symbol} have features and a known outcome to train on")
+    tests = FoldEvaluation(request)
+    workload = Workload(all_rows, plan, request.costs)
     folds = workload.folds()
     with closing(fit(workload, parts, steps)) as fitted:
         for number, fold in enumerate(folds, start=1):
             steps.stage = f"fold {number} of {len(folds)}"
-            train = every.take(fold.train[every.answerable[fold.train]])
-            test = every.take(fold.test)
+            train = all_rows.take(fold.train[all_rows.has_features[fold.train]])
+            test = all_rows.take(fold.test)
             for kind, estimator in _next(fitted, parts, number - 1).items():
                 tests.score(kind, estimator, test, train)
                 steps(f"{kind} scored")
         steps.stage = "all candles"
         final = _next(fitted, parts, None)
     trained = {}
-    for kind, estimator in tests.settled(final).items():
-        told = tests.report(kind, estimator, every)
-        told |= {
+    for kind, estimator in tests.with_verdicts(final).items():
+        report = tests.report(kind, estimator, all_rows)
+        report |= {
             "rows": len(rows),
             "test_days": plan.folds * plan.test_days,
-            "folds": [_stretch(every, fold.test) for fold in folds],
+            "folds": [_time_span(all_rows, fold.test) for fold in folds],
         }
         if kind == "range_predictor":
-            told[KEPT] = keep(rows.horizons, rows.har, rows.sigma, rows.up, rows.down)
-        verdict = _judge(kind, told, told.get("versus_champion"))
+            report[BASELINE_KEY] = fit_stored_baseline(rows.horizons, rows.har, rows.sigma, rows.up, rows.down)
+        verdict = _judge(kind, report, report.get("versus_champion"))
         pick = np.linspace(0, len(rows) - 1, GOLDEN_ROWS).astype(int)
         golden = golden_rows(kind, estimator, rows.features[pick], rows.close[pick], rows.sigma[pick])
-        trained[kind] = Trained(kind, estimator, _manifest(kind, estimator, rows, request), golden, told, verdict)
+        trained[kind] = TrainedEstimator(
+            kind, estimator, _manifest(kind, estimator, rows, request), golden, report, verdict
+        )
     return trained
 
 
 def _next(fitted: Generator[dict[str, Any]], parts: Sequence[Part], fold: int | None) -> dict[str, Any]:
-    """Estimators of the parts of one fold, which come next."""
+    """Estimators of the parts of one fold, by kind; folds must be requested in order."""
     return {kind: one for part in parts if part.fold == fold for kind, one in next(fitted).items()}
 
 
-def _judge(kind: str, told: Mapping[str, Any], versus: Mapping[str, Any] | None) -> gate.Verdict:
-    judges = {"range_predictor": gate.judge_ranges, "tpsl_classifier": gate.judge_brackets}
-    return judges.get(kind, gate.judge_directions)(told, versus)
+def _judge(kind: str, report: Mapping[str, Any], versus: Mapping[str, Any] | None) -> gate.Verdict:
+    verdicts = {"range_predictor": gate.range_verdict, "tpsl_classifier": gate.bracket_verdict}
+    return verdicts.get(kind, gate.direction_verdict)(report, versus)
 
 
-def _stretch(rows: Dataset, picked: np.ndarray) -> dict[str, int]:
+def _time_span(rows: Dataset, picked: np.ndarray) -> dict[str, int]:
     times = rows.open_time[picked]
     return {"from_ms": int(times.min()), "to_ms": int(times.max()), "rows": len(picked)}
 
@@ -187,7 +189,7 @@ LABELS = {
 }
 
 
-def _manifest(kind: str, estimator: Any, rows: Dataset, request: Request) -> dict[str, Any]:
+def _manifest(kind: str, estimator: Any, rows: Dataset, request: TrainingRequest) -> dict[str, Any]:
     grid = request.grid
     return {
         "source": request.source,
@@ -210,5 +212,5 @@ def _manifest(kind: str, estimator: Any, rows: Dataset, request: Request) -> dic
 
 
 def symbols_in_order(symbols: Sequence[str]) -> tuple[str, ...]:
-    """Sort and deduplicate: the order of markets must not change the bytes."""
+    """Sorted, unique symbols, so that the order of markets does not change the result."""
     return tuple(sorted(set(symbols)))

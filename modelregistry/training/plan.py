@@ -1,4 +1,4 @@
-"""How much work a training run does, decided from how many candles there are."""
+"""Size of a training run, chosen from the number of candles."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,34 +14,34 @@ from modelregistry.training.dataset import Dataset
 
 DAY_ROWS = 288
 MIN_LABELLED_DAYS = 15
-"""Below it nothing can be held out that says anything."""
+"""Minimum days of labelled rows of a training."""
 SMALL_DAYS = 150
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """Sizes of a run; part of a version's hyper-parameters.
+    """Sizes of a training run; part of the hyper-parameters of a version.
 
     Parameters
     ----------
     stride : int
         Candles between training rows.
     folds : int
-        Walk-forward folds that are reported.
+        Walk-forward folds of the report.
     test_days : int
-        Days a fold is tested on.
+        Test days per fold.
     cross_blocks : int
         Held-out blocks inside a training set.
     marks : tuple of int
-        Boosting rounds tried.
+        Numbers of boosting rounds that are compared.
     residual_rounds : int
         Rounds of the residual quantile trees.
     thinning : int
-        Rows between those that held-out blocks, residuals and calibration use.
+        Stride of the rows used by held-out blocks, residuals and calibration.
     seed, threads : int
         Fixed, so that the same candles give the same bytes.
     corrected : bool
-        Whether the range predictor corrects itself online: every answer then counts its forecasts of three weeks.
+        Whether the range predictor uses the online correction over three weeks.
     """
 
     stride: int
@@ -60,24 +60,24 @@ class TrainingPlan:
         return max(rows.horizons) * rows.grid.interval_ms
 
     def as_hyperparameters(self) -> dict[str, Any]:
-        """Plain values for the manifest."""
+        """JSON values for the manifest."""
         return {**asdict(self), "marks": list(self.marks)}
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """A market that a run does not train on, and why."""
+class ExcludedMarket:
+    """A market excluded from a training for lack of history."""
 
     symbol: str
     candles: int
     """Candles in which its price moved."""
     needed: int
     enough_at_ms: int | None
-    """When it will have enough if every candle to come counts; None where its price does not move."""
+    """Estimated time at which it has enough candles; None where its price hardly moves."""
 
     def as_sentence(self) -> str:
-        """Name the market, what it has and when it will have enough."""
-        lacking = f"{self.symbol} is left out: its price moved in {self.candles:,} candles, {self.needed:,} are needed"
+        """Sentence with the market, its candles and the date at which it has enough."""
+        lacking = f"{self.symbol} is excluded: its price moved in {self.candles:,} candles, {self.needed:,} are needed"
         if self.enough_at_ms is None:
             return f"{lacking}, and it hardly moves"
         when = datetime.fromtimestamp(self.enough_at_ms / 1000, UTC)
@@ -85,7 +85,7 @@ class LeftOut:
 
 
 def least_candles(horizons: tuple[int, ...]) -> int:
-    """Candles a market needs to be trained on at all.
+    """Minimum number of candles to train on a market.
 
     Examples
     --------
@@ -96,16 +96,16 @@ def least_candles(horizons: tuple[int, ...]) -> int:
 
 
 def ordinary_candles(horizons: tuple[int, ...]) -> int:
-    """Candles from which on a run is of ordinary size, not small."""
+    """Minimum number of candles for a full-size training."""
     return WARMUP + SMALL_DAYS * DAY_ROWS + max(horizons)
 
 
-def left_out(
+def excluded_markets(
     grid: CandleGrid, symbols: Sequence[str], horizons: tuple[int, ...], *, small: bool = False
-) -> list[LeftOut]:
-    """Markets whose history would stop a run, or put all others on the smallest plan.
+) -> list[ExcludedMarket]:
+    """Markets excluded from a run because their history is too short.
 
-    A market is left out where its price moved in fewer candles than the smallest plan needs; and, where others have
+    A market is excluded if its price moved in fewer candles than the smallest plan needs or, where another market has
     the history of a full plan, in fewer than that plan needs.
 
     Parameters
@@ -117,7 +117,7 @@ def left_out(
     horizons : tuple of int
         Candles.
     small : bool, default False
-        Whether the smallest plan is asked for anyway.
+        Whether the smallest plan is requested.
     """
     present = grid.present
     with np.errstate(invalid="ignore"):
@@ -129,17 +129,19 @@ def left_out(
     for symbol, count, stored in zip(symbols, moved.tolist(), present.sum(axis=1).tolist(), strict=True):
         if count >= needed:
             continue
-        # Of a market that moves now and then nobody knows when it will have moved often enough.
+        # No date is estimated for a market that moves in less than half of its candles.
         moves = count * 2 > stored
         end_ms = int(grid.open_time[-1]) + grid.interval_ms
-        found.append(LeftOut(symbol, count, needed, end_ms + (needed - count) * grid.interval_ms if moves else None))
+        found.append(
+            ExcludedMarket(symbol, count, needed, end_ms + (needed - count) * grid.interval_ms if moves else None)
+        )
     return found
 
 
 def plan_for(
     candles: int, horizons: tuple[int, ...], seed: int = 1, threads: int = 2, *, small: bool = False
 ) -> TrainingPlan:
-    """Choose sizes for `candles` candles per market.
+    """Training plan for `candles` candles per market.
 
     Raises
     ------

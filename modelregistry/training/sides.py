@@ -1,4 +1,4 @@
-"""The primary model of a meta-label: which side to look at, for every row from a model that never saw it."""
+"""Primary model of the meta-label: out-of-fold sides of training rows."""
 
 from typing import Any
 
@@ -21,11 +21,11 @@ TREES: dict[str, Any] = {
     "reg_lambda": 50.0,
 }
 ROUNDS = 40
-"""Fixed: what a row's own block said must not decide how long the others are fitted."""
+"""Fixed, because early stopping on the held-out block would leak its labels."""
 
 
 def fit_primary(features: np.ndarray, labels: np.ndarray, plan: TrainingPlan) -> boosting.Booster:
-    """Learn buying from selling on the rows where one of them paid.
+    """Fit buy against sell on the rows where one of them paid.
 
     Parameters
     ----------
@@ -35,15 +35,15 @@ def fit_primary(features: np.ndarray, labels: np.ndarray, plan: TrainingPlan) ->
     """
     sided = (labels == Direction.BUY) | (labels == Direction.SELL)
     target = (labels[sided] == Direction.BUY).astype(float)
-    matrix = boosting.quantised(*or_even(features[sided], target), threads=plan.threads)
+    matrix = boosting.binned(*rows_or_even_odds(features[sided], target), threads=plan.threads)
     return boosting.fit(matrix, TREES, ROUNDS, seed=plan.seed, threads=plan.threads)
 
 
 def out_of_fold_sides(rows: Dataset, labels: np.ndarray, plan: TrainingPlan) -> np.ndarray:
-    """Sides of training rows, each from a primary fitted without the row's block and its neighbours.
+    """Out-of-fold sides of training rows.
 
-    Blocks are contiguous and held out once each, purged on both sides with an embargo of the longest horizon: a side
-    is never that of a model that saw the row's own outcome, or one that overlaps it.
+    Blocks are contiguous and held out once each, purged on both sides with an embargo of the longest horizon: no side
+    comes from a model that was fitted on the row's outcome or on an overlapping one.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def out_of_fold_sides(rows: Dataset, labels: np.ndarray, plan: TrainingPlan) -> 
     """
     sides = np.zeros(len(rows), dtype=np.int8)
     thin = np.zeros(len(rows), dtype=bool)
-    thin[rows.every(plan.thinning)] = True
+    thin[rows.thinned_positions(plan.thinning)] = True
     for block in cross_blocks(rows.open_time, rows.ends, plan.cross_blocks, embargo=plan.embargo_ms(rows)):
         seen = block.train[thin[block.train]]
         primary = fit_primary(rows.features[seen], labels[seen], plan)
@@ -67,12 +67,12 @@ def out_of_fold_sides(rows: Dataset, labels: np.ndarray, plan: TrainingPlan) -> 
     return sides
 
 
-def or_even(features: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rows, or one row of even odds where there are none: what nothing is known of is a coin.
+def rows_or_even_odds(features: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows, or a single row with probability one half if there are none.
 
     Examples
     --------
-    >>> or_even(np.zeros((0, 2), dtype=np.float32), np.zeros(0))[1].tolist()
+    >>> rows_or_even_odds(np.zeros((0, 2), dtype=np.float32), np.zeros(0))[1].tolist()
     [0.5]
     """
     if len(features):

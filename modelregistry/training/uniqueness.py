@@ -1,4 +1,4 @@
-"""How much of a label is its own: neighbouring rows share most of the candles their labels are read from."""
+"""Average uniqueness of overlapping labels."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from modelregistry.training.dataset import Dataset
 
 
 def average_uniqueness(position: np.ndarray, candles: np.ndarray) -> np.ndarray:
-    """Mean over a label's candles of one over the number of labels that read the same candle.
+    """Average uniqueness: mean over a label's candles of one over the concurrent labels.
 
     Forward-looking as labels are: the label of row ``t`` reads candles ``t + 1`` to ``t + candles``.
 
@@ -42,7 +42,7 @@ def average_uniqueness(position: np.ndarray, candles: np.ndarray) -> np.ndarray:
     return np.asarray((shares[first + candles] - shares[first]) / candles)
 
 
-def shares_of(rows: Dataset, candles: np.ndarray) -> np.ndarray:
+def row_uniqueness(rows: Dataset, candles: np.ndarray) -> np.ndarray:
     """Average uniqueness of every row's label within its market, shape (n_rows,).
 
     Parameters
@@ -53,6 +53,6 @@ def shares_of(rows: Dataset, candles: np.ndarray) -> np.ndarray:
     """
     shares = np.empty(len(rows))
     for code in np.unique(rows.market):
-        mine = rows.market == code
-        shares[mine] = average_uniqueness(rows.position[mine], np.maximum(candles[mine], 1))
+        in_market = rows.market == code
+        shares[in_market] = average_uniqueness(rows.position[in_market], np.maximum(candles[in_market], 1))
     return shares

@@ -18,10 +18,10 @@ def prepare():
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0)
-    from tests.champions import crown, make_markets
+    from tests.champions import bootstrap_champions, make_markets
 
     make_markets()
-    crown()
+    bootstrap_champions()
 
 
 def advance():

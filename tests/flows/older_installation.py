@@ -20,7 +20,7 @@ from predictions.models import PredictionLog
 from signals import services as signals
 from signals.models import SignalLog
 from signals.tasks import score_outcomes
-from tests.champions import BEGIN, STEP, SYMBOLS, crown
+from tests.champions import BEGIN, STEP, SYMBOLS, bootstrap_champions
 
 CLOSES = 8
 """More than the shortest horizon, so that some outcomes are scored."""
@@ -37,7 +37,7 @@ with SimulatedExchange(SYMBOLS, seed=feeds.DEFAULT_SEED, speed=0, begin_at=BEGIN
     settings.BINANCE_API_URL, settings.BINANCE_STREAM_URL = exchange.base_url, exchange.stream_url
     markets = services.seed_markets(SYMBOLS, "simulated")
     services.backfill(markets, BEGIN - (WARMUP + 50) * STEP, BEGIN)
-    champions = crown()
+    champions = bootstrap_champions()
     for _ in range(CLOSES):
         exchange.advance_to(exchange.now_ms() + STEP)
         clock.clear_cached_reading()

@@ -18,7 +18,7 @@ from signals import services
 from signals.consumers import SignalConsumer
 from signals.hub import hub
 from signals.models import OutboxMessage, SignalLog
-from tests.champions import BEGIN, STEP, crown, make_markets
+from tests.champions import BEGIN, STEP, bootstrap_champions, make_markets
 from tests.websockets import WebsocketCommunicator
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -52,7 +52,7 @@ async def hear(client, count):
 
 def prepare():
     make_markets(count=WARMUP + 5)
-    crown()
+    bootstrap_champions()
 
 
 def check_facts(exchange, n_candles):

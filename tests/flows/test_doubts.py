@@ -21,7 +21,7 @@ from predictions.reasons import UNBELIEVED, WORDS
 from signals import services
 from signals.models import SignalLog
 from tests import champions as live
-from tests.champions import BEGIN, STEP, at_close_of, crown, make_markets
+from tests.champions import BEGIN, STEP, at_close_of, bootstrap_champions, make_markets
 
 NEWEST = BEGIN - STEP
 
@@ -83,9 +83,9 @@ def bend(monkeypatch, *bends):
             fitted = one(fitted)
         return fitted
 
-    plain = live.agreeing
-    monkeypatch.setattr(live, "agreeing", bent)
-    crown()
+    plain = live.consistent_estimator
+    monkeypatch.setattr(live, "consistent_estimator", bent)
+    bootstrap_champions()
 
 
 @pytest.mark.parametrize(("bends", "reasons"), CASES, ids=lambda value: value[0] if isinstance(value[0], str) else "")
@@ -142,7 +142,7 @@ def test_a_model_past_its_time_holds_the_signal_and_is_counted(settings):
     settings.MODEL_MAX_AGE_DAYS = 1
     settings.ALLOWED_HOSTS = ["testserver"]
     _, secret = create_key("a caller", "predict")
-    crown()
+    bootstrap_champions()
     markets = make_markets()
     later = BEGIN + 2 * 288 * STEP
     for market in markets:

@@ -16,7 +16,7 @@ from marketdata.rest import RestSession
 from marketdata.simulator import open_exchange
 from predictions.models import PredictionLog
 from signals.models import OutboxMessage, SignalLog
-from tests.champions import STEP, SYMBOLS, crown
+from tests.champions import STEP, SYMBOLS, bootstrap_champions
 from tests.flows import processes
 
 pytestmark = [
@@ -91,7 +91,7 @@ def engine(tmp_path, exchange, settings):
     settings.BINANCE_API_URL, settings.BINANCE_STREAM_URL = exchange.base_url, exchange.stream_url
     settings.SUPPORTED_SYMBOLS = list(SYMBOLS)
     own_redis, redis_url = processes.start_redis(tmp_path)
-    crown()
+    bootstrap_champions()
     for market in services.seed_markets(SYMBOLS, "simulated"):
         with RestSession() as line:
             now = line.market_ms()

@@ -19,7 +19,7 @@ from django.core.management import call_command
 from marketdata import clock, store
 from mlengine_project.operations.examination import BESIDE_REQUESTS, MOST_CONNECTIONS
 from signals import services
-from tests.champions import STEP, crown, make_markets, store_candles
+from tests.champions import STEP, bootstrap_champions, make_markets, store_candles
 from tests.flows import processes
 
 pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.long]
@@ -54,7 +54,7 @@ def started(tmp_path, settings):
 def history(transactional_db, fresh_engine):
     """Markets with candles up to now, and champions."""
     markets = make_markets(until=clock.wall_ms() // STEP * STEP)
-    crown()
+    bootstrap_champions()
     return markets
 
 

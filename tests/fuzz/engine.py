@@ -17,7 +17,7 @@ from marketdata.models import Market
 from mlengine_project.access import services
 from mlengine_project.operations.models import Job
 from signals import services as signals
-from tests.champions import BEGIN, STEP, at_close_of, crown, forget_everything, make_markets
+from tests.champions import BEGIN, STEP, at_close_of, bootstrap_champions, make_markets, reset_process_state
 
 NEWEST = BEGIN - STEP
 SCOPES = ("admin", "predict", "read")
@@ -42,10 +42,10 @@ def engine_with_champions(models: Path, **settings: object) -> Iterator[dict[str
 
     known = {"MODEL_PATH": models, "RATE_LIMIT": 0, "ALLOWED_HOSTS": ["127.0.0.1", "testserver"], **settings}
     with override_settings(**known):
-        forget_everything()
+        reset_process_state()
         services.forget_verified()
         cache.clear()
-        crown()
+        bootstrap_champions()
         markets = make_markets()
         Market.objects.create(symbol="SOLUSDT", source="simulated", enabled=False)
         Job.objects.create(kind="training", asked_by="tests")
@@ -55,7 +55,7 @@ def engine_with_champions(models: Path, **settings: object) -> Iterator[dict[str
             try:
                 yield keys
             finally:
-                forget_everything()
+                reset_process_state()
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from mlengine_project.operations.models import Heartbeat, Job
 from mlengine_project.schedule import SCHEDULE
 from modelregistry import artifacts
 from modelregistry.training.plan import least_candles, plan_for
-from tests.champions import BEGIN, STEP, artifact_folder, champions, crown, fresh_engine, make_markets  # noqa: F401
+from tests.champions import BEGIN, STEP, artifact_folder, bootstrap_champions, champions, fresh_engine, make_markets  # noqa: F401
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HORIZONS = (6, 18, 36, 72)
@@ -216,7 +216,7 @@ def test_readiness_names_a_missing_champion_until_one_covers_a_market(exchange):
     make_markets(count=1)
     health.forget()
     assert health.readiness() == ["NO_CHAMPION"]
-    crown(symbols=("OTHERUSDT",))
+    bootstrap_champions(symbols=("OTHERUSDT",))
     health.forget()
     assert health.readiness() == ["NO_CHAMPION"], "a market outside the training set is not answered"
     Market.objects.create(symbol="OTHERUSDT", source="simulated")

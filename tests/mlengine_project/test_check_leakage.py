@@ -18,7 +18,7 @@ from modelregistry.estimators.correction import Correction
 from modelregistry.estimators.ensemble import Ensemble
 from modelregistry.estimators.guard import Guard
 from modelregistry.registry import serving
-from tests.champions import crown, make_markets
+from tests.champions import bootstrap_champions, make_markets
 from tests.indicators.series import walk
 from tests.modelregistry import champions as tiny
 
@@ -134,7 +134,7 @@ def test_the_correction_of_a_forecast_is_mutated_against(kind, clean):
 
 def test_whether_strangeness_is_believed_is_mutated_against():
     fitted = tiny.estimator("range_predictor")
-    guarded = replace(fitted, novelty=tiny.wavering(Guard(candles=288, share=0.5)))
+    guarded = replace(fitted, novelty=tiny.often_flagging_novelty(Guard(candles=288, share=0.5)))
     grid = walk(WARMUP + 900, seed=21)
     verdict = leakage.examine(grid, Ensemble(guarded, None, None), instants=3, parity_rows=1, seed=1)
     assert verdict.reports["distrust"].clean
@@ -195,10 +195,10 @@ def test_an_examination_of_files_says_that_no_champion_was_examined(candle_file,
 @pytest.mark.django_db
 def test_a_champion_that_cannot_be_loaded_is_named(capsys, settings, tmp_path):
     settings.MODEL_PATH = tmp_path / "models"
-    crown()
+    bootstrap_champions()
     make_markets(count=WARMUP + 120)
     settings.MODEL_PATH = tmp_path / "elsewhere"
-    tiny.dethrone()
+    tiny.unload_estimators()
     with pytest.raises(SystemExit):
         run(capsys, "--instants", 1, "--parity", 1)
     assert "tpsl_classifier: NOT EXAMINED: its champion cannot be loaded" in capsys.readouterr().out

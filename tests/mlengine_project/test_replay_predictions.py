@@ -47,9 +47,9 @@ def artifact_folder(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def model_folder(artifact_folder, settings):
     settings.MODEL_PATH = artifact_folder
-    champions.dethrone()
+    champions.unload_estimators()
     yield settings.MODEL_PATH
-    champions.dethrone()
+    champions.unload_estimators()
 
 
 def fill(symbol, seed, skip=()):
@@ -83,7 +83,7 @@ def replay(tmp_path, suffix="parquet", start=FIRST, end=END, **options):
 
 
 def test_every_candle_horizon_side_and_bracket_has_one_row_and_the_columns_are_exact(markets, tmp_path):
-    champions.crown_all()
+    champions.bootstrap_all()
     ranges, brackets = replay(tmp_path)
     assert list(ranges.columns) == RANGE_COLUMNS
     assert list(brackets.columns) == BRACKET_COLUMNS
@@ -104,7 +104,7 @@ def test_every_candle_horizon_side_and_bracket_has_one_row_and_the_columns_are_e
 
 
 def test_the_scoring_grid_is_in_units_of_sigma_and_the_root_of_the_horizon(markets, tmp_path):
-    champions.crown_all()
+    champions.bootstrap_all()
     _, brackets = replay(tmp_path)
     distances = {}
     for side, sign in (("buy", 1), ("sell", -1)):
@@ -120,7 +120,7 @@ def test_the_scoring_grid_is_in_units_of_sigma_and_the_root_of_the_horizon(marke
 
 
 def test_replay_says_what_live_says_bit_for_bit(markets, tmp_path):
-    champions.crown_all()
+    champions.bootstrap_all()
     ranges, brackets = replay(tmp_path)
     ensemble = registry.load_ensemble("exchange")
     for offset in (0, 17, 49):
@@ -146,14 +146,14 @@ def test_replay_says_what_live_says_bit_for_bit(markets, tmp_path):
 
 
 def test_csv_holds_the_same_numbers_as_parquet(markets, tmp_path):
-    champions.crown_all()
+    champions.bootstrap_all()
     for packed, written in zip(replay(tmp_path), replay(tmp_path, "csv"), strict=True):
         plain = written.assign(reasons=written.reasons.fillna(""))
         pd.testing.assert_frame_equal(packed, plain, check_dtype=False, check_exact=False, rtol=1e-12)
 
 
 def test_blocks_change_nothing(markets, tmp_path, monkeypatch):
-    champions.crown_all()
+    champions.bootstrap_all()
     whole = replay(tmp_path)
     monkeypatch.setattr("mlengine_project.management.commands.replay_predictions.CANDLES_A_PASS", 7)
     for one, other in zip(whole, replay(tmp_path), strict=True):
@@ -171,7 +171,7 @@ def test_without_champions_every_row_is_refused_with_its_reason(markets, tmp_pat
 
 
 def test_an_expired_version_is_refused_in_replay_too(markets, tmp_path, settings):
-    champions.crown_all()
+    champions.bootstrap_all()
     ends = FIRST + 25 * STEP
     ModelVersion.objects.update(trained_until=clock.to_datetime(ends))
     settings.MODEL_MAX_AGE_DAYS = 0
@@ -186,7 +186,7 @@ def test_an_expired_version_is_refused_in_replay_too(markets, tmp_path, settings
 def test_a_market_outside_the_training_set_and_a_hole_are_refused(tmp_path):
     fill("BTCUSDT", 1, skip={CANDLES - 20})
     fill("ETHUSDT", 2)
-    champions.crown_all(symbols=("BTCUSDT",))
+    champions.bootstrap_all(symbols=("BTCUSDT",))
     ranges, _ = replay(tmp_path)
     assert set(ranges[ranges.symbol == "ETHUSDT"].reasons) == {"NO_CHAMPION"}
     known = ranges[ranges.symbol == "BTCUSDT"]
@@ -197,13 +197,13 @@ def test_a_market_outside_the_training_set_and_a_hole_are_refused(tmp_path):
 
 
 def test_too_little_history_is_a_warm_up(markets, tmp_path):
-    champions.crown_all()
+    champions.bootstrap_all()
     ranges, _ = replay(tmp_path, start=START, end=START + 10 * STEP)
     assert set(ranges.reasons) == {"WARMUP"}
 
 
 def test_chosen_versions_answer_instead_of_the_champions(markets, tmp_path):
-    champions.crown_all()
+    champions.bootstrap_all()
     with_champions, _ = replay(tmp_path)
     other = champions.candidate("range_predictor", seed=3)
     with_other, brackets = replay(tmp_path, versions=[other.digest[:12]])

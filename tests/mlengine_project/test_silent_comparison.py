@@ -49,9 +49,9 @@ def test_the_admin_shows_it_on_the_page_of_a_candidate(admin_client, settings, r
     def page(of):
         return admin_client.get(reverse("admin:modelregistry_modelversion_change", args=[of.pk])).content.decode()
 
-    assert "beside the champion" in page(version)
+    assert "Champion comparison: unpublished forecasts" in page(version)
     assert "<td>480</td>" in page(version)
     assert "<td>+10</td>" in page(version)
-    assert "beside the champion" not in page(champion)
+    assert "Champion comparison: unpublished forecasts" not in page(champion)
     ChallengerLog.objects.all().delete()
-    assert "No silent answer of this version has been scored" in page(version)
+    assert "No forecast of this version has been compared" in page(version)

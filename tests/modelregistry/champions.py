@@ -1,4 +1,4 @@
-"""Tiny estimators made in milliseconds, and their artifacts, rows and crowns."""
+"""Small estimators with artifacts and registered versions, made in milliseconds."""
 
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -33,7 +33,7 @@ def booster(seed=0, classes=0, rounds=3, width=WIDTH):
     rows = rng.normal(size=(400, width)).astype(np.float32)
     target = rng.integers(0, classes, 400) if classes else 0.01 * rows[:, 0] + 0.01 * rng.normal(size=400)
     objective = {"objective": "multi:softprob", "num_class": classes} if classes else {"objective": "reg:squarederror"}
-    matrix = boosting.quantised(rows, target, threads=1)
+    matrix = boosting.binned(rows, target, threads=1)
     return boosting.fit(matrix, {**objective, "max_depth": 3}, rounds, seed=seed, threads=1)
 
 
@@ -41,8 +41,8 @@ def novelty():
     return Novelty((0, 1), np.zeros(2), np.ones(2), np.eye(2), 1e9)
 
 
-def wavering(guard):
-    """A measure that calls about half of all candles strange, so that its guard wavers."""
+def often_flagging_novelty(guard):
+    """A novelty measure that flags about half of all candles."""
     return Novelty((FEATURE_NAMES.index("momentum_12"),), np.zeros(1), np.ones(1), np.eye(1), 0.6, guard)
 
 
@@ -101,16 +101,16 @@ def candidate(kind="range_predictor", seed=0, source="exchange", symbols=("BTCUS
     )
 
 
-def crown_all(source="exchange", seed=0, symbols=("BTCUSDT", "ETHUSDT")):
-    """A champion of every kind."""
+def bootstrap_all(source="exchange", seed=0, symbols=("BTCUSDT", "ETHUSDT")):
+    """Bootstrap a champion of every kind."""
     found = {kind: candidate(kind, seed, source, symbols) for kind in KINDS}
     for version in found.values():
         registry.bootstrap(version, "tests", "a first champion")
     return found
 
 
-def dethrone():
-    """Leave no estimator in memory; that an artifact was verified is remembered while its files stay as they are."""
+def unload_estimators():
+    """Unload all estimators; cached verification verdicts stay."""
     serving._serving.clear()
     serving._estimators.clear()
 

@@ -1,4 +1,4 @@
-"""Each test has a folder of models and a memory of its own."""
+"""Each test has its own model folder and no loaded estimators."""
 
 import pytest
 
@@ -8,6 +8,6 @@ from modelregistry import registry
 @pytest.fixture(autouse=True)
 def model_folder(tmp_path, settings):
     settings.MODEL_PATH = tmp_path / "models"
-    registry.forget()
+    registry.unload_all()
     yield settings.MODEL_PATH
-    registry.forget()
+    registry.unload_all()

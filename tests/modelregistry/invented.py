@@ -1,4 +1,4 @@
-"""Invented candles with clustered volatility and a time-of-day pattern, made in milliseconds."""
+"""Synthetic candles with volatility clustering and a time-of-day pattern."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ STEPS = 12
 
 
 def grid(candles, markets=1, seed=0, sigma=0.001):
-    """A grid of `markets` walks whose volatility clusters and follows the time of day."""
+    """Candle grid of random walks with volatility clustering and a time-of-day pattern."""
     rng = np.random.default_rng(seed)
     times = 1_700_006_400_000 // 300_000 * 300_000 + np.arange(candles) * 300_000
     slots = (times // 300_000) % 288

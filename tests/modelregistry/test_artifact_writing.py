@@ -1,4 +1,4 @@
-"""Writing an artifact: whole or not at all, whatever the disk does."""
+"""Writing of artifacts is atomic, whatever the disk does."""
 
 import os
 import resource
@@ -28,7 +28,7 @@ def disk_of(megabytes, path):
     return path
 
 
-def test_a_full_disk_leaves_nothing(tmp_path, settings):
+def test_full_disk_leaves_no_files(tmp_path, settings):
     settings.MODEL_PATH = disk_of(1, tmp_path / "disk")
     try:
         (settings.MODEL_PATH / "filler").write_bytes(b"x" * 1_000_000)
@@ -68,7 +68,7 @@ def test_a_failure_at_any_step_leaves_no_half_artifact(model_folder, monkeypatch
     artifacts.read_artifact(KIND, champions.write(KIND))
 
 
-def test_what_a_killed_writer_left_is_swept_a_day_later_and_a_busy_one_is_not(model_folder):
+def test_leftovers_of_killed_writers_are_removed_after_a_day(model_folder):
     for name, age in (("old", 90_000), ("busy", 60)):
         left = model_folder / KIND / f".writing-{name}"
         left.mkdir(parents=True)
@@ -80,7 +80,7 @@ def test_what_a_killed_writer_left_is_swept_a_day_later_and_a_busy_one_is_not(mo
     assert ".writing-old" not in names
 
 
-def test_writing_again_heals_a_damaged_artifact(model_folder):
+def test_writing_again_replaces_a_damaged_artifact(model_folder):
     digest = champions.write(KIND)
     (folder_of(model_folder, digest) / "scale_6.ubj").write_bytes(b"{}")
     assert champions.write(KIND) == digest
@@ -100,7 +100,7 @@ def test_writing_again_heals_a_damaged_artifact(model_folder):
         ({"a.json": b"{}"}, {"when": object()}),
     ],
 )
-def test_what_has_no_place_in_an_artifact_is_not_written(model_folder, files, fields):
+def test_invalid_files_and_fields_are_not_written(model_folder, files, fields):
     with pytest.raises(ArtifactWriteError):
         artifacts.write_artifact(KIND, files, fields, {})
     assert not model_folder.exists() or not list(model_folder.rglob("*.json"))

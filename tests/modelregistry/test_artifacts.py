@@ -1,4 +1,4 @@
-"""Artifacts: same inputs same bytes, and nothing hostile is believed."""
+"""Artifacts: same inputs give the same bytes, and invalid ones are rejected."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def verdict(root, digest, kind=KIND):
 
 
 def forged(root, files, fields=None, golden=None, kind=KIND):
-    """An artifact whose hashes all agree, made past the writer's own checks."""
+    """An artifact with consistent hashes, written without the checks of the writer."""
     entries = {name: {"sha256": sha256(content), "bytes": len(content)} for name, content in files.items()}
     page = canonical_json({**(fields or {}), "format": 1, "kind": kind, "files": entries, "golden_rows": golden or {}})
     folder = folder_of(root, sha256(page), kind)
@@ -66,7 +66,7 @@ def test_a_written_artifact_passes_its_child_and_loads(kind):
     assert found.files == champions.estimator(kind).to_files()
 
 
-def test_one_child_verifies_all_kinds_and_untouched_files_are_remembered(model_folder, monkeypatch):
+def test_one_child_verifies_all_kinds_and_caches_unchanged_files(model_folder, monkeypatch):
     runs = []
     run = subprocess.run
     monkeypatch.setattr(subprocess, "run", lambda *a, **k: runs.append(1) or run(*a, **k))
@@ -151,13 +151,13 @@ def test_a_pickle_is_refused_by_content_whatever_its_name(model_folder, protocol
 
 
 @pytest.mark.parametrize("content", [b"PK\x03\x04rest", zlib.compress(b"x"), b"", b"not a model", b"\x00"])
-def test_an_archive_or_noise_is_refused(model_folder, content):
+def test_archives_and_random_bytes_are_refused(model_folder, content):
     with pytest.raises(ModelLoadError):
         artifacts.read_artifact(KIND, forged(model_folder, {"model.ubj": content}))
 
 
 @pytest.mark.parametrize("digest", ["../" * 20 + "etc", "A" * 64, "", "0" * 63, "0" * 64])
-def test_a_digest_that_is_none_names_no_path(digest):
+def test_an_invalid_digest_gives_no_path(digest):
     with pytest.raises(ModelLoadError):
         artifacts.read_artifact(KIND, digest)
 
@@ -179,7 +179,7 @@ def test_a_model_of_other_features_is_refused(model_folder):
     assert "other features" in verdict(model_folder, digest)
 
 
-def test_a_child_that_crashes_condemns_its_artifact_and_no_other(model_folder, monkeypatch):
+def test_a_crash_of_the_child_rejects_only_its_artifact(model_folder, monkeypatch):
     good, bad = champions.write(KIND), champions.write(KIND, seed=1)
     run = subprocess.run
 
@@ -198,7 +198,7 @@ def test_a_child_that_crashes_condemns_its_artifact_and_no_other(model_folder, m
     assert "SIGSEGV" in found[KIND, bad]
 
 
-def test_a_child_that_hangs_is_ended_and_not_held_against_the_artifact(model_folder, monkeypatch):
+def test_a_child_timeout_is_not_cached_for_the_artifact(model_folder, monkeypatch):
     digest = champions.write(KIND)
     monkeypatch.setattr(verification, "TIMEOUT_SECONDS", 0.05)
     assert "longer than" in verdict(model_folder, digest)
@@ -206,7 +206,7 @@ def test_a_child_that_hangs_is_ended_and_not_held_against_the_artifact(model_fol
     assert verdict(model_folder, digest) == ""
 
 
-def test_the_child_knows_no_secret(model_folder, monkeypatch):
+def test_the_child_environment_has_no_secrets(model_folder, monkeypatch):
     monkeypatch.setenv("SECRET_KEY", "canary")
     seen = {}
     run = subprocess.run

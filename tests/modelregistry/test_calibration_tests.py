@@ -1,4 +1,4 @@
-"""Tests of tests: each gives the number a hand can check, and is right as often as it says on fresh draws."""
+"""Statistical tests: values checked by hand, and size on simulated data."""
 
 import numpy as np
 import pytest
@@ -51,12 +51,12 @@ def test_diebold_mariano_finds_a_real_gain_and_falls_back_when_the_variance_woul
 
 
 @pytest.mark.parametrize("steps", [0, 40])
-def test_diebold_mariano_refuses_what_it_cannot_test(steps):
+def test_diebold_mariano_raises_for_too_few_rows(steps):
     with pytest.raises(ValueError, match="cannot be tested"):
         diebold_mariano(np.zeros(40), np.ones(40), steps)
 
 
-def test_block_intervals_cover_as_often_as_they_say_and_narrow_ones_do_not():
+def test_block_intervals_have_nominal_coverage_and_narrow_ones_do_not():
     rng, covered, naive = np.random.default_rng(4), 0, 0
     for _ in range(200):
         days = rng.normal(size=280)
@@ -110,7 +110,7 @@ def test_christoffersen_by_hand():
     assert (found.after_miss, found.after_hit) == (pytest.approx(1 / 3), pytest.approx(2 / 6))
 
 
-def test_christoffersen_refuses_honest_forecasts_rarely_and_clustered_ones_always():
+def test_christoffersen_rejects_calibrated_forecasts_rarely_and_clustered_ones_always():
     rng, honest, overlapping = np.random.default_rng(7), 0, 0
     for _ in range(400):
         honest += miss_test(rng.random(1000) < 0.2, 0.2).p_independent < 0.05
@@ -147,7 +147,7 @@ def test_bands_agree_with_the_mean_score_and_the_true_band_scores_best():
         assert (np.array(band_table(true * factor, actual)["score"]) > honest["score"]).all()
 
 
-def test_the_parts_of_brier_add_up_and_a_shift_goes_into_reliability():
+def test_brier_parts_add_up_and_a_shift_changes_reliability():
     rng = np.random.default_rng(9)
     chance = rng.beta(2, 3, size=30_000)
     came = (rng.random(30_000) < chance).astype(float)
@@ -173,7 +173,7 @@ def test_a_constant_forecast_is_one_bin_without_resolution():
     assert calibration(np.full(300, 1 / 3), came, times(300)).slope == 0.0
 
 
-def test_the_reliability_curve_of_an_honest_forecast_lies_on_the_diagonal():
+def test_the_reliability_curve_of_a_calibrated_forecast_is_the_diagonal():
     rng = np.random.default_rng(10)
     chance = rng.random(20_000)
     curve = reliability_curve(chance, rng.random(20_000) < chance, times(20_000))
@@ -183,14 +183,14 @@ def test_the_reliability_curve_of_an_honest_forecast_lies_on_the_diagonal():
     assert (off < 4).all()
 
 
-def test_the_calibration_line_finds_boldness_and_its_error_is_honest():
+def test_the_calibration_line_finds_overconfidence_with_a_correct_error():
     rng, covered = np.random.default_rng(11), 0
     for _ in range(150):
         days = np.repeat(0.5 * rng.normal(size=100), 20)
         odds = rng.normal(size=2000)
         came = rng.random(2000) < 1 / (1 + np.exp(-odds - days))
         line = calibration(1 / (1 + np.exp(-odds)), came, times(2000, 20))
-        # Unknown daily moods flatten the slope towards zero by the well-known factor.
+        # Unobserved daily effects attenuate the slope by the known factor.
         covered += abs(line.slope - 1 / np.sqrt(1 + 0.346 * 0.25)) < 1.96 * line.slope_error
     assert covered / 150 > 0.88
     chance = 1 / (1 + np.exp(-2 * odds))

@@ -1,11 +1,18 @@
-"""The online correction on forecasts whose error is known."""
+"""The online correction on forecasts with a known error."""
 
 from statistics import NormalDist
 
 import numpy as np
 import pytest
 
-from modelregistry.estimators.correction import BEFORE, FARTHEST, OFF, SLOPES, Correction, outcomes_after
+from modelregistry.estimators.correction import (
+    LEGACY_SLOPES,
+    MAX_LOG_CORRECTION,
+    NO_CORRECTION,
+    SLOPES,
+    Correction,
+    outcomes_after,
+)
 from modelregistry.estimators.forecast import LEVELS
 
 HORIZONS = (6, 72)
@@ -13,7 +20,7 @@ TAILS = -np.log(1 - np.array(LEVELS))
 
 
 def forecasts(count, bias, seed=1, stride=12):
-    """Exponential outcomes, and quantiles that are `bias` times too large."""
+    """Exponential outcomes, with quantiles too large by the factor `bias`."""
     rng = np.random.default_rng(seed)
     outcomes = rng.exponential(size=(count, len(HORIZONS), 2))
     quantiles = np.broadcast_to(bias * TAILS, (count, len(HORIZONS), 2, len(LEVELS)))
@@ -23,57 +30,59 @@ def forecasts(count, bias, seed=1, stride=12):
 def test_too_wide_forecasts_are_narrowed_and_too_narrow_ones_widened():
     correction = Correction(candles=8640, prior=0.0)
     for bias in (0.8, 1.25):
-        said, came, numbers = forecasts(720, bias)
-        found = correction.log_factors(said, came, numbers, np.array([8700]), HORIZONS)
+        quantiles, observed, numbers = forecasts(720, bias)
+        found = correction.log_factors(quantiles, observed, numbers, np.array([8700]), HORIZONS)
         outer = found[0, :, :, -3:]
         assert (np.sign(outer) == -np.sign(np.log(bias))).all()
 
 
-def test_a_calibrated_forecast_is_left_almost_alone():
-    said, came, numbers = forecasts(7200, 1.0, stride=1)
-    found = Correction(candles=7000, stride=1).log_factors(said, came, numbers, np.array([7199]), HORIZONS)
+def test_a_calibrated_forecast_is_hardly_corrected():
+    quantiles, observed, numbers = forecasts(7200, 1.0, stride=1)
+    found = Correction(candles=7000, stride=1).log_factors(quantiles, observed, numbers, np.array([7199]), HORIZONS)
     assert (np.abs(found) * SLOPES).max() < 0.02  # in shares of the outcomes
 
 
-def test_nothing_counts_before_its_outcome_is_known():
-    said, came, numbers = forecasts(720, 1.25)
+def test_forecasts_count_only_after_their_outcome_is_known():
+    quantiles, observed, numbers = forecasts(720, 1.25)
     correction, at = Correction(candles=4000), np.array([6000])
-    found = correction.log_factors(said, came, numbers, at, HORIZONS)
+    found = correction.log_factors(quantiles, observed, numbers, at, HORIZONS)
     for k, horizon in enumerate(HORIZONS):
-        later = came.copy()
+        later = observed.copy()
         later[numbers > 6000 - horizon, k] = 1e6
-        assert (correction.log_factors(said, later, numbers, at, HORIZONS)[:, k] == found[:, k]).all()
-        earlier = came.copy()
+        assert (correction.log_factors(quantiles, later, numbers, at, HORIZONS)[:, k] == found[:, k]).all()
+        earlier = observed.copy()
         earlier[numbers == (6000 - horizon) // 12 * 12, k] = 1e6
         earlier[numbers == (6000 - horizon) // 12 * 12 - 12, k] = 1e6
-        assert (correction.log_factors(said, earlier, numbers, at, HORIZONS)[:, k] != found[:, k]).any()
+        assert (correction.log_factors(quantiles, earlier, numbers, at, HORIZONS)[:, k] != found[:, k]).any()
 
 
-def test_memory_is_finite_to_the_last_bit():
-    said, came, numbers = forecasts(1440, 0.9)
-    correction, asked = Correction(candles=4000), np.arange(9000, 9100)
-    whole = correction.log_factors(said, came, numbers, asked, HORIZONS)
-    for row, at in enumerate(asked):
-        mine = (numbers > at - 4000 - max(HORIZONS)) & (numbers <= at)
-        alone = correction.log_factors(said[mine], came[mine], numbers[mine], np.array([at]), HORIZONS)
+def test_older_forecasts_than_the_window_change_no_bit():
+    quantiles, observed, numbers = forecasts(1440, 0.9)
+    correction, at_number = Correction(candles=4000), np.arange(9000, 9100)
+    whole = correction.log_factors(quantiles, observed, numbers, at_number, HORIZONS)
+    for row, at in enumerate(at_number):
+        window = (numbers > at - 4000 - max(HORIZONS)) & (numbers <= at)
+        alone = correction.log_factors(quantiles[window], observed[window], numbers[window], np.array([at]), HORIZONS)
         assert (alone[0] == whole[row]).all()
 
 
 def test_few_or_no_outcomes_change_nothing():
-    said, came, numbers = forecasts(720, 1.25)
+    quantiles, observed, numbers = forecasts(720, 1.25)
     correction = Correction(candles=4000)
-    assert not correction.log_factors(said[:60], came[:60], numbers[:60], np.array([800]), HORIZONS).any()
-    unknown = np.full(came.shape, np.nan)
-    assert not correction.log_factors(said, unknown, numbers, np.array([8000]), HORIZONS).any()
-    empty = correction.log_factors(said[:0], came[:0], numbers[:0], np.array([8000]), HORIZONS)
+    assert not correction.log_factors(quantiles[:60], observed[:60], numbers[:60], np.array([800]), HORIZONS).any()
+    unknown = np.full(observed.shape, np.nan)
+    assert not correction.log_factors(quantiles, unknown, numbers, np.array([8000]), HORIZONS).any()
+    empty = correction.log_factors(quantiles[:0], observed[:0], numbers[:0], np.array([8000]), HORIZONS)
     assert empty.shape == (1, 2, 2, 7)
     assert not empty.any()
 
 
-def test_no_correction_goes_further_than_the_limit():
-    said, came, numbers = forecasts(720, 100.0)
-    found = Correction(candles=4000, gain=2.0, prior=0.0).log_factors(said, came, numbers, np.array([8000]), HORIZONS)
-    assert np.abs(found).max() == FARTHEST
+def test_corrections_are_clipped_at_the_limit():
+    quantiles, observed, numbers = forecasts(720, 100.0)
+    found = Correction(candles=4000, gain=2.0, prior=0.0).log_factors(
+        quantiles, observed, numbers, np.array([8000]), HORIZONS
+    )
+    assert np.abs(found).max() == MAX_LOG_CORRECTION
 
 
 def test_outcomes_need_every_candle_after_them():
@@ -85,28 +94,28 @@ def test_outcomes_need_every_candle_after_them():
     assert found[2, 1, 1] == pytest.approx(0.0)  # the lowest low is the close itself
 
 
-def test_a_share_that_is_off_is_made_up_for_at_every_level_of_a_walk():
-    """Quantiles of the size of a normal variable, a tenth too large: one full step finds most of it at both ends."""
+def test_miscoverage_of_a_random_walk_is_corrected_at_every_level():
+    """One step corrects most of quantiles that are 10 % too large."""
     rng = np.random.default_rng(3)
     size = np.array([NormalDist().inv_cdf((1 + level) / 2) for level in LEVELS])
-    came = np.abs(rng.normal(size=(20_000, 1, 2)))
-    said = np.broadcast_to(1.1 * size, (20_000, 1, 2, len(LEVELS)))
+    observed = np.abs(rng.normal(size=(20_000, 1, 2)))
+    quantiles = np.broadcast_to(1.1 * size, (20_000, 1, 2, len(LEVELS)))
     correction = Correction(candles=20_000, stride=1, prior=0.0)
-    found = correction.log_factors(said, came, np.arange(20_000), np.array([20_000]), (1,))[0, 0]
+    found = correction.log_factors(quantiles, observed, np.arange(20_000), np.array([20_000]), (1,))[0, 0]
     assert found == pytest.approx(np.full((2, 7), -np.log(1.1)), abs=0.05)
 
 
-def test_versions_from_before_keep_the_slopes_they_were_chosen_with():
+def test_older_versions_keep_the_legacy_slopes():
     kept = Correction(4032, 12, 0.5, 20.0).as_parameters()
     assert Correction.from_parameters(kept).slopes == SLOPES
     del kept["slopes"]
-    assert Correction.from_parameters(kept).slopes == BEFORE
+    assert Correction.from_parameters(kept).slopes == LEGACY_SLOPES
 
 
-def test_parameters_survive_and_nonsense_does_not():
+def test_parameters_round_trip_and_invalid_ones_raise():
     one = Correction(4032, 12, 0.5, 50.0)
     assert Correction.from_parameters(one.as_parameters()) == one
-    assert not OFF.active
+    assert not NO_CORRECTION.active
     for wrong in (
         {"candles": -1},
         {"stride": 0},
@@ -115,5 +124,5 @@ def test_parameters_survive_and_nonsense_does_not():
         {"slopes": [0.3]},
         {"slopes": [0.0] * 7},
     ):
-        with pytest.raises(ValueError, match="makes no sense"):
+        with pytest.raises(ValueError, match="out of range"):
             Correction.from_parameters(one.as_parameters() | wrong)

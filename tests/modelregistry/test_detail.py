@@ -1,4 +1,4 @@
-"""What a report's means hide, from predictions whose truth is known."""
+"""Detail of reports, from forecasts with a known truth."""
 
 import json
 from types import SimpleNamespace
@@ -18,20 +18,20 @@ UNIT = -np.log(1 - np.array(LEVELS))
 
 
 def ranges(days=120, seed=1, sharp=True):
-    """Hourly outcomes whose size follows a known volatility; a sharp forecast knows it, the baselines do not."""
+    """Hourly outcomes with known volatility; a sharp forecast uses it, the baselines do not."""
     rng = np.random.default_rng(seed)
     rows = days * 24
     when = FIRST + np.arange(rows) * HOUR
     sigma = 0.001 * np.exp(0.5 * rng.normal(size=rows))
-    ahead = sigma * rng.exponential(size=rows)
-    said = (sigma if sharp else np.full(rows, 0.00113))[:, None] * UNIT
+    actual = sigma * rng.exponential(size=rows)
+    forecasts = (sigma if sharp else np.full(rows, 0.00113))[:, None] * UNIT
     flat = np.full((rows, 1), 0.00113) * UNIT
     others = [flat * (1.0 + 0.05 * i) for i in range(len(BASELINE_NAMES))]
-    stacked = np.stack([metrics.pinball(other, ahead) * metrics.BPS for other in others], axis=1)
+    stacked = np.stack([metrics.pinball(other, actual) * metrics.BPS for other in others], axis=1)
     found = Collected()
     half = rows // 2
     for part in (slice(half, None), slice(None, half)):  # folds may come in any order
-        found.add(("BTCUSDT", 12, "high"), said[part], ahead[part], stacked[part], when[part])
+        found.add(("BTCUSDT", 12, "high"), forecasts[part], actual[part], stacked[part], when[part])
     table = SimpleNamespace(symbols=("BTCUSDT",), market=np.zeros(rows, dtype=int), open_time=when, sigma=sigma)
     return found, table
 
@@ -98,7 +98,7 @@ def test_the_detail_of_a_sharp_range_forecast():
     assert json.loads(json.dumps(detail, allow_nan=False)) == detail
 
 
-def test_a_forecast_without_volatility_is_found_out_by_terciles_alone():
+def test_only_terciles_show_a_forecast_without_volatility():
     found, rows = ranges(sharp=False)
     cell = range_detail(found, rows, 12)["cells"][0]
     calm, _, wild = cell["terciles"]["coverage_90"]
@@ -111,17 +111,17 @@ def test_a_forecast_without_volatility_is_found_out_by_terciles_alone():
 def test_refused_rows_count_as_the_baseline_and_a_wholly_refused_month_is_left_out():
     found, rows = ranges()
     columns = found.cells()[("BTCUSDT", 12, "high")]
-    said = columns[0].copy()
-    said[columns[3] < FIRST + 30 * 24 * HOUR] = np.nan
+    forecasts = columns[0].copy()
+    forecasts[columns[3] < FIRST + 30 * 24 * HOUR] = np.nan
     refused = Collected()
-    refused.add(("BTCUSDT", 12, "high"), said, *columns[1:])
+    refused.add(("BTCUSDT", 12, "high"), forecasts, *columns[1:])
     cell = range_detail(refused, rows, 12)["cells"][0]
     assert cell["periods"]["period"] == ["2024-12", "2025-01", "2025-02"]
     whole = range_detail(found, rows, 12)["cells"][0]
     assert cell["skill_interval"][1] < whole["skill_interval"][1]
 
 
-def brackets(seed=3, boldness=1.0):
+def brackets(seed=3, overconfidence=1.0):
     rng = np.random.default_rng(seed)
     rows = 24 * 120
     when = FIRST + np.arange(rows) * HOUR
@@ -129,20 +129,20 @@ def brackets(seed=3, boldness=1.0):
     true[:, 1] = 0.6 * (1 - true[:, 0])
     true[:, 2] = 1 - true[:, 0] - true[:, 1]
     outcome = (rng.random(rows)[:, None] > true.cumsum(axis=1)).sum(axis=1).clip(0, 2)
-    odds = boldness * np.log(true[:, 0] / (1 - true[:, 0]))
-    said = true.copy()
-    said[:, 0] = 1 / (1 + np.exp(-odds))
-    said[:, 1:] *= ((1 - said[:, 0]) / (1 - true[:, 0]))[:, None]
+    odds = overconfidence * np.log(true[:, 0] / (1 - true[:, 0]))
+    forecasts = true.copy()
+    forecasts[:, 0] = 1 / (1 + np.exp(-odds))
+    forecasts[:, 1:] *= ((1 - forecasts[:, 0]) / (1 - true[:, 0]))[:, None]
     near = far = np.full(rows, 0.01)
     gross = np.select([outcome == 0, outcome == 1], [near, -far], 0.0)
     found = Collected()
     nothing = np.zeros(rows)
-    found.add(("BTCUSDT", 12, "buy", "1x1"), said, outcome, near, far, nothing, gross, nothing, nothing, when)
+    found.add(("BTCUSDT", 12, "buy", "1x1"), forecasts, outcome, near, far, nothing, gross, nothing, nothing, when)
     return found
 
 
-def test_the_detail_of_brackets_finds_boldness_and_adds_the_trades_up():
-    honest, bold = bracket_detail(brackets(), 0.001), bracket_detail(brackets(boldness=2.0), 0.001)
+def test_the_detail_of_brackets_shows_overconfidence_and_sums_trades():
+    honest, bold = bracket_detail(brackets(), 0.001), bracket_detail(brackets(overconfidence=2.0), 0.001)
     line = honest["cells"][0]["calibration"]
     assert abs(line["slope"] - 1) < 3 * line["slope_error"]
     assert bold["cells"][0]["calibration"]["slope"] == pytest.approx(line["slope"] / 2, abs=0.02)
@@ -174,9 +174,9 @@ def test_refused_probabilities_count_as_the_better_baseline_and_are_counted():
     found = brackets()
     ((key, columns),) = found.cells().items()
     half = np.arange(len(columns[1])) % 2 == 0
-    said = np.where(half[:, None], np.nan, columns[0])
+    forecasts = np.where(half[:, None], np.nan, columns[0])
     refused = Collected()
-    refused.add(key, said, *columns[1:])
+    refused.add(key, forecasts, *columns[1:])
     whole, cell = (bracket_report(one, 0.001, 12)["cells"][0] for one in (found, refused))
     assert (whole["answered"], cell["answered"]) == (100.0, pytest.approx(50.0))
     assert 0 < cell["skill"] < whole["skill"]
@@ -190,9 +190,9 @@ def test_refused_probabilities_count_as_the_better_baseline_and_are_counted():
     directions.add(
         ("BTCUSDT", 72), np.where(half[:2400, None], np.nan, bold), labels, base, FIRST + np.arange(2400) * HOUR
     )
-    told = direction_report(directions, 12)["cells"][0]
-    assert told["answered"] == pytest.approx(50.0)
-    assert 30 < told["skill"] < 45
+    scored = direction_report(directions, 12)["cells"][0]
+    assert scored["answered"] == pytest.approx(50.0)
+    assert 30 < scored["skill"] < 45
     assert direction_detail(directions, ranges()[1])["cells"][0]["calibration_buy"]["slope"] > 1
 
 
@@ -213,7 +213,7 @@ def test_the_detail_of_a_constant_direction_has_no_skill():
 
 
 def test_directions_are_scored_in_calm_and_in_wild_markets():
-    """Who gives every row the mean chance is calibrated in the middle, and too sure that calm markets will move."""
+    """A constant forecast is calibrated on average, and overestimates moves at low volatility."""
     rows = ranges()[1]
     rng = np.random.default_rng(5)
     touch = np.interp(np.argsort(np.argsort(rows.sigma)), [0, len(rows.sigma)], [0.1, 0.9])

@@ -1,4 +1,4 @@
-"""The side enters only when the folds prove it; overlapping labels are counted by what is their own."""
+"""Rule for the use of the side, and uniqueness of overlapping labels."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from indicators.features import WARMUP
 from modelregistry.estimators.signal_classifier import SignalClassifier
 from modelregistry.training import direction_rule
 from modelregistry.training.dataset import build_dataset
-from modelregistry.training.direction_rule import gain_of_direction, judge_direction
+from modelregistry.training.direction_rule import gain_of_direction, side_verdict
 from modelregistry.training.uniqueness import average_uniqueness
 from tests.modelregistry import champions
 
@@ -27,7 +27,7 @@ def classifier():
     return replace(champions.estimator("signal_classifier"), base_rate=np.array([0.3, 0.2, 0.5]), trust=1.0)
 
 
-def test_without_direction_either_side_has_half_the_chance_of_a_touch(rows):
+def test_without_direction_each_side_has_half_the_touch_probability(rows):
     with_side = classifier()
     without = replace(with_side, directional=False)
     before, after = with_side.predict(rows.features[:200]), without.predict(rows.features[:200])
@@ -39,14 +39,14 @@ def test_without_direction_either_side_has_half_the_chance_of_a_touch(rows):
     assert np.array_equal(back.predict(rows.features[:200]), after)
 
 
-def test_a_side_known_in_truth_gains_surely_and_a_guess_does_not(rows, monkeypatch):
+def test_a_true_side_gains_significantly_and_a_random_one_does_not(rows, monkeypatch):
     guess = gain_of_direction(classifier(), rows, COSTS)
     assert guess["lower"] < 0
-    # Labels that the trees know: the class their own chances favour.
+    # Labels that the trees predict: the class of their largest probability.
     known = classifier().predict(rows.features).argmax(axis=1)
-    luck = np.random.default_rng(1).integers(0, 3, len(rows))
-    drawn = np.where(np.random.default_rng(2).random(len(rows)) < 0.5, known, luck)
-    monkeypatch.setattr(direction_rule, "direction_labels", lambda *_: drawn)
+    guesses = np.random.default_rng(1).integers(0, 3, len(rows))
+    noisy = np.where(np.random.default_rng(2).random(len(rows)) < 0.5, known, guesses)
+    monkeypatch.setattr(direction_rule, "direction_labels", lambda *_: noisy)
     true = gain_of_direction(replace(classifier(), base_rate=np.array([0.3, 0.3, 0.4])), rows, COSTS)
     assert true["gain"] > guess["gain"]
 
@@ -55,8 +55,8 @@ def test_a_side_known_in_truth_gains_surely_and_a_guess_does_not(rows, monkeypat
     ("lowers", "enters"),
     [([0.1, 0.2, -0.1], True), ([0.1, -0.2, -0.1], False), ([0.5], False), ([0.5, 0.1], True), ([0.0, 0.0, 1], False)],
 )
-def test_two_folds_must_prove_it(lowers, enters):
-    found = judge_direction([{"gain": 1.0, "error": 0.1, "lower": lower} for lower in lowers])
+def test_the_side_needs_a_significant_gain_in_two_folds(lowers, enters):
+    found = side_verdict([{"gain": 1.0, "error": 0.1, "lower": lower} for lower in lowers])
     assert found["enters"] is enters
     assert ("is a constant" in found["words"]) is not enters
 

@@ -1,4 +1,4 @@
-"""Scores that cannot flatter."""
+"""Scores and their errors."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def test_the_true_quantiles_have_the_least_pinball_loss():
         assert metrics.pinball(np.tile(true * wrong, (20_000, 1)), actual).mean() > best
 
 
-def test_calibration_line_finds_what_was_bent():
+def test_the_calibration_line_finds_a_distortion():
     rng = np.random.default_rng(1)
     odds = rng.normal(size=40_000)
     happened = rng.random(40_000) < 1 / (1 + np.exp(-(0.5 + 1.5 * odds)))
@@ -33,7 +33,7 @@ def test_calibration_line_finds_what_was_bent():
 
 
 def overlapping(rng, rows, horizon):
-    """Differences of losses whose neighbours share all but one candle."""
+    """Loss differences whose neighbours share all but one candle."""
     noise = rng.normal(size=rows + horizon)
     total = np.cumsum(noise)
     return (total[horizon:] - total[:-horizon])[:rows]
@@ -74,7 +74,7 @@ def test_har_inputs_never_look_ahead():
     assert np.array_equal(whole[:, : 288 * 25], cut, equal_nan=True)
 
 
-def test_a_missing_profile_is_missing_and_not_tiny():
+def test_a_missing_profile_is_nan():
     grid = invented.grid(288 * 20)
     inputs = har_inputs(grid, (6,))
     assert np.isnan(inputs[0, : 288 * 14 - 6, -1]).all()
@@ -91,15 +91,15 @@ def test_the_trailing_rescale_follows_a_change_of_level_without_seeing_ahead():
     ahead = 0.002 * rng.exponential(size=rows)
     fitted = Baselines.fit(horizon, 0, har, sigma, ahead, ahead / (1 + ahead))
     doubled = np.where(np.arange(rows) > rows // 2, 2 * ahead, ahead)
-    said = fitted.predict(0, har, sigma, 0, doubled, times, np.ones(rows), 300_000)
-    plain, rescaled = said["har_season"][:, 3], said["har_season_90d"][:, 3]
+    forecasts = fitted.predict(0, har, sigma, 0, doubled, times, np.ones(rows), 300_000)
+    plain, rescaled = forecasts["har_season"][:, 3], forecasts["har_season_90d"][:, 3]
     assert np.allclose(plain[: 288 * 20], rescaled[: 288 * 20])
     assert abs(rescaled[rows // 2 + horizon] / plain[0] - 1) < 0.05
     assert rescaled[-1] > 1.3 * plain[0]
     changed = doubled.copy()
     changed[-horizon:] *= 50
     again = fitted.predict(0, har, sigma, 0, changed, times, np.ones(rows), 300_000)["har_season_90d"]
-    assert np.array_equal(again, said["har_season_90d"])
+    assert np.array_equal(again, forecasts["har_season_90d"])
 
 
 def test_a_refused_row_counts_as_the_best_baseline():
@@ -109,10 +109,10 @@ def test_a_refused_row_counts_as_the_best_baseline():
     quantiles = np.tile(-np.log(1 - np.array([0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95])), (rows, 1))
     others = {"ewm": 1.3 * quantiles, "har_season": 1.1 * quantiles}
     times = np.arange(rows) * 300_000
-    said = quantiles.copy()
-    said[: rows // 2] = np.nan
+    forecasts = quantiles.copy()
+    forecasts[: rows // 2] = np.nan
     lost = {name: metrics.pinball(other, actual) * metrics.BPS for name, other in others.items()}
-    half = range_cell(said, actual, losses_of(said, actual, lost), times, 6, 1)
+    half = range_cell(forecasts, actual, losses_of(forecasts, actual, lost), times, 6, 1)
     whole = range_cell(quantiles, actual, losses_of(quantiles, actual, lost), times, 6, 1)
     assert half["answered"] == pytest.approx(50.0)
     assert half["best_baseline"] == "har_season"
@@ -129,8 +129,8 @@ def test_the_base_rate_itself_has_no_skill():
     assert cell["calibration_slope"] == 0.0
 
 
-def test_brackets_are_compared_with_an_error_that_knows_overlap():
-    """Twelve rows in a row that share an outcome are no surer than one of them."""
+def test_the_error_of_brackets_accounts_for_overlap():
+    """Twelve consecutive rows with the same outcome carry the information of one."""
     rng = np.random.default_rng(8)
     rows, share = 400, 12
     touch = rng.uniform(0.2, 0.8, rows)

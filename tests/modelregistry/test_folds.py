@@ -1,4 +1,4 @@
-"""No training row may see a test row's window, whatever the labels' lengths."""
+"""No training label overlaps the window of a test row."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from modelregistry.training.folds import cross_blocks, purged, walk_forward
 
 @st.composite
 def labelled_rows(draw):
-    """Start times in order, with ties and holes, and labels of any length."""
+    """Sorted start times with ties and gaps, and labels of any length."""
     n = draw(st.integers(20, 120))
     steps = draw(st.lists(st.integers(0, 4), min_size=n, max_size=n))
     lengths = draw(st.lists(st.integers(0, 30), min_size=n, max_size=n))
@@ -64,7 +64,7 @@ def test_cross_blocks_hold_every_row_out_once(rows, count, embargo):
         assert (starts[fold.train][after] > ends[fold.test].max() + embargo).all()
 
 
-def test_an_overlap_checker_that_can_fail():
+def test_the_overlap_checker_detects_an_overlap():
     starts = np.arange(10)
     assert overlaps(starts, starts + 3, np.array([4]), np.array([6]))
 

@@ -1,4 +1,4 @@
-"""Forecasts are ordered, nested and finite, whatever the estimators say."""
+"""Forecasts are ordered, nested and finite for any estimator output."""
 
 import numpy as np
 from hypothesis import given
@@ -27,9 +27,9 @@ def test_any_distances_become_a_coherent_forecast(up, down):
 
 @given(arrays(np.float64, (20, 1, 7), elements=st.floats(0, 0.5)), st.floats(0, 0.5))
 def test_ordering_never_costs_pinball_loss(up, actual):
-    said = RangeForecast.from_distances((6,), np.ones(20), up, up)
+    coherent = RangeForecast.from_distances((6,), np.ones(20), up, up)
     actuals = np.full(20, actual)
-    assert pinball(np.log(said.high[:, 0]), actuals).sum() <= pinball(up[:, 0], actuals).sum() + 1e-9
+    assert pinball(np.log(coherent.high[:, 0]), actuals).sum() <= pinball(up[:, 0], actuals).sum() + 1e-9
 
 
 def test_reached_returns_each_level_at_its_own_quantile():

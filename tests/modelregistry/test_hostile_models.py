@@ -1,4 +1,4 @@
-"""Hostile models: hashes agree, names are right, and the trees would crash XGBoost. None gets that far."""
+"""Malicious model files with valid hashes are rejected before XGBoost parses them."""
 
 import json
 
@@ -37,7 +37,7 @@ def child_is_its_parent(page):
     trees(page)[0]["left_children"][1] = 0
 
 
-def loose_cycle(page):
+def unreachable_cycle(page):
     tree = trees(page)[0]
     tree["left_children"][1], tree["right_children"][1] = 1, 2
 
@@ -47,7 +47,7 @@ def leaf_with_one_child(page):
     tree["left_children"][first_leaf(tree)] = 1
 
 
-def parent_lies(page):
+def wrong_parent(page):
     trees(page)[0]["parents"][1] = 2
 
 
@@ -67,7 +67,7 @@ def shorter_array(page):
     trees(page)[0]["split_conditions"].pop()
 
 
-def more_nodes_than_said(page):
+def more_nodes_than_declared(page):
     trees(page)[0]["tree_param"]["num_nodes"] = "3"
 
 
@@ -79,11 +79,11 @@ def tree_missing(page):
     trees(page).pop()
 
 
-def more_trees_than_said(page):
+def more_trees_than_declared(page):
     page["learner"]["gradient_booster"]["model"]["gbtree_model_param"]["num_trees"] = "2000000000"
 
 
-def tree_of_an_output_that_is_not(page):
+def tree_of_a_missing_output(page):
     page["learner"]["gradient_booster"]["model"]["tree_info"][0] = 7
 
 
@@ -99,7 +99,7 @@ def categorical_split(page):
     trees(page)[0]["split_type"][0] = 1
 
 
-def categories_of_nobody(page):
+def categories_without_nodes(page):
     trees(page)[0]["categories"] = [1, 2]
 
 
@@ -115,7 +115,7 @@ def another_booster(page):
     page["learner"]["gradient_booster"]["name"] = "dart"
 
 
-def base_score_is_nothing(page):
+def base_score_is_nan(page):
     page["learner"]["learner_model_param"]["base_score"] = "nan"
 
 
@@ -127,7 +127,7 @@ def fraction_for_an_index(page):
     trees(page)[0]["left_children"][0] = 1.5
 
 
-def nothing_at_all(page):
+def empty_page(page):
     page["learner"] = None
 
 
@@ -135,33 +135,33 @@ ATTACKS = [
     child_out_of_range,
     child_negative,
     child_is_its_parent,
-    loose_cycle,
+    unreachable_cycle,
     leaf_with_one_child,
-    parent_lies,
+    wrong_parent,
     root_has_a_parent,
     split_on_a_feature_far_away,
     split_on_a_negative_feature,
     shorter_array,
-    more_nodes_than_said,
+    more_nodes_than_declared,
     endless_nodes,
     tree_missing,
-    more_trees_than_said,
-    tree_of_an_output_that_is_not,
+    more_trees_than_declared,
+    tree_of_a_missing_output,
     rounds_beyond_the_trees,
     no_rounds,
     categorical_split,
-    categories_of_nobody,
+    categories_without_nodes,
     leaf_vectors,
     another_feature_count,
     another_booster,
-    base_score_is_nothing,
+    base_score_is_nan,
     text_for_a_list,
     fraction_for_an_index,
-    nothing_at_all,
+    empty_page,
 ]
 
 
-def test_an_honest_model_passes_in_both_formats():
+def test_a_valid_model_passes_in_both_formats():
     for form in ("json", "ubj"):
         check_content(f"model.{form}", bytes(champions.booster().save_raw(form)))
         check_content(f"model.{form}", bytes(champions.booster(1, classes=3).save_raw(form)))
@@ -176,7 +176,7 @@ def test_hostile_trees_are_refused(attack):
 
 
 @pytest.mark.parametrize("depth", [100, 100_000])
-def test_bottomless_nesting_is_refused(depth):
+def test_deep_nesting_is_refused(depth):
     with pytest.raises(ModelLoadError):
         check_content("deep.ubj", b"{U\x01a" + b"[" * depth)
     with pytest.raises(ModelLoadError):
@@ -198,7 +198,7 @@ def test_bottomless_nesting_is_refused(depth):
         b"{",
     ],
 )
-def test_lengths_and_markers_that_lie_are_refused(content):
+def test_false_lengths_and_markers_are_refused(content):
     with pytest.raises(ModelLoadError):
         parse_ubjson(content, "model.ubj")
 
@@ -213,7 +213,7 @@ def test_json_that_is_not_strict_is_refused(content):
 
 @settings(deadline=None, max_examples=300)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4))
-def test_a_mutated_model_is_refused_or_still_made_of_sound_trees(seed, flips):
+def test_a_mutated_model_is_refused_or_still_valid(seed, flips):
     rng = np.random.default_rng(seed)
     torn = bytearray(champions.booster().save_raw("ubj"))
     for _ in range(flips):

@@ -1,4 +1,4 @@
-"""Markets with too little history are left out of a training by name; the others are trained by their own plan."""
+"""Markets with too little history are excluded from training by name."""
 
 from decimal import Decimal
 from io import StringIO
@@ -14,7 +14,7 @@ from marketdata import store
 from marketdata.parsing import CandleRow
 from modelregistry import services
 from modelregistry.errors import TrainingError
-from modelregistry.training.plan import least_candles, left_out, ordinary_candles
+from modelregistry.training.plan import excluded_markets, least_candles, ordinary_candles
 
 from . import invented
 
@@ -24,7 +24,7 @@ FULL = ordinary_candles(HORIZONS)
 
 
 def history(*lengths, flat=()):
-    """Markets whose last `lengths` candles are there; those in `flat` never move."""
+    """Markets with their last `lengths` candles; those in `flat` never move."""
     n = max(lengths)
     columns = {name: np.full((len(lengths), n), np.nan) for name in CANDLE_COLUMNS}
     for market, length in enumerate(lengths):
@@ -35,30 +35,32 @@ def history(*lengths, flat=()):
     return CandleGrid(1_704_067_200_000 + 300_000 * np.arange(n, dtype=np.int64), **columns)
 
 
-def test_a_market_below_the_smallest_plan_is_named_with_the_day_it_will_have_enough():
+def test_a_market_below_the_smallest_plan_is_reported_with_a_date():
     grid = history(FULL, FULL, 300)
-    (short,) = left_out(grid, ("BTCUSDT", "ETHUSDT", "NEWUSDT"), HORIZONS)
+    (short,) = excluded_markets(grid, ("BTCUSDT", "ETHUSDT", "NEWUSDT"), HORIZONS)
     assert (short.symbol, short.candles, short.needed) == ("NEWUSDT", 300, FULL)
     assert short.enough_at_ms == int(grid.open_time[-1]) + 300_000 * (1 + FULL - 300)
-    assert short.as_sentence().startswith("NEWUSDT is left out: its price moved in 300 candles, 47,376 are needed; it")
+    assert short.as_sentence().startswith("NEWUSDT is excluded: its price moved in 300 candles, 47,376 are needed; it")
 
 
-def test_a_market_that_would_put_all_on_the_smallest_plan_is_left_out():
+def test_a_market_that_would_reduce_the_plan_of_others_is_left_out():
     symbols = ("BTCUSDT", "NEWUSDT")
-    assert [one.symbol for one in left_out(history(60_000, 28_800), symbols, HORIZONS)] == ["NEWUSDT"]
-    assert left_out(history(60_000, 28_800), symbols, HORIZONS, small=True) == []
-    assert left_out(history(28_800, NEEDED), symbols, HORIZONS) == [], "none has the history of a full plan"
-    assert left_out(history(60_000, FULL), symbols, HORIZONS) == []
+    assert [one.symbol for one in excluded_markets(history(60_000, 28_800), symbols, HORIZONS)] == ["NEWUSDT"]
+    assert excluded_markets(history(60_000, 28_800), symbols, HORIZONS, small=True) == []
+    assert excluded_markets(history(28_800, NEEDED), symbols, HORIZONS) == [], (
+        "no market has the history of a full plan"
+    )
+    assert excluded_markets(history(60_000, FULL), symbols, HORIZONS) == []
 
 
-def test_a_market_that_never_moves_is_left_out_without_a_day():
-    (flat,) = left_out(history(60_000, 60_000, flat=(1,)), ("BTCUSDT", "FLATUSDT"), HORIZONS)
+def test_a_market_that_never_moves_is_left_out_without_a_date():
+    (flat,) = excluded_markets(history(60_000, 60_000, flat=(1,)), ("BTCUSDT", "FLATUSDT"), HORIZONS)
     assert (flat.symbol, flat.candles, flat.enough_at_ms) == ("FLATUSDT", 0, None)
     assert flat.as_sentence().endswith("are needed, and it hardly moves")
 
 
 def stored(symbol, count, *, flat=False, total=WARMUP + 21 * 288):
-    """A market with the last `count` of `total` invented candles."""
+    """A market with the last `count` of `total` synthetic candles."""
     (market,) = markets.seed_markets([symbol], "simulated")
     grid = invented.grid(total, seed=3).tail(count)
     names = ("close",) * 4 if flat else ("open", "high", "low", "close")
@@ -71,40 +73,40 @@ def stored(symbol, count, *, flat=False, total=WARMUP + 21 * 288):
 
 
 @pytest.mark.django_db
-def test_the_others_are_trained_and_the_version_says_who_was_left_out():
+def test_other_markets_are_trained_and_the_version_lists_the_excluded():
     stored("AUSDT", WARMUP + 21 * 288)
     stored("NEWUSDT", 300)
     stored("FLATUSDT", WARMUP + 21 * 288, flat=True)
     markets.seed_markets(["NONEUSDT"], "simulated")
-    said = StringIO()
+    output = StringIO()
     call_command(
-        "train_models", "--kinds", "signal_classifier", "--source", "simulated", stdout=said, stderr=StringIO()
+        "train_models", "--kinds", "signal_classifier", "--source", "simulated", stdout=output, stderr=StringIO()
     )
     (version,) = services.ModelVersion.objects.all()
     assert version.symbols == ["AUSDT"]
     assert [one["symbol"] for one in version.report["left_out"]] == ["FLATUSDT", "NEWUSDT", "NONEUSDT"]
-    assert "NEWUSDT is left out: its price moved in 300 candles, 8,496 are needed; it will have them on 20" in (
-        said.getvalue()
+    assert "NEWUSDT is excluded: its price moved in 300 candles, 8,496 are needed; it will have them on 20" in (
+        output.getvalue()
     )
-    assert "FLATUSDT is left out" in said.getvalue()
+    assert "FLATUSDT is excluded" in output.getvalue()
 
 
 @pytest.mark.django_db
-def test_where_no_market_has_enough_each_is_named():
+def test_without_a_trainable_market_each_is_named():
     stored("AUSDT", 400)
     stored("BUSDT", 300)
-    with pytest.raises(TrainingError, match=r"AUSDT is left out.* 400 candles.*; BUSDT is left out.* 300 candles"):
+    with pytest.raises(TrainingError, match=r"AUSDT is excluded.* 400 candles.*; BUSDT is excluded.* 300 candles"):
         services.train(["signal_classifier"], source="simulated")
 
 
 @pytest.mark.django_db
-def test_a_stretch_without_any_candle_is_a_sentence():
+def test_a_period_without_candles_is_an_error_message():
     stored("AUSDT", 300)
     first = int(invented.grid(WARMUP + 21 * 288, seed=3).tail(300).open_time[0])
     for until_ms in (first, first - 86_400_000):
-        with pytest.raises(TrainingError, match="the stretch holds no stored candle: it would begin at 20"):
+        with pytest.raises(TrainingError, match="the period holds no stored candle: it would begin at 20"):
             services.train(["signal_classifier"], source="simulated", until_ms=until_ms)
     with pytest.raises(TrainingError, match="--from must be before --until"):
         services.train(["signal_classifier"], source="simulated", from_ms=first + 600_000, until_ms=first + 300_000)
-    with pytest.raises(TrainingError, match="the stretch holds no stored candle"):
+    with pytest.raises(TrainingError, match="the period holds no stored candle"):
         services.train(["signal_classifier"], source="simulated", from_ms=first + 86_400_000 * 365)

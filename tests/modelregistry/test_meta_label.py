@@ -1,4 +1,4 @@
-"""A meta-label on out-of-fold sides: a direction that is there enters and is calibrated, one that is not stays out."""
+"""The meta-label on out-of-fold sides: a real direction is used and calibrated, noise is not."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -16,7 +16,7 @@ from modelregistry.evaluation.report import Collected
 from modelregistry.training.dataset import build_dataset
 from modelregistry.training.fit_direction import UNIQUENESS, fit_direction, rates_of
 from modelregistry.training.outcomes import direction_labels, direction_spans
-from modelregistry.training.pipeline import Request, train_kinds
+from modelregistry.training.pipeline import TrainingRequest, train_kinds
 from modelregistry.training.plan import TrainingPlan
 from modelregistry.training.sides import fit_primary, out_of_fold_sides
 
@@ -28,7 +28,7 @@ PLAN = TrainingPlan(stride=6, folds=2, test_days=8, cross_blocks=3, marks=(4, 8)
 
 
 def drifting(candles, seed, pull=0.25):
-    """A walk with slow stretches of up and of down, which momentum tells, and no clustering of volatility."""
+    """Random walk with slowly changing drift, visible in momentum, and constant volatility."""
     rng = np.random.default_rng(seed)
     sign = np.where(np.cumsum(rng.random(candles) < 1 / 300) % 2, 1.0, -1.0)
     steps = 0.001 / np.sqrt(12) * (rng.normal(size=(candles, 12)) + pull * sign[:, None] / np.sqrt(12))
@@ -41,7 +41,7 @@ def drifting(candles, seed, pull=0.25):
 
 
 def request(grid):
-    return Request(grid, ("AUSDT",), "simulated", (KIND,), (HORIZON,), PLAN, costs=COSTS)
+    return TrainingRequest(grid, ("AUSDT",), "simulated", (KIND,), (HORIZON,), PLAN, costs=COSTS)
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +56,13 @@ def driftless():
 
 @pytest.fixture(scope="module")
 def rows():
-    """Rows whose labels are noise: no side can be known."""
+    """Rows with random labels: no side can be predicted."""
     found = build_dataset(invented.grid(WARMUP + 20 * 288, seed=5), ("AUSDT",), (HORIZON,), 3)
-    found = found.take(np.flatnonzero(found.answerable))
+    found = found.take(np.flatnonzero(found.has_features))
     return found, np.random.default_rng(3).integers(0, 2, len(found))
 
 
-def test_a_direction_that_is_there_enters_and_its_chances_are_frequencies(planted):
+def test_a_real_direction_is_used_and_calibrated(planted):
     fitted, report = planted.estimator, planted.report
     assert fitted.directional
     assert fitted.meta_trust > 0
@@ -79,24 +79,24 @@ def test_a_direction_that_is_there_enters_and_its_chances_are_frequencies(plante
     (best,) = (row for row in report["meta_label"]["fees"][-3:] if row["name"] == "expected to pay")
     assert best["realised_bps"] - 2 * best["error_bps"] > 0
     fresh = build_dataset(drifting(WARMUP + 30 * 288, seed=9), ("AUSDT",), (HORIZON,), 6)
-    labels, said = direction_labels(fresh, HORIZON, COSTS), fitted.predict(fresh.features)
+    labels, forecasts = direction_labels(fresh, HORIZON, COSTS), fitted.predict(fresh.features)
     known = labels >= 0
-    said, happened = said[known], np.eye(3)[labels[known]]
-    assert np.allclose(said.sum(axis=1), 1.0, atol=1e-12)
+    forecasts, happened = forecasts[known], np.eye(3)[labels[known]]
+    assert np.allclose(forecasts.sum(axis=1), 1.0, atol=1e-12)
     for column in (0, 1):
-        order = np.argsort(said[:, column])
+        order = np.argsort(forecasts[:, column])
         for part in np.array_split(order, 4):
-            assert abs(said[part, column].mean() - happened[part, column].mean()) < 0.12
-    assert said[:, 0].std() > 0.05
-    assert np.corrcoef(said[:, 0] - said[:, 1], happened[:, 0] - happened[:, 1])[0, 1] > 0.15
+            assert abs(forecasts[part, column].mean() - happened[part, column].mean()) < 0.12
+    assert forecasts[:, 0].std() > 0.05
+    assert np.corrcoef(forecasts[:, 0] - forecasts[:, 1], happened[:, 0] - happened[:, 1])[0, 1] > 0.15
 
 
-def test_without_a_direction_either_side_has_half_the_chance_of_a_touch_and_the_report_says_so(driftless):
+def test_without_a_direction_each_side_has_half_the_touch_probability_and_the_report_has_it(driftless):
     fitted, report = driftless.estimator, driftless.report
     assert not fitted.directional
     assert "is a constant" in report["direction"]["words"]
-    said = fitted.predict(np.random.default_rng(0).normal(size=(50, len(FEATURE_NAMES))).astype(np.float32))
-    assert np.array_equal(said[:, 0], said[:, 1])
+    forecasts = fitted.predict(np.random.default_rng(0).normal(size=(50, len(FEATURE_NAMES))).astype(np.float32))
+    assert np.array_equal(forecasts[:, 0], forecasts[:, 1])
     (cell,) = report["meta_label"]["cells"]
     assert abs(cell["gain_over_coin"]) < 4 * cell["accuracy_error"]
     assert cell["share_brier_saved"] < 4 * cell["share_brier_saved_error"]
@@ -108,14 +108,14 @@ def test_without_a_direction_either_side_has_half_the_chance_of_a_touch_and_the_
     assert set(report["uniqueness"]) == set(UNIQUENESS)
 
 
-def test_sides_of_training_rows_are_those_of_models_that_did_not_see_them(rows):
+def test_sides_of_training_rows_are_out_of_fold(rows):
     found, labels = rows
     sides = out_of_fold_sides(found, labels, PLAN)
     assert set(np.unique(sides)) <= {-1, 1}
     right = (sides > 0) == (labels == Direction.BUY)
     error = 0.5 / np.sqrt(len(found))
     assert abs(right.mean() - 0.5) < 4 * error
-    # The same primary asked about its own rows: what a leak would look like.
+    # The same primary model on its own training rows, as with a leak.
     own = (sides_of(fit_primary(found.features, labels, PLAN), found.features) > 0) == (labels == Direction.BUY)
     assert own.mean() - 0.5 > 6 * error
 
@@ -137,22 +137,22 @@ def test_no_outcome_of_a_block_or_its_neighbours_reaches_the_sides_of_the_block(
 
 def test_the_meta_label_is_learned_on_sides_out_of_fold(rows, monkeypatch):
     found, _ = rows
-    asked = []
+    row_counts = []
 
     def spied(part, labels, plan):
-        asked.append(len(part))
+        row_counts.append(len(part))
         return out_of_fold_sides(part, labels, plan)
 
     monkeypatch.setattr("modelregistry.training.fit_direction.out_of_fold_sides", spied)
     fitted = fit_direction(found, PLAN, list(FEATURE_NAMES), lambda _: None, horizon=HORIZON, costs=COSTS)
-    assert len(asked) == 1
-    assert 0.5 * len(found) < asked[0] < 0.61 * len(found)
+    assert len(row_counts) == 1
+    assert 0.5 * len(found) < row_counts[0] < 0.61 * len(found)
     # In-sample sides would be right far more often than this.
     assert abs(fitted.hyperparameters["out_of_fold_accuracy"] - 0.5) < 0.12
 
 
 @pytest.mark.parametrize("trusted", [True, False])
-def test_a_touch_that_is_trusted_is_fitted_again_on_all_rows(rows, monkeypatch, trusted):
+def test_a_touch_model_with_trust_is_refitted_on_all_rows(rows, monkeypatch, trusted):
     found, _ = rows
     module, fit, sizes = "modelregistry.training.fit_direction", boosting.fit, []
 
@@ -170,19 +170,19 @@ def test_a_touch_that_is_trusted_is_fitted_again_on_all_rows(rows, monkeypatch, 
     assert fitted.base_rate == pytest.approx(rates_of(labels[known]))
 
 
-def test_where_nothing_ever_pays_there_is_no_side(rows):
+def test_without_a_paying_row_there_is_no_side(rows):
     found, _ = rows
     fitted = fit_direction(found, PLAN, list(FEATURE_NAMES), lambda _: None, horizon=HORIZON, costs=0.9)
     assert fitted.meta_trust == 0.0
-    said = fitted.predict(found.features[:20])
-    assert (said[:, 2] > 0.99).all()
+    forecasts = fitted.predict(found.features[:20])
+    assert (forecasts[:, 2] > 0.99).all()
     collected = Collected()
     collect_meta_labels(collected, fitted, found.take(np.arange(400)), 0.9)
     (cell,) = meta_label_report(collected, found.stride)["cells"]
     assert cell["accuracy"] is None
 
 
-def test_an_artifact_from_before_the_meta_label_is_refused_in_words():
+def test_an_artifact_from_before_the_meta_label_is_refused_with_a_message():
     fitted = champions.estimator(KIND)
     files = fitted.to_files()
     old = files["parameters.json"].replace(b'"meta_trust":', b'"offset":')

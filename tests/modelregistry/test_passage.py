@@ -1,4 +1,4 @@
-"""The closed forms against a simulated walk and against one another."""
+"""The closed forms against simulated random walks and against each other."""
 
 import numpy as np
 import pytest
@@ -12,12 +12,12 @@ def paths():
     return np.cumsum(rng.normal(size=(8000, 800)) / np.sqrt(800), axis=1)
 
 
-# A path seen at 800 instants misses a little of its extremes; Broadie, Glasserman and Kou's shift puts it back.
+# A path sampled at 800 times misses part of its extremes; the shift of Broadie, Glasserman and Kou corrects it.
 SHIFT = 0.5826 / np.sqrt(800)
 
 
 @pytest.mark.parametrize(("near", "far"), [(0.5, 0.5), (1.0, 0.4), (0.4, 1.2), (1.5, 1.5), (3.0, 3.0)])
-def test_first_exit_is_what_a_simulated_walk_does(paths, near, far):
+def test_first_exit_matches_a_simulated_walk(paths, near, far):
     up, down = paths >= near - SHIFT, paths <= -(far - SHIFT)
     when_up = np.where(up.any(axis=1), up.argmax(axis=1), 10**6)
     when_down = np.where(down.any(axis=1), down.argmax(axis=1), 10**6)
@@ -26,13 +26,13 @@ def test_first_exit_is_what_a_simulated_walk_does(paths, near, far):
     assert abs(found - share) < 4 * np.sqrt(found * (1 - found) / len(paths)) + 0.004
 
 
-def test_reach_is_what_a_simulated_walk_does(paths):
+def test_reach_matches_a_simulated_walk(paths):
     for distance in (0.3, 1.0, 2.0):
         share = (paths.max(axis=1) >= distance - SHIFT).mean()
         assert abs(passage.reach(np.array([distance]), np.array([1.0]))[0] - share) < 0.02
 
 
-def test_images_and_waves_agree_where_they_meet():
+def test_both_series_agree_at_the_switch():
     near, far = np.array([0.3, 0.5, 0.9]), np.array([0.7, 0.5, 0.1])
     below = passage.first_exit(near, far, np.full(3, 1.0 - 1e-9))
     above = passage.first_exit(near, far, np.full(3, 1.0 + 1e-9))

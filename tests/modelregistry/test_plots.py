@@ -1,4 +1,4 @@
-"""Figures: right numbers in the right places, sentences instead of inventions, and pages that need no script."""
+"""Report figures and pages: correct numbers, explanations for missing data, no scripts."""
 
 import copy
 import json
@@ -41,10 +41,10 @@ def report_of(kind, *, detailed=True):
         rng = np.random.default_rng(1)
         base = np.tile([0.3, 0.3, 0.4], (2400, 1))
         found = Collected()
-        said = np.clip(base + 0.05 * rng.normal(size=base.shape), 0.05, 0.9)
-        said /= said.sum(axis=1, keepdims=True)
-        labels = (rng.random(2400)[:, None] > said.cumsum(axis=1)).sum(axis=1).clip(0, 2)
-        found.add(("BTCUSDT", 72), said, labels, base, FIRST + np.arange(2400) * HOUR)
+        forecasts = np.clip(base + 0.05 * rng.normal(size=base.shape), 0.05, 0.9)
+        forecasts /= forecasts.sum(axis=1, keepdims=True)
+        labels = (rng.random(2400)[:, None] > forecasts.cumsum(axis=1)).sum(axis=1).clip(0, 2)
+        found.add(("BTCUSDT", 72), forecasts, labels, base, FIRST + np.arange(2400) * HOUR)
         report, detail = direction_report(found, 12), direction_detail(found, ranges()[1])
     return {**report, "detail": detail} if detailed else report
 
@@ -77,7 +77,7 @@ def test_drawing_twice_gives_the_same_text_and_leaves_the_report_alone(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_report_without_detail_says_so_instead_of_inventing(kind):
+def test_a_report_without_detail_has_explanations(kind):
     figures = figures_of(kind, report_of(kind, detailed=False))
     silent = [figure for figure in figures if not figure.panels]
     assert silent
@@ -87,7 +87,7 @@ def test_a_report_without_detail_says_so_instead_of_inventing(kind):
     assert all("train" in figure.missing for figure in over_time)
 
 
-def test_every_cell_has_its_line_and_horizons_their_panel():
+def test_every_cell_has_a_line_and_every_horizon_a_panel():
     report = report_of("range_predictor")
     figures = figures_of("range_predictor", report)
     found = panels(figures, "Skill")
@@ -95,12 +95,12 @@ def test_every_cell_has_its_line_and_horizons_their_panel():
     assert re.findall(r">((?:BTC|ETH) \w+)</text>", found["12 candles · 1 h"]) == ["BTC high", "BTC low", "ETH high"]
     skill = report["cells"][0]["skill"]
     assert f"+{skill:.1f} %" in found["12 candles · 1 h"]
-    losses = panels(figures, "Pinball loss beside what costs nothing")["36 candles · 3 h"]
+    losses = panels(figures, "Pinball loss beside reference baselines")["36 candles · 3 h"]
     assert losses.count('class="mark') == len(NAMES) + 1
-    assert set(BASELINE_NAMES) - set(NAMES) == {"climatology", "walk"}, "far off, they would hide the others"
+    assert set(BASELINE_NAMES) - set(NAMES) == {"climatology", "walk"}, "far off, they would compress the axis"
 
 
-def test_the_axis_places_what_it_should():
+def test_the_axis_places_marks():
     drawn = dot_plot("x", [Row("a", [Mark(0.0), Mark(1.0, 0.25)])], (0.0, 1.0))
     first, last = (float(x) for x in re.findall(r'<circle cx="([\d.]+)"', drawn))
     assert last > first
@@ -137,7 +137,7 @@ def test_columns_hang_from_zero():
     assert "&lt;up&gt;" in drawn
 
 
-def test_names_cannot_smuggle_markup():
+def test_names_are_escaped():
     report = report_of("range_predictor")
     for cell in (*report["cells"], *report["detail"]["cells"]):
         cell["symbol"] = "<script>alert(1)</script>"
@@ -146,25 +146,25 @@ def test_names_cannot_smuggle_markup():
     assert "&lt;script&gt;" in drawn
 
 
-def test_the_net_result_is_told_in_words_when_nothing_was_traded_or_too_little():
+def test_the_net_result_is_explained_without_or_with_few_trades():
     report = report_of("tpsl_classifier")
     assert (
         "BTC buy 1×1"
-        in panels(figures_of("tpsl_classifier", report), "Brier score beside what costs nothing").popitem()[1]
+        in panels(figures_of("tpsl_classifier", report), "Brier score beside reference baselines").popitem()[1]
     )
     report["net"] = {"trades": 0, "days": 0, "costs_bps": 21.0}
     silent = next(figure for figure in figures_of("tpsl_classifier", report) if figure.title == "Net result")
     assert "no trade" in silent.missing
     few = {"trades": 9, "days": 4, "costs_bps": 21.0, "expected_bps": 1.0, "realised_bps": -3.0, "error_bps": 2.0}
     report["net"] = few
-    told = next(figure for figure in figures_of("tpsl_classifier", report) if figure.title == "Net result")
-    assert "too few to tell" in told.caption
+    explained = next(figure for figure in figures_of("tpsl_classifier", report) if figure.title == "Net result")
+    assert "too few for a conclusion" in explained.caption
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_calm_and_wild_markets_are_drawn_for_every_kind(kind):
+def test_volatility_terciles_are_drawn_for_every_kind(kind):
     report = report_of(kind)
-    drawn = panels(figures_of(kind, report), "Calm and wild markets")
+    drawn = panels(figures_of(kind, report), "Volatility terciles")
     horizons = {cell["horizon"] for cell in report["cells"]}
     assert len(drawn) == len(horizons)
     names = report["detail"]["cells"][0]["terciles"]["tercile"]
@@ -197,11 +197,13 @@ def test_the_slopes_whose_bars_reach_one_are_counted():
     slope = report["cells"][0]["calibration_slope"]
     for error, count in ((abs(slope - 1) / 1.9, 1), (abs(slope - 1) / 2.1, 0)):
         cell["calibration"]["slope_error"] = error
-        told = next(figure for figure in figures_of("tpsl_classifier", report) if figure.title == "Calibration slope")
-        assert f"; {count} of 1 reach the line" in told.caption
+        explained = next(
+            figure for figure in figures_of("tpsl_classifier", report) if figure.title == "Calibration slope"
+        )
+        assert f"; {count} of 1 reach the line" in explained.caption
 
 
-def test_figures_that_are_not_there_are_left_out_not_zero():
+def test_missing_figures_are_left_out():
     report = report_of("range_predictor")
     for cell in report["cells"]:
         cell["coverage_80"] = cell["skill"] = cell["effective_n"] = None
@@ -229,7 +231,7 @@ def version_with(kind, report):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_page_is_reached_from_the_version_and_needs_no_script(reader, kind):
+def test_the_page_is_linked_from_the_version_and_has_no_script(reader, kind):
     version = version_with(kind, report_of(kind))
     url = reverse("admin:modelregistry_modelversion_report", args=[version.pk])
     change = reader.get(reverse("admin:modelregistry_modelversion_change", args=[version.pk]))
@@ -245,7 +247,7 @@ def test_the_page_is_reached_from_the_version_and_needs_no_script(reader, kind):
 
 
 @pytest.mark.django_db
-def test_the_json_holds_what_the_page_shows(reader):
+def test_the_json_has_the_content_of_the_page(reader):
     report = report_of("range_predictor")
     version = version_with("range_predictor", report)
     found = reader.get(reverse("admin:modelregistry_modelversion_report_json", args=[version.pk])).json()
@@ -257,10 +259,10 @@ def test_the_json_holds_what_the_page_shows(reader):
 
 
 @pytest.mark.django_db
-def test_the_page_says_how_many_tries_it_took_and_what_is_luck(reader):
+def test_the_page_shows_trials_and_selection_bias(reader):
     version = version_with("range_predictor", report_of("range_predictor"))
     url = reverse("admin:modelregistry_modelversion_report", args=[version.pk])
-    assert "0 tries" in reader.get(url).content.decode()
+    assert "0 trials" in reader.get(url).content.decode()
     rng = np.random.default_rng(3)
     for number in range(4):
         gains = {f"2024-{1 + d // 28:02d}-{1 + d % 28:02d}": float(rng.normal()) for d in range(60)}
@@ -274,13 +276,13 @@ def test_the_page_says_how_many_tries_it_took_and_what_is_luck(reader):
             period_scores=gains,
         )
     page = reader.get(url).content.decode()
-    assert "4 tries" in page
+    assert "4 trials" in page
     assert "Probability of overfitting 0." in page
-    assert "below the bar of 0.95" in page
+    assert "below the threshold of 0.95" in page
 
 
 @pytest.mark.django_db
-def test_an_empty_report_is_a_page_all_the_same(reader):
+def test_an_empty_report_has_a_page(reader):
     version = champions.candidate()
     page = reader.get(reverse("admin:modelregistry_modelversion_report", args=[version.pk])).content.decode()
     assert "never scored" in page
@@ -288,7 +290,7 @@ def test_an_empty_report_is_a_page_all_the_same(reader):
 
 
 @pytest.mark.django_db
-def test_strangers_see_nothing_and_an_unknown_version_is_not_found(client, reader, django_user_model):
+def test_anonymous_users_see_nothing_and_an_unknown_version_is_not_found(client, reader, django_user_model):
     unknown = reverse("admin:modelregistry_modelversion_report", args=[uuid4()])
     assert reader.get(unknown).status_code == 404
     version = champions.candidate()

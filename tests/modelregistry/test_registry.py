@@ -1,4 +1,4 @@
-"""The registry: one champion at a time, and a log that tells who answered when."""
+"""The registry: one champion at a time, and a log of champions over time."""
 
 import itertools
 import threading
@@ -26,7 +26,7 @@ def one_champion():
     return ModelVersion.objects.get(kind=KIND, source="exchange", stage="champion").seed
 
 
-def test_a_candidate_is_registered_only_with_an_artifact_that_proves_itself(model_folder):
+def test_a_candidate_is_registered_only_with_a_verified_artifact(model_folder):
     version = champions.candidate()
     assert version.stage == "candidate"
     again = champions.candidate(accepted=False)
@@ -48,7 +48,7 @@ def test_no_space_registers_nothing(monkeypatch):
     assert not ModelVersion.objects.exists()
 
 
-def test_promote_retires_crowns_and_logs():
+def test_promote_retires_promotes_and_logs():
     first, second = champions.candidate(seed=1), champions.candidate(seed=2)
     registry.promote(first, "ada", "first")
     event = registry.promote(second, "ada", "it is better")
@@ -60,12 +60,12 @@ def test_promote_retires_crowns_and_logs():
     assert registry.champions("simulated") == {}
 
 
-def test_the_gate_refuses_and_an_override_is_written_down():
+def test_the_gate_refuses_and_an_override_is_logged():
     version = champions.candidate(accepted=False)
     with pytest.raises(PromotionRefused) as refused:
         registry.promote(version, "ada", "please")
     assert refused.value.reasons == ["it does not beat EWM"]
-    with pytest.raises(PromotionRefused, match="a reason must be written"):
+    with pytest.raises(PromotionRefused, match="a reason is required"):
         registry.promote(version, "ada", "  ", override=True)
     assert stages() == {0: "candidate"}
     event = registry.promote(version, "ada", "a drill", override=True)
@@ -81,7 +81,7 @@ def test_the_champion_cannot_be_promoted_again():
     assert PromotionEvent.objects.count() == 1
 
 
-def test_bootstrap_crowns_the_first_unproven_and_nobody_after():
+def test_bootstrap_promotes_only_the_first_as_unproven():
     version = champions.candidate(accepted=False)
     assert registry.bootstrap(version, "training", "no champion yet").action == "bootstrap"
     version.refresh_from_db()
@@ -167,7 +167,7 @@ def test_the_log_cannot_be_edited_or_deleted():
         event.delete()
 
 
-def test_champions_at_tells_who_answered_then():
+def test_champions_at_returns_the_champions_of_that_time():
     first, second = champions.candidate(seed=0), champions.candidate(seed=1)
     moments = [registry.promote(version, "ada", "next").at for version in (first, second)]
     moments.append(registry.rollback(KIND, "exchange", "ada", "back").at)
@@ -184,7 +184,7 @@ def test_champions_at_tells_who_answered_then():
 
 @pytest.mark.postgres
 @pytest.mark.django_db(transaction=True)
-def test_fifty_promotes_at_once_leave_one_champion_and_an_unbroken_chain():
+def test_fifty_concurrent_promotions_leave_one_champion_and_an_unbroken_chain():
     versions = [champions.candidate(seed=seed) for seed in range(4)]
     registry.bootstrap(versions[0], "tests", "first")
     start = threading.Barrier(10)
@@ -215,22 +215,22 @@ def test_fifty_promotes_at_once_leave_one_champion_and_an_unbroken_chain():
     assert ModelVersion.objects.get(kind=KIND, stage="champion").pk == events[-1].to_version_id
 
 
-def test_a_champion_is_loaded_ahead_while_the_old_one_answers(monkeypatch):
-    champions.crown_all()
+def test_a_champion_is_loaded_while_the_old_one_serves(monkeypatch):
+    champions.bootstrap_all()
     other = champions.candidate(KIND, seed=1)
     before = registry.load_ensemble("exchange")
     loading, go_on = threading.Event(), threading.Event()
-    honest = serving._follow
+    honest = serving._refresh
 
     def slow(source, held):
         loading.set()
         assert go_on.wait(20)
         honest(source, held)
 
-    monkeypatch.setattr(serving, "_follow", slow)
+    monkeypatch.setattr(serving, "_refresh", slow)
     ModelVersion.objects.filter(kind=KIND, stage="champion").update(stage="retired")
     ModelVersion.objects.filter(pk=other.pk).update(stage="champion")
-    serving.look_again()
+    serving.recheck_champions()
     answers = []
 
     def ask():

@@ -1,4 +1,4 @@
-"""Retention: which versions keep their files, what removes them, and what is refused without them."""
+"""Retention: which versions keep their files, removal, and errors without files."""
 
 import os
 import time
@@ -102,7 +102,7 @@ def test_champion_newest_promoted_and_newest_candidates_keep_their_files_and_all
     assert retention.prune([]) == []
 
 
-def test_what_the_next_rollback_needs_keeps_its_files_however_many_promotions_were_undone():
+def test_versions_for_the_next_rollback_keep_their_files():
     below, champion = promoted_in_turn(2)
     for number in range(10, 35):
         event = promoted(version(number), champion)
@@ -113,7 +113,7 @@ def test_what_the_next_rollback_needs_keeps_its_files_however_many_promotions_we
     assert kept(stage="retired") == [0, *range(16, 35)]
 
 
-def test_what_a_process_has_loaded_or_a_challenger_answers_with_keeps_its_files(settings):
+def test_loaded_versions_and_challengers_keep_their_files(settings):
     settings.MODEL_RETENTION = 1
     promoted_in_turn(1)
     loaded, spare, *_ = [version(number) for number in range(10, 15)]
@@ -126,7 +126,7 @@ def test_what_a_process_has_loaded_or_a_challenger_answers_with_keeps_its_files(
     assert [found.seed for found, _ in challengers.candidates_of("exchange")] == [14, 13]
 
 
-def test_files_two_sources_share_go_with_the_last_version_that_keeps_them(settings):
+def test_shared_files_are_removed_with_their_last_version(settings):
     first = version(0)
     ModelVersion.objects.filter(pk=version(1, source="simulated").pk).update(digest=first.digest)
     for number in range(2, 5):
@@ -167,7 +167,7 @@ def test_a_removal_interrupted_after_the_row_is_marked_is_finished(monkeypatch):
     assert [path.name for path in (artifacts.model_root() / KIND).iterdir() if path.name.startswith(".")] == []
 
 
-def test_folders_without_a_row_and_leftovers_of_trainings_go_after_a_day(model_path):
+def test_folders_without_a_row_and_leftovers_are_removed_after_a_day(model_path):
     promoted_in_turn(1)
     orphan, young = (model_path / KIND / (letter * 64) for letter in "ab")
     unfinished, writing = model_path / KIND / ".writing-old", model_path / KIND / ".writing-new"
@@ -186,11 +186,11 @@ def test_folders_without_a_row_and_leftovers_of_trainings_go_after_a_day(model_p
     assert all(path.exists() for path in (young, writing, other))
 
 
-def test_a_folder_that_may_be_another_databases_is_left_alone(model_path):
+def test_a_folder_that_may_belong_to_another_database_is_kept(model_path):
     orphan = model_path / KIND / ("a" * 64)
     orphan.mkdir(parents=True)
     age(orphan, 3)
-    assert retention.prune([]) == [], "without a champion nothing shows whose folder it is"
+    assert retention.prune([]) == [], "without a champion the database cannot verify the folder"
     (champion,) = promoted_in_turn(1)
     for path in folder(champion).iterdir():
         path.unlink()
@@ -202,7 +202,7 @@ def test_a_folder_that_may_be_another_databases_is_left_alone(model_path):
 
 @pytest.fixture
 def removed(settings):
-    """A version whose files retention removed, and a newer one that has them; both with real artifacts."""
+    """A version without files, and a newer one that has them, from real artifacts."""
     settings.MODEL_RETENTION = 1
     old, new = champions.candidate(seed=1), champions.candidate(seed=2)
     retention.prune([])
@@ -211,7 +211,7 @@ def removed(settings):
     return old
 
 
-def test_without_files_a_version_is_refused_by_a_sentence_everywhere(removed, tmp_path):
+def test_a_version_without_files_is_refused_with_a_message_everywhere(removed, tmp_path):
     Market.objects.create(symbol="BTCUSDT", source="exchange")
     sentence = r"keeps only its report: its files were removed on \d{4}-\d\d-\d\d \(not among the newest 1 candidates"
     with pytest.raises(FilesRemovedError, match=sentence):
@@ -241,7 +241,7 @@ def test_a_version_removed_while_it_is_promoted_is_refused(settings, monkeypatch
     assert not PromotionEvent.objects.exists()
 
 
-def test_a_rollback_to_a_version_without_files_is_refused_by_a_sentence(settings, removed):
+def test_a_rollback_to_a_version_without_files_is_refused_with_a_message(settings, removed):
     new = champions.candidate(seed=3)
     promoted(new, removed)
     with pytest.raises(FilesRemovedError, match="keeps only its report"):
@@ -249,7 +249,7 @@ def test_a_rollback_to_a_version_without_files_is_refused_by_a_sentence(settings
     assert registry.champions("exchange")[KIND] == new
 
 
-def test_the_same_training_again_brings_a_version_back(removed):
+def test_the_same_training_again_restores_the_files(removed):
     again = champions.candidate(seed=1)
     assert again.pk == removed.pk
     assert again.files_kept
@@ -259,16 +259,16 @@ def test_the_same_training_again_brings_a_version_back(removed):
 
 def test_the_command_lists_what_it_removes_and_a_dry_run_removes_nothing():
     versions = [version(number) for number in range(5)]
-    said = StringIO()
-    call_command("prune_models", dry_run=True, stdout=said)
-    assert said.getvalue().splitlines() == [
+    output = StringIO()
+    call_command("prune_models", dry_run=True, stdout=output)
+    assert output.getvalue().splitlines() == [
         f"{KIND}/{versions[0].digest}: not among the newest 3 candidates (MODEL_RETENTION)",
         f"{KIND}/{versions[1].digest}: not among the newest 3 candidates (MODEL_RETENTION)",
         "2 folders would be removed, 0.0 MiB",
     ]
     assert len(kept()) == 5
-    call_command("prune_models", stdout=said)
-    assert said.getvalue().splitlines()[-1] == "2 folders removed, 0.0 MiB"
+    call_command("prune_models", stdout=output)
+    assert output.getvalue().splitlines()[-1] == "2 folders removed, 0.0 MiB"
     assert kept() == [2, 3, 4]
 
 

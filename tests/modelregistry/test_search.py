@@ -1,4 +1,4 @@
-"""Searching: on purged folds, every try counted, honest about luck, and absent without complaint where Optuna is."""
+"""Search on purged folds: every trial is recorded, and Optuna is optional."""
 
 import importlib.util
 import subprocess
@@ -11,10 +11,10 @@ from django.core.management import CommandError, call_command
 
 from indicators.features import WARMUP
 from modelregistry import search as searching
-from modelregistry.management.commands.search_models import described
+from modelregistry.management.commands.search_models import outcome_lines
 from modelregistry.models import TrainingTrial
 from modelregistry.search import Budget
-from modelregistry.training.configured import Configuration, fit_configured, score_configuration
+from modelregistry.training.configured import Configuration, fit_configuration, score_configuration
 from modelregistry.training.dataset import build_dataset
 from modelregistry.training.folds import walk_forward
 
@@ -45,22 +45,22 @@ def test_a_configuration_is_scored_beside_the_baselines_and_again_the_same(rows,
     assert len(found.daily_gain) in {10, 11}
 
 
-def test_a_hopeless_configuration_scores_worse(rows, folds):
+def test_a_bad_configuration_scores_worse(rows, folds):
     wild = replace(SMALL, max_depth=6, rounds=150, eta=0.5, reg_lambda=1.0, child_share=0.0, penalty=1e-6)
     good = score_configuration(rows, folds, SMALL, seed=1, threads=1)
     assert score_configuration(rows, folds, wild, seed=1, threads=1).score < good.score - 0.01
 
 
-def test_no_fold_lets_the_future_in(rows, folds):
+def test_no_fold_uses_future_rows(rows, folds):
     fold = folds[0]
     assert rows.ends[fold.train].max() < rows.open_time[fold.test].min()
     train = rows.take(fold.train)
-    plain = fit_configured(train, SMALL, seed=1, threads=1)
+    plain = fit_configuration(train, SMALL, seed=1, threads=1)
     # Nothing after the training rows can have been read: another future gives the same forecast.
     features, close, sigma = (np.array(getattr(rows, name)[fold.test]) for name in ("features", "close", "sigma"))
     first = plain.predict(features, close, sigma)
     changed = replace(rows, up=np.where(rows.open_time[:, None] >= rows.open_time[fold.test].min(), 9.9, rows.up))
-    again = fit_configured(changed.take(fold.train), SMALL, seed=1, threads=1).predict(features, close, sigma)
+    again = fit_configuration(changed.take(fold.train), SMALL, seed=1, threads=1).predict(features, close, sigma)
     assert np.array_equal(first.high, again.high)
 
 
@@ -75,7 +75,7 @@ def test_importing_the_command_does_not_import_optuna():
 
 
 @pytest.mark.django_db
-def test_without_optuna_the_command_says_how_to_get_it(monkeypatch):
+def test_without_optuna_the_command_explains_the_installation(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(CommandError, match="uv sync --group research"):
         call_command("search_models", "--until", "2024-10-31")
@@ -83,19 +83,19 @@ def test_without_optuna_the_command_says_how_to_get_it(monkeypatch):
 
 
 @pytest.mark.parametrize("option", ["--trials", "--folds", "--test-days", "--stride", "--workers"])
-def test_a_budget_of_nothing_is_refused(option):
+def test_an_empty_budget_is_refused(option):
     with pytest.raises(CommandError, match="at least 1"):
         call_command("search_models", "--until", "2024-10-31", option, "0")
 
 
-def test_the_outcome_says_what_is_luck():
+def test_the_outcome_reports_selection_bias():
     ledger = {"trials": 20, "failed": 1, "overfitting": None, "message": "too few"}
     found = {"study": "s", "best_score": 0.02, "best": {"max_depth": 3, "eta": 0.05}, "ledger": ledger}
-    assert described(found)[-1] == "too few"
+    assert outcome_lines(found)[-1] == "too few"
     ledger["overfitting"] = {"probability": 0.48}
     ledger["deflated_sharpe"] = {"probability": 0.61, "significant": False}
-    assert "not surely more than luck" in described(found)[-1]
-    assert described({**found, "best": None})[-1] == "none could be scored"
+    assert "is not significant" in outcome_lines(found)[-1]
+    assert outcome_lines({**found, "best": None})[-1] == "none could be scored"
 
 
 @pytest.mark.skipif(not INSTALLED, reason="Optuna is not installed: uv sync --group research")
@@ -133,7 +133,7 @@ class TestWithOptuna:
 
 
 @pytest.mark.django_db
-def test_unknown_markets_and_no_candles_are_facts_not_traces(monkeypatch):
+def test_unknown_markets_and_missing_candles_are_error_messages(monkeypatch):
     monkeypatch.setattr(searching, "_sampler", lambda _: None)
     with pytest.raises(CommandError, match="no market of exchange candles is called NOUSDT"):
         call_command("search_models", "--until", "2024-10-31", "--source", "exchange", "--symbols", "NOUSDT")

@@ -1,4 +1,4 @@
-"""The ensemble that serves: it follows the registry, and a damaged champion never replaces what is loaded."""
+"""Loaded champions follow the registry; a damaged one never replaces a loaded one."""
 
 import threading
 import time
@@ -24,12 +24,12 @@ def test_without_champions_there_is_no_ensemble():
     assert registry.load_failures() == []
 
 
-def test_champions_are_asked_for_once_a_second_by_one_query(django_assert_num_queries):
-    crowned = champions.crown_all()
+def test_champions_are_queried_once_a_second(django_assert_num_queries):
+    bootstrapped = champions.bootstrap_all()
     with clock.use(clock.FrozenClock(1_700_000_000_000)) as frozen:
-        registry.forget()
+        registry.unload_all()
         ensemble = registry.load_ensemble("exchange")
-        assert ensemble.versions == {kind: str(version.pk) for kind, version in crowned.items()}
+        assert ensemble.versions == {kind: str(version.pk) for kind, version in bootstrapped.items()}
         assert ensemble.symbols[KIND] == ["BTCUSDT", "ETHUSDT"]
         assert registry.load_ensemble("simulated") is None
         with django_assert_num_queries(0):
@@ -37,11 +37,11 @@ def test_champions_are_asked_for_once_a_second_by_one_query(django_assert_num_qu
         frozen.advance(1.01)
         with django_assert_num_queries(1):
             assert registry.load_ensemble("exchange") is ensemble
-    assert registry.loaded_versions() == {"exchange": {k: str(v.pk) for k, v in sorted(crowned.items())}}
+    assert registry.loaded_versions() == {"exchange": {k: str(v.pk) for k, v in sorted(bootstrapped.items())}}
 
 
 def test_a_promotion_elsewhere_is_followed_within_a_second():
-    champions.crown_all()
+    champions.bootstrap_all()
     other = champions.candidate(KIND, seed=1)
     with clock.use(clock.FrozenClock(1_700_000_000_000)) as frozen:
         before = registry.load_ensemble("exchange")
@@ -83,7 +83,7 @@ def test_while_the_first_champions_are_loaded_other_callers_wait(monkeypatch):
 
 
 def test_a_promotion_here_is_followed_at_once(django_capture_on_commit_callbacks):
-    champions.crown_all()
+    champions.bootstrap_all()
     other = champions.candidate(KIND, seed=1)
     registry.load_ensemble("exchange")
     with django_capture_on_commit_callbacks(execute=True):
@@ -92,7 +92,7 @@ def test_a_promotion_here_is_followed_at_once(django_capture_on_commit_callbacks
 
 
 def test_a_damaged_champion_never_replaces_what_is_loaded(model_folder):
-    champions.crown_all()
+    champions.bootstrap_all()
     other = champions.candidate(KIND, seed=1)
     with clock.use(clock.FrozenClock(1_700_000_000_000)) as frozen:
         before = registry.load_ensemble("exchange")
@@ -118,9 +118,9 @@ def test_a_damaged_champion_never_replaces_what_is_loaded(model_folder):
 
 
 def test_a_new_process_with_a_damaged_champion_serves_the_other_kinds(model_folder):
-    crowned = champions.crown_all()
-    champions.damage(model_folder, crowned[KIND])
-    registry.forget()
+    bootstrapped = champions.bootstrap_all()
+    champions.damage(model_folder, bootstrapped[KIND])
+    registry.unload_all()
     ensemble = registry.load_ensemble("exchange")
     assert ensemble.range_predictor is None
     assert set(ensemble.versions) == {"tpsl_classifier", "signal_classifier"}
@@ -138,9 +138,9 @@ def test_load_version_loads_any_version_and_refuses_a_damaged_one(model_folder):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_threads_share_one_ensemble():
-    champions.crown_all()
-    registry.forget()
+def test_threads_share_one_ensemble():
+    champions.bootstrap_all()
+    registry.unload_all()
 
     def ask(_):
         try:

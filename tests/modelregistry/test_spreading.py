@@ -14,7 +14,7 @@ from modelregistry import hand, spreading
 from modelregistry.errors import TrainingError
 from modelregistry.models import TrainingPart
 from modelregistry.training import part_files
-from modelregistry.training.pipeline import Cancelled, Request, train_kinds
+from modelregistry.training.pipeline import Cancelled, TrainingRequest, train_kinds
 from modelregistry.training.plan import TrainingPlan
 from tests.flows.processes import ROOT, Processes, database_url, start_redis, wait_until
 
@@ -27,7 +27,7 @@ PARTS = 4
 
 @pytest.fixture(scope="module")
 def request_():
-    return Request(
+    return TrainingRequest(
         invented.grid(WARMUP + 16 * 288, seed=5), ("AUSDT",), "simulated", KINDS, (6, 18), PLAN, costs=0.0021
     )
 

@@ -1,4 +1,4 @@
-"""A training run on invented candles, small enough for every test run."""
+"""Training runs on synthetic candles, small enough for every test run."""
 
 from dataclasses import replace
 
@@ -12,10 +12,10 @@ from modelregistry.errors import TrainingError
 from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.estimators.signal_classifier import SignalClassifier
 from modelregistry.estimators.tpsl_classifier import TpslClassifier
-from modelregistry.evaluation.kept_baseline import KEPT
+from modelregistry.evaluation.kept_baseline import BASELINE_KEY
 from modelregistry.training.dataset import build_dataset
 from modelregistry.training.fit_residuals import COMING, CONDITIONS, condition_names, quantile_slopes
-from modelregistry.training.pipeline import KINDS, Cancelled, Request, train_kinds
+from modelregistry.training.pipeline import KINDS, Cancelled, TrainingRequest, train_kinds
 from modelregistry.training.plan import TrainingPlan, plan_for
 
 from . import invented
@@ -28,7 +28,7 @@ CLASSES = {"range_predictor": RangePredictor, "tpsl_classifier": TpslClassifier,
 
 def request(kinds=KINDS, seed=0, plan=PLAN):
     grid = invented.grid(CANDLES, markets=2, seed=seed)
-    return Request(grid, ("AUSDT", "BUSDT"), "simulated", kinds, HORIZONS, plan, costs=0.0021)
+    return TrainingRequest(grid, ("AUSDT", "BUSDT"), "simulated", kinds, HORIZONS, plan, costs=0.0021)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def trained():
 
 @pytest.fixture(scope="module")
 def fresh():
-    """Rows of candles no training has seen."""
+    """Rows of candles outside the training."""
     grid = invented.grid(WARMUP + 6 * 288, seed=99)
     rows = 6 * 288
     log_high, log_low = (np.stack([future_range(grid, h)[i][0, -rows:] for h in HORIZONS], axis=1) for i in (0, 1))
@@ -60,16 +60,16 @@ def test_another_seed_gives_other_bytes(trained):
     assert other.estimator.to_files() != trained["range_predictor"].estimator.to_files()
 
 
-def test_a_range_predictor_keeps_the_baseline_it_is_measured_beside(trained):
-    kept = trained["range_predictor"].report[KEPT]
+def test_a_range_predictor_stores_its_baseline(trained):
+    kept = trained["range_predictor"].report[BASELINE_KEY]
     assert [one["horizon"] for one in kept] == list(HORIZONS)
     assert np.isfinite([one["weights"] for one in kept]).all()
     assert (np.diff([one["quantiles"] for one in kept], axis=2) >= 0).all()
-    assert KEPT not in trained["tpsl_classifier"].report
+    assert BASELINE_KEY not in trained["tpsl_classifier"].report
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_files_bring_the_estimator_back(trained, kind, fresh):
+def test_estimators_round_trip_through_files(trained, kind, fresh):
     features, close, sigma, *_ = fresh
     before = trained[kind].estimator
     after = CLASSES[kind].from_files(before.to_files())
@@ -85,10 +85,10 @@ def test_files_bring_the_estimator_back(trained, kind, fresh):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_torn_or_foreign_file_is_refused_in_words(trained, kind):
+def test_a_damaged_or_foreign_file_is_refused_with_a_message(trained, kind):
     files = trained[kind].estimator.to_files()
     other = next(one for one in KINDS if one != kind)
-    with pytest.raises(ValueError, match="does not describe"):
+    with pytest.raises(ValueError, match="does not version_summary"):
         CLASSES[other].from_files(files)
     trees = next(name for name in files if name.endswith(".ubj"))
     with pytest.raises(ValueError, match="missing"):
@@ -97,7 +97,7 @@ def test_a_torn_or_foreign_file_is_refused_in_words(trained, kind):
         CLASSES[kind].from_files({**files, trees: files[trees][:40]})
 
 
-def test_one_row_gives_the_bits_of_many(trained, fresh):
+def test_one_row_gives_the_bits_of_a_batch(trained, fresh):
     features, close, sigma, *_ = fresh
     ranges, tpsl = trained["range_predictor"].estimator, trained["tpsl_classifier"].estimator
     many = ranges.predict(features, close, sigma)
@@ -114,7 +114,7 @@ def test_one_row_gives_the_bits_of_many(trained, fresh):
         assert np.array_equal(trained["signal_classifier"].estimator.predict(features[row])[0], signal[i])
 
 
-def test_forecasts_stay_finite_and_coherent_on_absurd_features(trained):
+def test_forecasts_are_finite_and_coherent_on_extreme_features(trained):
     rng = np.random.default_rng(0)
     features = (100 * rng.standard_t(1, size=(300, len(FEATURE_NAMES)))).astype(np.float32)
     features[rng.random(features.shape) < 0.1] = np.nan
@@ -141,7 +141,7 @@ def test_bands_cover_fresh_candles_and_beat_volatility_alone(trained, fresh):
         assert cell["pinball"] < 1.02 * cell["baselines"]["ewm"]
 
 
-def test_bracket_probabilities_are_probabilities_and_move_the_right_way(trained, fresh):
+def test_bracket_probabilities_are_valid_and_monotonic(trained, fresh):
     features, close, sigma, *_ = fresh
     view = trained["tpsl_classifier"].estimator.view(features, close, sigma)
     unit = sigma * np.sqrt(18)
@@ -160,13 +160,13 @@ def test_bracket_probabilities_are_probabilities_and_move_the_right_way(trained,
     assert (np.diff(reached, axis=1) < 0).mean() > 0.999
 
 
-def test_touch_probabilities_mean_frequencies(trained, fresh):
+def test_touch_probabilities_are_calibrated(trained, fresh):
     features, close, sigma, up, _ = fresh
     view = trained["tpsl_classifier"].estimator.view(features, close, sigma)
     for k, horizon in enumerate(HORIZONS):
         distance = sigma * np.sqrt(horizon)
-        said = view.touch(horizon, close * np.exp(distance))
-        assert abs(said.mean() - (up[:, k] >= distance).mean()) < 0.06
+        touched = view.touch(horizon, close * np.exp(distance))
+        assert abs(touched.mean() - (up[:, k] >= distance).mean()) < 0.06
 
 
 def test_a_level_on_the_wrong_side_or_an_unknown_horizon_is_refused(trained, fresh):
@@ -187,18 +187,18 @@ def test_on_a_walk_without_direction_the_signal_classifier_is_the_base_rate(trai
     assert any("base rate" in reason for reason in found.verdict.reasons)
 
 
-def test_a_cancel_stops_between_pieces_of_work():
-    told = []
+def test_a_cancel_stops_between_steps():
+    steps = []
     with pytest.raises(Cancelled):
-        train_kinds(request(), lambda *step: told.append(step), lambda: len(told) >= 3)
-    assert len(told) == 3
+        train_kinds(request(), lambda *step: steps.append(step), lambda: len(steps) >= 3)
+    assert len(steps) == 3
 
 
-def test_progress_ends_where_it_said_it_would():
-    told = []
-    train_kinds(request(("signal_classifier",)), lambda done, total, message: told.append((done, total)))
-    assert told[-1][0] == told[-1][1]
-    assert [done for done, _ in told] == list(range(1, len(told) + 1))
+def test_progress_ends_at_its_total():
+    steps = []
+    train_kinds(request(("signal_classifier",)), lambda done, total, message: steps.append((done, total)))
+    assert steps[-1][0] == steps[-1][1]
+    assert [done for done, _ in steps] == list(range(1, len(steps) + 1))
 
 
 def test_too_few_candles_are_refused_with_the_number_that_is_needed():
@@ -248,7 +248,7 @@ def test_a_row_of_weight_two_counts_as_two_rows():
     assert np.abs(slopes - same_slopes).max() < 0.02 * start
 
 
-def test_the_lines_of_a_horizon_see_their_own_share_of_the_clock():
+def test_the_regressions_of_a_horizon_use_its_own_calendar_window():
     names = condition_names(FEATURE_NAMES, (6, 72))
     assert "weekend_ahead_6" in names[0]
     assert "weekend_ahead_6" not in names[1]
@@ -256,9 +256,9 @@ def test_the_lines_of_a_horizon_see_their_own_share_of_the_clock():
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 4])
-def test_thinning_keeps_every_market_in_step(step):
+def test_thinning_selects_the_same_times_of_every_market(step):
     rows = build_dataset(invented.grid(WARMUP + 400, markets=2, seed=6), ("AUSDT", "BUSDT"), (6,), 3)
-    thinned = rows.take(rows.every(step))
+    thinned = rows.take(rows.thinned_positions(step))
     shares = np.bincount(thinned.market, minlength=2)
     assert abs(shares[0] - shares[1]) <= 1
     assert abs(len(thinned) * step - len(rows)) <= 2 * step

@@ -1,4 +1,4 @@
-"""What a training run may read, and what it refuses."""
+"""Which candles a training may read, and what it refuses."""
 
 from decimal import Decimal
 
@@ -22,7 +22,7 @@ KIND = ["signal_classifier"]
 
 @pytest.fixture
 def opens():
-    """One market with its candles; gives their opens."""
+    """Open times of one market with stored candles."""
     (market,) = markets.seed_markets(["AUSDT"], "simulated")
     grid = invented.grid(CANDLES, seed=8)
     columns = [getattr(grid, name)[0] for name in ("open", "high", "low", "close")]
@@ -56,16 +56,16 @@ def test_a_second_version_stays_a_candidate(opens):
 
 
 @pytest.mark.parametrize(
-    ("asked", "words"),
+    ("arguments", "message"),
     [
         ({"kinds": ["oracle"]}, "no kind of estimator is called oracle"),
         ({"symbols": ["NOPE"]}, "no market of simulated candles is called NOPE"),
         ({"source": "exchange"}, "no market with exchange candles is enabled"),
     ],
 )
-def test_what_is_not_there_is_refused_in_words(opens, asked, words):
-    with pytest.raises(TrainingError, match=words):
-        services.train(**{"source": "simulated", **asked})
+def test_unknown_kinds_and_markets_are_refused_with_a_message(opens, arguments, message):
+    with pytest.raises(TrainingError, match=message):
+        services.train(**{"source": "simulated", **arguments})
     assert not ModelVersion.objects.exists()
 
 
@@ -75,7 +75,7 @@ def test_too_few_candles_are_refused_before_anything_is_written(opens):
     assert not ModelVersion.objects.exists()
 
 
-def test_a_stretch_nobody_was_trained_for_is_refused(opens):
+def test_a_market_without_a_trained_version_is_refused(opens):
     (version,) = services.train(KIND, source="simulated", until_ms=int(opens[-100]))
     markets.seed_markets(["BUSDT"], "simulated")
     with pytest.raises(TrainingError, match="not in the training set"):

@@ -1,4 +1,4 @@
-"""Training and evaluation from stored candles: what was tried is counted, what was said can be looked behind."""
+"""Training and evaluation from stored candles, with recorded trials."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from marketdata import services as markets
 from marketdata import store
 from marketdata.parsing import CandleRow
 from modelregistry import registry, services, trials
-from modelregistry.estimators.correction import CHOSEN
+from modelregistry.estimators.correction import DEFAULT_CORRECTION
 from modelregistry.evaluation.plots import figures_of
 from modelregistry.management.commands import train_models
 from modelregistry.models import TrainingTrial
@@ -32,7 +32,7 @@ CANDLES = WARMUP + 21 * 288
 
 @pytest.fixture
 def stored():
-    """One market with its candles; gives their opens."""
+    """Open times of one market with stored candles."""
     (market,) = markets.seed_markets(["AUSDT"], "simulated")
     grid = invented.grid(CANDLES, seed=3)
     columns = [getattr(grid, name)[0] for name in ("open", "high", "low", "close")]
@@ -45,7 +45,7 @@ def stored():
 
 
 def is_as_promised(version):
-    """What the schema says of a report holds for one that was made."""
+    """Validate a report against the OpenAPI schema."""
     components = {"components": {"schemas": {**SCHEMAS, "Side": {"enum": ["buy", "sell"]}}}}
     for name, value in (("ModelReport", published(version.report)), ("Hyperparameters", version.hyperparameters)):
         OAS30Validator({"$ref": f"#/components/schemas/{name}", **components}).validate(value)
@@ -55,7 +55,7 @@ def is_as_promised(version):
         assert shown["skill_error"] == pytest.approx(stored["skill_error"] / 100)
 
 
-def test_a_training_run_is_counted_and_its_version_can_be_looked_behind(stored):
+def test_a_training_run_is_recorded_and_its_version_has_details(stored):
     (version,) = services.train(["signal_classifier"], source="simulated", small=True, actor="olga")
     (trial,) = TrainingTrial.objects.all()
     assert (trial.version, trial.actor, trial.origin) == (version, "olga", "run")
@@ -77,15 +77,15 @@ def test_a_training_run_is_counted_and_its_version_can_be_looked_behind(stored):
 
 
 @pytest.mark.parametrize(("words", "corrected"), [([], True), (["--corrected"], True), (["--no-corrected"], False)])
-def test_ranges_correct_themselves_unless_told_otherwise(words, corrected):
+def test_ranges_have_a_correction_by_default(words, corrected):
     parser = train_models.Command().create_parser("manage.py", "train_models")
     assert parser.parse_args(words).corrected == corrected
 
 
-def test_ranges_trained_on_little_correct_themselves_and_say_what_that_costs(stored, monkeypatch):
-    # A few days decide here: what costs 0.1 % on months may cost more than is allowed on them.
-    gentle = replace(CHOSEN, gain=0.1)
-    monkeypatch.setattr(fit_range, "CHOSEN", gentle)
+def test_ranges_of_a_short_history_report_the_cost_of_the_correction(stored, monkeypatch):
+    # On a few days the correction may cost more than the limit, unlike on months.
+    gentle = replace(DEFAULT_CORRECTION, gain=0.1)
+    monkeypatch.setattr(fit_range, "DEFAULT_CORRECTION", gentle)
     (version,) = services.train(["range_predictor"], source="simulated", small=True)
     assert registry.load_version(version).correction == gentle
     is_as_promised(version)
@@ -97,7 +97,7 @@ def test_ranges_trained_on_little_correct_themselves_and_say_what_that_costs(sto
     assert [row["horizon"] for row in found["correction"]] == version.horizons
 
 
-def test_a_run_that_is_cancelled_or_fails_counts_as_tried(stored, monkeypatch):
+def test_a_cancelled_or_failed_run_is_recorded(stored, monkeypatch):
     kinds = ["range_predictor", "signal_classifier"]
     with pytest.raises(Cancelled):
         services.train(kinds, source="simulated", small=True, actor="olga", cancelled=lambda: True)
@@ -106,7 +106,7 @@ def test_a_run_that_is_cancelled_or_fails_counts_as_tried(stored, monkeypatch):
     assert {(trial.score, trial.version, trial.actor) for trial in stopped} == {(None, None, "olga")}
     assert all(trial.failure == "Cancelled: cancelled; nothing was written" for trial in stopped)
     assert trials.ledger_report("range_predictor", "simulated")["failed"] == 1
-    assert all(trial.configuration["hyperparameters"]["corrected"] for trial in stopped), "unless told otherwise"
+    assert all(trial.configuration["hyperparameters"]["corrected"] for trial in stopped), "by default"
 
     def torn(*_, **__):
         raise OSError("no space left")
@@ -117,12 +117,12 @@ def test_a_run_that_is_cancelled_or_fails_counts_as_tried(stored, monkeypatch):
     assert TrainingTrial.objects.first().failure == "OSError: no space left"
 
 
-def test_a_run_ended_by_its_job_is_counted_before_it_ends(stored, monkeypatch):
-    def told_to_stop(*_, **__):
+def test_a_run_stopped_by_its_job_is_recorded(stored, monkeypatch):
+    def stopped_by_signal(*_, **__):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(5)
 
-    monkeypatch.setattr(services, "train_kinds", told_to_stop)
+    monkeypatch.setattr(services, "train_kinds", stopped_by_signal)
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(CommandError, match="interrupted"):
         call_command("train_models", "--kinds", "signal_classifier", "--source", "simulated", "--small")
@@ -130,26 +130,26 @@ def test_a_run_ended_by_its_job_is_counted_before_it_ends(stored, monkeypatch):
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_the_day_after_a_champion_a_candidate_is_compared_on_the_days_both_were_tested_on(stored):
+def test_a_day_after_the_champion_the_comparison_uses_shared_test_days(stored):
     until = int(stored[-1]) + 300_000
     (first,) = services.train(["signal_classifier"], source="simulated", small=True, until_ms=until - 86_400_000)
     (second,) = services.train(["signal_classifier"], source="simulated", small=True, until_ms=until)
     versus = second.report["versus_champion"]
     shared = set(first.report["detail"]["daily_gain"]) & set(second.report["detail"]["daily_gain"])
-    # This short a history has too few test days: the gate says how many there are and how many it needs.
+    # The history is too short for the required test days, which the gate reports.
     assert (versus["evidence"], versus["days"]) == ("none", len(shared))
     assert any(f"of 30 days, and {len(shared)} days both were tested on" in why for why in second.gate_reasons)
 
 
-def test_a_champion_that_cannot_be_loaded_is_compared_with_nobody(stored, model_folder):
+def test_a_champion_that_cannot_be_loaded_is_not_compared(stored, model_folder):
     (first,) = services.train(["signal_classifier"], source="simulated", small=True)
     next((model_folder / first.kind / first.digest).glob("*.ubj")).write_bytes(b"torn")
-    registry.forget()
+    registry.unload_all()
     (second,) = services.train(["signal_classifier"], source="simulated", small=True, seed=2)
     assert "versus_champion" not in second.report
 
 
-def test_two_versions_of_a_kind_are_both_evaluated_with_a_sentence_before_the_tables(stored, capsys):
+def test_two_versions_of_a_kind_are_evaluated_with_summaries_before_tables(stored, capsys):
     first, second = (
         services.train(["signal_classifier"], source="simulated", small=True, seed=seed)[0] for seed in (1, 2)
     )
@@ -158,7 +158,7 @@ def test_two_versions_of_a_kind_are_both_evaluated_with_a_sentence_before_the_ta
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"signal_classifier {str(first.pk)[:8]} is ")
     assert any(line.startswith(f"signal_classifier {str(second.pk)[:8]} is ") for line in lines)
-    assert sum("this is no test" in line for line in lines) == 2
+    assert sum("in-sample: the version" in line for line in lines) == 2
     assert max(map(len, lines)) <= 120
     call_command("evaluate_models", *stretch, "--versions", str(first.pk), str(second.pk), "--json")
     both = json.loads(capsys.readouterr().out)["evaluations"]

@@ -1,4 +1,4 @@
-"""Luck is counted: noise looks like noise, merit does not, and nothing tried is ever forgotten."""
+"""Selection bias: noise is not significant, skill is, and every trial is recorded."""
 
 from itertools import combinations
 
@@ -7,43 +7,43 @@ import pytest
 from scipy.stats import norm
 
 from modelregistry import trials as ledger
-from modelregistry.evaluation import trials as luck
+from modelregistry.evaluation import trials as selection
 from modelregistry.models import TrainingTrial
 from tests.modelregistry import champions
 
 DAYS = [f"2024-{1 + d // 28:02d}-{1 + d % 28:02d}" for d in range(240)]
 
 
-def noise(seed, days=480, tries=200):
-    return np.random.default_rng(seed).normal(size=(days, tries))
+def noise(seed, days=480, n_trials=200):
+    return np.random.default_rng(seed).normal(size=(days, n_trials))
 
 
 def test_two_hundred_noise_configurations_look_like_noise():
-    found = [luck.probability_of_overfitting(noise(seed), 12).probability for seed in range(12)]
+    found = [selection.probability_of_overfitting(noise(seed), 12).probability for seed in range(12)]
     assert abs(np.mean(found) - 0.5) < 3 * 0.13 / np.sqrt(12) + 0.03
-    deflated = [luck.deflated_sharpe(noise(seed)) for seed in range(40)]
-    # Without the correction the best of 200 looks like a discovery nearly every time.
-    plain = [luck.probabilistic_sharpe(one.sharpe, 480) for one in deflated]
+    deflated = [selection.deflated_sharpe(noise(seed)) for seed in range(40)]
+    # Without the correction the best of 200 is nearly always significant.
+    plain = [selection.probabilistic_sharpe(one.sharpe, 480) for one in deflated]
     assert np.mean(np.array(plain) > 0.95) > 0.95
     assert np.mean([one.significant for one in deflated]) <= 0.1
     assert abs(np.mean([one.sharpe - one.benchmark for one in deflated])) < 0.01
 
 
-def test_a_planted_good_configuration_does_not_look_like_noise():
+def test_a_configuration_with_skill_does_not_look_like_noise():
     scores = noise(1)
     scores[:, 17] += 0.3
-    overfit = luck.probability_of_overfitting(scores, 12)
+    overfit = selection.probability_of_overfitting(scores, 12)
     assert overfit.probability < 0.05
     assert overfit.loss_probability < 0.05
-    found = luck.deflated_sharpe(scores)
+    found = selection.deflated_sharpe(scores)
     assert found.significant
-    assert found.sharpe == pytest.approx(luck.sharpe(scores[:, 17]))
+    assert found.sharpe == pytest.approx(selection.sharpe(scores[:, 17]))
 
 
 def test_the_overfitting_of_two_periods_each_way_by_hand():
-    # Four blocks of one period; try 0 shines in the first two, try 1 in the last two.
+    # Four blocks of one period; trial 0 is best in the first two, trial 1 in the last two.
     scores = np.array([[3.0, 0.0], [3.0, 0.0], [0.0, 3.0], [0.0, 3.0]])
-    found = luck.probability_of_overfitting(scores, 4, "mean")
+    found = selection.probability_of_overfitting(scores, 4, "mean")
     assert found.splits == 6
     # Halves {0,1} and {2,3} pick a winner that loses outside; the four mixed halves tie at 1.5 and rank in the middle.
     assert found.probability == 1.0
@@ -52,56 +52,56 @@ def test_the_overfitting_of_two_periods_each_way_by_hand():
 
 
 def test_overfitting_agrees_with_a_slow_loop():
-    scores = noise(5, days=66, tries=7)
+    scores = noise(5, days=66, n_trials=7)
     blocks = np.array_split(np.arange(66), 6)
     logits = []
     for half in combinations(range(6), 3):
         inside = np.concatenate([blocks[b] for b in half])
         outside = np.setdiff1d(np.arange(66), inside)
-        best = int(np.argmax([luck.sharpe(scores[inside, j]) for j in range(7)]))
-        there = np.array([luck.sharpe(scores[outside, j]) for j in range(7)])
+        best = int(np.argmax([selection.sharpe(scores[inside, j]) for j in range(7)]))
+        there = np.array([selection.sharpe(scores[outside, j]) for j in range(7)])
         omega = (there <= there[best]).sum() / 8
         logits.append(np.log(omega / (1 - omega)))
-    assert luck.probability_of_overfitting(scores, 6).probability == pytest.approx(np.mean(np.array(logits) <= 0))
+    assert selection.probability_of_overfitting(scores, 6).probability == pytest.approx(np.mean(np.array(logits) <= 0))
 
 
-def test_the_luckiest_of_n_agrees_with_simulation():
+def test_the_expected_maximum_agrees_with_simulation():
     best = np.random.default_rng(2).normal(size=(4000, 100)).max(axis=1).mean()
-    assert luck.luckiest_sharpe(1.0, 100) == pytest.approx(best, rel=0.02)
+    assert selection.expected_max_sharpe(1.0, 100) == pytest.approx(best, rel=0.02)
 
 
-def test_the_probabilistic_sharpe_is_the_normal_law_for_normal_returns_and_knows_of_tails():
+def test_the_probabilistic_sharpe_is_normal_for_normal_returns_and_adjusts_for_tails():
     ratio, n = 0.1, 253
     expected = norm.cdf(ratio * np.sqrt(n - 1) / np.sqrt(1 + 0.5 * ratio**2))
-    assert luck.probabilistic_sharpe(ratio, n) == pytest.approx(expected)
-    assert luck.probabilistic_sharpe(ratio, n, skew=-2.0, kurtosis=10.0) < expected
+    assert selection.probabilistic_sharpe(ratio, n) == pytest.approx(expected)
+    assert selection.probabilistic_sharpe(ratio, n, skew=-2.0, kurtosis=10.0) < expected
 
 
-def test_copies_count_as_one_try_and_strangers_as_many():
-    one = noise(3, tries=1)
-    copies = np.repeat(one, 50, axis=1) + 1e-3 * noise(4, tries=50)
-    assert luck.independent_trials(copies) < 1.1
-    assert luck.independent_trials(noise(5, tries=50)) > 45
+def test_copies_count_as_one_trial_and_independent_ones_as_many():
+    one = noise(3, n_trials=1)
+    copies = np.repeat(one, 50, axis=1) + 1e-3 * noise(4, n_trials=50)
+    assert selection.independent_trials(copies) < 1.1
+    assert selection.independent_trials(noise(5, n_trials=50)) > 45
 
 
 @pytest.mark.parametrize("broken", [np.full((40, 3), np.nan), np.ones(40), np.ones((1, 3))])
-def test_scores_that_cannot_be_judged_are_refused(broken):
+def test_invalid_scores_are_refused(broken):
     with pytest.raises(ValueError, match="score"):
-        luck.deflated_sharpe(broken)
+        selection.deflated_sharpe(broken)
     with pytest.raises(ValueError, match="score"):
-        luck.probability_of_overfitting(broken, 2)
+        selection.probability_of_overfitting(broken, 2)
 
 
 @pytest.mark.parametrize("blocks", [0, 3, 42])
 def test_blocks_that_cannot_be_halved_are_refused(blocks):
     with pytest.raises(ValueError, match="blocks"):
-        luck.probability_of_overfitting(noise(0, days=40, tries=3), blocks)
+        selection.probability_of_overfitting(noise(0, days=40, n_trials=3), blocks)
 
 
-def test_a_series_that_never_moves_is_no_discovery():
+def test_a_constant_series_is_not_significant():
     flat = np.zeros((60, 4))
-    assert not luck.deflated_sharpe(flat).significant
-    assert luck.probability_of_overfitting(flat, 4).loss_probability == 1.0
+    assert not selection.deflated_sharpe(flat).significant
+    assert selection.probability_of_overfitting(flat, 4).loss_probability == 1.0
 
 
 def record(column, **words):
@@ -111,8 +111,8 @@ def record(column, **words):
 
 
 @pytest.mark.django_db
-def test_a_ledger_of_noise_says_so_and_a_planted_one_stands_out():
-    scores = noise(7, days=len(DAYS), tries=40)
+def test_a_ledger_of_noise_is_not_significant_and_skill_is():
+    scores = noise(7, days=len(DAYS), n_trials=40)
     for number, column in enumerate(scores.T):
         record(column, configuration={"depth": number})
     found = ledger.ledger_report("range_predictor", "exchange")
@@ -127,8 +127,8 @@ def test_a_ledger_of_noise_says_so_and_a_planted_one_stands_out():
 
 
 @pytest.mark.django_db
-def test_tries_without_daily_gains_raise_the_bar_all_the_same():
-    scores = noise(8, days=len(DAYS), tries=3)
+def test_trials_without_daily_gains_raise_the_benchmark():
+    scores = noise(8, days=len(DAYS), n_trials=3)
     for number, column in enumerate(scores.T):
         record(column, configuration={"depth": number})
     few = ledger.ledger_report("range_predictor", "exchange")["deflated_sharpe"]["benchmark"]
@@ -143,7 +143,7 @@ def test_tries_without_daily_gains_raise_the_bar_all_the_same():
 
 
 @pytest.mark.django_db
-def test_one_configuration_alone_is_counted_and_nothing_is_claimed():
+def test_a_single_configuration_is_counted_without_a_test():
     record(np.ones(len(DAYS)), configuration={"depth": 1})
     record(np.ones(len(DAYS)), configuration={"depth": 1})
     found = ledger.ledger_report("range_predictor", "exchange")
@@ -153,7 +153,7 @@ def test_one_configuration_alone_is_counted_and_nothing_is_claimed():
 
 
 @pytest.mark.django_db
-def test_a_training_run_is_counted_with_what_its_report_says():
+def test_a_training_run_is_recorded_with_its_scores():
     version = champions.candidate()
     day = 86_400_000
     version.report = {

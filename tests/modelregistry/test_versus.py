@@ -1,17 +1,17 @@
-"""A candidate and the champion on what neither was trained on: later candles, or the days both were tested on."""
+"""Champion comparison on later candles, or on shared test days."""
 
 import numpy as np
 import pytest
 
 from modelregistry.evaluation.report import Collected
-from modelregistry.evaluation.versus import ENOUGH_DAYS, Standing, versus_champion
+from modelregistry.evaluation.versus import ENOUGH_DAYS, ComparedChampion, versus_champion
 
 DAY_MS = 86_400_000
 CELLS = [{"symbol": "AUSDT", "horizon": 6}]
 
 
 def gains(days, lift=0.0, first=0, seed=0):
-    """Daily gains of `days` days from day `first` on, in percent noise that belongs to the day."""
+    """Daily gains of `days` days from day `first` on, with noise by day."""
     shared = np.random.default_rng(7).normal(size=400)
     own = np.random.default_rng(seed).normal(size=400)
     names = np.datetime_as_string(np.arange(first, first + days).astype("datetime64[D]"))
@@ -19,7 +19,7 @@ def gains(days, lift=0.0, first=0, seed=0):
 
 
 def standing(daily_gain=None, symbols=("AUSDT",)):
-    return Standing(None, 0, symbols, (6,), daily_gain or {})
+    return ComparedChampion(None, 0, symbols, (6,), daily_gain or {})
 
 
 def losses(days, better, first=0):
@@ -32,7 +32,7 @@ def losses(days, better, first=0):
     return found
 
 
-def test_enough_later_candles_decide_and_the_walk_forward_tests_do_not():
+def test_enough_later_candles_take_precedence_over_walk_forward_tests():
     report = {"cells": CELLS, "detail": {"daily_gain": gains(90, lift=-0.5)}}
     found = versus_champion(losses(40, 0.05), standing(gains(90)), report, 1)
     assert (found["evidence"], found["days"]) == ("later candles", 40)
@@ -40,7 +40,7 @@ def test_enough_later_candles_decide_and_the_walk_forward_tests_do_not():
     assert found["lower"] > 0
 
 
-def test_losses_of_every_fold_count_and_not_the_last_alone():
+def test_losses_of_every_fold_count():
     found = losses(20, 0.05)
     for key, columns in losses(20, 0.05, first=20).cells().items():
         found.add(key, *columns)
@@ -48,7 +48,7 @@ def test_losses_of_every_fold_count_and_not_the_last_alone():
 
 
 @pytest.mark.parametrize(("lift", "surely"), [(0.01, True), (0.0, False), (-0.01, False)])
-def test_the_day_after_the_champion_the_days_both_were_tested_on_decide(lift, surely):
+def test_a_day_after_the_champion_shared_test_days_are_used(lift, surely):
     report = {"cells": CELLS, "detail": {"daily_gain": gains(90, lift=lift, first=1, seed=2)}}
     found = versus_champion(losses(1, 0.05), standing(gains(90)), report, 1)
     assert (found["evidence"], found["days"], found["later_days"]) == ("shared tests", 89, 1)
@@ -56,7 +56,7 @@ def test_the_day_after_the_champion_the_days_both_were_tested_on_decide(lift, su
     assert abs(found["gain"] - 100 * lift) < 0.2
 
 
-def test_what_the_same_recipe_says_a_day_later_is_not_better_than_the_champion():
+def test_the_same_plan_a_day_later_is_not_better_than_the_champion():
     same = gains(90)
     found = versus_champion(Collected(), standing(same), {"cells": CELLS, "detail": {"daily_gain": same}}, 1)
     assert (found["gain"], found["error"], found["lower"]) == (0.0, 0.0, 0.0)
@@ -70,7 +70,7 @@ def test_what_the_same_recipe_says_a_day_later_is_not_better_than_the_champion()
         (standing(), 0),
     ],
 )
-def test_few_shared_days_or_other_markets_decide_nothing(champion, days):
+def test_few_shared_days_or_other_markets_give_no_evidence(champion, days):
     report = {"cells": CELLS, "detail": {"daily_gain": gains(90)}}
     found = versus_champion(losses(ENOUGH_DAYS - 1, 0.5), champion, report, 1)
     assert (found["evidence"], found["days"], found["later_days"]) == ("none", days, ENOUGH_DAYS - 1)

@@ -89,7 +89,7 @@ def test_only_a_few_newer_candidates_are_asked_and_never_about_their_own_trainin
 def test_a_damaged_challenger_is_logged_and_skipped_and_the_others_answer(markets, caplog):
     live(markets)
     damaged, sound = candidate(seed=11), candidate("tpsl_classifier", seed=1)
-    registry.forget()
+    registry.unload_all()
     for path in (model_root() / damaged.kind / damaged.digest).iterdir():
         path.write_bytes(path.read_bytes()[:-7])
     with caplog.at_level(logging.WARNING, logger="predictions.challengers"):

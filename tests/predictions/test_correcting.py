@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from indicators.features import WARMUP
-from modelregistry.estimators.correction import OFF, Correction
+from modelregistry.estimators.correction import NO_CORRECTION, Correction
 from modelregistry.estimators.ensemble import Ensemble
 from modelregistry.estimators.guard import Guard
-from modelregistry.evaluation.served import served
+from modelregistry.evaluation.served import served_forecast
 from modelregistry.training.dataset import build_dataset
 from predictions.answering import answer
 from predictions.correcting import log_factors, reach_of
 from tests.modelregistry import champions, invented
-from tests.modelregistry.champions import wavering
+from tests.modelregistry.champions import often_flagging_novelty
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 CORRECTION = Correction(candles=576, stride=12, prior=2.0)
@@ -45,7 +45,7 @@ def said(grid, rows, of=None):
 def wary(correction=CORRECTION, share=0.5):
     """An ensemble whose measure calls about half of all candles strange, and is believed up to a share of them."""
     found = ensemble(correction)
-    measure = wavering(Guard(candles=144, share=share))
+    measure = often_flagging_novelty(Guard(candles=144, share=share))
     return replace(found, range_predictor=replace(found.range_predictor, novelty=measure))
 
 
@@ -61,7 +61,7 @@ def test_one_candle_alone_has_the_bits_of_a_batch(grid):
 
 
 def test_it_changes_the_forecast_and_keeps_it_coherent(grid):
-    corrected, plain = said(grid, ROWS), said(grid, ROWS, ensemble(OFF))
+    corrected, plain = said(grid, ROWS), said(grid, ROWS, ensemble(NO_CORRECTION))
     assert (corrected.high != plain.high).any()
     close = np.concatenate([grid.close[0, -ROWS:], grid.close[1, -ROWS:]])[:, None, None]
     assert (np.diff(corrected.high, axis=1) >= 0).all()
@@ -76,11 +76,11 @@ def test_a_window_without_the_reach_is_answered_uncorrected(grid):
     short = grid.tail(WARMUP + reach - 1)
     assert log_factors(short, 1, ensemble(), asked) is None
     assert log_factors(grid.tail(WARMUP + reach), 1, ensemble(), asked).shape == (2, 4, 2, 7)
-    assert (said(short, 1).high == said(short, 1, ensemble(OFF)).high).all()
+    assert (said(short, 1).high == said(short, 1, ensemble(NO_CORRECTION)).high).all()
 
 
 def test_off_needs_no_candle_more():
-    assert reach_of(ensemble(OFF)) == reach_of(None) == reach_of(Ensemble(None, None, None)) == 0
+    assert reach_of(ensemble(NO_CORRECTION)) == reach_of(None) == reach_of(Ensemble(None, None, None)) == 0
     assert reach_of(ensemble()) == 576 + 72
 
 
@@ -91,7 +91,7 @@ def test_a_correction_travels_with_the_version():
 
 def test_what_is_answered_is_what_is_scored(grid):
     rows = build_dataset(grid, SYMBOLS, (6, 18, 36, 72), 1, first=int(grid.open_time[-ROWS - 72]))
-    scored = served(ensemble().range_predictor, rows)
+    scored = served_forecast(ensemble().range_predictor, rows)
     known = grid.span(0, len(grid) - 72)
     answered = said(known, ROWS)
     for market in range(2):
@@ -100,11 +100,11 @@ def test_what_is_answered_is_what_is_scored(grid):
         assert (scored.low[mine] == answered.low[market * ROWS : (market + 1) * ROWS]).all()
 
 
-@pytest.mark.parametrize("correction", [CORRECTION, OFF], ids=["corrected", "guarded only"])
+@pytest.mark.parametrize("correction", [CORRECTION, NO_CORRECTION], ids=["corrected", "guarded only"])
 def test_distrust_of_one_candle_alone_is_that_of_a_batch(grid, correction):
     of = wary(correction)
     batch, reach = answers(grid, 200, of), reach_of(of)
-    assert (batch.corrections is None) == (correction == OFF)
+    assert (batch.corrections is None) == (correction == NO_CORRECTION)
     assert 0.1 < batch.distrusted.mean() < 0.9
     for market, row in ((0, 0), (0, 60), (1, 90), (1, 199)):
         end = len(grid) - 200 + row + 1

@@ -13,14 +13,14 @@ from modelregistry.registry import serving
 from predictions.errors import PredictionRefused
 from predictions.models import PredictionLog
 from predictions.services import latest_prediction
-from tests.champions import BEGIN, STEP, agreeing, at_close_of, make_markets
+from tests.champions import BEGIN, STEP, at_close_of, consistent_estimator, make_markets
 from tests.modelregistry import champions as tiny
 
 
 @pytest.mark.django_db(transaction=True)
 def test_simultaneous_requests_around_the_first_promotion_get_one_id(monkeypatch):
-    monkeypatch.setattr(tiny, "estimator", agreeing)
-    monkeypatch.setattr(serving, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(tiny, "estimator", consistent_estimator)
+    monkeypatch.setattr(serving, "RECHECK_SECONDS", 0.0)
     promoted = registry.bootstrap
 
     def unhurried(*arguments):
@@ -48,7 +48,7 @@ def test_simultaneous_requests_around_the_first_promotion_get_one_id(monkeypatch
         for caller in callers:
             caller.start()
         try:
-            services.bootstrap_together(versions, "tests")
+            services.bootstrap_versions(versions, "tests")
             deadline = time.monotonic() + 20
             while not answers and time.monotonic() < deadline:
                 time.sleep(0.05)

@@ -14,12 +14,20 @@ from indicators.leakage import same_bits
 from marketdata import store
 from marketdata.models import Candle
 from modelregistry import registry
-from modelregistry.estimators.correction import OFF, Correction
+from modelregistry.estimators.correction import NO_CORRECTION, Correction
 from modelregistry.estimators.guard import Guard
 from modelregistry.registry import serving
 from predictions import live_windows, parity, passes
 from predictions.correcting import reach_of
-from tests.champions import BEGIN, STEP, agreeing, candle_rows, crown, make_markets, store_candles
+from tests.champions import (
+    BEGIN,
+    STEP,
+    bootstrap_champions,
+    candle_rows,
+    consistent_estimator,
+    make_markets,
+    store_candles,
+)
 from tests.modelregistry import champions as tiny
 
 NEWEST = BEGIN - STEP
@@ -31,15 +39,15 @@ postgres = pytest.mark.postgres
 
 
 def corrected(kind, seed=0):
-    fitted = agreeing(kind, seed)
+    fitted = consistent_estimator(kind, seed)
     if kind != "range_predictor":
         return fitted
-    return replace(fitted, correction=CORRECTION, novelty=tiny.wavering(Guard(candles=288, share=0.5)))
+    return replace(fitted, correction=CORRECTION, novelty=tiny.often_flagging_novelty(Guard(candles=288, share=0.5)))
 
 
 def guarded(kind, seed=0):
     fitted = corrected(kind, seed)
-    return replace(fitted, correction=OFF) if kind == "range_predictor" else fitted
+    return replace(fitted, correction=NO_CORRECTION) if kind == "range_predictor" else fitted
 
 
 def month_long(kind, seed=0):
@@ -49,8 +57,8 @@ def month_long(kind, seed=0):
 
 @pytest.fixture
 def markets(monkeypatch):
-    monkeypatch.setattr(tests.champions, "agreeing", corrected)
-    crown()
+    monkeypatch.setattr(tests.champions, "consistent_estimator", corrected)
+    bootstrap_champions()
     return make_markets(WARMUP + REACH + 5)
 
 
@@ -152,7 +160,7 @@ def test_a_promotion_counts_what_the_new_version_missed(markets, monkeypatch):
 @postgres
 def test_a_version_that_corrects_nothing_needs_no_other_memory(markets, monkeypatch):
     checked(markets, NEWEST)
-    monkeypatch.setattr(tiny, "estimator", agreeing)
+    monkeypatch.setattr(tiny, "estimator", consistent_estimator)
     registry.promote(tiny.candidate(seed=7, source="simulated"), "tests", "an older kind")
     serving._serving.clear()
     append(markets, BEGIN)

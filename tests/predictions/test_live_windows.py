@@ -14,7 +14,7 @@ from marketdata import clock, store
 from marketdata.models import Candle, Market
 from predictions import live_windows, parity, passes, services
 from predictions.models import PredictionLog
-from tests.champions import BEGIN, STEP, at_close_of, candle_rows, crown, make_markets, store_candles
+from tests.champions import BEGIN, STEP, at_close_of, bootstrap_champions, candle_rows, make_markets, store_candles
 
 NEWEST = BEGIN - STEP
 
@@ -156,7 +156,7 @@ def test_another_market_an_earlier_candle_and_an_open_transaction(markets):
 
 
 def test_predictions_of_the_live_path_are_those_of_the_database(markets):
-    crown()
+    bootstrap_champions()
     with clock.use(at_close_of(NEWEST)):
         for _ in services.predict({market: [NEWEST] for market in markets}, live=True):
             pass
@@ -173,7 +173,7 @@ def test_predictions_of_the_live_path_are_those_of_the_database(markets):
 
 
 def test_a_row_that_is_not_that_of_the_batch_is_an_error_and_drops_what_is_held(markets, caplog):
-    crown()
+    bootstrap_champions()
     work = {market: [NEWEST] for market in markets}
     (done,) = passes.read_passes(work, live=True)
     assert done.held

@@ -12,7 +12,7 @@ from predictions import chain, services
 from predictions.cache import cache, read
 from predictions.errors import InvalidRequest, PredictionRefused
 from predictions.models import ChainHead, PredictionLog
-from tests.champions import BEGIN, STEP, at_close_of, forget_everything, make_markets, store_candles
+from tests.champions import BEGIN, STEP, at_close_of, make_markets, reset_process_state, store_candles
 
 NEWEST = BEGIN - STEP
 
@@ -204,7 +204,7 @@ def test_a_backlog_gives_the_very_numbers_of_one_candle_at_a_time(champions):
         said = {key: (row.high_quantiles, row.low_quantiles) for key, row in together.items()}
         PredictionLog.objects.all().delete()
         ChainHead.objects.all().delete()
-        forget_everything()
+        reset_process_state()
         for open_ms in opens[::7]:
             for key, row in predict_newest(markets, [open_ms]).items():
                 assert said[key] == (row.high_quantiles, row.low_quantiles)

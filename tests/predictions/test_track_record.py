@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from marketdata import clock
-from modelregistry.evaluation.kept_baseline import KEPT
+from modelregistry.evaluation.kept_baseline import BASELINE_KEY
 from modelregistry.models import ModelVersion
 from predictions import services
 from predictions.models import PredictionLog
@@ -42,7 +42,7 @@ def test_the_kept_baseline_is_scored_beside_the_version_that_kept_it(champions):
     assert {cell["skill"]["har_season"] for cell in before} == {None}, "what keeps no baseline is not given one"
 
     kept = {"horizon": 18, "weights": [float(np.log(SCALE)), *6 * [0.0]], "quantiles": UNITS.tolist()}
-    ModelVersion.objects.filter(kind="range_predictor").update(report={KEPT: [kept]})
+    ModelVersion.objects.filter(kind="range_predictor").update(report={BASELINE_KEY: [kept]})
     with clock.use(at_close_of(NEWEST)):
         after = {cell["horizon"]: cell for cell in track_record(markets)}
     rows = PredictionLog.objects.filter(horizon=18, actual_high__isnull=False)

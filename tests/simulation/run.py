@@ -15,7 +15,7 @@ from marketdata.simulator.ledger import Ledger
 from marketdata.simulator.market_clock import MarketClock
 from marketdata.simulator.venue import Venue
 from signals import publisher
-from tests.champions import forget_everything
+from tests.champions import reset_process_state
 from tests.simulation.checker import RECOVERY_SECONDS, STEP, Checker
 from tests.simulation.engine import Process
 from tests.simulation.network import Network, wired
@@ -65,7 +65,7 @@ class Day:
             faults = CountedFaults(plan.faults, self.seed)
             self.fault_counts = faults.kinds
             self.venue = Venue(source(), MarketClock(plan.begin_ms), faults, self.ledger)
-            self.process = Process(world, forget_everything)
+            self.process = Process(world, reset_process_state)
             self.network = Network(world, self.venue, self.process.effect)
             self.storage = Storage(world, self.process.effect, self.process.meanwhile, self._check_newest)
             self.redis = publisher._clients[REDIS] = VirtualRedis(world, self.process.effect)

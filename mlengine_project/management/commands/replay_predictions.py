@@ -15,7 +15,7 @@ from marketdata.models import Market
 from mlengine_project.table_files import TableFile
 from modelregistry import registry
 from modelregistry.management.instants import read_instant
-from modelregistry.management.progress import told
+from modelregistry.management.progress import progress_output
 from predictions.passes import Pass, read_pass
 from predictions.pricing import costs_of
 from predictions.range_table import Cells, range_rows
@@ -67,7 +67,9 @@ class Command(BaseCommand):
                 stack.enter_context(TableFile(options[name])) if options[name] else None
                 for name in ("ranges", "brackets")
             )
-            tell = stack.enter_context(told("replay", as_json=False, write=self.stdout.write, beside=self.stderr))
+            tell = stack.enter_context(
+                progress_output("replay", as_json=False, write=self.stdout.write, errors=self.stderr)
+            )
             for done, last_ms in passes(markets, first_ms, end_ms, ensemble):
                 cells = Cells(done.answers, symbols)
                 if ranges is not None:

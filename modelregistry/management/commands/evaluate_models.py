@@ -1,4 +1,4 @@
-"""Score versions on a stretch of candles, beside the baselines."""
+"""Score model versions on a period of candles, beside the baselines."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,22 +10,22 @@ from indicators.errors import MLEngineError
 from marketdata.models import Source
 from modelregistry import registry, services
 from modelregistry.management.instants import read_instant
-from modelregistry.management.progress import told
+from modelregistry.management.progress import progress_output
 from modelregistry.models import ModelVersion
 from modelregistry.report_json import published_evaluation
-from modelregistry.report_tables import narrowed, sentences_of, tables_of
+from modelregistry.report_tables import split_table, summary_lines, tables_of
 
 WIDTH = 120
-"""Characters of a line of a table."""
+"""Maximum characters of a table line."""
 
 
 class Command(BaseCommand):
-    """Any versions on any stretch, beside the reference baselines: first a sentence each, then the tables."""
+    """Score any versions on any period beside the reference baselines; print summaries and tables."""
 
-    help = "Score versions, by default the champions, on candles from --from up to --until beside the baselines."
+    help = "Score versions, by default the champions, on candles from --from to --until, beside reference baselines."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Which versions, on which candles."""
+        """Add the versions and the period."""
         parser.add_argument("--from", dest="from_time", required=True, help="first candle scored: ISO 8601 (UTC) or ms")
         parser.add_argument("--until", "--to", dest="until_time", required=True, help="exclusive, labels included")
         parser.add_argument(
@@ -37,7 +37,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="the whole report as one JSON object")
 
     def handle(self, *_: Any, **options: Any) -> None:
-        """Score and print."""
+        """Score and print the result."""
         from_ms, until_ms = read_instant(options["from_time"]), read_instant(options["until_time"])
         if from_ms is None or until_ms is None or from_ms >= until_ms:
             raise CommandError("--from must be before --until")
@@ -45,9 +45,11 @@ class Command(BaseCommand):
             raise CommandError("--stride must be at least 1")
         try:
             versions = [registry.find_version(text) for text in options["versions"]]
-            with told("evaluating", as_json=False, write=self.stdout.write, beside=self.stderr) as tell:
+            with progress_output(
+                "evaluating", as_json=False, write=self.stdout.write, errors=self.stderr
+            ) as report_progress:
                 found = [
-                    services.finite(
+                    services.json_ready(
                         services.evaluate(
                             from_ms,
                             until_ms,
@@ -55,10 +57,10 @@ class Command(BaseCommand):
                             options["symbols"],
                             options["source"],
                             stride=options["stride"],
-                            progress=tell,
+                            progress=report_progress,
                         )
                     )
-                    for together in rounds_of(versions)
+                    for together in evaluation_groups(versions)
                 ]
         except MLEngineError as error:
             raise CommandError(str(error)) from error
@@ -67,27 +69,30 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(shown[0] if len(shown) == 1 else {"evaluations": shown}, indent=2))
             return
         for report in found:
-            for line in [*sentences_of(report), *written(report)]:
+            for line in [*summary_lines(report), *table_lines(report)]:
                 self.stdout.write(line)
 
 
-def rounds_of(versions: Sequence[ModelVersion]) -> list[list[ModelVersion]]:
-    """Versions to score together, one of a kind at most; one round of none stands for the champions."""
-    rounds: list[list[ModelVersion]] = []
+def evaluation_groups(versions: Sequence[ModelVersion]) -> list[list[ModelVersion]]:
+    """Groups of versions to score together, at most one per kind.
+
+    An empty group means the champions.
+    """
+    groups: list[list[ModelVersion]] = []
     for version in dict.fromkeys(versions):
-        free = next((one for one in rounds if version.kind not in {other.kind for other in one}), None)
-        if free is None:
-            rounds.append([version])
+        group = next((one for one in groups if version.kind not in {other.kind for other in one}), None)
+        if group is None:
+            groups.append([version])
         else:
-            free.append(version)
-    return rounds or [[]]
+            group.append(version)
+    return groups or [[]]
 
 
-def written(found: Mapping[str, Any]) -> list[str]:
-    """Lay the report out as plain tables of at most `WIDTH` columns; a wider one is continued below."""
+def table_lines(found: Mapping[str, Any]) -> list[str]:
+    """Format a report as plain tables of at most `WIDTH` characters; wider ones are split."""
     lines = []
     for table in tables_of(found):
-        for part in narrowed(table, WIDTH):
+        for part in split_table(table, WIDTH):
             rows = [part.headers, *part.rows]
             widths = [max(len(row[i]) for row in rows) for i in range(len(part.headers))]
             lines += ["", part.title] if part.title else [""]

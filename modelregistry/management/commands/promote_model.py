@@ -1,4 +1,4 @@
-"""Promote a version."""
+"""Promote a model version."""
 
 from typing import Any
 
@@ -11,18 +11,18 @@ from modelregistry.management.actor import actor
 
 
 class Command(BaseCommand):
-    """Make a version the champion of its kind and source."""
+    """Promote a version to champion of its kind and source."""
 
-    help = "Make a version the champion of its kind and source; the gate may refuse."
+    help = "Promote a version to champion of its kind and source; the gate may refuse."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Which, why, and whether against the gate."""
+        """Add the version, the reason and the override."""
         parser.add_argument("version", help="id of the version, or the beginning of its digest")
-        parser.add_argument("--reason", required=True, help="why; it is kept in the promotion log")
+        parser.add_argument("--reason", required=True, help="reason for the promotion log")
         parser.add_argument("--override", action="store_true", help="promote against the gate's verdict (logged)")
 
     def handle(self, *_: Any, **options: Any) -> None:
-        """Promote, or say in words why not."""
+        """Promote, or fail with the reasons of the refusal."""
         try:
             version = registry.find_version(options["version"])
             for warning in registry.promotion_warnings(version):

@@ -1,4 +1,4 @@
-"""Roll a kind back."""
+"""Roll back the champion of a kind."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from modelregistry import registry
 from modelregistry.errors import PromotionRefused
 from modelregistry.management.actor import actor
 from modelregistry.models import Kind
-from modelregistry.status import usual_source
+from modelregistry.status import default_source
 
 
 class Command(BaseCommand):
@@ -19,14 +19,14 @@ class Command(BaseCommand):
     help = "Undo the newest promotion of a kind that is not yet undone; the version it replaced is champion again."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Which, where, why."""
+        """Add kind, source and reason."""
         parser.add_argument("kind", choices=Kind.values)
         parser.add_argument("--source", choices=Source.values, help="default: that of the enabled markets")
-        parser.add_argument("--reason", required=True, help="why; it is kept in the promotion log")
+        parser.add_argument("--reason", required=True, help="reason for the promotion log")
 
     def handle(self, *_: Any, **options: Any) -> None:
-        """Roll back, or say in words why not."""
-        source = options["source"] or usual_source()
+        """Roll back, or fail with the reasons of the refusal."""
+        source = options["source"] or default_source()
         try:
             event = registry.rollback(options["kind"], source, actor(), options["reason"])
         except PromotionRefused as refused:

@@ -1,4 +1,4 @@
-"""Search for better hyper-parameters of the range predictor."""
+"""Hyper-parameter search of the range predictor."""
 
 import json
 from typing import Any
@@ -9,12 +9,12 @@ from indicators.errors import MLEngineError
 from marketdata.models import Source
 from modelregistry.management.actor import actor
 from modelregistry.management.instants import read_instant
-from modelregistry.management.progress import told
+from modelregistry.management.progress import progress_output
 from modelregistry.search import Budget, search
 
 
 class Command(BaseCommand):
-    """Try configurations on purged folds; count every one of them."""
+    """Try configurations on purged folds and record each of them."""
 
     help = (
         "Search hyper-parameters of the range predictor on purged walk-forward folds before --until. Every "
@@ -22,33 +22,35 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Which candles, how long."""
+        """Add the data and the budget."""
         usual = Budget()
         parser.add_argument(
-            "--until", dest="until_time", required=True, help="exclusive; keep the stretch you will judge by out of it"
+            "--until", dest="until_time", required=True, help="exclusive; leave out the period of the final evaluation"
         )
-        parser.add_argument("--from", dest="from_time", help="first row to learn from: ISO 8601 (UTC) or ms")
+        parser.add_argument("--from", dest="from_time", help="first training row: ISO 8601 (UTC) or ms")
         parser.add_argument("--symbols", nargs="+", default=[], help="default: the enabled markets")
         parser.add_argument("--source", choices=Source.values, help="default: that of the enabled markets")
         parser.add_argument("--horizons", nargs="+", type=int, default=[], help="default: DEFAULT_HORIZONS")
         parser.add_argument("--trials", type=int, default=usual.trials, help="configurations at most")
-        parser.add_argument("--seconds", type=float, default=usual.seconds, help="no configuration begins later")
+        parser.add_argument("--seconds", type=float, default=usual.seconds, help="no configuration starts later")
         parser.add_argument("--folds", type=int, default=usual.folds)
-        parser.add_argument("--test-days", type=int, default=usual.test_days, help="days a fold is tested on")
+        parser.add_argument("--test-days", type=int, default=usual.test_days, help="test days per fold")
         parser.add_argument("--stride", type=int, default=usual.stride, help="use every n-th candle only")
         parser.add_argument("--workers", type=int, default=usual.threads, help="threads")
         parser.add_argument("--seed", type=int, default=1)
-        parser.add_argument("--study", default="", help="name in the ledger; searches of one name are judged together")
-        parser.add_argument("--json", action="store_true", help="the outcome as one JSON object")
+        parser.add_argument(
+            "--study", default="", help="name in the ledger; searches with one name are tested together"
+        )
+        parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
 
     def handle(self, *_: Any, **options: Any) -> None:
-        """Search and say what came of it, luck included."""
+        """Search and print the result with its tests of selection bias."""
         for name in ("trials", "folds", "test_days", "stride", "workers"):
             if options[name] < 1:
                 raise CommandError(f"--{name.replace('_', '-')} must be at least 1")
         until_ms = read_instant(options["until_time"])
         if until_ms is None:
-            raise CommandError("--until is needed")
+            raise CommandError("--until is required")
         budget = Budget(
             options["trials"],
             options["seconds"],
@@ -58,7 +60,9 @@ class Command(BaseCommand):
             options["workers"],
         )
         try:
-            with told("searching", as_json=False, write=self.stdout.write, beside=self.stderr) as tell:
+            with progress_output(
+                "searching", as_json=False, write=self.stdout.write, errors=self.stderr
+            ) as report_progress:
                 found = search(
                     until_ms,
                     symbols=options["symbols"],
@@ -69,32 +73,32 @@ class Command(BaseCommand):
                     seed=options["seed"],
                     study=options["study"],
                     actor=actor(),
-                    progress=tell,
+                    progress=report_progress,
                 )
         except MLEngineError as error:
             raise CommandError(str(error)) from error
         if options["json"]:
             self.stdout.write(json.dumps(found, indent=2))
             return
-        for line in described(found):
+        for line in outcome_lines(found):
             self.stdout.write(line)
 
 
-def described(found: dict[str, Any]) -> list[str]:
-    """Say which configuration was best, and whether that is more than luck."""
+def outcome_lines(found: dict[str, Any]) -> list[str]:
+    """Sentences about the best configuration and its tests of selection bias."""
     ledger = found["ledger"]
     lines = [f"{ledger['trials']} configurations tried in study {found['study']!r}, {ledger['failed']} failed"]
     if found["best"] is None:
         return [*lines, "none could be scored"]
-    lines.append(f"best: {found['best_score']:+.2%} of the best free baseline's loss saved on the folds")
+    lines.append(f"best: {found['best_score']:+.2%} skill against the best reference baseline on the folds")
     lines += [f"  {name} {value:g}" for name, value in found["best"].items()]
     if ledger["overfitting"] is None:
         return [*lines, ledger["message"]]
-    luck, sharpe = ledger["overfitting"]["probability"], ledger["deflated_sharpe"]
-    choice = "the choice is worth something" if luck < 0.5 else "choosing among these is no better than drawing lots"
-    lines.append(f"probability of overfitting {luck:.2f} (noise: about 0.5): {choice}")
-    verdict = "more than luck" if sharpe["significant"] else "not surely more than luck"
+    overfitting, sharpe = ledger["overfitting"]["probability"], ledger["deflated_sharpe"]
+    choice = "the selection has skill" if overfitting < 0.5 else "the selection is no better than a random choice"
+    lines.append(f"probability of overfitting {overfitting:.2f} (noise: about 0.5): {choice}")
+    verdict = "significant" if sharpe["significant"] else "not significant"
     lines.append(
-        f"deflated Sharpe ratio {sharpe['probability']:.3f}: the best one's gain over the baseline is {verdict}"
+        f"deflated Sharpe ratio {sharpe['probability']:.3f}: gain of the best one over the baseline is {verdict}"
     )
     return lines

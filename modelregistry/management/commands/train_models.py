@@ -14,55 +14,59 @@ from marketdata.models import Source
 from modelregistry import artifacts, services
 from modelregistry.hand import invite_here
 from modelregistry.management.instants import read_instant
-from modelregistry.management.progress import told
+from modelregistry.management.progress import progress_output
 from modelregistry.models import Kind, ModelVersion
 from modelregistry.tasks import invite_workers
-from modelregistry.training.plan import LeftOut
+from modelregistry.training.plan import ExcludedMarket
 
 
 class Command(BaseCommand):
-    """Walk forward, calibrate, report, write, register; crown where there is no champion."""
+    """Train and register versions; bootstrap a champion for kinds without one."""
 
-    help = "Train the estimators on stored candles: walk-forward, calibrated, reported beside what costs nothing."
+    help = (
+        "Train the estimators on stored candles: walk-forward tested, calibrated, reported beside reference baselines."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Which kinds, on which candles, how."""
+        """Add kinds, data and options."""
         parser.add_argument("--kinds", nargs="+", default=[], choices=Kind.values, help="default: all three")
         parser.add_argument("--symbols", nargs="+", default=[], help="default: the enabled markets")
         parser.add_argument("--source", choices=Source.values, help="default: that of the enabled markets")
-        parser.add_argument("--from", dest="from_time", help="first row to learn from: ISO 8601 (UTC) or ms")
+        parser.add_argument("--from", dest="from_time", help="first training row: ISO 8601 (UTC) or ms")
         parser.add_argument("--until", dest="until_time", help="no candle at or after it is read, labels included")
         parser.add_argument("--seed", type=int, default=1)
         parser.add_argument(
             "--workers",
             type=int,
             default=1,
-            help="processes that build the rows of markets, then fit folds and kinds, side by side: here, or with "
-            "REDIS_URL wherever a worker of the training queue sees the database and MODEL_PATH; any number gives the "
-            "same bytes",
+            help="processes that build rows and fit folds and kinds in parallel: on this machine, or with "
+            "REDIS_URL on any machine whose training worker has access to the database and MODEL_PATH; the result does "
+            "not depend on the number",
         )
-        parser.add_argument("--small", action="store_true", help="a quick first version: fewer rows, fewer trees")
+        parser.add_argument("--small", action="store_true", help="quick training: fewer rows, fewer trees")
         parser.add_argument(
             "--corrected",
             action=BooleanOptionalAction,
             default=True,
-            help="ranges that correct themselves by their misses of three weeks: better coverage for a little loss",
+            help="online correction of ranges by their misses of three weeks: better coverage for slightly more loss",
         )
         parser.add_argument("--progress-json", action="store_true", help="one JSON object per step on standard output")
 
     def handle(self, *_: Any, **options: Any) -> None:
-        """Train and say what came of it."""
+        """Train and print a summary of each version."""
         if options["workers"] < 1:
             raise CommandError("--workers must be at least 1")
         if not artifacts.can_write():
             raise CommandError(
-                f"{artifacts.model_root()} is read-only here, so that a new version could not be kept; "
-                "train where it can be written, in production in the process of the training queue"
+                f"{artifacts.model_root()} is read-only here, so a new version could not be stored; "
+                "train where it is writable, in production in the worker of the training queue"
             )
-        # A job is cancelled by SIGTERM: it must be heard, for a run that was stopped counts as tried.
+        # A job is cancelled by SIGTERM: handle it, because a stopped run is recorded as a trial.
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            with told("training", as_json=options["progress_json"], write=self._line, beside=self.stderr) as tell:
+            with progress_output(
+                "training", as_json=options["progress_json"], write=self._line, errors=self.stderr
+            ) as report_progress:
                 versions = services.train(
                     options["kinds"],
                     options["symbols"],
@@ -70,7 +74,7 @@ class Command(BaseCommand):
                     read_instant(options["from_time"]),
                     read_instant(options["until_time"]),
                     options["seed"],
-                    tell,
+                    report_progress,
                     small=options["small"],
                     corrected=options["corrected"],
                     workers=options["workers"],
@@ -84,9 +88,9 @@ class Command(BaseCommand):
         finally:
             signal.signal(signal.SIGTERM, before)
         for market in versions[0].report.get("left_out", []) if versions else []:
-            self.stdout.write(LeftOut(**market).as_sentence())
+            self.stdout.write(ExcludedMarket(**market).as_sentence())
         for version in versions:
-            self.stdout.write(describe(version))
+            self.stdout.write(version_summary(version))
         if options["progress_json"]:
             self._line(json.dumps({"result": {"versions": [as_result(version) for version in versions]}}))
 
@@ -96,7 +100,7 @@ class Command(BaseCommand):
 
 
 def as_result(version: ModelVersion) -> dict[str, Any]:
-    """What a job keeps of a version: the rest is under /models/{id}."""
+    """Summary of a version for the result of a job; details are under /models/{id}."""
     return {
         "id": str(version.pk),
         "kind": version.kind,
@@ -108,10 +112,10 @@ def as_result(version: ModelVersion) -> dict[str, Any]:
     }
 
 
-def describe(version: ModelVersion) -> str:
-    """Say in a few lines what a version is and what the gate thinks of it."""
+def version_summary(version: ModelVersion) -> str:
+    """Sentences about a version, its skill and the verdict of the gate."""
     skill = version.report.get("skill")
-    words = f"{skill:+.2%} on rows never seen, against the best that costs nothing" if skill is not None else ""
+    summary = f"{skill:+.2%} out of sample, against the best reference baseline" if skill is not None else ""
     verdict = "accepted by the gate" if version.gate_accepted else "refused by the gate"
-    lines = [f"{version.kind} {version.digest[:12]} {version.stage}: {words}; {verdict}"]
+    lines = [f"{version.kind} {version.digest[:12]} {version.stage}: {summary}; {verdict}"]
     return "\n  - ".join([*lines, *version.gate_reasons])

@@ -146,7 +146,7 @@ def version(kind="range_predictor", stage="candidate", seed=0, accepted=True, re
         seed=seed,
         report=REPORT if report is None else report,
         gate_accepted=accepted,
-        gate_reasons=[] if accepted else ["horizon 72: not surely above 0"],
+        gate_reasons=[] if accepted else ["horizon 72: not significantly above 0"],
         **fields,
     )
 

@@ -128,12 +128,12 @@ def test_a_champion_that_cannot_be_loaded_is_told(admin_client, settings, tmp_pa
     from modelregistry import registry
 
     settings.MODEL_PATH = tmp_path
-    registry.forget()
+    registry.unload_all()
     rows.candles(rows.market())
     rows.version(stage="champion")
     assert registry.load_ensemble("simulated") is None
     assert "Range predictor is not serving" in words(admin_client.get("/"))
-    registry.forget()
+    registry.unload_all()
     assert "is not serving" not in words(admin_client.get("/"))
 
 

@@ -17,7 +17,7 @@ from mlengine_project.schedule import install_schedule
 from modelregistry.models import Kind, ModelVersion
 from modelregistry.registry import serving
 from signals.models import OutboxMessage, SignalLog
-from tests.champions import crown
+from tests.champions import bootstrap_champions
 
 
 def test_alive_does_no_io(client, settings):
@@ -70,7 +70,7 @@ def test_without_a_champion_that_covers_an_enabled_market_there_is_a_cause(marke
     assert health._causes() == ["NO_CHAMPION"]
     settings.MODEL_PATH = tmp_path / "models"
     serving._serving.clear()
-    crown(symbols=("ETHUSDT",), source=market.source)
+    bootstrap_champions(symbols=("ETHUSDT",), source=market.source)
     assert "NO_CHAMPION" in health._causes(), "no enabled market is in its training set"
     Market.objects.create(symbol="ETHUSDT", source=market.source)
     assert "NO_CHAMPION" not in health._causes()

@@ -29,7 +29,7 @@ from signals import services as signals
 from signals.consumers import SignalConsumer
 from signals.models import SignalLog
 from tests import champions
-from tests.champions import BEGIN, STEP, at_close_of, crown, make_markets
+from tests.champions import BEGIN, STEP, at_close_of, bootstrap_champions, make_markets
 from tests.websockets import WebsocketCommunicator
 
 LIFE = "币安人生USDT"
@@ -43,7 +43,7 @@ def _candles_of_it(monkeypatch):
 @pytest.fixture
 def market(db, fresh_engine):
     """An engine whose one market is not ASCII, at the close of its newest candle."""
-    crown(symbols=(LIFE,))
+    bootstrap_champions(symbols=(LIFE,))
     market = make_markets(symbols=(LIFE,))[0]
     with clock.use(at_close_of(BEGIN - STEP)):
         signals.advance([market])
@@ -106,7 +106,7 @@ def test_pages_have_its_address_encoded(market, admin_client):
 @pytest.mark.django_db(transaction=True)
 async def test_a_websocket_follows_it(fresh_engine):
     def prepare():
-        crown(symbols=(LIFE,))
+        bootstrap_champions(symbols=(LIFE,))
         market = make_markets(symbols=(LIFE,))[0]
         with clock.use(at_close_of(BEGIN - STEP)):
             signals.advance([market])
