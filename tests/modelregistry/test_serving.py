@@ -55,11 +55,11 @@ def test_a_promotion_elsewhere_is_followed_within_a_second():
     assert after.tpsl is before.tpsl
 
 
-def test_the_first_champions_are_loaded_at_the_next_call_whoever_promoted_them():
+def test_the_first_champions_are_loaded_at_the_next_call():
     with clock.use(clock.FrozenClock(1_700_000_000_000)):
-        versions = champions.crown_all()
+        versions = champions.bootstrap_all()
         ModelVersion.objects.update(stage="candidate")
-        serving.forget()
+        serving.unload_all()
         assert registry.load_ensemble("exchange") is None
         ModelVersion.objects.update(stage="champion")
         assert registry.load_ensemble("exchange").versions == {k: str(v.pk) for k, v in versions.items()}
@@ -71,10 +71,10 @@ def test_while_the_first_champions_are_loaded_other_callers_wait(monkeypatch):
     def load(source, state):
         loading.set()
         time.sleep(0.3)
-        state.ensemble, state.looked_at = ensemble, clock.monotonic()
+        state.ensemble, state.checked_at = ensemble, clock.monotonic()
 
-    monkeypatch.setattr(serving, "_follow", load)
-    serving._serving["exchange"] = serving._Serving(looked_at=clock.monotonic())
+    monkeypatch.setattr(serving, "_refresh", load)
+    serving._serving["exchange"] = serving._Serving(checked_at=clock.monotonic())
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(registry.load_ensemble, "exchange")
         assert loading.wait(5)
