@@ -1,10 +1,10 @@
-"""What the engine said, scored beside what costs nothing: per market, horizon and version.
+"""Track record: scores of predictions beside reference baselines, by market, horizon and version.
 
-Late answers are left out. The first baseline is the walk without drift at the EWM volatility of the same
-moment, in closed form: it learns nothing and anyone can compute it. The second, HAR with time of day, does
-learn; so that it knows no more than its version did, it is fitted when the version is trained and kept in its
-report. Of a version that keeps none nothing is said: fitted now, on candles that may have been revised since
-and on outcomes the version never saw, it would be another baseline than the one the gate used.
+Late predictions are left out. The first baseline is the random walk without drift at the EWM volatility of the
+same candle, in closed form and without fitting. The second, HAR with time of day, is fitted; so that it uses no
+more data than its version did, it is fitted when the version is trained and stored in its report. A version
+without a stored one gets no score beside it: fitted now, on candles that may have been revised and on outcomes
+the version never saw, it would not be the baseline the gate used.
 """
 
 import uuid
@@ -34,9 +34,9 @@ Floats = npt.NDArray[np.float64]
 
 TRAILING = timedelta(days=90)
 REACH = 1024
-"""Candles of history behind the baseline's volatility."""
-FEW = 30
-"""Fewer independent outcomes than this are too few to tell anything."""
+"""Candles of history for the volatility of the baseline."""
+MIN_INDEPENDENT_OUTCOMES = 30
+"""With fewer independent outcomes than this, a score is marked `too_few`."""
 
 NetOf = Mapping[tuple[int, int, str], Any]
 """Market id, horizon and version to an object with `n`, `mean_percent` and `total_percent`."""
@@ -44,7 +44,7 @@ NetOf = Mapping[tuple[int, int, str], Any]
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """Scored answers of one market, horizon and version; prices as floats, one row each."""
+    """Scored predictions of one market, horizon and version; prices as floats, one row each."""
 
     open_ms: npt.NDArray[np.int64]
     close: Floats
@@ -59,7 +59,7 @@ class Cell:
 def track_record(
     markets: Sequence[Market], since: datetime | None = None, net_results: NetOf | None = None
 ) -> list[dict[str, Any]]:
-    """Score everything finished since an instant (by default of the trailing 90 days)."""
+    """Scores of all predictions since an instant (by default the trailing 90 days)."""
     since = since or clock.market_now() - TRAILING
     results = []
     for market in markets:
@@ -84,20 +84,20 @@ def track_record(
 
 
 def score_cell(cell: Cell, horizon: int, sigma: Floats, har: tuple[Floats, Floats] | None = None) -> dict[str, Any]:
-    """Error, skill, coverage and calibration of one cell beside EWM and, if given, HAR with time of day.
+    """Error, skill, coverage and calibration of one cell beside EWM and HAR baselines.
 
-    `har` holds the log quantiles of that baseline, row by row. Losses are mean pinball losses over both targets
+    `har` has the log quantiles of HAR with time of day, row by row, if there are any. Losses are mean pinball losses over both targets
     and all levels, in basis points of log price.
     """
-    ours = _losses(cell, np.log(cell.high / cell.close[:, None]), np.log(cell.low / cell.close[:, None]))
+    model_losses = _losses(cell, np.log(cell.high / cell.close[:, None]), np.log(cell.low / cell.close[:, None]))
     deviation = (sigma * np.sqrt(horizon))[:, None]
     up = deviation * ndtri((1 + np.array(LEVELS)) / 2)
-    ewm = _losses(cell, up, -deviation * ndtri(1 - np.array(LEVELS) / 2))
-    both = np.isfinite(ewm)
-    loss, base = _mean(ours[both]), _mean(ewm[both])
-    seasonal = np.full(len(ours), np.nan) if har is None else _losses(cell, *har)
-    whole = np.isfinite(seasonal)
-    beside, season = _mean(ours[whole]), _mean(seasonal[whole])
+    ewm_losses = _losses(cell, up, -deviation * ndtri(1 - np.array(LEVELS) / 2))
+    with_ewm = np.isfinite(ewm_losses)
+    loss, ewm_loss = _mean(model_losses[with_ewm]), _mean(ewm_losses[with_ewm])
+    har_losses = np.full(len(model_losses), np.nan) if har is None else _losses(cell, *har)
+    with_har = np.isfinite(har_losses)
+    loss_beside_har, har_loss = _mean(model_losses[with_har]), _mean(har_losses[with_har])
     span = int(cell.open_ms[-1] - cell.open_ms[0]) // INTERVAL_MS + horizon
     effective = min(len(cell.close), max(1, span // horizon))
     return {
@@ -105,15 +105,15 @@ def score_cell(cell: Cell, horizon: int, sigma: Floats, har: tuple[Floats, Float
         "n_final": int(cell.final.sum()),
         "n_provisional": int((~cell.final).sum()),
         "effective_n": effective,
-        "too_few": effective < FEW,
+        "too_few": effective < MIN_INDEPENDENT_OUTCOMES,
         "mae_percent": _mean(cell.mae),
         "bias_bps": {
             "high": _bps(np.log(cell.high[:, MEDIAN] / cell.actual_high)),
             "low": _bps(np.log(cell.low[:, MEDIAN] / cell.actual_low)),
         },
         "pinball_bps": loss,
-        "baselines": {"ewm": base, "har_season": season},
-        "skill": {"ewm": _saved(loss, base), "har_season": _saved(beside, season)},
+        "baselines": {"ewm": ewm_loss, "har_season": har_loss},
+        "skill": {"ewm": _skill(loss, ewm_loss), "har_season": _skill(loss_beside_har, har_loss)},
         "coverage": [
             {
                 "level": share,
@@ -140,7 +140,7 @@ def _losses(cell: Cell, up: Floats, down: Floats) -> Floats:
     return losses
 
 
-def _saved(loss: float | None, base: float | None) -> float | None:
+def _skill(loss: float | None, base: float | None) -> float | None:
     return 1 - loss / base if loss is not None and base else None
 
 
@@ -193,7 +193,7 @@ def _sigma(market: Market, cells: Mapping[tuple[int, str], Cell]) -> Any:
 
 
 def _har(market: Market, cells: Mapping[tuple[int, str], Cell]) -> Callable[[int, str], tuple[Floats, Floats] | None]:
-    """Quantiles of the kept baseline of a horizon and version at every candle of its cell."""
+    """Quantiles of the stored baseline of a horizon and version at every candle of its cell."""
     named = {version for _, version in cells if _is_uuid(version)}
     reports = ModelVersion.objects.filter(pk__in=named).values_list("pk", "report")
     kept = {(one["horizon"], str(pk)): one for pk, report in reports for one in report.get(KEPT) or ()}

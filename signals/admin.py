@@ -12,11 +12,11 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from marketdata.admin_pages import LargeLogAdmin, ReadOnlyAdmin, ReasonForm, age_of, confirm_step, plain, posted, row_of
 from marketdata.models import Market
-from predictions.admin import in_words
+from predictions.admin import reason_sentence
 from signals import switch
 from signals.models import OutboxMessage, SignalLog, SignalSwitch, SymbolSequence
 
-THROW = "signals.change_signalswitch"
+SWITCH_PERMISSION = "signals.change_signalswitch"
 OFF = (
     "From the next candle on every signal is a hold with the reason KILL_SWITCH. "
     "Predictions go on; signals already sent stay what they are."
@@ -59,7 +59,7 @@ class SignalLogAdmin(LargeLogAdmin):
     @display(description="Why")
     def why(self, row: SignalLog) -> str:
         """The reasons in words."""
-        return in_words(row.reasons) or "–"
+        return reason_sentence(row.reasons) or "–"
 
     @display(description="Price")
     def price(self, row: SignalLog) -> str:
@@ -111,8 +111,8 @@ class SignalSwitchAdmin(ReadOnlyAdmin):
 
     list_display = ["where", "state", "reason", "changed_by", "changed"]
     list_before_template = "admin/signals/kill_switch.html"
-    actions_list = ["throw_for_all", "release_for_all", "throw_for_one"]
-    actions_row = ["flip"]
+    actions_list = ["switch_off_all", "switch_on_all", "switch_off_one"]
+    actions_row = ["toggle"]
 
     @display(description="Market", ordering="symbol")
     def where(self, row: SignalSwitch) -> str:
@@ -132,7 +132,7 @@ class SignalSwitchAdmin(ReadOnlyAdmin):
     def get_actions_list(self, request: HttpRequest) -> list[Any]:
         """Offer what changes something: off while on, on while off."""
         thrown = SignalSwitch.objects.filter(symbol="", off=True).exists()
-        idle = "throw_for_all" if thrown else "release_for_all"
+        idle = "switch_off_all" if thrown else "switch_on_all"
         return [step for step in super().get_actions_list(request) if not step.action_name.endswith(idle)]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict | None = None) -> HttpResponse:
@@ -140,22 +140,22 @@ class SignalSwitchAdmin(ReadOnlyAdmin):
         shown = {"switch_for_all": SignalSwitch.objects.filter(symbol="").first(), **(extra_context or {})}
         return super().changelist_view(request, shown)
 
-    def has_throw_permission(self, request: HttpRequest, object_id: Any = None) -> bool:  # noqa: ARG002
+    def has_switch_permission(self, request: HttpRequest, object_id: Any = None) -> bool:  # noqa: ARG002
         """Asked by the actions; naming the permission itself would make every check read the database."""
-        return bool(request.user.has_perm(THROW))
+        return bool(request.user.has_perm(SWITCH_PERMISSION))
 
-    @action(description="Switch signals off", icon="block", permissions=["throw"], variant=ActionVariant.DANGER)
-    def throw_for_all(self, request: HttpRequest) -> HttpResponse:
+    @action(description="Switch signals off", icon="block", permissions=["switch"], variant=ActionVariant.DANGER)
+    def switch_off_all(self, request: HttpRequest) -> HttpResponse:
         """Hold back every signal of every market."""
         return self._step(request, "", off=True)
 
-    @action(description="Switch signals on", icon="play_arrow", permissions=["throw"], variant=ActionVariant.SUCCESS)
-    def release_for_all(self, request: HttpRequest) -> HttpResponse:
+    @action(description="Switch signals on", icon="play_arrow", permissions=["switch"], variant=ActionVariant.SUCCESS)
+    def switch_on_all(self, request: HttpRequest) -> HttpResponse:
         """Let signals go out again."""
         return self._step(request, "", off=False)
 
-    @action(description="Hold one market", icon="front_hand", permissions=["throw"])
-    def throw_for_one(self, request: HttpRequest) -> HttpResponse:
+    @action(description="Hold one market", icon="front_hand", permissions=["switch"])
+    def switch_off_one(self, request: HttpRequest) -> HttpResponse:
         """Hold back the signals of one market."""
         form = OneMarketForm(posted(request))
         if form.is_valid():
@@ -171,8 +171,8 @@ class SignalSwitchAdmin(ReadOnlyAdmin):
             danger=True,
         )
 
-    @action(description="Flip", icon="swap_horiz", permissions=["throw"])
-    def flip(self, request: HttpRequest, object_id: str) -> HttpResponse:
+    @action(description="Flip", icon="swap_horiz", permissions=["switch"])
+    def toggle(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Throw or release one row's switch."""
         row: SignalSwitch = row_of(self, request, object_id)
         return self._step(request, row.symbol, off=not row.off)

@@ -5,18 +5,18 @@ from typing import Any
 from django.db.models import Max, Q
 
 from predictions import chain
-from predictions.archive import Archived, Ledger, put_away
+from predictions.archive import ArchiveReport, Ledger, archive_ledger
 from predictions.models import ChainCut, ChainHead
 from signals.models import OutboxMessage, SignalLog
 
 
-def archive_signals() -> Archived:
+def archive_signals() -> ArchiveReport:
     """Put away old signals."""
-    return put_away(SIGNALS)
+    return archive_ledger(SIGNALS)
 
 
 def last_archived_seq(symbol: str) -> int:
-    """Newest seq of a symbol that was put away; 0 while there is none."""
+    """NewestRows seq of a symbol that was put away; 0 while there is none."""
     cuts = ChainCut.objects.filter(log=ChainHead.Log.SIGNALS, market__symbol=symbol)
     return cuts.aggregate(last=Max("last_seq"))["last"] or 0
 
@@ -31,7 +31,7 @@ SIGNALS = Ledger(
     model=SignalLog,
     columns=chain.SIGNAL_COLUMNS,
     scorable=~Q(signal_type=SignalLog.Type.HOLD),
-    held=Q(outbox__isnull=False, outbox__sent_at__isnull=True),
+    still_needed=Q(outbox__isnull=False, outbox__sent_at__isnull=True),
     remove=_remove,
     has_seq=True,
 )

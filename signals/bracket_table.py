@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from predictions import reasons as codes
-from predictions.answering import RANGE, TPSL, Answers
-from predictions.pricing import Priced, price_brackets
+from predictions.answering import RANGE, TPSL, Forecasts
+from predictions.pricing import PricedBrackets, price_brackets
 from predictions.range_table import Cells, Columns, reason_texts
 from signals.rules import SIDES, Decisions, level
 
@@ -37,16 +37,18 @@ def bracket_rows(cells: Cells, decisions: Decisions | None, horizons: Sequence[i
     shape = (len(cells), len(horizons), len(SIDES), len(BRACKETS))
     numbers = {name: np.full(shape, np.nan) for name in NUMBERS}
     gridded, decided = cells.answered((TPSL,)), cells.answered((RANGE, TPSL))
-    if cells.answers.view is not None:
-        _put(numbers, gridded, slice(0, len(SCORING_GRID)), _scoring(cells.answers, horizons, costs), cells.position)
+    if cells.forecasts.brackets is not None:
+        _put(numbers, gridded, slice(0, len(SCORING_GRID)), _scoring(cells.forecasts, horizons, costs), cells.position)
     emitted = np.zeros(shape, dtype=bool)
     edgeless = np.zeros(len(cells), dtype=bool)
-    doubts = cells.doubts((RANGE, TPSL))
+    degradations = cells.degradations((RANGE, TPSL))
     # Both parts answered and yet nothing is decided: they share no horizon.
-    mismatched = decided & (decisions is None and cells.answers.forecast is not None)
+    mismatched = decided & (decisions is None and cells.forecasts.ranges is not None)
     if decisions is not None:
         at = cells.position[decided]
-        doubted = np.any(list(doubts.values()), axis=0)[decided] if doubts else np.zeros(len(at), dtype=bool)
+        doubted = (
+            np.any(list(degradations.values()), axis=0)[decided] if degradations else np.zeros(len(at), dtype=bool)
+        )
         signals = decisions.emitted[at] & ~doubted
         edgeless[decided] = ~decisions.emitted[at] & ~doubted
         _put(numbers, decided, len(SCORING_GRID), decisions.chosen, cells.position)
@@ -54,8 +56,8 @@ def bracket_rows(cells: Cells, decisions: Decisions | None, horizons: Sequence[i
         side = np.array([SIDES.index(name) for name in decisions.side], dtype=np.int64)[at]
         emitted[np.flatnonzero(decided)[signals], place[signals], side[signals], -1] = True
     reasons = np.empty((len(cells), len(BRACKETS)), dtype=object)
-    reasons[:, :-1] = reason_texts({**cells.refusals((TPSL,)), **cells.doubts((TPSL,))}, len(cells))[:, None]
-    hold = {**cells.refusals((RANGE, TPSL)), **doubts, codes.NO_EDGE_AFTER_FEES: edgeless}
+    reasons[:, :-1] = reason_texts({**cells.refusals((TPSL,)), **cells.degradations((TPSL,))}, len(cells))[:, None]
+    hold = {**cells.refusals((RANGE, TPSL)), **degradations, codes.NO_EDGE_AFTER_FEES: edgeless}
     hold[codes.NO_CHAMPION] = hold.get(codes.NO_CHAMPION, np.zeros(len(cells), dtype=bool)) | mismatched
     reasons[:, -1] = reason_texts(hold, len(cells))
 
@@ -76,19 +78,19 @@ def bracket_rows(cells: Cells, decisions: Decisions | None, horizons: Sequence[i
     }
 
 
-def _scoring(answers: Answers, horizons: Sequence[int], costs: float) -> Priced:
+def _scoring(forecasts: Forecasts, horizons: Sequence[int], costs: float) -> PricedBrackets:
     """Price the scoring grid for every answered row, shape (n_rows, n_horizons, 2, 3)."""
-    assert answers.view is not None
+    assert forecasts.brackets is not None
     multiples = np.array(list(SCORING_GRID.values()))
-    shape = (len(answers.closes), len(horizons), len(SIDES), len(multiples))
-    found = Priced(**{column.name: np.empty(shape) for column in fields(Priced)})
+    shape = (len(forecasts.closes), len(horizons), len(SIDES), len(multiples))
+    found = PricedBrackets(**{column.name: np.empty(shape) for column in fields(PricedBrackets)})
     for k, horizon in enumerate(horizons):
-        unit = answers.closes * answers.sigma * np.sqrt(horizon)
+        unit = forecasts.closes * forecasts.sigma * np.sqrt(horizon)
         for s, (sign, side) in enumerate(zip((1.0, -1.0), SIDES, strict=True)):
-            take_profit = level(answers.closes, sign, unit, multiples[:, 0])
-            stop_loss = level(answers.closes, -sign, unit, multiples[:, 1])
-            priced = price_brackets(answers.view, answers.closes, horizon, side, take_profit, stop_loss, costs)
-            for column in fields(Priced):
+            take_profit = level(forecasts.closes, sign, unit, multiples[:, 0])
+            stop_loss = level(forecasts.closes, -sign, unit, multiples[:, 1])
+            priced = price_brackets(forecasts.brackets, forecasts.closes, horizon, side, take_profit, stop_loss, costs)
+            for column in fields(PricedBrackets):
                 getattr(found, column.name)[:, k, s] = getattr(priced, column.name)
     return found
 
@@ -97,7 +99,7 @@ def _put(
     numbers: Columns,
     cells: npt.NDArray[np.bool_],
     place: slice | int,
-    priced: Priced,
+    priced: PricedBrackets,
     position: npt.NDArray[np.int64],
 ) -> None:
     """Copy the answers of these cells into their place on the last axis."""

@@ -9,9 +9,9 @@ from marketdata.models import Market
 from modelregistry.estimators.ensemble import Ensemble
 from predictions import reasons as codes
 from predictions.answering import RANGE, TPSL
-from predictions.passes import Pass
+from predictions.passes import ForecastBatch
 from predictions.payloads import finite
-from predictions.pricing import Priced
+from predictions.pricing import PricedBrackets
 from predictions.reasons import in_order
 from predictions.recording import valid_until_ms
 from signals import rules
@@ -34,14 +34,14 @@ class Draft:
     model_versions: dict[str, str] = field(default_factory=dict)
 
 
-def draft(done: Pass, now_ms: int, held: dict[str, str]) -> list[Draft]:
+def draft(batch: ForecastBatch, now_ms: int, held: dict[str, str]) -> list[Draft]:
     """Decide every candle of a pass; `held` are the symbols an operator switched off."""
-    decisions = decide_pass(done)
-    mismatch = horizon_mismatch(done.ensemble)
+    decisions = decide_batch(batch)
+    mismatch = horizon_mismatch(batch.ensemble)
     drafts = []
-    for index, row, market, open_ms in done.candles():
-        said = done.answers.refusals(index, row, (RANGE, TPSL)) or done.answers.degraded(index, row)
-        details = done.answers.explain(said)
+    for index, row, market, open_ms in batch.candles():
+        said = batch.forecasts.refusals(index, row, (RANGE, TPSL)) or batch.forecasts.degraded(index, row)
+        details = batch.forecasts.explain(said)
         if mismatch:
             said.append(codes.NO_CHAMPION)
             details.setdefault(codes.NO_CHAMPION, mismatch)
@@ -54,30 +54,30 @@ def draft(done: Pass, now_ms: int, held: dict[str, str]) -> list[Draft]:
         one = Draft(
             market,
             open_ms,
-            float(done.answers.close[index, row]),
+            float(batch.forecasts.close[index, row]),
             reasons=in_order(said),
-            reason_details={code: details.get(code, codes.WORDS[code]) for code in in_order(said)},
-            model_versions=dict(done.ensemble.versions) if done.ensemble else {},
+            reason_details={code: details.get(code, codes.REASON_TEXTS[code]) for code in in_order(said)},
+            model_versions=dict(batch.ensemble.versions) if batch.ensemble else {},
         )
         if not said and decisions is not None:
-            one = _decided(one, decisions, int(done.answers.position[index, row]))
+            one = _decided(one, decisions, int(batch.forecasts.position[index, row]))
         drafts.append(one)
     return drafts
 
 
-def decide_pass(done: Pass) -> rules.Decisions | None:
+def decide_batch(batch: ForecastBatch) -> rules.Decisions | None:
     """Apply the rules to every answered row at once; None where the ensemble cannot price a bracket by its range."""
-    answers, ensemble = done.answers, done.ensemble
-    if ensemble is None or answers.forecast is None or answers.view is None or not ensemble.common_horizons:
+    forecasts, ensemble = batch.forecasts, batch.ensemble
+    if ensemble is None or forecasts.ranges is None or forecasts.brackets is None or not ensemble.common_horizons:
         return None
     return rules.decide(
-        answers.view,
-        answers.forecast,
-        answers.closes,
+        forecasts.brackets,
+        forecasts.ranges,
+        forecasts.closes,
         horizons=ensemble.common_horizons,
         fee_rate=settings.FEE_RATE,
         slippage_bps=settings.SLIPPAGE_BPS,
-        direction=ensemble.direction(answers.features) if ensemble.signal is not None else None,
+        direction=ensemble.direction(forecasts.features) if ensemble.signal is not None else None,
     )
 
 
@@ -126,7 +126,7 @@ def _decided(one: Draft, decisions: rules.Decisions, at: int) -> Draft:
     )
 
 
-def bracket_of(priced: Priced, at: int) -> dict[str, float]:
+def bracket_of(priced: PricedBrackets, at: int) -> dict[str, float]:
     """Columns of one bracket."""
     names = "take_profit", "stop_loss", "p_take_profit", "p_stop_loss", "p_neither", "p_break_even"
     columns = {name: finite(float(np.asarray(getattr(priced, name))[at])) for name in (*names, "expected_net_return")}

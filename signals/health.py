@@ -42,6 +42,6 @@ def outbox() -> tuple[int, float | None]:
 
 def _waiting() -> list[str]:
     """Markets whose newest stored candles wait for their signals."""
-    work = worklist.newest_work(list(Market.objects.enabled()))
+    work = worklist.newest_pending(list(Market.objects.enabled()))
     limit = clock.market_ms() - INTERVAL_MS - round(LATE_SECONDS * 1000 * max(clock.market_rate(), 1.0))
     return sorted(market.symbol for market, opens in work.items() if opens and min(opens) < limit)

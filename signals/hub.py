@@ -19,10 +19,10 @@ from signals.connections import Connection
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 5.0
+POLL_SECONDS = 5.0
 """How often heads are compared and ended keys looked for: the longest a lost announcement delays a signal."""
-LONGEST_WAIT = 5.0
-PAUSE_SECONDS = 0.05
+MAX_RETRY_SECONDS = 5.0
+EMPTY_READ_PAUSE_SECONDS = 0.05
 """Rest after an announcement the log knows nothing of, so that forged ones cannot keep the database busy."""
 
 
@@ -31,11 +31,11 @@ class Hub:
 
     def __init__(self) -> None:
         self.heads: dict[str, int] = {}
-        self.ended_keys: Callable[[set[str]], set[str]] | None = None
+        self.revoked_keys: Callable[[set[str]], set[str]] | None = None
         self._subscribers: dict[str, set[Connection]] = {}
         self._connections: set[Connection] = set()
         self._announced: set[str] = set()
-        self._next_look = 0.0
+        self._next_poll = 0.0
         self._registry, self._order = threading.Lock(), threading.RLock()
         self._stopped, self._wake = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
@@ -49,7 +49,7 @@ class Hub:
             self._connections.add(connection)
             if self._thread is None or not self._thread.is_alive():
                 self._stopped.clear()
-                self._thread = threading.Thread(target=self._watch, name="signal-hub", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="signal-hub", daemon=True)
                 self._thread.start()
 
     def leave(self, connection: Connection) -> None:
@@ -104,7 +104,7 @@ class Hub:
         self._stopped.set()
         self._wake.set()
         if self._thread is not None:
-            self._thread.join(timeout=LONGEST_WAIT)
+            self._thread.join(timeout=MAX_RETRY_SECONDS)
         with self._registry:
             self._connections.clear()
             self._subscribers.clear()
@@ -112,10 +112,10 @@ class Hub:
         self.heads.clear()
 
     def _remove(self, connection: Connection, symbol: str) -> None:
-        followers = self._subscribers.get(symbol)
-        if followers is not None:
-            followers.discard(connection)
-            if not followers:
+        subscribers = self._subscribers.get(symbol)
+        if subscribers is not None:
+            subscribers.discard(connection)
+            if not subscribers:
                 del self._subscribers[symbol]
                 # Without subscribers, what is published meanwhile is no hole for the next one.
                 self.heads.pop(symbol, None)
@@ -128,12 +128,12 @@ class Hub:
 
     def _deliver(self, symbol: str, seq: int, payload: str) -> None:
         with self._registry:
-            followers = list(self._subscribers.get(symbol, ()))
-            if followers:
+            subscribers = list(self._subscribers.get(symbol, ()))
+            if subscribers:
                 self.heads[symbol] = seq
         text = protocol.signal(symbol, seq, payload)
         by_loop: dict[asyncio.AbstractEventLoop, list[Connection]] = {}
-        for connection in followers:
+        for connection in subscribers:
             by_loop.setdefault(connection.loop, []).append(connection)
         for loop, part in by_loop.items():
             try:
@@ -142,40 +142,40 @@ class Hub:
                 for connection in part:
                     self.leave(connection)
 
-    def _watch(self) -> None:
-        listener = None if settings.EMBEDDED else announcements.Listener(self.announce, self._look_soon)
+    def _run(self) -> None:
+        listener = None if settings.EMBEDDED else announcements.Listener(self.announce, self._poll_soon)
         if listener is not None:
             listener.start()
         failures = 0
-        self._look_soon()
+        self._poll_soon()
         try:
             while not self._stopped.is_set():
                 try:
-                    self._turn()
+                    self._step()
                     failures = 0
                 except Exception as error:  # noqa: BLE001  # the hub outlives every failure of the database
                     failures += 1
                     logger.warning("the hub failed and looks again: %s: %s", type(error).__name__, error)
-                    self._look_soon()  # what was announced meanwhile is found by it
+                    self._poll_soon()  # what was announced meanwhile is found by it
                     connections.close_all()
-                    self._stopped.wait(min(LONGEST_WAIT, 0.1 * 2**failures))
+                    self._stopped.wait(min(MAX_RETRY_SECONDS, 0.1 * 2**failures))
         finally:
             if listener is not None:
                 listener.stop()
             connections.close_all()
 
-    def _turn(self) -> None:
+    def _step(self) -> None:
         """Wait for an announcement or the next look, and read the log."""
-        self._wake.wait(max(0.0, self._next_look - clock.monotonic()))
+        self._wake.wait(max(0.0, self._next_poll - clock.monotonic()))
         announced = self._take_announced()
-        if clock.monotonic() >= self._next_look:
-            self._next_look = clock.monotonic() + LOOK_SECONDS
-            self._look()
+        if clock.monotonic() >= self._next_poll:
+            self._next_poll = clock.monotonic() + POLL_SECONDS
+            self._poll()
         elif announced and not self._read_log(announced):
-            self._stopped.wait(PAUSE_SECONDS)
+            self._stopped.wait(EMPTY_READ_PAUSE_SECONDS)
 
-    def _look_soon(self) -> None:
-        self._next_look = clock.monotonic()
+    def _poll_soon(self) -> None:
+        self._next_poll = clock.monotonic()
         self._wake.set()
 
     def _take_announced(self) -> set[str]:
@@ -191,10 +191,10 @@ class Hub:
         for symbol, (head, payload) in found.items():
             if payload is not None:
                 self.publish(symbol, head, payload)
-        self._follow_back({symbol: head for symbol, (head, _) in found.items() if head < known[symbol]})
+        self._rewind({symbol: head for symbol, (head, _) in found.items() if head < known[symbol]})
         return any(head > known[symbol] for symbol, (head, _) in found.items())
 
-    def _follow_back(self, heads: dict[str, int]) -> None:
+    def _rewind(self, heads: dict[str, int]) -> None:
         """Accept that the log was restored to an earlier state; subscribers connect again and learn it."""
         for symbol, head in heads.items():
             logger.warning("the log of %s was restored to seq %s", symbol, head)
@@ -204,13 +204,13 @@ class Hub:
             for connection in ahead:
                 connection.loop.call_soon_threadsafe(connection.close, protocol.TRY_LATER)
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         """Read the log for every subscribed symbol, and close connections whose key has ended."""
         with self._registry:
             symbols, key_ids = list(self._subscribers), {one.key_id for one in self._connections if one.key_id}
         if symbols:
             self._read_log(symbols)
-        ended = self.ended_keys(key_ids) if self.ended_keys is not None and key_ids else set()
+        ended = self.revoked_keys(key_ids) if self.revoked_keys is not None and key_ids else set()
         with self._registry:
             closing = [one for one in self._connections if one.key_id in ended]
         for connection in closing:

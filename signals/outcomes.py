@@ -13,7 +13,7 @@ from indicators.barriers import Touch, first_touch
 from marketdata import clock
 from marketdata.intervals import INTERVAL_MS
 from predictions.outcomes import FINAL_AFTER_MS, Scored, due_ms, reopen_revised
-from predictions.windows import Aftermath, aftermath
+from predictions.windows import FollowingCandles, following_candles
 from signals.models import SignalLog
 
 PNL_STEP = Decimal("0.0001")
@@ -30,7 +30,7 @@ _WORDS = {
 
 
 @dataclass(frozen=True)
-class Net:
+class NetResult:
     """What the signals of one market and horizon earned."""
 
     n: int
@@ -57,7 +57,7 @@ def score_signals() -> Scored:
 def score(rows: list[SignalLog], now_ms: int) -> list[SignalLog]:
     """Put outcomes into rows of one market; returns those that changed."""
     opens = [clock.to_ms(row.candle_time) for row in rows]
-    after = aftermath(rows[0].market, opens, max(row.horizon or 0 for row in rows))
+    after = following_candles(rows[0].market, opens, max(row.horizon or 0 for row in rows))
     changed = []
     for row, open_ms in zip(rows, opens, strict=True):
         state = after.state(open_ms, row.horizon or 0)
@@ -74,7 +74,7 @@ def score(rows: list[SignalLog], now_ms: int) -> list[SignalLog]:
 
 
 def outcome_of(
-    row: SignalLog, after: Aftermath, open_ms: int, rule: int = GAPPED_STOPS_AT_OPEN
+    row: SignalLog, after: FollowingCandles, open_ms: int, rule: int = GAPPED_STOPS_AT_OPEN
 ) -> tuple[str, Decimal | None]:
     """First touch after entry at the next open, and its return net of two fees in percent.
 
@@ -108,8 +108,8 @@ def outcome_of(
 
 def net_results(
     since: datetime | None = None, market_ids: Iterable[int] | None = None
-) -> dict[tuple[int, int, str], Net]:
-    """Net result of scored signals by market, horizon and version of the range predictor."""
+) -> dict[tuple[int, int, str], NetResult]:
+    """NetResult result of scored signals by market, horizon and version of the range predictor."""
     wanted = Q(pnl_percent__isnull=False)
     if since is not None:
         wanted &= Q(candle_time__gte=since)
@@ -120,7 +120,8 @@ def net_results(
     for market_id, horizon, versions, pnl in SignalLog.objects.filter(wanted).order_by().values_list(*columns):
         found.setdefault((market_id, horizon, str(versions.get("range_predictor", ""))), []).append(pnl)
     return {
-        cell: Net(len(earned), float(sum(earned) / len(earned)), float(sum(earned))) for cell, earned in found.items()
+        cell: NetResult(len(earned), float(sum(earned) / len(earned)), float(sum(earned)))
+        for cell, earned in found.items()
     }
 
 

@@ -14,10 +14,10 @@ TOO_MANY = 4429
 TRY_LATER = 1013
 """Close codes."""
 
-LONGEST_FIRST_MESSAGE = 1024
-LONGEST_MESSAGE = 64 * 1024
-MOST_SYMBOLS = 1000
-LARGEST_SEQ = 2**63 - 1
+MAX_FIRST_MESSAGE_BYTES = 1024
+MAX_MESSAGE_BYTES = 64 * 1024
+MAX_SYMBOLS = 1000
+MAX_SEQ = 2**63 - 1
 
 
 class BadMessage(Exception):
@@ -38,7 +38,7 @@ class Message:
     ticket: str = ""
 
 
-def parse(text: str | None, longest: int = LONGEST_MESSAGE) -> Message:
+def parse(text: str | None, longest: int = MAX_MESSAGE_BYTES) -> Message:
     """Read one message.
 
     Raises
@@ -82,8 +82,8 @@ def parse(text: str | None, longest: int = LONGEST_MESSAGE) -> Message:
 def _symbols(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not value or not all(isinstance(symbol, str) for symbol in value):
         raise InvalidField("symbols is a list of symbols such as BTCUSDT")
-    if len(value) > MOST_SYMBOLS:
-        raise InvalidField(f"symbols names at most {MOST_SYMBOLS}")
+    if len(value) > MAX_SYMBOLS:
+        raise InvalidField(f"symbols names at most {MAX_SYMBOLS}")
     return tuple(dict.fromkeys(value))
 
 
@@ -93,7 +93,7 @@ def _after(value: Any, symbols: Sequence[str]) -> dict[str, int]:
     if not isinstance(value, dict) or not set(value) <= set(symbols):
         raise InvalidField("after gives for symbols of this message the last seq already held")
     for seq in value.values():
-        if isinstance(seq, bool) or not isinstance(seq, int) or not 0 <= seq <= LARGEST_SEQ:
+        if isinstance(seq, bool) or not isinstance(seq, int) or not 0 <= seq <= MAX_SEQ:
             raise InvalidField("a seq in after is a whole number of at least 0")
     return value
 

@@ -25,7 +25,7 @@ def known_symbols(symbols: Sequence[str]) -> set[str]:
 
 
 def heads_of(symbols: Iterable[str]) -> dict[str, int]:
-    """Newest seq of each symbol, 0 where nothing was ever said."""
+    """NewestRows seq of each symbol, 0 where nothing was ever said."""
     wanted = list(symbols)
     found = dict(SymbolSequence.objects.filter(symbol__in=wanted).values_list("symbol", "head"))
     return {symbol: found.get(symbol, 0) for symbol in wanted}

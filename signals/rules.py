@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from predictions.pricing import Odds, Priced, costs_of, price_brackets
+from predictions.pricing import BracketProbabilities, PricedBrackets, costs_of, price_brackets
 
 Floats = npt.NDArray[np.float64]
 
@@ -49,14 +49,14 @@ class Decisions:
     """Whether the direction estimator favours the other side of the best bracket."""
     side: tuple[str, ...]
     horizon: npt.NDArray[np.int64]
-    best: Priced
+    best: PricedBrackets
     """Of the chosen horizon and side, shape (n_rows,)."""
-    chosen: Priced
+    chosen: PricedBrackets
     """The best bracket of every horizon and side, shape (n_rows, n_horizons, 2)."""
 
 
 def decide(
-    odds: Odds,
+    odds: BracketProbabilities,
     ranges: Ranges,
     close: Floats,
     *,
@@ -103,10 +103,10 @@ def decide(
     return _first(chosen, np.array(horizons, dtype=np.int64), direction)
 
 
-def _first(chosen: Priced, horizons: npt.NDArray[np.int64], direction: Floats | None) -> Decisions:
+def _first(chosen: PricedBrackets, horizons: npt.NDArray[np.int64], direction: Floats | None) -> Decisions:
     """Rank horizons and sides of every row by expected net return."""
     rows = len(chosen.take_profit)
-    flat = Priced(**{column.name: getattr(chosen, column.name).reshape(rows, -1) for column in fields(chosen)})
+    flat = PricedBrackets(**{column.name: getattr(chosen, column.name).reshape(rows, -1) for column in fields(chosen)})
     at = flat.expected_net_return.argmax(axis=1)
     best = flat.take(at)
     which = at % len(SIDES)
@@ -127,8 +127,11 @@ def level(close: Floats, sign: float, unit: Floats, multiples: Floats) -> Floats
     return np.maximum(np.where(beyond, prices, close[:, None] + step), SMALLEST_STEP)
 
 
-def _stack(parts: Sequence[Priced]) -> Priced:
+def _stack(parts: Sequence[PricedBrackets]) -> PricedBrackets:
     """Put several of one shape side by side on a new axis after the rows."""
-    return Priced(
-        **{column.name: np.stack([getattr(part, column.name) for part in parts], axis=1) for column in fields(Priced)}
+    return PricedBrackets(
+        **{
+            column.name: np.stack([getattr(part, column.name) for part in parts], axis=1)
+            for column in fields(PricedBrackets)
+        }
     )

@@ -45,10 +45,10 @@ def advance(
     """
     followed = list(marketdata.enabled_markets() if markets is None else markets)
     sync = _sync(followed, frames)
-    worklist.start_living(followed)
-    written = _process(worklist.newest_work(followed))
+    worklist.mark_live_start(followed)
+    written = _process(worklist.newest_pending(followed))
     sent = publisher.drain([market.symbol for market in followed])
-    left = worklist.left_work(followed) or (worklist.older_work(followed) if worklist.sweep_is_due() else {})
+    left = worklist.recent_pending(followed) or (worklist.older_pending(followed) if worklist.sweep_is_due() else {})
     if left:
         written += _process(left)
         sent += publisher.drain()
@@ -94,7 +94,7 @@ def _process(work: Mapping[Market, Sequence[int]]) -> int:
     if not work:
         return written
     held = held_symbols()
-    for done, _ in predictions.predict(work, live=True):
+    for batch, _ in predictions.predict(work, live=True):
         now_ms = clock.market_ms()
-        written += len(record(draft(done, now_ms, held), now_ms))
+        written += len(record(draft(batch, now_ms, held), now_ms))
     return written

@@ -78,7 +78,7 @@ class Subscriptions:
             connection.put(protocol.snapshot([newest[symbol][1] for symbol in fresh if symbol in newest]))
         for symbol, head in heads.items():
             if symbol in connection.symbols:
-                connection.places[symbol] = after.get(symbol, head)
+                connection.positions[symbol] = after.get(symbol, head)
                 await self._replay(connection, symbol)
 
     async def _replay(self, connection: Connection, symbol: str) -> None:
@@ -86,20 +86,20 @@ class Subscriptions:
         behind = True
         while symbol in connection.symbols:
             if behind:
-                await connection.room()
-                place = connection.places.get(symbol, 0)
+                await connection.wait_for_room()
+                place = connection.positions.get(symbol, 0)
                 entries = await self._in_thread(replay.entries_after)(symbol, place)
                 if symbol not in connection.symbols:
                     return  # unsubscribed meanwhile
                 for seq, payload in entries:
-                    connection.replayed(symbol, seq, protocol.signal(symbol, seq, payload))
+                    connection.put_replayed(symbol, seq, protocol.signal(symbol, seq, payload))
                 if len(entries) == replay.PAGE:
                     continue
             if connection.release(symbol) is None:
                 return
             behind = True
 
-    async def mend(self, symbol: str) -> None:
+    async def fill_gap(self, symbol: str) -> None:
         """Read what a live signal turned out to come after."""
         async with self._turn:
             if symbol in self.connection.symbols:

@@ -38,4 +38,4 @@ def archive_logs() -> None:
     """Put away what is older than the hot period."""
     prediction_archive.archive_predictions()
     archive.archive_signals()
-    challengers.forget_old()
+    challengers.delete_old_forecasts()

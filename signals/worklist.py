@@ -30,27 +30,27 @@ Spans = Mapping[Market, tuple[int, int]]
 _sweep: dict[str, float | None] = {"at": None}
 
 
-def start_living(markets: Sequence[Market]) -> None:
+def mark_live_start(markets: Sequence[Market]) -> None:
     """Mark where the live record of new markets begins: at their newest candle that is believed."""
-    unborn = [market for market in markets if market.live_since is None]
-    if not unborn:
+    unmarked = [market for market in markets if market.live_since is None]
+    if not unmarked:
         return
-    for market_id, open_ms in store.newest_open(unborn).items():
+    for market_id, open_ms in store.newest_open(unmarked).items():
         if open_ms is not None:
             Market.objects.filter(pk=market_id, live_since__isnull=True).update(live_since=clock.to_datetime(open_ms))
 
 
-def newest_work(markets: Sequence[Market]) -> dict[Market, list[int]]:
+def newest_pending(markets: Sequence[Market]) -> dict[Market, list[int]]:
     """Candles of the last day after each market's newest signal: what a close brings, at the ends of two indexes."""
     return _after_signals(_recent(markets))
 
 
-def left_work(markets: Sequence[Market]) -> dict[Market, list[int]]:
+def recent_pending(markets: Sequence[Market]) -> dict[Market, list[int]]:
     """Candles of the last day without a signal; repaired holes turn up here."""
     return _without_signal(_recent(markets))
 
 
-def older_work(markets: Sequence[Market]) -> dict[Market, list[int]]:
+def older_pending(markets: Sequence[Market]) -> dict[Market, list[int]]:
     """Candles of the hot period before that without a signal."""
     hot = timedelta(days=settings.SIGNAL_RETENTION_DAYS - 1) // timedelta(milliseconds=1)
     return _without_signal(
@@ -80,12 +80,12 @@ def sweep_is_due() -> bool:
     return True
 
 
-def forget_sweep() -> None:
+def reset_sweep() -> None:
     """Sweep at the next chance."""
     _sweep["at"] = None
 
 
-def _believed() -> str:
+def _confirmed() -> str:
     return closes.believed("c", "m.source = 'exchange'", closes.ANSWERED_AFTER_MS)
 
 
@@ -98,10 +98,10 @@ def _after_signals(spans: Spans) -> dict[Market, list[int]]:
     )
     begin = later.format(later.format("span.column2", milliseconds.format("m.live_since")), f"COALESCE({head} + 1, 0)")
     # Materialized: where each market begins is asked once a market, not once a candle.
-    return _asked(
+    return _candles_by_market(
         f"WITH begun AS MATERIALIZED (SELECT m.id, m.source, {begin} AS first, span.column3 AS until "  # noqa: S608
         "FROM {spans} WHERE m.enabled) SELECT m.id, c.open_time FROM begun m JOIN candles c ON c.market_id = m.id "
-        f"AND c.open_time >= m.first AND c.open_time < m.until AND {_believed()} ORDER BY m.id, c.open_time",
+        f"AND c.open_time >= m.first AND c.open_time < m.until AND {_confirmed()} ORDER BY m.id, c.open_time",
         spans,
     )
 
@@ -115,13 +115,13 @@ def _without_signal(spans: Spans) -> dict[Market, list[int]]:
         f"AND s.candle_time < {instant.format('span.column3')} ORDER BY s.chain_index LIMIT 1)"
     )
     begin = later.format(later.format("span.column2", milliseconds.format("m.live_since")), f"COALESCE({first}, 0)")
-    span = f"c.open_time >= {begin} AND c.open_time < span.column3 AND {_believed()}"
+    span = f"c.open_time >= {begin} AND c.open_time < span.column3 AND {_confirmed()}"
     behind = (
         f"(SELECT count(*) FROM candles c WHERE c.market_id = m.id AND {span}) > "  # noqa: S608
         f"(SELECT count(*) FROM signal_logs s WHERE s.market_id = m.id "
         f"AND s.candle_time >= {instant.format(begin)} AND s.candle_time < {instant.format('span.column3')})"
     )
-    return _asked(
+    return _candles_by_market(
         f"SELECT m.id, c.open_time FROM {{spans}} JOIN candles c ON c.market_id = m.id AND {span} "  # noqa: S608
         f"WHERE m.enabled AND {behind} AND NOT EXISTS (SELECT 1 FROM signal_logs s "
         f"WHERE s.market_id = c.market_id AND s.candle_time = {instant.format('c.open_time')}) "
@@ -130,7 +130,7 @@ def _without_signal(spans: Spans) -> dict[Market, list[int]]:
     )
 
 
-def _asked(statement: str, spans: Spans) -> dict[Market, list[int]]:
+def _candles_by_market(statement: str, spans: Spans) -> dict[Market, list[int]]:
     """Candles by market; the spans of the markets take the place of ``{spans}``."""
     by_id = {market.pk: market for market in spans}
     found: dict[Market, list[int]] = {}

@@ -15,7 +15,7 @@ from predictions import challengers, services
 from predictions.challenger_scores import LOSSES, score_challengers, silent_comparison
 from predictions.models import ChallengerLog, PredictionLog
 from predictions.tasks import ask_challengers
-from predictions.windows import aftermath
+from predictions.windows import following_candles
 from tests.champions import BEGIN, STEP, at_close_of, make_markets, store_candles
 from tests.modelregistry import champions as tiny
 
@@ -28,7 +28,7 @@ def markets(champions):
     found = make_markets()
     for market in found:
         store_candles(market, BEGIN, 100)
-    challengers._aside.clear()
+    challengers._suspended_until.clear()
     return found
 
 
@@ -51,7 +51,7 @@ def candidate(kind="range_predictor", seed=1, **changes):
 
 def ask(open_ms=BEGIN + 3 * STEP):
     with clock.use(at_close_of(open_ms)):
-        return challengers.answer_silently()
+        return challengers.forecast_challengers()
 
 
 def test_every_kind_answers_every_live_candle_once_and_nothing_served_changes(markets):
@@ -129,7 +129,7 @@ def test_losses_are_those_of_the_candles_that_came(markets):
         version__kind=KINDS[0], market=markets[0], horizon=6, candle_time=clock.to_datetime(BEGIN)
     )
     logged = PredictionLog.objects.get(market=markets[0], horizon=6, candle_time=row.candle_time)
-    after = aftermath(markets[0], [BEGIN], 6)
+    after = following_candles(markets[0], [BEGIN], 6)
     levels, close = np.array([0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95]), float(logged.current_price)
     by_hand = []
     for said, came in zip((logged.high_quantiles, logged.low_quantiles), after.range_of(BEGIN, 6), strict=True):
@@ -209,5 +209,5 @@ def test_answers_nobody_heard_are_forgotten_after_the_hot_period(markets, settin
     ask()
     settings.SIGNAL_RETENTION_DAYS = 1
     with clock.use(at_close_of(BEGIN + 287 * STEP)):
-        assert challengers.forget_old() == 8
+        assert challengers.delete_old_forecasts() == 8
     assert {row.candle_time for row in ChallengerLog.objects.all()} == {clock.to_datetime(BEGIN + STEP)}

@@ -11,7 +11,7 @@ from modelregistry.estimators.ensemble import Ensemble
 from modelregistry.estimators.guard import Guard
 from modelregistry.evaluation.served import served
 from modelregistry.training.dataset import build_dataset
-from predictions.answering import answer
+from predictions.answering import forecast_candles
 from predictions.correcting import log_factors, reach_of
 from tests.modelregistry import champions, invented
 from tests.modelregistry.champions import wavering
@@ -33,7 +33,7 @@ def grid():
 
 
 def answers(grid, rows, of=None):
-    return answer(
+    return forecast_candles(
         grid, rows, of or ensemble(), symbols=SYMBOLS, history=[0, 0], absences=[[], []], max_age_days=9999
     )  # fmt: skip
 
@@ -105,25 +105,25 @@ def test_distrust_of_one_candle_alone_is_that_of_a_batch(grid, correction):
     of = wary(correction)
     batch, reach = answers(grid, 200, of), reach_of(of)
     assert (batch.corrections is None) == (correction == OFF)
-    assert 0.1 < batch.distrusted.mean() < 0.9
+    assert 0.1 < batch.guard_suppresses.mean() < 0.9
     for market, row in ((0, 0), (0, 60), (1, 90), (1, 199)):
         end = len(grid) - 200 + row + 1
         alone, at = answers(grid.span(end - WARMUP - reach, end), 1, of), batch.position[market, row]
-        assert alone.distrusted[market] == batch.distrusted[at]
+        assert alone.guard_suppresses[market] == batch.guard_suppresses[at]
         assert alone.degraded(market, 0) == batch.degraded(market, row)
         assert alone.notes(market, 0) == batch.notes(market, row)
 
 
 def test_what_is_not_believed_is_told_and_no_reason(grid):
     believed, doubted = answers(grid, 200, wary(share=1.0)), answers(grid, 200, wary())
-    strange = believed.doubts[STRANGE]
-    assert not believed.unbelieved.any()
-    assert (doubted.doubts[STRANGE] == (strange & ~doubted.distrusted)).all()
-    assert (doubted.unbelieved == (strange & doubted.distrusted)).all()
-    market, row = np.argwhere(doubted.unbelieved[doubted.position])[0]
+    strange = believed.degradations[STRANGE]
+    assert not believed.suppressed_flags.any()
+    assert (doubted.degradations[STRANGE] == (strange & ~doubted.guard_suppresses)).all()
+    assert (doubted.suppressed_flags == (strange & doubted.guard_suppresses)).all()
+    market, row = np.argwhere(doubted.suppressed_flags[doubted.position])[0]
     assert STRANGE not in doubted.degraded(market, row)
     assert doubted.notes(market, row).keys() == {STRANGE}
     assert believed.degraded(market, row)[0] == STRANGE
     assert believed.notes(market, row) == {}
     short = answers(grid.tail(WARMUP + 10), 1, wary())
-    assert short.distrusted is None, "a window without the reach believes, as it corrects nothing"
+    assert short.guard_suppresses is None, "a window without the reach believes, as it corrects nothing"

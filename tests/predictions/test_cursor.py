@@ -6,7 +6,7 @@ import pytest
 from django.db import connection, transaction
 
 from marketdata.models import Market
-from predictions.cursor import reading
+from predictions.cursor import streamed_rows
 
 pytestmark = [pytest.mark.django_db, pytest.mark.postgres]
 
@@ -18,7 +18,7 @@ def open_cursors():
 
 
 def break_off():
-    with transaction.atomic(), reading(Market.objects.all(), 2) as found:
+    with transaction.atomic(), streamed_rows(Market.objects.all(), 2) as found:
         next(found)
         assert open_cursors() == 1
         raise ZeroDivisionError

@@ -60,18 +60,18 @@ def append(markets, open_ms):
 
 def checked(markets, open_ms, *, held=True):
     """Corrections of the live path, checked against the database; what the windows have been through."""
-    (done,) = passes.read_passes({market: [open_ms] for market in markets}, live=True)
+    (done,) = passes.forecast_batches({market: [open_ms] for market in markets}, live=True)
     assert done.held == held
     ensemble = registry.load_ensemble("simulated")
     assert reach_of(ensemble) == REACH
     wanted = np.ones((len(markets), 1), dtype=bool)
-    batch = passes.read_pass(done.markets, open_ms, 1, ensemble, wanted).answers
-    assert (done.answers.corrections != 0).any()
-    assert same_bits(done.answers.corrections, batch.corrections).all()
-    assert (done.answers.distrusted == batch.distrusted).all()
-    assert (done.answers.unbelieved == batch.unbelieved).all()
+    batch = passes.forecast_batch(done.markets, open_ms, 1, ensemble, wanted).forecasts
+    assert (done.forecasts.corrections != 0).any()
+    assert same_bits(done.forecasts.corrections, batch.corrections).all()
+    assert (done.forecasts.guard_suppresses == batch.guard_suppresses).all()
+    assert (done.forecasts.suppressed_flags == batch.suppressed_flags).all()
     for side in ("high", "low"):
-        assert same_bits(getattr(done.answers.forecast, side), getattr(batch.forecast, side)).all()
+        assert same_bits(getattr(done.forecasts.ranges, side), getattr(batch.forecast, side)).all()
     assert parity.compare(done) == []
     return live_windows.counts()
 
@@ -131,7 +131,7 @@ def test_a_hole_and_a_late_candle(markets):
 @postgres
 def test_a_restart_and_one_market_alone(markets):
     checked(markets, NEWEST)
-    live_windows.forget()
+    live_windows.reset()
     append(markets, BEGIN)
     assert checked(markets, BEGIN)["filled"] == 1
     append(markets, BEGIN + STEP)
@@ -156,9 +156,9 @@ def test_a_version_that_corrects_nothing_needs_no_other_memory(markets, monkeypa
     registry.promote(tiny.candidate(seed=7, source="simulated"), "tests", "an older kind")
     serving._serving.clear()
     append(markets, BEGIN)
-    (done,) = passes.read_passes({market: [BEGIN] for market in markets}, live=True)
+    (done,) = passes.forecast_batches({market: [BEGIN] for market in markets}, live=True)
     assert done.held
-    assert done.answers.corrections is None
+    assert done.forecasts.corrections is None
     before = live_windows.counts()
     assert parity.compare(done) == []
     after = live_windows.counts()
@@ -175,12 +175,14 @@ def test_a_version_that_guards_without_correcting(markets, monkeypatch):
     assert reach_of(ensemble) == 288
     for k in range(60):
         append(markets, BEGIN + k * STEP)
-        (done,) = passes.read_passes({market: [BEGIN + k * STEP] for market in markets}, live=True)
+        (done,) = passes.forecast_batches({market: [BEGIN + k * STEP] for market in markets}, live=True)
         assert done.held
-        assert done.answers.corrections is None
+        assert done.forecasts.corrections is None
         if k % 7 == 0:
-            batch = passes.read_pass(done.markets, BEGIN + k * STEP, 1, ensemble, np.ones((2, 1), dtype=bool)).answers
-            assert (done.answers.distrusted == batch.distrusted).all()
+            batch = passes.forecast_batch(
+                done.markets, BEGIN + k * STEP, 1, ensemble, np.ones((2, 1), dtype=bool)
+            ).forecasts
+            assert (done.forecasts.guard_suppresses == batch.guard_suppresses).all()
             assert parity.compare(done) == []
     assert live_windows.counts()["different"] == 0
 
@@ -194,13 +196,13 @@ def test_a_market_with_too_little_history_is_answered_uncorrected_and_named(mark
     Candle.objects.filter(market=late, open_time__lt=BEGIN - (WARMUP + 30) * STEP).delete()
     work = {market: [NEWEST] for market in markets}
     with caplog.at_level(logging.INFO):
-        (done,) = passes.read_passes(work, live=True)
-        (again,) = passes.read_passes(work, live=True)
+        (done,) = passes.forecast_batches(work, live=True)
+        (again,) = passes.forecast_batches(work, live=True)
     at = done.markets.index(late)
-    assert done.answers.refusals(at, 0) == []
-    assert done.answers.uncorrected(at, 0)
-    assert not done.answers.uncorrected(1 - at, 0)
-    assert again.answers.uncorrected(at, 0)
+    assert done.forecasts.refusals(at, 0) == []
+    assert done.forecasts.uncorrected(at, 0)
+    assert not done.forecasts.uncorrected(1 - at, 0)
+    assert again.forecasts.uncorrected(at, 0)
     assert caplog.text.count(f"uncorrected, for want of history: {late.symbol}") == 1, "it is said once"
 
 

@@ -123,9 +123,9 @@ def test_a_pause_within_reason_is_caught_up_and_a_long_one_reads_anew(markets):
     for k in range(3):
         append(markets, BEGIN + k * STEP)
     assert held(markets, BEGIN + 2 * STEP)["filled"] == 1
-    until = BEGIN + (live_windows.LONGEST_JUMP + 3) * STEP
+    until = BEGIN + (live_windows.MAX_CATCH_UP_CANDLES + 3) * STEP
     for market in markets:
-        store_candles(market, BEGIN + 3 * STEP, live_windows.LONGEST_JUMP + 1)
+        store_candles(market, BEGIN + 3 * STEP, live_windows.MAX_CATCH_UP_CANDLES + 1)
     assert held(markets, until)["filled"] == 2
 
 
@@ -175,14 +175,14 @@ def test_predictions_of_the_live_path_are_those_of_the_database(markets):
 def test_a_row_that_is_not_that_of_the_batch_is_an_error_and_drops_what_is_held(markets, caplog):
     crown()
     work = {market: [NEWEST] for market in markets}
-    (done,) = passes.read_passes(work, live=True)
+    (done,) = passes.forecast_batches(work, live=True)
     assert done.held
     assert parity.compare(done) == []
-    done.answers.features[:, 3] += np.float32(1e-6)
+    done.forecasts.features[:, 3] += np.float32(1e-6)
     with caplog.at_level(logging.ERROR):
         assert parity.compare(done)
     assert "live and batch differ in" in caplog.text
     assert live_windows.counts()["different"] >= 1
-    (again,) = passes.read_passes(work, live=True)
+    (again,) = passes.forecast_batches(work, live=True)
     assert parity.compare(again) == []
     assert live_windows.counts()["filled"] == 2

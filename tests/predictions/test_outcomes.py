@@ -150,13 +150,13 @@ def test_coverage_of_all_markets_is_read_in_one_statement(champions, django_asse
         for _ in services.predict(dict.fromkeys(markets, opens)):
             pass
     score_at(NEWEST)
-    coverage.forget()
+    coverage.reset()
     with clock.use(at_close_of(NEWEST)):
         for _ in range(2):  # from the beginning, and what came since
             with django_assert_num_queries(1):
                 coverage.refresh(markets)
             assert [coverage.coverage_of(market.id, 6)[0]["n"] for market in markets] == [30] * len(markets)
         once = [coverage.coverage_of(market.id, 6) for market in markets]
-        coverage.forget()
+        coverage.reset()
         coverage.refresh(markets)
     assert [coverage.coverage_of(market.id, 6) for market in markets] == once

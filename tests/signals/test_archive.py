@@ -54,7 +54,7 @@ def later():
     return at_close_of(BEGIN + 293 * STEP)
 
 
-def put_away():
+def archive_ledger():
     with clock.use(later()):
         archive_logs()
 
@@ -75,7 +75,7 @@ ALL, LEFT = (96, 24, 24), (8 * HOT, 2 * HOT, 2 * HOT)
 def test_old_rows_move_into_files_that_give_every_bit_back_and_the_record_still_stands(engine):
     before = {row.pk: row for row in PredictionLog.objects.filter(market=engine[0])}
     assert counts() == ALL
-    put_away()
+    archive_ledger()
     assert counts() == LEFT
     cut = ChainCut.objects.get(market=engine[0], log="predictions")
     assert (cut.first_index, cut.index) == (1, 4 * OLD)
@@ -88,18 +88,18 @@ def test_old_rows_move_into_files_that_give_every_bit_back_and_the_record_still_
     told = verify("--archive")
     assert f"{4 * 12} scores recomputed" in told
     assert f"{5 * OLD} of the rows from the archive" in told
-    put_away()
+    archive_ledger()
     assert counts() == LEFT
     assert ChainCut.objects.count() == 4
 
 
 def test_the_live_record_goes_on_behind_the_cut_and_archived_candles_are_not_answered_again(engine):
-    put_away()
+    archive_ledger()
     for market in engine:
         store_candles(market, BEGIN + 91 * STEP, 202)
     with clock.use(at_close_of(BEGIN + 20 * STEP)):  # a market clock set back by almost a day
-        worklist.forget_sweep()
-        found = [worklist.older_work(engine), worklist.left_work(engine)]
+        worklist.reset_sweep()
+        found = [worklist.older_pending(engine), worklist.recent_pending(engine)]
         unanswered = [open_ms for work in found for opens in work.values() for open_ms in opens]
         assert unanswered
         assert min(unanswered) > BEGIN + 3 * STEP
@@ -110,7 +110,7 @@ def test_the_live_record_goes_on_behind_the_cut_and_archived_candles_are_not_ans
 
 
 def test_what_follows_an_archived_seq_is_refused_and_names_the_first_there_is(engine):
-    put_away()
+    archive_ledger()
     assert replay.first_seq("BTCUSDT") == OLD + 1
     with pytest.raises(InvalidRequest, match=f"the first signal is {OLD + 1}"):
         log.replayed(SignalLog.objects.all(), "BTCUSDT", OLD - 1)
@@ -137,7 +137,7 @@ def test_a_crash_after_any_step_is_made_good_by_the_next_run(engine, monkeypatch
     def crash(*args, **named):
         raise Crash
 
-    monkeypatch.setattr(archive, "BATCH", 3)
+    monkeypatch.setattr(archive, "DELETE_BATCH_ROWS", 3)
     with monkeypatch.context() as patch:
         if broken == "file":
             patch.setattr(ChainCut.objects, "create", crash)
@@ -154,11 +154,11 @@ def test_a_crash_after_any_step_is_made_good_by_the_next_run(engine, monkeypatch
 
             patch.setattr(archive, "PREDICTIONS", replace(archive.PREDICTIONS, remove=once))
         with pytest.raises(Crash):
-            put_away()
+            archive_ledger()
     left = {"file": 96, "row": 96, "middle": 93}[broken]
     assert counts()[0] == left
     assert "BTCUSDT" in verify("--archive")
-    put_away()
+    archive_ledger()
     assert counts() == LEFT
     assert f"{4 * 12} scores recomputed" in verify("--archive")
     assert not list(archive.settings.ARCHIVE_PATH.rglob(".*.parquet"))
@@ -170,22 +170,22 @@ def test_a_full_disk_leaves_everything_as_it_was(engine, settings, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(archive_files.os, "fsync", full)
-        put_away()
+        archive_ledger()
     assert counts() == ALL
     assert not ChainCut.objects.exists()
     assert not list(settings.ARCHIVE_PATH.rglob("*.parquet"))
-    put_away()
+    archive_ledger()
     assert counts() == LEFT
 
 
 def test_rows_whose_file_was_lost_or_changed_are_never_deleted(engine, settings, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(archive, "_remove", lambda *_: 0)
-        put_away()
+        archive_ledger()
     assert counts() == ALL
     for path in settings.ARCHIVE_PATH.rglob("*.parquet"):
         path.write_bytes(path.read_bytes()[:-1] + b"?")
-    put_away()
+    archive_ledger()
     assert counts() == ALL
     with pytest.raises(CommandError):
         verify("--archive")
@@ -193,7 +193,7 @@ def test_rows_whose_file_was_lost_or_changed_are_never_deleted(engine, settings,
 
 def test_a_changed_row_stops_the_archive_before_anything_is_written(engine):
     PredictionLog.objects.filter(market=engine[0], chain_index=3).update(late=True)
-    put_away()
+    archive_ledger()
     assert not ChainCut.objects.filter(market=engine[0], log="predictions").exists()
     assert PredictionLog.objects.filter(market=engine[0]).count() == 48
     assert PredictionLog.objects.filter(market=engine[1]).count() == 4 * HOT
@@ -202,24 +202,24 @@ def test_a_changed_row_stops_the_archive_before_anything_is_written(engine):
 def test_rows_still_to_be_scored_or_sent_wait_and_those_that_never_can_be_go(engine):
     PredictionLog.objects.filter(market=engine[0], chain_index=9).update(outcome_final=False)
     OutboxMessage.objects.filter(symbol="ETHUSDT", seq=3).update(sent_at=None)
-    put_away()
+    archive_ledger()
     assert ChainCut.objects.get(market=engine[0], log="predictions").index == 8
     assert ChainCut.objects.get(market=engine[1], log="signals").index == 2
     market = engine[0]
     market.candles.filter(open_time=BEGIN + 6 * STEP).delete()
-    put_away()
+    archive_ledger()
     assert ChainCut.objects.filter(market=market, log="predictions").latest("index").index == 4 * OLD
 
 
 def test_a_second_writer_finds_the_archive_taken(engine, settings):
-    with archive_files.exclusively(settings.ARCHIVE_PATH) as first:
+    with archive_files.exclusive_lock(settings.ARCHIVE_PATH) as first:
         assert first
-        put_away()
+        archive_ledger()
     assert counts() == ALL
 
 
 def test_rows_are_cut_oldest_first_and_a_missing_place_is_noticed(engine):
-    put_away()
+    archive_ledger()
     SignalLog.objects.filter(market=engine[0], chain_index=OLD + 1).update(chain_index=OLD + 900)
     with pytest.raises(CommandError):
         verify()

@@ -11,7 +11,7 @@ from signals.rules import decide
 
 
 class Coin:
-    """Odds the same for every bracket, and a mean of nothing in between."""
+    """BracketProbabilities the same for every bracket, and a mean of nothing in between."""
 
     def __init__(self, p_tp, p_sl):
         self.p_tp, self.p_sl = p_tp, p_sl

@@ -138,7 +138,7 @@ def test_a_hole_repaired_later_gets_its_late_row(champions):
     newest = SignalLog.objects.filter(symbol="BTCUSDT").order_by("-candle_time").first()
     assert newest.reasons == ["GAP_IN_WINDOW"]
     store_candles(markets[0], BEGIN + 5 * STEP, 1)
-    worklist.forget_sweep()
+    worklist.reset_sweep()
     advance(BEGIN + 399 * STEP)
     row = SignalLog.objects.get(symbol="BTCUSDT", candle_time=clock.to_datetime(BEGIN + 5 * STEP))
     assert row.seq == 401
@@ -202,12 +202,12 @@ def test_a_whole_record_is_known_by_counting(champions):
     markets = make_markets()
     advance()
     store_candles(markets[0], BEGIN, 3, leave_out=[BEGIN + STEP])
-    assert worklist.newest_work(markets) == {markets[0]: [BEGIN, BEGIN + 2 * STEP]}
-    assert worklist.left_work(markets) == {markets[0]: [BEGIN, BEGIN + 2 * STEP]}
+    assert worklist.newest_pending(markets) == {markets[0]: [BEGIN, BEGIN + 2 * STEP]}
+    assert worklist.recent_pending(markets) == {markets[0]: [BEGIN, BEGIN + 2 * STEP]}
     advance(BEGIN + 2 * STEP)
-    assert worklist.newest_work(markets) == worklist.left_work(markets) == {}
+    assert worklist.newest_pending(markets) == worklist.recent_pending(markets) == {}
     store_candles(markets[0], BEGIN + STEP, 1)
-    assert worklist.newest_work(markets) == {}
+    assert worklist.newest_pending(markets) == {}
     with CaptureQueriesContext(connection) as asked:
-        assert worklist.left_work(markets) == {markets[0]: [BEGIN + STEP]}
+        assert worklist.recent_pending(markets) == {markets[0]: [BEGIN + STEP]}
     assert len(asked) == 2  # the newest candle, and one statement for all

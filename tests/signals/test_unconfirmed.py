@@ -62,7 +62,7 @@ def test_a_signal_an_earlier_release_wrote_for_2099_hides_no_candle(champions, w
     row = SignalLog.objects.get(market=markets[0])
     SignalLog.objects.filter(pk=row.pk).update(candle_time=clock.to_datetime(YEAR_2099))
     with clock.use(at_close_of(NEWEST, 1.0)):
-        assert worklist.newest_work(markets) == {markets[0]: [NEWEST]}
+        assert worklist.newest_pending(markets) == {markets[0]: [NEWEST]}
 
 
 def test_a_market_that_lags_behind_the_others_keeps_its_own_last_day(champions, without_exchange):
@@ -71,7 +71,7 @@ def test_a_market_that_lags_behind_the_others_keeps_its_own_last_day(champions, 
     store_candles(markets[0], BEGIN, 600)
     store_candles(markets[1], BEGIN, 2)
     with clock.use(at_close_of(BEGIN + 599 * STEP, 1.0)):
-        assert worklist.newest_work(markets)[markets[1]] == [BEGIN, BEGIN + STEP]
+        assert worklist.newest_pending(markets)[markets[1]] == [BEGIN, BEGIN + STEP]
 
 
 @pytest.fixture
