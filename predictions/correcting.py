@@ -44,7 +44,7 @@ def online_adjustment(
     grid : CandleGrid
         m markets.
     rows : int
-        NewestRows candles.
+        Number of newest candles.
     wanted : bool array of shape (m, rows)
 
     Returns

@@ -17,7 +17,7 @@ from marketdata.models import AbsentStretch, Candle, Market
 from modelregistry import registry
 from modelregistry.estimators.ensemble import Ensemble
 from predictions import live_windows
-from predictions.answering import Forecasts, Stretch
+from predictions.answering import Forecasts, Stretch, forecast_candles
 from predictions.correcting import corrector_of, reach_of
 from predictions.live_windows import LiveRows
 

@@ -86,8 +86,8 @@ def track_record(
 def score_cell(cell: Cell, horizon: int, sigma: Floats, har: tuple[Floats, Floats] | None = None) -> dict[str, Any]:
     """Error, skill, coverage and calibration of one cell beside EWM and HAR baselines.
 
-    `har` has the log quantiles of HAR with time of day, row by row, if there are any. Losses are mean pinball losses over both targets
-    and all levels, in basis points of log price.
+    `har` has the log quantiles of HAR with time of day, row by row, if there are any. Losses are mean
+    pinball losses over both targets and all levels, in basis points of log price.
     """
     model_losses = _losses(cell, np.log(cell.high / cell.close[:, None]), np.log(cell.low / cell.close[:, None]))
     deviation = (sigma * np.sqrt(horizon))[:, None]

@@ -1,4 +1,4 @@
-"""Putting away old signals and their messages; what is put away can no longer be replayed."""
+"""Archive of old signals and their messages; archived signals cannot be replayed."""
 
 from typing import Any
 
@@ -11,12 +11,12 @@ from signals.models import OutboxMessage, SignalLog
 
 
 def archive_signals() -> ArchiveReport:
-    """Put away old signals."""
+    """Archive old signals."""
     return archive_ledger(SIGNALS)
 
 
 def last_archived_seq(symbol: str) -> int:
-    """NewestRows seq of a symbol that was put away; 0 while there is none."""
+    """Newest archived seq of a symbol; 0 while there is none."""
     cuts = ChainCut.objects.filter(log=ChainHead.Log.SIGNALS, market__symbol=symbol)
     return cuts.aggregate(last=Max("last_seq"))["last"] or 0
 

@@ -1,4 +1,4 @@
-"""What the rules would have done at every candle of a stretch, as columns of a table. Pure."""
+"""Bracket forecasts and decisions of a batch as columns of a table. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -29,35 +29,37 @@ NUMBERS = (
 
 
 def bracket_rows(cells: Cells, decisions: Decisions | None, horizons: Sequence[int], costs: float) -> Columns:
-    """One row per candle, horizon, side and bracket: those of the scoring grid, and the one the rules chose.
+    """Columns with one row per candle, horizon, side and bracket.
+
+    Brackets are those of the scoring grid and the one chosen by the rules.
 
     `emitted` marks the chosen bracket of the best horizon and side of a candle that became a signal.
     A refused candle has its reasons and no numbers but its close.
     """
     shape = (len(cells), len(horizons), len(SIDES), len(BRACKETS))
     numbers = {name: np.full(shape, np.nan) for name in NUMBERS}
-    gridded, decided = cells.answered((TPSL,)), cells.answered((RANGE, TPSL))
+    priced, decided = cells.accepted((TPSL,)), cells.accepted((RANGE, TPSL))
     if cells.forecasts.brackets is not None:
-        _put(numbers, gridded, slice(0, len(SCORING_GRID)), _scoring(cells.forecasts, horizons, costs), cells.position)
+        _put(numbers, priced, slice(0, len(SCORING_GRID)), _scoring(cells.forecasts, horizons, costs), cells.position)
     emitted = np.zeros(shape, dtype=bool)
-    edgeless = np.zeros(len(cells), dtype=bool)
+    without_edge = np.zeros(len(cells), dtype=bool)
     degradations = cells.degradations((RANGE, TPSL))
-    # Both parts answered and yet nothing is decided: they share no horizon.
+    # Both champions forecast but nothing is decided: they share no horizon.
     mismatched = decided & (decisions is None and cells.forecasts.ranges is not None)
     if decisions is not None:
         at = cells.position[decided]
-        doubted = (
+        degraded = (
             np.any(list(degradations.values()), axis=0)[decided] if degradations else np.zeros(len(at), dtype=bool)
         )
-        signals = decisions.emitted[at] & ~doubted
-        edgeless[decided] = ~decisions.emitted[at] & ~doubted
+        signals = decisions.emitted[at] & ~degraded
+        without_edge[decided] = ~decisions.emitted[at] & ~degraded
         _put(numbers, decided, len(SCORING_GRID), decisions.chosen, cells.position)
         place = np.searchsorted(np.array(horizons), decisions.horizon[at])
         side = np.array([SIDES.index(name) for name in decisions.side], dtype=np.int64)[at]
         emitted[np.flatnonzero(decided)[signals], place[signals], side[signals], -1] = True
     reasons = np.empty((len(cells), len(BRACKETS)), dtype=object)
     reasons[:, :-1] = reason_texts({**cells.refusals((TPSL,)), **cells.degradations((TPSL,))}, len(cells))[:, None]
-    hold = {**cells.refusals((RANGE, TPSL)), **degradations, codes.NO_EDGE_AFTER_FEES: edgeless}
+    hold = {**cells.refusals((RANGE, TPSL)), **degradations, codes.NO_EDGE_AFTER_FEES: without_edge}
     hold[codes.NO_CHAMPION] = hold.get(codes.NO_CHAMPION, np.zeros(len(cells), dtype=bool)) | mismatched
     reasons[:, -1] = reason_texts(hold, len(cells))
 
@@ -79,7 +81,7 @@ def bracket_rows(cells: Cells, decisions: Decisions | None, horizons: Sequence[i
 
 
 def _scoring(forecasts: Forecasts, horizons: Sequence[int], costs: float) -> PricedBrackets:
-    """Price the scoring grid for every answered row, shape (n_rows, n_horizons, 2, 3)."""
+    """Price the scoring grid for every forecast row, shape (n_rows, n_horizons, 2, 3)."""
     assert forecasts.brackets is not None
     multiples = np.array(list(SCORING_GRID.values()))
     shape = (len(forecasts.closes), len(horizons), len(SIDES), len(multiples))
@@ -102,6 +104,6 @@ def _put(
     priced: PricedBrackets,
     position: npt.NDArray[np.int64],
 ) -> None:
-    """Copy the answers of these cells into their place on the last axis."""
+    """Copy the prices of these cells to their place on the last axis."""
     for name, values in numbers.items():
         values[cells, ..., place] = getattr(priced, name)[position[cells]]

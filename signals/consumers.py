@@ -1,6 +1,6 @@
-"""The websocket `/ws/signals`: who may listen, what they asked for, and when to let them go.
+"""Consumer of the websocket `/ws/signals`: authentication, subscriptions, limits and closing.
 
-How a key or a ticket is known is passed in by the composition root; the frames are described at `/asyncapi`.
+Checks of keys and tickets are passed in by the composition root; the frames are described at `/asyncapi`.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from predictions.payloads import iso
 from signals import protocol
 from signals.connections import Connection
 from signals.hub import hub
-from signals.origins import header_values, own_origin, session_stands
+from signals.origins import header_values, own_origin, session_is_valid
 from signals.subscriptions import Subscriptions
 
 logger = logging.getLogger(__name__)
@@ -26,15 +26,15 @@ logger = logging.getLogger(__name__)
 AUTHENTICATE_SECONDS = 5.0
 HEARTBEAT_SECONDS = 15.0
 MAX_MESSAGES, RATE_WINDOW_SECONDS = 60, 10.0
-"""Messages a client may send in any stretch of ten seconds."""
+"""Messages a client may send in any window of ten seconds."""
 MAX_CONNECTIONS_PER_KEY = 10_000
-"""Per process: enough for a load test, too few to starve everyone else for ever."""
+"""Per process: enough for a load test, few enough to leave room for other keys."""
 
 
 class SignalConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ships no types
     """One websocket: authentication, then subscriptions served by the hub."""
 
-    channel_layer_alias = "none"  # the hub does what a layer would; without one there is nothing to poll
+    channel_layer_alias = "none"  # the hub replaces the layer; without one there is nothing to poll
 
     def __init__(
         self,
@@ -54,10 +54,10 @@ class SignalConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         self._arrivals: deque[float] = deque()
         self._closed = False
 
-    # --- who is there -----------------------------------------------------------------------------
+    # --- authentication ---------------------------------------------------------------------------
 
     async def connect(self) -> None:
-        """Accept, always; then find out who it is."""
+        """Accept the connection, then authenticate it."""
         await self.accept()
         keys = header_values(self.scope, b"x-api-key")
         origins = header_values(self.scope, b"origin")
@@ -80,7 +80,7 @@ class SignalConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         try:
             identity = await database_sync_to_async(self.authenticate_key)(key)
         except Exception:
-            logger.exception("a key could not be checked")
+            logger.exception("checking a key failed")
             await self._refuse(protocol.TRY_LATER, "keys cannot be checked at the moment")
             return
         await self._check_identity(identity)
@@ -111,7 +111,7 @@ class SignalConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
     async def _expire(self) -> None:
         await asyncio.sleep(AUTHENTICATE_SECONDS)
         if self.connection is None:
-            await self._refuse(protocol.NOT_AUTHENTICATED, "no ticket came in time")
+            await self._refuse(protocol.NOT_AUTHENTICATED, "no ticket was received in time")
 
     async def _refuse(self, code: int, reason: str) -> None:
         if not self._closed:
@@ -121,10 +121,10 @@ class SignalConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
     async def _close_connection(self, code: int) -> None:
         await self._refuse(code, "")
 
-    # --- what they say ----------------------------------------------------------------------------
+    # --- client messages --------------------------------------------------------------------------
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:  # noqa: ARG002
-        """Act on one message."""
+        """Process one message."""
         if self._closed:
             return
         now = clock.monotonic()
@@ -158,7 +158,7 @@ class SignalConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         try:
             identity = await database_sync_to_async(self.redeem_ticket)(message.ticket)
         except Exception:
-            logger.exception("a ticket could not be checked")
+            logger.exception("checking a ticket failed")
             await self._refuse(protocol.TRY_LATER, "tickets cannot be checked at the moment")
             return
         await self._check_identity(identity)
@@ -174,17 +174,17 @@ class SignalConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             case "subscribe":
                 self._start(self._subscriptions.subscribe(message))
 
-    # --- the end ----------------------------------------------------------------------------------
+    # --- heartbeats and closing -------------------------------------------------------------------
 
     async def _send_heartbeats(self) -> None:
-        """Tell the heads every so often, and see whether a session that opened this connection still stands."""
-        beats = 0
+        """Send the heads periodically, and check the session that opened this connection."""
+        sent = 0
         while self.connection is not None:
             await asyncio.sleep(HEARTBEAT_SECONDS)
             heads = {symbol: hub.heads.get(symbol, 0) for symbol in sorted(self.connection.symbols)}
             self.connection.put(protocol.frame("heartbeat", seq=heads, time=iso(clock.market_now())))
-            beats += 1
-            if self._by_session and beats % 2 == 0 and not await database_sync_to_async(session_stands)(self.scope):
+            sent += 1
+            if self._by_session and sent % 2 == 0 and not await database_sync_to_async(session_is_valid)(self.scope):
                 self.connection.close(protocol.NOT_AUTHENTICATED, protocol.error("NotAuthenticated", "signed out"))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
@@ -196,11 +196,11 @@ class SignalConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         try:
             await work
         except Exception:
-            logger.exception("a websocket could not be served")
-            await self._refuse(protocol.TRY_LATER, "something is away; connect again later")
+            logger.exception("serving a websocket failed")
+            await self._refuse(protocol.TRY_LATER, "a part of the service is unavailable; connect again later")
 
     async def disconnect(self, code: int) -> None:  # noqa: ARG002
-        """Leave the hub and end everything this connection started."""
+        """Leave the hub and cancel all tasks of this connection."""
         self._closed = True
         if self.connection is not None:
             hub.leave(self.connection)

@@ -1,4 +1,4 @@
-"""The words of `/ws/signals`: frames as the server writes them, messages as it reads them. Pure."""
+"""Protocol of `/ws/signals`: frames of the server and messages of clients. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,16 +21,16 @@ MAX_SEQ = 2**63 - 1
 
 
 class BadMessage(Exception):
-    """Not a message of this protocol: the connection is closed with 4400."""
+    """Invalid message: the connection is closed with 4400."""
 
 
 class InvalidField(Exception):
-    """A message with a field that cannot be used: an error frame, and the connection stays."""
+    """Message with an invalid field: an error frame is sent, the connection stays open."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """One message of a client, checked."""
+    """Validated message of a client."""
 
     type: str
     symbols: tuple[str, ...] = ()
@@ -39,12 +39,12 @@ class Message:
 
 
 def parse(text: str | None, longest: int = MAX_MESSAGE_BYTES) -> Message:
-    """Read one message.
+    """Parse one message.
 
     Raises
     ------
     BadMessage
-        If it is binary, not JSON, no object, or of no known type.
+        If it is binary, not JSON, not an object, or of an unknown type.
     InvalidField
         If a field is missing or of the wrong form.
 
@@ -58,24 +58,24 @@ def parse(text: str | None, longest: int = MAX_MESSAGE_BYTES) -> Message:
     if len(text) > longest or len(text.encode("utf-8", "surrogatepass")) > longest:
         raise BadMessage(f"a message is at most {longest} bytes here")
     try:
-        said = orjson.loads(text)
+        content = orjson.loads(text)
     except ValueError as error:
         raise BadMessage("not JSON") from error
-    if not isinstance(said, dict):
+    if not isinstance(content, dict):
         raise BadMessage("messages are JSON objects")
-    match said.get("type"):
+    match content.get("type"):
         case "ping":
             return Message("ping")
         case "authenticate":
-            ticket = said.get("ticket")
+            ticket = content.get("ticket")
             if not isinstance(ticket, str):
                 raise BadMessage("authenticate needs a ticket")
             return Message("authenticate", ticket=ticket)
         case "subscribe":
-            symbols = _symbols(said.get("symbols"))
-            return Message("subscribe", symbols=symbols, after=_after(said.get("after"), symbols))
+            symbols = _symbols(content.get("symbols"))
+            return Message("subscribe", symbols=symbols, after=_after(content.get("after"), symbols))
         case "unsubscribe":
-            return Message("unsubscribe", symbols=_symbols(said.get("symbols")))
+            return Message("unsubscribe", symbols=_symbols(content.get("symbols")))
     raise BadMessage("type is one of authenticate, subscribe, unsubscribe, ping")
 
 
@@ -99,7 +99,7 @@ def _after(value: Any, symbols: Sequence[str]) -> dict[str, int]:
 
 
 def frame(kind: str, **fields: Any) -> str:
-    """Write a frame.
+    """Encode a frame.
 
     >>> frame("pong")
     '{"type":"pong"}'
@@ -108,12 +108,12 @@ def frame(kind: str, **fields: Any) -> str:
 
 
 def error(name: str, message: str, **fields: Any) -> str:
-    """Write an error frame."""
+    """Encode an error frame."""
     return frame("error", error=name, message=message, **fields)
 
 
 def signal(symbol: str, seq: int, payload: str) -> str:
-    """Write the frame of one signal around its published bytes.
+    """Encode the frame of one signal around its published bytes.
 
     >>> signal("BTCUSDT", 7, '{"id":"x"}')
     '{"type":"signal","symbol":"BTCUSDT","seq":7,"signal":{"id":"x"}}'
@@ -122,5 +122,5 @@ def signal(symbol: str, seq: int, payload: str) -> str:
 
 
 def snapshot(payloads: Sequence[str]) -> str:
-    """Write the newest signal of each symbol around their published bytes."""
+    """Encode a snapshot frame around the published bytes of its signals."""
     return f'{{"type":"snapshot","signals":[{",".join(payloads)}]}}'

@@ -105,7 +105,7 @@ def test_a_slow_challenger_is_left_alone_for_a_while(markets, monkeypatch, caplo
     monkeypatch.setattr(challengers, "SLOW_SECONDS", -1.0)
     with caplog.at_level(logging.WARNING, logger="predictions.challengers"):
         ask()
-    assert "left alone" in caplog.text
+    assert "suspended" in caplog.text
     live(markets, 2)
     assert ask() == 0
     monkeypatch.setattr(challengers, "SLOW_SECONDS", 20.0)

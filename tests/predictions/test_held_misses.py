@@ -203,7 +203,7 @@ def test_a_market_with_too_little_history_is_answered_uncorrected_and_named(mark
     assert done.forecasts.uncorrected(at, 0)
     assert not done.forecasts.uncorrected(1 - at, 0)
     assert again.forecasts.uncorrected(at, 0)
-    assert caplog.text.count(f"uncorrected, for want of history: {late.symbol}") == 1, "it is said once"
+    assert caplog.text.count(f"too little history for online correction: {late.symbol}") == 1, "logged once"
 
 
 def test_without_marks_nothing_is_held_and_all_is_counted(markets):

@@ -67,7 +67,7 @@ def test_an_edge_within_the_error_of_the_probability_is_no_signal():
     assert found.best.lower_bound[0] < 0
     assert not found.emitted[0]
     words = edge_text(found, 0)
-    assert f"expected to return {found.best.expected_net_return[0]:+.4%} after costs, but that is not sure" in words
+    assert f"expected to return {found.best.expected_net_return[0]:+.4%} after costs, but that is not certain" in words
     assert f"lower bound of the expectation is {found.best.lower_bound[0]:+.4%}" in words
 
 
@@ -78,7 +78,7 @@ def test_the_text_of_a_refusal_names_the_condition_that_was_not_met():
     assert "the signal classifier favours the other side" in edge_text(against, 0)
     # Not sure and opposed: the first condition that fails is the one named.
     both = decided(Coin(0.305, 0.695), fee_rate=0.0, direction=np.array([[0.1, 0.3, 0.6]]))
-    assert "not sure enough" in edge_text(both, 0)
+    assert "not certain enough" in edge_text(both, 0)
 
 
 def test_a_direction_that_favours_the_other_side_holds():
