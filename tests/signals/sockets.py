@@ -1,6 +1,6 @@
-"""A websocket client in front of the consumer, and signals for it to hear.
+"""Test client of the websocket consumer, and functions that write signals.
 
-Import the fixture beside the helpers: ``from tests.signals.sockets import two_markets``.
+Import the fixture beside the functions: ``from tests.signals.sockets import two_markets``.
 """
 
 from types import SimpleNamespace

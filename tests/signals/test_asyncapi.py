@@ -1,4 +1,4 @@
-"""The AsyncAPI document against a running consumer: every frame is described, and every description is met."""
+"""AsyncAPI document and running consumer agree on all frames and messages."""
 
 import asyncio
 import re
@@ -41,14 +41,14 @@ def documented_frames():
 
 
 async def frames_until(client, kind):
-    """Check frames until one of this type comes."""
+    """Check frames until one of this type is received."""
     while (frame := await receive_frame(client))["type"] != kind:
         pass
     return frame
 
 
 def write_buy_signal(symbol):
-    """Write and publish a signal whose every field has a value."""
+    """Write and publish a signal with a value in every field."""
     bracket = {
         "take_profit": 101.0, "stop_loss": 99.0, "p_take_profit": 0.7, "p_stop_loss": 0.2, "p_neither": 0.1,
         "p_break_even": 0.5, "expected_net_return": 0.004,
@@ -117,10 +117,10 @@ async def test_a_running_consumer_sends_every_frame_of_the_document_and_no_other
     "frame",
     [
         {"type": "greeting"}, {"type": "pong", "more": 1}, {"type": "heartbeat", "seq": {}},
-        {"type": "error", "error": "Unheard", "message": ""}, {"type": "subscribed", "symbols": ["BTC"], "seq": {"BTC": -1}},
+        {"type": "error", "error": "Undocumented", "message": ""}, {"type": "subscribed", "symbols": ["BTC"], "seq": {"BTC": -1}},
     ],
 )  # fmt: skip
-def test_what_is_not_in_the_document_fails(frame):
+def test_undocumented_frames_fail(frame):
     with pytest.raises(AssertionError):
         documented.check_frame(frame)
 
@@ -160,22 +160,22 @@ def test_the_document_and_the_server_agree_on_messages_of_clients(message):
     try:
         protocol.parse(orjson.dumps(message).decode())
     except (protocol.BadMessage, protocol.InvalidField):
-        understood = False
+        accepted = False
     else:
-        understood = True
-    assert described == understood
+        accepted = True
+    assert described == accepted
 
 
-def test_its_parts_refer_to_each_other_and_its_examples_are_right():
-    made = document()
-    assert made["asyncapi"] == "3.0.0"
-    resolved(made)
-    for name, message in made["components"]["messages"].items():
+def test_references_are_complete_and_examples_are_valid():
+    asyncapi = document()
+    assert asyncapi["asyncapi"] == "3.0.0"
+    resolved(asyncapi)
+    for name, message in asyncapi["components"]["messages"].items():
         for example in message.get("examples", []):
             assert list(documented.validator(name).iter_errors(example["payload"])) == [], name
-    in_channels = {name for channel in made["channels"].values() for name in channel["messages"]}
-    in_operations = {name for operation in made["operations"] for name in documented.names_of(operation)}
-    assert in_channels == in_operations == set(made["components"]["messages"])
+    in_channels = {name for channel in asyncapi["channels"].values() for name in channel["messages"]}
+    in_operations = {name for operation in asyncapi["operations"] for name in documented.names_of(operation)}
+    assert in_channels == in_operations == set(asyncapi["components"]["messages"])
 
 
 def test_every_close_code_is_explained():
@@ -199,7 +199,7 @@ def test_every_close_code_is_explained():
         ("text/html", "?format=yaml", "application/vnd.aai.asyncapi+yaml"), ("*/*", "?format=xml", "application/vnd.aai.asyncapi+yaml"),
     ],
 )  # fmt: skip
-def test_it_is_served_without_a_key_in_the_form_asked_for(client, accept, query, media_type):
+def test_it_is_served_without_a_key_in_the_requested_format(client, accept, query, media_type):
     answer = client.get(f"/asyncapi{query}", headers={"accept": accept} if accept else {})
     assert answer.status_code == 200
     assert answer["Content-Type"].split(";")[0] == media_type
@@ -209,7 +209,7 @@ def test_it_is_served_without_a_key_in_the_form_asked_for(client, accept, query,
     assert client.post("/asyncapi").status_code == 405
 
 
-def test_the_page_loads_nothing_from_elsewhere_and_shows_every_message(client):
+def test_the_page_loads_nothing_external_and_shows_every_message(client):
     page = client.get("/asyncapi?format=html").text
     assert [link for link in re.findall(r"(?:src|href)=[\"']([^\"']+)", page) if re.match(r"(https?:)?//", link)] == []
     assert "<script" not in page

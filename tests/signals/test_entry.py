@@ -1,4 +1,4 @@
-"""Who gets in to the websocket, and how long: keys, tickets, sessions, origins."""
+"""Authentication of the websocket: keys, tickets, sessions, origins."""
 
 from types import SimpleNamespace
 
@@ -20,14 +20,14 @@ from tests.signals.sockets import (
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-async def test_a_key_in_the_header_opens_and_a_wrong_one_is_accepted_then_closed():
+async def test_a_key_in_the_header_authenticates_and_a_wrong_one_closes():
     await (await authenticated_client()).disconnect()
     client = connect([(b"x-api-key", b"bad-key")])
     assert (await client.connect())[0]
     assert await receive_close(client) == 4401
 
 
-async def test_a_ticket_opens_once_and_only_from_where_it_may():
+async def test_a_ticket_authenticates_once_and_only_from_allowed_origins():
     client = connect([(b"origin", b"http://localhost:3000")])
     assert (await client.connect())[0]
     await send_message(client, type="authenticate", ticket="one-use")
@@ -53,7 +53,7 @@ async def test_a_ticket_without_an_origin_is_accepted():
     await client.disconnect()
 
 
-async def test_a_session_counts_only_with_our_own_origin(monkeypatch):
+async def test_a_session_authenticates_only_with_the_same_origin(monkeypatch):
     monkeypatch.setattr(consumers, "AUTHENTICATE_SECONDS", 0.05)
     user = SimpleNamespace(is_authenticated=True)
     own = connect([(b"origin", b"http://localhost:8000")], user)
@@ -67,7 +67,7 @@ async def test_a_session_counts_only_with_our_own_origin(monkeypatch):
 
 
 def change_password(user):
-    """As another session, or another process, would."""
+    """Change the password as another process would."""
     stored = get_user_model().objects.get(pk=user.pk)
     stored.set_password("another long secret")
     stored.save()
@@ -92,7 +92,7 @@ async def test_a_session_that_ends_closes_its_connection(monkeypatch, ending):
     assert await receive_close(client) == 4401
 
 
-async def test_silence_is_closed_after_the_time_to_authenticate(monkeypatch):
+async def test_a_client_that_does_not_authenticate_in_time_is_closed(monkeypatch):
     monkeypatch.setattr(consumers, "AUTHENTICATE_SECONDS", 0.05)
     client = connect()
     assert (await client.connect())[0]

@@ -1,4 +1,4 @@
-"""The kill switch in the admin: prominent, by permission, never without a reason."""
+"""Kill switch in the admin: visible, restricted by permission, with a required reason."""
 
 import re
 
@@ -33,7 +33,7 @@ def test_off_and_on_again_with_reasons(admin_client):
     assert switch.held_symbols() == {}
 
 
-def test_the_console_says_it_while_it_lasts(admin_client):
+def test_the_console_shows_it_while_signals_are_off(admin_client):
     rows.market()
     admin_client.post(LIST + "switch_off_all/", {"reason": "prices look wrong"})
     shown = text_of(admin_client.get("/"))
@@ -57,16 +57,16 @@ def test_an_unknown_market_is_refused(admin_client):
     assert not SignalSwitch.objects.exists()
 
 
-def test_looking_changes_nothing_and_a_reason_is_required(admin_client):
+def test_get_changes_nothing_and_a_reason_is_required(admin_client):
     assert admin_client.get(LIST + "switch_off_all/").status_code == 200
     assert "required" in text_of(admin_client.post(LIST + "switch_off_all/", {}))
     assert not SignalSwitch.objects.exists()
 
 
-def test_only_who_may_change_it_can(client, django_user_model):
-    person = django_user_model.objects.create_user("eve", is_staff=True)
-    person.user_permissions.add(Permission.objects.get(codename="view_signalswitch"))
-    client.force_login(person)
+def test_changing_it_needs_the_permission(client, django_user_model):
+    user = django_user_model.objects.create_user("eve", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_signalswitch"))
+    client.force_login(user)
     seen = client.get(LIST)
     assert seen.status_code == 200
     assert "switch_off_all" not in seen.content.decode()

@@ -1,4 +1,4 @@
-"""What became of signals, against hand-made candles anyone can check."""
+"""Outcomes of signals on small hand-made candles."""
 
 from decimal import Decimal
 
@@ -56,7 +56,7 @@ def score_and_read(market, minutes=50):
         ("buy", [(100, 101, 99.5, 100.5), (100.5, 102, 100, 101)], "tp", "1.8000"),
         ("buy", [(100, 101, 99, 100)], "sl", "-1.2000"),
         ("buy", [(100, 103, 98, 100)], "sl", "-1.2000"),  # both in one candle
-        ("buy", [(100, 101, 99.5, 100.5), (95, 96, 94, 95)], "sl", "-5.2000"),  # gapped through: left at the open
+        ("buy", [(100, 101, 99.5, 100.5), (95, 96, 94, 95)], "sl", "-5.2000"),  # gapped through: exit at the open
         ("buy", [(100, 101, 99.5, 100.5), (105, 106, 104, 105)], "tp", "1.8000"),  # never better than its level
         ("buy", [(100, 101, 99.5, 100.5)], "timeout", "0.3000"),
         ("buy", [(102, 103, 101, 102)], "void", None),
@@ -64,7 +64,7 @@ def score_and_read(market, minutes=50):
         ("buy", [(101, 102.5, 100, 102)], "tp", "0.7901"),  # entry at the next open, not at the close
     ],
 )
-def test_the_first_level_touched_decides(market, side, prices, outcome, pnl):
+def test_the_first_level_touched_is_the_outcome(market, side, prices, outcome, pnl):
     record_signal(market, side)
     candles(market, *prices)
     row = score_and_read(market)
@@ -99,14 +99,14 @@ def test_holds_are_never_scored(market):
     assert score_and_read(market).outcome is None
 
 
-def test_a_sell_that_is_gapped_through_leaves_at_the_open(market):
+def test_a_sell_that_is_gapped_through_exits_at_the_open(market):
     record_signal(market, "sell", {**BRACKET, "take_profit": 98.0, "stop_loss": 101.0})
     candles(market, (100, 100.5, 99, 99), (104, 105, 103, 104))
     assert (score_and_read(market).outcome, score_and_read(market).pnl_percent) == ("sl", Decimal("-4.2000"))
 
 
 @pytest.mark.parametrize(("final", "pnl"), [(True, "-1.2000"), (False, "-5.2000")])
-def test_outcomes_of_the_former_rule_stay_where_they_are_final_and_still_verify(market, final, pnl):
+def test_final_outcomes_of_the_former_rule_stay_and_are_verified(market, final, pnl):
     row = record_signal(market)
     candles(market, (100, 101, 99.5, 100.5), (95, 96, 94, 95))
     SignalLog.objects.filter(pk=row.pk).update(
