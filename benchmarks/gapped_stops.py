@@ -1,6 +1,6 @@
-"""How far stops that are gapped through exit beyond their level, on real candles.
+"""Benchmark of gapped stops: loss beyond the level of a stop, on real candles.
 
-`expected_net_return` and `p_break_even` assume that a stop is filled at its level. This measures what that leaves out:
+`expected_net_return` and `p_break_even` assume that a stop is filled at its level. This measures the error:
 the share of stop-losses whose candle opened beyond the level, and the mean loss beyond it, per stop-loss and per
 bracket, in basis points of the entry.
 
@@ -29,7 +29,7 @@ BPS = 1e4
 
 
 def gaps(grid: CandleGrid, horizon: int, multiples: tuple[float, float]) -> dict[str, float]:
-    """Both sides of one bracket around every close of a market."""
+    """Statistics of one bracket around every close of a market, both sides together."""
     unit = ewm_sigma(grid, len(grid)) * np.sqrt(horizon)
     beyond, stops, brackets = [], 0, 0
     for sign, side in zip((1.0, -1.0), SIDES, strict=True):
@@ -51,8 +51,8 @@ def gaps(grid: CandleGrid, horizon: int, multiples: tuple[float, float]) -> dict
     }
 
 
-def measured(folder: Path, symbols: list[str]) -> list[dict[str, Any]]:
-    """One row per market, horizon and bracket."""
+def measure(folder: Path, symbols: list[str]) -> list[dict[str, Any]]:
+    """Rows of statistics per market, horizon and bracket."""
     rows = []
     for symbol in symbols:
         grid = CandleGrid.from_frame(pd.read_parquet(folder / f"{symbol}-5m.parquet"))
@@ -70,10 +70,10 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--candles", type=Path, default=FOLDER)
     parser.add_argument("--symbols", nargs="+", default=["BTCUSDT", "ETHUSDT"])
-    given = parser.parse_args()
-    rows = measured(given.candles, given.symbols)
+    options = parser.parse_args()
+    rows = measure(options.candles, options.symbols)
     print(pd.DataFrame(rows).round(3).to_string(index=False))
-    if given.json:
+    if options.json:
         mean = float(np.mean([row["bps_per_bracket"] for row in rows]))
         print(json.dumps({"bps_per_bracket": mean, "rows": rows}))
 

@@ -30,7 +30,7 @@ RANGE, TPSL = "range_predictor", "tpsl_classifier"
 UNTRAINED = "market not in training set"
 
 Stretch = tuple[int, int]
-"""Open of the first absent candle and of the first one after the hole, ms."""
+"""Open of the first absent candle and of the first one after the gap, ms."""
 OnlineAdjustment = tuple[npt.NDArray[np.float64] | None, npt.NDArray[np.bool_] | None]
 """Logs of the correction factors (None without correction); where the guard suppresses (None without guard)."""
 NewestRows = tuple[
@@ -41,7 +41,7 @@ NewestRows = tuple[
 
 @dataclass(frozen=True, eq=False)
 class Forecasts:
-    """Forecasts of the ensemble for the last r candles of m markets, and where they are refused.
+    """Forecasts and refusals of the ensemble for the last r candles of m markets.
 
     Arrays of forecasts have one row per candle that could be forecast, market by market, oldest
     first; `position` is the row of a candle, -1 where there is none.
@@ -140,13 +140,13 @@ def forecast_candles(
     champions = _champion_refusals(grid, rows, ensemble, symbols, max_age_days)
     # Copies: a window in memory moves on while its forecasts are kept.
     present = grid.present[:, -rows:].copy()
-    asked = present.copy() if wanted is None else present & wanted
+    selected = present.copy() if wanted is None else present & wanted
     for flags in window.values():
-        asked &= ~flags
+        selected &= ~flags
     if ensemble is None:
-        asked[:] = False
-    position = np.full(asked.shape, -1, dtype=np.int64)
-    position[asked] = np.arange(asked.sum())
+        selected[:] = False
+    position = np.full(selected.shape, -1, dtype=np.int64)
+    position[selected] = np.arange(selected.sum())
     close = grid.close[:, -rows:].copy()
     forecasts = Forecasts(
         open_time=grid.open_time[-rows:],
@@ -156,22 +156,22 @@ def forecast_candles(
         champions=champions,
         details={codes.NO_CHAMPION: UNTRAINED} if ensemble is not None and ensemble.versions else {},
         position=position,
-        closes=close[asked],
+        closes=close[selected],
         features=np.zeros((0, 0), dtype=np.float32),
         sigma=np.zeros(0),
     )
-    if ensemble is None or not asked.any():
+    if ensemble is None or not selected.any():
         return forecasts
     if newest is not None:
-        chosen = asked[:, 0]
+        chosen = selected[:, 0]
         features, sigma = newest[0][chosen], newest[1][chosen]
         found: OnlineAdjustment = (
             None if newest[2] is None else newest[2][chosen],
             None if newest[3] is None else newest[3][chosen],
         )
     else:
-        features, sigma = build_features(grid, rows)[asked], ewm_sigma(grid, rows)[asked]
-        found = online_adjustment(grid, rows, ensemble, asked)
+        features, sigma = build_features(grid, rows)[selected], ewm_sigma(grid, rows)[selected]
+        found = online_adjustment(grid, rows, ensemble, selected)
     return _evaluate(forecasts, ensemble, features, sigma, found)
 
 

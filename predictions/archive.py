@@ -1,4 +1,4 @@
-"""Archive of log rows older than the hot period: file first, then chain cut, then deletion.
+"""Archive of log rows older than the hot period: file, chain cut, deletion.
 
 A crash may follow any step. A file without its cut is written again; a cut whose rows are still
 in the table has them deleted by the next run, after its file was verified.
@@ -156,7 +156,7 @@ def _first_unfinished(market: Market, rows: QuerySet[Any]) -> int | None:
 
 
 def _cut(ledger: Ledger, market: Market, cut: ChainCut | None, last: int) -> ChainCut:
-    """Write the rows after `cut` up to index `last` into a file, then store the cut."""
+    """Write the rows after `cut` up to `last` to a file and store the cut."""
     start = start_of(cut)
     rows = ledger.rows(market).filter(chain_index__gt=start[0], chain_index__lte=last)
     name = f"{ledger.log}/{market.pk}-{market.source}-{re.sub(r'[^A-Za-z0-9]', '_', market.symbol)}"

@@ -134,22 +134,22 @@ class _Cell:
         }
 
 
-def range_losses(answer: dict[str, Any], after: FollowingCandles, open_ms: int, horizon: int) -> Losses:
+def range_losses(forecasts: dict[str, Any], after: FollowingCandles, open_ms: int, horizon: int) -> Losses:
     """Mean pinball loss over levels and both targets, in basis points of log price."""
-    high, low = (np.log([float(price) / answer["close"]]) for price in after.range_of(open_ms, horizon))
+    high, low = (np.log([float(price) / forecasts["close"]]) for price in after.range_of(open_ms, horizon))
 
     def loss(forecast: dict[str, Any] | None) -> float | None:
         if forecast is None:
             return None
-        up, down = (np.log(np.array([forecast[target]]) / answer["close"]) for target in ("high", "low"))
+        up, down = (np.log(np.array([forecast[target]]) / forecasts["close"]) for target in ("high", "low"))
         return float(5_000 * (pinball(up, high) + pinball(down, low))[0])
 
-    return loss(answer["candidate"]), loss(answer["champion"])
+    return loss(forecasts["candidate"]), loss(forecasts["champion"])
 
 
-def bracket_losses(answer: dict[str, Any], after: FollowingCandles, open_ms: int, horizon: int) -> Losses:
+def bracket_losses(forecasts: dict[str, Any], after: FollowingCandles, open_ms: int, horizon: int) -> Losses:
     """Three-class Brier score, mean of both sides; None where the bracket was void."""
-    levels = {"buy": (answer["above"], answer["below"]), "sell": (answer["below"], answer["above"])}
+    levels = {"buy": (forecasts["above"], forecasts["below"]), "sell": (forecasts["below"], forecasts["above"])}
     ends = {side: _touched(after, open_ms, horizon, side, *levels[side]).outcome[0] for side in levels}  # type: ignore[arg-type]
     if Touch.VOID in ends.values():
         return None, None
@@ -159,22 +159,22 @@ def bracket_losses(answer: dict[str, Any], after: FollowingCandles, open_ms: int
             return None
         return float(np.mean([brier(np.array([forecast[side]]), np.eye(3)[[end]])[0] for side, end in ends.items()]))
 
-    return loss(answer["candidate"]), loss(answer["champion"])
+    return loss(forecasts["candidate"]), loss(forecasts["champion"])
 
 
-def direction_losses(answer: dict[str, Any], after: FollowingCandles, open_ms: int, horizon: int) -> Losses:
+def direction_losses(forecasts: dict[str, Any], after: FollowingCandles, open_ms: int, horizon: int) -> Losses:
     """Brier score of buy, sell and hold.
 
     The class compares the costs with the move to the barrier touched, or to the last close.
     """
-    touched = _touched(after, open_ms, horizon, "buy", answer["above"], answer["below"])
-    move = float(touched.move_to_barrier(np.array([answer["below"]]))[0])
-    actual = 2 if touched.ambiguous[0] or abs(move) <= answer["costs"] else int(move < 0)
+    touched = _touched(after, open_ms, horizon, "buy", forecasts["above"], forecasts["below"])
+    move = float(touched.move_to_barrier(np.array([forecasts["below"]]))[0])
+    actual = 2 if touched.ambiguous[0] or abs(move) <= forecasts["costs"] else int(move < 0)
 
     def loss(forecast: list[float] | None) -> float | None:
         return None if forecast is None else float(brier(np.array([forecast]), np.eye(3)[[actual]])[0])
 
-    return loss(answer["candidate"]), loss(answer["champion"])
+    return loss(forecasts["candidate"]), loss(forecasts["champion"])
 
 
 LOSSES: dict[str, Callable[[dict[str, Any], FollowingCandles, int, int], Losses]] = {

@@ -86,8 +86,8 @@ def _pending_comparisons(
     """Candles each candidate still has to forecast, all after its training range."""
     since = clock.market_now() - LOOK_BACK
     symbols = {market.pk: market.symbol for market in markets}
-    answered = PredictionLog.objects.filter(market__in=markets, candle_time__gte=since, late=False)
-    live: set[Candle] = set(answered.order_by().values_list("market_id", "candle_time").distinct())
+    predicted = PredictionLog.objects.filter(market__in=markets, candle_time__gte=since, late=False)
+    live: set[Candle] = set(predicted.order_by().values_list("market_id", "candle_time").distinct())
     known = ChallengerLog.objects.filter(
         market__in=markets, candle_time__gte=since, version__in=[candidate for candidate, _ in candidates]
     )
@@ -150,9 +150,9 @@ def _record(comparison: ChampionComparison, batch: ForecastBatch) -> int:
             champion=comparison.champion,
             horizon=horizon,
             candle_time=candle_time,
-            answer=answer,
+            answer=forecast,
         )
-        for horizon, answers in by_horizon.items()
-        for (market, candle_time, _), answer in zip(candles, answers, strict=True)
+        for horizon, forecasts in by_horizon.items()
+        for (market, candle_time, _), forecast in zip(candles, forecasts, strict=True)
     ]
     return len(ChallengerLog.objects.bulk_create(rows, batch_size=500, ignore_conflicts=True))

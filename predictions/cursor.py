@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 
 @contextmanager
 def streamed_rows(rows: QuerySet[Any], chunk: int) -> Iterator[Iterator[Any]]:
-    """Iterate over the rows in chunks; the cursor is closed at the end of the block."""
+    """Iterate over the rows in chunks; the cursor is closed after the block."""
     # Closed by the garbage collector, it could fall into another transaction, which PostgreSQL would abort.
     found = cast("Generator[Any]", rows.iterator(chunk))
     try:

@@ -29,4 +29,4 @@ class BrokenChain(MLEngineError):
 
 
 class ArchiveError(MLEngineError):
-    """Old rows could not be archived and stay in the table, or an archive file is damaged."""
+    """Old rows could not be archived, or an archive file is damaged."""

@@ -48,7 +48,7 @@ class LiveMissCounters:
         return sum(one.nbytes for one in kept)
 
     def fill(self, market: int, counted: Counted, number: int) -> None:
-        """Replace the counters of one market by those of its window, which ends at candle `number`."""
+        """Replace the counters of one market by those of its window up to `number`."""
         for kept in (self._known, self._below):
             kept[:, :, market] = False
         for flags in (self._counted, self._flagged):

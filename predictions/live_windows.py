@@ -1,4 +1,4 @@
-"""Candle windows of the live path in process memory, validated against the database at every candle.
+"""Candle windows of the live path in memory, validated against the database.
 
 Filled by one query and extended by the candles stored since, in one statement that also reads the marks of all older
 ones (:mod:`marketdata.tails`). The database stays the source of truth: a market whose marks changed is read again, and
@@ -108,11 +108,11 @@ class LiveWindows:
         self._ids, self._newest, self._misses, self._marks = [], None, None, {}
 
     def _rows(self, ids: list[int], open_ms: int, corrector: RangePredictor | None) -> LiveRows | None:
-        held = self._newest
-        if held is not None and open_ms < held.open_time:
+        newest = self._newest
+        if newest is not None and open_ms < newest.open_time:
             return None
-        too_late = held is not None and open_ms > held.open_time + MAX_CATCH_UP_CANDLES * INTERVAL_MS
-        if held is None or too_late or not set(ids) <= set(self._ids) or not self._counters_match(corrector):
+        too_late = newest is not None and open_ms > newest.open_time + MAX_CATCH_UP_CANDLES * INTERVAL_MS
+        if newest is None or too_late or not set(ids) <= set(self._ids) or not self._counters_match(corrector):
             self._fill(sorted(ids), open_ms, corrector)
         else:
             self._feed(open_ms)
@@ -158,9 +158,9 @@ class LiveWindows:
 
     def _feed(self, open_ms: int) -> None:
         """Add the candles stored since, and read markets again whose past changed."""
-        held, misses = self._newest, self._misses
-        assert held is not None
-        until = held.open_time
+        newest, misses = self._newest, self._misses
+        assert newest is not None
+        until = newest.open_time
         first = until - (WARMUP + self.reach - 1) * INTERVAL_MS
         tail = tails.read_tail(self._ids, first, until + INTERVAL_MS, open_ms + INTERVAL_MS)
         changed = tails.disturbed(_from(self._marks, first), tail.marks, until)
@@ -169,14 +169,14 @@ class LiveWindows:
             self._fill(self._ids, open_ms, misses.predictor if misses is not None else None)
             return
         for k in range(tail.values.shape[2]):
-            held.push(until + (k + 1) * INTERVAL_MS, tail.values[:, :, k])
+            newest.push(until + (k + 1) * INTERVAL_MS, tail.values[:, :, k])
             if misses is not None:
-                misses.push(held)
+                misses.push(newest)
         self._marks = dict(tail.marks)
         self.counts["fed"] += 1
         for market_id in sorted(changed):
             grid, marks = read_windows([market_id], open_ms, self.reach)
-            held.correct(self._ids.index(market_id), grid.tail(WARMUP))
+            newest.correct(self._ids.index(market_id), grid.tail(WARMUP))
             _count(misses, self._ids.index(market_id), grid)
             others = {key: mark for key, mark in self._marks.items() if key[0] != market_id}
             self._marks = {**others, **marks}

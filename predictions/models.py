@@ -141,7 +141,7 @@ class ChainHead(models.Model):
 
 
 class ChainCut(models.Model):
-    """Cut of one market's chain: rows up to `index` are in a file, `seal` precedes the rest."""
+    """Cut of one market's chain: rows up to `index` are in a file."""
 
     market = models.ForeignKey(Market, on_delete=models.PROTECT, related_name="chain_cuts")
     log = models.CharField(max_length=12, choices=ChainHead.Log.choices)

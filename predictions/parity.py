@@ -1,4 +1,4 @@
-"""Parity check at run time: rows of the live path are computed again from the database.
+"""Parity check at run time: live rows are computed again from the database.
 
 After a candle is forecast and recorded, one random market and the next ones of the round are read from the database
 and their rows are computed by the batch. Every market is checked once a day. A difference is an error of this engine:

@@ -72,7 +72,7 @@ def reason_texts(flags: Mapping[str, npt.NDArray[np.bool_]], count: int) -> npt.
 
 
 def range_rows(cells: Cells, horizons: Sequence[int]) -> Columns:
-    """One row per candle and horizon: the quantiles of the highest high and the lowest low.
+    """Quantiles of the highest high and lowest low, one row per candle and horizon.
 
     A refused candle has its reasons and no numbers but its close.
     """

@@ -22,7 +22,7 @@ REASON_TEXTS: dict[str, str] = {
     GAP_IN_WINDOW: "candles are missing in the input window of the models",
     STALE_DATA: "the newest candle is too old",
     LATE: "the candle was processed after its prediction would have expired",
-    OUT_OF_DISTRIBUTION: "the market looks unlike anything in the training set",
+    OUT_OF_DISTRIBUTION: "the market is unlike the training set",
     MODELS_DISAGREE: "the models contradict each other",
     INTERVAL_TOO_WIDE: "the predicted range is too wide to act on",
     NO_EDGE_AFTER_FEES: "no bracket is certain enough to return more than its costs",

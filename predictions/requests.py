@@ -37,7 +37,7 @@ def known_market(symbol: Any) -> Market:
     if not found:
         raise InvalidRequest({"symbol": [no_market(symbol, enabled_symbols())]})
     if not found[0].enabled:
-        raise MarketDisabled(f"{symbol} is known and switched off")
+        raise MarketDisabled(f"{symbol} is switched off")
     return found[0]
 
 

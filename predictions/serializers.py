@@ -37,7 +37,7 @@ class BoundsSerializer(serializers.Serializer):
 
 
 class BandSerializer(serializers.Serializer):
-    """Intervals of the highest high and the lowest low of the horizon, each with this probability."""
+    """Intervals of the highest high and lowest low, each with this probability."""
 
     level = serializers.FloatField()
     high = BoundsSerializer()

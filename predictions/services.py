@@ -26,24 +26,24 @@ __all__ = ["brackets", "cached_prediction", "latest_prediction", "predict", "tou
 def predict(
     work: Mapping[Market, Sequence[int]], *, live: bool = False
 ) -> Iterator[tuple[ForecastBatch, dict[Key, PredictionLog]]]:
-    """Forecast and log the given open times (ms) of each market, one day of a backlog at a time.
+    """Forecast and log the given open times (ms) of each market.
 
-    The live path forecasts from the windows in memory, and checks some of its rows against the batch after the
-    caller has processed them.
+    A backlog is processed day by day. The live path forecasts from the windows in memory, and checks some of its
+    rows against the batch after the caller has processed them.
     """
     for batch in forecast_batches(work, live=live):
         yield batch, recording.record(batch)
         parity.compare(batch)
 
 
-def warm_up(known: Mapping[str, str]) -> dict[str, str]:
+def warm_up(digests: Mapping[str, str]) -> dict[str, str]:
     """Load the champions and forecast once with new ones, so that requests do not wait.
 
     Nothing is logged or cached: the effect is loaded, imported and compiled code.
 
     Parameters
     ----------
-    known : mapping of str to str
+    digests : mapping of str to str
         Digest by source of the ensembles already used in this process.
 
     Returns
@@ -60,7 +60,7 @@ def warm_up(known: Mapping[str, str]) -> dict[str, str]:
         if ensemble is None:
             continue
         warm[source] = ensemble.digest
-        if known.get(source) == ensemble.digest:
+        if digests.get(source) == ensemble.digest:
             continue
         newest = store.newest_open([market for market in markets if ensemble.knows(market.symbol)])
         for market in markets:

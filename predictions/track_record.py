@@ -193,7 +193,7 @@ def _sigma(market: Market, cells: Mapping[tuple[int, str], Cell]) -> Any:
 
 
 def _har(market: Market, cells: Mapping[tuple[int, str], Cell]) -> Callable[[int, str], tuple[Floats, Floats] | None]:
-    """Quantiles of the stored baseline of a horizon and version at every candle of its cell."""
+    """Quantiles of the stored baseline at every candle of a cell, by horizon and version."""
     named = {version for _, version in cells if _is_uuid(version)}
     reports = ModelVersion.objects.filter(pk__in=named).values_list("pk", "report")
     kept = {(one["horizon"], str(pk)): one for pk, report in reports for one in report.get(KEPT) or ()}

@@ -106,7 +106,7 @@ class TrackRecordViewSet(viewsets.GenericViewSet):
 
 
 def _paged(view: viewsets.GenericViewSet[Any], rows: list[dict[str, Any]], names: tuple[str, ...]) -> Response:
-    """Page of rows that do not come from a queryset; `names` are the key of a row."""
+    """Page of rows without a queryset; `names` are the key of a row."""
     paginator: Any = view.paginator  # the engine's own class, which can also page rows
     return view.get_paginated_response(paginator.paginate_rows(rows, names, view.request))
 

@@ -20,7 +20,7 @@ from signals.switch import hold_reason
 
 @dataclass(frozen=True)
 class Draft:
-    """Columns of the signal of one candle that do not depend on its place in the log."""
+    """Signal of one candle, without the columns of its place in the log."""
 
     market: Market
     open_ms: int
@@ -34,8 +34,8 @@ class Draft:
     model_versions: dict[str, str] = field(default_factory=dict)
 
 
-def draft(batch: ForecastBatch, now_ms: int, held: dict[str, str]) -> list[Draft]:
-    """Draft the signals of a batch; `held` are the symbols switched off by an operator."""
+def draft(batch: ForecastBatch, now_ms: int, switched_off: dict[str, str]) -> list[Draft]:
+    """Draft the signals of a batch; `switched_off` are the symbols switched off by an operator."""
     decisions = decide_batch(batch)
     mismatch = horizon_mismatch(batch.ensemble)
     drafts = []
@@ -47,7 +47,7 @@ def draft(batch: ForecastBatch, now_ms: int, held: dict[str, str]) -> list[Draft
             details.setdefault(codes.NO_CHAMPION, mismatch)
         if now_ms > valid_until_ms(open_ms):
             reasons.append(codes.LATE)
-        hold_text = hold_reason(market, held)
+        hold_text = hold_reason(market, switched_off)
         if hold_text is not None:
             reasons.append(codes.KILL_SWITCH)
             details[codes.KILL_SWITCH] = hold_text

@@ -4,7 +4,7 @@ from indicators.errors import MLEngineError
 
 
 class PublishFailed(MLEngineError):
-    """A signal could not be sent; its outbox row stays and is sent by the next sweep."""
+    """A signal could not be sent; the next sweep sends its outbox row."""
 
 
 class SignalPending(MLEngineError):

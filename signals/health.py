@@ -17,17 +17,17 @@ LATE_SECONDS = 15.0
 def report() -> dict[str, Any]:
     """Status, message, state of the outbox and markets switched off."""
     unsent, age = outbox()
-    held = sorted(
+    switched_off = sorted(
         symbol or "all markets" for symbol in SignalSwitch.objects.filter(off=True).values_list("symbol", flat=True)
     )
-    details: dict[str, Any] = {"unsent": unsent, "outbox_age_seconds": age, "held": held}
+    details: dict[str, Any] = {"unsent": unsent, "outbox_age_seconds": age, "held": switched_off}
     if age is not None and age > LATE_SECONDS:
         return {"status": "degraded", "message": f"{unsent} signals wait, the oldest for {age:.0f} s", **details}
     if waiting := _markets_without_signal():
         message = f"stored candles have no signal: {', '.join(waiting[:10])}"
         return {"status": "degraded", "message": message, **details}
-    if held:
-        return {"status": "degraded", "message": f"switched off: {', '.join(held)}", **details}
+    if switched_off:
+        return {"status": "degraded", "message": f"switched off: {', '.join(switched_off)}", **details}
     return {"status": "healthy", "message": "", **details}
 
 

@@ -98,7 +98,7 @@ class SignalLog(models.Model):
 
 
 class SymbolSequence(models.Model):
-    """Newest seq of one symbol; its row is locked while a signal gets the next one."""
+    """Newest seq of one symbol; the row is locked to assign the next one."""
 
     symbol = models.CharField(max_length=20, primary_key=True)
     head = models.BigIntegerField(default=0)

@@ -76,7 +76,7 @@ def score(rows: list[SignalLog], now_ms: int) -> list[SignalLog]:
 def outcome_of(
     row: SignalLog, after: FollowingCandles, open_ms: int, rule: int = GAPPED_STOPS_AT_OPEN
 ) -> tuple[str, Decimal | None]:
-    """First touch after entry at the next open, and its return net of two fees in percent.
+    """First touch after entry at the next open, and its net return in percent.
 
     `rule` is the exit rule of the row: rows that were final before a rule changed keep theirs.
     """

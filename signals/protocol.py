@@ -91,7 +91,7 @@ def _after(value: Any, symbols: Sequence[str]) -> dict[str, int]:
     if value is None:
         return {}
     if not isinstance(value, dict) or not set(value) <= set(symbols):
-        raise InvalidField("after gives for symbols of this message the last seq already held")
+        raise InvalidField("after maps symbols of this message to the last seq received")
     for seq in value.values():
         if isinstance(seq, bool) or not isinstance(seq, int) or not 0 <= seq <= MAX_SEQ:
             raise InvalidField("a seq in after is a whole number of at least 0")

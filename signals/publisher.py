@@ -1,4 +1,4 @@
-"""Publisher of the outbox: after the commit, in order, one publisher per symbol at a time."""
+"""Publisher of the outbox: after the commit, in order per symbol."""
 
 import logging
 import threading
@@ -92,7 +92,7 @@ def _first_of_each(batch: Sequence[OutboxMessage]) -> list[int]:
 
 
 def _send(batch: Sequence[OutboxMessage]) -> PublishFailed | None:
-    """Send messages in order: to Redis, or to the hub of this process in embedded mode.
+    """Send messages in order: to Redis, or embedded to the hub of this process.
 
     `signals:{symbol}` is for other services: publish/subscribe ignores database numbers, so that channel is shared by
     all databases of the server and anyone may publish to it. The processes of the engine get announcements instead.

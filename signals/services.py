@@ -17,7 +17,7 @@ from signals.drafting import draft
 from signals.errors import SignalPending
 from signals.models import SignalLog
 from signals.recording import record
-from signals.switch import held_symbols
+from signals.switch import switched_off_symbols
 
 logger = logging.getLogger(__name__)
 
@@ -93,8 +93,8 @@ def _process(work: Mapping[Market, Sequence[int]]) -> int:
     written = 0
     if not work:
         return written
-    held = held_symbols()
+    switched_off = switched_off_symbols()
     for batch, _ in predictions.predict(work, live=True):
         now_ms = clock.market_ms()
-        written += len(record(draft(batch, now_ms, held), now_ms))
+        written += len(record(draft(batch, now_ms, switched_off), now_ms))
     return written

@@ -49,7 +49,7 @@ class Subscriptions:
             hub.subscribe(connection, symbols)
             heads = await self._in_thread(replay.heads_of)(symbols)
             hub.note_heads(heads)
-            for symbol in await self._unplayable(connection, heads, message.after):
+            for symbol in await self._refuse_impossible_replays(connection, heads, message.after):
                 heads.pop(symbol)
                 hub.unsubscribe(connection, [symbol])
                 connection.drop([symbol])
@@ -57,7 +57,7 @@ class Subscriptions:
                 connection.put(protocol.frame("subscribed", symbols=list(heads), seq=heads))
                 await self._catch_up(connection, heads, message.after)
 
-    async def _unplayable(self, connection: Connection, heads: dict[str, int], after: Any) -> list[str]:
+    async def _refuse_impossible_replays(self, connection: Connection, heads: dict[str, int], after: Any) -> list[str]:
         refused = []
         for symbol, seq in after.items():
             if symbol not in heads or seq == heads[symbol]:

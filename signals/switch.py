@@ -8,19 +8,19 @@ ALL = ""
 
 
 def set_switch(symbol: str, *, off: bool, reason: str, actor: str) -> SignalSwitch:
-    """Switch the signals of one symbol, or of all with an empty one, off or on."""
+    """Switch signals off or on, of one symbol or, if empty, of all."""
     switch, _ = SignalSwitch.objects.update_or_create(
         symbol=symbol, defaults={"off": off, "reason": reason[:300], "changed_by": actor[:150]}
     )
     return switch
 
 
-def held_symbols() -> dict[str, str]:
+def switched_off_symbols() -> dict[str, str]:
     """Symbols switched off, with the reason; `ALL` stands for every market."""
     return dict(SignalSwitch.objects.filter(off=True).values_list("symbol", "reason"))
 
 
-def hold_reason(market: Market, held: dict[str, str]) -> str | None:
+def hold_reason(market: Market, switched_off: dict[str, str]) -> str | None:
     """Reason of the operator if this market is switched off, else None."""
-    reason = held.get(market.symbol, held.get(ALL))
+    reason = switched_off.get(market.symbol, switched_off.get(ALL))
     return None if reason is None else reason or "no reason was given"

@@ -10,7 +10,7 @@ NEAR_MS = 45_000
 
 
 def seconds_until_advance() -> float:
-    """Wall seconds from now until the grace after the nearest close has passed; 0 when none is near.
+    """Wall seconds until `GRACE_MS` after the nearest close; 0 if none is near.
 
     At other than real speed the stream calls `advance` and the beat only sweeps: 0.
     """

@@ -27,10 +27,10 @@ def test_off_and_on_again_with_reasons(admin_client):
     off = admin_client.post(LIST + "switch_off_all/", {"reason": "prices look wrong"}, follow=True)
     assert "Signals are off for all markets" in text_of(off)
     assert "prices look wrong (admin" in text_of(off)
-    assert switch.held_symbols() == {"": "prices look wrong"}
+    assert switch.switched_off_symbols() == {"": "prices look wrong"}
     on = admin_client.post(LIST + "switch_on_all/", {"reason": "feed repaired"}, follow=True)
     assert "Signals are on for all markets" in text_of(on)
-    assert switch.held_symbols() == {}
+    assert switch.switched_off_symbols() == {}
 
 
 def test_the_console_shows_it_while_signals_are_off(admin_client):
@@ -44,10 +44,10 @@ def test_one_market_alone(admin_client):
     for symbol in ("BTCUSDT", "ETHUSDT"):
         rows.market(symbol)
     admin_client.post(LIST + "switch_off_one/", {"symbol": "ETHUSDT", "reason": "delisting"})
-    assert switch.held_symbols() == {"ETHUSDT": "delisting"}
+    assert switch.switched_off_symbols() == {"ETHUSDT": "delisting"}
     row = SignalSwitch.objects.get(symbol="ETHUSDT")
     admin_client.post(f"{LIST}{row.pk}/toggle/", {"reason": "stays listed"})
-    assert switch.held_symbols() == {}
+    assert switch.switched_off_symbols() == {}
 
 
 def test_an_unknown_market_is_refused(admin_client):
