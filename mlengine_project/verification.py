@@ -9,7 +9,7 @@ from indicators.errors import MLEngineError
 from marketdata import clock
 from marketdata.models import Market
 from predictions import chain
-from predictions.archive import PREDICTIONS, Ledger, file_of, newest_cut, start_of
+from predictions.archive import PREDICTIONS, SealedLog, file_of, newest_cut, start_of
 from predictions.archive_files import read_rows
 from predictions.cursor import streamed_rows
 from predictions.errors import ArchiveError, BrokenChain
@@ -60,7 +60,7 @@ def verify_market(market: Market, archive: bool = False) -> Verified:
     return Verified(n_predictions, n_signals, scored, archived)
 
 
-def _walk(market: Market, ledger: Ledger) -> int:
+def _walk(market: Market, ledger: SealedLog) -> int:
     """Check the chain in the table, which may grow and be cut while it is read."""
     for _ in range(TRIES):
         cut, head = newest_cut(market, ledger.log), _head(market, ledger)
@@ -77,7 +77,7 @@ def _walk(market: Market, ledger: Ledger) -> int:
     raise broken
 
 
-def _head(market: Market, ledger: Ledger) -> ChainHead | None:
+def _head(market: Market, ledger: SealedLog) -> ChainHead | None:
     return ChainHead.objects.filter(market=market, log=ledger.log).first()
 
 

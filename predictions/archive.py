@@ -34,7 +34,7 @@ DELETE_BATCH_ROWS = 2_000
 
 
 @dataclass(frozen=True)
-class Ledger:
+class SealedLog:
     """Description of a sealed log for the archive."""
 
     log: str
@@ -64,10 +64,10 @@ class ArchiveReport:
 
 def archive_predictions() -> ArchiveReport:
     """Archive old predictions."""
-    return archive_ledger(PREDICTIONS)
+    return archive_log(PREDICTIONS)
 
 
-def archive_ledger(ledger: Ledger) -> ArchiveReport:
+def archive_log(sealed_log: SealedLog) -> ArchiveReport:
     """Move finished rows older than the hot period into files, for every market.
 
     Idempotent: a second run finds nothing to do.
@@ -76,10 +76,10 @@ def archive_ledger(ledger: Ledger) -> ArchiveReport:
     with archive_files.exclusive_lock(settings.ARCHIVE_PATH) as locked:
         for market in Market.objects.order_by("pk") if locked else ():
             try:
-                moved, written = _archive_market(ledger, market)
+                moved, written = _archive_market(sealed_log, market)
             except (OSError, ArchiveError, BrokenChain, IntegrityError) as error:
                 failures += 1
-                logger.exception("old %s of %s could not be archived: %s", ledger.log, market, error)  # noqa: TRY401
+                logger.exception("old %s of %s could not be archived: %s", sealed_log.log, market, error)  # noqa: TRY401
             else:
                 rows, files = rows + moved, files + written
     return ArchiveReport(rows, files, failures)
@@ -109,16 +109,16 @@ def file_of(cut: ChainCut) -> Path:
     return path
 
 
-def _archive_market(ledger: Ledger, market: Market) -> tuple[int, int]:
-    cut = newest_cut(market, ledger.log)
-    moved, written = (_remove(ledger, market, cut) if cut is not None else 0), 0
-    while (last := _last_archivable(ledger, market, cut)) is not None:
-        cut = _cut(ledger, market, cut, last)
-        moved, written = moved + _remove(ledger, market, cut), written + 1
+def _archive_market(sealed_log: SealedLog, market: Market) -> tuple[int, int]:
+    cut = newest_cut(market, sealed_log.log)
+    moved, written = (_remove(sealed_log, market, cut) if cut is not None else 0), 0
+    while (last := _last_archivable(sealed_log, market, cut)) is not None:
+        cut = _cut(sealed_log, market, cut, last)
+        moved, written = moved + _remove(sealed_log, market, cut), written + 1
     return moved, written
 
 
-def _last_archivable(ledger: Ledger, market: Market, cut: ChainCut | None) -> int | None:
+def _last_archivable(sealed_log: SealedLog, market: Market, cut: ChainCut | None) -> int | None:
     """Chain index of the newest row that may be archived; None if there is none.
 
     All rows up to it are old, finished and not needed in the table.
@@ -129,12 +129,12 @@ def _last_archivable(ledger: Ledger, market: Market, cut: ChainCut | None) -> in
         return None
     # Counted from the newest candle where the feed stands still, so that rows in use are never archived.
     limit = clock.to_datetime(min(clock.market_ms(), newest)) - timedelta(days=settings.SIGNAL_RETENTION_DAYS)
-    rows = ledger.rows(market).filter(chain_index__gt=start)
+    rows = sealed_log.rows(market).filter(chain_index__gt=start)
     places = rows.values_list("chain_index", flat=True)
-    kept = places.filter(Q(candle_time__gte=limit) | Q(made_at__gte=limit) | ledger.still_needed).first()
+    kept = places.filter(Q(candle_time__gte=limit) | Q(made_at__gte=limit) | sealed_log.still_needed).first()
     last = kept - 1 if kept is not None else rows.aggregate(last=models.Max("chain_index"))["last"] or start
     last = min(last, start + MAX_FILE_ROWS)
-    unfinished = _first_unfinished(market, rows.filter(ledger.scorable, chain_index__lte=last, outcome_final=False))
+    unfinished = _first_unfinished(market, rows.filter(sealed_log.scorable, chain_index__lte=last, outcome_final=False))
     last = last if unfinished is None else unfinished - 1
     return last if last > start else None
 
@@ -155,29 +155,29 @@ def _first_unfinished(market: Market, rows: QuerySet[Any]) -> int | None:
     return None
 
 
-def _cut(ledger: Ledger, market: Market, cut: ChainCut | None, last: int) -> ChainCut:
+def _cut(sealed_log: SealedLog, market: Market, cut: ChainCut | None, last: int) -> ChainCut:
     """Write the rows after `cut` up to `last` to a file and store the cut."""
     start = start_of(cut)
-    rows = ledger.rows(market).filter(chain_index__gt=start[0], chain_index__lte=last)
-    name = f"{ledger.log}/{market.pk}-{market.source}-{re.sub(r'[^A-Za-z0-9]', '_', market.symbol)}"
+    rows = sealed_log.rows(market).filter(chain_index__gt=start[0], chain_index__lte=last)
+    name = f"{sealed_log.log}/{market.pk}-{market.source}-{re.sub(r'[^A-Za-z0-9]', '_', market.symbol)}"
     file = f"{name}/{start[0] + 1:012d}.parquet"
     end: list[Any] = []
 
     def check(found: Any) -> None:
-        chain.check_chain(_keeping_last(found, end), ledger.columns, None, start)
+        chain.check_chain(_keeping_last(found, end), sealed_log.columns, None, start)
         if not end or end[0].chain_index != last:
             raise ArchiveError(f"{file} ends before place {last} of the chain")
 
     path = Path(settings.ARCHIVE_PATH) / file
     with streamed_rows(rows, archive_files.CHUNK) as found:
-        digest = archive_files.write_rows(path, ledger.model, found, check)
+        digest = archive_files.write_rows(path, sealed_log.model, found, check)
     return ChainCut.objects.create(
         market=market,
-        log=ledger.log,
+        log=sealed_log.log,
         first_index=start[0] + 1,
         index=last,
         seal=end[0].seal,
-        last_seq=end[0].seq if ledger.has_seq else None,
+        last_seq=end[0].seq if sealed_log.has_seq else None,
         file=file,
         sha256=digest,
         written_at=clock.wall_now(),
@@ -191,9 +191,9 @@ def _keeping_last(rows: Any, end: list[Any]) -> Any:
         yield row
 
 
-def _remove(ledger: Ledger, market: Market, cut: ChainCut) -> int:
+def _remove(sealed_log: SealedLog, market: Market, cut: ChainCut) -> int:
     """Delete the rows of an archived file, oldest first, one batch per transaction."""
-    rows = ledger.rows(market).filter(chain_index__lte=cut.index)
+    rows = sealed_log.rows(market).filter(chain_index__lte=cut.index)
     removed = 0
     if not rows.exists():
         return removed
@@ -203,11 +203,11 @@ def _remove(ledger: Ledger, market: Market, cut: ChainCut) -> int:
             keys = list(rows.values_list("pk", flat=True)[:DELETE_BATCH_ROWS])
             if not keys:
                 return removed
-            ledger.remove(keys)
+            sealed_log.remove(keys)
         removed += len(keys)
 
 
-PREDICTIONS = Ledger(
+PREDICTIONS = SealedLog(
     log=ChainHead.Log.PREDICTIONS,
     model=PredictionLog,
     columns=chain.PREDICTION_COLUMNS,

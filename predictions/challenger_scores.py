@@ -72,16 +72,16 @@ def silent_comparison(version: ModelVersion) -> list[dict[str, Any]]:
         )
         .order_by("market__symbol", "horizon", "day")
     )
-    by_cell = groupby(map(dict, days), key=itemgetter("market__symbol", "horizon"))
-    cells = [_Cell.of(key, list(found)) for key, found in by_cell]
-    rows = [{"symbol": cell.symbol, "horizon": cell.horizon, **cell.summary()} for cell in cells]
-    if len(cells) > 1:
-        rows.append({"symbol": "all", "horizon": None, **_Cell.of_all(cells).summary()})
+    by_group = groupby(map(dict, days), key=itemgetter("market__symbol", "horizon"))
+    groups = [_DailyLosses.of(key, list(found)) for key, found in by_group]
+    rows = [{"symbol": group.symbol, "horizon": group.horizon, **group.summary()} for group in groups]
+    if len(groups) > 1:
+        rows.append({"symbol": "all", "horizon": None, **_DailyLosses.of_all(groups).summary()})
     return rows
 
 
 @dataclass(frozen=True, eq=False)
-class _Cell:
+class _DailyLosses:
     """Losses of a candidate and of the champion by day, of one market and horizon."""
 
     symbol: str
@@ -94,7 +94,7 @@ class _Cell:
     """Shape (n_days, 2): candidate, champion."""
 
     @classmethod
-    def of(cls, key: tuple[str, int], days: list[dict[str, Any]]) -> "_Cell":
+    def of(cls, key: tuple[str, int], days: list[dict[str, Any]]) -> "_DailyLosses":
         return cls(
             *key,
             sum(day["n"] for day in days),
@@ -105,16 +105,16 @@ class _Cell:
         )
 
     @classmethod
-    def of_all(cls, cells: list["_Cell"]) -> "_Cell":
-        """Concatenate cells, each in units of its champion's mean loss."""
+    def of_all(cls, groups: list["_DailyLosses"]) -> "_DailyLosses":
+        """Concatenate groups, each in units of its champion's mean loss."""
         return cls(
             "all",
-            max(cell.horizon for cell in cells),
-            sum(cell.n for cell in cells),
-            min(cell.first_ms for cell in cells),
-            max(cell.last_ms for cell in cells),
-            np.concatenate([cell.day_ms for cell in cells]),
-            np.concatenate([cell.losses * cell.n / cell.losses[:, 1].sum() for cell in cells]),
+            max(group.horizon for group in groups),
+            sum(group.n for group in groups),
+            min(group.first_ms for group in groups),
+            max(group.last_ms for group in groups),
+            np.concatenate([group.day_ms for group in groups]),
+            np.concatenate([group.losses * group.n / group.losses[:, 1].sum() for group in groups]),
         )
 
     def summary(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ Columns = dict[str, npt.NDArray[Any]]
 Flags = dict[str, npt.NDArray[np.bool_]]
 
 
-class Cells:
+class BatchCandles:
     """Existing candles of a batch, oldest first, with the position of their forecasts.
 
     Parameters
@@ -36,7 +36,7 @@ class Cells:
         return len(self.row)
 
     def refusals(self, kinds: Sequence[str]) -> Flags:
-        """Flags of the reasons for which the estimators of `kinds` refuse each cell."""
+        """Flags of the reasons for which the estimators of `kinds` refuse each candle."""
         found = {code: flags[self.market, self.row] for code, flags in self.forecasts.window.items()}
         for kind in kinds:
             for code, flags in self.forecasts.champions[kind].items():
@@ -44,12 +44,12 @@ class Cells:
         return found
 
     def degradations(self, kinds: Sequence[str]) -> Flags:
-        """Flags of the reasons that degrade each cell; unset where `kinds` refuse it."""
+        """Flags of the reasons that degrade each candle; unset where `kinds` refuse it."""
         given = self.accepted(kinds)
         return {code: given & flags[self.position] for code, flags in self.forecasts.degradations.items() if len(flags)}
 
     def accepted(self, kinds: Sequence[str]) -> npt.NDArray[np.bool_]:
-        """Cells that the estimators of `kinds` forecast."""
+        """Candles that the estimators of `kinds` forecast."""
         found: npt.NDArray[np.bool_] = self.position >= 0
         for flags in self.refusals(kinds).values():
             found = found & ~flags
@@ -71,25 +71,25 @@ def reason_texts(flags: Mapping[str, npt.NDArray[np.bool_]], count: int) -> npt.
     return np.array(texts, dtype=object)[which]
 
 
-def range_rows(cells: Cells, horizons: Sequence[int]) -> Columns:
+def range_rows(candles: BatchCandles, horizons: Sequence[int]) -> Columns:
     """Quantiles of the highest high and lowest low, one row per candle and horizon.
 
     A refused candle has its reasons and no numbers but its close.
     """
-    accepted = cells.accepted((RANGE,))
-    quantiles = {side: np.full((len(cells), len(horizons), len(LEVELS)), np.nan) for side in ("high", "low")}
-    forecast = cells.forecasts.ranges
+    accepted = candles.accepted((RANGE,))
+    quantiles = {side: np.full((len(candles), len(horizons), len(LEVELS)), np.nan) for side in ("high", "low")}
+    forecast = candles.forecasts.ranges
     if forecast is not None:
         at = [forecast.at(horizon) for horizon in horizons]
         for side, prices in quantiles.items():
-            prices[accepted] = getattr(forecast, side)[cells.position[accepted]][:, at]
-    reasons = reason_texts({**cells.refusals((RANGE,)), **cells.degradations((RANGE,))}, len(cells))
+            prices[accepted] = getattr(forecast, side)[candles.position[accepted]][:, at]
+    reasons = reason_texts({**candles.refusals((RANGE,)), **candles.degradations((RANGE,))}, len(candles))
     each = len(horizons)
     columns: Columns = {
-        "symbol": np.repeat(cells.symbol, each),
-        "open_time": np.repeat(cells.open_time, each),
-        "horizon": np.tile(np.array(horizons, dtype=np.int64), len(cells)),
-        "close": np.repeat(cells.close, each),
+        "symbol": np.repeat(candles.symbol, each),
+        "open_time": np.repeat(candles.open_time, each),
+        "horizon": np.tile(np.array(horizons, dtype=np.int64), len(candles)),
+        "close": np.repeat(candles.close, each),
         "predicted_high": quantiles["high"][:, :, MEDIAN].ravel(),
         "predicted_low": quantiles["low"][:, :, MEDIAN].ravel(),
     }

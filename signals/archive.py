@@ -5,14 +5,14 @@ from typing import Any
 from django.db.models import Max, Q
 
 from predictions import chain
-from predictions.archive import ArchiveReport, Ledger, archive_ledger
+from predictions.archive import ArchiveReport, SealedLog, archive_log
 from predictions.models import ChainCut, ChainHead
 from signals.models import OutboxMessage, SignalLog
 
 
 def archive_signals() -> ArchiveReport:
     """Archive old signals."""
-    return archive_ledger(SIGNALS)
+    return archive_log(SIGNALS)
 
 
 def last_archived_seq(symbol: str) -> int:
@@ -26,7 +26,7 @@ def _remove(keys: list[Any]) -> None:
     SignalLog.objects.filter(pk__in=keys).delete()
 
 
-SIGNALS = Ledger(
+SIGNALS = SealedLog(
     log=ChainHead.Log.SIGNALS,
     model=SignalLog,
     columns=chain.SIGNAL_COLUMNS,

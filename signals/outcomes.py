@@ -120,8 +120,8 @@ def net_results(
     for market_id, horizon, versions, pnl in SignalLog.objects.filter(wanted).order_by().values_list(*columns):
         found.setdefault((market_id, horizon, str(versions.get("range_predictor", ""))), []).append(pnl)
     return {
-        cell: NetResult(len(earned), float(sum(earned) / len(earned)), float(sum(earned)))
-        for cell, earned in found.items()
+        key: NetResult(len(earned), float(sum(earned) / len(earned)), float(sum(earned)))
+        for key, earned in found.items()
     }
 
 

@@ -18,7 +18,7 @@ from modelregistry.management.instants import read_instant
 from modelregistry.management.progress import told
 from predictions.passes import ForecastBatch, forecast_batch
 from predictions.pricing import costs_of
-from predictions.range_table import Cells, range_rows
+from predictions.range_table import BatchCandles, range_rows
 from signals.bracket_table import bracket_rows
 from signals.drafting import decide_batch
 
@@ -69,7 +69,7 @@ class Command(BaseCommand):
             )
             tell = stack.enter_context(told("replay", as_json=False, write=self.stdout.write, beside=self.stderr))
             for done, last_ms in passes(markets, first_ms, end_ms, ensemble):
-                cells = Cells(done.forecasts, symbols)
+                cells = BatchCandles(done.forecasts, symbols)
                 if ranges is not None:
                     ranges.write(range_rows(cells, horizons))
                 if brackets is not None:
