@@ -1,10 +1,10 @@
-"""Many callers of several web processes on PostgreSQL: statuses, database connections over time, requests a second.
+"""Benchmark of serving: statuses, database connections and requests per second under concurrent load.
 
     uv run python -m benchmarks.connections --json [--callers 64] [--workers 4] [--seconds 60] [--rest 30]
 
 Starts a private PostgreSQL and Redis, stores invented candles and tiny champions, and runs web processes by the
-command of the Dockerfile with RATE_LIMIT=0. The callers ask what clients ask, each as fast as it is answered. The last
-line is one JSON object; connections are the server's own count, all processes together.
+command of the Dockerfile with RATE_LIMIT=0. The callers send typical requests, each as fast as it gets responses. The
+last line is one JSON object; connections are counted by PostgreSQL, over all processes.
 """
 
 import argparse
@@ -47,7 +47,7 @@ REQUESTS = (
 
 
 def feed() -> None:
-    """In a process of its own: tables, markets, candles and champions, then every candle at its close, until ended."""
+    """Prepare the database, then store every candle at its close; runs as a process."""
     import django
 
     django.setup()
@@ -72,23 +72,23 @@ def feed() -> None:
             services.advance()
 
 
-def server_words(port: int, workers: int) -> list[str]:
-    """The web command of the Dockerfile, on another port and with so many workers."""
-    words = processes.image_command()
-    words[words.index("--port") + 1] = str(port)
-    words[words.index("--host") + 1] = "127.0.0.1"
-    words[words.index("--workers") + 1] = str(workers)
-    return [sys.executable, "-m", *words]
+def server_command(port: int, workers: int) -> list[str]:
+    """Web command of the Dockerfile with another port and number of workers."""
+    arguments = processes.image_command()
+    arguments[arguments.index("--port") + 1] = str(port)
+    arguments[arguments.index("--host") + 1] = "127.0.0.1"
+    arguments[arguments.index("--workers") + 1] = str(workers)
+    return [sys.executable, "-m", *arguments]
 
 
 def workers_of(server: subprocess.Popen) -> set[int]:
-    """Process ids of the workers a server runs now."""
+    """Process ids of the current workers of a server."""
     children = psutil.Process(server.pid).children()
     return {child.pid for child in children if "spawn_main" in " ".join(child.cmdline())}
 
 
 class Connections(threading.Thread):
-    """Counts the client connections of a server until stopped."""
+    """Thread that samples the client connections of a server until stopped."""
 
     def __init__(self, url: str) -> None:
         super().__init__(daemon=True)
@@ -110,25 +110,25 @@ class Connections(threading.Thread):
 
 
 async def call(port: int, callers: int, seconds: float) -> tuple[Counter[str], Counter[str], list[float]]:
-    """Let the callers ask until the time is over; statuses, failures by request, and seconds of each answer."""
+    """Send requests until the time is over: statuses, failures by request, seconds per response."""
     statuses: Counter[str] = Counter()
     failed: Counter[str] = Counter()
     waits: list[float] = []
     until = time.monotonic() + seconds
 
     async def caller(number: int, session: aiohttp.ClientSession) -> None:
-        turn = number
+        count = number
         while time.monotonic() < until:
-            method, path, body = REQUESTS[turn % len(REQUESTS)]
-            turn += 1
-            begun = time.monotonic()
+            method, path, body = REQUESTS[count % len(REQUESTS)]
+            count += 1
+            started = time.monotonic()
             try:
-                async with session.request(method, f"http://127.0.0.1:{port}{path}", json=body) as answer:
-                    content = await answer.read()
-                    status = str(answer.status)
+                async with session.request(method, f"http://127.0.0.1:{port}{path}", json=body) as response:
+                    content = await response.read()
+                    status = str(response.status)
             except (aiohttp.ClientError, TimeoutError) as error:
                 status, content = type(error).__name__, b""
-            waits.append(time.monotonic() - begun)
+            waits.append(time.monotonic() - started)
             statuses[status] += 1
             if status != "200":
                 failed[f"{status} {method} {path} {content[:120].decode(errors='replace')}"] += 1
@@ -167,7 +167,7 @@ def measure(callers: int, workers: int, seconds: float, rest: float) -> dict:
                 lambda: "ready" in (folder / "feed.log").read_text(), 180, f"candles and champions\n{engine.said()}"
             )
             begun = time.monotonic()
-            server_process = engine.start("web", *server_words(port, workers))
+            server_process = engine.start("web", *server_command(port, workers))
             processes.wait_until(lambda: len(workers_of(server_process)) == workers, 60, "the workers begin")
             begun_workers = workers_of(server_process)
             processes.wait_until(lambda: processes.answers(port), 180, f"the web processes answer\n{engine.said()}")

@@ -1,11 +1,11 @@
-"""Hours of market time at high speed: memory, connections, threads and file descriptors of every process.
+"""Benchmark of endurance: memory, connections, threads and file descriptors over hours of market time.
 
     uv run python -m benchmarks.endurance --hours 4 --speed 60 --json [--symbols 10] [--every 2] [--seed 1]
 
-Starts a small production of its own (PostgreSQL, Redis, a simulated exchange, web, worker, beat and stream, as
-`tests.chaos` does), with two websocket clients and two callers of REST, kills nothing, and samples each process
-tree. The first quarter is left out as warm-up. Slopes are least squares by hour of wall time; `growth` is what the
-slope adds over the time measured, as a share of the mean. The last line is one JSON object; the exit status is 1
+Starts a small private deployment (PostgreSQL, Redis, a simulated exchange, web, worker, beat and stream, as
+`tests.chaos` does), with two websocket clients and two callers of REST, without faults, and samples each process
+tree. The first quarter is left out as warm-up. Slopes are least squares by hour of wall time; `growth` is the
+slope times the measured time, as a share of the mean. The last line is one JSON object; the exit status is 1
 where something grows by more than a tenth, or a client did not receive every signal once and in order.
 """
 
@@ -34,13 +34,13 @@ from tests.chaos.engine import Engine
 MIB = 2**20
 GROWTH = 0.1
 SMALLEST = {"rss_mib": 8.0, "threads": 3.0, "descriptors": 6.0, "connections": 3.0}
-"""Growth below this is none, however small the mean is."""
+"""Growth below this is ignored, however small the mean is."""
 WARM_UP = 0.25
 
 
 def sample(engine: Engine) -> dict[str, dict[str, float]]:
-    """One look at every process tree, and at the connections PostgreSQL counts."""
-    looked: dict[str, dict[str, float]] = {}
+    """One sample of every process tree and of the connections of PostgreSQL."""
+    sampled: dict[str, dict[str, float]] = {}
     for name, root in engine.roots().items():
         tree = [psutil.Process(root)]
         tree += tree[0].children(recursive=True)
@@ -53,18 +53,18 @@ def sample(engine: Engine) -> dict[str, dict[str, float]]:
                     sums["descriptors"] += process.num_fds()
             except psutil.Error:
                 continue  # a child that has just ended
-        looked[name] = sums
+        sampled[name] = sums
     with psycopg.connect(engine.postgres.url) as connection:
         query = (
             "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
         )
         row = connection.execute(query).fetchone()
-        looked["postgres"]["connections"] = float(row[0]) if row else 0.0
-    return looked
+        sampled["postgres"]["connections"] = float(row[0]) if row else 0.0
+    return sampled
 
 
 def summary(times: list[float], values: list[float], floor: float) -> dict[str, float | bool]:
-    """First, last, most, slope by hour and growth of one series; `flat` where the growth is small."""
+    """First, last, maximum, hourly slope and growth of one series; `flat` if growth is small."""
     slope = float(np.polyfit(times, values, 1)[0]) if len(times) > 1 else 0.0
     added, mean = slope * (times[-1] - times[0]), statistics.fmean(values)
     return {
@@ -78,7 +78,7 @@ def summary(times: list[float], values: list[float], floor: float) -> dict[str, 
 
 
 def measure(options: argparse.Namespace) -> dict:
-    """Run for so long, and put every series together."""
+    """Run the engine for the given time and summarise every series."""
     random.seed(options.seed)
     symbols = tuple(f"C{number:02}USDT" for number in range(options.symbols))
     with (
@@ -90,23 +90,23 @@ def measure(options: argparse.Namespace) -> dict:
     ):
         engine.wait_for_first_candle()
         clients = Clients(engine, symbols)
-        begun, looks, times = time.monotonic(), [], []
+        started, samples, times = time.monotonic(), [], []
         seconds = options.hours * 3600 / options.speed
-        while (passed := time.monotonic() - begun) < seconds:
-            looks.append(sample(engine))
+        while (passed := time.monotonic() - started) < seconds:
+            samples.append(sample(engine))
             times.append(passed)
             engine.watch(options.every)
-            print(f"{passed / seconds:4.0%}  {looks[-1]}", file=sys.stderr)
+            print(f"{passed / seconds:4.0%}  {samples[-1]}", file=sys.stderr)
         found, _ = settle(engine, exchange)
         seen = clients.compare()
         ended = dict(engine.ended)
     kept = [number for number, at in enumerate(times) if at >= WARM_UP * seconds]
     series = {
         part: {
-            name: summary([times[n] for n in kept], [looks[n][part][name] for n in kept], SMALLEST[name])
-            for name in looks[0][part]
+            name: summary([times[n] for n in kept], [samples[n][part][name] for n in kept], SMALLEST[name])
+            for name in samples[0][part]
         }
-        for part in looks[0]
+        for part in samples[0]
     }
     return {
         "hours": options.hours,
@@ -122,7 +122,7 @@ def measure(options: argparse.Namespace) -> dict:
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is stopped all the same
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the started processes are stopped
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="accepted for uniformity; the last line is JSON anyway")
     parser.add_argument("--hours", type=float, default=4.0, help="Hours of market time.")

@@ -51,8 +51,8 @@ def gaps(grid: CandleGrid, horizon: int, multiples: tuple[float, float]) -> dict
     }
 
 
-def measured(folder: Path, symbols: list[str]) -> list[dict[str, Any]]:
-    """One row per market, horizon and bracket."""
+def measure(folder: Path, symbols: list[str]) -> list[dict[str, Any]]:
+    """Rows of statistics per market, horizon and bracket."""
     rows = []
     for symbol in symbols:
         grid = CandleGrid.from_frame(pd.read_parquet(folder / f"{symbol}-5m.parquet"))
@@ -70,10 +70,10 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--candles", type=Path, default=FOLDER)
     parser.add_argument("--symbols", nargs="+", default=["BTCUSDT", "ETHUSDT"])
-    given = parser.parse_args()
-    rows = measured(given.candles, given.symbols)
+    options = parser.parse_args()
+    rows = measure(options.candles, options.symbols)
     print(pd.DataFrame(rows).round(3).to_string(index=False))
-    if given.json:
+    if options.json:
         mean = float(np.mean([row["bps_per_bracket"] for row in rows]))
         print(json.dumps({"bps_per_bracket": mean, "rows": rows}))
 

@@ -1,8 +1,8 @@
-"""The running engine: start-up, first prediction, memory, idle CPU, candle close to websocket message.
+"""Benchmark of the running engine: start-up, memory, idle CPU, candle close to websocket message.
 
     uv run python -m benchmarks.live --json [--candles 20] [--speed 30]
 
-Starts `manage.py up` on an empty state folder and a free port, with the simulator, and watches it
+Starts `manage.py up` on an empty state folder and a free port, with the simulator, and measures it
 from outside. The last line is one JSON object; times are wall seconds, memory is MiB.
 """
 
@@ -38,7 +38,7 @@ def free_port() -> int:
 
 
 class Memory(threading.Thread):
-    """Samples the resident memory of the serving process and of the whole tree."""
+    """Thread that samples the resident memory of the serving process and of its tree."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -61,8 +61,8 @@ def request(url: str, key: str = "", body: dict | None = None) -> int:
     content = json.dumps(body).encode() if body is not None else None
     headers = {"X-API-Key": key, "Content-Type": "application/json"}
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, content, headers), timeout=10) as answer:  # noqa: S310
-            return answer.status
+        with urllib.request.urlopen(urllib.request.Request(url, content, headers), timeout=10) as response:  # noqa: S310
+            return response.status
     except urllib.error.HTTPError as error:
         return error.code
     except OSError:
@@ -77,8 +77,8 @@ def wait_for(condition, seconds: float, since: float) -> float:
     raise SystemExit(f"not reached within {seconds} s")
 
 
-def close_on_the_wall(state: Path, candle_time: str) -> float:
-    """Wall time, in seconds, at which a candle closed, by the shared reading of the exchange's clock."""
+def close_wall_seconds(state: Path, candle_time: str) -> float:
+    """Wall time in seconds at which a candle closed, from the stored exchange clock."""
     from datetime import datetime
 
     with sqlite3.connect(state / "mlengine.sqlite3", timeout=5) as database:
@@ -87,7 +87,7 @@ def close_on_the_wall(state: Path, candle_time: str) -> float:
     return (row[0] + (close_ms - row[1]) / row[2]) / 1000
 
 
-async def listen(port: int, key: str, state: Path, candles: int) -> list[float]:
+async def close_to_message_seconds(port: int, key: str, state: Path, candles: int) -> list[float]:
     """Wall seconds from close to message, one per signal of two markets."""
     found = []
     async with websockets.connect(
@@ -97,7 +97,7 @@ async def listen(port: int, key: str, state: Path, candles: int) -> list[float]:
         while len(found) < 2 * candles:
             message = json.loads(await asyncio.wait_for(connection.recv(), 120))
             if message["type"] == "signal":
-                found.append(time.time() - close_on_the_wall(state, message["signal"]["candle_time"]))
+                found.append(time.time() - close_wall_seconds(state, message["signal"]["candle_time"]))
     return found
 
 
@@ -112,11 +112,11 @@ def measure(candles: int, speed: float, train: bool) -> dict:
             "RATE_LIMIT": "0",
             "MLENGINE_ENV_FILE": "",
         }
-        words = [sys.executable, "manage.py", "up", "--port", str(port), "--feed", "simulator", "--speed", str(speed)]
+        command = [sys.executable, "manage.py", "up", "--port", str(port), "--feed", "simulator", "--speed", str(speed)]
         since = time.monotonic()
         log = (state / "up.log").open("w")
         process = subprocess.Popen(
-            words + ([] if train else ["--no-train"]), cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
+            command + ([] if train else ["--no-train"]), cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
         )
         memory = Memory(process.pid)
         memory.start()
@@ -124,9 +124,9 @@ def measure(candles: int, speed: float, train: bool) -> dict:
         try:
             health = wait_for(lambda: request(f"{base}/health") == 200, 60, since)
             key = re.search(r"API key\s+(\S+)", (state / "up.log").read_text())[1]
-            ask = {"symbol": "BTCUSDT", "horizon": 6}
-            first = wait_for(lambda: request(f"{base}/predictions", key, ask) == 200, 600, since)
-            latencies = asyncio.run(listen(port, key, state, candles))
+            body = {"symbol": "BTCUSDT", "horizon": 6}
+            first = wait_for(lambda: request(f"{base}/predictions", key, body) == 200, 600, since)
+            latencies = asyncio.run(close_to_message_seconds(port, key, state, candles))
             serving = psutil.Process(process.pid)
             serving.cpu_percent()
             time.sleep(10)

@@ -1,12 +1,12 @@
-"""One signal to many subscribers: our hub beside Channels' own Redis layer, in the same run.
+"""Benchmark of push to many subscribers: the hub beside the Redis layer of Channels.
 
     uv run python -m benchmarks.push --json [--clients 100 500] [--rounds 40]
 
-Starts a private Redis and two uvicorn processes, connects the same number of websockets to each, and
-takes turns: publish, then wait for the last client. Ours publishes what the live path does: a signal that is in the
-log is drained from the outbox, which includes marking it. The rival is what the Channels documentation shows: a
-consumer in a group of `RedisPubSubChannelLayer` that sends on what it receives. Both send the same text. The last
-line is one JSON object: rival's median time over ours (above 1 where we are faster).
+Starts a private Redis and two uvicorn processes, connects the same number of websockets to each, and alternates:
+publish, then wait for the last client. The engine publishes as on the live path: a signal of the log is sent from the
+outbox, which includes marking it. The baseline follows the Channels documentation: a consumer in a group of
+`RedisPubSubChannelLayer` that forwards what it receives. Both send the same text. The last line is one JSON object:
+median time of the baseline over that of the engine (above 1 where the engine is faster).
 """
 
 import argparse
@@ -33,7 +33,7 @@ FIRST_OPEN = 1_735_689_600_000
 
 
 def baseline():
-    """The rival's ASGI application, for ``uvicorn --factory``."""
+    """ASGI application of the baseline, for ``uvicorn --factory``."""
     import django
     from django.conf import settings
 
@@ -55,7 +55,7 @@ def baseline():
 
 
 class Client(asyncio.Protocol):
-    """A websocket that answers nothing and counts signals: cheap, so that the servers are what is measured."""
+    """Minimal websocket client that counts signals, so that the servers are what is measured."""
 
     def __init__(self, path: str, on_signal) -> None:
         self.path, self.on_signal = path, on_signal
@@ -86,7 +86,7 @@ class Client(asyncio.Protocol):
                 self.texts.put_nowait(text)
 
     def _next(self) -> bytes | None:
-        """One frame of the server, which never masks and never splits ours."""
+        """Next frame of the server, which is neither masked nor fragmented."""
         if len(self.buffer) < 4:
             return None
         length, start = self.buffer[1], 2
@@ -97,48 +97,48 @@ class Client(asyncio.Protocol):
         text, self.buffer = self.buffer[start : start + length], self.buffer[start + length :]
         return text
 
-    def say(self, message: dict) -> None:
+    def send(self, message: dict) -> None:
         text = json.dumps(message).encode()
         self.transport.write(bytes([0x81, 0x80 | len(text)]) + bytes(4) + text)
 
 
-class Crowd:
-    """Clients of one server, and the moment the last of them had the signal."""
+class ClientGroup:
+    """Clients of one server, and an event set when all have received the signal."""
 
     def __init__(self) -> None:
         self.clients: list[Client] = []
         self.missing = 0
         self.complete = asyncio.Event()
 
-    def arrived(self) -> None:
+    def count_received(self) -> None:
         self.missing -= 1
         if self.missing == 0:
             self.complete.set()
 
-    async def gather(self, port: int, path: str, count: int, symbol: str = "") -> None:
+    async def connect(self, port: int, path: str, count: int, symbol: str = "") -> None:
         loop = asyncio.get_running_loop()
         while len(self.clients) < count:
-            _, client = await loop.create_connection(lambda: Client(path, self.arrived), "127.0.0.1", port)
+            _, client = await loop.create_connection(lambda: Client(path, self.count_received), "127.0.0.1", port)
             assert b" 101 " in await asyncio.wait_for(client.texts.get(), 20)
             if symbol:
                 assert b"authenticated" in await asyncio.wait_for(client.texts.get(), 20)
-                client.say({"type": "subscribe", "symbols": [symbol]})
+                client.send({"type": "subscribe", "symbols": [symbol]})
                 assert b"subscribed" in await asyncio.wait_for(client.texts.get(), 20)
             self.clients.append(client)
 
     async def time(self, publish) -> float:
-        """Seconds from the start of `publish` until the last client has the signal."""
-        self.missing, begun = len(self.clients), time.perf_counter()
+        """Seconds from the start of `publish` until the last client has received the signal."""
+        self.missing, started = len(self.clients), time.perf_counter()
         self.complete.clear()
         publishing = asyncio.ensure_future(publish())
         await asyncio.wait_for(self.complete.wait(), 20)
-        elapsed = time.perf_counter() - begun
+        elapsed = time.perf_counter() - started
         await publishing
         return elapsed
 
 
 def write_signal(symbol: str, number: int) -> str:
-    """Write the next signal of a market into the log; returns its bytes."""
+    """Write the next signal of a market to the log and return its published bytes."""
     from marketdata.models import Market
     from signals.drafting import Draft
     from signals.models import OutboxMessage
@@ -149,32 +149,32 @@ def write_signal(symbol: str, number: int) -> str:
     return OutboxMessage.objects.get(signal=row).payload
 
 
-async def race(url: str, ports: tuple[int, int], counts: list[int], rounds: int) -> dict:
+async def compare(url: str, ports: tuple[int, int], counts: list[int], rounds: int) -> dict:
     from channels_redis.pubsub import RedisPubSubChannelLayer
 
     from signals import publisher
 
     layer = RedisPubSubChannelLayer(hosts=[url])
-    # One thread, as a worker has: its connections to database and Redis are open before the first round.
+    # One thread, as in a worker: its connections to database and Redis are open before the first round.
     worker = ThreadPoolExecutor(1)
     loop = asyncio.get_running_loop()
     found = {}
     for count in counts:
         symbol, group = symbol_of(count), f"signals.{count}"
-        ours, theirs = Crowd(), Crowd()
-        await ours.gather(ports[0], "/ws/signals", count, symbol)
-        await theirs.gather(ports[1], f"/{group}", count)
+        engine, channels = ClientGroup(), ClientGroup()
+        await engine.connect(ports[0], "/ws/signals", count, symbol)
+        await channels.connect(ports[1], f"/{group}", count)
         times: tuple[list[float], list[float]] = ([], [])
         for seq in range(1, rounds + 1):
             payload = await loop.run_in_executor(worker, write_signal, symbol, seq)
             text = f'{{"type":"signal","symbol":"{symbol}","seq":{seq},"signal":{payload}}}'
             drain = lambda: loop.run_in_executor(worker, publisher.drain, [symbol])  # noqa: B023, E731
-            times[0].append(await ours.time(drain))
+            times[0].append(await engine.time(drain))
             await asyncio.sleep(0.05)
             event = {"type": "signal.published", "text": text}
-            times[1].append(await theirs.time(lambda: layer.group_send(group, event)))  # noqa: B023
+            times[1].append(await channels.time(lambda: layer.group_send(group, event)))  # noqa: B023
             await asyncio.sleep(0.05)
-        for client in ours.clients + theirs.clients:
+        for client in engine.clients + channels.clients:
             client.transport.close()
         medians = [statistics.median(part) for part in times]
         found[f"last_of_{count}_vs_channels"] = round(medians[1] / medians[0], 2)
@@ -186,7 +186,7 @@ async def race(url: str, ports: tuple[int, int], counts: list[int], rounds: int)
 
 
 def symbol_of(count: int) -> str:
-    """A market of its own for each crowd, whose sequence begins at 1."""
+    """Symbol of a group of clients; each group has its own market and sequence."""
     return f"OF{count}USDT"
 
 
@@ -202,7 +202,7 @@ def wait_for_port(port: int) -> None:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.1)
-    raise SystemExit(f"nothing listens on port {port}")
+    raise SystemExit(f"no server on port {port}")
 
 
 def measure(counts: list[int], rounds: int) -> dict:
@@ -220,8 +220,8 @@ def measure(counts: list[int], rounds: int) -> dict:
             "SUPPORTED_SYMBOLS": ",".join(map(symbol_of, counts)),
         }  # fmt: skip
         manage = [sys.executable, "manage.py"]
-        for words in (["migrate", "--no-input", "-v0"], ["seed_markets"]):
-            subprocess.run(manage + words, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
+        for arguments in (["migrate", "--no-input", "-v0"], ["seed_markets"]):
+            subprocess.run(manage + arguments, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
         serve = [sys.executable, "-m", "uvicorn", "--ws", "websockets-sansio", "--ws-ping-interval", "3600"]
         serve += ["--log-level", "warning", "--no-access-log"]
         commands = (
@@ -239,7 +239,7 @@ def measure(counts: list[int], rounds: int) -> dict:
         import django
 
         django.setup()
-        return asyncio.run(race(url, (ports[0], ports[1]), counts, rounds))
+        return asyncio.run(compare(url, (ports[0], ports[1]), counts, rounds))
 
 
 def main() -> None:

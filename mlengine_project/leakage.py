@@ -13,7 +13,7 @@ from indicators.features import FEATURE_NAMES, WARMUP, NewestFeatures, build_fea
 from indicators.leakage import Compute, LeakReport, check_leakage, seeded_leaks
 from indicators.parity import Mismatch, check_parity
 from indicators.volatility import ewm_sigma
-from predictions.correcting import lately, log_factors, reach_of
+from predictions.correcting import log_factors, online_adjustment, reach_of
 
 AHEAD = 80
 """Candles mutated after an instant: more than the longest horizon."""
@@ -99,7 +99,7 @@ _PARTS = [(side, part) for side in ("buy", "sell") for part in range(3)]
 
 def _distrust(ensemble: Any, grid: CandleGrid, rows: int) -> np.ndarray:
     """Whether the measure of strangeness is not believed, as 0 and 1."""
-    found = lately(grid, rows, ensemble, np.ones((grid.n_markets, rows), dtype=bool))[1]
+    found = online_adjustment(grid, rows, ensemble, np.ones((grid.n_markets, rows), dtype=bool))[1]
     shape = (grid.n_markets, rows, 1)
     return np.zeros(shape) if found is None else found.astype(np.float64).reshape(shape)
 

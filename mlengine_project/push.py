@@ -14,7 +14,7 @@ def signal_consumer() -> Any:
     return SignalConsumer.as_asgi(
         authenticate_key=access.authenticate_key,
         redeem_ticket=redeem_ticket,
-        ended_keys=ended_keys,
+        revoked_keys=ended_keys,
         count_wrong_key=count_wrong_key,
     )
 

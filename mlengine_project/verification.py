@@ -9,14 +9,14 @@ from indicators.errors import MLEngineError
 from marketdata import clock
 from marketdata.models import Market
 from predictions import chain
-from predictions.archive import PREDICTIONS, Ledger, file_of, newest_cut, start_of
+from predictions.archive import PREDICTIONS, SealedLog, file_of, newest_cut, start_of
 from predictions.archive_files import read_rows
-from predictions.cursor import reading
+from predictions.cursor import streamed_rows
 from predictions.errors import ArchiveError, BrokenChain
 from predictions.models import ChainCut, ChainHead
 from predictions.outcomes import outcome_of as prediction_outcome
 from predictions.seal import GENESIS
-from predictions.windows import aftermath
+from predictions.windows import following_candles
 from signals.archive import SIGNALS
 from signals.outcomes import outcome_of as signal_outcome
 
@@ -54,20 +54,20 @@ def verify_market(market: Market, archive: bool = False) -> Verified:
         raise BrokenRecord(str(error)) from error
     predictions = PREDICTIONS.rows(market).filter(actual_high__isnull=False).order_by("candle_time")
     signals = SIGNALS.rows(market).filter(pnl_percent__isnull=False).order_by("candle_time")
-    with reading(predictions, CHUNK) as said, reading(signals, CHUNK) as told:
+    with streamed_rows(predictions, CHUNK) as said, streamed_rows(signals, CHUNK) as told:
         scored += _predictions_stand(market, said)
         scored += _signals_stand(market, told)
     return Verified(n_predictions, n_signals, scored, archived)
 
 
-def _walk(market: Market, ledger: Ledger) -> int:
+def _walk(market: Market, ledger: SealedLog) -> int:
     """Check the chain in the table, which may grow and be cut while it is read."""
     for _ in range(TRIES):
         cut, head = newest_cut(market, ledger.log), _head(market, ledger)
         start = start_of(cut)
         rows = ledger.rows(market).filter(chain_index__gt=start[0])
         try:
-            with reading(rows, CHUNK) as found:
+            with streamed_rows(rows, CHUNK) as found:
                 return chain.check_chain(found, ledger.columns, head, start)
         except BrokenChain as error:
             broken = error
@@ -77,7 +77,7 @@ def _walk(market: Market, ledger: Ledger) -> int:
     raise broken
 
 
-def _head(market: Market, ledger: Ledger) -> ChainHead | None:
+def _head(market: Market, ledger: SealedLog) -> ChainHead | None:
     return ChainHead.objects.filter(market=market, log=ledger.log).first()
 
 
@@ -103,7 +103,7 @@ def _predictions_stand(market: Market, rows: Iterator[Any]) -> int:
     count = 0
     for part in _chunks(row for row in rows if row.actual_high is not None):
         opens = [clock.to_ms(row.candle_time) for row in part]
-        after = aftermath(market, opens, max(row.horizon for row in part))
+        after = following_candles(market, opens, max(row.horizon for row in part))
         for row, open_ms in zip(part, opens, strict=True):
             if after.state(open_ms, row.horizon) != "whole":
                 raise BrokenRecord(f"prediction {row.pk}: it is scored, but candles of its horizon are missing")
@@ -119,7 +119,7 @@ def _signals_stand(market: Market, rows: Iterator[Any]) -> int:
     count = 0
     for part in _chunks(row for row in rows if row.pnl_percent is not None):
         opens = [clock.to_ms(row.candle_time) for row in part]
-        after = aftermath(market, opens, max(row.horizon for row in part))
+        after = following_candles(market, opens, max(row.horizon for row in part))
         for row, open_ms in zip(part, opens, strict=True):
             if after.state(open_ms, row.horizon) != "whole":
                 raise BrokenRecord(f"signal {row.pk}: it is scored, but candles of its horizon are missing")

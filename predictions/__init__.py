@@ -1,1 +1,1 @@
-"""What the champions said about each closed candle, and whether it was right."""
+"""Predictions of the champions for each closed candle, and their scores."""

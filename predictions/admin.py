@@ -1,4 +1,4 @@
-"""Admin of what was predicted, silently predicted, and sealed: all of it only read."""
+"""Read-only admin pages of predictions, challenger forecasts and seal chains."""
 
 from django.contrib import admin
 from unfold.decorators import display
@@ -9,7 +9,7 @@ from modelregistry.models import ModelVersion
 from modelregistry.report_tables import Table, champion_table
 from predictions.challenger_scores import silent_comparison
 from predictions.models import ChainCut, ChainHead, ChallengerLog, PredictionLog
-from predictions.reasons import WORDS
+from predictions.reasons import REASON_TEXTS
 
 admin.site.unregister(ModelVersion)
 STATES = {"late": "warning", "degraded": "warning", "final": "success", "scored": "info"}
@@ -17,24 +17,27 @@ STATES = {"late": "warning", "degraded": "warning", "final": "success", "scored"
 
 @admin.register(PredictionLog)
 class PredictionLogAdmin(LargeLogAdmin):
-    """What the champions said, and what then happened."""
+    """Predictions of the champions and their outcomes."""
 
     list_display = [
         "symbol",
         "span",
         "candle_time",
         "price",
-        "said",
-        "happened",
+        "predicted_range",
+        "actual_range",
         "mae",
         "state",
     ]
     list_filter = ["symbol", "horizon", "degraded", "late", "outcome_final", "simulated"]
     fieldsets = [
         (None, {"fields": ["id", "symbol", "horizon", "candle_time", "made_at", "valid_until", "late", "simulated"]}),
-        ("Said", {"fields": ["current_price", "predicted_high", "predicted_low", "high_quantiles", "low_quantiles"]}),
-        ("Trust", {"fields": ["degraded", "reasons", "reason_details", "coverage", "data_age_seconds"]}),
-        ("Happened", {"fields": ["actual_high", "actual_low", "mae", "outcome_final", "outcome_at"]}),
+        (
+            "Forecast",
+            {"fields": ["current_price", "predicted_high", "predicted_low", "high_quantiles", "low_quantiles"]},
+        ),
+        ("Quality", {"fields": ["degraded", "reasons", "reason_details", "coverage", "data_age_seconds"]}),
+        ("Outcome", {"fields": ["actual_high", "actual_low", "mae", "outcome_final", "outcome_at"]}),
         ("Origin", {"fields": ["model_versions", "ensemble", "chain_index", "seal", "previous_seal", "created_at"]}),
     ]
 
@@ -45,22 +48,22 @@ class PredictionLogAdmin(LargeLogAdmin):
 
     @display(description="Price")
     def price(self, row: PredictionLog) -> str:
-        """The candle's close."""
+        """Close of the candle."""
         return plain(row.current_price)
 
     @display(description="Predicted low – high")
-    def said(self, row: PredictionLog) -> str:
-        """The medians."""
+    def predicted_range(self, row: PredictionLog) -> str:
+        """Predicted medians of the lowest low and the highest high."""
         return f"{plain(row.predicted_low)} – {plain(row.predicted_high)}"
 
     @display(description="Actual low – high")
-    def happened(self, row: PredictionLog) -> str:
-        """What the market did, once due."""
+    def actual_range(self, row: PredictionLog) -> str:
+        """Actual lowest low and highest high; a dash until due."""
         return "–" if row.actual_low is None else f"{plain(row.actual_low)} – {plain(row.actual_high)}"
 
     @display(description="State", label=STATES)
     def state(self, row: PredictionLog) -> str:
-        """The one word an operator looks for."""
+        """State of the row as one word."""
         if row.late:
             return "late"
         if row.degraded:
@@ -72,10 +75,10 @@ class PredictionLogAdmin(LargeLogAdmin):
 
 @admin.register(ModelVersion)
 class ComparedVersionAdmin(ModelVersionAdmin):
-    """A version's page, with what a candidate has said silently since it was trained."""
+    """Page of a model version, with the comparison of a candidate and the champion."""
 
     def silent_table(self, version: ModelVersion) -> Table | None:
-        """Nothing for a version that nobody asks."""
+        """Comparison with the champion; None for a version that is no candidate."""
         if version.stage != ModelVersion.Stage.CANDIDATE:
             return None
         return champion_table(silent_comparison(version))
@@ -83,7 +86,7 @@ class ComparedVersionAdmin(ModelVersionAdmin):
 
 @admin.register(ChallengerLog)
 class ChallengerLogAdmin(LargeLogAdmin):
-    """What candidates would have said, beside the champion."""
+    """Forecasts of candidates and their losses, beside those of the champion."""
 
     list_display = ["version", "market", "horizon", "candle_time", "loss", "champion", "champion_loss"]
     list_filter = ["market", "horizon"]
@@ -93,7 +96,7 @@ class ChallengerLogAdmin(LargeLogAdmin):
 
 @admin.register(ChainHead)
 class ChainHeadAdmin(ReadOnlyAdmin):
-    """The newest seal of every chain."""
+    """Newest seal of every chain."""
 
     list_display = ["market", "log", "index", "seal"]
     list_filter = ["log"]
@@ -102,14 +105,14 @@ class ChainHeadAdmin(ReadOnlyAdmin):
 
 @admin.register(ChainCut)
 class ChainCutAdmin(ReadOnlyAdmin):
-    """Stretches of a chain that live in files."""
+    """Parts of chains that were archived to files."""
 
     list_display = ["market", "log", "first_index", "index", "file", "written_at"]
     list_filter = ["log", "market"]
     list_select_related = ["market"]
 
 
-def in_words(codes: list[str]) -> str:
-    """Reason codes as a sentence."""
-    said = "; ".join(WORDS.get(code, code) for code in codes)
-    return said[:1].upper() + said[1:]
+def reason_sentence(codes: list[str]) -> str:
+    """Reason codes as one sentence."""
+    sentence = "; ".join(REASON_TEXTS.get(code, code) for code in codes)
+    return sentence[:1].upper() + sentence[1:]

@@ -1,7 +1,7 @@
-"""From candles to answers: the one function behind the live path, REST and replay.
+"""Forecasts from candles: the one function behind the live path, REST and replay.
 
-Vectorised over markets and candles. Nothing here reads a database or a clock; what a row says
-depends on the candles up to it and on the ensemble alone.
+Vectorised over markets and candles. Nothing here reads a database or a clock; a row depends on
+the candles up to it and on the ensemble alone.
 """
 
 from collections.abc import Sequence
@@ -19,32 +19,32 @@ from modelregistry.estimators.ensemble import Ensemble
 from modelregistry.estimators.forecast import RangeForecast
 from modelregistry.estimators.tpsl_classifier import BracketView
 from predictions import reasons as codes
-from predictions.correcting import lately
+from predictions.correcting import online_adjustment
 from predictions.reasons import in_order
 
 RECENT = 73
-"""An absent candle among this many newest ones refuses: the estimators lean on them most."""
+"""An absent candle among this many newest ones is a refusal: they weigh most in the features."""
 ABSENT_SHARE = 0.02
-"""Largest share of the window the exchange itself may lack."""
+"""Largest share of the window for which the exchange itself may have no candles."""
 RANGE, TPSL = "range_predictor", "tpsl_classifier"
 UNTRAINED = "market not in training set"
 
 Stretch = tuple[int, int]
-"""Open of the first absent candle and of the first one after the hole, ms."""
-Lately = tuple[npt.NDArray[np.float64] | None, npt.NDArray[np.bool_] | None]
-"""Where forecasts are corrected, logs of the factors; where strangeness is guarded, whether it is not believed."""
-Newest = tuple[
+"""Open of the first absent candle and of the first one after the gap, ms."""
+OnlineAdjustment = tuple[npt.NDArray[np.float64] | None, npt.NDArray[np.bool_] | None]
+"""Logs of the correction factors (None without correction); where the guard suppresses (None without guard)."""
+NewestRows = tuple[
     npt.NDArray[np.float32], npt.NDArray[np.float64], npt.NDArray[np.float64] | None, npt.NDArray[np.bool_] | None
 ]
-"""Features, volatility, and both parts of :data:`Lately`, of the newest candle of m markets."""
+"""Features, volatility, and both parts of :data:`OnlineAdjustment`, of the newest candle of m markets."""
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
-    """What the ensemble says about the last r candles of m markets, and where it must not speak.
+class Forecasts:
+    """Forecasts and refusals of the ensemble for the last r candles of m markets.
 
-    Arrays of answers have one row per candle that could be answered, market by market, oldest
-    first; `position` finds a candle's row, -1 where there is none.
+    Arrays of forecasts have one row per candle that could be forecast, market by market, oldest
+    first; `position` is the row of a candle, -1 where there is none.
     """
 
     open_time: npt.NDArray[np.int64]
@@ -58,45 +58,45 @@ class Answers:
     closes: npt.NDArray[np.float64]
     sigma: npt.NDArray[np.float64]
     corrections: npt.NDArray[np.float64] | None = None
-    """Logs of the factors of the forecast's quantiles; None where it is not corrected."""
-    distrusted: npt.NDArray[np.bool_] | None = None
-    """Whether the measure of strangeness is not believed; None where it is not guarded."""
-    unbelieved: npt.NDArray[np.bool_] | None = None
-    """Where it called a row strange all the same."""
-    forecast: RangeForecast | None = None
-    view: BracketView | None = None
-    doubts: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+    """Logs of the correction factors of the quantiles; None without online correction."""
+    guard_suppresses: npt.NDArray[np.bool_] | None = None
+    """Whether the guard suppresses out-of-distribution flags; None without a guard."""
+    suppressed_flags: npt.NDArray[np.bool_] | None = None
+    """Rows flagged as out of distribution whose flag the guard suppresses."""
+    ranges: RangeForecast | None = None
+    brackets: BracketView | None = None
+    degradations: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
 
     def refusals(self, market: int, row: int, kinds: Sequence[str] = (RANGE,)) -> list[str]:
-        """Why the estimators of `kinds` must not answer for this candle; empty when they may."""
-        said = {code for code, flags in self.window.items() if flags[market, row]}
+        """Reason codes for which the estimators of `kinds` refuse this candle; empty if none."""
+        found = {code for code, flags in self.window.items() if flags[market, row]}
         for kind in kinds:
-            said |= {code for code, flags in self.champions[kind].items() if flags[market, row]}
-        return in_order(said)
+            found |= {code for code, flags in self.champions[kind].items() if flags[market, row]}
+        return in_order(found)
 
     def degraded(self, market: int, row: int) -> list[str]:
-        """Why an answer that is given should be doubted."""
+        """Reason codes that degrade the forecast of this candle."""
         at = self.position[market, row]
-        return in_order({code for code, flags in self.doubts.items() if at >= 0 and flags[at]})
+        return in_order({code for code, flags in self.degradations.items() if at >= 0 and flags[at]})
 
     def notes(self, market: int, row: int) -> dict[str, str]:
-        """What is to be told beside the reasons: a doubt that was not believed."""
+        """Details shown although they are no reasons: suppressed out-of-distribution flags."""
         at = self.position[market, row]
-        if self.unbelieved is None or at < 0 or not self.unbelieved[at]:
+        if self.suppressed_flags is None or at < 0 or not self.suppressed_flags[at]:
             return {}
-        return {codes.OUT_OF_DISTRIBUTION: codes.UNBELIEVED}
+        return {codes.OUT_OF_DISTRIBUTION: codes.SUPPRESSED_FLAG_TEXT}
 
     def uncorrected(self, market: int, row: int) -> bool:
-        """Whether an answer stands as it was forecast, for want of history, though its version corrects itself."""
+        """Whether online correction changed nothing because there is too little history."""
         at = self.position[market, row]
         return self.corrections is not None and at >= 0 and not self.corrections[at].any()
 
-    def explain(self, said: Sequence[str]) -> dict[str, str]:
-        """Put reasons into words."""
-        return {code: self.details.get(code, codes.WORDS[code]) for code in said}
+    def explain(self, reasons: Sequence[str]) -> dict[str, str]:
+        """Texts of the given reason codes."""
+        return {code: self.details.get(code, codes.REASON_TEXTS[code]) for code in reasons}
 
 
-def answer(
+def forecast_candles(
     grid: CandleGrid,
     rows: int,
     ensemble: Ensemble | None,
@@ -106,50 +106,49 @@ def answer(
     absences: Sequence[Sequence[Stretch]],
     max_age_days: int,
     wanted: npt.NDArray[np.bool_] | None = None,
-    newest: Newest | None = None,
-) -> Answers:
-    """Answer for the last `rows` candles of every market.
+    newest: NewestRows | None = None,
+) -> Forecasts:
+    """Forecast the last `rows` candles of every market.
 
     Parameters
     ----------
     grid : CandleGrid
-        m markets, at least ``WARMUP + rows - 1`` candles up to the newest one to answer for, and
+        m markets, at least ``WARMUP + rows - 1`` candles up to the newest one to forecast, and
         :func:`~predictions.correcting.reach_of` more where the forecast is corrected.
     rows : int
         Number of newest candles.
     ensemble : Ensemble or None
-        The champions, or a choice of versions in replay; None where there is none.
+        The champions, or the versions chosen for a replay; None without any.
     symbols : sequence of str
         Symbol of each market.
     history : sequence of int or None
         Open time in ms of the oldest stored candle of each market.
     absences : sequence of sequences of (start, end)
-        Stretches each market's exchange is known to lack, ms.
+        Stretches for which the exchange of each market is known to have no candles, ms.
     max_age_days : int
         A version whose training ended longer before a candle's close is expired.
     wanted : bool array of shape (m, rows), optional
-        Candles to answer for; all by default. It saves work and changes no number.
-    newest : Newest, optional
-        Features, volatility, correction and distrust of the newest candle, where they are known already; `rows` is 1
-        then.
+        Candles to forecast; all by default. It saves work and changes no number.
+    newest : NewestRows, optional
+        Features, volatility and online adjustment of the newest candle, if already computed; `rows` is 1 then.
 
     Returns
     -------
-    Answers
+    Forecasts
     """
     window = _window_refusals(grid, rows, history, absences)
     champions = _champion_refusals(grid, rows, ensemble, symbols, max_age_days)
-    # Copies: a window held in memory goes on while its answers are kept.
+    # Copies: a window in memory moves on while its forecasts are kept.
     present = grid.present[:, -rows:].copy()
-    asked = present.copy() if wanted is None else present & wanted
+    selected = present.copy() if wanted is None else present & wanted
     for flags in window.values():
-        asked &= ~flags
+        selected &= ~flags
     if ensemble is None:
-        asked[:] = False
-    position = np.full(asked.shape, -1, dtype=np.int64)
-    position[asked] = np.arange(asked.sum())
+        selected[:] = False
+    position = np.full(selected.shape, -1, dtype=np.int64)
+    position[selected] = np.arange(selected.sum())
     close = grid.close[:, -rows:].copy()
-    said = Answers(
+    forecasts = Forecasts(
         open_time=grid.open_time[-rows:],
         close=close,
         present=present,
@@ -157,59 +156,59 @@ def answer(
         champions=champions,
         details={codes.NO_CHAMPION: UNTRAINED} if ensemble is not None and ensemble.versions else {},
         position=position,
-        closes=close[asked],
+        closes=close[selected],
         features=np.zeros((0, 0), dtype=np.float32),
         sigma=np.zeros(0),
     )
-    if ensemble is None or not asked.any():
-        return said
+    if ensemble is None or not selected.any():
+        return forecasts
     if newest is not None:
-        chosen = asked[:, 0]
+        chosen = selected[:, 0]
         features, sigma = newest[0][chosen], newest[1][chosen]
-        found: Lately = (
+        found: OnlineAdjustment = (
             None if newest[2] is None else newest[2][chosen],
             None if newest[3] is None else newest[3][chosen],
         )
     else:
-        features, sigma = build_features(grid, rows)[asked], ewm_sigma(grid, rows)[asked]
-        found = lately(grid, rows, ensemble, asked)
-    return _ask(said, ensemble, features, sigma, found)
+        features, sigma = build_features(grid, rows)[selected], ewm_sigma(grid, rows)[selected]
+        found = online_adjustment(grid, rows, ensemble, selected)
+    return _evaluate(forecasts, ensemble, features, sigma, found)
 
 
-def _ask(
-    said: Answers,
+def _evaluate(
+    forecasts: Forecasts,
     ensemble: Ensemble,
     features: npt.NDArray[np.float32],
     sigma: npt.NDArray[np.float64],
-    found: Lately,
-) -> Answers:
+    found: OnlineAdjustment,
+) -> Forecasts:
     """Call every estimator once for all rows."""
-    corrections, distrusted = found
-    rows = features, said.closes, sigma
-    forecast = ensemble.forecast(*rows, corrections) if ensemble.range_predictor is not None else None
-    view = ensemble.view(*rows) if ensemble.tpsl is not None else None
-    strange = ensemble.out_of_distribution(features)
-    doubts = {codes.OUT_OF_DISTRIBUTION: strange if distrusted is None else strange & ~distrusted}
-    if forecast is not None:
-        doubts[codes.INTERVAL_TOO_WIDE] = ensemble.too_wide(forecast)
-        doubts[codes.MODELS_DISAGREE] = ensemble.disagreements(*rows, forecast, view)
+    corrections, guard_suppresses = found
+    rows = features, forecasts.closes, sigma
+    ranges = ensemble.forecast(*rows, corrections) if ensemble.range_predictor is not None else None
+    brackets = ensemble.view(*rows) if ensemble.tpsl is not None else None
+    flagged = ensemble.out_of_distribution(features)
+    degradations = {codes.OUT_OF_DISTRIBUTION: flagged if guard_suppresses is None else flagged & ~guard_suppresses}
+    if ranges is not None:
+        degradations[codes.INTERVAL_TOO_WIDE] = ensemble.too_wide(ranges)
+        degradations[codes.MODELS_DISAGREE] = ensemble.disagreements(*rows, ranges, brackets)
     return replace(
-        said,
+        forecasts,
         features=features,
         sigma=sigma,
         corrections=corrections,
-        distrusted=distrusted,
-        unbelieved=None if distrusted is None else strange & distrusted,
-        forecast=forecast,
-        view=view,
-        doubts=doubts,
+        guard_suppresses=guard_suppresses,
+        suppressed_flags=None if guard_suppresses is None else flagged & guard_suppresses,
+        ranges=ranges,
+        brackets=brackets,
+        degradations=degradations,
     )
 
 
 def _window_refusals(
     grid: CandleGrid, rows: int, history: Sequence[int | None], absences: Sequence[Sequence[Stretch]]
 ) -> dict[str, npt.NDArray[np.bool_]]:
-    """WARMUP and GAP_IN_WINDOW, shape (m, rows) each."""
+    """Flags of WARMUP and GAP_IN_WINDOW, shape (m, rows) each."""
     shape = (grid.n_markets, rows)
     warmup, gap = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
     times = grid.open_time
@@ -236,7 +235,7 @@ def _window_refusals(
 
 
 def _count(flags: npt.NDArray[np.bool_], rows: int, window: int) -> npt.NDArray[np.int64]:
-    """How many of the last `window` flags are set, for each of the last `rows` positions."""
+    """Number of set flags among the last `window`, for each of the last `rows` positions."""
     total = np.concatenate([[0], np.cumsum(flags, dtype=np.int64)])
     ends = np.arange(len(flags) - rows + 1, len(flags) + 1)
     counts: npt.NDArray[np.int64] = total[ends] - total[ends - window]
@@ -246,7 +245,7 @@ def _count(flags: npt.NDArray[np.bool_], rows: int, window: int) -> npt.NDArray[
 def _champion_refusals(
     grid: CandleGrid, rows: int, ensemble: Ensemble | None, symbols: Sequence[str], max_age_days: int
 ) -> dict[str, dict[str, npt.NDArray[np.bool_]]]:
-    """NO_CHAMPION and MODEL_EXPIRED per kind, shape (m, rows) each."""
+    """Flags of NO_CHAMPION and MODEL_EXPIRED per kind, shape (m, rows) each."""
     closes_at = grid.open_time[-rows:] + grid.interval_ms
     found: dict[str, dict[str, npt.NDArray[np.bool_]]] = {}
     for kind in (RANGE, TPSL):

@@ -1,4 +1,4 @@
-"""Rows of a log as Parquet files that are there whole or not at all, and read back to the last bit."""
+"""Parquet files of log rows: written atomically, read back without loss."""
 
 import fcntl
 import hashlib
@@ -18,12 +18,12 @@ from django.db import models
 from predictions.errors import ArchiveError
 
 CHUNK = 2000
-"""Rows in memory at once; one row group each."""
+"""Rows in memory at once, and of one row group."""
 
 
 @contextmanager
-def exclusively(folder: Path) -> Iterator[bool]:
-    """Hold the archive for one writer; gives False where another one has it."""
+def exclusive_lock(folder: Path) -> Iterator[bool]:
+    """Lock the archive folder for one writer; yields False if another writer has it."""
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -40,7 +40,9 @@ def exclusively(folder: Path) -> Iterator[bool]:
 def write_rows(
     path: Path, model: type[models.Model], rows: Iterable[models.Model], check: Callable[[Iterable[Any]], object]
 ) -> str:
-    """Write rows and return the file's SHA-256; the name appears only once `check` has read them all back.
+    """Write rows to a file and return its SHA-256.
+
+    The file gets its name only after `check` has read all rows back.
 
     Raises
     ------
@@ -66,12 +68,12 @@ def write_rows(
 
 
 def read_rows(path: Path, model: type[models.Model]) -> Iterator[Any]:
-    """Rows as they were in the database, oldest first.
+    """Read the rows of a file as they were in the database, oldest first.
 
     Raises
     ------
     ArchiveError
-        If the file is missing, torn, or of another shape.
+        If the file is missing, damaged, or of another schema.
     """
     decoders = {field.attname: _decoder(field) for field in _fields(model)}
     try:
@@ -89,7 +91,7 @@ def digest_of(path: Path) -> str:
     Raises
     ------
     ArchiveError
-        If it is not there.
+        If the file cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -99,7 +101,7 @@ def digest_of(path: Path) -> str:
 
 
 def _fields(model: type[models.Model]) -> list[Any]:
-    return list(model._meta.concrete_fields)  # noqa: SLF001  # Django's own public API bears this name
+    return list(model._meta.concrete_fields)  # noqa: SLF001  # documented public API of Django
 
 
 def _schema(model: type[models.Model]) -> pa.Schema:
@@ -138,10 +140,10 @@ def _encoded(field: Any, value: Any) -> Any:
 def _decoder(field: Any) -> Callable[[Any], Any]:
     if isinstance(field, models.JSONField):
         return orjson.loads
-    return UUID if isinstance(field, models.UUIDField) else _as_it_is
+    return UUID if isinstance(field, models.UUIDField) else _unchanged
 
 
-def _as_it_is(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     return value
 
 

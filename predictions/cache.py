@@ -1,6 +1,6 @@
-"""Predictions computed ahead, under keys other services may read: a copy, never the truth.
+"""Cache of computed predictions, under keys other services may read.
 
-Values are JSON bytes in Redis and in process alike. Redis away is a miss, never an error.
+A copy of the database. Values are JSON bytes, in Redis and in process. If Redis cannot be reached, a read is a miss.
 """
 
 import logging
@@ -20,7 +20,7 @@ from marketdata.intervals import INTERVAL_MS
 logger = logging.getLogger(__name__)
 
 cache: Any = ConnectionProxy(caches, "shared")
-"""What all processes share; the default cache is where libraries keep objects that are not JSON."""
+"""Cache shared by all processes; libraries keep objects that are not JSON in the default cache."""
 
 MARGIN_MS = 30_000
 """How long past the next close a value is kept."""
@@ -28,27 +28,27 @@ MARKET_ID = b',"market_id":'
 
 
 def plain_key(key: str, prefix: str, version: int) -> str:  # noqa: ARG001
-    """Use keys as they are written: they are part of the contract."""
+    """Return the key unchanged: keys are part of the contract."""
     return key
 
 
 class JsonBytesSerializer:
-    """JSON for everything; bytes are JSON already."""
+    """Cache serializer that writes JSON; bytes are taken as JSON already."""
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
-        """Take the cache's options, of which none matter here."""
+        """Accept the options of the cache; none is used."""
 
     def dumps(self, value: Any) -> bytes:
-        """Encode."""
+        """Encode a value as JSON bytes."""
         return value if isinstance(value, bytes) else orjson.dumps(value)
 
     def loads(self, value: bytes) -> Any:
-        """Decode."""
+        """Decode JSON bytes."""
         return orjson.loads(value)
 
 
 def key_of(symbol: str, horizon: int, candle_time: datetime) -> str:
-    """Name the value of one market, horizon and candle.
+    """Cache key of one market, horizon and candle.
 
     >>> from datetime import UTC
     >>> key_of("BTCUSDT", 6, datetime(2024, 1, 1, tzinfo=UTC))
@@ -58,7 +58,7 @@ def key_of(symbol: str, horizon: int, candle_time: datetime) -> str:
 
 
 def with_market(body: bytes, market_id: int) -> bytes:
-    """Append the market's id to a prediction object: what the cache holds.
+    """Append the market's id to a prediction object, for the cache.
 
     >>> with_market(b'{"id":"x"}', 3)
     b'{"id":"x","market_id":3}'
@@ -67,7 +67,7 @@ def with_market(body: bytes, market_id: int) -> bytes:
 
 
 def split(value: bytes) -> tuple[bytes, int]:
-    """Take a cached value apart again: the prediction object's bytes and the market's id.
+    """Split a cached value into the prediction object's bytes and the market's id.
 
     >>> split(b'{"id":"x","market_id":3}')
     (b'{"id":"x"}', 3)
@@ -77,11 +77,11 @@ def split(value: bytes) -> tuple[bytes, int]:
 
 
 def read(key: str) -> bytes | None:
-    """Fetch the raw value, None when it is not there or cannot be fetched."""
+    """Fetch the raw value; None if it is missing or cannot be fetched."""
     try:
-        # Redis is asked for the bytes themselves: they are the answer, and need no decoding on the way.
+        # Read as raw bytes: they are sent to the client without decoding.
         value = cache.get(key) if settings.EMBEDDED else _redis().get(key)
-    except Exception as error:  # noqa: BLE001  # whatever Redis or the network raise, it is a miss
+    except Exception as error:  # noqa: BLE001  # any failure of Redis or the network is a miss
         logger.warning("cache unreadable: %s", error)
         return None
     return value if isinstance(value, bytes) else None
@@ -92,7 +92,7 @@ def _redis() -> Any:
 
 
 def write_ahead(values: Iterable[tuple[str, bytes]], candle_open_ms: int) -> bool:
-    """Store all answers to one candle in one pipeline; False when the cache is away."""
+    """Store all predictions of one candle in one pipeline; False if the cache failed."""
     left_ms = candle_open_ms + 2 * INTERVAL_MS + MARGIN_MS - clock.market_ms()
     seconds = max(settings.PREDICTION_CACHE_TTL, math.ceil(left_ms / 1000))
     try:

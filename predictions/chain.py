@@ -1,4 +1,4 @@
-"""The chain of seals through a log: one head per market, locked while rows are appended."""
+"""Hash chain through a log: one head per market, locked while rows are appended."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
@@ -14,18 +14,18 @@ PREDICTION_COLUMNS = (
     "late", "current_price", "predicted_high", "predicted_low", "high_quantiles", "low_quantiles", "coverage",
     "data_age_seconds", "degraded", "reasons", "reason_details", "simulated", "chain_index",
 )  # fmt: skip
-"""What a prediction's seal covers: everything but the outcome and the database's own stamp."""
+"""Columns covered by the seal of a prediction: all but the outcome and `created_at`."""
 SIGNAL_COLUMNS = (
     "id", "market_id", "symbol", "seq", "candle_time", "made_at", "valid_until", "signal_type", "confidence", "horizon",
     "entry_price", "considered_side", "take_profit", "stop_loss", "p_take_profit", "p_stop_loss", "p_neither",
     "p_break_even", "expected_net_return", "fee_rate", "reasons", "reason_details", "model_versions", "simulated",
     "chain_index",
 )  # fmt: skip
-"""The same for a signal."""
+"""Columns covered by the seal of a signal."""
 
 
 class Sealed(Protocol):
-    """A row that carries its place in a chain."""
+    """Row with an index and seals of a chain."""
 
     chain_index: Any
     seal: Any
@@ -33,7 +33,7 @@ class Sealed(Protocol):
 
 
 def lock_heads(log: str, market_ids: Iterable[int]) -> dict[int, ChainHead]:
-    """Lock the heads of these markets' chains, always in one order, making those that are missing."""
+    """Lock the chain heads of these markets in a fixed order; missing ones are created."""
     wanted = sorted(set(market_ids))
     found = _locked(log, wanted)
     missing = [ChainHead(market_id=market_id, log=log) for market_id in wanted if market_id not in found]
@@ -58,7 +58,7 @@ def _locked(log: str, market_ids: Sequence[int]) -> dict[int, ChainHead]:
 
 
 def append(head: ChainHead, row: Sealed, columns: Sequence[str]) -> None:
-    """Give a new row the next place after the head, and move the head."""
+    """Append a new row to the chain and advance the head."""
     row.chain_index = head.index + 1
     row.previous_seal = head.seal
     row.seal = seal_of(head.seal, {name: getattr(row, name) for name in columns})
@@ -66,7 +66,7 @@ def append(head: ChainHead, row: Sealed, columns: Sequence[str]) -> None:
 
 
 def save_heads(heads: Mapping[int, ChainHead]) -> None:
-    """Write moved heads; call in the transaction that writes the rows."""
+    """Save advanced heads; call in the transaction that writes the rows."""
     rows = ", ".join(["(%s, %s, %s)"] * len(heads))
     with connection.cursor() as cursor:
         cursor.execute(
@@ -79,9 +79,9 @@ def save_heads(heads: Mapping[int, ChainHead]) -> None:
 def check_chain(
     rows: Iterable[Any], columns: Sequence[str], head: ChainHead | None, start: tuple[int, str] = (0, GENESIS)
 ) -> int:
-    """Walk a market's chain, rows in order of `chain_index`; returns how many rows it has.
+    """Verify a market's chain, rows ordered by `chain_index`, and return the number of rows.
 
-    `start` is the place and seal the first row must follow: where older rows were cut off and archived.
+    `start` is the index and seal the first row must follow: those of the last archived row, if any.
 
     Raises
     ------

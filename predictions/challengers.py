@@ -1,7 +1,7 @@
-"""Silent challengers: candidates newer than the champion answer every live candle, heard by nobody but the log.
+"""Silent challengers: forecasts of newer candidates for every live candle, only logged.
 
-Runs beside the live path and never in it: the work is found by asking which candle the champions
-answered has no answer of a candidate yet. A candidate that crashes or is slow harms only itself.
+Runs beside the live path, never in it: its backlog are the candles the champions have forecast and a
+candidate has not. A candidate that fails or is slow does not affect the others.
 """
 
 import logging
@@ -17,37 +17,37 @@ from marketdata import clock
 from marketdata.models import Market
 from modelregistry import registry
 from modelregistry.models import ModelVersion
-from predictions.challenger_answers import ANSWERS
+from predictions.challenger_answers import FORECASTERS
 from predictions.models import ChallengerLog, PredictionLog
-from predictions.passes import Pass, read_passes
+from predictions.passes import ForecastBatch, forecast_batches
 
 logger = logging.getLogger(__name__)
 
-MOST_A_KIND = 2
-"""Candidates asked per kind, newest first: with the champions they fit the registry's memory."""
+MAX_PER_KIND = 2
+"""Candidates per kind, newest first: with the champions they fit the registry's memory."""
 LOOK_BACK = timedelta(days=1)
-"""A candle older than this is not asked about any more."""
+"""Older candles are not forecast any more."""
 SLOW_SECONDS = 20.0
-ASIDE_SECONDS = 3600.0
-"""How long this process leaves a slow candidate alone."""
+SUSPEND_SECONDS = 3600.0
+"""How long this process suspends a slow candidate."""
 
 Candle = tuple[int, datetime]
 """Market id and candle time."""
 
-_aside: dict[Any, float] = {}
+_suspended_until: dict[Any, float] = {}
 
 
 @dataclass(frozen=True)
-class Duel:
-    """A candidate, the champion it is measured against, and the candles it has not answered yet."""
+class ChampionComparison:
+    """Candidate, the champion it is compared with, and the candles still to forecast."""
 
     candidate: ModelVersion
     champion: ModelVersion
     candles: frozenset[Candle]
 
 
-def answer_silently() -> int:
-    """Ask every candidate about every candle it has not answered; returns the rows written."""
+def forecast_challengers() -> int:
+    """Forecast all pending candles with every candidate and return the rows written."""
     by_source: dict[str, list[Market]] = {}
     for market in Market.objects.enabled():
         by_source.setdefault(market.source, []).append(market)
@@ -55,18 +55,18 @@ def answer_silently() -> int:
     for source, markets in by_source.items():
         candidates = candidates_of(source)
         if candidates:
-            written += _answer(markets, _duels(markets, candidates))
+            written += _forecast(markets, _pending_comparisons(markets, candidates))
     return written
 
 
-def forget_old() -> int:
-    """Delete silent answers older than the hot period: nobody was told them, and they were judged long before."""
+def delete_old_forecasts() -> int:
+    """Delete challenger forecasts older than the hot period and return their number."""
     oldest = clock.market_now() - timedelta(days=settings.SIGNAL_RETENTION_DAYS)
     return ChallengerLog.objects.filter(candle_time__lt=oldest).delete()[0]
 
 
 def candidates_of(source: str) -> list[tuple[ModelVersion, ModelVersion]]:
-    """Candidates newer than the champion of their kind, each with that champion; a few per kind, newest first."""
+    """Candidates newer than the champion of their kind, with that champion; newest first."""
     found = []
     for kind, champion in sorted(registry.champions(source).items()):
         newer = ModelVersion.objects.filter(
@@ -76,21 +76,23 @@ def candidates_of(source: str) -> list[tuple[ModelVersion, ModelVersion]]:
             created_at__gt=champion.created_at,
             files_removed_at__isnull=True,
         )
-        found += [(candidate, champion) for candidate in newer.order_by("-created_at")[:MOST_A_KIND]]
+        found += [(candidate, champion) for candidate in newer.order_by("-created_at")[:MAX_PER_KIND]]
     return found
 
 
-def _duels(markets: Sequence[Market], candidates: Sequence[tuple[ModelVersion, ModelVersion]]) -> list[Duel]:
-    """What each candidate still has to answer: nothing its training could have seen."""
+def _pending_comparisons(
+    markets: Sequence[Market], candidates: Sequence[tuple[ModelVersion, ModelVersion]]
+) -> list[ChampionComparison]:
+    """Candles each candidate still has to forecast, all after its training range."""
     since = clock.market_now() - LOOK_BACK
     symbols = {market.pk: market.symbol for market in markets}
-    answered = PredictionLog.objects.filter(market__in=markets, candle_time__gte=since, late=False)
-    live: set[Candle] = set(answered.order_by().values_list("market_id", "candle_time").distinct())
+    predicted = PredictionLog.objects.filter(market__in=markets, candle_time__gte=since, late=False)
+    live: set[Candle] = set(predicted.order_by().values_list("market_id", "candle_time").distinct())
     known = ChallengerLog.objects.filter(
         market__in=markets, candle_time__gte=since, version__in=[candidate for candidate, _ in candidates]
     )
     done = set(known.order_by().values_list("version_id", "market_id", "candle_time").distinct())
-    duels = []
+    comparisons = []
     for candidate, champion in candidates:
         candles = frozenset(
             (market_id, at)
@@ -99,58 +101,58 @@ def _duels(markets: Sequence[Market], candidates: Sequence[tuple[ModelVersion, M
             and symbols[market_id] in candidate.symbols
             and (candidate.pk, market_id, at) not in done
         )
-        if candles and _aside.get(candidate.pk, float("-inf")) <= clock.monotonic():
-            duels.append(Duel(candidate, champion, candles))
-    return duels
+        if candles and _suspended_until.get(candidate.pk, float("-inf")) <= clock.monotonic():
+            comparisons.append(ChampionComparison(candidate, champion, candles))
+    return comparisons
 
 
-def _answer(markets: Sequence[Market], duels: list[Duel]) -> int:
-    """One window and one feature pass for all candidates."""
-    asked = {candle for duel in duels for candle in duel.candles}
-    work = {market: sorted(clock.to_ms(at) for pk, at in asked if pk == market.pk) for market in markets}
+def _forecast(markets: Sequence[Market], comparisons: list[ChampionComparison]) -> int:
+    """Forecast with all candidates from one window and one feature computation."""
+    pending = {candle for comparison in comparisons for candle in comparison.candles}
+    work = {market: sorted(clock.to_ms(at) for pk, at in pending if pk == market.pk) for market in markets}
     written, failed = 0, set()
-    for done in read_passes(work):
-        for duel in duels:
-            if duel.candidate.pk in failed:
+    for batch in forecast_batches(work):
+        for comparison in comparisons:
+            if comparison.candidate.pk in failed:
                 continue
-            begun = clock.monotonic()
+            started = clock.monotonic()
             try:
-                written += _record(duel, done)
-            except Exception as error:  # noqa: BLE001  # whatever a candidate does, the others and the next candle go on
-                failed.add(duel.candidate.pk)
-                logger.warning("challenger %s is skipped: %s: %s", duel.candidate, type(error).__name__, error)
+                written += _record(comparison, batch)
+            except Exception as error:  # noqa: BLE001  # a failing candidate must not stop the others
+                failed.add(comparison.candidate.pk)
+                logger.warning("challenger %s is skipped: %s: %s", comparison.candidate, type(error).__name__, error)
                 continue
-            took = clock.monotonic() - begun
+            took = clock.monotonic() - started
             if took > SLOW_SECONDS:
-                failed.add(duel.candidate.pk)
-                _aside[duel.candidate.pk] = clock.monotonic() + ASIDE_SECONDS
-                logger.warning("challenger %s took %.0f s and is left alone for a while", duel.candidate, took)
+                failed.add(comparison.candidate.pk)
+                _suspended_until[comparison.candidate.pk] = clock.monotonic() + SUSPEND_SECONDS
+                logger.warning("challenger %s took %.0f s and is suspended for a while", comparison.candidate, took)
     return written
 
 
-def _record(duel: Duel, done: Pass) -> int:
-    """Ask one candidate about its candles of a pass and write what it says."""
+def _record(comparison: ChampionComparison, batch: ForecastBatch) -> int:
+    """Forecast the pending candles of a batch with one candidate and store the rows."""
     candles = [
-        (market, clock.to_datetime(open_ms), int(done.answers.position[index, at]))
-        for index, at, market, open_ms in done.candles()
-        if (market.pk, clock.to_datetime(open_ms)) in duel.candles and done.answers.position[index, at] >= 0
+        (market, clock.to_datetime(open_ms), int(batch.forecasts.position[index, at]))
+        for index, at, market, open_ms in batch.candles()
+        if (market.pk, clock.to_datetime(open_ms)) in comparison.candles and batch.forecasts.position[index, at] >= 0
     ]
     if not candles:
         return 0
-    kind = duel.candidate.kind
+    kind = comparison.candidate.kind
     positions = np.array([position for *_, position in candles], dtype=np.int64)
-    candidate, champion = registry.load_version(duel.candidate), registry.load_version(duel.champion)
-    said = ANSWERS[kind](candidate, champion, done.answers, positions)
+    candidate, champion = registry.load_version(comparison.candidate), registry.load_version(comparison.champion)
+    by_horizon = FORECASTERS[kind](candidate, champion, batch.forecasts, positions)
     rows = [
         ChallengerLog(
             market=market,
-            version=duel.candidate,
-            champion=duel.champion,
+            version=comparison.candidate,
+            champion=comparison.champion,
             horizon=horizon,
             candle_time=candle_time,
-            answer=answer,
+            answer=forecast,
         )
-        for horizon, answers in said.items()
-        for (market, candle_time, _), answer in zip(candles, answers, strict=True)
+        for horizon, forecasts in by_horizon.items()
+        for (market, candle_time, _), forecast in zip(candles, forecasts, strict=True)
     ]
     return len(ChallengerLog.objects.bulk_create(rows, batch_size=500, ignore_conflicts=True))

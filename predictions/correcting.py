@@ -1,4 +1,4 @@
-"""What the champion's forecasts missed lately, and how often it cried strange, for each candle asked about. Pure."""
+"""Online correction and out-of-distribution guard of the champion, per candle. Pure."""
 
 import numpy as np
 import numpy.typing as npt
@@ -11,59 +11,59 @@ from modelregistry.estimators.range_predictor import RangePredictor
 
 
 def corrector_of(ensemble: Ensemble | None) -> RangePredictor | None:
-    """The range predictor that corrects or guards itself, if that is what answers."""
+    """The range predictor of an ensemble if it has an online correction or a guard."""
     predictor = ensemble.range_predictor if ensemble is not None else None
     return predictor if counted.lookback_candles(predictor) else None
 
 
 def reach_of(ensemble: Ensemble | None) -> int:
-    """Candles a window must hold before the warm-up of its oldest row: 0 where nothing is corrected nor guarded."""
+    """Candles needed before the warm-up of the oldest row; 0 without correction and guard."""
     return counted.lookback_candles(corrector_of(ensemble))
 
 
 def log_factors(
-    grid: CandleGrid, rows: int, ensemble: Ensemble, asked: npt.NDArray[np.bool_]
+    grid: CandleGrid, rows: int, ensemble: Ensemble, wanted: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.float64] | None:
-    """Logs of the factors of every quantile of every candle asked for, or None where nothing is corrected.
+    """Logs of the correction factors of the wanted candles; None without correction.
 
-    As :func:`lately` gives them.
+    See :func:`online_adjustment`.
     """
-    return lately(grid, rows, ensemble, asked)[0]
+    return online_adjustment(grid, rows, ensemble, wanted)[0]
 
 
-def lately(
-    grid: CandleGrid, rows: int, ensemble: Ensemble, asked: npt.NDArray[np.bool_]
+def online_adjustment(
+    grid: CandleGrid, rows: int, ensemble: Ensemble, wanted: npt.NDArray[np.bool_]
 ) -> tuple[npt.NDArray[np.float64] | None, npt.NDArray[np.bool_] | None]:
-    """Logs of the factors of every quantile of every candle asked for, and where strangeness is not believed.
+    """Logs of the correction factors of the wanted candles, and where the guard suppresses.
 
-    What a row gets depends on the candles in its own warm-up and reach alone: one row from that window has the bits of
-    a batch of years. A shorter window changes nothing, rather than something else than a longer one would.
+    A row depends only on the candles in its own warm-up and reach, so one row alone is bit-identical to the same row
+    of a batch of years. A window shorter than that gives no adjustment, rather than a different one.
 
     Parameters
     ----------
     grid : CandleGrid
         m markets.
     rows : int
-        Newest candles.
-    asked : bool array of shape (m, rows)
+        Number of newest candles.
+    wanted : bool array of shape (m, rows)
 
     Returns
     -------
     log_factors : ndarray of shape (n_asked, n_horizons, 2, 7) or None
-        None where nothing is corrected.
-    distrusted : bool array of shape (n_asked,) or None
-        None where nothing is guarded.
+        None without correction.
+    guard_suppresses : bool array of shape (n_asked,) or None
+        None without guard.
     """
     predictor, reach = corrector_of(ensemble), reach_of(ensemble)
-    if predictor is None or len(grid) < WARMUP + rows - 1 + reach or not asked.any():
+    if predictor is None or len(grid) < WARMUP + rows - 1 + reach or not wanted.any():
         return None, None
     grid = grid.tail(WARMUP + rows - 1 + reach)
     newest = np.arange(len(grid) - rows, len(grid))
-    # Market by market: the features of three weeks of hundreds at once would not fit the memory.
+    # Market by market: the features of three weeks for hundreds of markets would not fit into memory.
     found = [
-        counted.corrections_at(predictor, grid.select(market), newest[wanted])
-        for market, wanted in enumerate(asked)
-        if wanted.any()
+        counted.corrections_at(predictor, grid.select(market), newest[chosen])
+        for market, chosen in enumerate(wanted)
+        if chosen.any()
     ]
-    factors, distrusted = (np.concatenate(column) for column in zip(*found, strict=True))
-    return factors if predictor.correction.active else None, distrusted if predictor.novelty.guard.active else None
+    factors, suppresses = (np.concatenate(column) for column in zip(*found, strict=True))
+    return factors if predictor.correction.active else None, suppresses if predictor.novelty.guard.active else None

@@ -1,7 +1,7 @@
-"""How often the bands held lately: the realised coverage every prediction carries.
+"""Realised coverage of the bands over the trailing month, shown in every prediction.
 
-Kept per process as counts over the trailing month, brought up to date outside the hot path; a
-prediction shows what was known when it was made.
+Kept as counts per process and refreshed outside the hot path; a prediction shows the coverage known
+when it was made.
 """
 
 import threading
@@ -20,78 +20,78 @@ from predictions.models import PredictionLog
 TRAILING = timedelta(days=30)
 OVERLAP = timedelta(milliseconds=2 * INTERVAL_MS)
 
-Cell = tuple[int, int]
+MarketHorizon = tuple[int, int]
 """Market id and horizon."""
 
 
-class _Ledger:
-    """Which bands held, per cell and candle, and their counts."""
+class _CoverageCounts:
+    """Which bands covered the outcome, by market, horizon and candle, with their counts."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.held: dict[Cell, dict[datetime, tuple[bool, ...]]] = defaultdict(dict)
-        self.counts: dict[Cell, list[int]] = defaultdict(lambda: [0] * (2 * len(BANDS)))
+        self.covered: dict[MarketHorizon, dict[datetime, tuple[bool, ...]]] = defaultdict(dict)
+        self.counts: dict[MarketHorizon, list[int]] = defaultdict(lambda: [0] * (2 * len(BANDS)))
 
-    def put(self, cell: Cell, candle_time: datetime, flags: tuple[bool, ...]) -> None:
-        """Enter one outcome; a repeat replaces."""
-        self._drop(cell, candle_time)
-        self.held[cell][candle_time] = flags
-        self.counts[cell] = [count + flag for count, flag in zip(self.counts[cell], flags, strict=True)]
+    def put(self, key: MarketHorizon, candle_time: datetime, flags: tuple[bool, ...]) -> None:
+        """Add one outcome, replacing an earlier one of the same candle."""
+        self._drop(key, candle_time)
+        self.covered[key][candle_time] = flags
+        self.counts[key] = [count + flag for count, flag in zip(self.counts[key], flags, strict=True)]
 
     def prune(self, oldest: datetime) -> None:
-        """Forget what has left the trailing month."""
-        for cell, held in self.held.items():
-            for candle_time in [at for at in held if at < oldest]:
-                self._drop(cell, candle_time)
+        """Drop outcomes older than the trailing month."""
+        for key, covered in self.covered.items():
+            for candle_time in [at for at in covered if at < oldest]:
+                self._drop(key, candle_time)
 
-    def _drop(self, cell: Cell, candle_time: datetime) -> None:
-        flags = self.held[cell].pop(candle_time, None)
+    def _drop(self, key: MarketHorizon, candle_time: datetime) -> None:
+        flags = self.covered[key].pop(candle_time, None)
         if flags is not None:
-            self.counts[cell] = [count - flag for count, flag in zip(self.counts[cell], flags, strict=True)]
+            self.counts[key] = [count - flag for count, flag in zip(self.counts[key], flags, strict=True)]
 
 
-_ledger = _Ledger()
-_seen_until: dict[Cell, datetime] = {}
+_counts = _CoverageCounts()
+_seen_until: dict[MarketHorizon, datetime] = {}
 _known_markets: set[int] = set()
 
 
-def forget() -> None:
-    """Start anew, as a new process would."""
-    with _ledger.lock:
-        _ledger.held.clear()
-        _ledger.counts.clear()
+def reset() -> None:
+    """Clear all counts of this process."""
+    with _counts.lock:
+        _counts.covered.clear()
+        _counts.counts.clear()
         _seen_until.clear()
         _known_markets.clear()
 
 
 def refresh(markets: Sequence[Market]) -> None:
-    """Read the outcomes that came in since the last call."""
+    """Read the outcomes that were scored since the last call."""
     oldest = clock.market_now() - TRAILING
-    with _ledger.lock:
+    with _counts.lock:
         seen: dict[int, datetime] = {}
         for (market_id, _), at in _seen_until.items():
             seen[market_id] = min(at, seen.get(market_id, at))
-        alike: dict[datetime, list[int]] = defaultdict(list)
+        by_start: dict[datetime, list[int]] = defaultdict(list)
         for market in markets:
-            alike[max(oldest, seen[market.id] - OVERLAP) if market.id in seen else oldest].append(market.id)
-        for since, market_ids in alike.items():
+            by_start[max(oldest, seen[market.id] - OVERLAP) if market.id in seen else oldest].append(market.id)
+        for since, market_ids in by_start.items():
             _read(market_ids, since)
         _known_markets.update(market.id for market in markets)
-        _ledger.prune(oldest)
+        _counts.prune(oldest)
 
 
 def ensure(markets: Sequence[Market]) -> None:
-    """Read the outcomes of markets this process has not looked at yet."""
+    """Read the outcomes of markets this process has not read yet."""
     missing = [market for market in markets if market.id not in _known_markets]
     if missing:
         refresh(missing)
 
 
 def coverage_of(market_id: int, horizon: int) -> list[dict[str, Any]]:
-    """Say for each band how often the high and the low fell into it: ``level, high, low, n``."""
-    with _ledger.lock:
-        cell = (market_id, horizon)
-        n, counts = len(_ledger.held.get(cell, ())), _ledger.counts.get(cell, [0] * (2 * len(BANDS)))
+    """Share of outcomes inside each band, as dicts of ``level, high, low, n``."""
+    with _counts.lock:
+        key = (market_id, horizon)
+        n, counts = len(_counts.covered.get(key, ())), _counts.counts.get(key, [0] * (2 * len(BANDS)))
     return [
         {
             "level": share,
@@ -103,11 +103,13 @@ def coverage_of(market_id: int, horizon: int) -> list[dict[str, Any]]:
     ]
 
 
-def held_bands(high: Sequence[str], low: Sequence[str], actual_high: Decimal, actual_low: Decimal) -> tuple[bool, ...]:
-    """Tell for each band whether the high and the low fell into it, in pairs.
+def covered_bands(
+    high: Sequence[str], low: Sequence[str], actual_high: Decimal, actual_low: Decimal
+) -> tuple[bool, ...]:
+    """Whether the actual high and low lie inside each band, in pairs.
 
-    >>> ladder = ["1", "2", "3", "4", "5", "6", "7"]
-    >>> held_bands(ladder, ladder, Decimal("2.5"), Decimal("4"))
+    >>> quantiles = ["1", "2", "3", "4", "5", "6", "7"]
+    >>> covered_bands(quantiles, quantiles, Decimal("2.5"), Decimal("4"))
     (False, True, True, True, True, True)
     """
     flags: list[bool] = []
@@ -122,8 +124,8 @@ def _read(market_ids: Sequence[int], since: datetime) -> None:
         market_id__in=market_ids, candle_time__gte=since, actual_high__isnull=False, late=False
     ).values_list("market_id", "horizon", "candle_time", "high_quantiles", "low_quantiles", "actual_high", "actual_low")
     for market_id, horizon, candle_time, high, low, actual_high, actual_low in rows.order_by().iterator(5000):
-        cell = (market_id, horizon)
+        key = (market_id, horizon)
         assert actual_high is not None
         assert actual_low is not None
-        _ledger.put(cell, candle_time, held_bands(high, low, actual_high, actual_low))
-        _seen_until[cell] = max(candle_time, _seen_until.get(cell, candle_time))
+        _counts.put(key, candle_time, covered_bands(high, low, actual_high, actual_low))
+        _seen_until[key] = max(candle_time, _seen_until.get(key, candle_time))

@@ -1,4 +1,4 @@
-"""Many rows, some at a time, through a cursor that is closed where the reading ends."""
+"""Chunked reading of large querysets through a database cursor that is always closed."""
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -8,11 +8,9 @@ from django.db.models import QuerySet
 
 
 @contextmanager
-def reading(rows: QuerySet[Any], chunk: int) -> Iterator[Iterator[Any]]:
-    """Give the rows; the cursor goes with the block, whatever ends it.
-
-    Left to the garbage collector it would be closed in somebody else's transaction, which PostgreSQL then aborts.
-    """
+def streamed_rows(rows: QuerySet[Any], chunk: int) -> Iterator[Iterator[Any]]:
+    """Iterate over the rows in chunks; the cursor is closed after the block."""
+    # Closed by the garbage collector, it could fall into another transaction, which PostgreSQL would abort.
     found = cast("Generator[Any]", rows.iterator(chunk))
     try:
         yield found

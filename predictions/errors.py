@@ -1,14 +1,14 @@
-"""Why a prediction is not given."""
+"""Errors of predictions and of their archive."""
 
 from indicators.errors import MLEngineError
 
 
 class PredictionError(MLEngineError):
-    """A prediction failed for a reason that is ours."""
+    """Internal failure while predicting."""
 
 
 class PredictionRefused(MLEngineError):
-    """The engine knows better than to answer; `reasons` are codes, most important first."""
+    """A prediction is refused; `reasons` are codes, most important first."""
 
     def __init__(self, reasons: list[str], message: str = "", retry_after_seconds: int = 5) -> None:
         super().__init__(message or "prediction refused: " + ", ".join(reasons))
@@ -17,16 +17,16 @@ class PredictionRefused(MLEngineError):
 
 
 class InvalidRequest(MLEngineError):
-    """What was asked cannot be answered as asked; `details` says by field what to write instead."""
+    """The request is invalid; `details` has texts by field on what to write instead."""
 
     def __init__(self, details: dict[str, list[str]]) -> None:
-        super().__init__("; ".join(f"{name}: {' '.join(said)}" for name, said in details.items()))
+        super().__init__("; ".join(f"{name}: {' '.join(texts)}" for name, texts in details.items()))
         self.details = details
 
 
 class BrokenChain(MLEngineError):
-    """A sealed row does not carry the seal its columns and its predecessor give."""
+    """The seal of a row does not match its columns and the row before it."""
 
 
 class ArchiveError(MLEngineError):
-    """Old rows could not be put away; they stay where they were."""
+    """Old rows could not be archived, or an archive file is damaged."""

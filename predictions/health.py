@@ -1,18 +1,18 @@
-"""What this app says of itself: is the measure of strangeness believed."""
+"""Health report of predictions: markets whose out-of-distribution flags are suppressed."""
 
 from datetime import timedelta
 from typing import Any
 
-from predictions.log import unbelieved
+from predictions.log import suppressed_counts
 
 OVER = timedelta(hours=1)
 
 
 def report() -> dict[str, Any]:
-    """Markets whose newest candles were called strange by a measure that cried too often to be believed."""
-    symbols = sorted(unbelieved(OVER))
-    said: dict[str, Any] = {"detector_distrusted": symbols}
+    """Status, message and the markets whose out-of-distribution flags are suppressed."""
+    symbols = sorted(suppressed_counts(OVER))
+    details: dict[str, Any] = {"detector_distrusted": symbols}
     if symbols:
-        words = "the measure of distance to the training set calls too much strange and is not believed"
-        return {"status": "degraded", "message": f"{words}: {', '.join(symbols)}", **said}
-    return {"status": "healthy", "message": "", **said}
+        text = "too many candles are flagged as out of distribution, so the flags are suppressed"
+        return {"status": "degraded", "message": f"{text}: {', '.join(symbols)}", **details}
+    return {"status": "healthy", "message": "", **details}

@@ -1,12 +1,12 @@
-"""The windows of the live path, held in this process's memory and checked against the database at every candle.
+"""Candle windows of the live path in memory, validated against the database.
 
-Filled by one query, fed with the candles stored since, in one statement that also brings the marks of all older
-ones (:mod:`marketdata.tails`). The database stays the only truth: a market whose marks changed is read anew, and
-whatever else is not as expected - other markets, a jump in time, a comparison that failed - drops everything held.
-SQLite keeps no marks; there, and for every question but the newest candle of the live path, windows are read.
+Filled by one query and extended by the candles stored since, in one statement that also reads the marks of all older
+ones (:mod:`marketdata.tails`). The database stays the source of truth: a market whose marks changed is read again, and
+anything else unexpected - other markets, a jump in time, a failed comparison - clears the memory. SQLite keeps no
+marks; there, and for all but the newest candle of the live path, windows are read from the database.
 
-Where the ranges correct themselves, what they missed lately is held beside the windows: marks then reach back as far as
-the forecasts counted do, and a market that is read anew is counted anew. Another version counts its own.
+With an online correction or a guard, the live miss counters are kept beside the windows: marks then reach back as far
+as the counted forecasts, and a market that is read again is counted again. Another version has its own counters.
 """
 
 import logging
@@ -26,31 +26,31 @@ from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
 from modelregistry.estimators.counted import lookback_candles, recent_forecasts
 from modelregistry.estimators.range_predictor import RangePredictor
-from predictions.held_misses import HeldMisses
+from predictions.held_misses import LiveMissCounters
 
 logger = logging.getLogger(__name__)
 
-LONGEST_JUMP = 48
-"""Candles taken in one after the other at most; after a longer pause all is read anew."""
-MOST_REREAD = 50
-"""Markets read anew one by one at most."""
-READ_AT_ONCE = 50
-"""Markets read in one statement when the memory is filled."""
+MAX_CATCH_UP_CANDLES = 48
+"""Longest pause, in candles, that is caught up; after a longer one all windows are read again."""
+MAX_REREAD_MARKETS = 50
+"""Most markets read again one by one; with more, all windows are read again."""
+FILL_BATCH_MARKETS = 50
+"""Markets per statement when all windows are read."""
 
 
 @dataclass(frozen=True, eq=False)
-class HeldRows:
-    """The window of some markets with the features, volatility, correction and distrust of its newest candle."""
+class LiveRows:
+    """Window of some markets, with features, volatility and adjustment of its newest candle."""
 
     grid: CandleGrid
     features: npt.NDArray[np.float32]
     sigma: npt.NDArray[np.float64]
     corrections: npt.NDArray[np.float64] | None
-    distrusted: npt.NDArray[np.bool_] | None
+    guard_suppresses: npt.NDArray[np.bool_] | None
 
 
 def read_windows(ids: Sequence[int], open_ms: int, reach: int = 0) -> tuple[CandleGrid, tails.Marks]:
-    """Read the windows of markets that end at a candle, `reach` longer, and their marks, in one statement."""
+    """Read the windows that end at a candle, `reach` candles longer, and their marks."""
     start = open_ms - (WARMUP + reach - 1) * INTERVAL_MS
     tail = tails.read_tail(ids, start, start, open_ms + INTERVAL_MS)
     times = start + np.arange(WARMUP + reach, dtype=np.int64) * INTERVAL_MS
@@ -58,23 +58,24 @@ def read_windows(ids: Sequence[int], open_ms: int, reach: int = 0) -> tuple[Cand
 
 
 class LiveWindows:
-    """Windows of the markets of one source, all ending at one candle."""
+    """In-memory windows of the markets of one source, all ending at one candle."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._ids: list[int] = []
         self._newest: NewestFeatures | None = None
-        self._misses: HeldMisses | None = None
+        self._misses: LiveMissCounters | None = None
         self._marks: tails.Marks = {}
         self.counts = dict.fromkeys(("filled", "fed", "reread", "compared", "different"), 0)
 
     @contextmanager
     def rows(
         self, markets: Sequence[Market], open_ms: int, corrector: RangePredictor | None = None
-    ) -> Iterator[HeldRows | None]:
-        """What is held of these markets at a candle, until the end of the block; None where it must be read.
+    ) -> Iterator[LiveRows | None]:
+        """Window rows of these markets at a candle, valid inside the block.
 
-        Its forecasts are corrected by what the `corrector` missed, if there is one.
+        None where the window must be read from the database. `corrector` is the range predictor with an online
+        correction or a guard, if any.
         """
         if not tails.is_available() or not markets or not self._lock.acquire(blocking=False):
             yield None
@@ -90,63 +91,63 @@ class LiveWindows:
             self._lock.release()
 
     def marks_of(self, market_id: int) -> tails.Marks:
-        """Marks of one market as they were when its candles were read."""
+        """Marks of one market at the time its candles were read."""
         return {key: mark for key, mark in self._marks.items() if key[0] == market_id}
 
     @property
     def reach(self) -> int:
-        """Candles before the window that what is held depends on."""
+        """Candles before the window that the counters depend on."""
         return lookback_candles(self._misses.predictor) if self._misses is not None else 0
 
-    def forget(self) -> None:
-        """Read everything anew at the next candle."""
+    def reset(self) -> None:
+        """Clear the memory; the next candle reads all windows."""
         with self._lock:
             self._drop()
 
     def _drop(self) -> None:
         self._ids, self._newest, self._misses, self._marks = [], None, None, {}
 
-    def _rows(self, ids: list[int], open_ms: int, corrector: RangePredictor | None) -> HeldRows | None:
-        held = self._newest
-        if held is not None and open_ms < held.open_time:
+    def _rows(self, ids: list[int], open_ms: int, corrector: RangePredictor | None) -> LiveRows | None:
+        newest = self._newest
+        if newest is not None and open_ms < newest.open_time:
             return None
-        too_late = held is not None and open_ms > held.open_time + LONGEST_JUMP * INTERVAL_MS
-        if held is None or too_late or not set(ids) <= set(self._ids) or not self._counts_for(corrector):
+        too_late = newest is not None and open_ms > newest.open_time + MAX_CATCH_UP_CANDLES * INTERVAL_MS
+        if newest is None or too_late or not set(ids) <= set(self._ids) or not self._counters_match(corrector):
             self._fill(sorted(ids), open_ms, corrector)
         else:
             self._feed(open_ms)
         assert self._newest is not None
         features, sigma = self._newest.rows()
         grid = self._newest.grid
-        corrections, distrusted = None, None
+        corrections, guard_suppresses = None, None
         if corrector and self._misses:
             number = open_ms // INTERVAL_MS
-            corrections, distrusted = self._misses.log_factors(number), self._misses.distrusted(number)
+            corrections, guard_suppresses = self._misses.log_factors(number), self._misses.guard_suppresses(number)
         if ids == self._ids:
-            return HeldRows(grid, features, sigma, corrections, distrusted)
+            return LiveRows(grid, features, sigma, corrections, guard_suppresses)
         at = [self._ids.index(key) for key in ids]
         columns = {name: getattr(grid, name)[at] for name in CANDLE_COLUMNS}
         chosen = CandleGrid(grid.open_time, interval_ms=INTERVAL_MS, **columns)
-        return HeldRows(
+        return LiveRows(
             chosen,
             features[at],
             sigma[at],
             None if corrections is None else corrections[at],
-            None if distrusted is None else distrusted[at],
+            None if guard_suppresses is None else guard_suppresses[at],
         )
 
-    def _counts_for(self, corrector: RangePredictor | None) -> bool:
-        """Whether what is held is what this version missed; one that corrects nothing needs no counts."""
+    def _counters_match(self, corrector: RangePredictor | None) -> bool:
+        """Whether the counters are those of this version; True for one that needs none."""
         return corrector is None or (self._misses is not None and self._misses.predictor is corrector)
 
     def _fill(self, ids: list[int], open_ms: int, corrector: RangePredictor | None) -> None:
-        """Read the windows of these markets, and hold no others."""
+        """Read the windows of these markets and drop all others."""
         self._drop()
-        misses = HeldMisses(corrector, len(ids)) if corrector is not None else None
+        misses = LiveMissCounters(corrector, len(ids)) if corrector is not None else None
         grids: list[CandleGrid] = []
         marks: dict[tuple[int, int], tails.Mark] = {}
-        for first in range(0, len(ids), READ_AT_ONCE):
-            grid, found = read_windows(ids[first : first + READ_AT_ONCE], open_ms, lookback_candles(corrector))
+        for first in range(0, len(ids), FILL_BATCH_MARKETS):
+            grid, found = read_windows(ids[first : first + FILL_BATCH_MARKETS], open_ms, lookback_candles(corrector))
             for market in range(grid.n_markets):
                 _count(misses, first + market, grid.select(market))
             grids.append(grid.tail(WARMUP))
@@ -156,41 +157,41 @@ class LiveWindows:
         self.counts["filled"] += 1
 
     def _feed(self, open_ms: int) -> None:
-        """Take in what was stored since, and read anew what changed before."""
-        held, misses = self._newest, self._misses
-        assert held is not None
-        until = held.open_time
+        """Add the candles stored since, and read markets again whose past changed."""
+        newest, misses = self._newest, self._misses
+        assert newest is not None
+        until = newest.open_time
         first = until - (WARMUP + self.reach - 1) * INTERVAL_MS
         tail = tails.read_tail(self._ids, first, until + INTERVAL_MS, open_ms + INTERVAL_MS)
-        doubtful = tails.changed_markets(_from(self._marks, first), tail.marks, until)
-        if len(doubtful) > MOST_REREAD:
-            logger.warning("candles of %d markets changed: all windows are read anew", len(doubtful))
+        changed = tails.changed_markets(_from(self._marks, first), tail.marks, until)
+        if len(changed) > MAX_REREAD_MARKETS:
+            logger.warning("candles of %d markets changed: all windows are read again", len(changed))
             self._fill(self._ids, open_ms, misses.predictor if misses is not None else None)
             return
         for k in range(tail.values.shape[2]):
-            held.push(until + (k + 1) * INTERVAL_MS, tail.values[:, :, k])
+            newest.push(until + (k + 1) * INTERVAL_MS, tail.values[:, :, k])
             if misses is not None:
-                misses.push(held)
+                misses.push(newest)
         self._marks = dict(tail.marks)
         self.counts["fed"] += 1
-        for market_id in sorted(doubtful):
+        for market_id in sorted(changed):
             grid, marks = read_windows([market_id], open_ms, self.reach)
-            held.correct(self._ids.index(market_id), grid.tail(WARMUP))
+            newest.correct(self._ids.index(market_id), grid.tail(WARMUP))
             _count(misses, self._ids.index(market_id), grid)
             others = {key: mark for key, mark in self._marks.items() if key[0] != market_id}
             self._marks = {**others, **marks}
             self.counts["reread"] += 1
-            logger.info("past candles of market %s changed: its window is read anew", market_id)
+            logger.info("past candles of market %s changed: its window is read again", market_id)
 
 
-def _count(misses: HeldMisses | None, market: int, grid: CandleGrid) -> None:
-    """Count what a version missed of the candles of one market, shape (1, n)."""
+def _count(misses: LiveMissCounters | None, market: int, grid: CandleGrid) -> None:
+    """Fill the miss counters of one market from its candles, shape (1, n)."""
     if misses is not None:
         misses.fill(market, recent_forecasts(misses.predictor, grid), int(grid.open_time[-1]) // INTERVAL_MS)
 
 
 def _from(marks: tails.Marks, first_ms: int) -> tails.Marks:
-    """Marks of blocks that reach into a window."""
+    """Marks of blocks that overlap a window."""
     return {key: mark for key, mark in marks.items() if key[1] >= first_ms // tails.LENGTH_MS}
 
 
@@ -198,18 +199,18 @@ _live: dict[str, LiveWindows] = {}
 
 
 def of_source(source: str) -> LiveWindows:
-    """Windows this process holds of the markets of a source."""
+    """In-memory windows of the markets of a source."""
     return _live.setdefault(source, LiveWindows())
 
 
 def counts() -> dict[str, int]:
-    """What this process's windows have been through, all sources together."""
+    """Event counts of the windows of this process, summed over all sources."""
     found: Counter[str] = Counter()
     for windows in _live.values():
         found.update(windows.counts)
     return dict(found)
 
 
-def forget() -> None:
-    """Drop everything held, as a new process would know it."""
+def reset() -> None:
+    """Drop the windows of all sources."""
     _live.clear()

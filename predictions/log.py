@@ -1,4 +1,4 @@
-"""Reading the prediction log."""
+"""Queries of the prediction log."""
 
 from collections import Counter, defaultdict
 from datetime import timedelta
@@ -40,23 +40,23 @@ def logged(
     return PredictionLog.objects.filter(wanted).order_by("-candle_time", "symbol", "horizon", "-made_at")
 
 
-def doubts(over: timedelta) -> Counter[str]:
-    """How often each reason was given with a prediction for a candle of so long ago or less."""
-    lately = PredictionLog.objects.filter(candle_time__gte=clock.market_now() - over, degraded=True)
-    return Counter(reason for reasons in lately.values_list("reasons", flat=True) for reason in reasons)
+def degraded_counts(over: timedelta) -> Counter[str]:
+    """Count degrading reasons of the predictions for candles of the given period."""
+    recent = PredictionLog.objects.filter(candle_time__gte=clock.market_now() - over, degraded=True)
+    return Counter(reason for reasons in recent.values_list("reasons", flat=True) for reason in reasons)
 
 
-def unbelieved(over: timedelta) -> Counter[str]:
-    """How often, by symbol, a candle of so long ago or less was called strange by a measure that is not believed."""
-    lately = PredictionLog.objects.filter(
+def suppressed_counts(over: timedelta) -> Counter[str]:
+    """Count suppressed out-of-distribution flags of the given period, by symbol."""
+    recent = PredictionLog.objects.filter(
         candle_time__gte=clock.market_now() - over, reason_details__has_key=OUT_OF_DISTRIBUTION
     )
-    found = lately.values_list("symbol", "reasons")
+    found = recent.values_list("symbol", "reasons")
     return Counter(symbol for symbol, reasons in found if OUT_OF_DISTRIBUTION not in reasons)
 
 
 def newest(symbol: str | None = None, horizon: int | None = None) -> list[PredictionLog]:
-    """The newest row of every enabled market and horizon; of several ensembles the last to speak."""
+    """Newest row of every enabled market and horizon; of several ensembles the last one."""
     until = clock.to_datetime(closes.latest_open())
     rows = PredictionLog.objects.filter(market=OuterRef("pk"), candle_time__lte=until).order_by("-candle_time")
     markets = Market.objects.enabled().annotate(newest=Subquery(rows.values("candle_time")[:1]))
@@ -78,13 +78,13 @@ def newest(symbol: str | None = None, horizon: int | None = None) -> list[Predic
 
 
 def require_symbol(symbol: str) -> None:
-    """Know the symbol, enabled or not: a log outlives its market."""
+    """Raise unless a market has the symbol, enabled or not."""
     if not Market.objects.filter(symbol=symbol).exists():
         raise UnknownSymbol(unknown_symbol_message(symbol, Market.objects.values_list("symbol", flat=True)))
 
 
 def require_horizon(horizon: int) -> None:
-    """Know the horizon: one a champion serves, or one that was served once."""
+    """Raise unless a champion serves the horizon or the log has it."""
     sources = set(Market.objects.enabled().values_list("source", flat=True))
     served = {h for source in sources or {"exchange"} for h in served_horizons(registry.load_ensemble(source))}
     if horizon not in served and not PredictionLog.objects.filter(horizon=horizon).exists():

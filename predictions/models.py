@@ -1,4 +1,7 @@
-"""The prediction log. A row is sealed when written; outcomes live outside the seal."""
+"""Tables of the prediction log, challenger forecasts and seal chains.
+
+A row is sealed when written; outcomes are not covered by the seal.
+"""
 
 import uuid
 from typing import ClassVar
@@ -11,7 +14,7 @@ from marketdata.models import Market
 
 
 class PredictionLog(models.Model):
-    """What the champions said about one market, candle and horizon."""
+    """Prediction of the champions for one market, candle and horizon."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     market = models.ForeignKey(Market, on_delete=models.PROTECT, related_name="predictions")
@@ -78,7 +81,7 @@ class PredictionLog(models.Model):
 
 
 class ChallengerLog(models.Model):
-    """What a candidate would have said, kept apart from what was served."""
+    """Forecast of a candidate, kept apart from the served predictions."""
 
     market = models.ForeignKey(Market, on_delete=models.PROTECT, related_name="challenger_predictions")
     version = models.ForeignKey("modelregistry.ModelVersion", on_delete=models.PROTECT, related_name="silent_answers")
@@ -97,7 +100,7 @@ class ChallengerLog(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        """One silent answer per version, market, candle and horizon."""
+        """One row per version, market, candle and horizon."""
 
         db_table = "challenger_logs"
         constraints: ClassVar = [
@@ -114,10 +117,10 @@ class ChallengerLog(models.Model):
 
 
 class ChainHead(models.Model):
-    """The newest seal of one market's chain; its row is the lock that keeps the chain linear."""
+    """Newest seal of one market's chain; its row lock keeps the chain linear."""
 
     class Log(models.TextChoices):
-        """Which log the chain runs through."""
+        """Log of the chain."""
 
         PREDICTIONS = "predictions", "Predictions"
         SIGNALS = "signals", "Signals"
@@ -138,7 +141,7 @@ class ChainHead(models.Model):
 
 
 class ChainCut(models.Model):
-    """Where one market's chain was cut: rows up to `index` are in a file, the log goes on from `seal`."""
+    """Cut of one market's chain: rows up to `index` are in a file."""
 
     market = models.ForeignKey(Market, on_delete=models.PROTECT, related_name="chain_cuts")
     log = models.CharField(max_length=12, choices=ChainHead.Log.choices)
@@ -153,7 +156,7 @@ class ChainCut(models.Model):
     written_at = models.DateTimeField()
 
     class Meta:
-        """Files follow one another without a gap, oldest first."""
+        """Oldest first; files follow one another without a gap."""
 
         db_table = "chain_cuts"
         ordering: ClassVar = ["market", "log", "first_index"]

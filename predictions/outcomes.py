@@ -1,4 +1,4 @@
-"""What became of predictions: filled in when their horizon has closed, final once the candles were re-read."""
+"""Outcomes of predictions: provisional when the horizon has closed, final after the candles were re-read."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from marketdata import clock
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import CandleRevision
 from predictions.models import PredictionLog
-from predictions.windows import Aftermath, aftermath
+from predictions.windows import FollowingCandles, following_candles
 
 REVISIONS_WATCHED = timedelta(days=2)
 FINAL_AFTER_MS = 600_000
-"""An outcome stands once the sweep has had this long to re-read the last candle behind it."""
+"""An outcome is final after the sweep had this time to re-read its last candle."""
 CHUNK = 4000
 MAE_STEP = Decimal("0.000001")
 MAE_LIMIT = Decimal("9999.999999")
@@ -26,7 +26,7 @@ COLUMNS = ["actual_high", "actual_low", "mae", "outcome_final", "outcome_at"]
 
 @dataclass(frozen=True)
 class Scored:
-    """How many rows a run filled in, and how many of them for good."""
+    """Number of rows scored by a run, and of final ones among them."""
 
     rows: int = 0
     final: int = 0
@@ -38,7 +38,7 @@ def due_ms(open_ms: int, horizon: int) -> int:
 
 
 def score_predictions() -> Scored:
-    """Fill in everything that has fallen due; running it again changes nothing."""
+    """Score all predictions that are due. Idempotent."""
     now_ms = clock.market_ms()
     reopen_revised(PredictionLog.objects.all())
     scored = Scored()
@@ -50,7 +50,7 @@ def score_predictions() -> Scored:
 
 
 def reopen_revised(log: QuerySet[Any]) -> int:
-    """Take the final word back from outcomes scored before one of their candles was revised."""
+    """Reopen final outcomes that were scored before one of their candles was revised."""
     revisions = list(CandleRevision.objects.filter(seen_at__gte=clock.wall_now() - REVISIONS_WATCHED))
     longest = (log.aggregate(longest=Max("horizon"))["longest"] or 0) if revisions else 0
     count = 0
@@ -66,9 +66,9 @@ def reopen_revised(log: QuerySet[Any]) -> int:
 
 
 def score(rows: list[PredictionLog], now_ms: int) -> list[PredictionLog]:
-    """Put outcomes into rows of one market; returns those that changed."""
+    """Score rows of one market and return the changed ones."""
     opens = [clock.to_ms(row.candle_time) for row in rows]
-    after = aftermath(rows[0].market, opens, max(row.horizon for row in rows))
+    after = following_candles(rows[0].market, opens, max(row.horizon for row in rows))
     changed = []
     for row, open_ms in zip(rows, opens, strict=True):
         state = after.state(open_ms, row.horizon)
@@ -84,15 +84,15 @@ def score(rows: list[PredictionLog], now_ms: int) -> list[PredictionLog]:
     return changed
 
 
-def outcome_of(row: PredictionLog, after: Aftermath, open_ms: int) -> tuple[Decimal, Decimal, Decimal]:
-    """Highest high, lowest low and the mean absolute error in percent of the price at prediction time."""
+def outcome_of(row: PredictionLog, after: FollowingCandles, open_ms: int) -> tuple[Decimal, Decimal, Decimal]:
+    """Highest high, lowest low, and mean absolute error in percent of the current price."""
     high, low = after.range_of(open_ms, row.horizon)
     error = (abs(row.predicted_high - high) + abs(row.predicted_low - low)) / 2 / row.current_price * 100
     return high, low, min(error.quantize(MAE_STEP, ROUND_HALF_EVEN), MAE_LIMIT)
 
 
 def _due(now_ms: int) -> Iterator[list[PredictionLog]]:
-    """Rows that have fallen due or may be made final, market by market, a few thousand at a time."""
+    """Rows that are due or may become final, by market, in chunks."""
     unscored = PredictionLog.objects.filter(outcome_final=False)
     wanted = Q(pk__in=[])
     for horizon in unscored.order_by().values_list("horizon", flat=True).distinct():

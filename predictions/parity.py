@@ -1,8 +1,8 @@
-"""Live equals batch, measured while it runs: rows of the live path are computed again from the database.
+"""Parity check at run time: live rows are computed again from the database.
 
-After a candle is answered and recorded, one market at random and the next ones of the round are read whole and their
-row is computed by the batch. Every market's turn comes once a day. A difference is an error of this engine: it is
-counted, logged, and everything held in memory is dropped.
+After a candle is forecast and recorded, one random market and the next ones of the round are read from the database
+and their rows are computed by the batch. Every market is checked once a day. A difference is an error of this engine:
+it is counted and logged, and the windows in memory are dropped.
 """
 
 import logging
@@ -16,27 +16,27 @@ from indicators.volatility import ewm_sigma
 from marketdata import chance
 from marketdata.intervals import INTERVAL_MS
 from predictions import live_windows
-from predictions.correcting import lately, reach_of
+from predictions.correcting import online_adjustment, reach_of
 from predictions.live_windows import LiveWindows, read_windows
-from predictions.passes import Pass
+from predictions.passes import ForecastBatch
 
 logger = logging.getLogger(__name__)
 
-A_DAY = 288
-"""Candles within which every market is compared."""
+CANDLES_PER_DAY = 288
+"""Candles within which every market is checked once."""
 
 
-def compare(done: Pass) -> list[int]:
-    """Compare rows of a pass that came out of memory; the ids of markets that differ."""
-    answered = [index for index in range(len(done.markets)) if done.answers.position[index, -1] >= 0]
-    if not done.held or not answered:
+def compare(batch: ForecastBatch) -> list[int]:
+    """Check rows of a batch computed from memory and return the ids of differing markets."""
+    forecast = [index for index in range(len(batch.markets)) if batch.forecasts.position[index, -1] >= 0]
+    if not batch.from_memory or not forecast:
         return []
-    open_ms = int(done.answers.open_time[-1])
-    windows = live_windows.of_source(done.markets[0].source)
+    open_ms = int(batch.forecasts.open_time[-1])
+    windows = live_windows.of_source(batch.markets[0].source)
     different = []
-    for index in _turns(answered, open_ms // INTERVAL_MS):
-        market = done.markets[index]
-        found = _differences(done, index, windows)
+    for index in _sampled_markets(forecast, open_ms // INTERVAL_MS):
+        market = batch.markets[index]
+        found = _differences(batch, index, windows)
         if found is None:
             continue
         windows.counts["compared"] += 1
@@ -47,34 +47,34 @@ def compare(done: Pass) -> list[int]:
                 "%s at %d: live and batch differ in %s; the windows in memory are dropped", market, open_ms, found
             )
     if different:
-        windows.forget()
+        windows.reset()
     return different
 
 
-def _turns(answered: Sequence[int], candle: int) -> list[int]:
-    """One at random, and those whose turn it is."""
-    each = -(-len(answered) // A_DAY)
-    first = candle % A_DAY * each
-    return sorted({chance.default_rng().choice(answered), *answered[first : first + each]})
+def _sampled_markets(markets: Sequence[int], candle: int) -> list[int]:
+    """One random market, and those due at this candle."""
+    each = -(-len(markets) // CANDLES_PER_DAY)
+    first = candle % CANDLES_PER_DAY * each
+    return sorted({chance.default_rng().choice(markets), *markets[first : first + each]})
 
 
-def _differences(done: Pass, index: int, windows: LiveWindows) -> list[str] | None:
-    """Columns in which the row in memory is not that of the batch; None if its candles changed in between."""
-    market, open_ms = done.markets[index], int(done.answers.open_time[-1])
-    # What is held may count for another version by now.
-    grid, marks = read_windows([market.pk], open_ms, max(windows.reach, reach_of(done.ensemble)))
+def _differences(batch: ForecastBatch, index: int, windows: LiveWindows) -> list[str] | None:
+    """Columns in which live and batch differ; None if the candles changed in between."""
+    market, open_ms = batch.markets[index], int(batch.forecasts.open_time[-1])
+    # The counters in memory may belong to another version by now.
+    grid, marks = read_windows([market.pk], open_ms, max(windows.reach, reach_of(batch.ensemble)))
     if marks != windows.marks_of(market.pk):
         return None
-    position = done.answers.position[index, -1]
-    same = same_bits(done.answers.features[position], build_features(grid, 1)[0, 0])
+    position = batch.forecasts.position[index, -1]
+    same = same_bits(batch.forecasts.features[position], build_features(grid, 1)[0, 0])
     found = [FEATURE_NAMES[column] for column in np.flatnonzero(~same)]
-    if not same_bits(done.answers.sigma[position : position + 1], ewm_sigma(grid, 1)[0]).all():
+    if not same_bits(batch.forecasts.sigma[position : position + 1], ewm_sigma(grid, 1)[0]).all():
         found.append("sigma")
-    corrections, distrusted = done.answers.corrections, done.answers.distrusted
-    if done.ensemble is not None and (corrections is not None or distrusted is not None):
-        factors, doubted = lately(grid, 1, done.ensemble, np.ones((1, 1), dtype=np.bool_))
+    corrections, guard_suppresses = batch.forecasts.corrections, batch.forecasts.guard_suppresses
+    if batch.ensemble is not None and (corrections is not None or guard_suppresses is not None):
+        factors, suppresses = online_adjustment(grid, 1, batch.ensemble, np.ones((1, 1), dtype=np.bool_))
         if corrections is not None and (factors is None or not same_bits(corrections[position], factors[0]).all()):
             found.append("correction")
-        if distrusted is not None and (doubted is None or doubted[0] != distrusted[position]):
-            found.append("distrust")
+        if guard_suppresses is not None and (suppresses is None or suppresses[0] != guard_suppresses[position]):
+            found.append("guard")
     return found

@@ -1,4 +1,4 @@
-"""The one function that turns a prediction row into the JSON object REST, the cache and files show."""
+"""JSON object of a prediction row, the same in REST, cache and files."""
 
 import math
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from predictions.models import PredictionLog
 
 
 def iso(instant: datetime) -> str:
-    """Write an instant in UTC with a Z, to the microsecond only where it has any.
+    """Format an instant in UTC with a Z; microseconds only if not zero.
 
     >>> iso(datetime(2024, 1, 1, 12, 5, tzinfo=UTC))
     '2024-01-01T12:05:00Z'
@@ -21,7 +21,7 @@ def iso(instant: datetime) -> str:
 
 
 def decimal_text(value: Decimal | None, places: int = 8) -> str | None:
-    """Write a decimal with its column's places.
+    """Format a decimal with the places of its column.
 
     >>> decimal_text(Decimal("1.5")), decimal_text(None)
     ('1.50000000', None)
@@ -30,7 +30,9 @@ def decimal_text(value: Decimal | None, places: int = 8) -> str | None:
 
 
 def in_key_order(kept: dict[str, Any]) -> dict[str, Any]:
-    """Order a small JSON object, since PostgreSQL keeps its own order of keys and bytes must not depend on it.
+    """Sort the keys of a small JSON object.
+
+    PostgreSQL stores keys in its own order, and the bytes must not depend on it.
 
     >>> in_key_order({"b": 1, "a": 2})
     {'a': 2, 'b': 1}
@@ -39,7 +41,7 @@ def in_key_order(kept: dict[str, Any]) -> dict[str, Any]:
 
 
 def finite(value: float) -> float | None:
-    """Keep NaN and infinity out of what is stored and shown.
+    """Replace NaN and infinity by None.
 
     >>> finite(0.5), finite(float("nan"))
     (0.5, None)
@@ -48,8 +50,8 @@ def finite(value: float) -> float | None:
 
 
 def prediction_object(row: PredictionLog, with_outcome: bool = True) -> dict[str, Any]:
-    """Lay out one prediction as REST answers it."""
-    said: dict[str, Any] = {
+    """Prediction as the JSON object of the REST API."""
+    body: dict[str, Any] = {
         "id": str(row.id),
         "symbol": row.symbol,
         "horizon": row.horizon,
@@ -76,14 +78,14 @@ def prediction_object(row: PredictionLog, with_outcome: bool = True) -> dict[str
         "simulated": row.simulated,
     }
     if with_outcome:
-        said |= {
+        body |= {
             "actual_high": decimal_text(row.actual_high),
             "actual_low": decimal_text(row.actual_low),
             "mae": None if row.mae is None else float(row.mae),
         }
-    return said
+    return body
 
 
 def prediction_bytes(row: PredictionLog) -> bytes:
-    """Encode one prediction: the body of a REST answer, byte for byte."""
+    """Encode one prediction as the exact bytes of the REST response."""
     return orjson.dumps(prediction_object(row))

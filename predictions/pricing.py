@@ -1,4 +1,4 @@
-"""What a bracket is worth: its three probabilities, its break-even and its expected return after costs. Pure."""
+"""Pricing of brackets: probabilities, break-even and expected return after costs. Pure."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 Z = 1.645
-"""Decisions are made at the lower end of a one-sided 95 % interval."""
+"""Quantile of a one-sided 95 % interval; decisions use its lower bound."""
 
 
-class Odds(Protocol):
-    """What the rules ask of the TP/SL estimator; prices have shape (n_rows, n_brackets)."""
+class BracketProbabilities(Protocol):
+    """Interface of the TP/SL estimator; prices have shape (n_rows, n_brackets)."""
 
     def ends(self, horizon: int, side: str, take_profit: Floats, stop_loss: Floats) -> tuple[Floats, Floats]:
-        """The three probabilities on the last axis, and the mean gross return where neither level is reached."""
+        """Probabilities on the last axis, and mean gross return where neither level is reached."""
         ...
 
     def standard_error(self, horizon: int, side: str) -> float:
-        """Error of an expected return, in units of the distance between the two levels."""
+        """Standard error of the expected return, in units of the distance between the levels."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
-class Priced:
-    """Brackets and what they are expected to earn; all arrays have one shape."""
+class PricedBrackets:
+    """Brackets with probabilities and expected returns; all arrays have one shape."""
 
     take_profit: Floats
     stop_loss: Floats
@@ -39,9 +39,9 @@ class Priced:
     expected_net_return: Floats
     lower_bound: Floats
 
-    def take(self, index: npt.NDArray[np.int64]) -> Priced:
+    def take(self, index: npt.NDArray[np.int64]) -> PricedBrackets:
         """Choose one bracket along the last axis."""
-        return Priced(
+        return PricedBrackets(
             **{
                 column.name: np.take_along_axis(getattr(self, column.name), index[..., None], axis=-1)[..., 0]
                 for column in fields(self)
@@ -98,34 +98,40 @@ def break_even(p_neither: Floats, a: Floats, b: Floats, m: Floats, costs: float)
 
 
 def price_brackets(
-    odds: Odds, close: Floats, horizon: int, side: str, take_profit: Floats, stop_loss: Floats, costs: float
-) -> Priced:
+    probabilities: BracketProbabilities,
+    close: Floats,
+    horizon: int,
+    side: str,
+    take_profit: Floats,
+    stop_loss: Floats,
+    costs: float,
+) -> PricedBrackets:
     """Price given brackets.
 
     Parameters
     ----------
-    odds : Odds
+    probabilities : BracketProbabilities
         Of the same rows as `close`.
     close : ndarray of shape (n_rows,)
     horizon : int
         In candles.
     side : {"buy", "sell"}
     take_profit, stop_loss : ndarray of shape (n_rows, n_brackets)
-        On their own sides of the close.
+        Each on its side of the close.
     costs : float
         See :func:`costs_of`.
 
     Returns
     -------
-    Priced
+    PricedBrackets
         Arrays of shape (n_rows, n_brackets).
     """
     level = close[:, None]
     a, b = np.abs(take_profit - level) / level, np.abs(stop_loss - level) / level
-    p, m = odds.ends(horizon, side, take_profit, stop_loss)
+    p, m = probabilities.ends(horizon, side, take_profit, stop_loss)
     p_tp, p_sl, p_neither = p[..., 0], p[..., 1], p[..., 2]
     net = expected_net(p_tp, p_sl, p_neither, a, b, m, costs)
-    return Priced(
+    return PricedBrackets(
         take_profit=take_profit,
         stop_loss=stop_loss,
         p_take_profit=p_tp,
@@ -133,5 +139,5 @@ def price_brackets(
         p_neither=p_neither,
         p_break_even=break_even(p_neither, a, b, m, costs),
         expected_net_return=net,
-        lower_bound=net - Z * odds.standard_error(horizon, side) * (a + b),
+        lower_bound=net - Z * probabilities.standard_error(horizon, side) * (a + b),
     )

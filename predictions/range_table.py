@@ -1,4 +1,4 @@
-"""What the ensemble would have said at every candle of a stretch, as columns of a table. Pure."""
+"""Range forecasts of a batch as columns of a table. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,53 +7,53 @@ import numpy as np
 import numpy.typing as npt
 
 from modelregistry.estimators.forecast import LEVELS, MEDIAN
-from predictions.answering import RANGE, Answers
+from predictions.answering import RANGE, Forecasts
 from predictions.reasons import in_order
 
 Columns = dict[str, npt.NDArray[Any]]
 Flags = dict[str, npt.NDArray[np.bool_]]
 
 
-class Cells:
-    """The candles of a pass that exist, oldest first, and where each one's answer is.
+class BatchCandles:
+    """Existing candles of a batch, oldest first, with the position of their forecasts.
 
     Parameters
     ----------
-    answers : Answers
+    forecasts : Forecasts
     symbols : sequence of str
-        Of the markets of the pass.
+        Symbols of the markets of the batch.
     """
 
-    def __init__(self, answers: Answers, symbols: Sequence[str]) -> None:
-        self.answers = answers
-        self.row, self.market = np.nonzero(answers.present.T)
+    def __init__(self, forecasts: Forecasts, symbols: Sequence[str]) -> None:
+        self.forecasts = forecasts
+        self.row, self.market = np.nonzero(forecasts.present.T)
         self.symbol = np.array(list(symbols), dtype=object)[self.market]
-        self.open_time = answers.open_time[self.row]
-        self.close = answers.close[self.market, self.row]
-        self.position = answers.position[self.market, self.row]
+        self.open_time = forecasts.open_time[self.row]
+        self.close = forecasts.close[self.market, self.row]
+        self.position = forecasts.position[self.market, self.row]
 
     def __len__(self) -> int:
         return len(self.row)
 
     def refusals(self, kinds: Sequence[str]) -> Flags:
-        """Which reason keeps the estimators of `kinds` from answering for each cell."""
-        found = {code: flags[self.market, self.row] for code, flags in self.answers.window.items()}
+        """Flags of the reasons for which the estimators of `kinds` refuse each candle."""
+        found = {code: flags[self.market, self.row] for code, flags in self.forecasts.window.items()}
         for kind in kinds:
-            for code, flags in self.answers.champions[kind].items():
+            for code, flags in self.forecasts.champions[kind].items():
                 found[code] = found.get(code, False) | flags[self.market, self.row]
         return found
 
-    def doubts(self, kinds: Sequence[str]) -> Flags:
-        """Which reason degrades the answer of each cell; none where the estimators of `kinds` do not answer."""
-        there = self.answered(kinds)
-        return {code: there & flags[self.position] for code, flags in self.answers.doubts.items() if len(flags)}
+    def degradations(self, kinds: Sequence[str]) -> Flags:
+        """Flags of the reasons that degrade each candle; unset where `kinds` refuse it."""
+        given = self.accepted(kinds)
+        return {code: given & flags[self.position] for code, flags in self.forecasts.degradations.items() if len(flags)}
 
-    def answered(self, kinds: Sequence[str]) -> npt.NDArray[np.bool_]:
-        """Cells for which the estimators of `kinds` answer."""
-        there: npt.NDArray[np.bool_] = self.position >= 0
+    def accepted(self, kinds: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """Candles that the estimators of `kinds` forecast."""
+        found: npt.NDArray[np.bool_] = self.position >= 0
         for flags in self.refusals(kinds).values():
-            there = there & ~flags
-        return there
+            found = found & ~flags
+        return found
 
 
 def reason_texts(flags: Mapping[str, npt.NDArray[np.bool_]], count: int) -> npt.NDArray[np.object_]:
@@ -71,25 +71,25 @@ def reason_texts(flags: Mapping[str, npt.NDArray[np.bool_]], count: int) -> npt.
     return np.array(texts, dtype=object)[which]
 
 
-def range_rows(cells: Cells, horizons: Sequence[int]) -> Columns:
-    """One row per candle and horizon: the quantiles of the highest high and the lowest low.
+def range_rows(candles: BatchCandles, horizons: Sequence[int]) -> Columns:
+    """Quantiles of the highest high and lowest low, one row per candle and horizon.
 
     A refused candle has its reasons and no numbers but its close.
     """
-    answered = cells.answered((RANGE,))
-    quantiles = {side: np.full((len(cells), len(horizons), len(LEVELS)), np.nan) for side in ("high", "low")}
-    forecast = cells.answers.forecast
+    accepted = candles.accepted((RANGE,))
+    quantiles = {side: np.full((len(candles), len(horizons), len(LEVELS)), np.nan) for side in ("high", "low")}
+    forecast = candles.forecasts.ranges
     if forecast is not None:
         at = [forecast.at(horizon) for horizon in horizons]
         for side, prices in quantiles.items():
-            prices[answered] = getattr(forecast, side)[cells.position[answered]][:, at]
-    reasons = reason_texts({**cells.refusals((RANGE,)), **cells.doubts((RANGE,))}, len(cells))
+            prices[accepted] = getattr(forecast, side)[candles.position[accepted]][:, at]
+    reasons = reason_texts({**candles.refusals((RANGE,)), **candles.degradations((RANGE,))}, len(candles))
     each = len(horizons)
     columns: Columns = {
-        "symbol": np.repeat(cells.symbol, each),
-        "open_time": np.repeat(cells.open_time, each),
-        "horizon": np.tile(np.array(horizons, dtype=np.int64), len(cells)),
-        "close": np.repeat(cells.close, each),
+        "symbol": np.repeat(candles.symbol, each),
+        "open_time": np.repeat(candles.open_time, each),
+        "horizon": np.tile(np.array(horizons, dtype=np.int64), len(candles)),
+        "close": np.repeat(candles.close, each),
         "predicted_high": quantiles["high"][:, :, MEDIAN].ravel(),
         "predicted_low": quantiles["low"][:, :, MEDIAN].ravel(),
     }

@@ -1,4 +1,4 @@
-"""The closed list of reasons for refusing or for degrading an answer, and their plain words."""
+"""Closed list of reason codes for refused or degraded predictions, with their texts."""
 
 NO_CHAMPION = "NO_CHAMPION"
 WARMUP = "WARMUP"
@@ -13,29 +13,29 @@ NO_EDGE_AFTER_FEES = "NO_EDGE_AFTER_FEES"
 LATE = "LATE"
 KILL_SWITCH = "KILL_SWITCH"
 
-WORDS: dict[str, str] = {
+REASON_TEXTS: dict[str, str] = {
     KILL_SWITCH: "an operator switched signals off",
     MARKET_DISABLED: "this market is switched off",
-    NO_CHAMPION: "no model in charge covers this market",
-    MODEL_EXPIRED: "the model in charge was trained too long ago",
+    NO_CHAMPION: "no active model covers this market",
+    MODEL_EXPIRED: "the active model was trained too long ago",
     WARMUP: "not enough history yet",
-    GAP_IN_WINDOW: "candles are missing in the window the models read",
+    GAP_IN_WINDOW: "candles are missing in the input window of the models",
     STALE_DATA: "the newest candle is too old",
-    LATE: "the candle was processed after its answer would have expired",
-    OUT_OF_DISTRIBUTION: "the market looks unlike anything in the training set",
+    LATE: "the candle was processed after its prediction would have expired",
+    OUT_OF_DISTRIBUTION: "the market is unlike the training set",
     MODELS_DISAGREE: "the models contradict each other",
     INTERVAL_TOO_WIDE: "the predicted range is too wide to act on",
-    NO_EDGE_AFTER_FEES: "no bracket is sure enough to earn more than it costs",
+    NO_EDGE_AFTER_FEES: "no bracket is certain enough to return more than its costs",
 }
-"""In order of importance; this order is the order of `reasons` everywhere."""
+"""Texts by code, most important first; `reasons` have this order everywhere."""
 
-UNBELIEVED = "called unlike the training set, but so was much of the last week: the measure is not believed"
-"""What a prediction tells beside its reasons where `OUT_OF_DISTRIBUTION` was found and is no reason."""
+SUPPRESSED_FLAG_TEXT = "flagged as out of distribution, but so was much of the last week: the flag is suppressed"
+"""Detail of a prediction whose `OUT_OF_DISTRIBUTION` flag is suppressed and therefore no reason."""
 
 REFUSING = frozenset({NO_CHAMPION, WARMUP, STALE_DATA, GAP_IN_WINDOW, MODEL_EXPIRED, MARKET_DISABLED})
-"""A prediction with one of these is not given at all."""
+"""With one of these a prediction is refused."""
 DEGRADING = frozenset({OUT_OF_DISTRIBUTION, INTERVAL_TOO_WIDE, MODELS_DISAGREE})
-"""A prediction with one of these is given, marked as degraded."""
+"""With one of these a prediction is given and marked as degraded."""
 
 
 def in_order(reasons: set[str] | list[str]) -> list[str]:
@@ -44,4 +44,4 @@ def in_order(reasons: set[str] | list[str]) -> list[str]:
     >>> in_order(["NO_EDGE_AFTER_FEES", "LATE", "LATE"])
     ['LATE', 'NO_EDGE_AFTER_FEES']
     """
-    return [code for code in WORDS if code in reasons]
+    return [code for code in REASON_TEXTS if code in reasons]

@@ -1,4 +1,4 @@
-"""Writing predictions: sealed rows under the lock of the chain's head, then the cache."""
+"""Writing of predictions: sealed rows under the lock of the chain head, then the cache."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -12,18 +12,18 @@ from marketdata.models import Market
 from modelregistry.estimators.forecast import MEDIAN, RangeForecast
 from predictions import cache, chain, coverage
 from predictions.models import ChainHead, PredictionLog
-from predictions.passes import Pass
+from predictions.passes import ForecastBatch
 from predictions.payloads import prediction_bytes
 
 VALIDITY_MS = 2 * INTERVAL_MS + 15_000
-"""From a candle's open to the close of the next one, and 15 s more."""
+"""Validity of a prediction from the candle's open: to the close of the next one plus 15 s."""
 
 Key = tuple[int, datetime, int]
 """Market id, candle time, horizon."""
 
 
 def valid_until_ms(open_ms: int) -> int:
-    """Market time, ms, after which nothing said about this candle may be used."""
+    """Market time in ms until which a prediction or signal of this candle is valid."""
     return open_ms + VALIDITY_MS
 
 
@@ -36,14 +36,17 @@ def price(value: float) -> Decimal:
     return Decimal(f"{value:.8f}")
 
 
-def record(done: Pass) -> dict[Key, PredictionLog]:
-    """Write what a pass said; a candle already answered by the same champions keeps its rows."""
+def record(batch: ForecastBatch) -> dict[Key, PredictionLog]:
+    """Store the predictions of a batch and return its rows by key.
+
+    A candle already predicted by the same champions keeps its rows.
+    """
     made_at_ms = clock.market_ms()
-    candles = [item for item in done.candles() if not done.answers.refusals(item[0], item[1])]
-    ensemble, forecast = done.ensemble, done.answers.forecast
+    candles = [item for item in batch.candles() if not batch.forecasts.refusals(item[0], item[1])]
+    ensemble, forecast = batch.ensemble, batch.forecasts.ranges
     if not candles or ensemble is None or forecast is None:
         return {}
-    coverage.ensure(done.markets)
+    coverage.ensure(batch.markets)
     times = [clock.to_datetime(item[3]) for item in candles]
     with transaction.atomic():
         heads = chain.lock_heads(ChainHead.Log.PREDICTIONS, [item[2].pk for item in candles])
@@ -56,7 +59,7 @@ def record(done: Pass) -> dict[Key, PredictionLog]:
             for k, horizon in enumerate(forecast.horizons):
                 key = (market.pk, candle_time, horizon)
                 if key not in rows:
-                    rows[key] = _row(done, forecast, market, index, at, k, open_ms, made_at_ms)
+                    rows[key] = _row(batch, forecast, market, index, at, k, open_ms, made_at_ms)
                     chain.append(heads[market.pk], rows[key], chain.PREDICTION_COLUMNS)
                     fresh.append(rows[key])
         if fresh:
@@ -67,7 +70,7 @@ def record(done: Pass) -> dict[Key, PredictionLog]:
 
 
 def _row(
-    done: Pass,
+    batch: ForecastBatch,
     forecast: RangeForecast,
     market: Market,
     index: int,
@@ -76,48 +79,48 @@ def _row(
     open_ms: int,
     made_at_ms: int,
 ) -> PredictionLog:
-    answers = done.answers
-    position = int(answers.position[index, at])
-    assert done.ensemble is not None
+    forecasts = batch.forecasts
+    position = int(forecasts.position[index, at])
+    assert batch.ensemble is not None
     high = [f"{value:.8f}" for value in forecast.high[position, k]]
     low = [f"{value:.8f}" for value in forecast.low[position, k]]
-    said = answers.degraded(index, at)
+    reasons = forecasts.degraded(index, at)
     return PredictionLog(
         id=clock.new_id(),
         market=market,
         symbol=market.symbol,
         horizon=int(forecast.horizons[k]),
         candle_time=clock.to_datetime(open_ms),
-        ensemble=done.ensemble.digest,
-        model_versions=dict(done.ensemble.versions),
+        ensemble=batch.ensemble.digest,
+        model_versions=dict(batch.ensemble.versions),
         made_at=clock.to_datetime(made_at_ms),
         valid_until=clock.to_datetime(valid_until_ms(open_ms)),
         late=made_at_ms > valid_until_ms(open_ms),
-        current_price=price(float(answers.close[index, at])),
+        current_price=price(float(forecasts.close[index, at])),
         predicted_high=Decimal(high[MEDIAN]),
         predicted_low=Decimal(low[MEDIAN]),
         high_quantiles=high,
         low_quantiles=low,
         coverage=coverage.coverage_of(market.pk, int(forecast.horizons[k])),
         data_age_seconds=round((made_at_ms - open_ms - INTERVAL_MS) / 1000, 3),
-        degraded=bool(said),
-        reasons=said,
-        reason_details={**answers.explain(said), **answers.notes(index, at)},
+        degraded=bool(reasons),
+        reasons=reasons,
+        reason_details={**forecasts.explain(reasons), **forecasts.notes(index, at)},
         simulated=market.simulated,
     )
 
 
 def _cache_newest(rows: Any, now_ms: int) -> None:
-    """Put the answers to each market's newest candle where requests find them, unless they are past use."""
+    """Cache the predictions of each market's newest candle, unless they have expired."""
     newest: dict[int, list[PredictionLog]] = {}
     for row in rows:
-        held = newest.get(row.market_id)
-        if held is None or row.candle_time > held[0].candle_time:
+        kept = newest.get(row.market_id)
+        if kept is None or row.candle_time > kept[0].candle_time:
             newest[row.market_id] = [row]
-        elif row.candle_time == held[0].candle_time:
-            held.append(row)
+        elif row.candle_time == kept[0].candle_time:
+            kept.append(row)
     by_open: dict[int, list[tuple[str, bytes]]] = {}
-    for row in (row for held in newest.values() for row in held):
+    for row in (row for kept in newest.values() for row in kept):
         open_ms = clock.to_ms(row.candle_time)
         if now_ms <= valid_until_ms(open_ms):
             by_open.setdefault(open_ms, []).append(cached(row))
@@ -126,6 +129,6 @@ def _cache_newest(rows: Any, now_ms: int) -> None:
 
 
 def cached(row: PredictionLog) -> tuple[str, bytes]:
-    """Key and value of one prediction in the cache."""
+    """Cache key and value of one prediction."""
     key = cache.key_of(row.symbol, row.horizon, row.candle_time)
     return key, cache.with_market(prediction_bytes(row), row.market_id)

@@ -1,4 +1,4 @@
-"""Refusing a request: the reasons in words, and when to come back."""
+"""Refusals of prediction requests, with texts and Retry-After."""
 
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
@@ -14,7 +14,7 @@ from predictions.recording import valid_until_ms
 
 
 def newest_candle(market: Market, ensemble: Ensemble | None, kind: str) -> tuple[Ensemble, int]:
-    """The champions and the open time, ms, of the newest stored candle, if an answer may still be given.
+    """Champions and open time in ms of the newest stored candle, if still valid.
 
     Raises
     ------
@@ -33,13 +33,13 @@ def newest_candle(market: Market, ensemble: Ensemble | None, kind: str) -> tuple
     return ensemble, open_ms
 
 
-def refuse(said: Sequence[str], details: Mapping[str, str] | None = None) -> NoReturn:
-    """Raise the refusal with its reasons in words."""
-    words = [(details or codes.WORDS).get(code, codes.WORDS[code]) for code in said]
-    raise PredictionRefused(list(said), "; ".join(words), retry_after_seconds())
+def refuse(reasons: Sequence[str], details: Mapping[str, str] | None = None) -> NoReturn:
+    """Raise a refusal with the texts of its reasons."""
+    texts = [(details or codes.REASON_TEXTS).get(code, codes.REASON_TEXTS[code]) for code in reasons]
+    raise PredictionRefused(list(reasons), "; ".join(texts), retry_after_seconds())
 
 
 def retry_after_seconds() -> int:
-    """Wall seconds until the next candle has closed and been answered."""
+    """Wall seconds until the next candle is closed and forecast."""
     left_ms = INTERVAL_MS - clock.market_ms() % INTERVAL_MS + 3_000
     return max(1, round(clock.wall_seconds(left_ms / 1000)))

@@ -1,4 +1,4 @@
-"""The track record as callers ask for it: computed at most once a minute, then cut to what they want."""
+"""Cached track record, computed at most once a minute and filtered per request."""
 
 import threading
 from collections.abc import Callable
@@ -13,16 +13,16 @@ from predictions.log import require_horizon, require_symbol
 from predictions.models import PredictionLog
 from predictions.track_record import NetOf, track_record
 
-KEPT_SECONDS = 60.0
-MOST_KEPT = 32
+CACHE_SECONDS = 60.0
+MAX_CACHED_RESULTS = 32
 
-_kept: dict[tuple[Any, ...], tuple[float, list[dict[str, Any]]]] = {}
+_results: dict[tuple[Any, ...], tuple[float, list[dict[str, Any]]]] = {}
 _lock = threading.Lock()
 
 
-def forget() -> None:
-    """Compute anew at the next call."""
-    _kept.clear()
+def reset() -> None:
+    """Clear the cached results."""
+    _results.clear()
 
 
 def scoreboard(
@@ -32,12 +32,12 @@ def scoreboard(
     since: datetime | None = None,
     net_results: Callable[..., NetOf] | None = None,
 ) -> list[dict[str, Any]]:
-    """Scores per market, horizon and version.
+    """Scores by market, horizon and version, filtered.
 
     Raises
     ------
     UnknownSymbol, InvalidRequest
-        If no market has the symbol, or nobody ever answered the horizon.
+        If no market has the symbol, or the horizon was never served.
     """
     if symbol is not None:
         require_symbol(symbol)
@@ -53,16 +53,16 @@ def scoreboard(
 
 
 def _computed(since: datetime | None, net_results: Callable[..., NetOf] | None) -> list[dict[str, Any]]:
-    """Everything since an instant; one caller computes, those who come meanwhile wait for it."""
-    answered = Exists(PredictionLog.objects.filter(market=OuterRef("pk")))
-    markets = list(Market.objects.filter(answered).order_by("symbol", "source"))
+    """All scores since an instant; concurrent callers wait for one computation."""
+    predicted = Exists(PredictionLog.objects.filter(market=OuterRef("pk")))
+    markets = list(Market.objects.filter(predicted).order_by("symbol", "source"))
     key = (tuple(market.pk for market in markets), since)
     with _lock:
-        made_at, results = _kept.get(key, (float("-inf"), []))
-        if not 0 <= clock.monotonic() - made_at < KEPT_SECONDS:
+        made_at, results = _results.get(key, (float("-inf"), []))
+        if not 0 <= clock.monotonic() - made_at < CACHE_SECONDS:
             nets = net_results(since, [market.pk for market in markets]) if net_results else None
             results = track_record(markets, since, nets)
-            if len(_kept) >= MOST_KEPT:
-                _kept.clear()
-            _kept[key] = (clock.monotonic(), results)
+            if len(_results) >= MAX_CACHED_RESULTS:
+                _results.clear()
+            _results[key] = (clock.monotonic(), results)
         return results

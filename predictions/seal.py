@@ -1,4 +1,4 @@
-"""The seal of a log row: SHA-256 over its immutable columns and the seal before it. Pure."""
+"""Seal of a log row: SHA-256 over its immutable columns and the previous seal. Pure."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -10,11 +10,11 @@ from uuid import UUID
 import orjson
 
 GENESIS = "0" * 64
-"""What the first row of a chain follows."""
+"""Previous seal of the first row of a chain."""
 
 
 def canonical(record: Mapping[str, Any]) -> bytes:
-    """Write a record as the one text its seal is taken over.
+    """Canonical JSON text of a record, the input of its seal.
 
     Keys are sorted, decimals keep their column's places, times are UTC to the microsecond, and
     numbers take the shortest form that reads back to the same bits, so a row read from any
@@ -39,12 +39,12 @@ def canonical(record: Mapping[str, Any]) -> bytes:
 
 
 def seal_of(previous: str, record: Mapping[str, Any]) -> str:
-    """Chain a record to the seal before it.
+    """Seal of a record that follows the previous seal.
 
     Parameters
     ----------
     previous : str
-        Seal of the row before, or :data:`GENESIS`.
+        Seal of the previous row, or :data:`GENESIS`.
     record : mapping
         The immutable columns.
 

@@ -1,4 +1,4 @@
-"""The shapes of predictions, brackets and touches: what may be asked and what is answered."""
+"""Serializers of requests and responses of predictions, brackets, touches and track record."""
 
 from rest_framework import serializers
 
@@ -15,15 +15,15 @@ from marketdata.request_fields import (
 )
 from marketdata.serializers import DecimalText
 from modelregistry.serializers import ModelVersionsField
-from predictions.reasons import WORDS
+from predictions.reasons import REASON_TEXTS
+from predictions.requests import MAX_PRICES
 
 SIDES = (("buy", "buy"), ("sell", "sell"))
-REASONS = tuple((code, code) for code in WORDS)
-MOST_PRICES = 1000
+REASONS = tuple((code, code) for code in REASON_TEXTS)
 
 
 class PredictionRequest(Body):
-    """Which market, how far ahead."""
+    """Request of a prediction: market and horizon."""
 
     symbol = SymbolField()
     horizon = WholeNumber(help_text="Candles ahead; one of those `/markets` lists.")
@@ -37,7 +37,7 @@ class BoundsSerializer(serializers.Serializer):
 
 
 class BandSerializer(serializers.Serializer):
-    """Where the highest high and the lowest low of the horizon lie, each with this probability."""
+    """Intervals of the highest high and lowest low, each with this probability."""
 
     level = serializers.FloatField()
     high = BoundsSerializer()
@@ -45,7 +45,7 @@ class BandSerializer(serializers.Serializer):
 
 
 class CoverageSerializer(serializers.Serializer):
-    """How often the band of this level held lately, as of `made_at`."""
+    """Realised coverage of the band of this level over the trailing month, as of `made_at`."""
 
     level = serializers.FloatField()
     high = serializers.FloatField(allow_null=True)
@@ -53,13 +53,13 @@ class CoverageSerializer(serializers.Serializer):
     n = serializers.IntegerField()
 
     class Meta:
-        """Its name in the schema."""
+        """Name in the schema."""
 
         ref_name = "BandCoverage"
 
 
 class PredictionSerializer(serializers.Serializer):
-    """What the champions expect of one market from one candle on, and what became of it."""
+    """Prediction of the champions for one market and candle, with its outcome."""
 
     id = serializers.UUIDField()
     symbol = serializers.CharField()
@@ -86,7 +86,7 @@ class PredictionSerializer(serializers.Serializer):
 
 
 class PredictionQuery(Query):
-    """Which part of the log."""
+    """Filters of the prediction log."""
 
     spans_time = True
     symbol = SymbolField(required=False)
@@ -105,7 +105,7 @@ class BracketRequest(Body):
 
 
 class BracketSerializer(serializers.Serializer):
-    """How likely either level is reached first, and what the bracket is worth after costs."""
+    """Probabilities of reaching either level first, and expected return after costs."""
 
     symbol = serializers.CharField()
     side = serializers.ChoiceField(choices=SIDES)
@@ -118,12 +118,12 @@ class BracketSerializer(serializers.Serializer):
     p_stop_loss = serializers.FloatField(allow_null=True)
     p_neither = serializers.FloatField(allow_null=True)
     p_break_even = serializers.FloatField(
-        allow_null=True, help_text="The p_take_profit at which nothing is earned or lost."
+        allow_null=True, help_text="The p_take_profit at which the expected net return is 0."
     )
     expected_net_return = serializers.FloatField(allow_null=True, help_text="A fraction, after fees and slippage.")
     expected_candles_to_touch = serializers.FloatField(allow_null=True)
-    fee_to_move = serializers.FloatField(allow_null=True, help_text="Costs over the move expected.")
-    fee_rate = serializers.FloatField(help_text="A side.")
+    fee_to_move = serializers.FloatField(allow_null=True, help_text="Costs divided by the expected move.")
+    fee_rate = serializers.FloatField(help_text="Fee per side, as a fraction.")
     model_versions = ModelVersionsField()
     reasons = serializers.ListField(child=serializers.ChoiceField(choices=REASONS))
     reason_details = serializers.DictField(child=serializers.CharField())
@@ -131,22 +131,22 @@ class BracketSerializer(serializers.Serializer):
 
 
 class TouchRequest(Body):
-    """Prices that may be reached."""
+    """Request of touch probabilities for a list of prices."""
 
     symbol = SymbolField()
     horizon = WholeNumber()
-    prices = ListOf(child=PriceField(), min_length=1, max_length=MOST_PRICES)
+    prices = ListOf(child=PriceField(), min_length=1, max_length=MAX_PRICES)
 
 
 class TouchSerializer(serializers.Serializer):
-    """One price and its chance."""
+    """A price and the probability that it is reached."""
 
     price = DecimalText()
     p_reached = serializers.FloatField(allow_null=True)
 
 
 class TouchesSerializer(serializers.Serializer):
-    """The chance that each price is reached within the horizon."""
+    """Probabilities that prices are reached within the horizon."""
 
     symbol = serializers.CharField()
     horizon = serializers.IntegerField()
@@ -156,29 +156,29 @@ class TouchesSerializer(serializers.Serializer):
 
 
 class TrackRecordQuery(Query):
-    """Which scores."""
+    """Filters of the track record."""
 
     symbol = SymbolField(required=False)
     horizon = WholeNumber(in_query=True, required=False)
     version = serializers.UUIDField(required=False, help_text="Of the range predictor.")
-    since = Instant(required=False, help_text="Answers to candles from then on; the last 90 days when left out.")
+    since = Instant(required=False, help_text="Predictions for candles from then on; the last 90 days when left out.")
 
 
 class TwoSidesSerializer(serializers.Serializer):
-    """One number for each target."""
+    """One number for the high and one for the low."""
 
     high = serializers.FloatField(allow_null=True)
     low = serializers.FloatField(allow_null=True)
 
 
 class CoveredSerializer(TwoSidesSerializer):
-    """How often the band of this level held."""
+    """Share of outcomes inside the band of this level."""
 
     level = serializers.FloatField()
 
 
 class CalibrationSerializer(serializers.Serializer):
-    """How often the outcome was below the quantile of this level; the level itself is perfect."""
+    """Share of outcomes below the quantile of this level; ideally the level itself."""
 
     level = serializers.FloatField()
     high_below = serializers.FloatField(allow_null=True)
@@ -186,7 +186,7 @@ class CalibrationSerializer(serializers.Serializer):
 
 
 class NetSerializer(serializers.Serializer):
-    """What its signals earned after fees."""
+    """Net return of the signals after fees."""
 
     signals = serializers.IntegerField()
     mean_percent = serializers.FloatField(allow_null=True)
@@ -194,39 +194,39 @@ class NetSerializer(serializers.Serializer):
 
 
 class BesideSerializer(serializers.Serializer):
-    """Beside what costs nothing."""
+    """One number for each reference baseline."""
 
-    ewm = serializers.FloatField(allow_null=True, help_text="The walk without drift at EWM volatility.")
+    ewm = serializers.FloatField(allow_null=True, help_text="Random walk without drift at EWM volatility.")
     har_season = serializers.FloatField(
         allow_null=True,
-        help_text="HAR with time of day, as fitted when the version was trained; null for one that keeps none.",
+        help_text="HAR with time of day, as fitted when the version was trained; null if none was stored.",
     )
 
 
 class ScoreSerializer(serializers.Serializer):
-    """How right one version was about one market and horizon."""
+    """Scores of one version for one market and horizon."""
 
     symbol = serializers.CharField()
     horizon = serializers.IntegerField()
     version = serializers.CharField(help_text="Of the range predictor.")
     simulated = serializers.BooleanField()
     n = serializers.IntegerField(help_text="Outcomes scored.")
-    n_final = serializers.IntegerField(help_text="Their candles were re-read and stand.")
+    n_final = serializers.IntegerField(help_text="Outcomes whose candles were re-read and confirmed.")
     n_provisional = serializers.IntegerField()
     effective_n = serializers.IntegerField(help_text="Outcomes that do not overlap.")
-    too_few = serializers.BooleanField(help_text="Too few of them to tell anything.")
+    too_few = serializers.BooleanField(help_text="Too few independent outcomes for a conclusion.")
     mae_percent = serializers.FloatField(allow_null=True)
-    bias_bps = TwoSidesSerializer(help_text="Median prediction over outcome, basis points.")
+    bias_bps = TwoSidesSerializer(help_text="Mean log ratio of predicted median to outcome, basis points.")
     pinball_bps = serializers.FloatField(allow_null=True, help_text="Mean over levels and both targets.")
-    baselines = BesideSerializer(help_text="The same loss of what costs nothing.")
+    baselines = BesideSerializer(help_text="The same loss of the reference baselines.")
     skill = BesideSerializer(help_text="1 - loss / baseline's loss.")
     coverage = CoveredSerializer(many=True)
     calibration = CalibrationSerializer(many=True)
     net = NetSerializer()
 
     def get_fields(self) -> dict[str, serializers.Field]:
-        """With the two ends of the stretch; `from` is no Python name."""
+        """Add `from` and `to`; `from` is a reserved word in Python."""
         fields: dict[str, serializers.Field] = super().get_fields()
-        fields["from"] = serializers.DateTimeField(help_text="Open of the first candle answered.")
+        fields["from"] = serializers.DateTimeField(help_text="Open of the first predicted candle.")
         fields["to"] = serializers.DateTimeField(help_text="Open of the last one.")
         return fields

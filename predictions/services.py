@@ -1,4 +1,4 @@
-"""Asking the champions: for every market at each close, and for whoever asks in between."""
+"""Predictions of the champions: for every market at each close, and on request."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -14,37 +14,37 @@ from predictions.answering import RANGE
 from predictions.asking import brackets, touches
 from predictions.errors import PredictionRefused
 from predictions.models import PredictionLog
-from predictions.passes import Pass, read_pass, read_passes
+from predictions.passes import ForecastBatch, forecast_batch, forecast_batches
 from predictions.payloads import prediction_bytes
 from predictions.recording import Key
 from predictions.refusing import newest_candle, refuse, retry_after_seconds
-from predictions.requests import known_horizon, known_market, remembered_market
+from predictions.requests import cached_market, known_horizon, known_market
 
 __all__ = ["brackets", "cached_prediction", "latest_prediction", "predict", "touches", "warm_up"]
 
 
 def predict(
     work: Mapping[Market, Sequence[int]], *, live: bool = False
-) -> Iterator[tuple[Pass, dict[Key, PredictionLog]]]:
-    """Answer for the given open times (ms) of each market and log it: a day of a backlog at a time.
+) -> Iterator[tuple[ForecastBatch, dict[Key, PredictionLog]]]:
+    """Forecast and log the given open times (ms) of each market.
 
-    The live path answers from the windows this process holds, and compares some of its rows with the batch once
-    the caller is done with them.
+    A backlog is processed day by day. The live path forecasts from the windows in memory, and checks some of its
+    rows against the batch after the caller has processed them.
     """
-    for done in read_passes(work, live=live):
-        yield done, recording.record(done)
-        parity.compare(done)
+    for batch in forecast_batches(work, live=live):
+        yield batch, recording.record(batch)
+        parity.compare(batch)
 
 
-def warm_up(known: Mapping[str, str]) -> dict[str, str]:
-    """Load the champions of the enabled markets and let new ones answer once, so that no request pays for it.
+def warm_up(digests: Mapping[str, str]) -> dict[str, str]:
+    """Load the champions and forecast once with new ones, so that requests do not wait.
 
-    Nothing is logged or cached: what remains is loaded, imported and compiled code.
+    Nothing is logged or cached: the effect is loaded, imported and compiled code.
 
     Parameters
     ----------
-    known : mapping of str to str
-        Digest by source of the ensembles that have answered in this process.
+    digests : mapping of str to str
+        Digest by source of the ensembles already used in this process.
 
     Returns
     -------
@@ -54,34 +54,34 @@ def warm_up(known: Mapping[str, str]) -> dict[str, str]:
     by_source: dict[str, list[Market]] = {}
     for market in Market.objects.enabled():
         by_source.setdefault(market.source, []).append(market)
-    answered = {}
+    warm = {}
     for source, markets in by_source.items():
         ensemble = registry.load_ensemble(source)
         if ensemble is None:
             continue
-        answered[source] = ensemble.digest
-        if known.get(source) == ensemble.digest:
+        warm[source] = ensemble.digest
+        if digests.get(source) == ensemble.digest:
             continue
         newest = store.newest_open([market for market in markets if ensemble.covers(market.symbol)])
         for market in markets:
             open_ms = newest.get(market.pk)
             if open_ms is not None:
-                read_pass([market], open_ms, 1, ensemble)
+                forecast_batch([market], open_ms, 1, ensemble)
                 break
-    return answered
+    return warm
 
 
 def latest_prediction(symbol: str, horizon: int) -> bytes:
-    """Give the prediction for the newest stored closed candle, as the JSON object REST answers with.
+    """Prediction for the newest stored closed candle, as the bytes of the REST response.
 
-    A cached one is served; else the row; else it is computed, logged and then served.
+    Served from the cache; else from the log; else computed and logged.
 
     Raises
     ------
     InvalidRequest, MarketDisabled
-        If the question cannot be answered as asked.
+        If the request is invalid.
     PredictionRefused
-        If the engine knows better than to answer.
+        If no prediction can be given.
     """
     found = cached_prediction(symbol, horizon)
     if found is not None:
@@ -97,22 +97,22 @@ def latest_prediction(symbol: str, horizon: int) -> bytes:
     if row is not None:
         cache.write_ahead([recording.cached(row)], open_ms)
         return prediction_bytes(row)
-    for done, rows in predict({market: [open_ms]}):
+    for batch, rows in predict({market: [open_ms]}):
         if key in rows:
             return prediction_bytes(rows[key])
-        refuse(done.answers.refusals(0, 0), done.answers.explain(done.answers.refusals(0, 0)))
-    raise PredictionRefused([codes.GAP_IN_WINDOW], "the newest candle went away", retry_after_seconds())
+        refuse(batch.forecasts.refusals(0, 0), batch.forecasts.explain(batch.forecasts.refusals(0, 0)))
+    raise PredictionRefused([codes.GAP_IN_WINDOW], "the newest candle was deleted", retry_after_seconds())
 
 
 def cached_prediction(symbol: str, horizon: int) -> bytes | None:
-    """Give the cached prediction for the last closed candle if it may be served, else None.
+    """Cached prediction for the last closed candle; None if there is no valid one.
 
-    It may while its market is the enabled one, its versions are the champions and its validity
-    lasts. Reads this process's memory and the cache; the database at most once a second.
+    Valid while its market is enabled, its versions are the champions and its validity
+    lasts. Reads process memory and the cache; the database at most once a second.
     """
     if not isinstance(symbol, str) or not isinstance(horizon, int):
         return None
-    market = remembered_market(symbol)
+    market = cached_market(symbol)
     if market is None:
         return None
     now_ms = clock.market_ms()

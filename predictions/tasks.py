@@ -1,4 +1,4 @@
-"""Tasks beside the live path."""
+"""Celery tasks of challengers, beside the live path."""
 
 from celery import shared_task
 
@@ -7,6 +7,6 @@ from predictions import challenger_scores, challengers
 
 @shared_task(ignore_result=True, expires=240)
 def ask_challengers() -> None:
-    """Let candidates answer silently, and score what has fallen due."""
-    challengers.answer_silently()
+    """Forecast with challengers and score the forecasts that are due."""
+    challengers.forecast_challengers()
     challenger_scores.score_challengers()

@@ -1,10 +1,10 @@
-"""What the engine said, scored beside what costs nothing: per market, horizon and version.
+"""Track record: scores of predictions beside reference baselines, by market, horizon and version.
 
-Late answers are left out. The first baseline is the walk without drift at the EWM volatility of the same
-moment, in closed form: it learns nothing and anyone can compute it. The second, HAR with time of day, does
-learn; so that it knows no more than its version did, it is fitted when the version is trained and kept in its
-report. Of a version that keeps none nothing is said: fitted now, on candles that may have been revised since
-and on outcomes the version never saw, it would be another baseline than the one the gate used.
+Late predictions are left out. The first baseline is the random walk without drift at the EWM volatility of the
+same candle, in closed form and without fitting. The second, HAR with time of day, is fitted; so that it uses no
+more data than its version did, it is fitted when the version is trained and stored in its report. A version
+without a stored one gets no score beside it: fitted now, on candles that may have been revised and on outcomes
+the version never saw, it would not be the baseline the gate used.
 """
 
 import uuid
@@ -34,17 +34,17 @@ Floats = npt.NDArray[np.float64]
 
 TRAILING = timedelta(days=90)
 REACH = 1024
-"""Candles of history behind the baseline's volatility."""
-FEW = 30
-"""Fewer independent outcomes than this are too few to tell anything."""
+"""Candles of history for the volatility of the baseline."""
+MIN_INDEPENDENT_OUTCOMES = 30
+"""With fewer independent outcomes than this, a score is marked `too_few`."""
 
 NetOf = Mapping[tuple[int, int, str], Any]
 """Market id, horizon and version to an object with `n`, `mean_percent` and `total_percent`."""
 
 
 @dataclass(frozen=True, eq=False)
-class Cell:
-    """Scored answers of one market, horizon and version; prices as floats, one row each."""
+class ScoredPredictions:
+    """Scored predictions of one market, horizon and version; prices as floats, one row each."""
 
     open_ms: npt.NDArray[np.int64]
     close: Floats
@@ -59,88 +59,91 @@ class Cell:
 def track_record(
     markets: Sequence[Market], since: datetime | None = None, net_results: NetOf | None = None
 ) -> list[dict[str, Any]]:
-    """Score everything finished since an instant (by default of the trailing 90 days)."""
+    """Scores of all predictions since an instant (by default the trailing 90 days)."""
     since = since or clock.market_now() - TRAILING
     results = []
     for market in markets:
-        cells = _read(market, since)
-        if not cells:
+        by_key = _read(market, since)
+        if not by_key:
             continue
-        sigma_at, har_of = _sigma(market, cells), _har(market, cells)
-        for (horizon, version), cell in sorted(cells.items()):
+        sigma_at, har_of = _sigma(market, by_key), _har(market, by_key)
+        for (horizon, version), scored in sorted(by_key.items()):
             results.append(
                 {
                     "symbol": market.symbol,
                     "horizon": horizon,
                     "version": version,
                     "simulated": market.simulated,
-                    "from": iso(clock.to_datetime(int(cell.open_ms[0]))),
-                    "to": iso(clock.to_datetime(int(cell.open_ms[-1]))),
-                    **score_cell(cell, horizon, sigma_at(cell.open_ms), har_of(horizon, version)),
+                    "from": iso(clock.to_datetime(int(scored.open_ms[0]))),
+                    "to": iso(clock.to_datetime(int(scored.open_ms[-1]))),
+                    **score(scored, horizon, sigma_at(scored.open_ms), har_of(horizon, version)),
                     "net": _net((net_results or {}).get((market.pk, horizon, version))),
                 }
             )
     return results
 
 
-def score_cell(cell: Cell, horizon: int, sigma: Floats, har: tuple[Floats, Floats] | None = None) -> dict[str, Any]:
-    """Error, skill, coverage and calibration of one cell beside EWM and, if given, HAR with time of day.
+def score(
+    scored: ScoredPredictions, horizon: int, sigma: Floats, har: tuple[Floats, Floats] | None = None
+) -> dict[str, Any]:
+    """Error, skill, coverage and calibration of scored predictions beside EWM and HAR baselines.
 
-    `har` holds the log quantiles of that baseline, row by row. Losses are mean pinball losses over both targets
-    and all levels, in basis points of log price.
+    `har` has the log quantiles of HAR with time of day, row by row, if there are any. Losses are mean
+    pinball losses over both targets and all levels, in basis points of log price.
     """
-    ours = _losses(cell, np.log(cell.high / cell.close[:, None]), np.log(cell.low / cell.close[:, None]))
+    close = scored.close[:, None]
+    model_losses = _losses(scored, np.log(scored.high / close), np.log(scored.low / close))
     deviation = (sigma * np.sqrt(horizon))[:, None]
     up = deviation * ndtri((1 + np.array(LEVELS)) / 2)
-    ewm = _losses(cell, up, -deviation * ndtri(1 - np.array(LEVELS) / 2))
-    both = np.isfinite(ewm)
-    loss, base = _mean(ours[both]), _mean(ewm[both])
-    seasonal = np.full(len(ours), np.nan) if har is None else _losses(cell, *har)
-    whole = np.isfinite(seasonal)
-    beside, season = _mean(ours[whole]), _mean(seasonal[whole])
-    span = int(cell.open_ms[-1] - cell.open_ms[0]) // INTERVAL_MS + horizon
-    effective = min(len(cell.close), max(1, span // horizon))
+    ewm_losses = _losses(scored, up, -deviation * ndtri(1 - np.array(LEVELS) / 2))
+    with_ewm = np.isfinite(ewm_losses)
+    loss, ewm_loss = _mean(model_losses[with_ewm]), _mean(ewm_losses[with_ewm])
+    har_losses = np.full(len(model_losses), np.nan) if har is None else _losses(scored, *har)
+    with_har = np.isfinite(har_losses)
+    loss_beside_har, har_loss = _mean(model_losses[with_har]), _mean(har_losses[with_har])
+    span = int(scored.open_ms[-1] - scored.open_ms[0]) // INTERVAL_MS + horizon
+    effective = min(len(scored.close), max(1, span // horizon))
     return {
-        "n": len(cell.close),
-        "n_final": int(cell.final.sum()),
-        "n_provisional": int((~cell.final).sum()),
+        "n": len(scored.close),
+        "n_final": int(scored.final.sum()),
+        "n_provisional": int((~scored.final).sum()),
         "effective_n": effective,
-        "too_few": effective < FEW,
-        "mae_percent": _mean(cell.mae),
+        "too_few": effective < MIN_INDEPENDENT_OUTCOMES,
+        "mae_percent": _mean(scored.mae),
         "bias_bps": {
-            "high": _bps(np.log(cell.high[:, MEDIAN] / cell.actual_high)),
-            "low": _bps(np.log(cell.low[:, MEDIAN] / cell.actual_low)),
+            "high": _bps(np.log(scored.high[:, MEDIAN] / scored.actual_high)),
+            "low": _bps(np.log(scored.low[:, MEDIAN] / scored.actual_low)),
         },
         "pinball_bps": loss,
-        "baselines": {"ewm": base, "har_season": season},
-        "skill": {"ewm": _saved(loss, base), "har_season": _saved(beside, season)},
+        "baselines": {"ewm": ewm_loss, "har_season": har_loss},
+        "skill": {"ewm": _skill(loss, ewm_loss), "har_season": _skill(loss_beside_har, har_loss)},
         "coverage": [
             {
                 "level": share,
-                "high": _share(cell.actual_high, cell.high, lower, upper),
-                "low": _share(cell.actual_low, cell.low, lower, upper),
+                "high": _share(scored.actual_high, scored.high, lower, upper),
+                "low": _share(scored.actual_low, scored.low, lower, upper),
             }
             for share, lower, upper in BANDS
         ],
         "calibration": [
             {
                 "level": level,
-                "high_below": _mean((cell.actual_high <= cell.high[:, k]).astype(float)),
-                "low_below": _mean((cell.actual_low <= cell.low[:, k]).astype(float)),
+                "high_below": _mean((scored.actual_high <= scored.high[:, k]).astype(float)),
+                "low_below": _mean((scored.actual_low <= scored.low[:, k]).astype(float)),
             }
             for k, level in enumerate(LEVELS)
         ],
     }
 
 
-def _losses(cell: Cell, up: Floats, down: Floats) -> Floats:
+def _losses(scored: ScoredPredictions, up: Floats, down: Floats) -> Floats:
     """Loss of every row, in basis points."""
-    high, low = np.log(cell.actual_high / cell.close), np.log(cell.actual_low / cell.close)
+    high, low = np.log(scored.actual_high / scored.close), np.log(scored.actual_low / scored.close)
     losses: Floats = 5_000 * (pinball(up, high) + pinball(down, low))
     return losses
 
 
-def _saved(loss: float | None, base: float | None) -> float | None:
+def _skill(loss: float | None, base: float | None) -> float | None:
     return 1 - loss / base if loss is not None and base else None
 
 
@@ -162,7 +165,7 @@ def _net(net: Any) -> dict[str, Any]:
     return {"signals": net.n, "mean_percent": net.mean_percent, "total_percent": net.total_percent}
 
 
-def _read(market: Market, since: datetime) -> dict[tuple[int, str], Cell]:
+def _read(market: Market, since: datetime) -> dict[tuple[int, str], ScoredPredictions]:
     rows = PredictionLog.objects.filter(
         market=market, candle_time__gte=since, actual_high__isnull=False, late=False
     ).order_by("candle_time")
@@ -171,38 +174,40 @@ def _read(market: Market, since: datetime) -> dict[tuple[int, str], Cell]:
         "candle_time", "current_price", "high_quantiles", "low_quantiles", "actual_high", "actual_low", "mae",
         "outcome_final",
     )  # fmt: skip
-    for horizon, versions, *cells in rows.values_list("horizon", "model_versions", *columns).iterator(5000):
-        gathered.setdefault((horizon, str(versions.get("range_predictor", ""))), []).append(tuple(cells))
-    return {key: _cell(found) for key, found in gathered.items()}
+    for horizon, versions, *values in rows.values_list("horizon", "model_versions", *columns).iterator(5000):
+        gathered.setdefault((horizon, str(versions.get("range_predictor", ""))), []).append(tuple(values))
+    return {key: _scored_predictions(found) for key, found in gathered.items()}
 
 
-def _cell(found: Sequence[tuple[Any, ...]]) -> Cell:
+def _scored_predictions(found: Sequence[tuple[Any, ...]]) -> ScoredPredictions:
     times, *numbers, final = zip(*found, strict=True)
     close, high, low, actual_high, actual_low, mae = (np.array(column, dtype=np.float64) for column in numbers)
     open_ms = np.array([clock.to_ms(at) for at in times], dtype=np.int64)
-    return Cell(open_ms, close, high, low, actual_high, actual_low, mae, np.array(final, dtype=bool))
+    return ScoredPredictions(open_ms, close, high, low, actual_high, actual_low, mae, np.array(final, dtype=bool))
 
 
-def _sigma(market: Market, cells: Mapping[tuple[int, str], Cell]) -> Any:
-    """EWM volatility at every candle of the cells, by open time."""
-    first = min(int(cell.open_ms[0]) for cell in cells.values())
-    last = max(int(cell.open_ms[-1]) for cell in cells.values())
+def _sigma(market: Market, by_key: Mapping[tuple[int, str], ScoredPredictions]) -> Any:
+    """EWM volatility at every candle of the scored predictions, by open time."""
+    first = min(int(scored.open_ms[0]) for scored in by_key.values())
+    last = max(int(scored.open_ms[-1]) for scored in by_key.values())
     rows = (last - first) // INTERVAL_MS + 1
     sigma = ewm_sigma(store.load_grid([market], last, rows + REACH), rows)[0]
     return lambda open_ms: sigma[(open_ms - first) // INTERVAL_MS]
 
 
-def _har(market: Market, cells: Mapping[tuple[int, str], Cell]) -> Callable[[int, str], tuple[Floats, Floats] | None]:
-    """Quantiles of the kept baseline of a horizon and version at every candle of its cell."""
-    named = {version for _, version in cells if _is_uuid(version)}
+def _har(
+    market: Market, by_key: Mapping[tuple[int, str], ScoredPredictions]
+) -> Callable[[int, str], tuple[Floats, Floats] | None]:
+    """Quantiles of the stored baseline at every scored candle, by horizon and version."""
+    named = {version for _, version in by_key if _is_uuid(version)}
     reports = ModelVersion.objects.filter(pk__in=named).values_list("pk", "report")
     kept = {(one["horizon"], str(pk)): one for pk, report in reports for one in report.get(BASELINE_KEY) or ()}
-    wanted = {key: cell for key, cell in cells.items() if key in kept}
+    wanted = {key: scored for key, scored in by_key.items() if key in kept}
     if not wanted:
         return lambda _horizon, _version: None
     horizons = tuple(sorted({horizon for horizon, _ in wanted}))
-    first = min(int(cell.open_ms[0]) for cell in wanted.values())
-    last = max(int(cell.open_ms[-1]) for cell in wanted.values())
+    first = min(int(scored.open_ms[0]) for scored in wanted.values())
+    last = max(int(scored.open_ms[-1]) for scored in wanted.values())
     rows = (last - first) // INTERVAL_MS + 1
     inputs = har_inputs(store.load_grid([market], last, rows + HAR_REACH), horizons)[0, -rows:]
 

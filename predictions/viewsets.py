@@ -1,4 +1,4 @@
-"""/predictions, /brackets and /touches."""
+"""REST views of /predictions, /brackets, /touches and /track-record."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -27,13 +27,13 @@ from predictions.serializers import (
 from predictions.track_record import NetOf
 
 NEWEST_KEY = ("symbol", "horizon")
-"""What names one of the newest predictions."""
+"""Key of one of the newest predictions."""
 SCORE_KEY = ("symbol", "simulated", "horizon", "version")
-"""What names one line of the track record."""
+"""Key of one row of the track record."""
 
 
 class PredictionViewSet(viewsets.GenericViewSet):
-    """What the champions expect, and the log of what they said."""
+    """Predictions of the champions and their log."""
 
     required_scope = {"GET": "read", "POST": "predict"}
     rate_bucket = "predictions"
@@ -44,8 +44,8 @@ class PredictionViewSet(viewsets.GenericViewSet):
     @extend_schema(request=PredictionRequest, responses={200: PredictionSerializer})
     def create(self, request: Request) -> Response:
         """The prediction for the newest stored closed candle; the same candle gives the same prediction."""
-        asked = _checked(PredictionRequest, request)
-        return Response(services.latest_prediction(asked["symbol"], asked["horizon"]))
+        fields = _checked(PredictionRequest, request)
+        return Response(services.latest_prediction(fields["symbol"], fields["horizon"]))
 
     @extend_schema(responses=PredictionSerializer(many=True))
     def list(self, request: Request) -> Response:
@@ -65,40 +65,40 @@ class PredictionViewSet(viewsets.GenericViewSet):
 
 
 class BracketViewSet(viewsets.ViewSet):
-    """What a take-profit and a stop-loss around the newest close are worth."""
+    """Pricing of brackets around the newest close."""
 
     required_scope = "predict"
 
     @extend_schema(request=BracketRequest, responses={200: BracketSerializer})
     def create(self, request: Request) -> Response:
-        """Chances of either level, of neither, and the net return they leave."""
+        """Probabilities of either level and of neither, and the expected net return."""
         return Response(asking.brackets(**_checked(BracketRequest, request)))
 
 
 class TouchViewSet(viewsets.ViewSet):
-    """Whether prices are reached."""
+    """Probabilities that prices are reached."""
 
     required_scope = "predict"
 
     @extend_schema(request=TouchRequest, responses={200: TouchesSerializer})
     def create(self, request: Request) -> Response:
-        """The chance of each price within the horizon."""
+        """The probability that each price is reached within the horizon."""
         return Response(asking.touches(**_checked(TouchRequest, request)))
 
 
 class TrackRecordViewSet(viewsets.GenericViewSet):
-    """How right the engine was."""
+    """Track record of the predictions."""
 
     required_scope = "read"
     queryset = PredictionLog.objects.none()
     serializer_class = ScoreSerializer
     queries: ClassVar = {"list": TrackRecordQuery}
     net_results: Callable[..., NetOf] | None = None
-    """What signals earned, which this app does not know; the composition root does."""
+    """Net results of signals, set by the composition root: this app must not import `signals`."""
 
     @extend_schema(responses=ScoreSerializer(many=True))
     def list(self, request: Request) -> Response:
-        """Error, skill beside the baseline, coverage, calibration and net result; at most a minute old."""
+        """Error, skill against baselines, coverage, calibration and net result; at most a minute old."""
         query = TrackRecordQuery.of(request)
         version = str(query["version"]) if "version" in query else None
         results = scoreboard(query.get("symbol"), query.get("horizon"), version, query.get("since"), self.net_results)
@@ -106,8 +106,8 @@ class TrackRecordViewSet(viewsets.GenericViewSet):
 
 
 def _paged(view: viewsets.GenericViewSet[Any], rows: list[dict[str, Any]], names: tuple[str, ...]) -> Response:
-    """One page of rows that no queryset gives, by the values that name a row."""
-    paginator: Any = view.paginator  # the engine's own, which knows rows as well
+    """Page of rows without a queryset; `names` are the key of a row."""
+    paginator: Any = view.paginator  # the engine's own class, which can also page rows
     return view.get_paginated_response(paginator.paginate_rows(rows, names, view.request))
 
 

@@ -1,4 +1,4 @@
-"""What the market did after a candle, in the exact decimals it was stored with."""
+"""Candles after a prediction, as exact stored decimals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ State = Literal["whole", "waiting", "absent"]
 
 
 @dataclass(frozen=True, eq=False)
-class Aftermath:
+class FollowingCandles:
     """Candles of one market from `start_ms` on, prices as integers of the eighth decimal place."""
 
     start_ms: int
@@ -32,7 +32,7 @@ class Aftermath:
         return slice(first, first + horizon)
 
     def state(self, open_ms: int, horizon: int) -> State:
-        """Whether the window is whole, lacks candles that may still come, or lacks them for good."""
+        """State of the window: whole, waiting for candles, or absent at the exchange for good."""
         rows = self.rows(open_ms, horizon)
         if rows.start < 0 or rows.stop > len(self.present):
             return "waiting"
@@ -56,8 +56,8 @@ class Aftermath:
         return np.array([[float(_decimal(value)) for value in scaled]])
 
 
-def aftermath(market: Market, opens: Sequence[int], longest: int) -> Aftermath:
-    """Read what followed the candles opening at `opens`, up to `longest` candles each."""
+def following_candles(market: Market, opens: Sequence[int], longest: int) -> FollowingCandles:
+    """Read up to `longest` candles after each of the candles opening at `opens`."""
     start, until = min(opens), max(opens) + (longest + 1) * INTERVAL_MS
     count = (until - start) // INTERVAL_MS
     present, absent = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
@@ -75,7 +75,7 @@ def aftermath(market: Market, opens: Sequence[int], longest: int) -> Aftermath:
     stretches = AbsentStretch.objects.filter(market=market, end__gt=start, start__lt=until).values_list("start", "end")
     for begins, ends in stretches:
         absent[max(0, (begins - start) // INTERVAL_MS) : max(0, (ends - start) // INTERVAL_MS)] = True
-    return Aftermath(start, present, absent & ~present, prices)
+    return FollowingCandles(start, present, absent & ~present, prices)
 
 
 def _decimal(scaled: object) -> Decimal:

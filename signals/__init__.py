@@ -1,1 +1,1 @@
-"""What to tell the world about each closed candle: a trading signal or a reasoned refusal."""
+"""Trading signals: one per closed candle, a refusal with reasons included."""

@@ -1,4 +1,4 @@
-"""Admin of the signal log and its outbox (read), and of the kill switch (thrown here, with a reason)."""
+"""Admin pages of signal log and outbox (read-only) and of the kill switch."""
 
 from typing import Any
 
@@ -12,20 +12,20 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from marketdata.admin_pages import LargeLogAdmin, ReadOnlyAdmin, ReasonForm, age_of, confirm_step, plain, posted, row_of
 from marketdata.models import Market
-from predictions.admin import in_words
+from predictions.admin import reason_sentence
 from signals import switch
 from signals.models import OutboxMessage, SignalLog, SignalSwitch, SymbolSequence
 
-THROW = "signals.change_signalswitch"
+SWITCH_PERMISSION = "signals.change_signalswitch"
 OFF = (
     "From the next candle on every signal is a hold with the reason KILL_SWITCH. "
-    "Predictions go on; signals already sent stay what they are."
+    "Predictions continue; signals already sent do not change."
 )
-ON = "From the next candle on signals go out again as the models and rules decide."
+ON = "From the next candle on signals are sent again as the models and rules decide."
 
 
 class OneMarketForm(ReasonForm):
-    """Which market, and why."""
+    """Form for a market and a reason."""
 
     symbol = forms.ChoiceField(widget=UnfoldAdminSelectWidget)
     field_order = ["symbol", "reason"]
@@ -38,37 +38,37 @@ class OneMarketForm(ReasonForm):
 
 @admin.register(SignalLog)
 class SignalLogAdmin(LargeLogAdmin):
-    """The one answer to each closed candle."""
+    """Signals, one per closed candle."""
 
-    list_display = ["symbol", "seq", "candle_time", "verdict", "why", "price", "odds", "expected", "result"]
+    list_display = ["symbol", "seq", "candle_time", "decision", "reason", "price", "probability", "expected", "result"]
     list_filter = ["symbol", "signal_type", "outcome", "horizon", "simulated"]
     fieldsets = [
         (None, {"fields": ["id", "symbol", "seq", "candle_time", "made_at", "valid_until", "simulated"]}),
-        ("Said", {"fields": ["signal_type", "confidence", "horizon", "entry_price", "considered_side"]}),
+        ("Signal", {"fields": ["signal_type", "confidence", "horizon", "entry_price", "considered_side"]}),
         ("Bracket", {"fields": ["take_profit", "stop_loss", "p_take_profit", "p_stop_loss", "p_neither"]}),
-        ("Worth", {"fields": ["p_break_even", "expected_net_return", "fee_rate", "reasons", "reason_details"]}),
-        ("Happened", {"fields": ["outcome", "pnl_percent", "outcome_final", "outcome_at"]}),
+        ("Value", {"fields": ["p_break_even", "expected_net_return", "fee_rate", "reasons", "reason_details"]}),
+        ("Outcome", {"fields": ["outcome", "pnl_percent", "outcome_final", "outcome_at"]}),
         ("Origin", {"fields": ["model_versions", "chain_index", "seal", "previous_seal", "created_at"]}),
     ]
 
     @display(description="Signal", ordering="signal_type", label={"Buy": "success", "Sell": "danger"})
-    def verdict(self, row: SignalLog) -> str:
+    def decision(self, row: SignalLog) -> str:
         """Buy, sell or hold."""
         return row.get_signal_type_display()
 
-    @display(description="Why")
-    def why(self, row: SignalLog) -> str:
-        """The reasons in words."""
-        return in_words(row.reasons) or "–"
+    @display(description="Reason")
+    def reason(self, row: SignalLog) -> str:
+        """Texts of the reasons."""
+        return reason_sentence(row.reasons) or "–"
 
     @display(description="Price")
     def price(self, row: SignalLog) -> str:
-        """The candle's close."""
+        """Close of the candle."""
         return plain(row.entry_price)
 
     @display(description="P(tp) / break-even")
-    def odds(self, row: SignalLog) -> str:
-        """Chance of the take-profit beside what it must be."""
+    def probability(self, row: SignalLog) -> str:
+        """Probability of the take-profit beside the break-even probability."""
         if row.p_take_profit is None or row.p_break_even is None:
             return "–"
         return f"{row.p_take_profit:.1%} / {row.p_break_even:.1%}"
@@ -84,13 +84,13 @@ class SignalLogAdmin(LargeLogAdmin):
         label={"Take-profit": "success", "Stop-loss": "danger", "Timeout": "warning"},
     )
     def result(self, row: SignalLog) -> str | None:
-        """What became of it."""
+        """Outcome of the signal; None until scored."""
         return row.get_outcome_display() if row.outcome else None
 
 
 @admin.register(OutboxMessage)
 class OutboxMessageAdmin(LargeLogAdmin):
-    """What was, or still has to be, published."""
+    """Messages that were or will be published."""
 
     list_display = ["symbol", "seq", "written_at", "sent_at", "attempts"]
     list_filter = ["symbol", ("sent_at", admin.EmptyFieldListFilter)]
@@ -99,7 +99,7 @@ class OutboxMessageAdmin(LargeLogAdmin):
 
 @admin.register(SymbolSequence)
 class SymbolSequenceAdmin(ReadOnlyAdmin):
-    """The newest seq of each symbol."""
+    """Newest seq of each symbol."""
 
     list_display = ["symbol", "head"]
     search_fields = ["symbol"]
@@ -107,56 +107,57 @@ class SymbolSequenceAdmin(ReadOnlyAdmin):
 
 @admin.register(SignalSwitch)
 class SignalSwitchAdmin(ReadOnlyAdmin):
-    """The kill switch: while it is thrown every signal is a hold."""
+    """Kill switch: while signals are off, every signal is a hold."""
 
     list_display = ["where", "state", "reason", "changed_by", "changed"]
     list_before_template = "admin/signals/kill_switch.html"
-    actions_list = ["throw_for_all", "release_for_all", "throw_for_one"]
-    actions_row = ["flip"]
+    actions_list = ["switch_off_all", "switch_on_all", "switch_off_one"]
+    actions_row = ["toggle"]
 
     @display(description="Market", ordering="symbol")
     def where(self, row: SignalSwitch) -> str:
-        """One market, or all."""
+        """Market of the switch, or all markets."""
         return str(row)
 
     @display(description="Signals", label={"off": "danger", "on": "success"})
     def state(self, row: SignalSwitch) -> str:
-        """Whether signals are held back."""
+        """Whether signals are on or off."""
         return "off" if row.off else "on"
 
     @display(description="Changed", ordering="changed_at")
     def changed(self, row: SignalSwitch) -> str:
-        """How long ago."""
+        """Time since the last change."""
         return age_of(row.changed_at)
 
     def get_actions_list(self, request: HttpRequest) -> list[Any]:
-        """Offer what changes something: off while on, on while off."""
-        thrown = SignalSwitch.objects.filter(symbol="", off=True).exists()
-        idle = "throw_for_all" if thrown else "release_for_all"
+        """Actions that change the state: off while on, on while off."""
+        is_off = SignalSwitch.objects.filter(symbol="", off=True).exists()
+        idle = "switch_off_all" if is_off else "switch_on_all"
         return [step for step in super().get_actions_list(request) if not step.action_name.endswith(idle)]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict | None = None) -> HttpResponse:
-        """The list, under a panel that shows the switch for all markets."""
+        """List of switches below a panel for the switch of all markets."""
         shown = {"switch_for_all": SignalSwitch.objects.filter(symbol="").first(), **(extra_context or {})}
         return super().changelist_view(request, shown)
 
-    def has_throw_permission(self, request: HttpRequest, object_id: Any = None) -> bool:  # noqa: ARG002
-        """Asked by the actions; naming the permission itself would make every check read the database."""
-        return bool(request.user.has_perm(THROW))
+    def has_switch_permission(self, request: HttpRequest, object_id: Any = None) -> bool:  # noqa: ARG002
+        """Permission check of the actions."""
+        # The name of the permission itself in `permissions` would read the database at every check.
+        return bool(request.user.has_perm(SWITCH_PERMISSION))
 
-    @action(description="Switch signals off", icon="block", permissions=["throw"], variant=ActionVariant.DANGER)
-    def throw_for_all(self, request: HttpRequest) -> HttpResponse:
-        """Hold back every signal of every market."""
+    @action(description="Switch signals off", icon="block", permissions=["switch"], variant=ActionVariant.DANGER)
+    def switch_off_all(self, request: HttpRequest) -> HttpResponse:
+        """Switch signals off for all markets."""
         return self._step(request, "", off=True)
 
-    @action(description="Switch signals on", icon="play_arrow", permissions=["throw"], variant=ActionVariant.SUCCESS)
-    def release_for_all(self, request: HttpRequest) -> HttpResponse:
-        """Let signals go out again."""
+    @action(description="Switch signals on", icon="play_arrow", permissions=["switch"], variant=ActionVariant.SUCCESS)
+    def switch_on_all(self, request: HttpRequest) -> HttpResponse:
+        """Switch signals on for all markets."""
         return self._step(request, "", off=False)
 
-    @action(description="Hold one market", icon="front_hand", permissions=["throw"])
-    def throw_for_one(self, request: HttpRequest) -> HttpResponse:
-        """Hold back the signals of one market."""
+    @action(description="Switch one market off", icon="front_hand", permissions=["switch"])
+    def switch_off_one(self, request: HttpRequest) -> HttpResponse:
+        """Switch signals off for one market."""
         form = OneMarketForm(posted(request))
         if form.is_valid():
             return self._set(request, form.cleaned_data["symbol"], off=True, reason=form.cleaned_data["reason"])
@@ -171,9 +172,9 @@ class SignalSwitchAdmin(ReadOnlyAdmin):
             danger=True,
         )
 
-    @action(description="Flip", icon="swap_horiz", permissions=["throw"])
-    def flip(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Throw or release one row's switch."""
+    @action(description="Toggle", icon="swap_horiz", permissions=["switch"])
+    def toggle(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Toggle the switch of one row."""
         row: SignalSwitch = row_of(self, request, object_id)
         return self._step(request, row.symbol, off=not row.off)
 

@@ -1,7 +1,7 @@
-"""Symbols with new signals, announced between processes through the Channels layer.
+"""Announcements between processes of symbols with new signals, through the Channels layer.
 
-An announcement carries no signal, only the names of symbols: the receiver reads the log. So one that
-is lost costs time, and one that is repeated or forged costs a query; neither changes what is delivered.
+An announcement contains symbols, not signals: the receiver reads the log. A lost one costs time, a
+repeated or forged one a query; neither changes what is delivered.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ STOP_SECONDS = 5.0
 
 
 class Announcer:
-    """Sends announcements from synchronous code, over one connection of this process; one thread at a time."""
+    """Sender of announcements from synchronous code; for one thread at a time."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -32,34 +32,34 @@ class Announcer:
         Raises
         ------
         redis.RedisError or OSError
-            If Redis does not take it.
+            If Redis fails.
         """
         if self._loop is None:
-            # Kept, because the layer keeps its connection by event loop.
+            # Kept open, because the layer has one connection per event loop.
             self._loop = asyncio.new_event_loop()
         message = {"type": "signals.announced", "symbols": sorted(set(symbols))}
         self._loop.run_until_complete(get_channel_layer().group_send(GROUP, message))
 
 
 class Listener:
-    """Receives announcements in a thread of its own, until it is stopped.
+    """Receiver of announcements in a thread of its own, until it is stopped.
 
     Parameters
     ----------
     on_announced : callable
-        Takes the symbols of each announcement.
+        Called with the symbols of each announcement.
     on_subscribed : callable
-        Called when announcements begin to arrive: what was announced before is in the log only.
+        Called after subscribing: earlier announcements were not received, their signals are in the log.
     """
 
     def __init__(self, on_announced: Callable[[list[str]], None], on_subscribed: Callable[[], None]) -> None:
         self._on_announced, self._on_subscribed = on_announced, on_subscribed
         self._loop = asyncio.new_event_loop()
-        self._task = self._loop.create_task(self._follow())
+        self._task = self._loop.create_task(self._receive_forever())
         self._thread = threading.Thread(target=self._run, name="signal-announcements", daemon=True)
 
     def start(self) -> None:
-        """Begin to listen."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -71,16 +71,16 @@ class Listener:
         with contextlib.suppress(asyncio.CancelledError), contextlib.closing(self._loop):
             self._loop.run_until_complete(self._task)
 
-    async def _follow(self) -> None:
+    async def _receive_forever(self) -> None:
         while True:
             try:
                 await self._receive()
-            except Exception as error:  # noqa: BLE001  # whatever Redis and the network raise
-                logger.warning("announcements cannot be received: %s: %s", type(error).__name__, error)
+            except Exception as error:  # noqa: BLE001  # any failure of Redis or the network
+                logger.warning("receiving announcements failed: %s: %s", type(error).__name__, error)
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _receive(self) -> None:
-        """Subscribe once; after a lost connection the layer subscribes again by itself."""
+        """Subscribe once; after a lost connection the layer subscribes again."""
         layer: Any = get_channel_layer()
         try:
             channel = await layer.new_channel()
@@ -97,7 +97,7 @@ class Listener:
 
 
 def symbols_in(message: Any) -> list[str]:
-    """Read the symbols of an announcement; none of anything else.
+    """Symbols of an announcement; an empty list for an invalid one.
 
     >>> symbols_in({"type": "signals.announced", "symbols": ["BTCUSDT", 7]})
     ['BTCUSDT']

@@ -1,22 +1,22 @@
-"""Putting away old signals and their messages; what is put away can no longer be replayed."""
+"""Archive of old signals and their messages; archived signals cannot be replayed."""
 
 from typing import Any
 
 from django.db.models import Max, Q
 
 from predictions import chain
-from predictions.archive import Archived, Ledger, put_away
+from predictions.archive import ArchiveReport, SealedLog, archive_log
 from predictions.models import ChainCut, ChainHead
 from signals.models import OutboxMessage, SignalLog
 
 
-def archive_signals() -> Archived:
-    """Put away old signals."""
-    return put_away(SIGNALS)
+def archive_signals() -> ArchiveReport:
+    """Archive old signals."""
+    return archive_log(SIGNALS)
 
 
 def last_archived_seq(symbol: str) -> int:
-    """Newest seq of a symbol that was put away; 0 while there is none."""
+    """Newest archived seq of a symbol; 0 while there is none."""
     cuts = ChainCut.objects.filter(log=ChainHead.Log.SIGNALS, market__symbol=symbol)
     return cuts.aggregate(last=Max("last_seq"))["last"] or 0
 
@@ -26,12 +26,12 @@ def _remove(keys: list[Any]) -> None:
     SignalLog.objects.filter(pk__in=keys).delete()
 
 
-SIGNALS = Ledger(
+SIGNALS = SealedLog(
     log=ChainHead.Log.SIGNALS,
     model=SignalLog,
     columns=chain.SIGNAL_COLUMNS,
     scorable=~Q(signal_type=SignalLog.Type.HOLD),
-    held=Q(outbox__isnull=False, outbox__sent_at__isnull=True),
+    still_needed=Q(outbox__isnull=False, outbox__sent_at__isnull=True),
     remove=_remove,
     has_seq=True,
 )

@@ -1,4 +1,4 @@
-"""What the rules would have done at every candle of a stretch, as columns of a table. Pure."""
+"""Bracket forecasts and decisions of a batch as columns of a table. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from predictions import reasons as codes
-from predictions.answering import RANGE, TPSL, Answers
-from predictions.pricing import Priced, price_brackets
-from predictions.range_table import Cells, Columns, reason_texts
+from predictions.answering import RANGE, TPSL, Forecasts
+from predictions.pricing import PricedBrackets, price_brackets
+from predictions.range_table import BatchCandles, Columns, reason_texts
 from signals.rules import SIDES, Decisions, level
 
 SCORING_GRID = {"1x1": (1.0, 1.0), "1.5x0.75": (1.5, 0.75), "0.75x1.5": (0.75, 1.5)}
@@ -28,78 +28,86 @@ NUMBERS = (
 )
 
 
-def bracket_rows(cells: Cells, decisions: Decisions | None, horizons: Sequence[int], costs: float) -> Columns:
-    """One row per candle, horizon, side and bracket: those of the scoring grid, and the one the rules chose.
+def bracket_rows(candles: BatchCandles, decisions: Decisions | None, horizons: Sequence[int], costs: float) -> Columns:
+    """Columns with one row per candle, horizon, side and bracket.
+
+    Brackets are those of the scoring grid and the one chosen by the rules.
 
     `emitted` marks the chosen bracket of the best horizon and side of a candle that became a signal.
     A refused candle has its reasons and no numbers but its close.
     """
-    shape = (len(cells), len(horizons), len(SIDES), len(BRACKETS))
+    shape = (len(candles), len(horizons), len(SIDES), len(BRACKETS))
     numbers = {name: np.full(shape, np.nan) for name in NUMBERS}
-    gridded, decided = cells.answered((TPSL,)), cells.answered((RANGE, TPSL))
-    if cells.answers.view is not None:
-        _put(numbers, gridded, slice(0, len(SCORING_GRID)), _scoring(cells.answers, horizons, costs), cells.position)
+    priced, decided = candles.accepted((TPSL,)), candles.accepted((RANGE, TPSL))
+    if candles.forecasts.brackets is not None:
+        _put(
+            numbers, priced, slice(0, len(SCORING_GRID)), _scoring(candles.forecasts, horizons, costs), candles.position
+        )
     emitted = np.zeros(shape, dtype=bool)
-    edgeless = np.zeros(len(cells), dtype=bool)
-    doubts = cells.doubts((RANGE, TPSL))
-    # Both parts answered and yet nothing is decided: they share no horizon.
-    mismatched = decided & (decisions is None and cells.answers.forecast is not None)
+    without_edge = np.zeros(len(candles), dtype=bool)
+    degradations = candles.degradations((RANGE, TPSL))
+    # Both champions forecast but nothing is decided: they share no horizon.
+    mismatched = decided & (decisions is None and candles.forecasts.ranges is not None)
     if decisions is not None:
-        at = cells.position[decided]
-        doubted = np.any(list(doubts.values()), axis=0)[decided] if doubts else np.zeros(len(at), dtype=bool)
-        signals = decisions.emitted[at] & ~doubted
-        edgeless[decided] = ~decisions.emitted[at] & ~doubted
-        _put(numbers, decided, len(SCORING_GRID), decisions.chosen, cells.position)
+        at = candles.position[decided]
+        degraded = (
+            np.any(list(degradations.values()), axis=0)[decided] if degradations else np.zeros(len(at), dtype=bool)
+        )
+        signals = decisions.emitted[at] & ~degraded
+        without_edge[decided] = ~decisions.emitted[at] & ~degraded
+        _put(numbers, decided, len(SCORING_GRID), decisions.chosen, candles.position)
         place = np.searchsorted(np.array(horizons), decisions.horizon[at])
         side = np.array([SIDES.index(name) for name in decisions.side], dtype=np.int64)[at]
         emitted[np.flatnonzero(decided)[signals], place[signals], side[signals], -1] = True
-    reasons = np.empty((len(cells), len(BRACKETS)), dtype=object)
-    reasons[:, :-1] = reason_texts({**cells.refusals((TPSL,)), **cells.doubts((TPSL,))}, len(cells))[:, None]
-    hold = {**cells.refusals((RANGE, TPSL)), **doubts, codes.NO_EDGE_AFTER_FEES: edgeless}
-    hold[codes.NO_CHAMPION] = hold.get(codes.NO_CHAMPION, np.zeros(len(cells), dtype=bool)) | mismatched
-    reasons[:, -1] = reason_texts(hold, len(cells))
+    reasons = np.empty((len(candles), len(BRACKETS)), dtype=object)
+    reasons[:, :-1] = reason_texts({**candles.refusals((TPSL,)), **candles.degradations((TPSL,))}, len(candles))[
+        :, None
+    ]
+    hold = {**candles.refusals((RANGE, TPSL)), **degradations, codes.NO_EDGE_AFTER_FEES: without_edge}
+    hold[codes.NO_CHAMPION] = hold.get(codes.NO_CHAMPION, np.zeros(len(candles), dtype=bool)) | mismatched
+    reasons[:, -1] = reason_texts(hold, len(candles))
 
     def spread(values: npt.NDArray[Any], axis: int) -> npt.NDArray[Any]:
         wide = values.reshape([-1 if place == axis else 1 for place in range(len(shape))])
         return np.broadcast_to(wide, shape).ravel()
 
     return {
-        "symbol": spread(cells.symbol, 0),
-        "open_time": spread(cells.open_time, 0),
+        "symbol": spread(candles.symbol, 0),
+        "open_time": spread(candles.open_time, 0),
         "horizon": spread(np.array(horizons, dtype=np.int64), 1),
         "side": spread(np.array(SIDES, dtype=object), 2),
         "bracket": spread(np.array(BRACKETS, dtype=object), 3),
-        "entry_price": spread(cells.close, 0),
+        "entry_price": spread(candles.close, 0),
         **{name: values.ravel() for name, values in numbers.items()},
         "emitted": emitted.ravel(),
         "reasons": np.broadcast_to(reasons[:, None, None, :], shape).ravel(),
     }
 
 
-def _scoring(answers: Answers, horizons: Sequence[int], costs: float) -> Priced:
-    """Price the scoring grid for every answered row, shape (n_rows, n_horizons, 2, 3)."""
-    assert answers.view is not None
+def _scoring(forecasts: Forecasts, horizons: Sequence[int], costs: float) -> PricedBrackets:
+    """Price the scoring grid for every forecast row, shape (n_rows, n_horizons, 2, 3)."""
+    assert forecasts.brackets is not None
     multiples = np.array(list(SCORING_GRID.values()))
-    shape = (len(answers.closes), len(horizons), len(SIDES), len(multiples))
-    found = Priced(**{column.name: np.empty(shape) for column in fields(Priced)})
+    shape = (len(forecasts.closes), len(horizons), len(SIDES), len(multiples))
+    found = PricedBrackets(**{column.name: np.empty(shape) for column in fields(PricedBrackets)})
     for k, horizon in enumerate(horizons):
-        unit = answers.closes * answers.sigma * np.sqrt(horizon)
+        unit = forecasts.closes * forecasts.sigma * np.sqrt(horizon)
         for s, (sign, side) in enumerate(zip((1.0, -1.0), SIDES, strict=True)):
-            take_profit = level(answers.closes, sign, unit, multiples[:, 0])
-            stop_loss = level(answers.closes, -sign, unit, multiples[:, 1])
-            priced = price_brackets(answers.view, answers.closes, horizon, side, take_profit, stop_loss, costs)
-            for column in fields(Priced):
+            take_profit = level(forecasts.closes, sign, unit, multiples[:, 0])
+            stop_loss = level(forecasts.closes, -sign, unit, multiples[:, 1])
+            priced = price_brackets(forecasts.brackets, forecasts.closes, horizon, side, take_profit, stop_loss, costs)
+            for column in fields(PricedBrackets):
                 getattr(found, column.name)[:, k, s] = getattr(priced, column.name)
     return found
 
 
 def _put(
     numbers: Columns,
-    cells: npt.NDArray[np.bool_],
+    candles: npt.NDArray[np.bool_],
     place: slice | int,
-    priced: Priced,
+    priced: PricedBrackets,
     position: npt.NDArray[np.int64],
 ) -> None:
-    """Copy the answers of these cells into their place on the last axis."""
+    """Copy the prices of these candles to their place on the last axis."""
     for name, values in numbers.items():
-        values[cells, ..., place] = getattr(priced, name)[position[cells]]
+        values[candles, ..., place] = getattr(priced, name)[position[candles]]

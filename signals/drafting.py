@@ -1,4 +1,4 @@
-"""From a pass of answers to what each candle's signal says, before it has a place in the log."""
+"""Drafts of signals from a forecast batch, before they are written to the log."""
 
 from dataclasses import dataclass, field
 
@@ -9,9 +9,9 @@ from marketdata.models import Market
 from modelregistry.estimators.ensemble import Ensemble
 from predictions import reasons as codes
 from predictions.answering import RANGE, TPSL
-from predictions.passes import Pass
+from predictions.passes import ForecastBatch
 from predictions.payloads import finite
-from predictions.pricing import Priced
+from predictions.pricing import PricedBrackets
 from predictions.reasons import in_order
 from predictions.recording import valid_until_ms
 from signals import rules
@@ -20,7 +20,7 @@ from signals.switch import hold_reason
 
 @dataclass(frozen=True)
 class Draft:
-    """The answer to one candle: columns of a signal row that do not depend on its place."""
+    """Signal of one candle, without the columns of its place in the log."""
 
     market: Market
     open_ms: int
@@ -34,55 +34,55 @@ class Draft:
     model_versions: dict[str, str] = field(default_factory=dict)
 
 
-def draft(done: Pass, now_ms: int, held: dict[str, str]) -> list[Draft]:
-    """Decide every candle of a pass; `held` are the symbols an operator switched off."""
-    decisions = decide_pass(done)
-    mismatch = horizon_mismatch(done.ensemble)
+def draft(batch: ForecastBatch, now_ms: int, switched_off: dict[str, str]) -> list[Draft]:
+    """Draft the signals of a batch; `switched_off` are the symbols switched off by an operator."""
+    decisions = decide_batch(batch)
+    mismatch = horizon_mismatch(batch.ensemble)
     drafts = []
-    for index, row, market, open_ms in done.candles():
-        said = done.answers.refusals(index, row, (RANGE, TPSL)) or done.answers.degraded(index, row)
-        details = done.answers.explain(said)
+    for index, row, market, open_ms in batch.candles():
+        reasons = batch.forecasts.refusals(index, row, (RANGE, TPSL)) or batch.forecasts.degraded(index, row)
+        details = batch.forecasts.explain(reasons)
         if mismatch:
-            said.append(codes.NO_CHAMPION)
+            reasons.append(codes.NO_CHAMPION)
             details.setdefault(codes.NO_CHAMPION, mismatch)
         if now_ms > valid_until_ms(open_ms):
-            said.append(codes.LATE)
-        words = hold_reason(market, held)
-        if words is not None:
-            said.append(codes.KILL_SWITCH)
-            details[codes.KILL_SWITCH] = words
+            reasons.append(codes.LATE)
+        hold_text = hold_reason(market, switched_off)
+        if hold_text is not None:
+            reasons.append(codes.KILL_SWITCH)
+            details[codes.KILL_SWITCH] = hold_text
         one = Draft(
             market,
             open_ms,
-            float(done.answers.close[index, row]),
-            reasons=in_order(said),
-            reason_details={code: details.get(code, codes.WORDS[code]) for code in in_order(said)},
-            model_versions=dict(done.ensemble.versions) if done.ensemble else {},
+            float(batch.forecasts.close[index, row]),
+            reasons=in_order(reasons),
+            reason_details={code: details.get(code, codes.REASON_TEXTS[code]) for code in in_order(reasons)},
+            model_versions=dict(batch.ensemble.versions) if batch.ensemble else {},
         )
-        if not said and decisions is not None:
-            one = _decided(one, decisions, int(done.answers.position[index, row]))
+        if not reasons and decisions is not None:
+            one = _decided(one, decisions, int(batch.forecasts.position[index, row]))
         drafts.append(one)
     return drafts
 
 
-def decide_pass(done: Pass) -> rules.Decisions | None:
-    """Apply the rules to every answered row at once; None where the ensemble cannot price a bracket by its range."""
-    answers, ensemble = done.answers, done.ensemble
-    if ensemble is None or answers.forecast is None or answers.view is None or not ensemble.common_horizons:
+def decide_batch(batch: ForecastBatch) -> rules.Decisions | None:
+    """Apply the rules to every forecast row; None if a needed champion is missing."""
+    forecasts, ensemble = batch.forecasts, batch.ensemble
+    if ensemble is None or forecasts.ranges is None or forecasts.brackets is None or not ensemble.common_horizons:
         return None
     return rules.decide(
-        answers.view,
-        answers.forecast,
-        answers.closes,
+        forecasts.brackets,
+        forecasts.ranges,
+        forecasts.closes,
         horizons=ensemble.common_horizons,
         fee_rate=settings.FEE_RATE,
         slippage_bps=settings.SLIPPAGE_BPS,
-        direction=ensemble.direction(answers.features) if ensemble.signal is not None else None,
+        direction=ensemble.direction(forecasts.features) if ensemble.signal is not None else None,
     )
 
 
 def horizon_mismatch(ensemble: Ensemble | None) -> str:
-    """Why range and bracket champions cannot decide together; empty where they share a horizon or one is missing."""
+    """Text on range and bracket champions without a common horizon; otherwise empty."""
     if ensemble is None or ensemble.range_predictor is None or ensemble.tpsl is None or ensemble.common_horizons:
         return ""
     ranges, brackets = (
@@ -92,7 +92,7 @@ def horizon_mismatch(ensemble: Ensemble | None) -> str:
 
 
 def edge_text(decisions: rules.Decisions, at: int) -> str:
-    """Which condition of the rules the best bracket did not meet, with its figures."""
+    """Text on the condition of the rules that the best bracket did not meet."""
     best = decisions.best
     net, lower = float(best.expected_net_return[at]), float(best.lower_bound[at])
     bracket = f"the best of all brackets ({decisions.side[at]}, {int(decisions.horizon[at])} candles)"
@@ -103,8 +103,8 @@ def edge_text(decisions: rules.Decisions, at: int) -> str:
         )
     if lower <= 0:
         return (
-            f"{bracket} is expected to return {net:+.4%} after costs, but that is not sure enough: the lower bound of "
-            f"the expectation is {lower:+.4%}"
+            f"{bracket} is expected to return {net:+.4%} after costs, but that is not certain enough: the lower bound "
+            f"of the expectation is {lower:+.4%}"
         )
     return f"{bracket} is expected to return {net:+.4%} after costs, but the signal classifier favours the other side"
 
@@ -126,8 +126,8 @@ def _decided(one: Draft, decisions: rules.Decisions, at: int) -> Draft:
     )
 
 
-def bracket_of(priced: Priced, at: int) -> dict[str, float]:
-    """Columns of one bracket."""
+def bracket_of(priced: PricedBrackets, at: int) -> dict[str, float]:
+    """Columns of one bracket; non-finite values are left out."""
     names = "take_profit", "stop_loss", "p_take_profit", "p_stop_loss", "p_neither", "p_break_even"
     columns = {name: finite(float(np.asarray(getattr(priced, name))[at])) for name in (*names, "expected_net_return")}
     return {name: value for name, value in columns.items() if value is not None}

@@ -1,10 +1,10 @@
-"""What can go wrong between a decision and its subscribers."""
+"""Errors of publishing and reading signals."""
 
 from indicators.errors import MLEngineError
 
 
 class PublishFailed(MLEngineError):
-    """A signal could not be sent; its outbox row stays and the sweeper tries again."""
+    """A signal could not be sent; the next sweep sends its outbox row."""
 
 
 class SignalPending(MLEngineError):

@@ -1,4 +1,4 @@
-"""What this app says of itself: is anything waiting to be published, and is the kill switch on."""
+"""Health report of signals: unsent messages, candles without signal, kill switches."""
 
 from typing import Any
 
@@ -15,33 +15,33 @@ LATE_SECONDS = 15.0
 
 
 def report() -> dict[str, Any]:
-    """The outbox and the switches."""
+    """Status, message, state of the outbox and markets switched off."""
     unsent, age = outbox()
-    held = sorted(
+    switched_off = sorted(
         symbol or "all markets" for symbol in SignalSwitch.objects.filter(off=True).values_list("symbol", flat=True)
     )
-    said: dict[str, Any] = {"unsent": unsent, "outbox_age_seconds": age, "held": held}
+    details: dict[str, Any] = {"unsent": unsent, "outbox_age_seconds": age, "held": switched_off}
     if age is not None and age > LATE_SECONDS:
-        return {"status": "degraded", "message": f"{unsent} signals wait, the oldest for {age:.0f} s", **said}
-    if waiting := _waiting():
-        message = f"candles were stored and have no signal: {', '.join(waiting[:10])}"
-        return {"status": "degraded", "message": message, **said}
-    if held:
-        return {"status": "degraded", "message": f"switched off: {', '.join(held)}", **said}
-    return {"status": "healthy", "message": "", **said}
+        return {"status": "degraded", "message": f"{unsent} signals wait, the oldest for {age:.0f} s", **details}
+    if waiting := _markets_without_signal():
+        message = f"stored candles have no signal: {', '.join(waiting[:10])}"
+        return {"status": "degraded", "message": message, **details}
+    if switched_off:
+        return {"status": "degraded", "message": f"switched off: {', '.join(switched_off)}", **details}
+    return {"status": "healthy", "message": "", **details}
 
 
 def outbox() -> tuple[int, float | None]:
-    """How many signals wait to be published, and for how long the oldest has."""
+    """Number of unsent signals, and age of the oldest in seconds."""
     waiting = OutboxMessage.objects.filter(sent_at__isnull=True).aggregate(n=Count("pk"), oldest=Min("written_at"))
     if not waiting["n"]:
         return 0, None
-    # The amount: a row written before the clock was set back has waited as well.
+    # Absolute value: the clock may have been set back since the row was written.
     return waiting["n"], round(abs((clock.wall_now() - waiting["oldest"]).total_seconds()), 3)
 
 
-def _waiting() -> list[str]:
-    """Markets whose newest stored candles wait for their signals."""
-    work = worklist.newest_work(list(Market.objects.enabled()))
+def _markets_without_signal() -> list[str]:
+    """Symbols whose newest stored candles still have no signal."""
+    work = worklist.newest_pending(list(Market.objects.enabled()))
     limit = clock.market_ms() - INTERVAL_MS - round(LATE_SECONDS * 1000 * max(clock.market_rate(), 1.0))
     return sorted(market.symbol for market, opens in work.items() if opens and min(opens) < limit)

@@ -1,8 +1,8 @@
-"""The process-wide hub: every signal is encoded once and delivered to all of this process's subscribers.
+"""Hub of a process: delivers every signal, encoded once, to the subscribers of this process.
 
-Embedded, the publisher passes it each signal. In production announcements name symbols, and a thread of the
-hub reads their new signals from the log: nothing else is believed. The same thread compares what was delivered
-with the log every few seconds, which finds what an announcement was lost for.
+Embedded, the publisher passes each signal to it. In production announcements name symbols, and a thread of the
+hub reads their new signals from the log, the only trusted source. The same thread compares what was delivered
+with the log every few seconds, so that lost announcements are made up for.
 """
 
 import asyncio
@@ -19,23 +19,23 @@ from signals.connections import Connection
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 5.0
-"""How often heads are compared and ended keys looked for: the longest a lost announcement delays a signal."""
-LONGEST_WAIT = 5.0
-PAUSE_SECONDS = 0.05
-"""Rest after an announcement the log knows nothing of, so that forged ones cannot keep the database busy."""
+POLL_SECONDS = 5.0
+"""Interval of comparing heads and checking keys: the longest delay by a lost announcement."""
+MAX_RETRY_SECONDS = 5.0
+EMPTY_READ_PAUSE_SECONDS = 0.05
+"""Pause after an announcement without new signals, so that forged ones cannot load the database."""
 
 
 class Hub:
-    """Subscribers by symbol, and the last seq delivered of each."""
+    """Subscribers by symbol, and the last delivered seq of each symbol."""
 
     def __init__(self) -> None:
         self.heads: dict[str, int] = {}
-        self.ended_keys: Callable[[set[str]], set[str]] | None = None
+        self.revoked_keys: Callable[[set[str]], set[str]] | None = None
         self._subscribers: dict[str, set[Connection]] = {}
         self._connections: set[Connection] = set()
         self._announced: set[str] = set()
-        self._next_look = 0.0
+        self._next_poll = 0.0
         self._registry, self._order = threading.Lock(), threading.RLock()
         self._stopped, self._wake = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
@@ -44,53 +44,53 @@ class Hub:
         return len(self._connections)
 
     def join(self, connection: Connection) -> None:
-        """Take in a connection, and watch from now on."""
+        """Add a connection, and start the thread if needed."""
         with self._registry:
             self._connections.add(connection)
             if self._thread is None or not self._thread.is_alive():
                 self._stopped.clear()
-                self._thread = threading.Thread(target=self._watch, name="signal-hub", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="signal-hub", daemon=True)
                 self._thread.start()
 
     def leave(self, connection: Connection) -> None:
-        """Forget a connection."""
+        """Remove a connection."""
         with self._registry:
             self._connections.discard(connection)
             for symbol in list(self._subscribers):
                 self._remove(connection, symbol)
 
     def subscribe(self, connection: Connection, symbols: Iterable[str]) -> None:
-        """Deliver these symbols to a connection from now on."""
+        """Subscribe a connection to symbols."""
         with self._registry:
             for symbol in symbols:
                 self._subscribers.setdefault(symbol, set()).add(connection)
 
     def unsubscribe(self, connection: Connection, symbols: Iterable[str]) -> None:
-        """Stop delivering these symbols to a connection."""
+        """Unsubscribe a connection from symbols."""
         with self._registry:
             for symbol in symbols:
                 self._remove(connection, symbol)
 
     def count_of(self, key_id: str) -> int:
-        """Connections of one key in this process."""
+        """Number of connections of one key in this process."""
         with self._registry:
             return sum(connection.key_id == key_id for connection in self._connections)
 
     def note_heads(self, heads: dict[str, int]) -> None:
-        """Take heads read from the log, where this process knows none yet."""
+        """Store heads read from the log for symbols that have none here."""
         with self._order:
             for symbol, head in heads.items():
                 self.heads.setdefault(symbol, head)
 
     def announce(self, symbols: Iterable[str]) -> None:
-        """Have the log read for these symbols soon, as far as they are subscribed to; from any thread."""
+        """Request a read of the log for the subscribed ones of these symbols. Thread-safe."""
         with self._registry:
             self._announced.update(symbol for symbol in symbols if symbol in self._subscribers)
             if self._announced:
                 self._wake.set()
 
     def publish(self, symbol: str, seq: int, payload: str) -> None:
-        """Deliver one signal of the log from any thread; a repeat is dropped, a hole before it is filled."""
+        """Deliver one signal of the log; drops repeats and fills gaps. Thread-safe."""
         with self._order:
             last = self.heads.get(symbol)
             if last is not None and seq <= last:
@@ -100,11 +100,11 @@ class Hub:
             self._deliver(symbol, seq, payload)
 
     def stop(self) -> None:
-        """End the watching thread and forget everything."""
+        """Stop the thread and clear all state."""
         self._stopped.set()
         self._wake.set()
         if self._thread is not None:
-            self._thread.join(timeout=LONGEST_WAIT)
+            self._thread.join(timeout=MAX_RETRY_SECONDS)
         with self._registry:
             self._connections.clear()
             self._subscribers.clear()
@@ -112,12 +112,12 @@ class Hub:
         self.heads.clear()
 
     def _remove(self, connection: Connection, symbol: str) -> None:
-        followers = self._subscribers.get(symbol)
-        if followers is not None:
-            followers.discard(connection)
-            if not followers:
+        subscribers = self._subscribers.get(symbol)
+        if subscribers is not None:
+            subscribers.discard(connection)
+            if not subscribers:
                 del self._subscribers[symbol]
-                # Without subscribers, what is published meanwhile is no hole for the next one.
+                # Without subscribers, signals published meanwhile are no gap for the next subscriber.
                 self.heads.pop(symbol, None)
 
     def _fill(self, symbol: str, after: int, until: int) -> None:
@@ -128,74 +128,74 @@ class Hub:
 
     def _deliver(self, symbol: str, seq: int, payload: str) -> None:
         with self._registry:
-            followers = list(self._subscribers.get(symbol, ()))
-            if followers:
+            subscribers = list(self._subscribers.get(symbol, ()))
+            if subscribers:
                 self.heads[symbol] = seq
         text = protocol.signal(symbol, seq, payload)
         by_loop: dict[asyncio.AbstractEventLoop, list[Connection]] = {}
-        for connection in followers:
+        for connection in subscribers:
             by_loop.setdefault(connection.loop, []).append(connection)
         for loop, part in by_loop.items():
             try:
                 loop.call_soon_threadsafe(_offer, part, symbol, seq, text)
-            except RuntimeError:  # its loop has ended without a goodbye
+            except RuntimeError:  # its event loop was closed without a disconnect
                 for connection in part:
                     self.leave(connection)
 
-    def _watch(self) -> None:
-        listener = None if settings.EMBEDDED else announcements.Listener(self.announce, self._look_soon)
+    def _run(self) -> None:
+        listener = None if settings.EMBEDDED else announcements.Listener(self.announce, self._poll_soon)
         if listener is not None:
             listener.start()
         failures = 0
-        self._look_soon()
+        self._poll_soon()
         try:
             while not self._stopped.is_set():
                 try:
-                    self._turn()
+                    self._step()
                     failures = 0
-                except Exception as error:  # noqa: BLE001  # the hub outlives every failure of the database
+                except Exception as error:  # noqa: BLE001  # the hub survives every failure of the database
                     failures += 1
-                    logger.warning("the hub failed and looks again: %s: %s", type(error).__name__, error)
-                    self._look_soon()  # what was announced meanwhile is found by it
+                    logger.warning("the hub failed and retries: %s: %s", type(error).__name__, error)
+                    self._poll_soon()  # it finds what was announced meanwhile
                     connections.close_all()
-                    self._stopped.wait(min(LONGEST_WAIT, 0.1 * 2**failures))
+                    self._stopped.wait(min(MAX_RETRY_SECONDS, 0.1 * 2**failures))
         finally:
             if listener is not None:
                 listener.stop()
             connections.close_all()
 
-    def _turn(self) -> None:
-        """Wait for an announcement or the next look, and read the log."""
-        self._wake.wait(max(0.0, self._next_look - clock.monotonic()))
+    def _step(self) -> None:
+        """Wait for an announcement or the next poll, and read the log."""
+        self._wake.wait(max(0.0, self._next_poll - clock.monotonic()))
         announced = self._take_announced()
-        if clock.monotonic() >= self._next_look:
-            self._next_look = clock.monotonic() + LOOK_SECONDS
-            self._look()
+        if clock.monotonic() >= self._next_poll:
+            self._next_poll = clock.monotonic() + POLL_SECONDS
+            self._poll()
         elif announced and not self._read_log(announced):
-            self._stopped.wait(PAUSE_SECONDS)
+            self._stopped.wait(EMPTY_READ_PAUSE_SECONDS)
 
-    def _look_soon(self) -> None:
-        self._next_look = clock.monotonic()
+    def _poll_soon(self) -> None:
+        self._next_poll = clock.monotonic()
         self._wake.set()
 
     def _take_announced(self) -> set[str]:
         with self._registry:
             self._wake.clear()
-            taken, self._announced = self._announced, set()
-        return taken
+            announced, self._announced = self._announced, set()
+        return announced
 
     def _read_log(self, symbols: Iterable[str]) -> bool:
-        """Deliver what the log holds of these symbols beyond what was delivered; whether there was anything."""
+        """Deliver undelivered signals of these symbols; returns whether there were any."""
         known = {symbol: self.heads.get(symbol, 0) for symbol in symbols}  # first: meanwhile both only grow
         found = replay.newest_beyond(known)
         for symbol, (head, payload) in found.items():
             if payload is not None:
                 self.publish(symbol, head, payload)
-        self._follow_back({symbol: head for symbol, (head, _) in found.items() if head < known[symbol]})
+        self._rewind({symbol: head for symbol, (head, _) in found.items() if head < known[symbol]})
         return any(head > known[symbol] for symbol, (head, _) in found.items())
 
-    def _follow_back(self, heads: dict[str, int]) -> None:
-        """Accept that the log was restored to an earlier state; subscribers connect again and learn it."""
+    def _rewind(self, heads: dict[str, int]) -> None:
+        """Follow a log restored to an earlier state; its subscribers are closed and connect again."""
         for symbol, head in heads.items():
             logger.warning("the log of %s was restored to seq %s", symbol, head)
             with self._order, self._registry:
@@ -204,18 +204,20 @@ class Hub:
             for connection in ahead:
                 connection.loop.call_soon_threadsafe(connection.close, protocol.TRY_LATER)
 
-    def _look(self) -> None:
-        """Read the log for every subscribed symbol, and close connections whose key has ended."""
+    def _poll(self) -> None:
+        """Read the log for every subscribed symbol, and close connections of revoked keys."""
         with self._registry:
             symbols, key_ids = list(self._subscribers), {one.key_id for one in self._connections if one.key_id}
         if symbols:
             self._read_log(symbols)
-        ended = self.ended_keys(key_ids) if self.ended_keys is not None and key_ids else set()
+        revoked = self.revoked_keys(key_ids) if self.revoked_keys is not None and key_ids else set()
         with self._registry:
-            closing = [one for one in self._connections if one.key_id in ended]
+            closing = [one for one in self._connections if one.key_id in revoked]
         for connection in closing:
             connection.loop.call_soon_threadsafe(
-                connection.close, protocol.NOT_AUTHENTICATED, protocol.error("InvalidAPIKey", "the key has ended")
+                connection.close,
+                protocol.NOT_AUTHENTICATED,
+                protocol.error("InvalidAPIKey", "the key was revoked or has expired"),
             )
 
 

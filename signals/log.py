@@ -1,4 +1,4 @@
-"""Reading the signal log."""
+"""Queries of the signal log."""
 
 from datetime import datetime
 
@@ -37,16 +37,16 @@ def logged(
 
 
 def replayed(rows: QuerySet[SignalLog], symbol: str | None, after: int) -> QuerySet[SignalLog]:
-    """The same rows in order of their seq, from the one after `after` on.
+    """Rows of one symbol with a seq above `after`, in order of seq.
 
     Raises
     ------
     InvalidRequest
-        Without a symbol, since every symbol counts for itself; or if what follows `after` was archived.
+        Without a symbol, since every symbol has its own sequence; or if the rows after `after` were archived.
     """
     if symbol is None:
         raise InvalidRequest({"after": ["Needs `symbol`: every symbol has a sequence of its own."]})
     archived = last_archived_seq(symbol)
     if after < archived:
-        raise InvalidRequest({"after": [f"That far back is no longer kept; the first signal is {archived + 1}."]})
+        raise InvalidRequest({"after": [f"Older signals are archived; the first signal is {archived + 1}."]})
     return rows.filter(seq__gt=after).order_by("seq")

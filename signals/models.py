@@ -1,4 +1,4 @@
-"""The signal log, the outbox that publishes it, and the operator's switch."""
+"""Tables of the signal log, its outbox and the kill switch."""
 
 import uuid
 from typing import ClassVar
@@ -12,17 +12,17 @@ from marketdata.models import Market
 
 
 class SignalLog(models.Model):
-    """The one answer to one closed candle: buy, sell, or hold with its reasons."""
+    """Signal of one closed candle: buy, sell, or hold with its reasons."""
 
     class Type(models.TextChoices):
-        """What to do."""
+        """Type of a signal."""
 
         BUY = "buy", "Buy"
         SELL = "sell", "Sell"
         HOLD = "hold", "Hold"
 
     class Outcome(models.TextChoices):
-        """What became of it."""
+        """Outcome of a signal."""
 
         TAKE_PROFIT = "tp", "Take-profit"
         STOP_LOSS = "sl", "Stop-loss"
@@ -98,7 +98,7 @@ class SignalLog(models.Model):
 
 
 class SymbolSequence(models.Model):
-    """The newest seq of one symbol; its row is locked while a signal takes the next one."""
+    """Newest seq of one symbol; the row is locked to assign the next one."""
 
     symbol = models.CharField(max_length=20, primary_key=True)
     head = models.BigIntegerField(default=0)
@@ -113,7 +113,7 @@ class SymbolSequence(models.Model):
 
 
 class OutboxMessage(models.Model):
-    """The exact bytes to publish for one signal, written in the signal's transaction."""
+    """Exact bytes to publish for one signal, written in the signal's transaction."""
 
     signal = models.OneToOneField(SignalLog, on_delete=models.PROTECT, related_name="outbox")
     symbol = models.CharField(max_length=20)
@@ -124,7 +124,7 @@ class OutboxMessage(models.Model):
     attempts = models.PositiveIntegerField(default=0)
 
     class Meta:
-        """Head of line first, per symbol."""
+        """Ordered by symbol and seq."""
 
         db_table = "outbox_messages"
         ordering: ClassVar = ["symbol", "seq"]
@@ -137,7 +137,7 @@ class OutboxMessage(models.Model):
 
 
 class SignalSwitch(models.Model):
-    """The kill switch: with `symbol` empty it holds every market, else that one."""
+    """Kill switch of one market, or of all markets if `symbol` is empty."""
 
     symbol = models.CharField(max_length=20, blank=True, default="", unique=True)
     off = models.BooleanField(default=False, help_text="While on, every signal is a hold with KILL_SWITCH.")
@@ -146,7 +146,7 @@ class SignalSwitch(models.Model):
     changed_at = models.DateTimeField(auto_now=True)
 
     class Meta:
-        """One switch per symbol, and one for all."""
+        """One row per symbol, and one for all markets."""
 
         db_table = "signal_switches"
         verbose_name = "kill switch"

@@ -1,4 +1,4 @@
-"""Where a websocket's handshake came from, and whether the session it came with still stands."""
+"""Origin and session checks of a websocket handshake."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
 def header_values(scope: Mapping[str, Any], name: bytes) -> list[str]:
-    """Values of one header, as often as it was sent.
+    """All values of one header.
 
     >>> header_values({"headers": [(b"origin", b"http://a")]}, b"origin")
     ['http://a']
@@ -21,7 +21,7 @@ def header_values(scope: Mapping[str, Any], name: bytes) -> list[str]:
 
 
 def own_origin(scope: Mapping[str, Any], origin: str) -> bool:
-    """Whether a page of this very server opened the socket: same host and port as it was asked for.
+    """Whether the origin has the same host and port as the request.
 
     >>> own_origin({"scheme": "ws", "headers": [(b"host", b"localhost:8000")]}, "http://localhost:8000")
     True
@@ -32,17 +32,18 @@ def own_origin(scope: Mapping[str, Any], origin: str) -> bool:
     if len(hosts) != 1:
         return False
     try:
-        asked = urlsplit(f"//{hosts[0]}")
-        came = urlsplit(origin)
-        asked_port = asked.port or _PORTS.get(str(scope.get("scheme", "ws")), 80)
-        came_port = came.port or _PORTS.get(came.scheme, 80)
+        requested = urlsplit(f"//{hosts[0]}")
+        sender = urlsplit(origin)
+        requested_port = requested.port or _PORTS.get(str(scope.get("scheme", "ws")), 80)
+        sender_port = sender.port or _PORTS.get(sender.scheme, 80)
     except ValueError:
         return False
-    return came.scheme in {"http", "https"} and came.hostname == asked.hostname and came_port == asked_port
+    same_host = sender.hostname == requested.hostname and sender_port == requested_port
+    return sender.scheme in {"http", "https"} and same_host
 
 
-def session_stands(scope: Mapping[str, Any]) -> bool:
-    """Whether the user is still signed in, allowed, and has the same password; True while the database is away."""
+def session_is_valid(scope: Mapping[str, Any]) -> bool:
+    """Whether the session is still valid for its user; True if the database is unavailable."""
     session, user = scope.get("session"), scope.get("user")
     if session is None or user is None:
         return False

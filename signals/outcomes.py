@@ -1,4 +1,4 @@
-"""What became of signals: which level came first, and what that earned after fees."""
+"""Outcomes of signals: the level reached first, and the net return after fees."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from indicators.barriers import Touch, first_touch
 from marketdata import clock
 from marketdata.intervals import INTERVAL_MS
 from predictions.outcomes import FINAL_AFTER_MS, Scored, due_ms, reopen_revised
-from predictions.windows import Aftermath, aftermath
+from predictions.windows import FollowingCandles, following_candles
 from signals.models import SignalLog
 
 PNL_STEP = Decimal("0.0001")
 CHUNK = 4000
 STOPS_AT_LEVEL, GAPPED_STOPS_AT_OPEN = 1, 2
-"""Rules of the exit: a stop is always filled at its level; at the open where a candle opens beyond it."""
+"""Exit rules: a stop is filled at its level; or at the open of a candle that opens beyond it."""
 COLUMNS = ["outcome", "pnl_percent", "outcome_final", "outcome_at", "exit_rule"]
-_WORDS = {
+_OUTCOMES = {
     Touch.TAKE_PROFIT: SignalLog.Outcome.TAKE_PROFIT,
     Touch.STOP_LOSS: SignalLog.Outcome.STOP_LOSS,
     Touch.NEITHER: SignalLog.Outcome.TIMEOUT,
@@ -30,8 +30,8 @@ _WORDS = {
 
 
 @dataclass(frozen=True)
-class Net:
-    """What the signals of one market and horizon earned."""
+class NetResult:
+    """Net result of the signals of one market, horizon and version."""
 
     n: int
     mean_percent: float
@@ -39,7 +39,7 @@ class Net:
 
 
 def score_signals() -> Scored:
-    """Fill in every buy and sell whose horizon has closed; running it again changes nothing."""
+    """Score every buy and sell whose horizon has closed. Idempotent."""
     now_ms = clock.market_ms()
     reopen_revised(SignalLog.objects.all())
     acted = SignalLog.objects.filter(outcome_final=False).exclude(signal_type=SignalLog.Type.HOLD)
@@ -55,16 +55,16 @@ def score_signals() -> Scored:
 
 
 def score(rows: list[SignalLog], now_ms: int) -> list[SignalLog]:
-    """Put outcomes into rows of one market; returns those that changed."""
+    """Score rows of one market and return the changed ones."""
     opens = [clock.to_ms(row.candle_time) for row in rows]
-    after = aftermath(rows[0].market, opens, max(row.horizon or 0 for row in rows))
+    after = following_candles(rows[0].market, opens, max(row.horizon or 0 for row in rows))
     changed = []
     for row, open_ms in zip(rows, opens, strict=True):
         state = after.state(open_ms, row.horizon or 0)
         final = now_ms >= due_ms(open_ms, row.horizon or 0) + FINAL_AFTER_MS
         if state == "waiting" or (state == "absent" and not final):
             continue
-        # Candles the exchange never had cannot tell which level came first: nobody could have traded either.
+        # Without candles at the exchange the first level is unknown, and no trade was possible.
         row.outcome, row.pnl_percent = (
             outcome_of(row, after, open_ms) if state == "whole" else (SignalLog.Outcome.VOID, None)
         )
@@ -74,11 +74,11 @@ def score(rows: list[SignalLog], now_ms: int) -> list[SignalLog]:
 
 
 def outcome_of(
-    row: SignalLog, after: Aftermath, open_ms: int, rule: int = GAPPED_STOPS_AT_OPEN
+    row: SignalLog, after: FollowingCandles, open_ms: int, rule: int = GAPPED_STOPS_AT_OPEN
 ) -> tuple[str, Decimal | None]:
-    """First touch after entry at the next open, and its return net of two fees in percent.
+    """First touch after entry at the next open, and its net return in percent.
 
-    `rule` is the one the outcome is booked under: rows that were final before a rule changed keep theirs.
+    `rule` is the exit rule of the row: rows that were final before a rule changed keep theirs.
     """
     assert row.horizon is not None
     assert row.take_profit is not None
@@ -89,7 +89,7 @@ def outcome_of(
         take_profit=np.array([float(row.take_profit)]),
         stop_loss=np.array([float(row.stop_loss)]),
     )
-    outcome = _WORDS[Touch(int(touched.outcome[0]))]
+    outcome = _OUTCOMES[Touch(int(touched.outcome[0]))]
     if outcome == SignalLog.Outcome.VOID:
         return outcome, None
     entry = after.price("open", open_ms, 1)
@@ -108,8 +108,8 @@ def outcome_of(
 
 def net_results(
     since: datetime | None = None, market_ids: Iterable[int] | None = None
-) -> dict[tuple[int, int, str], Net]:
-    """Net result of scored signals by market, horizon and version of the range predictor."""
+) -> dict[tuple[int, int, str], NetResult]:
+    """NetResult result of scored signals by market, horizon and version of the range predictor."""
     wanted = Q(pnl_percent__isnull=False)
     if since is not None:
         wanted &= Q(candle_time__gte=since)
@@ -120,11 +120,12 @@ def net_results(
     for market_id, horizon, versions, pnl in SignalLog.objects.filter(wanted).order_by().values_list(*columns):
         found.setdefault((market_id, horizon, str(versions.get("range_predictor", ""))), []).append(pnl)
     return {
-        cell: Net(len(earned), float(sum(earned) / len(earned)), float(sum(earned))) for cell, earned in found.items()
+        key: NetResult(len(earned), float(sum(earned) / len(earned)), float(sum(earned)))
+        for key, earned in found.items()
     }
 
 
 def _is_due(row: SignalLog, now_ms: int) -> bool:
-    """Whether there is something to fill in: an outcome not there yet, or one to be made final."""
+    """Whether an outcome is due for the first time or can become final."""
     at = due_ms(clock.to_ms(row.candle_time), row.horizon or 0)
     return now_ms >= at if row.outcome is None else now_ms >= at + FINAL_AFTER_MS

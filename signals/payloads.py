@@ -1,4 +1,4 @@
-"""The one function that turns a signal row into the JSON object of REST, Redis and the websocket."""
+"""JSON object of a signal row, the same in REST, Redis and the websocket."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from signals.models import SignalLog
 
 
 def signal_object(row: SignalLog, with_outcome: bool = True) -> dict[str, Any]:
-    """Lay out one signal; `with_outcome` adds what REST shows and what is never published."""
-    said: dict[str, Any] = {
+    """Signal as a JSON object; `with_outcome` adds the outcome, which is only shown by REST."""
+    body: dict[str, Any] = {
         "id": str(row.id),
         "seq": row.seq,
         "symbol": row.symbol,
@@ -36,13 +36,13 @@ def signal_object(row: SignalLog, with_outcome: bool = True) -> dict[str, Any]:
         "simulated": row.simulated,
     }
     if with_outcome:
-        said |= {
+        body |= {
             "outcome": row.outcome,
             "pnl_percent": None if row.pnl_percent is None else float(row.pnl_percent),
         }
-    return said
+    return body
 
 
 def signal_bytes(row: SignalLog) -> bytes:
-    """Encode one signal as it is published: without the outcome, which nobody knows yet."""
+    """Encode one signal as published, without the outcome."""
     return orjson.dumps(signal_object(row, with_outcome=False))

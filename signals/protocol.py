@@ -1,4 +1,4 @@
-"""The words of `/ws/signals`: frames as the server writes them, messages as it reads them. Pure."""
+"""Protocol of `/ws/signals`: frames of the server and messages of clients. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,23 +14,23 @@ TOO_MANY = 4429
 TRY_LATER = 1013
 """Close codes."""
 
-LONGEST_FIRST_MESSAGE = 1024
-LONGEST_MESSAGE = 64 * 1024
-MOST_SYMBOLS = 1000
-LARGEST_SEQ = 2**63 - 1
+MAX_FIRST_MESSAGE_BYTES = 1024
+MAX_MESSAGE_BYTES = 64 * 1024
+MAX_SYMBOLS = 1000
+MAX_SEQ = 2**63 - 1
 
 
 class BadMessage(Exception):
-    """Not a message of this protocol: the connection is closed with 4400."""
+    """Invalid message: the connection is closed with 4400."""
 
 
 class InvalidField(Exception):
-    """A message with a field that cannot be used: an error frame, and the connection stays."""
+    """Message with an invalid field: an error frame is sent, the connection stays open."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """One message of a client, checked."""
+    """Validated message of a client."""
 
     type: str
     symbols: tuple[str, ...] = ()
@@ -38,13 +38,13 @@ class Message:
     ticket: str = ""
 
 
-def parse(text: str | None, longest: int = LONGEST_MESSAGE) -> Message:
-    """Read one message.
+def parse(text: str | None, longest: int = MAX_MESSAGE_BYTES) -> Message:
+    """Parse one message.
 
     Raises
     ------
     BadMessage
-        If it is binary, not JSON, no object, or of no known type.
+        If it is binary, not JSON, not an object, or of an unknown type.
     InvalidField
         If a field is missing or of the wrong form.
 
@@ -58,32 +58,32 @@ def parse(text: str | None, longest: int = LONGEST_MESSAGE) -> Message:
     if len(text) > longest or len(text.encode("utf-8", "surrogatepass")) > longest:
         raise BadMessage(f"a message is at most {longest} bytes here")
     try:
-        said = orjson.loads(text)
+        content = orjson.loads(text)
     except ValueError as error:
         raise BadMessage("not JSON") from error
-    if not isinstance(said, dict):
+    if not isinstance(content, dict):
         raise BadMessage("messages are JSON objects")
-    match said.get("type"):
+    match content.get("type"):
         case "ping":
             return Message("ping")
         case "authenticate":
-            ticket = said.get("ticket")
+            ticket = content.get("ticket")
             if not isinstance(ticket, str):
                 raise BadMessage("authenticate needs a ticket")
             return Message("authenticate", ticket=ticket)
         case "subscribe":
-            symbols = _symbols(said.get("symbols"))
-            return Message("subscribe", symbols=symbols, after=_after(said.get("after"), symbols))
+            symbols = _symbols(content.get("symbols"))
+            return Message("subscribe", symbols=symbols, after=_after(content.get("after"), symbols))
         case "unsubscribe":
-            return Message("unsubscribe", symbols=_symbols(said.get("symbols")))
+            return Message("unsubscribe", symbols=_symbols(content.get("symbols")))
     raise BadMessage("type is one of authenticate, subscribe, unsubscribe, ping")
 
 
 def _symbols(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not value or not all(isinstance(symbol, str) for symbol in value):
         raise InvalidField("symbols is a list of symbols such as BTCUSDT")
-    if len(value) > MOST_SYMBOLS:
-        raise InvalidField(f"symbols names at most {MOST_SYMBOLS}")
+    if len(value) > MAX_SYMBOLS:
+        raise InvalidField(f"symbols names at most {MAX_SYMBOLS}")
     return tuple(dict.fromkeys(value))
 
 
@@ -91,15 +91,15 @@ def _after(value: Any, symbols: Sequence[str]) -> dict[str, int]:
     if value is None:
         return {}
     if not isinstance(value, dict) or not set(value) <= set(symbols):
-        raise InvalidField("after gives for symbols of this message the last seq already held")
+        raise InvalidField("after maps symbols of this message to the last seq received")
     for seq in value.values():
-        if isinstance(seq, bool) or not isinstance(seq, int) or not 0 <= seq <= LARGEST_SEQ:
+        if isinstance(seq, bool) or not isinstance(seq, int) or not 0 <= seq <= MAX_SEQ:
             raise InvalidField("a seq in after is a whole number of at least 0")
     return value
 
 
 def frame(kind: str, **fields: Any) -> str:
-    """Write a frame.
+    """Encode a frame.
 
     >>> frame("pong")
     '{"type":"pong"}'
@@ -108,12 +108,12 @@ def frame(kind: str, **fields: Any) -> str:
 
 
 def error(name: str, message: str, **fields: Any) -> str:
-    """Write an error frame."""
+    """Encode an error frame."""
     return frame("error", error=name, message=message, **fields)
 
 
 def signal(symbol: str, seq: int, payload: str) -> str:
-    """Write the frame of one signal around its published bytes.
+    """Encode the frame of one signal around its published bytes.
 
     >>> signal("BTCUSDT", 7, '{"id":"x"}')
     '{"type":"signal","symbol":"BTCUSDT","seq":7,"signal":{"id":"x"}}'
@@ -122,5 +122,5 @@ def signal(symbol: str, seq: int, payload: str) -> str:
 
 
 def snapshot(payloads: Sequence[str]) -> str:
-    """Write the newest signal of each symbol around their published bytes."""
+    """Encode a snapshot frame around the published bytes of its signals."""
     return f'{{"type":"snapshot","signals":[{",".join(payloads)}]}}'

@@ -1,4 +1,4 @@
-"""Draining the outbox: after the commit, head of line first, one drainer per symbol at a time."""
+"""Publisher of the outbox: after the commit, in order per symbol."""
 
 import logging
 import threading
@@ -23,11 +23,11 @@ TIMEOUT_SECONDS = 2.0
 
 _clients: dict[str, Any] = {}
 _announcer = Announcer()
-_turn = threading.Lock()
+_drain_lock = threading.Lock()
 
 
 def channel_of(symbol: str) -> str:
-    """Name the Redis channel of a symbol.
+    """Redis channel of a symbol.
 
     >>> channel_of("BTCUSDT")
     'signals:BTCUSDT'
@@ -36,26 +36,26 @@ def channel_of(symbol: str) -> str:
 
 
 def drain(symbols: Iterable[str] | None = None) -> int:
-    """Publish everything unsent (of these symbols); returns how many messages went out.
+    """Publish all unsent messages (of these symbols) and return their number.
 
     A message is marked after it was sent, in the transaction that locks its symbol's oldest unsent
-    row: a crash in between repeats it with the same bytes. Whoever finds the row locked leaves the
-    symbol to its drainer, which looks again after its commit and so misses nothing written meanwhile.
+    row: a crash in between repeats it with the same bytes. A symbol whose row is locked is left to the
+    process holding the lock, which looks again after its commit and so finds messages written meanwhile.
     """
     wanted = None if symbols is None else list(symbols)
     sent = 0
     while True:
-        heads = _heads(wanted)  # outside: most looks find nothing, and need no transaction for it
+        heads = _heads(wanted)  # outside the transaction: most calls find nothing
         if not heads:
             return sent
-        with _turn, transaction.atomic():
+        with _drain_lock, transaction.atomic():
             batch = _claim(heads)
             if not batch:
                 return sent
             failure = _send(batch)
             if failure is not None:
                 OutboxMessage.objects.filter(pk__in=_first_of_each(batch)).update(attempts=F("attempts") + 1)
-                logger.warning("signals wait in the outbox: %s", failure)
+                logger.warning("publishing failed, signals stay in the outbox: %s", failure)
                 return sent
             OutboxMessage.objects.filter(pk__in=[message.pk for message in batch]).update(
                 sent_at=clock.wall_now(), attempts=F("attempts") + 1
@@ -64,7 +64,7 @@ def drain(symbols: Iterable[str] | None = None) -> int:
 
 
 def _heads(symbols: Sequence[str] | None) -> list[int]:
-    """Each symbol's oldest unsent message."""
+    """Ids of the oldest unsent message of each symbol."""
     if symbols is not None and not symbols:
         return []
     among = "" if symbols is None else f"AND symbol IN ({', '.join(['%s'] * len(symbols))}) "
@@ -77,12 +77,12 @@ def _heads(symbols: Sequence[str] | None) -> list[int]:
 
 
 def _claim(heads: Sequence[int]) -> list[OutboxMessage]:
-    """Lock these messages if they still wait; returns the unsent messages of the symbols won."""
+    """Lock these messages if unsent; returns the unsent messages of the locked symbols."""
     locked = OutboxMessage.objects.select_for_update(skip_locked=True).filter(pk__in=heads, sent_at__isnull=True)
-    won = list(locked.order_by("symbol").values_list("symbol", flat=True))
-    if not won:
+    claimed = list(locked.order_by("symbol").values_list("symbol", flat=True))
+    if not claimed:
         return []
-    rows = OutboxMessage.objects.filter(sent_at__isnull=True, symbol__in=won).order_by("symbol", "seq")
+    rows = OutboxMessage.objects.filter(sent_at__isnull=True, symbol__in=claimed).order_by("symbol", "seq")
     return list(rows[:BATCH])
 
 
@@ -92,10 +92,10 @@ def _first_of_each(batch: Sequence[OutboxMessage]) -> list[int]:
 
 
 def _send(batch: Sequence[OutboxMessage]) -> PublishFailed | None:
-    """Send messages in order: to Redis, or to this process's own subscribers when there is none.
+    """Send messages in order: to Redis, or embedded to the hub of this process.
 
-    `signals:{symbol}` is for others: publish/subscribe knows no database numbers, so that channel is shared by every
-    database of the server and open to whatever else writes to it. The engine's own processes get announcements.
+    `signals:{symbol}` is for other services: publish/subscribe ignores database numbers, so that channel is shared by
+    all databases of the server and anyone may publish to it. The processes of the engine get announcements instead.
     """
     if settings.EMBEDDED:
         for message in batch:
@@ -113,7 +113,7 @@ def _send(batch: Sequence[OutboxMessage]) -> PublishFailed | None:
 
 
 def _client() -> Any:
-    """One connection pool per process and server."""
+    """Redis client with one connection pool per process and server."""
     url = settings.REDIS_URL
     if url not in _clients:
         _clients[url] = redis.Redis.from_url(

@@ -1,4 +1,4 @@
-"""Writing signals: row, seq, seal and outbox message in one transaction, once per market and candle."""
+"""Writing of signals: row, seq, seal and outbox message in one transaction."""
 
 from collections.abc import Collection, Iterable, Sequence
 from decimal import Decimal
@@ -16,7 +16,7 @@ from signals.payloads import signal_bytes
 
 
 def record(drafts: Sequence[Draft], made_at_ms: int) -> list[SignalLog]:
-    """Write what was decided; a candle that has its row keeps it. Returns the rows written now."""
+    """Store drafts and return the new rows; a candle that has a row keeps it."""
     if not drafts:
         return []
     with transaction.atomic():
@@ -48,12 +48,12 @@ def record(drafts: Sequence[Draft], made_at_ms: int) -> list[SignalLog]:
 
 
 def message_of(row: SignalLog) -> OutboxMessage:
-    """The outbox row of a signal, holding the very bytes to publish."""
+    """Outbox row of a signal, with the exact bytes to publish."""
     return OutboxMessage(signal=row, symbol=row.symbol, seq=row.seq, payload=signal_bytes(row).decode())
 
 
 def _lock_sequences(symbols: Iterable[str]) -> dict[str, SymbolSequence]:
-    """Lock the sequences of these symbols, always in one order, making those that are missing."""
+    """Lock the sequences of these symbols in a fixed order; missing ones are created."""
     wanted = sorted(symbols)
     found = _locked(wanted)
     missing = [SymbolSequence(symbol=symbol) for symbol in wanted if symbol not in found]

@@ -1,6 +1,6 @@
-"""Reading what was published: heads, newest signals and stretches of a symbol's sequence, as their bytes.
+"""Queries of published messages: heads, newest signals and ranges of a symbol's sequence.
 
-Symbol and seq are looked up in the signal log, whose unique index they are; sent messages have none.
+Symbol and seq are looked up in the signal log, which has a unique index on them; sent messages have none.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,28 +19,28 @@ Entry = tuple[int, str]
 
 
 def known_symbols(symbols: Sequence[str]) -> set[str]:
-    """Those that some market of this engine has."""
-    named = [symbol for symbol in symbols if "\x00" not in symbol]  # no database stores a NUL, nor looks for one
+    """Symbols among the given ones that have a market."""
+    named = [symbol for symbol in symbols if "\x00" not in symbol]  # PostgreSQL rejects NUL in text
     return set(Market.objects.filter(symbol__in=named).values_list("symbol", flat=True))
 
 
 def heads_of(symbols: Iterable[str]) -> dict[str, int]:
-    """Newest seq of each symbol, 0 where nothing was ever said."""
+    """Newest seq of each symbol, 0 without any signal."""
     wanted = list(symbols)
     found = dict(SymbolSequence.objects.filter(symbol__in=wanted).values_list("symbol", "head"))
     return {symbol: found.get(symbol, 0) for symbol in wanted}
 
 
 def first_seq(symbol: str) -> int | None:
-    """Oldest seq from which everything can still be replayed; None where nothing was ever said."""
-    # A symbol may have had two markets: what one of them keeps from before the other's cut has holes behind it.
+    """Oldest seq from which a complete replay is possible; None without any signal."""
+    # A symbol may have had two markets: rows of one from before the archive cut of the other are followed by gaps.
     kept = OutboxMessage.objects.filter(signal__symbol=symbol, signal__seq__gt=last_archived_seq(symbol))
     first: int | None = kept.aggregate(first=Min("signal__seq"))["first"]
     return first
 
 
 def newest(heads: dict[str, int]) -> dict[str, Entry]:
-    """The signal at the head of each symbol."""
+    """Newest signal of each symbol."""
     found: dict[str, Entry] = {}
     rows = OutboxMessage.objects.filter(signal__symbol__in=list(heads), signal__seq__in=set(heads.values()))
     for symbol, seq, payload in rows.values_list("symbol", "seq", "payload"):
@@ -50,7 +50,7 @@ def newest(heads: dict[str, int]) -> dict[str, Entry]:
 
 
 def newest_beyond(known: Mapping[str, int]) -> dict[str, tuple[int, str | None]]:
-    """The head of each symbol in one query, with its payload where the head is beyond the known seq."""
+    """Head of each symbol in one query, with its payload if beyond the known seq."""
     if not known:
         return {}
     rows = ", ".join(["(%s, %s)"] * len(known))

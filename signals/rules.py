@@ -1,4 +1,4 @@
-"""From a forecast to a decision: which bracket, if any, surely earns more than it costs. Pure."""
+"""Decision rules: the bracket, if any, whose expected return is significantly above costs. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from predictions.pricing import Odds, Priced, costs_of, price_brackets
+from predictions.pricing import BracketProbabilities, PricedBrackets, costs_of, price_brackets
 
 Floats = npt.NDArray[np.float64]
 
@@ -21,7 +21,7 @@ SMALLEST_STEP = 10.0**-PRICE_PLACES
 
 
 class Ranges(Protocol):
-    """What the rules ask of a range forecast."""
+    """Interface of a range forecast."""
 
     @property
     def horizons(self) -> tuple[int, ...]:
@@ -41,22 +41,22 @@ class Ranges(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Decisions:
-    """One decision per row: the bracket that came first, and whether it is good enough to be a signal."""
+    """One decision per row: the best bracket, and whether it becomes a signal."""
 
     emitted: npt.NDArray[np.bool_]
-    """Whether the lower bound of the best bracket lies above 0, and the direction does not favour the other side."""
+    """Whether the lower bound of the best bracket is above 0 and the direction does not oppose it."""
     opposed: npt.NDArray[np.bool_]
-    """Whether the direction estimator favours the other side of the best bracket."""
+    """Whether the direction estimator favours the other side."""
     side: tuple[str, ...]
     horizon: npt.NDArray[np.int64]
-    best: Priced
-    """Of the chosen horizon and side, shape (n_rows,)."""
-    chosen: Priced
-    """The best bracket of every horizon and side, shape (n_rows, n_horizons, 2)."""
+    best: PricedBrackets
+    """Bracket of the chosen horizon and side, shape (n_rows,)."""
+    chosen: PricedBrackets
+    """Best bracket of every horizon and side, shape (n_rows, n_horizons, 2)."""
 
 
 def decide(
-    odds: Odds,
+    probabilities: BracketProbabilities,
     ranges: Ranges,
     close: Floats,
     *,
@@ -67,15 +67,15 @@ def decide(
 ) -> Decisions:
     """Choose horizon, side and bracket for every row by expected net return, or none.
 
-    A bracket becomes a signal only where even the lower end of its expected net return is above 0
-    and the direction estimator, where there is one, does not favour the other side.
+    A bracket becomes a signal only if the lower bound of its expected net return is above 0
+    and the direction estimator, if any, does not favour the other side.
 
     Parameters
     ----------
-    odds, ranges, close
+    probabilities, ranges, close
         Of the same n rows.
     horizons : sequence of int
-        Those both estimators answer.
+        Horizons of both estimators.
     fee_rate, slippage_bps : float
         A side, as a fraction; a round trip, in basis points.
     direction : ndarray of shape (n_rows, 3), optional
@@ -96,17 +96,17 @@ def decide(
         for sign, side in zip((1.0, -1.0), SIDES, strict=True):
             take_profit = level(close, sign, unit, grid[:, 0])
             stop_loss = level(close, -sign, unit, grid[:, 1])
-            priced = price_brackets(odds, close, horizon, side, take_profit, stop_loss, costs)
+            priced = price_brackets(probabilities, close, horizon, side, take_profit, stop_loss, costs)
             per_side.append(priced.take(priced.expected_net_return.argmax(axis=1)))
         per_horizon.append(_stack(per_side))
     chosen = _stack(per_horizon)
-    return _first(chosen, np.array(horizons, dtype=np.int64), direction)
+    return _best(chosen, np.array(horizons, dtype=np.int64), direction)
 
 
-def _first(chosen: Priced, horizons: npt.NDArray[np.int64], direction: Floats | None) -> Decisions:
-    """Rank horizons and sides of every row by expected net return."""
+def _best(chosen: PricedBrackets, horizons: npt.NDArray[np.int64], direction: Floats | None) -> Decisions:
+    """Choose the best horizon and side of every row by expected net return."""
     rows = len(chosen.take_profit)
-    flat = Priced(**{column.name: getattr(chosen, column.name).reshape(rows, -1) for column in fields(chosen)})
+    flat = PricedBrackets(**{column.name: getattr(chosen, column.name).reshape(rows, -1) for column in fields(chosen)})
     at = flat.expected_net_return.argmax(axis=1)
     best = flat.take(at)
     which = at % len(SIDES)
@@ -119,7 +119,7 @@ def _first(chosen: Priced, horizons: npt.NDArray[np.int64], direction: Floats | 
 
 
 def level(close: Floats, sign: float, unit: Floats, multiples: Floats) -> Floats:
-    """Prices at multiples of a unit from the close, at the places a price is stored with."""
+    """Prices at multiples of a unit from the close, rounded to stored places."""
     distance = np.maximum(unit[:, None] * multiples, SMALLEST_STEP)
     prices = np.round(close[:, None] + sign * distance, PRICE_PLACES)
     step = SMALLEST_STEP * sign
@@ -127,8 +127,11 @@ def level(close: Floats, sign: float, unit: Floats, multiples: Floats) -> Floats
     return np.maximum(np.where(beyond, prices, close[:, None] + step), SMALLEST_STEP)
 
 
-def _stack(parts: Sequence[Priced]) -> Priced:
-    """Put several of one shape side by side on a new axis after the rows."""
-    return Priced(
-        **{column.name: np.stack([getattr(part, column.name) for part in parts], axis=1) for column in fields(Priced)}
+def _stack(parts: Sequence[PricedBrackets]) -> PricedBrackets:
+    """Stack brackets of one shape on a new axis after the rows."""
+    return PricedBrackets(
+        **{
+            column.name: np.stack([getattr(part, column.name) for part in parts], axis=1)
+            for column in fields(PricedBrackets)
+        }
     )

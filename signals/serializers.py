@@ -1,4 +1,4 @@
-"""The shape of a signal as callers see it, and of the queries for the log."""
+"""Serializers of signals and of the filters of their log."""
 
 from rest_framework import serializers
 
@@ -10,13 +10,13 @@ from signals.models import SignalLog
 
 
 class SignalRequest(Body):
-    """Which market."""
+    """Request of a signal: the market."""
 
     symbol = SymbolField()
 
 
 class SignalSerializer(serializers.Serializer):
-    """The one answer to one closed candle: buy, sell, or hold with its reasons."""
+    """Signal of one closed candle: buy, sell, or hold with its reasons."""
 
     id = serializers.UUIDField()
     seq = serializers.IntegerField(help_text="Gapless per symbol, from 1.")
@@ -26,9 +26,9 @@ class SignalSerializer(serializers.Serializer):
     valid_until = serializers.DateTimeField()
     signal_type = serializers.ChoiceField(choices=SignalLog.Type.choices)
     confidence = serializers.FloatField(allow_null=True, help_text="p_take_profit of the chosen side; null for a hold.")
-    horizon = serializers.IntegerField(allow_null=True, help_text="The chosen one, in candles.")
+    horizon = serializers.IntegerField(allow_null=True, help_text="Chosen horizon, in candles.")
     entry_price = DecimalText(help_text="The candle's close.")
-    considered_side = serializers.ChoiceField(SIDES, allow_null=True, help_text="The side of the bracket shown.")
+    considered_side = serializers.ChoiceField(SIDES, allow_null=True, help_text="Side of the bracket.")
     take_profit = DecimalText(allow_null=True)
     stop_loss = DecimalText(allow_null=True)
     p_take_profit = serializers.FloatField(allow_null=True)
@@ -36,7 +36,7 @@ class SignalSerializer(serializers.Serializer):
     p_neither = serializers.FloatField(allow_null=True)
     p_break_even = serializers.FloatField(allow_null=True)
     expected_net_return = serializers.FloatField(allow_null=True)
-    fee_rate = serializers.FloatField(help_text="A side.")
+    fee_rate = serializers.FloatField(help_text="Fee per side, as a fraction.")
     reasons = serializers.ListField(
         child=serializers.ChoiceField(choices=REASONS), help_text="Codes, most important first."
     )
@@ -50,7 +50,7 @@ class SignalSerializer(serializers.Serializer):
 
 
 class SignalQuery(Query):
-    """Which part of the log; `after` replays one symbol in order."""
+    """Filters of the signal log; `after` replays one symbol in order."""
 
     spans_time = True
     symbol = SymbolField(required=False)

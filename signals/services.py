@@ -1,4 +1,4 @@
-"""The one way forward: from closed candles to signals on the wire, for all markets at once."""
+"""Advance: from closed candles to published signals, for all markets at once."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from signals.drafting import draft
 from signals.errors import SignalPending
 from signals.models import SignalLog
 from signals.recording import record
-from signals.switch import held_symbols
+from signals.switch import switched_off_symbols
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ POLL_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class AdvanceReport:
-    """What one advance did."""
+    """Result of one advance."""
 
     sync: Any
     signals: int
@@ -37,34 +37,34 @@ class AdvanceReport:
 def advance(
     markets: Sequence[Market] | None = None, frames: Mapping[str, Sequence[Any]] | None = None
 ) -> AdvanceReport:
-    """Bring markets up to date: candles in, predictions and signals written, messages out.
+    """Bring markets up to date: fetch candles, write predictions and signals, publish.
 
-    Every door leads here (a closed frame, the beat, a start, a repair), and any number of callers
-    may run it at once, late or again: rows are kept apart by constraints, work is found by asking
-    which stored candle has no signal.
+    Every trigger calls it (a closed frame, the beat, a start, a repair), and any number of callers
+    may run it concurrently, late or again: constraints keep rows unique, and the backlog is the
+    stored candles without a signal.
     """
     followed = list(marketdata.enabled_markets() if markets is None else markets)
     sync = _sync(followed, frames)
-    worklist.start_living(followed)
-    written = _process(worklist.newest_work(followed))
+    worklist.mark_live_start(followed)
+    written = _process(worklist.newest_pending(followed))
     sent = publisher.drain([market.symbol for market in followed])
-    left = worklist.left_work(followed) or (worklist.older_work(followed) if worklist.sweep_is_due() else {})
-    if left:
-        written += _process(left)
+    pending = worklist.recent_pending(followed) or (worklist.older_pending(followed) if worklist.sweep_is_due() else {})
+    if pending:
+        written += _process(pending)
         sent += publisher.drain()
     coverage.refresh(followed)
     return AdvanceReport(sync, written, sent)
 
 
 def newest_signal(symbol: str, wait_seconds: float = WAIT_SECONDS) -> SignalLog:
-    """Give the signal of the newest stored candle, waiting a little for `advance` to write it.
+    """Signal of the newest stored candle; waits a short time for `advance` to write it.
 
     Raises
     ------
     InvalidRequest, MarketDisabled
-        If the question cannot be answered as asked.
+        If the request is invalid.
     SignalPending
-        If the row is not there in time.
+        If the row was not written in time.
     """
     market = known_market(symbol)
     deadline = clock.monotonic() + wait_seconds
@@ -80,21 +80,21 @@ def newest_signal(symbol: str, wait_seconds: float = WAIT_SECONDS) -> SignalLog:
 
 
 def _sync(markets: Sequence[Market], frames: Mapping[str, Sequence[Any]] | None) -> Any:
-    """Fetch what is missing; whatever the exchange does, what is stored already is still worked on."""
+    """Fetch missing candles; a failure of the exchange does not stop work on stored ones."""
     try:
         return marketdata.sync_candles(markets, frames or {})
     except MarketDataError as error:
-        logger.warning("candles could not be brought up to date: %s", error)
+        logger.warning("synchronising candles failed: %s", error)
         return None
 
 
 def _process(work: Mapping[Market, Sequence[int]]) -> int:
-    """Predict, decide and record the candles given; each pass is committed before the next begins."""
+    """Predict, decide and record pending candles; each batch is committed before the next."""
     written = 0
     if not work:
         return written
-    held = held_symbols()
-    for done, _ in predictions.predict(work, live=True):
+    switched_off = switched_off_symbols()
+    for batch, _ in predictions.predict(work, live=True):
         now_ms = clock.market_ms()
-        written += len(record(draft(done, now_ms, held), now_ms))
+        written += len(record(draft(batch, now_ms, switched_off), now_ms))
     return written

@@ -1,4 +1,4 @@
-"""What one connection follows: acknowledged, replayed or shown the newest, then live, without a hole between."""
+"""Subscriptions of one connection: acknowledgement, replay or snapshot, then live, without gaps."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -10,43 +10,46 @@ from signals.hub import hub
 
 
 class Subscriptions:
-    """The subscriptions of one connection, changed one request at a time; `in_thread` runs what asks the database."""
+    """Subscriptions of one connection, changed by one request at a time.
+
+    `in_thread` wraps functions that use the database.
+    """
 
     def __init__(self, connection: Connection, in_thread: Callable[[Any], Any]) -> None:
         self.connection = connection
         self._in_thread = in_thread
-        self._turn = asyncio.Lock()
+        self._request_lock = asyncio.Lock()
 
     def unsubscribe(self, symbols: Sequence[str]) -> Coroutine[Any, Any, None]:
-        """Stop following at once; what is returned says so, behind the requests that came before."""
-        self._leave(symbols)
-        return self._unsubscribed(symbols)
+        """Unsubscribe at once; the returned coroutine acknowledges it after earlier requests."""
+        self._remove(symbols)
+        return self._acknowledge_unsubscribed(symbols)
 
-    async def _unsubscribed(self, symbols: Sequence[str]) -> None:
-        async with self._turn:
-            self._leave(symbols)  # again: an earlier request may have had its turn only now
+    async def _acknowledge_unsubscribed(self, symbols: Sequence[str]) -> None:
+        async with self._request_lock:
+            self._remove(symbols)  # again: an earlier request may have subscribed them meanwhile
             self.connection.put(protocol.frame("unsubscribed", symbols=list(symbols)))
 
-    def _leave(self, symbols: Sequence[str]) -> None:
+    def _remove(self, symbols: Sequence[str]) -> None:
         hub.unsubscribe(self.connection, symbols)
         self.connection.drop(symbols)
 
     async def subscribe(self, message: protocol.Message) -> None:
-        """Acknowledge, then for each symbol its replay or snapshot, then what happened meanwhile, then live."""
+        """Acknowledge, send replay or snapshot of each symbol, then signals buffered meanwhile, then live."""
         connection = self.connection
-        async with self._turn:
+        async with self._request_lock:
             known = await self._in_thread(replay.known_symbols)(message.symbols)
             unknown = [symbol for symbol in message.symbols if symbol not in known]
             if unknown:
                 connection.put(protocol.error("ValidationError", "no market has these symbols", symbols=unknown))
             symbols = [symbol for symbol in message.symbols if symbol in known]
-            # Held before the heads are read, so that nothing falls between replay and live.
+            # Buffered before the heads are read, so that no signal is lost between replay and live.
             connection.drop(symbols)
             connection.hold(symbols)
             hub.subscribe(connection, symbols)
             heads = await self._in_thread(replay.heads_of)(symbols)
             hub.note_heads(heads)
-            for symbol in await self._unplayable(connection, heads, message.after):
+            for symbol in await self._refuse_impossible_replays(connection, heads, message.after):
                 heads.pop(symbol)
                 hub.unsubscribe(connection, [symbol])
                 connection.drop([symbol])
@@ -54,53 +57,53 @@ class Subscriptions:
                 connection.put(protocol.frame("subscribed", symbols=list(heads), seq=heads))
                 await self._catch_up(connection, heads, message.after)
 
-    async def _unplayable(self, connection: Connection, heads: dict[str, int], after: Any) -> list[str]:
+    async def _refuse_impossible_replays(self, connection: Connection, heads: dict[str, int], after: Any) -> list[str]:
         refused = []
         for symbol, seq in after.items():
             if symbol not in heads or seq == heads[symbol]:
                 continue
             if seq > heads[symbol]:
-                words = "that seq was not given out yet"
-                connection.put(protocol.error("AheadOfHead", words, symbol=symbol, head=heads[symbol]))
+                message = "that seq is above the newest one"
+                connection.put(protocol.error("AheadOfHead", message, symbol=symbol, head=heads[symbol]))
                 refused.append(symbol)
                 continue
             first = await self._in_thread(replay.first_seq)(symbol)
             if first is None or seq + 1 < first:
-                words = "that far back is no longer kept"
-                connection.put(protocol.error("ReplayUnavailable", words, symbol=symbol, first_seq=first))
+                message = "signals after that seq are no longer available"
+                connection.put(protocol.error("ReplayUnavailable", message, symbol=symbol, first_seq=first))
                 refused.append(symbol)
         return refused
 
     async def _catch_up(self, connection: Connection, heads: dict[str, int], after: Any) -> None:
-        fresh = {symbol: head for symbol, head in heads.items() if symbol not in after}
-        if fresh:
-            newest = await self._in_thread(replay.newest)(fresh)
-            connection.put(protocol.snapshot([newest[symbol][1] for symbol in fresh if symbol in newest]))
+        without_after = {symbol: head for symbol, head in heads.items() if symbol not in after}
+        if without_after:
+            newest = await self._in_thread(replay.newest)(without_after)
+            connection.put(protocol.snapshot([newest[symbol][1] for symbol in without_after if symbol in newest]))
         for symbol, head in heads.items():
             if symbol in connection.symbols:
-                connection.places[symbol] = after.get(symbol, head)
+                connection.positions[symbol] = after.get(symbol, head)
                 await self._replay(connection, symbol)
 
     async def _replay(self, connection: Connection, symbol: str) -> None:
-        """Read on from the log until the signals held back connect, then go live."""
+        """Replay from the log until the buffered signals follow without a gap."""
         behind = True
         while symbol in connection.symbols:
             if behind:
-                await connection.room()
-                place = connection.places.get(symbol, 0)
-                entries = await self._in_thread(replay.entries_after)(symbol, place)
+                await connection.wait_for_room()
+                position = connection.positions.get(symbol, 0)
+                entries = await self._in_thread(replay.entries_after)(symbol, position)
                 if symbol not in connection.symbols:
                     return  # unsubscribed meanwhile
                 for seq, payload in entries:
-                    connection.replayed(symbol, seq, protocol.signal(symbol, seq, payload))
+                    connection.put_replayed(symbol, seq, protocol.signal(symbol, seq, payload))
                 if len(entries) == replay.PAGE:
                     continue
             if connection.release(symbol) is None:
                 return
             behind = True
 
-    async def mend(self, symbol: str) -> None:
-        """Read what a live signal turned out to come after."""
-        async with self._turn:
+    async def fill_gap(self, symbol: str) -> None:
+        """Replay the signals missing before a live one."""
+        async with self._request_lock:
             if symbol in self.connection.symbols:
                 await self._replay(self.connection, symbol)

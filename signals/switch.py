@@ -1,26 +1,26 @@
-"""The operator's kill switch: while it is on, every signal is a hold."""
+"""Kill switch of operators: while signals are off, every signal is a hold."""
 
 from marketdata.models import Market
 from signals.models import SignalSwitch
 
 ALL = ""
-"""The switch that holds every market."""
+"""Symbol of the switch of all markets."""
 
 
 def set_switch(symbol: str, *, off: bool, reason: str, actor: str) -> SignalSwitch:
-    """Hold the signals of one symbol (or of all, with an empty one), or let them flow again."""
+    """Switch signals off or on, of one symbol or, if empty, of all."""
     switch, _ = SignalSwitch.objects.update_or_create(
         symbol=symbol, defaults={"off": off, "reason": reason[:300], "changed_by": actor[:150]}
     )
     return switch
 
 
-def held_symbols() -> dict[str, str]:
-    """Symbols whose signals are held (`ALL` among them for every market), with the operator's reason."""
+def switched_off_symbols() -> dict[str, str]:
+    """Symbols switched off, with the reason; `ALL` stands for every market."""
     return dict(SignalSwitch.objects.filter(off=True).values_list("symbol", "reason"))
 
 
-def hold_reason(market: Market, held: dict[str, str]) -> str | None:
-    """The operator's words if this market's signals are held, else None."""
-    said = held.get(market.symbol, held.get(ALL))
-    return None if said is None else said or "no reason was given"
+def hold_reason(market: Market, switched_off: dict[str, str]) -> str | None:
+    """Reason of the operator if this market is switched off, else None."""
+    reason = switched_off.get(market.symbol, switched_off.get(ALL))
+    return None if reason is None else reason or "no reason was given"

@@ -1,4 +1,4 @@
-"""Tasks of the live path; each calls one service."""
+"""Celery tasks of the live path, scoring and archive."""
 
 from celery import shared_task
 
@@ -10,7 +10,7 @@ from signals import archive, outcomes, publisher, services, timing
 
 @shared_task(ignore_result=True, expires=50)
 def schedule_advance() -> None:
-    """Enqueue `advance` for a few seconds after the close that is near, or at once."""
+    """Enqueue `advance` for a few seconds after a near close, or at once."""
     advance_markets.apply_async(countdown=timing.seconds_until_advance())
 
 
@@ -22,20 +22,20 @@ def advance_markets() -> None:
 
 @shared_task(ignore_result=True, expires=25)
 def sweep_outbox() -> None:
-    """Publish what a crash left between commit and send."""
+    """Publish signals left unsent by a crash between commit and send."""
     publisher.drain()
 
 
 @shared_task(ignore_result=True, expires=240)
 def score_outcomes() -> None:
-    """Fill in what the market did to everything said."""
+    """Score predictions and signals that are due."""
     prediction_outcomes.score_predictions()
     outcomes.score_signals()
 
 
 @shared_task(ignore_result=True, expires=3600)
 def archive_logs() -> None:
-    """Put away what is older than the hot period."""
+    """Archive or delete log rows older than the hot period."""
     prediction_archive.archive_predictions()
     archive.archive_signals()
-    challengers.forget_old()
+    challengers.delete_old_forecasts()

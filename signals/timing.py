@@ -1,18 +1,18 @@
-"""When to advance: a few seconds after a close in market time."""
+"""Timing of `advance`: a few seconds after a close in market time."""
 
 from marketdata import clock
 from marketdata.intervals import INTERVAL_MS
 
 GRACE_MS = 3_000
-"""The exchange needs a moment after the close before its REST answer is final."""
+"""Delay after the close before the REST response of the exchange is final."""
 NEAR_MS = 45_000
-"""A close this near is waited for; the beat comes once a minute."""
+"""A close within this time is waited for; the beat runs once a minute."""
 
 
 def seconds_until_advance() -> float:
-    """Wall seconds from now until the grace after the nearest close has passed; 0 when none is near.
+    """Wall seconds until `GRACE_MS` after the nearest close; 0 if none is near.
 
-    At other than real speed the stream drives and the beat only sweeps, so the answer is 0.
+    At other than real speed the stream calls `advance` and the beat only sweeps: 0.
     """
     if clock.market_rate() != 1.0:
         return 0.0

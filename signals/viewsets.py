@@ -1,4 +1,4 @@
-"""/signals."""
+"""REST views of /signals."""
 
 from typing import ClassVar
 
@@ -15,7 +15,7 @@ from signals.serializers import SignalQuery, SignalRequest, SignalSerializer
 
 
 class SignalViewSet(viewsets.GenericViewSet):
-    """The one answer to each closed candle, and the log of them."""
+    """Signals and their log."""
 
     required_scope = {"GET": "read", "POST": "predict"}
     queryset = SignalLog.objects.none()
@@ -24,14 +24,14 @@ class SignalViewSet(viewsets.GenericViewSet):
 
     @extend_schema(request=SignalRequest, responses={200: SignalSerializer})
     def create(self, request: Request) -> Response:
-        """The signal for the newest stored closed candle; waits up to 2 s while it is being made."""
-        asked = SignalRequest(data=request.data)
-        asked.is_valid(raise_exception=True)
-        return Response(signal_object(services.newest_signal(asked.validated_data["symbol"])))
+        """The signal for the newest stored closed candle; waits up to 2 s for it."""
+        body = SignalRequest(data=request.data)
+        body.is_valid(raise_exception=True)
+        return Response(signal_object(services.newest_signal(body.validated_data["symbol"])))
 
     @extend_schema(responses=SignalSerializer(many=True))
     def list(self, request: Request) -> Response:
-        """The log, newest first; with `symbol` and `after` in order of `seq`, to replay what was missed."""
+        """The log, newest first; with `symbol` and `after` a replay in order of `seq`."""
         query = SignalQuery.of(request)
         rows = log.logged(query.get("symbol"), query.get("signal_type"), query.get("from"), query.get("to"))
         if "after" in query:

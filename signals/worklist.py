@@ -1,4 +1,4 @@
-"""Which closed candles still need their signal: everything stored since the market went live, however late."""
+"""Backlog: stored closed candles without a signal, since their market went live."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -11,10 +11,10 @@ from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
 
 RECENT_MS = 288 * INTERVAL_MS
-"""Looked through on every advance; the whole hot period only every `SWEEP_SECONDS`."""
+"""Period searched on every advance; the whole hot period only every `SWEEP_SECONDS`."""
 SWEEP_SECONDS = 600.0
 
-# Milliseconds of an instant, the instant of milliseconds, and the later of two.
+# SQL for: milliseconds of an instant, instant of milliseconds, later of two.
 _DIALECTS: dict[str, tuple[str, str, str]] = {
     "postgresql": ("(EXTRACT(EPOCH FROM {0})::bigint * 1000)", "to_timestamp(({0}) / 1000)", "GREATEST({0}, {1})"),
     "sqlite": (
@@ -30,28 +30,31 @@ Spans = Mapping[Market, tuple[int, int]]
 _sweep: dict[str, float | None] = {"at": None}
 
 
-def start_living(markets: Sequence[Market]) -> None:
-    """Mark where the live record of new markets begins: at their newest candle that is believed."""
-    unborn = [market for market in markets if market.live_since is None]
-    if not unborn:
+def mark_live_start(markets: Sequence[Market]) -> None:
+    """Set `live_since` of new markets to their newest confirmed candle."""
+    unmarked = [market for market in markets if market.live_since is None]
+    if not unmarked:
         return
-    for market_id, open_ms in store.newest_open(unborn).items():
+    for market_id, open_ms in store.newest_open(unmarked).items():
         if open_ms is not None:
             Market.objects.filter(pk=market_id, live_since__isnull=True).update(live_since=clock.to_datetime(open_ms))
 
 
-def newest_work(markets: Sequence[Market]) -> dict[Market, list[int]]:
-    """Candles of the last day after each market's newest signal: what a close brings, at the ends of two indexes."""
+def newest_pending(markets: Sequence[Market]) -> dict[Market, list[int]]:
+    """Pending candles of the last day after the newest signal of each market.
+
+    The usual work after a close; reads the ends of two indexes.
+    """
     return _after_signals(_recent(markets))
 
 
-def left_work(markets: Sequence[Market]) -> dict[Market, list[int]]:
-    """Candles of the last day without a signal; repaired holes turn up here."""
+def recent_pending(markets: Sequence[Market]) -> dict[Market, list[int]]:
+    """Pending candles of the last day, repaired gaps included."""
     return _without_signal(_recent(markets))
 
 
-def older_work(markets: Sequence[Market]) -> dict[Market, list[int]]:
-    """Candles of the hot period before that without a signal."""
+def older_pending(markets: Sequence[Market]) -> dict[Market, list[int]]:
+    """Pending candles of the hot period before the last day."""
     hot = timedelta(days=settings.SIGNAL_RETENTION_DAYS - 1) // timedelta(milliseconds=1)
     return _without_signal(
         {
@@ -62,7 +65,7 @@ def older_work(markets: Sequence[Market]) -> dict[Market, list[int]]:
 
 
 def _recent(markets: Sequence[Market]) -> Spans:
-    """The last day of each market that has candles, up to its own newest one that is believed."""
+    """Last day of each market that has candles, up to its newest confirmed one."""
     newest = store.newest_open(markets)
     return {
         market: (open_ms - RECENT_MS, open_ms + INTERVAL_MS)
@@ -72,7 +75,7 @@ def _recent(markets: Sequence[Market]) -> Spans:
 
 
 def sweep_is_due() -> bool:
-    """Whether this process should look through what is older than the recent candles again."""
+    """Whether this process should search the older candles again."""
     last, now = _sweep["at"], clock.monotonic()
     if last is not None and 0 <= now - last < SWEEP_SECONDS:
         return False
@@ -80,48 +83,48 @@ def sweep_is_due() -> bool:
     return True
 
 
-def forget_sweep() -> None:
-    """Sweep at the next chance."""
+def reset_sweep() -> None:
+    """Make the next sweep due at once."""
     _sweep["at"] = None
 
 
-def _believed() -> str:
+def _confirmed() -> str:
     return closes.confirmed_sql("c", "m.source = 'exchange'", closes.SIGNAL_UNCONFIRMED_AFTER_MS)
 
 
 def _after_signals(spans: Spans) -> dict[Market, list[int]]:
     milliseconds, instant, later = _DIALECTS[connection.vendor]
-    # A signal once written for a time that has not come hides no candle.
+    # A signal with a candle time in the future must not hide candles.
     until = instant.format("span.column3")
     head = milliseconds.format(
         f"(SELECT max(s.candle_time) FROM signal_logs s WHERE s.market_id = m.id AND s.candle_time < {until})"  # noqa: S608
     )
     begin = later.format(later.format("span.column2", milliseconds.format("m.live_since")), f"COALESCE({head} + 1, 0)")
-    # Materialized: where each market begins is asked once a market, not once a candle.
-    return _asked(
+    # Materialized: the start of each market is computed once per market, not once per candle.
+    return _candles_by_market(
         f"WITH begun AS MATERIALIZED (SELECT m.id, m.source, {begin} AS first, span.column3 AS until "  # noqa: S608
         "FROM {spans} WHERE m.enabled) SELECT m.id, c.open_time FROM begun m JOIN candles c ON c.market_id = m.id "
-        f"AND c.open_time >= m.first AND c.open_time < m.until AND {_believed()} ORDER BY m.id, c.open_time",
+        f"AND c.open_time >= m.first AND c.open_time < m.until AND {_confirmed()} ORDER BY m.id, c.open_time",
         spans,
     )
 
 
 def _without_signal(spans: Spans) -> dict[Market, list[int]]:
-    """Compare numbers of candles and signals first: that is all it takes while nothing is left."""
+    """Candles without a signal; counts are compared first, which is enough if none is pending."""
     milliseconds, instant, later = _DIALECTS[connection.vendor]
-    # A market clock set back must not make candles whose signals were archived look unanswered: the log begins behind.
+    # With a market clock set back, candles whose signals were archived are not pending: the log begins later.
     first = milliseconds.format(
         "(SELECT s.candle_time FROM signal_logs s WHERE s.market_id = m.id "  # noqa: S608
         f"AND s.candle_time < {instant.format('span.column3')} ORDER BY s.chain_index LIMIT 1)"
     )
     begin = later.format(later.format("span.column2", milliseconds.format("m.live_since")), f"COALESCE({first}, 0)")
-    span = f"c.open_time >= {begin} AND c.open_time < span.column3 AND {_believed()}"
+    span = f"c.open_time >= {begin} AND c.open_time < span.column3 AND {_confirmed()}"
     behind = (
         f"(SELECT count(*) FROM candles c WHERE c.market_id = m.id AND {span}) > "  # noqa: S608
         f"(SELECT count(*) FROM signal_logs s WHERE s.market_id = m.id "
         f"AND s.candle_time >= {instant.format(begin)} AND s.candle_time < {instant.format('span.column3')})"
     )
-    return _asked(
+    return _candles_by_market(
         f"SELECT m.id, c.open_time FROM {{spans}} JOIN candles c ON c.market_id = m.id AND {span} "  # noqa: S608
         f"WHERE m.enabled AND {behind} AND NOT EXISTS (SELECT 1 FROM signal_logs s "
         f"WHERE s.market_id = c.market_id AND s.candle_time = {instant.format('c.open_time')}) "
@@ -130,8 +133,8 @@ def _without_signal(spans: Spans) -> dict[Market, list[int]]:
     )
 
 
-def _asked(statement: str, spans: Spans) -> dict[Market, list[int]]:
-    """Candles by market; the spans of the markets take the place of ``{spans}``."""
+def _candles_by_market(statement: str, spans: Spans) -> dict[Market, list[int]]:
+    """Candles by market from a statement with the placeholder ``{spans}``."""
     by_id = {market.pk: market for market in spans}
     found: dict[Market, list[int]] = {}
     if by_id:

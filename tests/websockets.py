@@ -1,10 +1,13 @@
-"""A websocket client that talks to an ASGI application without a server."""
+"""Websocket test client for an ASGI application, without a server."""
 
 from asgiref.testing import ApplicationCommunicator
 
 
 class WebsocketCommunicator(ApplicationCommunicator):
-    """Connect, say, hear; `channels.testing` has the same but needs a server that is not installed."""
+    """Websocket client: connect, send, receive.
+
+    `channels.testing` has the same class but needs a server that is not installed.
+    """
 
     def __init__(self, application, path, headers=()):
         self.scope = {
@@ -15,8 +18,8 @@ class WebsocketCommunicator(ApplicationCommunicator):
 
     async def connect(self, timeout=3):
         await self.send_input({"type": "websocket.connect"})
-        answer = await self.receive_output(timeout)
-        return answer["type"] == "websocket.accept", answer
+        event = await self.receive_output(timeout)
+        return event["type"] == "websocket.accept", event
 
     async def send_to(self, text_data=None, bytes_data=None):
         await self.send_input({"type": "websocket.receive", "text": text_data, "bytes": bytes_data})

@@ -13,7 +13,7 @@ from marketdata.models import Market, Source
 from mlengine_project.console.engine_state import current_state
 from mlengine_project.console.wording import age_text
 from mlengine_project.operations.models import Job
-from predictions.reasons import WORDS
+from predictions.reasons import REASON_TEXTS
 from signals.models import OutboxMessage, SignalLog, SignalSwitch
 
 JOBS = 4
@@ -38,7 +38,7 @@ def with_state(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "newest_age": "" if newest is None else age_text((clock.market_ms() - newest - INTERVAL_MS) / 1000),
         "spoken": day.exclude(signal_type=SignalLog.Type.HOLD).count(),
         "holds": sum(refused.values()),
-        "refusals": [(WORDS.get(code, code), count) for code, count in refused.most_common()],
+        "refusals": [(REASON_TEXTS.get(code, code), count) for code, count in refused.most_common()],
         "unsent": unsent.count(),
         "unsent_age": age_of(oldest.written_at) if oldest else "",
         "jobs": list(Job.objects.order_by("-created_at")[:JOBS]),

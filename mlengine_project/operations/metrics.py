@@ -167,7 +167,7 @@ def signals() -> Iterator[Metric]:
     doubted = GaugeMetricFamily(
         "ml_degraded_predictions_last_hour", "Predictions of the last hour given with a doubt.", labels=["reason"]
     )
-    for reason, count in sorted(prediction_log.doubts(REFUSALS_OVER).items()):
+    for reason, count in sorted(prediction_log.degraded_counts(REFUSALS_OVER).items()):
         doubted.add_metric([reason], count)
     yield doubted
     unbelieved = GaugeMetricFamily(
@@ -175,7 +175,7 @@ def signals() -> Iterator[Metric]:
         "Predictions of the last hour called strange by a measure that cried too often to be believed.",
         labels=["symbol"],
     )
-    for symbol, count in sorted(prediction_log.unbelieved(REFUSALS_OVER).items()):
+    for symbol, count in sorted(prediction_log.suppressed_counts(REFUSALS_OVER).items()):
         unbelieved.add_metric([symbol], count)
     yield unbelieved
     unsent, age = signal_health.outbox()

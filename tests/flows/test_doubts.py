@@ -17,7 +17,7 @@ from mlengine_project.operations.metrics import exposition
 from modelregistry.estimators.guard import Guard
 from predictions import services as predictions
 from predictions.models import PredictionLog
-from predictions.reasons import UNBELIEVED, WORDS
+from predictions.reasons import REASON_TEXTS, SUPPRESSED_FLAG_TEXT
 from signals import services
 from signals.models import SignalLog
 from tests import champions as live
@@ -96,7 +96,7 @@ def test_a_doubt_marks_the_answer_holds_the_signal_and_is_counted(bends, reasons
         services.advance()
         answer = orjson.loads(predictions.latest_prediction("BTCUSDT", 18))
         assert (answer["degraded"], answer["reasons"]) == (True, reasons)
-        assert answer["reason_details"] == {code: WORDS[code] for code in reasons}
+        assert answer["reason_details"] == {code: REASON_TEXTS[code] for code in reasons}
         assert float(answer["predicted_low"]) < float(answer["predicted_high"])
         rows = PredictionLog.objects.all()
         assert {(row.degraded, *row.reasons) for row in rows} == {(True, *reasons)}
@@ -106,7 +106,7 @@ def test_a_doubt_marks_the_answer_holds_the_signal_and_is_counted(bends, reasons
         assert hold.p_take_profit is None
         assert counted("ml_degraded_predictions_last_hour") == dict.fromkeys(reasons, len(rows))
         assert counted("ml_signal_holds_last_hour") == {reasons[0]: len(markets)}
-        assert with_state(None, {})["refusals"] == [(WORDS[reasons[0]], len(markets))]
+        assert with_state(None, {})["refusals"] == [(REASON_TEXTS[reasons[0]], len(markets))]
 
 
 def test_a_measure_that_cries_at_everything_is_not_believed_and_that_is_told(monkeypatch):
@@ -116,7 +116,7 @@ def test_a_measure_that_cries_at_everything_is_not_believed_and_that_is_told(mon
         services.advance()
         answer = orjson.loads(predictions.latest_prediction("BTCUSDT", 18))
         assert (answer["degraded"], answer["reasons"]) == (False, [])
-        assert answer["reason_details"] == {"OUT_OF_DISTRIBUTION": UNBELIEVED}
+        assert answer["reason_details"] == {"OUT_OF_DISTRIBUTION": SUPPRESSED_FLAG_TEXT}
         rows = PredictionLog.objects.count()
         assert SignalLog.objects.get(symbol="BTCUSDT").reasons == ["NO_EDGE_AFTER_FEES"]
         assert counted("ml_degraded_predictions_last_hour") == {}
@@ -125,7 +125,7 @@ def test_a_measure_that_cries_at_everything_is_not_believed_and_that_is_told(mon
         assert counted(name, "symbol") == {"BTCUSDT": each, "ETHUSDT": each}
         part = health.detailed()["predictions"]
         assert (part["status"], part["detector_distrusted"]) == ("degraded", ["BTCUSDT", "ETHUSDT"])
-        assert "not believed: BTCUSDT, ETHUSDT" in part["message"]
+        assert "flags are suppressed: BTCUSDT, ETHUSDT" in part["message"]
 
 
 def test_the_same_measure_is_believed_while_there_is_too_little_to_judge_it_by(monkeypatch):

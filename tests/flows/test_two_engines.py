@@ -14,7 +14,7 @@ import websockets
 from tests.flows import processes
 
 pytestmark = pytest.mark.slow
-SPEAK = "from tests.signals.sockets import say; say('BTCUSDT')"
+SPEAK = "from tests.signals.sockets import write_signals; write_signals('BTCUSDT')"
 
 
 @pytest.fixture(scope="module")

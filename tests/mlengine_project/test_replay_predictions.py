@@ -16,7 +16,7 @@ from marketdata.parsing import CandleRow
 from mlengine_project.table_files import TableFile, TableFileError
 from modelregistry import registry
 from modelregistry.models import ModelVersion
-from predictions.passes import read_pass
+from predictions.passes import forecast_batch
 from signals.drafting import draft
 from tests.modelregistry import champions
 
@@ -125,13 +125,13 @@ def test_replay_says_what_live_says_bit_for_bit(markets, tmp_path):
     ensemble = registry.load_ensemble("exchange")
     for offset in (0, 17, 49):
         open_ms = FIRST + offset * STEP
-        live = read_pass(markets, open_ms, 1, ensemble)
+        live = forecast_batch(markets, open_ms, 1, ensemble)
         for at, market in enumerate(markets):
             rows = ranges[(ranges.symbol == market.symbol) & (ranges.open_time == open_ms)]
-            for k, horizon in enumerate(live.answers.forecast.horizons):
+            for k, horizon in enumerate(live.forecasts.ranges.horizons):
                 row = rows[rows.horizon == horizon].iloc[0]
-                assert [row[f"high_q{level}"] for level in LEVELS] == live.answers.forecast.high[at, k].tolist()
-                assert [row[f"low_q{level}"] for level in LEVELS] == live.answers.forecast.low[at, k].tolist()
+                assert [row[f"high_q{level}"] for level in LEVELS] == live.forecasts.ranges.high[at, k].tolist()
+                assert [row[f"low_q{level}"] for level in LEVELS] == live.forecasts.ranges.low[at, k].tolist()
         for one in draft(live, open_ms + 2 * STEP, {}):
             rows = brackets[(brackets.symbol == one.market.symbol) & (brackets.open_time == open_ms)]
             assert rows.emitted.any() == (one.signal_type != "hold")

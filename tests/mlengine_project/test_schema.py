@@ -11,7 +11,7 @@ from django.urls import get_resolver
 from openapi_spec_validator import validate
 
 from mlengine_project.schema import ERROR_NAMES, schema_bytes
-from predictions.reasons import WORDS
+from predictions.reasons import REASON_TEXTS
 
 SNAPSHOT = Path(__file__).resolve().parents[2] / "docs" / "openapi.yaml"
 OPEN = {"/health", "/health/ready"}
@@ -100,7 +100,7 @@ def test_closed_lists_are_enums_by_name(schema):
     reason = {"$ref": "#/components/schemas/Reason"}
     assert prediction["reasons"]["items"] == signal["reasons"]["items"] == reason
     assert parts["Error"]["properties"]["reasons"]["items"] == reason
-    assert parts["Reason"]["enum"] == list(WORDS)
+    assert parts["Reason"]["enum"] == list(REASON_TEXTS)
     assert parts["Side"]["enum"] == ["buy", "sell"]
     assert parts["BracketRequest"]["properties"]["side"] == {"$ref": "#/components/schemas/Side"}
     assert {"$ref": "#/components/schemas/Side"} in signal["considered_side"]["oneOf"]

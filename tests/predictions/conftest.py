@@ -1,4 +1,4 @@
-"""A new engine for each test, with champions where a test asks for them."""
+"""Fixtures: fresh process state for each test, and champions on request."""
 
 import pytest
 
@@ -6,5 +6,5 @@ from tests.champions import artifact_folder, champions, fresh_engine  # noqa: F4
 
 
 @pytest.fixture(autouse=True)
-def _each_test_starts_anew(fresh_engine):  # noqa: F811
-    """Nothing is remembered from the test before."""
+def _fresh_state(fresh_engine):  # noqa: F811
+    """Reset the process state before and after each test."""

@@ -1,4 +1,4 @@
-"""Silent challengers: every live candle, on the champions' rows, harming nobody; scored like everybody."""
+"""Silent challengers: forecasts of every live candle, isolated failures, scores."""
 
 import logging
 from datetime import timedelta
@@ -15,7 +15,7 @@ from predictions import challengers, services
 from predictions.challenger_scores import LOSSES, score_challengers, silent_comparison
 from predictions.models import ChallengerLog, PredictionLog
 from predictions.tasks import ask_challengers
-from predictions.windows import aftermath
+from predictions.windows import following_candles
 from tests.champions import BEGIN, STEP, at_close_of, make_markets, store_candles
 from tests.modelregistry import champions as tiny
 
@@ -28,12 +28,12 @@ def markets(champions):
     found = make_markets()
     for market in found:
         store_candles(market, BEGIN, 100)
-    challengers._aside.clear()
+    challengers._suspended_until.clear()
     return found
 
 
-def live(markets, count=3):
-    """The champions answer the candles from 2025 on, each in time."""
+def predict_live(markets, count=3):
+    """Predict the candles from 2025 on with the champions, each in time."""
     for k in range(count):
         with clock.use(at_close_of(BEGIN + k * STEP)):
             for _ in services.predict({market: [BEGIN + k * STEP] for market in markets}):
@@ -42,24 +42,24 @@ def live(markets, count=3):
 
 def candidate(kind="range_predictor", seed=1, **changes):
     found = tiny.candidate(kind, seed, source="simulated")
-    # The champions were crowned in the same second; a candidate must be newer.
+    # The champions were promoted in the same second; a candidate must be newer.
     ModelVersion.objects.filter(pk=found.pk).update(
         **{"created_at": found.created_at + timedelta(hours=seed), **changes}
     )
     return ModelVersion.objects.get(pk=found.pk)
 
 
-def ask(open_ms=BEGIN + 3 * STEP):
+def forecast_pending(open_ms=BEGIN + 3 * STEP):
     with clock.use(at_close_of(open_ms)):
-        return challengers.answer_silently()
+        return challengers.forecast_challengers()
 
 
-def test_every_kind_answers_every_live_candle_once_and_nothing_served_changes(markets):
-    live(markets)
+def test_every_kind_forecasts_every_live_candle_once_and_served_predictions_do_not_change(markets):
+    predict_live(markets)
     served = list(PredictionLog.objects.order_by("pk").values())
     versions = [candidate(kind) for kind in KINDS]
-    assert ask() == 2 * 3 * (4 + 4 + 1)
-    assert ask() == 0
+    assert forecast_pending() == 2 * 3 * (4 + 4 + 1)
+    assert forecast_pending() == 0
     assert list(PredictionLog.objects.order_by("pk").values()) == served
     for version in versions:
         rows = ChallengerLog.objects.filter(version=version)
@@ -73,51 +73,51 @@ def test_every_kind_answers_every_live_candle_once_and_nothing_served_changes(ma
     assert row.answer["candidate"]["high"] != row.answer["champion"]["high"]
 
 
-def test_only_a_few_newer_candidates_are_asked_and_never_about_their_own_training(markets):
-    live(markets)
+def test_only_a_few_newer_candidates_forecast_and_only_after_their_training_range(markets):
+    predict_live(markets)
     old = candidate(seed=1, created_at=clock.wall_now() - timedelta(days=1))
     newer = [candidate(seed=seed) for seed in (2, 3, 4)]
     assert [found for found, _ in challengers.candidates_of("simulated")] == newer[:0:-1]
     ModelVersion.objects.filter(pk=newer[2].pk).update(trained_until=clock.to_datetime(BEGIN + STEP))
     ModelVersion.objects.filter(pk=newer[1].pk).update(symbols=["ETHUSDT"])
-    ask()
+    forecast_pending()
     assert not ChallengerLog.objects.filter(version__in=[old, newer[0]]).exists()
     assert min(row.candle_time for row in newer[2].silent_answers.all()) == clock.to_datetime(BEGIN + STEP)
     assert {row.market for row in newer[1].silent_answers.all()} == {markets[1]}
 
 
-def test_a_damaged_challenger_is_logged_and_skipped_and_the_others_answer(markets, caplog):
-    live(markets)
+def test_a_damaged_challenger_is_logged_and_skipped_and_the_others_forecast(markets, caplog):
+    predict_live(markets)
     damaged, sound = candidate(seed=11), candidate("tpsl_classifier", seed=1)
     registry.unload_all()
     for path in (model_root() / damaged.kind / damaged.digest).iterdir():
         path.write_bytes(path.read_bytes()[:-7])
     with caplog.at_level(logging.WARNING, logger="predictions.challengers"):
-        assert ask() == 2 * 3 * 4
+        assert forecast_pending() == 2 * 3 * 4
     assert str(damaged) in caplog.text
     assert not damaged.silent_answers.exists()
     assert sound.silent_answers.count() == 24
 
 
-def test_a_slow_challenger_is_left_alone_for_a_while(markets, monkeypatch, caplog):
-    live(markets, 1)
+def test_a_slow_challenger_is_suspended(markets, monkeypatch, caplog):
+    predict_live(markets, 1)
     slow = candidate()
     monkeypatch.setattr(challengers, "SLOW_SECONDS", -1.0)
     with caplog.at_level(logging.WARNING, logger="predictions.challengers"):
-        ask()
-    assert "left alone" in caplog.text
-    live(markets, 2)
-    assert ask() == 0
+        forecast_pending()
+    assert "suspended" in caplog.text
+    predict_live(markets, 2)
+    assert forecast_pending() == 0
     monkeypatch.setattr(challengers, "SLOW_SECONDS", 20.0)
-    assert ask(BEGIN + 20 * STEP) == 8
+    assert forecast_pending(BEGIN + 20 * STEP) == 8
     assert slow.silent_answers.count() == 16
 
 
-def test_losses_are_those_of_the_candles_that_came(markets):
-    live(markets)
+def test_losses_use_the_candles_that_followed(markets):
+    predict_live(markets)
     for kind in KINDS:
         candidate(kind)
-    ask()
+    forecast_pending()
     with clock.use(at_close_of(BEGIN + 6 * STEP, -1)):
         assert score_challengers() == 0
     with clock.use(at_close_of(BEGIN + 6 * STEP)):
@@ -129,13 +129,13 @@ def test_losses_are_those_of_the_candles_that_came(markets):
         version__kind=KINDS[0], market=markets[0], horizon=6, candle_time=clock.to_datetime(BEGIN)
     )
     logged = PredictionLog.objects.get(market=markets[0], horizon=6, candle_time=row.candle_time)
-    after = aftermath(markets[0], [BEGIN], 6)
+    after = following_candles(markets[0], [BEGIN], 6)
     levels, close = np.array([0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95]), float(logged.current_price)
-    by_hand = []
-    for said, came in zip((logged.high_quantiles, logged.low_quantiles), after.range_of(BEGIN, 6), strict=True):
-        error = np.log(float(came) / close) - np.log(np.array(said, dtype=float) / close)
-        by_hand.append(np.maximum(levels * error, (levels - 1) * error).mean())
-    assert row.champion_loss == pytest.approx(1e4 * np.mean(by_hand), rel=1e-6)
+    expected = []
+    for quantiles, actual in zip((logged.high_quantiles, logged.low_quantiles), after.range_of(BEGIN, 6), strict=True):
+        error = np.log(float(actual) / close) - np.log(np.array(quantiles, dtype=float) / close)
+        expected.append(np.maximum(levels * error, (levels - 1) * error).mean())
+    assert row.champion_loss == pytest.approx(1e4 * np.mean(expected), rel=1e-6)
     assert row.loss != row.champion_loss
 
 
@@ -144,11 +144,11 @@ def test_losses_are_those_of_the_candles_that_came(markets):
     [
         ((100, 103, 99.5, 101), 0.0, 0.0),  # up first: a buy takes profit, a sell stops
         ((100, 100.5, 99.5, 100.2), 2.0, 2.0),  # neither
-        ((100, 103, 97, 100), 1.0, 2.0),  # both in one candle: stop-loss on either side, and nobody can say
+        ((100, 103, 97, 100), 1.0, 2.0),  # both in one candle: stop-loss on either side, and the order is unknown
         ((103, 104, 102, 103), None, 2.0),  # void
     ],
 )
-def test_brackets_and_directions_are_scored_by_hand(db, prices, bracket, direction):
+def test_bracket_and_direction_losses_equal_hand_computed_ones(db, prices, bracket, direction):
     class After:
         @staticmethod
         def floats(name, open_ms, horizon):
@@ -156,17 +156,19 @@ def test_brackets_and_directions_are_scored_by_hand(db, prices, bracket, directi
             return np.full((1, 1), float(column))
 
     levels = {"above": 102.0, "below": 98.0, "costs": 0.004}
-    said = {"buy": [1.0, 0.0, 0.0], "sell": [0.0, 1.0, 0.0]}
-    losses = LOSSES["tpsl_classifier"]({**levels, "candidate": said, "champion": None}, After, 0, 1)
+    forecast = {"buy": [1.0, 0.0, 0.0], "sell": [0.0, 1.0, 0.0]}
+    losses = LOSSES["tpsl_classifier"]({**levels, "candidate": forecast, "champion": None}, After, 0, 1)
     assert losses == (bracket, None)
-    chances = [1.0, 0.0, 0.0]
-    assert LOSSES["signal_classifier"]({**levels, "candidate": chances, "champion": chances}, After, 0, 1) == (
+    probabilities = [1.0, 0.0, 0.0]
+    assert LOSSES["signal_classifier"](
+        {**levels, "candidate": probabilities, "champion": probabilities}, After, 0, 1
+    ) == (
         direction,
         direction,
     )
 
 
-def test_the_comparison_tells_the_gain_and_how_sure_it_is(markets):
+def test_the_comparison_has_the_gain_and_its_interval(markets):
     version = candidate()
     champion = registry.champions("simulated")["range_predictor"]
     rng = np.random.default_rng(5)
@@ -181,33 +183,33 @@ def test_the_comparison_tells_the_gain_and_how_sure_it_is(markets):
                 )
             )  # fmt: skip
     ChallengerLog.objects.bulk_create(rows)
-    told = silent_comparison(version)
-    assert [(cell["symbol"], cell["horizon"]) for cell in told] == [("BTCUSDT", 6), ("ETHUSDT", 6), ("all", None)]
-    for cell in told:
+    summary = silent_comparison(version)
+    assert [(cell["symbol"], cell["horizon"]) for cell in summary] == [("BTCUSDT", 6), ("ETHUSDT", 6), ("all", None)]
+    for cell in summary:
         assert cell["gain"] == pytest.approx(0.1)
         assert cell["lower"] <= cell["gain"] <= cell["upper"]
         assert not cell["too_few"]
-    assert told[0]["n"] == 480
+    assert summary[0]["n"] == 480
     mine = [row for row in rows if row.market == markets[0]]
     times = np.array([clock.to_ms(row.candle_time) for row in mine])
     own, theirs = (np.array([getattr(row, name) for row in mine]) for name in ("loss", "champion_loss"))
     straight = block_interval(theirs - own, times, theirs)
-    assert told[0]["lower"] == pytest.approx(straight.lower)
-    assert told[0]["upper"] == pytest.approx(straight.upper)
-    assert told[0]["loss"] == pytest.approx(own.mean())
+    assert summary[0]["lower"] == pytest.approx(straight.lower)
+    assert summary[0]["upper"] == pytest.approx(straight.upper)
+    assert summary[0]["loss"] == pytest.approx(own.mean())
     assert silent_comparison(champion) == []
 
 
-def test_answers_are_only_given_where_the_champions_gave_one(markets):
+def test_only_candles_the_champions_predicted_are_forecast(markets):
     candidate()
-    assert ask() == 0
+    assert forecast_pending() == 0
 
 
-def test_answers_nobody_heard_are_forgotten_after_the_hot_period(markets, settings):
-    live(markets, 2)
+def test_challenger_forecasts_are_deleted_after_the_hot_period(markets, settings):
+    predict_live(markets, 2)
     candidate()
-    ask()
+    forecast_pending()
     settings.SIGNAL_RETENTION_DAYS = 1
     with clock.use(at_close_of(BEGIN + 287 * STEP)):
-        assert challengers.forget_old() == 8
+        assert challengers.delete_old_forecasts() == 8
     assert {row.candle_time for row in ChallengerLog.objects.all()} == {clock.to_datetime(BEGIN + STEP)}

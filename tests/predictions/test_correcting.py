@@ -1,4 +1,4 @@
-"""The correction where answers are made: live is replay, and a short window corrects nothing."""
+"""Online correction and guard in forecasts: live equals batch, a short window corrects nothing."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from modelregistry.estimators.ensemble import Ensemble
 from modelregistry.estimators.guard import Guard
 from modelregistry.evaluation.served import served_forecast
 from modelregistry.training.dataset import build_dataset
-from predictions.answering import answer
+from predictions.answering import forecast_candles
 from predictions.correcting import log_factors, reach_of
 from tests.modelregistry import champions, invented
 from tests.modelregistry.champions import often_flagging_novelty
@@ -19,7 +19,7 @@ from tests.modelregistry.champions import often_flagging_novelty
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 CORRECTION = Correction(candles=576, stride=12, prior=2.0)
 ROWS = 20
-STRANGE = "OUT_OF_DISTRIBUTION"
+FLAG = "OUT_OF_DISTRIBUTION"
 
 
 def ensemble(correction=CORRECTION):
@@ -32,36 +32,36 @@ def grid():
     return invented.grid(WARMUP + 900, markets=2)
 
 
-def answers(grid, rows, of=None):
-    return answer(
+def forecasts(grid, rows, of=None):
+    return forecast_candles(
         grid, rows, of or ensemble(), symbols=SYMBOLS, history=[0, 0], absences=[[], []], max_age_days=9999
     )  # fmt: skip
 
 
-def said(grid, rows, of=None):
-    return answers(grid, rows, of).forecast
+def ranges(grid, rows, of=None):
+    return forecasts(grid, rows, of).ranges
 
 
-def wary(correction=CORRECTION, share=0.5):
-    """An ensemble whose measure calls about half of all candles strange, and is believed up to a share of them."""
+def guarded_ensemble(correction=CORRECTION, share=0.5):
+    """Ensemble that flags about half of all candles, with a guard at the given share."""
     found = ensemble(correction)
-    measure = often_flagging_novelty(Guard(candles=144, share=share))
-    return replace(found, range_predictor=replace(found.range_predictor, novelty=measure))
+    novelty = often_flagging_novelty(Guard(candles=144, share=share))
+    return replace(found, range_predictor=replace(found.range_predictor, novelty=novelty))
 
 
-def test_one_candle_alone_has_the_bits_of_a_batch(grid):
-    batch = said(grid, ROWS)
+def test_one_candle_alone_is_bit_identical_to_a_batch(grid):
+    batch = ranges(grid, ROWS)
     reach = reach_of(ensemble())
     for row in (0, 7, ROWS - 1):
         end = len(grid) - ROWS + row + 1
-        alone = said(grid.span(end - WARMUP - reach, end), 1)
+        alone = ranges(grid.span(end - WARMUP - reach, end), 1)
         for side in ("high", "low"):
             assert (getattr(alone, side)[0] == getattr(batch, side)[row]).all()
             assert (getattr(alone, side)[1] == getattr(batch, side)[ROWS + row]).all()
 
 
 def test_it_changes_the_forecast_and_keeps_it_coherent(grid):
-    corrected, plain = said(grid, ROWS), said(grid, ROWS, ensemble(NO_CORRECTION))
+    corrected, plain = ranges(grid, ROWS), ranges(grid, ROWS, ensemble(NO_CORRECTION))
     assert (corrected.high != plain.high).any()
     close = np.concatenate([grid.close[0, -ROWS:], grid.close[1, -ROWS:]])[:, None, None]
     assert (np.diff(corrected.high, axis=1) >= 0).all()
@@ -70,60 +70,60 @@ def test_it_changes_the_forecast_and_keeps_it_coherent(grid):
     assert ((corrected.high >= close) & (corrected.low <= close)).all()
 
 
-def test_a_window_without_the_reach_is_answered_uncorrected(grid):
+def test_a_window_without_the_reach_is_not_corrected(grid):
     reach = reach_of(ensemble())
-    asked = np.ones((2, 1), dtype=bool)
+    wanted = np.ones((2, 1), dtype=bool)
     short = grid.tail(WARMUP + reach - 1)
-    assert log_factors(short, 1, ensemble(), asked) is None
-    assert log_factors(grid.tail(WARMUP + reach), 1, ensemble(), asked).shape == (2, 4, 2, 7)
-    assert (said(short, 1).high == said(short, 1, ensemble(NO_CORRECTION)).high).all()
+    assert log_factors(short, 1, ensemble(), wanted) is None
+    assert log_factors(grid.tail(WARMUP + reach), 1, ensemble(), wanted).shape == (2, 4, 2, 7)
+    assert (ranges(short, 1).high == ranges(short, 1, ensemble(NO_CORRECTION)).high).all()
 
 
-def test_off_needs_no_candle_more():
+def test_without_correction_the_reach_is_zero():
     assert reach_of(ensemble(NO_CORRECTION)) == reach_of(None) == reach_of(Ensemble(None, None, None)) == 0
     assert reach_of(ensemble()) == 576 + 72
 
 
-def test_a_correction_travels_with_the_version():
+def test_a_correction_is_saved_with_the_version():
     fitted = ensemble().range_predictor
     assert type(fitted).from_files(fitted.to_files()).correction == CORRECTION
 
 
-def test_what_is_answered_is_what_is_scored(grid):
+def test_forecasts_equal_the_scored_ones(grid):
     rows = build_dataset(grid, SYMBOLS, (6, 18, 36, 72), 1, first=int(grid.open_time[-ROWS - 72]))
     scored = served_forecast(ensemble().range_predictor, rows)
     known = grid.span(0, len(grid) - 72)
-    answered = said(known, ROWS)
+    live = ranges(known, ROWS)
     for market in range(2):
         mine = rows.market == market
-        assert (scored.high[mine] == answered.high[market * ROWS : (market + 1) * ROWS]).all()
-        assert (scored.low[mine] == answered.low[market * ROWS : (market + 1) * ROWS]).all()
+        assert (scored.high[mine] == live.high[market * ROWS : (market + 1) * ROWS]).all()
+        assert (scored.low[mine] == live.low[market * ROWS : (market + 1) * ROWS]).all()
 
 
 @pytest.mark.parametrize("correction", [CORRECTION, NO_CORRECTION], ids=["corrected", "guarded only"])
-def test_distrust_of_one_candle_alone_is_that_of_a_batch(grid, correction):
-    of = wary(correction)
-    batch, reach = answers(grid, 200, of), reach_of(of)
+def test_the_guard_of_one_candle_alone_equals_that_of_a_batch(grid, correction):
+    of = guarded_ensemble(correction)
+    batch, reach = forecasts(grid, 200, of), reach_of(of)
     assert (batch.corrections is None) == (correction == NO_CORRECTION)
-    assert 0.1 < batch.distrusted.mean() < 0.9
+    assert 0.1 < batch.guard_suppresses.mean() < 0.9
     for market, row in ((0, 0), (0, 60), (1, 90), (1, 199)):
         end = len(grid) - 200 + row + 1
-        alone, at = answers(grid.span(end - WARMUP - reach, end), 1, of), batch.position[market, row]
-        assert alone.distrusted[market] == batch.distrusted[at]
+        alone, at = forecasts(grid.span(end - WARMUP - reach, end), 1, of), batch.position[market, row]
+        assert alone.guard_suppresses[market] == batch.guard_suppresses[at]
         assert alone.degraded(market, 0) == batch.degraded(market, row)
         assert alone.notes(market, 0) == batch.notes(market, row)
 
 
-def test_what_is_not_believed_is_told_and_no_reason(grid):
-    believed, doubted = answers(grid, 200, wary(share=1.0)), answers(grid, 200, wary())
-    strange = believed.doubts[STRANGE]
-    assert not believed.unbelieved.any()
-    assert (doubted.doubts[STRANGE] == (strange & ~doubted.distrusted)).all()
-    assert (doubted.unbelieved == (strange & doubted.distrusted)).all()
-    market, row = np.argwhere(doubted.unbelieved[doubted.position])[0]
-    assert STRANGE not in doubted.degraded(market, row)
-    assert doubted.notes(market, row).keys() == {STRANGE}
-    assert believed.degraded(market, row)[0] == STRANGE
-    assert believed.notes(market, row) == {}
-    short = answers(grid.tail(WARMUP + 10), 1, wary())
-    assert short.distrusted is None, "a window without the reach believes, as it corrects nothing"
+def test_a_suppressed_flag_is_a_detail_and_not_a_reason(grid):
+    unguarded, guarded = forecasts(grid, 200, guarded_ensemble(share=1.0)), forecasts(grid, 200, guarded_ensemble())
+    flagged = unguarded.degradations[FLAG]
+    assert not unguarded.suppressed_flags.any()
+    assert (guarded.degradations[FLAG] == (flagged & ~guarded.guard_suppresses)).all()
+    assert (guarded.suppressed_flags == (flagged & guarded.guard_suppresses)).all()
+    market, row = np.argwhere(guarded.suppressed_flags[guarded.position])[0]
+    assert FLAG not in guarded.degraded(market, row)
+    assert guarded.notes(market, row).keys() == {FLAG}
+    assert unguarded.degraded(market, row)[0] == FLAG
+    assert unguarded.notes(market, row) == {}
+    short = forecasts(grid.tail(WARMUP + 10), 1, guarded_ensemble())
+    assert short.guard_suppresses is None, "a window without the reach has neither guard nor correction"

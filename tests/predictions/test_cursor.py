@@ -1,4 +1,4 @@
-"""Reading many rows leaves no cursor behind, whatever ends it."""
+"""Chunked reading closes its cursor, whatever ends it."""
 
 import gc
 
@@ -6,7 +6,7 @@ import pytest
 from django.db import connection, transaction
 
 from marketdata.models import Market
-from predictions.cursor import reading
+from predictions.cursor import streamed_rows
 
 pytestmark = [pytest.mark.django_db, pytest.mark.postgres]
 
@@ -17,19 +17,19 @@ def open_cursors():
         return cursor.fetchone()[0]
 
 
-def break_off():
-    with transaction.atomic(), reading(Market.objects.all(), 2) as found:
+def read_and_fail():
+    with transaction.atomic(), streamed_rows(Market.objects.all(), 2) as found:
         next(found)
         assert open_cursors() == 1
         raise ZeroDivisionError
 
 
-def test_a_reading_that_ends_in_an_error_does_not_abort_the_next_transaction():
+def test_a_failed_read_does_not_abort_the_next_transaction():
     Market.objects.bulk_create(Market(symbol=f"COIN{number}USDT", source="simulated") for number in range(9))
     with pytest.raises(ZeroDivisionError) as kept:
-        break_off()
+        read_and_fail()
     with transaction.atomic():
-        del kept  # with its trace goes the last that held the rows
+        del kept  # its traceback holds the last reference to the rows
         gc.collect()
         assert open_cursors() == 0
         assert Market.objects.count() == 9

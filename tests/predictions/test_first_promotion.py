@@ -1,4 +1,4 @@
-"""Requests around the first promotion: one candle, one answer."""
+"""Requests around the first promotion: one candle, one prediction."""
 
 import threading
 import time
@@ -23,41 +23,41 @@ def test_simultaneous_requests_around_the_first_promotion_get_one_id(monkeypatch
     monkeypatch.setattr(serving, "RECHECK_SECONDS", 0.0)
     promoted = registry.bootstrap
 
-    def unhurried(*arguments):
+    def slow_bootstrap(*arguments):
         event = promoted(*arguments)
         time.sleep(0.3)
         return event
 
-    monkeypatch.setattr(registry, "bootstrap", unhurried)
+    monkeypatch.setattr(registry, "bootstrap", slow_bootstrap)
     make_markets(symbols=("BTCUSDT",))
     versions = [tiny.candidate(kind, source="simulated") for kind in tiny.KINDS]
-    answers, refusals, done = set(), [], threading.Event()
+    ids, refusals, done = set(), [], threading.Event()
 
-    def ask():
+    def request_until_done():
         try:
             while not done.is_set():
                 try:
-                    answers.add(orjson.loads(latest_prediction("BTCUSDT", 6))["id"])
+                    ids.add(orjson.loads(latest_prediction("BTCUSDT", 6))["id"])
                 except PredictionRefused as refused:
                     refusals.append(refused.reasons)
         finally:
             connection.close()
 
     with clock.use(at_close_of(BEGIN - STEP)):
-        callers = [threading.Thread(target=ask) for _ in range(3)]
+        callers = [threading.Thread(target=request_until_done) for _ in range(3)]
         for caller in callers:
             caller.start()
         try:
             services.bootstrap_versions(versions, "tests")
             deadline = time.monotonic() + 20
-            while not answers and time.monotonic() < deadline:
+            while not ids and time.monotonic() < deadline:
                 time.sleep(0.05)
             time.sleep(0.3)
         finally:
             done.set()
             for caller in callers:
                 caller.join()
-    assert len(answers) == 1
+    assert len(ids) == 1
     assert refusals
     assert {tuple(reasons) for reasons in refusals} == {("NO_CHAMPION",)}
     assert set(PredictionLog.objects.values_list("horizon", "ensemble").distinct()) == {

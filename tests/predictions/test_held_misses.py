@@ -1,4 +1,4 @@
-"""Corrections and distrust out of memory: what they make of a forecast is what the database would, whatever happens."""
+"""Live miss counters: correction and guard from memory equal those computed from the database."""
 
 import logging
 from dataclasses import replace
@@ -66,31 +66,31 @@ def append(markets, open_ms):
     store.save_all({market: candle_rows(market.symbol, open_ms, 1) for market in markets}, Candle.Origin.STREAM)
 
 
-def checked(markets, open_ms, *, held=True):
-    """Corrections of the live path, checked against the database; what the windows have been through."""
-    (done,) = passes.read_passes({market: [open_ms] for market in markets}, live=True)
-    assert done.held == held
+def check_live(markets, open_ms, *, from_memory=True):
+    """Check the live path against the database; returns the event counts of the windows."""
+    (live,) = passes.forecast_batches({market: [open_ms] for market in markets}, live=True)
+    assert live.from_memory == from_memory
     ensemble = registry.load_ensemble("simulated")
     assert reach_of(ensemble) == REACH
     wanted = np.ones((len(markets), 1), dtype=bool)
-    batch = passes.read_pass(done.markets, open_ms, 1, ensemble, wanted).answers
-    assert (done.answers.corrections != 0).any()
-    assert same_bits(done.answers.corrections, batch.corrections).all()
-    assert (done.answers.distrusted == batch.distrusted).all()
-    assert (done.answers.unbelieved == batch.unbelieved).all()
+    batch = passes.forecast_batch(live.markets, open_ms, 1, ensemble, wanted).forecasts
+    assert (live.forecasts.corrections != 0).any()
+    assert same_bits(live.forecasts.corrections, batch.corrections).all()
+    assert (live.forecasts.guard_suppresses == batch.guard_suppresses).all()
+    assert (live.forecasts.suppressed_flags == batch.suppressed_flags).all()
     for side in ("high", "low"):
-        assert same_bits(getattr(done.answers.forecast, side), getattr(batch.forecast, side)).all()
-    assert parity.compare(done) == []
+        assert same_bits(getattr(live.forecasts.ranges, side), getattr(batch.ranges, side)).all()
+    assert parity.compare(live) == []
     return live_windows.counts()
 
 
 @postgres
-def test_candles_are_counted_as_they_come(markets):
-    checked(markets, NEWEST)
+def test_counters_follow_the_candles(markets):
+    check_live(markets, NEWEST)
     for k in range(80):
         append(markets, BEGIN + k * STEP)
         if k % 5 < 2:
-            counts = checked(markets, BEGIN + k * STEP)
+            counts = check_live(markets, BEGIN + k * STEP)
     assert (counts["filled"], counts["reread"], counts["different"]) == (1, 0, 0)
     assert counts["compared"] > 30
 
@@ -102,10 +102,10 @@ CHANGES = {
     "a revision before the window": lambda market: store.save_candles(
         market, [candle_rows(market.symbol, BEGIN - (WARMUP + 400) * STEP, 1)[0]._replace(high=Decimal(10**6))], "rest"
     ),
-    "a candle taken away": lambda market: Candle.objects.filter(
+    "a deleted candle": lambda market: Candle.objects.filter(
         market=market, open_time=BEGIN - 200 * STEP
     ).delete(),
-    "all old ones taken away": lambda market: Candle.objects.filter(
+    "all old candles deleted": lambda market: Candle.objects.filter(
         market=market, open_time__lt=BEGIN - (WARMUP + 200) * STEP
     ).delete(),
 }  # fmt: skip
@@ -113,88 +113,90 @@ CHANGES = {
 
 @postgres
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_a_market_whose_past_changes_is_counted_anew(markets, change):
-    checked(markets, NEWEST)
+def test_a_market_whose_past_changes_is_counted_again(markets, change):
+    check_live(markets, NEWEST)
     change(markets[1])
     append(markets, BEGIN)
-    counts = checked(markets, BEGIN)
+    counts = check_live(markets, BEGIN)
     assert (counts["filled"], counts["reread"]) == (1, 1)
     for k in range(1, 20):
         append(markets, BEGIN + k * STEP)
-    assert checked(markets, BEGIN + 19 * STEP)["reread"] == 1, "a pause is caught up, candle by candle"
+    assert check_live(markets, BEGIN + 19 * STEP)["reread"] == 1, "a pause is caught up, candle by candle"
 
 
 @postgres
-def test_a_hole_and_a_late_candle(markets):
-    checked(markets, NEWEST)
+def test_a_gap_and_a_late_candle(markets):
+    check_live(markets, NEWEST)
     for k in range(90):
         append(markets if k != 10 else markets[:1], BEGIN + k * STEP)
         if k % 20 == 15:
-            checked(markets, BEGIN + k * STEP)
+            check_live(markets, BEGIN + k * STEP)
     store_candles(markets[1], BEGIN + 10 * STEP, 1)
     append(markets, BEGIN + 90 * STEP)
-    assert checked(markets, BEGIN + 90 * STEP)["filled"] == 1
+    assert check_live(markets, BEGIN + 90 * STEP)["filled"] == 1
 
 
 @postgres
 def test_a_restart_and_one_market_alone(markets):
-    checked(markets, NEWEST)
-    live_windows.forget()
+    check_live(markets, NEWEST)
+    live_windows.reset()
     append(markets, BEGIN)
-    assert checked(markets, BEGIN)["filled"] == 1
+    assert check_live(markets, BEGIN)["filled"] == 1
     append(markets, BEGIN + STEP)
-    checked(markets[1:], BEGIN + STEP)
-    assert checked(markets[:1], BEGIN + STEP)["filled"] == 1
+    check_live(markets[1:], BEGIN + STEP)
+    assert check_live(markets[:1], BEGIN + STEP)["filled"] == 1
 
 
 @postgres
-def test_a_promotion_counts_what_the_new_version_missed(markets, monkeypatch):
-    checked(markets, NEWEST)
+def test_a_promotion_starts_the_counters_of_the_new_version(markets, monkeypatch):
+    check_live(markets, NEWEST)
     monkeypatch.setattr(tiny, "estimator", corrected)
     registry.promote(tiny.candidate(seed=7, source="simulated"), "tests", "another")
     serving._serving.clear()
     append(markets, BEGIN)
-    assert checked(markets, BEGIN)["filled"] == 2
+    assert check_live(markets, BEGIN)["filled"] == 2
 
 
 @postgres
-def test_a_version_that_corrects_nothing_needs_no_other_memory(markets, monkeypatch):
-    checked(markets, NEWEST)
+def test_a_version_without_correction_keeps_the_windows(markets, monkeypatch):
+    check_live(markets, NEWEST)
     monkeypatch.setattr(tiny, "estimator", consistent_estimator)
     registry.promote(tiny.candidate(seed=7, source="simulated"), "tests", "an older kind")
     serving._serving.clear()
     append(markets, BEGIN)
-    (done,) = passes.read_passes({market: [BEGIN] for market in markets}, live=True)
-    assert done.held
-    assert done.answers.corrections is None
+    (live,) = passes.forecast_batches({market: [BEGIN] for market in markets}, live=True)
+    assert live.from_memory
+    assert live.forecasts.corrections is None
     before = live_windows.counts()
-    assert parity.compare(done) == []
+    assert parity.compare(live) == []
     after = live_windows.counts()
     assert after["filled"] == 1
     assert after["compared"] > before["compared"]
 
 
 @postgres
-def test_a_version_that_guards_without_correcting(markets, monkeypatch):
+def test_a_version_with_a_guard_and_without_correction(markets, monkeypatch):
     monkeypatch.setattr(tiny, "estimator", guarded)
-    registry.promote(tiny.candidate(seed=7, source="simulated"), "tests", "it corrects nothing")
+    registry.promote(tiny.candidate(seed=7, source="simulated"), "tests", "guard only")
     serving._serving.clear()
     ensemble = registry.load_ensemble("simulated")
     assert reach_of(ensemble) == 288
     for k in range(60):
         append(markets, BEGIN + k * STEP)
-        (done,) = passes.read_passes({market: [BEGIN + k * STEP] for market in markets}, live=True)
-        assert done.held
-        assert done.answers.corrections is None
+        (live,) = passes.forecast_batches({market: [BEGIN + k * STEP] for market in markets}, live=True)
+        assert live.from_memory
+        assert live.forecasts.corrections is None
         if k % 7 == 0:
-            batch = passes.read_pass(done.markets, BEGIN + k * STEP, 1, ensemble, np.ones((2, 1), dtype=bool)).answers
-            assert (done.answers.distrusted == batch.distrusted).all()
-            assert parity.compare(done) == []
+            batch = passes.forecast_batch(
+                live.markets, BEGIN + k * STEP, 1, ensemble, np.ones((2, 1), dtype=bool)
+            ).forecasts
+            assert (live.forecasts.guard_suppresses == batch.guard_suppresses).all()
+            assert parity.compare(live) == []
     assert live_windows.counts()["different"] == 0
 
 
-def test_a_market_with_too_little_history_is_answered_uncorrected_and_named(markets, monkeypatch, caplog):
-    """A fifth of the forecasts that are counted must have an outcome; three weeks are short enough for every market."""
+def test_a_market_with_too_little_history_is_not_corrected_and_is_logged(markets, monkeypatch, caplog):
+    # A fifth of the counted forecasts must have an outcome; three weeks are short enough for every market.
     monkeypatch.setattr(tiny, "estimator", month_long)
     registry.promote(tiny.candidate(seed=7, source="simulated"), "tests", "a longer memory")
     serving._serving.clear()
@@ -202,19 +204,19 @@ def test_a_market_with_too_little_history_is_answered_uncorrected_and_named(mark
     Candle.objects.filter(market=late, open_time__lt=BEGIN - (WARMUP + 30) * STEP).delete()
     work = {market: [NEWEST] for market in markets}
     with caplog.at_level(logging.INFO):
-        (done,) = passes.read_passes(work, live=True)
-        (again,) = passes.read_passes(work, live=True)
-    at = done.markets.index(late)
-    assert done.answers.refusals(at, 0) == []
-    assert done.answers.uncorrected(at, 0)
-    assert not done.answers.uncorrected(1 - at, 0)
-    assert again.answers.uncorrected(at, 0)
-    assert caplog.text.count(f"uncorrected, for want of history: {late.symbol}") == 1, "it is said once"
+        (live,) = passes.forecast_batches(work, live=True)
+        (again,) = passes.forecast_batches(work, live=True)
+    at = live.markets.index(late)
+    assert live.forecasts.refusals(at, 0) == []
+    assert live.forecasts.uncorrected(at, 0)
+    assert not live.forecasts.uncorrected(1 - at, 0)
+    assert again.forecasts.uncorrected(at, 0)
+    assert caplog.text.count(f"too little history for online correction: {late.symbol}") == 1, "logged once"
 
 
-def test_without_marks_nothing_is_held_and_all_is_counted(markets):
+def test_without_marks_windows_are_read_from_the_database(markets):
     if connection.vendor == "postgresql":
         pytest.skip("this database keeps marks")
-    checked(markets, NEWEST, held=False)
+    check_live(markets, NEWEST, from_memory=False)
     append(markets, BEGIN)
-    checked(markets, BEGIN, held=False)
+    check_live(markets, BEGIN, from_memory=False)

@@ -1,4 +1,4 @@
-"""Windows held in memory: what they give is what the database would, whatever happens to the candles."""
+"""Live windows: rows from memory equal those from the database after any change of candles."""
 
 import logging
 from decimal import Decimal
@@ -26,8 +26,8 @@ def markets():
     return make_markets(WARMUP + 5)
 
 
-def held(markets, open_ms):
-    """Rows out of memory, checked against the database."""
+def check_rows(markets, open_ms):
+    """Check rows from memory against the database; returns the event counts."""
     grid = store.load_grid(markets, open_ms, WARMUP)
     with live_windows.of_source("simulated").rows(markets, open_ms) as found:
         assert found is not None
@@ -47,31 +47,31 @@ def execute(statement, *values):
         cursor.execute(statement, values)
 
 
-def test_the_window_is_filled_once_and_then_fed(markets, django_assert_num_queries):
-    held(markets, NEWEST)
+def test_the_window_is_filled_once_and_then_extended(markets, django_assert_num_queries):
+    check_rows(markets, NEWEST)
     for k in range(20):
         append(markets, BEGIN + k * STEP)
-        counts = held(markets, BEGIN + k * STEP)
+        counts = check_rows(markets, BEGIN + k * STEP)
     assert (counts["filled"], counts["fed"], counts["reread"]) == (1, 20, 0)
     append(markets, BEGIN + 20 * STEP)
     with django_assert_num_queries(0), live_windows.of_source("simulated").rows(markets, BEGIN + 20 * STEP) as found:
-        assert found is not None, "candles come by a statement of their own, the ORM is not asked"
+        assert found is not None, "candles are read by a statement of its own, without the ORM"
 
 
 CHANGES = {
     "a revision": lambda market: store.save_candles(
         market, [candle_rows(market.symbol, BEGIN - 900 * STEP, 1)[0]._replace(volume=Decimal("7.00000001"))], "rest"
     ),
-    "an update by hand": lambda market: execute(
+    "a manual update": lambda market: execute(
         "UPDATE candles SET close = low WHERE market_id = %s AND open_time = %s", market.pk, BEGIN - 40 * STEP
     ),
-    "a candle taken away": lambda market: Candle.objects.filter(
+    "a deleted candle": lambda market: Candle.objects.filter(
         market=market, open_time=BEGIN - 300 * STEP
     ).delete(),
-    "the newest taken away": lambda market: Candle.objects.filter(market=market, open_time=NEWEST).delete(),
-    "all taken away": lambda market: Candle.objects.filter(market=market).delete(),
-    "a hole filled": lambda market: store_candles(market, BEGIN - 2000 * STEP, 1),
-    "a candle moved": lambda market: execute(
+    "the newest candle deleted": lambda market: Candle.objects.filter(market=market, open_time=NEWEST).delete(),
+    "all candles deleted": lambda market: Candle.objects.filter(market=market).delete(),
+    "a filled gap": lambda market: store_candles(market, BEGIN - 2000 * STEP, 1),
+    "a moved candle": lambda market: execute(
         "UPDATE candles SET open_time = %s WHERE market_id = %s AND open_time = %s",
         BEGIN - 2000 * STEP, market.pk, BEGIN - 7 * STEP,
     ),
@@ -79,91 +79,91 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_a_change_of_the_past_is_seen_at_the_next_candle(markets, change):
+def test_a_change_of_the_past_is_detected_at_the_next_candle(markets, change):
     Candle.objects.filter(market=markets[1], open_time=BEGIN - 2000 * STEP).delete()
-    held(markets, NEWEST)
+    check_rows(markets, NEWEST)
     change(markets[1])
     append(markets, BEGIN)
-    counts = held(markets, BEGIN)
+    counts = check_rows(markets, BEGIN)
     assert (counts["filled"], counts["reread"]) == (1, 1)
     append(markets, BEGIN + STEP)
-    assert held(markets, BEGIN + STEP)["reread"] == 1, "it is not doubted again"
+    assert check_rows(markets, BEGIN + STEP)["reread"] == 1, "it is read again once"
 
 
-def test_a_truncation_is_seen(markets):
-    held(markets, NEWEST)
+def test_a_truncation_is_detected(markets):
+    check_rows(markets, NEWEST)
     execute("TRUNCATE candles CASCADE")
     append(markets, BEGIN)
-    assert held(markets, BEGIN)["reread"] == 2
+    assert check_rows(markets, BEGIN)["reread"] == 2
 
 
-def test_a_late_candle_is_taken_in_when_it_comes(markets):
-    held(markets, NEWEST)
+def test_a_late_candle_is_added_when_it_is_stored(markets):
+    check_rows(markets, NEWEST)
     append(markets[:1], BEGIN)
-    held(markets, BEGIN)
+    check_rows(markets, BEGIN)
     append(markets[1:], BEGIN)
-    assert held(markets, BEGIN)["reread"] == 1
+    assert check_rows(markets, BEGIN)["reread"] == 1
     append(markets[1:], BEGIN + STEP)
     append(markets[:1], BEGIN + STEP)
-    held(markets[1:], BEGIN + STEP)
-    assert held(markets[:1], BEGIN + STEP)["filled"] == 1
+    check_rows(markets[1:], BEGIN + STEP)
+    assert check_rows(markets[:1], BEGIN + STEP)["filled"] == 1
 
 
-def test_a_late_candle_that_comes_with_the_next_one_is_not_missed(markets):
-    held(markets, NEWEST)
+def test_a_late_candle_stored_with_the_next_one_is_added(markets):
+    check_rows(markets, NEWEST)
     append(markets[:1], BEGIN)
-    held(markets, BEGIN)
+    check_rows(markets, BEGIN)
     append(markets[1:], BEGIN)
     append(markets, BEGIN + STEP)
-    held(markets, BEGIN + STEP)
+    check_rows(markets, BEGIN + STEP)
 
 
-def test_a_pause_within_reason_is_caught_up_and_a_long_one_reads_anew(markets):
-    held(markets, NEWEST)
+def test_a_short_pause_is_caught_up_and_a_long_one_reads_all_again(markets):
+    check_rows(markets, NEWEST)
     for k in range(3):
         append(markets, BEGIN + k * STEP)
-    assert held(markets, BEGIN + 2 * STEP)["filled"] == 1
-    until = BEGIN + (live_windows.LONGEST_JUMP + 3) * STEP
+    assert check_rows(markets, BEGIN + 2 * STEP)["filled"] == 1
+    until = BEGIN + (live_windows.MAX_CATCH_UP_CANDLES + 3) * STEP
     for market in markets:
-        store_candles(market, BEGIN + 3 * STEP, live_windows.LONGEST_JUMP + 1)
-    assert held(markets, until)["filled"] == 2
+        store_candles(market, BEGIN + 3 * STEP, live_windows.MAX_CATCH_UP_CANDLES + 1)
+    assert check_rows(markets, until)["filled"] == 2
 
 
 def test_a_block_ends_inside_the_window(markets):
-    """Thirty days of a market share a mark; the window goes on over the edge."""
+    # Thirty days of a market share a mark; the window extends over the edge.
     edge = -(-BEGIN // (8640 * STEP)) * 8640 * STEP
     for market in markets:
         store_candles(market, BEGIN, (edge - BEGIN) // STEP - 2)
     for k in range(-3, 4):
         if k >= -2:
             append(markets, edge + k * STEP)
-        counts = held(markets, edge + k * STEP)
+        counts = check_rows(markets, edge + k * STEP)
     assert (counts["filled"], counts["reread"]) == (1, 0)
     execute("UPDATE candles SET close = low WHERE market_id = %s AND open_time = %s", markets[0].pk, edge - 9 * STEP)
     append(markets, edge + 4 * STEP)
-    assert held(markets, edge + 4 * STEP)["reread"] == 1
+    assert check_rows(markets, edge + 4 * STEP)["reread"] == 1
 
 
 def test_another_market_an_earlier_candle_and_an_open_transaction(markets):
-    held(markets, NEWEST)
+    check_rows(markets, NEWEST)
     with live_windows.of_source("simulated").rows(markets, NEWEST - STEP) as found:
-        assert found is None, "an earlier candle is read"
+        assert found is None, "an earlier candle is read from the database"
     with transaction.atomic(), live_windows.of_source("simulated").rows(markets, NEWEST) as found:
-        assert found is None, "what may be rolled back is not held"
+        assert found is None, "rows that may be rolled back are not kept"
     late = Market.objects.create(symbol="SOLUSDT", source="simulated")
     store_candles(late, BEGIN - 50 * STEP, 50)
-    assert held([*markets, late], NEWEST)["filled"] == 2
+    assert check_rows([*markets, late], NEWEST)["filled"] == 2
 
 
-def test_predictions_of_the_live_path_are_those_of_the_database(markets):
+def test_live_predictions_equal_those_from_the_database(markets):
     bootstrap_champions()
     with clock.use(at_close_of(NEWEST)):
         for _ in services.predict({market: [NEWEST] for market in markets}, live=True):
             pass
         live = {(row.market_id, row.horizon): row for row in PredictionLog.objects.all()}
         PredictionLog.objects.all().delete()
-        for done, rows in services.predict({market: [NEWEST] for market in markets}):
-            assert not done.held
+        for batch, rows in services.predict({market: [NEWEST] for market in markets}):
+            assert not batch.from_memory
             for (market_id, _, horizon), row in rows.items():
                 mine = live[market_id, horizon]
                 assert (mine.high_quantiles, mine.low_quantiles) == (row.high_quantiles, row.low_quantiles)
@@ -172,17 +172,17 @@ def test_predictions_of_the_live_path_are_those_of_the_database(markets):
     assert live_windows.counts()["different"] == 0
 
 
-def test_a_row_that_is_not_that_of_the_batch_is_an_error_and_drops_what_is_held(markets, caplog):
+def test_a_difference_between_live_and_batch_is_logged_and_drops_the_windows(markets, caplog):
     bootstrap_champions()
     work = {market: [NEWEST] for market in markets}
-    (done,) = passes.read_passes(work, live=True)
-    assert done.held
+    (done,) = passes.forecast_batches(work, live=True)
+    assert done.from_memory
     assert parity.compare(done) == []
-    done.answers.features[:, 3] += np.float32(1e-6)
+    done.forecasts.features[:, 3] += np.float32(1e-6)
     with caplog.at_level(logging.ERROR):
         assert parity.compare(done)
     assert "live and batch differ in" in caplog.text
     assert live_windows.counts()["different"] >= 1
-    (again,) = passes.read_passes(work, live=True)
+    (again,) = passes.forecast_batches(work, live=True)
     assert parity.compare(again) == []
     assert live_windows.counts()["filled"] == 2

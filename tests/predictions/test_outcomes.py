@@ -1,4 +1,4 @@
-"""What became of what was said: exact, provisional first, final later, and verifiable."""
+"""Outcomes of predictions: exact, provisional first, final later, and verifiable."""
 
 from decimal import Decimal
 from io import StringIO
@@ -18,7 +18,7 @@ NEWEST = BEGIN - STEP
 
 
 @pytest.fixture
-def said(champions):
+def predicted_markets(champions):
     """Predictions for the newest candle of both markets, and the candles of the next 80."""
     markets = make_markets()
     with clock.use(at_close_of(NEWEST)):
@@ -32,13 +32,13 @@ def score_at(open_ms, seconds=1.0):
         return score_predictions()
 
 
-def test_an_outcome_is_filled_in_when_its_horizon_closes_and_stands_ten_minutes_later(said):
-    for market in said:
+def test_an_outcome_is_provisional_when_its_horizon_closes_and_final_ten_minutes_later(predicted_markets):
+    for market in predicted_markets:
         store_candles(market, BEGIN, 80)
     assert score_at(NEWEST + 5 * STEP).rows == 0
     assert score_at(NEWEST + 6 * STEP).rows == 2
-    row = PredictionLog.objects.get(market=said[0], horizon=6)
-    after = Candle.objects.filter(market=said[0], open_time__gte=BEGIN, open_time__lt=BEGIN + 6 * STEP)
+    row = PredictionLog.objects.get(market=predicted_markets[0], horizon=6)
+    after = Candle.objects.filter(market=predicted_markets[0], open_time__gte=BEGIN, open_time__lt=BEGIN + 6 * STEP)
     assert row.actual_high == max(candle.high for candle in after)
     assert row.actual_low == min(candle.low for candle in after)
     error = (abs(row.predicted_high - row.actual_high) + abs(row.predicted_low - row.actual_low)) / 2
@@ -50,28 +50,31 @@ def test_an_outcome_is_filled_in_when_its_horizon_closes_and_stands_ten_minutes_
     assert PredictionLog.objects.filter(actual_high__isnull=True).count() == 6
 
 
-def test_an_outcome_waits_for_a_missing_candle_and_is_given_up_when_the_exchange_has_none(said):
-    for market in said:
+def test_an_outcome_waits_for_a_missing_candle_and_stays_empty_when_the_exchange_has_none(predicted_markets):
+    for market in predicted_markets:
         store_candles(market, BEGIN, 80, leave_out=[BEGIN + 2 * STEP])
     assert score_at(BEGIN + 90 * STEP).rows == 0
-    AbsentStretch.objects.create(market=said[0], start=BEGIN + 2 * STEP, end=BEGIN + 3 * STEP, evidence={})
-    store_candles(said[1], BEGIN + 2 * STEP, 1)
+    AbsentStretch.objects.create(market=predicted_markets[0], start=BEGIN + 2 * STEP, end=BEGIN + 3 * STEP, evidence={})
+    store_candles(predicted_markets[1], BEGIN + 2 * STEP, 1)
     assert score_at(BEGIN + 90 * STEP).final == 8
-    assert PredictionLog.objects.filter(market=said[0], actual_high__isnull=True, outcome_final=True).count() == 4
-    assert PredictionLog.objects.filter(market=said[1], actual_high__isnull=False).count() == 4
+    assert (
+        PredictionLog.objects.filter(market=predicted_markets[0], actual_high__isnull=True, outcome_final=True).count()
+        == 4
+    )
+    assert PredictionLog.objects.filter(market=predicted_markets[1], actual_high__isnull=False).count() == 4
 
 
-def test_a_revised_candle_reopens_what_was_final(said):
-    for market in said:
+def test_a_revised_candle_reopens_what_was_final(predicted_markets):
+    for market in predicted_markets:
         store_candles(market, BEGIN, 80)
     assert score_at(BEGIN + 79 * STEP, seconds=700).final == 8
     row = candle_rows("BTCUSDT", BEGIN, 1)[0]
     with clock.use(at_close_of(BEGIN + 82 * STEP, seconds=700)):
-        store.save_candles(said[0], [row._replace(high=row.high * 2)], Candle.Origin.REST)
+        store.save_candles(predicted_markets[0], [row._replace(high=row.high * 2)], Candle.Origin.REST)
         # The row's own stamp comes from the machine's clock, which is past the frozen one.
     with clock.use(clock.FrozenClock(clock.wall_ms() + 1000)):
         assert score_predictions().final == 4
-    assert PredictionLog.objects.get(market=said[0], horizon=6).actual_high == row.high * 2
+    assert PredictionLog.objects.get(market=predicted_markets[0], horizon=6).actual_high == row.high * 2
 
 
 def verify():
@@ -80,12 +83,12 @@ def verify():
     return out.getvalue()
 
 
-def test_the_track_record_is_verified_to_the_last_digit_and_names_what_was_changed(said):
-    for market in said:
+def test_the_track_record_is_verified_exactly_and_changed_rows_are_named(predicted_markets):
+    for market in predicted_markets:
         store_candles(market, BEGIN, 80)
     score_at(BEGIN + 90 * STEP)
     assert "4 scores recomputed" in verify()
-    row = PredictionLog.objects.get(market=said[1], horizon=36)
+    row = PredictionLog.objects.get(market=predicted_markets[1], horizon=36)
     PredictionLog.objects.filter(pk=row.pk).update(mae=row.mae + Decimal("0.000001"))
     err = StringIO()
     with pytest.raises(CommandError) as caught:
@@ -98,7 +101,7 @@ def test_the_track_record_is_verified_to_the_last_digit_and_names_what_was_chang
         call_command("verify_track_record", stdout=StringIO(), stderr=StringIO())
 
 
-def test_the_track_record_sets_the_answers_beside_the_baseline(champions):
+def test_the_track_record_compares_predictions_with_the_baseline(champions):
     markets = make_markets(count=4104 + 400)
     opens = [NEWEST - k * STEP for k in range(300)]
     with clock.use(at_close_of(NEWEST - 299 * STEP)):
@@ -121,7 +124,7 @@ def test_the_track_record_sets_the_answers_beside_the_baseline(champions):
     assert cell["mae_percent"] == pytest.approx(float(sum(row.mae for row in rows)) / len(rows), abs=1e-5)
 
 
-def test_coverage_is_told_as_known_when_the_answer_was_made(champions):
+def test_coverage_is_that_known_when_the_prediction_was_made(champions):
     markets = make_markets(count=4104 + 100)
     with clock.use(at_close_of(NEWEST - 59 * STEP)):
         for _ in services.predict({markets[0]: [NEWEST - k * STEP for k in range(30, 60)]}):
@@ -150,13 +153,13 @@ def test_coverage_of_all_markets_is_read_in_one_statement(champions, django_asse
         for _ in services.predict(dict.fromkeys(markets, opens)):
             pass
     score_at(NEWEST)
-    coverage.forget()
+    coverage.reset()
     with clock.use(at_close_of(NEWEST)):
         for _ in range(2):  # from the beginning, and what came since
             with django_assert_num_queries(1):
                 coverage.refresh(markets)
             assert [coverage.coverage_of(market.id, 6)[0]["n"] for market in markets] == [30] * len(markets)
         once = [coverage.coverage_of(market.id, 6) for market in markets]
-        coverage.forget()
+        coverage.reset()
         coverage.refresh(markets)
     assert [coverage.coverage_of(market.id, 6) for market in markets] == once

@@ -40,7 +40,7 @@ def test_a_candle_gets_one_row_per_market_and_horizon(champions):
     assert row.simulated
 
 
-def test_new_champions_are_loaded_and_answer_once_before_anyone_asks(champions, django_assert_num_queries):
+def test_warm_up_loads_new_champions_and_forecasts_once(champions, django_assert_num_queries):
     with clock.use(at_close_of(NEWEST)):
         assert services.warm_up({}) == {}, "no market is enabled"
         make_markets()
@@ -48,11 +48,11 @@ def test_new_champions_are_loaded_and_answer_once_before_anyone_asks(champions, 
         assert known == {"simulated": registry.load_ensemble("simulated").digest}
         assert set(registry.loaded_versions()["simulated"]) == set(champions)
         with django_assert_num_queries(1):
-            assert services.warm_up(known) == known, "the markets alone are asked for"
+            assert services.warm_up(known) == known, "only the markets are queried"
     assert not PredictionLog.objects.exists()
 
 
-def test_the_chain_holds_and_tells_an_edited_row(champions):
+def test_the_chain_is_valid_and_detects_an_edited_row(champions):
     markets = make_markets()
     with clock.use(at_close_of(NEWEST)):
         predict_newest(markets, [NEWEST - 2 * STEP, NEWEST - STEP, NEWEST])
@@ -79,7 +79,7 @@ def test_the_newest_prediction_is_served_from_the_cache_under_its_plain_key(cham
     assert [band["level"] for band in served["bands"]] == [0.5, 0.8, 0.9]
 
 
-def test_without_the_cache_the_row_is_served_and_without_the_row_it_is_made(champions):
+def test_without_the_cache_the_row_is_served_and_without_the_row_it_is_computed(champions):
     markets = make_markets()
     with clock.use(at_close_of(NEWEST)):
         made = services.latest_prediction("BTCUSDT", 6)
@@ -95,15 +95,17 @@ def test_a_cached_value_of_other_champions_or_another_market_is_a_miss(champions
     with clock.use(at_close_of(NEWEST)):
         predict_newest(markets)
         key = f"prediction:BTCUSDT:6:{NEWEST // 1000}"
-        said = orjson.loads(read(key))
+        cached = orjson.loads(read(key))
         for change in ({"model_versions": {"range_predictor": "x"}}, {"market_id": 10**6}):
-            market_id = said["market_id"]
+            market_id = cached["market_id"]
             cache.set(
                 key,
-                orjson.dumps({**{k: v for k, v in said.items() if k != "market_id"}, "market_id": market_id, **change}),
+                orjson.dumps(
+                    {**{k: v for k, v in cached.items() if k != "market_id"}, "market_id": market_id, **change}
+                ),
             )
             assert services.cached_prediction("BTCUSDT", 6) is None
-        assert orjson.loads(services.latest_prediction("BTCUSDT", 6))["id"] == said["id"]
+        assert orjson.loads(services.latest_prediction("BTCUSDT", 6))["id"] == cached["id"]
 
 
 def refused(symbol="BTCUSDT", horizon=6):
@@ -128,17 +130,17 @@ def test_a_market_enabled_after_training_has_no_champion(champions):
     assert caught.value.reasons == ["NO_CHAMPION"]
 
 
-@pytest.mark.parametrize("ask", [
+@pytest.mark.parametrize("request_refused", [
     lambda: services.latest_prediction("SOLUSDT", 6),
     lambda: services.touches("SOLUSDT", 6, ["100"]),
 ])  # fmt: skip
 @pytest.mark.parametrize("count", [0, 5], ids=["without candles", "with old ones"])
-def test_a_market_enabled_after_training_is_refused_for_that_whatever_candles_it_has(champions, ask, count):
+def test_a_market_enabled_after_training_is_refused_for_that_reason_with_any_candles(champions, request_refused, count):
     (market,) = make_markets(symbols=("SOLUSDT",), count=count)
     assert Candle.objects.filter(market=market).count() == count
     late = clock.use(at_close_of(NEWEST, seconds=3600))
     with late, pytest.raises(PredictionRefused, match="market not in training set") as caught:
-        ask()
+        request_refused()
     assert caught.value.reasons == ["NO_CHAMPION"]
 
 
@@ -180,7 +182,7 @@ def test_an_old_model_is_expired(champions, settings):
         assert refused() == ["MODEL_EXPIRED"]
 
 
-def test_unknown_and_disabled_markets_are_told_apart(champions):
+def test_unknown_and_disabled_markets_raise_different_errors(champions):
     Market.objects.create(symbol="ADAUSDT", source="simulated", enabled=False)
     with pytest.raises(InvalidRequest):
         services.latest_prediction("NOPE", 6)
@@ -196,37 +198,42 @@ def test_a_late_candle_is_predicted_flagged_and_kept_out_of_the_cache(champions)
     assert cache.get(f"prediction:BTCUSDT:6:{NEWEST // 1000}") is None
 
 
-def test_a_backlog_gives_the_very_numbers_of_one_candle_at_a_time(champions):
+def test_a_backlog_gives_the_same_numbers_as_one_candle_at_a_time(champions):
     markets = make_markets(count=WARMUP + 40)
     opens = [NEWEST - k * STEP for k in range(30)][::-1]
     with clock.use(at_close_of(NEWEST)):
         together = predict_newest(markets, opens)
-        said = {key: (row.high_quantiles, row.low_quantiles) for key, row in together.items()}
+        quantiles = {key: (row.high_quantiles, row.low_quantiles) for key, row in together.items()}
         PredictionLog.objects.all().delete()
         ChainHead.objects.all().delete()
         reset_process_state()
         for open_ms in opens[::7]:
             for key, row in predict_newest(markets, [open_ms]).items():
-                assert said[key] == (row.high_quantiles, row.low_quantiles)
-    assert len(said) == 30 * 8
+                assert quantiles[key] == (row.high_quantiles, row.low_quantiles)
+    assert len(quantiles) == 30 * 8
     assert store.newest_open(markets)[markets[0].pk] == NEWEST
 
 
-def test_brackets_and_touches_answer_for_the_newest_close(champions):
+def test_brackets_and_touches_use_the_newest_close(champions):
     markets = make_markets()
     with clock.use(at_close_of(NEWEST)):
         close = Candle.objects.get(market=markets[0], open_time=NEWEST).close
-        said = services.brackets("BTCUSDT", "buy", 36, str(close * 101 / 100), float(close) * 0.99)
-        assert said["p_take_profit"] + said["p_stop_loss"] + said["p_neither"] == pytest.approx(1)
+        bracket = services.brackets("BTCUSDT", "buy", 36, str(close * 101 / 100), float(close) * 0.99)
+        assert bracket["p_take_profit"] + bracket["p_stop_loss"] + bracket["p_neither"] == pytest.approx(1)
         a, b = 0.01, 0.01
-        gain = said["p_take_profit"] - said["p_break_even"]
-        assert said["expected_net_return"] == pytest.approx(gain * (a + b), abs=1e-6)
+        gain = bracket["p_take_profit"] - bracket["p_break_even"]
+        assert bracket["expected_net_return"] == pytest.approx(gain * (a + b), abs=1e-6)
         reached = services.touches("BTCUSDT", 36, [str(close), float(close) * 1.001, float(close) * 1.02])["results"]
-        chances = [one["p_reached"] for one in reached]
-        assert chances[0] == 1.0
-        assert chances[1] > chances[2] > 0
+        probabilities = [one["p_reached"] for one in reached]
+        assert probabilities[0] == 1.0
+        assert probabilities[1] > probabilities[2] > 0
         for bad in ({"side": "hold"}, {"take_profit": "x"}, {"stop_loss": float(close) * 1.1}, {"horizon": 5}):
-            asked = {"side": "buy", "horizon": 36, "take_profit": float(close) * 1.01, "stop_loss": float(close) * 0.9}
+            arguments = {
+                "side": "buy",
+                "horizon": 36,
+                "take_profit": float(close) * 1.01,
+                "stop_loss": float(close) * 0.9,
+            }
             with pytest.raises(InvalidRequest) as caught:
-                services.brackets("BTCUSDT", **(asked | bad))
+                services.brackets("BTCUSDT", **(arguments | bad))
             assert set(caught.value.details) == set(bad)

@@ -1,4 +1,4 @@
-"""The second baseline of the track record: what the version kept when it was trained, and nothing fitted since."""
+"""HAR baseline of the track record, as stored when the version was trained."""
 
 import numpy as np
 import pytest
@@ -18,20 +18,20 @@ SCALE = 0.004
 UNITS = np.array([[0.1, 0.2, 0.4, 0.7, 1.1, 1.6, 2.0], [0.1, 0.2, 0.5, 0.8, 1.2, 1.7, 2.1]])
 
 
-def pinball(said, came):
-    error = came - said
+def pinball(forecast, actual):
+    error = actual - forecast
     return np.maximum(LEVELS * error, (LEVELS - 1) * error).mean()
 
 
-def loss_by_hand(row):
-    """Of the constant scale, in basis points of log price."""
+def expected_loss(row):
+    """Loss of the constant scale, in basis points of log price."""
     close = float(row.current_price)
     high, low = (np.log(float(price) / close) for price in (row.actual_high, row.actual_low))
     up, down = np.log1p(SCALE * UNITS[0]), np.log1p(-SCALE * UNITS[1][::-1])
     return 1e4 * (pinball(up, high) + pinball(down, low)) / 2
 
 
-def test_the_kept_baseline_is_scored_beside_the_version_that_kept_it(champions):
+def test_the_stored_baseline_is_scored_beside_its_version(champions):
     markets = make_markets(count=4104 + 900)
     with clock.use(at_close_of(NEWEST - 99 * STEP)):
         for _ in services.predict({markets[0]: [NEWEST - k * STEP for k in range(100)]}):
@@ -39,7 +39,9 @@ def test_the_kept_baseline_is_scored_beside_the_version_that_kept_it(champions):
     with clock.use(at_close_of(NEWEST)):
         score_predictions()
         before = track_record(markets)
-    assert {cell["skill"]["har_season"] for cell in before} == {None}, "what keeps no baseline is not given one"
+    assert {cell["skill"]["har_season"] for cell in before} == {None}, (
+        "a version without a stored baseline gets no score"
+    )
 
     kept = {"horizon": 18, "weights": [float(np.log(SCALE)), *6 * [0.0]], "quantiles": UNITS.tolist()}
     ModelVersion.objects.filter(kind="range_predictor").update(report={BASELINE_KEY: [kept]})
@@ -48,7 +50,7 @@ def test_the_kept_baseline_is_scored_beside_the_version_that_kept_it(champions):
     rows = PredictionLog.objects.filter(horizon=18, actual_high__isnull=False)
     cell = after[18]
     assert cell["n"] == len(rows) == 82
-    assert cell["baselines"]["har_season"] == pytest.approx(np.mean([loss_by_hand(row) for row in rows]), rel=1e-6)
+    assert cell["baselines"]["har_season"] == pytest.approx(np.mean([expected_loss(row) for row in rows]), rel=1e-6)
     assert cell["skill"]["har_season"] == pytest.approx(1 - cell["pinball_bps"] / cell["baselines"]["har_season"])
     assert cell["skill"]["ewm"] == next(one for one in before if one["horizon"] == 18)["skill"]["ewm"]
     assert after[6]["skill"]["har_season"] is None

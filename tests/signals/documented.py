@@ -1,4 +1,4 @@
-"""Frames and messages held against the AsyncAPI document, strictly: what it does not name is wrong."""
+"""Strict validation of frames and messages against the AsyncAPI document."""
 
 from functools import lru_cache
 
@@ -10,20 +10,20 @@ seen = set()
 """Types of the frames checked so far, errors as `error/NAME`."""
 
 
-def closed(schema):
-    """The schema without room for properties it does not name."""
+def without_extra_properties(schema):
+    """Schema that rejects properties it does not list."""
     if isinstance(schema, list):
-        return [closed(part) for part in schema]
+        return [without_extra_properties(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    shut = {name: closed(value) for name, value in schema.items()}
-    return {"additionalProperties": False} | shut if "properties" in schema else shut
+    strict = {name: without_extra_properties(value) for name, value in schema.items()}
+    return {"additionalProperties": False} | strict if "properties" in schema else strict
 
 
 @lru_cache
 def validator(message):
-    """Judges payloads of one message by its name."""
-    schema = closed(resolved(document()["components"]["messages"][message]["payload"]))
+    """Validator of the payloads of one message, by name."""
+    schema = without_extra_properties(resolved(document()["components"]["messages"][message]["payload"]))
     Draft7Validator.check_schema(schema)
     return Draft7Validator(schema, format_checker=Draft7Validator.FORMAT_CHECKER)
 
@@ -33,7 +33,7 @@ def names_of(operation):
 
 
 def check_frame(frame):
-    """Fail unless this is a frame the document describes."""
+    """Fail unless the document describes this frame."""
     kind = frame["type"]
     assert kind in names_of("sendFrames"), f"{kind} is not in the AsyncAPI document"
     problems = [f"{problem.json_path}: {problem.message}" for problem in validator(kind).iter_errors(frame)]

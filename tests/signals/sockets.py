@@ -1,6 +1,6 @@
-"""A websocket client in front of the consumer, and signals for it to hear.
+"""Test client of the websocket consumer, and functions that write signals.
 
-Import the fixture beside the helpers: ``from tests.signals.sockets import two_markets``.
+Import the fixture beside the functions: ``from tests.signals.sockets import two_markets``.
 """
 
 from types import SimpleNamespace
@@ -22,7 +22,7 @@ from tests.signals.documented import check_frame
 from tests.websockets import WebsocketCommunicator
 
 KEYS = {"good-key": SimpleNamespace(key_id="k1"), "other-key": SimpleNamespace(key_id="k2")}
-ENDED: set[str] = set()
+REVOKED: set[str] = set()
 
 
 @pytest.fixture(autouse=True)
@@ -30,14 +30,14 @@ def two_markets(transactional_db, settings, request):
     if not settings.EMBEDDED:
         use_redis(settings, request.getfixturevalue("redis_url"))
     settings.CORS_ORIGINS = ["http://localhost:3000"]
-    ENDED.clear()
+    REVOKED.clear()
     for symbol in ("BTCUSDT", "ETHUSDT"):
         Market.objects.create(symbol=symbol, source="simulated")
     yield
     hub.stop()
 
 
-def say(symbol, count=1, publish=True):
+def write_signals(symbol, count=1, publish=True):
     """Write signals for the next candles of a symbol, and publish them."""
     market = Market.objects.get(symbol=symbol)
     first = OutboxMessage.objects.filter(symbol=symbol).count()
@@ -47,7 +47,7 @@ def say(symbol, count=1, publish=True):
         publisher.drain()
 
 
-say_async = sync_to_async(say)
+write_signals_async = sync_to_async(write_signals)
 
 
 def connect(headers=(), user=None):
@@ -55,31 +55,31 @@ def connect(headers=(), user=None):
     application = SignalConsumer.as_asgi(
         authenticate_key=KEYS.get,
         redeem_ticket=lambda ticket: tickets.pop(ticket, None),
-        ended_keys=lambda ids: ids & ENDED,
+        revoked_keys=lambda ids: ids & REVOKED,
     )
     client = WebsocketCommunicator(application, "/ws/signals", headers=[(b"host", b"localhost:8000"), *headers])
     client.scope["user"] = user or SimpleNamespace(is_authenticated=False)
     return client
 
 
-async def told(client):
+async def receive_frame(client):
     frame = await client.receive_output(timeout=3)
     assert frame["type"] == "websocket.send", frame
     return check_frame(orjson.loads(frame["text"]))
 
 
-async def closed(client):
+async def receive_close(client):
     frame = await client.receive_output(timeout=3)
     assert frame["type"] == "websocket.close", frame
     return frame["code"]
 
 
-async def enter(key="good-key"):
+async def authenticated_client(key="good-key"):
     client = connect([(b"x-api-key", key.encode())])
     assert (await client.connect())[0]
-    assert await told(client) == {"type": "authenticated"}
+    assert await receive_frame(client) == {"type": "authenticated"}
     return client
 
 
-async def ask(client, **message):
+async def send_message(client, **message):
     await client.send_to(text_data=orjson.dumps(message).decode())

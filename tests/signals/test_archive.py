@@ -1,4 +1,4 @@
-"""Old rows into files: whole or not at all, each step repeatable, the chain unbroken across the cut."""
+"""Archive of old rows: atomic files, repeatable steps, an unbroken chain across the cut."""
 
 import errno
 from dataclasses import replace
@@ -24,12 +24,12 @@ from tests.champions import BEGIN, STEP, at_close_of, make_markets, store_candle
 NEWEST = BEGIN - STEP
 SOURCES = ("exchange", "simulated")
 OLD, HOT = 5, 7
-"""Candles said something about, per market: the old ones may go, the hot ones stay."""
+"""Candles with signals per market: old ones are archived, hot ones stay."""
 
 
 @pytest.fixture
 def engine(champions, settings, tmp_path, monkeypatch):
-    """Twelve candles answered and scored; a day and five candles have passed since the first of them."""
+    """Twelve candles with scored predictions; a day and five candles after the first of them."""
     monkeypatch.setattr("signals.services.marketdata.sync_candles", lambda markets, frames=(): None)
     settings.ARCHIVE_PATH, settings.SIGNAL_RETENTION_DAYS = tmp_path / "archive", 1
     markets = make_markets()
@@ -54,7 +54,7 @@ def later():
     return at_close_of(BEGIN + 293 * STEP)
 
 
-def put_away():
+def archive_all():
     with clock.use(later()):
         archive_logs()
 
@@ -72,10 +72,10 @@ def counts():
 ALL, LEFT = (96, 24, 24), (8 * HOT, 2 * HOT, 2 * HOT)
 
 
-def test_old_rows_move_into_files_that_give_every_bit_back_and_the_record_still_stands(engine):
+def test_old_rows_are_archived_without_loss_and_the_record_is_still_verified(engine):
     before = {row.pk: row for row in PredictionLog.objects.filter(market=engine[0])}
     assert counts() == ALL
-    put_away()
+    archive_all()
     assert counts() == LEFT
     cut = ChainCut.objects.get(market=engine[0], log="predictions")
     assert (cut.first_index, cut.index) == (1, 4 * OLD)
@@ -85,40 +85,40 @@ def test_old_rows_move_into_files_that_give_every_bit_back_and_the_record_still_
         for field in PredictionLog._meta.concrete_fields:
             assert getattr(row, field.attname) == getattr(before[row.pk], field.attname), field.name
     assert f"{4 * HOT} predictions and {HOT} signals in unbroken chains, {4 * HOT} scores" in verify()
-    told = verify("--archive")
-    assert f"{4 * 12} scores recomputed" in told
-    assert f"{5 * OLD} of the rows from the archive" in told
-    put_away()
+    report = verify("--archive")
+    assert f"{4 * 12} scores recomputed" in report
+    assert f"{5 * OLD} of the rows from the archive" in report
+    archive_all()
     assert counts() == LEFT
     assert ChainCut.objects.count() == 4
 
 
-def test_the_live_record_goes_on_behind_the_cut_and_archived_candles_are_not_answered_again(engine):
-    put_away()
+def test_the_live_record_continues_after_the_cut_and_archived_candles_are_not_pending(engine):
+    archive_all()
     for market in engine:
         store_candles(market, BEGIN + 91 * STEP, 202)
     with clock.use(at_close_of(BEGIN + 20 * STEP)):  # a market clock set back by almost a day
-        worklist.forget_sweep()
-        found = [worklist.older_work(engine), worklist.left_work(engine)]
-        unanswered = [open_ms for work in found for opens in work.values() for open_ms in opens]
-        assert unanswered
-        assert min(unanswered) > BEGIN + 3 * STEP
+        worklist.reset_sweep()
+        found = [worklist.older_pending(engine), worklist.recent_pending(engine)]
+        pending = [open_ms for work in found for opens in work.values() for open_ms in opens]
+        assert pending
+        assert min(pending) > BEGIN + 3 * STEP
     with clock.use(later()):
         services.advance()
     assert SignalLog.objects.filter(market=engine[0]).count() == HOT + 283
     assert "BTCUSDT" in verify("--archive")
 
 
-def test_what_follows_an_archived_seq_is_refused_and_names_the_first_there_is(engine):
-    put_away()
+def test_a_replay_from_an_archived_seq_is_refused_and_names_the_first_one(engine):
+    archive_all()
     assert replay.first_seq("BTCUSDT") == OLD + 1
     with pytest.raises(InvalidRequest, match=f"the first signal is {OLD + 1}"):
         log.replayed(SignalLog.objects.all(), "BTCUSDT", OLD - 1)
     assert next(row.seq for row in log.replayed(SignalLog.objects.filter(symbol="BTCUSDT"), "BTCUSDT", OLD)) == OLD + 1
 
 
-def test_a_symbol_that_had_two_markets_is_replayed_from_behind_both(db):
-    """The one that stands still keeps its rows, but the other's cut has made a hole behind them."""
+def test_a_symbol_with_two_markets_is_replayed_after_the_cuts_of_both(db):
+    # The inactive market keeps its rows, but the cut of the other one leaves a gap after them.
     real, simulated = (Market.objects.create(symbol="BTCUSDT", source=source, enabled=False) for source in SOURCES)
     with clock.use(at_close_of(NEWEST)):
         record([Draft(simulated, NEWEST, 100.0, reasons=["LATE"])], BEGIN)
@@ -130,14 +130,14 @@ def test_a_symbol_that_had_two_markets_is_replayed_from_behind_both(db):
 
 
 @pytest.mark.parametrize("broken", ["file", "row", "middle"])
-def test_a_crash_after_any_step_is_made_good_by_the_next_run(engine, monkeypatch, broken):
+def test_the_next_run_recovers_from_a_crash_after_any_step(engine, monkeypatch, broken):
     class Crash(BaseException):
         pass
 
     def crash(*args, **named):
         raise Crash
 
-    monkeypatch.setattr(archive, "BATCH", 3)
+    monkeypatch.setattr(archive, "DELETE_BATCH_ROWS", 3)
     with monkeypatch.context() as patch:
         if broken == "file":
             patch.setattr(ChainCut.objects, "create", crash)
@@ -154,38 +154,38 @@ def test_a_crash_after_any_step_is_made_good_by_the_next_run(engine, monkeypatch
 
             patch.setattr(archive, "PREDICTIONS", replace(archive.PREDICTIONS, remove=once))
         with pytest.raises(Crash):
-            put_away()
+            archive_all()
     left = {"file": 96, "row": 96, "middle": 93}[broken]
     assert counts()[0] == left
     assert "BTCUSDT" in verify("--archive")
-    put_away()
+    archive_all()
     assert counts() == LEFT
     assert f"{4 * 12} scores recomputed" in verify("--archive")
     assert not list(archive.settings.ARCHIVE_PATH.rglob(".*.parquet"))
 
 
-def test_a_full_disk_leaves_everything_as_it_was(engine, settings, monkeypatch):
+def test_a_full_disk_changes_nothing(engine, settings, monkeypatch):
     def full(handle):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr(archive_files.os, "fsync", full)
-        put_away()
+        archive_all()
     assert counts() == ALL
     assert not ChainCut.objects.exists()
     assert not list(settings.ARCHIVE_PATH.rglob("*.parquet"))
-    put_away()
+    archive_all()
     assert counts() == LEFT
 
 
 def test_rows_whose_file_was_lost_or_changed_are_never_deleted(engine, settings, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(archive, "_remove", lambda *_: 0)
-        put_away()
+        archive_all()
     assert counts() == ALL
     for path in settings.ARCHIVE_PATH.rglob("*.parquet"):
         path.write_bytes(path.read_bytes()[:-1] + b"?")
-    put_away()
+    archive_all()
     assert counts() == ALL
     with pytest.raises(CommandError):
         verify("--archive")
@@ -193,33 +193,33 @@ def test_rows_whose_file_was_lost_or_changed_are_never_deleted(engine, settings,
 
 def test_a_changed_row_stops_the_archive_before_anything_is_written(engine):
     PredictionLog.objects.filter(market=engine[0], chain_index=3).update(late=True)
-    put_away()
+    archive_all()
     assert not ChainCut.objects.filter(market=engine[0], log="predictions").exists()
     assert PredictionLog.objects.filter(market=engine[0]).count() == 48
     assert PredictionLog.objects.filter(market=engine[1]).count() == 4 * HOT
 
 
-def test_rows_still_to_be_scored_or_sent_wait_and_those_that_never_can_be_go(engine):
+def test_unscored_and_unsent_rows_are_kept_unless_they_can_never_be_scored(engine):
     PredictionLog.objects.filter(market=engine[0], chain_index=9).update(outcome_final=False)
     OutboxMessage.objects.filter(symbol="ETHUSDT", seq=3).update(sent_at=None)
-    put_away()
+    archive_all()
     assert ChainCut.objects.get(market=engine[0], log="predictions").index == 8
     assert ChainCut.objects.get(market=engine[1], log="signals").index == 2
     market = engine[0]
     market.candles.filter(open_time=BEGIN + 6 * STEP).delete()
-    put_away()
+    archive_all()
     assert ChainCut.objects.filter(market=market, log="predictions").latest("index").index == 4 * OLD
 
 
-def test_a_second_writer_finds_the_archive_taken(engine, settings):
-    with archive_files.exclusively(settings.ARCHIVE_PATH) as first:
+def test_a_second_writer_finds_the_archive_locked(engine, settings):
+    with archive_files.exclusive_lock(settings.ARCHIVE_PATH) as first:
         assert first
-        put_away()
+        archive_all()
     assert counts() == ALL
 
 
-def test_rows_are_cut_oldest_first_and_a_missing_place_is_noticed(engine):
-    put_away()
+def test_rows_are_cut_oldest_first_and_a_missing_index_is_detected(engine):
+    archive_all()
     SignalLog.objects.filter(market=engine[0], chain_index=OLD + 1).update(chain_index=OLD + 900)
     with pytest.raises(CommandError):
         verify()

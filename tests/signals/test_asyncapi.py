@@ -1,4 +1,4 @@
-"""The AsyncAPI document against a running consumer: every frame is described, and every description is met."""
+"""AsyncAPI document and running consumer agree on all frames and messages."""
 
 import asyncio
 import re
@@ -20,13 +20,13 @@ from signals.recording import record
 from tests.champions import BEGIN, STEP
 from tests.signals import documented
 from tests.signals.sockets import (
-    ENDED,
-    ask,
+    REVOKED,
+    authenticated_client,
     connect,
-    enter,
-    say_async,
-    told,
+    receive_frame,
+    send_message,
     two_markets,  # noqa: F401  # a fixture
+    write_signals_async,
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -41,14 +41,14 @@ def documented_frames():
 
 
 async def frames_until(client, kind):
-    """Check frames until one of this type comes."""
-    while (frame := await told(client))["type"] != kind:
+    """Check frames until one of this type is received."""
+    while (frame := await receive_frame(client))["type"] != kind:
         pass
     return frame
 
 
-def say_buy(symbol):
-    """Write and publish a signal whose every field has a value."""
+def write_buy_signal(symbol):
+    """Write and publish a signal with a value in every field."""
     bracket = {
         "take_profit": 101.0, "stop_loss": 99.0, "p_take_profit": 0.7, "p_stop_loss": 0.2, "p_neither": 0.1,
         "p_break_even": 0.5, "expected_net_return": 0.004,
@@ -63,28 +63,28 @@ def say_buy(symbol):
 
 async def test_a_running_consumer_sends_every_frame_of_the_document_and_no_other(monkeypatch):
     monkeypatch.setattr(consumers, "HEARTBEAT_SECONDS", 0.2)
-    monkeypatch.setattr("signals.hub.LOOK_SECONDS", 0.2)
-    monkeypatch.setattr(connections, "MOST_QUEUED", 5)
+    monkeypatch.setattr("signals.hub.POLL_SECONDS", 0.2)
+    monkeypatch.setattr(connections, "MAX_QUEUED", 5)
     documented.seen.clear()
-    await say_async("BTCUSDT", 5)
-    await sync_to_async(say_buy)("ETHUSDT")
-    client = await enter()
-    await ask(client, type="ping")
+    await write_signals_async("BTCUSDT", 5)
+    await sync_to_async(write_buy_signal)("ETHUSDT")
+    client = await authenticated_client()
+    await send_message(client, type="ping")
     await frames_until(client, "pong")
-    await ask(client, type="subscribe", symbols=["BTCUSDT", "ETHUSDT", "NOPE"])
+    await send_message(client, type="subscribe", symbols=["BTCUSDT", "ETHUSDT", "NOPE"])
     snapshot = await frames_until(client, "snapshot")
     assert {one["signal_type"] for one in snapshot["signals"]} == {"buy", "hold"}
-    await say_async("BTCUSDT")
+    await write_signals_async("BTCUSDT")
     await frames_until(client, "signal")
     await frames_until(client, "heartbeat")
-    await ask(client, type="unsubscribe", symbols=["BTCUSDT"])
+    await send_message(client, type="unsubscribe", symbols=["BTCUSDT"])
     await frames_until(client, "unsubscribed")
-    await ask(client, type="subscribe", symbols=["BTCUSDT"], after={"BTCUSDT": 9})
+    await send_message(client, type="subscribe", symbols=["BTCUSDT"], after={"BTCUSDT": 9})
     assert (await frames_until(client, "error"))["error"] == "AheadOfHead"
     await OutboxMessage.objects.filter(symbol="BTCUSDT", seq__lte=3).adelete()
-    await ask(client, type="subscribe", symbols=["BTCUSDT"], after={"BTCUSDT": 1})
+    await send_message(client, type="subscribe", symbols=["BTCUSDT"], after={"BTCUSDT": 1})
     assert (await frames_until(client, "error"))["error"] == "ReplayUnavailable"
-    ENDED.add("k1")
+    REVOKED.add("k1")
     assert (await frames_until(client, "error"))["error"] == "InvalidAPIKey"
 
     signed_out = connect([(b"origin", b"http://localhost:8000")], user=SimpleNamespace(is_authenticated=True, pk=0))
@@ -117,17 +117,17 @@ async def test_a_running_consumer_sends_every_frame_of_the_document_and_no_other
     "frame",
     [
         {"type": "greeting"}, {"type": "pong", "more": 1}, {"type": "heartbeat", "seq": {}},
-        {"type": "error", "error": "Unheard", "message": ""}, {"type": "subscribed", "symbols": ["BTC"], "seq": {"BTC": -1}},
+        {"type": "error", "error": "Undocumented", "message": ""}, {"type": "subscribed", "symbols": ["BTC"], "seq": {"BTC": -1}},
     ],
 )  # fmt: skip
-def test_what_is_not_in_the_document_fails(frame):
+def test_undocumented_frames_fail(frame):
     with pytest.raises(AssertionError):
         documented.check_frame(frame)
 
 
 async def test_the_signal_on_redis_is_the_object_of_the_document_and_of_rest():
-    await say_async("BTCUSDT")
-    await sync_to_async(say_buy)("ETHUSDT")
+    await write_signals_async("BTCUSDT")
+    await sync_to_async(write_buy_signal)("ETHUSDT")
     async for message in OutboxMessage.objects.all():
         assert list(documented.validator("publishedSignal").iter_errors(orjson.loads(message.payload))) == []
     fields = set(signal_object(await SignalLog.objects.afirst(), with_outcome=False))
@@ -160,22 +160,22 @@ def test_the_document_and_the_server_agree_on_messages_of_clients(message):
     try:
         protocol.parse(orjson.dumps(message).decode())
     except (protocol.BadMessage, protocol.InvalidField):
-        understood = False
+        accepted = False
     else:
-        understood = True
-    assert described == understood
+        accepted = True
+    assert described == accepted
 
 
-def test_its_parts_refer_to_each_other_and_its_examples_are_right():
-    made = document()
-    assert made["asyncapi"] == "3.0.0"
-    resolved(made)
-    for name, message in made["components"]["messages"].items():
+def test_references_are_complete_and_examples_are_valid():
+    asyncapi = document()
+    assert asyncapi["asyncapi"] == "3.0.0"
+    resolved(asyncapi)
+    for name, message in asyncapi["components"]["messages"].items():
         for example in message.get("examples", []):
             assert list(documented.validator(name).iter_errors(example["payload"])) == [], name
-    in_channels = {name for channel in made["channels"].values() for name in channel["messages"]}
-    in_operations = {name for operation in made["operations"] for name in documented.names_of(operation)}
-    assert in_channels == in_operations == set(made["components"]["messages"])
+    in_channels = {name for channel in asyncapi["channels"].values() for name in channel["messages"]}
+    in_operations = {name for operation in asyncapi["operations"] for name in documented.names_of(operation)}
+    assert in_channels == in_operations == set(asyncapi["components"]["messages"])
 
 
 def test_every_close_code_is_explained():
@@ -184,7 +184,7 @@ def test_every_close_code_is_explained():
         for name, value in vars(protocol).items()
         if name.isupper() and 1000 < (value if isinstance(value, int) else 0) < 5000
     }
-    codes -= {protocol.LONGEST_FIRST_MESSAGE, protocol.MOST_SYMBOLS}
+    codes -= {protocol.MAX_FIRST_MESSAGE_BYTES, protocol.MAX_SYMBOLS}
     explained = set(map(int, re.findall(r"\b(?:44\d\d|1013)\b", document()["channels"]["websocket"]["description"])))
     assert explained == codes
 
@@ -199,7 +199,7 @@ def test_every_close_code_is_explained():
         ("text/html", "?format=yaml", "application/vnd.aai.asyncapi+yaml"), ("*/*", "?format=xml", "application/vnd.aai.asyncapi+yaml"),
     ],
 )  # fmt: skip
-def test_it_is_served_without_a_key_in_the_form_asked_for(client, accept, query, media_type):
+def test_it_is_served_without_a_key_in_the_requested_format(client, accept, query, media_type):
     answer = client.get(f"/asyncapi{query}", headers={"accept": accept} if accept else {})
     assert answer.status_code == 200
     assert answer["Content-Type"].split(";")[0] == media_type
@@ -209,7 +209,7 @@ def test_it_is_served_without_a_key_in_the_form_asked_for(client, accept, query,
     assert client.post("/asyncapi").status_code == 405
 
 
-def test_the_page_loads_nothing_from_elsewhere_and_shows_every_message(client):
+def test_the_page_loads_nothing_external_and_shows_every_message(client):
     page = client.get("/asyncapi?format=html").text
     assert [link for link in re.findall(r"(?:src|href)=[\"']([^\"']+)", page) if re.match(r"(https?:)?//", link)] == []
     assert "<script" not in page

@@ -1,4 +1,4 @@
-"""The websocket, word for word: what is asked, what is told, and how a client is let go."""
+"""Websocket consumer: messages, frames and close codes."""
 
 import asyncio
 
@@ -11,13 +11,13 @@ from signals import connections, consumers
 from signals.hub import hub
 from signals.models import OutboxMessage
 from tests.signals.sockets import (
-    ENDED,
-    ask,
-    closed,
-    enter,
-    say_async,
-    told,
+    REVOKED,
+    authenticated_client,
+    receive_close,
+    receive_frame,
+    send_message,
     two_markets,  # noqa: F401  # a fixture
+    write_signals_async,
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -26,96 +26,98 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     "text", ["not json", "[1]", '{"type": "dance"}', "[" * 5000, '{"type": "subscribe", "symbols": NaN}', "x" * 70_000]
 )
-async def test_what_is_no_message_closes(text):
-    client = await enter()
+async def test_an_invalid_message_closes(text):
+    client = await authenticated_client()
     await client.send_to(text_data=text)
-    assert await closed(client) == 4400
+    assert await receive_close(client) == 4400
 
 
-async def test_binary_closes():
-    client = await enter()
+async def test_a_binary_message_closes():
+    client = await authenticated_client()
     await client.send_to(bytes_data=b"\x00")
-    assert await closed(client) == 4400
+    assert await receive_close(client) == 4400
 
 
 async def test_wrong_fields_are_errors_and_the_connection_stays():
-    client = await enter()
+    client = await authenticated_client()
     for message in (
         {"symbols": "BTCUSDT"}, {"symbols": []}, {"symbols": ["BTCUSDT"], "after": {"BTCUSDT": -1}},
         {"symbols": ["BTCUSDT"], "after": {"ETHUSDT": 1}}, {"symbols": ["BTCUSDT"], "after": {"BTCUSDT": True}},
         {"symbols": ["BTCUSDT"], "after": {"BTCUSDT": 2**63}},
     ):  # fmt: skip
-        await ask(client, type="subscribe", **message)
-        assert (await told(client))["error"] == "ValidationError"
-    await ask(client, type="ping")
-    assert await told(client) == {"type": "pong"}
+        await send_message(client, type="subscribe", **message)
+        assert (await receive_frame(client))["error"] == "ValidationError"
+    await send_message(client, type="ping")
+    assert await receive_frame(client) == {"type": "pong"}
     await client.disconnect()
 
 
 async def test_a_symbol_with_nul_is_an_unknown_symbol_and_the_others_are_subscribed():
-    client = await enter()
-    await ask(client, type="subscribe", symbols=["BTC\x00USDT", "BTCUSDT", "\x00"], after={"\x00": 1, "BTCUSDT": 0})
-    refusal = await told(client)
-    assert (refusal["error"], refusal["symbols"]) == ("ValidationError", ["BTC\x00USDT", "\x00"])
-    assert (await told(client))["symbols"] == ["BTCUSDT"]
-    await ask(client, type="unsubscribe", symbols=["\x00"])
-    assert (await told(client))["type"] == "unsubscribed"
+    client = await authenticated_client()
+    await send_message(
+        client, type="subscribe", symbols=["BTC\x00USDT", "BTCUSDT", "\x00"], after={"\x00": 1, "BTCUSDT": 0}
+    )
+    error = await receive_frame(client)
+    assert (error["error"], error["symbols"]) == ("ValidationError", ["BTC\x00USDT", "\x00"])
+    assert (await receive_frame(client))["symbols"] == ["BTCUSDT"]
+    await send_message(client, type="unsubscribe", symbols=["\x00"])
+    assert (await receive_frame(client))["type"] == "unsubscribed"
     await client.disconnect()
 
 
 @pytest.mark.parametrize("text", ['{"type": "pi\\u0000ng"}', '{"type": "\\u0000"}', '{"\\u0000": 1}', "\x00"])
-async def test_nul_in_a_message_that_is_none_closes(text):
-    client = await enter()
+async def test_an_invalid_message_with_nul_closes(text):
+    client = await authenticated_client()
     await client.send_to(text_data=text)
-    assert await closed(client) == 4400
+    assert await receive_close(client) == 4400
 
 
 async def test_subscribing_gives_heads_a_snapshot_and_then_live_signals_with_the_published_bytes():
-    await say_async("BTCUSDT", 3)
-    client = await enter()
-    await ask(client, type="subscribe", symbols=["BTCUSDT", "ETHUSDT", "NOPE"])
-    assert (await told(client)) | {"message": ""} == {
+    await write_signals_async("BTCUSDT", 3)
+    client = await authenticated_client()
+    await send_message(client, type="subscribe", symbols=["BTCUSDT", "ETHUSDT", "NOPE"])
+    assert (await receive_frame(client)) | {"message": ""} == {
         "type": "error", "error": "ValidationError", "message": "", "symbols": ["NOPE"]
     }  # fmt: skip
-    assert await told(client) == {
+    assert await receive_frame(client) == {
         "type": "subscribed", "symbols": ["BTCUSDT", "ETHUSDT"], "seq": {"BTCUSDT": 3, "ETHUSDT": 0}
     }  # fmt: skip
-    snapshot = await told(client)
+    snapshot = await receive_frame(client)
     assert [one["seq"] for one in snapshot["signals"]] == [3]
-    await say_async("ETHUSDT")
+    await write_signals_async("ETHUSDT")
     frame = await client.receive_output(timeout=3)
     payload = (await OutboxMessage.objects.aget(symbol="ETHUSDT")).payload
     assert frame["text"] == f'{{"type":"signal","symbol":"ETHUSDT","seq":1,"signal":{payload}}}'
-    await ask(client, type="unsubscribe", symbols=["ETHUSDT"])
-    assert await told(client) == {"type": "unsubscribed", "symbols": ["ETHUSDT"]}
-    await say_async("ETHUSDT")
-    await say_async("BTCUSDT")
-    assert (await told(client))["seq"] == 4
+    await send_message(client, type="unsubscribe", symbols=["ETHUSDT"])
+    assert await receive_frame(client) == {"type": "unsubscribed", "symbols": ["ETHUSDT"]}
+    await write_signals_async("ETHUSDT")
+    await write_signals_async("BTCUSDT")
+    assert (await receive_frame(client))["seq"] == 4
     await client.disconnect()
 
 
-async def test_what_is_asked_at_once_is_answered_in_the_order_it_was_asked():
-    await say_async("BTCUSDT", 1200)
-    client = await enter()
-    await ask(client, type="subscribe", symbols=["BTCUSDT"])
-    await ask(client, type="unsubscribe", symbols=["BTCUSDT"])
-    await ask(client, type="subscribe", symbols=["ETHUSDT"], after={"ETHUSDT": 0})
-    frames = [await told(client) for _ in range(4)]
+async def test_concurrent_requests_are_answered_in_order():
+    await write_signals_async("BTCUSDT", 1200)
+    client = await authenticated_client()
+    await send_message(client, type="subscribe", symbols=["BTCUSDT"])
+    await send_message(client, type="unsubscribe", symbols=["BTCUSDT"])
+    await send_message(client, type="subscribe", symbols=["ETHUSDT"], after={"ETHUSDT": 0})
+    frames = [await receive_frame(client) for _ in range(4)]
     kinds = [(frame["type"], frame.get("symbols")) for frame in frames if frame["type"] != "snapshot"]
     assert kinds == [("subscribed", ["BTCUSDT"]), ("unsubscribed", ["BTCUSDT"]), ("subscribed", ["ETHUSDT"])]
-    await say_async("BTCUSDT")
+    await write_signals_async("BTCUSDT")
     assert await client.receive_nothing(timeout=0.1)
     await client.disconnect()
 
 
-async def test_unsubscribing_ends_a_replay_and_leaves_nothing_behind():
-    await say_async("BTCUSDT", 1200)
-    client = await enter()
-    await ask(client, type="subscribe", symbols=["BTCUSDT"], after={"BTCUSDT": 0})
-    assert (await told(client))["type"] == "subscribed"
-    await ask(client, type="unsubscribe", symbols=["BTCUSDT"])
+async def test_unsubscribing_ends_a_replay_and_clears_its_state():
+    await write_signals_async("BTCUSDT", 1200)
+    client = await authenticated_client()
+    await send_message(client, type="subscribe", symbols=["BTCUSDT"], after={"BTCUSDT": 0})
+    assert (await receive_frame(client))["type"] == "subscribed"
+    await send_message(client, type="unsubscribe", symbols=["BTCUSDT"])
     replayed = 0
-    while (await told(client))["type"] == "signal":
+    while (await receive_frame(client))["type"] == "signal":
         replayed += 1
     assert replayed < 1200
     (connection,) = hub._connections
@@ -123,95 +125,95 @@ async def test_unsubscribing_ends_a_replay_and_leaves_nothing_behind():
     await client.disconnect()
 
 
-async def test_after_replays_in_order_and_joins_live_without_a_hole_or_a_repeat():
-    await say_async("BTCUSDT", 1200)
-    client = await enter()
-    await ask(client, type="subscribe", symbols=["BTCUSDT"], after={"BTCUSDT": 100})
-    speaker = asyncio.create_task(say_async("BTCUSDT", 20))
-    assert (await told(client))["seq"]["BTCUSDT"] >= 1200
-    seqs = [(await told(client))["seq"] for _ in range(1120)]
+async def test_a_replay_continues_live_without_gap_or_repeat():
+    await write_signals_async("BTCUSDT", 1200)
+    client = await authenticated_client()
+    await send_message(client, type="subscribe", symbols=["BTCUSDT"], after={"BTCUSDT": 100})
+    writer = asyncio.create_task(write_signals_async("BTCUSDT", 20))
+    assert (await receive_frame(client))["seq"]["BTCUSDT"] >= 1200
+    seqs = [(await receive_frame(client))["seq"] for _ in range(1120)]
     assert seqs == list(range(101, 1221))
-    await speaker
+    await writer
     assert await client.receive_nothing(timeout=0.1)
     await client.disconnect()
 
 
-async def test_a_replay_that_cannot_be_given_says_so():
-    await say_async("BTCUSDT", 5)
+async def test_an_impossible_replay_is_an_error():
+    await write_signals_async("BTCUSDT", 5)
     await OutboxMessage.objects.filter(seq__lte=3).adelete()
-    client = await enter()
-    await ask(client, type="subscribe", symbols=["BTCUSDT"], after={"BTCUSDT": 1})
-    said = await told(client)
-    assert (said["error"], said["symbol"], said["first_seq"]) == ("ReplayUnavailable", "BTCUSDT", 4)
-    await ask(client, type="subscribe", symbols=["BTCUSDT"], after={"BTCUSDT": 9})
-    said = await told(client)
-    assert (said["error"], said["symbol"], said["head"]) == ("AheadOfHead", "BTCUSDT", 5)
-    await ask(client, type="subscribe", symbols=["ETHUSDT"], after={"ETHUSDT": 0})
-    assert (await told(client))["seq"] == {"ETHUSDT": 0}
+    client = await authenticated_client()
+    await send_message(client, type="subscribe", symbols=["BTCUSDT"], after={"BTCUSDT": 1})
+    error = await receive_frame(client)
+    assert (error["error"], error["symbol"], error["first_seq"]) == ("ReplayUnavailable", "BTCUSDT", 4)
+    await send_message(client, type="subscribe", symbols=["BTCUSDT"], after={"BTCUSDT": 9})
+    error = await receive_frame(client)
+    assert (error["error"], error["symbol"], error["head"]) == ("AheadOfHead", "BTCUSDT", 5)
+    await send_message(client, type="subscribe", symbols=["ETHUSDT"], after={"ETHUSDT": 0})
+    assert (await receive_frame(client))["seq"] == {"ETHUSDT": 0}
     await client.disconnect()
 
 
-async def test_a_hole_in_the_feed_is_filled_from_the_log():
-    client = await enter()
-    await ask(client, type="subscribe", symbols=["BTCUSDT"])
-    await told(client), await told(client)
-    await say_async("BTCUSDT", 3, publish=False)
+async def test_a_gap_in_the_feed_is_filled_from_the_log():
+    client = await authenticated_client()
+    await send_message(client, type="subscribe", symbols=["BTCUSDT"])
+    await receive_frame(client), await receive_frame(client)
+    await write_signals_async("BTCUSDT", 3, publish=False)
     third = await OutboxMessage.objects.aget(seq=3)
     await sync_to_async(hub.publish)("BTCUSDT", 3, third.payload)
-    assert [(await told(client))["seq"] for _ in range(3)] == [1, 2, 3]
+    assert [(await receive_frame(client))["seq"] for _ in range(3)] == [1, 2, 3]
     await sync_to_async(hub.publish)("BTCUSDT", 3, third.payload)
     assert await client.receive_nothing(timeout=0.1)
     await client.disconnect()
 
 
-async def test_what_the_feed_lost_altogether_is_found_by_comparing_heads(monkeypatch):
-    monkeypatch.setattr("signals.hub.LOOK_SECONDS", 0.1)
-    client = await enter()
-    await ask(client, type="subscribe", symbols=["BTCUSDT"])
-    await told(client), await told(client)
-    await say_async("BTCUSDT", 2, publish=False)
-    assert [(await told(client))["seq"] for _ in range(2)] == [1, 2]
+async def test_signals_lost_by_the_feed_are_found_by_comparing_heads(monkeypatch):
+    monkeypatch.setattr("signals.hub.POLL_SECONDS", 0.1)
+    client = await authenticated_client()
+    await send_message(client, type="subscribe", symbols=["BTCUSDT"])
+    await receive_frame(client), await receive_frame(client)
+    await write_signals_async("BTCUSDT", 2, publish=False)
+    assert [(await receive_frame(client))["seq"] for _ in range(2)] == [1, 2]
     await client.disconnect()
 
 
-async def test_the_heartbeat_tells_the_heads(monkeypatch):
+async def test_the_heartbeat_has_the_heads(monkeypatch):
     monkeypatch.setattr(consumers, "HEARTBEAT_SECONDS", 0.2)
-    await say_async("BTCUSDT", 2)
-    client = await enter()
-    await ask(client, type="subscribe", symbols=["BTCUSDT"])
-    await told(client), await told(client)
-    beat = await told(client)
-    assert (beat["type"], beat["seq"]) == ("heartbeat", {"BTCUSDT": 2})
-    assert beat["time"].endswith("Z")
+    await write_signals_async("BTCUSDT", 2)
+    client = await authenticated_client()
+    await send_message(client, type="subscribe", symbols=["BTCUSDT"])
+    await receive_frame(client), await receive_frame(client)
+    heartbeat = await receive_frame(client)
+    assert (heartbeat["type"], heartbeat["seq"]) == ("heartbeat", {"BTCUSDT": 2})
+    assert heartbeat["time"].endswith("Z")
     await client.disconnect()
 
 
-async def test_a_key_that_ends_closes_its_connections(monkeypatch):
-    monkeypatch.setattr("signals.hub.LOOK_SECONDS", 0.1)
-    staying, leaving = await enter("other-key"), await enter("good-key")
-    ENDED.add("k1")
-    assert (await told(leaving))["error"] == "InvalidAPIKey"
-    assert await closed(leaving) == 4401
-    assert await staying.receive_nothing(timeout=0.3)
-    await staying.disconnect()
+async def test_a_revoked_key_closes_its_connections(monkeypatch):
+    monkeypatch.setattr("signals.hub.POLL_SECONDS", 0.1)
+    other, revoked = await authenticated_client("other-key"), await authenticated_client("good-key")
+    REVOKED.add("k1")
+    assert (await receive_frame(revoked))["error"] == "InvalidAPIKey"
+    assert await receive_close(revoked) == 4401
+    assert await other.receive_nothing(timeout=0.3)
+    await other.disconnect()
 
 
-async def test_a_flood_is_closed():
-    client = await enter()
+async def test_too_many_messages_close_the_connection():
+    client = await authenticated_client()
     for _ in range(61):
-        await ask(client, type="ping")
+        await send_message(client, type="ping")
     frames = [await client.receive_output(timeout=3) for _ in range(61)]
     assert next(frame for frame in frames if frame["type"] == "websocket.close")["code"] == 4429
 
 
-async def test_a_reader_that_stops_is_told_where_it_was_and_closed(monkeypatch):
-    monkeypatch.setattr(connections, "MOST_QUEUED", 5)
+async def test_a_slow_reader_gets_its_last_seq_and_is_closed(monkeypatch):
+    monkeypatch.setattr(connections, "MAX_QUEUED", 5)
     reading = asyncio.Event()
-    heard, ended = [], []
+    received, ended = [], []
 
     async def send(text):
-        heard.append(orjson.loads(text))
-        if len(heard) > 2:
+        received.append(orjson.loads(text))
+        if len(received) > 2:
             await reading.wait()
 
     async def close(code):
@@ -225,8 +227,8 @@ async def test_a_reader_that_stops_is_told_where_it_was_and_closed(monkeypatch):
         await asyncio.sleep(0)
     reading.set()
     await connection.finished()
-    assert [one["seq"] for one in heard[:3]] == [1, 2, 3]
-    assert heard[-1]["error"] == "TooSlow"
-    assert heard[-1]["seq"] == {"BTCUSDT": 2}
+    assert [one["seq"] for one in received[:3]] == [1, 2, 3]
+    assert received[-1]["error"] == "TooSlow"
+    assert received[-1]["seq"] == {"BTCUSDT": 2}
     assert ended == [4408]
     assert clock.monotonic() > 0

@@ -1,4 +1,4 @@
-"""Who gets in to the websocket, and how long: keys, tickets, sessions, origins."""
+"""Authentication of the websocket: keys, tickets, sessions, origins."""
 
 from types import SimpleNamespace
 
@@ -9,29 +9,29 @@ from django.contrib.sessions.backends.db import SessionStore
 
 from signals import consumers
 from tests.signals.sockets import (
-    ask,
-    closed,
+    authenticated_client,
     connect,
-    enter,
-    told,
+    receive_close,
+    receive_frame,
+    send_message,
     two_markets,  # noqa: F401  # a fixture
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-async def test_a_key_in_the_header_opens_and_a_wrong_one_is_accepted_then_closed():
-    await (await enter()).disconnect()
+async def test_a_key_in_the_header_authenticates_and_a_wrong_one_closes():
+    await (await authenticated_client()).disconnect()
     client = connect([(b"x-api-key", b"bad-key")])
     assert (await client.connect())[0]
-    assert await closed(client) == 4401
+    assert await receive_close(client) == 4401
 
 
-async def test_a_ticket_opens_once_and_only_from_where_it_may():
+async def test_a_ticket_authenticates_once_and_only_from_allowed_origins():
     client = connect([(b"origin", b"http://localhost:3000")])
     assert (await client.connect())[0]
-    await ask(client, type="authenticate", ticket="one-use")
-    assert await told(client) == {"type": "authenticated"}
+    await send_message(client, type="authenticate", ticket="one-use")
+    assert await receive_frame(client) == {"type": "authenticated"}
     await client.disconnect()
     for headers, ticket, code in (
         ([(b"origin", b"http://evil.example")], None, 4403),
@@ -41,33 +41,33 @@ async def test_a_ticket_opens_once_and_only_from_where_it_may():
         client = connect(headers)
         assert (await client.connect())[0]
         if ticket is not None:
-            await ask(client, type="authenticate", ticket=ticket)
-        assert await closed(client) == code
+            await send_message(client, type="authenticate", ticket=ticket)
+        assert await receive_close(client) == code
 
 
 async def test_a_ticket_without_an_origin_is_accepted():
     client = connect()
     assert (await client.connect())[0]
-    await ask(client, type="authenticate", ticket="one-use")
-    assert await told(client) == {"type": "authenticated"}
+    await send_message(client, type="authenticate", ticket="one-use")
+    assert await receive_frame(client) == {"type": "authenticated"}
     await client.disconnect()
 
 
-async def test_a_session_counts_only_with_our_own_origin(monkeypatch):
+async def test_a_session_authenticates_only_with_the_same_origin(monkeypatch):
     monkeypatch.setattr(consumers, "AUTHENTICATE_SECONDS", 0.05)
     user = SimpleNamespace(is_authenticated=True)
     own = connect([(b"origin", b"http://localhost:8000")], user)
     assert (await own.connect())[0]
-    assert await told(own) == {"type": "authenticated"}
+    assert await receive_frame(own) == {"type": "authenticated"}
     await own.disconnect()
     for headers, code in (([], 4401), ([(b"origin", b"http://evil.example")], 4403)):
         client = connect(headers, user)
         assert (await client.connect())[0]
-        assert await closed(client) == code
+        assert await receive_close(client) == code
 
 
 def change_password(user):
-    """As another session, or another process, would."""
+    """Change the password as another process would."""
     stored = get_user_model().objects.get(pk=user.pk)
     stored.set_password("another long secret")
     stored.save()
@@ -83,17 +83,17 @@ async def test_a_session_that_ends_closes_its_connection(monkeypatch, ending):
     client = connect([(b"origin", b"http://localhost:8000")], user)
     client.scope["session"] = session
     assert (await client.connect())[0]
-    assert await told(client) == {"type": "authenticated"}
-    assert [(await told(client))["type"] for _ in range(3)] == ["heartbeat"] * 3
+    assert await receive_frame(client) == {"type": "authenticated"}
+    assert [(await receive_frame(client))["type"] for _ in range(3)] == ["heartbeat"] * 3
     await (sync_to_async(session.flush)() if ending == "signed out" else sync_to_async(change_password)(user))
-    while (frame := await told(client))["type"] == "heartbeat":
+    while (frame := await receive_frame(client))["type"] == "heartbeat":
         pass
     assert frame["error"] == "NotAuthenticated"
-    assert await closed(client) == 4401
+    assert await receive_close(client) == 4401
 
 
-async def test_silence_is_closed_after_the_time_to_authenticate(monkeypatch):
+async def test_a_client_that_does_not_authenticate_in_time_is_closed(monkeypatch):
     monkeypatch.setattr(consumers, "AUTHENTICATE_SECONDS", 0.05)
     client = connect()
     assert (await client.connect())[0]
-    assert await closed(client) == 4401
+    assert await receive_close(client) == 4401

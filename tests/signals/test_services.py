@@ -1,4 +1,4 @@
-"""Signals: one per market and candle, whatever happens, in one gapless sequence."""
+"""Signals: exactly one per market and candle, in one gapless sequence."""
 
 import orjson
 import pytest
@@ -53,13 +53,13 @@ def test_every_later_candle_gets_one_row_in_order(champions):
     rows = SignalLog.objects.filter(symbol="BTCUSDT").order_by("seq")
     assert [row.seq for row in rows] == [1, 2, 3, 4]
     assert [clock.to_ms(row.candle_time) for row in rows] == [NEWEST + k * STEP for k in range(4)]
-    # Three candles arrived at once: the first too late to be acted on.
+    # Three candles were stored at once: the first is late.
     assert [row.reasons for row in rows] == [["NO_EDGE_AFTER_FEES"], ["LATE"], *[["NO_EDGE_AFTER_FEES"]] * 2]
     assert all(row.expected_net_return is None for row in rows if row.reasons == ["LATE"])
     assert set(SymbolSequence.objects.values_list("head", flat=True)) == {4}
 
 
-def test_a_hold_without_edge_shows_the_bracket_that_came_nearest(champions):
+def test_a_hold_without_edge_has_the_best_bracket(champions):
     make_markets()
     advance()
     row = SignalLog.objects.get(symbol="BTCUSDT")
@@ -95,14 +95,14 @@ def test_champions_without_a_common_horizon_hold_with_the_reason(champions, monk
     advance()
     row = SignalLog.objects.get(symbol="BTCUSDT")
     assert (row.signal_type, row.reasons) == ("hold", ["NO_CHAMPION"])
-    words = "the champions share no horizon: ranges are for 6, 18, 36, 72 candles, brackets for 12, 48"
-    assert row.reason_details == {"NO_CHAMPION": words}
+    text = "the champions share no horizon: ranges are for 6, 18, 36, 72 candles, brackets for 12, 48"
+    assert row.reason_details == {"NO_CHAMPION": text}
     assert row.take_profit is None
     assert PredictionLog.objects.count() == 8
     assert verify_market(row.market).signals == 1
 
 
-def test_champions_that_share_some_horizons_choose_among_those(champions, monkeypatch):
+def test_champions_that_share_some_horizons_use_those(champions, monkeypatch):
     make_markets()
     registry.promote(tiny_candidate(monkeypatch, horizons=(12, 18)), "tests", "brackets first")
     serving._serving.clear()
@@ -111,13 +111,13 @@ def test_champions_that_share_some_horizons_choose_among_those(champions, monkey
 
 
 def tiny_candidate(monkeypatch, horizons):
-    """A bracket candidate of other horizons."""
+    """TP/SL candidate with other horizons."""
     with monkeypatch.context() as patch:
         patch.setattr(tiny, "HORIZONS", horizons)
         return tiny.candidate("tpsl_classifier", seed=3, source="simulated", symbols=("BTCUSDT", "ETHUSDT"))
 
 
-def test_the_kill_switch_holds_and_says_why(champions):
+def test_the_kill_switch_gives_a_hold_with_its_reason(champions):
     make_markets()
     switch.set_switch("ETHUSDT", off=True, reason="exchange in trouble", actor="ann")
     advance()
@@ -128,7 +128,7 @@ def test_the_kill_switch_holds_and_says_why(champions):
     assert PredictionLog.objects.count() == 8
 
 
-def test_a_hole_repaired_later_gets_its_late_row(champions):
+def test_a_gap_repaired_later_gets_a_late_row(champions):
     markets = make_markets()
     advance()
     for market in markets:
@@ -138,7 +138,7 @@ def test_a_hole_repaired_later_gets_its_late_row(champions):
     newest = SignalLog.objects.filter(symbol="BTCUSDT").order_by("-candle_time").first()
     assert newest.reasons == ["GAP_IN_WINDOW"]
     store_candles(markets[0], BEGIN + 5 * STEP, 1)
-    worklist.forget_sweep()
+    worklist.reset_sweep()
     advance(BEGIN + 399 * STEP)
     row = SignalLog.objects.get(symbol="BTCUSDT", candle_time=clock.to_datetime(BEGIN + 5 * STEP))
     assert row.seq == 401
@@ -146,17 +146,17 @@ def test_a_hole_repaired_later_gets_its_late_row(champions):
     assert PredictionLog.objects.get(symbol="BTCUSDT", candle_time=row.candle_time, horizon=6).late
 
 
-def test_the_outbox_holds_the_published_bytes_and_the_chain_holds(champions):
+def test_the_outbox_has_the_published_bytes_and_the_chain_is_valid(champions):
     markets = make_markets()
     advance()
     for market in markets:
         store_candles(market, BEGIN, 2)
     advance(BEGIN + STEP)
     for row in SignalLog.objects.all():
-        said = orjson.loads(row.outbox.payload)
-        assert said["id"] == str(row.id)
-        assert said["seq"] == row.seq
-        assert "outcome" not in said
+        payload = orjson.loads(row.outbox.payload)
+        assert payload["id"] == str(row.id)
+        assert payload["seq"] == row.seq
+        assert "outcome" not in payload
         assert row.outbox.sent_at is not None
         assert row.outbox.attempts == 1
     for market in Market.objects.all():
@@ -169,7 +169,7 @@ def test_the_outbox_holds_the_published_bytes_and_the_chain_holds(champions):
         chain.check_chain(rows, chain.SIGNAL_COLUMNS, None)
 
 
-def test_an_emitted_signal_expects_to_earn(champions, monkeypatch):
+def test_an_emitted_signal_has_a_positive_expected_return(champions, monkeypatch):
     monkeypatch.setattr("predictions.pricing.expected_net", lambda p, *_: 0 * p + 0.05)
     make_markets()
     advance()
@@ -182,7 +182,7 @@ def test_an_emitted_signal_expects_to_earn(champions, monkeypatch):
         assert row.reasons == []
 
 
-def test_the_newest_signal_is_waited_for_and_then_missed(champions):
+def test_the_newest_signal_is_waited_for_until_the_timeout(champions):
     make_markets()
     with clock.use(at_close_of(NEWEST)):
         with pytest.raises(SignalPending):
@@ -198,16 +198,16 @@ def test_nothing_is_written_for_imported_history(champions):
     assert OutboxMessage.objects.count() == 2
 
 
-def test_a_whole_record_is_known_by_counting(champions):
+def test_a_complete_record_is_detected_by_counting(champions):
     markets = make_markets()
     advance()
     store_candles(markets[0], BEGIN, 3, leave_out=[BEGIN + STEP])
-    assert worklist.newest_work(markets) == {markets[0]: [BEGIN, BEGIN + 2 * STEP]}
-    assert worklist.left_work(markets) == {markets[0]: [BEGIN, BEGIN + 2 * STEP]}
+    assert worklist.newest_pending(markets) == {markets[0]: [BEGIN, BEGIN + 2 * STEP]}
+    assert worklist.recent_pending(markets) == {markets[0]: [BEGIN, BEGIN + 2 * STEP]}
     advance(BEGIN + 2 * STEP)
-    assert worklist.newest_work(markets) == worklist.left_work(markets) == {}
+    assert worklist.newest_pending(markets) == worklist.recent_pending(markets) == {}
     store_candles(markets[0], BEGIN + STEP, 1)
-    assert worklist.newest_work(markets) == {}
-    with CaptureQueriesContext(connection) as asked:
-        assert worklist.left_work(markets) == {markets[0]: [BEGIN + STEP]}
-    assert len(asked) == 2  # the newest candle, and one statement for all
+    assert worklist.newest_pending(markets) == {}
+    with CaptureQueriesContext(connection) as queries:
+        assert worklist.recent_pending(markets) == {markets[0]: [BEGIN + STEP]}
+    assert len(queries) == 2  # the newest candle, and one statement for all

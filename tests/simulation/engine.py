@@ -221,7 +221,7 @@ def _is_expected(error):
 def install():
     """Replace the runner of REST sessions; nothing else of the engine is replaced."""
     rest.Runner = VirtualRunner
-    worklist.forget_sweep()
+    worklist.reset_sweep()
 
 
 assert threading.current_thread() is threading.main_thread()

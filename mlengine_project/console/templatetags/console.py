@@ -48,7 +48,7 @@ def span(candles: int) -> str:
 @register.filter
 def reason(code: str) -> str:
     """A reason code in words."""
-    return reasons.WORDS.get(code, code)
+    return reasons.REASON_TEXTS.get(code, code)
 
 
 @register.filter

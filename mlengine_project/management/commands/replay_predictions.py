@@ -16,11 +16,11 @@ from mlengine_project.table_files import TableFile
 from modelregistry import registry
 from modelregistry.management.instants import read_instant
 from modelregistry.management.progress import progress_output
-from predictions.passes import Pass, read_pass
+from predictions.passes import ForecastBatch, forecast_batch
 from predictions.pricing import costs_of
-from predictions.range_table import Cells, range_rows
+from predictions.range_table import BatchCandles, range_rows
 from signals.bracket_table import bracket_rows
-from signals.drafting import decide_pass
+from signals.drafting import decide_batch
 
 CANDLES_A_PASS = 2048
 
@@ -71,11 +71,11 @@ class Command(BaseCommand):
                 progress_output("replay", as_json=False, write=self.stdout.write, errors=self.stderr)
             )
             for done, last_ms in passes(markets, first_ms, end_ms, ensemble):
-                cells = Cells(done.answers, symbols)
+                cells = BatchCandles(done.forecasts, symbols)
                 if ranges is not None:
                     ranges.write(range_rows(cells, horizons))
                 if brackets is not None:
-                    brackets.write(bracket_rows(cells, decide_pass(done), shared, costs))
+                    brackets.write(bracket_rows(cells, decide_batch(done), shared, costs))
                 tell(last_ms - first_ms, end_ms - first_ms, f"{clock.to_datetime(last_ms):%Y-%m-%d}")
         for table in (ranges, brackets):
             if table is not None:
@@ -90,12 +90,12 @@ class Command(BaseCommand):
             self.stdout.write(f"note: champion {failure.kind} could not be loaded: {failure.message}")
 
 
-def passes(markets: list[Market], from_ms: int, until_ms: int, ensemble: Any) -> Iterator[tuple[Pass, int]]:
+def passes(markets: list[Market], from_ms: int, until_ms: int, ensemble: Any) -> Iterator[tuple[ForecastBatch, int]]:
     """Read and answer the stretch block by block, and the close of each block's last candle, ms."""
     first, end = from_ms // INTERVAL_MS, until_ms // INTERVAL_MS
     for start in range(first, end, CANDLES_A_PASS):
         stop = min(start + CANDLES_A_PASS, end)
-        yield read_pass(markets, (stop - 1) * INTERVAL_MS, stop - start, ensemble), stop * INTERVAL_MS
+        yield forecast_batch(markets, (stop - 1) * INTERVAL_MS, stop - start, ensemble), stop * INTERVAL_MS
 
 
 def horizons_of(ensemble: Any) -> tuple[list[int], list[int]]:

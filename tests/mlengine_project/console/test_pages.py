@@ -104,7 +104,7 @@ def test_a_refusal_is_said_in_words_and_ends_when_it_expires(admin_client, just_
     rows.candles(of)
     rows.signal(of, reasons=["OUT_OF_DISTRIBUTION", "INTERVAL_TOO_WIDE"])
     shown = words(admin_client.get("/"))
-    assert "The market looks unlike anything in the training set; the predicted range is too wide to act on" in shown
+    assert "The market is unlike the training set; the predicted range is too wide to act on" in shown
     just_after_a_close.advance(320)
     assert "no longer valid" in words(admin_client.get("/"))
 

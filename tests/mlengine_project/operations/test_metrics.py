@@ -116,6 +116,6 @@ def test_what_the_windows_in_memory_went_through_is_added_up_over_processes(proc
     windows.counts.update(compared=9, different=1)
     beside.look()
     beside.look()
-    live_windows.forget()
+    live_windows.reset()
     told = {key[1]: value for key, value in scraped().items() if key[0] == "ml_live_windows_total"}
     assert told == {"filled": 1.0, "compared": 9.0, "different": 1.0}
