@@ -12,7 +12,7 @@ from django_celery_beat.schedulers import DatabaseScheduler
 from marketdata import clock
 from mlengine_project.operations import heartbeats
 
-AHEAD = timedelta(seconds=5)
+CLOCK_TOLERANCE = timedelta(seconds=5)
 """A row this far ahead of now waits for a time that has been already; less is the jitter of clocks kept by NTP."""
 BEAT_SECONDS = 4.0
 LONGEST_SLEEP_SECONDS = 2.0
@@ -80,7 +80,7 @@ class EngineScheduler(DatabaseScheduler):
         heartbeats.stop(PROCESS)
 
     def _is_ahead(self) -> bool:
-        limit = clock.wall_now() + AHEAD
+        limit = clock.wall_now() + CLOCK_TOLERANCE
         is_ahead = any(entry.model.last_run_at > limit for entry in self._schedule.values())
         return is_ahead or self._last_full_sync > limit.astimezone().replace(tzinfo=None)  # naive local time there
 
@@ -99,7 +99,7 @@ def correct_rows_ahead() -> list[str]:
     """Set the last run of rows ahead of now to now, and log them; returns their names."""
     now = clock.wall_now()
     ahead = PeriodicTask.objects.filter(
-        Q(last_run_at__gt=now + AHEAD) | Q(last_run_at__isnull=True, date_changed__gt=now + AHEAD)
+        Q(last_run_at__gt=now + CLOCK_TOLERANCE) | Q(last_run_at__isnull=True, date_changed__gt=now + CLOCK_TOLERANCE)
     )
     names = sorted(ahead.values_list("name", flat=True))
     if names:

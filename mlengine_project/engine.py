@@ -118,8 +118,8 @@ class EmbeddedEngine:
             )
 
     def _follow_feed(self) -> None:
-        stream.run(self._enabled, on_closed=self._on_closed, stop=self.stopping, beat=heartbeats.of_stream)
-        heartbeats.forget("stream")
+        stream.run(self._enabled, on_closed=self._on_closed, stop=self.stopping, beat=heartbeats.record_stream)
+        heartbeats.remove("stream")
 
     def _enabled(self) -> list[Market]:
         return list(Market.objects.enabled())

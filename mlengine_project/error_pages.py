@@ -12,7 +12,7 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework.response import Response
 
 from mlengine_project.errors import Answer, answer_for
-from mlengine_project.operations.logging import PATH_SHOWN
+from mlengine_project.operations.logging import MAX_PATH_CHARACTERS
 from mlengine_project.operations.redaction import shortened
 from mlengine_project.wire import write_json
 
@@ -50,12 +50,16 @@ def rendered(request: HttpRequest, answer: Answer) -> HttpResponseBase:
 
 
 def report(error: BaseException, answer: Answer, path: str) -> None:
-    """Write down what a person has to look at: with the trace when it is a fault of ours."""
+    """Log server errors, with the traceback for internal ones."""
+    shown = shortened(path, MAX_PATH_CHARACTERS)
     if answer.status == 500:
-        log.error("request_failed", path=shortened(path, PATH_SHOWN), error=type(error).__name__, exc_info=error)
+        log.error("request_failed", path=shown, error=type(error).__name__, exc_info=error)
     elif answer.status >= 502 and answer.reasons is None:  # a refusal is an answer
         log.warning(
-            "request_unavailable", path=shortened(path, PATH_SHOWN), error=type(error).__name__, message=str(error)
+            "request_unavailable",
+            path=shown,
+            error=type(error).__name__,
+            message=str(error),
         )
 
 

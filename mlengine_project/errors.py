@@ -20,7 +20,7 @@ from rest_framework import exceptions as drf
 
 from indicators.errors import FeatureError, MLEngineError, UnknownIndicator
 from marketdata.errors import MarketDataError, MarketDisabled, UnknownSymbol
-from mlengine_project.access.errors import InvalidAPIKey, KeyStoreAway, TooManyWrongKeys
+from mlengine_project.access.errors import InvalidAPIKey, KeyStoreUnavailable, TooManyWrongKeys
 from modelregistry.errors import ModelLoadError, ModelNotFoundError
 from predictions.errors import InvalidRequest, PredictionError, PredictionRefused
 from signals.errors import SignalPending
@@ -69,7 +69,7 @@ NAMED: tuple[tuple[type[MLEngineError], int, str], ...] = (
     (ModelNotFoundError, 503, "ModelNotFoundError"),
     (ModelLoadError, 503, "ModelLoadError"),
     (FeatureError, 503, "FeatureError"),
-    (KeyStoreAway, 503, "ServiceUnavailable"),
+    (KeyStoreUnavailable, 503, "ServiceUnavailable"),
     (SignalPending, 503, "ServiceUnavailable"),
     (PredictionError, 500, "PredictionError"),
 )

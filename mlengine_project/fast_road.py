@@ -20,7 +20,7 @@ from rest_framework.exceptions import ParseError
 from marketdata import clock
 from mlengine_project.access.keys import Identity
 from mlengine_project.access.models import Scope
-from mlengine_project.access.services import remembered
+from mlengine_project.access.services import verified_identity
 from mlengine_project.access.throttling import limit_headers
 from mlengine_project.access.windows import window
 from mlengine_project.answering_time import note_answer
@@ -129,8 +129,8 @@ def answer(headers: dict[bytes, bytes], body: bytes, started: float) -> tuple[by
     The place in the bucket is taken last, so that no request is counted twice.
     """
     asked = plain_question(body)
-    identity = remembered(headers.get(b"x-api-key", b"").decode("latin-1"))
-    if asked is None or identity is None or not identity.may(Scope.PREDICT):
+    identity = verified_identity(headers.get(b"x-api-key", b"").decode("latin-1"))
+    if asked is None or identity is None or not identity.includes(Scope.PREDICT):
         return None
     content = found(*asked)
     own = None if content is None else counted(identity)

@@ -27,7 +27,7 @@ UNREAD_SECONDS = 30.0
 """Time a caller may leave an answer unread."""
 PIECE_BYTES = 16 * 1024
 """Bytes given to the parser at once: what it keeps of an unfinished header grows by at most this much unchecked."""
-PATH_SHOWN = 256
+MAX_PATH_CHARACTERS = 256
 
 NOT_HTTP = "This is not an HTTP/1.1 request."
 
@@ -236,7 +236,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self.scope is None or not (self.in_head or self.in_body):
             self.on_message_begin()
         method = self.parser.get_method().decode("ascii") if self.url else "GET"
-        path = self.url.partition(b"?")[0][:PATH_SHOWN].decode("latin-1")
+        path = self.url.partition(b"?")[0][:MAX_PATH_CHARACTERS].decode("latin-1")
         return RequestResponseCycle(
             scope={**self.scope, "method": method, "path": path, "raw_path": self.url, "query_string": b""},
             transport=self.transport,

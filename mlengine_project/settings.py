@@ -130,7 +130,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "mlengine_project.access.throttling.LimitHeaders",
-    "mlengine_project.access.sign_in.SignInAnswers",
+    "mlengine_project.access.sign_in.SignInResponses",
     "mlengine_project.error_pages.AnswerEveryError",
 ]
 

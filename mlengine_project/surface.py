@@ -115,7 +115,7 @@ def logging_of(level: str, pretty: bool) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": "mlengine_project.operations.logging.formatter", "pretty": pretty}},
-        "filters": {"without_trace": {"()": "mlengine_project.operations.logging.WithoutTrace"}},
+        "filters": {"without_trace": {"()": "mlengine_project.operations.logging.WithoutTraceback"}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {

@@ -1,4 +1,4 @@
-"""From an empty database to predictions: schedule, markets, first history, first models; each step repeatable."""
+"""Bootstrap of an empty database: schedule, markets, first history, first models; repeatable."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -21,12 +21,12 @@ from modelregistry.models import Kind
 from modelregistry.training.plan import least_candles, ordinary_candles
 
 RETRY = timedelta(minutes=15)
-"""After a bootstrap or training that ended without a champion of each kind, the schedule waits this long."""
+"""Wait of the schedule after a bootstrap or training that left a kind without a champion."""
 Progress = Callable[[int, int], None]
 
 
 class BootstrapError(MLEngineError):
-    """The installation lacks something that only an operator can give."""
+    """The installation lacks something that only an operator can provide."""
 
 
 def prepare() -> tuple[list[str], list[Market]]:
@@ -46,18 +46,18 @@ def request(asked_by: str) -> Job | None:
 
 
 def sweep() -> None:
-    """Request what is missing: first models, unless `up` trains them itself, and the history of new markets."""
+    """Request missing first models, unless `up` trains them, and the history of new markets."""
     if not settings.IS_UP and _is_due():
         request("schedule")
     markets = _fed_markets()
     counts = _counts(markets)
     short = [market for market in markets if counts[market.pk] < _least()]
-    if not Job.objects.filter(kind=Job.Kind.BOOTSTRAP, state__in=jobs.UNENDED).exists():
+    if not Job.objects.filter(kind=Job.Kind.BOOTSTRAP, state__in=jobs.ACTIVE_STATES).exists():
         request_history(short, "schedule")
 
 
 def request_history(markets: Sequence[Market], asked_by: str) -> None:
-    """Request, once for each market, the candles that a training of ordinary size reads."""
+    """Request, once for each market, the candles that a standard training reads."""
     candles = ordinary_candles(_horizons())
     begin = clock.to_datetime(floor_open(clock.market_ms()) - candles * INTERVAL_MS)
     for market in markets:
@@ -70,14 +70,14 @@ def run(
 ) -> dict[str, Any]:
     """Prepare, fetch what the first training reads, request that training and the rest of the history.
 
-    Whatever is there already is neither fetched nor requested again, so that it may end at any point and be repeated.
+    Nothing stored already is fetched or requested again, so the run may stop at any point and be repeated.
 
     Raises
     ------
     ExchangeUnavailable
-        When the exchange does not answer; what came before is kept.
+        When the exchange does not answer; candles fetched before are kept.
     BootstrapError
-        If no market can be trained on, with the number of candles that is needed.
+        If no market can be trained on, with the number of candles needed.
     """
     prepare()
     source = source_of_settings()
@@ -112,14 +112,14 @@ def run(
 def fetch(
     markets: Sequence[Market], least: int, progress: Progress, cancelled: Callable[[], bool]
 ) -> tuple[dict[int, int], dict[str, str]]:
-    """Backfill markets to at least so many candles, as far as the exchange has them.
+    """Backfill markets to a minimum number of candles, as far as the exchange has them.
 
     Returns
     -------
     counts : dict of int to int
         Candles stored by market id.
     refused : dict of str to str
-        Why the exchange refused a symbol; it keeps none of the others back.
+        Why the exchange refused a symbol; the other symbols go on.
     """
     with RestLine(patient=True) as line:
         until_ms = floor_open(line.market_ms())
@@ -128,7 +128,7 @@ def fetch(
     while short := [one for one in markets if counts[one.pk] < least and one.symbol not in refused]:
         refused |= _backfill(short, until_ms - wanted * INTERVAL_MS, until_ms, progress, cancelled)
         before, counts = counts, _counts(markets)
-        # What the exchange itself lacks is made up for by older candles, while there are any.
+        # Candles the exchange itself lacks are replaced by older ones, while there are any.
         if cancelled() or all(counts[market.pk] == before[market.pk] for market in short):
             break
         wanted += max(least - counts[market.pk] for market in short)
@@ -147,13 +147,13 @@ def _backfill(
 
 
 def _is_due() -> bool:
-    """Whether neither a bootstrap nor a training is under way or ended lately, and none was cancelled last."""
+    """Whether no bootstrap or training is active or ended recently, and the last was not cancelled."""
     if not missing_kinds(source_of_settings()):
         return False
     newest = Job.objects.filter(kind__in=(Job.Kind.BOOTSTRAP, Job.Kind.TRAINING)).order_by("-created_at").first()
     if newest is None:
         return True
-    if newest.state in {*jobs.UNENDED, Job.State.CANCELLED}:
+    if newest.state in {*jobs.ACTIVE_STATES, Job.State.CANCELLED}:
         return False
     return newest.ended_at is None or clock.wall_now() - newest.ended_at >= RETRY
 

@@ -84,7 +84,7 @@ def test_a_database_that_became_read_only(engine):
     execute(engine, "ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
     try:
         wait_until(lambda: "database_read_only" in causes(engine))
-        assert "takes no writes" in faults(engine)["database"]
+        assert "does not accept writes" in faults(engine)["database"]
     finally:
         execute(engine, "ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()")
     wait_until(lambda: "database" not in faults(engine), 60)
@@ -109,7 +109,7 @@ def test_a_process_that_hangs(engine, name, part):
     group = engine.roots()[name]
     os.killpg(group, signal.SIGSTOP)
     try:
-        wait_until(lambda: "silent for" in faults(engine).get(part, ""))
+        wait_until(lambda: "no heartbeat for" in faults(engine).get(part, ""))
     finally:
         os.killpg(group, signal.SIGCONT)
     wait_until(lambda: part not in faults(engine), 90)

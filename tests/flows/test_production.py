@@ -29,7 +29,7 @@ SPEED = 60
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 FILLED_IN = ("SECRET_KEY", "API_KEY_PEPPER", "POSTGRES_PASSWORD")
 PASSWORD = "a long password for one test"
-PATIENCE_SECONDS = 300
+TIMEOUT_SECONDS = 300
 
 
 def documented_steps():
@@ -157,7 +157,7 @@ def test_the_documented_steps_lead_from_nothing_to_predictions_and_signals(produ
 
     processes.wait_until(
         lambda: anonymous("/health/ready")[0] == 200 or production.ended(),
-        PATIENCE_SECONDS,
+        TIMEOUT_SECONDS,
         f"predictions are answered\n{production.log()}",
     )
     assert production.ended() == [], production.log()

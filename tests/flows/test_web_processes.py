@@ -17,7 +17,7 @@ from celery import Celery
 from django.core.management import call_command
 
 from marketdata import clock, store
-from mlengine_project.operations.examination import BESIDE_REQUESTS, MOST_CONNECTIONS
+from mlengine_project.operations.examination import MAX_CONNECTIONS, OTHER_WEB_CONNECTIONS
 from signals import services
 from tests.champions import STEP, crown, make_markets, store_candles
 from tests.flows import processes
@@ -155,7 +155,7 @@ def test_many_callers_share_a_few_connections(started, history):
     stop.set()
     counting.join()
     assert statuses == {200: 32 * 12}
-    assert 0 < max(most) <= 2 * (REQUEST_THREADS + BESIDE_REQUESTS)
+    assert 0 < max(most) <= 2 * (REQUEST_THREADS + OTHER_WEB_CONNECTIONS)
 
 
 def web_connections(database):
@@ -186,7 +186,7 @@ def test_workers_and_beat_leave_no_connection_behind(started, history):
         waiting = lambda: not started.redis.keys("mlengine:live")  # noqa: E731
         processes.wait_until(waiting, 60, f"the tasks are done\n{started.said()}")
         processes.wait_until(rests, 10, "what the tasks opened is closed")
-        assert connections_of(database, "beat") <= MOST_CONNECTIONS["beat"]
+        assert connections_of(database, "beat") <= MAX_CONNECTIONS["beat"]
         started.stop()
         processes.wait_until(lambda: connections_of(database, "worker") == 0, 10, "nothing is left")
 

@@ -43,7 +43,7 @@ def engine_with_champions(models: Path, **settings: object) -> Iterator[dict[str
     known = {"MODEL_PATH": models, "RATE_LIMIT": 0, "ALLOWED_HOSTS": ["127.0.0.1", "testserver"], **settings}
     with override_settings(**known):
         forget_everything()
-        services.forget_verified()
+        services.clear_verified()
         cache.clear()
         crown()
         markets = make_markets()

@@ -240,7 +240,7 @@ async def _compare(keys: dict[str, str], n_pairs: int, rng: random.Random) -> Pa
 
 
 def _remember(keys: dict[str, str]) -> None:
-    services.forget_verified()
+    services.clear_verified()
     for key in keys.values():
         services.authenticate_key(key)
 

@@ -12,9 +12,9 @@ from tests.mlengine_project.buckets import empty_buckets
 def unknown_caller(db, settings):
     """A client without a key, in a process that has verified and counted nobody yet."""
     settings.ALLOWED_HOSTS = ["testserver", "localhost"]
-    services.forget_verified()
+    services.clear_verified()
     empty_buckets()
-    health.forget()
+    health.clear_cache()
     return Client(raise_request_exception=False)
 
 

@@ -211,30 +211,30 @@ def test_without_a_market_of_this_exchange_the_error_names_what_to_do(settings, 
 
 
 def test_readiness_names_a_missing_champion_until_one_covers_a_market(exchange):
-    health.forget()
+    health.clear_cache()
     assert health.readiness() == ["NO_CHAMPION"]
     make_markets(count=1)
-    health.forget()
+    health.clear_cache()
     assert health.readiness() == ["NO_CHAMPION"]
     crown(symbols=("OTHERUSDT",))
-    health.forget()
+    health.clear_cache()
     assert health.readiness() == ["NO_CHAMPION"], "a market outside the training set is not answered"
     Market.objects.create(symbol="OTHERUSDT", source="simulated")
-    health.forget()
+    health.clear_cache()
     assert health.readiness() == []
-    health.forget()
+    health.clear_cache()
 
 
 @pytest.mark.parametrize("writable", [True, False])
 def test_doctor_advises_what_can_work_where_it_runs(settings, monkeypatch, exchange, writable):
     bootstrap.prepare()
     monkeypatch.setattr(artifacts, "can_write", lambda: writable)
-    (models,) = examination.examine(["models"])
+    (models,) = examination.diagnose(["models"])
     assert not models.well
     assert ("docker compose exec trainer" in models.advice) is not writable
     assert ("POST /jobs" in models.advice) is not writable
     Job.objects.create(kind="bootstrap", message="waits: the exchange does not answer")
-    (models,) = examination.examine(["models"])
+    (models,) = examination.diagnose(["models"])
     assert models.seen == "no champion; bootstrap pending: waits: the exchange does not answer"
     assert "wait" in models.advice
 
@@ -243,7 +243,7 @@ def test_doctor_advises_what_can_work_where_it_runs(settings, monkeypatch, excha
 def test_doctor_names_the_process_that_is_missing(settings, embedded):
     settings.EMBEDDED = embedded
     Heartbeat.objects.all().delete()
-    for finding in examination.examine(["celery", "beat", "stream"]):
+    for finding in examination.diagnose(["celery", "beat", "stream"]):
         assert not finding.well
         assert ("manage.py up" in finding.advice) is embedded
         assert ("docker compose up -d" in finding.advice) is not embedded
@@ -253,7 +253,7 @@ def test_doctor_does_not_advise_to_create_what_is_switched_off(exchange):
     bootstrap.prepare()
     Market.objects.update(enabled=False)
     PeriodicTask.objects.update(enabled=False)
-    advice = {finding.part: finding.advice for finding in examination.examine(["markets", "schedule"])}
+    advice = {finding.part: finding.advice for finding in examination.diagnose(["markets", "schedule"])}
     assert "seed_markets" not in advice["markets"]
     assert "install_schedule" not in advice["schedule"]
 

@@ -92,7 +92,7 @@ def test_a_form_refused_for_its_origin_says_what_the_proxy_has_to_pass():
     with capture_logs() as lines:
         answer = browser.post("/admin/login/", {"username": "ada"}, **origin, HTTP_ACCEPT="text/html")
     assert answer.status_code == 403
-    assert "did not come from a page of this site" in answer.content.decode()
+    assert "was not sent from a page of this site" in answer.content.decode()
     (line,) = [each for each in lines if each["event"] == "cross_site_form_refused"]
     assert line["origin"] == "https://signals.example.com:8443"
     assert line["host"] == "signals.example.com"

@@ -173,7 +173,7 @@ def test_behind_a_unix_socket_the_forwarded_address_counts_where_the_setting_nam
     transactional_db, settings, monkeypatch, tmp_path, trusted, last
 ):
     settings.TRUSTED_PROXY, settings.ALLOWED_HOSTS = trusted, ["localhost"]
-    monkeypatch.setattr(services, "WRONG_KEYS_A_MINUTE", 2)
+    monkeypatch.setattr(services, "WRONG_KEYS_PER_MINUTE", 2)
     empty_buckets()
 
     def ask(address):

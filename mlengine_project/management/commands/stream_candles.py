@@ -32,8 +32,8 @@ class Command(BaseCommand):
                 services.enabled_markets,
                 lambda frames: advance(frames=frames),
                 stop,
-                beat=heartbeats.of_stream,
+                beat=heartbeats.record_stream,
             )
         finally:
             companion.stop()
-            heartbeats.forget("stream")
+            heartbeats.remove("stream")

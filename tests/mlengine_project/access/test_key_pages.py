@@ -15,7 +15,7 @@ LIST = "/admin/access/apikey/"
 @pytest.fixture(autouse=True)
 def served(settings):
     settings.ALLOWED_HOSTS = ["testserver"]
-    services.forget_verified()
+    services.clear_verified()
 
 
 def secret_on(response):

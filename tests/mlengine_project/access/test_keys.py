@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from marketdata import clock
 from mlengine_project.access import keys, services
-from mlengine_project.access.errors import InvalidAPIKey, KeyStoreAway, TooManyWrongKeys
+from mlengine_project.access.errors import InvalidAPIKey, KeyStoreUnavailable, TooManyWrongKeys
 from mlengine_project.access.models import ApiKey
 from tests.mlengine_project.buckets import empty_buckets
 
@@ -20,7 +20,7 @@ NOW = 1_790_000_000_000
 
 @pytest.fixture(autouse=True)
 def new_process():
-    services.forget_verified()
+    services.clear_verified()
     empty_buckets()
 
 
@@ -59,7 +59,7 @@ def test_another_pepper_makes_every_key_wrong(settings):
 )
 def test_scopes_nest(scope, may):
     identity = keys.Identity("1", "someone", scope)
-    assert [wanted for wanted in ("read", "predict", "admin") if identity.may(wanted)] == may
+    assert [wanted for wanted in ("read", "predict", "admin") if identity.includes(wanted)] == may
 
 
 def test_an_unknown_scope_makes_no_key():
@@ -87,7 +87,7 @@ def test_an_empty_bootstrap_key_lets_nobody_in(settings):
 
 
 def test_an_unknown_key_while_the_database_is_away_is_not_called_wrong(database_away):
-    with pytest.raises(KeyStoreAway):
+    with pytest.raises(KeyStoreUnavailable):
         services.identify("mle_00000000_unknown", "10.0.0.1")
 
 
@@ -159,11 +159,11 @@ def test_last_use_is_noted_to_the_minute():
     with clock.use(clock.FrozenClock(NOW)) as frozen:
         key, secret = services.create_key("someone", "read")
         services.authenticate_key(secret)
-        assert services.note_uses() == 1
+        assert services.record_key_use() == 1
         frozen.advance(30)
         services.authenticate_key(secret)
-        assert services.note_uses() == 0
+        assert services.record_key_use() == 0
         frozen.advance(31)
         services.authenticate_key(secret)
-        assert services.note_uses() == 1
+        assert services.record_key_use() == 1
         assert ApiKey.objects.get(pk=key.pk).last_used_at == clock.wall_now()

@@ -11,11 +11,11 @@ from django.test import Client, RequestFactory
 from marketdata import clock
 from mlengine_project.access.models import KnownAddress
 from mlengine_project.access.sign_in import (
-    ADDRESSES_OF_A_USER,
+    ATTEMPTS_PER_MINUTE,
     DEVICE_COOKIE,
-    KNOWN_TRIES_A_MINUTE,
-    TRIES_A_MINUTE,
-    Try,
+    KNOWN_ATTEMPTS_PER_MINUTE,
+    MAX_ADDRESSES_PER_USER,
+    SignInAttempt,
     remember,
 )
 from mlengine_project.access.windows import window
@@ -69,10 +69,10 @@ def attempt(client, path, password, address=HOME, name="ada", **fields):
     return client.post(path, {"username": name, "password": password, **fields}, REMOTE_ADDR=address)
 
 
-def attack(count=TRIES_A_MINUTE, address=None, name="ada"):
+def attack(count=ATTEMPTS_PER_MINUTE, address=None, name="ada"):
     """Wrong passwords without their pages, from one address or each from another."""
     for n in range(count):
-        tried = Try(RequestFactory().post(ADMIN, REMOTE_ADDR=address or f"198.51.100.{n + 1}"), name)
+        tried = SignInAttempt(RequestFactory().post(ADMIN, REMOTE_ADDR=address or f"198.51.100.{n + 1}"), name)
         if tried.admitted():
             tried.failed()
 
@@ -90,7 +90,7 @@ def statuses(path, count, addresses=(ELSEWHERE,), **fields):
 
 @pytest.mark.parametrize(("path", "wrong"), [(ADMIN, 200), (CONSOLE, 400)])
 def test_thirty_passwords_from_one_address_are_not_all_tried(ada, path, wrong):
-    assert statuses(path, 30) == [wrong] * TRIES_A_MINUTE + [429] * (30 - TRIES_A_MINUTE)
+    assert statuses(path, 30) == [wrong] * ATTEMPTS_PER_MINUTE + [429] * (30 - ATTEMPTS_PER_MINUTE)
     late = Client()
     refused = attempt(late, path, PASSWORD, ELSEWHERE)
     assert refused.status_code == 429
@@ -100,13 +100,13 @@ def test_thirty_passwords_from_one_address_are_not_all_tried(ada, path, wrong):
 
 
 def test_both_forms_count_together(ada):
-    statuses(ADMIN, TRIES_A_MINUTE // 2)
-    assert statuses(CONSOLE, TRIES_A_MINUTE)[-1] == 429
+    statuses(ADMIN, ATTEMPTS_PER_MINUTE // 2)
+    assert statuses(CONSOLE, ATTEMPTS_PER_MINUTE)[-1] == 429
     assert statuses(ADMIN, 1) == [429]
 
 
 def test_other_accounts_from_the_same_address_count_too(ada):
-    for n in range(TRIES_A_MINUTE):
+    for n in range(ATTEMPTS_PER_MINUTE):
         attack(1, ELSEWHERE, name=f"user {n}")
     assert statuses(ADMIN, 1, name="another") == [429]
     assert statuses(ADMIN, 1, [HOME], name="another") == [200]
@@ -115,12 +115,12 @@ def test_other_accounts_from_the_same_address_count_too(ada):
 @pytest.mark.parametrize("path", [ADMIN, CONSOLE])
 def test_one_account_attacked_from_many_addresses_is_closed_to_them(ada, path):
     addresses = [f"198.51.100.{n}" for n in range(1, 31)]
-    assert statuses(path, 30, addresses)[TRIES_A_MINUTE:] == [429] * 10
+    assert statuses(path, 30, addresses)[ATTEMPTS_PER_MINUTE:] == [429] * 10
     assert statuses(path, 1, [HOME], name="grace") != [429], "other accounts stay open"
 
 
 def test_an_ipv6_subscriber_is_one_address(ada):
-    for n in range(TRIES_A_MINUTE):
+    for n in range(ATTEMPTS_PER_MINUTE):
         attack(1, f"2001:db8:1:2::{n:x}", name=f"user {n}")
     assert statuses(CONSOLE, 1, ["2001:db8:1:2:ffff::1"], name="another") == [429]
     assert statuses(CONSOLE, 1, ["2001:db8:1:3::1"], name="another") == [400]
@@ -149,7 +149,7 @@ def test_a_device_that_signed_in_before_passes_from_anywhere(ada, path):
 def test_an_attacker_at_the_owners_address_is_stopped_and_the_owner_is_not(ada):
     attempt(Client(), ADMIN, PASSWORD)
     found = statuses(ADMIN, 30, [HOME])
-    assert found[TRIES_A_MINUTE:] == [429] * 10
+    assert found[ATTEMPTS_PER_MINUTE:] == [429] * 10
     assert attempt(Client(), ADMIN, PASSWORD).status_code == 302
 
 
@@ -157,7 +157,7 @@ def test_guesses_from_a_known_address_end_too_and_leave_the_known_device_alone(a
     owner = Client()
     attempt(owner, CONSOLE, PASSWORD)
     owner.post("/console/sign-out")
-    attack(KNOWN_TRIES_A_MINUTE + TRIES_A_MINUTE, HOME)
+    attack(KNOWN_ATTEMPTS_PER_MINUTE + ATTEMPTS_PER_MINUTE, HOME)
     assert statuses(CONSOLE, 1, [HOME]) == [429]
     late = Client()
     assert attempt(late, CONSOLE, PASSWORD).status_code == 429, "what a neighbour guesses at last is not even compared"
@@ -216,16 +216,16 @@ def test_a_signed_in_session_is_never_held_back(ada):
 
 
 def test_any_number_of_right_sign_ins_pass(ada):
-    assert {attempt(Client(), CONSOLE, PASSWORD).status_code for _ in range(TRIES_A_MINUTE + 5)} == {302}
+    assert {attempt(Client(), CONSOLE, PASSWORD).status_code for _ in range(ATTEMPTS_PER_MINUTE + 5)} == {302}
 
 
 def test_known_addresses_are_the_newest_few_and_end(ada):
     now = 1_790_000_000_000
     with clock.use(clock.FrozenClock(now)) as frozen:
-        for n in range(ADDRESSES_OF_A_USER + 3):
+        for n in range(MAX_ADDRESSES_PER_USER + 3):
             remember(RequestFactory().get("/", REMOTE_ADDR=f"203.0.113.{n}"), ada)
             frozen.advance(1)
-        assert KnownAddress.objects.count() == ADDRESSES_OF_A_USER
+        assert KnownAddress.objects.count() == MAX_ADDRESSES_PER_USER
         assert not KnownAddress.objects.filter(network="203.0.113.0").exists()
         frozen.advance(91 * 86_400)
         attack()
@@ -250,7 +250,7 @@ def test_what_is_no_attempt_is_not_counted(ada):
 @pytest.mark.parametrize("throttled", [False, True])
 def test_a_failed_form_keeps_the_user_name_and_not_the_password(ada, path, throttled):
     if throttled:
-        attack(TRIES_A_MINUTE, HOME)
+        attack(ATTEMPTS_PER_MINUTE, HOME)
     name = '<b>"ada"</b>'
     page = attempt(Client(), path, "hunter2-hunter2", name=name).content.decode()
     field = re.search(r'<input[^>]*name="username"[^>]*>', page).group(0)
@@ -343,7 +343,7 @@ def test_without_redis_each_process_counts_for_itself(ada, settings, monkeypatch
     shared = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}
     settings.CACHES = settings.CACHES | {"shared": shared}
     monkeypatch.setattr(window, "_script", None)
-    assert statuses(ADMIN, 30) == [200] * TRIES_A_MINUTE + [429] * 10
+    assert statuses(ADMIN, 30) == [200] * ATTEMPTS_PER_MINUTE + [429] * 10
     window.clear()
 
 
@@ -364,4 +364,4 @@ def test_parallel_tries_take_exactly_the_places_there_are(ada):
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(found) == [400] * TRIES_A_MINUTE + [429] * (48 - TRIES_A_MINUTE)
+    assert sorted(found) == [400] * ATTEMPTS_PER_MINUTE + [429] * (48 - ATTEMPTS_PER_MINUTE)

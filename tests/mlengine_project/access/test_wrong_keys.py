@@ -15,8 +15,8 @@ LIMIT = 6
 
 @pytest.fixture(autouse=True)
 def quiet_minute(monkeypatch):
-    monkeypatch.setattr(services, "WRONG_KEYS_A_MINUTE", LIMIT)
-    services.forget_verified()
+    monkeypatch.setattr(services, "WRONG_KEYS_PER_MINUTE", LIMIT)
+    services.clear_verified()
     empty_buckets()
 
 

@@ -10,7 +10,7 @@ import websockets
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
          "--disable-dev-shm-usage", "--window-size=1440,900", "--remote-debugging-port=0")  # fmt: skip
-PATIENCE_SECONDS = 30
+TIMEOUT_SECONDS = 30
 
 
 def installed():
@@ -29,7 +29,7 @@ class Page:
         wanted = self.number
         await self.socket.send(json.dumps({"id": wanted, "method": method, "params": parameters}))
         while True:
-            said = json.loads(await asyncio.wait_for(self.socket.recv(), PATIENCE_SECONDS))
+            said = json.loads(await asyncio.wait_for(self.socket.recv(), TIMEOUT_SECONDS))
             if said.get("id") == wanted:
                 assert "error" not in said, said
                 return said["result"]
@@ -42,7 +42,7 @@ class Page:
 
     async def until(self, expression):
         """Wait for an expression to be true."""
-        for _ in range(PATIENCE_SECONDS * 5):
+        for _ in range(TIMEOUT_SECONDS * 5):
             if await self.value(expression):
                 return
             await asyncio.sleep(0.2)
@@ -75,7 +75,7 @@ class Browser:
             stderr=subprocess.DEVNULL,
         )
         port = (await self._written(self.folder / "DevToolsActivePort")).split()[0]
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             target = await asyncio.to_thread(self._first_tab, port)
         self.socket = await websockets.connect(target, max_size=None)
         page = Page(self.socket)
@@ -89,7 +89,7 @@ class Browser:
         self.process.wait(10)
 
     async def _written(self, path):
-        for _ in range(PATIENCE_SECONDS * 10):
+        for _ in range(TIMEOUT_SECONDS * 10):
             if path.exists() and path.read_text():
                 return path.read_text()
             await asyncio.sleep(0.1)

@@ -29,7 +29,7 @@ def test_alive_does_no_io(client, settings):
 def test_readiness_is_asked_at_most_every_two_seconds(monkeypatch):
     asked = []
     monkeypatch.setattr(health, "_causes", lambda: asked.append(1) or ([] if len(asked) > 1 else ["database"]))
-    health.forget()
+    health.clear_cache()
     with clock.use(clock.FrozenClock(1_790_000_000_000)) as frozen:
         assert health.readiness() == ["database"]
         frozen.advance(1.9)
@@ -37,19 +37,19 @@ def test_readiness_is_asked_at_most_every_two_seconds(monkeypatch):
         assert len(asked) == 1
         frozen.advance(0.2)
         assert health.readiness() == []
-    health.forget()
+    health.clear_cache()
 
 
 def test_a_database_that_hangs_is_not_waited_for(monkeypatch):
     import threading
 
     release = threading.Event()
-    monkeypatch.setattr(health, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(health, "TIMEOUT_SECONDS", 0.05)
     monkeypatch.setattr(health, "_database_answers", lambda: release.wait(10))
-    health.forget()
+    health.clear_cache()
     assert health.readiness() == ["database"]
     release.set()
-    health.forget()
+    health.clear_cache()
 
 
 def parts_of_processes():
@@ -92,7 +92,7 @@ def running(db):
 @pytest.mark.parametrize(("part", "name"), [("worker", "celery"), ("scheduler", "beat"), ("stream", "stream")])
 @pytest.mark.parametrize(
     ("silent", "message"),
-    [(14, ""), (16, "silent for 16 s"), (3600, "silent for 3600 s"), (-3600, "dated ahead of now")],
+    [(14, ""), (16, "no heartbeat for 16 s"), (3600, "no heartbeat for 3600 s"), (-3600, "dated ahead of now")],
 )
 def test_a_part_is_well_while_it_gives_signs_of_life(running, part, name, silent, message):
     beat(part, silent, **Heartbeat.objects.get(part=part).detail)
@@ -106,8 +106,8 @@ def test_a_row_from_before_the_clock_was_set_back_does_not_hide_one_that_lives_o
     beat("worker", -3600, name="ended:9")
     assert parts_of_processes()["celery"]["status"] == "healthy"
     beat("worker", 60)
-    assert "silent for 60 s" in parts_of_processes()["celery"]["message"]
-    heartbeats.forget_the_dead()
+    assert "no heartbeat for 60 s" in parts_of_processes()["celery"]["message"]
+    heartbeats.prune_stale()
     assert not Heartbeat.objects.filter(at__gt=clock.wall_now() + timedelta(minutes=1)).exists()
 
 
@@ -132,7 +132,7 @@ def test_rows_switched_off_and_a_schedule_without_rows_are_named(running):
 
 def test_a_broker_that_takes_no_tasks_is_named(running):
     beat("scheduler", rows=10, refused="OOM command not allowed")
-    assert parts_of_processes()["beat"]["message"] == "the broker takes no tasks: OOM command not allowed"
+    assert parts_of_processes()["beat"]["message"] == "the broker does not accept tasks: OOM command not allowed"
 
 
 def test_a_worker_that_runs_no_tasks_is_named_although_it_lives(running):
@@ -148,8 +148,8 @@ def test_a_worker_that_runs_no_tasks_is_named_although_it_lives(running):
 
 @pytest.mark.parametrize(
     ("detail", "message"),
-    [({"markets": 2, "silent_seconds": 90}, "received nothing for 90 s"),
-     ({"markets": 2, "silent_seconds": None}, "received nothing yet"), ({"markets": 0}, "no market is enabled")],
+    [({"markets": 2, "silent_seconds": 90}, "received no message for 90 s"),
+     ({"markets": 2, "silent_seconds": None}, "received no message yet"), ({"markets": 0}, "no market is enabled")],
 )  # fmt: skip
 def test_a_feed_that_is_connected_and_receives_nothing_is_named(running, detail, message):
     Heartbeat.objects.filter(part="stream").update(detail=detail)

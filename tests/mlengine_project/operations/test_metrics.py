@@ -7,7 +7,7 @@ from django.db import OperationalError, connections
 from prometheus_client.parser import text_string_to_metric_families
 
 from mlengine_project.operations import measures as module
-from mlengine_project.operations.companion import Companion
+from mlengine_project.operations.companion import BackgroundRefresher
 from mlengine_project.operations.measures import LATENCY, PREDICTIONS, Measures
 from mlengine_project.operations.metrics import exposition
 from mlengine_project.operations.models import Counter
@@ -110,12 +110,12 @@ def test_every_name_an_operator_needs_is_there(processes):
 def test_what_the_windows_in_memory_went_through_is_added_up_over_processes(processes, monkeypatch):
     monkeypatch.setattr("mlengine_project.operations.companion.measures", processes[1])
     windows = live_windows.of_source("simulated")
-    beside = Companion()
+    beside = BackgroundRefresher()
     windows.counts.update(filled=1, compared=7)
-    beside.look()
+    beside.refresh()
     windows.counts.update(compared=9, different=1)
-    beside.look()
-    beside.look()
+    beside.refresh()
+    beside.refresh()
     live_windows.forget()
     told = {key[1]: value for key, value in scraped().items() if key[0] == "ml_live_windows_total"}
     assert told == {"filled": 1.0, "compared": 9.0, "different": 1.0}

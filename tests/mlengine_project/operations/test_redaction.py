@@ -11,7 +11,13 @@ import structlog
 from mlengine_project.access.keys import new_key
 from mlengine_project.operations import logging as request_log
 from mlengine_project.operations.logging import formatter, note_request, request_id_from
-from mlengine_project.operations.redaction import LONGEST_LINE, LONGEST_VALUE, known_secrets, redact, shortened
+from mlengine_project.operations.redaction import (
+    MAX_LINE_CHARACTERS,
+    MAX_VALUE_CHARACTERS,
+    known_secrets,
+    redact,
+    shortened,
+)
 
 
 @pytest.fixture
@@ -106,7 +112,7 @@ def test_the_path_of_a_request_is_cut(monkeypatch):
 
 def test_a_long_value_is_cut_and_the_line_stays_json(line_of):
     said = json.loads(line_of("read %s", "x" * 100_000))
-    assert len(said["event"]) < LONGEST_VALUE + 100
+    assert len(said["event"]) < MAX_VALUE_CHARACTERS + 100
     assert "characters left out" in said["event"]
 
 
@@ -117,23 +123,23 @@ def test_of_a_long_trace_the_beginning_and_the_end_stay(line_of):
         said = json.loads(line_of("failed", exc_info=(type(error), error, error.__traceback__)))
     assert said["exception"].startswith("Traceback")
     assert said["exception"].endswith("the last words'")
-    assert len(said["exception"]) < LONGEST_VALUE + 100
+    assert len(said["exception"]) < MAX_VALUE_CHARACTERS + 100
 
 
-@pytest.mark.parametrize("before", range(LONGEST_VALUE // 2 - 80, LONGEST_VALUE // 2 + 20, 7))
+@pytest.mark.parametrize("before", range(MAX_VALUE_CHARACTERS // 2 - 80, MAX_VALUE_CHARACTERS // 2 + 20, 7))
 def test_a_secret_that_lies_across_a_cut_is_hidden(before):
     key = new_key().secret
     for text in ("x" * before + " " + key + " " + "x" * 20_000, "x" * 20_000 + " " + key + " " + "x" * before):
         cut = shortened(text)
-        assert len(cut) < LONGEST_VALUE + 100
+        assert len(cut) < MAX_VALUE_CHARACTERS + 100
         for n in range(13, len(key) - 8):
             assert key[n : n + 8] not in cut
 
 
 def test_a_line_beyond_all_measure_is_cut_and_its_secrets_hidden():
     key = new_key().secret
-    line = redact("x" * (LONGEST_LINE - 30) + " " + key + "y" * 100_000)
-    assert len(line) == LONGEST_LINE
+    line = redact("x" * (MAX_LINE_CHARACTERS - 30) + " " + key + "y" * 100_000)
+    assert len(line) == MAX_LINE_CHARACTERS
     assert key[13:21] not in line
 
 

@@ -11,7 +11,7 @@ from redis import ConnectionError as RedisAway
 from indicators.errors import FeatureError, MLEngineError, UnknownIndicator
 from marketdata.errors import ExchangeBanned, ExchangeUnavailable, MarketDataError, MarketDisabled, UnknownSymbol
 from marketdata.models import Market
-from mlengine_project.access.errors import InvalidAPIKey, KeyStoreAway, TooManyWrongKeys
+from mlengine_project.access.errors import InvalidAPIKey, KeyStoreUnavailable, TooManyWrongKeys
 from mlengine_project.errors import answer_for
 from modelregistry.errors import ModelLoadError, ModelNotFoundError
 from predictions import services
@@ -26,7 +26,7 @@ KNOWN = [
     (InvalidRequest({"symbol": ["x"]}), 400, "ValidationError"),
     (InvalidAPIKey(), 401, "InvalidAPIKey"),
     (TooManyWrongKeys(3), 429, "RateLimitExceeded"),
-    (KeyStoreAway("x"), 503, "ServiceUnavailable"),
+    (KeyStoreUnavailable("x"), 503, "ServiceUnavailable"),
     (MarketDisabled("x"), 409, "MarketDisabled"),
     (PredictionRefused(["WARMUP"]), 503, "PredictionRefused"),
     (SignalPending("x"), 503, "ServiceUnavailable"),
@@ -76,7 +76,7 @@ def test_a_refusal_carries_its_reasons_and_when_to_come_back():
 def client(caller):
     Market.objects.create(symbol="BTCUSDT", source="simulated")
     client = caller("admin")
-    client.get("/markets")  # the key is remembered from here on
+    client.get("/markets")  # the key is verified_identity from here on
     return client
 
 
@@ -169,7 +169,7 @@ def test_with_the_database_away_health_tells_it(client, database_away, monkeypat
     from mlengine_project.operations import health
 
     monkeypatch.setattr(health, "_database_answers", lambda: False)
-    health.forget()
+    health.clear_cache()
     ready = client.get("/health/ready")
     assert (ready.status_code, ready.json()) == (503, {"status": "not ready", "causes": ["database"]})
     assert client.get("/health").json() == {"status": "healthy"}

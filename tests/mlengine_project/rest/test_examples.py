@@ -38,8 +38,8 @@ FEWEST = 1
 def answers(caller, engine, champions, settings, monkeypatch):
     """What the engine answers, by operation: (request, status, body)."""
     # Looked at in this thread: another one does not see the rows of a test's transaction.
-    monkeypatch.setattr(health, "_in_time", health._causes)
-    health.forget()
+    monkeypatch.setattr(health, "_causes_in_time", health._causes)
+    health.clear_cache()
     settings.RATE_LIMIT = 0
     client = caller("admin")
     found = {name: (None, client.get(path)) for name, path in ASKED.items()}
