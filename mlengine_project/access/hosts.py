@@ -11,7 +11,7 @@ from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponseBase
 from django.middleware.common import CommonMiddleware
 
-from mlengine_project.error_pages import rendered
+from mlengine_project.error_pages import error_response
 from mlengine_project.errors import Answer
 
 PROBE_PATHS = ("/health", "/metrics")
@@ -38,7 +38,7 @@ class AllowedHosts(CommonMiddleware):
                 allowed_hosts=settings.ALLOWED_HOSTS,
                 advice="add the host to ALLOWED_HOSTS; a name with an underscore cannot be a host name",
             )
-            return rendered(request, HOST_NOT_ALLOWED)
+            return error_response(request, HOST_NOT_ALLOWED)
 
 
 def cross_site_refused(request: HttpRequest, reason: str = "") -> HttpResponseBase:
@@ -57,7 +57,7 @@ def cross_site_refused(request: HttpRequest, reason: str = "") -> HttpResponseBa
         reason=loggable(reason),
         advice=advice,
     )
-    return rendered(request, CROSS_SITE)
+    return error_response(request, CROSS_SITE)
 
 
 def host_header(request: HttpRequest) -> str:

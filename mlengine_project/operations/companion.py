@@ -78,5 +78,5 @@ class BackgroundRefresher:
         connections.close_all()
 
 
-companion = BackgroundRefresher()
+refresher = BackgroundRefresher()
 """The background refresher of this process."""

@@ -14,7 +14,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from marketdata import clock
 from marketdata import health as market_health
 from mlengine_project.operations import heartbeats, processes
-from mlengine_project.operations.companion import companion
+from mlengine_project.operations.companion import refresher
 from mlengine_project.operations.models import Heartbeat
 from mlengine_project.operations.processes import Report, part
 from modelregistry import health as model_health
@@ -53,7 +53,7 @@ def readiness() -> list[str]:
     """Causes why this process cannot serve, empty when it can; at most 2 s old."""
     with _lock:
         if clock.monotonic() >= _ready["until"]:
-            _ready["causes"] = [*_causes_in_time(), *(["loading"] if companion.is_loading else [])]
+            _ready["causes"] = [*_causes_in_time(), *(["loading"] if refresher.is_loading else [])]
             _ready["until"] = clock.monotonic() + READINESS_SECONDS
         return list(_ready["causes"])
 

@@ -50,7 +50,7 @@ def main() -> int:
 
 def run(n_requests: int, n_pairs: int, seed: int) -> dict[str, Any]:
     """Both parts, each with an engine of its own rows."""
-    from mlengine_project.schema import schema_of_surface
+    from mlengine_project.schema import openapi_document
     from tests.fuzz.engine import engine_with_champions, served_engine
     from tests.fuzz.roads import compare
     from tests.fuzz.surface import attack
@@ -60,7 +60,7 @@ def run(n_requests: int, n_pairs: int, seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         if n_requests:
             with served_engine(Path(folder)) as engine:
-                outcome = attack(engine, schema_of_surface(), n_requests, seed)
+                outcome = attack(engine, openapi_document(), n_requests, seed)
             figures["requests"] = {
                 "sent": outcome.n_sent,
                 "by": dict(sorted(outcome.sent.items())),

@@ -13,7 +13,7 @@ from django.core.asgi import get_asgi_application
 
 from mlengine_project.access import services
 from mlengine_project.fast_road import FastRoad
-from mlengine_project.gate import Gate
+from mlengine_project.gate import RequestLimits
 from tests.mlengine_project.buckets import empty_buckets
 
 Headers = list[tuple[bytes, bytes]]
@@ -211,7 +211,7 @@ async def _compare(keys: dict[str, str], n_pairs: int, rng: random.Random) -> Pa
         behind += 1
         await django(scope, receive, send)
 
-    fast, slow = Gate(FastRoad(counted)), Gate(django)  # type: ignore[arg-type]
+    fast, slow = RequestLimits(FastRoad(counted)), RequestLimits(django)  # type: ignore[arg-type]
     limit = settings.RATE_LIMIT
     try:
         for number in range(n_pairs):

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from mlengine_project import gate
-from mlengine_project.gate import Gate
+from mlengine_project.gate import RequestLimits
 
 CHUNKED = [(b"transfer-encoding", b"chunked")]
 SCOPE = {"type": "http", "method": "POST", "path": "/predictions", "query_string": b"", "headers": CHUNKED}
@@ -27,7 +27,7 @@ async def through(application, messages, scope=SCOPE):
     async def send(message):
         sent.append(message)
 
-    await Gate(application)(scope, receive, send)
+    await RequestLimits(application)(scope, receive, send)
     return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
 
 
@@ -131,6 +131,6 @@ async def test_the_rest_of_a_refused_body_is_dropped_for_a_limited_time(monkeypa
     async def send(message):
         sent.append((taken, message))
 
-    await Gate(echo)({**SCOPE, "headers": [(b"content-length", b"300000")]}, receive, send)
+    await RequestLimits(echo)({**SCOPE, "headers": [(b"content-length", b"300000")]}, receive, send)
     assert [(before, message.get("more_body")) for before, message in sent[:2]] == [(0, None), (0, True)]
     assert 1 < sent[-1][0] < 40

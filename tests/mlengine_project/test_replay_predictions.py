@@ -155,7 +155,7 @@ def test_csv_holds_the_same_numbers_as_parquet(markets, tmp_path):
 def test_blocks_change_nothing(markets, tmp_path, monkeypatch):
     champions.crown_all()
     whole = replay(tmp_path)
-    monkeypatch.setattr("mlengine_project.management.commands.replay_predictions.CANDLES_A_PASS", 7)
+    monkeypatch.setattr("mlengine_project.management.commands.replay_predictions.CANDLES_PER_BATCH", 7)
     for one, other in zip(whole, replay(tmp_path), strict=True):
         pd.testing.assert_frame_equal(one, other, check_exact=True)
 

@@ -73,7 +73,7 @@ def attack(count=ATTEMPTS_PER_MINUTE, address=None, name="ada"):
     """Wrong passwords without their pages, from one address or each from another."""
     for n in range(count):
         tried = SignInAttempt(RequestFactory().post(ADMIN, REMOTE_ADDR=address or f"198.51.100.{n + 1}"), name)
-        if tried.admitted():
+        if tried.admit():
             tried.failed()
 
 

@@ -10,7 +10,7 @@ import pytest
 from openapi_schema_validator import OAS30Validator
 
 from mlengine_project.operations import health
-from mlengine_project.schema import EXAMPLES, schema_of_surface
+from mlengine_project.schema import EXAMPLES, openapi_document
 from signals.models import SignalLog
 from tests.mlengine_project.rest.conftest import NEWEST
 
@@ -134,7 +134,7 @@ def test_examples_have_the_shape_of_what_the_engine_answers(answers):
 
 
 def test_every_example_is_what_the_schema_promises():
-    schema = schema_of_surface()
+    schema = openapi_document()
     components = {"components": schema["components"]}
     n_checked = 0
     for item in schema["paths"].values():

@@ -11,7 +11,7 @@ from django.db import close_old_connections
 
 from mlengine_project.access import services
 from mlengine_project.fast_road import FastRoad
-from mlengine_project.gate import Gate
+from mlengine_project.gate import RequestLimits
 from mlengine_project.operations.measures import PREDICTIONS, measures
 from predictions.cache import cache
 from predictions.services import cached_prediction
@@ -99,7 +99,9 @@ def test_both_roads_give_the_same_bytes_and_headers(roads):
 def test_chunks_take_the_fast_road_behind_the_gate(roads, pieces):
     plain = roads.ask()[2]
     before = roads.handed_on
-    status, _, content = ask(Gate(roads.fast), [roads.key, JSON, (b"transfer-encoding", b"chunked")], parts=pieces)
+    status, _, content = ask(
+        RequestLimits(roads.fast), [roads.key, JSON, (b"transfer-encoding", b"chunked")], parts=pieces
+    )
     assert (status, content, roads.handed_on) == (200, plain, before)
 
 

@@ -21,7 +21,7 @@ from marketdata.parsing import is_symbol, normal_symbol, parse_stream_frame
 from marketdata.simulator.candle_files import read_files
 from marketdata.simulator.invention import Invention
 from marketdata.simulator.server import SimulatedExchange
-from mlengine_project.checks import settings_make_sense
+from mlengine_project.checks import settings_are_valid
 from predictions.cache import cache, key_of
 from predictions.models import PredictionLog
 from signals import publisher
@@ -140,9 +140,9 @@ def test_files_bear_it_out_and_in(market, tmp_path):
 
 def test_the_settings_check_accepts_what_the_rule_accepts(settings):
     settings.SUPPORTED_SYMBOLS = [LIFE, "BTCUSDT"]
-    assert not [found for found in settings_make_sense() if "SUPPORTED_SYMBOLS" in found.msg]
+    assert not [found for found in settings_are_valid() if "SUPPORTED_SYMBOLS" in found.msg]
     settings.SUPPORTED_SYMBOLS = ["BTC/USDT"]
-    assert [found for found in settings_make_sense() if "SUPPORTED_SYMBOLS" in found.msg]
+    assert [found for found in settings_are_valid() if "SUPPORTED_SYMBOLS" in found.msg]
 
 
 def test_the_exchange_is_asked_for_it_and_streams_it(db, settings):

@@ -236,7 +236,7 @@ def test_a_head_in_drops_has_no_more_time_than_one_in_one_piece(serve, monkeypat
 
 
 def test_an_answer_that_is_not_read_is_given_up(serve, monkeypatch):
-    monkeypatch.setattr(http_protocol, "UNREAD_SECONDS", 0.3)
+    monkeypatch.setattr(http_protocol, "WRITE_SECONDS", 0.3)
     ended = []
 
     async def endless(scope, receive, send):
