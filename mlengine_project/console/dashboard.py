@@ -36,7 +36,7 @@ def with_state(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "switch_for_all": SignalSwitch.objects.filter(symbol="").first(),
         "newest_ms": newest,
         "newest_age": "" if newest is None else age_text((clock.market_ms() - newest - INTERVAL_MS) / 1000),
-        "spoken": day.exclude(signal_type=SignalLog.Type.HOLD).count(),
+        "signal_count": day.exclude(signal_type=SignalLog.Type.HOLD).count(),
         "holds": sum(refused.values()),
         "refusals": [(WORDS.get(code, code), count) for code, count in refused.most_common()],
         "unsent": unsent.count(),

@@ -44,7 +44,7 @@ class EngineState:
     notices: list[Notice] = field(default_factory=list)
     missing_kinds: list[str] = field(default_factory=list)
     training: Job | None = None
-    alive: list[tuple[str, bool]] = field(default_factory=list)
+    process_states: list[tuple[str, bool]] = field(default_factory=list)
 
     @property
     def active_kinds(self) -> int:
@@ -78,7 +78,7 @@ def current_state() -> EngineState:
         ],
         missing_kinds=missing,
         training=next((job for job in jobs if job.kind == Job.Kind.TRAINING), None),
-        alive=process_states(),
+        process_states=process_states(),
     )
 
 

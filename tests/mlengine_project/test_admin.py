@@ -115,7 +115,7 @@ def test_the_first_page_shows_the_state_of_the_engine(admin_client, django_asser
     text = " ".join(re.sub(r"<[^>]+>", " ", page).split())
     assert "Prices are simulated" in text
     assert "Signals are on for all markets" in text
-    assert "Models in charge 1 of 3" in text
+    assert "Active models 1 of 3" in text
     assert "Signals, last 24 h 1" in text
     assert "Waiting to be sent 1" in text
     assert "fold 3 of 5" in text

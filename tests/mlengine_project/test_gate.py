@@ -119,7 +119,7 @@ async def test_a_request_without_a_body_is_not_read():
 
 
 async def test_the_rest_of_a_refused_body_is_dropped_for_a_limited_time(monkeypatch):
-    monkeypatch.setattr(gate, "LINGER_SECONDS", 0.2)
+    monkeypatch.setattr(gate, "DISCARD_SECONDS", 0.2)
     taken, sent = 0, []
 
     async def receive():

@@ -54,4 +54,4 @@ def test_the_admin_shows_it_on_the_page_of_a_candidate(admin_client, settings, r
     assert "<td>+10</td>" in page(version)
     assert "beside the champion" not in page(champion)
     ChallengerLog.objects.all().delete()
-    assert "No silent answer of this version has been scored" in page(version)
+    assert "No challenger prediction of this version has been scored" in page(version)

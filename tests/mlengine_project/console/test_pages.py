@@ -146,13 +146,13 @@ def test_old_data_is_marked_as_stale(admin_client, just_after_a_close):
 
 def test_without_a_market_the_board_says_what_to_do(admin_client):
     shown = words(admin_client.get("/"))
-    assert "No market is switched on" in shown
+    assert "No market is enabled" in shown
     assert "SUPPORTED_SYMBOLS" in shown
 
 
 def test_while_models_train_the_card_shows_how_far_they_are(admin_client):
     rows.candles(rows.market())
-    assert "No model in charge yet." in words(admin_client.get("/"))
+    assert "No active model yet." in words(admin_client.get("/"))
     Job.objects.create(kind="training", state="running", progress=0.43, message="fold 3 of 5")
     shown = admin_client.get("/")
     assert "Models are training: 43%" in words(shown)
@@ -226,10 +226,10 @@ def test_the_models_page_shows_the_champion_beside_what_costs_nothing(admin_clie
     shown = words(admin_client.get("/console/models"))
     assert champion.digest[:10] in shown
     assert "unproven" in shown
-    assert "Better than the best free baseline +3.10 %" in shown
+    assert "Skill against the best reference baseline +3.10 %" in shown
     assert "BTCUSDT 6 high 5.25 5.75 5.5 4.5" in shown
     assert "1 candidate waiting" in shown
-    assert shown.count("nobody in charge") == 2
+    assert shown.count("no active version") == 2
 
 
 def test_pages_are_not_kept_by_caches(admin_client):
