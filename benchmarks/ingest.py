@@ -66,7 +66,7 @@ def measure(rows: int, n_markets: int, rounds: int) -> dict[str, dict[str, list[
                         begun = time.perf_counter()
                         works[side]()
                         seconds.setdefault(name, {}).setdefault(side, []).append(time.perf_counter() - begun)
-            forget(number)
+            delete_imports(number)
             print(f"round {number + 1} of {rounds} done", file=sys.stderr)
     return seconds
 
@@ -150,7 +150,7 @@ def newest_sides(markets: list, candles: list, turn: int, order: tuple[str, ...]
     return {"ours": lambda: store.save_all(ours, "stream"), "django": ask_django}
 
 
-def forget(number: int) -> None:
+def delete_imports(number: int) -> None:
     """Take a round's imports out again, so that every round meets the same table."""
     from django.db import connection
 
@@ -161,7 +161,7 @@ def forget(number: int) -> None:
         cursor.execute("VACUUM ANALYZE candles, candle_blocks")
 
 
-def told(side: str, seconds: list[float]) -> str:
+def timing_text(side: str, seconds: list[float]) -> str:
     low, middle, high = (1000 * cut for cut in np.quantile(seconds, [0.25, 0.5, 0.75]))
     return f"{side} {middle:,.1f} ms ({low:,.1f} to {high:,.1f})"
 
@@ -193,7 +193,7 @@ def main() -> None:
             server.execute(f"DROP DATABASE {name} WITH (FORCE)")
     medians = {key: {side: statistics.median(all_) for side, all_ in sides.items()} for key, sides in seconds.items()}
     for key, sides in seconds.items():
-        print(f"{key}: {', '.join(told(side, sides[side]) for side in SIDES)}")
+        print(f"{key}: {', '.join(timing_text(side, sides[side]) for side in SIDES)}")
     print(json.dumps({key: round(sides["django"] / sides["ours"], 2) for key, sides in medians.items()}))
 
 

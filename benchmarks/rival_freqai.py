@@ -81,6 +81,6 @@ print(json.dumps({"freqtrade": freqtrade.__version__, "xgboost": xgboost.__versi
 for _ in sys.stdin:
     wall, processor = time.perf_counter(), time.process_time()
     rows, answers = work()
-    told = {"wall": time.perf_counter() - wall, "processor": time.process_time() - processor, "rows": rows}
+    timing = {"wall": time.perf_counter() - wall, "processor": time.process_time() - processor, "rows": rows}
     np.save(folder / "answers.npy", answers)
-    print(json.dumps(told), flush=True)
+    print(json.dumps(timing), flush=True)

@@ -44,7 +44,7 @@ def environment(name: str, requirements: list[str]) -> Path:
     return python
 
 
-class Rival:
+class ExternalProgram:
     """A running program of another environment."""
 
     def __init__(self, name: str, requirements: list[str], folder: Path, inputs: dict[str, object]) -> None:
@@ -58,26 +58,26 @@ class Rival:
         self.process = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, env=surroundings
         )
-        self.versions: dict[str, str] = self._hear()
+        self.versions: dict[str, str] = self._read_answer()
 
     def work(self) -> dict[str, float]:
         """Let it work once; seconds by the wall and of the processor, and what else it tells."""
         self.process.stdin.write("work\n")
         self.process.stdin.flush()
-        return self._hear()
+        return self._read_answer()
 
     def answers(self) -> np.ndarray:
         """What its last piece of work came to."""
         return np.load(self.folder / "answers.npy")
 
-    def _hear(self) -> dict:
+    def _read_answer(self) -> dict:
         line = self.process.stdout.readline()
         while line and not line.startswith("{"):
             line = self.process.stdout.readline()
         if not line:
             self.log.flush()
-            told = (self.folder / "log").read_text().strip().splitlines() or ["no word"]
-            raise Unavailable(f"{self.folder.name} ended: {told[-1]}")
+            log_lines = (self.folder / "log").read_text().strip().splitlines() or ["no word"]
+            raise Unavailable(f"{self.folder.name} ended: {log_lines[-1]}")
         return json.loads(line)
 
     def __enter__(self) -> Self:

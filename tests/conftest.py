@@ -30,10 +30,10 @@ def _reachable(url: str, port: int) -> bool:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what asks no database and no cache: a run with other services can tell nothing new of it."""
     for item in items:
-        asks_database = item.get_closest_marker("django_db") or {"db", "transactional_db"} & set(
+        needs_database = item.get_closest_marker("django_db") or {"db", "transactional_db"} & set(
             getattr(item, "fixturenames", ())
         )
-        if not asks_database and (item.nodeid.startswith(ALONE) or isinstance(item, pytest.DoctestItem)):
+        if not needs_database and (item.nodeid.startswith(ALONE) or isinstance(item, pytest.DoctestItem)):
             item.add_marker("alone")
 
 

@@ -64,7 +64,7 @@ IDENTITIES = {"uuid.uuid1", "uuid.uuid4", "os.urandom", "os.getrandom"}
 SEEDED = {"default_rng", "Philox", "PCG64", "SeedSequence", "RandomState"}
 PORTS = {Path("marketdata/clock.py"), Path("marketdata/chance.py")}
 SIMULATED = {"marketdata", "predictions", "signals"}
-KEEPERS_OF_SECRETS = {
+SECRET_MODULES = {
     "mlengine_project/access/keys.py",
     "mlengine_project/access/tickets.py",
     "mlengine_project/environment.py",
@@ -116,7 +116,7 @@ def test_time_and_chance_come_through_the_ports(path):
         return
     tree = ast.parse(path.read_text())
     found = list(raw_calls(tree, waits=where.parts[0] in SIMULATED))
-    if where.as_posix() in KEEPERS_OF_SECRETS:
+    if where.as_posix() in SECRET_MODULES:
         found = [(line, name) for line, name in found if not name.startswith("secrets.")]
     assert not found, f"{path}: {found} belong behind marketdata.clock or marketdata.chance"
 

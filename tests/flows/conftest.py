@@ -8,7 +8,7 @@ from tests.conftest import use_redis
 
 
 @pytest.fixture(autouse=True)
-def _each_test_starts_anew(fresh_engine):  # noqa: F811
+def _fresh_state(fresh_engine):  # noqa: F811
     """Nothing is remembered from the test before."""
 
 

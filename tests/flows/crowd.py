@@ -53,8 +53,8 @@ def advance():
             thread.start()
         for thread in threads:
             thread.join()
-    said = {"signals": sum(r.signals for r in reports), "sent": sum(r.sent for r in reports), "failures": failures}
-    print(json.dumps(said), flush=True)
+    output = {"signals": sum(r.signals for r in reports), "sent": sum(r.sent for r in reports), "failures": failures}
+    print(json.dumps(output), flush=True)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def manage(environment, *words, project=ROOT, succeeds=True):
         timeout=300,
         check=False,
     )
-    said = ended.stdout + ended.stderr
+    output = ended.stdout + ended.stderr
     if succeeds != (ended.returncode == 0):
-        pytest.fail(f"manage.py {' '.join(words)} ended with {ended.returncode}:\n{said[-4000:]}")
-    return said
+        pytest.fail(f"manage.py {' '.join(words)} ended with {ended.returncode}:\n{output[-4000:]}")
+    return output

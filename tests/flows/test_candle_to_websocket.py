@@ -41,13 +41,13 @@ async def listen():
     return client
 
 
-async def hear(client, count):
-    heard = []
-    while len(heard) < count:
+async def receive_signals(client, count):
+    received = []
+    while len(received) < count:
         frame = orjson.loads((await client.receive_output(timeout=10))["text"])
         if frame["type"] == "signal":
-            heard.append(frame)
-    return heard
+            received.append(frame)
+    return received
 
 
 def prepare():
@@ -72,8 +72,8 @@ def check_facts(exchange, n_candles):
 def in_order(payloads):
     """Ids per symbol, as they came."""
     found = {"BTCUSDT": [], "ETHUSDT": []}
-    for said in payloads:
-        found[said["symbol"]].append(said["id"])
+    for output in payloads:
+        found[output["symbol"]].append(output["id"])
     return found
 
 
@@ -99,9 +99,9 @@ async def test_every_close_is_stored_predicted_signalled_and_heard_once(exchange
     await sync_to_async(services.advance)()  # the newest candle of history begins the live record
     client = await listen()
     await sync_to_async(move)(exchange, CANDLES)
-    heard = await hear(client, 2 * (CANDLES + 1))
+    received = await receive_signals(client, 2 * (CANDLES + 1))
     await sync_to_async(check_facts)(exchange, CANDLES + 1)
-    assert in_order(frame["signal"] for frame in heard) == await sync_to_async(logged_order)()
+    assert in_order(frame["signal"] for frame in received) == await sync_to_async(logged_order)()
     assert await client.receive_nothing(timeout=0.1)
     await client.disconnect()
 
@@ -113,14 +113,14 @@ async def test_a_plain_redis_subscriber_and_a_websocket_hear_the_same_in_the_sam
     client = await listen()
     await sync_to_async(services.advance)()
     await sync_to_async(move)(exchange, CANDLES)
-    heard = await hear(client, 2 * (CANDLES + 1))
+    received = await receive_signals(client, 2 * (CANDLES + 1))
     messages = []
-    while len(messages) < len(heard):
+    while len(messages) < len(received):
         message = subscriber.get_message(timeout=5)
         messages += [message] if message else []
     assert subscriber.get_message(timeout=0.1) is None
     published = in_order(orjson.loads(message["data"]) for message in messages)
-    assert published == in_order(frame["signal"] for frame in heard) == await sync_to_async(logged_order)()
+    assert published == in_order(frame["signal"] for frame in received) == await sync_to_async(logged_order)()
     assert all(
         message["channel"].decode() == f"signals:{orjson.loads(message['data'])['symbol']}" for message in messages
     )
@@ -145,8 +145,8 @@ async def test_while_redis_is_away_signals_wait_and_then_go_out_in_order(exchang
     await asyncio.sleep(0.1)
     await sync_to_async(services.advance)()
     messages = [subscriber.get_message(timeout=5) for _ in range(6 + 1)]
-    said = [orjson.loads(message["data"]) for message in messages if message]
-    assert in_order(said) == await sync_to_async(logged_order)()
+    output = [orjson.loads(message["data"]) for message in messages if message]
+    assert in_order(output) == await sync_to_async(logged_order)()
     subscriber.close()
 
 

@@ -33,20 +33,20 @@ def _no_exchange(monkeypatch):
     monkeypatch.setattr("signals.services.marketdata.sync_candles", lambda markets, frames=(): None)
 
 
-def strange(fitted):
+def out_of_distribution(fitted):
     """Its measure of distance calls every row unlike the training set."""
     return replace(fitted, novelty=replace(fitted.novelty, limit=-1.0))
 
 
 def guarded(fitted):
     """The same, and it is not believed when it cries at every candle of a day."""
-    measure = strange(fitted).novelty
+    measure = out_of_distribution(fitted).novelty
     return replace(fitted, novelty=replace(measure, guard=Guard(candles=288, share=0.3)))
 
 
 def slowly_guarded(fitted):
     """The same again, judged by a month."""
-    measure = strange(fitted).novelty
+    measure = out_of_distribution(fitted).novelty
     return replace(fitted, novelty=replace(measure, guard=Guard(candles=30 * 288, share=0.3)))
 
 
@@ -55,16 +55,16 @@ def narrow(fitted):
     return replace(fitted, widest=np.full(len(fitted.horizons), 1e-9))
 
 
-def contrary(_):
+def contradicting(_):
     """Its quantiles are not those of the walk the brackets come from."""
     return live.plain("range_predictor")
 
 
 CASES = [
-    ([strange], ["OUT_OF_DISTRIBUTION"]),
+    ([out_of_distribution], ["OUT_OF_DISTRIBUTION"]),
     ([narrow], ["INTERVAL_TOO_WIDE"]),
-    ([contrary], ["MODELS_DISAGREE"]),
-    ([contrary, strange, narrow], ["OUT_OF_DISTRIBUTION", "MODELS_DISAGREE", "INTERVAL_TOO_WIDE"]),
+    ([contradicting], ["MODELS_DISAGREE"]),
+    ([contradicting, out_of_distribution, narrow], ["OUT_OF_DISTRIBUTION", "MODELS_DISAGREE", "INTERVAL_TOO_WIDE"]),
 ]
 
 
@@ -74,7 +74,7 @@ def counted(name, label="reason"):
     return {sample.labels[label]: sample.value for sample in samples}
 
 
-def bend(monkeypatch, *bends):
+def replace_range_predictor(monkeypatch, *bends):
     """Crown a range predictor that differs from the usual one."""
 
     def bent(kind, seed=0):
@@ -90,7 +90,7 @@ def bend(monkeypatch, *bends):
 
 @pytest.mark.parametrize(("bends", "reasons"), CASES, ids=lambda value: value[0] if isinstance(value[0], str) else "")
 def test_a_doubt_marks_the_answer_holds_the_signal_and_is_counted(bends, reasons, monkeypatch):
-    bend(monkeypatch, *bends)
+    replace_range_predictor(monkeypatch, *bends)
     markets = make_markets()
     with clock.use(at_close_of(NEWEST)):
         services.advance()
@@ -110,7 +110,7 @@ def test_a_doubt_marks_the_answer_holds_the_signal_and_is_counted(bends, reasons
 
 
 def test_a_measure_that_cries_at_everything_is_not_believed_and_that_is_told(monkeypatch):
-    bend(monkeypatch, guarded)
+    replace_range_predictor(monkeypatch, guarded)
     markets = make_markets(WARMUP + 288 + 50)
     with clock.use(at_close_of(NEWEST)):
         services.advance()
@@ -129,7 +129,7 @@ def test_a_measure_that_cries_at_everything_is_not_believed_and_that_is_told(mon
 
 
 def test_the_same_measure_is_believed_while_there_is_too_little_to_judge_it_by(monkeypatch):
-    bend(monkeypatch, slowly_guarded)
+    replace_range_predictor(monkeypatch, slowly_guarded)
     make_markets(WARMUP)
     with clock.use(at_close_of(NEWEST)):
         services.advance()
@@ -154,7 +154,7 @@ def test_a_model_past_its_time_holds_the_signal_and_is_counted(settings):
         assert not PredictionLog.objects.exists()
         assert counted("ml_signal_holds_last_hour") == {"MODEL_EXPIRED": len(markets)}
         before = counted("ml_refusals_total").get("MODEL_EXPIRED", 0)
-        asked, key = {"symbol": "BTCUSDT", "horizon": 18}, {"X-API-Key": secret}
-        refused = Client().post("/predictions", asked, "application/json", headers=key)
+        body, key = {"symbol": "BTCUSDT", "horizon": 18}, {"X-API-Key": secret}
+        refused = Client().post("/predictions", body, "application/json", headers=key)
         assert (refused.status_code, refused.json()["reasons"]) == (503, ["MODEL_EXPIRED"])
         assert counted("ml_refusals_total")["MODEL_EXPIRED"] == before + 1

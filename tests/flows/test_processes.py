@@ -31,7 +31,7 @@ START_MS = 1_741_000_000_000 - 1_741_000_000_000 % STEP
 HORIZONS = 4
 
 
-class Listeners:
+class Subscribers:
     """A websocket client and a plain Redis subscriber, each in a thread; both note what they are told."""
 
     def __init__(self, port, key, redis_url):
@@ -114,7 +114,7 @@ def close_time_of(row):
 def test_a_killed_feed_and_worker_lose_and_double_nothing(engine, exchange):
     engine.start("web", *processes.web_words(engine.port))
     processes.wait_until(lambda: processes.answers(engine.port), 40, f"the web process answers\n{engine.said()}")
-    listeners = Listeners(engine.port, engine.environment["API_KEY"], engine.redis_url)
+    subscribers = Subscribers(engine.port, engine.environment["API_KEY"], engine.redis_url)
     engine.start("worker", *processes.worker_words())
     engine.start("stream", *processes.stream_words())
     signals = SignalLog.objects
@@ -133,12 +133,12 @@ def test_a_killed_feed_and_worker_lose_and_double_nothing(engine, exchange):
     processes.wait_until(
         lambda: (
             not OutboxMessage.objects.filter(sent_at__isnull=True).exists()
-            and len(listeners.by_websocket) >= signals.count()
+            and len(subscribers.by_websocket) >= signals.count()
         ),
         30,
         "everything is published",
     )
-    listeners.stop()
+    subscribers.stop()
     for market in Market.objects.enabled():
         own = list(signals.filter(market=market).order_by("seq"))
         first = min(close_time_of(row) for row in own)
@@ -150,9 +150,9 @@ def test_a_killed_feed_and_worker_lose_and_double_nothing(engine, exchange):
             assert float(stored[open_time].volume) == pytest.approx(kline.volume, abs=1e-8)
         assert sorted(close_time_of(row) for row in own) == sorted(closed), "one signal or refusal per candle"
         assert [row.seq for row in own] == list(range(1, len(own) + 1))
-        said = PredictionLog.objects.filter(market=market, candle_time__gte=clock.to_datetime(first))
-        assert said.count() == HORIZONS * len(closed), "one prediction per market, candle and horizon"
+        output = PredictionLog.objects.filter(market=market, candle_time__gte=clock.to_datetime(first))
+        assert output.count() == HORIZONS * len(closed), "one prediction per market, candle and horizon"
         ids = [str(row.id) for row in own]
-        assert [said["id"] for said in listeners.by_websocket if said["symbol"] == market.symbol] == ids
-        heard = [said["id"] for said in listeners.by_redis if said["symbol"] == market.symbol]
-        assert list(dict.fromkeys(heard)) == ids, "a repeat after a kill has the same id; nothing is missing"
+        assert [output["id"] for output in subscribers.by_websocket if output["symbol"] == market.symbol] == ids
+        received = [output["id"] for output in subscribers.by_redis if output["symbol"] == market.symbol]
+        assert list(dict.fromkeys(received)) == ids, "a repeat after a kill has the same id; nothing is missing"

@@ -35,7 +35,7 @@ TIMEOUT_SECONDS = 300
 def documented_steps():
     """The commands of the set-up in docs/production.md, without their comments."""
     text = (processes.ROOT / "docs" / "production.md").read_text()
-    block = re.search(r"## Set it up.*?```\n(.*?)```", text, re.DOTALL).group(1)
+    block = re.search(r"## Installation.*?```\n(.*?)```", text, re.DOTALL).group(1)
     return [shlex.split(line, comments=True) for line in block.splitlines() if line.strip()]
 
 

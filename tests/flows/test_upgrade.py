@@ -97,15 +97,15 @@ def running(environment, folder, project=ROOT):
     processes, port = Processes(folder, environment, project), free_port()
     processes.start("up", sys.executable, "manage.py", "up", "--port", str(port), "--no-train")
     try:
-        until(lambda: answers(port), 120, "`up` answers", processes.said)
-        yield port, processes.said
+        until(lambda: answers(port), 120, "`up` answers", processes.output)
+        yield port, processes.output
     finally:
         processes.stop()
 
 
-def printed(said):
+def printed(output):
     """The JSON object among what a command wrote."""
-    return json.loads(next(line for line in said.splitlines() if line.startswith("{")))
+    return json.loads(next(line for line in output.splitlines() if line.startswith("{")))
 
 
 def ask(port, path, key="", body=None, cookie=""):
@@ -124,14 +124,14 @@ def ask(port, path, key="", body=None, cookie=""):
         return 0, str(silent)
 
 
-def until(look, seconds, what, said):
+def until(look, seconds, what, output):
     """The first true value of `look`; a request that fails meanwhile only counts as not yet."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := look():
             return found
         time.sleep(0.3)
-    return pytest.fail(f"not within {seconds} s: {what}\n{said()}")
+    return pytest.fail(f"not within {seconds} s: {what}\n{output()}")
 
 
 def content_of(answer):
@@ -140,10 +140,10 @@ def content_of(answer):
     return json.loads(content) if status == 200 else None
 
 
-def goes_on(port, said, made):
+def check_upgraded(port, output, made):
     """The same champions answer the same key, new candles get signals in the same order, the session is still good."""
     key, predicts = made["key"], {"symbol": "BTCUSDT", "horizon": 6}
-    prediction = until(lambda: content_of(ask(port, "/predictions", key, predicts)), 120, "a prediction", said)
+    prediction = until(lambda: content_of(ask(port, "/predictions", key, predicts)), 120, "a prediction", output)
     assert prediction["model_versions"] == made["champions"]
 
     known = [seq for symbol, seq, _ in made["signals"] if symbol == "BTCUSDT"]
@@ -153,14 +153,14 @@ def goes_on(port, said, made):
         found = (content_of(ask(port, listed, key)) or {"results": []})["results"]
         return found if len(found) > len(known) else None
 
-    found = until(signals, 120, "a signal of a new candle", said)
+    found = until(signals, 120, "a signal of a new candle", output)
     assert [signal["seq"] for signal in found] == list(range(1, len(found) + 1))
 
     def page():
         status, content = ask(port, "/", cookie=made["session"])
         return content if status == 200 else None
 
-    shown = until(page, 120, "the console's page", said)
+    shown = until(page, 120, "the console's page", output)
     assert "BTCUSDT" in shown
     assert "operator" in shown
 
@@ -170,32 +170,32 @@ def test_an_installation_of_the_older_version_goes_on_and_back(older, environmen
     if environment["DATABASE_URL"]:
         assert {"api_keys", "websocket_tickets"} <= set(tables(environment["DATABASE_URL"], "public"))
 
-    with running(environment, tmp_path / "new") as (port, said):
-        goes_on(port, said, made)
+    with running(environment, tmp_path / "new") as (port, output):
+        check_upgraded(port, output, made)
 
         def ended():
             job = content_of(ask(port, f"/jobs/{made['job']}", made["key"]))
             return job if job and job["state"] not in {"pending", "running"} else None
 
-        job = until(ended, 120, "the queued job ends", said)
-        assert job["state"] == "succeeded", f"{job['message']}\n{said()}"
+        job = until(ended, 120, "the queued job ends", output)
+        assert job["state"] == "succeeded", f"{job['message']}\n{output()}"
 
         def beat():
             health = content_of(ask(port, "/health/detailed", made["key"]))
             return health and health["beat"]["status"] == "healthy"
 
-        until(beat, 120, "beat fires", said)
+        until(beat, 120, "beat fires", output)
 
     steps = re.findall(r"manage\.py migrate (\w+) (\d+)", (ROOT / "docs" / "upgrading.md").read_text())
     assert dict(steps) == {path.parent.parent.name: path.stem[:4] for path in sorted(older.glob("**/migrations/0*.py"))}
     if environment["DATABASE_URL"]:
         assert set(tables(environment["DATABASE_URL"], "public")) == {"django_migrations"}
-    said = manage(environment, "shell", "-c", UPGRADED.format(made=made, steps=steps))
+    output = manage(environment, "shell", "-c", UPGRADED.format(made=made, steps=steps))
     facts = {"oldest": made["oldest"], "kept": True, "edited": "3-59/5", "disabled": True, "unknown": []}
-    assert printed(said) == facts
-    assert said.count("in unbroken chains") == 2
-    assert "and 0 signals" not in said
+    assert printed(output) == facts
+    assert output.count("in unbroken chains") == 2
+    assert "and 0 signals" not in output
 
-    with running(environment, tmp_path / "old", older) as (port, said):
-        goes_on(port, said, made)
+    with running(environment, tmp_path / "old", older) as (port, output):
+        check_upgraded(port, output, made)
     assert manage(environment, "shell", "-c", BACK, project=older).count("in unbroken chains") == 2

@@ -110,9 +110,9 @@ def test_a_slow_start_ends_no_worker_and_the_first_prediction_waits_for_nothing(
         processes.wait_until(lambda: len(workers_of(server)) == 2, 60, "two workers begin")
         begun = workers_of(server)
         processes.wait_until(lambda: processes.answers(started.port), START_SECONDS, f"one answers\n{started.said()}")
-        loaded = lambda: started.said().count("Application startup complete") == 2  # noqa: E731
+        loaded = lambda: started.output().count("Application startup complete") == 2  # noqa: E731
         processes.wait_until(loaded, START_SECONDS, f"both have loaded\n{started.said()}")
-        assert workers_of(server) == begun, started.said()
+        assert workers_of(server) == begun, started.output()
     started.kill("web")
 
     serve(started, workers=1)

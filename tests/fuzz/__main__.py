@@ -44,7 +44,7 @@ def main() -> int:
         figures = run(options.requests, options.pairs, options.seed)
     finally:
         teardown_databases(made, verbosity=0)
-    print(json.dumps(figures, indent=2) if options.json else told(figures))
+    print(json.dumps(figures, indent=2) if options.json else figure_lines(figures))
     return 1 if any(part["failures"] for part in figures.values()) else 0
 
 
@@ -85,7 +85,7 @@ def run(n_requests: int, n_pairs: int, seed: int) -> dict[str, Any]:
     return figures
 
 
-def told(figures: dict[str, Any]) -> str:
+def figure_lines(figures: dict[str, Any]) -> str:
     """The figures as lines."""
     lines = []
     for name, part in figures.items():

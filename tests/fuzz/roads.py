@@ -83,7 +83,7 @@ OF_ONE_ANSWER = (
 
 
 @dataclass(frozen=True)
-class Asked:
+class ProbeRequest:
     """One request as a server gives it to an application."""
 
     method: str
@@ -107,7 +107,7 @@ class Pairs:
     differences: dict[str, str] = field(default_factory=dict)
 
 
-def mutated(rng: random.Random, keys: dict[str, str]) -> Asked:
+def mutated(rng: random.Random, keys: dict[str, str]) -> ProbeRequest:
     """A request for a prediction with up to four things about it changed."""
     headers: Headers = [
         (b"host", b"testserver"),
@@ -159,7 +159,7 @@ def mutated(rng: random.Random, keys: dict[str, str]) -> Asked:
     cut = rng.randrange(len(body) + 1) if rng.random() < 0.2 else None
     parts = (body,) if cut is None else (body[:cut], body[cut:])
     headers.insert(rng.randrange(len(headers) + 1), (b"content-length", str(len(body)).encode()))
-    return Asked(method, path, query, headers, parts, scheme)
+    return ProbeRequest(method, path, query, headers, parts, scheme)
 
 
 def key_headers(rng: random.Random, keys: dict[str, str]) -> Headers:
@@ -219,45 +219,45 @@ async def _compare(keys: dict[str, str], n_pairs: int, rng: random.Random) -> Pa
             if number % 40 == 0:  # wrong keys are counted, and would be refused at another place of the two
                 await asyncio.to_thread(empty_buckets)
             if number % 200 == 0:  # a key is remembered for a minute; Django shows its headers again
-                await asyncio.to_thread(_remember, keys)
+                await asyncio.to_thread(_verify_keys, keys)
                 for scheme in ("http", "https"):
-                    await answer(fast, _usual(keys, scheme))
-            asked = mutated(rng, keys)
+                    await answer(fast, _plain_request(keys, scheme))
+            request = mutated(rng, keys)
             before = behind
-            ours = await answer(fast, asked)
+            ours = await answer(fast, request)
             found.n_fast += behind == before
-            theirs = await answer(slow, asked)
+            theirs = await answer(slow, request)
             found.n_pairs += 1
             found.statuses[theirs[0]] += 1
             for what, one, other in zip(("status", "headers", "body"), ours, theirs, strict=True):
                 if one != other:
                     found.differences.setdefault(
-                        f"{what} {theirs[0]}", f"{asked}\n  fast: {one!r}\n  slow: {other!r}"[:4000]
+                        f"{what} {theirs[0]}", f"{request}\n  fast: {one!r}\n  slow: {other!r}"[:4000]
                     )
     finally:
         settings.RATE_LIMIT = limit
     return found
 
 
-def _remember(keys: dict[str, str]) -> None:
+def _verify_keys(keys: dict[str, str]) -> None:
     services.clear_verified()
     for key in keys.values():
         services.authenticate_key(key)
 
 
-def _usual(keys: dict[str, str], scheme: str) -> Asked:
+def _plain_request(keys: dict[str, str], scheme: str) -> ProbeRequest:
     headers = [
         (b"host", b"testserver"),
         (b"x-api-key", keys["predict"].encode()),
         (b"content-type", b"application/json"),
     ]
     headers.append((b"content-length", str(len(PLAIN)).encode()))
-    return Asked("POST", "/predictions", b"", headers, (PLAIN,), scheme)
+    return ProbeRequest("POST", "/predictions", b"", headers, (PLAIN,), scheme)
 
 
-async def answer(application: Callable[..., Any], asked: Asked) -> tuple[int, Headers, bytes]:
+async def answer(application: Callable[..., Any], request: ProbeRequest) -> tuple[int, Headers, bytes]:
     """Status, headers in order of their names, and body of one answer, without what is of one answer only."""
-    pieces, sent = list(asked.parts), []
+    pieces, sent = list(request.parts), []
 
     async def receive() -> dict[str, Any]:
         if not pieces:
@@ -268,13 +268,13 @@ async def answer(application: Callable[..., Any], asked: Asked) -> tuple[int, He
         sent.append(message)
 
     scope = {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": asked.method, "scheme": asked.scheme,
-        "path": asked.path, "raw_path": asked.path.encode(), "query_string": asked.query, "root_path": "",
-        "client": ("10.0.0.9", 1), "server": ("testserver", 80), "headers": list(asked.headers),
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": request.method, "scheme": request.scheme,
+        "path": request.path, "raw_path": request.path.encode(), "query_string": request.query, "root_path": "",
+        "client": ("10.0.0.9", 1), "server": ("testserver", 80), "headers": list(request.headers),
     }  # fmt: skip
     await application(scope, receive, send)
     body = b"".join(message.get("body", b"") for message in sent[1:])
-    given = any(name == b"x-request-id" and value == b"job-17" for name, value in asked.headers)
+    given = any(name == b"x-request-id" and value == b"job-17" for name, value in request.headers)
     headers = sorted(
         (name.lower(), b"" if name.lower() == b"x-request-id" and not given else masked(value))
         for name, value in sent[0]["headers"]

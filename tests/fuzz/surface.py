@@ -84,23 +84,23 @@ def narrowed(schema: dict[str, Any], mode: GenerationMode) -> dict[str, Any]:
 def attack(engine: Engine, schema: dict[str, Any], n_requests: int, start: int = 1) -> Outcome:
     """Send at least `n_requests` requests; the outcome holds one example of each fault."""
     outcome, session = Outcome(), requests.Session()
-    asked = [
+    pending = [
         (result.ok(), mode)
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
         for result in schemathesis.openapi.from_dict(narrowed(schema, mode)).get_all_operations()
     ]
     unsupported(engine, sorted(schema["paths"]), session, outcome)
     number, share = start, FIRST
-    while outcome.n_sent < n_requests and asked:
+    while outcome.n_sent < n_requests and pending:
         fruitful = []
-        for operation, mode in asked:
+        for operation, mode in pending:
             before = outcome.n_sent
             if before < n_requests:
                 send(engine, operation, mode, share, number, session, outcome)
             if outcome.n_sent - before > share / 2:  # else all there is to ask was asked
                 fruitful.append((operation, mode))
-        asked, number = fruitful, number + 1
-        share = min(ROUND, (n_requests - outcome.n_sent) // max(1, len(asked)) + 1)
+        pending, number = fruitful, number + 1
+        share = min(ROUND, (n_requests - outcome.n_sent) // max(1, len(pending)) + 1)
     return outcome
 
 

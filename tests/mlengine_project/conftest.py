@@ -9,7 +9,7 @@ from tests.mlengine_project.buckets import empty_buckets
 
 
 @pytest.fixture
-def unknown_caller(db, settings):
+def anonymous_client(db, settings):
     """A client without a key, in a process that has verified and counted nobody yet."""
     settings.ALLOWED_HOSTS = ["testserver", "localhost"]
     services.clear_verified()
@@ -19,7 +19,7 @@ def unknown_caller(db, settings):
 
 
 @pytest.fixture
-def caller(unknown_caller):
+def caller(anonymous_client):
     """Make a client with a key of a scope: `caller("read")`."""
 
     def with_scope(scope="admin"):

@@ -38,12 +38,22 @@ def run(capsys, *arguments):
 
 
 def test_a_clean_engine_is_told_so_in_json(candle_file, capsys):
-    said = json.loads(run(capsys, "--data", candle_file, "--instants", 4, "--parity", 5, "--json"))
-    assert said["clean"] is True
-    assert said["checked"]["features"] == {"columns": len(FEATURE_NAMES), "instants": 4, "mutations": 8, "leaking": []}
-    assert said["live_equals_batch"] == {"rows": 5, "mismatching": []}
-    assert set(said["seeded_leaks_caught"]) == {"shifted_by_one", "centred_window", "global_scaling", "higher_interval"}
-    assert all(said["seeded_leaks_caught"].values())
+    output = json.loads(run(capsys, "--data", candle_file, "--instants", 4, "--parity", 5, "--json"))
+    assert output["clean"] is True
+    assert output["checked"]["features"] == {
+        "columns": len(FEATURE_NAMES),
+        "instants": 4,
+        "mutations": 8,
+        "leaking": [],
+    }
+    assert output["live_equals_batch"] == {"rows": 5, "mismatching": []}
+    assert set(output["seeded_leaks_caught"]) == {
+        "shifted_by_one",
+        "centred_window",
+        "global_scaling",
+        "higher_interval",
+    }
+    assert all(output["seeded_leaks_caught"].values())
 
 
 def test_a_leak_ends_with_code_1_and_its_name(candle_file, capsys, monkeypatch):
@@ -57,9 +67,9 @@ def test_a_leak_ends_with_code_1_and_its_name(candle_file, capsys, monkeypatch):
     with pytest.raises(SystemExit) as ended:
         run(capsys, "--data", candle_file, "--instants", 3, "--parity", 3)
     assert ended.value.code == 1
-    said = capsys.readouterr().out
-    assert f"LEAKS: {FEATURE_NAMES[2]}" in said
-    assert f"DIFFERS: {FEATURE_NAMES[2]}" in said
+    output = capsys.readouterr().out
+    assert f"LEAKS: {FEATURE_NAMES[2]}" in output
+    assert f"DIFFERS: {FEATURE_NAMES[2]}" in output
 
 
 def test_a_check_that_misses_a_seeded_leak_is_not_clean(candle_file, capsys, monkeypatch):
@@ -182,14 +192,14 @@ def test_without_champions_the_check_fails_and_says_what_it_could_not_examine(ca
     with pytest.raises(SystemExit) as ended:
         run(capsys, "--instants", 1, "--parity", 1)
     assert ended.value.code == 1
-    said = capsys.readouterr().out
-    assert "range_predictor: NOT EXAMINED: there is no champion" in said
-    assert said.rstrip().endswith("NOT clean")
+    output = capsys.readouterr().out
+    assert "range_predictor: NOT EXAMINED: there is no champion" in output
+    assert output.rstrip().endswith("NOT clean")
 
 
 def test_an_examination_of_files_says_that_no_champion_was_examined(candle_file, capsys):
-    said = run(capsys, "--data", candle_file, "--instants", 1, "--parity", 1)
-    assert said.rstrip().endswith("clean, of features alone: no champion was examined")
+    output = run(capsys, "--data", candle_file, "--instants", 1, "--parity", 1)
+    assert output.rstrip().endswith("clean, of features alone: no champion was examined")
 
 
 @pytest.mark.django_db

@@ -60,17 +60,17 @@ async def test_a_body_that_was_sent_in_chunks_has_a_length_behind_the_gate():
 @pytest.mark.parametrize("method", ["POST", "GET", "HEAD", "OPTIONS", "DELETE", "PURGE"])
 @pytest.mark.parametrize("declared", [CHUNKED, [(b"content-length", b"300000")], [(b"content-length", b"9" * 5000)]])
 async def test_more_than_the_limit_is_413_and_never_kept(declared, method):
-    asked = {**SCOPE, "method": method, "headers": declared}
-    status, content = await through(echo, [part(b"x" * 100_000, True)] * 3, asked)
+    scope = {**SCOPE, "method": method, "headers": declared}
+    status, content = await through(echo, [part(b"x" * 100_000, True)] * 3, scope)
     assert (status, orjson.loads(content)["error"]) == (413, "PayloadTooLarge")
 
 
 async def test_a_body_without_an_end_is_408(monkeypatch):
     monkeypatch.setattr(gate, "BODY_SECONDS", 0.05)
     status, content = await through(echo, [part(b"x", True)])
-    said = orjson.loads(content)
-    assert (status, said["path"]) == (408, "/predictions")
-    assert said["request_id"]
+    payload = orjson.loads(content)
+    assert (status, payload["path"]) == (408, "/predictions")
+    assert payload["request_id"]
 
 
 async def test_an_answer_that_takes_too_long_is_503_and_comes_once(monkeypatch):

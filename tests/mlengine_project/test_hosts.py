@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 pytestmark = pytest.mark.django_db
 PROBES = ["/health", "/health/ready", "/metrics", "/health/detailed"]
-STRANGE = [
+INVALID_HOSTS = [
     "10.42.0.17:8000",
     "[fd00::17]:8000",
     "fd00::17",
@@ -38,7 +38,7 @@ def client():
 
 
 @pytest.mark.parametrize("debug", [False, True])
-@pytest.mark.parametrize("host", STRANGE, ids=lambda host: ascii(host)[:20])
+@pytest.mark.parametrize("host", INVALID_HOSTS, ids=lambda host: ascii(host)[:20])
 @pytest.mark.parametrize("path", PROBES)
 def test_a_probe_is_answered_under_any_host(client, settings, path, host, debug):
     settings.DEBUG = debug
@@ -47,7 +47,7 @@ def test_a_probe_is_answered_under_any_host(client, settings, path, host, debug)
     assert client.head(path, HTTP_HOST=host, **bearer).status_code != 400
 
 
-@pytest.mark.parametrize("host", STRANGE, ids=lambda host: ascii(host)[:20])
+@pytest.mark.parametrize("host", INVALID_HOSTS, ids=lambda host: ascii(host)[:20])
 @pytest.mark.parametrize("path", ["/", "/markets", "/admin/login/", "/nothing", "/docs"])
 def test_elsewhere_a_host_that_is_not_allowed_is_refused_in_the_error_form(client, path, host):
     answer = client.get(path, HTTP_HOST=host)

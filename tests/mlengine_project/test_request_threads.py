@@ -142,7 +142,7 @@ async def test_each_thread_has_one_connection_and_lets_an_old_one_go(settings):
         pids.append(await sync_to_async(backend)())
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
-    def living():
+    def active_connections():
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(%s)", [list(set(pids))])
             return cursor.fetchone()[0]
@@ -152,7 +152,7 @@ async def test_each_thread_has_one_connection_and_lets_an_old_one_go(settings):
         await asyncio.gather(*(request(layer) for _ in range(10)))
     assert len(pids) == 100
     assert len(set(pids)) <= COUNT
-    assert await sync_to_async(living)() == len(set(pids))
+    assert await sync_to_async(active_connections)() == len(set(pids))
 
     def expire():
         connections["default"].close_at = 0.0
@@ -163,5 +163,5 @@ async def test_each_thread_has_one_connection_and_lets_an_old_one_go(settings):
     for thread in layer.threads.idle:
         await asyncio.wrap_future(thread.submit(lambda: None))
     await asyncio.sleep(0.2)  # the server ends its side a moment later
-    assert await sync_to_async(living)() == 0
+    assert await sync_to_async(active_connections)() == 0
     await sync_to_async(connections.close_all)()

@@ -70,8 +70,8 @@ def test_prices_are_strings_in_it_and_bodies_are_named(schema):
     prediction = schema["components"]["schemas"]["Prediction"]["properties"]
     assert prediction["predicted_high"]["type"] == "string"
     assert prediction["bands"]["type"] == "array"
-    asked = schema["paths"]["/predictions"]["post"]["requestBody"]["content"]
-    assert list(asked) == ["application/json"]
+    content = schema["paths"]["/predictions"]["post"]["requestBody"]["content"]
+    assert list(content) == ["application/json"]
 
 
 def untyped(node, at=""):
@@ -139,13 +139,13 @@ def test_pages_limits_servers_and_prices(schema):
 
 
 def test_it_is_json_for_those_who_ask(client, schema):
-    for asked in (
+    for content in (
         client.get("/schema?format=json"),
         client.get("/schema", headers={"Accept": "application/json"}),
         client.get("/schema", headers={"Accept": "application/vnd.oai.openapi+json"}),
     ):
-        assert "json" in asked["Content-Type"]
-        assert asked.json() == yaml.safe_load(client.get("/schema").content)
+        assert "json" in content["Content-Type"]
+        assert content.json() == yaml.safe_load(client.get("/schema").content)
     for accept in ("*/*", "text/html,*/*;q=0.8", "application/yaml", "application/vnd.oai.openapi"):
         assert client.get("/schema", headers={"Accept": accept}).content == schema_bytes()
 

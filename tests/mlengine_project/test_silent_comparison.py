@@ -16,7 +16,7 @@ KIND = "range_predictor"
 
 
 @pytest.fixture
-def rivals(champions):  # noqa: F811
+def versions(champions):  # noqa: F811
     """The champion, and a candidate that has saved a tenth of its loss for twenty days."""
     champion, market = champions[KIND], rows.market()
     version = tiny.candidate(KIND, seed=1, source="simulated")
@@ -31,8 +31,8 @@ def rivals(champions):  # noqa: F811
     return champion, version
 
 
-def test_rest_tells_a_candidate_beside_the_champion(caller, rivals):
-    champion, version = rivals
+def test_rest_tells_a_candidate_beside_the_champion(caller, versions):
+    champion, version = versions
     client = caller("read")
     (cell,) = client.get(f"/models/{version.pk}").json()["silent_comparison"]
     assert (cell["symbol"], cell["horizon"], cell["n"], cell["too_few"]) == ("BTCUSDT", 6, 480, False)
@@ -42,16 +42,16 @@ def test_rest_tells_a_candidate_beside_the_champion(caller, rivals):
     assert "silent_comparison" not in client.get("/models").json()["results"][0], "it is asked for one at a time"
 
 
-def test_the_admin_shows_it_on_the_page_of_a_candidate(admin_client, settings, rivals):
+def test_the_admin_shows_it_on_the_page_of_a_candidate(admin_client, settings, versions):
     settings.ALLOWED_HOSTS = ["testserver"]
-    champion, version = rivals
+    champion, version = versions
 
     def page(of):
         return admin_client.get(reverse("admin:modelregistry_modelversion_change", args=[of.pk])).content.decode()
 
-    assert "beside the champion" in page(version)
+    assert "compared with the champion" in page(version)
     assert "<td>480</td>" in page(version)
     assert "<td>+10</td>" in page(version)
-    assert "beside the champion" not in page(champion)
+    assert "compared with the champion" not in page(champion)
     ChallengerLog.objects.all().delete()
     assert "No challenger prediction of this version has been scored" in page(version)

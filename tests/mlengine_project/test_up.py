@@ -28,13 +28,13 @@ def test_a_beat_that_never_began_can_be_stopped():
 
 
 def test_a_signal_while_starting_is_kept_and_a_second_one_ends_at_once(monkeypatch):
-    started, said = [], []
+    started, reported = [], []
     monkeypatch.setattr(signal, "signal", lambda *_: None)
-    monkeypatch.setattr(Command, "say", lambda _, sentence: said.append(sentence))
+    monkeypatch.setattr(Command, "report_line", lambda _, sentence: reported.append(sentence))
     command = Command()
     command._note_stop()
     command._serve(None, SimpleNamespace(start=lambda: started.append(1)))
-    assert (started, said) == ([], ["stopped before anything was started"])
+    assert (started, reported) == ([], ["stopped before anything was started"])
     with pytest.raises(KeyboardInterrupt):
         command._note_stop()
 

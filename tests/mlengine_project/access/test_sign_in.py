@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db
 ADMIN, CONSOLE = "/admin/login/", "/console/sign-in"
 PASSWORD = "a long secret"
 ELSEWHERE, HOME = "198.51.100.7", "203.0.113.5"
-HOSTILE = [
+FOREIGN_NEXT = [
     "https://elsewhere.example/",
     "//elsewhere.example",
     "///elsewhere.example",
@@ -51,11 +51,11 @@ HOSTILE = [
     "http://[::1",
     "ftp://testserver/",
 ]
-LEADS_NOWHERE = ["%2f%2felsewhere.example", "%5c%5celsewhere.example", "elsewhere", "console:sign_out", "é" * 3000]
+INVALID_NEXT = ["%2f%2felsewhere.example", "%5c%5celsewhere.example", "elsewhere", "console:sign_out", "é" * 3000]
 
 
 @pytest.fixture(autouse=True)
-def quiet_minute(settings):
+def empty_limits(settings):
     settings.ALLOWED_HOSTS = ["testserver"]
     empty_buckets()
 
@@ -261,18 +261,18 @@ def test_a_failed_form_keeps_the_user_name_and_not_the_password(ada, path, throt
 
 @pytest.mark.parametrize("path", [ADMIN, CONSOLE])
 def test_a_hostile_next_leads_nowhere(ada, path):
-    for target in HOSTILE + LEADS_NOWHERE:
+    for target in FOREIGN_NEXT + INVALID_NEXT:
         done = attempt(Client(), path, PASSWORD, next=target)
         assert done.status_code == 302, target
         location = done["Location"]
-        if target in HOSTILE or path == CONSOLE:
+        if target in FOREIGN_NEXT or path == CONSOLE:
             assert location == ("/" if path == CONSOLE else "/admin/"), target
         assert not location.startswith(("//", "/\\", "\\", "http", "java")), target
 
 
 @pytest.mark.parametrize("path", ["/", ADMIN])
 def test_a_hostile_next_in_the_address_reaches_no_link(client, path):
-    for target in HOSTILE:
+    for target in FOREIGN_NEXT:
         page = client.get(path, {"next": target})
         assert page.status_code == 200, target
         assert f'href="{target}"' not in page.content.decode()
@@ -280,7 +280,7 @@ def test_a_hostile_next_in_the_address_reaches_no_link(client, path):
 
 
 def test_a_hostile_next_in_the_address_of_the_admins_form_leads_nowhere(ada):
-    for target in HOSTILE:
+    for target in FOREIGN_NEXT:
         fields = {"username": "ada", "password": PASSWORD}
         done = Client().post(ADMIN, fields, query_params={"next": target}, REMOTE_ADDR=HOME)
         assert done["Location"] == "/admin/", target
@@ -288,7 +288,7 @@ def test_a_hostile_next_in_the_address_of_the_admins_form_leads_nowhere(ada):
 
 @pytest.mark.parametrize("path", ["/admin/logout/", "/console/sign-out"])
 def test_signing_out_leads_nowhere_else(ada, path):
-    for target in HOSTILE:
+    for target in FOREIGN_NEXT:
         client = Client()
         client.force_login(ada)
         done = client.post(path, {"next": target})

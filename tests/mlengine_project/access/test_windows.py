@@ -80,12 +80,12 @@ def test_in_redis_too_and_over_processes():
 
 def test_with_redis_away_the_process_counts_for_itself(settings, monkeypatch):
     settings.EMBEDDED = False
-    window, asked = SharedWindow(), []
+    window, calls = SharedWindow(), []
 
     def away(*_):
-        asked.append(1)
+        calls.append(1)
         raise redis_library.ConnectionError("refused")
 
     monkeypatch.setattr(window, "_run", away)
     assert [window.take("a", 2).admitted for _ in range(3)] == [True, True, False]
-    assert len(asked) == 1, "a Redis that is away is not asked at every call"
+    assert len(calls) == 1, "a Redis that is away is not asked at every call"

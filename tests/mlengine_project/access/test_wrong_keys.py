@@ -14,7 +14,7 @@ LIMIT = 6
 
 
 @pytest.fixture(autouse=True)
-def quiet_minute(monkeypatch):
+def empty_limits(monkeypatch):
     monkeypatch.setattr(services, "WRONG_KEYS_PER_MINUTE", LIMIT)
     services.clear_verified()
     empty_buckets()

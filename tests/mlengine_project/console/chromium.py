@@ -29,11 +29,11 @@ class Page:
         wanted = self.number
         await self.socket.send(json.dumps({"id": wanted, "method": method, "params": parameters}))
         while True:
-            said = json.loads(await asyncio.wait_for(self.socket.recv(), TIMEOUT_SECONDS))
-            if said.get("id") == wanted:
-                assert "error" not in said, said
-                return said["result"]
-            self._note(said)
+            message = json.loads(await asyncio.wait_for(self.socket.recv(), TIMEOUT_SECONDS))
+            if message.get("id") == wanted:
+                assert "error" not in message, message
+                return message["result"]
+            self._note(message)
 
     async def value(self, expression):
         found = await self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
@@ -52,13 +52,13 @@ class Page:
         await self.call("Page.navigate", url=address)
         await self.until("document.readyState === 'complete'")
 
-    def _note(self, said):
-        parameters = said.get("params", {})
-        if said.get("method") == "Runtime.exceptionThrown":
+    def _note(self, message):
+        parameters = message.get("params", {})
+        if message.get("method") == "Runtime.exceptionThrown":
             self.complaints.append(parameters["exceptionDetails"]["text"])
-        elif said.get("method") == "Log.entryAdded" and parameters["entry"]["level"] in {"error", "warning"}:
+        elif message.get("method") == "Log.entryAdded" and parameters["entry"]["level"] in {"error", "warning"}:
             self.complaints.append(f"{parameters['entry']['text']} {parameters['entry'].get('url', '')}")
-        elif said.get("method") == "Runtime.consoleAPICalled" and parameters["type"] in {"error", "warning"}:
+        elif message.get("method") == "Runtime.consoleAPICalled" and parameters["type"] in {"error", "warning"}:
             self.complaints.append(str([word.get("value") for word in parameters["args"]]))
 
 

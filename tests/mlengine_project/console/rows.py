@@ -191,9 +191,11 @@ def one_of_everything():
         actor="tests",
     )
     TrainingPart.objects.create(run=clock.new_id(), number=0, kinds=[champion.kind], workload="d" * 64)
-    said = [prediction(of, horizon, rows[-1].open_time) for horizon in HORIZONS]
-    ChallengerLog.objects.create(market=of, version=champion, horizon=6, candle_time=said[0].candle_time, answer={})
-    ChainHead.objects.create(market=of, log="predictions", index=4, seal=said[-1].seal)
+    predictions = [prediction(of, horizon, rows[-1].open_time) for horizon in HORIZONS]
+    ChallengerLog.objects.create(
+        market=of, version=champion, horizon=6, candle_time=predictions[0].candle_time, answer={}
+    )
+    ChainHead.objects.create(market=of, log="predictions", index=4, seal=predictions[-1].seal)
     ChainCut.objects.create(
         market=of,
         log="signals",

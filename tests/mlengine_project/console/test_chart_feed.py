@@ -43,14 +43,14 @@ def test_the_fan_starts_at_the_newest_prediction_and_widens(admin_client, follow
 
 
 def test_past_predictions_are_of_the_horizon_asked_for_with_the_outcome_where_it_is_due(admin_client, followed):
-    said = followed.predictions.filter(horizon=18).earliest("candle_time")
-    said.actual_high, said.actual_low = Decimal("120.5"), Decimal("90.25")
-    said.save()
+    prediction = followed.predictions.filter(horizon=18).earliest("candle_time")
+    prediction.actual_high, prediction.actual_low = Decimal("120.5"), Decimal("90.25")
+    prediction.save()
     past = feed(admin_client, "horizon=18")["past"]
     assert len(past) == 10
     assert past[0][7:] == ["120.5", "90.25"]
     assert past[1][7:] == [None, None]
-    assert float(past[0][2]) == pytest.approx(float(said.predicted_high))
+    assert float(past[0][2]) == pytest.approx(float(prediction.predicted_high))
 
 
 def test_only_what_can_have_changed_comes_again(admin_client, followed):

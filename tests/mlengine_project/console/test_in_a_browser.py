@@ -115,8 +115,10 @@ def close_another():
     rows.Candle.objects.create(market=of, open_time=rows.BEGIN, origin="stream", **price)
     for horizon in rows.HORIZONS:
         rows.prediction(of, horizon, rows.BEGIN, price=140)
-    said = rows.signal(of, 2, rows.BEGIN, **rows.BUY)
+    logged_signal = rows.signal(of, 2, rows.BEGIN, **rows.BUY)
     rows.SymbolSequence.objects.filter(symbol=of.symbol).update(head=2)
-    rows.OutboxMessage.objects.create(signal=said, symbol=of.symbol, seq=2, payload=signal_bytes(said).decode())
+    rows.OutboxMessage.objects.create(
+        signal=logged_signal, symbol=of.symbol, seq=2, payload=signal_bytes(logged_signal).decode()
+    )
     publisher.drain([of.symbol])
     connections.close_all()  # those of this thread, which outlives the test

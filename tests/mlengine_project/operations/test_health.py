@@ -27,14 +27,14 @@ def test_alive_does_no_io(client, settings):
 
 
 def test_readiness_is_asked_at_most_every_two_seconds(monkeypatch):
-    asked = []
-    monkeypatch.setattr(health, "_causes", lambda: asked.append(1) or ([] if len(asked) > 1 else ["database"]))
+    queued = []
+    monkeypatch.setattr(health, "_causes", lambda: queued.append(1) or ([] if len(queued) > 1 else ["database"]))
     health.clear_cache()
     with clock.use(clock.FrozenClock(1_790_000_000_000)) as frozen:
         assert health.readiness() == ["database"]
         frozen.advance(1.9)
         assert health.readiness() == ["database"]
-        assert len(asked) == 1
+        assert len(queued) == 1
         frozen.advance(0.2)
         assert health.readiness() == []
     health.clear_cache()
@@ -294,14 +294,14 @@ def test_which_process_has_which_version_in_memory(db):
 
 
 def test_a_job_touched_at_a_time_to_come_is_orphaned_like_any_other(db, monkeypatch):
-    asked = []
-    monkeypatch.setattr(jobs.tasks.run_job, "delay", asked.append)
+    queued = []
+    monkeypatch.setattr(jobs.tasks.run_job, "delay", queued.append)
     now = clock.wall_ms()
     with clock.use(clock.FrozenClock(now)) as frozen:
         ahead = clock.wall_now() + timedelta(hours=2)
         job = Job.objects.create(kind=Job.Kind.BACKFILL, state=Job.State.RUNNING, heartbeat_at=ahead)
         jobs.requeue_pending()
-        assert not asked, "its process may still run: its silence counts from now"
+        assert not queued, "its process may still run: its silence counts from now"
         frozen.advance(301)
         jobs.requeue_pending()
-        assert asked == [str(job.pk)]
+        assert queued == [str(job.pk)]

@@ -110,12 +110,12 @@ def test_every_name_an_operator_needs_is_there(processes):
 def test_what_the_windows_in_memory_went_through_is_added_up_over_processes(processes, monkeypatch):
     monkeypatch.setattr("mlengine_project.operations.companion.measures", processes[1])
     windows = live_windows.of_source("simulated")
-    beside = BackgroundRefresher()
+    refresher = BackgroundRefresher()
     windows.counts.update(filled=1, compared=7)
-    beside.refresh()
+    refresher.refresh()
     windows.counts.update(compared=9, different=1)
-    beside.refresh()
-    beside.refresh()
+    refresher.refresh()
+    refresher.refresh()
     live_windows.forget()
-    told = {key[1]: value for key, value in scraped().items() if key[0] == "ml_live_windows_total"}
-    assert told == {"filled": 1.0, "compared": 9.0, "different": 1.0}
+    reported = {key[1]: value for key, value in scraped().items() if key[0] == "ml_live_windows_total"}
+    assert reported == {"filled": 1.0, "compared": 9.0, "different": 1.0}

@@ -71,10 +71,10 @@ def test_a_secret_in_a_trace_is_hidden_too(line_of):
 
 
 def test_ordinary_words_stay_and_the_line_is_json(line_of):
-    said = json.loads(line_of("stored %s candles of %s", 12, "BTCUSDT"))
-    assert said["event"] == "stored 12 candles of BTCUSDT"
-    assert {"level", "timestamp", "logger"} <= set(said)
-    assert said["timestamp"].endswith("Z")
+    line = json.loads(line_of("stored %s candles of %s", 12, "BTCUSDT"))
+    assert line["event"] == "stored 12 candles of BTCUSDT"
+    assert {"level", "timestamp", "logger"} <= set(line)
+    assert line["timestamp"].endswith("Z")
 
 
 def test_the_request_id_is_on_every_line_of_a_request(line_of):
@@ -111,19 +111,19 @@ def test_the_path_of_a_request_is_cut(monkeypatch):
 
 
 def test_a_long_value_is_cut_and_the_line_stays_json(line_of):
-    said = json.loads(line_of("read %s", "x" * 100_000))
-    assert len(said["event"]) < MAX_VALUE_CHARACTERS + 100
-    assert "characters left out" in said["event"]
+    line = json.loads(line_of("read %s", "x" * 100_000))
+    assert len(line["event"]) < MAX_VALUE_CHARACTERS + 100
+    assert "characters left out" in line["event"]
 
 
 def test_of_a_long_trace_the_beginning_and_the_end_stay(line_of):
     try:
         {}["y" * 100_000 + " the last words"]
     except KeyError as error:
-        said = json.loads(line_of("failed", exc_info=(type(error), error, error.__traceback__)))
-    assert said["exception"].startswith("Traceback")
-    assert said["exception"].endswith("the last words'")
-    assert len(said["exception"]) < MAX_VALUE_CHARACTERS + 100
+        line = json.loads(line_of("failed", exc_info=(type(error), error, error.__traceback__)))
+    assert line["exception"].startswith("Traceback")
+    assert line["exception"].endswith("the last words'")
+    assert len(line["exception"]) < MAX_VALUE_CHARACTERS + 100
 
 
 @pytest.mark.parametrize("before", range(MAX_VALUE_CHARACTERS // 2 - 80, MAX_VALUE_CHARACTERS // 2 + 20, 7))

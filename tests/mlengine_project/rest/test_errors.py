@@ -89,9 +89,9 @@ def test_a_fault_of_ours_shows_no_trace_whatever_debug_says(client, settings, mo
     settings.DEBUG = debug
     monkeypatch.setattr(services, "latest_prediction", fail)
     response = client.post("/predictions", {"symbol": "BTCUSDT", "horizon": 6}, **JSON)
-    said = response.json()
+    payload = response.json()
     assert response.status_code == (400 if isinstance(error, RecursionError) else 500)
-    assert said["request_id"] == response["X-Request-ID"]
+    assert payload["request_id"] == response["X-Request-ID"]
     assert "secret" not in response.text
     assert "Traceback" not in response.text
 
@@ -112,11 +112,11 @@ def test_a_fault_outside_rest_shows_no_trace_either(client, settings, monkeypatc
         assert "secret" not in page.text
 
 
-def test_a_person_gets_a_page_and_a_program_json(client, unknown_caller):
-    page = unknown_caller.get("/nope", headers={"Accept": "text/html,*/*"})
+def test_a_person_gets_a_page_and_a_program_json(client, anonymous_client):
+    page = anonymous_client.get("/nope", headers={"Accept": "text/html,*/*"})
     assert (page.status_code, page["Content-Type"]) == (404, "text/html; charset=utf-8")
     assert "There is nothing here" in page.text
-    assert unknown_caller.get("/nope").json()["error"] == "NotFound"
+    assert anonymous_client.get("/nope").json()["error"] == "NotFound"
 
 
 PATHS = [
@@ -159,10 +159,10 @@ def test_with_the_database_away_asking_is_503(client, database_away, path, body)
     assert (response.status_code, response.json()["error"]) == (503, "ServiceUnavailable")
 
 
-def test_with_the_database_away_an_unknown_key_is_not_called_wrong(client, database_away, unknown_caller):
-    response = unknown_caller.get("/markets", headers={"X-API-Key": "never seen"})
+def test_with_the_database_away_an_unknown_key_is_not_called_wrong(client, database_away, anonymous_client):
+    response = anonymous_client.get("/markets", headers={"X-API-Key": "never seen"})
     assert (response.status_code, response.json()["error"]) == (503, "ServiceUnavailable")
-    assert unknown_caller.get("/markets").status_code == 401
+    assert anonymous_client.get("/markets").status_code == 401
 
 
 def test_with_the_database_away_health_tells_it(client, database_away, monkeypatch):
@@ -195,8 +195,8 @@ def test_with_the_cache_away_nothing_fails_and_health_is_degraded(client, monkey
 def test_without_a_champion_horizons_are_judged_and_then_refused(client):
     assert client.post("/predictions", {"symbol": "BTCUSDT", "horizon": 7}, **JSON).status_code == 400
     refused = client.post("/predictions", {"symbol": "BTCUSDT", "horizon": 72}, **JSON)
-    said = json.loads(refused.content)
-    assert (refused.status_code, said["error"], said["reasons"]) == (503, "PredictionRefused", ["NO_CHAMPION"])
+    payload = json.loads(refused.content)
+    assert (refused.status_code, payload["error"], payload["reasons"]) == (503, "PredictionRefused", ["NO_CHAMPION"])
     assert int(refused["Retry-After"]) > 0
     pending = client.post("/signals", {"symbol": "BTCUSDT"}, **JSON)
     assert (pending.status_code, pending.json()["error"]) == (503, "ServiceUnavailable")

@@ -15,8 +15,8 @@ from signals.models import SignalLog
 from tests.mlengine_project.rest.conftest import NEWEST
 
 JSON = {"content_type": "application/json"}
-NOBODY = "00000000-0000-0000-0000-000000000000"
-ASKED = {
+UNKNOWN_ID = "00000000-0000-0000-0000-000000000000"
+REQUESTS = {
     "get_health": "/health",
     "get_health_ready": "/health/ready",
     "get_health_detailed": "/health/detailed",
@@ -30,7 +30,7 @@ ASKED = {
     "get_models": "/models?kind=range_predictor&limit=1",
     "get_models_status": "/models/status",
 }
-FEWEST = 1
+MAX_LIST_ENTRIES = 1
 """Entries of a long list that an example keeps."""
 
 
@@ -42,7 +42,7 @@ def answers(caller, engine, champions, settings, monkeypatch):
     health.clear_cache()
     settings.RATE_LIMIT = 0
     client = caller("admin")
-    found = {name: (None, client.get(path)) for name, path in ASKED.items()}
+    found = {name: (None, client.get(path)) for name, path in REQUESTS.items()}
     prediction = found["get_predictions"][1].json()["results"][0]
     close = float(prediction["current_price"])
     market = {"symbol": "BTCUSDT"}
@@ -66,7 +66,7 @@ def answers(caller, engine, champions, settings, monkeypatch):
             "405": client.delete("/predictions"),
             "415": client.post("/predictions", b"x", content_type="text/plain"),
         },
-        "get_predictions_id": {"404": client.get(f"/predictions/{NOBODY}")},
+        "get_predictions_id": {"404": client.get(f"/predictions/{UNKNOWN_ID}")},
         "get_candles": {"400": client.get("/candles?symbol=BTCUSDT&intervall=1h")},
     }
     return found, refused
@@ -77,7 +77,7 @@ def shown(name, body):
     if name == "post_ws_tickets":
         body["ticket"] = "x" * len(body["ticket"])
     if name == "get_indicators_catalog":
-        body["results"] = body["results"][:FEWEST]
+        body["results"] = body["results"][:MAX_LIST_ENTRIES]
     return body
 
 

@@ -92,12 +92,12 @@ def client(caller, settings):
 
 
 def check_form(response, path, error="ValidationError", status=400):
-    said = response.json()
-    assert response.status_code == status, said
-    assert said["error"] == error
-    assert said["path"] == path
-    assert said["request_id"] == response["X-Request-ID"]
-    assert said["message"]
+    payload = response.json()
+    assert response.status_code == status, payload
+    assert payload["error"] == error
+    assert payload["path"] == path
+    assert payload["request_id"] == response["X-Request-ID"]
+    assert payload["message"]
     assert "Traceback" not in response.text
     assert 'File "' not in response.text
 
@@ -188,8 +188,8 @@ def test_a_method_a_path_does_not_know_is_405(client, method, path):
 
 
 @pytest.mark.parametrize("path", ["/predictions", "/health", "/docs", "/", "/console/sign-out", "/ws-tickets"])
-def test_options_answers_what_is_allowed_without_a_key_and_takes_no_place(unknown_caller, path):
-    response = unknown_caller.options(path)
+def test_options_answers_what_is_allowed_without_a_key_and_takes_no_place(anonymous_client, path):
+    response = anonymous_client.options(path)
     assert (response.status_code, response.content, response["Content-Length"]) == (200, b"", "0")
     assert response["Allow"].endswith("OPTIONS")
     assert "RateLimit" not in response
@@ -218,9 +218,9 @@ def test_blanks_around_a_key_are_no_part_of_it(client, blanks):
 @pytest.mark.parametrize(
     "path", ["/nope", "/predictions/", "/health/", "/models/status/", "/..%2f..%2fetc/passwd", "/api/v1/predictions", "/.env", "/static/../manage.py", "/%00", "/\U0001f4a9"]
 )  # fmt: skip
-def test_a_path_nobody_has_is_404(client, unknown_caller, path):
-    for asking in (client, unknown_caller):
-        response = asking.get(path)
+def test_a_path_nobody_has_is_404(client, anonymous_client, path):
+    for caller in (client, anonymous_client):
+        response = caller.get(path)
         assert (response.status_code, response.json()["error"]) == (404, "NotFound")
 
 

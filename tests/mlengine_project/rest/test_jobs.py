@@ -129,22 +129,22 @@ def test_a_repeat_before_it_has_ended_gives_the_same_job(caller, markets):
     client = caller("admin")
     body = {"kind": "training", "arguments": {"seed": 3, "small": True}}
 
-    def asked(**changed):
+    def request_job(**changed):
         answer = client.post("/jobs", body | changed, **JSON)
         assert answer.status_code == 202
         return answer.json()["id"]
 
-    first = asked()
-    assert asked(arguments={"small": True, "seed": 3}) == first
-    assert asked(arguments={"small": True, "seed": 4}) != first
-    assert asked(kind="backfill", arguments={}) != first
+    first = request_job()
+    assert request_job(arguments={"small": True, "seed": 3}) == first
+    assert request_job(arguments={"small": True, "seed": 4}) != first
+    assert request_job(kind="backfill", arguments={}) != first
     Job.objects.filter(id=first).update(state="running")
-    assert asked() == first
+    assert request_job() == first
     job_runs._end(Job.objects.get(id=first), "failed", "no candles")
-    second = asked()
+    second = request_job()
     assert second != first
     assert client.post(f"/jobs/{second}/cancel").json()["state"] == "cancelled"
-    assert asked() not in {first, second}
+    assert request_job() not in {first, second}
 
 
 def test_cancelling_is_accepted_whatever_the_state(caller):

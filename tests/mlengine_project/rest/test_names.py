@@ -40,12 +40,12 @@ def client(caller, engine, settings):
 
 
 def invalid(response, field):
-    said = response.json()
-    assert (response.status_code, said["error"]) == (400, "ValidationError"), said
-    assert list(said["details"]) == [field], said
-    assert all(isinstance(sentence, str) for sentence in said["details"][field])
-    assert said["message"].startswith(f"{field}"), said
-    return said["details"][field][0]
+    payload = response.json()
+    assert (response.status_code, payload["error"]) == (400, "ValidationError"), payload
+    assert list(payload["details"]) == [field], payload
+    assert all(isinstance(sentence, str) for sentence in payload["details"][field])
+    assert payload["message"].startswith(f"{field}"), payload
+    return payload["details"][field][0]
 
 
 @pytest.mark.parametrize("path", NAMED)
@@ -134,27 +134,27 @@ def test_a_hundred_parameters_too_many_are_not_called_a_body(client):
 @pytest.mark.parametrize(
     "sent", ["Bearer {key}", "bearer {key}", "ApiKey {key}", "{key}", "Basic {key}", "Bearer wrong"]
 )
-def test_a_key_in_another_header_is_answered_with_the_right_one(client, unknown_caller, sent):
-    answer = unknown_caller.get("/markets", headers={"Authorization": sent.format(key=client.secret)})
-    said = answer.json()
-    assert (answer.status_code, said["error"]) == (401, "InvalidAPIKey")
-    assert "X-API-Key" in said["message"]
-    assert "Authorization" in said["message"]
+def test_a_key_in_another_header_is_answered_with_the_right_one(client, anonymous_client, sent):
+    answer = anonymous_client.get("/markets", headers={"Authorization": sent.format(key=client.secret)})
+    payload = answer.json()
+    assert (answer.status_code, payload["error"]) == (401, "InvalidAPIKey")
+    assert "X-API-Key" in payload["message"]
+    assert "Authorization" in payload["message"]
     assert client.secret not in answer.text
 
 
 @pytest.mark.parametrize("name", ["api_key", "apikey", "X-API-Key", "key", "token", "access_token", "anything"])
-def test_a_key_in_the_address_is_answered_with_the_right_place(client, unknown_caller, name):
-    answer = unknown_caller.get(f"/markets?{name}={client.secret}")
+def test_a_key_in_the_address_is_answered_with_the_right_place(client, anonymous_client, name):
+    answer = anonymous_client.get(f"/markets?{name}={client.secret}")
     assert answer.status_code == 401
     assert "X-API-Key" in answer.json()["message"]
     assert "address" in answer.json()["message"]
     assert client.secret not in answer.text
 
 
-def test_a_wrong_key_and_none_are_not_told_apart(unknown_caller):
+def test_a_wrong_key_and_none_are_not_told_apart(anonymous_client):
     for headers in ({}, {"X-API-Key": "wrong"}, {"X-API-Key": "wrong", "Authorization": "Bearer x"}):
-        assert unknown_caller.get("/markets", headers=headers).json()["message"] == "Invalid API Key"
+        assert anonymous_client.get("/markets", headers=headers).json()["message"] == "Invalid API Key"
 
 
 def test_a_span_of_milliseconds_is_known(client):
@@ -170,10 +170,10 @@ def test_a_span_of_milliseconds_is_known(client):
 )
 def test_an_unknown_symbol_is_answered_with_those_there_are(client, path, body):
     response = client.get(path) if body is None else client.post(path, body, **JSON)
-    said = response.json()
-    assert (response.status_code, list(said["details"])) == (400, ["symbol"]), said
-    assert "NOPE" in said["message"]
-    assert "BTCUSDT" in said["message"]
+    payload = response.json()
+    assert (response.status_code, list(payload["details"])) == (400, ["symbol"]), payload
+    assert "NOPE" in payload["message"]
+    assert "BTCUSDT" in payload["message"]
 
 
 @pytest.mark.parametrize("item", ["x", 1, {}])

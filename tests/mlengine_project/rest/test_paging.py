@@ -223,14 +223,14 @@ def test_a_cursor_of_another_list_order_or_version_is_a_400(reader):
     link = reader.get("/signals?symbol=AUSDT&limit=1").json()["next"]
     cursor = link.partition("cursor=")[2].partition("&")[0]
     old = signing.dumps([0, False, "2025-01-01 00:00:00+00:00"], salt="cursor:/signals")
-    for asked in (
+    for path in (
         f"/signals?symbol=AUSDT&after=0&cursor={cursor}",
         f"/predictions?cursor={cursor}",
         f"/signals?cursor={cursor[:-1]}",
         f"/signals?cursor={old}",
     ):
-        said = reader.get(asked).json()
-        assert (said["error"], list(said["details"])) == ("ValidationError", ["cursor"]), asked
+        payload = reader.get(path).json()
+        assert (payload["error"], list(payload["details"])) == ("ValidationError", ["cursor"]), path
 
 
 @pytest.mark.postgres

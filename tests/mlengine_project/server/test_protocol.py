@@ -15,12 +15,12 @@ CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
 def refused(answer, status, words):
     assert answer.status == status, answer.body
-    said = answer.json
-    assert set(said) == {"error", "message", "path", "request_id", "details"}
-    assert said["error"] == "ValidationError"
-    assert re.search(words, said["message"])
+    payload = answer.json
+    assert set(payload) == {"error", "message", "path", "request_id", "details"}
+    assert payload["error"] == "ValidationError"
+    assert re.search(words, payload["message"])
     assert answer.headers["content-type"] == "application/json"
-    assert answer.headers["x-request-id"] == said["request_id"]
+    assert answer.headers["x-request-id"] == payload["request_id"]
 
 
 @pytest.mark.parametrize(
