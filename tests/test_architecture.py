@@ -21,11 +21,11 @@ def test_import_contracts_are_kept():
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_file_is_too_long_to_see_across(path):
+def test_files_have_at_most_400_lines(path):
     assert len(path.read_text().splitlines()) <= 400
 
 
-def test_no_bag_of_helpers():
+def test_no_modules_named_helpers_or_utils():
     bags = {"utils", "helpers", "common", "misc", "core", "manager"}
     assert not [path for path in SOURCES if path.stem in bags or bags & set(path.parts)]
 
@@ -38,7 +38,7 @@ def test_task_bodies_are_short(path):
             assert len(statements) <= 6, f"{path.name}:{node.name} holds logic"
 
 
-def test_no_process_loads_a_compiler_before_its_first_label_nor_pandas_before_its_first_frame():
+def test_serving_imports_neither_numba_nor_pandas():
     """Serving would pay for them with memory and start-up time; even what offers a training only names them."""
     modules = "mlengine_project.urls, signals.services, predictions.services, modelregistry.services, indicators.labels"
     heavy = {"numba", "llvmlite", "pandas", "talib", "scipy.stats", "binance"}
@@ -110,7 +110,7 @@ def raw_calls(tree, *, waits):
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_time_and_chance_come_through_the_ports(path):
+def test_clocks_and_randomness_come_through_the_ports(path):
     where = path.relative_to(ROOT)
     if where in PORTS:
         return
@@ -141,7 +141,7 @@ def test_time_and_chance_come_through_the_ports(path):
         "import numpy as np\nnp.random.normal(size=3)",
     ],
 )
-def test_a_raw_clock_or_dice_is_found_under_any_name(source):
+def test_raw_clock_or_randomness_is_found_under_any_name(source):
     assert list(raw_calls(ast.parse(source), waits=True))
 
 
@@ -153,5 +153,5 @@ def test_a_raw_clock_or_dice_is_found_under_any_name(source):
         "time = object()\ntime.time()",
     ],
 )
-def test_a_port_or_a_seed_is_no_raw_clock(source):
+def test_port_or_seeded_generator_is_accepted(source):
     assert not list(raw_calls(ast.parse(source), waits=True))

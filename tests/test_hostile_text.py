@@ -54,7 +54,7 @@ def growth(read):
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_eight_times_the_text_takes_about_eight_times_as_long(name):
+def test_time_is_linear_in_the_length_of_the_text(name):
     least = growth(READERS[name])
     if least > 24:  # a neighbour on this machine; what grows with the square grows every time
         least = growth(READERS[name])

@@ -28,7 +28,7 @@ def trainer(monkeypatch, settings, exchange, tmp_path):
     return job_runs.run
 
 
-def test_it_waits_for_the_exchange_and_ends_when_it_is_back(trainer, exchange, monkeypatch):
+def test_bootstrap_waits_for_the_exchange(trainer, exchange, monkeypatch):
     job = bootstrap.request("start")
     monkeypatch.setenv("BINANCE_API_URL", f"http://127.0.0.1:{processes.free_port()}")
     trainer(str(job.pk))

@@ -94,7 +94,7 @@ def move(exchange, candles):
         services.advance()
 
 
-async def test_every_close_is_stored_predicted_signalled_and_heard_once(exchange):
+async def test_every_close_is_stored_predicted_and_published_once(exchange):
     await sync_to_async(prepare)()
     await sync_to_async(services.advance)()  # the newest candle of history begins the live record
     client = await listen()
@@ -106,7 +106,7 @@ async def test_every_close_is_stored_predicted_signalled_and_heard_once(exchange
     await client.disconnect()
 
 
-async def test_a_plain_redis_subscriber_and_a_websocket_hear_the_same_in_the_same_order(exchange, with_redis):
+async def test_redis_and_websocket_receive_the_same_signals_in_order(exchange, with_redis):
     await sync_to_async(prepare)()
     subscriber = redis.Redis.from_url(with_redis).pubsub(ignore_subscribe_messages=True)
     subscriber.psubscribe("signals:*")
@@ -132,7 +132,7 @@ async def test_a_plain_redis_subscriber_and_a_websocket_hear_the_same_in_the_sam
     await client.disconnect()
 
 
-async def test_while_redis_is_away_signals_wait_and_then_go_out_in_order(exchange, with_redis, settings):
+async def test_signals_are_published_in_order_after_a_redis_outage(exchange, with_redis, settings):
     await sync_to_async(prepare)()
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     settings.CACHES = settings.CACHES | {"shared": {**settings.CACHES["shared"], "LOCATION": settings.REDIS_URL}}
@@ -150,7 +150,7 @@ async def test_while_redis_is_away_signals_wait_and_then_go_out_in_order(exchang
     subscriber.close()
 
 
-def test_the_live_stream_drives_it_all(exchange, transactional_db):
+def test_live_stream_drives_the_signals(exchange, transactional_db):
     prepare()
     services.advance()
     stop = threading.Event()

@@ -89,7 +89,7 @@ def replace_range_predictor(monkeypatch, *bends):
 
 
 @pytest.mark.parametrize(("bends", "reasons"), CASES, ids=lambda value: value[0] if isinstance(value[0], str) else "")
-def test_a_doubt_marks_the_answer_holds_the_signal_and_is_counted(bends, reasons, monkeypatch):
+def test_degraded_prediction_is_marked_holds_the_signal_and_is_counted(bends, reasons, monkeypatch):
     replace_range_predictor(monkeypatch, *bends)
     markets = make_markets()
     with clock.use(at_close_of(NEWEST)):
@@ -109,7 +109,7 @@ def test_a_doubt_marks_the_answer_holds_the_signal_and_is_counted(bends, reasons
         assert with_state(None, {})["refusals"] == [(WORDS[reasons[0]], len(markets))]
 
 
-def test_a_measure_that_cries_at_everything_is_not_believed_and_that_is_told(monkeypatch):
+def test_guard_suppresses_a_measure_that_flags_everything_and_reports_it(monkeypatch):
     replace_range_predictor(monkeypatch, guarded)
     markets = make_markets(WARMUP + 288 + 50)
     with clock.use(at_close_of(NEWEST)):
@@ -128,7 +128,7 @@ def test_a_measure_that_cries_at_everything_is_not_believed_and_that_is_told(mon
         assert "not believed: BTCUSDT, ETHUSDT" in part["message"]
 
 
-def test_the_same_measure_is_believed_while_there_is_too_little_to_judge_it_by(monkeypatch):
+def test_guard_does_not_suppress_a_measure_with_too_little_history(monkeypatch):
     replace_range_predictor(monkeypatch, slowly_guarded)
     make_markets(WARMUP)
     with clock.use(at_close_of(NEWEST)):
@@ -138,7 +138,7 @@ def test_the_same_measure_is_believed_while_there_is_too_little_to_judge_it_by(m
         assert counted("ml_unbelieved_out_of_distribution_last_hour", "symbol") == {}
 
 
-def test_a_model_past_its_time_holds_the_signal_and_is_counted(settings):
+def test_expired_model_holds_the_signal_and_is_counted(settings):
     settings.MODEL_MAX_AGE_DAYS = 1
     settings.ALLOWED_HOSTS = ["testserver"]
     _, secret = create_key("a caller", "predict")

@@ -111,7 +111,7 @@ def close_time_of(row):
     return clock.to_ms(row.candle_time)
 
 
-def test_a_killed_feed_and_worker_lose_and_double_nothing(engine, exchange):
+def test_killed_feed_and_worker_lose_and_repeat_nothing(engine, exchange):
     engine.start("web", *processes.web_words(engine.port))
     processes.wait_until(lambda: processes.answers(engine.port), 40, f"the web process answers\n{engine.said()}")
     subscribers = Subscribers(engine.port, engine.environment["API_KEY"], engine.redis_url)

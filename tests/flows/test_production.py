@@ -133,7 +133,7 @@ async def first_signal_of_models(port, key):
                 return message["signal"]
 
 
-def test_the_documented_steps_lead_from_nothing_to_predictions_and_signals(production):
+def test_documented_steps_lead_to_predictions_and_signals(production):
     begun = time.monotonic()
     copied, started, made_key, made_user = documented_steps()
     assert copied == ["cp", ".env.example", ".env"]

@@ -86,7 +86,7 @@ def own_tables():
     return {"django_migrations", *(model._meta.db_table for model in models)}
 
 
-def test_another_application_in_public_before_ours_is_neither_read_nor_written(shop, database):
+def test_earlier_application_in_public_is_neither_read_nor_written(shop, database):
     url = database["DATABASE_URL"]
     manage(database, "migrate", project=shop)
     manage(database, "shell", "-c", ROWS, project=shop)
@@ -106,7 +106,7 @@ def test_another_application_in_public_before_ours_is_neither_read_nor_written(s
     assert tables(url, "public") == theirs
 
 
-def test_another_application_in_public_after_ours_finds_it_empty(shop, database):
+def test_later_application_finds_public_empty(shop, database):
     url = database["DATABASE_URL"]
     manage(database, "migrate", "--no-input")
     assert tables(url, "public") == {}
@@ -147,7 +147,7 @@ DELETE FROM public.django_migrations WHERE app = 'access' AND name > '0002';
 """What version 0.1 left in `public`; the websocket tickets lie where they belong, as if their move had been made."""
 
 
-def test_a_table_is_moved_only_if_its_columns_are_ours(database):
+def test_table_is_moved_only_if_its_columns_match(database):
     url = database["DATABASE_URL"]
     manage(database, "migrate", "--no-input")
     manage(database, "create_api_key", "first")
@@ -176,7 +176,7 @@ def test_a_table_is_moved_only_if_its_columns_are_ours(database):
     assert len(tables(url, "ml")["api_keys"]) == 1
 
 
-def test_tables_of_a_test_database_lie_in_the_schema_too(db):
+def test_test_database_uses_the_schema(db):
     from django.db import connection
 
     with connection.cursor() as cursor:

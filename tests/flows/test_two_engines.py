@@ -96,7 +96,7 @@ async def next_signal(connection, seconds):
         return None
 
 
-def test_what_one_engine_says_reaches_no_socket_of_the_other(engines):
+def test_signals_do_not_reach_sockets_of_another_engine(engines):
     first, second = engines("first", 0), engines("second", 1)
     for engine in (first, second):
         engine.start("web", *processes.web_words(engine.port))
@@ -125,7 +125,7 @@ def test_what_one_engine_says_reaches_no_socket_of_the_other(engines):
     asyncio.run(exchange_signals())
 
 
-def test_workers_answer_the_engine_they_belong_to_and_no_other(engines):
+def test_workers_run_tasks_of_their_own_engine_only(engines):
     members = {
         "first": engines("first", 0),
         "second": engines("second", 1),

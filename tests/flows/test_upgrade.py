@@ -165,7 +165,7 @@ def check_upgraded(port, output, made):
     assert "operator" in shown
 
 
-def test_an_installation_of_the_older_version_goes_on_and_back(older, environment, tmp_path):
+def test_older_installation_is_upgraded_and_downgraded(older, environment, tmp_path):
     made = printed(manage(environment, "shell", "-c", f"exec(open({str(INSTALLATION)!r}).read())", project=older))
     if environment["DATABASE_URL"]:
         assert {"api_keys", "websocket_tickets"} <= set(tables(environment["DATABASE_URL"], "public"))

@@ -104,7 +104,7 @@ def busy_machine():
             process.wait()
 
 
-def test_a_slow_start_ends_no_worker_and_the_first_prediction_waits_for_nothing(started, history):
+def test_slow_start_keeps_workers_and_the_first_prediction_is_fast(started, history):
     with busy_machine():
         server = serve(started, workers=2)
         processes.wait_until(lambda: len(workers_of(server)) == 2, 60, "two workers begin")
@@ -167,7 +167,7 @@ def connections_of(database, kind):
     return database.execute(query, [f"mlengine {kind}"]).fetchone()[0]
 
 
-def test_workers_and_beat_leave_no_connection_behind(started, history):
+def test_workers_and_beat_close_their_connections(started, history):
     call_command("install_schedule")
     worker = processes.worker_words()
     trainer = [*worker[: worker.index("-Q")], "-Q", "training", "-c", "1", "-n", "trainer@localhost"]
@@ -192,7 +192,7 @@ def test_workers_and_beat_leave_no_connection_behind(started, history):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_without_a_database_it_starts_and_says_so(started):
+def test_start_without_a_database_is_reported(started):
     started.environment["DATABASE_URL"] = f"postgres://postgres@127.0.0.1:{processes.free_port()}/none"
     serve(started, workers=1)
     processes.wait_until(lambda: processes.answers(started.port), START_SECONDS, f"it answers\n{started.said()}")

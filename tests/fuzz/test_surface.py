@@ -12,7 +12,7 @@ REQUESTS = 2000
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.django_db(transaction=True)
-def test_every_answer_is_as_the_schema_promises(tmp_path):
+def test_every_answer_conforms_to_the_schema(tmp_path):
     with served_engine(tmp_path) as engine:
         outcome = attack(engine, openapi_document(), REQUESTS)
     assert outcome.n_sent >= REQUESTS

@@ -49,7 +49,7 @@ def connection_with_an_unacknowledged_message(url):
 
 
 @pytest.mark.parametrize("scheme", ["redis", "rediss"])
-def test_both_schemes_mean_the_transport_with_these_channels(scheme):
+def test_both_schemes_use_the_transport(scheme):
     assert Connection(f"{scheme}://localhost/0").get_transport_cls() is broker.Transport
 
 

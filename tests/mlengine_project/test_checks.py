@@ -43,7 +43,7 @@ def test_the_defaults_need_nothing(tmp_path):
 
 
 @pytest.mark.slow
-def test_every_bad_setting_is_named_with_what_to_write(tmp_path):
+def test_every_invalid_setting_is_reported_with_advice(tmp_path):
     found = run_check(tmp_path, **{name: value for name, (value, _) in BAD.items()})
     assert found.returncode == 1
     for name, (_, words) in BAD.items():
@@ -89,7 +89,7 @@ def test_check_deploy_applies_the_production_rules_without_redis(tmp_path):
     assert "SECRET_KEY is missing" in found.stderr
 
 
-def test_kept_secrets_are_generated_once_for_the_owner_only(tmp_path):
+def test_stored_secrets_are_generated_once_for_the_owner_only(tmp_path):
     run_check(tmp_path)
     pepper = tmp_path / "api_key_pepper"
     assert pepper.stat().st_mode & 0o777 == 0o600
@@ -132,7 +132,7 @@ def test_a_process_started_alone_without_redis_ends_with_one_sentence(tmp_path, 
     assert "Traceback" not in found.stderr
 
 
-def test_values_that_cannot_do_what_they_look_like_are_warned_of(tmp_path):
+def test_ineffective_values_are_warned_of(tmp_path):
     found = run_check(tmp_path, ALLOWED_HOSTS="ml_engine", TRUSTED_PROXY="unix,fd00::/8,0.0.0.0/0")
     assert found.returncode == 0, found.stderr
     assert "no host name carries an underscore" in found.stderr

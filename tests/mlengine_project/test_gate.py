@@ -42,11 +42,11 @@ async def test_a_body_in_parts_arrives_whole():
     )
 
 
-async def test_a_caller_who_leaves_is_told_on():
+async def test_disconnect_is_passed_on():
     assert await through(echo, [part(b"one", True), {"type": "http.disconnect"}]) == (200, b"http.disconnect")
 
 
-async def test_a_body_that_was_sent_in_chunks_has_a_length_behind_the_gate():
+async def test_chunked_body_gets_a_content_length():
     seen = []
 
     async def looking(scope, receive, send):
@@ -73,7 +73,7 @@ async def test_a_body_without_an_end_is_408(monkeypatch):
     assert payload["request_id"]
 
 
-async def test_an_answer_that_takes_too_long_is_503_and_comes_once(monkeypatch):
+async def test_slow_answer_is_503_once(monkeypatch):
     monkeypatch.setattr(gate, "REQUEST_SECONDS", 0.05)
     late = []
 
@@ -90,7 +90,7 @@ async def test_an_answer_that_takes_too_long_is_503_and_comes_once(monkeypatch):
     assert late == ["ended"]
 
 
-async def test_an_answer_that_has_begun_may_end_after_the_deadline(monkeypatch):
+async def test_started_answer_may_end_after_the_deadline(monkeypatch):
     monkeypatch.setattr(gate, "REQUEST_SECONDS", 0.05)
 
     async def streaming(scope, receive, send):
@@ -101,7 +101,7 @@ async def test_an_answer_that_has_begun_may_end_after_the_deadline(monkeypatch):
     assert await through(streaming, [part(b"{}")]) == (200, b"all of it")
 
 
-async def test_a_fault_behind_the_gate_reaches_the_server():
+async def test_application_error_reaches_the_server():
     async def broken(scope, receive, send):
         raise ValueError("broken")
 
@@ -118,7 +118,7 @@ async def test_a_request_without_a_body_is_not_read():
         assert await through(unread, [], {**SCOPE, "headers": headers}) == (200, b"ok")
 
 
-async def test_the_rest_of_a_refused_body_is_dropped_for_a_limited_time(monkeypatch):
+async def test_rest_of_a_refused_body_is_discarded_for_a_limited_time(monkeypatch):
     monkeypatch.setattr(gate, "DISCARD_SECONDS", 0.2)
     taken, sent = 0, []
 

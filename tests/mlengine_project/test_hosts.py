@@ -49,7 +49,7 @@ def test_a_probe_is_answered_under_any_host(client, settings, path, host, debug)
 
 @pytest.mark.parametrize("host", INVALID_HOSTS, ids=lambda host: ascii(host)[:20])
 @pytest.mark.parametrize("path", ["/", "/markets", "/admin/login/", "/nothing", "/docs"])
-def test_elsewhere_a_host_that_is_not_allowed_is_refused_in_the_error_form(client, path, host):
+def test_other_paths_refuse_a_host_that_is_not_allowed(client, path, host):
     answer = client.get(path, HTTP_HOST=host)
     assert answer.status_code == 400
     body = answer.json()
@@ -62,7 +62,7 @@ def test_elsewhere_a_host_that_is_not_allowed_is_refused_in_the_error_form(clien
     assert "ALLOWED_HOSTS" in page.content.decode()
 
 
-def test_the_log_names_the_host_the_setting_and_what_it_holds(client):
+def test_log_has_the_host_and_the_setting(client):
     with capture_logs() as lines:
         client.get("/markets", HTTP_HOST="10.42.0.17:8000")
     (line,) = [each for each in lines if each["event"] == "host_refused"]
@@ -86,7 +86,7 @@ def test_an_allowed_name_passes_with_any_port(client):
         assert client.get("/docs", HTTP_HOST=host).status_code == 200
 
 
-def test_a_form_refused_for_its_origin_says_what_the_proxy_has_to_pass():
+def test_refused_origin_is_logged_with_proxy_advice():
     browser = Client(enforce_csrf_checks=True)
     origin = {"HTTP_ORIGIN": "https://signals.example.com:8443", "HTTP_HOST": "signals.example.com"}
     with capture_logs() as lines:

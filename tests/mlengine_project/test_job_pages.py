@@ -46,14 +46,14 @@ def test_backfill_asks_for_enabled_markets_only(admin_client):
     assert Job.objects.get().arguments == {"symbols": ["BTCUSDT"], "from": "2024-12-29T00:00:00Z"}
 
 
-def test_looking_starts_nothing(admin_client, queued):
+def test_get_requests_start_nothing(admin_client, queued):
     for step in ("retrain_now/", "backfill/"):
         assert admin_client.get(LIST + step).status_code == 200
     assert not Job.objects.exists()
     assert queued == []
 
 
-def test_a_pending_job_ends_at_once_and_a_running_one_is_asked_to(admin_client):
+def test_cancelled_pending_job_ends_at_once_and_a_running_one_is_requested_to(admin_client):
     pending = Job.objects.create(kind="training")
     running = Job.objects.create(kind="training", state="running")
     for job in (pending, running):
@@ -65,7 +65,7 @@ def test_a_pending_job_ends_at_once_and_a_running_one_is_asked_to(admin_client):
     assert (running.state, running.cancel_requested) == ("running", True)
 
 
-def test_a_job_that_ended_stays_as_it_ended(admin_client):
+def test_ended_job_is_not_changed(admin_client):
     job = Job.objects.create(kind="training", state="succeeded")
     answer = admin_client.post(f"{LIST}{job.pk}/cancel_job/", follow=True)
     assert "already ended" in answer.content.decode()

@@ -52,7 +52,7 @@ def work():
     work.go_on.set()
 
 
-async def test_threads_outlive_their_requests(work):
+async def test_threads_are_reused(work):
     layer = RequestThreads(work, COUNT)
     for _ in range(5):
         await asyncio.gather(*(request(layer) for _ in range(20)))
@@ -64,7 +64,7 @@ async def test_threads_outlive_their_requests(work):
     assert len(set(work.threads[one_by_one:])) == 1, "the thread used last is taken first"
 
 
-async def test_slow_writes_leave_threads_to_reads_and_to_probes(work):
+async def test_slow_writes_do_not_block_reads_and_probes(work):
     layer = RequestThreads(work, COUNT)
     writes = [asyncio.create_task(request(layer, "POST")) for _ in range(20)]
     await until(lambda: len(work.threads) == COUNT // 2)
@@ -87,7 +87,7 @@ async def test_probes_answer_while_every_thread_works(work):
     await asyncio.gather(*writes)
 
 
-async def test_a_caller_that_reads_slowly_keeps_no_thread(work):
+async def test_slow_reader_does_not_hold_a_thread(work):
     layer, reading = RequestThreads(work, COUNT), asyncio.Event()
 
     async def slowly(_message):
@@ -101,7 +101,7 @@ async def test_a_caller_that_reads_slowly_keeps_no_thread(work):
     await asyncio.gather(*slow)
 
 
-async def test_a_caller_that_gives_up_frees_the_thread_only_when_its_request_has_ended(work):
+async def test_thread_of_a_disconnected_caller_is_released_when_its_request_ends(work):
     layer = RequestThreads(work, COUNT)
     writes = [asyncio.create_task(request(layer, "POST")) for _ in range(5)]
     await until(lambda: len(work.threads) == COUNT // 2)
@@ -116,7 +116,7 @@ async def test_a_caller_that_gives_up_frees_the_thread_only_when_its_request_has
     assert len(work.threads) == COUNT // 2 + 1
 
 
-async def test_a_request_that_fails_gives_its_thread_back():
+async def test_failed_request_releases_its_thread():
     async def failing(_scope, _receive, _send):
         raise LookupError("nothing")
 
@@ -130,7 +130,7 @@ async def test_a_request_that_fails_gives_its_thread_back():
 
 @pytest.mark.postgres
 @pytest.mark.django_db(transaction=True)
-async def test_each_thread_has_one_connection_and_lets_an_old_one_go(settings):
+async def test_each_thread_has_one_connection_and_closes_an_old_one(settings):
     def backend():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_backend_pid()")

@@ -10,7 +10,7 @@ from mlengine_project.schedule import SCHEDULE, install_schedule
 
 
 @pytest.mark.django_db
-def test_missing_rows_are_created_and_edited_rows_survive():
+def test_missing_rows_are_created_and_edited_rows_are_kept():
     assert sorted(install_schedule()) == sorted(entry.name for entry in SCHEDULE)
     edited = PeriodicTask.objects.get(name="daily training")
     edited.enabled = False

@@ -31,7 +31,7 @@ def versions(champions):  # noqa: F811
     return champion, version
 
 
-def test_rest_tells_a_candidate_beside_the_champion(caller, versions):
+def test_rest_compares_a_candidate_with_the_champion(caller, versions):
     champion, version = versions
     client = caller("read")
     (cell,) = client.get(f"/models/{version.pk}").json()["silent_comparison"]
@@ -42,7 +42,7 @@ def test_rest_tells_a_candidate_beside_the_champion(caller, versions):
     assert "silent_comparison" not in client.get("/models").json()["results"][0], "it is asked for one at a time"
 
 
-def test_the_admin_shows_it_on_the_page_of_a_candidate(admin_client, settings, versions):
+def test_admin_compares_a_candidate_with_the_champion(admin_client, settings, versions):
     settings.ALLOWED_HOSTS = ["testserver"]
     champion, version = versions
 

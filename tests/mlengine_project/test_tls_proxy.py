@@ -115,14 +115,14 @@ def test_signing_in_and_out_works_with_secure_cookies_and_stays_on_this_port(eng
 
 
 @pytest.mark.parametrize("path", ["/admin/login/", "/console/sign-in"])
-def test_next_leads_to_this_port_only(engine, tmp_path, path):
+def test_next_redirects_to_this_port_only(engine, tmp_path, path):
     with TlsProxy(engine, tmp_path) as proxy:
         assert Browser(proxy).sign_in(path, next="/docs").headers["Location"] == "/docs"
         for target in (f"https://localhost:{proxy.port + 1}/", "https://localhost/", "http://localhost/"):
             assert Browser(proxy).sign_in(path, next=target).headers["Location"] in {"/", "/admin/"}
 
 
-def test_a_proxy_that_drops_the_port_is_named_in_the_log(engine, tmp_path, caplog):
+def test_proxy_that_drops_the_port_is_logged(engine, tmp_path, caplog):
     with TlsProxy(engine, tmp_path, WITHOUT_PORT) as proxy:
         assert Browser(proxy).sign_in("/admin/login/").status == 403
     assert "proxy_set_header Host $http_host" in caplog.text
@@ -169,7 +169,7 @@ def test_a_client_cannot_choose_the_address_it_is_counted_under(engine, tmp_path
 
 
 @pytest.mark.parametrize(("trusted", "last"), [(["unix"], 401), (["127.0.0.0/8"], 429)])
-def test_behind_a_unix_socket_the_forwarded_address_counts_where_the_setting_names_it(
+def test_forwarded_address_counts_on_a_trusted_unix_socket(
     transactional_db, settings, monkeypatch, tmp_path, trusted, last
 ):
     settings.TRUSTED_PROXY, settings.ALLOWED_HOSTS = trusted, ["localhost"]

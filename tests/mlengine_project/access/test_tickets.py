@@ -39,14 +39,14 @@ def test_a_ticket_ends_after_thirty_seconds(key_row):
         assert tickets.redeem_ticket(ticket) is None
 
 
-def test_a_ticket_of_a_revoked_key_is_worth_nothing(key_row):
+def test_ticket_of_a_revoked_key_is_refused(key_row):
     ticket, _ = tickets.issue_ticket(identity_of(key_row))
     services.revoke_key(key_row)
     assert tickets.redeem_ticket(ticket) is None
 
 
 @pytest.mark.parametrize("ticket", ["", "unknown", "x" * 10_000, "\x00", "\udc80"])
-def test_what_is_no_ticket_is_refused(db, ticket):
+def test_malformed_ticket_is_refused(db, ticket):
     assert tickets.redeem_ticket(ticket) is None
 
 
@@ -55,7 +55,7 @@ def test_the_ticket_itself_is_not_stored(key_row):
     assert ticket not in str(list(WebsocketTicket.objects.values_list()))
 
 
-def test_old_tickets_are_swept_when_new_ones_are_made(key_row):
+def test_old_tickets_are_deleted_when_new_ones_are_created(key_row):
     with clock.use(clock.FrozenClock(NOW)) as frozen:
         tickets.issue_ticket(identity_of(key_row))
         frozen.advance(2 * 3600)
@@ -65,7 +65,7 @@ def test_old_tickets_are_swept_when_new_ones_are_made(key_row):
 
 @pytest.mark.postgres
 @pytest.mark.django_db(transaction=True)
-def test_of_many_redeemers_at_once_exactly_one_wins():
+def test_ticket_is_redeemed_once_by_concurrent_callers():
     key, _ = services.create_key("someone", "read")
     ticket, _ = tickets.issue_ticket(identity_of(key))
     start, won = threading.Barrier(8), []

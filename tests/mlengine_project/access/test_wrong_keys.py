@@ -37,7 +37,7 @@ async def close_code(address, *headers, ticket=None):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("address", [ADDRESS, None])
-async def test_wrong_keys_on_websockets_are_counted_and_a_valid_one_is_never_held_back(address):
+async def test_wrong_keys_on_websockets_are_limited_and_a_valid_key_is_not(address):
     _, secret = await sync_to_async(services.create_key)("backend", "read")
     codes = [await close_code(address, (b"x-api-key", b"guess %d" % n)) for n in range(LIMIT + 2)]
     assert codes == [4401] * LIMIT + [4429] * 2

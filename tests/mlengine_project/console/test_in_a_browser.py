@@ -52,9 +52,7 @@ def served(transactional_db, django_user_model):
         hub.stop()
 
 
-async def test_from_the_printed_link_to_a_live_board_chart_and_admin_without_a_complaint(
-    served, tmp_path, just_after_a_close
-):
+async def test_pages_run_without_errors_from_sign_in_link_to_admin(served, tmp_path, just_after_a_close):
     address, link = served
     async with chromium.Browser(tmp_path / "profile") as page:
         await page.open(link)
@@ -86,7 +84,7 @@ async def test_from_the_printed_link_to_a_live_board_chart_and_admin_without_a_c
     assert page.complaints == []
 
 
-async def test_nothing_is_wider_than_a_phone(served, tmp_path):
+async def test_pages_fit_the_width_of_a_phone(served, tmp_path):
     address, link = served
     async with chromium.Browser(tmp_path / "profile") as page:
         await page.call("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=True)

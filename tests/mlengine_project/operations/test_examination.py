@@ -17,7 +17,7 @@ def beats(**parts):
             Heartbeat.objects.create(name=f"{part}:{number}", part=part, at=clock.wall_now())
 
 
-def test_running_processes_are_added_up_and_ended_ones_are_not(settings):
+def test_connections_are_summed_over_running_processes(settings):
     settings.REQUEST_THREADS = 6
     beats(web=4, worker=2, scheduler=1, stream=1)
     Heartbeat.objects.create(name="web:ended", part="web", at=clock.wall_now() - timedelta(minutes=5))
@@ -25,7 +25,7 @@ def test_running_processes_are_added_up_and_ended_ones_are_not(settings):
 
 
 @pytest.mark.postgres
-def test_a_sum_that_does_not_fit_is_named_with_what_to_write(settings):
+def test_too_many_connections_are_reported_with_advice(settings):
     settings.REQUEST_THREADS = 2
     beats(web=1)
     [fits] = examination.diagnose(["database"])

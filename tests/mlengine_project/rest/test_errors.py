@@ -54,7 +54,7 @@ KNOWN = [
 
 
 @pytest.mark.parametrize(("error", "status", "name"), KNOWN, ids=lambda value: type(value).__name__)
-def test_every_error_has_its_line(error, status, name):
+def test_every_error_has_its_status_and_name(error, status, name):
     answer = answer_for(error)
     assert (answer.status, answer.error) == (status, name)
     assert answer.message
@@ -62,11 +62,11 @@ def test_every_error_has_its_line(error, status, name):
     assert set(answer.body("/p", "id")) - {"details", "reasons"} == {"error", "message", "path", "request_id"}
 
 
-def test_what_is_unexpected_says_nothing_about_itself():
+def test_unexpected_error_shows_no_details():
     assert "secret detail" not in str(answer_for(ValueError("secret detail")).body("/p", "id"))
 
 
-def test_a_refusal_carries_its_reasons_and_when_to_come_back():
+def test_refusal_has_reasons_and_retry_after():
     answer = answer_for(PredictionRefused(["STALE_DATA", "GAP_IN_WINDOW"], "too old", 17))
     assert answer.body("/p", "id")["reasons"] == ["STALE_DATA", "GAP_IN_WINDOW"]
     assert answer.headers == {"Retry-After": "17"}
@@ -82,7 +82,7 @@ def client(caller):
 
 @pytest.mark.parametrize("debug", [False, True])
 @pytest.mark.parametrize("error", [ValueError("secret"), RecursionError("deep"), MemoryError()], ids=repr)
-def test_a_fault_of_ours_shows_no_trace_whatever_debug_says(client, settings, monkeypatch, debug, error):
+def test_internal_error_shows_no_traceback_with_or_without_debug(client, settings, monkeypatch, debug, error):
     def fail(*_, **__):
         raise error
 
@@ -96,7 +96,7 @@ def test_a_fault_of_ours_shows_no_trace_whatever_debug_says(client, settings, mo
     assert "Traceback" not in response.text
 
 
-def test_a_fault_outside_rest_shows_no_trace_either(client, settings, monkeypatch):
+def test_internal_error_outside_rest_shows_no_traceback(client, settings, monkeypatch):
     from mlengine_project import pages
 
     def fail():
@@ -112,7 +112,7 @@ def test_a_fault_outside_rest_shows_no_trace_either(client, settings, monkeypatc
         assert "secret" not in page.text
 
 
-def test_a_person_gets_a_page_and_a_program_json(client, anonymous_client):
+def test_browser_gets_a_page_and_a_program_json(client, anonymous_client):
     page = anonymous_client.get("/nope", headers={"Accept": "text/html,*/*"})
     assert (page.status_code, page["Content-Type"]) == (404, "text/html; charset=utf-8")
     assert "There is nothing here" in page.text
@@ -138,7 +138,7 @@ def database_away(client, monkeypatch):
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_with_the_database_away_reading_is_503(client, database_away, path):
+def test_reads_without_a_database_are_503(client, database_away, path):
     response = client.get(path)
     assert (response.status_code, response.json()["error"]) == (503, "ServiceUnavailable")
     assert int(response["Retry-After"]) > 0
@@ -154,18 +154,18 @@ def test_with_the_database_away_reading_is_503(client, database_away, path):
         ("/ws-tickets", {}),
     ],
 )
-def test_with_the_database_away_asking_is_503(client, database_away, path, body):
+def test_posts_without_a_database_are_503(client, database_away, path, body):
     response = client.post(path, body, **JSON)
     assert (response.status_code, response.json()["error"]) == (503, "ServiceUnavailable")
 
 
-def test_with_the_database_away_an_unknown_key_is_not_called_wrong(client, database_away, anonymous_client):
+def test_unknown_key_without_a_database_is_503(client, database_away, anonymous_client):
     response = anonymous_client.get("/markets", headers={"X-API-Key": "never seen"})
     assert (response.status_code, response.json()["error"]) == (503, "ServiceUnavailable")
     assert anonymous_client.get("/markets").status_code == 401
 
 
-def test_with_the_database_away_health_tells_it(client, database_away, monkeypatch):
+def test_health_reports_a_missing_database(client, database_away, monkeypatch):
     from mlengine_project.operations import health
 
     monkeypatch.setattr(health, "_database_answers", lambda: False)
@@ -179,7 +179,7 @@ def test_with_the_database_away_health_tells_it(client, database_away, monkeypat
     assert b"ml_database_up 0.0" in client.get("/metrics").content
 
 
-def test_with_the_cache_away_nothing_fails_and_health_is_degraded(client, monkeypatch):
+def test_without_a_cache_requests_succeed_and_health_is_degraded(client, monkeypatch):
     def refuse(*_, **__):
         raise RedisAway("refused")
 
@@ -192,7 +192,7 @@ def test_with_the_cache_away_nothing_fails_and_health_is_degraded(client, monkey
     assert (refused.status_code, refused.json()["reasons"]) == (503, ["NO_CHAMPION"])
 
 
-def test_without_a_champion_horizons_are_judged_and_then_refused(client):
+def test_without_a_champion_horizons_are_validated_then_refused(client):
     assert client.post("/predictions", {"symbol": "BTCUSDT", "horizon": 7}, **JSON).status_code == 400
     refused = client.post("/predictions", {"symbol": "BTCUSDT", "horizon": 72}, **JSON)
     payload = json.loads(refused.content)

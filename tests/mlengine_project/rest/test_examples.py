@@ -120,7 +120,7 @@ def rows_of(body):
     return [body, *(body.get("results") or []), *(part for part in body.values() if isinstance(part, dict))]
 
 
-def test_examples_have_the_shape_of_what_the_engine_answers(answers):
+def test_examples_have_the_shape_of_the_engines_answers(answers):
     kept = taken(answers)
     if os.environ.get("WRITE_EXAMPLES"):
         EXAMPLES.write_bytes(orjson.dumps(with_reports(kept), option=orjson.OPT_INDENT_2) + b"\n")
@@ -133,7 +133,7 @@ def test_examples_have_the_shape_of_what_the_engine_answers(answers):
                 assert shape_of(written[name]["responses"][status]) == shape_of(body), (name, status)
 
 
-def test_every_example_is_what_the_schema_promises():
+def test_every_example_conforms_to_the_schema():
     schema = openapi_document()
     components = {"components": schema["components"]}
     n_checked = 0

@@ -81,7 +81,7 @@ def paths(caller, engine, settings):
         signal.connect(close_old_connections)
 
 
-def test_both_roads_give_the_same_bytes_and_headers(paths):
+def test_both_paths_give_the_same_bytes_and_headers(paths):
     given = (b"x-request-id", b"job-17")
     status, headers, content, by_django = paths.ask(given)
     empty_buckets()
@@ -96,7 +96,7 @@ def test_both_roads_give_the_same_bytes_and_headers(paths):
 
 
 @pytest.mark.parametrize("pieces", [(BODY,), (BODY[:9], BODY[9:])])
-def test_chunks_take_the_fast_road_behind_the_gate(paths, pieces):
+def test_chunked_body_takes_the_fast_road(paths, pieces):
     plain = paths.ask()[2]
     before = paths.passed_on
     status, _, content = ask(
@@ -108,13 +108,13 @@ def test_chunks_take_the_fast_road_behind_the_gate(paths, pieces):
 @pytest.mark.parametrize(
     "content_type", [b"application/json; charset=utf-16", b"text/plain", b"application/json;" * 30]
 )
-def test_another_content_type_is_415_on_both_roads(paths, content_type):
+def test_another_content_type_is_415_on_both_paths(paths, content_type):
     given = (b"content-type", content_type)
     status, _, content = ask(paths.fast, [paths.key, given])
     assert (status, orjson.loads(content)["error"]) == (415, "UnsupportedMediaType")
 
 
-def test_both_roads_take_from_one_bucket(paths, settings):
+def test_both_paths_share_one_limit(paths, settings):
     settings.RATE_LIMIT = 6
     empty_buckets()
     remaining = []
@@ -129,7 +129,7 @@ def test_both_roads_take_from_one_bucket(paths, settings):
     assert orjson.loads(content)["error"] == "RateLimitExceeded"
 
 
-def test_both_roads_count_their_answers(paths):
+def test_both_paths_count_their_answers(paths):
     series = (PREDICTIONS, "horizon=6,symbol=BTCUSDT")
     before = measures.pending()[series]
     paths.ask()
@@ -157,7 +157,7 @@ def test_both_roads_count_their_answers(paths):
     ],
     ids=lambda how: str(how)[:40],
 )
-def test_what_is_not_plain_is_djangos_and_answered_as_django_answers(paths, how):
+def test_request_that_is_not_plain_is_answered_by_django(paths, how):
     status, _, content, by_django = paths.ask(**how)
     slow_status, _, slow_content = ask(paths.django, [paths.key, JSON], **how)
     assert by_django
@@ -176,11 +176,11 @@ def test_what_is_not_plain_is_djangos_and_answered_as_django_answers(paths, how)
         (b"x-forwarded-for", b"1.2.3.4"),
     ],
 )
-def test_a_request_with_another_header_is_djangos(paths, header):
+def test_request_with_another_header_is_answered_by_django(paths, header):
     assert paths.ask(header)[3]
 
 
-def test_a_reader_a_stranger_and_a_forgotten_key_are_djangos(paths, caller):
+def test_read_scope_unknown_and_uncached_keys_are_answered_by_django(paths, caller):
     reader = caller("read")
     services.authenticate_key(reader.secret)
     paths.key = (b"x-api-key", reader.secret.encode())
@@ -189,7 +189,7 @@ def test_a_reader_a_stranger_and_a_forgotten_key_are_djangos(paths, caller):
     assert (paths.ask()[0], paths.ask()[3]) == (401, True)
 
 
-def test_a_miss_is_djangos_and_a_wrong_host_too(paths, settings):
+def test_cache_miss_and_wrong_host_are_answered_by_django(paths, settings):
     settings.ALLOWED_HOSTS = ["elsewhere"]
     status, _, _, by_django = paths.ask()
     assert (status, by_django) == (400, True)

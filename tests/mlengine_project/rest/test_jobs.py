@@ -98,7 +98,7 @@ def test_a_job_is_requested_with_typed_arguments(
     ],
     ids=lambda value: json.dumps(value)[:60],
 )  # fmt: skip
-def test_what_cannot_be_meant_is_refused_by_name(caller, markets, body, where, named):
+def test_invalid_field_is_refused_by_name(caller, markets, body, where, named):
     answer = caller("admin").post("/jobs", body, **JSON)
     error = answer.json()
     assert (answer.status_code, error["error"]) == (400, "ValidationError"), error
@@ -108,14 +108,14 @@ def test_what_cannot_be_meant_is_refused_by_name(caller, markets, body, where, n
     assert not Job.objects.exists()
 
 
-def test_a_market_that_is_switched_off_is_a_conflict(caller, markets):
+def test_disabled_market_is_a_conflict(caller, markets):
     body = {"kind": "backfill", "arguments": {"symbols": ["OLDUSDT"]}}
     answer = caller("admin").post("/jobs", body, **JSON)
     assert (answer.status_code, answer.json()["error"]) == (409, "MarketDisabled")
 
 
 @pytest.mark.parametrize("scope", ["read", "predict"])
-def test_looking_needs_read_and_asking_needs_admin(caller, markets, scope):
+def test_reading_needs_read_and_requesting_needs_admin(caller, markets, scope):
     job = Job.objects.create(kind="training")
     client = caller(scope)
     assert client.get("/jobs").status_code == client.get(f"/jobs/{job.pk}").status_code == 200
@@ -159,7 +159,7 @@ def test_cancelling_is_accepted_whatever_the_state(caller):
     assert client.post("/jobs/x/cancel").status_code == 404
 
 
-def test_with_the_broker_away_the_request_is_kept(caller, monkeypatch, django_capture_on_commit_callbacks):
+def test_request_is_stored_without_a_broker(caller, monkeypatch, django_capture_on_commit_callbacks):
     from kombu.exceptions import OperationalError
 
     def refuse(_):

@@ -40,14 +40,14 @@ def test_every_key_has_its_own_bucket(client, caller):
     assert caller("read").get("/predictions").status_code == 200
 
 
-def test_the_headers_tell_what_is_left(client):
+def test_headers_report_the_remaining_calls(client):
     first = client.get("/predictions")
     assert first["RateLimit-Policy"] == '"predictions";q=5;w=60'
     assert [client.get("/predictions")["RateLimit"].split(";")[1] for _ in range(3)] == ["r=3", "r=2", "r=1"]
     assert "RateLimit" not in client.get("/signals")
 
 
-def test_who_is_not_known_or_may_not_is_not_counted(client, caller, anonymous_client):
+def test_unauthenticated_and_forbidden_calls_are_not_counted(client, caller, anonymous_client):
     reader = caller("read")
     for _ in range(8):
         assert anonymous_client.get("/predictions").status_code == 401
@@ -62,7 +62,7 @@ def test_zero_is_no_limit(client, settings):
     assert "RateLimit" not in responses[0]
 
 
-def test_an_origin_of_the_list_may_ask_and_another_may_not(client, anonymous_client):
+def test_allowed_origin_passes_and_another_does_not(client, anonymous_client):
     preflight = {
         "Origin": ORIGIN,
         "Access-Control-Request-Method": "POST",

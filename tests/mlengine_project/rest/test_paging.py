@@ -196,7 +196,7 @@ def test_jobs_of_one_moment_are_each_on_one_page(slots, limits, arrivals):
 
 @QUIET
 @given(st.sets(st.tuples(st.sampled_from("AB"), st.integers(1, 9)), max_size=20), LIMITS)
-def test_computed_rows_are_walked_by_their_names_while_others_appear(found, limits):
+def test_computed_rows_are_paged_by_their_sort_names_while_others_appear(found, limits):
     rows = [{"symbol": symbol, "horizon": horizon} for symbol, horizon in found]
     seen, limit, link = [], itertools.cycle(limits), "/track-record"
     while link:
@@ -236,7 +236,7 @@ def test_a_cursor_of_another_list_order_or_version_is_a_400(reader):
 @pytest.mark.postgres
 @pytest.mark.django_db
 @pytest.mark.parametrize(("path", "index"), [("", "prediction_by_time"), ("symbol=AUSDT", "prediction_by_")])
-def test_a_page_of_a_large_log_is_read_from_an_index(path, index):
+def test_page_of_a_large_log_uses_an_index(path, index):
     if connection.vendor != "postgresql":
         pytest.skip("a plan of PostgreSQL")
     owner = Market.objects.create(symbol="AUSDT", source="simulated")

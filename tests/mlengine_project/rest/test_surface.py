@@ -46,7 +46,7 @@ def test_a_signal_is_complete_and_the_same_for_the_same_candle(caller, engine):
     assert client.get(f"/signals/{payload['id']}").json() == payload
 
 
-def test_brackets_and_touches_take_prices_as_strings_or_numbers(caller, engine):
+def test_brackets_and_touches_accept_prices_as_strings_or_numbers(caller, engine):
     client = caller("predict")
     close = float(client.post("/predictions", {"symbol": "BTCUSDT", "horizon": 6}, **JSON).json()["current_price"])
     request = {"symbol": "BTCUSDT", "side": "buy", "horizon": 6, "take_profit": f"{close * 1.01:.2f}"}
@@ -107,7 +107,7 @@ def test_candles_are_oldest_first_and_the_first_page_is_the_newest(caller, engin
     assert PRICE.match(newest["results"][0]["close"])
 
 
-def test_the_ledger_accounts_for_every_candle(caller, engine):
+def test_quality_accounts_for_every_candle(caller, engine):
     payload = caller("read").get("/candles/quality?symbol=BTCUSDT").json()
     assert payload["expected"] == payload["stored"] + payload["missing"] + payload["absent"]
     assert payload["share"] == 1.0
@@ -137,7 +137,7 @@ def test_models_and_their_status_now_and_then(caller, engine, champions):
     assert client.get(f"/models/{payload['range_predictor']['champion']}").json()["files_kept"] is False
 
 
-def test_markets_tell_their_horizons(caller, engine):
+def test_markets_list_their_horizons(caller, engine):
     markets = caller("read").get("/markets").json()["results"]
     assert [(m["symbol"], m["horizons"], m["simulated"]) for m in markets] == [
         ("BTCUSDT", [6, 18, 36, 72], True),
@@ -170,7 +170,7 @@ def test_past_its_validity_a_prediction_is_refused_with_reasons(caller, engine):
     assert int(response["Retry-After"]) >= 1
 
 
-def test_unknown_ids_are_404_whatever_they_look_like(caller, engine):
+def test_unknown_and_malformed_ids_are_404(caller, engine):
     client = caller("read")
     for path in ("/predictions", "/signals", "/models", "/jobs"):
         for name in (UNKNOWN_ID, "1", "%00", "..%2f..%2fetc%2fpasswd", "x" * 3000, "latest", "%F0%9F%92%A9", "%ff"):
@@ -211,7 +211,7 @@ ANSWERED = {
 }
 
 
-def test_answers_have_the_shape_the_schema_promises(caller, engine):
+def test_answers_conform_to_the_schema(caller, engine):
     import yaml
     from openapi_schema_validator import OAS30Validator
 

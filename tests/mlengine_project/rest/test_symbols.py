@@ -59,13 +59,13 @@ def market(db, fresh_engine):
         ("BTC\ufe0fUSDT", False), ("😀USDT", False), ("\ud800A", False), ("E\u0301USDT", False), ("\u00c9USDT", True), (7, False),
     ],
 )  # fmt: skip
-def test_the_one_rule(text, right):
+def test_symbol_rule(text, right):
     assert is_symbol(text) is right
     if right:
         assert normal_symbol(unicodedata.normalize("NFD", text.lower())) == text
 
 
-def test_every_path_answers_for_it(market, caller):
+def test_every_path_accepts_the_symbol(market, caller):
     client = caller("admin")
     row = Candle.objects.filter(market=market).order_by("-open_time").first()
     for path in ("/candles", "/indicators"):
@@ -84,7 +84,7 @@ def test_every_path_answers_for_it(market, caller):
     assert metrics
 
 
-def test_cache_channel_and_log_bear_it(market):
+def test_cache_channel_and_log_hold_the_symbol(market):
     prediction = PredictionLog.objects.filter(symbol=LIFE).first()
     key = key_of(LIFE, prediction.horizon, prediction.candle_time)
     assert key.startswith(f"prediction:{LIFE}:")
@@ -93,7 +93,7 @@ def test_cache_channel_and_log_bear_it(market):
     assert SignalLog.objects.get().symbol == LIFE
 
 
-def test_pages_have_its_address_encoded(market, admin_client):
+def test_pages_encode_the_symbol_in_urls(market, admin_client):
     board = admin_client.get("/").content.decode()
     assert f"/market/{quote(LIFE)}" in board
     page = admin_client.get(f"/market/{quote(LIFE)}")
@@ -104,7 +104,7 @@ def test_pages_have_its_address_encoded(market, admin_client):
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_websocket_follows_it(fresh_engine):
+async def test_websocket_subscribes_to_the_symbol(fresh_engine):
     def prepare():
         crown(symbols=(LIFE,))
         market = make_markets(symbols=(LIFE,))[0]
@@ -124,7 +124,7 @@ async def test_a_websocket_follows_it(fresh_engine):
     await client.disconnect()
 
 
-def test_files_bear_it_out_and_in(market, tmp_path):
+def test_symbol_survives_export_and_import(market, tmp_path):
     for kind in ("csv", "parquet"):
         call_command("export_candles", str(tmp_path), format=kind, stdout=io.StringIO())
         path = tmp_path / f"{LIFE}-5m.{kind}"
@@ -145,7 +145,7 @@ def test_the_settings_check_accepts_what_the_rule_accepts(settings):
     assert [found for found in settings_are_valid() if "SUPPORTED_SYMBOLS" in found.msg]
 
 
-def test_the_exchange_is_asked_for_it_and_streams_it(db, settings):
+def test_exchange_requests_and_streams_use_the_symbol(db, settings):
     with SimulatedExchange([LIFE, "BTCUSDT"], seed=3, speed=0, begin_at=BEGIN + 10_000) as exchange:
         settings.BINANCE_API_URL, settings.BINANCE_STREAM_URL = exchange.base_url, exchange.stream_url
 

@@ -45,7 +45,7 @@ def test_the_image_names_the_protocol_of_this_package():
     ],
     ids=["length", "chunks", "trailer", "h2c", "h2c chunks", "HTTP/1.0", "absolute", "charset", "identity", "blanks"],
 )
-def test_a_body_is_read_however_it_is_sent(engine, sent):
+def test_body_is_read_in_every_transfer_form(engine, sent):
     answer = ask(engine.port, sent)
     in_one_form(answer, 400, "ValidationError", "/predictions")
     assert "NOPE" in answer.json["details"]["symbol"][0]
@@ -65,7 +65,7 @@ def test_a_body_waits_for_100_continue(engine):
 
 
 @pytest.mark.parametrize("more", [(), (H2C,)], ids=["plain", "h2c"])
-def test_a_request_takes_one_place_in_its_bucket(engine, more):
+def test_request_is_counted_once(engine, more):
     def remaining():
         answer = ask(engine.port, request(b"POST", b"/predictions", KEY_HEADER, JSON, *more, body=BODY))
         return int(answer.headers["ratelimit"].split(";")[1].removeprefix("r="))
@@ -89,7 +89,7 @@ def test_a_request_takes_one_place_in_its_bucket(engine, more):
     ],
     ids=["two", "empty and another", "bytes", "letters", "no-break space", "capitals", "long"],
 )
-def test_what_is_no_key_is_401(engine, lines):
+def test_malformed_key_header_is_401(engine, lines):
     in_one_form(ask(engine.port, request(b"GET", b"/markets", *lines)), 401, "InvalidAPIKey", "/markets")
 
 
@@ -110,7 +110,7 @@ def test_what_is_no_key_is_401(engine, lines):
     ],
     ids=lambda lines: b" ".join(lines).decode().replace("\r\n", ""),
 )
-def test_a_body_in_another_form_is_415(engine, lines):
+def test_body_of_another_type_is_415(engine, lines):
     answer = ask(engine.port, request(b"POST", b"/predictions", KEY_HEADER, *lines, body=gzip.compress(BODY)))
     in_one_form(answer, 415, "UnsupportedMediaType", "/predictions")
 
@@ -153,7 +153,7 @@ def test_a_large_header_is_not_kept(engine):
     assert engine.peak_kib() - peak < 48 * 1024
 
 
-def test_the_worker_answers_while_others_send_what_they_should_not(engine):
+def test_worker_answers_during_abusive_requests(engine):
     with Caller(engine.port) as one, Caller(engine.port) as two:
         one.send(b"GET /" + b"a" * 60_000 + b" HTTP/1.1\r\n\r\n")
         two.send(request(b"POST", b"/predictions", KEY_HEADER, JSON, b"Content-Length: 1000\r\n"))
@@ -162,7 +162,7 @@ def test_the_worker_answers_while_others_send_what_they_should_not(engine):
         assert time.monotonic() - started < 2
 
 
-def test_letters_in_the_longest_url_cost_the_log_nothing(engine):
+def test_longest_url_is_truncated_in_the_log(engine):
     started = time.monotonic()
     for _ in range(20):
         in_one_form(ask(engine.port, request(b"GET", b"/" + b"a" * 16_000)), 404, "NotFound", "/" + "a" * 16_000)
@@ -193,7 +193,7 @@ def test_nul_in_a_url_is_400(engine, target, lines):
 @pytest.mark.parametrize(
     "cookie", [b'"abc\\000def"', b'"' + b"\\" * 8000 + b'"', b"a\\b"], ids=["NUL", "quoting", "bare"]
 )
-def test_a_cookie_that_quotes_is_no_session(engine, cookie):
+def test_quoted_cookie_is_ignored(engine, cookie):
     lines = [b"Cookie: a=b; sessionid=" + cookie + b"; c=d\r\n"]
     assert ask(engine.port, request(b"GET", b"/", *lines)).status == 200
     started = time.monotonic()
@@ -214,7 +214,7 @@ def test_nul_in_a_body_is_400(engine):
     [(b"/ws/other", 404), (b"/", 404), (b"/health", 404), (b"/predictions", 404), (b"/ws/signals/", 404), (b"/ws/%00", 400),
      (b"/ws/signals?a=%00", 400)],
 )  # fmt: skip
-def test_a_handshake_on_another_path_is_refused_in_the_one_form(engine, path, status):
+def test_handshake_on_another_path_gets_the_standard_error(engine, path, status):
     with Caller(engine.port) as caller:
         answer = caller.send(request(b"GET", path, KEY_HEADER, HANDSHAKE)).answer()
         assert (answer.status, answer.json["path"]) == (status, path.partition(b"?")[0].decode().replace("%00", "\x00"))
