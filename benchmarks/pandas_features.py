@@ -1,7 +1,7 @@
-"""The first 60 features written as a pandas user would: rolling windows and ewm over one market's candles.
+"""The first 60 features in plain pandas: rolling windows and ewm over one market's candles.
 
-Whole candles are assumed, and no floor or guard is written where the engine has one. The engine's exponential
-weights end after at least five half-lives, pandas' never do: columns in `NEARLY` agree only as far.
+Candles must be complete, and there are no floors or guards as in the engine. The engine's exponential weights are
+truncated after at least five half-lives, those of pandas are not: columns in `NEARLY` agree only approximately.
 """
 
 import math
@@ -11,7 +11,7 @@ import pandas as pd
 
 PARKINSON = 4.0 * math.log(2.0)
 NEARLY = ("volatility_level", "ewm_")
-"""Columns whose exponential weights are cut off, by the beginning of their names."""
+"""Prefixes of columns whose exponential weights are truncated."""
 
 
 def build(candles: pd.DataFrame, level: pd.Series | None = None) -> pd.DataFrame:
@@ -105,9 +105,9 @@ def _directions(log, returns, unit):
 
 
 def agreement(candles: pd.DataFrame, ours: np.ndarray) -> dict[str, float]:
-    """Share of values within 1e-4 of each other once the level is the same, and least correlation where it is not.
+    """Share of values within 1e-4 with the same level, and minimum correlation with pandas' own level.
 
-    `ours` has the newest rows and the same columns; its level, which everything is relative to, is given to pandas.
+    `ours` has the newest rows and the same columns; its level, to which all values are relative, is passed to pandas.
     """
     level = pd.Series(np.nan, index=candles.index)
     level.iloc[-len(ours) :] = ours[:, 0].astype(np.float64)

@@ -1,6 +1,6 @@
-"""FreqAI's side: one window of its backtest, trained and predicted by its own code. Runs in its own environment.
+"""FreqAI: one window of its backtest, trained and predicted by its own code, in its own environment.
 
-What `start_backtesting` does for a window, without saving models and without the strategy: slice, filter, scale,
+The steps of `start_backtesting` for a window, without saving models and without the strategy: slice, filter, scale,
 fit XGBoostRegressorMultiTarget, predict the week, scale back. No part of the window is held out for testing, so that
 it trains on the same rows.
 """

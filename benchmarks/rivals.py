@@ -1,7 +1,7 @@
-"""Other people's programs, each in an environment of its own, asked over a pipe to do one piece of work at a time.
+"""External programs for comparison, each in its own environment, driven over a pipe.
 
-The environment is made once, by uv, under the cache folder of the user. The program reads its inputs from a folder,
-says which versions it is, and then works once for every line it is sent.
+uv creates the environment once in the user's cache folder. The program reads its inputs from a folder, reports its
+versions, and runs its work once for every line it receives.
 """
 
 import json
@@ -17,11 +17,11 @@ HERE = Path(__file__).resolve().parent
 
 
 class Unavailable(Exception):
-    """A rival cannot be installed or does not start; the text says why."""
+    """The program cannot be installed or started."""
 
 
 def environment(name: str, requirements: list[str]) -> Path:
-    """The interpreter of an environment with exactly these packages, made if it is not there."""
+    """The interpreter of an environment with exactly these packages, created if missing."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ml-engine-benchmarks"
     folder = home / f"{name}-{'-'.join(requirements).replace('==', '_')}"
     python = folder / "bin" / "python"
@@ -29,7 +29,7 @@ def environment(name: str, requirements: list[str]) -> Path:
     if (folder / "ready").exists():
         return python
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    # From outside the project, whose own constraints would bind the rival too.
+    # Outside the project, whose constraints would apply to the program too.
     for words in (
         ["uv", "venv", "--quiet", "--clear", "--python", version, str(folder)],
         ["uv", "pip", "install", "--quiet", "--python", str(python), *requirements],
@@ -45,7 +45,7 @@ def environment(name: str, requirements: list[str]) -> Path:
 
 
 class ExternalProgram:
-    """A running program of another environment."""
+    """A running program in its own environment."""
 
     def __init__(self, name: str, requirements: list[str], folder: Path, inputs: dict[str, object]) -> None:
         self.folder = folder
@@ -53,7 +53,7 @@ class ExternalProgram:
         np.savez(folder / "inputs.npz", **{key: np.asarray(value) for key, value in inputs.items()})
         words = [str(environment(name, requirements)), str(HERE / f"rival_{name}.py"), str(folder)]
         self.log = (folder / "log").open("w")
-        # Threads that spin while they wait would only slow it down here, as they would us.
+        # Spinning threads would slow it down, as they would the engine.
         surroundings = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONPATH": ""}
         self.process = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, env=surroundings
@@ -61,13 +61,13 @@ class ExternalProgram:
         self.versions: dict[str, str] = self._read_answer()
 
     def work(self) -> dict[str, float]:
-        """Let it work once; seconds by the wall and of the processor, and what else it tells."""
+        """Run its work once; returns wall and CPU seconds, and further reported values."""
         self.process.stdin.write("work\n")
         self.process.stdin.flush()
         return self._read_answer()
 
     def answers(self) -> np.ndarray:
-        """What its last piece of work came to."""
+        """The result of its last run."""
         return np.load(self.folder / "answers.npy")
 
     def _read_answer(self) -> dict:
@@ -76,7 +76,7 @@ class ExternalProgram:
             line = self.process.stdout.readline()
         if not line:
             self.log.flush()
-            log_lines = (self.folder / "log").read_text().strip().splitlines() or ["no word"]
+            log_lines = (self.folder / "log").read_text().strip().splitlines() or ["no output"]
             raise Unavailable(f"{self.folder.name} ended: {log_lines[-1]}")
         return json.loads(line)
 

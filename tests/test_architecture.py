@@ -1,4 +1,4 @@
-"""The shape of the code: imports run one way, files stay small, tasks stay thin."""
+"""Architecture rules: import contracts, file length, short tasks, clocks and randomness."""
 
 import ast
 import os
@@ -39,7 +39,7 @@ def test_task_bodies_are_short(path):
 
 
 def test_serving_imports_neither_numba_nor_pandas():
-    """Serving would pay for them with memory and start-up time; even what offers a training only names them."""
+    """They would cost memory and start-up time of serving processes."""
     modules = "mlengine_project.urls, signals.services, predictions.services, modelregistry.services, indicators.labels"
     heavy = {"numba", "llvmlite", "pandas", "talib", "scipy.stats", "binance"}
     program = f"import django, sys; django.setup(); import {modules}; print({heavy} & set(sys.modules))"
@@ -73,7 +73,7 @@ SECRET_MODULES = {
 
 
 def raw_calls(tree, *, waits):
-    """Calls that read a raw clock or throw their own dice, by whatever name they were imported: line and full name."""
+    """Calls of raw clocks or random generators under any imported name: line and full name."""
     names = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""The production shape: one image, one migration, one beat, one stream, and one writer per volume."""
+"""The production setup: one image, one migration, one beat, one stream, one writer per volume."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class Strict(yaml.SafeLoader):
-    """Refuses what Compose refuses: a key written twice."""
+    """A loader that refuses duplicate keys, like Compose."""
 
     def flatten_mapping(self, node):
         keys = [key.value for key, _ in node.value]

@@ -1,7 +1,7 @@
-"""One of several processes that all advance the same candle at the same moment.
+"""One of several processes that advance the same candle at the same time.
 
-``python -m tests.flows.crowd prepare`` makes markets, candles and champions in an empty database;
-``python -m tests.flows.crowd advance`` runs ten advances at once and tells what they sent.
+``python -m tests.flows.crowd prepare`` creates markets, candles and champions in an empty database;
+``python -m tests.flows.crowd advance`` runs ten advances at once and prints what they sent.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""One candle after another, from the exchange to its subscribers: nothing lost, nothing doubled, one order."""
+"""Candles from the exchange to subscribers: no signal is lost, repeated or out of order."""
 
 import asyncio
 import threading
@@ -56,7 +56,7 @@ def prepare():
 
 
 def check_facts(exchange, n_candles):
-    """What the database holds against what the exchange closed."""
+    """Compare the database with the candles closed by the exchange."""
     for market in Market.objects.all():
         closed = exchange.ledger.final(market.symbol)
         stored = dict(Candle.objects.filter(market=market, open_time__gte=BEGIN).values_list("open_time", "close"))
@@ -70,7 +70,7 @@ def check_facts(exchange, n_candles):
 
 
 def in_order(payloads):
-    """Ids per symbol, as they came."""
+    """Ids by symbol, in order of arrival."""
     found = {"BTCUSDT": [], "ETHUSDT": []}
     for output in payloads:
         found[output["symbol"]].append(output["id"])
@@ -87,7 +87,7 @@ def logged_order():
 
 
 def move(exchange, candles):
-    """Close candles one at a time, advancing after each as the beat would."""
+    """Close candles one at a time, with an advance after each."""
     for _ in range(candles):
         exchange.advance_to(exchange.now_ms() + STEP)
         clock.forget()
@@ -96,7 +96,7 @@ def move(exchange, candles):
 
 async def test_every_close_is_stored_predicted_and_published_once(exchange):
     await sync_to_async(prepare)()
-    await sync_to_async(services.advance)()  # the newest candle of history begins the live record
+    await sync_to_async(services.advance)()  # live_since is the newest candle of history
     client = await listen()
     await sync_to_async(move)(exchange, CANDLES)
     received = await receive_signals(client, 2 * (CANDLES + 1))
@@ -187,5 +187,5 @@ def test_live_stream_drives_the_signals(exchange, transactional_db):
 def until(true, seconds=20.0):
     deadline = time.monotonic() + seconds
     while not true():
-        assert time.monotonic() < deadline, "it never came true"
+        assert time.monotonic() < deadline, "the condition never became true"
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Twenty advances of one candle at once, ten in each of two processes: one set of rows, one message each."""
+"""Twenty concurrent advances of one candle in two processes: one set of rows, one message each."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def run(env, word, **more):
 
 
 def crowd(env):
-    """Prepare, let all processes load, start them together; returns what each tells."""
+    """Prepare, let all processes load, start them together; returns the report of each."""
     prepared = run(env, "prepare")
     prepared.communicate(timeout=120)
     assert prepared.returncode == 0

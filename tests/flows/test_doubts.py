@@ -1,4 +1,4 @@
-"""Doubts from the champion to the metrics: an answer that is given is marked, the signal holds, and it is counted."""
+"""Degraded predictions from the champion to the metrics: marked, signal held, counted."""
 
 from dataclasses import replace
 
@@ -34,29 +34,29 @@ def _no_exchange(monkeypatch):
 
 
 def out_of_distribution(fitted):
-    """Its measure of distance calls every row unlike the training set."""
+    """Every row is out of distribution."""
     return replace(fitted, novelty=replace(fitted.novelty, limit=-1.0))
 
 
 def guarded(fitted):
-    """The same, and it is not believed when it cries at every candle of a day."""
+    """The same, with a guard that suppresses a measure flagging every candle of a day."""
     measure = out_of_distribution(fitted).novelty
     return replace(fitted, novelty=replace(measure, guard=Guard(candles=288, share=0.3)))
 
 
 def slowly_guarded(fitted):
-    """The same again, judged by a month."""
+    """The same, with a guard over a month."""
     measure = out_of_distribution(fitted).novelty
     return replace(fitted, novelty=replace(measure, guard=Guard(candles=30 * 288, share=0.3)))
 
 
 def narrow(fitted):
-    """Any interval is wider than it ever had reason to say."""
+    """Every interval is too wide."""
     return replace(fitted, widest=np.full(len(fitted.horizons), 1e-9))
 
 
 def contradicting(_):
-    """Its quantiles are not those of the walk the brackets come from."""
+    """Its quantiles contradict the bracket probabilities."""
     return live.plain("range_predictor")
 
 
@@ -75,7 +75,7 @@ def counted(name, label="reason"):
 
 
 def replace_range_predictor(monkeypatch, *bends):
-    """Crown a range predictor that differs from the usual one."""
+    """Promote a range predictor that differs from the standard one."""
 
     def bent(kind, seed=0):
         fitted = plain(kind, seed)

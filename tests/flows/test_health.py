@@ -1,4 +1,4 @@
-"""Real processes on a PostgreSQL and a Redis of their own: what goes wrong is named within fifteen seconds."""
+"""Real processes with private PostgreSQL and Redis: faults are reported within fifteen seconds."""
 
 import json
 import os
@@ -20,12 +20,12 @@ from tests.flows import processes
 
 pytestmark = [pytest.mark.long, pytest.mark.postgres, pytest.mark.redis]
 WITHIN_SECONDS = 15.0 + 2.0
-"""Fifteen seconds, and the two an answer about readiness is good for."""
+"""Fifteen seconds, and two for the cached readiness."""
 
 
 @pytest.fixture(scope="module")
 def engine():
-    """Web, worker, beat and stream at work; in a folder the user `postgres` may enter as well."""
+    """Running web, worker, beat and stream, in a folder accessible to the user `postgres`."""
     exchange = SimulatedExchange(source=Invention(("BTCUSDT", "ETHUSDT"), 1), seed=1, speed=1.0)
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
@@ -54,7 +54,7 @@ def causes(engine):
 
 
 def faults(engine):
-    """Messages of parts that are not healthy, but for the champions this engine has none of."""
+    """Messages of unhealthy parts, except the missing champions."""
     detailed = ask(engine, "/health/detailed")
     return {
         name: part["message"]
@@ -148,7 +148,7 @@ def test_a_redis_that_refuses_writes(engine, spoil, mend, message):
     client.execute_command(*spoil)
     try:
         wait_until(lambda: message in faults(engine).get("cache", ""))
-        assert "cache" not in causes(engine), "predictions are answered without it"
+        assert "cache" not in causes(engine), "predictions are served without it"
     finally:
         client.execute_command(*mend)
     wait_until(lambda: "cache" not in faults(engine), 60)
@@ -173,5 +173,5 @@ def test_a_database_that_is_away(engine):
     since, until = time.time(), time.monotonic() + 90
     while not engine.is_back("worker", since):
         assert time.monotonic() < until, "the worker writes its heartbeat again"
-        engine.watch(0.5)  # what ended by itself is started again, as compose does
+        engine.watch(0.5)  # restarts ended processes, like compose
     print("ended by themselves:", dict(engine.ended))

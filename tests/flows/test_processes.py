@@ -1,4 +1,4 @@
-"""A recorded stretch through real processes, with the feed and the worker killed in the middle."""
+"""Recorded candles through real processes, with the feed and the worker killed in between."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ HORIZONS = 4
 
 
 class Subscribers:
-    """A websocket client and a plain Redis subscriber, each in a thread; both note what they are told."""
+    """A websocket client and a Redis subscriber, each in a thread, which record the signals they receive."""
 
     def __init__(self, port, key, redis_url):
         self.by_websocket, self.by_redis = [], []
@@ -87,7 +87,7 @@ def exchange(candles_folder):
 
 @pytest.fixture
 def engine(tmp_path, exchange, settings):
-    """The processes of a small production, with history and champions in place."""
+    """The processes of a small production, with history and champions."""
     settings.BINANCE_API_URL, settings.BINANCE_STREAM_URL = exchange.base_url, exchange.stream_url
     settings.SUPPORTED_SYMBOLS = list(SYMBOLS)
     own_redis, redis_url = processes.start_redis(tmp_path)

@@ -59,7 +59,7 @@ print("clerk may sign in:", authenticate(username="clerk", password="clerk-of-th
 
 @pytest.fixture
 def shop(tmp_path) -> Path:
-    """A Django project with an app of the same label, and tables of the same names, as some of the engine's."""
+    """A Django project whose app label and table names equal some of the engine's."""
     folder = tmp_path / "shop"
     (folder / "access" / "migrations").mkdir(parents=True)
     for name, text in {
@@ -76,7 +76,7 @@ def shop(tmp_path) -> Path:
 
 @pytest.fixture
 def database(tmp_path):
-    """Settings of an engine with a database of its own."""
+    """Environment of an engine with a private database."""
     with new_database() as url:
         yield {"DATABASE_URL": url, "REDIS_URL": "", "MLENGINE_STATE_DIR": str(tmp_path / "state")}
 
@@ -93,7 +93,7 @@ def test_earlier_application_in_public_is_neither_read_nor_written(shop, databas
     theirs = tables(url, "public")
     assert {"api_keys", "markets", "django_migrations", "auth_user"} <= set(theirs)
 
-    # Before the first migration nothing of theirs passes for ours: no applied migration, no account.
+    # Before the first migration nothing of the shop is used by the engine: no applied migration, no account.
     assert "[X]" not in manage(database, "showmigrations")
     assert "clerk may sign in: True" not in manage(database, "shell", "-c", SIGN_IN, succeeds=False)
 
@@ -144,7 +144,7 @@ ALTER TABLE ml.api_keys SET SCHEMA public;
 DROP TABLE ml.known_addresses;
 DELETE FROM public.django_migrations WHERE app = 'access' AND name > '0002';
 """
-"""What version 0.1 left in `public`; the websocket tickets lie where they belong, as if their move had been made."""
+"""State left by version 0.1 in `public`, with the websocket tickets moved already."""
 
 
 def test_table_is_moved_only_if_its_columns_match(database):

@@ -1,4 +1,4 @@
-"""Two engines with default settings on one Redis: neither hears the other, whatever is shared by its databases."""
+"""Two engines with default settings on one Redis: neither receives messages of the other."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ PUBLISH_SIGNAL = "from tests.signals.sockets import say; say('BTCUSDT')"
 
 @pytest.fixture(scope="module")
 def migrated(tmp_path_factory):
-    """A database of SQLite with its markets, to be copied."""
+    """An SQLite database with markets, to be copied."""
     folder = tmp_path_factory.mktemp("migrated")
     for words in (["migrate", "--no-input", "-v0"], ["seed_markets"]):
         subprocess.run(
@@ -33,7 +33,7 @@ def migrated(tmp_path_factory):
 
 @pytest.fixture
 def engines(tmp_path, migrated):
-    """A function that makes an engine of its own on a database of one Redis; and that Redis."""
+    """A function that creates an engine on a database of one Redis, and that Redis."""
     server, url = processes.start_redis(tmp_path)
     started = []
 
@@ -64,7 +64,7 @@ def environment(folder, redis_url, **more):
 
 
 def publish_signal(engine):
-    """Write a signal in an engine's log and publish it; returns its id."""
+    """Write a signal to an engine's log and publish it; returns its id."""
     subprocess.run(
         [sys.executable, "-W", "ignore", "manage.py", "shell", "-c", PUBLISH_SIGNAL],
         cwd=processes.ROOT, env=engine.environment, check=True, stdout=subprocess.DEVNULL,
@@ -85,7 +85,7 @@ async def subscribed(engine):
 
 
 async def next_signal(connection, seconds):
-    """The next signal within some seconds, else None; heartbeats never announce more than the engine has said."""
+    """The next signal within some seconds, else None; heartbeats never announce unpublished signals."""
     try:
         async with asyncio.timeout(seconds):
             while True:
@@ -108,7 +108,7 @@ def test_signals_do_not_reach_sockets_of_another_engine(engines):
         output = await asyncio.to_thread(publish_signal, first)
         frame = await next_signal(ours, 10)
         assert (frame["seq"], frame["signal"]["id"]) == (1, output)
-        assert await next_signal(theirs, 7) is None, "longer than the hub takes to compare heads"
+        assert await next_signal(theirs, 7) is None, "longer than the hub's interval for comparing heads"
         forged = frame["signal"] | {"seq": 2, "id": "00000000-0000-4000-8000-000000000000"}
         for number in (0, 1):
             engines.client.execute_command("SELECT", number)

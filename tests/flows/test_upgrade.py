@@ -1,4 +1,4 @@
-"""An installation made by version 0.1 goes on under the present version, and back again."""
+"""Upgrade of an installation of version 0.1 to the current version, and downgrade."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from tests.flows.databases import manage, new_database, tables
 from tests.flows.processes import ROOT, Processes, answers, free_port
 
 OLDER = "3217dfb"
-"""The commit whose installations must be upgraded."""
+"""The commit of the older version."""
 INSTALLATION = Path(__file__).with_name("older_installation.py")
 UPGRADED = """
 import json
@@ -43,14 +43,14 @@ for name, newest in steps:
 print()
 print(json.dumps(facts))
 """
-"""What holds after the upgrade; then back, migration by migration, as the documentation says."""
+"""Facts after the upgrade, then the downgrade, migration by migration, as documented."""
 BACK = """
 from django.core.management import call_command
 call_command("check")
 call_command("migrate", check_unapplied=True)
 call_command("verify_track_record")
 """
-"""What holds in the older version afterwards."""
+"""Checks in the older version after the downgrade."""
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
@@ -72,7 +72,7 @@ def older(tmp_path_factory):
     params=[pytest.param("sqlite", marks=pytest.mark.long), pytest.param("postgresql", marks=pytest.mark.postgres)]
 )
 def environment(request, tmp_path):
-    """Settings of an installation of one process on a database of its own."""
+    """Environment of a one-process installation with a private database."""
     if request.param == "sqlite" and os.environ.get("DATABASE_URL"):
         pytest.skip("runs where DATABASE_URL is not set")
     state = tmp_path / "state"
@@ -92,7 +92,7 @@ def environment(request, tmp_path):
 
 @contextmanager
 def running(environment, folder, project=ROOT):
-    """`up` of a version, listening; yields its port and what it prints."""
+    """A running `up` of a version; yields its port and a function for its output."""
     folder.mkdir()
     processes, port = Processes(folder, environment, project), free_port()
     processes.start("up", sys.executable, "manage.py", "up", "--port", str(port), "--no-train")
@@ -104,12 +104,12 @@ def running(environment, folder, project=ROOT):
 
 
 def printed(output):
-    """The JSON object among what a command wrote."""
+    """The JSON object in the output of a command."""
     return json.loads(next(line for line in output.splitlines() if line.startswith("{")))
 
 
 def ask(port, path, key="", body=None, cookie=""):
-    """Status and content of one request; 0 where the answer did not come in time."""
+    """Status and content of one request; status 0 on a timeout."""
     headers = {"X-API-Key": key} if key else {"Cookie": f"sessionid={cookie}"}
     content = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(
@@ -125,7 +125,7 @@ def ask(port, path, key="", body=None, cookie=""):
 
 
 def until(look, seconds, what, output):
-    """The first true value of `look`; a request that fails meanwhile only counts as not yet."""
+    """The first true value of `look`; failed requests are repeated."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := look():
@@ -141,7 +141,7 @@ def content_of(answer):
 
 
 def check_upgraded(port, output, made):
-    """The same champions answer the same key, new candles get signals in the same order, the session is still good."""
+    """Check that champions, key and session still work, and that new candles get signals in order."""
     key, predicts = made["key"], {"symbol": "BTCUSDT", "horizon": 6}
     prediction = until(lambda: content_of(ask(port, "/predictions", key, predicts)), 120, "a prediction", output)
     assert prediction["model_versions"] == made["champions"]

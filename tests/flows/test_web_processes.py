@@ -24,7 +24,7 @@ from tests.flows import processes
 
 pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.long]
 START_SECONDS = 240
-"""Patience of the test, not of the engine: the machine is made busy on purpose."""
+"""Time limit of the test, long since the machine is busy on purpose."""
 FACTOR = 10
 """The first prediction of a process takes at most so many times as long as its later ones."""
 REQUEST_THREADS = 3
@@ -59,7 +59,7 @@ def history(transactional_db, fresh_engine):
 
 
 def bring_up_to_date(markets):
-    """Store what closed since, and its predictions and signals, so that the newest candle is a young one."""
+    """Store the candles closed since, with predictions and signals, so that the newest is recent."""
     newest = store.newest_open(markets)[markets[0].pk] + STEP
     for market in markets:
         store_candles(market, newest, (clock.wall_ms() - newest) // STEP)
@@ -93,7 +93,7 @@ def ask(started, method, path, body=None):
 
 @contextmanager
 def busy_machine():
-    """Every core has something else to do."""
+    """Keep every core busy."""
     words = [sys.executable, "-c", "while True: pass"]
     burning = [psutil.Popen(words) for _ in range(psutil.cpu_count() or 1)]
     try:

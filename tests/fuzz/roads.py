@@ -79,12 +79,12 @@ OF_ONE_ANSWER = (
     (re.compile(rb"r=\d+;t=\d+"), b"r;t"),
     (re.compile(rb"csrftoken=\w+; expires=[^;]+"), b"csrftoken"),
 )
-"""What differs between any two answers: the id of the request, what is left in the bucket, a token and its date."""
+"""Parts that differ between any two answers: request id, remaining calls, CSRF token and its date."""
 
 
 @dataclass(frozen=True)
 class ProbeRequest:
-    """One request as a server gives it to an application."""
+    """One request as passed by a server to an application."""
 
     method: str
     path: str
@@ -99,7 +99,7 @@ class ProbeRequest:
 
 @dataclass
 class Pairs:
-    """How many were compared, how many the fast road answered, and where they differ."""
+    """Numbers of compared pairs and of fast answers, and the differences."""
 
     n_pairs: int = 0
     n_fast: int = 0
@@ -108,7 +108,7 @@ class Pairs:
 
 
 def mutated(rng: random.Random, keys: dict[str, str]) -> ProbeRequest:
-    """A request for a prediction with up to four things about it changed."""
+    """A prediction request with up to four mutations."""
     headers: Headers = [
         (b"host", b"testserver"),
         (b"x-api-key", keys["predict"].encode()),
@@ -183,7 +183,7 @@ def key_headers(rng: random.Random, keys: dict[str, str]) -> Headers:
 
 
 def damaged(rng: random.Random, body: bytes) -> bytes:
-    """A body with some bytes changed, added or taken away."""
+    """A body with some bytes changed, added or removed."""
     changed = bytearray(body)
     for _ in range(rng.choice((1, 1, 2, 5))):
         at = rng.randrange(len(changed) + 1)
@@ -198,8 +198,8 @@ def damaged(rng: random.Random, body: bytes) -> bytes:
 
 
 def compare(keys: dict[str, str], n_pairs: int, seed: int = 1) -> Pairs:
-    """Send every pair to the application with its fast road and to the same one without."""
-    return asyncio.run(_compare(keys, n_pairs, random.Random(seed)))  # to be repeated, not to be secret
+    """Send every request to the application with and without the fast road, and compare."""
+    return asyncio.run(_compare(keys, n_pairs, random.Random(seed)))  # reproducible, not secret
 
 
 async def _compare(keys: dict[str, str], n_pairs: int, rng: random.Random) -> Pairs:
@@ -216,9 +216,9 @@ async def _compare(keys: dict[str, str], n_pairs: int, rng: random.Random) -> Pa
     try:
         for number in range(n_pairs):
             settings.RATE_LIMIT = 0 if number % 2 else 10**9
-            if number % 40 == 0:  # wrong keys are counted, and would be refused at another place of the two
+            if number % 40 == 0:  # wrong keys are counted, and the two sides would refuse at different requests
                 await asyncio.to_thread(empty_buckets)
-            if number % 200 == 0:  # a key is remembered for a minute; Django shows its headers again
+            if number % 200 == 0:  # a verified key is cached for a minute; Django sends its headers again
                 await asyncio.to_thread(_verify_keys, keys)
                 for scheme in ("http", "https"):
                     await answer(fast, _plain_request(keys, scheme))
@@ -256,7 +256,7 @@ def _plain_request(keys: dict[str, str], scheme: str) -> ProbeRequest:
 
 
 async def answer(application: Callable[..., Any], request: ProbeRequest) -> tuple[int, Headers, bytes]:
-    """Status, headers in order of their names, and body of one answer, without what is of one answer only."""
+    """Status, sorted headers, and body of one answer, without parts that differ between answers."""
     pieces, sent = list(request.parts), []
 
     async def receive() -> dict[str, Any]:
@@ -283,7 +283,7 @@ async def answer(application: Callable[..., Any], request: ProbeRequest) -> tupl
 
 
 def masked(content: bytes) -> bytes:
-    """Without what differs between any two answers."""
+    """Content without parts that differ between any two answers."""
     for pattern, instead in OF_ONE_ANSWER:
         content = pattern.sub(instead, content)
     return content

@@ -1,4 +1,4 @@
-"""Two thousand requests made from the schema: no 500, no undocumented status, no break of a shape."""
+"""Two thousand requests from the schema: no 500, no undocumented status, no wrong shape."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Callers of the REST surface: one client per scope, none of them known before."""
+"""Clients of the REST API, one per scope."""
 
 import pytest
 from django.test import Client
@@ -10,7 +10,7 @@ from tests.mlengine_project.buckets import empty_buckets
 
 @pytest.fixture
 def anonymous_client(db, settings):
-    """A client without a key, in a process that has verified and counted nobody yet."""
+    """A client without a key, with empty caches and rate limits."""
     settings.ALLOWED_HOSTS = ["testserver", "localhost"]
     services.clear_verified()
     empty_buckets()
@@ -20,7 +20,7 @@ def anonymous_client(db, settings):
 
 @pytest.fixture
 def caller(anonymous_client):
-    """Make a client with a key of a scope: `caller("read")`."""
+    """Create a client with a key of a scope: `caller("read")`."""
 
     def with_scope(scope="admin"):
         _, secret = services.create_key(f"{scope} caller", scope)

@@ -1,4 +1,4 @@
-"""Every page of the admin opens, asks few questions, and lets nobody rewrite what happened."""
+"""Admin pages: all open with few queries, and log rows cannot be changed."""
 
 import re
 import uuid
@@ -44,7 +44,9 @@ def test_every_table_of_the_engine_is_in_the_admin():
     missing = [
         m._meta.label for m in apps.get_models() if m._meta.app_label in ENGINE_APPS and m not in admin.site._registry
     ]
-    assert missing == [], "register them (ReadOnlyAdmin), name them in admin_site.py, make a row in one_of_everything"
+    assert missing == [], (
+        "register them (ReadOnlyAdmin), add them to admin_site.py, and create a row in one_of_everything"
+    )
 
 
 @pytest.mark.parametrize("model", SHOWN, ids=lambda model: model._meta.label)
@@ -53,7 +55,7 @@ def test_list_and_page_open_with_few_queries(admin_client, model, django_assert_
         assert admin_client.get(address(model, "changelist")).status_code == 200
     row = model._default_manager.first()
     if row is None:
-        assert model._meta.label in EDITABLE, "one_of_everything makes no row of it"
+        assert model._meta.label in EDITABLE, "one_of_everything creates no row of it"
         return
     with django_assert_max_num_queries(30):
         page = admin_client.get(address(model, "change", row.pk))
@@ -62,7 +64,7 @@ def test_list_and_page_open_with_few_queries(admin_client, model, django_assert_
 
 @pytest.mark.parametrize("model", SHOWN, ids=lambda model: model._meta.label)
 def test_longer_list_has_no_more_queries(admin_client, model):
-    """Beyond the first row, more rows cost nothing."""
+    """More rows need no more queries."""
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
 
@@ -83,7 +85,7 @@ def test_longer_list_has_no_more_queries(admin_client, model):
 
 @pytest.mark.redis
 def test_the_search_finds_pages_with_redis_too(admin_client):
-    """The theme remembers objects, which the cache of predictions cannot hold: asked twice, it answers twice."""
+    """The theme caches objects, which the cache of predictions cannot store; a repeated search works."""
     for _ in range(2):
         found = admin_client.get("/admin/search/", {"s": "promotion"})
         assert found.status_code == 200

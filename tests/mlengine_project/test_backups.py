@@ -1,4 +1,4 @@
-"""Backup and restore: whole or not at all, verified before anything is touched."""
+"""Backup and restore: complete or not at all, verified before any change."""
 
 import shutil
 import tarfile

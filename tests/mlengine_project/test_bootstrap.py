@@ -1,4 +1,4 @@
-"""The bootstrap: everything a new installation lacks, once, whatever happens in between."""
+"""The bootstrap: creates everything a new installation lacks, once, also after interruptions."""
 
 import os
 import sys
@@ -160,7 +160,7 @@ def test_a_market_enabled_later_gets_its_history_once(champions, exchange):  # n
     assert (job.kind, job.arguments["symbols"]) == ("backfill", [late.symbol])
     Job.objects.update(state="succeeded")
     bootstrap.sweep()
-    assert Job.objects.count() == 1, "one listed lately has no more to give"
+    assert Job.objects.count() == 1, "a recently listed market has no more history"
 
 
 def test_job_waits_with_a_reason_without_the_exchange(settings, exchange, queued, monkeypatch):
@@ -216,7 +216,7 @@ def test_readiness_names_a_missing_champion_until_one_covers_a_market(exchange):
     assert health.readiness() == ["NO_CHAMPION"]
     crown(symbols=("OTHERUSDT",))
     health.clear_cache()
-    assert health.readiness() == ["NO_CHAMPION"], "a market outside the training set is not answered"
+    assert health.readiness() == ["NO_CHAMPION"], "a market outside the training set is not served"
     Market.objects.create(symbol="OTHERUSDT", source="simulated")
     health.clear_cache()
     assert health.readiness() == []

@@ -1,4 +1,4 @@
-"""A lost broker connection is a connection error, whatever a worker holds at that moment."""
+"""A lost broker connection is a connection error, also with unacknowledged messages."""
 
 import sqlite3
 import sys
@@ -18,7 +18,7 @@ QUEUE = "test"
 
 @pytest.fixture
 def server(tmp_path):
-    """A Redis of this test's own, with what it takes to kill and start it."""
+    """A private Redis that can be killed and started."""
     private = processes.PrivateRedis(tmp_path)
     private.start()
     yield private
@@ -26,7 +26,7 @@ def server(tmp_path):
 
 
 def connection_with_an_unacknowledged_message(url):
-    """What a worker has: a message not yet acknowledged, the next one asked for, and a channel for remote control."""
+    """State of a worker: an unacknowledged message, a pending read, and a channel for remote control."""
     connection = Connection(url)
     channel = connection.default_channel
     queue = Queue(QUEUE, channel=channel)
@@ -44,7 +44,7 @@ def connection_with_an_unacknowledged_message(url):
     for _ in range(3):
         with suppress(TimeoutError):
             connection.drain_events(timeout=0.2)
-    assert channel._in_poll, "the next message is asked for: no answer yet when Redis ends"
+    assert channel._in_poll, "the read of the next message is pending when Redis ends"
     return connection, message
 
 

@@ -93,7 +93,7 @@ def test_invalid_arguments_are_reported(tmp_path, candle_file, capsys):
 
 
 def sensitive(kind):
-    """A tiny estimator whose scale moves with every feature: few shallow trees would hide a small change."""
+    """A small estimator whose scale depends on every feature; few shallow trees would hide a small change."""
     fitted = tiny.estimator(kind)
     if kind == "signal_classifier":
         return fitted
@@ -126,7 +126,7 @@ def test_leak_through_features_is_found_in_the_estimator(leak, monkeypatch):
 
 
 class Early(Correction):
-    """Counts forecasts whose outcome nobody can know yet."""
+    """Uses forecasts whose outcome is not known yet."""
 
     def log_factors(self, quantiles, outcomes, counted, asked, horizons):
         return super().log_factors(quantiles, outcomes, counted, asked + 72, horizons)
@@ -139,7 +139,7 @@ def test_online_correction_is_checked(kind, clean):
     verdict = leakage.examine(grid, Ensemble(fitted, None, None), instants=3, parity_rows=1, seed=1)
     assert verdict.reports["range_predictor"].clean == clean
     factors = leakage.log_factors(grid, 1, Ensemble(fitted, None, None), np.ones((grid.n_markets, 1), dtype=bool))
-    assert (factors != 0).any(), "and there is one"
+    assert (factors != 0).any(), "there is a correction"
 
 
 def test_guard_suppression_is_checked():
@@ -153,7 +153,7 @@ def test_guard_suppression_is_checked():
 
 
 def test_feature_family_missing_on_one_path_is_an_error(monkeypatch):
-    """The batch has one column more than the loops compute."""
+    """The batch has one more column than the loops."""
     grid = walk(WARMUP + 300, seed=19)
 
     names = (*FEATURE_NAMES[:-9], "one_more", *FEATURE_NAMES[-9:])

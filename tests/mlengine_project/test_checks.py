@@ -1,4 +1,4 @@
-"""Bad or missing settings are named by `manage.py check`, each with what to write."""
+"""Invalid and missing settings are reported by `manage.py check` with advice."""
 
 import os
 import subprocess
@@ -53,7 +53,7 @@ def test_every_invalid_setting_is_reported_with_advice(tmp_path):
 
 
 def test_addresses_that_cannot_be_split_are_named(tmp_path):
-    """The standard library raises for an open bracket and for a port that is none."""
+    """The standard library raises for an open bracket and for an invalid port."""
     bad = {
         "REDIS_URL": "redis://[::1/0",
         "DATABASE_URL": "postgres://engine:secret@[::1/engine",
@@ -77,7 +77,7 @@ def test_production_refuses_what_is_unsafe(tmp_path):
 
 @pytest.mark.parametrize("database", ["/0/1", "/first", "?db=3", "/1?db=3"])
 def test_a_database_of_redis_is_a_number_in_the_path(tmp_path, database):
-    """Cache and broker read every other form differently, and the prefix of an engine's names is made of it."""
+    """Cache and broker read other forms differently, and the prefix of an engine's names depends on it."""
     found = run_check(tmp_path, REDIS_URL=f"redis://127.0.0.1:6379{database}", SECRET_KEY="s" * 50)
     assert found.returncode == 1
     assert "redis://host:6379/0" in found.stderr

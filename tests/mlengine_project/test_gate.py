@@ -1,4 +1,4 @@
-"""The gate: small bodies, in time, and every request ends."""
+"""Request limits: body size, body time, and request time."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Host names: probes come by address, everything else needs a name in ALLOWED_HOSTS and says so."""
+"""Host names: probes accept any host, other paths need one of ALLOWED_HOSTS."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Long jobs in the admin: asked for, watched and stopped."""
+"""Admin pages of jobs: requested, monitored and cancelled."""
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -14,7 +14,7 @@ LIST = "/admin/operations/job/"
 
 @pytest.fixture(autouse=True)
 def queued(settings, monkeypatch):
-    """Job ids as they reach the queue; nothing runs."""
+    """Queued job ids; no job runs."""
     settings.ALLOWED_HOSTS = ["testserver"]
     sent = []
     monkeypatch.setattr(tasks.run_job, "delay", sent.append)

@@ -1,4 +1,4 @@
-"""Long work: claimed once, followed, cancelled, never lost."""
+"""Jobs: claimed once, monitored, cancelled, never lost."""
 
 import sys
 import threading
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def queued(monkeypatch):
-    """Job ids in the order they were handed to the queue; the broker itself is Celery's business."""
+    """Queued job ids in order, without a broker."""
     sent = []
     monkeypatch.setattr(tasks.run_job, "delay", sent.append)
     return sent
@@ -157,7 +157,7 @@ def test_daily_retention_is_requested_once(queued):
 
 @pytest.mark.postgres
 def test_a_retention_run_removes_files_in_a_process_of_its_own(queued, monkeypatch, settings, tmp_path):
-    """The command that runs is the real one, on the database of this test."""
+    """Runs the real command on the database of this test."""
     settings.MODEL_PATH = tmp_path
     now = clock.wall_now()
     for number in range(3):

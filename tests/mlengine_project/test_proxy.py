@@ -1,4 +1,4 @@
-"""Forwarded headers: what a trusted proxy reports counts, anybody else's is removed."""
+"""Forwarded headers: accepted from trusted proxies, removed from other peers."""
 
 from ipaddress import ip_network
 

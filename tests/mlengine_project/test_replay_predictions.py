@@ -1,4 +1,4 @@
-"""Replay: at every candle what live would have said, with every column, whole files or none."""
+"""Replay: forecasts equal to live ones at every candle, all columns, complete files."""
 
 import re
 from datetime import UTC, datetime
@@ -40,7 +40,7 @@ BRACKET_COLUMNS = [
 
 @pytest.fixture(scope="module")
 def artifact_folder(tmp_path_factory):
-    """One folder for all tests here: each artifact is verified once."""
+    """One folder for all tests of this file, so that each artifact is verified once."""
     return tmp_path_factory.mktemp("replayed") / "models"
 
 

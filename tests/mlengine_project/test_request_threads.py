@@ -1,4 +1,4 @@
-"""Requests in kept threads: how many there are, who may use them, and when one is given back."""
+"""Request threads: their number, their use by requests, and their release."""
 
 import asyncio
 import threading
@@ -13,7 +13,7 @@ COUNT = 4
 
 
 class Work:
-    """An ASGI application that works in the request's thread and notes which one that is."""
+    """An ASGI application that runs in the request's thread and records it."""
 
     def __init__(self):
         self.threads, self.go_on = [], threading.Event()
@@ -110,7 +110,9 @@ async def test_thread_of_a_disconnected_caller_is_released_when_its_request_ends
     await asyncio.gather(*writes, return_exceptions=True)
     late = asyncio.create_task(request(layer, "POST"))
     await asyncio.sleep(0.1)
-    assert len(work.threads) == COUNT // 2, "both threads still work for callers that left; the others left the queue"
+    assert len(work.threads) == COUNT // 2, (
+        "both threads still run requests of disconnected callers; the others left the queue"
+    )
     work.go_on.set()
     await late
     assert len(work.threads) == COUNT // 2 + 1
@@ -162,6 +164,6 @@ async def test_each_thread_has_one_connection_and_closes_an_old_one(settings):
     layer.threads.close_old()
     for thread in layer.threads.idle:
         await asyncio.wrap_future(thread.submit(lambda: None))
-    await asyncio.sleep(0.2)  # the server ends its side a moment later
+    await asyncio.sleep(0.2)  # the server closes its side a moment later
     assert await sync_to_async(active_connections)() == 0
     await sync_to_async(connections.close_all)()

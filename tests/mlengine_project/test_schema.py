@@ -1,4 +1,4 @@
-"""The schema: committed, complete, and free of warnings; its readers load nothing from elsewhere."""
+"""The OpenAPI schema: committed, complete, without warnings; its pages have no external sources."""
 
 import re
 from pathlib import Path
@@ -26,8 +26,8 @@ def schema():
 def test_the_committed_schema_is_the_one_served():
     made = schema_bytes().decode()
     assert SNAPSHOT.read_text() == made, (
-        "the REST surface changed: look at the difference, then run "
-        "`manage.py spectacular --file docs/openapi.yaml` and tell it in the changelog"
+        "the REST API changed: check the difference, then run "
+        "`manage.py spectacular --file docs/openapi.yaml` and add it to the changelog"
     )
 
 
@@ -75,7 +75,7 @@ def test_prices_are_strings_in_it_and_bodies_are_named(schema):
 
 
 def untyped(node, at=""):
-    """Places of the schema where anything may stand."""
+    """Untyped places of the schema."""
     if isinstance(node, list):
         return [place for n, item in enumerate(node) for place in untyped(item, f"{at}[{n}]")]
     if not isinstance(node, dict):

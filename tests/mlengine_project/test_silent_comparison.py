@@ -1,4 +1,4 @@
-"""What a candidate would have said, where people and programs look at a version."""
+"""Challenger predictions of a candidate in the admin and over REST."""
 
 from datetime import timedelta
 
@@ -17,7 +17,7 @@ KIND = "range_predictor"
 
 @pytest.fixture
 def versions(champions):  # noqa: F811
-    """The champion, and a candidate that has saved a tenth of its loss for twenty days."""
+    """The champion, and a candidate with a tenth less loss for twenty days."""
     champion, market = champions[KIND], rows.market()
     version = tiny.candidate(KIND, seed=1, source="simulated")
     ModelVersion.objects.filter(pk=version.pk).update(created_at=champion.created_at + timedelta(hours=1))
@@ -39,7 +39,7 @@ def test_rest_compares_a_candidate_with_the_champion(caller, versions):
     assert cell["gain"] == pytest.approx(0.1)
     assert cell["lower"] <= cell["gain"] <= cell["upper"]
     assert client.get(f"/models/{champion.pk}").json()["silent_comparison"] == []
-    assert "silent_comparison" not in client.get("/models").json()["results"][0], "it is asked for one at a time"
+    assert "silent_comparison" not in client.get("/models").json()["results"][0], "it is part of a single version only"
 
 
 def test_admin_compares_a_candidate_with_the_champion(admin_client, settings, versions):

@@ -64,14 +64,14 @@ def serving(**how):
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Leaves a redirect to the test."""
+    """Does not follow redirects."""
 
     def redirect_request(self, *_):
         return None
 
 
 class Browser:
-    """Cookies, the Origin and Referer of forms, and no redirect followed."""
+    """A client with cookies and the Origin and Referer of forms, without redirects."""
 
     def __init__(self, proxy):
         self.base, self.jar = f"https://localhost:{proxy.port}", CookieJar()

@@ -1,4 +1,4 @@
-"""`up` refuses an address it cannot have, and stops cleanly however far it came."""
+"""`up` refuses an unusable address, and stops cleanly at any stage."""
 
 import signal
 import socket

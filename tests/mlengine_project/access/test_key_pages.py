@@ -1,4 +1,4 @@
-"""API keys in the admin: the secret is shown once; rotation overlaps; revocation ends."""
+"""Admin pages of API keys: creation, rotation, revocation, permissions."""
 
 import re
 

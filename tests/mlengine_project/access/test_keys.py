@@ -1,4 +1,4 @@
-"""Keys: drawn at random, kept as an HMAC, recognised, rotated, revoked."""
+"""API keys: generation, HMAC storage, verification, rotation, revocation."""
 
 from datetime import timedelta
 
@@ -94,7 +94,7 @@ def test_unknown_key_without_a_database_is_unavailable_not_invalid(database_away
 def test_verified_key_stays_valid_without_a_database(monkeypatch):
     _, secret = services.create_key("someone", "read")
     assert services.authenticate_key(secret) is not None
-    monkeypatch.setattr(QuerySet, "first", lambda *_: pytest.fail("asked the database"))
+    monkeypatch.setattr(QuerySet, "first", lambda *_: pytest.fail("queried the database"))
     assert services.authenticate_key(secret).scope == "read"
 
 

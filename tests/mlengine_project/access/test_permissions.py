@@ -1,4 +1,4 @@
-"""Every path with every kind of caller: who is let in, who is told what."""
+"""Permissions of every path for every kind of caller."""
 
 import pytest
 

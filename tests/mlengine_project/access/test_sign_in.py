@@ -1,4 +1,4 @@
-"""Password sign-ins: one throttle for both forms, by address and by account, that never keeps the owner out."""
+"""Password sign-ins: one throttle for both forms, by address and by account, that does not lock the owner out."""
 
 import re
 import threading
@@ -70,7 +70,7 @@ def attempt(client, path, password, address=HOME, name="ada", **fields):
 
 
 def attack(count=ATTEMPTS_PER_MINUTE, address=None, name="ada"):
-    """Wrong passwords without their pages, from one address or each from another."""
+    """Wrong passwords without their pages, from one address or each from a different one."""
     for n in range(count):
         tried = SignInAttempt(RequestFactory().post(ADMIN, REMOTE_ADDR=address or f"198.51.100.{n + 1}"), name)
         if tried.admit():
@@ -116,7 +116,7 @@ def test_other_accounts_from_the_same_address_count_too(ada):
 def test_attempts_at_one_account_from_unknown_addresses_are_limited(ada, path):
     addresses = [f"198.51.100.{n}" for n in range(1, 31)]
     assert statuses(path, 30, addresses)[ATTEMPTS_PER_MINUTE:] == [429] * 10
-    assert statuses(path, 1, [HOME], name="grace") != [429], "other accounts stay open"
+    assert statuses(path, 1, [HOME], name="grace") != [429], "other accounts are not affected"
 
 
 def test_an_ipv6_subscriber_is_one_address(ada):
@@ -160,7 +160,7 @@ def test_attempts_from_a_known_address_are_limited_and_the_known_device_is_not(a
     attack(KNOWN_ATTEMPTS_PER_MINUTE + ATTEMPTS_PER_MINUTE, HOME)
     assert statuses(CONSOLE, 1, [HOME]) == [429]
     late = Client()
-    assert attempt(late, CONSOLE, PASSWORD).status_code == 429, "what a neighbour guesses at last is not even compared"
+    assert attempt(late, CONSOLE, PASSWORD).status_code == 429, "the last attempt of another device is not compared"
     assert attempt(owner, CONSOLE, PASSWORD).status_code == 302
 
 

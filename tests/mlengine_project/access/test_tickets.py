@@ -1,4 +1,4 @@
-"""Tickets: good once, for half a minute, for as long as their key is."""
+"""Websocket tickets: valid once, for 30 seconds, while their key is valid."""
 
 import threading
 

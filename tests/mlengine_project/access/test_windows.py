@@ -19,7 +19,7 @@ def test_window_slides():
         frozen.advance(45)
         taken = [window.take("a", 10).admitted for _ in range(6)]
         assert taken == [True] * 5 + [False]
-        frozen.advance(16)  # the first five leave, the second five stay
+        frozen.advance(16)  # the first five expire, the second five do not
         taken = [window.take("a", 10).admitted for _ in range(6)]
         assert taken == [True] * 5 + [False]
 
@@ -88,4 +88,4 @@ def test_local_window_is_used_without_redis(settings, monkeypatch):
 
     monkeypatch.setattr(window, "_run", away)
     assert [window.take("a", 2).admitted for _ in range(3)] == [True, True, False]
-    assert len(calls) == 1, "a Redis that is away is not asked at every call"
+    assert len(calls) == 1, "an unavailable Redis is not called every time"

@@ -10,7 +10,7 @@ from tests.websockets import WebsocketCommunicator
 
 ADDRESS = "203.0.113.5"
 LIMIT = 6
-"""Instead of 100 a minute, which `test_keys` and `test_permissions` count out."""
+"""Instead of 100 a minute, which `test_keys` and `test_permissions` use."""
 
 
 @pytest.fixture(autouse=True)

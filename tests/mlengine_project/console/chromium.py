@@ -1,4 +1,4 @@
-"""A headless Chromium spoken to over its DevTools protocol: enough to open a page and hear it complain."""
+"""A headless Chromium over its DevTools protocol: opens pages and collects their errors."""
 
 import asyncio
 import json
@@ -18,13 +18,13 @@ def installed():
 
 
 class Page:
-    """One tab: what it logged, and answers to expressions."""
+    """One tab, with its log messages and the evaluation of expressions."""
 
     def __init__(self, socket):
-        self.socket, self.number, self.complaints = socket, 0, []
+        self.socket, self.number, self.errors = socket, 0, []
 
     async def call(self, method, **parameters):
-        """One command and its result; what the page says meanwhile is kept."""
+        """Send one command and return its result; messages of the page are collected."""
         self.number += 1
         wanted = self.number
         await self.socket.send(json.dumps({"id": wanted, "method": method, "params": parameters}))
@@ -46,7 +46,7 @@ class Page:
             if await self.value(expression):
                 return
             await asyncio.sleep(0.2)
-        raise AssertionError(f"never true: {expression}; heard {self.complaints}")
+        raise AssertionError(f"never true: {expression}; errors {self.errors}")
 
     async def open(self, address):
         await self.call("Page.navigate", url=address)
@@ -55,11 +55,11 @@ class Page:
     def _note(self, message):
         parameters = message.get("params", {})
         if message.get("method") == "Runtime.exceptionThrown":
-            self.complaints.append(parameters["exceptionDetails"]["text"])
+            self.errors.append(parameters["exceptionDetails"]["text"])
         elif message.get("method") == "Log.entryAdded" and parameters["entry"]["level"] in {"error", "warning"}:
-            self.complaints.append(f"{parameters['entry']['text']} {parameters['entry'].get('url', '')}")
+            self.errors.append(f"{parameters['entry']['text']} {parameters['entry'].get('url', '')}")
         elif message.get("method") == "Runtime.consoleAPICalled" and parameters["type"] in {"error", "warning"}:
-            self.complaints.append(str([word.get("value") for word in parameters["args"]]))
+            self.errors.append(str([word.get("value") for word in parameters["args"]]))
 
 
 class Browser:

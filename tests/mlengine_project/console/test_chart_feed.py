@@ -1,4 +1,4 @@
-"""What the chart draws: candles oldest first, the fan ahead, and one horizon's past beside the outcome."""
+"""Data of the chart: candles oldest first, the fan, and past predictions of one horizon with outcomes."""
 
 from decimal import Decimal
 

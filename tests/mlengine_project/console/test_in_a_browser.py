@@ -1,4 +1,4 @@
-"""The pages in a real browser: scripts run under the content policy, the socket goes live, nothing complains."""
+"""Pages in a real browser: scripts run under the content policy, the websocket connects, no errors are logged."""
 
 import asyncio
 import socket
@@ -81,7 +81,7 @@ async def test_pages_run_without_errors_from_sign_in_link_to_admin(served, tmp_p
         await page.until("document.querySelector('.menu-content') !== null")
         await asyncio.sleep(0.3)
         await page.value("1")
-    assert page.complaints == []
+    assert page.errors == []
 
 
 async def test_pages_fit_the_width_of_a_phone(served, tmp_path):
@@ -102,12 +102,12 @@ async def test_pages_fit_the_width_of_a_phone(served, tmp_path):
 
 
 async def overflow(page):
-    # Not innerWidth: a phone zooms out over what is too wide, and innerWidth grows with it.
+    # Not innerWidth: a phone zooms out for wide content, and innerWidth grows with it.
     return await page.value("document.documentElement.scrollWidth - document.documentElement.clientWidth")
 
 
 def close_another():
-    """One more candle with its predictions and a signal, published as the live path would."""
+    """One more candle with its predictions and a signal, published as by the live path."""
     of = rows.Market.objects.get(symbol="BTCUSDT")
     price = {"open": 140, "high": 141, "low": 139, "close": 140, "volume": 1}
     rows.Candle.objects.create(market=of, open_time=rows.BEGIN, origin="stream", **price)

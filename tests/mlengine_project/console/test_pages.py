@@ -1,4 +1,4 @@
-"""What people see: the board, a market, the models, and what strangers see instead."""
+"""Console pages: board, market, models, and the landing page of anonymous visitors."""
 
 import re
 

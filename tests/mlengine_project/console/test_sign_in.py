@@ -1,4 +1,4 @@
-"""The link `up` prints: good once, for ten minutes, for nobody else."""
+"""The sign-in link of `up`: valid once, for ten minutes."""
 
 import pytest
 from django.test import Client

@@ -1,4 +1,4 @@
-"""What `doctor` finds of the database: whether the running processes may open more connections than it offers."""
+"""Database check of `doctor`: connections of the running processes against the server's limit."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Health cannot lie: each part says what it knows, and nothing is looked at where that was promised."""
+"""Health checks: each part reports its faults, and liveness does no I/O."""
 
 import json
 from datetime import timedelta
@@ -22,7 +22,7 @@ from tests.champions import crown
 
 def test_alive_does_no_io(client, settings):
     settings.ALLOWED_HOSTS = ["testserver"]
-    response = client.get("/health")  # the database is forbidden in this test
+    response = client.get("/health")  # the database is blocked in this test
     assert (response.status_code, response.json()) == (200, {"status": "healthy"})
 
 
@@ -62,7 +62,7 @@ def beat(part, silent=0.0, name="host:1", **detail):
 
 
 def faults():
-    """Causes of not being ready, beside the champion that these tests do not have."""
+    """Causes of not being ready, except the champion that these tests do not have."""
     return [cause for cause in health._causes() if cause != "NO_CHAMPION"]
 
 
@@ -141,7 +141,9 @@ def test_worker_with_heartbeats_that_runs_no_tasks_is_reported(running):
     Heartbeat.objects.filter(name="beat").update(at=now - timedelta(seconds=80))
     assert "runs no tasks" in parts_of_processes()["celery"]["message"]
     Heartbeat.objects.filter(name="beat").update(at=now + timedelta(hours=1))
-    assert "runs no tasks" in parts_of_processes()["celery"]["message"], "a row of a clock set back proves nothing"
+    assert "runs no tasks" in parts_of_processes()["celery"]["message"], (
+        "a row from before the clock was set back is ignored"
+    )
     Heartbeat.objects.filter(name="beat").update(at=now - timedelta(seconds=20))
     assert parts_of_processes()["celery"]["status"] == "healthy"
 
@@ -203,7 +205,7 @@ def test_missing_candles_are_reported_fifteen_seconds_after_the_close(market):
     assert health.parts()["binance"]["status"] == "healthy"
     Candle.objects.filter(market=other).update(open_time=clock.wall_ms() - 2 * INTERVAL_MS - 16_000)
     assert health.parts()["binance"]["message"] == "no recent candle of ETHUSDT"
-    assert faults() == [], "the other market is answered"
+    assert faults() == [], "the other market is served"
     Market.objects.filter(pk=market.pk).update(enabled=False)
     assert faults() == ["STALE_DATA"]
 
@@ -301,7 +303,7 @@ def test_job_with_a_heartbeat_ahead_of_now_becomes_orphaned(db, monkeypatch):
         ahead = clock.wall_now() + timedelta(hours=2)
         job = Job.objects.create(kind=Job.Kind.BACKFILL, state=Job.State.RUNNING, heartbeat_at=ahead)
         jobs.requeue_pending()
-        assert not queued, "its process may still run: its silence counts from now"
+        assert not queued, "its process may still run: the time without a heartbeat counts from now"
         frozen.advance(301)
         jobs.requeue_pending()
         assert queued == [str(job.pk)]

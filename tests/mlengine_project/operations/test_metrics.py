@@ -1,4 +1,4 @@
-"""Metrics: the same from every process, right with several, whole without a database."""
+"""Metrics: the same from every process, correct with several, complete without a database."""
 
 import threading
 

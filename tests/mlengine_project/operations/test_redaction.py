@@ -1,4 +1,4 @@
-"""No secret leaves in a log line, whichever way it tries."""
+"""Redaction of secrets in log lines."""
 
 import json
 import logging
@@ -22,7 +22,7 @@ from mlengine_project.operations.redaction import (
 
 @pytest.fixture
 def line_of(settings):
-    """Render one event as a process would, and give the line."""
+    """Render one event as a log line."""
     settings.API_KEY = "bootstrap-canary-0123456789abcdef"
     settings.BINANCE_API_SECRET = "binance-canary-0123456789abcdef"
     known_secrets.cache_clear()

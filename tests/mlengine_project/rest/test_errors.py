@@ -1,4 +1,4 @@
-"""Every exception becomes an answer in the one form, and no part that is away becomes a 500."""
+"""Every exception becomes a standard error answer, and a missing service is never a 500."""
 
 import json
 
@@ -76,7 +76,7 @@ def test_refusal_has_reasons_and_retry_after():
 def client(caller):
     Market.objects.create(symbol="BTCUSDT", source="simulated")
     client = caller("admin")
-    client.get("/markets")  # the key is verified_identity from here on
+    client.get("/markets")  # the key is cached from here on
     return client
 
 

@@ -1,6 +1,6 @@
-"""Examples of the schema: what a running engine was asked and answered.
+"""Examples of the schema: recorded requests and answers of a running engine.
 
-`WRITE_EXAMPLES=1 uv run pytest tests/mlengine_project/rest/test_examples.py` takes them anew.
+`WRITE_EXAMPLES=1 uv run pytest tests/mlengine_project/rest/test_examples.py` records them again.
 """
 
 import os
@@ -31,13 +31,13 @@ REQUESTS = {
     "get_models_status": "/models/status",
 }
 MAX_LIST_ENTRIES = 1
-"""Entries of a long list that an example keeps."""
+"""Entries of a long list that are kept in an example."""
 
 
 @pytest.fixture
 def answers(caller, engine, champions, settings, monkeypatch):
-    """What the engine answers, by operation: (request, status, body)."""
-    # Looked at in this thread: another one does not see the rows of a test's transaction.
+    """The engine's answers by operation: (request, status, body)."""
+    # Runs in this thread: another one does not see the rows of a test's transaction.
     monkeypatch.setattr(health, "_causes_in_time", health._causes)
     health.clear_cache()
     settings.RATE_LIMIT = 0
@@ -73,7 +73,7 @@ def answers(caller, engine, champions, settings, monkeypatch):
 
 
 def shown(name, body):
-    """A body with its long lists cut short and its secrets made up."""
+    """A body with shortened lists and replaced secrets."""
     if name == "post_ws_tickets":
         body["ticket"] = "x" * len(body["ticket"])
     if name == "get_indicators_catalog":
@@ -95,7 +95,7 @@ def taken(answers):
 
 
 def shape_of(value):
-    """Names and kinds of a body, whatever its values."""
+    """Names and types of a body, without its values."""
     if isinstance(value, dict):
         return {name: shape_of(item) for name, item in value.items() if name not in {"report", "metrics"}}
     if isinstance(value, list):
@@ -104,7 +104,7 @@ def shape_of(value):
 
 
 def with_reports(kept):
-    """Reports are of a training, which this engine did not do: those written down before stay."""
+    """Keep the recorded reports, since this engine has no training."""
     before = orjson.loads(EXAMPLES.read_bytes()) if EXAMPLES.exists() else {}
     for name, example in kept.items():
         for status, body in example["responses"].items():
@@ -125,7 +125,7 @@ def test_examples_have_the_shape_of_the_engines_answers(answers):
     if os.environ.get("WRITE_EXAMPLES"):
         EXAMPLES.write_bytes(orjson.dumps(with_reports(kept), option=orjson.OPT_INDENT_2) + b"\n")
     written = orjson.loads(EXAMPLES.read_bytes())
-    assert set(written) == set(kept), "take the examples anew"
+    assert set(written) == set(kept), "record the examples again"
     for name, example in kept.items():
         assert set(written[name]["responses"]) == set(example["responses"]), name
         for status, body in example["responses"].items():

@@ -1,4 +1,4 @@
-"""Two roads to POST /predictions that nobody can tell apart."""
+"""POST /predictions through the fast road and through Django: equal answers."""
 
 import asyncio
 
@@ -48,7 +48,7 @@ async def ask(application, headers, body=BODY, path="/predictions", method="POST
 
 
 class FastRoadPair:
-    """The fast road with Django behind it, and how often it handed a request on."""
+    """The fast road in front of Django, with a count of requests passed on."""
 
     def __init__(self, secret):
         self.key = (b"x-api-key", secret.encode())
@@ -60,7 +60,7 @@ class FastRoadPair:
         await self.django(scope, receive, send)
 
     def ask(self, *more, **how):
-        """Ask the fast road; the third value tells whether Django had to answer."""
+        """Send a request; the last value tells whether Django answered it."""
         before = self.passed_on
         answer = ask(self.fast, [self.key, JSON, *more], **how)
         return *answer, self.passed_on > before
@@ -71,11 +71,11 @@ def paths(caller, engine, settings):
     settings.RATE_LIMIT = 100
     client = caller("predict")
     services.authenticate_key(client.secret)
-    assert cached_prediction("BTCUSDT", 6), "the answer is computed ahead"
+    assert cached_prediction("BTCUSDT", 6), "the answer is in the cache"
     paths = FastRoadPair(client.secret)
     for signal in (signals.request_started, signals.request_finished):
         signal.disconnect(close_old_connections)  # they would close the connection of the test's transaction
-    assert paths.ask()[3], "the first answer is Django's: the road learns its headers from it"
+    assert paths.ask()[3], "Django gives the first answer, from which the headers are recorded"
     yield paths
     for signal in (signals.request_started, signals.request_finished):
         signal.connect(close_old_connections)

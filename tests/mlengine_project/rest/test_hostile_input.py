@@ -1,4 +1,4 @@
-"""What callers send that nobody should: each gets a documented 4xx in the one form, and leaves no trace."""
+"""Invalid and malicious requests: each gets a documented 4xx in the standard form."""
 
 import pytest
 from django.test import Client
@@ -106,7 +106,7 @@ def check_form(response, path, error="ValidationError", status=400):
 @pytest.mark.parametrize("path", ["/predictions", "/signals", "/brackets", "/touches"])
 def test_a_body_that_is_wrong_is_a_400(client, path, body):
     if path == "/signals" and body.startswith(b"{" + GOOD) and b'"symbol": "NOPE"' not in body:
-        body = body.replace(b"BTCUSDT", b"NOPE")  # the horizon is nothing to a signal
+        body = body.replace(b"BTCUSDT", b"NOPE")  # signals have no horizon field
     response = client.post(path, body, content_type="application/json")
     check_form(response, path)
     assert response.json()["details"]

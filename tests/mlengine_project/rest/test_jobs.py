@@ -1,4 +1,4 @@
-"""Jobs over REST: requested with typed arguments, listed, and asked to stop."""
+"""Jobs over REST: requested with typed arguments, listed, and cancelled."""
 
 import json
 
@@ -14,7 +14,7 @@ JSON = {"content_type": "application/json"}
 
 @pytest.fixture(autouse=True)
 def queued(monkeypatch):
-    """Job ids as they reach the queue; nothing runs."""
+    """Queued job ids; no job runs."""
     sent = []
     monkeypatch.setattr(tasks.run_job, "delay", sent.append)
     return sent
@@ -163,7 +163,7 @@ def test_request_is_stored_without_a_broker(caller, monkeypatch, django_capture_
     from kombu.exceptions import OperationalError
 
     def refuse(_):
-        raise OperationalError("redis is away")
+        raise OperationalError("redis is unavailable")
 
     monkeypatch.setattr(tasks.run_job, "delay", refuse)
     with django_capture_on_commit_callbacks(execute=True):

@@ -1,4 +1,4 @@
-"""The rate limit and the cross-origin rules, as callers meet them."""
+"""Rate limit and CORS rules of the API."""
 
 import pytest
 

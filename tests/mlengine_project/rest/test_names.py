@@ -1,4 +1,4 @@
-"""Names and words of a request: each is known or refused with what is allowed."""
+"""Names and choices of a request: unknown ones are refused with the allowed ones."""
 
 import json
 
@@ -179,7 +179,7 @@ def test_unknown_symbol_is_answered_with_the_known_ones(client, path, body):
 @pytest.mark.parametrize("item", ["x", 1, {}])
 @pytest.mark.parametrize("field", ["prices", "symbols", "kinds"])
 def test_a_list_that_is_too_long_is_refused_before_its_items(client, field, item):
-    """Judged one by one, 60,000 wrong prices took ten seconds of a worker."""
+    """Validating 60,000 wrong prices one by one took ten seconds."""
     many = [item] * 60_000
     path = "/touches" if field == "prices" else "/jobs"
     body = (

@@ -1,4 +1,4 @@
-"""Walks through every list while rows arrive: each row once, in one order, whatever the limit of each page."""
+"""Paging through every list while rows arrive: each row once, in order, with any limit per page."""
 
 import itertools
 import uuid
@@ -94,7 +94,7 @@ ARRIVALS = st.lists(st.lists(st.integers(0, 4), max_size=3), max_size=8)
 
 
 def write(model, make, slots):
-    """Rows of the given slots, in the market that is asked for; times that the database would set are set here."""
+    """Rows of the given slots in the requested market, with times otherwise set by the database."""
     owner = Market.objects.get(symbol="AUSDT")
     times = {}
     for slot in slots:
@@ -115,7 +115,7 @@ def names_of(model, field, keys):
 
 
 def walk(client, path, limits, direction, arrive, start=None):
-    """Follow the links of one direction to the end; each page asks for another number of rows."""
+    """Follow the links of one direction to the end, with another limit for each page."""
     pages, limit = [], itertools.cycle(limits)
     link = start or f"{path}limit={next(limit)}"
     while link:
@@ -149,7 +149,7 @@ def test_a_walk_while_rows_arrive_returns_each_row_once(reader, path):
         waiting = iter(arrivals)
         pages = walk(reader, path, limits, "next", lambda: write(model, make, next(waiting, [])))
         seen = [row[field] for page in pages for row in page["results"]]
-        assert len(seen) == len(set(seen)), "a row came twice"
+        assert len(seen) == len(set(seen)), "a row was returned twice"
         assert there <= set(seen), "a row was left out"
         back = walk(reader, path, limits, "previous", list, start=pages[-1]["previous"])
         returned = [row[field] for page in back for row in page["results"]]

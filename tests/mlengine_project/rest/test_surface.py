@@ -1,4 +1,4 @@
-"""The paths of the contract, with an engine behind them."""
+"""The REST paths of the contract, with a running engine."""
 
 import re
 

@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001  (letters that look alike are the subject)
-"""A symbol that is not ASCII through every door: REST, websocket, channel, cache, files, pages, check, exchange."""
+"""A symbol that is not ASCII in every interface: REST, websocket, channel, cache, files, pages, check, exchange."""
 
 import asyncio
 import io
@@ -128,7 +128,7 @@ def test_symbol_survives_export_and_import(market, tmp_path):
     for kind in ("csv", "parquet"):
         call_command("export_candles", str(tmp_path), format=kind, stdout=io.StringIO())
         path = tmp_path / f"{LIFE}-5m.{kind}"
-        # A Mac writes file names decomposed, and people write them in lower case.
+        # macOS writes file names decomposed, and people write them in lower case.
         given = path.rename(tmp_path / unicodedata.normalize("NFD", f"{LIFE.lower()}-5m.{kind}"))
         out = io.StringIO()
         call_command("import_candles", str(given), source="simulated", stdout=out, stderr=io.StringIO())

@@ -9,7 +9,7 @@ from django.urls import get_resolver
 from tests.mlengine_project.server.conftest import KEY, command_of_image
 from tests.mlengine_project.server.sockets import H2C, HANDSHAKE, JSON, Caller, ask, chunked, request
 
-pytestmark = pytest.mark.alone  # it starts its own servers, whatever the services
+pytestmark = pytest.mark.alone  # it starts its own servers and uses no services
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 KEY_HEADER = b"X-API-Key: " + KEY.encode() + b"\r\n"
 BODY = b'{"symbol": "NOPE", "horizon": 6}'
@@ -226,7 +226,7 @@ def test_a_handshake_on_the_right_path_is_accepted(engine):
 
 
 def paths_of(patterns, prefix=""):
-    """Every path without arguments, but the admin's."""
+    """Every path without arguments, except the admin's."""
     for entry in patterns:
         path = prefix + str(entry.pattern)
         if hasattr(entry, "url_patterns"):
@@ -257,7 +257,7 @@ def test_allow_options_and_head_agree(engine, path):
         assert head.status == got.status
         assert set(head.headers) == set(got.headers)
         one_of_a_kind = {"x-request-id", "date", "ratelimit", "set-cookie", "expires", "x-market-ms"}
-        if path in {"/metrics", "/health/detailed"}:  # what they show changes
+        if path in {"/metrics", "/health/detailed"}:  # their contents change
             one_of_a_kind.add("content-length")
         assert {n: v for n, v in head.headers.items() if n not in one_of_a_kind | {"content-security-policy"}} == {
             n: v for n, v in got.headers.items() if n not in one_of_a_kind | {"content-security-policy"}

@@ -1,4 +1,4 @@
-"""What reaches an application, and what is refused before: bytes on a real connection."""
+"""HTTP parsing on a real connection: requests passed to the application, and refusals."""
 
 import re
 
