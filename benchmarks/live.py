@@ -124,8 +124,8 @@ def measure(candles: int, speed: float, train: bool) -> dict:
         try:
             health = wait_for(lambda: request(f"{base}/health") == 200, 60, since)
             key = re.search(r"API key\s+(\S+)", (state / "up.log").read_text())[1]
-            ask = {"symbol": "BTCUSDT", "horizon": 6}
-            first = wait_for(lambda: request(f"{base}/predictions", key, ask) == 200, 600, since)
+            question = {"symbol": "BTCUSDT", "horizon": 6}
+            first = wait_for(lambda: request(f"{base}/predictions", key, question) == 200, 600, since)
             latencies = asyncio.run(listen(port, key, state, candles))
             serving = psutil.Process(process.pid)
             serving.cpu_percent()

@@ -115,5 +115,5 @@ def agreement(candles: pd.DataFrame, ours: np.ndarray) -> dict[str, float]:
     near = [name.startswith(NEARLY) for name in rest.columns]
     exact = np.isclose(rest.to_numpy(), ours, rtol=0.0, atol=1e-4)[:, ~np.array(near)]
     free = build(candles).iloc[-len(ours) :].to_numpy()
-    alike = [np.corrcoef(free[:, i], ours[:, i])[0, 1] for i in np.flatnonzero(near)]
-    return {"within_1e-4": round(float(exact.mean()), 6), "least_correlation_of_ewm": round(float(min(alike)), 4)}
+    equal = [np.corrcoef(free[:, i], ours[:, i])[0, 1] for i in np.flatnonzero(near)]
+    return {"within_1e-4": round(float(exact.mean()), 6), "least_correlation_of_ewm": round(float(min(equal)), 4)}

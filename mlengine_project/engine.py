@@ -127,11 +127,11 @@ class EmbeddedEngine:
         signals.advance(frames=frames)
 
     def _fill_history(self, markets: list[Market]) -> None:
-        wanted = WARMUP + TRAINING_DAYS * CANDLES_PER_DAY
+        needed = WARMUP + TRAINING_DAYS * CANDLES_PER_DAY
         until_ms = clock.market_ms()
         for market in markets:
             newest = store.newest_open([market]).get(market.id)
-            from_ms = until_ms - wanted * INTERVAL_MS if newest is None else newest + INTERVAL_MS
+            from_ms = until_ms - needed * INTERVAL_MS if newest is None else newest + INTERVAL_MS
             if until_ms - from_ms < 2 * INTERVAL_MS or self.stopping.is_set():
                 continue
             count = (until_ms - from_ms) // INTERVAL_MS

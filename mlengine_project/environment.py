@@ -53,31 +53,31 @@ def valid_url(url: str) -> str:
     return url
 
 
-def whole(name: str, default: int, least: int = 0) -> int:
-    """A whole number of at least `least`."""
+def integer(name: str, default: int, minimum: int = 0) -> int:
+    """A whole number of at least `minimum`."""
 
     def parse(raw: str) -> int:
         value = int(raw)
-        if value < least:
-            raise ValueError(f"below {least}")
+        if value < minimum:
+            raise ValueError(f"below {minimum}")
         return value
 
-    return read(name, default, parse, f"a whole number of at least {least}, for example {name}={default}")
+    return read(name, default, parse, f"a whole number of at least {minimum}, for example {name}={default}")
 
 
-def fraction(name: str, default: float, most: float = 1.0) -> float:
-    """A finite number between 0 and `most`."""
+def fraction(name: str, default: float, maximum: float = 1.0) -> float:
+    """A finite number between 0 and `maximum`."""
 
     def parse(raw: str) -> float:
         value = float(raw)
-        if not 0 <= value <= most:
-            raise ValueError(f"outside 0 to {most}")
+        if not 0 <= value <= maximum:
+            raise ValueError(f"outside 0 to {maximum}")
         return value
 
-    return read(name, default, parse, f"a number from 0 to {most}, for example {name}={default}")
+    return read(name, default, parse, f"a number from 0 to {maximum}, for example {name}={default}")
 
 
-def switch(name: str, default: bool = False) -> bool:
+def boolean(name: str, default: bool = False) -> bool:
     """A boolean."""
 
     def parse(raw: str) -> bool:

@@ -24,7 +24,7 @@ from mlengine_project.access.services import verified_identity
 from mlengine_project.access.throttling import limit_headers
 from mlengine_project.access.windows import window
 from mlengine_project.answering_time import count_prediction
-from mlengine_project.operations.logging import note_request, request_id_from
+from mlengine_project.operations.logging import log_request, request_id_from
 from mlengine_project.wire import media_type_of, read_json
 from predictions.services import cached_prediction
 
@@ -141,7 +141,7 @@ def cached_answer(headers: dict[bytes, bytes], body: bytes, started: float) -> t
     seconds = clock.monotonic() - started
     count_prediction(*requested, seconds)
     with structlog.contextvars.bound_contextvars(request_id=request_id):
-        note_request("POST", PATH, 200, seconds, identity.key_id)
+        log_request("POST", PATH, 200, seconds, identity.key_id)
     return content, own
 
 

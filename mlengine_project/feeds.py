@@ -57,14 +57,14 @@ def choose(kind: str, path: str, speed: float | None) -> tuple[Feed, bool]:
         raise FeedError("--data and --speed need the simulator; write --feed simulator.")
     if path and not Path(path).exists():
         raise FeedError(f"--data names {path}, which does not exist.")
-    wanted = Feed(kind=kind, path=str(Path(path).resolve()) if path else "", speed=speed or 1.0)
-    if recorded is not None and (recorded.kind, recorded.path) == (wanted.kind, wanted.path):
-        return replace(recorded, speed=wanted.speed if speed is not None else recorded.speed), False
-    if recorded is not None and recorded.kind == wanted.kind == "simulator":
+    requested = Feed(kind=kind, path=str(Path(path).resolve()) if path else "", speed=speed or 1.0)
+    if recorded is not None and (recorded.kind, recorded.path) == (requested.kind, requested.path):
+        return replace(recorded, speed=requested.speed if speed is not None else recorded.speed), False
+    if recorded is not None and recorded.kind == requested.kind == "simulator":
         raise FeedError(
             "this state folder already holds simulated prices of another kind; set MLENGINE_STATE_DIR to a new folder."
         )
-    return replace(wanted, began_at_ms=clock.wall_ms()), True
+    return replace(requested, began_at_ms=clock.wall_ms()), True
 
 
 def exchange_answers() -> bool:

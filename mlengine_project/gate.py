@@ -13,7 +13,7 @@ from django.conf import settings
 
 from marketdata import clock
 from mlengine_project.errors import Answer, PayloadTooLarge
-from mlengine_project.operations.logging import note_request, request_id_from
+from mlengine_project.operations.logging import log_request, request_id_from
 from mlengine_project.wire import write_json
 
 Message = dict[str, Any]
@@ -163,8 +163,8 @@ async def read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes | No
 
 def with_length(scope: dict[str, Any], length: int) -> dict[str, Any]:
     """The scope with a `Content-Length`, without which frameworks treat a body as empty."""
-    kept = [pair for pair in scope["headers"] if pair[0] not in {b"content-length", b"transfer-encoding"}]
-    return {**scope, "headers": [*kept, (b"content-length", str(length).encode())]}
+    other_headers = [pair for pair in scope["headers"] if pair[0] not in {b"content-length", b"transfer-encoding"}]
+    return {**scope, "headers": [*other_headers, (b"content-length", str(length).encode())]}
 
 
 def body_receiver(body: bytes | None, receive: Receive) -> Receive:
@@ -185,7 +185,7 @@ async def refuse(scope: dict[str, Any], receive: Receive | None, send: Send, ans
     pairs = [(name.encode(), value.encode()) for name, value in {**headers, "connection": "close"}.items()]
     await send({"type": "http.response.start", "status": answer.status, "headers": pairs})
     await send({"type": "http.response.body", "body": content, "more_body": receive is not None})
-    note_request(scope["method"], scope["path"], answer.status, clock.monotonic() - started)
+    log_request(scope["method"], scope["path"], answer.status, clock.monotonic() - started)
     if receive is not None:
         await discard_body(receive)
         await send({"type": "http.response.body", "body": b""})

@@ -5,7 +5,7 @@ from typing import Any
 
 from mlengine_project.errors import Answer
 from mlengine_project.gate import error_form, url_refusal, with_plain_cookies
-from mlengine_project.operations.logging import note_request
+from mlengine_project.operations.logging import log_request
 
 Message = dict[str, Any]
 Application = Callable[[dict[str, Any], Any, Callable[[Message], Awaitable[None]]], Awaitable[None]]
@@ -26,7 +26,7 @@ class Handshakes:
             await self.application(with_plain_cookies(scope), receive, send)
             return
         await receive()  # websocket.connect
-        note_request("WEBSOCKET", scope["path"], refusal.status, 0.0)
+        log_request("WEBSOCKET", scope["path"], refusal.status, 0.0)
         if "websocket.http.response" not in scope.get("extensions", {}):
             await send({"type": "websocket.close"})
             return

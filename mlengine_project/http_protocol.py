@@ -108,12 +108,14 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         method, version = self.parser.get_method(), self.parser.get_http_version().encode()
         lines = [b"%b %b HTTP/%b" % (method, self.url, version)]
         for name, value in self.headers:
-            kept = value
+            value_left = value
             if name == b"connection":
                 tokens = [token.strip() for token in value.split(b",")]
-                kept = b", ".join(token for token in tokens if token.lower() not in {b"upgrade", b"http2-settings"})
-            if name not in {b"upgrade", b"http2-settings"} and (kept or not value):
-                lines.append(b"%b: %b" % (name, kept))
+                value_left = b", ".join(
+                    token for token in tokens if token.lower() not in {b"upgrade", b"http2-settings"}
+                )
+            if name not in {b"upgrade", b"http2-settings"} and (value_left or not value):
+                lines.append(b"%b: %b" % (name, value_left))
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         try:

@@ -177,7 +177,7 @@ def draw(
 ) -> Sequence[int]:
     """Random positions with a candle, a window before and `after` candles after."""
     first, stop = window - 1, len(grid) - after
-    held = first + np.flatnonzero(grid.present[:, first:stop].any(axis=0))
-    if not len(held):
+    positions = first + np.flatnonzero(grid.present[:, first:stop].any(axis=0))
+    if not len(positions):
         raise FeatureError(f"no candle has {window} instants before it and {after} after it")
-    return [int(at) for at in np.sort(generator.choice(held, size=count))]
+    return [int(at) for at in np.sort(generator.choice(positions, size=count))]

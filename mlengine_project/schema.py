@@ -194,10 +194,10 @@ def headers_of(path: str, status: str) -> dict[str, Any]:
 
 def add_examples(operation: dict[str, Any]) -> None:
     """Add recorded examples of a request and its answer."""
-    kept = examples().get(operation["operationId"], {})
-    if "request" in kept and "requestBody" in operation:
-        operation["requestBody"]["content"]["application/json"]["example"] = kept["request"]
-    for status, example in kept.get("responses", {}).items():
+    recorded = examples().get(operation["operationId"], {})
+    if "request" in recorded and "requestBody" in operation:
+        operation["requestBody"]["content"]["application/json"]["example"] = recorded["request"]
+    for status, example in recorded.get("responses", {}).items():
         operation["responses"][status]["content"]["application/json"]["example"] = example
 
 

@@ -16,17 +16,17 @@ from mlengine_project.environment import (
     PROBLEMS,
     ROOT,
     address,
+    boolean,
     fraction,
+    integer,
     listing,
     numbers,
     own_redis_database,
     process_kind,
     redis_database,
     stored_secret,
-    switch,
     text,
     valid_url,
-    whole,
 )
 from mlengine_project.surface import (  # noqa: F401  # a setting is one by being named here
     CONTENT_SECURITY_POLICY,
@@ -56,7 +56,7 @@ PRODUCTION = bool(REDIS_URL) and not IS_UP and not IS_TEST
 
 # --- the engine's own settings ---------------------------------------------------------------
 API_HOST = text("API_HOST", "127.0.0.1")
-API_PORT = whole("API_PORT", 8000)
+API_PORT = integer("API_PORT", 8000)
 API_KEY = text("API_KEY")
 API_KEY_PEPPER = text("API_KEY_PEPPER") or stored_secret(STATE_DIR / "api_key_pepper")
 METRICS_TOKEN = text("METRICS_TOKEN")
@@ -69,19 +69,19 @@ ARCHIVE_PATH = (ROOT / text("ARCHIVE_PATH", str(STATE_DIR / "archive"))).resolve
 SUPPORTED_SYMBOLS = [normal_symbol(symbol) for symbol in listing("SUPPORTED_SYMBOLS", ["BTCUSDT", "ETHUSDT"])]
 INTERVAL = "5m"
 DEFAULT_HORIZONS = numbers("DEFAULT_HORIZONS", [6, 18, 36, 72])
-PREDICTION_CACHE_TTL = whole("PREDICTION_CACHE_TTL", 60, least=1)
-RATE_LIMIT = whole("RATE_LIMIT", 100)
-REQUEST_THREADS = whole("REQUEST_THREADS", 6, least=2)
-FEE_RATE = fraction("FEE_RATE", 0.001, most=0.1)
-MODEL_RETENTION = whole("MODEL_RETENTION", 20, least=1)
-SLIPPAGE_BPS = fraction("SLIPPAGE_BPS", 1.0, most=1000.0)
-MODEL_MAX_AGE_DAYS = whole("MODEL_MAX_AGE_DAYS", 365, least=1)
+PREDICTION_CACHE_TTL = integer("PREDICTION_CACHE_TTL", 60, minimum=1)
+RATE_LIMIT = integer("RATE_LIMIT", 100)
+REQUEST_THREADS = integer("REQUEST_THREADS", 6, minimum=2)
+FEE_RATE = fraction("FEE_RATE", 0.001, maximum=0.1)
+MODEL_RETENTION = integer("MODEL_RETENTION", 20, minimum=1)
+SLIPPAGE_BPS = fraction("SLIPPAGE_BPS", 1.0, maximum=1000.0)
+MODEL_MAX_AGE_DAYS = integer("MODEL_MAX_AGE_DAYS", 365, minimum=1)
 LOG_LEVEL = text("LOG_LEVEL", "INFO").upper()
 TRUSTED_PROXY = listing("TRUSTED_PROXY", [])
 SIGNAL_RETENTION_DAYS = 90
 
 # --- Django ----------------------------------------------------------------------------------
-DEBUG = switch("DEBUG")
+DEBUG = boolean("DEBUG")
 SECRET_KEY_GIVEN = bool(text("SECRET_KEY"))
 SECRET_KEY = text("SECRET_KEY") or stored_secret(STATE_DIR / "secret_key")
 ALLOWED_HOSTS = listing("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])

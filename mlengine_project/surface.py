@@ -110,7 +110,7 @@ def logging_of(level: str, pretty: bool) -> dict[str, Any]:
     An unknown level is INFO, and reported by the system checks.
     """
     level = level if level in LEVELS else "INFO"
-    quiet = {"level": "WARNING", "propagate": True}
+    warnings_only = {"level": "WARNING", "propagate": True}
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -122,10 +122,10 @@ def logging_of(level: str, pretty: bool) -> dict[str, Any]:
             # The engine logs one line per request itself, with the request id.
             "django.request": {"level": "CRITICAL", "propagate": True},
             "django.security.csrf": {"level": "CRITICAL", "propagate": True},
-            "uvicorn.access": quiet,
+            "uvicorn.access": warnings_only,
             "channels_redis.pubsub": {"filters": ["without_trace"]},
-            "httpx": quiet,
-            "asyncio": quiet,
-            "daphne": quiet,
+            "httpx": warnings_only,
+            "asyncio": warnings_only,
+            "daphne": warnings_only,
         },
     }

@@ -54,10 +54,10 @@ class MetricsTokenAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[Identity, Identity] | None:
         """The scraper's identity for the right token; None leaves other requests to `KeyAuthentication`."""
         scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
-        wanted = settings.METRICS_TOKEN
-        if scheme.lower() != "bearer" or not wanted:
+        token_setting = settings.METRICS_TOKEN
+        if scheme.lower() != "bearer" or not token_setting:
             return None
-        if not hmac.compare_digest(token.strip().encode("utf-8", "surrogatepass"), wanted.encode()):
+        if not hmac.compare_digest(token.strip().encode("utf-8", "surrogatepass"), token_setting.encode()):
             if not request.META.get("HTTP_X_API_KEY"):  # a valid key sent with it is never limited
                 count_wrong_key(request.META.get("REMOTE_ADDR"))
             return None

@@ -74,8 +74,8 @@ def differ_only_in_port(origin: str, host: str) -> bool:
     False
     """
     try:
-        came, asked = urlsplit(origin), urlsplit(f"//{host}")
-        return bool(asked.hostname) and came.hostname == asked.hostname and came.port != asked.port
+        came, requested = urlsplit(origin), urlsplit(f"//{host}")
+        return bool(requested.hostname) and came.hostname == requested.hostname and came.port != requested.port
     except ValueError:
         return False
 

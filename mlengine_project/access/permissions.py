@@ -25,12 +25,12 @@ class HasScope(BasePermission):
         """Compare the scopes; a request without a key is refused."""
         if not isinstance(request.user, Identity):
             return False
-        wanted = getattr(view, "required_scope", Scope.ADMIN)
-        if isinstance(wanted, dict):
+        required = getattr(view, "required_scope", Scope.ADMIN)
+        if isinstance(required, dict):
             method = "GET" if request.method in {"HEAD", "OPTIONS"} else request.method
             # A method the view does not have is refused later with 405.
-            wanted = wanted.get(method, Scope.READ)
-        return request.user.includes(wanted)
+            required = required.get(method, Scope.READ)
+        return request.user.includes(required)
 
 
 class KnownQueryNames(BasePermission):

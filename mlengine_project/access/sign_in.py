@@ -95,7 +95,7 @@ class ThrottledForm(AuthenticationForm):
             if not attempt.failed():
                 raise too_many_attempts(self.request) from None
             raise
-        remember(self.request, self.get_user())
+        record_sign_in(self.request, self.get_user())
         return cleaned
 
 
@@ -129,7 +129,7 @@ class SignInResponses:
         return response
 
 
-def remember(request: HttpRequest, user: Any) -> None:
+def record_sign_in(request: HttpRequest, user: Any) -> None:
     """Record the device and the address of a successful sign-in."""
     account = account_of(user.get_username())
     device = device_of(request, account) or clock.new_id().hex

@@ -11,8 +11,8 @@ WIDTH = 400
 class Axis:
     """A linear map from prices to coordinates."""
 
-    least: float
-    most: float
+    minimum: float
+    maximum: float
     length: float = WIDTH
     flipped: bool = False
 
@@ -22,8 +22,8 @@ class Axis:
         >>> Axis(90.0, 110.0).at(100.0), Axis(90.0, 110.0, 50, flipped=True).at(110.0)
         (200.0, 0.0)
         """
-        width = self.most - self.least
-        share = 0.5 if width <= 0 else min(1.0, max(0.0, (price - self.least) / width))
+        width = self.maximum - self.minimum
+        share = 0.5 if width <= 0 else min(1.0, max(0.0, (price - self.minimum) / width))
         return round((1 - share if self.flipped else share) * self.length, 1)
 
 
@@ -31,12 +31,12 @@ def axis_around(prices: Sequence[float], length: float = WIDTH, flipped: bool = 
     """An axis that holds all prices with a margin on both sides.
 
     >>> axis = axis_around([90.0, 110.0], margin=0.0)
-    >>> axis.least, axis.most
+    >>> axis.minimum, axis.maximum
     (90.0, 110.0)
     """
-    least, most = min(prices), max(prices)
-    room = (most - least) * margin or abs(most) * margin
-    return Axis(least - room, most + room, length, flipped)
+    minimum, maximum = min(prices), max(prices)
+    room = (maximum - minimum) * margin or abs(maximum) * margin
+    return Axis(minimum - room, maximum + room, length, flipped)
 
 
 def points(xs: Sequence[float], ys: Sequence[float]) -> str:

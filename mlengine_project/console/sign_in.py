@@ -9,7 +9,7 @@ from django.core import signing
 from django.http import HttpRequest
 
 from marketdata import clock
-from mlengine_project.access.sign_in import remember
+from mlengine_project.access.sign_in import record_sign_in
 
 SALT = "mlengine.console.sign-in"
 VALID_SECONDS = 600
@@ -52,7 +52,7 @@ def redeem(request: HttpRequest, token: str) -> AbstractBaseUser | None:
     if not unspent.update(last_login=clock.wall_now()):
         return None
     login(request, user, backend=BACKEND)
-    remember(request, user)
+    record_sign_in(request, user)
     return user
 
 

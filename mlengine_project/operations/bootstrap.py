@@ -51,7 +51,7 @@ def sweep() -> None:
         request("schedule")
     markets = _fed_markets()
     counts = _counts(markets)
-    short = [market for market in markets if counts[market.pk] < _least()]
+    short = [market for market in markets if counts[market.pk] < _required_candles()]
     if not Job.objects.filter(kind=Job.Kind.BOOTSTRAP, state__in=jobs.ACTIVE_STATES).exists():
         request_history(short, "schedule")
 
@@ -85,10 +85,10 @@ def run(
     markets = _fed_markets()
     if not markets:
         raise BootstrapError(f"no market of {source} candles is enabled: enable one in the admin")
-    counts, refused = fetch(markets, _least(), progress, cancelled)
-    ready = [market for market in markets if counts[market.pk] >= _least()]
+    counts, refused = fetch(markets, _required_candles(), progress, cancelled)
+    ready = [market for market in markets if counts[market.pk] >= _required_candles()]
     result: dict[str, Any] = {
-        "needed": _least(),
+        "needed": _required_candles(),
         "markets": [
             {"symbol": market.symbol, "stored": counts[market.pk], "refused": refused.get(market.symbol)}
             for market in markets
@@ -101,7 +101,7 @@ def run(
         stored = "; ".join(
             f"{market.symbol} {counts[market.pk]:,} {refused.get(market.symbol, '')}".strip() for market in markets
         )
-        raise BootstrapError(f"no market has the {_least():,} candles a training needs; stored: {stored}")
+        raise BootstrapError(f"no market has the {_required_candles():,} candles a training needs; stored: {stored}")
     if kinds:
         arguments = {"kinds": kinds, "small": True, "source": str(source), "symbols": [one.symbol for one in ready]}
         result["training"] = str(jobs.request_training("bootstrap", arguments).pk)
@@ -110,7 +110,7 @@ def run(
 
 
 def fetch(
-    markets: Sequence[Market], least: int, progress: Progress, cancelled: Callable[[], bool]
+    markets: Sequence[Market], required: int, progress: Progress, cancelled: Callable[[], bool]
 ) -> tuple[dict[int, int], dict[str, str]]:
     """Backfill markets to a minimum number of candles, as far as the exchange has them.
 
@@ -123,15 +123,15 @@ def fetch(
     """
     with RestLine(patient=True) as line:
         until_ms = floor_open(line.market_ms())
-    wanted, counts = least, _counts(markets)
+    needed, counts = required, _counts(markets)
     refused: dict[str, str] = {}
-    while short := [one for one in markets if counts[one.pk] < least and one.symbol not in refused]:
-        refused |= _backfill(short, until_ms - wanted * INTERVAL_MS, until_ms, progress, cancelled)
+    while short := [one for one in markets if counts[one.pk] < required and one.symbol not in refused]:
+        refused |= _backfill(short, until_ms - needed * INTERVAL_MS, until_ms, progress, cancelled)
         before, counts = counts, _counts(markets)
         # Candles the exchange itself lacks are replaced by older ones, while there are any.
         if cancelled() or all(counts[market.pk] == before[market.pk] for market in short):
             break
-        wanted += max(least - counts[market.pk] for market in short)
+        needed += max(required - counts[market.pk] for market in short)
     return counts, refused
 
 
@@ -170,5 +170,5 @@ def _horizons() -> tuple[int, ...]:
     return tuple(settings.DEFAULT_HORIZONS)
 
 
-def _least() -> int:
+def _required_candles() -> int:
     return least_candles(_horizons())

@@ -66,12 +66,12 @@ def clear_cache() -> None:
 def detailed() -> Report:
     """Every part and the overall status: unhealthy with a part that serves, else degraded with any fault."""
     reports = parts()
-    whole = "healthy" if {report["status"] for report in reports.values()} == {"healthy"} else "degraded"
+    overall = "healthy" if {report["status"] for report in reports.values()} == {"healthy"} else "degraded"
     if any(reports[check.name]["status"] == "unhealthy" for check in CHECKS if check.serves):
-        whole = "unhealthy"
+        overall = "unhealthy"
     known = reports["database"].get("cause") != "database"
     ages = market_health.data_age_seconds() if known else {}
-    return {"status": whole, **reports, "data_age_seconds": ages}
+    return {"status": overall, **reports, "data_age_seconds": ages}
 
 
 def parts() -> dict[str, Report]:

@@ -64,7 +64,7 @@ class Arguments(Body):
 
 
 class TrainingArguments(Arguments):
-    """Arguments of a training."""
+    """What a training learns from, and how."""
 
     begin_help = "First row to learn from; the oldest candle when left out. ISO or ms."
     kinds = ListOf(
@@ -86,7 +86,7 @@ class TrainingArguments(Arguments):
 
 
 class BackfillArguments(Arguments):
-    """Arguments of a backfill."""
+    """Which history is fetched."""
 
     begin_help = "Inclusive. ISO or ms; 90 days before `until` when left out."
     symbols = ListOf(

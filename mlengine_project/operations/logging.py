@@ -17,7 +17,7 @@ from marketdata import clock
 from mlengine_project.operations.redaction import redact, shortened
 
 WELL_FORMED = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-QUIET_PATHS = ("/health", "/metrics", "/static/")
+UNLOGGED_PATHS = ("/health", "/metrics", "/static/")
 """Paths requested every few seconds by probes, which are not logged."""
 SLOW_SECONDS = 1.0
 MAX_PATH_CHARACTERS = 256
@@ -105,9 +105,9 @@ def request_id_from(given: str | None) -> str:
     return clock.new_id().hex
 
 
-def note_request(method: str, path: str, status: int, seconds: float, key_id: str = "") -> None:
+def log_request(method: str, path: str, status: int, seconds: float, key_id: str = "") -> None:
     """Log one line per request: method, path, status and duration."""
-    if path.startswith(QUIET_PATHS) and status < 500 and seconds < SLOW_SECONDS:
+    if path.startswith(UNLOGGED_PATHS) and status < 500 and seconds < SLOW_SECONDS:
         return
     path = shortened(path, MAX_PATH_CHARACTERS)
     log.info("request", method=method, path=path, status=status, ms=round(seconds * 1000, 1), key=key_id or None)
@@ -127,6 +127,6 @@ class RequestIdMiddleware:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             response = self.get_response(request)
             caller = getattr(request, "api_caller", "")
-            note_request(request.method or "", request.path, response.status_code, clock.monotonic() - started, caller)
+            log_request(request.method or "", request.path, response.status_code, clock.monotonic() - started, caller)
         response["X-Request-ID"] = request_id
         return response

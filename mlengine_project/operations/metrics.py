@@ -117,9 +117,11 @@ def models() -> Iterator[Metric]:
         labels=["process", "model_name"],
     )
     for name, detail in _running_processes():
-        held = {kind: version for kinds in detail.get("loaded", {}).values() for kind, version in kinds.items()}
-        for kind in sorted(set(held) & set(champions)):
-            loaded.add_metric([name, kind], int(held[kind] == str(champions[kind].pk)))
+        loaded_versions = {
+            kind: version for kinds in detail.get("loaded", {}).values() for kind, version in kinds.items()
+        }
+        for kind in sorted(set(loaded_versions) & set(champions)):
+            loaded.add_metric([name, kind], int(loaded_versions[kind] == str(champions[kind].pk)))
     yield loaded
     ahead = (KNOWN_UNTIL - clock.wall_ms()) / 1000
     yield _gauge("ml_release_calendar_seconds", "Seconds until the release calendar of the features ends.", ahead)
@@ -185,7 +187,7 @@ def signals() -> Iterator[Metric]:
 
 def coverage() -> Iterator[Metric]:
     """Recent coverage of the predicted bands, from the newest predictions."""
-    held = GaugeMetricFamily(
+    ratios = GaugeMetricFamily(
         "ml_band_coverage_ratio",
         "Share of outcomes inside the band, trailing month.",
         labels=["symbol", "horizon", "level", "target"],
@@ -194,8 +196,8 @@ def coverage() -> Iterator[Metric]:
         for band in row.coverage:
             for target in ("high", "low"):
                 if band[target] is not None:
-                    held.add_metric([row.symbol, str(row.horizon), str(band["level"]), target], band[target])
-    yield held
+                    ratios.add_metric([row.symbol, str(row.horizon), str(band["level"]), target], band[target])
+    yield ratios
 
 
 def work() -> Iterator[Metric]:
@@ -208,11 +210,11 @@ def work() -> Iterator[Metric]:
     for state in (Job.State.PENDING, Job.State.RUNNING):
         jobs.add_metric([state], Job.objects.filter(state=state).count())
     yield jobs
-    silence = GaugeMetricFamily("ml_heartbeat_age_seconds", "Seconds since the last heartbeat.", labels=["process"])
+    beat_ages = GaugeMetricFamily("ml_heartbeat_age_seconds", "Seconds since the last heartbeat.", labels=["process"])
     now = clock.wall_now()
     for name, at in Heartbeat.objects.order_by("name").values_list("name", "at"):
-        silence.add_metric([name], max(0.0, (now - at).total_seconds()))
-    yield silence
+        beat_ages.add_metric([name], max(0.0, (now - at).total_seconds()))
+    yield beat_ages
     yield _gauge("ml_rate_limit", "Calls a key may make to /predictions a minute; 0 is no limit.", settings.RATE_LIMIT)
 
 

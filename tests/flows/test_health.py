@@ -38,7 +38,7 @@ def engine():
         yield running
 
 
-def ask(engine, path):
+def send_request(engine, path):
     request = urllib.request.Request(
         f"http://127.0.0.1:{engine.port}{path}", headers={"X-API-Key": engine.environment["API_KEY"]}
     )
@@ -50,12 +50,12 @@ def ask(engine, path):
 
 
 def causes(engine):
-    return set(ask(engine, "/health/ready")["causes"])
+    return set(send_request(engine, "/health/ready")["causes"])
 
 
 def faults(engine):
     """Messages of unhealthy parts, except the missing champions."""
-    detailed = ask(engine, "/health/detailed")
+    detailed = send_request(engine, "/health/detailed")
     return {
         name: part["message"]
         for name, part in detailed.items()
@@ -98,7 +98,7 @@ def test_a_candle_from_the_future(engine):
     )
     try:
         wait_until(lambda: "candles_from_the_future" in causes(engine))
-        assert ask(engine, "/health/detailed")["status"] == "unhealthy"
+        assert send_request(engine, "/health/detailed")["status"] == "unhealthy"
     finally:
         execute(engine, "DELETE FROM candles WHERE open_time = 3786912000000")
     wait_until(lambda: "candles_from_the_future" not in causes(engine))

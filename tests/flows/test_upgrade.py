@@ -108,7 +108,7 @@ def printed(output):
     return json.loads(next(line for line in output.splitlines() if line.startswith("{")))
 
 
-def ask(port, path, key="", body=None, cookie=""):
+def send_request(port, path, key="", body=None, cookie=""):
     """Status and content of one request; status 0 on a timeout."""
     headers = {"X-API-Key": key} if key else {"Cookie": f"sessionid={cookie}"}
     content = None if body is None else json.dumps(body).encode()
@@ -143,21 +143,23 @@ def content_of(answer):
 def check_upgraded(port, output, made):
     """Check that champions, key and session still work, and that new candles get signals in order."""
     key, predicts = made["key"], {"symbol": "BTCUSDT", "horizon": 6}
-    prediction = until(lambda: content_of(ask(port, "/predictions", key, predicts)), 120, "a prediction", output)
+    prediction = until(
+        lambda: content_of(send_request(port, "/predictions", key, predicts)), 120, "a prediction", output
+    )
     assert prediction["model_versions"] == made["champions"]
 
     known = [seq for symbol, seq, _ in made["signals"] if symbol == "BTCUSDT"]
     listed = "/signals?symbol=BTCUSDT&after=0&limit=500"
 
     def signals():
-        found = (content_of(ask(port, listed, key)) or {"results": []})["results"]
+        found = (content_of(send_request(port, listed, key)) or {"results": []})["results"]
         return found if len(found) > len(known) else None
 
     found = until(signals, 120, "a signal of a new candle", output)
     assert [signal["seq"] for signal in found] == list(range(1, len(found) + 1))
 
     def page():
-        status, content = ask(port, "/", cookie=made["session"])
+        status, content = send_request(port, "/", cookie=made["session"])
         return content if status == 200 else None
 
     shown = until(page, 120, "the console's page", output)
@@ -174,14 +176,14 @@ def test_older_installation_is_upgraded_and_downgraded(older, environment, tmp_p
         check_upgraded(port, output, made)
 
         def ended():
-            job = content_of(ask(port, f"/jobs/{made['job']}", made["key"]))
+            job = content_of(send_request(port, f"/jobs/{made['job']}", made["key"]))
             return job if job and job["state"] not in {"pending", "running"} else None
 
         job = until(ended, 120, "the queued job ends", output)
         assert job["state"] == "succeeded", f"{job['message']}\n{output()}"
 
         def beat():
-            health = content_of(ask(port, "/health/detailed", made["key"]))
+            health = content_of(send_request(port, "/health/detailed", made["key"]))
             return health and health["beat"]["status"] == "healthy"
 
         until(beat, 120, "beat fires", output)

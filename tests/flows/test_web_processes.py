@@ -79,7 +79,7 @@ def workers_of(server):
     return {child.pid for child in children if "spawn_main" in " ".join(child.cmdline())}
 
 
-def ask(started, method, path, body=None):
+def send_request(started, method, path, body=None):
     """Status, seconds and content of one request on a connection of its own."""
     begun = time.monotonic()
     connection = http.client.HTTPConnection("127.0.0.1", started.port, timeout=60)
@@ -121,7 +121,7 @@ def test_slow_start_keeps_workers_and_the_first_prediction_is_fast(started, hist
     seconds = []
     for _ in range(8):
         started.redis.flushdb()
-        status, took, content = ask(started, "POST", "/predictions", {"symbol": "BTCUSDT", "horizon": 18})
+        status, took, content = send_request(started, "POST", "/predictions", {"symbol": "BTCUSDT", "horizon": 18})
         assert status == 200, content
         seconds.append(took)
     assert seconds[0] <= FACTOR * statistics.median(seconds[1:]), seconds
@@ -136,9 +136,9 @@ def test_many_callers_share_a_few_connections(started, history):
     def caller(number):
         for turn in range(12):
             if (number + turn) % 6 == 5:
-                status, _, content = ask(started, "POST", "/predictions", {"symbol": "BTCUSDT", "horizon": 72})
+                status, _, content = send_request(started, "POST", "/predictions", {"symbol": "BTCUSDT", "horizon": 72})
             else:
-                status, _, content = ask(started, "GET", READS[(number + turn) % 6])
+                status, _, content = send_request(started, "GET", READS[(number + turn) % 6])
             statuses[status if status == 200 else (status, content)] += 1
 
     def count():
@@ -196,5 +196,5 @@ def test_start_without_a_database_is_reported(started):
     started.environment["DATABASE_URL"] = f"postgres://postgres@127.0.0.1:{processes.free_port()}/none"
     serve(started, workers=1)
     processes.wait_until(lambda: processes.answers(started.port), START_SECONDS, f"it answers\n{started.said()}")
-    status, _, content = ask(started, "GET", "/health/ready")
+    status, _, content = send_request(started, "GET", "/health/ready")
     assert (status, json.loads(content)["causes"]) == (503, ["database", "loading"])

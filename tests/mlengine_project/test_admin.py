@@ -181,8 +181,8 @@ def test_every_table_with_actions_is_tested():
 @pytest.mark.parametrize("number", [uuid.UUID(int=7), 0, -1, 10**30, "abc", "abc_2F", "é" * 500])
 @pytest.mark.parametrize(("model", "step"), STEPS, ids=lambda part: getattr(part, "__name__", part))
 def test_a_step_of_an_unknown_row_is_404(admin_client, model, step, number):
-    for ask in (admin_client.get, admin_client.post):
-        response = ask(address(model, step, number))
+    for send_request in (admin_client.get, admin_client.post):
+        response = send_request(address(model, step, number))
         assert (response.status_code, response.json()["error"]) == (404, "NotFound")
 
 

@@ -76,7 +76,7 @@ def test_the_daily_rows_of_the_day_the_clock_was_set_back_to_are_read(travel):
     assert "re-read history" in scheduler.run(travel, 90)
 
 
-def test_a_row_put_ahead_while_it_runs_is_corrected(travel):
+def test_row_ahead_of_now_is_corrected_while_running(travel):
     scheduler = RecordingScheduler()
     scheduler.run(travel, 90)
     PeriodicTask.objects.update(last_run_at=NOON + timedelta(days=30))

@@ -35,7 +35,7 @@ def part(body, more=False):
     return {"type": "http.request", "body": body, "more_body": more}
 
 
-async def test_a_body_in_parts_arrives_whole():
+async def test_body_in_parts_is_joined():
     assert await through(echo, [part(b"one ", True), part(b"two ", True), part(b"three ")]) == (
         200,
         b"one two three http.request",
@@ -59,7 +59,7 @@ async def test_chunked_body_gets_a_content_length():
 
 @pytest.mark.parametrize("method", ["POST", "GET", "HEAD", "OPTIONS", "DELETE", "PURGE"])
 @pytest.mark.parametrize("declared", [CHUNKED, [(b"content-length", b"300000")], [(b"content-length", b"9" * 5000)]])
-async def test_more_than_the_limit_is_413_and_never_kept(declared, method):
+async def test_body_over_the_limit_is_413_and_not_stored(declared, method):
     scope = {**SCOPE, "method": method, "headers": declared}
     status, content = await through(echo, [part(b"x" * 100_000, True)] * 3, scope)
     assert (status, orjson.loads(content)["error"]) == (413, "PayloadTooLarge")

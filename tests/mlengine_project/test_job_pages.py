@@ -21,7 +21,7 @@ def queued(settings, monkeypatch):
     return sent
 
 
-def test_retrain_now_asks_for_the_kinds_chosen(admin_client, queued, django_capture_on_commit_callbacks):
+def test_retrain_now_requests_the_chosen_kinds(admin_client, queued, django_capture_on_commit_callbacks):
     assert admin_client.get(LIST + "retrain_now/").status_code == 200
     with django_capture_on_commit_callbacks(execute=True):
         answer = admin_client.post(LIST + "retrain_now/", {"kinds": ["range_predictor"]})
@@ -35,7 +35,7 @@ def test_retrain_now_asks_for_the_kinds_chosen(admin_client, queued, django_capt
     assert queued == [str(job.pk)]
 
 
-def test_backfill_asks_for_enabled_markets_only(admin_client):
+def test_backfill_requests_enabled_markets_only(admin_client):
     rows.market("BTCUSDT")
     rows.market("ETHUSDT", enabled=False)
     refused = admin_client.post(LIST + "backfill/", {"symbols": ["ETHUSDT"], "days": 3})

@@ -32,10 +32,10 @@ class Work:
 async def request(layer, method="GET", path="/", send=None):
     answered = []
 
-    async def note(message):
+    async def record_message(message):
         answered.append(message)
 
-    await layer({"type": "http", "method": method, "path": path}, None, send or note)
+    await layer({"type": "http", "method": method, "path": path}, None, send or record_message)
     return answered
 
 
@@ -140,7 +140,7 @@ async def test_each_thread_has_one_connection_and_closes_an_old_one(settings):
 
     pids = []
 
-    async def asking(_scope, _receive, send):
+    async def application(_scope, _receive, send):
         pids.append(await sync_to_async(backend)())
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
@@ -149,7 +149,7 @@ async def test_each_thread_has_one_connection_and_closes_an_old_one(settings):
             cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(%s)", [list(set(pids))])
             return cursor.fetchone()[0]
 
-    layer = RequestThreads(asking, COUNT)
+    layer = RequestThreads(application, COUNT)
     for _ in range(10):
         await asyncio.gather(*(request(layer) for _ in range(10)))
     assert len(pids) == 100

@@ -32,11 +32,11 @@ def test_signal_during_start_up_is_kept_and_a_second_one_ends_at_once(monkeypatc
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setattr(Command, "report_line", lambda _, sentence: reported.append(sentence))
     command = Command()
-    command._note_stop()
+    command._request_stop()
     command._serve(None, SimpleNamespace(start=lambda: started.append(1)))
     assert (started, reported) == ([], ["stopped before anything was started"])
     with pytest.raises(KeyboardInterrupt):
-        command._note_stop()
+        command._request_stop()
 
 
 def test_interrupted_command_shows_no_traceback(monkeypatch, capsys):

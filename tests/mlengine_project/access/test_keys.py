@@ -59,7 +59,7 @@ def test_changed_pepper_invalidates_every_key(settings):
 )
 def test_scopes_nest(scope, may):
     identity = keys.Identity("1", "someone", scope)
-    assert [wanted for wanted in ("read", "predict", "admin") if identity.includes(wanted)] == may
+    assert [scope for scope in ("read", "predict", "admin") if identity.includes(scope)] == may
 
 
 def test_unknown_scope_is_refused():

@@ -16,7 +16,7 @@ from mlengine_project.access.sign_in import (
     KNOWN_ATTEMPTS_PER_MINUTE,
     MAX_ADDRESSES_PER_USER,
     SignInAttempt,
-    remember,
+    record_sign_in,
 )
 from mlengine_project.access.windows import window
 from mlengine_project.console.sign_in import one_time_link
@@ -130,11 +130,11 @@ def test_an_ipv6_subscriber_is_one_address(ada):
 def test_known_address_signs_in_without_a_cookie_during_an_attack(ada, path):
     assert attempt(Client(), ADMIN, PASSWORD).status_code == 302
     attack()
-    owner, stranger = Client(), Client()
+    owner, unknown_client = Client(), Client()
     assert attempt(owner, path, PASSWORD).status_code == 302
     assert is_signed_in(owner)
-    assert attempt(stranger, path, PASSWORD, ELSEWHERE).status_code == 429
-    assert not is_signed_in(stranger)
+    assert attempt(unknown_client, path, PASSWORD, ELSEWHERE).status_code == 429
+    assert not is_signed_in(unknown_client)
 
 
 @pytest.mark.parametrize("path", [ADMIN, CONSOLE])
@@ -223,7 +223,7 @@ def test_known_addresses_are_limited_in_number_and_expire(ada):
     now = 1_790_000_000_000
     with clock.use(clock.FrozenClock(now)) as frozen:
         for n in range(MAX_ADDRESSES_PER_USER + 3):
-            remember(RequestFactory().get("/", REMOTE_ADDR=f"203.0.113.{n}"), ada)
+            record_sign_in(RequestFactory().get("/", REMOTE_ADDR=f"203.0.113.{n}"), ada)
             frozen.advance(1)
         assert KnownAddress.objects.count() == MAX_ADDRESSES_PER_USER
         assert not KnownAddress.objects.filter(network="203.0.113.0").exists()

@@ -75,10 +75,12 @@ def test_an_ipv6_subscriber_is_one_address(client, settings):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("method", ["get", "head"])
-def test_wrong_bearer_tokens_of_metrics_are_counted_and_the_right_one_is_not_held_back(client, settings, method):
+def test_wrong_metrics_tokens_are_limited_and_the_valid_one_is_not(client, settings, method):
     settings.METRICS_TOKEN = "a token for prometheus"
-    ask = getattr(client, method)
-    found = [ask("/metrics", headers={"Authorization": f"Bearer guess {n}"}).status_code for n in range(LIMIT + 2)]
+    send_request = getattr(client, method)
+    found = [
+        send_request("/metrics", headers={"Authorization": f"Bearer guess {n}"}).status_code for n in range(LIMIT + 2)
+    ]
     assert found == [401] * LIMIT + [429] * 2
     assert client.get("/metrics", headers={"Authorization": "Bearer a token for prometheus"}).status_code == 200
     _, secret = services.create_key("scraper", "read")

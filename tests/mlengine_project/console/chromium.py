@@ -33,7 +33,7 @@ class Page:
             if message.get("id") == wanted:
                 assert "error" not in message, message
                 return message["result"]
-            self._note(message)
+            self._record_event(message)
 
     async def value(self, expression):
         found = await self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
@@ -52,7 +52,7 @@ class Page:
         await self.call("Page.navigate", url=address)
         await self.until("document.readyState === 'complete'")
 
-    def _note(self, message):
+    def _record_event(self, message):
         parameters = message.get("params", {})
         if message.get("method") == "Runtime.exceptionThrown":
             self.errors.append(parameters["exceptionDetails"]["text"])

@@ -10,7 +10,7 @@ import structlog
 
 from mlengine_project.access.keys import new_key
 from mlengine_project.operations import logging as request_log
-from mlengine_project.operations.logging import formatter, note_request, request_id_from
+from mlengine_project.operations.logging import formatter, log_request, request_id_from
 from mlengine_project.operations.redaction import (
     MAX_LINE_CHARACTERS,
     MAX_VALUE_CHARACTERS,
@@ -101,13 +101,13 @@ def test_redaction_of_long_text_is_fast(text):
 
 
 def test_the_path_of_a_request_is_cut(monkeypatch):
-    noted = []
-    monkeypatch.setattr(request_log, "log", SimpleNamespace(info=lambda event, **fields: noted.append(fields)))
-    note_request("GET", "/" + "a" * 16_000, 404, 0.001)
-    note_request("GET", "/predictions", 200, 0.001)
-    assert [len(fields["path"]) < 300 for fields in noted] == [True, True]
-    assert noted[0]["path"].startswith("/aaa")
-    assert noted[1]["path"] == "/predictions"
+    logged = []
+    monkeypatch.setattr(request_log, "log", SimpleNamespace(info=lambda event, **fields: logged.append(fields)))
+    log_request("GET", "/" + "a" * 16_000, 404, 0.001)
+    log_request("GET", "/predictions", 200, 0.001)
+    assert [len(fields["path"]) < 300 for fields in logged] == [True, True]
+    assert logged[0]["path"].startswith("/aaa")
+    assert logged[1]["path"] == "/predictions"
 
 
 def test_a_long_value_is_cut_and_the_line_stays_json(line_of):

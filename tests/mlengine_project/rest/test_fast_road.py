@@ -22,7 +22,7 @@ JSON = (b"content-type", b"application/json")
 
 
 @async_to_sync
-async def ask(application, headers, body=BODY, path="/predictions", method="POST", query=b"", parts=()):
+async def send_request(application, headers, body=BODY, path="/predictions", method="POST", query=b"", parts=()):
     """One request through an ASGI application: status, headers and body."""
     pieces = list(parts) or [body]
     sent = []
@@ -59,10 +59,10 @@ class FastRoadPair:
         self.passed_on += 1
         await self.django(scope, receive, send)
 
-    def ask(self, *more, **how):
+    def send_request(self, *more, **how):
         """Send a request; the last value tells whether Django answered it."""
         before = self.passed_on
-        answer = ask(self.fast, [self.key, JSON, *more], **how)
+        answer = send_request(self.fast, [self.key, JSON, *more], **how)
         return *answer, self.passed_on > before
 
 
@@ -75,7 +75,7 @@ def paths(caller, engine, settings):
     paths = FastRoadPair(client.secret)
     for signal in (signals.request_started, signals.request_finished):
         signal.disconnect(close_old_connections)  # they would close the connection of the test's transaction
-    assert paths.ask()[3], "Django gives the first answer, from which the headers are recorded"
+    assert paths.send_request()[3], "Django gives the first answer, from which the headers are recorded"
     yield paths
     for signal in (signals.request_started, signals.request_finished):
         signal.connect(close_old_connections)
@@ -83,9 +83,9 @@ def paths(caller, engine, settings):
 
 def test_both_paths_give_the_same_bytes_and_headers(paths):
     given = (b"x-request-id", b"job-17")
-    status, headers, content, by_django = paths.ask(given)
+    status, headers, content, by_django = paths.send_request(given)
     empty_buckets()
-    slow_status, slow_headers, slow_content = ask(paths.django, [paths.key, JSON, given])
+    slow_status, slow_headers, slow_content = send_request(paths.django, [paths.key, JSON, given])
     assert not by_django
     assert (status, content) == (slow_status, slow_content)
     assert set(headers) == set(slow_headers)
@@ -97,9 +97,9 @@ def test_both_paths_give_the_same_bytes_and_headers(paths):
 
 @pytest.mark.parametrize("pieces", [(BODY,), (BODY[:9], BODY[9:])])
 def test_chunked_body_takes_the_fast_road(paths, pieces):
-    plain = paths.ask()[2]
+    plain = paths.send_request()[2]
     before = paths.passed_on
-    status, _, content = ask(
+    status, _, content = send_request(
         RequestLimits(paths.fast), [paths.key, JSON, (b"transfer-encoding", b"chunked")], parts=pieces
     )
     assert (status, content, paths.passed_on) == (200, plain, before)
@@ -110,7 +110,7 @@ def test_chunked_body_takes_the_fast_road(paths, pieces):
 )
 def test_another_content_type_is_415_on_both_paths(paths, content_type):
     given = (b"content-type", content_type)
-    status, _, content = ask(paths.fast, [paths.key, given])
+    status, _, content = send_request(paths.fast, [paths.key, given])
     assert (status, orjson.loads(content)["error"]) == (415, "UnsupportedMediaType")
 
 
@@ -120,10 +120,10 @@ def test_both_paths_share_one_limit(paths, settings):
     remaining = []
     for n in range(6):
         application = paths.fast if n % 2 else paths.django
-        _, headers, _ = ask(application, [paths.key, JSON])
+        _, headers, _ = send_request(application, [paths.key, JSON])
         remaining.append(headers[b"ratelimit"].split(b";")[1])
     assert remaining == [b"r=5", b"r=4", b"r=3", b"r=2", b"r=1", b"r=0"]
-    status, headers, content, by_django = paths.ask()
+    status, headers, content, by_django = paths.send_request()
     assert (status, by_django) == (429, True)
     assert 1 <= int(headers[b"retry-after"]) <= 60
     assert orjson.loads(content)["error"] == "RateLimitExceeded"
@@ -132,8 +132,8 @@ def test_both_paths_share_one_limit(paths, settings):
 def test_both_paths_count_their_answers(paths):
     series = (PREDICTIONS, "horizon=6,symbol=BTCUSDT")
     before = measures.pending()[series]
-    paths.ask()
-    ask(paths.django, [paths.key, JSON])
+    paths.send_request()
+    send_request(paths.django, [paths.key, JSON])
     assert measures.pending()[series] == before + 2
 
 
@@ -158,8 +158,8 @@ def test_both_paths_count_their_answers(paths):
     ids=lambda how: str(how)[:40],
 )
 def test_request_that_is_not_plain_is_answered_by_django(paths, how):
-    status, _, content, by_django = paths.ask(**how)
-    slow_status, _, slow_content = ask(paths.django, [paths.key, JSON], **how)
+    status, _, content, by_django = paths.send_request(**how)
+    slow_status, _, slow_content = send_request(paths.django, [paths.key, JSON], **how)
     assert by_django
     assert status == slow_status
     if status >= 400:
@@ -177,23 +177,23 @@ def test_request_that_is_not_plain_is_answered_by_django(paths, how):
     ],
 )
 def test_request_with_another_header_is_answered_by_django(paths, header):
-    assert paths.ask(header)[3]
+    assert paths.send_request(header)[3]
 
 
 def test_read_scope_unknown_and_uncached_keys_are_answered_by_django(paths, caller):
     reader = caller("read")
     services.authenticate_key(reader.secret)
     paths.key = (b"x-api-key", reader.secret.encode())
-    assert (paths.ask()[0], paths.ask()[3]) == (403, True)
+    assert (paths.send_request()[0], paths.send_request()[3]) == (403, True)
     paths.key = (b"x-api-key", b"wrong")
-    assert (paths.ask()[0], paths.ask()[3]) == (401, True)
+    assert (paths.send_request()[0], paths.send_request()[3]) == (401, True)
 
 
 def test_cache_miss_and_wrong_host_are_answered_by_django(paths, settings):
     settings.ALLOWED_HOSTS = ["elsewhere"]
-    status, _, _, by_django = paths.ask()
+    status, _, _, by_django = paths.send_request()
     assert (status, by_django) == (400, True)
     settings.ALLOWED_HOSTS = ["testserver"]
     cache.clear()
-    assert paths.ask()[3]
-    assert not paths.ask()[3], "Django has filled the cache again"
+    assert paths.send_request()[3]
+    assert not paths.send_request()[3], "Django has filled the cache again"

@@ -23,9 +23,9 @@ def test_one_bucket_for_everything_under_predictions(client):
         lambda: client.post("/predictions", b"{", **JSON),
         lambda: client.get("/predictions?latest=true"),
     ]
-    assert [ask().status_code for ask in requests] == [200, 503, 404, 400, 200]
-    for ask in requests:
-        refused = ask()
+    assert [send_request().status_code for send_request in requests] == [200, 503, 404, 400, 200]
+    for send_request in requests:
+        refused = send_request()
         payload = refused.json()
         assert (refused.status_code, payload["error"]) == (429, "RateLimitExceeded")
         assert 1 <= int(refused["Retry-After"]) <= 60

@@ -149,7 +149,7 @@ def test_exchange_requests_and_streams_use_the_symbol(db, settings):
     with SimulatedExchange([LIFE, "BTCUSDT"], seed=3, speed=0, begin_at=BEGIN + 10_000) as exchange:
         settings.BINANCE_API_URL, settings.BINANCE_STREAM_URL = exchange.base_url, exchange.stream_url
 
-        async def ask():
+        async def send_request():
             client = ExchangeClient()
             try:
                 page = await client.klines(LIFE, BEGIN - STEP, BEGIN)
@@ -165,7 +165,7 @@ def test_exchange_requests_and_streams_use_the_symbol(db, settings):
                 await client.close()
             return page, statuses, message
 
-        page, statuses, message = asyncio.run(ask())
+        page, statuses, message = asyncio.run(send_request())
     assert [row.open_time for row in page.rows] == [BEGIN - STEP]
     assert statuses == {LIFE: "TRADING"}
     assert parse_stream_frame(message, [LIFE])[0] == LIFE

@@ -103,7 +103,7 @@ class Caller:
         return found
 
 
-def ask(port, *parts, method=b"GET"):
+def send_request(port, *parts, method=b"GET"):
     """One request on a connection of its own."""
     with Caller(port) as caller:
         return caller.send(*parts).answer(method)

@@ -7,7 +7,7 @@ import pytest
 from django.urls import get_resolver
 
 from tests.mlengine_project.server.conftest import KEY, command_of_image
-from tests.mlengine_project.server.sockets import H2C, HANDSHAKE, JSON, Caller, ask, chunked, request
+from tests.mlengine_project.server.sockets import H2C, HANDSHAKE, JSON, Caller, chunked, request, send_request
 
 pytestmark = pytest.mark.alone  # it starts its own servers and uses no services
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
@@ -46,7 +46,7 @@ def test_the_image_names_the_protocol_of_this_package():
     ids=["length", "chunks", "trailer", "h2c", "h2c chunks", "HTTP/1.0", "absolute", "charset", "identity", "blanks"],
 )
 def test_body_is_read_in_every_transfer_form(engine, sent):
-    answer = ask(engine.port, sent)
+    answer = send_request(engine.port, sent)
     in_one_form(answer, 400, "ValidationError", "/predictions")
     assert "NOPE" in answer.json["details"]["symbol"][0]
 
@@ -61,18 +61,18 @@ def test_a_body_waits_for_100_continue(engine):
     announced = request(
         b"POST", b"/predictions", KEY_HEADER, JSON, b"Expect: 100-continue\r\nContent-Length: 99999999\r\n"
     )
-    in_one_form(ask(engine.port, announced), 413, "PayloadTooLarge", "/predictions")
+    in_one_form(send_request(engine.port, announced), 413, "PayloadTooLarge", "/predictions")
 
 
 @pytest.mark.parametrize("more", [(), (H2C,)], ids=["plain", "h2c"])
 def test_request_is_counted_once(engine, more):
     def remaining():
-        answer = ask(engine.port, request(b"POST", b"/predictions", KEY_HEADER, JSON, *more, body=BODY))
+        answer = send_request(engine.port, request(b"POST", b"/predictions", KEY_HEADER, JSON, *more, body=BODY))
         return int(answer.headers["ratelimit"].split(";")[1].removeprefix("r="))
 
     first = remaining()
     assert [remaining() for _ in range(3)] == [first - 1, first - 2, first - 3]
-    ask(engine.port, request(b"OPTIONS", b"/predictions", KEY_HEADER))
+    send_request(engine.port, request(b"OPTIONS", b"/predictions", KEY_HEADER))
     assert remaining() == first - 4, "OPTIONS is not counted"
 
 
@@ -90,7 +90,7 @@ def test_request_is_counted_once(engine, more):
     ids=["two", "empty and another", "bytes", "letters", "no-break space", "capitals", "long"],
 )
 def test_malformed_key_header_is_401(engine, lines):
-    in_one_form(ask(engine.port, request(b"GET", b"/markets", *lines)), 401, "InvalidAPIKey", "/markets")
+    in_one_form(send_request(engine.port, request(b"GET", b"/markets", *lines)), 401, "InvalidAPIKey", "/markets")
 
 
 @pytest.mark.parametrize(
@@ -111,13 +111,13 @@ def test_malformed_key_header_is_401(engine, lines):
     ids=lambda lines: b" ".join(lines).decode().replace("\r\n", ""),
 )
 def test_body_of_another_type_is_415(engine, lines):
-    answer = ask(engine.port, request(b"POST", b"/predictions", KEY_HEADER, *lines, body=gzip.compress(BODY)))
+    answer = send_request(engine.port, request(b"POST", b"/predictions", KEY_HEADER, *lines, body=gzip.compress(BODY)))
     in_one_form(answer, 415, "UnsupportedMediaType", "/predictions")
 
 
 def test_chunks_in_another_coding_are_415(engine):
     coded = request(b"POST", b"/predictions", KEY_HEADER, JSON, b"Transfer-Encoding: gzip, chunked\r\n")
-    answer = ask(engine.port, coded + chunked(gzip.compress(BODY)))
+    answer = send_request(engine.port, coded + chunked(gzip.compress(BODY)))
     in_one_form(answer, 415, "UnsupportedMediaType", "/predictions")
 
 
@@ -128,28 +128,33 @@ def test_a_body_over_the_limit_is_413_whatever_the_method(engine, method, path):
         [request(method, path, b"Content-Length: 300000\r\n"), b"x" * 300_000],
         [request(method, path, CHUNKED), *[b"4000\r\n" + b"x" * 0x4000 + b"\r\n"] * 30, b"0\r\n\r\n"],
     ):
-        answer = ask(engine.port, *sent, method=method)
+        answer = send_request(engine.port, *sent, method=method)
         assert answer.status == 413
         if method != b"HEAD":
             in_one_form(answer, 413, "PayloadTooLarge", path.decode())
 
 
-def test_a_large_body_is_neither_kept_nor_spooled(engine):
+def test_large_body_is_not_stored(engine):
     peak, written = engine.peak_kib(), engine.written_bytes()
     part = b"100000\r\n" + b"x" * MIB + b"\r\n"
     for method in (b"GET", b"DELETE", b"POST"):
         for head, piece in ((CHUNKED, part), (b"Content-Length: 600000000\r\n", b"x" * MIB)):
-            assert ask(engine.port, request(method, b"/health", head), *[piece] * 100, method=method).status == 413
+            assert (
+                send_request(engine.port, request(method, b"/health", head), *[piece] * 100, method=method).status
+                == 413
+            )
     assert engine.written_bytes() - written < 64 * MIB
     assert engine.peak_kib() - peak < 48 * 1024
 
 
-def test_a_large_header_is_not_kept(engine):
+def test_large_header_is_not_stored(engine):
     peak = engine.peak_kib()
     for name in (b"X-A", b"Cookie"):
-        answer = ask(engine.port, b"GET /health HTTP/1.1\r\nHost: localhost\r\n" + name + b": ", *[b"a" * MIB] * 151)
+        answer = send_request(
+            engine.port, b"GET /health HTTP/1.1\r\nHost: localhost\r\n" + name + b": ", *[b"a" * MIB] * 151
+        )
         in_one_form(answer, 431, "ValidationError", "/health")
-    in_one_form(ask(engine.port, b"GET /", *[b"a" * MIB] * 100), 414, "ValidationError", "/" + "a" * 255)
+    in_one_form(send_request(engine.port, b"GET /", *[b"a" * MIB] * 100), 414, "ValidationError", "/" + "a" * 255)
     assert engine.peak_kib() - peak < 48 * 1024
 
 
@@ -158,14 +163,16 @@ def test_worker_answers_during_abusive_requests(engine):
         one.send(b"GET /" + b"a" * 60_000 + b" HTTP/1.1\r\n\r\n")
         two.send(request(b"POST", b"/predictions", KEY_HEADER, JSON, b"Content-Length: 1000\r\n"))
         started = time.monotonic()
-        assert ask(engine.port, request(b"GET", b"/health")).status == 200
+        assert send_request(engine.port, request(b"GET", b"/health")).status == 200
         assert time.monotonic() - started < 2
 
 
 def test_longest_url_is_truncated_in_the_log(engine):
     started = time.monotonic()
     for _ in range(20):
-        in_one_form(ask(engine.port, request(b"GET", b"/" + b"a" * 16_000)), 404, "NotFound", "/" + "a" * 16_000)
+        in_one_form(
+            send_request(engine.port, request(b"GET", b"/" + b"a" * 16_000)), 404, "NotFound", "/" + "a" * 16_000
+        )
     assert time.monotonic() - started < 10
 
 
@@ -175,8 +182,10 @@ def test_longest_url_is_truncated_in_the_log(engine):
 )
 def test_an_unknown_path_is_a_json_404_to_every_method(engine, method, path):
     body = b"" if method in {b"GET", b"OPTIONS", b"TRACE"} else b"a=b"
-    in_one_form(ask(engine.port, request(method, path, body=body)), 404, "NotFound", path.decode())
-    in_one_form(ask(engine.port, request(method, path, KEY_HEADER, JSON, body=body)), 404, "NotFound", path.decode())
+    in_one_form(send_request(engine.port, request(method, path, body=body)), 404, "NotFound", path.decode())
+    in_one_form(
+        send_request(engine.port, request(method, path, KEY_HEADER, JSON, body=body)), 404, "NotFound", path.decode()
+    )
 
 
 @pytest.mark.parametrize(
@@ -187,7 +196,7 @@ def test_an_unknown_path_is_a_json_404_to_every_method(engine, method, path):
 @pytest.mark.parametrize("lines", [(), (KEY_HEADER,)], ids=["unknown", "known"])
 def test_nul_in_a_url_is_400(engine, target, lines):
     path = target.partition(b"?")[0].decode().replace("%00", "\x00")
-    in_one_form(ask(engine.port, request(b"GET", target, *lines)), 400, "ValidationError", path)
+    in_one_form(send_request(engine.port, request(b"GET", target, *lines)), 400, "ValidationError", path)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +204,7 @@ def test_nul_in_a_url_is_400(engine, target, lines):
 )
 def test_quoted_cookie_is_ignored(engine, cookie):
     lines = [b"Cookie: a=b; sessionid=" + cookie + b"; c=d\r\n"]
-    assert ask(engine.port, request(b"GET", b"/", *lines)).status == 200
+    assert send_request(engine.port, request(b"GET", b"/", *lines)).status == 200
     started = time.monotonic()
     with Caller(engine.port) as caller:
         assert caller.send(request(b"GET", b"/ws/signals", *lines, HANDSHAKE)).answer().status == 101
@@ -204,7 +213,7 @@ def test_quoted_cookie_is_ignored(engine, cookie):
 
 def test_nul_in_a_body_is_400(engine):
     body = b'{"symbol": "BTC\\u0000USDT", "horizon": 6}'
-    answer = ask(engine.port, request(b"POST", b"/predictions", KEY_HEADER, JSON, body=body))
+    answer = send_request(engine.port, request(b"POST", b"/predictions", KEY_HEADER, JSON, body=body))
     in_one_form(answer, 400, "ValidationError", "/predictions")
     assert "NUL" in answer.json["message"]
 
@@ -222,7 +231,7 @@ def test_handshake_on_another_path_gets_the_standard_error(engine, path, status)
 
 
 def test_a_handshake_on_the_right_path_is_accepted(engine):
-    assert ask(engine.port, request(b"GET", b"/ws/signals", KEY_HEADER, HANDSHAKE)).status == 101
+    assert send_request(engine.port, request(b"GET", b"/ws/signals", KEY_HEADER, HANDSHAKE)).status == 101
 
 
 def paths_of(patterns, prefix=""):
@@ -238,13 +247,13 @@ def paths_of(patterns, prefix=""):
 @pytest.mark.parametrize("path", list(paths_of(get_resolver().url_patterns)))
 def test_allow_options_and_head_agree(engine, path):
     target = path.encode() + (b"?symbol=BTCUSDT" if path in {"/candles", "/candles/quality", "/indicators"} else b"")
-    options = ask(engine.port, request(b"OPTIONS", target))
+    options = send_request(engine.port, request(b"OPTIONS", target))
     assert (options.status, options.body) == (200, b"")
     allowed = options.headers["allow"].split(", ")
     assert {"OPTIONS"} < set(allowed)
     assert ("GET" in allowed) == ("HEAD" in allowed)
     for method in METHODS:
-        answer = ask(engine.port, request(method, target, KEY_HEADER, JSON), method=method)
+        answer = send_request(engine.port, request(method, target, KEY_HEADER, JSON), method=method)
         assert (answer.status == 405) == (method.decode() not in allowed), method
         if answer.status == 405:
             assert set(answer.headers["allow"].split(", ")) == set(allowed)
@@ -252,7 +261,8 @@ def test_allow_options_and_head_agree(engine, path):
                 in_one_form(answer, 405, "MethodNotAllowed", path)
     if "GET" in allowed:
         got, head = (
-            ask(engine.port, request(method, target, KEY_HEADER), method=method) for method in (b"GET", b"HEAD")
+            send_request(engine.port, request(method, target, KEY_HEADER), method=method)
+            for method in (b"GET", b"HEAD")
         )
         assert head.status == got.status
         assert set(head.headers) == set(got.headers)

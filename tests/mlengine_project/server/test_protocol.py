@@ -7,7 +7,7 @@ import pytest
 from mlengine_project import http_protocol
 from tests.flows.processes import wait_until
 from tests.mlengine_project.server.conftest import mirror
-from tests.mlengine_project.server.sockets import H2C, HANDSHAKE, HOST, Caller, ask, chunked, request
+from tests.mlengine_project.server.sockets import H2C, HANDSHAKE, HOST, Caller, chunked, request, send_request
 
 pytestmark = pytest.mark.alone
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
@@ -28,20 +28,20 @@ def refused(answer, status, words):
     [chunked(b"one ", b"two"), chunked(b"one two", trailer=b"X-After: 1\r\n"), b"7;a=b\r\none two\r\n0\r\n\r\n"],
     ids=["plain", "trailer", "extension"],
 )
-def test_a_chunked_body_arrives_whole(mirrored, body):
-    assert ask(mirrored, request(b"POST", b"/", CHUNKED) + body).json["body"] == "one two"
+def test_chunked_body_is_joined(mirrored, body):
+    assert send_request(mirrored, request(b"POST", b"/", CHUNKED) + body).json["body"] == "one two"
 
 
 def test_trailer_is_not_a_header(mirrored):
     body = chunked(b"x", trailer=b"X-API-Key: stolen\r\nHost: elsewhere\r\n")
-    names = [name for name, _ in ask(mirrored, request(b"POST", b"/", CHUNKED) + body).json["headers"]]
+    names = [name for name, _ in send_request(mirrored, request(b"POST", b"/", CHUNKED) + body).json["headers"]]
     assert names == ["host", "transfer-encoding"]
 
 
 @pytest.mark.parametrize("version", [b"1.0", b"1.1"])
 @pytest.mark.parametrize("method", [b"GET", b"POST", b"DELETE", b"HEAD", b"OPTIONS"])
 def test_an_offer_of_http2_is_answered_as_http1_with_its_body(mirrored, method, version):
-    answer = ask(mirrored, request(method, b"/a?b=c", H2C, body=b"kept", version=version), method=method)
+    answer = send_request(mirrored, request(method, b"/a?b=c", H2C, body=b"kept", version=version), method=method)
     assert answer.status == 200
     if method != b"HEAD":
         seen = answer.json
@@ -80,13 +80,13 @@ def test_other_tokens_of_connection_are_kept(mirrored):
     ids=["no key", "TLS", "no token"],
 )
 def test_invalid_upgrade_is_ignored(mirrored, lines):
-    assert ask(mirrored, request(b"GET", b"/health", lines)).json["path"] == "/health"
+    assert send_request(mirrored, request(b"GET", b"/health", lines)).json["path"] == "/health"
 
 
 def test_a_handshake_with_a_body_or_another_method_is_a_request(mirrored):
-    assert ask(mirrored, request(b"POST", b"/", HANDSHAKE, body=b"kept")).json["body"] == "kept"
-    assert ask(mirrored, request(b"GET", b"/", HANDSHAKE, body=b"kept")).json["body"] == "kept"
-    assert ask(mirrored, request(b"GET", b"/", HANDSHAKE)).status == 403, "the application refuses this one"
+    assert send_request(mirrored, request(b"POST", b"/", HANDSHAKE, body=b"kept")).json["body"] == "kept"
+    assert send_request(mirrored, request(b"GET", b"/", HANDSHAKE, body=b"kept")).json["body"] == "kept"
+    assert send_request(mirrored, request(b"GET", b"/", HANDSHAKE)).status == 403, "the application refuses this one"
 
 
 def test_handshake_waits_for_earlier_requests(mirrored):
@@ -98,7 +98,7 @@ def test_handshake_waits_for_earlier_requests(mirrored):
 @pytest.mark.parametrize("blanks", [b"", b" ", b"\t", b" \t  \t "])
 def test_blanks_around_a_header_value_are_ignored(mirrored, blanks):
     line = b"X-Key:" + blanks + b"a b" + blanks + b"\r\n"
-    assert ["x-key", "a b"] in ask(mirrored, request(b"GET", b"/", line)).json["headers"]
+    assert ["x-key", "a b"] in send_request(mirrored, request(b"GET", b"/", line)).json["headers"]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_blanks_around_a_header_value_are_ignored(mirrored, blanks):
     ],
 )
 def test_an_absolute_target_is_the_path_and_the_host_it_names(mirrored, target, path, host):
-    seen = ask(mirrored, request(b"GET", target)).json
+    seen = send_request(mirrored, request(b"GET", target)).json
     assert (seen["path"], seen["query"]) == (path, "b=c")
     assert [value for name, value in seen["headers"] if name == "host"] == [host]
 
@@ -194,7 +194,9 @@ def test_too_large_input_gets_the_standard_error(mirrored, sent, status, words):
 
 def test_input_at_the_limits_is_read(mirrored):
     lines = [b"X-%d: %b\r\n" % (n, b"a" * 200) for n in range(98)]
-    answer = ask(mirrored, request(b"GET", b"/?" + b"a" * (16 * 1024 - 2), *lines, b"X-A: " + b"a" * 8189 + b"\r\n"))
+    answer = send_request(
+        mirrored, request(b"GET", b"/?" + b"a" * (16 * 1024 - 2), *lines, b"X-A: " + b"a" * 8189 + b"\r\n")
+    )
     assert (answer.status, len(answer.json["headers"])) == (200, 100)
 
 
