@@ -26,9 +26,9 @@ def part(status: str, message: str = "", **more: Any) -> Report:
 
 def worker() -> Report:
     """Report of the worker: whether it runs and executes the tasks that beat sends."""
-    silent, newest = _newest_heartbeat("worker")
-    if silent is not None:
-        return silent
+    report, newest = _newest_heartbeat("worker")
+    if report is not None:
+        return report
     # Beat sends this task each minute and the worker writes the row: a task sent and not run means a stuck worker.
     sent = PeriodicTask.objects.filter(task=BEAT_TASK, enabled=True).values_list("last_run_at", flat=True).first()
     credible = Heartbeat.objects.filter(name="beat", at__lte=clock.wall_now() + heartbeats.CLOCK_TOLERANCE)
@@ -39,20 +39,20 @@ def worker() -> Report:
 
 def beat() -> Report:
     """Report of beat: whether it runs, fires its rows, and the broker accepts the tasks."""
-    silent, newest = _newest_heartbeat("scheduler")
+    report, newest = _newest_heartbeat("scheduler")
     rows = [row for row in PeriodicTask.objects.select_related("crontab") if row.crontab and row.crontab.hour == "*"]
     faults = [_schedule_fault(rows)]
-    if silent is not None:
-        return silent | {"message": "; ".join(filter(None, [silent["message"], *faults]))}
+    if report is not None:
+        return report | {"message": "; ".join(filter(None, [report["message"], *faults]))}
     refused = newest.detail.get("refused") if newest is not None else ""
     return _report(newest, f"the broker does not accept tasks: {refused}" if refused else "", *faults)
 
 
 def stream() -> Report:
     """Report of the feed: whether it runs and receives messages."""
-    silent, newest = _newest_heartbeat("stream")
-    if silent is not None or newest is None:
-        return silent or _report(newest)
+    report, newest = _newest_heartbeat("stream")
+    if report is not None or newest is None:
+        return report or _report(newest)
     if not newest.detail.get("markets"):
         return _report(newest, "no market is enabled")
     silent_seconds = newest.detail.get("silent_seconds")

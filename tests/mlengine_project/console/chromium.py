@@ -26,11 +26,11 @@ class Page:
     async def call(self, method, **parameters):
         """Send one command and return its result; messages of the page are collected."""
         self.number += 1
-        wanted = self.number
-        await self.socket.send(json.dumps({"id": wanted, "method": method, "params": parameters}))
+        command_id = self.number
+        await self.socket.send(json.dumps({"id": command_id, "method": method, "params": parameters}))
         while True:
             message = json.loads(await asyncio.wait_for(self.socket.recv(), TIMEOUT_SECONDS))
-            if message.get("id") == wanted:
+            if message.get("id") == command_id:
                 assert "error" not in message, message
                 return message["result"]
             self._record_event(message)

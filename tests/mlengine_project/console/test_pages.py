@@ -67,7 +67,7 @@ def test_pages_have_no_external_url_and_no_inline_script(admin_client, path):
     rows.one_of_everything()
     page = admin_client.get(path).content.decode()
     outside = re.findall(r'(?:src|href|action)="(?:https?:)?//[^"]+', page)
-    # The licence of the chart library asks for exactly this link.
+    # The licence of the chart library requires exactly this link.
     assert [link for link in outside if "https://www.tradingview.com/" not in link] == []
     assert not re.findall(r"<script(?![^>]*\bsrc=)", page)
     assert not re.findall(r"\son\w+=|\sstyle=|javascript:", page)
