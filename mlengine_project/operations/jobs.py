@@ -67,13 +67,13 @@ def cancel(job: Job) -> bool:
 def requeue_pending() -> int:
     """Queue pending and orphaned jobs again; a job queued twice is claimed once."""
     now = clock.wall_now()
-    oldest_heartbeat = now - timedelta(seconds=ORPHANED_SECONDS)
+    oldest = now - timedelta(seconds=ORPHANED_SECONDS)
     # A heartbeat ahead of now means that the clock was set back: the time without a heartbeat counts from now.
     Job.objects.filter(state=Job.State.RUNNING, heartbeat_at__gt=now + heartbeats.CLOCK_TOLERANCE).update(
         heartbeat_at=now
     )
     pending = list(Job.objects.filter(state=Job.State.PENDING).values_list("id", flat=True))
-    orphaned = list(Job.objects.filter(state=Job.State.RUNNING, heartbeat_at__lt=oldest_heartbeat).values_list("id", flat=True))
+    orphaned = list(Job.objects.filter(state=Job.State.RUNNING, heartbeat_at__lt=oldest).values_list("id", flat=True))
     for job_id in pending + orphaned:
         _queue(job_id)
     return len(pending) + len(orphaned)
