@@ -188,7 +188,7 @@ def test_a_job_that_waits_can_be_cancelled_while_it_runs(monkeypatch):
     Job.objects.filter(pk=job.pk).update(cancel_requested=True)
     claimed = Job.objects.get(pk=job.pk)
     Job.objects.filter(pk=job.pk).update(state="running")
-    job_runs._wait(claimed, "the exchange does not answer")
+    job_runs._requeue(claimed, "the exchange does not answer")
     job.refresh_from_db()
     assert job.state == "cancelled"
 

@@ -148,7 +148,7 @@ def test_guard_suppression_is_checked():
     grid = walk(WARMUP + 900, seed=21)
     verdict = leakage.examine(grid, Ensemble(guarded, None, None), instants=3, parity_rows=1, seed=1)
     assert verdict.reports["distrust"].clean
-    found = leakage._distrust(Ensemble(guarded, None, None), grid, 400)
+    found = leakage._suppressed(Ensemble(guarded, None, None), grid, 400)
     assert 0 < found.mean() < 1
 
 

@@ -83,8 +83,8 @@ def run_and_close(job_id):
 def test_process_without_output_keeps_its_job(queued, monkeypatch):
     job = jobs.request_training("me")
     monkeypatch.setattr(job_runs, "TOUCH_SECONDS", 0.05)
-    monkeypatch.setattr(job_runs, "SILENT_SECONDS", 0.6)
-    monkeypatch.setattr(jobs, "SILENT_SECONDS", 0.6)
+    monkeypatch.setattr(job_runs, "ORPHANED_SECONDS", 0.6)
+    monkeypatch.setattr(jobs, "ORPHANED_SECONDS", 0.6)
     script(monkeypatch, "import time; time.sleep(2.5)")
     runner = threading.Thread(target=run_and_close, args=(str(job.id),))
     runner.start()

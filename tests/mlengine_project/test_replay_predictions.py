@@ -264,7 +264,7 @@ def test_disk_error_is_reported(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(TableFile, "_put_in_place", full)
+    monkeypatch.setattr(TableFile, "_rename", full)
     with pytest.raises(TableFileError, match="No space left"), TableFile(tmp_path / "rows.csv") as table:
         table.write({"a": np.arange(3)})
     assert not list(tmp_path.iterdir())
