@@ -1,4 +1,4 @@
-"""A year of five-minute candles for benchmarks: real ones if available, else invented ones."""
+"""A year of five-minute candles to measure on: real ones where the folder is there, else invented ones."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def load_year(rows: int = YEAR) -> tuple[CandleGrid, str]:
-    """The newest complete range of `rows` candles with a warm-up, and its source."""
+    """The newest whole stretch of `rows` candles and a warm-up, and where it is from."""
     needed = rows + WARMUP - 1
     path = Path(os.environ.get("MLENGINE_CANDLES") or ROOT.parent / "shared" / "data") / f"{SYMBOL}-5m.parquet"
     if path.exists():

@@ -1,6 +1,6 @@
-"""Loss beyond the stop level where candles gap through it, on real candles.
+"""How far stops that are gapped through exit beyond their level, on real candles.
 
-`expected_net_return` and `p_break_even` assume that a stop is filled at its level. This measures the error:
+`expected_net_return` and `p_break_even` assume that a stop is filled at its level. This measures what that leaves out:
 the share of stop-losses whose candle opened beyond the level, and the mean loss beyond it, per stop-loss and per
 bracket, in basis points of the entry.
 

@@ -2,7 +2,7 @@
 
     uv run python -m benchmarks.live --json [--candles 20] [--speed 30]
 
-Starts `manage.py up` on an empty state folder and a free port, with the simulator, and measures it
+Starts `manage.py up` on an empty state folder and a free port, with the simulator, and watches it
 from outside. The last line is one JSON object; times are wall seconds, memory is MiB.
 """
 
@@ -78,7 +78,7 @@ def wait_for(condition, seconds: float, since: float) -> float:
 
 
 def close_on_the_wall(state: Path, candle_time: str) -> float:
-    """Wall time of a candle's close, s, by the stored reading of the exchange's clock."""
+    """Wall time, in seconds, at which a candle closed, by the shared reading of the exchange's clock."""
     from datetime import datetime
 
     with sqlite3.connect(state / "mlengine.sqlite3", timeout=5) as database:
@@ -124,8 +124,8 @@ def measure(candles: int, speed: float, train: bool) -> dict:
         try:
             health = wait_for(lambda: request(f"{base}/health") == 200, 60, since)
             key = re.search(r"API key\s+(\S+)", (state / "up.log").read_text())[1]
-            question = {"symbol": "BTCUSDT", "horizon": 6}
-            first = wait_for(lambda: request(f"{base}/predictions", key, question) == 200, 600, since)
+            ask = {"symbol": "BTCUSDT", "horizon": 6}
+            first = wait_for(lambda: request(f"{base}/predictions", key, ask) == 200, 600, since)
             latencies = asyncio.run(listen(port, key, state, candles))
             serving = psutil.Process(process.pid)
             serving.cpu_percent()
@@ -155,7 +155,7 @@ def measure(candles: int, speed: float, train: bool) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="accepted for uniformity; the last line is always JSON")
+    parser.add_argument("--json", action="store_true", help="accepted for uniformity; the last line is JSON anyway")
     parser.add_argument("--candles", type=int, default=20)
     parser.add_argument("--speed", type=float, default=30.0)
     options = parser.parse_args()

@@ -1,7 +1,7 @@
-"""The first 60 features in plain pandas: rolling windows and ewm over one market's candles.
+"""The first 60 features written as a pandas user would: rolling windows and ewm over one market's candles.
 
-Candles must be complete, and there are no floors or guards as in the engine. The engine's exponential weights are
-truncated after at least five half-lives, those of pandas are not: columns in `NEARLY` agree only approximately.
+Whole candles are assumed, and no floor or guard is written where the engine has one. The engine's exponential
+weights end after at least five half-lives, pandas' never do: columns in `NEARLY` agree only as far.
 """
 
 import math
@@ -11,7 +11,7 @@ import pandas as pd
 
 PARKINSON = 4.0 * math.log(2.0)
 NEARLY = ("volatility_level", "ewm_")
-"""Prefixes of columns whose exponential weights are truncated."""
+"""Columns whose exponential weights are cut off, by the beginning of their names."""
 
 
 def build(candles: pd.DataFrame, level: pd.Series | None = None) -> pd.DataFrame:
@@ -105,9 +105,9 @@ def _directions(log, returns, unit):
 
 
 def agreement(candles: pd.DataFrame, ours: np.ndarray) -> dict[str, float]:
-    """Share of values within 1e-4 with the same level, and minimum correlation with pandas' own level.
+    """Share of values within 1e-4 of each other once the level is the same, and least correlation where it is not.
 
-    `ours` has the newest rows and the same columns; its level, to which all values are relative, is passed to pandas.
+    `ours` has the newest rows and the same columns; its level, which everything is relative to, is given to pandas.
     """
     level = pd.Series(np.nan, index=candles.index)
     level.iloc[-len(ours) :] = ours[:, 0].astype(np.float64)
@@ -115,5 +115,5 @@ def agreement(candles: pd.DataFrame, ours: np.ndarray) -> dict[str, float]:
     near = [name.startswith(NEARLY) for name in rest.columns]
     exact = np.isclose(rest.to_numpy(), ours, rtol=0.0, atol=1e-4)[:, ~np.array(near)]
     free = build(candles).iloc[-len(ours) :].to_numpy()
-    equal = [np.corrcoef(free[:, i], ours[:, i])[0, 1] for i in np.flatnonzero(near)]
-    return {"within_1e-4": round(float(exact.mean()), 6), "least_correlation_of_ewm": round(float(min(equal)), 4)}
+    alike = [np.corrcoef(free[:, i], ours[:, i])[0, 1] for i in np.flatnonzero(near)]
+    return {"within_1e-4": round(float(exact.mean()), 6), "least_correlation_of_ewm": round(float(min(alike)), 4)}

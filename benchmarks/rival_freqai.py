@@ -1,6 +1,6 @@
-"""FreqAI: one window of its backtest, trained and predicted by its own code, in its own environment.
+"""FreqAI's side: one window of its backtest, trained and predicted by its own code. Runs in its own environment.
 
-The steps of `start_backtesting` for a window, without saving models and without the strategy: slice, filter, scale,
+What `start_backtesting` does for a window, without saving models and without the strategy: slice, filter, scale,
 fit XGBoostRegressorMultiTarget, predict the week, scale back. No part of the window is held out for testing, so that
 it trains on the same rows.
 """
@@ -81,6 +81,6 @@ print(json.dumps({"freqtrade": freqtrade.__version__, "xgboost": xgboost.__versi
 for _ in sys.stdin:
     wall, processor = time.perf_counter(), time.process_time()
     rows, answers = work()
-    timing = {"wall": time.perf_counter() - wall, "processor": time.process_time() - processor, "rows": rows}
+    told = {"wall": time.perf_counter() - wall, "processor": time.process_time() - processor, "rows": rows}
     np.save(folder / "answers.npy", answers)
-    print(json.dumps(timing), flush=True)
+    print(json.dumps(told), flush=True)

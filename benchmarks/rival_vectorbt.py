@@ -1,4 +1,4 @@
-"""vectorbt: brackets as positions with stop-loss, take-profit and time limit, in its own environment.
+"""vectorbt's side: brackets as positions with a stop-loss, a take-profit and a time limit. Runs in its own environment.
 
 A position opens at the close of its candle and is closed at its stop, its target or the close of the last candle.
 `columns` of them run side by side, each holding one position at a time, as a portfolio does.

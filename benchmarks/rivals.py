@@ -1,7 +1,7 @@
-"""External programs for comparison, each in its own environment, driven over a pipe.
+"""Other people's programs, each in an environment of its own, asked over a pipe to do one piece of work at a time.
 
-uv creates the environment once in the user's cache folder. The program reads its inputs from a folder, reports its
-versions, and runs its work once for every line it receives.
+The environment is made once, by uv, under the cache folder of the user. The program reads its inputs from a folder,
+says which versions it is, and then works once for every line it is sent.
 """
 
 import json
@@ -17,11 +17,11 @@ HERE = Path(__file__).resolve().parent
 
 
 class Unavailable(Exception):
-    """The program cannot be installed or started."""
+    """A rival cannot be installed or does not start; the text says why."""
 
 
 def environment(name: str, requirements: list[str]) -> Path:
-    """The interpreter of an environment with exactly these packages, created if missing."""
+    """The interpreter of an environment with exactly these packages, made if it is not there."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ml-engine-benchmarks"
     folder = home / f"{name}-{'-'.join(requirements).replace('==', '_')}"
     python = folder / "bin" / "python"
@@ -29,7 +29,7 @@ def environment(name: str, requirements: list[str]) -> Path:
     if (folder / "ready").exists():
         return python
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    # Outside the project, whose constraints would apply to the program too.
+    # From outside the project, whose own constraints would bind the rival too.
     for words in (
         ["uv", "venv", "--quiet", "--clear", "--python", version, str(folder)],
         ["uv", "pip", "install", "--quiet", "--python", str(python), *requirements],
@@ -44,8 +44,8 @@ def environment(name: str, requirements: list[str]) -> Path:
     return python
 
 
-class ExternalProgram:
-    """A running program in its own environment."""
+class Rival:
+    """A running program of another environment."""
 
     def __init__(self, name: str, requirements: list[str], folder: Path, inputs: dict[str, object]) -> None:
         self.folder = folder
@@ -53,31 +53,31 @@ class ExternalProgram:
         np.savez(folder / "inputs.npz", **{key: np.asarray(value) for key, value in inputs.items()})
         words = [str(environment(name, requirements)), str(HERE / f"rival_{name}.py"), str(folder)]
         self.log = (folder / "log").open("w")
-        # Spinning threads would slow it down, as they would the engine.
+        # Threads that spin while they wait would only slow it down here, as they would us.
         surroundings = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONPATH": ""}
         self.process = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, env=surroundings
         )
-        self.versions: dict[str, str] = self._read_answer()
+        self.versions: dict[str, str] = self._hear()
 
     def work(self) -> dict[str, float]:
-        """Run its work once; returns wall and CPU seconds, and further reported values."""
+        """Let it work once; seconds by the wall and of the processor, and what else it tells."""
         self.process.stdin.write("work\n")
         self.process.stdin.flush()
-        return self._read_answer()
+        return self._hear()
 
     def answers(self) -> np.ndarray:
-        """The result of its last run."""
+        """What its last piece of work came to."""
         return np.load(self.folder / "answers.npy")
 
-    def _read_answer(self) -> dict:
+    def _hear(self) -> dict:
         line = self.process.stdout.readline()
         while line and not line.startswith("{"):
             line = self.process.stdout.readline()
         if not line:
             self.log.flush()
-            log_lines = (self.folder / "log").read_text().strip().splitlines() or ["no output"]
-            raise Unavailable(f"{self.folder.name} ended: {log_lines[-1]}")
+            told = (self.folder / "log").read_text().strip().splitlines() or ["no word"]
+            raise Unavailable(f"{self.folder.name} ended: {told[-1]}")
         return json.loads(line)
 
     def __enter__(self) -> Self:

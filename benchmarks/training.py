@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.candles import YEAR, load_year
-from benchmarks.rivals import ExternalProgram, Unavailable
+from benchmarks.rivals import Rival, Unavailable
 from indicators.candles import CANDLE_COLUMNS, CandleGrid
 
 FREQAI = ["freqtrade==2026.9", "datasieve==0.1.9"]
@@ -116,7 +116,7 @@ def walk_forward(grid: CandleGrid, folder: Path, rounds: int, trees: int) -> dic
         return seconds
 
     same_trees = f"xgboost=={library_versions()['xgboost']}"
-    with ExternalProgram("freqai", [*FREQAI, same_trees], folder / "freqai", inputs) as rival:
+    with Rival("freqai", [*FREQAI, same_trees], folder / "freqai", inputs) as rival:
         told = take_turns(ours, rival.work, rounds)
         answers["theirs"] = rival.answers()
     error = {side: float(np.sqrt(np.mean((found - targets[trained:]) ** 2))) for side, found in answers.items()}
@@ -152,7 +152,7 @@ def brackets(grid: CandleGrid, folder: Path, rounds: int, columns: int) -> dict:
     ours()
     given |= {"horizon": HORIZON, "columns": columns, "take_profit": REACH, "stop_loss": REACH}
     name = folder / f"vectorbt-{columns}"
-    with ExternalProgram("vectorbt", VECTORBT, name, given) as rival:
+    with Rival("vectorbt", VECTORBT, name, given) as rival:
         told = take_turns(ours, rival.work, rounds)
         outcome, candles = rival.answers()[:, position]
     found = judged["found"]

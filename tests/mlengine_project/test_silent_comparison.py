@@ -49,9 +49,9 @@ def test_admin_compares_a_candidate_with_the_champion(admin_client, settings, ve
     def page(of):
         return admin_client.get(reverse("admin:modelregistry_modelversion_change", args=[of.pk])).content.decode()
 
-    assert "compared with the champion" in page(version)
+    assert "beside the champion" in page(version)
     assert "<td>480</td>" in page(version)
     assert "<td>+10</td>" in page(version)
-    assert "compared with the champion" not in page(champion)
+    assert "beside the champion" not in page(champion)
     ChallengerLog.objects.all().delete()
-    assert "No challenger prediction of this version has been scored" in page(version)
+    assert "No silent answer of this version has been scored" in page(version)
