@@ -1,9 +1,9 @@
-"""Load test of several web processes on PostgreSQL: statuses, database connections, requests a second.
+"""Many callers of several web processes on PostgreSQL: statuses, database connections over time, requests a second.
 
     uv run python -m benchmarks.connections --json [--callers 64] [--workers 4] [--seconds 60] [--rest 30]
 
 Starts a private PostgreSQL and Redis, stores invented candles and tiny champions, and runs web processes by the
-command of the Dockerfile with RATE_LIMIT=0. The callers send typical requests, each as fast as it is answered. The last
+command of the Dockerfile with RATE_LIMIT=0. The callers ask what clients ask, each as fast as it is answered. The last
 line is one JSON object; connections are the server's own count, all processes together.
 """
 
@@ -47,7 +47,7 @@ REQUESTS = (
 
 
 def feed() -> None:
-    """Feed process: creates tables, markets, candles and champions, then every candle at its close."""
+    """In a process of its own: tables, markets, candles and champions, then every candle at its close, until ended."""
     import django
 
     django.setup()
@@ -73,7 +73,7 @@ def feed() -> None:
 
 
 def server_words(port: int, workers: int) -> list[str]:
-    """The web command of the Dockerfile with another port and number of workers."""
+    """The web command of the Dockerfile, on another port and with so many workers."""
     words = processes.image_command()
     words[words.index("--port") + 1] = str(port)
     words[words.index("--host") + 1] = "127.0.0.1"
@@ -110,7 +110,7 @@ class Connections(threading.Thread):
 
 
 async def call(port: int, callers: int, seconds: float) -> tuple[Counter[str], Counter[str], list[float]]:
-    """Run the callers; returns statuses, failures by request, and seconds of each answer."""
+    """Let the callers ask until the time is over; statuses, failures by request, and seconds of each answer."""
     statuses: Counter[str] = Counter()
     failed: Counter[str] = Counter()
     waits: list[float] = []
@@ -200,7 +200,7 @@ def measure(callers: int, workers: int, seconds: float, rest: float) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="accepted for uniformity; the last line is always JSON")
+    parser.add_argument("--json", action="store_true", help="accepted for uniformity; the last line is JSON anyway")
     parser.add_argument("--callers", type=int, default=64)
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=60.0)

@@ -1,12 +1,12 @@
-"""Endurance test at high speed: memory, connections, threads and file descriptors of every process.
+"""Hours of market time at high speed: memory, connections, threads and file descriptors of every process.
 
     uv run python -m benchmarks.endurance --hours 4 --speed 60 --json [--symbols 10] [--every 2] [--seed 1]
 
 Starts a small production of its own (PostgreSQL, Redis, a simulated exchange, web, worker, beat and stream, as
-`tests.chaos` does), with two websocket clients and two callers of REST, and samples each process
-tree. The first quarter is left out as warm-up. Slopes are least squares by hour of wall time; `growth` is the
-slope times the measured time, as a share of the mean. The last line is one JSON object; the exit status is 1
-if a series grows by more than a tenth, or a client did not receive every signal once and in order.
+`tests.chaos` does), with two websocket clients and two callers of REST, kills nothing, and samples each process
+tree. The first quarter is left out as warm-up. Slopes are least squares by hour of wall time; `growth` is what the
+slope adds over the time measured, as a share of the mean. The last line is one JSON object; the exit status is 1
+where something grows by more than a tenth, or a client did not receive every signal once and in order.
 """
 
 import argparse
@@ -34,12 +34,12 @@ from tests.chaos.engine import Engine
 MIB = 2**20
 GROWTH = 0.1
 SMALLEST = {"rss_mib": 8.0, "threads": 3.0, "descriptors": 6.0, "connections": 3.0}
-"""Smaller growth is ignored, for any mean."""
+"""Growth below this is none, however small the mean is."""
 WARM_UP = 0.25
 
 
 def sample(engine: Engine) -> dict[str, dict[str, float]]:
-    """One sample of every process tree and of PostgreSQL's connections."""
+    """One look at every process tree, and at the connections PostgreSQL counts."""
     looked: dict[str, dict[str, float]] = {}
     for name, root in engine.roots().items():
         tree = [psutil.Process(root)]
@@ -52,7 +52,7 @@ def sample(engine: Engine) -> dict[str, dict[str, float]]:
                     sums["threads"] += process.num_threads()
                     sums["descriptors"] += process.num_fds()
             except psutil.Error:
-                continue  # the child has just ended
+                continue  # a child that has just ended
         looked[name] = sums
     with psycopg.connect(engine.postgres.url) as connection:
         query = (
@@ -64,7 +64,7 @@ def sample(engine: Engine) -> dict[str, dict[str, float]]:
 
 
 def summary(times: list[float], values: list[float], floor: float) -> dict[str, float | bool]:
-    """First, last, maximum, slope by hour and growth of one series; `flat` for small growth."""
+    """First, last, most, slope by hour and growth of one series; `flat` where the growth is small."""
     slope = float(np.polyfit(times, values, 1)[0]) if len(times) > 1 else 0.0
     added, mean = slope * (times[-1] - times[0]), statistics.fmean(values)
     return {
@@ -78,7 +78,7 @@ def summary(times: list[float], values: list[float], floor: float) -> dict[str, 
 
 
 def measure(options: argparse.Namespace) -> dict:
-    """Run for the requested time and summarise every series."""
+    """Run for so long, and put every series together."""
     random.seed(options.seed)
     symbols = tuple(f"C{number:02}USDT" for number in range(options.symbols))
     with (
@@ -120,9 +120,9 @@ def measure(options: argparse.Namespace) -> dict:
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # started processes are stopped
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is stopped all the same
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="accepted for uniformity; the last line is always JSON")
+    parser.add_argument("--json", action="store_true", help="accepted for uniformity; the last line is JSON anyway")
     parser.add_argument("--hours", type=float, default=4.0, help="Hours of market time.")
     parser.add_argument("--speed", type=float, default=60.0)
     parser.add_argument("--symbols", type=int, default=10)
