@@ -195,7 +195,7 @@ class Engine:
         processes.wait_until(flows, seconds, f"signals flow\n{self.said()}")
 
     def said(self) -> str:
-        return self._running.output()
+        return self._running.logs()
 
     def _kill_server(self) -> None:
         """The server and its children: they are no process group."""

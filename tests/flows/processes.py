@@ -66,7 +66,7 @@ class Processes:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
 
-    def output(self):
+    def logs(self):
         return "\n".join(f"== {path.name}\n{path.read_text()[-3000:]}" for path in sorted(self.folder.glob("*.log")))
 
 

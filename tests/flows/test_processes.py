@@ -113,20 +113,20 @@ def close_time_of(row):
 
 def test_killed_feed_and_worker_lose_and_repeat_nothing(engine, exchange):
     engine.start("web", *processes.web_words(engine.port))
-    processes.wait_until(lambda: processes.answers(engine.port), 40, f"the web process answers\n{engine.output()}")
+    processes.wait_until(lambda: processes.answers(engine.port), 40, f"the web process answers\n{engine.logs()}")
     subscribers = Subscribers(engine.port, engine.environment["API_KEY"], engine.redis_url)
     engine.start("worker", *processes.worker_words())
     engine.start("stream", *processes.stream_words())
     signals = SignalLog.objects
 
-    processes.wait_until(lambda: signals.count() >= 8, 60, f"signals come\n{engine.output()}")
+    processes.wait_until(lambda: signals.count() >= 8, 60, f"signals come\n{engine.logs()}")
     engine.kill("stream")
     engine.kill("worker")
     at_kill = signals.count()
     time.sleep(3 * STEP / 1000 / SPEED)
     engine.start("worker", *processes.worker_words())
     engine.start("stream", *processes.stream_words())
-    processes.wait_until(lambda: signals.count() >= at_kill + 16, 90, f"signals go on\n{engine.output()}")
+    processes.wait_until(lambda: signals.count() >= at_kill + 16, 90, f"signals go on\n{engine.logs()}")
     engine.kill("stream")
 
     last = max(close_time_of(row) for row in signals.all())

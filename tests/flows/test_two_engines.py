@@ -101,7 +101,7 @@ def test_signals_do_not_reach_sockets_of_another_engine(engines):
     for engine in (first, second):
         engine.start("web", *processes.web_words(engine.port))
     for engine in (first, second):
-        processes.wait_until(lambda: processes.answers(engine.port), 120, engine.output())  # noqa: B023
+        processes.wait_until(lambda: processes.answers(engine.port), 120, engine.logs())  # noqa: B023
 
     async def exchange_signals():
         ours, theirs = await subscribed(first), await subscribed(second)
@@ -137,7 +137,7 @@ def test_workers_run_tasks_of_their_own_engine_only(engines):
             "worker", *celery, "worker", "-P", "solo", "-Q", "live,default", "-n", f"{name}@here", "-l", "INFO"
         )
     for engine in members.values():
-        processes.wait_until(lambda: "@here ready" in engine.output(), 120, "a worker is ready")  # noqa: B023
+        processes.wait_until(lambda: "@here ready" in engine.logs(), 120, "a worker is ready")  # noqa: B023
     for name, engine in members.items():
         found = subprocess.run(
             [*celery, "inspect", "ping", "-t", "3", "--json"],

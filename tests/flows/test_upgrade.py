@@ -97,8 +97,8 @@ def running(environment, folder, project=ROOT):
     processes, port = Processes(folder, environment, project), free_port()
     processes.start("up", sys.executable, "manage.py", "up", "--port", str(port), "--no-train")
     try:
-        until(lambda: answers(port), 120, "`up` answers", processes.output)
-        yield port, processes.output
+        until(lambda: answers(port), 120, "`up` answers", processes.logs)
+        yield port, processes.logs
     finally:
         processes.stop()
 

@@ -109,14 +109,14 @@ def test_slow_start_keeps_workers_and_the_first_prediction_is_fast(started, hist
         server = serve(started, workers=2)
         processes.wait_until(lambda: len(workers_of(server)) == 2, 60, "two workers begin")
         begun = workers_of(server)
-        processes.wait_until(lambda: processes.answers(started.port), START_SECONDS, f"one answers\n{started.output()}")
-        loaded = lambda: started.output().count("Application startup complete") == 2  # noqa: E731
-        processes.wait_until(loaded, START_SECONDS, f"both have loaded\n{started.output()}")
-        assert workers_of(server) == begun, started.output()
+        processes.wait_until(lambda: processes.answers(started.port), START_SECONDS, f"one answers\n{started.logs()}")
+        loaded = lambda: started.logs().count("Application startup complete") == 2  # noqa: E731
+        processes.wait_until(loaded, START_SECONDS, f"both have loaded\n{started.logs()}")
+        assert workers_of(server) == begun, started.logs()
     started.kill("web")
 
     serve(started, workers=1)
-    processes.wait_until(lambda: processes.answers(started.port), START_SECONDS, f"it answers\n{started.output()}")
+    processes.wait_until(lambda: processes.answers(started.port), START_SECONDS, f"it answers\n{started.logs()}")
     bring_up_to_date(history)
     seconds = []
     for _ in range(8):
@@ -129,7 +129,7 @@ def test_slow_start_keeps_workers_and_the_first_prediction_is_fast(started, hist
 
 def test_many_callers_share_a_few_connections(started, history):
     serve(started, workers=2)
-    processes.wait_until(lambda: processes.answers(started.port), START_SECONDS, f"it answers\n{started.output()}")
+    processes.wait_until(lambda: processes.answers(started.port), START_SECONDS, f"it answers\n{started.logs()}")
     bring_up_to_date(history)
     statuses, most, stop = Counter(), [], threading.Event()
 
@@ -180,11 +180,11 @@ def test_workers_and_beat_close_their_connections(started, history):
     with psycopg.connect(processes.database_url(), autocommit=True) as database:
         # The heartbeats of both workers, and the refresher in the child that answers candles; none in the trainer's.
         rests = lambda: connections_of(database, "worker") == 3  # noqa: E731
-        processes.wait_until(rests, START_SECONDS, f"the workers rest\n{started.output()}")
+        processes.wait_until(rests, START_SECONDS, f"the workers rest\n{started.logs()}")
         for _ in range(30):
             tasks.send_task("signals.tasks.sweep_outbox", queue="live")
         waiting = lambda: not started.redis.keys("mlengine:live")  # noqa: E731
-        processes.wait_until(waiting, 60, f"the tasks are done\n{started.output()}")
+        processes.wait_until(waiting, 60, f"the tasks are done\n{started.logs()}")
         processes.wait_until(rests, 10, "what the tasks opened is closed")
         assert connections_of(database, "beat") <= MAX_CONNECTIONS["beat"]
         started.stop()
@@ -195,6 +195,6 @@ def test_workers_and_beat_close_their_connections(started, history):
 def test_start_without_a_database_is_reported(started):
     started.environment["DATABASE_URL"] = f"postgres://postgres@127.0.0.1:{processes.free_port()}/none"
     serve(started, workers=1)
-    processes.wait_until(lambda: processes.answers(started.port), START_SECONDS, f"it answers\n{started.output()}")
+    processes.wait_until(lambda: processes.answers(started.port), START_SECONDS, f"it answers\n{started.logs()}")
     status, _, content = send_request(started, "GET", "/health/ready")
     assert (status, json.loads(content)["causes"]) == (503, ["database", "loading"])

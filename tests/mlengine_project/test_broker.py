@@ -102,8 +102,8 @@ def test_a_worker_holding_tasks_survives_the_end_of_redis(server, tmp_path):
             before = heartbeats()
             send()
             processes.wait_until(lambda: heartbeats() != before, 40, "it works again")  # noqa: B023
-            assert worker.poll() is None, started.output()
-        assert "Unrecoverable" not in started.output()
+            assert worker.poll() is None, started.logs()
+        assert "Unrecoverable" not in started.logs()
     finally:
         started.stop()
         database.close()
