@@ -13,13 +13,13 @@ RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 && rm 
     && useradd --create-home --uid 10001 mlengine
 WORKDIR /srv/mlengine
 COPY --from=build --chown=root:root /srv/mlengine /srv/mlengine
-# Writable: the state folder (secrets when none are given), the model and the archive volume, nothing else.
+# Writable: only the state folder (generated secrets), the model volume and the archive volume.
 RUN mkdir -p /srv/mlengine/data /models /archive && chown mlengine:mlengine /srv/mlengine/data /models /archive
 USER mlengine
 ENV PATH=/srv/mlengine/.venv/bin:$PATH PYTHONUNBUFFERED=1 MODEL_PATH=/models API_HOST=0.0.0.0 OMP_NUM_THREADS=1
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=90s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health', timeout=2)"]
-# The server counts a worker's whole start against its first health check; 5 s, its default, end workers of a busy machine.
+# uvicorn includes a worker's start-up in its first health check; its default of 5 s ends workers on a busy machine.
 CMD ["uvicorn", "mlengine_project.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--workers", "4", \
      "--no-proxy-headers", "--no-server-header", "--no-access-log", "--http", "mlengine_project.http_protocol:LimitedHttpProtocol", "--ws", "websockets-sansio", "--ws-max-size", "65536", "--timeout-graceful-shutdown", "10", "--timeout-worker-healthcheck", "60"]

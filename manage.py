@@ -1,12 +1,12 @@
 #!/usr/bin/env python
-"""Run one of the engine's commands."""
+"""Command line of the engine."""
 
 import os
 import sys
 
 
 def main() -> None:
-    """Hand the command line to Django."""
+    """Run Django's command line."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlengine_project.settings")
     try:
         from mlengine_project.command_line import execute
@@ -14,7 +14,7 @@ def main() -> None:
         execute(sys.argv)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
-        sys.exit(130)  # what a shell expects of a program ended by Ctrl-C
+        sys.exit(130)  # exit code of a program ended by Ctrl-C
 
 
 if __name__ == "__main__":

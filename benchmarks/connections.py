@@ -164,13 +164,13 @@ def measure(callers: int, workers: int, seconds: float, rest: float) -> dict:
                 "feed", sys.executable, "-W", "ignore", "-c", "from benchmarks.connections import feed; feed()"
             )
             processes.wait_until(
-                lambda: "ready" in (folder / "feed.log").read_text(), 180, f"candles and champions\n{engine.said()}"
+                lambda: "ready" in (folder / "feed.log").read_text(), 180, f"candles and champions\n{engine.logs()}"
             )
             begun = time.monotonic()
             server_process = engine.start("web", *server_command(port, workers))
             processes.wait_until(lambda: len(workers_of(server_process)) == workers, 60, "the workers begin")
             begun_workers = workers_of(server_process)
-            processes.wait_until(lambda: processes.answers(port), 180, f"the web processes answer\n{engine.said()}")
+            processes.wait_until(lambda: processes.answers(port), 180, f"the web processes answer\n{engine.logs()}")
             started = time.monotonic() - begun
             connections = Connections(postgres.url)
             connections.start()

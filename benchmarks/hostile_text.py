@@ -1,8 +1,8 @@
-"""Processor time of everything that reads outside text, by the length of the text.
+"""CPU time of all readers of external text, by the length of the text.
 
     uv run python -m benchmarks.hostile_text --json [--sizes 8192 16384 32768 65536] [--repeats 5]
 
-Each reader is given the texts that are worst for patterns like its own: runs of one kind of character, beginnings
+Each reader is given the worst texts for its kind of pattern: runs of one character, beginnings
 without an end, labels without a value. The slowest text counts. The last line is one JSON object: seconds by size and
 the largest ratio of seconds when the length doubles (2 is linear, 4 is quadratic), by reader. Measurements under a
 tenth of a millisecond are noise, so they carry no ratio.
@@ -27,7 +27,7 @@ PIECES = (
     "a:", "a://", "a://a:", "://", "://:", "a=", "a;", "0.", "0-", "A-", " =", "token", "token ", "token=", "token: ",
     "api_key", "bearer ", "token=bearer ", "mle_", "mle_00000000_", "mle_00000000_a", "banned until ", "banned until 1",
 )  # fmt: skip
-"""What a hostile text repeats; each is also tried behind a beginning and before an end that cannot match."""
+"""Pieces repeated in a hostile text, also after a beginning and before an end that cannot match."""
 BEGINNINGS = ("", "a://a:", "token=", "token", "mle_00000000_", "A-0m-", "/")
 ENDS = ("", "\n", "!")
 
@@ -35,7 +35,7 @@ Reader = Callable[[str], object]
 
 
 def literal_patterns() -> Iterator[tuple[str, str, int]]:
-    """Every pattern written in the source: place, pattern and flags."""
+    """Every regular expression in the source: location, pattern and flags."""
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
             for call in ast.walk(ast.parse(path.read_text())):
@@ -65,7 +65,7 @@ def pattern_readers() -> dict[str, Reader]:
 
 
 def function_readers() -> dict[str, Reader]:
-    """Our functions that outside text goes through whole, and the libraries' in front of them."""
+    """Functions of the engine and of libraries that read external text completely."""
     import orjson
     from django.http import QueryDict
     from django.http.cookie import parse_cookie
@@ -116,7 +116,7 @@ def texts(size: int) -> Iterator[str]:
 
 
 def seconds_of(read: Reader, text: str, repeats: int = 1) -> float:
-    """The least processor time of one reading."""
+    """Minimum CPU time of one reading."""
     found = []
     for _ in range(repeats):
         started = time.process_time()
@@ -126,7 +126,7 @@ def seconds_of(read: Reader, text: str, repeats: int = 1) -> float:
 
 
 def worst(read: Reader, sizes: Sequence[int], repeats: int) -> dict[int, float]:
-    """Seconds by length, of the slowest among the texts that take most at a quarter of the shortest length."""
+    """Seconds by length, of the texts that are slowest at a quarter of the shortest length."""
     first = {n: seconds_of(read, text) for n, text in enumerate(texts(sizes[0] // 4))}
     slowest = sorted(first, key=first.__getitem__, reverse=True)[:8]
     found: dict[int, float] = {}
@@ -138,7 +138,7 @@ def worst(read: Reader, sizes: Sequence[int], repeats: int) -> dict[int, float]:
 
 
 def largest_doubling(seconds: dict[int, float]) -> float | None:
-    """Largest ratio of seconds from one length to its double; None where all is noise."""
+    """Largest ratio of seconds from one length to its double; None below the noise level."""
     ratios = [
         seconds[2 * size] / max(spent, NOISE_SECONDS)
         for size, spent in seconds.items()

@@ -1,14 +1,13 @@
-"""Candles in and out of PostgreSQL beside what Django offers: import, re-import, newest candles, training reads.
+"""Candle storage on PostgreSQL compared with Django's ORM: import, re-import, newest candles, training reads.
 
     uv run python -m benchmarks.ingest --json [--rows 30000] [--markets 500] [--rounds 5] [--database URL]
 
 Works in a database of its own, created on the server of ``--database`` (by default DATABASE_URL, else
 postgres://postgres@127.0.0.1:5432/postgres) and dropped afterwards; candles are invented. Both sides of a
 ratio write the same rows into the same table under the same constraints, each in one transaction with its commit,
-one after the other and in turns the other way round. What takes milliseconds is done several times a round: there
-one commit that waits for a busy disk, or one time slice lost to another program, is as long as the work itself.
-Each line tells medians and, in brackets, quartiles. The last line is one JSON object of ratios of medians, above 1
-where this engine is faster.
+in alternating order. Short work is repeated several times a round, where one commit waiting for a busy disk, or one
+lost time slice, is as long as the work itself. Each line has medians and, in brackets, quartiles. The last line is
+one JSON object of ratios of medians, above 1 where this engine is faster.
 """
 
 import argparse
@@ -31,7 +30,7 @@ YEAR = 105_120
 SYMBOL = "BTCUSDT"
 SIDES = ("ours", "django")
 SHORT_WORK = 8
-"""Times a round what takes milliseconds is done."""
+"""Repetitions of short work in a round."""
 SERVER = "postgres://postgres@127.0.0.1:5432/postgres"
 
 
@@ -56,7 +55,7 @@ def measure(rows: int, n_markets: int, rounds: int) -> dict[str, dict[str, list[
             ("training_read_vs_values_list", 1, lambda _turn, _order: reading_sides(long)),
         )
         gc.collect()
-        gc.freeze()  # the rows made here are nobody's work: neither side walks them again
+        gc.freeze()  # the rows made here belong to neither side's measurement
         for number in range(rounds):
             for name, times, sides_of in plan:
                 for turn in range(number * times, (number + 1) * times):
@@ -66,7 +65,7 @@ def measure(rows: int, n_markets: int, rounds: int) -> dict[str, dict[str, list[
                         begun = time.perf_counter()
                         works[side]()
                         seconds.setdefault(name, {}).setdefault(side, []).append(time.perf_counter() - begun)
-            forget(number)
+            delete_imports(number)
             print(f"round {number + 1} of {rounds} done", file=sys.stderr)
     return seconds
 
@@ -92,13 +91,13 @@ def market(number: int, side: str):
 
 
 def import_sides(path: Path, candles: list, number: int) -> dict:
-    """The whole road from a file against objects made of rows that are there already."""
+    """The complete import of a file, against objects made from rows in memory."""
     from marketdata import importing
     from marketdata.models import Candle
 
     ours, theirs = market(number, "A"), market(number, "B")
 
-    def ask_django() -> None:
+    def run_django() -> None:
         Candle.objects.bulk_create(
             (Candle(market=theirs, origin="import", **row._asdict()) for row in candles),
             ignore_conflicts=True,
@@ -107,7 +106,7 @@ def import_sides(path: Path, candles: list, number: int) -> dict:
 
     return {
         "ours": lambda: importing.import_file(path, "simulated", ours.symbol),
-        "django": ask_django,
+        "django": run_django,
     }
 
 
@@ -118,17 +117,17 @@ def reading_sides(one) -> dict:
 
     fields = ("open_time", "open", "high", "low", "close", "volume")
 
-    def ask_django() -> np.ndarray:
+    def run_django() -> np.ndarray:
         kept = Candle.objects.filter(market=one).order_by("open_time").values_list(*fields)
         return np.array(list(kept), dtype=np.float64)
 
     grid = store.load_span([one], BEGIN, BEGIN + YEAR * STEP)
-    assert np.array_equal(ask_django()[:, 4], grid.close[0]), "both sides must read the same numbers"
-    return {"ours": lambda: store.load_span([one], BEGIN, BEGIN + YEAR * STEP), "django": ask_django}
+    assert np.array_equal(run_django()[:, 4], grid.close[0]), "both sides must read the same numbers"
+    return {"ours": lambda: store.load_span([one], BEGIN, BEGIN + YEAR * STEP), "django": run_django}
 
 
 def newest_sides(markets: list, candles: list, turn: int, order: tuple[str, ...]) -> dict:
-    """One candle of every market, later than all before it as in the live feed, whoever comes first in this turn."""
+    """One newer candle of every market, as in the live feed, in the order of this turn."""
     from marketdata import store
     from marketdata.models import Candle
 
@@ -139,7 +138,7 @@ def newest_sides(markets: list, candles: list, turn: int, order: tuple[str, ...]
     theirs = list(zip(markets, at(2 * turn + order.index("django")), strict=True))
     columns = ["open", "high", "low", "close", "volume"]
 
-    def ask_django() -> None:
+    def run_django() -> None:
         Candle.objects.bulk_create(
             [Candle(market=one, origin="stream", **row._asdict()) for one, row in theirs],
             update_conflicts=True,
@@ -147,11 +146,11 @@ def newest_sides(markets: list, candles: list, turn: int, order: tuple[str, ...]
             update_fields=columns,
         )
 
-    return {"ours": lambda: store.save_all(ours, "stream"), "django": ask_django}
+    return {"ours": lambda: store.save_all(ours, "stream"), "django": run_django}
 
 
-def forget(number: int) -> None:
-    """Take a round's imports out again, so that every round meets the same table."""
+def delete_imports(number: int) -> None:
+    """Delete the imports of a round, so that every round starts with the same table."""
     from django.db import connection
 
     from marketdata.models import Candle
@@ -161,14 +160,14 @@ def forget(number: int) -> None:
         cursor.execute("VACUUM ANALYZE candles, candle_blocks")
 
 
-def told(side: str, seconds: list[float]) -> str:
+def timing_text(side: str, seconds: list[float]) -> str:
     low, middle, high = (1000 * cut for cut in np.quantile(seconds, [0.25, 0.5, 0.75]))
     return f"{side} {middle:,.1f} ms ({low:,.1f} to {high:,.1f})"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="accepted for uniformity; the last line is JSON anyway")
+    parser.add_argument("--json", action="store_true", help="accepted for uniformity; the last line is always JSON")
     parser.add_argument("--rows", type=int, default=30_000, help="candles of the file that is imported")
     parser.add_argument("--markets", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=5)
@@ -193,7 +192,7 @@ def main() -> None:
             server.execute(f"DROP DATABASE {name} WITH (FORCE)")
     medians = {key: {side: statistics.median(all_) for side, all_ in sides.items()} for key, sides in seconds.items()}
     for key, sides in seconds.items():
-        print(f"{key}: {', '.join(told(side, sides[side]) for side in SIDES)}")
+        print(f"{key}: {', '.join(timing_text(side, sides[side]) for side in SIDES)}")
     print(json.dumps({key: round(sides["django"] / sides["ours"], 2) for key, sides in medians.items()}))
 
 

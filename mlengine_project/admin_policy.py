@@ -1,6 +1,6 @@
-"""What holds for every page of the admin: its script policy, and which rows and lookups may be asked for.
+"""Middleware of the admin: its script policy, and validation of row ids and lookups.
 
-The theme evaluates expressions in attributes; its pages, and only they, may.
+The admin theme evaluates expressions in attributes, which only its pages may do.
 """
 
 import re
@@ -17,13 +17,13 @@ YEAR = re.compile(r"[0-9]{1,4}")
 
 
 class AdminPagePolicy:
-    """Replaces the script rule of the content policy under /admin/, and refuses what no page can mean."""
+    """Replaces the script rule of the content policy under /admin/, and refuses invalid lookups."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Mark the response for the policy middleware around this one."""
+        """Set the script rule on the response for the outer policy middleware."""
         response = self.get_response(request)
         if request.path.startswith("/admin/"):
             response._csp_replace = {"script-src": ADMIN_SCRIPT_SOURCES}  # type: ignore[attr-defined]  # noqa: SLF001
@@ -36,7 +36,7 @@ class AdminPagePolicy:
         view_args: Any,  # noqa: ARG002
         view_kwargs: Any,  # noqa: ARG002
     ) -> None:
-        """Refuse rows whose id cannot be one, and lookups that fail in the database.
+        """Refuse invalid row ids, and lookups that would fail in the database.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""How the admin looks and where its sidebar leads. Settings only: callbacks are named, never imported."""
+"""Settings of the admin theme and its sidebar; callbacks are dotted names, not imports."""
 
 from typing import Any
 
@@ -54,11 +54,11 @@ UNFOLD: dict[str, Any] = {
                     _item("Trials", "science", "modelregistry.trainingtrial"),
                     _item("Parts", "splitscreen", "modelregistry.trainingpart"),
                     _item("Promotion log", "history_edu", "modelregistry.promotionevent"),
-                    _item("Silent answers", "visibility_off", "predictions.challengerlog"),
+                    _item("Challenger predictions", "visibility_off", "predictions.challengerlog"),
                 ],
             },
             {
-                "title": "What was said",
+                "title": "Predictions and signals",
                 "items": [
                     _item("Signals", "flag", "signals.signallog"),
                     _item("Predictions", "query_stats", "predictions.predictionlog"),

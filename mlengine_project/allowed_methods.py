@@ -1,18 +1,18 @@
-"""Which methods a path answers: `Allow` names them, `OPTIONS` answers them, `HEAD` comes with every `GET`."""
+"""Allowed methods of a path, for the `Allow` header and `OPTIONS`; `GET` includes `HEAD`."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
-from mlengine_project.error_pages import rendered
+from mlengine_project.error_pages import error_response
 from mlengine_project.errors import Answer
 
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 
 
 def allow(*methods: str) -> Callable[[View], View]:
-    """Declare the methods of a page."""
+    """Declare the methods of a view."""
 
     def declared(view: View) -> View:
         view.allowed_methods = methods  # type: ignore[attr-defined]
@@ -22,7 +22,7 @@ def allow(*methods: str) -> Callable[[View], View]:
 
 
 def allowed_methods(view: Any) -> tuple[str, ...]:
-    """What a view answers, `HEAD` and `OPTIONS` included; empty for views that declare nothing (the admin's)."""
+    """Methods of a view, with `HEAD` and `OPTIONS`; empty for views that declare none (the admin's)."""
     declared = getattr(view, "allowed_methods", None) or getattr(view, "actions", None) or ()
     methods = dict.fromkeys(method.upper() for method in declared)
     if not methods:
@@ -31,17 +31,17 @@ def allowed_methods(view: Any) -> tuple[str, ...]:
 
 
 class AllowedMethods:
-    """Answers `OPTIONS` for everybody, and 405 where a page has another method, before forms are checked."""
+    """Middleware that answers `OPTIONS` without a key, and 405 before forms are checked."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Pass on."""
+        """Pass the request on."""
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, view: Any, _args: Any, _kwargs: Any) -> HttpResponseBase | None:
-        """Django's hook in front of a view; methods of REST views are refused behind their key."""
+        """Django's hook before a view; REST views check their methods after the key."""
         methods = allowed_methods(view)
         if not methods:
             return None
@@ -51,6 +51,6 @@ class AllowedMethods:
             return response
         if request.method in methods or not hasattr(view, "allowed_methods"):
             return None
-        response = rendered(request, Answer(405, "MethodNotAllowed", "This path does not know that method."))
+        response = error_response(request, Answer(405, "MethodNotAllowed", "This path does not know that method."))
         response["Allow"] = ", ".join(methods)
         return response

@@ -1,4 +1,4 @@
-"""The whole REST surface on one screen. Paths carry no trailing slash."""
+"""URLs of the REST API. Paths have no trailing slash."""
 
 from django.urls import path
 
@@ -25,7 +25,7 @@ from signals.viewsets import SignalViewSet
 
 
 def horizons_of(market: Market) -> tuple[int, ...]:
-    """Horizons the champions of a market's source serve."""
+    """Horizons served by the champions of a market's source."""
     return served_horizons(registry.load_ensemble(market.source))
 
 

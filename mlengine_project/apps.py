@@ -1,4 +1,4 @@
-"""The composition root as an app, so that its commands and checks are found."""
+"""App of the project package, so that Django finds its commands and checks."""
 
 from django.apps import AppConfig
 
@@ -11,7 +11,7 @@ class EngineConfig(AppConfig):
     verbose_name = "ML Engine"
 
     def ready(self) -> None:
-        """Register the checks, and make our Celery app the default one in every process."""
+        """Register the checks, and make the Celery app the default in every process."""
         from mlengine_project import celery, checks
 
         self.celery_app = celery.app

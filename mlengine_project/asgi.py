@@ -22,7 +22,7 @@ from channels.auth import AuthMiddleware  # noqa: E402  (needs the apps to be lo
 from mlengine_project.access.proxy import TrustedProxy  # noqa: E402
 from mlengine_project.checks import stop_on_errors  # noqa: E402
 from mlengine_project.fast_road import FastRoad  # noqa: E402
-from mlengine_project.gate import Gate  # noqa: E402
+from mlengine_project.gate import RequestLimits  # noqa: E402
 from mlengine_project.handshakes import Handshakes  # noqa: E402
 from mlengine_project.lifespan import Lifespan  # noqa: E402
 from mlengine_project.push import signal_consumer  # noqa: E402
@@ -30,13 +30,13 @@ from mlengine_project.request_threads import RequestThreads  # noqa: E402
 
 if not settings.IS_TEST:
     stop_on_errors()
-    # Static files are small and read by an iterator that blocks; Django says so once for each.
+    # Static files are small and read by a blocking iterator; Django warns once for each.
     warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume")
 
 application = TrustedProxy(
     ProtocolTypeRouter(
         {
-            "http": Gate(FastRoad(RequestThreads(cast("Any", django_application), settings.REQUEST_THREADS))),
+            "http": RequestLimits(FastRoad(RequestThreads(cast("Any", django_application), settings.REQUEST_THREADS))),
             "websocket": Handshakes("/ws/signals", SessionMiddlewareStack(AuthMiddleware(signal_consumer()))),
             "lifespan": Lifespan(),
         }

@@ -1,6 +1,6 @@
-"""AsyncAPI of the websocket and the Redis channel: kept by hand beside this file, except for the signal object.
+"""AsyncAPI document of the websocket and the Redis channel, from `asyncapi.yaml` and the signal schema.
 
-The signal's schema is that of the OpenAPI document, less what only REST adds.
+The signal's schema is that of the OpenAPI document without the fields that only REST adds.
 """
 
 import copy
@@ -19,7 +19,7 @@ from django.utils.cache import patch_vary_headers
 from mlengine_project.allowed_methods import allow
 from mlengine_project.schema import schema_bytes
 
-KEPT_BY_HAND = Path(__file__).with_suffix(".yaml")
+TEMPLATE_PATH = Path(__file__).with_suffix(".yaml")
 ONLY_IN_REST = {"outcome", "pnl_percent"}
 REFERENCE = re.compile(r"#/components/schemas/(\w{1,100})")
 Schema = dict[str, Any]
@@ -31,13 +31,13 @@ MEDIA_TYPES = {
     "application/vnd.aai.asyncapi+json": "json",
     "text/html": "html",
 }
-"""What may be asked for; the first where anything will do."""
+"""Supported media types; the first is the default."""
 
 
 @lru_cache(maxsize=1)
 def document() -> Schema:
-    """The whole document, made once per process; not to be changed."""
-    made: Schema = yaml.safe_load(KEPT_BY_HAND.read_text())
+    """The whole document, built once per process; callers must not change it."""
+    made: Schema = yaml.safe_load(TEMPLATE_PATH.read_text())
     rest = yaml.safe_load(schema_bytes())["components"]["schemas"]
     signal = copy.deepcopy(rest["Signal"])
     signal["properties"] = {name: value for name, value in signal["properties"].items() if name not in ONLY_IN_REST}
@@ -70,7 +70,7 @@ def references(schema: Any) -> Iterator[str]:
 
 
 def without_nullable(schema: Any) -> Any:
-    """Write OpenAPI 3.0's `nullable` as JSON Schema, which AsyncAPI uses.
+    """Convert OpenAPI 3.0's `nullable` to JSON Schema, as AsyncAPI uses.
 
     >>> without_nullable({"type": "string", "nullable": True})
     {'type': ['string', 'null']}
@@ -91,7 +91,7 @@ def without_nullable(schema: Any) -> Any:
 
 @allow("GET")
 def asyncapi(request: HttpRequest) -> HttpResponse:
-    """AsyncAPI 3 as YAML; as JSON or as a page where `Accept` or `?format=` ask for it."""
+    """AsyncAPI 3 as YAML; as JSON or as a page by `Accept` or `?format=`."""
     form = request.GET.get("format")
     if form not in MEDIA_TYPES.values():
         form = MEDIA_TYPES[request.get_preferred_type(list(MEDIA_TYPES)) or "application/yaml"]
@@ -116,7 +116,7 @@ def encoded(form: str) -> tuple[str, bytes]:
 
 @lru_cache(maxsize=1)
 def channels() -> list[Schema]:
-    """The channels as the page shows them: with their operations, and messages whose schemas are written out."""
+    """The channels for the page: with their operations, and messages with resolved schemas."""
     described, shown = document(), []
     for name, channel in described["channels"].items():
         operations = [
@@ -141,7 +141,7 @@ def _shown(message: Schema) -> Schema:
 
 
 def resolved(part: Any) -> Any:
-    """A part of the document with every reference replaced by what it refers to; none refers to itself."""
+    """A part of the document with every reference resolved; no schema is recursive."""
     if isinstance(part, list):
         return [resolved(one) for one in part]
     if not isinstance(part, dict):

@@ -1,7 +1,7 @@
-"""The Redis transport of the broker, with channels that outlive a lost connection.
+"""Redis transport of the broker whose channels survive a lost connection.
 
 After a connection is lost Celery collects it and then closes it again. Collecting takes the address away
-from the transport, and a channel that still holds unacknowledged messages asks for it: kombu answers with
+from the transport, and a channel that still holds unacknowledged messages reads it: kombu raises
 `AttributeError: 'NoneType' object has no attribute 'hostname'` (celery/kombu#582), which nothing above
 expects, so the whole worker ends with "Unrecoverable error". Acknowledging a task that ends after the
 connection was lost takes the same path.
@@ -15,10 +15,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 
 class Channel(kombu_redis.Channel):
-    """A channel that reports the end of its connection as what it is: a connection error."""
+    """A channel that reports a lost connection as a connection error."""
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
-        """Where to connect to; everything that opens a connection asks here first."""
+        """Connection parameters, read before any connection is opened."""
         if self.connection is None or self.connection.client is None:
             raise RedisConnectionError("the connection this channel belonged to was lost")
         return dict(super()._connparams(asynchronous=asynchronous))
@@ -31,5 +31,5 @@ class Transport(kombu_redis.Transport):
 
 
 def install() -> None:
-    """Let `redis://` and `rediss://` mean this transport in this process."""
+    """Register this transport for `redis://` and `rediss://` in this process."""
     TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), f"{__name__}:Transport"))

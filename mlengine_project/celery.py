@@ -1,7 +1,7 @@
 """The Celery app: one for all processes, in memory when embedded.
 
-Queues: `live` (candles to signals, never behind anything slow), `default`, and `training`.
-Truth is in the database, not in a queue: every task may be lost, late or doubled without harm.
+Queues: `live` (candles to signals, without slow tasks), `default`, and `training`.
+State is in the database, not in a queue: every task may be lost, late or repeated without harm.
 """
 
 import os
@@ -25,7 +25,7 @@ app.autodiscover_tasks()
 
 
 def refuse_without_redis() -> None:
-    """End a worker or beat started alone, before it touches anything: no other process could reach its broker."""
+    """Exit a worker or beat started alone: no other process could reach its in-memory broker."""
     from django.conf import settings
 
     is_celery = Path(sys.argv[0]).name in {"celery", "__main__.py"} and {"worker", "beat"} & set(sys.argv[1:])
@@ -39,7 +39,7 @@ refuse_without_redis()
 @worker_init.connect
 @beat_init.connect
 def refuse_bad_settings(**_: Any) -> None:
-    """Servers are not checked by Django itself."""
+    """Run the system checks, which Django runs only for commands."""
     from mlengine_project.checks import stop_on_errors
 
     stop_on_errors()
@@ -47,24 +47,24 @@ def refuse_bad_settings(**_: Any) -> None:
 
 @worker_ready.connect
 def start_heartbeat(**_: Any) -> None:
-    """Let operators see which worker lives and what it has loaded."""
+    """Start the heartbeat of this worker."""
     from mlengine_project.operations import heartbeats
 
     heartbeats.start("worker")
 
 
 @worker_process_init.connect
-def start_companion(**_: Any) -> None:
-    """Each child of a worker that answers candles has champions and windows of its own."""
-    from mlengine_project.operations.companion import companion
+def start_refresher(**_: Any) -> None:
+    """Start the background refresher in each child of a worker that processes candles."""
+    from mlengine_project.operations.companion import refresher
 
     if "live" in app.amqp.queues.consume_from:
-        companion.start()
+        refresher.start()
 
 
 @worker_shutting_down.connect
 def stop_heartbeat(**_: Any) -> None:
-    """Stop telling that this worker lives."""
+    """Stop the heartbeat of this worker."""
     from mlengine_project.operations import heartbeats
 
     heartbeats.stop("worker")

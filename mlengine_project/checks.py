@@ -1,4 +1,4 @@
-"""What must hold of the settings, each with a sentence that says what to write."""
+"""System checks of the settings; each message says what to write."""
 
 import re
 import sys
@@ -15,27 +15,27 @@ from mlengine_project.access.proxy import UNIX_SOCKET
 from mlengine_project.environment import PROBLEMS
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-API_KEY_CHARACTERS = 32
-MOST_REQUEST_THREADS = 64
+MIN_API_KEY_CHARACTERS = 32
+MAX_REQUEST_THREADS = 64
 
 
 @checks.register(Tags.compatibility)
 def settings_are_readable(**_: Any) -> list[CheckMessage]:
-    """Every variable that could not be read."""
+    """Report every variable that could not be read."""
     return [Error(sentence, id="mlengine.E001") for sentence in PROBLEMS]
 
 
 @checks.register(Tags.compatibility)
-def settings_make_sense(**_: Any) -> list[CheckMessage]:
-    """Values that can be read but not meant."""
+def settings_are_valid(**_: Any) -> list[CheckMessage]:
+    """Report values that are readable but invalid."""
     found = []
     if not 1 <= settings.API_PORT <= 65535:
         found.append(f"API_PORT is {settings.API_PORT}; write a port from 1 to 65535, for example API_PORT=8000.")
     if settings.LOG_LEVEL not in LEVELS:
         found.append(f"LOG_LEVEL is {settings.LOG_LEVEL!r}; write one of {', '.join(LEVELS)}.")
-    if settings.REQUEST_THREADS > MOST_REQUEST_THREADS:
+    if settings.REQUEST_THREADS > MAX_REQUEST_THREADS:
         found.append(
-            f"REQUEST_THREADS is {settings.REQUEST_THREADS}; write 2 to {MOST_REQUEST_THREADS}: each keeps a connection"
+            f"REQUEST_THREADS is {settings.REQUEST_THREADS}; write 2 to {MAX_REQUEST_THREADS}: each keeps a connection"
             " to the database in every web process, for example REQUEST_THREADS=6."
         )
     for name, schemes in {"BINANCE_API_URL": ("http", "https"), "BINANCE_STREAM_URL": ("ws", "wss")}.items():
@@ -77,8 +77,8 @@ def _list_problems() -> list[str]:
 
 
 @checks.register(Tags.compatibility)
-def settings_have_an_effect(**_: Any) -> list[CheckMessage]:
-    """Values that are accepted and cannot do what they look like."""
+def settings_are_effective(**_: Any) -> list[CheckMessage]:
+    """Report valid values that have no effect."""
     found = [
         f"ALLOWED_HOSTS holds {host!r}; no host name carries an underscore, so use a name without one."
         for host in settings.ALLOWED_HOSTS
@@ -100,7 +100,7 @@ def _address_problem(name: str, value: str, schemes: tuple[str, ...]) -> list[st
 
 
 def _redis_database_problem() -> list[str]:
-    """Cache and broker read a database number only in the path alike."""
+    """Report a Redis database number outside the path, where cache and broker differ."""
     parts = urlsplit(settings.REDIS_URL)
     if re.fullmatch(r"/?|/[0-9]{1,5}", parts.path) and "db" not in parse_qs(parts.query):
         return []
@@ -108,13 +108,14 @@ def _redis_database_problem() -> list[str]:
 
 
 def production_problems() -> list[CheckMessage]:
-    """What a process that faces others must not lack."""
+    """Missing or unsafe settings of a production process."""
     found = []
     if not settings.SECRET_KEY_GIVEN:
         found.append("SECRET_KEY is missing; write SECRET_KEY=<50 random characters>, the same for all processes.")
-    if settings.API_KEY and len(settings.API_KEY) < API_KEY_CHARACTERS:
+    if settings.API_KEY and len(settings.API_KEY) < MIN_API_KEY_CHARACTERS:
         found.append(
-            f"API_KEY has {len(settings.API_KEY)} characters; write at least {API_KEY_CHARACTERS} random ones, or none."
+            f"API_KEY has {len(settings.API_KEY)} characters; "
+            f"write at least {MIN_API_KEY_CHARACTERS} random ones, or none."
         )
     if settings.DEBUG:
         found.append("DEBUG is on; write DEBUG=false.")
@@ -123,18 +124,18 @@ def production_problems() -> list[CheckMessage]:
 
 @checks.register(Tags.security)
 def production_is_safe(**_: Any) -> list[CheckMessage]:
-    """The production rules, for processes that are production."""
+    """Apply the production rules to production processes."""
     return production_problems() if settings.PRODUCTION else []
 
 
 @checks.register(Tags.security, deploy=True)
 def deployment_is_safe(**_: Any) -> list[CheckMessage]:
-    """The same rules for `check --deploy`, wherever it runs."""
+    """Apply the production rules in `check --deploy`."""
     return [] if settings.PRODUCTION else production_problems()
 
 
 def stop_on_errors() -> None:
-    """End the process with the errors' sentences; for servers, which Django does not check itself."""
+    """Exit with the errors of the checks, in servers, where Django does not run them."""
     messages = [str(message.msg) for message in checks.run_checks() if message.level >= checks.ERROR]
     if messages:
         sys.exit("This cannot start:\n" + "\n".join(f"- {message}" for message in messages))

@@ -1,4 +1,4 @@
-"""The command line of the engine: Django's, with a sentence where the database is not ready for a command."""
+"""Django's command line, with a clear error when the database is not ready."""
 
 import sys
 
@@ -8,12 +8,12 @@ from django.db.migrations.executor import MigrationExecutor
 
 
 def execute(arguments: list[str]) -> None:
-    """Run a command; a missing table or an absent database ends it with one sentence and code 1."""
+    """Run a command; exit code 1 with one sentence for a missing table or database."""
     try:
         execute_from_command_line(arguments)
     except DatabaseError as error:
-        told_by_itself = "--traceback" in arguments or arguments[1:2] == ["migrate"]
-        sentence = None if told_by_itself else _sentence(error)
+        has_own_message = "--traceback" in arguments or arguments[1:2] == ["migrate"]
+        sentence = None if has_own_message else _sentence(error)
         if sentence is None:
             raise
         sys.stderr.write(f"{sentence}\n")
@@ -21,7 +21,7 @@ def execute(arguments: list[str]) -> None:
 
 
 def _sentence(error: DatabaseError) -> str | None:
-    """Why a command could not use the database; None where the error is the engine's own fault."""
+    """Why a command could not use the database; None for an internal error."""
     try:
         executor = MigrationExecutor(connection)
         pending = executor.migration_plan(executor.loader.graph.leaf_nodes())

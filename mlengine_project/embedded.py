@@ -7,12 +7,12 @@ from typing import Any
 from celery import Celery
 
 from mlengine_project.operations import heartbeats
-from mlengine_project.operations.companion import companion
+from mlengine_project.operations.companion import refresher
 
 CONCURRENCY = 3
 JOIN_SECONDS = 6.0
-SLEEPER_SECONDS = 0.5
-"""Beat looks at the clock only between two sleeps; a sleeping daemon thread need not be waited for."""
+SLEEP_SECONDS = 0.5
+"""Maximum sleep of beat between two checks for a stop; a sleeping daemon thread is not joined."""
 
 
 class EmbeddedWorker:
@@ -32,16 +32,16 @@ class EmbeddedWorker:
         self.thread = threading.Thread(target=self.worker.start, name="celery-worker", daemon=True)
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start the worker thread."""
         self.thread.start()
         heartbeats.start("worker")
-        companion.start()
+        refresher.start()
 
     def stop(self) -> None:
-        """Stop taking tasks and end the thread."""
-        companion.stop()
+        """Stop accepting tasks and end the thread."""
+        refresher.stop()
         heartbeats.stop("worker")
-        with contextlib.suppress(Exception):  # a worker that ended by itself has nothing to stop
+        with contextlib.suppress(Exception):  # the worker may have ended already
             self.worker.stop()
         self.thread.join(JOIN_SECONDS)
 
@@ -56,11 +56,11 @@ class EmbeddedBeat:
         self.thread = threading.Thread(target=self.service.start, name="celery-beat", daemon=True)
 
     def start(self) -> None:
-        """Begin to schedule."""
+        """Start the beat thread."""
         self.thread.start()
 
     def stop(self) -> None:
-        """Stop scheduling and end the thread, if it began."""
+        """Stop scheduling and end the thread, if it was started."""
         if self.thread.ident is not None:
             self.service.stop()
-            self.thread.join(SLEEPER_SECONDS)
+            self.thread.join(SLEEP_SECONDS)

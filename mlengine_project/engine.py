@@ -1,8 +1,7 @@
-"""The engine inside `up`: simulator, history, models, feed, worker and beat, in one process.
+"""The embedded engine of `up`: simulator, history, models, feed, worker and beat.
 
-The web server runs in the main thread and answers from its first second; everything here is
-prepared beside it, and each step can be repeated: a restart goes through the same steps and finds
-them done.
+The web server runs in the main thread from the start; everything here is prepared in other threads.
+Each step can be repeated: a restart runs the same steps and finds them done.
 """
 
 import threading
@@ -31,24 +30,24 @@ from modelregistry.models import Kind
 from signals import services as signals
 
 TRAINING_DAYS = 50
-"""History fetched for the first, small models; enough to learn the shape of a day."""
+"""History fetched for the first, small models; enough to learn the daily seasonality."""
 POLL_SECONDS = 0.5
 JOIN_SECONDS = 8.0
-CANDLES_A_DAY = 288
+CANDLES_PER_DAY = 288
 
 log = structlog.get_logger(__name__)
-Say = Callable[[str], None]
+ReportLine = Callable[[str], None]
 
 
 class EmbeddedEngine:
-    """Everything of `up` but the web server."""
+    """All parts of `up` except the web server."""
 
-    def __init__(self, feed: Feed, symbols: list[str], *, changed: bool, train: bool, say: Say) -> None:
+    def __init__(self, feed: Feed, symbols: list[str], *, changed: bool, train: bool, report_line: ReportLine) -> None:
         self.feed = feed
         self.symbols = symbols
         self.changed = changed
         self.train = train
-        self.say = say
+        self.report_line = report_line
         self.stopping = threading.Event()
         self.simulator: Any = None
         self.worker: EmbeddedWorker | None = None
@@ -56,11 +55,11 @@ class EmbeddedEngine:
         self.threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Begin in the background; the web server need not wait."""
+        """Start in the background, without delaying the web server."""
         self._launch("engine", self._prepare)
 
     def stop(self) -> None:
-        """Stop feed, beat, worker and simulator, in the order in which they feed each other."""
+        """Stop feed, beat, worker and simulator, each before what it depends on."""
         self.stopping.set()
         for thread in self.threads:
             thread.join(JOIN_SECONDS)
@@ -83,11 +82,11 @@ class EmbeddedEngine:
             body()
         except MLEngineError as error:
             if not self.stopping.is_set():
-                self.say(f"{name} stopped: {error}")
+                self.report_line(f"{name} stopped: {error}")
         except Exception:
             if not self.stopping.is_set():
                 log.exception("part_of_the_engine_failed", part=name)
-                self.say(f"{name} failed; see the log above. The pages and the API stay up.")
+                self.report_line(f"{name} failed; see the log above. The pages and the API stay up.")
         finally:
             connections.close_all()
 
@@ -113,13 +112,13 @@ class EmbeddedEngine:
         if self.train and not registry.champions(self.feed.source):
             self._train_first_models()
         else:
-            self.say(
-                "models are in charge" if registry.champions(self.feed.source) else "no models; --no-train was given"
+            self.report_line(
+                "models are active" if registry.champions(self.feed.source) else "no models; --no-train was given"
             )
 
     def _follow_feed(self) -> None:
-        stream.run(self._enabled, on_closed=self._on_closed, stop=self.stopping, beat=heartbeats.of_stream)
-        heartbeats.forget("stream")
+        stream.run(self._enabled, on_closed=self._on_closed, stop=self.stopping, beat=heartbeats.record_stream)
+        heartbeats.remove("stream")
 
     def _enabled(self) -> list[Market]:
         return list(Market.objects.enabled())
@@ -128,15 +127,15 @@ class EmbeddedEngine:
         signals.advance(frames=frames)
 
     def _fill_history(self, markets: list[Market]) -> None:
-        wanted = WARMUP + TRAINING_DAYS * CANDLES_A_DAY
+        needed = WARMUP + TRAINING_DAYS * CANDLES_PER_DAY
         until_ms = clock.market_ms()
         for market in markets:
             newest = store.newest_open([market]).get(market.id)
-            from_ms = until_ms - wanted * INTERVAL_MS if newest is None else newest + INTERVAL_MS
+            from_ms = until_ms - needed * INTERVAL_MS if newest is None else newest + INTERVAL_MS
             if until_ms - from_ms < 2 * INTERVAL_MS or self.stopping.is_set():
                 continue
             count = (until_ms - from_ms) // INTERVAL_MS
-            self.say(f"fetching {count} candles of {market.symbol}")
+            self.report_line(f"fetching {count} candles of {market.symbol}")
             services.backfill(market, from_ms, until_ms, cancelled=self.stopping.is_set)
 
     def _train_first_models(self) -> None:
@@ -144,37 +143,39 @@ class EmbeddedEngine:
         if job.state in {Job.State.FAILED, Job.State.CANCELLED}:
             Job.objects.filter(id=job.id).update(slot=None)
             job = jobs.request_training("up", job.arguments, slot=f"first-{self.feed.source}")
-        self.say("training the first models in a process of their own; predictions answer 503 NO_CHAMPION until then")
+        self.report_line(
+            "training the first models in a process of their own; predictions answer 503 NO_CHAMPION until then"
+        )
         self._watch(job)
 
     def _watch(self, job: Job) -> None:
-        """Tell every tenth of the way, until the job ends."""
-        told = -1
+        """Report the progress of a job in steps of 10 % until it ends."""
+        reported = -1
         while not self.stopping.wait(POLL_SECONDS):
             job.refresh_from_db()
             if job.state not in {Job.State.PENDING, Job.State.RUNNING}:
                 break
             tenth = int(job.progress * 10)
-            if tenth > told:
-                told = tenth
-                self.say(f"training {job.progress:4.0%}  {job.message}")
+            if tenth > reported:
+                reported = tenth
+                self.report_line(f"training {job.progress:4.0%}  {job.message}")
         if job.state == Job.State.SUCCEEDED:
             kinds = ", ".join(sorted(registry.champions(self.feed.source)))
-            self.say(
-                f"models are in charge: {kinds}" if len(kinds.split(", ")) == len(Kind.values) else f"trained: {kinds}"
+            self.report_line(
+                f"models are active: {kinds}" if len(kinds.split(", ")) == len(Kind.values) else f"trained: {kinds}"
             )
         elif job.state == Job.State.FAILED:
-            self.say(f"training failed: {job.message}; `manage.py train_models` shows why")
+            self.report_line(f"training failed: {job.message}; `manage.py train_models` shows why")
 
 
 def newest_close_ms(feed: Feed) -> int:
-    """Close of the newest candle this feed has left behind, 0 before the first; survives a kill."""
+    """Close of the newest stored candle of this feed, ms; 0 without candles."""
     opens = store.newest_open(list(Market.objects.filter(source=feed.source)))
     return max((open_ms + INTERVAL_MS for open_ms in opens.values() if open_ms is not None), default=0)
 
 
 def open_simulator(feed: Feed, symbols: list[str]) -> Any:
-    """Start the simulated exchange of a feed where it left off."""
+    """Start the simulated exchange of a feed where it stopped."""
     from marketdata.simulator import open_exchange
 
     return open_exchange(

@@ -1,7 +1,7 @@
-"""Reading the environment and `.env`: every setting of the engine, its default and its form.
+"""Readers of settings from the environment and `.env`, with default and type.
 
-A bad value never raises here: it is remembered in `PROBLEMS`, the default stands in, and
-`manage.py check` tells what to write (see `mlengine_project.checks`).
+An invalid value does not raise: it is recorded in `PROBLEMS`, the default is used, and
+`manage.py check` reports what to write (see `mlengine_project.checks`).
 """
 
 import json
@@ -17,7 +17,7 @@ import environ
 
 ROOT = Path(__file__).resolve().parent.parent
 PROBLEMS: list[str] = []
-"""Sentences about settings that could not be read, each saying what to write instead."""
+"""Messages about settings that could not be read, with what to write instead."""
 
 if os.environ.get("MLENGINE_ENV_FILE", ".env"):
     environ.Env.read_env(ROOT / os.environ.get("MLENGINE_ENV_FILE", ".env"))
@@ -26,7 +26,7 @@ Value = TypeVar("Value")
 
 
 def read(name: str, default: Value, parse: Callable[[str], Value], form: str) -> Value:
-    """Read one variable; an empty one counts as unset, a bad one is a problem and the default."""
+    """Read one variable; the default for an empty or invalid one, which is recorded as a problem."""
     raw = os.environ.get(name, "").strip()
     if not raw:
         return default
@@ -43,42 +43,42 @@ def text(name: str, default: str = "") -> str:
 
 
 def address(name: str, default: str = "") -> str:
-    """An address whose parts can be told apart."""
-    return read(name, default, splittable, "an address such as scheme://host:port, an IPv6 host in brackets")
+    """A URL that can be parsed."""
+    return read(name, default, valid_url, "an address such as scheme://host:port, an IPv6 host in brackets")
 
 
-def splittable(url: str) -> str:
-    """The same address; raises where a bracket is left open or the port is not a number up to 65535."""
+def valid_url(url: str) -> str:
+    """The same URL; raises ValueError for an open bracket or a port above 65535."""
     _ = urlsplit(url).port
     return url
 
 
-def whole(name: str, default: int, least: int = 0) -> int:
-    """A whole number of at least `least`."""
+def integer(name: str, default: int, minimum: int = 0) -> int:
+    """A whole number of at least `minimum`."""
 
     def parse(raw: str) -> int:
         value = int(raw)
-        if value < least:
-            raise ValueError(f"below {least}")
+        if value < minimum:
+            raise ValueError(f"below {minimum}")
         return value
 
-    return read(name, default, parse, f"a whole number of at least {least}, for example {name}={default}")
+    return read(name, default, parse, f"a whole number of at least {minimum}, for example {name}={default}")
 
 
-def fraction(name: str, default: float, most: float = 1.0) -> float:
-    """A finite number between 0 and `most`."""
+def fraction(name: str, default: float, maximum: float = 1.0) -> float:
+    """A finite number between 0 and `maximum`."""
 
     def parse(raw: str) -> float:
         value = float(raw)
-        if not 0 <= value <= most:
-            raise ValueError(f"outside 0 to {most}")
+        if not 0 <= value <= maximum:
+            raise ValueError(f"outside 0 to {maximum}")
         return value
 
-    return read(name, default, parse, f"a number from 0 to {most}, for example {name}={default}")
+    return read(name, default, parse, f"a number from 0 to {maximum}, for example {name}={default}")
 
 
-def switch(name: str, default: bool = False) -> bool:
-    """A yes or no."""
+def boolean(name: str, default: bool = False) -> bool:
+    """A boolean."""
 
     def parse(raw: str) -> bool:
         if raw.lower() in {"1", "true", "yes", "on"}:
@@ -91,7 +91,7 @@ def switch(name: str, default: bool = False) -> bool:
 
 
 def listing(name: str, default: list[str], accept: Callable[[str], str] = str) -> list[str]:
-    """A list as `a,b` or as JSON; `accept` raises for what is no item."""
+    """A list as `a,b` or as JSON; `accept` raises for an invalid item."""
 
     def parse(raw: str) -> list[str]:
         parts = json.loads(raw) if raw.startswith("[") else raw.split(",")
@@ -114,7 +114,7 @@ def numbers(name: str, default: list[int]) -> list[int]:
 
 
 def redis_database(url: str) -> int:
-    """The number of the database a Redis address names, 0 when it names none.
+    """The database number in a Redis URL, 0 without one.
 
     >>> redis_database("redis://127.0.0.1:6379/4"), redis_database("redis://127.0.0.1")
     (4, 0)
@@ -126,7 +126,7 @@ def redis_database(url: str) -> int:
 def own_redis_database(url: str, worker: str | None = None) -> str:
     """Give each parallel test process a Redis database of its own, counted down from the one named.
 
-    They empty their caches between tests and must not empty each other's.
+    They clear their caches between tests and must not clear each other's.
 
     >>> own_redis_database("redis://127.0.0.1:6379/15", "gw1")
     'redis://127.0.0.1:6379/14'
@@ -139,7 +139,7 @@ def own_redis_database(url: str, worker: str | None = None) -> str:
 
 
 def process_kind(words: Sequence[str] | None = None) -> str:
-    """What this process is, in one word, for the database server's list of connections.
+    """Kind of this process in one word, shown in the database server's list of connections.
 
     >>> process_kind(["/srv/bin/celery", "-A", "mlengine_project", "beat"]), process_kind(["manage.py", "doctor"])
     ('beat', 'doctor')
@@ -153,8 +153,8 @@ def process_kind(words: Sequence[str] | None = None) -> str:
     return "web" if name == "uvicorn" or "uvicorn" in Path(program).parts else name
 
 
-def kept_secret(path: Path) -> str:
-    """A random secret generated once and kept in a file only its owner can read."""
+def stored_secret(path: Path) -> str:
+    """A random secret, generated once and stored in a file only its owner can read."""
     try:
         return path.read_text().strip()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Where errors become responses: DRF's handler, Django's handlers, and the last resort behind both."""
+"""Error handlers of DRF and Django, and the middleware behind both."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework.response import Response
 
 from mlengine_project.errors import Answer, answer_for
-from mlengine_project.operations.logging import PATH_SHOWN
+from mlengine_project.operations.logging import MAX_PATH_CHARACTERS
 from mlengine_project.operations.redaction import shortened
 from mlengine_project.wire import write_json
 
@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 
 def rest_exception_handler(error: Exception, context: dict[str, Any]) -> Response:
-    """DRF's hook: any exception of a view to its answer."""
+    """DRF's exception handler: converts any exception of a view to a response."""
     request = context["request"]
     answer = answer_for(error)
     report(error, answer, request.path)
@@ -34,49 +34,53 @@ def rest_exception_handler(error: Exception, context: dict[str, Any]) -> Respons
 
 
 def response_to(request: HttpRequest, error: BaseException) -> HttpResponseBase:
-    """The same answer outside DRF: JSON for programs, a page for people."""
+    """The response to an exception outside DRF: JSON for programs, a page for browsers."""
     answer = answer_for(error)
     report(error, answer, request.path)
-    return rendered(request, answer)
+    return error_response(request, answer)
 
 
-def rendered(request: HttpRequest, answer: Answer) -> HttpResponseBase:
-    """An answer as a response."""
+def error_response(request: HttpRequest, answer: Answer) -> HttpResponseBase:
+    """The response of an error answer."""
     body = answer.body(request.path, request_id_of(request))
-    if wants_page(request):
+    if prefers_html(request):
         page = SimpleTemplateResponse("surface/error.html", body, status=answer.status)
         return page.render()
     return HttpResponse(write_json(body), content_type="application/json", status=answer.status, headers=answer.headers)
 
 
 def report(error: BaseException, answer: Answer, path: str) -> None:
-    """Write down what a person has to look at: with the trace when it is a fault of ours."""
+    """Log server errors, with the traceback for internal ones."""
+    shown = shortened(path, MAX_PATH_CHARACTERS)
     if answer.status == 500:
-        log.error("request_failed", path=shortened(path, PATH_SHOWN), error=type(error).__name__, exc_info=error)
-    elif answer.status >= 502 and answer.reasons is None:  # a refusal is an answer
+        log.error("request_failed", path=shown, error=type(error).__name__, exc_info=error)
+    elif answer.status >= 502 and answer.reasons is None:  # a refusal with reasons is not a failure
         log.warning(
-            "request_unavailable", path=shortened(path, PATH_SHOWN), error=type(error).__name__, message=str(error)
+            "request_unavailable",
+            path=shown,
+            error=type(error).__name__,
+            message=str(error),
         )
 
 
 def request_id_of(request: Any) -> str:
-    """The id the middleware gave this request."""
+    """The request id set by the middleware."""
     return str(getattr(getattr(request, "_request", request), "request_id", ""))
 
 
-def wants_page(request: HttpRequest) -> bool:
-    """A browser that came by a link, not a program asking for JSON."""
+def prefers_html(request: HttpRequest) -> bool:
+    """Whether the request is a browser navigation rather than a program's."""
     return "text/html" in request.META.get("HTTP_ACCEPT", "") and "HTTP_X_API_KEY" not in request.META
 
 
-class AnswerEveryError:
-    """Turns what any view raises into an answer, also while DEBUG is on."""
+class ErrorResponses:
+    """Middleware that converts every exception of a view to a response, also with DEBUG."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Pass on."""
+        """Pass the request on."""
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponseBase:
@@ -84,11 +88,11 @@ class AnswerEveryError:
         return response_to(request, error)
 
 
-class PlainReporter(ExceptionReporter):
-    """What Django's debug page shows here: the same answer as without DEBUG. The trace is in the log."""
+class PlainExceptionReporter(ExceptionReporter):
+    """Replaces Django's debug page with the answer given without DEBUG; the traceback is logged."""
 
     def get_traceback_html(self) -> SafeString:
-        """The answer as JSON; a person debugging reads the log."""
+        """The answer as JSON; the traceback is in the log."""
         return self.get_traceback_text()
 
     def get_traceback_text(self) -> SafeString:
@@ -100,20 +104,20 @@ class PlainReporter(ExceptionReporter):
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """Django's handler400."""
-    return rendered(request, Answer(400, "ValidationError", "The request cannot be read."))
+    return error_response(request, Answer(400, "ValidationError", "The request cannot be read."))
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """Django's handler403."""
-    return rendered(request, Answer(403, "PermissionDenied", "You may not do that."))
+    return error_response(request, Answer(403, "PermissionDenied", "You may not do that."))
 
 
-@csrf_exempt  # the same answer to every method: there is nothing to protect
+@csrf_exempt  # the same answer to every method, so there is nothing to protect
 def not_found(request: HttpRequest, exception: Exception | None = None, **_: Any) -> HttpResponseBase:
-    """Django's handler404, and the view of every path nobody else has."""
-    return rendered(request, Answer(404, "NotFound", "There is nothing here."))
+    """Django's handler404, and the view of every unknown path."""
+    return error_response(request, Answer(404, "NotFound", "There is nothing here."))
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
     """Django's handler500."""
-    return rendered(request, answer_for(Exception()))
+    return error_response(request, answer_for(Exception()))

@@ -1,7 +1,7 @@
-"""Every exception to its HTTP answer, in one form: error, message, path, request_id.
+"""Mapping of exceptions to HTTP error answers: error, message, path, request_id.
 
-Bad input adds `details` by field, a refusal adds `reasons`. Nobody ever sees a stack trace: what has
-no line here is a 500 with a sentence, and the trace goes to the log under the same request id.
+Invalid input adds `details` by field, a refusal adds `reasons`. Tracebacks are never shown: an exception without
+a mapping is a 500, and its traceback is logged under the same request id.
 """
 
 import math
@@ -20,19 +20,19 @@ from rest_framework import exceptions as drf
 
 from indicators.errors import FeatureError, MLEngineError, UnknownIndicator
 from marketdata.errors import MarketDataError, MarketDisabled, UnknownSymbol
-from mlengine_project.access.errors import InvalidAPIKey, KeyStoreAway, TooManyWrongKeys
+from mlengine_project.access.errors import InvalidAPIKey, KeyStoreUnavailable, TooManyWrongKeys
 from modelregistry.errors import ModelLoadError, ModelNotFoundError
 from predictions.errors import InvalidRequest, PredictionError, PredictionRefused
 from signals.errors import SignalPending
 
 log = structlog.get_logger(__name__)
 
-SOON_SECONDS = 5
-"""What `Retry-After` says when nothing better is known."""
+DEFAULT_RETRY_SECONDS = 5
+"""Default of `Retry-After`."""
 
 
 class PayloadTooLarge(drf.APIException):
-    """A body over the limit."""
+    """A request body over the limit."""
 
     status_code = 413
     default_detail = "The body is larger than 256 KiB."
@@ -41,7 +41,7 @@ class PayloadTooLarge(drf.APIException):
 
 @dataclass(frozen=True)
 class Answer:
-    """An error as the caller will see it, before its path and request id are known."""
+    """An error answer without its path and request id."""
 
     status: int
     error: str
@@ -69,22 +69,22 @@ NAMED: tuple[tuple[type[MLEngineError], int, str], ...] = (
     (ModelNotFoundError, 503, "ModelNotFoundError"),
     (ModelLoadError, 503, "ModelLoadError"),
     (FeatureError, 503, "FeatureError"),
-    (KeyStoreAway, 503, "ServiceUnavailable"),
+    (KeyStoreUnavailable, 503, "ServiceUnavailable"),
     (SignalPending, 503, "ServiceUnavailable"),
     (PredictionError, 500, "PredictionError"),
 )
-"""Our own errors that need no more than a status and a name."""
+"""Engine errors that need only a status and a name."""
 
 FIELDS: dict[type[MLEngineError], str] = {UnknownSymbol: "symbol", UnknownIndicator: "names"}
-"""Errors that are the caller's: the field each is about."""
+"""Errors of invalid input, with the field each is about."""
 
 
 def answer_for(error: BaseException) -> Answer:  # noqa: C901, PLR0911  # one line per error
-    """The answer to any exception."""
+    """The error answer to any exception."""
     if isinstance(error, MLEngineError):
-        return _ours(error)
+        return _engine_error(error)
     if isinstance(error, drf.APIException):
-        return _framework(error)
+        return _framework_error(error)
     if isinstance(error, Http404):
         return Answer(404, "NotFound", "There is nothing here.")
     if isinstance(error, DjangoPermissionDenied):
@@ -98,21 +98,21 @@ def answer_for(error: BaseException) -> Answer:  # noqa: C901, PLR0911  # one li
     if isinstance(error, DjangoValidationError):
         return _invalid({"request": error.messages})
     if isinstance(error, DatabaseError | InterfaceError):
-        return _soon(Answer(503, "ServiceUnavailable", "The database does not answer at the moment."))
+        return _retryable(Answer(503, "ServiceUnavailable", "The database does not answer at the moment."))
     if isinstance(error, RedisError):
-        return _soon(Answer(503, "ServiceUnavailable", "Redis does not answer at the moment."))
-    return Answer(500, "MLEngineError", "Something went wrong on our side; the log has it under this request id.")
+        return _retryable(Answer(503, "ServiceUnavailable", "Redis does not answer at the moment."))
+    return Answer(500, "MLEngineError", "Internal error; see the log under this request id.")
 
 
-def _ours(error: MLEngineError) -> Answer:  # noqa: PLR0911  # one line per error
-    """Errors this engine raises on purpose; their messages are fit to be shown."""
+def _engine_error(error: MLEngineError) -> Answer:  # noqa: PLR0911  # one line per error
+    """Errors raised by the engine, whose messages may be shown to callers."""
     message = str(error)
     caller_field = FIELDS.get(type(error))
     if caller_field is not None:
         return Answer(400, "ValidationError", message, details={caller_field: [message]})
     match error:
         case InvalidAPIKey():
-            return _no_key(message)
+            return _key_error(message)
         case InvalidRequest():
             return Answer(400, "ValidationError", message, details=error.details)
         case TooManyWrongKeys():
@@ -124,17 +124,17 @@ def _ours(error: MLEngineError) -> Answer:  # noqa: PLR0911  # one line per erro
             return Answer(503, "PredictionRefused", message, reasons=list(error.reasons), headers=wait)
     for kind, status, name in NAMED:
         if isinstance(error, kind):
-            return _soon(Answer(status, name, message))
+            return _retryable(Answer(status, name, message))
     if isinstance(error, MarketDataError):
-        return _soon(Answer(503, "MarketDataError", message))
+        return _retryable(Answer(503, "MarketDataError", message))
     return Answer(500, "MLEngineError", message)
 
 
-def _framework(error: drf.APIException) -> Answer:  # noqa: PLR0911  # one line per error
-    """What DRF raises while it reads, admits and dispatches a request."""
+def _framework_error(error: drf.APIException) -> Answer:  # noqa: PLR0911  # one line per error
+    """Errors raised by DRF while it parses, authorises and dispatches a request."""
     match error:
         case drf.NotAuthenticated() | drf.AuthenticationFailed():
-            return _no_key()
+            return _key_error()
         case drf.PermissionDenied():
             return Answer(403, "PermissionDenied", str(error.detail))
         case drf.NotFound():
@@ -159,7 +159,7 @@ def _framework(error: drf.APIException) -> Answer:  # noqa: PLR0911  # one line 
 
 
 def sentences_of(detail: Any) -> dict[str, list[str]]:
-    """DRF's nested details by field; a sentence about an item of a list begins with its place.
+    """DRF's nested details by field; messages about a list item begin with its index.
 
     >>> sentences_of({"prices": {"1": ["A price is positive."]}, "side": ["Write one of buy, sell."]})
     {'prices': ['[1]: A price is positive.'], 'side': ['Write one of buy, sell.']}
@@ -173,7 +173,7 @@ def sentences_of(detail: Any) -> dict[str, list[str]]:
 
 
 def _flat(detail: Any, place: str) -> list[tuple[str, str]]:
-    """Sentences of one field, each with its place inside."""
+    """Messages of one field, each with its position inside."""
     if isinstance(detail, dict):
         return [pair for key, inner in detail.items() for pair in _flat(inner, f"{place}[{key}]")]
     if isinstance(detail, list):
@@ -182,7 +182,7 @@ def _flat(detail: Any, place: str) -> list[tuple[str, str]]:
 
 
 def _invalid(details: dict[str, list[str]]) -> Answer:
-    """Bad input; the message is the first sentence with its field."""
+    """Invalid input; the message is the first sentence with its field."""
     name, sentences = next(iter(details.items()), ("request", []))
     sentence = next(iter(sentences), "The request is not valid.")
     between = "" if sentence.startswith("[") else ": "
@@ -190,7 +190,7 @@ def _invalid(details: dict[str, list[str]]) -> Answer:
     return Answer(400, "ValidationError", message, details=details)
 
 
-def _no_key(message: str = "") -> Answer:
+def _key_error(message: str = "") -> Answer:
     return Answer(401, "InvalidAPIKey", message or "Invalid API Key")
 
 
@@ -198,12 +198,12 @@ def _retry(seconds: float) -> dict[str, str]:
     return {"Retry-After": str(max(1, math.ceil(seconds)))}
 
 
-def _soon(answer: Answer) -> Answer:
+def _retryable(answer: Answer) -> Answer:
     return Answer(
         answer.status,
         answer.error,
         answer.message,
         answer.details,
         answer.reasons,
-        _retry(SOON_SECONDS) if answer.status == 503 else {},
+        _retry(DEFAULT_RETRY_SECONDS) if answer.status == 503 else {},
     )

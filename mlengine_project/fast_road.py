@@ -1,9 +1,9 @@
-"""A short way to a cached prediction, in front of Django: same key, same bucket, same bytes.
+"""ASGI middleware that answers cached predictions without Django: same key, limit and bytes.
 
-It answers `POST /predictions` when nothing needs the database: the key was verified within the last
-minute, the body is small and plain, the bucket has room and the cache holds a valid answer. All
-else goes to Django. The headers of an answer are not written here: they are those Django gave the
-last time it answered the same kind of request, so the two roads cannot drift apart.
+It answers `POST /predictions` when nothing needs the database: the key was verified within the last minute, the
+body is small and plain, the rate limit is not reached and the cache holds a valid answer. Every other request goes to
+Django. Response headers are copied from Django's last answer to the same kind of request, so that both paths return
+the same headers.
 """
 
 import asyncio
@@ -20,25 +20,25 @@ from rest_framework.exceptions import ParseError
 from marketdata import clock
 from mlengine_project.access.keys import Identity
 from mlengine_project.access.models import Scope
-from mlengine_project.access.services import remembered
+from mlengine_project.access.services import verified_identity
 from mlengine_project.access.throttling import limit_headers
 from mlengine_project.access.windows import window
-from mlengine_project.answering_time import note_answer
-from mlengine_project.operations.logging import note_request, request_id_from
+from mlengine_project.answering_time import count_prediction
+from mlengine_project.operations.logging import log_request, request_id_from
 from mlengine_project.wire import media_type_of, read_json
 from predictions.services import cached_prediction
 
-Scope_ = dict[str, Any]
+AsgiScope = dict[str, Any]
 Message = dict[str, Any]
 Headers = list[tuple[bytes, bytes]]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope_, Receive, Send], Awaitable[None]]
+Application = Callable[[AsgiScope, Receive, Send], Awaitable[None]]
 
 PATH = "/predictions"
-LARGEST_BODY = 1024
-OWN_HEADERS = frozenset({b"content-length", b"x-request-id", b"ratelimit", b"ratelimit-policy", b"date", b"server"})
-"""Headers that belong to one answer; all others are the same for every answer of a kind."""
+MAX_BODY_BYTES = 1024
+VARYING_HEADERS = frozenset({b"content-length", b"x-request-id", b"ratelimit", b"ratelimit-policy", b"date", b"server"})
+"""Headers that differ between answers; all others are the same for every answer of a kind."""
 ORDINARY_HEADERS = frozenset(
     {
         b"host",
@@ -56,25 +56,25 @@ ORDINARY_HEADERS = frozenset(
         b"tracestate",
     }
 )
-"""A request with any other header (an Origin, a cookie, a transfer coding) is Django's."""
+"""A request with any other header (Origin, cookie, transfer coding) goes to Django."""
 
 _pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="fast-road")
 
 
 class FastRoad:
-    """An ASGI application that answers what it can and hands everything else on."""
+    """ASGI middleware that answers cached predictions and passes other requests on."""
 
     def __init__(self, application: Application) -> None:
         self.application = application
         self.templates: dict[str, Headers] = {}
 
-    async def __call__(self, scope: Scope_, receive: Receive, send: Send) -> None:
-        """Answer or pass on."""
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """Answer the request or pass it on."""
         if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] != PATH or scope["query_string"]:
             await self.application(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        if not is_ordinary(scope["headers"], headers):
+        if not is_plain(scope["headers"], headers):
             await self.application(scope, receive, send)
             return
         body = await receive()
@@ -82,28 +82,28 @@ class FastRoad:
         if template is not None and body["type"] == "http.request" and not body.get("more_body", False):
             started = clock.monotonic()
             answered = await asyncio.get_running_loop().run_in_executor(
-                _pool, answer, headers, body.get("body", b""), started
+                _pool, cached_answer, headers, body.get("body", b""), started
             )
             if answered is not None:
                 content, own = answered
                 await send({"type": "http.response.start", "status": 200, "headers": [*template, *own]})
                 await send({"type": "http.response.body", "body": content})
                 return
-        await self.application(scope, first_then(body, receive), self.learning(scope["scheme"], send))
+        await self.application(scope, replay_first(body, receive), self.recording_headers(scope["scheme"], send))
 
-    def learning(self, kind: str, send: Send) -> Send:
-        """Remember the headers Django gives a prediction of this kind."""
+    def recording_headers(self, kind: str, send: Send) -> Send:
+        """Record the headers of Django's answer to this kind of request."""
 
         async def observed(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] == 200:
-                self.templates[kind] = [pair for pair in message["headers"] if pair[0].lower() not in OWN_HEADERS]
+                self.templates[kind] = [pair for pair in message["headers"] if pair[0].lower() not in VARYING_HEADERS]
             await send(message)
 
         return observed
 
 
-def is_ordinary(pairs: Iterable[tuple[bytes, bytes]], headers: dict[bytes, bytes]) -> bool:
-    """Whether a program sent this and nothing about it needs Django's judgement."""
+def is_plain(pairs: Iterable[tuple[bytes, bytes]], headers: dict[bytes, bytes]) -> bool:
+    """Whether the request has only plain headers, JSON and an allowed host."""
     names = [name for name, _ in pairs]
     if len(names) != len(headers) or not ORDINARY_HEADERS.issuperset(names):
         return False
@@ -113,8 +113,8 @@ def is_ordinary(pairs: Iterable[tuple[bytes, bytes]], headers: dict[bytes, bytes
     return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
 
 
-def first_then(first: Message, receive: Receive) -> Receive:
-    """Give Django the part of the body that was read already, then the rest."""
+def replay_first(first: Message, receive: Receive) -> Receive:
+    """A `receive` that replays the message read already, then the rest."""
     waiting = [first]
 
     async def resumed() -> Message:
@@ -123,30 +123,30 @@ def first_then(first: Message, receive: Receive) -> Receive:
     return resumed
 
 
-def answer(headers: dict[bytes, bytes], body: bytes, started: float) -> tuple[bytes, Headers] | None:
-    """The cached prediction and the headers of its own, or None when Django has to look at it.
+def cached_answer(headers: dict[bytes, bytes], body: bytes, started: float) -> tuple[bytes, Headers] | None:
+    """The cached prediction and its varying headers; None when Django has to answer.
 
-    The place in the bucket is taken last, so that no request is counted twice.
+    The request is counted against the rate limit last, so that it is not counted twice.
     """
-    asked = plain_question(body)
-    identity = remembered(headers.get(b"x-api-key", b"").decode("latin-1"))
-    if asked is None or identity is None or not identity.may(Scope.PREDICT):
+    requested = parse_request(body)
+    identity = verified_identity(headers.get(b"x-api-key", b"").decode("latin-1"))
+    if requested is None or identity is None or not identity.includes(Scope.PREDICT):
         return None
-    content = found(*asked)
-    own = None if content is None else counted(identity)
+    content = cached_content(*requested)
+    own = None if content is None else bucket_headers(identity)
     if content is None or own is None:
         return None
     request_id = request_id_from(headers.get(b"x-request-id", b"").decode("latin-1"))
     own += [(b"content-length", str(len(content)).encode()), (b"x-request-id", request_id.encode())]
     seconds = clock.monotonic() - started
-    note_answer(*asked, seconds)
+    count_prediction(*requested, seconds)
     with structlog.contextvars.bound_contextvars(request_id=request_id):
-        note_request("POST", PATH, 200, seconds, identity.key_id)
+        log_request("POST", PATH, 200, seconds, identity.key_id)
     return content, own
 
 
-def found(symbol: str, horizon: int) -> bytes | None:
-    """What the cache holds for it; a database that is away is Django's to explain."""
+def cached_content(symbol: str, horizon: int) -> bytes | None:
+    """The cached prediction; None also without a database, which Django reports."""
     try:
         return cached_prediction(symbol, horizon)
     except DatabaseError:
@@ -155,24 +155,24 @@ def found(symbol: str, horizon: int) -> bytes | None:
         close_old_connections()
 
 
-def plain_question(body: bytes) -> tuple[str, int] | None:
-    """Symbol and horizon of a body that could not be plainer."""
-    if len(body) > LARGEST_BODY:
+def parse_request(body: bytes) -> tuple[str, int] | None:
+    """Symbol and horizon of a small, plain body; None for any other."""
+    if len(body) > MAX_BODY_BYTES:
         return None
     try:
-        asked = read_json(body)
+        requested = read_json(body)
     except ParseError:
         return None
-    if not isinstance(asked, dict) or asked.keys() != {"symbol", "horizon"}:
+    if not isinstance(requested, dict) or requested.keys() != {"symbol", "horizon"}:
         return None
-    symbol, horizon = asked.get("symbol"), asked.get("horizon")
+    symbol, horizon = requested.get("symbol"), requested.get("horizon")
     if not isinstance(symbol, str) or isinstance(horizon, bool) or not isinstance(horizon, int):
         return None
     return symbol, horizon
 
 
-def counted(identity: Identity) -> Headers | None:
-    """Take a place in the key's bucket; None when it is full, which Django then says."""
+def bucket_headers(identity: Identity) -> Headers | None:
+    """Count the request against the key's limit; None over the limit, which Django reports."""
     if settings.RATE_LIMIT <= 0:
         return []
     take = window.take(f"predictions:{identity.key_id}", settings.RATE_LIMIT)

@@ -1,4 +1,4 @@
-"""Which prices `up` lives on: the exchange if it answers, else the simulator; decided once and kept."""
+"""Choice of the feed of `up`: the exchange if it answers, else the simulator; recorded."""
 
 import json
 import os
@@ -20,21 +20,21 @@ DEFAULT_SEED = 1
 
 
 class FeedError(MLEngineError):
-    """The feed asked for cannot be used."""
+    """The requested feed cannot be used."""
 
 
 @dataclass(frozen=True)
 class Feed:
-    """A recorded choice: what feeds the engine, and how to continue the very same prices after a restart."""
+    """The recorded feed, with the state to continue the same prices after a restart."""
 
     kind: str
     path: str = ""
     speed: float = 1.0
     seed: int = DEFAULT_SEED
     began_at_ms: int = 0
-    """Wall time of the first start: a replayed file keeps the shift it was given then."""
+    """Wall time of the first start, ms; fixes the time shift of a replayed file."""
     market_ms: int = 0
-    """Market time when it last ran; a faster clock continues from there."""
+    """Market time of the last run, ms, where a faster clock continues."""
 
     @property
     def source(self) -> Source:
@@ -43,10 +43,10 @@ class Feed:
 
 
 def choose(kind: str, path: str, speed: float | None) -> tuple[Feed, bool]:
-    """The feed to use, and whether it differs from the recorded one.
+    """The feed to use, and whether it differs from the recorded feed.
 
-    Without an explicit wish the recorded feed stays, whatever answers today: real and simulated
-    prices must not alternate by the weather of the network.
+    Without an explicit choice the recorded feed stays, so that real and simulated prices do not alternate with
+    the availability of the network.
     """
     recorded = read()
     if kind == "auto":
@@ -54,21 +54,21 @@ def choose(kind: str, path: str, speed: float | None) -> tuple[Feed, bool]:
             return replace(recorded, speed=recorded.speed if speed is None else speed), False
         kind = "simulator" if path or not exchange_answers() else "exchange"
     if kind == "exchange" and (path or speed not in (None, 1.0)):
-        raise FeedError("--data and --speed belong to the simulator; write --feed simulator.")
+        raise FeedError("--data and --speed need the simulator; write --feed simulator.")
     if path and not Path(path).exists():
         raise FeedError(f"--data names {path}, which does not exist.")
-    wanted = Feed(kind=kind, path=str(Path(path).resolve()) if path else "", speed=speed or 1.0)
-    if recorded is not None and (recorded.kind, recorded.path) == (wanted.kind, wanted.path):
-        return replace(recorded, speed=wanted.speed if speed is not None else recorded.speed), False
-    if recorded is not None and recorded.kind == wanted.kind == "simulator":
+    requested = Feed(kind=kind, path=str(Path(path).resolve()) if path else "", speed=speed or 1.0)
+    if recorded is not None and (recorded.kind, recorded.path) == (requested.kind, requested.path):
+        return replace(recorded, speed=requested.speed if speed is not None else recorded.speed), False
+    if recorded is not None and recorded.kind == requested.kind == "simulator":
         raise FeedError(
             "this state folder already holds simulated prices of another kind; set MLENGINE_STATE_DIR to a new folder."
         )
-    return replace(wanted, began_at_ms=clock.wall_ms()), True
+    return replace(requested, began_at_ms=clock.wall_ms()), True
 
 
 def exchange_answers() -> bool:
-    """Whether ping and time answer within two seconds."""
+    """Whether the exchange answers ping and time within two seconds."""
     try:
         for path in ("/api/v3/ping", "/api/v3/time"):
             address = settings.BINANCE_API_URL.rstrip("/") + path
@@ -92,7 +92,7 @@ def read() -> Feed | None:
 
 
 def record(feed: Feed) -> None:
-    """Keep the choice, written whole."""
+    """Store the choice atomically."""
     path = _record_path()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
@@ -105,7 +105,7 @@ def _record_path() -> Path:
 
 
 def enable_markets(feed: Feed, symbols: list[str], *, changed: bool) -> list[Market]:
-    """Seed missing markets; when the feed changed, its source takes over the symbols it has."""
+    """Create missing markets; a changed feed takes over its symbols."""
     with transaction.atomic():
         if changed:
             Market.objects.filter(enabled=True).exclude(source=feed.source).update(enabled=False)
@@ -116,6 +116,6 @@ def enable_markets(feed: Feed, symbols: list[str], *, changed: bool) -> list[Mar
 
 
 def point_at(base_url: str, stream_url: str) -> None:
-    """Let this process and the commands it starts talk to the simulator."""
+    """Set the simulator's URLs for this process and the commands it starts."""
     settings.BINANCE_API_URL = os.environ["BINANCE_API_URL"] = base_url
     settings.BINANCE_STREAM_URL = os.environ["BINANCE_STREAM_URL"] = stream_url

@@ -1,4 +1,4 @@
-"""What `up` creates once: an admin API key and an admin user, each shown at its birth only."""
+"""Credentials created by the first `up`: an admin API key and an admin user."""
 
 import secrets
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ ADMIN_NAME = "admin"
 
 @dataclass(frozen=True)
 class Credentials:
-    """What was created just now; empty where it existed already."""
+    """Newly created credentials; empty where they existed already."""
 
     api_key: str = ""
     key_hint: str = ""
@@ -24,7 +24,7 @@ class Credentials:
 
 
 def ensure_credentials() -> Credentials:
-    """Create what is missing and return its secrets, which are stored nowhere else."""
+    """Create missing credentials and return their secrets, which are not stored."""
     password = ""
     if not get_user_model().objects.filter(is_superuser=True).exists():
         password = secrets.token_urlsafe(12)
@@ -39,5 +39,5 @@ def ensure_credentials() -> Credentials:
 
 
 def administrator() -> Any:
-    """The user the sign-in link of `up` is for."""
+    """The user of the sign-in link of `up`."""
     return get_user_model().objects.filter(is_superuser=True, is_active=True).order_by("pk").first()

@@ -1,8 +1,8 @@
-"""The outermost layer of HTTP: bodies are small, readable and arrive in time, and every request ends.
+"""ASGI middleware with limits of requests: body size, encoding, and time.
 
-Nothing behind this reads from a slow or endless sender, and no caller waits longer than 30 seconds.
-A body has a `Content-Length` behind this layer, however it was sent. Limits of heads are the
-server's (`mlengine_project.http_protocol`).
+No later layer reads from a slow or endless sender, and no caller waits longer than 30 seconds. Later layers get
+every body with a `Content-Length`, however it was sent. Limits of headers are in the server
+(`mlengine_project.http_protocol`).
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from django.conf import settings
 
 from marketdata import clock
 from mlengine_project.errors import Answer, PayloadTooLarge
-from mlengine_project.operations.logging import note_request, request_id_from
+from mlengine_project.operations.logging import log_request, request_id_from
 from mlengine_project.wire import write_json
 
 Message = dict[str, Any]
@@ -23,51 +23,51 @@ Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 
 BODY_SECONDS = 10.0
 REQUEST_SECONDS = 28.0
-"""Less than the 30 promised, so that the answer itself arrives in time."""
-LINGER_SECONDS = 2.0
-QUIET_SECONDS = 0.25
-"""How long the rest of a refused body is read and dropped: a caller still sending would not see the answer."""
+"""Less than the promised 30, so that the answer arrives in time."""
+DISCARD_SECONDS = 2.0
+DISCARD_IDLE_SECONDS = 0.25
+"""Time for reading the rest of a refused body; a caller still sending would not read the answer."""
 
 TOO_LARGE = Answer(413, "PayloadTooLarge", PayloadTooLarge.default_detail)
 TOO_SLOW = Answer(408, "ValidationError", "The body did not arrive in time.", details={"request": ["Send it faster."]})
-TOO_LONG = Answer(503, "ServiceUnavailable", "The answer took too long.", headers={"Retry-After": "5"})
-NUL = Answer(400, "ValidationError", "The URL holds a NUL character.", details={"request": ["Leave it out."]})
+TIMED_OUT = Answer(503, "ServiceUnavailable", "The answer took too long.", headers={"Retry-After": "5"})
+NUL_IN_URL = Answer(400, "ValidationError", "The URL holds a NUL character.", details={"request": ["Leave it out."]})
 NOT_UTF_8 = Answer(400, "ValidationError", "The query is not UTF-8.", details={"request": ["Encode it as UTF-8."]})
-CODED = Answer(
+CODING_NOT_SUPPORTED = Answer(
     415, "UnsupportedMediaType", "Bodies are sent without a content coding.", headers={"Accept-Encoding": "identity"}
 )
 
 
-class Gate:
-    """An ASGI layer in front of Django and of the fast road."""
+class RequestLimits:
+    """ASGI middleware in front of Django and the fast road."""
 
     def __init__(self, application: Application) -> None:
         self.application = application
         self.abandoned: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """Read the body within its limits, then let the request run until its deadline."""
+        """Read the body within its limits, then run the request until its deadline."""
         if scope["type"] != "http":
             await self.application(scope, receive, send)
             return
         scope = with_plain_cookies(scope)
-        headers = joined(scope["headers"])
+        headers = joined_headers(scope["headers"])
         sends_body = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
-        refusal = unreadable(scope) or (coded(headers) if sends_body else None)
+        refusal = url_refusal(scope) or (coding_refusal(headers) if sends_body else None)
         if refusal is None and sends_body:
             try:
-                body = await whole_body(headers, receive)
+                body = await read_body(headers, receive)
             except (_TooLarge, TimeoutError) as error:
                 refusal = TOO_LARGE if isinstance(error, _TooLarge) else TOO_SLOW
             else:
-                scope, receive = with_length(scope, len(body or b"")), replayed(body, receive)
+                scope, receive = with_length(scope, len(body or b"")), body_receiver(body, receive)
         if refusal is not None:
             await refuse(scope, receive if sends_body else None, send, refusal)
             return
         await self.until_deadline(scope, receive, send)
 
     async def until_deadline(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """Answer 503 in the application's place when it has not begun to answer in time."""
+        """Answer 503 when the application has not started its answer in time."""
         started = ended = False
 
         async def guarded(message: Message) -> None:
@@ -85,7 +85,7 @@ class Gate:
                 self.abandoned.add(task)
                 task.add_done_callback(self.abandoned.discard)
                 task.cancel()
-                await refuse(scope, None, send, TOO_LONG)
+                await refuse(scope, None, send, TIMED_OUT)
                 return
             await task
         except asyncio.CancelledError:
@@ -94,22 +94,22 @@ class Gate:
 
 
 class _TooLarge(Exception):
-    """More bytes than a request may have."""
+    """The body is larger than the limit."""
 
 
-def joined(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Headers by name; one that was sent several times as one list."""
+def joined_headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Headers by name; repeated headers are joined to one list."""
     headers: dict[bytes, bytes] = {}
     for name, value in pairs:
         headers[name] = b"%b,%b" % (headers[name], value) if name in headers else value
     return headers
 
 
-def unreadable(scope: dict[str, Any]) -> Answer | None:
-    """The refusal of a URL that no part of the engine and no database can read."""
+def url_refusal(scope: dict[str, Any]) -> Answer | None:
+    """The refusal of a URL with NUL or invalid UTF-8; None for a valid one."""
     query = scope["query_string"]
     if "\x00" in scope["path"] or b"%00" in query or b"\x00" in query:
-        return NUL
+        return NUL_IN_URL
     try:
         query.decode()
     except UnicodeDecodeError:
@@ -118,7 +118,7 @@ def unreadable(scope: dict[str, Any]) -> Answer | None:
 
 
 def with_plain_cookies(scope: dict[str, Any]) -> dict[str, Any]:
-    """The scope without cookies whose value holds a backslash: none of ours does (RFC 6265 allows none).
+    """The scope without cookies whose value has a backslash, which RFC 6265 forbids.
 
     Python 3.11 before 3.11.10 takes quadratic time to unquote them, and they can quote a NUL.
     """
@@ -134,14 +134,15 @@ def with_plain_cookies(scope: dict[str, Any]) -> dict[str, Any]:
     return {**scope, "headers": headers}
 
 
-def coded(headers: dict[bytes, bytes]) -> Answer | None:
-    """The refusal of a body that would have to be unpacked first."""
+def coding_refusal(headers: dict[bytes, bytes]) -> Answer | None:
+    """The refusal of a body with a content coding; None for a plain one."""
     plain = headers.get(b"content-encoding", b"").strip().lower() in {b"", b"identity"}
-    return None if plain and headers.get(b"transfer-encoding", b"chunked").strip().lower() == b"chunked" else CODED
+    chunked = headers.get(b"transfer-encoding", b"chunked").strip().lower() == b"chunked"
+    return None if plain and chunked else CODING_NOT_SUPPORTED
 
 
-async def whole_body(headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
-    """The body, None when the caller went away; no byte over the limit is kept."""
+async def read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
+    """The body, None when the caller disconnected; bytes over the limit are not kept."""
     limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     declared = headers.get(b"content-length", b"0")
     if declared.isdigit() and int(declared[:20]) > limit:
@@ -161,13 +162,13 @@ async def whole_body(headers: dict[bytes, bytes], receive: Receive) -> bytes | N
 
 
 def with_length(scope: dict[str, Any], length: int) -> dict[str, Any]:
-    """The scope of a body that arrived whole: frameworks take one without `Content-Length` for empty."""
-    kept = [pair for pair in scope["headers"] if pair[0] not in {b"content-length", b"transfer-encoding"}]
-    return {**scope, "headers": [*kept, (b"content-length", str(length).encode())]}
+    """The scope with a `Content-Length`, without which frameworks treat a body as empty."""
+    other_headers = [pair for pair in scope["headers"] if pair[0] not in {b"content-length", b"transfer-encoding"}]
+    return {**scope, "headers": [*other_headers, (b"content-length", str(length).encode())]}
 
 
-def replayed(body: bytes | None, receive: Receive) -> Receive:
-    """Hand on the body in one piece, then whatever else comes."""
+def body_receiver(body: bytes | None, receive: Receive) -> Receive:
+    """A `receive` that returns the body in one message, then later messages."""
     first = {"type": "http.disconnect"} if body is None else {"type": "http.request", "body": body, "more_body": False}
     waiting = [first]
 
@@ -178,20 +179,20 @@ def replayed(body: bytes | None, receive: Receive) -> Receive:
 
 
 async def refuse(scope: dict[str, Any], receive: Receive | None, send: Send, answer: Answer) -> None:
-    """Answer in the one error form and close; `receive` is given where a body may still be arriving."""
+    """Send an error answer and close; `receive` is given where a body may still arrive."""
     started = clock.monotonic()
     headers, content = error_form(scope, answer)
     pairs = [(name.encode(), value.encode()) for name, value in {**headers, "connection": "close"}.items()]
     await send({"type": "http.response.start", "status": answer.status, "headers": pairs})
     await send({"type": "http.response.body", "body": content, "more_body": receive is not None})
-    note_request(scope["method"], scope["path"], answer.status, clock.monotonic() - started)
+    log_request(scope["method"], scope["path"], answer.status, clock.monotonic() - started)
     if receive is not None:
-        await drop_rest(receive)
+        await discard_body(receive)
         await send({"type": "http.response.body", "body": b""})
 
 
 def error_form(scope: dict[str, Any], answer: Answer) -> tuple[dict[str, str], bytes]:
-    """Headers and content of an error answered in front of Django."""
+    """Headers and content of an error answered before Django."""
     given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
     request_id = request_id_from(given)
     content = write_json(answer.body(scope["path"], request_id))
@@ -204,12 +205,12 @@ def error_form(scope: dict[str, Any], answer: Answer) -> tuple[dict[str, str], b
     return headers, content
 
 
-async def drop_rest(receive: Receive) -> None:
-    """Read on without keeping anything until the body ends, the caller leaves or pauses, or it takes too long."""
+async def discard_body(receive: Receive) -> None:
+    """Discard the body until it ends, the caller disconnects or pauses, or time is up."""
     try:
-        async with asyncio.timeout(LINGER_SECONDS):
+        async with asyncio.timeout(DISCARD_SECONDS):
             while True:
-                message = await asyncio.wait_for(receive(), QUIET_SECONDS)
+                message = await asyncio.wait_for(receive(), DISCARD_IDLE_SECONDS)
                 if not message.get("more_body", False):
                     return
     except TimeoutError:

@@ -1,32 +1,32 @@
-"""Which websockets are opened: one path, and no URL that cannot be read."""
+"""ASGI middleware that opens websockets on one path only."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from mlengine_project.errors import Answer
-from mlengine_project.gate import error_form, unreadable, with_plain_cookies
-from mlengine_project.operations.logging import note_request
+from mlengine_project.gate import error_form, url_refusal, with_plain_cookies
+from mlengine_project.operations.logging import log_request
 
 Message = dict[str, Any]
 Application = Callable[[dict[str, Any], Any, Callable[[Message], Awaitable[None]]], Awaitable[None]]
 
-NO_SOCKET = Answer(404, "NotFound", "There is nothing here.")
+UNKNOWN_PATH = Answer(404, "NotFound", "There is nothing here.")
 
 
 class Handshakes:
-    """An ASGI layer that refuses every other websocket with an answer in the one error form."""
+    """Refuses other websockets and invalid URLs with a standard error answer."""
 
     def __init__(self, path: str, application: Application) -> None:
         self.path, self.application = path, application
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Callable[[Message], Awaitable[None]]) -> None:
-        """Open the socket or refuse its handshake."""
-        refusal = unreadable(scope) or (NO_SOCKET if scope["path"] != self.path else None)
+        """Accept or refuse a websocket handshake."""
+        refusal = url_refusal(scope) or (UNKNOWN_PATH if scope["path"] != self.path else None)
         if refusal is None:
             await self.application(with_plain_cookies(scope), receive, send)
             return
         await receive()  # websocket.connect
-        note_request("WEBSOCKET", scope["path"], refusal.status, 0.0)
+        log_request("WEBSOCKET", scope["path"], refusal.status, 0.0)
         if "websocket.http.response" not in scope.get("extensions", {}):
             await send({"type": "websocket.close"})
             return

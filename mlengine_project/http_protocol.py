@@ -1,8 +1,8 @@
-"""HTTP/1.1 as the server reads it: limits are checked before bytes are kept, refusals are JSON.
+"""uvicorn's HTTP/1.1 protocol with limits checked before bytes are kept.
 
-uvicorn's own class keeps a head of any size, starts a request whose `Upgrade` it does not support
-without its body, adds trailers to the headers, and answers garbage before the requests in front of
-it. The Dockerfile names this class (`--http`), and `up` uses it too.
+Refusals are JSON. uvicorn's own class keeps headers of any size, drops the body of a request whose `Upgrade` it does
+not support, adds trailers to the headers, and answers invalid input before the requests received earlier. The
+Dockerfile names this class (`--http`), and `up` uses it too.
 """
 
 import asyncio
@@ -11,29 +11,29 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-LONGEST_URL = 16 * 1024
-LONGEST_HEADER = 8 * 1024
+MAX_URL_BYTES = 16 * 1024
+MAX_HEADER_BYTES = 8 * 1024
 """Name and value of one header together."""
-LARGEST_HEAD = 32 * 1024
-"""All headers together; also what may arrive of a chunk's head or of trailers."""
-MOST_HEADERS = 100
-LONGEST_HANDSHAKE_URL = 8000
-"""The websocket library reads lines of at most 8 KiB."""
-MOST_WAITING = 100
-"""Requests sent ahead on one connection."""
+MAX_HEAD_BYTES = 32 * 1024
+"""All headers together; also the limit of a chunk's header and of trailers."""
+MAX_HEADERS = 100
+MAX_HANDSHAKE_URL_BYTES = 8000
+"""Limit of the URL of a websocket; its library reads lines of at most 8 KiB."""
+MAX_PIPELINED = 100
+"""Requests waiting on one connection."""
 HEAD_SECONDS = 10.0
 """Time for a request line and its headers, counted from the connection or from their first byte."""
-UNREAD_SECONDS = 30.0
-"""Time a caller may leave an answer unread."""
+WRITE_SECONDS = 30.0
+"""Time for a caller to read an answer."""
 PIECE_BYTES = 16 * 1024
-"""Bytes given to the parser at once: what it keeps of an unfinished header grows by at most this much unchecked."""
-PATH_SHOWN = 256
+"""Bytes parsed at once; an unfinished header grows by at most this much unchecked."""
+MAX_PATH_CHARACTERS = 256
 
 NOT_HTTP = "This is not an HTTP/1.1 request."
 
 
-class Refused(Exception):
-    """A message that is not read any further: status and sentence of the answer."""
+class RequestRefused(Exception):
+    """A refused message: status and message of the answer."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -41,7 +41,7 @@ class Refused(Exception):
 
 
 class LimitedHttpProtocol(HttpToolsProtocol):
-    """One connection whose heads, trailers and waiting requests are bounded in size, number and time."""
+    """A connection with limits of headers, trailers and waiting requests in size, number and time."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -54,7 +54,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     # --- bytes ------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Give the first head its time."""
+        """Start the timer of the first headers."""
         super().connection_made(transport)
         self.head_timer = self.loop.call_later(HEAD_SECONDS, self._head_is_late)
 
@@ -65,7 +65,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse in pieces; what cannot be read is refused after the requests in front of it were answered."""
+        """Parse in pieces; invalid input is refused after the requests received earlier."""
         if self.refused:
             self.cycle.message_event.set()
             return
@@ -74,14 +74,14 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             for start in range(0, len(data), PIECE_BYTES):
                 if not self._feed(data[start : start + PIECE_BYTES]):
                     return
-        except Refused as refused:
+        except RequestRefused as refused:
             self._refuse(refused)
             return
         if self.head_timer is None and (self.in_head or self._is_idle()):
             self.head_timer = self.loop.call_later(HEAD_SECONDS, self._head_is_late)
 
     def _feed(self, piece: bytes) -> bool:
-        """Parse one piece; False when the connection is now a websocket's."""
+        """Parse one piece; False when the connection has become a websocket."""
         self.unread_bytes += len(piece)
         while piece:
             try:
@@ -96,24 +96,26 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 self._read_head_without_upgrade()
             except httptools.HttpParserError as error:
                 raise _refusal_of(error) from error
-        if self.unread_bytes > LARGEST_HEAD:
-            raise Refused(431, f"The headers are larger than {LARGEST_HEAD // 1024} KiB.")
+        if self.unread_bytes > MAX_HEAD_BYTES:
+            raise RequestRefused(431, f"The headers are larger than {MAX_HEAD_BYTES // 1024} KiB.")
         return True
 
     def _read_head_without_upgrade(self) -> None:
-        """Read the same head again without an offer that is not taken: the parser skips the body of the first.
+        """Parse the headers again without `Upgrade`, since the parser skipped the body.
 
         A server may ignore `Upgrade` (RFC 9110, 7.8); Java's client and `curl --http2` offer h2c in each request.
         """
         method, version = self.parser.get_method(), self.parser.get_http_version().encode()
         lines = [b"%b %b HTTP/%b" % (method, self.url, version)]
         for name, value in self.headers:
-            kept = value
+            value_left = value
             if name == b"connection":
                 tokens = [token.strip() for token in value.split(b",")]
-                kept = b", ".join(token for token in tokens if token.lower() not in {b"upgrade", b"http2-settings"})
-            if name not in {b"upgrade", b"http2-settings"} and (kept or not value):
-                lines.append(b"%b: %b" % (name, kept))
+                value_left = b", ".join(
+                    token for token in tokens if token.lower() not in {b"upgrade", b"http2-settings"}
+                )
+            if name not in {b"upgrade", b"http2-settings"} and (value_left or not value):
+                lines.append(b"%b: %b" % (name, value_left))
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         try:
@@ -121,52 +123,52 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         except httptools.HttpParserError as error:
             raise _refusal_of(error) from error
 
-    # --- what the parser finds --------------------------------------------------------------------
+    # --- callbacks of the parser ------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        """Count a new message from zero."""
+        """Reset the counters for a new message."""
         super().on_message_begin()
         self.in_head, self.fields, self.field_bytes = True, 0, 0
         self.offers_upgrade = self.is_handshake = False
 
     def on_url(self, url: bytes) -> None:
-        """Keep a target of bounded length."""
+        """Keep the target, up to the limit."""
         super().on_url(url)
-        if len(self.url) > LONGEST_URL:
-            raise Refused(414, f"The URL is longer than {LONGEST_URL // 1024} KiB.")
+        if len(self.url) > MAX_URL_BYTES:
+            raise RequestRefused(414, f"The URL is longer than {MAX_URL_BYTES // 1024} KiB.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header without the blanks around its value; a trailer is counted and dropped."""
+        """Keep a header without spaces around its value; count and drop a trailer."""
         self.fields += 1
         self.field_bytes += len(name) + len(value)
-        if self.fields > MOST_HEADERS:
-            raise Refused(431, f"A request has at most {MOST_HEADERS} headers.")
-        if len(name) + len(value) > LONGEST_HEADER:
-            raise Refused(431, f"A header is longer than {LONGEST_HEADER // 1024} KiB.")
-        if self.field_bytes > LARGEST_HEAD:
-            raise Refused(431, f"The headers are larger than {LARGEST_HEAD // 1024} KiB.")
+        if self.fields > MAX_HEADERS:
+            raise RequestRefused(431, f"A request has at most {MAX_HEADERS} headers.")
+        if len(name) + len(value) > MAX_HEADER_BYTES:
+            raise RequestRefused(431, f"A header is longer than {MAX_HEADER_BYTES // 1024} KiB.")
+        if self.field_bytes > MAX_HEAD_BYTES:
+            raise RequestRefused(431, f"The headers are larger than {MAX_HEAD_BYTES // 1024} KiB.")
         if self.in_head:
             super().on_header(name, value.strip(b" \t"))
 
     def on_headers_complete(self) -> None:
-        """Start the request, unless its head has to be read again without `Upgrade`."""
+        """Start the request, unless its headers have to be parsed again without `Upgrade`."""
         self._stop_head_timer()
         self._take_origin_form()
         if self.parser.get_http_version() not in {"1.0", "1.1"}:
-            raise Refused(400, NOT_HTTP)
-        if len(self.pipeline) >= MOST_WAITING:
-            raise Refused(400, f"At most {MOST_WAITING} requests may wait on a connection.")
+            raise RequestRefused(400, NOT_HTTP)
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise RequestRefused(400, f"At most {MAX_PIPELINED} requests may wait on a connection.")
         self.offers_upgrade = self.parser.should_upgrade()
         self.is_handshake = self.offers_upgrade and self._should_upgrade()
-        if self.is_handshake and len(self.url) > LONGEST_HANDSHAKE_URL:
-            raise Refused(414, "The URL of a websocket is longer than 8,000 bytes.")
+        if self.is_handshake and len(self.url) > MAX_HANDSHAKE_URL_BYTES:
+            raise RequestRefused(414, "The URL of a websocket is longer than 8,000 bytes.")
         self.in_head, self.unread_bytes, self.fields, self.field_bytes = False, 0, 0, 0
         if self.is_handshake or not self.offers_upgrade:
             super().on_headers_complete()
             self.in_body = not self.is_handshake
 
     def on_chunk_header(self) -> None:
-        """Note that a chunk begins."""
+        """Record the start of a chunk."""
         self.unread_bytes = 0
 
     def on_body(self, body: bytes) -> None:
@@ -175,13 +177,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Note the end of a message."""
+        """Record the end of a message."""
         self.in_body, self.unread_bytes = False, 0
         if not self.offers_upgrade:
             super().on_message_complete()
 
     def _should_upgrade(self) -> bool:
-        """Whether this is the head of a websocket's handshake, with no request in front of it."""
+        """Whether these are the headers of a websocket handshake, without an earlier request."""
         names = {name for name, _ in self.headers}
         return (
             self.parser.get_method() == b"GET"
@@ -193,14 +195,14 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         )
 
     def _take_origin_form(self) -> None:
-        """Turn `http://host/path` into the path and the Host header it stands for (RFC 9112, 3.2.2)."""
+        """Convert `http://host/path` to the path and a Host header (RFC 9112, 3.2.2)."""
         if self.url.startswith((b"/", b"*")):
             return
         if self.parser.get_method() == b"CONNECT":
-            raise Refused(400, "This server is no proxy: it does not answer CONNECT.")
+            raise RequestRefused(400, "This server is not a proxy: it does not answer CONNECT.")
         target = httptools.parse_url(self.url)
         if not target.schema or not target.host:
-            raise Refused(400, "The target of a request is a path or an absolute URL.")
+            raise RequestRefused(400, "The target of a request is a path or an absolute URL.")
         host = b"[%b]" % target.host if b":" in target.host else target.host
         authority = b"%b:%d" % (host, target.port) if target.port else host
         self.headers[:] = [(b"host", authority), *(pair for pair in self.headers if pair[0] != b"host")]
@@ -208,8 +210,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     # --- refusals and time limits -----------------------------------------------------------------
 
-    def _refuse(self, refused: Refused) -> None:
-        """Read nothing more; answer in turn, in the place of a request whose body broke off."""
+    def _refuse(self, refused: RequestRefused) -> None:
+        """Stop reading and answer in order, in place of a request with an incomplete body."""
         self._stop_head_timer()
         self.refused = True
         broken = self.cycle if self.in_body else None
@@ -222,21 +224,22 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         waits = bool(self.pipeline) if broken is not None else not self._is_idle()
         cycle = self._cycle_of_refusal()
         if broken is not None and waits:
-            self.pipeline[0] = (cycle, _answering(refused))  # the broken request waits itself: its place is taken
+            # The broken request is waiting itself: the refusal takes its place.
+            self.pipeline[0] = (cycle, _error_application(refused))
         elif waits:
-            self.pipeline.appendleft((cycle, _answering(refused)))
+            self.pipeline.appendleft((cycle, _error_application(refused)))
         else:
-            if broken is not None:  # the application sees its caller leave
+            if broken is not None:  # the application gets a disconnect
                 broken.disconnected = True
                 broken.message_event.set()
-            self._start_asgi_task(cycle, _answering(refused))
+            self._start_asgi_task(cycle, _error_application(refused))
         self.cycle = cycle
 
     def _cycle_of_refusal(self) -> RequestResponseCycle:
         if self.scope is None or not (self.in_head or self.in_body):
             self.on_message_begin()
         method = self.parser.get_method().decode("ascii") if self.url else "GET"
-        path = self.url.partition(b"?")[0][:PATH_SHOWN].decode("latin-1")
+        path = self.url.partition(b"?")[0][:MAX_PATH_CHARACTERS].decode("latin-1")
         return RequestResponseCycle(
             scope={**self.scope, "method": method, "path": path, "raw_path": self.url, "query_string": b""},
             transport=self.transport,
@@ -258,7 +261,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def _head_is_late(self) -> None:
         self.head_timer = None
         if self.in_head or self.unread_bytes:
-            self._refuse(Refused(408, "The headers did not arrive in time."))
+            self._refuse(RequestRefused(408, "The headers did not arrive in time."))
         elif self._is_idle():
             self.transport.close()
 
@@ -268,27 +271,27 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self.head_timer = None
 
     def pause_writing(self) -> None:
-        """Give a caller that does not read a limited time."""
+        """Start the timer of a caller that does not read."""
         super().pause_writing()
         if self.unread_timer is None:
-            self.unread_timer = self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
+            self.unread_timer = self.loop.call_later(WRITE_SECONDS, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Note that the caller reads again."""
+        """Stop the timer when the caller reads again."""
         if self.unread_timer is not None:
             self.unread_timer.cancel()
             self.unread_timer = None
         super().resume_writing()
 
 
-def _refusal_of(error: httptools.HttpParserError) -> Refused:
-    """The refusal a callback raised inside the parser, else the parser's own."""
+def _refusal_of(error: httptools.HttpParserError) -> RequestRefused:
+    """The refusal raised by a callback inside the parser, else that of a parser error."""
     cause = error.__context__
-    return cause if isinstance(cause, Refused) else Refused(400, NOT_HTTP)
+    return cause if isinstance(cause, RequestRefused) else RequestRefused(400, NOT_HTTP)
 
 
-def _answering(refused: Refused) -> Any:
-    """An application that gives one answer to whatever is asked."""
+def _error_application(refused: RequestRefused) -> Any:
+    """An ASGI application that gives one error answer to every request."""
 
     async def answer(scope: dict[str, Any], receive: Any, send: Any) -> None:
         from mlengine_project.errors import Answer

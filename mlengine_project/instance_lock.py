@@ -1,4 +1,4 @@
-"""One embedded engine per state folder: two would send every signal twice."""
+"""Lock that allows one embedded engine per state folder; two would send every signal twice."""
 
 import fcntl
 import json
@@ -13,14 +13,14 @@ class AlreadyRunning(MLEngineError):
 
 
 class InstanceLock:
-    """A file lock the operating system releases however the process ends."""
+    """A file lock, which the operating system releases when the process ends."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "up.lock"
         self._handle: int | None = None
 
     def acquire(self, url: str) -> None:
-        """Take the lock, or say who holds it.
+        """Acquire the lock; the error names the process that holds it.
 
         Raises
         ------
@@ -40,7 +40,7 @@ class InstanceLock:
         self._handle = handle
 
     def release(self) -> None:
-        """Let the next one start."""
+        """Release the lock."""
         if self._handle is not None:
             os.ftruncate(self._handle, 0)
             os.close(self._handle)

@@ -1,4 +1,4 @@
-"""What the leakage check examines: features as trained on and as served, sigma, every value of the champions."""
+"""Leakage check of features (trained and served), sigma, and outputs of the champions."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,13 +15,13 @@ from indicators.parity import Mismatch, check_parity
 from indicators.volatility import ewm_sigma
 from predictions.correcting import log_factors, online_adjustment, reach_of
 
-AHEAD = 80
-"""Candles mutated after an instant: more than the longest horizon."""
+MUTATED_CANDLES = 80
+"""Candles mutated after an instant; more than the longest horizon."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """Something that must not see the future."""
+    """A computation that must not depend on future candles."""
 
     name: str
     columns: tuple[str, ...]
@@ -32,33 +32,33 @@ class Subject:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the check found."""
+    """Result of the leakage check."""
 
     reports: dict[str, LeakReport]
     mismatches: list[Mismatch]
     parity_rows: int
     caught: dict[str, bool]
     unexamined: dict[str, str] = field(default_factory=dict)
-    """What should have been examined and was not, and why."""
+    """Subjects that could not be examined, with the reason."""
 
     @property
     def clean(self) -> bool:
-        """Everything was examined, nothing leaks, all paths agree, and every seeded leak was caught."""
+        """Whether everything was examined, nothing leaks, all paths agree and every seeded leak was caught."""
         no_leak = all(report.clean for report in self.reports.values())
         return no_leak and not self.mismatches and all(self.caught.values()) and not self.unexamined
 
 
 LIVE_ROWS = 24
-"""Candles the live path takes in one after the other to be compared."""
+"""Candles pushed one by one through the live path for comparison."""
 
 
 def trained_features(grid: CandleGrid, rows: int) -> np.ndarray:
-    """Features as a training computes them."""
+    """Features as computed by a training."""
     return build_features(grid, rows, by_loops=True)
 
 
 def live_features(grid: CandleGrid, rows: int) -> np.ndarray:
-    """Features as the live path computes them: candle after candle, from memory."""
+    """Features as computed by the live path, candle by candle from memory."""
     newest = NewestFeatures(grid.span(0, len(grid) - rows + 1))
     found = [newest.rows()[0]]
     for at in range(len(grid) - rows + 1, len(grid)):
@@ -68,7 +68,7 @@ def live_features(grid: CandleGrid, rows: int) -> np.ndarray:
 
 
 def subjects(ensemble: Any) -> Iterator[Subject]:
-    """Yield features, sigma, and the outputs of the champions there are."""
+    """Yield features, sigma, and the outputs of the existing champions."""
     yield Subject("features", FEATURE_NAMES, build_features)
     yield Subject("training features", FEATURE_NAMES, trained_features)
     yield Subject("sigma", ("sigma",), lambda grid, rows: ewm_sigma(grid, rows)[:, :, None])
@@ -81,24 +81,24 @@ def subjects(ensemble: Any) -> Iterator[Subject]:
             for horizon in ensemble.horizons
             for level in range(1, 8)
         ]
-        served = _answers(lambda *rows: _ranges(ensemble, *rows), ensemble)
+        served = _forecasts(lambda *rows: _ranges(ensemble, *rows), ensemble)
         yield Subject("range_predictor", tuple(names), served, reach_of(ensemble))
         if ensemble.range_predictor.novelty.guard.active:
-            distrust = partial(_distrust, ensemble)
-            yield Subject("distrust", ("distrusted",), distrust, reach_of(ensemble))
+            suppressed = partial(_suppressed, ensemble)
+            yield Subject("distrust", ("distrusted",), suppressed, reach_of(ensemble))
     if ensemble.tpsl is not None:
         names = [f"{side}_{horizon}_p{part}" for horizon in ensemble.tpsl.horizons for side, part in _PARTS]
-        yield Subject("tpsl_classifier", tuple(names), _answers(lambda *rows: _brackets(ensemble, *rows)))
+        yield Subject("tpsl_classifier", tuple(names), _forecasts(lambda *rows: _brackets(ensemble, *rows)))
     if ensemble.signal is not None:
         columns = ("p_buy", "p_sell", "p_hold")
-        yield Subject("signal_classifier", columns, _answers(lambda features, *_: ensemble.direction(features)))
+        yield Subject("signal_classifier", columns, _forecasts(lambda features, *_: ensemble.direction(features)))
 
 
 _PARTS = [(side, part) for side in ("buy", "sell") for part in range(3)]
 
 
-def _distrust(ensemble: Any, grid: CandleGrid, rows: int) -> np.ndarray:
-    """Whether the measure of strangeness is not believed, as 0 and 1."""
+def _suppressed(ensemble: Any, grid: CandleGrid, rows: int) -> np.ndarray:
+    """Whether the guard suppresses the out-of-distribution measure, as 0 and 1."""
     found = online_adjustment(grid, rows, ensemble, np.ones((grid.n_markets, rows), dtype=bool))[1]
     shape = (grid.n_markets, rows, 1)
     return np.zeros(shape) if found is None else found.astype(np.float64).reshape(shape)
@@ -121,10 +121,10 @@ def _brackets(ensemble: Any, features: np.ndarray, close: np.ndarray, sigma: np.
     return np.concatenate(found, axis=1)
 
 
-def _answers(ask: Any, corrected: Any = None) -> Compute:
-    """From grid to answers; rows without features are NaN, and the batch keeps its shape whatever is missing.
+def _forecasts(forecast_rows: Any, corrected: Any = None) -> Compute:
+    """Function from grid to forecasts of a fixed shape; rows without features are NaN.
 
-    Forecasts of the ensemble `corrected` are asked for as they are served.
+    Forecasts of the ensemble `corrected` include the online correction, as served.
     """
 
     def compute(grid: CandleGrid, rows: int) -> np.ndarray:
@@ -133,8 +133,8 @@ def _answers(ask: Any, corrected: Any = None) -> Compute:
         close = np.where(usable, grid.close[:, -rows:], 1.0).ravel()
         sigma = np.where(usable, ewm_sigma(grid, rows), 1e-3).ravel()
         factors = log_factors(grid, rows, corrected, np.ones_like(usable)) if corrected is not None else None
-        said = ask(np.nan_to_num(features.reshape(len(close), -1), nan=0.0), close, sigma, factors)
-        shaped = np.asarray(said, dtype=np.float64).reshape(*usable.shape, -1).copy()
+        forecasts = forecast_rows(np.nan_to_num(features.reshape(len(close), -1), nan=0.0), close, sigma, factors)
+        shaped = np.asarray(forecasts, dtype=np.float64).reshape(*usable.shape, -1).copy()
         shaped[~usable] = np.nan
         return shaped
 
@@ -142,16 +142,16 @@ def _answers(ask: Any, corrected: Any = None) -> Compute:
 
 
 def examine(grid: CandleGrid, ensemble: Any, *, instants: int, parity_rows: int, seed: int) -> Verdict:
-    """Mutate the future at random instants for every subject, compare live with batch, and test the test."""
+    """Mutate the future at random instants, compare live with batch, and check seeded leaks."""
     generator = np.random.default_rng(seed)
-    chosen = draw(grid, instants, generator, after=AHEAD)
+    chosen = draw(grid, instants, generator, after=MUTATED_CANDLES)
     reports = {}
     for subject in subjects(ensemble):
-        # On fewer candles than that nothing is corrected.
-        window = min(WARMUP + subject.reach, len(grid) - AHEAD)
-        at = draw(grid, instants, generator, after=AHEAD, window=window) if subject.reach else chosen
+        # With fewer candles there is no online correction.
+        window = min(WARMUP + subject.reach, len(grid) - MUTATED_CANDLES)
+        at = draw(grid, instants, generator, after=MUTATED_CANDLES, window=window) if subject.reach else chosen
         reports[subject.name] = check_leakage(
-            subject.compute, subject.columns, grid, at, warmup=window, ahead=AHEAD, generator=generator
+            subject.compute, subject.columns, grid, at, warmup=window, ahead=MUTATED_CANDLES, generator=generator
         )
     at = draw(grid, parity_rows, generator, after=0)
     mismatches = [
@@ -165,7 +165,7 @@ def examine(grid: CandleGrid, ensemble: Any, *, instants: int, parity_rows: int,
         mismatches += check_parity(build_features, FEATURE_NAMES, recent, positions, warmup=WARMUP, batch=live_features)
     caught = {
         name: not check_leakage(
-            leaky, FEATURE_NAMES, grid, chosen[:3], warmup=WARMUP, ahead=AHEAD, generator=generator
+            leaky, FEATURE_NAMES, grid, chosen[:3], warmup=WARMUP, ahead=MUTATED_CANDLES, generator=generator
         ).clean
         for name, leaky in seeded_leaks(build_features)
     }
@@ -175,9 +175,9 @@ def examine(grid: CandleGrid, ensemble: Any, *, instants: int, parity_rows: int,
 def draw(
     grid: CandleGrid, count: int, generator: np.random.Generator, *, after: int, window: int = WARMUP
 ) -> Sequence[int]:
-    """Positions with a candle, their window before them and `after` candles behind."""
+    """Random positions with a candle, a window before and `after` candles after."""
     first, stop = window - 1, len(grid) - after
-    held = first + np.flatnonzero(grid.present[:, first:stop].any(axis=0))
-    if not len(held):
+    positions = first + np.flatnonzero(grid.present[:, first:stop].any(axis=0))
+    if not len(positions):
         raise FeatureError(f"no candle has {window} instants before it and {after} after it")
-    return [int(at) for at in np.sort(generator.choice(held, size=count))]
+    return [int(at) for at in np.sort(generator.choice(positions, size=count))]

@@ -1,4 +1,4 @@
-"""The schema and its two readers, served whole from this host: no script, style or font from elsewhere."""
+"""The OpenAPI document with Swagger and Redoc, served without external scripts, styles or fonts."""
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -27,11 +27,11 @@ def schema(request: HttpRequest) -> HttpResponse:
 
 @allow("GET")
 def swagger(request: HttpRequest) -> HttpResponse:
-    """Swagger, to read and to try."""
+    """The Swagger page."""
     return render(request, "surface/swagger.html")
 
 
 @allow("GET")
 def redoc(request: HttpRequest) -> HttpResponse:
-    """Redoc, to read."""
+    """The Redoc page."""
     return render(request, "surface/redoc.html")

@@ -1,7 +1,7 @@
 """Cursor paging for every list: {"next", "previous", "results"}, `limit` at most 1000.
 
 A page is bounded by a row, not by a count: the cursor holds the row's whole sort key, which ends in the primary key
-and so belongs to one row only. Rows that arrive, and another `limit`, change nothing for rows still to come.
+and so is unique. New rows, or another `limit`, do not affect the rows of later pages.
 """
 
 from bisect import bisect_left, bisect_right
@@ -19,8 +19,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import remove_query_param, replace_query_param
 
-MOST = 1000
-USUAL = 100
+MAX_LIMIT = 1000
+DEFAULT_LIMIT = 100
 NAMES = ("limit", "cursor")
 """Query names of every list."""
 
@@ -30,14 +30,14 @@ Key = list[Any]
 
 @dataclass(frozen=True)
 class Cursor:
-    """A place in a list: the rows after that of `key`, or those before it; None is the end of the list."""
+    """A position in a list: the rows after `key`, or before it; None is the end of the list."""
 
     key: Key | None
     backwards: bool = False
 
 
 class SignedCursorPagination(BasePagination):
-    """Keyset pages whose cursors are signed for their path and order: an edited or foreign one is a 400.
+    """Keyset pagination with cursors signed for path and order; an invalid cursor is a 400.
 
     The order is the queryset's own, made total by the primary key; its columns are never null. A view that sets
     `starts_at_newest` gets the last page first.
@@ -48,19 +48,21 @@ class SignedCursorPagination(BasePagination):
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Row]:
         """One page of rows."""
         order = total_order(queryset)
-        limit = limit_asked(request)
+        limit = requested_limit(request)
         cursor = self._cursor(request, order, getattr(view, "starts_at_newest", False))
         if cursor.key is not None:
-            queryset = queryset.filter(beyond(order, typed_key(queryset.model, order, cursor.key), cursor.backwards))
-        names = [opposite(name) for name in order] if cursor.backwards else order
+            queryset = queryset.filter(
+                rows_after(order, typed_key(queryset.model, order, cursor.key), cursor.backwards)
+            )
+        names = [reversed_column(name) for name in order] if cursor.backwards else order
         rows = list(queryset.order_by(*names)[: limit + 1])
         return self._page(request, order, cursor, rows, limit, lambda row: key_of(row, order))
 
     def paginate_rows(
         self, rows: Sequence[Mapping[str, Any]], names: Sequence[str], request: Request
     ) -> list[Mapping[str, Any]]:
-        """One page of computed rows in order of the named values, which are one row's; all that a page may hold."""
-        limit = limit_asked(request, MOST)
+        """One page of computed rows, sorted by the named values, which are unique."""
+        limit = requested_limit(request, MAX_LIMIT)
         cursor = self._cursor(request, names, starts_at_newest=False)
 
         def key(row: Mapping[str, Any]) -> Key:
@@ -75,7 +77,7 @@ class SignedCursorPagination(BasePagination):
             else:
                 found = ordered[bisect_right(ordered, cursor.key, key=key) :]
         except TypeError as error:
-            raise bad_cursor() from error
+            raise invalid_cursor() from error
         return self._page(request, names, cursor, found[: limit + 1], limit, key)
 
     def get_paginated_response(self, data: Any) -> Response:
@@ -84,7 +86,7 @@ class SignedCursorPagination(BasePagination):
         return Response({"next": following, "previous": preceding, "results": data})
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """How a page looks in the schema."""
+        """OpenAPI schema of a page."""
         link = {"type": "string", "format": "uri", "nullable": True}
         return {
             "type": "object",
@@ -97,14 +99,14 @@ class SignedCursorPagination(BasePagination):
         }
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
-        """`limit` and `cursor`."""
-        limit = {"type": "integer", "minimum": 1, "maximum": MOST, "default": USUAL}
+        """OpenAPI parameters `limit` and `cursor`."""
+        limit = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
         return [
             {
                 "name": "limit",
                 "required": False,
                 "in": "query",
-                "description": f"Rows on a page, 1 to {MOST}; {USUAL} when left out.",
+                "description": f"Rows on a page, 1 to {MAX_LIMIT}; {DEFAULT_LIMIT} when left out.",
                 "schema": limit,
             },
             {
@@ -123,7 +125,7 @@ class SignedCursorPagination(BasePagination):
         try:
             backwards, key = signing.loads(encoded, salt=_salt(request, order))
         except (signing.BadSignature, ValueError, TypeError) as error:
-            raise bad_cursor() from error
+            raise invalid_cursor() from error
         return Cursor(list(key), bool(backwards))
 
     def _page(
@@ -135,11 +137,11 @@ class SignedCursorPagination(BasePagination):
         limit: int,
         key: Callable[[Any], Key],
     ) -> list[Any]:
-        """Cut the row that only shows that there are more, put the page in its order and make its links."""
+        """Cut the extra row that shows that there are more, restore the order and build the links."""
         has_more, rows = len(rows) > limit, rows[:limit]
         if cursor.backwards:
             rows.reverse()
-        # A cursor is of a row that lies on the other side of it.
+        # The row of a cursor lies on the other side of it.
         has_next = cursor.key is not None if cursor.backwards else has_more
         has_previous = has_more if cursor.backwards else cursor.key is not None
         self._links = (
@@ -150,15 +152,15 @@ class SignedCursorPagination(BasePagination):
 
 
 def total_order(queryset: QuerySet[Any]) -> list[str]:
-    """The order of a queryset, else of its model, with the primary key last."""
+    """Order of a queryset or its model, with the primary key last."""
     meta = queryset.model._meta  # noqa: SLF001
     names = [str(name) for name in queryset.query.order_by or meta.ordering]
     own = meta.pk.name
     return names if names and names[-1].lstrip("-") in {"pk", own} else [*names, own]
 
 
-def opposite(name: str) -> str:
-    """The same column in the other direction.
+def reversed_column(name: str) -> str:
+    """The same order column in the opposite direction.
 
     >>> opposite("-candle_time"), opposite("symbol")
     ('candle_time', '-symbol')
@@ -166,10 +168,10 @@ def opposite(name: str) -> str:
     return name[1:] if name.startswith("-") else f"-{name}"
 
 
-def beyond(order: Sequence[str], key: Sequence[Any], backwards: bool) -> Q:
-    """Rows after the one of a key, or before it.
+def rows_after(order: Sequence[str], key: Sequence[Any], backwards: bool) -> Q:
+    """Filter for the rows after a key, or before it.
 
-    The bound on the first column stands alone as well, so that an index that begins with it is read from there.
+    The bound on the first column is also given alone, so that an index on that column is used.
     """
     conditions = Q()
     for name, value in reversed(list(zip(order, key, strict=True))):
@@ -183,7 +185,7 @@ def beyond(order: Sequence[str], key: Sequence[Any], backwards: bool) -> Q:
 
 
 def key_of(row: Model, order: Sequence[str]) -> Key:
-    """The sort key of a row, as a cursor keeps it."""
+    """The sort key of a row, as stored in a cursor."""
     values = (getattr(row, name.lstrip("-")) for name in order)
     return [
         value.isoformat() if isinstance(value, date) else value if isinstance(value, int | str) else str(value)
@@ -192,23 +194,23 @@ def key_of(row: Model, order: Sequence[str]) -> Key:
 
 
 def typed_key(model: type[Model], order: Sequence[str], key: Sequence[Any]) -> list[Any]:
-    """The values of a cursor as their columns hold them."""
+    """The values of a cursor, converted to their columns' types."""
     meta = model._meta  # noqa: SLF001
     names = [meta.pk.name if name.lstrip("-") == "pk" else name.lstrip("-") for name in order]
     try:
         columns: list[Any] = [meta.get_field(name) for name in names]
         found = [column.to_python(value) for column, value in zip(columns, key, strict=True)]
     except (DjangoValidationError, ValueError, TypeError, OverflowError) as error:
-        raise bad_cursor() from error
+        raise invalid_cursor() from error
     if any(value is None for value in found):
-        raise bad_cursor()
+        raise invalid_cursor()
     return found
 
 
-def limit_asked(request: Request, usual: int = USUAL) -> int:
-    """`limit` of a query, strictly."""
+def requested_limit(request: Request, default: int = DEFAULT_LIMIT) -> int:
+    """The validated `limit` of a query."""
     raw = request.query_params.get("limit")
-    return usual if raw is None else limit_of(raw)
+    return default if raw is None else limit_of(raw)
 
 
 def limit_of(raw: str) -> int:
@@ -217,13 +219,13 @@ def limit_of(raw: str) -> int:
     >>> limit_of("250")
     250
     """
-    if not (raw.isascii() and raw.isdigit() and len(raw) <= 4 and 1 <= int(raw) <= MOST):
-        raise ValidationError({"limit": [f"Must be a whole number from 1 to {MOST}."]})
+    if not (raw.isascii() and raw.isdigit() and len(raw) <= 4 and 1 <= int(raw) <= MAX_LIMIT):
+        raise ValidationError({"limit": [f"Must be a whole number from 1 to {MAX_LIMIT}."]})
     return int(raw)
 
 
-def bad_cursor() -> ValidationError:
-    """The refusal of what is no cursor of this list."""
+def invalid_cursor() -> ValidationError:
+    """The error for a cursor that is not of this list."""
     return ValidationError({"cursor": ["Not a cursor of this list; take it from `next` or `previous`."]})
 
 

@@ -1,4 +1,4 @@
-"""Wires the websocket of `signals` to the authentication of `access`, which it may not import itself."""
+"""Connects the websocket of `signals` with the authentication of `access`, which it cannot import."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from signals.consumers import SignalConsumer
 
 
 def signal_consumer() -> Any:
-    """The consumer at /ws/signals, with the checks of keys and tickets, and which keys have ended."""
+    """The consumer at /ws/signals, with verification of keys and tickets, and their revocations."""
     return SignalConsumer.as_asgi(
         authenticate_key=access.authenticate_key,
         redeem_ticket=redeem_ticket,
@@ -20,7 +20,7 @@ def signal_consumer() -> Any:
 
 
 def count_wrong_key(address: str) -> bool:
-    """Count a wrong key or ticket of an address; False when it has had too many this minute."""
+    """Count a wrong key or ticket of an address; False over the limit."""
     try:
         access.count_wrong_key(address)
     except TooManyWrongKeys:

@@ -1,8 +1,8 @@
-"""Django's requests in a few kept threads, each with a database connection of its own.
+"""ASGI middleware that runs Django's requests in a fixed set of threads with database connections.
 
 Django gives every request a new thread. A connection belongs to its thread: it is either opened for each request or
-left behind by each. Here threads outlive their requests, so a process holds as many connections as it has threads, and
-callers beyond them wait in the event loop, where waiting costs nothing.
+left open by each. Here threads are reused, so a process holds as many connections as it has threads, and further
+requests wait in the event loop, where waiting is cheap.
 """
 
 import asyncio
@@ -19,23 +19,23 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 
-READING = frozenset({"GET", "HEAD", "OPTIONS"})
-PROBES = frozenset({"/health", "/health/ready"})
-"""Paths with threads of their own: they answer however many other requests wait."""
+READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+PROBE_PATHS = frozenset({"/health", "/health/ready"})
+"""Paths with threads of their own, so that they answer while other requests wait."""
 PROBE_THREADS = 2
 CLOSE_SECONDS = 30.0
-"""How often threads without a request look whether their connection has outlived CONN_MAX_AGE."""
+"""How often idle threads check whether their connection is older than CONN_MAX_AGE."""
 
 
-class Threads:
-    """Kept threads; the one used last is taken first, so that those not needed let their connections go."""
+class ThreadSet:
+    """A set of reused threads; the one used last is taken first, so that idle ones close their connections."""
 
     def __init__(self, count: int) -> None:
         self.idle = [ThreadPoolExecutor(max_workers=1, thread_name_prefix="request") for _ in range(count)]
         self.free = asyncio.Semaphore(count)
 
     @asynccontextmanager
-    async def one(self) -> AsyncIterator[ThreadPoolExecutor]:
+    async def acquire(self) -> AsyncIterator[ThreadPoolExecutor]:
         """Wait for a thread and keep it until the end of the block."""
         async with self.free:
             thread = self.idle.pop()
@@ -51,34 +51,34 @@ class Threads:
 
 
 class RequestThreads:
-    """An ASGI layer around Django.
+    """ASGI middleware around Django.
 
-    At most half of the threads run requests that write: however slow those are, the others go on reading. A thread is
-    given back when the answer begins, so a caller that reads slowly keeps none.
+    At most half of the threads run requests that write, so that slow ones do not block reads. A thread is released
+    when the answer begins, so a caller that reads slowly does not hold one.
     """
 
     def __init__(self, application: Application, count: int) -> None:
         self.application = application
-        self.threads, self.probes = Threads(count), Threads(PROBE_THREADS)
+        self.threads, self.probes = ThreadSet(count), ThreadSet(PROBE_THREADS)
         self.writing = asyncio.Semaphore(count // 2)
         self.running: set[asyncio.Task[None]] = set()
         self._closing: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """Wait for a thread, then run the request; a caller that gives up leaves the queue."""
+        """Wait for a thread, then run the request; a caller that disconnects leaves the queue."""
         if scope["type"] != "http":
             await self.application(scope, receive, send)
             return
         if self._closing is None or self._closing.done():
             self._closing = asyncio.create_task(self._close_regularly())
         async with AsyncExitStack() as turn:
-            if scope["path"] in PROBES:
-                thread = await turn.enter_async_context(self.probes.one())
+            if scope["path"] in PROBE_PATHS:
+                thread = await turn.enter_async_context(self.probes.acquire())
             else:
-                if scope["method"] not in READING:
+                if scope["method"] not in READ_METHODS:
                     await turn.enter_async_context(self.writing)
-                thread = await turn.enter_async_context(self.threads.one())
-            # A thread cannot be stopped: whoever gives up now leaves the request to run to its end.
+                thread = await turn.enter_async_context(self.threads.acquire())
+            # A thread cannot be stopped: if the caller disconnects now, the request still runs to its end.
             task = asyncio.create_task(self._run(turn.pop_all(), thread, scope, receive, send))
         self.running.add(task)
         task.add_done_callback(self.running.discard)

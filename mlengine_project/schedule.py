@@ -1,4 +1,4 @@
-"""The beat schedule. Rows are created when missing and never edited: the admin's edits survive."""
+"""The beat schedule. Missing rows are created; existing ones, with edits made in the admin, are kept."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of the schedule: a name, a task, and the minutes and hours it fires at (UTC)."""
+    """One row of the schedule: name, task, and the minutes and hours it runs at (UTC)."""
 
     name: str
     task: str
@@ -18,20 +18,32 @@ class Entry:
 
 SCHEDULE = (
     Entry(
-        "advance markets", "signals.tasks.schedule_advance", description="A few seconds after each close; else a sweep."
+        "advance markets",
+        "signals.tasks.schedule_advance",
+        description="Seconds after each close; otherwise a sweep.",
     ),
     Entry("sweep outbox", "signals.tasks.sweep_outbox", description="Publish what a crash left unsent."),
     Entry("score outcomes", "signals.tasks.score_outcomes", "1-59/5", description="Score what has fallen due."),
     Entry("sweep data quality", "marketdata.tasks.sweep_quality", "1-59/5", description="Re-read, repair, record."),
-    Entry("re-read history", "marketdata.tasks.re_read_history", "50", "2", description="What the exchange corrected."),
+    Entry(
+        "re-read history",
+        "marketdata.tasks.re_read_history",
+        "50",
+        "2",
+        description="Corrections of the exchange.",
+    ),
     Entry(
         "ask challengers",
         "predictions.tasks.ask_challengers",
         "2-59/5",
-        description="What candidates would have said, kept beside what was said.",
+        description="Predictions of candidates, stored beside those of the champions.",
     ),
     Entry("archive logs", "signals.tasks.archive_logs", "40", "3", description="Rows older than 90 days into files."),
-    Entry("beat heartbeat", "mlengine_project.operations.tasks.beat_heartbeat", description="Proof of life."),
+    Entry(
+        "beat heartbeat",
+        "mlengine_project.operations.tasks.beat_heartbeat",
+        description="Heartbeat of beat.",
+    ),
     Entry("requeue jobs", "mlengine_project.operations.tasks.requeue_jobs", "*/5", description="Orphaned jobs."),
     Entry(
         "bootstrap",
@@ -57,7 +69,7 @@ SCHEDULE = (
 
 
 def install_schedule() -> list[str]:
-    """Create the rows that are missing; returns their names."""
+    """Create the missing rows; returns their names."""
     created = []
     for entry in SCHEDULE:
         if PeriodicTask.objects.filter(name=entry.name).exists():

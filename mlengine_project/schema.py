@@ -1,4 +1,4 @@
-"""The OpenAPI schema: how views of every app appear in it, and the errors each of them can answer."""
+"""OpenAPI schema: operations of all apps, and the errors each can answer."""
 
 import re
 from functools import lru_cache
@@ -30,7 +30,7 @@ PAGE_FIELDS: dict[str, dict[str, Any]] = {
         "simulated": {"type": "boolean", "description": "Whether the prices are invented or replayed."}
     }
 }
-"""What a page carries beside its rows and links."""
+"""Fields of a page besides its rows and links."""
 ERROR_NAMES = {
     "ValidationError": "400",
     "InvalidAPIKey": "401",
@@ -50,8 +50,8 @@ ERROR_NAMES = {
     "PredictionRefused": "503",
     "ServiceUnavailable": "503",
 }
-"""Every name of an error, with its status."""
-WORDS = {
+"""Error names with their status."""
+STATUS_DESCRIPTIONS = {
     "400": "The input is not valid, or has a symbol, horizon, indicator, cursor or name that is not known.",
     "401": "No key, or not one of ours.",
     "403": "The key's scope does not allow this.",
@@ -107,14 +107,14 @@ CHALLENGE = {
     "WWW-Authenticate": {"description": "Names the header of the key.", "required": True, "schema": {"type": "string"}}
 }
 MARKET_PATHS = frozenset({"brackets", "touches", "candles", "indicators"})
-"""Paths that ask for an enabled market whatever the method."""
+"""Paths that require an enabled market for every method."""
 
 
 class EngineSchema(AutoSchema):
     """Names and groups operations by their path."""
 
     def get_tags(self) -> list[str]:
-        """By the first word of the path."""
+        """Tag by the first word of the path."""
         return [TAGS.get(self.path.strip("/").split("/")[0], "operations")]
 
     def get_summary(self) -> str:
@@ -127,24 +127,24 @@ class EngineSchema(AutoSchema):
         return "_".join([self.method.lower(), *words])
 
     def get_override_parameters(self) -> list[Any]:
-        """The query of the action, which the view names once for the check and for the schema."""
+        """Query parameters of the action, declared by the view for validation and for the schema."""
         query = getattr(self.view, "queries", {}).get(getattr(self.view, "action", None))
         return [] if query is None else [query]
 
 
 def complete(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Add what no serializer knows: errors and their headers, fields of pages, typed reports, examples."""
+    """Add errors with headers, fields of pages, typed reports and examples."""
     schemas = result["components"].setdefault("schemas", {})
     schemas.update(COMPONENTS)
     for name, fields in PAGE_FIELDS.items():
         schemas[name]["properties"].update(fields)
         schemas[name]["required"] = [*schemas[name]["required"], *fields]
     for path, item in result["paths"].items():
-        result["paths"][path] = item = dict(sorted(item.items()))  # noqa: PLW2901  # DRF gives them in no order
+        result["paths"][path] = item = dict(sorted(item.items()))  # noqa: PLW2901  # DRF returns them in no fixed order
         for method, operation in item.items():
             responses = operation["responses"]
             for media in operation.get("requestBody", {}).get("content", {}).values():
-                # Bodies take the fields they name and no other.
+                # Bodies accept only the fields they name.
                 schemas[media["schema"]["$ref"].rpartition("/")[2]]["additionalProperties"] = False
             for status in statuses_of(path, method, operation):
                 responses.setdefault(
@@ -163,9 +163,9 @@ def complete(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 
 
 def described(status: str) -> str:
-    """An error status in words, with the names it comes under."""
+    """Description of an error status, with its error names."""
     names = ", ".join(f"`{name}`" for name, its in ERROR_NAMES.items() if its == status)
-    return f"{names}: {WORDS[status]}"
+    return f"{names}: {STATUS_DESCRIPTIONS[status]}"
 
 
 def statuses_of(path: str, method: str, operation: dict[str, Any]) -> list[str]:
@@ -177,14 +177,14 @@ def statuses_of(path: str, method: str, operation: dict[str, Any]) -> list[str]:
         found.append("404")
     if method == "post":
         found += ["413", "415"]
-    asks_market = path in {"/predictions", "/signals"} and method == "post"
-    if asks_market or (path.split("/")[1] in MARKET_PATHS and path != "/indicators/catalog"):
+    names_market = path in {"/predictions", "/signals"} and method == "post"
+    if names_market or (path.split("/")[1] in MARKET_PATHS and path != "/indicators/catalog"):
         found.append("409")
     return sorted(found)
 
 
 def headers_of(path: str, status: str) -> dict[str, Any]:
-    """The headers an answer may carry beside those of HTTP."""
+    """Headers of an answer besides the standard ones of HTTP."""
     found: dict[str, Any] = dict(REQUEST_ID)
     if path.startswith("/predictions") and status not in {"401", "403", "405"}:
         found |= BUCKET
@@ -193,24 +193,24 @@ def headers_of(path: str, status: str) -> dict[str, Any]:
 
 
 def add_examples(operation: dict[str, Any]) -> None:
-    """Show what a running engine was asked and answered, where it was written down."""
-    kept = examples().get(operation["operationId"], {})
-    if "request" in kept and "requestBody" in operation:
-        operation["requestBody"]["content"]["application/json"]["example"] = kept["request"]
-    for status, example in kept.get("responses", {}).items():
+    """Add recorded examples of a request and its answer."""
+    recorded = examples().get(operation["operationId"], {})
+    if "request" in recorded and "requestBody" in operation:
+        operation["requestBody"]["content"]["application/json"]["example"] = recorded["request"]
+    for status, example in recorded.get("responses", {}).items():
         operation["responses"][status]["content"]["application/json"]["example"] = example
 
 
 @lru_cache(maxsize=1)
 def examples() -> dict[str, Any]:
-    """Requests and answers by operation, as `tests/mlengine_project/test_examples.py` took them."""
+    """Recorded requests and answers by operation (tests/mlengine_project/rest/test_examples.py)."""
     found: dict[str, Any] = orjson.loads(EXAMPLES.read_bytes()) if EXAMPLES.exists() else {}
     return found
 
 
 @lru_cache(maxsize=1)
-def schema_of_surface() -> dict[str, Any]:
-    """The schema, made once per process: it only depends on the code."""
+def openapi_document() -> dict[str, Any]:
+    """The OpenAPI document, built once per process; it depends only on the code."""
     found: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
     return found
 
@@ -218,10 +218,10 @@ def schema_of_surface() -> dict[str, Any]:
 @lru_cache(maxsize=1)
 def schema_bytes() -> bytes:
     """The schema as YAML."""
-    return bytes(OpenApiYamlRenderer().render(schema_of_surface(), renderer_context={}))
+    return bytes(OpenApiYamlRenderer().render(openapi_document(), renderer_context={}))
 
 
 @lru_cache(maxsize=1)
 def schema_json() -> bytes:
     """The schema as JSON."""
-    return bytes(OpenApiJsonRenderer().render(schema_of_surface(), renderer_context={}))
+    return bytes(OpenApiJsonRenderer().render(openapi_document(), renderer_context={}))

@@ -1,4 +1,4 @@
-"""Every setting in one place. The environment is read by `environment` and judged by `checks`."""
+"""Django settings, read by `environment` and validated by `checks`."""
 
 import os
 import sys
@@ -16,17 +16,17 @@ from mlengine_project.environment import (
     PROBLEMS,
     ROOT,
     address,
+    boolean,
     fraction,
-    kept_secret,
+    integer,
     listing,
     numbers,
     own_redis_database,
     process_kind,
     redis_database,
-    splittable,
-    switch,
+    stored_secret,
     text,
-    whole,
+    valid_url,
 )
 from mlengine_project.surface import (  # noqa: F401  # a setting is one by being named here
     CONTENT_SECURITY_POLICY,
@@ -42,9 +42,9 @@ from mlengine_project.surface import (  # noqa: F401  # a setting is one by bein
 
 BASE_DIR = ROOT
 STATE_DIR = Path(text("MLENGINE_STATE_DIR") or ROOT / "data")
-"""Where the embedded engine keeps its database, models, archive, secrets and lock."""
+"""Folder of the embedded engine's database, models, archive, secrets and lock."""
 
-# The two switches (docs/architecture.md): everything else follows from them.
+# The two switches (docs/architecture.md) that determine the mode of operation.
 DATABASE_URL = text("DATABASE_URL")
 IS_TEST = "pytest" in sys.modules
 REDIS_URL = own_redis_database(address("REDIS_URL")) if IS_TEST else address("REDIS_URL")
@@ -56,9 +56,9 @@ PRODUCTION = bool(REDIS_URL) and not IS_UP and not IS_TEST
 
 # --- the engine's own settings ---------------------------------------------------------------
 API_HOST = text("API_HOST", "127.0.0.1")
-API_PORT = whole("API_PORT", 8000)
+API_PORT = integer("API_PORT", 8000)
 API_KEY = text("API_KEY")
-API_KEY_PEPPER = text("API_KEY_PEPPER") or kept_secret(STATE_DIR / "api_key_pepper")
+API_KEY_PEPPER = text("API_KEY_PEPPER") or stored_secret(STATE_DIR / "api_key_pepper")
 METRICS_TOKEN = text("METRICS_TOKEN")
 BINANCE_API_KEY = text("BINANCE_API_KEY")
 BINANCE_API_SECRET = text("BINANCE_API_SECRET")
@@ -69,23 +69,23 @@ ARCHIVE_PATH = (ROOT / text("ARCHIVE_PATH", str(STATE_DIR / "archive"))).resolve
 SUPPORTED_SYMBOLS = [normal_symbol(symbol) for symbol in listing("SUPPORTED_SYMBOLS", ["BTCUSDT", "ETHUSDT"])]
 INTERVAL = "5m"
 DEFAULT_HORIZONS = numbers("DEFAULT_HORIZONS", [6, 18, 36, 72])
-PREDICTION_CACHE_TTL = whole("PREDICTION_CACHE_TTL", 60, least=1)
-RATE_LIMIT = whole("RATE_LIMIT", 100)
-REQUEST_THREADS = whole("REQUEST_THREADS", 6, least=2)
-FEE_RATE = fraction("FEE_RATE", 0.001, most=0.1)
-MODEL_RETENTION = whole("MODEL_RETENTION", 20, least=1)
-SLIPPAGE_BPS = fraction("SLIPPAGE_BPS", 1.0, most=1000.0)
-MODEL_MAX_AGE_DAYS = whole("MODEL_MAX_AGE_DAYS", 365, least=1)
+PREDICTION_CACHE_TTL = integer("PREDICTION_CACHE_TTL", 60, minimum=1)
+RATE_LIMIT = integer("RATE_LIMIT", 100)
+REQUEST_THREADS = integer("REQUEST_THREADS", 6, minimum=2)
+FEE_RATE = fraction("FEE_RATE", 0.001, maximum=0.1)
+MODEL_RETENTION = integer("MODEL_RETENTION", 20, minimum=1)
+SLIPPAGE_BPS = fraction("SLIPPAGE_BPS", 1.0, maximum=1000.0)
+MODEL_MAX_AGE_DAYS = integer("MODEL_MAX_AGE_DAYS", 365, minimum=1)
 LOG_LEVEL = text("LOG_LEVEL", "INFO").upper()
 TRUSTED_PROXY = listing("TRUSTED_PROXY", [])
 SIGNAL_RETENTION_DAYS = 90
 
 # --- Django ----------------------------------------------------------------------------------
-DEBUG = switch("DEBUG")
+DEBUG = boolean("DEBUG")
 SECRET_KEY_GIVEN = bool(text("SECRET_KEY"))
-SECRET_KEY = text("SECRET_KEY") or kept_secret(STATE_DIR / "secret_key")
+SECRET_KEY = text("SECRET_KEY") or stored_secret(STATE_DIR / "secret_key")
 ALLOWED_HOSTS = listing("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
-CORS_ORIGINS = listing("CORS_ORIGINS", ["http://localhost:3000"], splittable)
+CORS_ORIGINS = listing("CORS_ORIGINS", ["http://localhost:3000"], valid_url)
 
 INSTALLED_APPS = [
     "unfold",
@@ -130,8 +130,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "mlengine_project.access.throttling.LimitHeaders",
-    "mlengine_project.access.sign_in.SignInAnswers",
-    "mlengine_project.error_pages.AnswerEveryError",
+    "mlengine_project.access.sign_in.SignInResponses",
+    "mlengine_project.error_pages.ErrorResponses",
 ]
 
 ROOT_URLCONF = "mlengine_project.urls"
@@ -155,7 +155,7 @@ TEMPLATES = [
 
 
 def redis_prefix(url: str) -> str:
-    """What stands before all names of the engine's own in Redis: publish/subscribe knows no database numbers."""
+    """Prefix of the engine's names in Redis; publish/subscribe has no database numbers."""
     return f"{DEPLOYMENT}:{redis_database(url)}:"
 
 
@@ -164,7 +164,7 @@ def database() -> dict[str, Any]:
     if DATABASE_URL:
         try:
             parsed: dict[str, Any] = dict(environ.Env.db_url_config(DATABASE_URL))
-        except Exception as error:  # noqa: BLE001  (the parser raises whatever it trips over)
+        except Exception as error:  # noqa: BLE001  (the parser raises many exception types)
             PROBLEMS.append(f"DATABASE_URL cannot be read ({error}); write postgres://user:password@host:5432/name.")
         else:
             if "postgresql" in parsed["ENGINE"]:
@@ -172,7 +172,7 @@ def database() -> dict[str, Any]:
                 options = "-c timezone=UTC -c lock_timeout=10s -c statement_timeout=120s"
                 own = {"connect_timeout": 5, "application_name": f"mlengine {process_kind()}"}
                 parsed["OPTIONS"] = {**own, **parsed.get("OPTIONS", {}), "options": options}
-                # Right because every thread that asks the database lives on (docs/decisions/0026).
+                # Persistent connections, since threads that use the database are reused (docs/decisions/0026).
                 parsed["CONN_MAX_AGE"] = 60
                 parsed["CONN_HEALTH_CHECKS"] = True
                 return parsed
@@ -180,7 +180,7 @@ def database() -> dict[str, Any]:
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": STATE_DIR / "mlengine.sqlite3",
-        # A file, since threads of a test see one database only in a file; in memory they lock each other out.
+        # A file, since threads of a test share a database only in a file; in memory they block each other.
         "TEST": {"NAME": STATE_DIR / f"test_{os.getpid()}.sqlite3"},
         "OPTIONS": {
             "transaction_mode": "IMMEDIATE",
@@ -195,14 +195,14 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 
 def channel_layer(url: str) -> dict[str, Any]:
-    """The Channels layer on a Redis; names begin with deployment and database number."""
+    """Channels layer on Redis; names begin with deployment and database number."""
     host = {
         "address": url,
         "socket_connect_timeout": 2,
         "socket_timeout": 2,
-        # A quiet connection is not dropped on the way, and one that was is noticed.
+        # Keeps idle connections open, and detects lost ones.
         "health_check_interval": 15,
-        # Once more on a new connection: the one that is kept does not survive a restart of Redis.
+        # One retry on a new connection, since a pooled one does not survive a restart of Redis.
         "retry": Retry(NoBackoff(), retries=1),
     }
     return {
@@ -212,7 +212,7 @@ def channel_layer(url: str) -> dict[str, Any]:
 
 
 LOCAL_CACHE = "django.core.cache.backends.locmem.LocMemCache"
-# What libraries keep (the admin's search its results) stays in the process: it is not JSON, and nobody else's business.
+# Cached values of libraries (such as the admin's search results) stay in the process, since they are not JSON.
 CACHES: dict[str, dict[str, Any]] = {"default": {"BACKEND": LOCAL_CACHE}}
 if EMBEDDED:
     CACHES["shared"] = {
@@ -248,7 +248,7 @@ STATIC_URL = "static/"
 STATIC_ROOT = ROOT / "staticfiles"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
 
-# --- Celery: one queue that nothing slow stands in front of, JSON only, truth in the database --
+# --- Celery: a queue without slow tasks, JSON only, state in the database ------------------------
 CELERY_BROKER_URL = REDIS_URL or "memory://"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "default"
@@ -276,7 +276,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
 CELERY_TIMEZONE = "UTC"
 CELERY_ENABLE_UTC = True
 CELERY_BEAT_SCHEDULER = "mlengine_project.beat_scheduler:EngineScheduler"
-# A row says when it last ran as soon as it has: health compares it with now.
+# The last run is written at once, since health compares it with now.
 CELERY_BEAT_SYNC_EVERY = 1
 DJANGO_CELERY_BEAT_TZ_AWARE = True
 
@@ -291,10 +291,10 @@ LOGIN_URL = "/admin/login/"
 LOGIN_REDIRECT_URL = "/admin/"
 CSRF_FAILURE_VIEW = "mlengine_project.access.hosts.cross_site_refused"
 
-# --- what callers touch (see `mlengine_project.surface`) -----------------------------------------
+# --- settings of the API (see `mlengine_project.surface`) -----------------------------------------
 CORS_ALLOWED_ORIGINS = [origin for origin in CORS_ORIGINS if origin != "*"]
 CORS_ALLOW_ALL_ORIGINS = "*" in CORS_ORIGINS
-DEFAULT_EXCEPTION_REPORTER = "mlengine_project.error_pages.PlainReporter"
+DEFAULT_EXCEPTION_REPORTER = "mlengine_project.error_pages.PlainExceptionReporter"
 LOGGING = logging_of(LOG_LEVEL, pretty=not PRODUCTION)
 # Static files come from the apps until an image collects them; the folder for that may be missing.
 WHITENOISE_USE_FINDERS = True

@@ -1,4 +1,4 @@
-"""Settings of everything a caller touches: REST, its schema, cross-origin rules, page policy, logs."""
+"""Settings of the API: REST, its schema, CORS, content security policy, logging."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_THROTTLE_CLASSES": ["mlengine_project.access.throttling.BucketThrottle"],
     "DEFAULT_PARSER_CLASSES": ["mlengine_project.wire.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["mlengine_project.wire.PlainJSONRenderer"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "mlengine_project.wire.AlwaysJSON",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "mlengine_project.wire.JSONOnlyNegotiation",
     "DEFAULT_PAGINATION_CLASS": "mlengine_project.paging.SignedCursorPagination",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_METADATA_CLASS": None,
@@ -85,7 +85,7 @@ CONTENT_SECURITY_POLICY: dict[str, Any] = {
     "DIRECTIVES": {
         "default-src": [SELF],
         "script-src": [SELF, NONCE],
-        # Swagger, Redoc and the charts set styles from script; styles cannot call out of this origin.
+        # Swagger, Redoc and the charts set styles from script; styles cannot send data to another origin.
         "style-src": [SELF, "'unsafe-inline'"],
         "img-src": [SELF, "data:"],
         "font-src": [SELF, "data:"],
@@ -98,34 +98,34 @@ CONTENT_SECURITY_POLICY: dict[str, Any] = {
     },
 }
 ADMIN_SCRIPT_SOURCES = [SELF, NONCE, "'unsafe-eval'"]
-"""The admin theme's Alpine evaluates expressions in attributes; only its pages may."""
+"""Script sources of the admin pages, whose theme evaluates expressions in attributes."""
 
 
 LEVELS = frozenset({"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"})
 
 
 def logging_of(level: str, pretty: bool) -> dict[str, Any]:
-    """One handler, one form, for our own lines and those of every library.
+    """Logging configuration: one handler and format for the engine and all libraries.
 
-    A level nobody knows is told by the system checks; until then it is INFO.
+    An unknown level is INFO, and reported by the system checks.
     """
     level = level if level in LEVELS else "INFO"
-    quiet = {"level": "WARNING", "propagate": True}
+    warnings_only = {"level": "WARNING", "propagate": True}
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": "mlengine_project.operations.logging.formatter", "pretty": pretty}},
-        "filters": {"without_trace": {"()": "mlengine_project.operations.logging.WithoutTrace"}},
+        "filters": {"without_trace": {"()": "mlengine_project.operations.logging.WithoutTraceback"}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
-            # Our own line per request says what these would, with the request id.
+            # The engine logs one line per request itself, with the request id.
             "django.request": {"level": "CRITICAL", "propagate": True},
             "django.security.csrf": {"level": "CRITICAL", "propagate": True},
-            "uvicorn.access": quiet,
+            "uvicorn.access": warnings_only,
             "channels_redis.pubsub": {"filters": ["without_trace"]},
-            "httpx": quiet,
-            "asyncio": quiet,
-            "daphne": quiet,
+            "httpx": warnings_only,
+            "asyncio": warnings_only,
+            "daphne": warnings_only,
         },
     }

@@ -1,4 +1,4 @@
-"""Files of rows, Parquet or CSV, written as a stream and there whole or not at all."""
+"""Parquet and CSV files written as a stream, completely or not at all."""
 
 import os
 from pathlib import Path
@@ -18,11 +18,11 @@ FORMATS = (".parquet", ".csv")
 
 
 class TableFileError(MLEngineError):
-    """A file of rows cannot be written."""
+    """A table file cannot be written."""
 
 
 class TableFile:
-    """A table written block by block to a temporary file that takes its name at the end.
+    """A table written block by block to a temporary file, renamed at the end.
 
     Parameters
     ----------
@@ -50,9 +50,9 @@ class TableFile:
             if self._writer is not None:
                 self._writer.close()
             if kind is None and self._writer is not None:
-                self._put_in_place()
+                self._rename()
         except OSError as problem:
-            raise self._trouble(problem) from problem
+            raise self._write_error(problem) from problem
         finally:
             self.unfinished.unlink(missing_ok=True)
 
@@ -64,7 +64,7 @@ class TableFile:
                 self._writer = self._open(block.schema)
             self._writer.write_table(block)
         except OSError as problem:
-            raise self._trouble(problem) from problem
+            raise self._write_error(problem) from problem
         self.rows += block.num_rows
 
     def _open(self, schema: pa.Schema) -> Any:
@@ -72,17 +72,17 @@ class TableFile:
             return pyarrow.csv.CSVWriter(str(self.unfinished), schema)
         return pq.ParquetWriter(str(self.unfinished), schema, compression="zstd")
 
-    def _put_in_place(self) -> None:
+    def _rename(self) -> None:
         with self.unfinished.open("rb") as file:
             os.fsync(file.fileno())
         self.unfinished.replace(self.path)
 
-    def _trouble(self, problem: OSError) -> TableFileError:
+    def _write_error(self, problem: OSError) -> TableFileError:
         return TableFileError(f"{self.path} could not be written: {problem.strerror or problem}")
 
 
 def _column(values: npt.NDArray[Any]) -> pa.Array:
-    """Arrow's form of a column; NaN becomes empty, repeated texts are looked up once."""
+    """An Arrow array of a column; NaN becomes null, repeated texts are dictionary-encoded."""
     if values.dtype != object:
         return pa.array(values, from_pandas=True)
     words, which = np.unique(values.astype(str), return_inverse=True)

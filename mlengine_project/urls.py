@@ -1,4 +1,4 @@
-"""Every address of the engine."""
+"""URLs of the engine."""
 
 from django.contrib import admin
 from django.urls import include, path
@@ -9,7 +9,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("mlengine_project.console.urls")),
     path("", include("mlengine_project.api")),
-    # Unknown paths get the one error form, whatever DEBUG says.
+    # Unknown paths get the standard error answer, also with DEBUG.
     path("<path:rest>", error_pages.not_found),
 ]
 

@@ -1,4 +1,4 @@
-"""Whether a market's track record stands: chains of seals unbroken, every score what the candles say."""
+"""Verification of a market's track record: seal chains and recomputed scores."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,17 +21,17 @@ from signals.archive import SIGNALS
 from signals.outcomes import outcome_of as signal_outcome
 
 CHUNK = 5000
-TRIES = 5
-"""How often a chain is walked again because it grew or was cut meanwhile."""
+ATTEMPTS = 5
+"""Attempts to check a chain that grows or is cut meanwhile."""
 
 
 class BrokenRecord(MLEngineError):
-    """A row that does not stand; the message names it."""
+    """A row failed verification; the message names it."""
 
 
 @dataclass(frozen=True)
 class Verified:
-    """What was looked at and stands."""
+    """Numbers of verified rows."""
 
     predictions: int
     signals: int
@@ -40,29 +40,29 @@ class Verified:
 
 
 def verify_market(market: Market, archive: bool = False) -> Verified:
-    """Check both logs of one market, and with `archive` the files of older rows as well.
+    """Verify both logs of one market, and with `archive` the files of older rows.
 
     Raises
     ------
     BrokenRecord
-        Naming the first row that does not stand.
+        Naming the first row that fails.
     """
     try:
-        archived, scored = _archive_stands(market) if archive else (0, 0)
+        archived, scored = _verify_archive(market) if archive else (0, 0)
         n_predictions, n_signals = _walk(market, PREDICTIONS), _walk(market, SIGNALS)
     except (BrokenChain, ArchiveError) as error:
         raise BrokenRecord(str(error)) from error
     predictions = PREDICTIONS.rows(market).filter(actual_high__isnull=False).order_by("candle_time")
     signals = SIGNALS.rows(market).filter(pnl_percent__isnull=False).order_by("candle_time")
-    with streamed_rows(predictions, CHUNK) as said, streamed_rows(signals, CHUNK) as told:
-        scored += _predictions_stand(market, said)
-        scored += _signals_stand(market, told)
+    with streamed_rows(predictions, CHUNK) as prediction_rows, streamed_rows(signals, CHUNK) as signal_rows:
+        scored += _verify_predictions(market, prediction_rows)
+        scored += _verify_signals(market, signal_rows)
     return Verified(n_predictions, n_signals, scored, archived)
 
 
 def _walk(market: Market, ledger: SealedLog) -> int:
-    """Check the chain in the table, which may grow and be cut while it is read."""
-    for _ in range(TRIES):
+    """Verify the chain in the table, which may grow and be cut while it is read."""
+    for _ in range(ATTEMPTS):
         cut, head = newest_cut(market, ledger.log), _head(market, ledger)
         start = start_of(cut)
         rows = ledger.rows(market).filter(chain_index__gt=start[0])
@@ -81,10 +81,10 @@ def _head(market: Market, ledger: SealedLog) -> ChainHead | None:
     return ChainHead.objects.filter(market=market, log=ledger.log).first()
 
 
-def _archive_stands(market: Market) -> tuple[int, int]:
-    """Check every file: its bytes, its place in the chain, its scores."""
+def _verify_archive(market: Market) -> tuple[int, int]:
+    """Verify every archive file: its bytes, its position in the chain, its scores."""
     count = scored = 0
-    for ledger, outcomes_stand in ((PREDICTIONS, _predictions_stand), (SIGNALS, _signals_stand)):
+    for ledger, verify_rows in ((PREDICTIONS, _verify_predictions), (SIGNALS, _verify_signals)):
         start = (0, GENESIS)
         for cut in ChainCut.objects.filter(market=market, log=ledger.log).order_by("first_index"):
             path = file_of(cut)
@@ -94,12 +94,12 @@ def _archive_stands(market: Market) -> tuple[int, int]:
                 ChainHead(market=market, log=f"archived {ledger.log}", index=cut.index, seal=cut.seal),
                 start,
             )
-            scored += outcomes_stand(market, read_rows(path, ledger.model))
+            scored += verify_rows(market, read_rows(path, ledger.model))
             start = start_of(cut)
     return count, scored
 
 
-def _predictions_stand(market: Market, rows: Iterator[Any]) -> int:
+def _verify_predictions(market: Market, rows: Iterator[Any]) -> int:
     count = 0
     for part in _chunks(row for row in rows if row.actual_high is not None):
         opens = [clock.to_ms(row.candle_time) for row in part]
@@ -107,15 +107,15 @@ def _predictions_stand(market: Market, rows: Iterator[Any]) -> int:
         for row, open_ms in zip(part, opens, strict=True):
             if after.state(open_ms, row.horizon) != "whole":
                 raise BrokenRecord(f"prediction {row.pk}: it is scored, but candles of its horizon are missing")
-            told = row.actual_high, row.actual_low, row.mae
-            true = prediction_outcome(row, after, open_ms)
-            if told != true:
-                raise BrokenRecord(f"prediction {row.pk}: scored {_text(told)}, the candles say {_text(true)}")
+            stored = row.actual_high, row.actual_low, row.mae
+            recomputed = prediction_outcome(row, after, open_ms)
+            if stored != recomputed:
+                raise BrokenRecord(f"prediction {row.pk}: scored {_text(stored)}, recomputed {_text(recomputed)}")
         count += len(part)
     return count
 
 
-def _signals_stand(market: Market, rows: Iterator[Any]) -> int:
+def _verify_signals(market: Market, rows: Iterator[Any]) -> int:
     count = 0
     for part in _chunks(row for row in rows if row.pnl_percent is not None):
         opens = [clock.to_ms(row.candle_time) for row in part]
@@ -123,10 +123,10 @@ def _signals_stand(market: Market, rows: Iterator[Any]) -> int:
         for row, open_ms in zip(part, opens, strict=True):
             if after.state(open_ms, row.horizon) != "whole":
                 raise BrokenRecord(f"signal {row.pk}: it is scored, but candles of its horizon are missing")
-            told = row.outcome, row.pnl_percent
-            true = signal_outcome(row, after, open_ms, row.exit_rule)
-            if told != true:
-                raise BrokenRecord(f"signal {row.pk}: scored {_text(told)}, the candles say {_text(true)}")
+            stored = row.outcome, row.pnl_percent
+            recomputed = signal_outcome(row, after, open_ms, row.exit_rule)
+            if stored != recomputed:
+                raise BrokenRecord(f"signal {row.pk}: scored {_text(stored)}, recomputed {_text(recomputed)}")
         count += len(part)
     return count
 

@@ -1,4 +1,4 @@
-"""JSON in and out, strictly: what is not JSON is refused, and no answer ever holds NaN or Infinity."""
+"""Strict JSON codec: parser and renderer of the API, without NaN or Infinity."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -16,9 +16,9 @@ from rest_framework.request import Request
 
 from mlengine_project.errors import PayloadTooLarge
 
-DEEPEST = 32
-"""Nesting a request may have; none of ours needs more than three levels."""
-LONGEST_MEDIA_TYPE = 256
+MAX_DEPTH = 32
+"""Maximum nesting of a request; valid ones have at most three levels."""
+MAX_MEDIA_TYPE_CHARACTERS = 256
 
 
 def read_json(body: bytes) -> Any:
@@ -31,15 +31,15 @@ def read_json(body: bytes) -> Any:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise ParseError("The body is not valid JSON.") from error
-    if body.count(b"[") + body.count(b"{") > DEEPEST and depth_of(value) > DEEPEST:
-        raise ParseError(f"The body is nested deeper than {DEEPEST} levels.")
-    if b"\\u0000" in body and holds_nul(value):
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and depth_of(value) > MAX_DEPTH:
+        raise ParseError(f"The body is nested deeper than {MAX_DEPTH} levels.")
+    if b"\\u0000" in body and contains_nul(value):
         raise ParseError("The body holds a NUL character.")
     return value
 
 
 def depth_of(value: Any) -> int:
-    """Levels of nesting, counted without recursion.
+    """Nesting depth, computed without recursion.
 
     >>> depth_of({"a": [1, {"b": 2}]})
     3
@@ -54,10 +54,10 @@ def depth_of(value: Any) -> int:
     return deepest
 
 
-def holds_nul(value: Any) -> bool:
-    r"""Whether a text in it, a name included, holds the one character no database stores.
+def contains_nul(value: Any) -> bool:
+    r"""Whether a text or name in a value contains NUL, which databases do not store.
 
-    >>> holds_nul({"symbols": ["BTC\x00"]}), holds_nul({"symbols": ["BTC"]})
+    >>> contains_nul({"symbols": ["BTC\x00"]}), contains_nul({"symbols": ["BTC"]})
     (True, False)
     """
     waiting = [value]
@@ -74,12 +74,12 @@ def holds_nul(value: Any) -> bool:
 
 
 def media_type_of(content_type: str) -> str:
-    """The media type of a body in UTF-8, empty for one that is said to be otherwise or is too long to be one.
+    """The media type of a UTF-8 body; empty for another charset or a too long header.
 
     >>> media_type_of("Application/JSON; charset=utf-8"), media_type_of("application/json; charset=utf-16")
     ('application/json', '')
     """
-    if len(content_type) > LONGEST_MEDIA_TYPE:
+    if len(content_type) > MAX_MEDIA_TYPE_CHARACTERS:
         return ""
     media_type, parameters = parse_header_parameters(content_type)
     charset = parameters.get("charset", "utf-8").lower()
@@ -87,7 +87,7 @@ def media_type_of(content_type: str) -> str:
 
 
 def write_json(value: Any) -> bytes:
-    """Render an answer: times in UTC with `Z`, decimals as strings, numbers that are none as null."""
+    """Render JSON: times in UTC with `Z`, decimals as strings, NaN and Infinity as null."""
     return orjson.dumps(value, default=_plain, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS)
 
 
@@ -102,12 +102,12 @@ def _plain(value: Any) -> Any:
 
 
 class StrictJSONParser(BaseParser):
-    """The only way into a view: JSON of at most 256 KiB."""
+    """DRF parser of strict JSON of at most 256 KiB."""
 
     media_type = "application/json"
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
-        """Read no more than the limit, then parse."""
+        """Read up to the limit, then parse."""
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         try:
             body = stream.read(limit + 1)
@@ -119,21 +119,21 @@ class StrictJSONParser(BaseParser):
 
 
 class PlainJSONRenderer(BaseRenderer):
-    """The only way out; bytes that are JSON already pass as they are."""
+    """DRF renderer of JSON; bytes that are JSON already pass unchanged."""
 
     media_type = "application/json"
     format = "json"
     charset = None
 
     def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
-        """One pass of orjson."""
+        """Render with orjson."""
         if data is None:
             return b""
         return data if isinstance(data, bytes) else write_json(data)
 
 
-class AlwaysJSON(BaseContentNegotiation):
-    """No content negotiation: an `Accept` that leaves JSON out gets JSON all the same."""
+class JSONOnlyNegotiation(BaseContentNegotiation):
+    """Content negotiation that always answers JSON, whatever `Accept` names."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
         """The parser that reads this content type, or None for 415."""
@@ -141,5 +141,5 @@ class AlwaysJSON(BaseContentNegotiation):
         return next((parser for parser in parsers if parser.media_type == sent), None)
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
-        """The first one."""
+        """The first renderer."""
         return renderers[0], renderers[0].media_type

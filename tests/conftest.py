@@ -1,4 +1,4 @@
-"""What every test may need, and the rule for services: skip at home, fail in CI."""
+"""Shared fixtures, and the rule for missing services: skip locally, fail in CI."""
 
 import os
 import socket
@@ -28,17 +28,17 @@ def _reachable(url: str, port: int) -> bool:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what asks no database and no cache: a run with other services can tell nothing new of it."""
+    """Mark tests that use no database and no cache, which need not run again with other services."""
     for item in items:
-        asks_database = item.get_closest_marker("django_db") or {"db", "transactional_db"} & set(
+        needs_database = item.get_closest_marker("django_db") or {"db", "transactional_db"} & set(
             getattr(item, "fixturenames", ())
         )
-        if not asks_database and (item.nodeid.startswith(ALONE) or isinstance(item, pytest.DoctestItem)):
+        if not needs_database and (item.nodeid.startswith(ALONE) or isinstance(item, pytest.DoctestItem)):
             item.add_marker("alone")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test whose service is not there; in CI that is a failure instead."""
+    """Skip a test whose service is missing; fail it in CI."""
     for marker, (variable, port) in SERVICES.items():
         if item.get_closest_marker(marker) is None:
             continue
@@ -59,14 +59,14 @@ def _absent(reason: str) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _quick_passwords():
-    """A password may be guessed quickly here; a million rounds of hashing for each user of a test prove nothing."""
+    """A fast password hasher; a million rounds for each test user are not needed."""
     with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
         yield
 
 
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory) -> Iterator[str]:
-    """A Redis nobody else publishes on: channels do not know databases, and tests run beside each other."""
+    """A private Redis: channels are shared by all databases of a server, and tests run in parallel."""
     from tests.flows.processes import start_redis, wait_until
 
     server, url = start_redis(tmp_path_factory.mktemp("redis"))
@@ -79,20 +79,20 @@ def redis_url(tmp_path_factory) -> Iterator[str]:
 
 
 def use_redis(settings, url):
-    """Let the engine of this test work as with REDIS_URL set to this address."""
+    """Configure this test as with REDIS_URL set to this address."""
     settings.REDIS_URL, settings.EMBEDDED = url, False
     settings.CHANNEL_LAYERS = {"default": channel_layer(url)}
 
 
 @pytest.fixture(scope="session")
 def candles_folder() -> Path:
-    """The folder of real candles; only tests marked `candles` may ask for it."""
+    """The folder of real candles, for tests marked `candles` only."""
     return CANDLES
 
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup, django_db_blocker):
-    """The test database; at the end, sessions that threads of a test left open do not keep it alive."""
+    """The test database; sessions left open by threads are terminated before it is dropped."""
     yield
     from django.db import connection
 

@@ -1,4 +1,4 @@
-"""The shape of the code: imports run one way, files stay small, tasks stay thin."""
+"""Architecture rules: import contracts, file length, short tasks, clocks and randomness."""
 
 import ast
 import os
@@ -21,11 +21,11 @@ def test_import_contracts_are_kept():
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_file_is_too_long_to_see_across(path):
+def test_files_have_at_most_400_lines(path):
     assert len(path.read_text().splitlines()) <= 400
 
 
-def test_no_bag_of_helpers():
+def test_no_modules_named_helpers_or_utils():
     bags = {"utils", "helpers", "common", "misc", "core", "manager"}
     assert not [path for path in SOURCES if path.stem in bags or bags & set(path.parts)]
 
@@ -38,8 +38,8 @@ def test_task_bodies_are_short(path):
             assert len(statements) <= 6, f"{path.name}:{node.name} holds logic"
 
 
-def test_no_process_loads_a_compiler_before_its_first_label_nor_pandas_before_its_first_frame():
-    """Serving would pay for them with memory and start-up time; even what offers a training only names them."""
+def test_serving_imports_neither_numba_nor_pandas():
+    """They would cost memory and start-up time of serving processes."""
     modules = "mlengine_project.urls, signals.services, predictions.services, modelregistry.services, indicators.labels"
     heavy = {"numba", "llvmlite", "pandas", "talib", "scipy.stats", "binance"}
     program = f"import django, sys; django.setup(); import {modules}; print({heavy} & set(sys.modules))"
@@ -64,7 +64,7 @@ IDENTITIES = {"uuid.uuid1", "uuid.uuid4", "os.urandom", "os.getrandom"}
 SEEDED = {"default_rng", "Philox", "PCG64", "SeedSequence", "RandomState"}
 PORTS = {Path("marketdata/clock.py"), Path("marketdata/chance.py")}
 SIMULATED = {"marketdata", "predictions", "signals"}
-KEEPERS_OF_SECRETS = {
+SECRET_MODULES = {
     "mlengine_project/access/keys.py",
     "mlengine_project/access/tickets.py",
     "mlengine_project/environment.py",
@@ -73,7 +73,7 @@ KEEPERS_OF_SECRETS = {
 
 
 def raw_calls(tree, *, waits):
-    """Calls that read a raw clock or throw their own dice, by whatever name they were imported: line and full name."""
+    """Calls of raw clocks or random generators under any imported name: line and full name."""
     names = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -110,13 +110,13 @@ def raw_calls(tree, *, waits):
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_time_and_chance_come_through_the_ports(path):
+def test_clocks_and_randomness_come_through_the_ports(path):
     where = path.relative_to(ROOT)
     if where in PORTS:
         return
     tree = ast.parse(path.read_text())
     found = list(raw_calls(tree, waits=where.parts[0] in SIMULATED))
-    if where.as_posix() in KEEPERS_OF_SECRETS:
+    if where.as_posix() in SECRET_MODULES:
         found = [(line, name) for line, name in found if not name.startswith("secrets.")]
     assert not found, f"{path}: {found} belong behind marketdata.clock or marketdata.chance"
 
@@ -141,7 +141,7 @@ def test_time_and_chance_come_through_the_ports(path):
         "import numpy as np\nnp.random.normal(size=3)",
     ],
 )
-def test_a_raw_clock_or_dice_is_found_under_any_name(source):
+def test_raw_clock_or_randomness_is_found_under_any_name(source):
     assert list(raw_calls(ast.parse(source), waits=True))
 
 
@@ -153,5 +153,5 @@ def test_a_raw_clock_or_dice_is_found_under_any_name(source):
         "time = object()\ntime.time()",
     ],
 )
-def test_a_port_or_a_seed_is_no_raw_clock(source):
+def test_port_or_seeded_generator_is_accepted(source):
     assert not list(raw_calls(ast.parse(source), waits=True))

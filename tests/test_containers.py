@@ -1,4 +1,4 @@
-"""The production shape: one image, one migration, one beat, one stream, and one writer per volume."""
+"""The production setup: one image, one migration, one beat, one stream, one writer per volume."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class Strict(yaml.SafeLoader):
-    """Refuses what Compose refuses: a key written twice."""
+    """A loader that refuses duplicate keys, like Compose."""
 
     def flatten_mapping(self, node):
         keys = [key.value for key, _ in node.value]
@@ -33,7 +33,7 @@ def writers(services, volume):
     ]
 
 
-def test_one_writer_per_volume_and_the_rest_only_reads(services):
+def test_one_writer_per_volume(services):
     assert writers(services, "models") == ["trainer"]
     assert writers(services, "archive") == ["worker"]
     ours = {name: service for name, service in services.items() if service.get("image") == "mlengine"}
@@ -41,7 +41,7 @@ def test_one_writer_per_volume_and_the_rest_only_reads(services):
     assert all(service["read_only"] for service in ours.values())
 
 
-def test_nothing_starts_before_the_migration_and_what_must_be_single_is(services):
+def test_services_start_after_the_migration_and_single_services_have_one_replica(services):
     assert services["migrate"]["restart"] == "no"
     for name in ("web", "worker", "trainer", "beat", "stream"):
         assert services[name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
@@ -51,7 +51,7 @@ def test_nothing_starts_before_the_migration_and_what_must_be_single_is(services
     assert all(service.get("healthcheck") for name, service in services.items() if name not in {"web", "migrate"})
 
 
-def test_what_compose_asks_for_is_in_the_example_settings():
+def test_compose_variables_are_in_the_example_settings():
     wanted = set(re.findall(r"\$\{(\w+):\?", (ROOT / "docker-compose.yml").read_text()))
     written = set(re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
     assert wanted == {"SECRET_KEY", "API_KEY_PEPPER", "POSTGRES_PASSWORD"}

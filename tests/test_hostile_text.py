@@ -1,4 +1,4 @@
-"""What reads outside text takes time in proportion to its length, by construction and by measurement."""
+"""Readers of external text take time linear in its length, by construction and by measurement."""
 
 import re
 from re import _constants as codes
@@ -9,7 +9,7 @@ import pytest
 from benchmarks import hostile_text
 
 OWN_TEXT = {"mlengine_project/schema.py"}
-"""Reads only paths and docstrings of this package."""
+"""Patterns applied only to paths and docstrings of this package."""
 LARGEST_BOUND = 4096
 PATTERNS = list(hostile_text.literal_patterns())
 
@@ -48,15 +48,15 @@ READERS = {**hostile_text.pattern_readers(), **hostile_text.function_readers()}
 
 
 def growth(read):
-    """How many times as long a text eight times as long takes; a few milliseconds are too little to tell."""
+    """Ratio of times for a text eight times as long, from measurements of some milliseconds."""
     seconds = hostile_text.worst(read, (8192, 65_536), repeats=3)
     return seconds[65_536] / max(seconds[8192], 5e-4)
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_eight_times_the_text_takes_about_eight_times_as_long(name):
+def test_time_is_linear_in_the_length_of_the_text(name):
     least = growth(READERS[name])
-    if least > 24:  # a neighbour on this machine; what grows with the square grows every time
+    if least > 24:  # measurement noise; quadratic growth would show every time
         least = growth(READERS[name])
     assert least <= 24, f"{name} takes {least:.0f} times as long; 8 is linear, 64 is quadratic"
 

@@ -1,1 +1,1 @@
-"""Who may ask: API keys, scopes, tickets and limits."""
+"""Access control: API keys, scopes, tickets and rate limits."""

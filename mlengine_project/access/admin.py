@@ -1,4 +1,4 @@
-"""Admin of API keys: made, rotated and revoked here; a secret is shown once and stored nowhere."""
+"""Admin pages of API keys: create, rotate and revoke. A secret is shown once and never stored."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
 
 
 class NewKeyForm(forms.Form):
-    """What a new key needs to be told."""
+    """Fields of a new API key."""
 
     name = forms.CharField(max_length=100, help_text="Who holds it.", widget=UnfoldAdminTextInputWidget)
     scope = forms.ChoiceField(
@@ -55,7 +55,7 @@ class NewKeyForm(forms.Form):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ReadOnlyAdmin):
-    """Keys of programs. What is stored cannot be turned back into a key."""
+    """Admin of API keys. The stored digest cannot be turned back into a key."""
 
     list_display = ["name", "shown_prefix", "scope", "state", "created", "last_used", "expires_at"]
     list_filter = ["scope", ("revoked_at", admin.EmptyFieldListFilter)]
@@ -66,48 +66,48 @@ class ApiKeyAdmin(ReadOnlyAdmin):
 
     @display(description="Key")
     def shown_prefix(self, key: ApiKey) -> str:
-        """The part that may be shown."""
+        """The public prefix of the key."""
         return f"{key.prefix}…"
 
     @display(description="State", label={"active": "success", "revoked": "danger", "expired": "warning"})
     def state(self, key: ApiKey) -> str:
-        """Whether it opens anything."""
+        """Active, revoked or expired."""
         if key.revoked_at:
             return "revoked"
         return "expired" if key.expires_at and key.expires_at <= clock.wall_now() else "active"
 
     @display(description="Created", ordering="created_at")
     def created(self, key: ApiKey) -> str:
-        """How long ago."""
+        """Age of the key."""
         return age_of(key.created_at)
 
     @display(description="Last used", ordering="last_used_at")
     def last_used(self, key: ApiKey) -> str:
-        """How long ago, to the minute."""
+        """Time since the last use, to the minute."""
         return age_of(key.last_used_at)
 
     def has_issue_permission(self, request: HttpRequest, object_id: Any = None) -> bool:  # noqa: ARG002
-        """Asked by the actions; naming the permission itself would make every check read the database."""
+        """Permission check of the actions; naming the permission itself would make every check read the database."""
         return bool(request.user.has_perm("access.add_apikey"))
 
     def has_end_permission(self, request: HttpRequest, object_id: Any = None) -> bool:  # noqa: ARG002
-        """Asked by the actions; naming the permission itself would make every check read the database."""
+        """Permission check of the actions; naming the permission itself would make every check read the database."""
         return bool(request.user.has_perm("access.change_apikey"))
 
     @action(description="New key", icon="add", permissions=["issue"], variant=ActionVariant.PRIMARY)
     def create_key(self, request: HttpRequest) -> HttpResponse:
-        """Make a key and show it once."""
+        """Create a key and show it once."""
         form = NewKeyForm(posted(request))
         if form.is_valid():
-            asked = form.cleaned_data
-            key, secret = services.create_key(asked["name"], asked["scope"], expires_at=asked["expires_at"])
+            values = form.cleaned_data
+            key, secret = services.create_key(values["name"], values["scope"], expires_at=values["expires_at"])
             self.log_addition(request, key, "Created.")
             return self._reveal(request, key, secret)
         return confirm_step(
             request,
             self,
             title="New API key",
-            explanation="The key is shown once, on the next page. Nobody can show it again.",
+            explanation="The key is shown once, on the next page. It cannot be shown again.",
             button="Create key",
             form=form,
             back=self._list(),
@@ -115,7 +115,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
 
     @action(description="Rotate", icon="autorenew", permissions=["end"])
     def rotate(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Replace a key; the old one goes on for a day."""
+        """Replace a key; the old one stays valid for a day."""
         key: ApiKey = row_of(self, request, object_id)
         if key.revoked_at or key.rotated_to_id:
             messages.error(request, "A revoked or already rotated key cannot be rotated.")
@@ -128,8 +128,8 @@ class ApiKeyAdmin(ReadOnlyAdmin):
             request,
             self,
             title=f"Rotate {key}",
-            explanation="A new key of the same holder and scope is made and shown once. "
-            "The old one works for 24 hours more.",
+            explanation="A new key of the same holder and scope is created and shown once. "
+            "The old one stays valid for 24 hours.",
             button="Rotate",
             form=forms.Form(),
             back=self._page(key),
@@ -137,7 +137,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
 
     @action(description="Revoke", icon="block", permissions=["end"], variant=ActionVariant.DANGER)
     def revoke(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """End a key within a minute, everywhere."""
+        """Revoke a key; every process refuses it within a minute."""
         key: ApiKey = row_of(self, request, object_id)
         if request.method == "POST":
             services.revoke_key(key)
@@ -148,7 +148,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
             request,
             self,
             title=f"Revoke {key}",
-            explanation="Every process refuses it within 60 seconds. This cannot be undone; make a new key instead.",
+            explanation="Every process refuses it within 60 seconds. This cannot be undone; create a new key instead.",
             button="Revoke",
             form=forms.Form(),
             back=self._page(key),
@@ -177,7 +177,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
 
 @admin.register(WebsocketTicket)
 class WebsocketTicketAdmin(ReadOnlyAdmin):
-    """Single-use passes to the websocket."""
+    """Single-use websocket tickets."""
 
     list_display = ["key_id", "scope", "created_at", "expires_at", "redeemed_at"]
     list_filter = ["scope"]

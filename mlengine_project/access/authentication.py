@@ -1,4 +1,4 @@
-"""Who is calling, as DRF asks it: the `X-API-Key` header, and the scraper's bearer token."""
+"""DRF authentication by the `X-API-Key` header, and by the scraper's bearer token."""
 
 import hmac
 
@@ -8,23 +8,23 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from mlengine_project.access.errors import InvalidAPIKey
-from mlengine_project.access.keys import MARK, Identity
+from mlengine_project.access.keys import KEY_PREFIX, Identity
 from mlengine_project.access.models import Scope
 from mlengine_project.access.services import count_wrong_key, identify
 
-RIGHT_PLACE = "a key is sent in the X-API-Key header"
+HEADER_HINT = "a key is sent in the X-API-Key header"
 KEY_NAMES = frozenset({"api_key", "apikey", "x_api_key", "key", "token", "access_token"})
 """Query names under which programs send a key."""
 
 
 class KeyAuthentication(BaseAuthentication):
-    """A caller is known by the key in the `X-API-Key` header, and by nothing else."""
+    """Authentication by the key in the `X-API-Key` header only."""
 
     def authenticate(self, request: Request) -> tuple[Identity, Identity] | None:
-        """The holder of the key; no header means nobody."""
+        """The holder of the key; None without the header."""
         secret = request.META.get("HTTP_X_API_KEY", "")
         if not secret:
-            if hint := misplaced(request):
+            if hint := misplaced_key_hint(request):
                 raise InvalidAPIKey(hint)
             return None
         identity = identify(secret, request.META.get("REMOTE_ADDR") or "unknown")
@@ -32,33 +32,33 @@ class KeyAuthentication(BaseAuthentication):
         return identity, identity
 
     def authenticate_header(self, request: Request) -> str:
-        """What a 401 asks for."""
+        """The `WWW-Authenticate` header of a 401."""
         return 'ApiKey realm="ml-engine", header="X-API-Key"'
 
 
-def misplaced(request: Request) -> str:
-    """What to answer to a key that came elsewhere than in its header; empty when none did."""
+def misplaced_key_hint(request: Request) -> str:
+    """Hint for a key sent outside its header; empty when there is none."""
     if request.META.get("HTTP_AUTHORIZATION"):
-        return f"{RIGHT_PLACE}, not in Authorization."
+        return f"{HEADER_HINT}, not in Authorization."
     query = request.query_params
     if any(name.lower().replace("-", "_") in KEY_NAMES for name in query) or any(
-        value.startswith(MARK) for values in query.lists() for value in values[1]
+        value.startswith(KEY_PREFIX) for values in query.lists() for value in values[1]
     ):
-        return f"{RIGHT_PLACE}, not in the address, where it is logged; make a new one if it was real."
+        return f"{HEADER_HINT}, not in the address, where it is logged; create a new one if it was real."
     return ""
 
 
 class MetricsTokenAuthentication(BaseAuthentication):
-    """Prometheus may show the bearer METRICS_TOKEN instead of a key."""
+    """Authentication of Prometheus by the bearer METRICS_TOKEN instead of a key."""
 
     def authenticate(self, request: Request) -> tuple[Identity, Identity] | None:
-        """A scraper with the right token; anything else is left to the key."""
+        """The scraper's identity for the right token; None leaves other requests to `KeyAuthentication`."""
         scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
-        wanted = settings.METRICS_TOKEN
-        if scheme.lower() != "bearer" or not wanted:
+        token_setting = settings.METRICS_TOKEN
+        if scheme.lower() != "bearer" or not token_setting:
             return None
-        if not hmac.compare_digest(token.strip().encode("utf-8", "surrogatepass"), wanted.encode()):
-            if not request.META.get("HTTP_X_API_KEY"):  # a valid key beside it is never held back
+        if not hmac.compare_digest(token.strip().encode("utf-8", "surrogatepass"), token_setting.encode()):
+            if not request.META.get("HTTP_X_API_KEY"):  # a valid key sent with it is never limited
                 count_wrong_key(request.META.get("REMOTE_ADDR"))
             return None
         scraper = Identity("metrics-token", "metrics token", Scope.READ)
@@ -66,13 +66,13 @@ class MetricsTokenAuthentication(BaseAuthentication):
 
 
 class KeyScheme(OpenApiAuthenticationExtension):
-    """How the schema names the key."""
+    """OpenAPI description of the API key."""
 
     target_class = "mlengine_project.access.authentication.KeyAuthentication"
     name = "ApiKey"
 
     def get_security_definition(self, auto_schema: object) -> dict[str, str]:
-        """A header."""
+        """An API key in a header."""
         return {
             "type": "apiKey",
             "in": "header",
@@ -83,7 +83,7 @@ class KeyScheme(OpenApiAuthenticationExtension):
 
 
 class MetricsTokenScheme(OpenApiAuthenticationExtension):
-    """How the schema names the scraper's token."""
+    """OpenAPI description of the scraper's token."""
 
     target_class = "mlengine_project.access.authentication.MetricsTokenAuthentication"
     name = "MetricsToken"

@@ -1,22 +1,22 @@
-"""Why a caller is not let in."""
+"""Errors of authentication."""
 
 from indicators.errors import MLEngineError
 
 
 class InvalidAPIKey(MLEngineError):
-    """No key, or one that is unknown, expired or revoked, which are not told apart; `hint` is about its place."""
+    """The key is missing, unknown, expired or revoked, without distinction; `hint` says where a key belongs."""
 
     def __init__(self, hint: str = "") -> None:
         super().__init__(f"Invalid API Key: {hint}" if hint else "Invalid API Key")
 
 
 class TooManyWrongKeys(MLEngineError):
-    """One address tried more wrong keys in a minute than a mistake explains."""
+    """One address sent more wrong keys in a minute than allowed."""
 
     def __init__(self, retry_after_seconds: float) -> None:
         super().__init__("too many wrong keys from this address")
         self.retry_after_seconds = retry_after_seconds
 
 
-class KeyStoreAway(MLEngineError):
-    """The key is not remembered and the database that knows it does not answer."""
+class KeyStoreUnavailable(MLEngineError):
+    """The key is not cached and the database is unavailable."""

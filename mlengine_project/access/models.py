@@ -8,7 +8,7 @@ from django.db import models
 
 
 class Scope(models.TextChoices):
-    """What a key may do; each scope includes the ones before it."""
+    """Scope of a key; each scope includes the ones before it."""
 
     READ = "read", "Read"
     PREDICT = "predict", "Predict"
@@ -16,7 +16,7 @@ class Scope(models.TextChoices):
 
 
 class ApiKey(models.Model):
-    """One credential: a public prefix to find it by and the HMAC of the whole."""
+    """An API key: its public prefix and the HMAC of the secret."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=100, help_text="Who holds it.")
@@ -43,7 +43,7 @@ class ApiKey(models.Model):
 
 
 class WebsocketTicket(models.Model):
-    """A single-use pass to the websocket, good for 30 seconds."""
+    """A single-use websocket ticket, valid for 30 seconds."""
 
     digest = models.CharField(max_length=64, primary_key=True)
     key_id = models.CharField(max_length=64, help_text="The key that asked for it, or `bootstrap`.")
@@ -53,7 +53,7 @@ class WebsocketTicket(models.Model):
     redeemed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        """Found by digest only."""
+        """Table options; rows are looked up by digest only."""
 
         db_table = "websocket_tickets"
 
@@ -62,14 +62,14 @@ class WebsocketTicket(models.Model):
 
 
 class KnownAddress(models.Model):
-    """An address a user signed in from: its tries at that account are counted apart from all others."""
+    """An address a user signed in from; its attempts at that account have a limit of their own."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="known_addresses")
     network = models.CharField(max_length=64, help_text="One IPv4 address, or the /64 of an IPv6 address.")
     last_sign_in_at = models.DateTimeField()
 
     class Meta:
-        """One row for each user and address."""
+        """Unique by user and address."""
 
         db_table = "known_addresses"
         verbose_name_plural = "known addresses"

@@ -1,4 +1,4 @@
-"""What is asked of every request to a view, once its key is known: the scope it needs, and names the view knows."""
+"""Permission classes of views: the required scope, and the query names an action accepts."""
 
 from typing import Any
 
@@ -13,36 +13,36 @@ from mlengine_project.paging import NAMES
 
 
 class HasScope(BasePermission):
-    """The key's scope includes the one the view asks for; a view that names none needs `admin`.
+    """Requires a key whose scope includes that of the view; `admin` where the view names none.
 
-    A view says `required_scope = "read"`, or gives a scope for each method:
+    A view sets `required_scope = "read"`, or a scope for each method:
     `required_scope = {"GET": "read", "POST": "predict"}`.
     """
 
     message = "This key's scope does not allow that."
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        """Compare; without a key nobody is let in."""
+        """Compare the scopes; a request without a key is refused."""
         if not isinstance(request.user, Identity):
             return False
-        wanted = getattr(view, "required_scope", Scope.ADMIN)
-        if isinstance(wanted, dict):
+        required = getattr(view, "required_scope", Scope.ADMIN)
+        if isinstance(required, dict):
             method = "GET" if request.method in {"HEAD", "OPTIONS"} else request.method
-            # A method the view does not have is refused as such afterwards.
-            wanted = wanted.get(method, Scope.READ)
-        return request.user.may(wanted)
+            # A method the view does not have is refused later with 405.
+            required = required.get(method, Scope.READ)
+        return request.user.includes(required)
 
 
 class KnownQueryNames(BasePermission):
-    """Every query name is one the action takes, and written once; anything else is a 400.
+    """Requires every query name to be accepted by the action and given once; otherwise 400.
 
-    A view gives the query of each action that has one: `queries = {"list": CandleQuery}`. Checked here since a view
-    can forget to, and DRF has no other place between the scope and the view that all of them share.
+    A view declares the query of each action: `queries = {"list": CandleQuery}`. It is checked in a permission since
+    DRF has no other hook between the scope and the view that all views share.
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        """Compare with what the action declares."""
-        if view.action in {None, "metadata"}:  # a method the path does not have is refused as such
+        """Compare the query with what the action declares."""
+        if view.action in {None, "metadata"}:  # a method the path does not have is refused later with 405
             return True
         known = names_of(view)
         problems = unknown_names(request.query_params, known)
@@ -55,7 +55,7 @@ class KnownQueryNames(BasePermission):
 
 
 def names_of(view: Any) -> list[str]:
-    """Query names an action takes."""
+    """Query names an action accepts."""
     query = getattr(view, "queries", {}).get(view.action)
     is_paged = view.action == "list" and getattr(view, "paginator", None) is not None
     return [*(query().fields if query else ()), *(NAMES if is_paged else ())]

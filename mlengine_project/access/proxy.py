@@ -1,7 +1,7 @@
-"""Forwarded headers count only from the proxies named in TRUSTED_PROXY.
+"""ASGI middleware that accepts forwarded headers only from the proxies in TRUSTED_PROXY.
 
-They are removed from every request, so nothing behind this can be misled by a client that sends
-them itself; what a trusted proxy reports is put where the server's own would be: scheme and client.
+They are removed from every request, so that a client cannot send them itself; scheme and client reported by a
+trusted proxy replace those of the connection.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,27 +14,27 @@ Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 Network = IPv4Network | IPv6Network
 FORWARDED = {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"forwarded"}
 UNIX_SOCKET = "unix"
-"""In TRUSTED_PROXY: every process that may open the unix socket the server listens on."""
+"""In TRUSTED_PROXY: every process that can open the unix socket the server listens on."""
 SECURE = {"http": False, "ws": False, "https": True, "wss": True}
 """What X-Forwarded-Proto may hold; some proxies write the websocket's own scheme."""
 UNKNOWN = "unknown"
 
 
 class TrustedProxy:
-    """An ASGI layer in front of everything else."""
+    """The outermost ASGI middleware."""
 
     def __init__(self, application: Application) -> None:
         self.application = application
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        """Rewrite the scope of a request, leave the rest alone."""
+        """Rewrite the scope of a request; pass other scopes on unchanged."""
         if scope["type"] in {"http", "websocket"}:
             scope = rewritten(scope, trusted_networks(), trust_socket=UNIX_SOCKET in settings.TRUSTED_PROXY)
         await self.application(scope, receive, send)
 
 
 def trusted_networks() -> list[Network]:
-    """The networks of TRUSTED_PROXY; unreadable ones are named by the system checks."""
+    """The networks of TRUSTED_PROXY; invalid ones are reported by the system checks."""
     networks = []
     for text in settings.TRUSTED_PROXY:
         try:
@@ -45,7 +45,7 @@ def trusted_networks() -> list[Network]:
 
 
 def address_in(text: str) -> IPv4Address | IPv6Address | None:
-    """The address in a text with or without brackets and port; IPv4 inside IPv6 is IPv4.
+    """Parse an address with or without brackets and port; mapped IPv4 becomes IPv4.
 
     >>> address_in("[2001:db8::1]:443"), address_in("::ffff:10.0.0.1"), address_in("1.2.3.4:5678"), address_in("_x")
     (IPv6Address('2001:db8::1'), IPv4Address('10.0.0.1'), IPv4Address('1.2.3.4'), None)
@@ -63,7 +63,7 @@ def address_in(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def network_of(address: str | None) -> str:
-    """What limits by address count under: one IPv4 address, or the /64 that one IPv6 subscriber holds.
+    """The network that limits by address count: one IPv4 address, or the /64 of an IPv6 subscriber.
 
     >>> network_of("203.0.113.5"), network_of("2001:db8:1:2:a:b:c:d"), network_of(None)
     ('203.0.113.5', '2001:db8:1:2::/64', 'unknown')
@@ -75,7 +75,7 @@ def network_of(address: str | None) -> str:
 
 
 def is_within(address: str, networks: Sequence[Network]) -> bool:
-    """Whether an address belongs to one of the networks, which may name IPv4 inside IPv6 too."""
+    """Whether an address belongs to one of the networks, mapped IPv4 included."""
     found = address_in(address)
     if found is None:
         return False
@@ -88,12 +88,12 @@ def is_trusted(scope: dict[str, Any], networks: Sequence[Network], trust_socket:
     client, server = scope.get("client"), scope.get("server")
     if client:
         return is_within(client[0], networks)
-    # A TCP connection that broke at once has no client address either; only a unix socket has no port.
+    # A TCP connection closed at once has no client address either; only a unix socket has no port.
     return trust_socket and server is not None and server[1] is None
 
 
 def client_of(hops: list[str], networks: Sequence[Network]) -> tuple[str | None, int]:
-    """The nearest hop that is no trusted proxy, and its place from the right; what lies left of it proves nothing."""
+    """The nearest hop that is not a trusted proxy, and its index from the right; entries left of it are untrusted."""
     found, place = None, 0
     for hop in reversed(hops):
         address = address_in(hop)
@@ -106,7 +106,7 @@ def client_of(hops: list[str], networks: Sequence[Network]) -> tuple[str | None,
 
 
 def rewritten(scope: dict[str, Any], networks: Sequence[Network], trust_socket: bool = False) -> dict[str, Any]:
-    """Scheme and client as the outermost trusted proxy saw them; no forwarded header survives."""
+    """The scope with scheme and client of the outermost trusted proxy, without forwarded headers."""
     headers = scope.get("headers", [])
     changed = {**scope, "headers": [(name, value) for name, value in headers if name not in FORWARDED]}
     if is_trusted(scope, networks, trust_socket):
@@ -124,6 +124,6 @@ def rewritten(scope: dict[str, Any], networks: Sequence[Network], trust_socket: 
 
 
 def entries_of(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> list[str]:
-    """The entries of a list header in order, however many lines it came in."""
+    """The entries of a list header in order, over all its lines."""
     text = ",".join(value.decode("latin-1") for key, value in headers if key == name)
     return [entry.strip() for entry in text.split(",") if entry.strip()]

@@ -1,4 +1,4 @@
-"""Making, changing and recognising keys."""
+"""Creation, rotation, revocation and verification of API keys."""
 
 import threading
 from datetime import datetime, timedelta
@@ -9,7 +9,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import Q
 
 from marketdata import clock
-from mlengine_project.access.errors import InvalidAPIKey, KeyStoreAway, TooManyWrongKeys
+from mlengine_project.access.errors import InvalidAPIKey, KeyStoreUnavailable, TooManyWrongKeys
 from mlengine_project.access.keys import BOOTSTRAP, Identity, digest_of, is_bootstrap, new_key
 from mlengine_project.access.models import ApiKey, Scope
 from mlengine_project.access.proxy import network_of
@@ -18,24 +18,24 @@ from mlengine_project.access.windows import window
 
 __all__ = [
     "authenticate_key",
+    "clear_verified",
     "count_wrong_key",
     "create_key",
-    "forget_verified",
     "identify",
     "issue_ticket",
-    "note_uses",
+    "record_key_use",
     "redeem_ticket",
-    "remembered",
     "revoke_key",
     "rotate_key",
+    "verified_identity",
 ]
 
-REMEMBERED_SECONDS = 55.0
-"""How long a verified key is trusted without asking again; a revoked one is out within a minute."""
-MOST_REMEMBERED = 10_000
-WRONG_KEYS_A_MINUTE = 100
+VERIFIED_SECONDS = 55.0
+"""How long a verified key is cached; a revoked one is refused everywhere within a minute."""
+MAX_VERIFIED = 10_000
+WRONG_KEYS_PER_MINUTE = 100
 OVERLAP = timedelta(hours=24)
-"""How long the old key goes on working after a rotation."""
+"""How long the old key stays valid after a rotation."""
 
 log = structlog.get_logger(__name__)
 _verified: dict[str, tuple[Identity, float]] = {}
@@ -44,48 +44,48 @@ _lock = threading.Lock()
 
 
 def create_key(name: str, scope: str = Scope.READ, *, expires_at: datetime | None = None) -> tuple[ApiKey, str]:
-    """Make a key; the second value is the key itself, which is shown now and never again."""
+    """Create a key; the second value is the secret, available only now."""
     if scope not in Scope.values:
         raise ValidationError(f"scope must be one of {', '.join(Scope.values)}, got {scope!r}")
     if not (name := name.strip()):
         raise ValidationError("a key needs the name of its holder")
-    drawn = new_key()
+    new = new_key()
     key = ApiKey.objects.create(
-        name=name[:100], prefix=drawn.prefix, digest=digest_of(drawn.secret), scope=scope, expires_at=expires_at
+        name=name[:100], prefix=new.prefix, digest=digest_of(new.secret), scope=scope, expires_at=expires_at
     )
-    log.info("api_key_created", prefix=drawn.prefix, scope=scope)
-    return key, drawn.secret
+    log.info("api_key_created", prefix=new.prefix, scope=scope)
+    return key, new.secret
 
 
 def rotate_key(key: ApiKey, *, overlap: timedelta = OVERLAP) -> tuple[ApiKey, str]:
-    """Replace a key by a new one of the same holder and scope; both work during the overlap."""
+    """Replace a key by one of the same holder and scope; both are valid during the overlap."""
     with transaction.atomic():
         successor, secret = create_key(key.name, key.scope)
         ends = clock.wall_now() + overlap
         key.expires_at = min(key.expires_at, ends) if key.expires_at else ends
         key.rotated_to = successor
         key.save(update_fields=["expires_at", "rotated_to"])
-    forget_verified()
+    clear_verified()
     return successor, secret
 
 
 def revoke_key(key: ApiKey) -> ApiKey:
-    """End a key: here at once, in every other process within a minute."""
+    """Revoke a key: here at once, in other processes within a minute."""
     if key.revoked_at is None:
         key.revoked_at = clock.wall_now()
         key.save(update_fields=["revoked_at"])
         log.info("api_key_revoked", prefix=key.prefix)
-    forget_verified()
+    clear_verified()
     return key
 
 
-def forget_verified() -> None:
-    """Ask the database again about every key."""
+def clear_verified() -> None:
+    """Clear the cache of verified keys."""
     with _lock:
         _verified.clear()
 
 
-def remembered(secret: str) -> Identity | None:
+def verified_identity(secret: str) -> Identity | None:
     """The holder of a key verified within the last minute, without any I/O."""
     digest = digest_of(secret)
     if is_bootstrap(digest):
@@ -98,24 +98,24 @@ def remembered(secret: str) -> Identity | None:
 
 
 def authenticate_key(secret: str) -> Identity | None:
-    """The holder of a key, or None when there is no such key; `KeyStoreAway` when nobody can tell."""
-    known = remembered(secret)
+    """The holder of a key, None for an unknown key; `KeyStoreUnavailable` without a database."""
+    known = verified_identity(secret)
     if known is not None:
         return known
     digest, now = digest_of(secret), clock.wall_now()
-    alive = Q(revoked_at__isnull=True) & (Q(expires_at__isnull=True) | Q(expires_at__gt=now))
+    active = Q(revoked_at__isnull=True) & (Q(expires_at__isnull=True) | Q(expires_at__gt=now))
     try:
-        key = ApiKey.objects.filter(alive, digest=digest).first()
+        key = ApiKey.objects.filter(active, digest=digest).first()
     except DatabaseError as error:
-        raise KeyStoreAway("keys cannot be checked at the moment") from error
+        raise KeyStoreUnavailable("keys cannot be checked at the moment") from error
     if key is None:
         return None
-    left = (key.expires_at - now).total_seconds() if key.expires_at else REMEMBERED_SECONDS
+    left = (key.expires_at - now).total_seconds() if key.expires_at else VERIFIED_SECONDS
     identity = Identity(str(key.pk), key.name, key.scope)
     with _lock:
-        if len(_verified) >= MOST_REMEMBERED:
+        if len(_verified) >= MAX_VERIFIED:
             _verified.clear()
-        _verified[digest] = (identity, clock.monotonic() + min(left, REMEMBERED_SECONDS))
+        _verified[digest] = (identity, clock.monotonic() + min(left, VERIFIED_SECONDS))
     _used.add(identity.key_id)
     return identity
 
@@ -130,14 +130,14 @@ def identify(secret: str, address: str) -> Identity:
 
 
 def count_wrong_key(address: str | None) -> None:
-    """Count a wrong key, ticket or token of an address; `TooManyWrongKeys` when it has had its share."""
-    take = window.take(f"wrong-keys:{network_of(address)}", WRONG_KEYS_A_MINUTE)
+    """Count a wrong key, ticket or token of an address; `TooManyWrongKeys` over the limit."""
+    take = window.take(f"wrong-keys:{network_of(address)}", WRONG_KEYS_PER_MINUTE)
     if not take.admitted:
         raise TooManyWrongKeys(take.reset_seconds)
 
 
-def note_uses() -> int:
-    """Write down which keys were used since the last call, to the minute; returns how many."""
+def record_key_use() -> int:
+    """Store the time of last use of keys used since the last call; returns their number."""
     with _lock:
         used, now = {key_id for key_id in _used if key_id != BOOTSTRAP}, clock.wall_now()
         _used.clear()

@@ -1,8 +1,8 @@
-"""The throttle of password sign-ins, wherever the form stands: by address, and by account from any address.
+"""Throttling of password sign-ins by address, and by account from any address.
 
-A device or an address that signed in to an account before has tries of its own for that account, so an attacker
-elsewhere can neither use them up nor keep its owner out (decision 0032). Tries are counted before a password is
-compared, so that parallel ones cannot slip through.
+A device or an address that signed in to an account before has a limit of its own for that account, so an attacker
+elsewhere can neither exhaust it nor lock the owner out (decision 0032). Attempts are counted before the password is
+compared, so that parallel attempts are counted too.
 """
 
 import hashlib
@@ -23,40 +23,41 @@ from mlengine_project.access.models import KnownAddress
 from mlengine_project.access.proxy import UNKNOWN, network_of
 from mlengine_project.access.windows import window
 
-TRIES_A_MINUTE = 20
-"""Tries from one address, and tries at one account from all unknown addresses together."""
-KNOWN_TRIES_A_MINUTE = 100
-"""Tries at one account from one device or address that signed in to it before."""
+ATTEMPTS_PER_MINUTE = 20
+"""Attempts from one address, and attempts at one account from all unknown addresses together."""
+KNOWN_ATTEMPTS_PER_MINUTE = 100
+"""Attempts at one account from one device or address that signed in to it before."""
 DEVICE_COOKIE = "mlengine_device"
 SALT = "mlengine.access.device"
-REMEMBERED = timedelta(days=90)
-ADDRESSES_OF_A_USER = 20
+DEVICE_LIFETIME = timedelta(days=90)
+MAX_ADDRESSES_PER_USER = 20
 
 log = structlog.get_logger(__name__)
 
 
-class Try:
-    """One user name and password from one place, before and after they are compared."""
+class SignInAttempt:
+    """One sign-in attempt, counted before the password is compared and again on failure."""
 
     def __init__(self, request: HttpRequest, user_name: str) -> None:
         self.request, self.user_name = request, user_name
         self.network = network_of(request.META.get("REMOTE_ADDR"))
         self.account = account_of(user_name)
-        self.from_known_place = False
+        self.is_known = False
 
-    def admitted(self) -> bool:
-        """Take a place; False when the password may not even be looked at."""
-        self.from_known_place = any(window.take(bucket, KNOWN_TRIES_A_MINUTE).admitted for bucket in self.known())
-        return self.from_known_place or self.counted()
+    def admit(self) -> bool:
+        """Count the attempt; False when the password must not be compared."""
+        takes = (window.take(bucket, KNOWN_ATTEMPTS_PER_MINUTE) for bucket in self.known_buckets())
+        self.is_known = any(take.admitted for take in takes)
+        return self.is_known or self.take_places()
 
     def failed(self) -> bool:
-        """Note a wrong password; False when the address or the account has had too many."""
-        return not self.from_known_place or self.counted()
+        """Count a wrong password; False when the address or the account is over its limit."""
+        return not self.is_known or self.take_places()
 
-    def counted(self) -> bool:
-        """Take a place of the address and one of the account; the request keeps how long to wait without."""
+    def take_places(self) -> bool:
+        """Count one attempt of the address and the account; over the limit the wait is set on the request."""
         for bucket in (f"sign-in:address:{self.network}", f"sign-in:account:{self.account}"):
-            take = window.take(bucket, TRIES_A_MINUTE)
+            take = window.take(bucket, ATTEMPTS_PER_MINUTE)
             if not take.admitted:
                 seconds = max(1, math.ceil(take.reset_seconds))
                 self.request.sign_in_wait_seconds = seconds  # type: ignore[attr-defined]  # read by the middleware
@@ -64,13 +65,13 @@ class Try:
                 return False
         return True
 
-    def known(self) -> list[str]:
-        """Buckets only this device and this address can use up, where they signed in to the account before."""
+    def known_buckets(self) -> list[str]:
+        """Buckets of this device and this address, where they signed in to the account before."""
         buckets = []
         device = device_of(self.request, self.account)
         if device:
             buckets.append(f"sign-in:device:{device}")
-        since = clock.wall_now() - REMEMBERED
+        since = clock.wall_now() - DEVICE_LIFETIME
         addresses = KnownAddress.objects.filter(network=self.network, last_sign_in_at__gt=since)
         if addresses.filter(user__username=self.user_name).exists():
             buckets.append(f"sign-in:known:{self.account}:{self.network}")
@@ -78,38 +79,38 @@ class Try:
 
 
 class ThrottledForm(AuthenticationForm):
-    """A sign-in form whose tries are counted."""
+    """A sign-in form whose attempts are throttled."""
 
     def clean(self) -> dict[str, Any]:
-        """Compare name and password, if the throttle admits it."""
+        """Compare name and password, unless throttled."""
         user_name, password = self.cleaned_data.get("username"), self.cleaned_data.get("password")
         if self.request is None or not user_name or not password:
             return super().clean()
-        attempt = Try(self.request, user_name)
-        if not attempt.admitted():
-            raise too_many(self.request)
+        attempt = SignInAttempt(self.request, user_name)
+        if not attempt.admit():
+            raise too_many_attempts(self.request)
         try:
             cleaned = super().clean()
         except ValidationError:
             if not attempt.failed():
-                raise too_many(self.request) from None
+                raise too_many_attempts(self.request) from None
             raise
-        remember(self.request, self.get_user())
+        record_sign_in(self.request, self.get_user())
         return cleaned
 
 
 class AdminSignInForm(ThrottledForm, AdminAuthenticationForm):
-    """The same form for the admin, which lets in staff only."""
+    """The same form for the admin, which admits staff only."""
 
 
-class SignInAnswers:
-    """Gives refused sign-ins their status, and the browser of an admitted one its device cookie."""
+class SignInResponses:
+    """Middleware that sets status 429 of throttled sign-ins and the device cookie of successful ones."""
 
     def __init__(self, get_response: Any) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Act on what the form left on the request."""
+        """Apply what the form set on the request."""
         response: HttpResponseBase = self.get_response(request)
         seconds = getattr(request, "sign_in_wait_seconds", None)
         if seconds is not None:
@@ -120,7 +121,7 @@ class SignInAnswers:
             response.set_cookie(
                 DEVICE_COOKIE,
                 device,
-                max_age=REMEMBERED,
+                max_age=DEVICE_LIFETIME,
                 secure=settings.SESSION_COOKIE_SECURE,
                 httponly=True,
                 samesite="Lax",
@@ -128,8 +129,8 @@ class SignInAnswers:
         return response
 
 
-def remember(request: HttpRequest, user: Any) -> None:
-    """Know the device and the address of a sign-in from now on."""
+def record_sign_in(request: HttpRequest, user: Any) -> None:
+    """Record the device and the address of a successful sign-in."""
     account = account_of(user.get_username())
     device = device_of(request, account) or clock.new_id().hex
     request.known_device = signing.dumps([account, device], salt=SALT)  # type: ignore[attr-defined]
@@ -139,20 +140,20 @@ def remember(request: HttpRequest, user: Any) -> None:
     now = clock.wall_now()
     KnownAddress.objects.update_or_create(user=user, network=network, defaults={"last_sign_in_at": now})
     newest_first = KnownAddress.objects.filter(user=user).order_by("-last_sign_in_at").values_list("pk", flat=True)
-    KnownAddress.objects.filter(pk__in=list(newest_first[ADDRESSES_OF_A_USER:])).delete()
+    KnownAddress.objects.filter(pk__in=list(newest_first[MAX_ADDRESSES_PER_USER:])).delete()
 
 
 def device_of(request: HttpRequest, account: str) -> str:
-    """The device's id where its cookie is for this account, else ''."""
+    """The device id of the cookie if it is for this account, else ''."""
     try:
-        found = signing.loads(request.COOKIES.get(DEVICE_COOKIE, ""), salt=SALT, max_age=REMEMBERED)
+        found = signing.loads(request.COOKIES.get(DEVICE_COOKIE, ""), salt=SALT, max_age=DEVICE_LIFETIME)
     except signing.BadSignature:
         return ""
     return str(found[1]) if found[0] == account else ""
 
 
 def account_of(user_name: str) -> str:
-    """A user name as part of a bucket's name: of one length, whatever it holds.
+    """Hash of a user name, for use in bucket names.
 
     >>> account_of("ada")
     'fdee430d40bd57deeac1'
@@ -160,7 +161,7 @@ def account_of(user_name: str) -> str:
     return hashlib.sha256(user_name.encode("utf-8", "surrogatepass")).hexdigest()[:20]
 
 
-def too_many(request: HttpRequest) -> ValidationError:
-    """The refusal, in the form's words."""
+def too_many_attempts(request: HttpRequest) -> ValidationError:
+    """The form error of a throttled sign-in."""
     seconds = getattr(request, "sign_in_wait_seconds", 60)
-    return ValidationError(f"Too many tries; wait {seconds} seconds.", code="throttled")
+    return ValidationError(f"Too many attempts; wait {seconds} seconds.", code="throttled")

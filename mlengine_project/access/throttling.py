@@ -1,4 +1,4 @@
-"""One bucket per key for everything under /predictions."""
+"""Rate limit of /predictions: one bucket per key."""
 
 import math
 from collections.abc import Callable
@@ -10,18 +10,18 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from mlengine_project.access.keys import Identity
-from mlengine_project.access.windows import WINDOW_SECONDS, Take, window
+from mlengine_project.access.windows import WINDOW_SECONDS, WindowResult, window
 
 
-def take_from_bucket(identity: Identity) -> Take | None:
+def take_from_bucket(identity: Identity) -> WindowResult | None:
     """Count one call of a key; None when there is no limit."""
     if settings.RATE_LIMIT <= 0:
         return None
     return window.take(f"predictions:{identity.key_id}", settings.RATE_LIMIT)
 
 
-def limit_headers(take: Take) -> dict[str, str]:
-    """What the caller is told about its bucket, in the words of the IETF draft."""
+def limit_headers(take: WindowResult) -> dict[str, str]:
+    """Rate limit headers of a response, as in the IETF draft."""
     reset = math.ceil(take.reset_seconds)
     return {
         "RateLimit": f'"predictions";r={take.remaining};t={reset}',
@@ -30,13 +30,13 @@ def limit_headers(take: Take) -> dict[str, str]:
 
 
 class BucketThrottle(BaseThrottle):
-    """Counts the calls of views that name the bucket (`rate_bucket = "predictions"`)."""
+    """DRF throttle of views that name a bucket (`rate_bucket = "predictions"`)."""
 
     def __init__(self) -> None:
-        self._take: Take | None = None
+        self._take: WindowResult | None = None
 
     def allow_request(self, request: Request, view: Any) -> bool:
-        """Admit or refuse; the answer's headers are left on the request."""
+        """Admit or refuse the call; the result is set on the request for `LimitHeaders`."""
         if getattr(view, "rate_bucket", None) is None or not isinstance(request.user, Identity):
             return True
         self._take = take_from_bucket(request.user)
@@ -46,18 +46,18 @@ class BucketThrottle(BaseThrottle):
         return self._take.admitted
 
     def wait(self) -> float | None:
-        """Seconds until a place is free."""
+        """Seconds until the next call is admitted."""
         return None if self._take is None else self._take.reset_seconds
 
 
 class LimitHeaders:
-    """Tells every counted caller what is left, on refusals and errors too."""
+    """Middleware that adds the rate limit headers to every counted response, errors included."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Add the headers when the request was counted."""
+        """Add the headers if the request was counted."""
         response = self.get_response(request)
         take = getattr(request, "rate_limit", None)
         if take is not None:

@@ -1,4 +1,4 @@
-"""Tickets: a browser's way to the websocket without ever holding a key."""
+"""Websocket tickets, by which a browser authenticates without an API key."""
 
 import hmac
 import secrets
@@ -12,15 +12,15 @@ from mlengine_project.access.keys import BOOTSTRAP, Identity
 from mlengine_project.access.models import ApiKey, WebsocketTicket
 
 LIFETIME = timedelta(seconds=30)
-KEPT = timedelta(hours=1)
-"""How long a spent ticket stays, to tell a repeat from an unknown one when looking into an incident."""
-LONGEST = 200
+USED_TICKET_RETENTION = timedelta(hours=1)
+"""How long a used ticket is kept, to distinguish a repeat from an unknown one in an incident."""
+MAX_TICKET_CHARACTERS = 200
 
 
 def issue_ticket(identity: Identity) -> tuple[str, datetime]:
-    """A pass that works once within 30 seconds and may do what the key may."""
+    """Issue a single-use ticket with the key's scope, valid for 30 seconds."""
     now = clock.wall_now()
-    WebsocketTicket.objects.filter(expires_at__lt=now - KEPT).delete()
+    WebsocketTicket.objects.filter(expires_at__lt=now - USED_TICKET_RETENTION).delete()
     ticket = secrets.token_urlsafe(32)
     row = WebsocketTicket.objects.create(
         digest=_digest_of(ticket), key_id=identity.key_id, scope=identity.scope, expires_at=now + LIFETIME
@@ -29,23 +29,23 @@ def issue_ticket(identity: Identity) -> tuple[str, datetime]:
 
 
 def redeem_ticket(ticket: str) -> Identity | None:
-    """Spend a ticket; None when it is unknown, spent, too old, or its key has ended meanwhile.
+    """Redeem a ticket; None when it is unknown, used, expired, or its key has ended.
 
-    The update carries the condition, so of any number of callers exactly one wins.
+    The update is conditional, so of any number of concurrent callers exactly one succeeds.
     """
-    if not ticket or len(ticket) > LONGEST:
+    if not ticket or len(ticket) > MAX_TICKET_CHARACTERS:
         return None
     digest, now = _digest_of(ticket), clock.wall_now()
-    won = WebsocketTicket.objects.filter(digest=digest, redeemed_at__isnull=True, expires_at__gt=now).update(
+    redeemed = WebsocketTicket.objects.filter(digest=digest, redeemed_at__isnull=True, expires_at__gt=now).update(
         redeemed_at=now
     )
-    if not won:
+    if not redeemed:
         return None
     row = WebsocketTicket.objects.get(digest=digest)
     if row.key_id == BOOTSTRAP:
         return Identity(BOOTSTRAP, BOOTSTRAP, row.scope)
-    alive = Q(revoked_at__isnull=True) & (Q(expires_at__isnull=True) | Q(expires_at__gt=now))
-    key = ApiKey.objects.filter(alive, pk=row.key_id).first()
+    active = Q(revoked_at__isnull=True) & (Q(expires_at__isnull=True) | Q(expires_at__gt=now))
+    key = ApiKey.objects.filter(active, pk=row.key_id).first()
     return None if key is None else Identity(row.key_id, key.name, row.scope)
 
 

@@ -21,9 +21,9 @@ class TicketViewSet(viewsets.ViewSet):
     @extend_schema(request=None, responses={201: TicketSerializer})
     def create(self, request: Request) -> Response:
         """Make a ticket: a backend fetches it with its key, a browser redeems it within 30 seconds, once."""
-        # Needs no body; a form that is sent all the same, by clients that know no empty POST, is not read.
+        # No body is needed; a form sent by clients that cannot send an empty POST is ignored.
         if (request.content_type or "").startswith("application/json"):
             Body(data=request.data).is_valid(raise_exception=True)
-        caller: Any = request.user  # an Identity: HasScope lets in nobody else
+        caller: Any = request.user  # an Identity: HasScope admits no other user
         ticket, expires_at = services.issue_ticket(caller)
         return Response({"ticket": ticket, "expires_at": expires_at}, status=status.HTTP_201_CREATED)

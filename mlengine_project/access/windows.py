@@ -1,8 +1,8 @@
-"""A sliding window over the last minute, atomic over threads and, with Redis, over processes.
+"""Sliding-window rate limiter over one minute, atomic over threads and, with Redis, processes.
 
 Each admitted call is one entry of a log; a call is admitted while the log holds fewer than the
-limit. Refused calls leave no entry, so hammering does not prolong a refusal. When Redis is away
-every process counts for itself until it is back.
+limit. Refused calls leave no entry, so repeated calls do not prolong a refusal. While Redis is
+unavailable every process counts for itself.
 """
 
 import threading
@@ -17,9 +17,9 @@ from marketdata import clock
 
 WINDOW_SECONDS = 60.0
 REDIS_PAUSE_SECONDS = 5.0
-"""How long Redis is left alone after a failure, so that its timeout is not paid at every call."""
-MOST_BUCKETS = 10_000
-"""Local logs kept; the emptiest go first when an attacker makes up addresses."""
+"""Pause after a failure of Redis, so that its timeout is not paid at every call."""
+MAX_BUCKETS = 10_000
+"""Maximum number of local logs; the shortest are dropped first when an attacker invents addresses."""
 
 SCRIPT = """
 local t = redis.call('TIME')
@@ -42,8 +42,8 @@ return {admitted, used, free_in}
 
 
 @dataclass(frozen=True, slots=True)
-class Take:
-    """The answer to one call: admitted or not, what is left, and when the oldest entry leaves."""
+class WindowResult:
+    """Result of one call: admitted or not, calls left, and seconds until the oldest entry expires."""
 
     admitted: bool
     remaining: int
@@ -51,18 +51,18 @@ class Take:
 
 
 class LocalWindow:
-    """The same window inside one process, behind one lock."""
+    """A window inside one process, behind one lock."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._logs: dict[str, deque[float]] = {}
 
-    def take(self, bucket: str, limit: int) -> Take:
+    def take(self, bucket: str, limit: int) -> WindowResult:
         """Admit or refuse one call."""
         now = clock.monotonic()
         with self._lock:
-            if len(self._logs) >= MOST_BUCKETS and bucket not in self._logs:
-                self._forget_idle(now)
+            if len(self._logs) >= MAX_BUCKETS and bucket not in self._logs:
+                self._drop_idle(now)
             log = self._logs.setdefault(bucket, deque())
             while log and log[0] <= now - WINDOW_SECONDS:
                 log.popleft()
@@ -70,43 +70,43 @@ class LocalWindow:
             if admitted:
                 log.append(now)
             reset = log[0] + WINDOW_SECONDS - now if log else 0.0
-            return Take(admitted, max(0, limit - len(log)), reset)
+            return WindowResult(admitted, max(0, limit - len(log)), reset)
 
     def clear(self) -> None:
-        """Forget every log."""
+        """Drop every log."""
         with self._lock:
             self._logs.clear()
 
-    def _forget_idle(self, now: float) -> None:
+    def _drop_idle(self, now: float) -> None:
         for bucket in [name for name, log in self._logs.items() if not log or log[-1] <= now - WINDOW_SECONDS]:
             del self._logs[bucket]
-        while len(self._logs) >= MOST_BUCKETS:
+        while len(self._logs) >= MAX_BUCKETS:
             del self._logs[min(self._logs, key=lambda name: len(self._logs[name]))]
 
 
 class SharedWindow:
-    """The window kept in Redis by one script, with the local one to fall back on."""
+    """A window kept in Redis by one script, with a local window as fallback."""
 
     def __init__(self) -> None:
         self._local = LocalWindow()
         self._script: Any = None
-        self._away_until = float("-inf")
+        self._unavailable_until = float("-inf")
 
-    def take(self, bucket: str, limit: int) -> Take:
+    def take(self, bucket: str, limit: int) -> WindowResult:
         """Admit or refuse one call."""
-        if settings.EMBEDDED or clock.monotonic() < self._away_until:
+        if settings.EMBEDDED or clock.monotonic() < self._unavailable_until:
             return self._local.take(bucket, limit)
         try:
             admitted, used, free_in = self._run(bucket, limit)
         except (redis.RedisError, OSError):
-            self._away_until = clock.monotonic() + REDIS_PAUSE_SECONDS
+            self._unavailable_until = clock.monotonic() + REDIS_PAUSE_SECONDS
             return self._local.take(bucket, limit)
-        return Take(bool(admitted), max(0, limit - used), free_in / 1e6)
+        return WindowResult(bool(admitted), max(0, limit - used), free_in / 1e6)
 
     def clear(self) -> None:
-        """Forget what this process counted."""
+        """Drop the counts of this process."""
         self._local.clear()
-        self._away_until = float("-inf")
+        self._unavailable_until = float("-inf")
 
     def _run(self, bucket: str, limit: int) -> Any:
         if self._script is None:
@@ -118,4 +118,4 @@ class SharedWindow:
 
 
 window = SharedWindow()
-"""The one all buckets of this process go through."""
+"""The rate limiter of this process."""

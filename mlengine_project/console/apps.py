@@ -4,7 +4,7 @@ from django.apps import AppConfig
 
 
 class ConsoleConfig(AppConfig):
-    """Board, market page and other pages for people."""
+    """Live board, market page and other console pages."""
 
     name = "mlengine_project.console"
     label = "console"

@@ -1,4 +1,4 @@
-"""What the live board shows: one card per enabled market, read in a handful of queries."""
+"""Data of the live board: one card per enabled market, in a fixed number of queries."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ STALE_AFTER_MS = 2 * INTERVAL_MS + 30_000
 
 @dataclass(frozen=True)
 class Card:
-    """One market at a glance."""
+    """The card of one market."""
 
     market: Market
     price: Decimal | None
@@ -38,12 +38,12 @@ class Card:
     signal_is_current: bool
     ranges: list[Range]
     ranges_time: datetime | None
-    """Candle of the newest prediction, whether it is still valid (then it is drawn) or not."""
+    """Candle of the newest prediction, valid or expired; only a valid one is drawn."""
     fan: Fan | None
 
     @property
     def degraded(self) -> list[str]:
-        """Why the shown ranges deserve less trust."""
+        """Reasons why the shown ranges are degraded."""
         return next((row.reasons for row in self.ranges if row.degraded), [])
 
 
@@ -52,9 +52,10 @@ def cards(symbols: Iterable[str] | None = None) -> list[Card]:
     markets = Market.objects.enabled()
     if symbols is not None:
         markets = markets.filter(symbol__in=list(symbols))
-    followed = Q(candle_time__lte=clock.to_datetime(closes.latest_open()))
-    newest_signal = SignalLog.objects.filter(followed, market=OuterRef("pk")).order_by("-candle_time").values("pk")[:1]
-    newest_answer = PredictionLog.objects.filter(followed, market=OuterRef("pk")).order_by("-candle_time")
+    past = Q(candle_time__lte=clock.to_datetime(closes.latest_open()))
+    signals_of = SignalLog.objects.filter(past, market=OuterRef("pk"))
+    newest_signal = signals_of.order_by("-candle_time").values("pk")[:1]
+    newest_answer = PredictionLog.objects.filter(past, market=OuterRef("pk")).order_by("-candle_time")
     found: list[Any] = list(
         markets.annotate(
             newest_signal=Subquery(newest_signal),
@@ -68,18 +69,18 @@ def cards(symbols: Iterable[str] | None = None) -> list[Card]:
 
 
 def newest_quantiles(times: dict[int, datetime]) -> dict[int, list[Quantiles]]:
-    """The predictions of each market at its given candle, shortest horizon first."""
+    """Predictions of each market at a given candle, shortest horizon first."""
     rows = PredictionLog.objects.filter(market_id__in=times, candle_time__in=set(times.values()))
     answers: dict[int, dict[int, Quantiles]] = defaultdict(dict)
     for row in rows.order_by("horizon", "created_at"):
         if times[row.market_id] == row.candle_time:
-            # Two sets of champions may have answered one candle; the newer one is shown.
+            # Two sets of champions may have predicted one candle; the newer one is shown.
             answers[row.market_id][row.horizon] = quantiles_of(row)
     return defaultdict(list, {market_id: list(found.values()) for market_id, found in answers.items()})
 
 
 def quantiles_of(row: PredictionLog) -> Quantiles:
-    """Turn a logged prediction into numbers to draw."""
+    """Convert a logged prediction to numbers for drawing."""
     return Quantiles(
         horizon=row.horizon,
         high=[float(price) for price in row.high_quantiles],
@@ -95,7 +96,7 @@ def quantiles_of(row: PredictionLog) -> Quantiles:
 def _recent_closes(newest_opens: dict[int, int | None]) -> dict[int, list[tuple[int, Decimal]]]:
     """Closes of the last day of every market, oldest first, in one query."""
     prices: dict[int, list[tuple[int, Decimal]]] = defaultdict(list)
-    # Markets that stopped at different times are asked for their own last day, not for all since the oldest stop.
+    # Each market is read for its own last day, not from the oldest stop of all markets.
     stopped_at: dict[int, list[int]] = defaultdict(list)
     for market_id, newest in newest_opens.items():
         if newest is not None:
@@ -120,8 +121,8 @@ def _card(
     closed_ms = None if newest_open is None else newest_open + INTERVAL_MS
     signal = signals.get(market.newest_signal)
     now = clock.market_ms()
-    # An answer past its time is withheld here as it is everywhere else.
-    valid = [said for said in predicted if said.valid_until_ms >= now]
+    # An expired prediction is withheld, as everywhere else.
+    valid = [newest for newest in predicted if newest.valid_until_ms >= now]
     return Card(
         market=market,
         price=price,

@@ -1,4 +1,4 @@
-"""What the chart of one market draws, as plain lists; prices stay decimal strings."""
+"""Data of the chart of one market as plain lists; prices are decimal strings."""
 
 from typing import Any
 
@@ -15,9 +15,9 @@ CANDLES = 1_152
 
 
 def series(symbol: str, horizon: int, since_ms: int | None) -> dict[str, Any] | None:
-    """Candles, the fan ahead, past predictions of one horizon and signals; None for an unknown market.
+    """Candles, newest fan, past predictions of one horizon, and signals; None for an unknown market.
 
-    With `since_ms` only what can have changed since the candle that opened then.
+    With `since_ms` only entries that can have changed since the candle opened at that time.
     """
     market = Market.objects.enabled().filter(symbol=symbol).first()
     if market is None:
@@ -94,7 +94,7 @@ def _three(quantiles: list[str]) -> list[str]:
 
 
 def _plain(price: Any) -> Any:
-    """Drop the zeros a fixed number of places leaves behind."""
+    """Drop trailing zeros of a fixed number of places."""
     if price is None:
         return None
     written = str(price) if isinstance(price, str) else f"{price:f}"

@@ -1,4 +1,4 @@
-"""What the admin's first page shows: the state of the engine, read in a few counts."""
+"""Data of the admin's index page: the state of the engine."""
 
 from collections import Counter
 from datetime import timedelta
@@ -36,7 +36,7 @@ def with_state(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "switch_for_all": SignalSwitch.objects.filter(symbol="").first(),
         "newest_ms": newest,
         "newest_age": "" if newest is None else age_text((clock.market_ms() - newest - INTERVAL_MS) / 1000),
-        "spoken": day.exclude(signal_type=SignalLog.Type.HOLD).count(),
+        "signal_count": day.exclude(signal_type=SignalLog.Type.HOLD).count(),
         "holds": sum(refused.values()),
         "refusals": [(REASON_TEXTS.get(code, code), count) for code, count in refused.most_common()],
         "unsent": unsent.count(),
@@ -46,6 +46,6 @@ def with_state(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 
 def environment(request: HttpRequest) -> list[str] | None:  # noqa: ARG001
-    """The label every admin page carries while prices are simulated."""
+    """Label of every admin page while prices are simulated."""
     simulated = Market.objects.enabled().filter(source=Source.SIMULATED).exists()
     return ["Prices are simulated", "warning"] if simulated else None

@@ -1,4 +1,4 @@
-"""The small pictures on a card, as coordinates for SVG. Pure: prices in, points out."""
+"""Drawings of a card as SVG coordinates, computed from prices alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from mlengine_project.console.scale import WIDTH, axis_around, points
 
 FAN_HEIGHT = 96
 PAST_SHARE = 0.56
-"""The past takes this share of the width, the predicted fan the rest."""
+"""Share of the width for past closes; the predicted fan takes the rest."""
 LOWER, MEDIAN, UPPER = 1, 3, 5
 """Positions of the 10, 50 and 90 % quantiles among the seven stored ones."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """The predicted range of one horizon, ready to be written and drawn."""
+    """The predicted range of one horizon, with texts and coordinates."""
 
     horizon: int
     low: Decimal
@@ -53,7 +53,7 @@ class Fan:
 
 @dataclass(frozen=True)
 class Quantiles:
-    """What one prediction says, with numbers for drawing."""
+    """Quantiles of one prediction, as numbers for drawing."""
 
     horizon: int
     high: list[float]
@@ -66,7 +66,7 @@ class Quantiles:
 
 
 def draw_ranges(price: Decimal, predicted: Sequence[Quantiles]) -> list[Range]:
-    """Lay the ranges of all horizons on one shared axis, so that their widths can be compared."""
+    """Draw the ranges of all horizons on one axis, so that their widths are comparable."""
     if not predicted:
         return []
     here = float(price)
@@ -91,7 +91,7 @@ def draw_ranges(price: Decimal, predicted: Sequence[Quantiles]) -> list[Range]:
 
 
 def draw_fan(closes: Sequence[float], predicted: Sequence[Quantiles]) -> Fan | None:
-    """Draw the newest closes and, ahead of them, where 80 % of highs and lows are expected."""
+    """Draw the newest closes and the 80 % fan of expected highs and lows."""
     if len(closes) < 2:
         return None
     here = closes[-1]

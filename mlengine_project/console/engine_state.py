@@ -1,4 +1,4 @@
-"""The state of the engine as every page shows it: clock, notices, what is alive."""
+"""State of the engine for every page: clock, notices, running processes."""
 
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ from modelregistry import registry
 from modelregistry.models import Kind, ModelVersion
 from signals.models import SignalSwitch
 
-DEAD_AFTER_SECONDS = 60
+HEARTBEAT_TIMEOUT_SECONDS = 60
 PARTS = {
     "web": "web server",
     "worker": "worker",
@@ -24,7 +24,7 @@ PARTS = {
 
 @dataclass(frozen=True)
 class Notice:
-    """One line above every page that a reader must not miss."""
+    """An important notice at the top of every page."""
 
     tone: str
     text: str
@@ -35,7 +35,7 @@ class Notice:
 
 @dataclass(frozen=True)
 class EngineState:
-    """What is known about the engine right now."""
+    """Current state of the engine."""
 
     market_ms: int
     rate: float
@@ -44,10 +44,10 @@ class EngineState:
     notices: list[Notice] = field(default_factory=list)
     missing_kinds: list[str] = field(default_factory=list)
     training: Job | None = None
-    alive: list[tuple[str, bool]] = field(default_factory=list)
+    process_states: list[tuple[str, bool]] = field(default_factory=list)
 
     @property
-    def kinds_in_charge(self) -> int:
+    def active_kinds(self) -> int:
         """How many of the three kinds have a champion."""
         return len(Kind) - len(self.missing_kinds)
 
@@ -59,10 +59,10 @@ def current_state() -> EngineState:
     )
     simulated = bool(by_source["simulated"])
     source = Source.SIMULATED if simulated else Source.EXCHANGE
-    crowned = set(
+    active = set(
         ModelVersion.objects.filter(stage=ModelVersion.Stage.CHAMPION, source=source).values_list("kind", flat=True)
     )
-    missing = [str(kind.label) for kind in Kind if kind.value not in crowned]
+    missing = [str(kind.label) for kind in Kind if kind.value not in active]
     jobs = list(Job.objects.filter(state__in=[Job.State.PENDING, Job.State.RUNNING]).order_by("created_at")[:5])
     return EngineState(
         market_ms=clock.market_ms(),
@@ -78,16 +78,18 @@ def current_state() -> EngineState:
         ],
         missing_kinds=missing,
         training=next((job for job in jobs if job.kind == Job.Kind.TRAINING), None),
-        alive=parts_alive(),
+        process_states=process_states(),
     )
 
 
-def parts_alive() -> list[tuple[str, bool]]:
-    """Every part that ever told it lives, and whether it still does."""
+def process_states() -> list[tuple[str, bool]]:
+    """Every part with a heartbeat, and whether it still runs."""
     now = clock.wall_now()
     newest: dict[str, bool] = {}
     for part, at in Heartbeat.objects.values_list("part", "at"):
-        fresh = abs((now - at).total_seconds()) < DEAD_AFTER_SECONDS  # ahead of now is no sign of life either
+        fresh = (
+            abs((now - at).total_seconds()) < HEARTBEAT_TIMEOUT_SECONDS
+        )  # a heartbeat ahead of now is not valid either
         newest[part] = newest.get(part, False) or fresh
     return [(PARTS.get(part, part), newest[part]) for part in sorted(newest)]
 
@@ -116,11 +118,11 @@ def _feed_notices() -> list[Notice]:
     if exchange is None or not exchange.banned_until_ms or exchange.banned_until_ms <= clock.wall_ms():
         return []
     until = clock.to_datetime(exchange.banned_until_ms)
-    return [Notice("stopped", "The exchange refuses our requests", f"until {until:%H:%M} UTC")]
+    return [Notice("stopped", "The exchange refuses requests", f"until {until:%H:%M} UTC")]
 
 
 def _model_notices(source: str) -> list[Notice]:
-    """Champions this process could not load: they are in charge and do not answer."""
+    """Notices of active champions that this process could not load."""
     link = reverse("admin:modelregistry_modelversion_changelist")
     return [
         Notice("stopped", f"{Kind(failure.kind).label} is not serving", failure.message, link=link)

@@ -1,4 +1,4 @@
-"""What the page of one market shows beside the chart."""
+"""Context of the market page beside its chart."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -12,22 +12,22 @@ from marketdata.models import Candle, Market
 from mlengine_project.console import board
 from signals.models import SignalLog
 
-READ_SIGNALS = 288
-SHOWN_ENTRIES = 16
+MAX_SIGNALS = 288
+MAX_ENTRIES = 16
 QUALITY_DAYS = 30
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the recent signals: a signal, or a run of holds for one and the same reason."""
+    """One line of the recent signals: a signal, or consecutive holds for the same reason."""
 
     newest: SignalLog
     count: int
     since: datetime
 
 
-def shown(symbol: str) -> dict[str, Any] | None:
-    """Context of the market page, or None when no enabled market has the symbol."""
+def context(symbol: str) -> dict[str, Any] | None:
+    """Context of the market page; None when no enabled market has the symbol."""
     found = board.cards([symbol])
     if not found:
         return None
@@ -44,7 +44,7 @@ def shown(symbol: str) -> dict[str, Any] | None:
 
 
 def _quality(card: board.Card) -> Coverage:
-    """Account for the candles of the last month; older holes do not change what is said now."""
+    """Candle coverage of the last month; older gaps do not affect current predictions."""
     if card.closed_ms is None:
         return coverage_of(card.market)
     month_ago = card.closed_ms - QUALITY_DAYS * board.DAY_MS
@@ -53,13 +53,13 @@ def _quality(card: board.Card) -> Coverage:
 
 
 def _recent(market: Market) -> list[Entry]:
-    newest_first = SignalLog.objects.filter(market=market).order_by("-candle_time")[:READ_SIGNALS]
+    newest_first = SignalLog.objects.filter(market=market).order_by("-candle_time")[:MAX_SIGNALS]
     entries: list[Entry] = []
     for row in newest_first:
         last = entries[-1] if entries else None
         if last is not None and _same_refusal(last.newest, row):
             entries[-1] = replace(last, count=last.count + 1, since=row.candle_time)
-        elif len(entries) == SHOWN_ENTRIES:
+        elif len(entries) == MAX_ENTRIES:
             break
         else:
             entries.append(Entry(row, 1, row.candle_time))

@@ -1,4 +1,4 @@
-"""Which model answers for each kind, how it fares beside the baselines, and how it came to answer."""
+"""Context of the models page: active model of each kind, baselines, promotion log."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -7,22 +7,22 @@ from typing import Any
 
 from marketdata import clock
 from marketdata.models import Market, Source
-from mlengine_project.console.engine_state import DEAD_AFTER_SECONDS
+from mlengine_project.console.engine_state import HEARTBEAT_TIMEOUT_SECONDS
 from mlengine_project.operations.models import Heartbeat
 from modelregistry.models import Kind, ModelVersion, PromotionEvent
 from modelregistry.report_tables import Table, baseline_table, tables_of
 
-SHOWN_EVENTS = 30
+MAX_EVENTS = 30
 PURPOSES = {
     Kind.RANGE: "How high and how low a market will trade: seven quantiles of the highest high and the lowest low.",
     Kind.TPSL: "Whether a take-profit is reached before a stop-loss, for any bracket, horizon and side.",
-    Kind.SIGNAL: "Which way a market leans at the decision horizon, after costs.",
+    Kind.SIGNAL: "Whether a market will rise or fall at the decision horizon, after costs.",
 }
 
 
 @dataclass(frozen=True)
-class Seat:
-    """One kind of estimator and the version that answers for it."""
+class ActiveVersion:
+    """One kind of estimator and its active version."""
 
     kind: str
     label: str
@@ -33,12 +33,12 @@ class Seat:
     loaded_by: int
     processes: int
     skill: float | None
-    """Share of the best free baseline's loss that it saves."""
-    beside: Table | None
+    """Skill against the best reference baseline: the share of its loss saved."""
+    baselines: Table | None
     tables: list[Table]
 
 
-def shown() -> dict[str, Any]:
+def context() -> dict[str, Any]:
     """Context of the models page."""
     simulated = Market.objects.enabled().filter(source=Source.SIMULATED).exists()
     source = Source.SIMULATED if simulated else Source.EXCHANGE
@@ -49,8 +49,8 @@ def shown() -> dict[str, Any]:
     since: dict[str, datetime] = dict(events.order_by("at").values_list("kind", "at"))
     loaded, processes = _loaded()
     return {
-        "seats": [
-            Seat(
+        "kinds": [
+            ActiveVersion(
                 kind=kind.value,
                 label=str(kind.label),
                 purpose=PURPOSES[kind],
@@ -60,23 +60,23 @@ def shown() -> dict[str, Any]:
                 loaded_by=loaded[str(champion.pk)] if champion else 0,
                 processes=processes,
                 skill=champion.report.get("skill") if champion else None,
-                beside=baseline_table(champion.report) if champion else None,
+                baselines=baseline_table(champion.report) if champion else None,
                 tables=tables_of(champion.report) if champion else [],
             )
             for kind in Kind
             for champion in [champions.get(kind.value)]
         ],
-        "events": list(events[:SHOWN_EVENTS]),
+        "events": list(events[:MAX_EVENTS]),
     }
 
 
 def _loaded() -> tuple[Counter[str], int]:
-    """How many living processes serve each version, and how many serve at all."""
+    """Number of running processes by loaded version, and in total."""
     now = clock.wall_now()
     loaded: Counter[str] = Counter()
     processes = 0
     for at, detail in Heartbeat.objects.filter(part__in=["web", "worker"]).values_list("at", "detail"):
-        if (now - at).total_seconds() < DEAD_AFTER_SECONDS:
+        if (now - at).total_seconds() < HEARTBEAT_TIMEOUT_SECONDS:
             processes += 1
             by_source = (detail or {}).get("loaded") or {}
             loaded.update({version for kinds in by_source.values() for version in kinds.values()})

@@ -1,4 +1,4 @@
-"""The track record as people read it: a few figures per market and horizon, of the newest version."""
+"""Track record panel: figures per market and horizon of the newest version."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from signals.outcomes import net_results
 EIGHTY = 0.8
 
 
-def shown(symbol: str | None) -> dict[str, Any]:
-    """Context of the panel; where several versions answered, the one that answered last."""
+def context(symbol: str | None) -> dict[str, Any]:
+    """Context of the panel; of several versions the one that predicted last."""
     try:
         results = scoreboard(symbol=symbol, net_results=net_results)
     except UnknownSymbol:

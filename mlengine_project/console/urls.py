@@ -1,4 +1,4 @@
-"""Addresses of the pages people look at."""
+"""URLs of the console pages."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""The pages and the fragments that keep them live. Anonymous visitors see the landing page only."""
+"""Console pages and the fragments that refresh them; anonymous visitors see the landing page."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -27,16 +27,16 @@ View = Callable[..., HttpResponse]
 
 
 def page(request: HttpRequest, template: str, status: int = 200, **context: Any) -> HttpResponse:
-    """Render a page with the state every page shows."""
+    """Render a page with the state of the engine."""
     state = current_state()
-    shown = {"engine": state, "now": clock.to_datetime(state.market_ms), **context}
-    response = render(request, template, shown, status=status)
-    # Pages left open correct their idea of market time by every fragment they fetch.
+    context = {"engine": state, "now": clock.to_datetime(state.market_ms), **context}
+    response = render(request, template, context, status=status)
+    # Open pages correct their market clock with every fragment they fetch.
     response["X-Market-Ms"], response["X-Market-Rate"] = str(state.market_ms), f"{state.rate:.6g}"
     return response
 
 
-def signed_in(view: View) -> View:
+def login_required(view: View) -> View:
     """Send anonymous visitors of a page to the landing page."""
 
     @never_cache
@@ -49,7 +49,7 @@ def signed_in(view: View) -> View:
     return guarded
 
 
-def signed_in_fragment(view: View) -> View:
+def login_required_fragment(view: View) -> View:
     """Answer 401 to a script whose session has ended."""
 
     @never_cache
@@ -65,33 +65,33 @@ def signed_in_fragment(view: View) -> View:
 @allow("GET")
 @never_cache
 def board(request: HttpRequest) -> HttpResponse:
-    """The live board, or the landing page for who is not signed in."""
+    """The live board; the landing page for anonymous visitors."""
     if not request.user.is_authenticated:
         return page(request, "console/landing.html", next=_safe_next(request, request.GET.get("next", "")))
     return page(request, "console/board.html", section="board", live=True, cards=board_reads.cards())
 
 
 @allow("GET")
-@signed_in_fragment
+@login_required_fragment
 def cards(request: HttpRequest) -> HttpResponse:
-    """The cards of the markets named, for the page to put in place of the old ones."""
+    """Cards of the named markets, which replace the old ones."""
     named = [symbol for symbol in request.GET.get("symbols", "").split(",") if symbol]
     return page(request, "console/cards.html", cards=board_reads.cards(named or None))
 
 
 @allow("GET")
-@signed_in_fragment
+@login_required_fragment
 def notices(request: HttpRequest) -> HttpResponse:
     """The notices above every page."""
     return page(request, "console/partial/notices.html")
 
 
 @allow("GET")
-@signed_in
+@login_required
 def market(request: HttpRequest, symbol: str) -> HttpResponse:
     """One market: chart, ranges, signals, record, quality."""
-    shown = market_page.shown(symbol)
-    if shown is None:
+    context = market_page.context(symbol)
+    if context is None:
         return page(
             request,
             "console/absent.html",
@@ -99,21 +99,21 @@ def market(request: HttpRequest, symbol: str) -> HttpResponse:
             headline=f"{symbol[:20]} is not followed",
             explanation="No enabled market has this symbol.",
         )
-    return page(request, "console/market.html", live=True, **shown)
+    return page(request, "console/market.html", live=True, **context)
 
 
 @allow("GET")
-@signed_in_fragment
+@login_required_fragment
 def panels(request: HttpRequest, symbol: str) -> HttpResponse:
     """Everything of the market page but the chart."""
-    shown = market_page.shown(symbol)
-    if shown is None:
+    context = market_page.context(symbol)
+    if context is None:
         raise Http404
-    return page(request, "console/partial/market_panels.html", **shown)
+    return page(request, "console/partial/market_panels.html", **context)
 
 
 @allow("GET")
-@signed_in_fragment
+@login_required_fragment
 def chart(request: HttpRequest, symbol: str) -> HttpResponse:
     """Candles, predictions and signals for the chart, as JSON."""
     horizon, since = request.GET.get("horizon", ""), request.GET.get("since", "")
@@ -126,17 +126,17 @@ def chart(request: HttpRequest, symbol: str) -> HttpResponse:
 
 
 @allow("GET")
-@signed_in_fragment
+@login_required_fragment
 def record(request: HttpRequest) -> HttpResponse:
     """The track record of one market, or of all."""
-    return page(request, "console/partial/track_record.html", **record_panel.shown(request.GET.get("symbol") or None))
+    return page(request, "console/partial/track_record.html", **record_panel.context(request.GET.get("symbol") or None))
 
 
 @allow("GET")
-@signed_in
+@login_required
 def models(request: HttpRequest) -> HttpResponse:
-    """Which model answers, is it any good, and how it came to answer."""
-    return page(request, "console/models.html", section="models", **models_page.shown())
+    """The active models, their quality, and the promotion log."""
+    return page(request, "console/models.html", section="models", **models_page.context())
 
 
 @allow("GET", "POST")
@@ -144,7 +144,7 @@ def models(request: HttpRequest) -> HttpResponse:
 @csrf_protect
 @sensitive_post_parameters("password")
 def sign_in(request: HttpRequest) -> HttpResponse:
-    """Sign in with user name and password; the form counts the tries."""
+    """Sign in with user name and password; the form throttles attempts."""
     if request.method != "POST":
         return redirect("console:board")
     target = _safe_next(request, request.POST.get("next", ""))
@@ -152,8 +152,8 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         throttled = form.has_error(NON_FIELD_ERRORS, "throttled")
         refusal = form.non_field_errors()[0] if throttled else "User name and password do not match."
-        shown = {"refusal": refusal, "user_name": form["username"].value() or "", "next": target}
-        return page(request, "console/landing.html", status=400, **shown)
+        context = {"refusal": refusal, "user_name": form["username"].value() or "", "next": target}
+        return page(request, "console/landing.html", status=400, **context)
     login(request, form.get_user())
     return HttpResponseRedirect(target or reverse("console:board"))
 
@@ -162,12 +162,12 @@ def sign_in(request: HttpRequest) -> HttpResponse:
 @never_cache
 @csrf_protect
 def one_time(request: HttpRequest, token: str) -> HttpResponse:
-    """Redeem a one-time link; only the POST spends it, so a preview or prefetch cannot."""
+    """Redeem a one-time link; only a POST uses it, so that a preview or prefetch does not."""
     if request.method != "POST":
-        readable = one_time_links.readable(token)
-        return page(request, "console/one_time.html", status=200 if readable else 410, readable=readable)
+        is_valid = one_time_links.is_valid(token)
+        return page(request, "console/one_time.html", status=200 if is_valid else 410, is_valid=is_valid)
     if one_time_links.redeem(request, token) is None:
-        return page(request, "console/one_time.html", status=410, readable=False)
+        return page(request, "console/one_time.html", status=410, is_valid=False)
     return redirect("console:board")
 
 
@@ -180,6 +180,6 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 
 
 def _safe_next(request: HttpRequest, target: str) -> str:
-    """The target where it is a path of this site, as the pages make it; else ''."""
-    ours = url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure())
-    return target if ours and target.startswith("/") else ""
+    """The target if it is a path of this site, else ''."""
+    is_own_path = url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure())
+    return target if is_own_path and target.startswith("/") else ""

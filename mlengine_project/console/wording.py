@@ -1,4 +1,4 @@
-"""Numbers in the words and digits a person reads. Pure: no database, no clock."""
+"""Formatting of prices, percentages, horizons and ages as text."""
 
 from decimal import Decimal
 
@@ -20,7 +20,7 @@ def price_places(price: Decimal) -> int:
 
 
 def price_text(price: Decimal | str | None, like: Decimal | None = None) -> str:
-    """Write a price with thin thousands and as many decimals as `like` (or itself) deserves.
+    """Write a price with thousands separators and the decimals of `like`, or its own.
 
     >>> price_text("64210.50000000"), price_text(Decimal("0.00001234")), price_text(None)
     ('64,210.50', '0.00001234', '–')
@@ -57,7 +57,7 @@ def horizon_text(candles: int) -> str:
 
 
 def age_text(seconds: float) -> str:
-    """Write an age the way the ticking labels in the browser do.
+    """Write an age in the same form as the page scripts.
 
     >>> [age_text(seconds) for seconds in (7, 190, 7_500, 200_000)]
     ['7 s', '3 min 10 s', '2 h 5 min', '2 d 7 h']

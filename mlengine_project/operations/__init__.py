@@ -1,1 +1,1 @@
-"""Keeping the engine running: jobs, heartbeats, health, metrics and logs."""
+"""Operations: jobs, heartbeats, health, metrics and logs."""

@@ -1,4 +1,4 @@
-"""Admin of long jobs (asked for and stopped here), signs of life and counters."""
+"""Admin pages of jobs, heartbeats and counters."""
 
 from datetime import timedelta
 from typing import Any
@@ -26,20 +26,20 @@ STATES = {"Running": "info", "Succeeded": "success", "Failed": "danger", "Cancel
 
 
 class TrainingForm(forms.Form):
-    """What to train."""
+    """Arguments of a training."""
 
     kinds = forms.MultipleChoiceField(
         choices=Kind.choices,
         initial=Kind.values,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
-        help_text="Each becomes a candidate; a kind without a champion crowns its first one.",
+        help_text="Each becomes a candidate; the first one of a kind without a champion is promoted.",
     )
 
     small = SwitchField(label="Quick", help_text="Fewer rows and fewer trees: minutes instead of a long run.")
 
 
 class BackfillForm(forms.Form):
-    """What history to fetch."""
+    """Arguments of a backfill."""
 
     symbols = forms.MultipleChoiceField(widget=UnfoldAdminCheckboxSelectMultipleWidget)
     days = forms.IntegerField(
@@ -55,7 +55,7 @@ class BackfillForm(forms.Form):
 
 @admin.register(Job)
 class JobAdmin(ReadOnlyAdmin):
-    """Trainings and backfills, with their progress."""
+    """Admin of jobs, with their progress."""
 
     list_display = ["kind", "state_label", "bar", "message", "asked_by", "created", "took"]
     list_filter = ["kind", "state"]
@@ -70,74 +70,74 @@ class JobAdmin(ReadOnlyAdmin):
 
     @display(description="State", ordering="state", label=STATES)
     def state_label(self, job: Job) -> str:
-        """Where it stands."""
+        """State of the job."""
         return job.get_state_display()
 
     @display(description="Progress", ordering="progress")
     def bar(self, job: Job) -> str:
-        """A bar with its percentage."""
+        """Progress bar with its percentage."""
         return progress_bar(1.0 if job.state == Job.State.SUCCEEDED else job.progress)
 
-    @display(description="Asked for", ordering="created_at")
+    @display(description="Requested", ordering="created_at")
     def created(self, job: Job) -> str:
-        """How long ago."""
+        """Age of the row."""
         return age_of(job.created_at)
 
     @display(description="Took")
     def took(self, job: Job) -> str:
-        """Minutes from start to end."""
+        """Duration of the job."""
         if not job.started_at or not job.ended_at:
             return "–"
         seconds = int((job.ended_at - job.started_at).total_seconds())
         return f"{seconds // 60} min {seconds % 60} s"
 
-    def has_ask_permission(self, request: HttpRequest, object_id: Any = None) -> bool:  # noqa: ARG002
-        """Asked by the actions; naming the permission itself would make every check read the database."""
+    def has_request_permission(self, request: HttpRequest, object_id: Any = None) -> bool:  # noqa: ARG002
+        """Permission check of the actions; naming the permission itself would make every check read the database."""
         return bool(request.user.has_perm("operations.add_job"))
 
     def has_stop_permission(self, request: HttpRequest, object_id: Any = None) -> bool:  # noqa: ARG002
-        """Asked by the actions; naming the permission itself would make every check read the database."""
+        """Permission check of the actions; naming the permission itself would make every check read the database."""
         return bool(request.user.has_perm("operations.change_job"))
 
     @action(
         description="Retrain now",
         icon="model_training",
-        permissions=["ask"],
+        permissions=["request"],
         variant=ActionVariant.PRIMARY,
     )
     def retrain_now(self, request: HttpRequest) -> HttpResponse:
-        """Ask for a training run."""
+        """Request a training."""
         form = TrainingForm(posted(request))
         if form.is_valid():
             arguments = {"kinds": form.cleaned_data["kinds"], "small": form.cleaned_data["small"]}
             job = jobs.request_training(request.user.get_username(), arguments)
-            return self._asked(request, job)
+            return self._requested(request, job)
         return confirm_step(
             request,
             self,
             title="Retrain now",
             explanation="Trains candidates on all stored candles of the enabled markets, in a process of its own. "
-            "The champions go on answering until a candidate is promoted.",
+            "The champions stay active until a candidate is promoted.",
             button="Start training",
             form=form,
             back=self._list(),
         )
 
-    @action(description="Backfill", icon="history", permissions=["ask"])
+    @action(description="Backfill", icon="history", permissions=["request"])
     def backfill(self, request: HttpRequest) -> HttpResponse:
-        """Ask for history from the exchange."""
+        """Request history from the exchange."""
         form = BackfillForm(posted(request))
         if form.is_valid():
-            asked = form.cleaned_data
-            begin = clock.market_now() - timedelta(days=asked["days"])
-            arguments = {"symbols": asked["symbols"], "from": f"{begin:%Y-%m-%dT%H:%M:%SZ}"}
+            values = form.cleaned_data
+            begin = clock.market_now() - timedelta(days=values["days"])
+            arguments = {"symbols": values["symbols"], "from": f"{begin:%Y-%m-%dT%H:%M:%SZ}"}
             job = jobs.request_backfill(request.user.get_username(), arguments)
-            return self._asked(request, job)
+            return self._requested(request, job)
         return confirm_step(
             request,
             self,
             title="Fetch history",
-            explanation="Fetches missing candles within the exchange's request budget. What is stored already is kept.",
+            explanation="Fetches missing candles within the exchange's request budget. Stored candles are kept.",
             button="Start backfill",
             form=form,
             back=self._list(),
@@ -153,7 +153,7 @@ class JobAdmin(ReadOnlyAdmin):
                 request,
                 self,
                 title=f"Cancel this {job.get_kind_display().lower()}",
-                explanation="It stops within seconds. What it stored so far stays; nothing is half-written.",
+                explanation="It stops within seconds. What it stored so far is kept; nothing is left half-written.",
                 button="Cancel the job",
                 form=forms.Form(),
                 back=page,
@@ -161,14 +161,14 @@ class JobAdmin(ReadOnlyAdmin):
             )
         if jobs.cancel(job):
             self.log_change(request, job, "Cancelled.")
-            messages.success(request, "The job was asked to stop.")
+            messages.success(request, "The job is being stopped.")
         else:
             messages.warning(request, "The job had already ended.")
         return HttpResponseRedirect(page)
 
-    def _asked(self, request: HttpRequest, job: Job) -> HttpResponse:
-        self.log_addition(request, job, "Asked for.")
-        messages.success(request, f"{job.get_kind_display()} asked for; a worker takes it within seconds.")
+    def _requested(self, request: HttpRequest, job: Job) -> HttpResponse:
+        self.log_addition(request, job, "Requested.")
+        messages.success(request, f"{job.get_kind_display()} requested; a worker takes it within seconds.")
         return HttpResponseRedirect(reverse("admin:operations_job_change", args=[job.pk]))
 
     @staticmethod
@@ -178,20 +178,20 @@ class JobAdmin(ReadOnlyAdmin):
 
 @admin.register(Heartbeat)
 class HeartbeatAdmin(ReadOnlyAdmin):
-    """The last sign of life of every part."""
+    """Admin of the last heartbeat of every process."""
 
     list_display = ["name", "part", "seen", "detail"]
     list_filter = ["part"]
 
-    @display(description="Seen", ordering="at")
+    @display(description="Last heartbeat", ordering="at")
     def seen(self, beat: Heartbeat) -> str:
-        """How long ago."""
+        """Age of the row."""
         return age_of(beat.at)
 
 
 @admin.register(Counter)
 class CounterAdmin(ReadOnlyAdmin):
-    """Counts shared by all processes."""
+    """Admin of counters shared by all processes."""
 
     list_display = ["name", "labels", "value"]
     list_filter = ["name"]

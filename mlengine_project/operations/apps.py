@@ -12,7 +12,7 @@ class OperationsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Let every process log in the one form."""
+        """Configure structured logging in every process."""
         from mlengine_project.operations.logging import configure_structlog
 
         configure_structlog()

@@ -1,7 +1,7 @@
-"""Backup and restore: every table, every model file, the archive of old rows and the kept secrets in one archive.
+"""Backup and restore of tables, model files, the archive of old rows and generated secrets.
 
 The archive is a tar of one CSV per table (PostgreSQL) or the whole database file (SQLite), the
-model folder, and a manifest with the SHA-256 of each part. It holds secrets: keep it like one.
+model folder, and a manifest with the SHA-256 of each part. It holds secrets and must be stored like one.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ class BackupError(MLEngineError):
 
 
 def backup(target: Path) -> dict[str, Any]:
-    """Write an archive beside its final name and move it there whole; returns its manifest."""
+    """Write an archive under a temporary name, then rename it; returns its manifest."""
     target = target.resolve()
     if target.exists():
         raise BackupError(f"{target.name} exists already; choose another name")
@@ -54,7 +54,7 @@ def backup(target: Path) -> dict[str, Any]:
 
 
 def restore(source: Path, *, force: bool = False) -> dict[str, Any]:
-    """Put an archive back: into an empty database, or over a full one with `force`."""
+    """Restore an archive into an empty database, or over a full one with `force`."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:
@@ -166,7 +166,7 @@ def _dump_postgresql(folder: Path) -> dict[str, int]:
             with path.open("wb") as file, cursor.copy(f'COPY "{table}" TO STDOUT (FORMAT csv, HEADER)') as copy:
                 for chunk in copy:
                     file.write(chunk)
-            cursor.execute(f'SELECT count(*) FROM "{table}"')  # noqa: S608  (names come from our own models)
+            cursor.execute(f'SELECT count(*) FROM "{table}"')  # noqa: S608  (names come from the engine's models)
             rows[table] = cursor.fetchone()[0]
     return rows
 
@@ -176,7 +176,7 @@ def _restore_postgresql(folder: Path) -> None:
     quoted = ", ".join(f'"{table}"' for table in tables)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL statement_timeout = 0")
-        # Foreign keys are checked at commit, so tables may come back in any order.
+        # Foreign keys are checked at commit, so tables may be restored in any order.
         cursor.execute(f"TRUNCATE {quoted} CASCADE")
         cursor.execute("SET CONSTRAINTS ALL DEFERRED")
         for table in tables:

@@ -1,4 +1,4 @@
-"""From an empty database to predictions: schedule, markets, first history, first models; each step repeatable."""
+"""Bootstrap of an empty database: schedule, markets, first history, first models; repeatable."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -21,12 +21,12 @@ from modelregistry.models import Kind
 from modelregistry.training.plan import least_candles, ordinary_candles
 
 RETRY = timedelta(minutes=15)
-"""After a bootstrap or training that ended without a champion of each kind, the schedule waits this long."""
+"""Wait of the schedule after a bootstrap or training that left a kind without a champion."""
 Progress = Callable[[int, int], None]
 
 
 class BootstrapError(MLEngineError):
-    """The installation lacks something that only an operator can give."""
+    """The installation lacks something that only an operator can provide."""
 
 
 def prepare() -> tuple[list[str], list[Market]]:
@@ -46,18 +46,18 @@ def request(asked_by: str) -> Job | None:
 
 
 def sweep() -> None:
-    """Request what is missing: first models, unless `up` trains them itself, and the history of new markets."""
+    """Request missing first models, unless `up` trains them, and the history of new markets."""
     if not settings.IS_UP and _is_due():
         request("schedule")
     markets = _fed_markets()
     counts = _counts(markets)
-    short = [market for market in markets if counts[market.pk] < _least()]
-    if not Job.objects.filter(kind=Job.Kind.BOOTSTRAP, state__in=jobs.UNENDED).exists():
+    short = [market for market in markets if counts[market.pk] < _required_candles()]
+    if not Job.objects.filter(kind=Job.Kind.BOOTSTRAP, state__in=jobs.ACTIVE_STATES).exists():
         request_history(short, "schedule")
 
 
 def request_history(markets: Sequence[Market], asked_by: str) -> None:
-    """Request, once for each market, the candles that a training of ordinary size reads."""
+    """Request, once for each market, the candles that a standard training reads."""
     candles = ordinary_candles(_horizons())
     begin = clock.to_datetime(floor_open(clock.market_ms()) - candles * INTERVAL_MS)
     for market in markets:
@@ -70,14 +70,14 @@ def run(
 ) -> dict[str, Any]:
     """Prepare, fetch what the first training reads, request that training and the rest of the history.
 
-    Whatever is there already is neither fetched nor requested again, so that it may end at any point and be repeated.
+    Nothing stored already is fetched or requested again, so the run may stop at any point and be repeated.
 
     Raises
     ------
     ExchangeUnavailable
-        When the exchange does not answer; what came before is kept.
+        When the exchange does not answer; candles fetched before are kept.
     BootstrapError
-        If no market can be trained on, with the number of candles that is needed.
+        If no market can be trained on, with the number of candles needed.
     """
     prepare()
     source = source_of_settings()
@@ -85,10 +85,10 @@ def run(
     markets = _fed_markets()
     if not markets:
         raise BootstrapError(f"no market of {source} candles is enabled: enable one in the admin")
-    counts, refused = fetch(markets, _least(), progress, cancelled)
-    ready = [market for market in markets if counts[market.pk] >= _least()]
+    counts, refused = fetch(markets, _required_candles(), progress, cancelled)
+    ready = [market for market in markets if counts[market.pk] >= _required_candles()]
     result: dict[str, Any] = {
-        "needed": _least(),
+        "needed": _required_candles(),
         "markets": [
             {"symbol": market.symbol, "stored": counts[market.pk], "refused": refused.get(market.symbol)}
             for market in markets
@@ -101,7 +101,7 @@ def run(
         stored = "; ".join(
             f"{market.symbol} {counts[market.pk]:,} {refused.get(market.symbol, '')}".strip() for market in markets
         )
-        raise BootstrapError(f"no market has the {_least():,} candles a training needs; stored: {stored}")
+        raise BootstrapError(f"no market has the {_required_candles():,} candles a training needs; stored: {stored}")
     if kinds:
         arguments = {"kinds": kinds, "small": True, "source": str(source), "symbols": [one.symbol for one in ready]}
         result["training"] = str(jobs.request_training("bootstrap", arguments).pk)
@@ -110,28 +110,28 @@ def run(
 
 
 def fetch(
-    markets: Sequence[Market], least: int, progress: Progress, cancelled: Callable[[], bool]
+    markets: Sequence[Market], required: int, progress: Progress, cancelled: Callable[[], bool]
 ) -> tuple[dict[int, int], dict[str, str]]:
-    """Backfill markets to at least so many candles, as far as the exchange has them.
+    """Backfill markets to a minimum number of candles, as far as the exchange has them.
 
     Returns
     -------
     counts : dict of int to int
         Candles stored by market id.
     refused : dict of str to str
-        Why the exchange refused a symbol; it keeps none of the others back.
+        Why the exchange refused a symbol; the other symbols go on.
     """
     with RestSession(patient=True) as line:
         until_ms = floor_open(line.market_ms())
-    wanted, counts = least, _counts(markets)
+    needed, counts = required, _counts(markets)
     refused: dict[str, str] = {}
-    while short := [one for one in markets if counts[one.pk] < least and one.symbol not in refused]:
-        refused |= _backfill(short, until_ms - wanted * INTERVAL_MS, until_ms, progress, cancelled)
+    while short := [one for one in markets if counts[one.pk] < required and one.symbol not in refused]:
+        refused |= _backfill(short, until_ms - needed * INTERVAL_MS, until_ms, progress, cancelled)
         before, counts = counts, _counts(markets)
-        # What the exchange itself lacks is made up for by older candles, while there are any.
+        # Candles the exchange itself lacks are replaced by older ones, while there are any.
         if cancelled() or all(counts[market.pk] == before[market.pk] for market in short):
             break
-        wanted += max(least - counts[market.pk] for market in short)
+        needed += max(required - counts[market.pk] for market in short)
     return counts, refused
 
 
@@ -147,13 +147,13 @@ def _backfill(
 
 
 def _is_due() -> bool:
-    """Whether neither a bootstrap nor a training is under way or ended lately, and none was cancelled last."""
+    """Whether no bootstrap or training is active or ended recently, and the last was not cancelled."""
     if not missing_kinds(source_of_settings()):
         return False
     newest = Job.objects.filter(kind__in=(Job.Kind.BOOTSTRAP, Job.Kind.TRAINING)).order_by("-created_at").first()
     if newest is None:
         return True
-    if newest.state in {*jobs.UNENDED, Job.State.CANCELLED}:
+    if newest.state in {*jobs.ACTIVE_STATES, Job.State.CANCELLED}:
         return False
     return newest.ended_at is None or clock.wall_now() - newest.ended_at >= RETRY
 
@@ -170,5 +170,5 @@ def _horizons() -> tuple[int, ...]:
     return tuple(settings.DEFAULT_HORIZONS)
 
 
-def _least() -> int:
+def _required_candles() -> int:
     return least_candles(_horizons())

@@ -1,4 +1,4 @@
-"""Signs of life: each process tells every few seconds that it lives and what it has loaded."""
+"""Heartbeats: every few seconds each process records that it runs and what it has loaded."""
 
 import os
 import socket
@@ -16,9 +16,9 @@ from mlengine_project.operations.models import Heartbeat
 from modelregistry import registry
 
 PERIOD_SECONDS = 5.0
-KEPT_MINUTES = 60
-AHEAD = timedelta(seconds=10)
-"""A row dated this far ahead of now was written before the clock was set back, and proves nothing."""
+RETENTION_MINUTES = 60
+CLOCK_TOLERANCE = timedelta(seconds=10)
+"""A row further ahead of now was written before the clock was set back, and is ignored."""
 
 log = structlog.get_logger(__name__)
 _stops: dict[str, threading.Event] = {}
@@ -26,51 +26,51 @@ _failures: dict[str, str] = {}
 
 
 def record(name: str, part: str, detail: dict[str, Any] | None = None) -> None:
-    """Write one sign of life."""
+    """Write one heartbeat."""
     Heartbeat.objects.update_or_create(
         name=name, defaults={"part": part, "at": clock.wall_now(), "detail": detail or {}}
     )
 
 
 def process_name(part: str) -> str:
-    """The name of this process's row."""
+    """Name of this process's row."""
     return f"{part}:{socket.gethostname()}:{os.getpid()}"
 
 
-def of_stream(detail: Mapping[str, Any]) -> None:
-    """Write the feed's sign of life; handed to the supervisor, which knows nothing of this table."""
+def record_stream(detail: Mapping[str, Any]) -> None:
+    """Write the feed's heartbeat; passed to the feed supervisor, which cannot import this table."""
     record(process_name("stream"), "stream", dict(detail))
 
 
-def forget(part: str) -> None:
-    """Take this process's row away: a clean end is not a death."""
+def remove(part: str) -> None:
+    """Remove this process's row after a clean stop."""
     Heartbeat.objects.filter(name=process_name(part)).delete()
 
 
 def start(part: str) -> None:
-    """Begin to write this process's heartbeat, in a daemon thread; once per part."""
+    """Start writing this process's heartbeat in a daemon thread, once per part."""
     if part in _stops:
         return
     stop_event = threading.Event()
     _stops[part] = stop_event
-    threading.Thread(target=_tell, args=(part, stop_event), name=f"heartbeat-{part}", daemon=True).start()
+    threading.Thread(target=_write_periodically, args=(part, stop_event), name=f"heartbeat-{part}", daemon=True).start()
 
 
 def stop(part: str) -> None:
-    """Stop telling and take the row away, so that a clean end is not taken for a death."""
+    """Stop the heartbeat and remove its row, so that a clean stop is not reported as a failure."""
     stop_event = _stops.pop(part, None)
     if stop_event is not None:
         stop_event.set()
     _failures.pop(part, None)
     try:
-        forget(part)
+        remove(part)
     except DatabaseError:
         log.warning("heartbeat_not_removed", part=part)
     close_old_connections()
 
 
 def write_own(part: str) -> None:
-    """Write this process's row now; why that failed is kept until it succeeds."""
+    """Write this process's row now; a failure is kept until the next success."""
     try:
         record(process_name(part), part, {"loaded": registry.loaded_versions()})
         _failures.pop(part, None)
@@ -79,7 +79,7 @@ def write_own(part: str) -> None:
         log.warning("heartbeat_missed", part=part, error=str(error))
 
 
-def _tell(part: str, stop_event: threading.Event) -> None:
+def _write_periodically(part: str, stop_event: threading.Event) -> None:
     while not stop_event.is_set():
         close_old_connections()
         write_own(part)
@@ -88,13 +88,13 @@ def _tell(part: str, stop_event: threading.Event) -> None:
 
 
 def write_failure() -> str:
-    """Why the newest heartbeat of this process could not be written; empty when it could."""
+    """Error of the newest failed heartbeat write of this process; empty after a success."""
     return next(iter(_failures.values()), "")
 
 
-def forget_the_dead() -> int:
-    """Remove rows of processes silent for an hour, and rows ahead of now; those of processes that run come again."""
+def prune_stale() -> int:
+    """Remove rows older than an hour or ahead of now; running processes write theirs again."""
     now = clock.wall_now()
-    outdated = Q(at__lt=now - timedelta(minutes=KEPT_MINUTES)) | Q(at__gt=now + AHEAD)
+    outdated = Q(at__lt=now - timedelta(minutes=RETENTION_MINUTES)) | Q(at__gt=now + CLOCK_TOLERANCE)
     deleted, _ = Heartbeat.objects.filter(outdated).delete()
     return deleted

@@ -1,4 +1,4 @@
-"""The arguments a job takes and the result it leaves, kind by kind."""
+"""Arguments and results of jobs, by kind."""
 
 from datetime import datetime
 from typing import Any
@@ -13,18 +13,18 @@ from marketdata.parsing import EARLIEST_MS, LATEST_MS
 from marketdata.request_fields import Body, Choice, Instant, ListOf, SymbolField, WholeNumber
 from modelregistry.models import Kind
 
-MOST_SYMBOLS = 1000
-MOST_WORKERS = 64
-MOST_SEED = 2**31 - 1
+MAX_SYMBOLS = 1000
+MAX_WORKERS = 64
+MAX_SEED = 2**31 - 1
 NO_ARGUMENTS = {"type": "object", "additionalProperties": False, "description": "None."}
 
 
 @extend_schema_field({"oneOf": [{"type": "string", "format": "date-time"}, {"type": "integer"}]})
-class JsonInstant(Instant):
-    """A time in a JSON body: ISO 8601 text, or milliseconds as a number or as text."""
+class JsonTime(Instant):
+    """A time in JSON: ISO 8601 text, or milliseconds as a number or as text."""
 
     def to_internal_value(self, data: Any) -> datetime:
-        """An aware UTC datetime within the years candles may be of."""
+        """An aware UTC datetime in the years 2017 to 2099."""
         is_number = isinstance(data, int) and not isinstance(data, bool)
         instant = super().to_internal_value(str(data) if is_number else data)
         if not EARLIEST_MS <= clock.to_ms(instant) < LATEST_MS:
@@ -32,30 +32,30 @@ class JsonInstant(Instant):
         return instant
 
 
-class JsonSwitch(serializers.BooleanField):
-    """`true` or `false`, and no word or number for it."""
+class StrictBoolean(serializers.BooleanField):
+    """A boolean field that accepts only `true` and `false`."""
 
     def to_internal_value(self, data: Any) -> bool:
-        """Refuse what DRF would take for a boolean."""
+        """Refuse texts and numbers that DRF would convert to a boolean."""
         if not isinstance(data, bool):
             raise serializers.ValidationError("Write true or false.")
         return data
 
 
 class Arguments(Body):
-    """Arguments of one kind of job; `from` is added here since it is no Python name."""
+    """Arguments of one kind of job; `from` is added here since it is a Python keyword."""
 
     begin_help = ""
 
     def get_fields(self) -> dict[str, serializers.Field]:
-        """The declared fields and the span of time."""
+        """The declared fields and the time span."""
         fields: dict[str, serializers.Field] = super().get_fields()
-        fields["from"] = JsonInstant(required=False, help_text=self.begin_help)
-        fields["until"] = JsonInstant(required=False, help_text="Exclusive. ISO or ms; now when left out.")
+        fields["from"] = JsonTime(required=False, help_text=self.begin_help)
+        fields["until"] = JsonTime(required=False, help_text="Exclusive. ISO or ms; now when left out.")
         return fields
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """A span runs forwards; every symbol is one of an enabled market."""
+        """Check that `from` is before `until` and every symbol has an enabled market."""
         if "from" in attrs and "until" in attrs and attrs["from"] >= attrs["until"]:
             raise serializers.ValidationError({"from": ["Must be before `until`."]})
         if "symbols" in attrs:
@@ -72,17 +72,17 @@ class TrainingArguments(Arguments):
         help_text="Kinds of estimators; all when left out.",
     )  # fmt: skip
     symbols = ListOf(
-        child=SymbolField(), required=False, allow_empty=False, max_length=MOST_SYMBOLS,
+        child=SymbolField(), required=False, allow_empty=False, max_length=MAX_SYMBOLS,
         help_text="Enabled markets; all when left out.",
     )  # fmt: skip
     source = Choice(  # type: ignore[assignment]  # the stubs mean Field.source
         Source.choices, required=False, help_text="Candles to learn from; those of the enabled markets when left out."
     )
-    seed = WholeNumber(required=False, min_value=0, max_value=MOST_SEED, help_text="1 when left out.")
+    seed = WholeNumber(required=False, min_value=0, max_value=MAX_SEED, help_text="1 when left out.")
     workers = WholeNumber(
-        required=False, min_value=1, max_value=MOST_WORKERS, help_text="Processes side by side; 1 when left out."
+        required=False, min_value=1, max_value=MAX_WORKERS, help_text="Processes side by side; 1 when left out."
     )
-    small = JsonSwitch(required=False, help_text="A quick run: fewer rows and fewer trees.")
+    small = StrictBoolean(required=False, help_text="A quick run: fewer rows and fewer trees.")
 
 
 class BackfillArguments(Arguments):
@@ -90,7 +90,7 @@ class BackfillArguments(Arguments):
 
     begin_help = "Inclusive. ISO or ms; 90 days before `until` when left out."
     symbols = ListOf(
-        child=SymbolField(), required=False, allow_empty=False, max_length=MOST_SYMBOLS,
+        child=SymbolField(), required=False, allow_empty=False, max_length=MAX_SYMBOLS,
         help_text="Enabled markets; all when left out.",
     )  # fmt: skip
 
@@ -157,8 +157,8 @@ class BootstrapResult(Outcome):
     )
 
 
-def stored_form(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Validated arguments as a job's row keeps them: plain JSON, times in UTC."""
+def stored_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Validated arguments as stored in a job's row: plain JSON, times in UTC."""
     return {
         name: f"{value:%Y-%m-%dT%H:%M:%S.%f}Z".replace(".000000Z", "Z") if isinstance(value, datetime) else value
         for name, value in arguments.items()
@@ -166,13 +166,13 @@ def stored_form(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def typed(shape: type[serializers.Serializer] | dict[str, Any]) -> serializers.JSONField:
-    """A JSON column passed on as it is, described by a shape or a piece of schema."""
+    """A JSON column passed on unchanged, described by a serializer or a schema fragment."""
     field = type("TypedField", (serializers.JSONField,), {})
     return extend_schema_field(shape)(field)()  # type: ignore[no-any-return]
 
 
 def _enabled(symbols: list[str], source: str | None) -> list[str]:
-    """The symbols without repeats, if each has an enabled market of that source."""
+    """The symbols without duplicates, if each has an enabled market of that source."""
     markets = Market.objects.filter(**({"source": source} if source else {}))
     enabled = set(markets.filter(enabled=True).values_list("symbol", flat=True))
     wrong = [symbol for symbol in symbols if symbol not in enabled]

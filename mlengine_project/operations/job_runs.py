@@ -1,7 +1,7 @@
-"""Running one job: a subprocess of our own command, its progress kept in the job's row.
+"""Execution of one job: a subprocess of a management command, with its progress in the job's row.
 
-Training and backfills run in a process of their own at low priority, so that neither their memory,
-their CPU nor a crash of theirs touches the process that serves.
+Training and backfills run in a process of their own at low priority, so that their memory, their CPU use and
+their crashes do not affect the serving process.
 """
 
 import contextlib
@@ -22,36 +22,36 @@ from django.db.models import Case, F, Q, Value, When
 from marketdata import clock
 from mlengine_project.operations.models import Job
 
-SILENT_SECONDS = 60
-"""A running job whose row was not touched for this long has lost its process."""
+ORPHANED_SECONDS = 60
+"""A running job whose row was not updated for this long has lost its process."""
 TOUCH_SECONDS = 5.0
-"""How often a running job's row is touched, and looked at for a request to cancel."""
+"""How often a running job's row is updated and checked for a request to cancel."""
 NICENESS = 10
 STOP_SECONDS = 10
-KEPT_LINES = 40
+OUTPUT_LINES = 40
 WRITE_EVERY_SECONDS = 1.0
-ALIKE = "alike:"
-"""Begins the slots of jobs that are unique by their arguments until they have ended."""
-FREED_SLOT = Case(When(slot__startswith=ALIKE, then=Value(None)), default=F("slot"))
-"""The slot of an ended job: one by its arguments is free again, one by a day or a market is not."""
+DUPLICATE_SLOT_PREFIX = "alike:"
+"""Prefix of the slots of jobs that are unique by their arguments until they have ended."""
+RELEASED_SLOT = Case(When(slot__startswith=DUPLICATE_SLOT_PREFIX, then=Value(None)), default=F("slot"))
+"""The slot of an ended job: one by arguments is released, one by day or market is kept."""
 
 log = structlog.get_logger(__name__)
 _running: dict[str, "subprocess.Popen[str]"] = {}
-"""Processes this process follows, by job."""
+"""Child processes of this process, by job."""
 _interrupted: set[str] = set()
 
 
 def interrupt_all() -> None:
-    """End the processes followed here; their jobs become pending again, for the next start."""
+    """Stop the child processes; their jobs become pending again for the next start."""
     for job_id, process in list(_running.items()):
         _interrupted.add(job_id)
         process.terminate()
 
 
 def claim(job_id: str) -> Job | None:
-    """Take a pending (or orphaned) job for this process; None if somebody else has it."""
+    """Claim a pending or orphaned job for this process; None if another process has it."""
     now = clock.wall_now()
-    orphaned = Q(state=Job.State.RUNNING, heartbeat_at__lt=now - timedelta(seconds=SILENT_SECONDS))
+    orphaned = Q(state=Job.State.RUNNING, heartbeat_at__lt=now - timedelta(seconds=ORPHANED_SECONDS))
     claimed = Job.objects.filter(Q(state=Job.State.PENDING) | orphaned, id=job_id).update(
         state=Job.State.RUNNING, started_at=now, heartbeat_at=now, message="starting"
     )
@@ -59,7 +59,7 @@ def claim(job_id: str) -> Job | None:
 
 
 def run(job_id: str) -> None:
-    """Run a job to its end; a repeat finds it claimed and does nothing."""
+    """Run a job to its end; does nothing for a job claimed already."""
     job = claim(job_id)
     if job is None:
         return
@@ -93,7 +93,7 @@ def command_line(job: Job) -> list[str]:
 
 
 def _follow(job: Job) -> None:
-    process = subprocess.Popen(  # noqa: S603  (our own command with arguments from our own row)
+    process = subprocess.Popen(  # noqa: S603  (a fixed command with arguments from the job's row)
         command_line(job),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -113,7 +113,7 @@ def _follow(job: Job) -> None:
             if "result" in message:
                 result = message["result"]
             elif not message:
-                tail = [*tail, line][-KEPT_LINES:]
+                tail = [*tail, line][-OUTPUT_LINES:]
             else:
                 _write_progress(job, message)
         code = process.wait()
@@ -135,13 +135,13 @@ def _follow(job: Job) -> None:
     if code == 0:
         _end(job, Job.State.SUCCEEDED, "done", result, progress=1.0)
     elif code == os.EX_TEMPFAIL:
-        _wait(job, last)
+        _requeue(job, last)
     else:
         _end(job, Job.State.FAILED, last, result | {"code": code})
 
 
 def _watch(job: Job, process: "subprocess.Popen[str]", ended: threading.Event, cancelled: threading.Event) -> None:
-    """Touch the row of a job while its process runs, however silent it is, and stop the process when asked to."""
+    """Update the row of a job while its process runs, and stop the process on a request to cancel."""
     row = Job.objects.filter(id=job.id)
     try:
         while not ended.wait(TOUCH_SECONDS):
@@ -172,7 +172,7 @@ def _lines(process: "subprocess.Popen[str]") -> Iterator[str]:
 
 
 def _message(line: str) -> dict[str, Any]:
-    """What a command reports to its job, progress or result; empty for a line of ordinary output."""
+    """Progress or result that a command reports as JSON; empty for a line of ordinary output."""
     if not line.startswith("{"):
         return {}
     try:
@@ -184,9 +184,9 @@ def _message(line: str) -> dict[str, Any]:
 
 
 def _write_progress(job: Job, progress: dict[str, Any]) -> None:
-    """Keep the newest progress, at most once a second."""
+    """Store the newest progress, at most once a second."""
     now = clock.wall_now()
-    # The amount: after the clock was set back, waiting for the old time would look like a lost process.
+    # Absolute difference: after the clock was set back, waiting for the old time would look like a lost process.
     if job.heartbeat_at and abs((now - job.heartbeat_at).total_seconds()) < WRITE_EVERY_SECONDS:
         return
     job.heartbeat_at = now
@@ -204,8 +204,8 @@ def _stop(process: "subprocess.Popen[str]") -> None:
         process.wait()
 
 
-def _wait(job: Job, reason: str) -> None:
-    """Make a job pending again that met something which passes; the sweep of waiting jobs queues it again."""
+def _requeue(job: Job, reason: str) -> None:
+    """Make a job pending again after a temporary failure; the sweep of pending jobs queues it."""
     running = Job.objects.filter(id=job.id, state=Job.State.RUNNING)
     if not running.filter(cancel_requested=False).update(state=Job.State.PENDING, message=f"waits: {reason}"[:300]):
         _end(job, Job.State.CANCELLED, "cancelled")
@@ -219,7 +219,7 @@ def _end(
         "state": state,
         "message": message[:300],
         "ended_at": clock.wall_now(),
-        "slot": FREED_SLOT,
+        "slot": RELEASED_SLOT,
     }
     if result is not None:
         changes["result"] = result

@@ -1,7 +1,7 @@
-"""Structured logs and the request id that ties them together.
+"""Structured logging and the request id shared by all lines of a request.
 
-One line per event: JSON for machines, coloured words on a terminal. Every line, also those of the
-libraries, passes the same chain and is cleared of secrets last.
+One line per event: JSON in production, coloured text on a terminal. Every line, those of libraries included,
+passes the same processors and is redacted last.
 """
 
 import logging
@@ -17,17 +17,17 @@ from marketdata import clock
 from mlengine_project.operations.redaction import redact, shortened
 
 WELL_FORMED = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-QUIET_PATHS = ("/health", "/metrics", "/static/")
-"""Asked every few seconds by machines; a line for each would bury the rest."""
+UNLOGGED_PATHS = ("/health", "/metrics", "/static/")
+"""Paths requested every few seconds by probes, which are not logged."""
 SLOW_SECONDS = 1.0
-PATH_SHOWN = 256
-"""Characters of a path that a line shows; a URL may have sixteen thousand."""
+MAX_PATH_CHARACTERS = 256
+"""Characters of a path in a log line; a URL may have sixteen thousand."""
 
 log = structlog.get_logger("mlengine.requests")
 
 
 def shared_processors() -> list[Any]:
-    """What every event passes, whoever logged it."""
+    """Processors of every event, of the engine and of libraries."""
     return [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
@@ -38,23 +38,23 @@ def shared_processors() -> list[Any]:
 
 
 def cut_values(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Cut every long text of an event: callers choose how long what is logged of them would be."""
+    """Truncate every long text of an event, since callers choose its length."""
     return {name: shortened(value) if isinstance(value, str) else value for name, value in event.items()}
 
 
 class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
-    """Renders an event and hides the secrets in what came out, traces included."""
+    """Formatter that renders an event and redacts secrets, tracebacks included."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line."""
+        """Render and redact one line."""
         return redact(super().format(record))
 
 
-class WithoutTrace(logging.Filter):
-    """Puts an exception on the line itself: what repeats every second while Redis is away needs no trace."""
+class WithoutTraceback(logging.Filter):
+    """Filter that writes an exception into the message instead of a traceback."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Rewrite the record; none is dropped."""
+        """Rewrite the record; no record is dropped."""
         if record.exc_info and record.exc_info[1] is not None:
             error = record.exc_info[1]
             record.msg, record.args = f"{record.getMessage()}: {type(error).__name__}: {error}", ()
@@ -63,7 +63,7 @@ class WithoutTrace(logging.Filter):
 
 
 def formatter(pretty: bool) -> RedactingFormatter:
-    """The formatter of the one handler; `logging.config` calls it."""
+    """The formatter of the log handler, called by `logging.config`."""
     last: list[Any] = (
         [
             cut_values,
@@ -81,7 +81,7 @@ def formatter(pretty: bool) -> RedactingFormatter:
 
 
 def configure_structlog() -> None:
-    """Send structlog's events through the standard library, so that there is one way out."""
+    """Send structlog's events through the standard library, so that there is one handler."""
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -95,7 +95,7 @@ def configure_structlog() -> None:
 
 
 def request_id_from(given: str | None) -> str:
-    """The caller's id when it is well formed, else a new one.
+    """The request id sent by the caller when it is well formed, else a new one.
 
     >>> request_id_from("job-17")
     'job-17'
@@ -105,28 +105,28 @@ def request_id_from(given: str | None) -> str:
     return clock.new_id().hex
 
 
-def note_request(method: str, path: str, status: int, seconds: float, key_id: str = "") -> None:
-    """One line per request: what was asked, what was answered, how long it took."""
-    if path.startswith(QUIET_PATHS) and status < 500 and seconds < SLOW_SECONDS:
+def log_request(method: str, path: str, status: int, seconds: float, key_id: str = "") -> None:
+    """Log one line per request: method, path, status and duration."""
+    if path.startswith(UNLOGGED_PATHS) and status < 500 and seconds < SLOW_SECONDS:
         return
-    path = shortened(path, PATH_SHOWN)
+    path = shortened(path, MAX_PATH_CHARACTERS)
     log.info("request", method=method, path=path, status=status, ms=round(seconds * 1000, 1), key=key_id or None)
 
 
 class RequestIdMiddleware:
-    """Gives every request an id, taken from `X-Request-ID` when it is well formed, and logs its end."""
+    """Middleware that gives every request an id (`X-Request-ID` when well formed) and logs its end."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Bind the id to all lines logged on the way, and send it back."""
+        """Bind the id to all lines logged during the request, and return it in the response."""
         started = clock.monotonic()
         request_id = request_id_from(request.META.get("HTTP_X_REQUEST_ID"))
         request.request_id = request_id  # type: ignore[attr-defined]
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             response = self.get_response(request)
             caller = getattr(request, "api_caller", "")
-            note_request(request.method or "", request.path, response.status_code, clock.monotonic() - started, caller)
+            log_request(request.method or "", request.path, response.status_code, clock.monotonic() - started, caller)
         response["X-Request-ID"] = request_id
         return response

@@ -1,7 +1,7 @@
-"""Counts every process keeps for itself and adds to shared rows every few seconds.
+"""Counters kept by each process and added to shared rows every few seconds.
 
-A scrape may reach any process, so the rows are the truth; what this process has not written yet is
-added on top. A count that cannot be written stays here and is tried again.
+A scrape may reach any process, so the rows are authoritative; counts of this process that are not written yet are
+added to them. A count that cannot be written is kept and tried again.
 """
 
 import threading
@@ -10,7 +10,7 @@ import structlog
 from django.db import DatabaseError, connection, transaction
 from django.db.models import F
 
-from mlengine_project.access.services import note_uses
+from mlengine_project.access.services import record_key_use
 from mlengine_project.operations.models import Counter
 
 FLUSH_SECONDS = 3.0
@@ -24,17 +24,17 @@ log = structlog.get_logger(__name__)
 Series = tuple[str, str]
 
 
-def added(one: dict[Series, float], other: dict[Series, float]) -> dict[Series, float]:
-    """Series by series.
+def sum_of_series(one: dict[Series, float], other: dict[Series, float]) -> dict[Series, float]:
+    """Add two sets of series.
 
-    >>> added({("a", ""): 1.0}, {("a", ""): 2.0, ("b", ""): 1.0})
+    >>> sum_of_series({("a", ""): 1.0}, {("a", ""): 2.0, ("b", ""): 1.0})
     {('a', ''): 3.0, ('b', ''): 1.0}
     """
     return {series: one.get(series, 0.0) + other.get(series, 0.0) for series in {**one, **other}}
 
 
 class Measures:
-    """The counts of this process that are not in the table yet."""
+    """Counts of this process that are not stored yet."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -48,19 +48,19 @@ class Measures:
             self._pending[series] = self._pending.get(series, 0.0) + amount
 
     def observe(self, name: str, seconds: float) -> None:
-        """Put one duration into a histogram: its bucket, the sum and the count."""
+        """Add one duration to a histogram: its bucket, the sum and the count."""
         bucket = next((f"{edge}" for edge in BUCKETS if seconds <= edge), "+Inf")
         self.add(f"{name}_bucket", 1, le=bucket)
         self.add(f"{name}_sum", seconds)
         self.add(f"{name}_count")
 
     def pending(self) -> dict[Series, float]:
-        """What is not written yet."""
+        """Counts that are not stored yet."""
         with self._lock:
             return dict(self._pending)
 
     def flush(self) -> int:
-        """Add what is pending to the table; returns the number of series written."""
+        """Store the pending counts; returns the number of series written."""
         with self._lock:
             taken, self._pending = self._pending, {}
         try:
@@ -72,22 +72,22 @@ class Measures:
                         rows.update(value=F("value") + amount)
         except DatabaseError:
             with self._lock:
-                self._pending = added(self._pending, taken)
+                self._pending = sum_of_series(self._pending, taken)
             raise
         return len(taken)
 
     def totals(self) -> dict[Series, float]:
-        """Every count there is: the table, and what is on its way there."""
+        """All counts: the stored ones and those pending here."""
         rows = Counter.objects.values_list("name", "labels", "value")
-        return added({(name, labels): value for name, labels, value in rows}, self.pending())
+        return sum_of_series({(name, labels): value for name, labels, value in rows}, self.pending())
 
     def start(self) -> None:
-        """Begin to write regularly, in a daemon thread; the web process does so when it starts."""
+        """Start storing counts periodically in a daemon thread."""
         self._stopping.clear()
         threading.Thread(target=self._write_regularly, name="measures", daemon=True).start()
 
     def stop(self) -> None:
-        """Write what is left and end the thread."""
+        """Store the pending counts and stop the thread."""
         self._stopping.set()
         self._write()
 
@@ -98,7 +98,7 @@ class Measures:
     def _write(self) -> None:
         try:
             self.flush()
-            note_uses()
+            record_key_use()
         except DatabaseError as error:
             log.warning("measures_not_written", error=type(error).__name__)
         finally:

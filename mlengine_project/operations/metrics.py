@@ -1,6 +1,6 @@
-"""What Prometheus scrapes. Counts come from shared rows, all else is computed at the scrape.
+"""Prometheus metrics: counts from shared rows, everything else computed at the scrape.
 
-So every process gives the same answer, and none of it is lost when one ends.
+So every process returns the same values, and none is lost when a process ends.
 """
 
 from collections import Counter as Tally
@@ -30,8 +30,8 @@ from signals import health as signal_health
 from signals.models import SignalLog
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
-ALIVE = timedelta(seconds=60)
-REFUSALS_OVER = timedelta(hours=1)
+HEARTBEAT_WINDOW = timedelta(seconds=60)
+REFUSAL_WINDOW = timedelta(hours=1)
 
 
 def exposition() -> bytes:
@@ -42,24 +42,24 @@ def exposition() -> bytes:
 
 
 class EngineCollector:
-    """Gathers one scrape; without a database it says so and gives what this process counted."""
+    """Collector of one scrape; without a database only the counts of this process."""
 
     def collect(self) -> Iterator[Metric]:
-        """Every family."""
+        """All metric families."""
         families: list[Metric] = []
         up = 1
         try:
-            families += counted(measures.totals())
+            families += request_metrics(measures.totals())
             for gather in (models, market_data, signals, coverage, work, checks):
                 families += gather()
         except (DatabaseError, InterfaceError):
-            up, families = 0, list(counted(measures.pending()))
+            up, families = 0, list(request_metrics(measures.pending()))
         yield GaugeMetricFamily("ml_database_up", "Whether the database answered this scrape.", value=up)
         yield from families
 
 
-def counted(totals: dict[Series, float]) -> Iterator[Metric]:
-    """Requests for predictions: how many, how fast, refused why."""
+def request_metrics(totals: dict[Series, float]) -> Iterator[Metric]:
+    """Prediction requests: number, latency, refusals by reason."""
     answers = CounterMetricFamily(
         PREDICTIONS.removesuffix("_total"), "Predictions answered over REST.", labels=["symbol", "horizon"]
     )
@@ -86,7 +86,7 @@ def counted(totals: dict[Series, float]) -> Iterator[Metric]:
 
 
 def latency(totals: dict[Series, float]) -> Metric:
-    """The histogram of POST /predictions, from its rows."""
+    """Latency histogram of POST /predictions."""
     histogram = HistogramMetricFamily(LATENCY, "Seconds from the request to the answer of POST /predictions.")
     below, buckets = 0.0, []
     for edge in [*map(str, BUCKETS), "+Inf"]:
@@ -97,36 +97,38 @@ def latency(totals: dict[Series, float]) -> Metric:
 
 
 def models() -> Iterator[Metric]:
-    """How good the champions are, and whether every process has loaded them."""
+    """Accuracy of the champions, and whether every process has loaded them."""
     accuracy = GaugeMetricFamily(
         "ml_model_accuracy", "1 - loss / best baseline's loss, on rows never seen.", labels=["model_name"]
     )
-    crowned = registry.champions(default_source())
-    for kind, version in sorted(crowned.items()):
+    champions = registry.champions(default_source())
+    for kind, version in sorted(champions.items()):
         value = accuracy_of(version.report)
         if value is not None:
             accuracy.add_metric([kind], value)
     yield accuracy
     champion = GaugeMetricFamily("ml_model_has_champion", "1 when the kind has a champion.", labels=["model_name"])
     for kind in Kind.values:
-        champion.add_metric([kind], int(kind in crowned))
+        champion.add_metric([kind], int(kind in champions))
     yield champion
     loaded = GaugeMetricFamily(
         "ml_model_loaded_is_promoted",
         "1 when the process has the champion in memory.",
         labels=["process", "model_name"],
     )
-    for name, told in _living():
-        held = {kind: version for kinds in told.get("loaded", {}).values() for kind, version in kinds.items()}
-        for kind in sorted(set(held) & set(crowned)):
-            loaded.add_metric([name, kind], int(held[kind] == str(crowned[kind].pk)))
+    for name, detail in _running_processes():
+        loaded_versions = {
+            kind: version for kinds in detail.get("loaded", {}).values() for kind, version in kinds.items()
+        }
+        for kind in sorted(set(loaded_versions) & set(champions)):
+            loaded.add_metric([name, kind], int(loaded_versions[kind] == str(champions[kind].pk)))
     yield loaded
     ahead = (KNOWN_UNTIL - clock.wall_ms()) / 1000
-    yield _gauge("ml_release_calendar_seconds", "For how long announced releases are still known to features.", ahead)
+    yield _gauge("ml_release_calendar_seconds", "Seconds until the release calendar of the features ends.", ahead)
 
 
 def market_data() -> Iterator[Metric]:
-    """How old candles are, and how the exchange is used."""
+    """Age of candles and use of the exchange."""
     ages = GaugeMetricFamily(
         "ml_data_age_seconds", "Market time minus the close of the newest stored candle.", labels=["symbol"]
     )
@@ -138,20 +140,20 @@ def market_data() -> Iterator[Metric]:
     yield _gauge("ml_exchange_used_weight", "Request weight of the last minute seen.", state.used_weight)
     yield _gauge("ml_exchange_weight_limit", "Request weight the exchange allows a minute.", state.weight_limit)
     banned = bool(state.banned_until_ms and state.banned_until_ms > clock.wall_ms())
-    yield _gauge("ml_exchange_banned", "1 while the exchange asked for silence.", banned)
-    yield _gauge("ml_exchange_reconnects", "Times the feed was rebuilt.", state.reconnects)
+    yield _gauge("ml_exchange_banned", "1 while the exchange bans requests.", banned)
+    yield _gauge("ml_exchange_reconnects", "Reconnects of the feed.", state.reconnects)
     offset = 0 if state.clock_wall_ms is None else (state.clock_market_ms or 0) - state.clock_wall_ms
     yield _gauge("ml_exchange_clock_offset_seconds", "Exchange time minus wall time.", offset / 1000)
 
 
 def signals() -> Iterator[Metric]:
-    """From the close to the wire: how long it took, what waits, what was refused."""
+    """Signals: delay after the close, outbox, holds by reason."""
     delay = GaugeMetricFamily(
         "ml_candle_to_signal_seconds", "From the newest signal's candle close to the signal.", labels=["symbol"]
     )
     refused: Tally[str] = Tally()
     newest: dict[str, SignalLog] = {}
-    rows = SignalLog.objects.filter(created_at__gte=clock.wall_now() - REFUSALS_OVER).order_by("seq")
+    rows = SignalLog.objects.filter(created_at__gte=clock.wall_now() - REFUSAL_WINDOW).order_by("seq")
     for row in rows.only("symbol", "seq", "candle_time", "made_at", "reasons", "signal_type"):
         newest[row.symbol] = row
         refused.update(row.reasons[:1])
@@ -164,28 +166,28 @@ def signals() -> Iterator[Metric]:
     for reason, count in sorted(refused.items()):
         reasons.add_metric([reason], count)
     yield reasons
-    doubted = GaugeMetricFamily(
-        "ml_degraded_predictions_last_hour", "Predictions of the last hour given with a doubt.", labels=["reason"]
+    degraded = GaugeMetricFamily(
+        "ml_degraded_predictions_last_hour", "Degraded predictions of the last hour, by reason.", labels=["reason"]
     )
-    for reason, count in sorted(prediction_log.degraded_counts(REFUSALS_OVER).items()):
-        doubted.add_metric([reason], count)
-    yield doubted
-    unbelieved = GaugeMetricFamily(
+    for reason, count in sorted(prediction_log.degraded_counts(REFUSAL_WINDOW).items()):
+        degraded.add_metric([reason], count)
+    yield degraded
+    suppressed = GaugeMetricFamily(
         "ml_unbelieved_out_of_distribution_last_hour",
-        "Predictions of the last hour called strange by a measure that cried too often to be believed.",
+        "Predictions of the last hour out of distribution by a measure that the guard suppresses.",
         labels=["symbol"],
     )
-    for symbol, count in sorted(prediction_log.suppressed_counts(REFUSALS_OVER).items()):
-        unbelieved.add_metric([symbol], count)
-    yield unbelieved
+    for symbol, count in sorted(prediction_log.suppressed_counts(REFUSAL_WINDOW).items()):
+        suppressed.add_metric([symbol], count)
+    yield suppressed
     unsent, age = signal_health.outbox()
     yield _gauge("ml_outbox_unsent", "Signals waiting to be published.", unsent)
     yield _gauge("ml_outbox_age_seconds", "How long the oldest of them has waited.", age or 0.0)
 
 
 def coverage() -> Iterator[Metric]:
-    """How often the predicted bands held lately, as the newest predictions tell it."""
-    held = GaugeMetricFamily(
+    """Recent coverage of the predicted bands, from the newest predictions."""
+    ratios = GaugeMetricFamily(
         "ml_band_coverage_ratio",
         "Share of outcomes inside the band, trailing month.",
         labels=["symbol", "horizon", "level", "target"],
@@ -194,12 +196,12 @@ def coverage() -> Iterator[Metric]:
         for band in row.coverage:
             for target in ("high", "low"):
                 if band[target] is not None:
-                    held.add_metric([row.symbol, str(row.horizon), str(band["level"]), target], band[target])
-    yield held
+                    ratios.add_metric([row.symbol, str(row.horizon), str(band["level"]), target], band[target])
+    yield ratios
 
 
 def work() -> Iterator[Metric]:
-    """What waits to be done, and who is alive to do it."""
+    """Queues, jobs and heartbeats."""
     depths = GaugeMetricFamily("ml_queue_depth", "Tasks waiting in a queue.", labels=["queue"])
     for queue, depth in queue_depths().items():
         depths.add_metric([queue], depth)
@@ -208,27 +210,28 @@ def work() -> Iterator[Metric]:
     for state in (Job.State.PENDING, Job.State.RUNNING):
         jobs.add_metric([state], Job.objects.filter(state=state).count())
     yield jobs
-    silence = GaugeMetricFamily("ml_heartbeat_age_seconds", "Since the last sign of life.", labels=["process"])
+    beat_ages = GaugeMetricFamily("ml_heartbeat_age_seconds", "Seconds since the last heartbeat.", labels=["process"])
     now = clock.wall_now()
     for name, at in Heartbeat.objects.order_by("name").values_list("name", "at"):
-        silence.add_metric([name], max(0.0, (now - at).total_seconds()))
-    yield silence
+        beat_ages.add_metric([name], max(0.0, (now - at).total_seconds()))
+    yield beat_ages
     yield _gauge("ml_rate_limit", "Calls a key may make to /predictions a minute; 0 is no limit.", settings.RATE_LIMIT)
 
 
 def checks() -> Iterator[Metric]:
-    """What `/health/detailed` reports, part by part."""
-    well = GaugeMetricFamily(
+    """Status of each part, as in `/health/detailed`."""
+    healthy = GaugeMetricFamily(
         "ml_part_healthy", "1 when the part is healthy, 0.5 when degraded, 0 when unhealthy.", labels=["part"]
     )
     for name, report in health.parts().items():
-        well.add_metric([name], {"healthy": 1.0, "degraded": 0.5}.get(report["status"], 0.0))
-    yield well
+        healthy.add_metric([name], {"healthy": 1.0, "degraded": 0.5}.get(report["status"], 0.0))
+    yield healthy
 
 
-def _gauge(name: str, words: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, words, value=value)
+def _gauge(name: str, documentation: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, documentation, value=value)
 
 
-def _living() -> Iterable[tuple[str, dict[str, Any]]]:
-    return Heartbeat.objects.filter(at__gte=clock.wall_now() - ALIVE).order_by("name").values_list("name", "detail")
+def _running_processes() -> Iterable[tuple[str, dict[str, Any]]]:
+    since = clock.wall_now() - HEARTBEAT_WINDOW
+    return Heartbeat.objects.filter(at__gte=since).order_by("name").values_list("name", "detail")

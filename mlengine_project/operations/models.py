@@ -1,4 +1,4 @@
-"""Long jobs people watch, and the heartbeats of the processes that do the work."""
+"""Jobs, heartbeats of processes, and shared counters."""
 
 import uuid
 from typing import ClassVar
@@ -7,10 +7,10 @@ from django.db import models
 
 
 class Job(models.Model):
-    """A training, backfill, retention or bootstrap: requested, running, ended; its row is the truth."""
+    """A training, backfill, retention or bootstrap, from its request to its end."""
 
     class State(models.TextChoices):
-        """Where the job stands."""
+        """State of the job."""
 
         PENDING = "pending", "Pending"
         RUNNING = "running", "Running"
@@ -19,7 +19,7 @@ class Job(models.Model):
         CANCELLED = "cancelled", "Cancelled"
 
     class Kind(models.TextChoices):
-        """What it does."""
+        """Kind of the job."""
 
         TRAINING = "training", "Training"
         BACKFILL = "backfill", "Backfill"
@@ -52,7 +52,7 @@ class Job(models.Model):
 
 
 class Heartbeat(models.Model):
-    """The last sign of life of one part of the engine, and what it has loaded."""
+    """The last heartbeat of one process, and what it has loaded."""
 
     name = models.CharField(max_length=100, primary_key=True, help_text="beat, stream, worker:host:pid, web:host:pid.")
     part = models.CharField(max_length=20, help_text="beat, stream, worker or web.")
@@ -70,14 +70,14 @@ class Heartbeat(models.Model):
 
 
 class Counter(models.Model):
-    """A monotone count shared by all processes, shown to Prometheus."""
+    """A monotone counter shared by all processes, exported to Prometheus."""
 
     name = models.CharField(max_length=60)
     labels = models.CharField(max_length=200, blank=True, help_text="Sorted `k=v` pairs joined by commas.")
     value = models.FloatField(default=0)
 
     class Meta:
-        """One row per series."""
+        """Unique by series."""
 
         db_table = "counters"
         constraints: ClassVar = [models.UniqueConstraint(fields=["name", "labels"], name="counter_is_unique")]

@@ -1,4 +1,4 @@
-"""How many tasks wait in each queue, in Redis or in this process."""
+"""Number of waiting tasks in each queue, in Redis or in this process."""
 
 from django.conf import settings
 from redis import Redis, RedisError
@@ -7,7 +7,7 @@ QUEUES = ("live", "default", "training")
 
 
 def queue_depths() -> dict[str, int]:
-    """Tasks waiting by queue; empty when the broker cannot be asked."""
+    """Waiting tasks by queue; empty when the broker is unavailable."""
     return _in_process() if settings.EMBEDDED else _in_redis()
 
 

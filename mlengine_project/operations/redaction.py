@@ -1,7 +1,7 @@
-"""No secret leaves in a log line: keys of ours, sign-in links, passwords in URLs, and every secret setting.
+"""Redaction of log lines: API keys, sign-in links, passwords in URLs, and secret settings.
 
-Lines hold text of callers and of the exchange. What is looked at is cut first and every quantifier
-has a bound, so that the time grows with the length of a line and never faster.
+Lines hold text of callers and of the exchange. Text is truncated first and every quantifier is bounded, so that
+the time is linear in the length of a line.
 """
 
 import re
@@ -16,10 +16,10 @@ LABELLED = re.compile(
     re.IGNORECASE,
 )
 SIGN_IN_LINK = re.compile(r"(?P<path>/console/sign-in/)[A-Za-z0-9_:-]{8,1024}+")
-LONGEST_LINE = 64 * 1024
-LONGEST_VALUE = 4 * 1024
+MAX_LINE_CHARACTERS = 64 * 1024
+MAX_VALUE_CHARACTERS = 4 * 1024
 MARGIN = 4 * 1024
-"""Characters looked at beyond a cut, so that a secret that lies across it is found: none is longer."""
+"""Characters searched beyond a cut, so that a secret across it is found; no secret is longer."""
 HIDDEN = "[hidden]"
 SECRET_SETTINGS = (
     "API_KEY",
@@ -33,7 +33,7 @@ SECRET_SETTINGS = (
 
 @lru_cache(maxsize=1)
 def known_secrets() -> tuple[str, ...]:
-    """The values of the secret settings, longest first; short ones would hide ordinary words."""
+    """The values of the secret settings, longest first, without short ones that match ordinary words."""
     from django.conf import settings
 
     values = {str(getattr(settings, name, "")) for name in SECRET_SETTINGS}
@@ -41,7 +41,7 @@ def known_secrets() -> tuple[str, ...]:
 
 
 def redact(line: str) -> str:
-    """Hide everything in a line that looks like, or is, a secret; a very long line is cut.
+    """Hide every secret, and text that looks like one, in a line; a very long line is truncated.
 
     >>> redact("redis://user:swordfish@host:6379/0")
     'redis://user:[hidden]@host:6379/0'
@@ -50,17 +50,17 @@ def redact(line: str) -> str:
     >>> redact("GET /console/sign-in/eyJ1c2VyIjoxfQ:1xXo6u:vQP7uXf-Z3eG 200")
     'GET /console/sign-in/[hidden] 200'
     """
-    line = line[: LONGEST_LINE + MARGIN]
+    line = line[: MAX_LINE_CHARACTERS + MARGIN]
     for secret in known_secrets():
         line = line.replace(secret, HIDDEN)
     line = KEY.sub(lambda found: found.group(0)[:12] + "_" + HIDDEN, line)
     line = URL_PASSWORD.sub(lambda found: found["user"] + HIDDEN + "@", line)
     line = SIGN_IN_LINK.sub(lambda found: found["path"] + HIDDEN, line)
-    return LABELLED.sub(lambda found: found["label"] + HIDDEN, line)[:LONGEST_LINE]
+    return LABELLED.sub(lambda found: found["label"] + HIDDEN, line)[:MAX_LINE_CHARACTERS]
 
 
-def shortened(text: str, longest: int = LONGEST_VALUE) -> str:
-    """Cut a long text to its beginning and its end; a secret that lies across a cut is hidden.
+def shortened(text: str, longest: int = MAX_VALUE_CHARACTERS) -> str:
+    """Shorten a long text to its beginning and its end; a secret across a cut is hidden.
 
     >>> shortened("0123456789", longest=4)
     '01 [6 characters left out] 89'

@@ -1,4 +1,4 @@
-"""Retention of model files as operations see it: what any process uses keeps its files."""
+"""Retention of model files; versions used by any process keep their files."""
 
 from marketdata.models import Source
 from mlengine_project.operations.models import Heartbeat
@@ -8,12 +8,12 @@ from predictions.challengers import candidates_of
 
 
 def prune(*, dry_run: bool = False, progress: Progress | None = None) -> list[Removal]:
-    """Remove the files of versions that need not keep them; see `modelregistry.retention`."""
+    """Remove the files of versions beyond retention; see `modelregistry.retention`."""
     return retention.prune(versions_in_use(), dry_run=dry_run, progress=progress)
 
 
 def versions_in_use() -> set[str]:
-    """Ids of the versions that a process has loaded or a challenger answers with."""
+    """Ids of versions loaded by a process or used as challengers."""
     used = {str(candidate.pk) for source in Source.values for candidate, _ in candidates_of(source)}
     for detail in Heartbeat.objects.values_list("detail", flat=True):
         for kinds in (detail or {}).get("loaded", {}).values():

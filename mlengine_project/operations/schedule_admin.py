@@ -15,22 +15,22 @@ for scheduled in (PeriodicTask, CrontabSchedule, IntervalSchedule, ClockedSchedu
     admin.site.unregister(scheduled)
 
 
-class ThemedTaskSelect(UnfoldAdminSelectWidget, TaskSelectWidget):
-    """The list of known tasks, in the admin's clothes."""
+class TaskSelect(UnfoldAdminSelectWidget, TaskSelectWidget):
+    """The list of registered tasks with the admin theme's style."""
 
 
 class ScheduleForm(PeriodicTaskForm):
-    """A row of the schedule."""
+    """Form of a schedule row."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.fields["task"].widget = UnfoldAdminTextInputWidget()
-        self.fields["regtask"].widget = ThemedTaskSelect()
+        self.fields["regtask"].widget = TaskSelect()
 
 
 @admin.register(PeriodicTask)
 class ScheduleAdmin(BeatPeriodicTaskAdmin, ModelAdmin):
-    """What runs when. Edits survive every restart."""
+    """Admin of schedule rows; edits are kept on restart."""
 
     form = ScheduleForm
     list_fullwidth = True
@@ -39,14 +39,14 @@ class ScheduleAdmin(BeatPeriodicTaskAdmin, ModelAdmin):
 
 @admin.register(CrontabSchedule)
 class CrontabScheduleAdmin(BeatCrontabScheduleAdmin, ModelAdmin):
-    """Times of day, week and month."""
+    """Admin of crontab schedules."""
 
 
 @admin.register(IntervalSchedule)
 class IntervalScheduleAdmin(ModelAdmin):
-    """Every so many seconds, minutes, hours."""
+    """Admin of interval schedules."""
 
 
 @admin.register(ClockedSchedule)
 class ClockedScheduleAdmin(BeatClockedScheduleAdmin, ModelAdmin):
-    """One moment."""
+    """Admin of one-time schedules."""

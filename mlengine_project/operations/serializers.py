@@ -1,4 +1,4 @@
-"""The shapes of jobs and health."""
+"""Serializers of jobs and health."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ class JobSerializer(serializers.ModelSerializer):
     """A training, backfill, bootstrap or retention run, from its request to its result."""
 
     class Meta:
-        """What callers see; the slot and the queue's bookkeeping are ours."""
+        """Public fields; slot and queue state are internal."""
 
         model = Job
         fields = (

@@ -1,4 +1,4 @@
-"""Tasks that keep the engine running; each calls one function."""
+"""Celery tasks of operations; each calls one function."""
 
 from celery import shared_task
 
@@ -16,22 +16,22 @@ def run_job(job_id: str) -> None:
 
 @shared_task(ignore_result=True, expires=50)
 def beat_heartbeat() -> None:
-    """Prove that beat schedules and a worker works."""
+    """Record that beat sends tasks and a worker runs them."""
     heartbeats.record("beat", "beat")
 
 
 @shared_task(ignore_result=True, expires=240)
 def requeue_jobs() -> None:
-    """Queue again what a lost queue or a dead worker left behind."""
+    """Queue pending and orphaned jobs again, and prune stale heartbeats."""
     from mlengine_project.operations import jobs
 
     jobs.requeue_pending()
-    heartbeats.forget_the_dead()
+    heartbeats.prune_stale()
 
 
 @shared_task(ignore_result=True, expires=240)
 def request_bootstrap() -> None:
-    """Request what a new installation or a new market still needs."""
+    """Request missing first models and the history of new markets."""
     from mlengine_project.operations import bootstrap
 
     bootstrap.sweep()
@@ -39,7 +39,7 @@ def request_bootstrap() -> None:
 
 @shared_task(ignore_result=True, expires=3600)
 def request_daily_training() -> None:
-    """Ask for today's training, once."""
+    """Request today's training, once."""
     from mlengine_project.operations import jobs
 
     jobs.request_daily_training()
@@ -47,7 +47,7 @@ def request_daily_training() -> None:
 
 @shared_task(ignore_result=True, expires=3600)
 def request_daily_retention() -> None:
-    """Ask for today's removal of files of old model versions, once."""
+    """Request today's retention run of model files, once."""
     from mlengine_project.operations import jobs
 
     jobs.request_daily_retention()

@@ -15,7 +15,7 @@ from mlengine_project.access.keys import Identity
 from mlengine_project.access.models import Scope
 from mlengine_project.access.permissions import HasScope
 from mlengine_project.operations import health, jobs, metrics
-from mlengine_project.operations.job_fields import stored_form
+from mlengine_project.operations.job_fields import stored_arguments
 from mlengine_project.operations.models import Job
 from mlengine_project.operations.serializers import (
     ANY_JOB,
@@ -32,7 +32,7 @@ from mlengine_project.operations.serializers import (
 
 
 class OpenHealthViewSet(viewsets.ViewSet):
-    """What a load balancer asks."""
+    """Health probes of load balancers."""
 
     authentication_classes = ()
     permission_classes = ()
@@ -50,7 +50,7 @@ class OpenHealthViewSet(viewsets.ViewSet):
 
 
 class DetailedHealthViewSet(viewsets.ViewSet):
-    """What an operator asks."""
+    """Detailed health for operators."""
 
     permission_classes = (HasScope,)
     required_scope = Scope.READ
@@ -77,12 +77,12 @@ class JobViewSet(viewsets.GenericViewSet):
     @extend_schema(request=ANY_REQUEST, responses={202: ANY_JOB})
     def create(self, request: Request) -> Response:
         """Request a training or a backfill; a repeat before one like it has ended gives that one."""
-        asked = JobKindRequest(data=request.data)
-        asked.is_valid(raise_exception=True)
-        kind = asked.validated_data["kind"]
+        requested = JobKindRequest(data=request.data)
+        requested.is_valid(raise_exception=True)
+        kind = requested.validated_data["kind"]
         body = REQUESTS[kind](data=request.data)
         body.is_valid(raise_exception=True)
-        arguments = stored_form(body.validated_data["arguments"])
+        arguments = stored_arguments(body.validated_data["arguments"])
         requests = {Job.Kind.TRAINING: jobs.request_training, Job.Kind.BACKFILL: jobs.request_backfill}
         job = requests[kind](cast("Identity", request.user).name, arguments)
         return Response(_job_object(job), status=202)
@@ -106,7 +106,7 @@ def _job_object(job: Job) -> dict[str, Any]:
 
 
 class MetricsViewSet(viewsets.ViewSet):
-    """What Prometheus asks."""
+    """Metrics for Prometheus."""
 
     authentication_classes = (MetricsTokenAuthentication, KeyAuthentication)
     permission_classes = (HasScope,)

@@ -1,7 +1,7 @@
-"""PostgreSQL that sees the schema `ml` alone, and creates it before the first table.
+"""PostgreSQL backend that uses only the schema `ml`, and creates it before the first table.
 
-What other applications keep in `public` is invisible, so a table of theirs is never taken for one of ours: neither
-`api_keys` nor Django's own (`django_migrations`, `auth_user`, `django_session`).
+Tables of other applications in `public` are invisible, so that none of them (`api_keys`, or Django's own
+`django_migrations`, `auth_user`, `django_session`) is mistaken for one of the engine's.
 """
 
 from typing import Any, Self
@@ -10,7 +10,7 @@ from django.core.management.base import CommandError
 from django.db.backends.postgresql import base, schema
 
 SCHEMA = "ml"
-# An installation made before the schema came first keeps its record of migrations in `public`: it goes on seeing it.
+# An installation older than this rule has its record of migrations in `public`, which stays in its search path.
 SEARCH_PATH = """
     SELECT set_config('search_path', CASE
         WHEN to_regclass('ml.django_migrations') IS NULL AND to_regclass('ml.markets') IS NOT NULL THEN 'ml,public'
@@ -23,10 +23,10 @@ MAY_CREATE = """
 
 
 class DatabaseSchemaEditor(schema.DatabaseSchemaEditor):
-    """Editor that creates the schema before anything is created in it."""
+    """Schema editor that creates the schema `ml` first."""
 
     def __enter__(self) -> Self:
-        """Create the schema where it is missing; that needs a right only where it is."""
+        """Create the schema if it is missing; only then is the privilege needed."""
         if not self.collect_sql:
             with self.connection.cursor() as cursor:
                 cursor.execute(MAY_CREATE, [SCHEMA])
@@ -43,12 +43,12 @@ class DatabaseSchemaEditor(schema.DatabaseSchemaEditor):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Django's connection with the search path of this installation."""
+    """Django's PostgreSQL connection with the search path of this installation."""
 
     SchemaEditorClass = DatabaseSchemaEditor
 
     def _configure_connection(self, connection: Any) -> bool:
-        """Set the search path, once per connection, pooled or not; True asks for a commit."""
+        """Set the search path, once per connection, pooled or not; True requests a commit."""
         super()._configure_connection(connection)  # type: ignore[misc]  # the stubs lack it
         with connection.cursor() as cursor:
             cursor.execute(SEARCH_PATH)

@@ -198,7 +198,7 @@ class Engine:
         processes.wait_until(flows, seconds, f"signals flow\n{self.logs()}")
 
     def logs(self) -> str:
-        return self._running.said()
+        return self._running.logs()
 
     def _kill_server(self) -> None:
         """Kill the server and its children, which are not one process group."""

@@ -1,4 +1,4 @@
-"""A new engine for each flow, an exchange that moves when told, and the engine as several processes would share it."""
+"""Fixtures of flows: a new engine, a simulated exchange with a manual clock, and shared services."""
 
 import pytest
 
@@ -8,13 +8,13 @@ from tests.conftest import use_redis
 
 
 @pytest.fixture(autouse=True)
-def _each_test_starts_anew(fresh_engine):  # noqa: F811
-    """Nothing is remembered from the test before."""
+def _fresh_state(fresh_engine):  # noqa: F811
+    """Reset all state of earlier tests."""
 
 
 @pytest.fixture
 def exchange(settings):
-    """Two invented symbols, ten seconds into 2025, standing still until told."""
+    """Two invented symbols, ten seconds into 2025, with a stopped clock."""
     with SimulatedExchange(["BTCUSDT", "ETHUSDT"], seed=3, speed=0, begin_at=BEGIN + 10_000) as running:
         settings.BINANCE_API_URL = running.base_url
         settings.BINANCE_STREAM_URL = running.stream_url
@@ -23,7 +23,7 @@ def exchange(settings):
 
 @pytest.fixture
 def with_redis(settings, redis_url):
-    """The engine as several processes would share it."""
+    """The engine with Redis, as shared by several processes."""
     from signals import publisher
 
     use_redis(settings, redis_url)
@@ -42,4 +42,4 @@ def with_redis(settings, redis_url):
 
 
 collect_ignore = ["older_installation.py"]
-"""A script that an older version runs."""
+"""A script run by an older version."""

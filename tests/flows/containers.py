@@ -1,4 +1,4 @@
-"""The processes of docker-compose.yml and the Dockerfile on this machine: their commands, environments and volumes."""
+"""Services of docker-compose.yml as local processes: their commands, environments and volumes."""
 
 import os
 import re
@@ -28,7 +28,7 @@ def refuse(event, args):
 
 sys.addaudithook(refuse)
 """
-"""What a volume mounted `:ro` does to a Python process, for tests that run as root and without containers."""
+"""Emulates a volume mounted `:ro`, for tests that run as root without containers."""
 
 
 def dockerfile():
@@ -43,12 +43,12 @@ def dockerfile():
 
 
 def env_file(text):
-    """The variables of a `.env`; an empty one is given as empty."""
+    """The variables of a `.env`, including empty ones."""
     return dict(re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE))
 
 
 def interpolated(value, variables):
-    """A value of a compose file with its `${...}` filled in."""
+    """A value of a compose file with `${...}` replaced."""
 
     def fill(match):
         name, operator, word = match.groups()
@@ -62,7 +62,7 @@ def interpolated(value, variables):
 
 
 class Containers:
-    """The services of the compose file as processes: `replaced` maps what only exists in containers to what is here."""
+    """The services of the compose file as processes; `replaced` maps container paths and hosts to local ones."""
 
     def __init__(self, folder: Path, dot_env: str, replaced: dict[str, str]) -> None:
         self.folder, self.replaced = folder, replaced
@@ -75,7 +75,7 @@ class Containers:
         (folder / "guard" / "sitecustomize.py").write_text(GUARD)
 
     def here(self, text: str) -> str:
-        """A word of a command or a value of an environment as it must be on this machine."""
+        """An argument or environment value, converted for this machine."""
         for there, here in self.replaced.items():
             text = text.replace(there, here)
         return text
@@ -97,7 +97,7 @@ class Containers:
         return [self.here(interpolated(word, {})) for word in self.services[name].get("command", self.command)]
 
     def up(self) -> None:
-        """Start what `docker compose up -d` starts: one-shot services to their end, then the rest."""
+        """Start all services like `docker compose up -d`: one-shot services first, to their end."""
         one_shot = [name for name in self.ours if self.services[name]["restart"] == "no"]
         for name in one_shot:
             done = self.execute(name, self.words(name))

@@ -1,7 +1,7 @@
-"""One of several processes that all advance the same candle at the same moment.
+"""One of several processes that advance the same candle at the same time.
 
-``python -m tests.flows.crowd prepare`` makes markets, candles and champions in an empty database;
-``python -m tests.flows.crowd advance`` runs ten advances at once and tells what they sent.
+``python -m tests.flows.crowd prepare`` creates markets, candles and champions in an empty database;
+``python -m tests.flows.crowd advance`` runs ten advances at once and prints what they sent.
 """
 
 import json
@@ -53,8 +53,8 @@ def advance():
             thread.start()
         for thread in threads:
             thread.join()
-    said = {"signals": sum(r.signals for r in reports), "sent": sum(r.sent for r in reports), "failures": failures}
-    print(json.dumps(said), flush=True)
+    output = {"signals": sum(r.signals for r in reports), "sent": sum(r.sent for r in reports), "failures": failures}
+    print(json.dumps(output), flush=True)
 
 
 if __name__ == "__main__":

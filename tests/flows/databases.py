@@ -1,4 +1,4 @@
-"""Databases of a test's own on the PostgreSQL of DATABASE_URL, and commands of a project run on them."""
+"""Private databases on the PostgreSQL of DATABASE_URL, and management commands on them."""
 
 import os
 import subprocess
@@ -35,7 +35,7 @@ def tables(url, schema):
 
 
 def manage(environment, *words, project=ROOT, succeeds=True):
-    """Run a command of a Django project and return what it wrote."""
+    """Run a command of a Django project and return its output."""
     ended = subprocess.run(
         [sys.executable, "manage.py", *words],
         cwd=project,
@@ -45,7 +45,7 @@ def manage(environment, *words, project=ROOT, succeeds=True):
         timeout=300,
         check=False,
     )
-    said = ended.stdout + ended.stderr
+    output = ended.stdout + ended.stderr
     if succeeds != (ended.returncode == 0):
-        pytest.fail(f"manage.py {' '.join(words)} ended with {ended.returncode}:\n{said[-4000:]}")
-    return said
+        pytest.fail(f"manage.py {' '.join(words)} ended with {ended.returncode}:\n{output[-4000:]}")
+    return output

@@ -1,4 +1,4 @@
-"""Makes an installation, run by `manage.py shell` of an older version; the last line printed is what it holds."""
+"""Script for `manage.py shell` of an older version that creates an installation and prints its contents."""
 
 import json
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Real processes of the engine for tests: started on free ports, stopped by their ids."""
+"""Engine processes for tests, started on free ports and stopped by their ids."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def wait_until(condition, seconds, what):
 
 
 class Processes:
-    """Everything a test starts; `stop` ends all of it."""
+    """Processes of a test; `stop` ends all of them."""
 
     def __init__(self, folder, environment, project=ROOT):
         self.folder, self.environment, self.project = folder, {**os.environ, **environment}, project
@@ -51,7 +51,7 @@ class Processes:
         return self.running[name]
 
     def kill(self, name):
-        """End a process and its children at once, as a power cut would."""
+        """Kill a process and its children."""
         process = self.running.pop(name)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -66,12 +66,12 @@ class Processes:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
 
-    def said(self):
+    def logs(self):
         return "\n".join(f"== {path.name}\n{path.read_text()[-3000:]}" for path in sorted(self.folder.glob("*.log")))
 
 
 class PrivateRedis:
-    """A Redis of a test's own, on one port for all its starts."""
+    """A private Redis, with the same port for every start."""
 
     def __init__(self, folder, *options, port=None):
         self.program = shutil.which("redis-server")
@@ -83,7 +83,7 @@ class PrivateRedis:
         self.url = f"redis://127.0.0.1:{self.port}/0"
 
     def start(self):
-        """Start it and wait until it answers."""
+        """Start the server and wait until it answers."""
         words = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder)]
         self.process = subprocess.Popen([self.program, *words, *self.options], stdout=subprocess.DEVNULL)
         wait_until(self.answers, 10, "Redis answers")
@@ -96,7 +96,7 @@ class PrivateRedis:
             return False
 
     def kill(self):
-        """End it at once, as a power cut would; again for one that has ended does nothing."""
+        """Kill the server; does nothing if it has ended."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
@@ -104,13 +104,13 @@ class PrivateRedis:
 
 
 def start_redis(folder, port=None):
-    """A Redis of this test's own: channels are shared by all databases of a server."""
+    """Start a private Redis, since channels are shared by all databases of a server."""
     private = PrivateRedis(folder, "--appendonly", "no", port=port)
     return private.start(), private.url
 
 
 def database_url():
-    """The address of the database this test runs in, for processes it starts."""
+    """URL of the test's database, for its processes."""
     made = connection.settings_dict
     user, host, port = made["USER"], made["HOST"] or "127.0.0.1", made["PORT"] or 5432
     password = f":{made['PASSWORD']}" if made["PASSWORD"] else ""
@@ -149,7 +149,7 @@ def web_words(port):
 
 
 def image_command():
-    """The web command of the Dockerfile, word by word."""
+    """The arguments of the Dockerfile's web command."""
     text = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
     return json.loads(re.findall(r"^CMD (\[.*\])", text, re.MULTILINE)[-1])
 

@@ -1,4 +1,4 @@
-"""The bootstrap as the trainer runs it: a real process that loses its exchange, is killed, and goes on."""
+"""The bootstrap job in a real process: outage of the exchange, kill, continuation."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.long, pytest.
 
 @pytest.fixture
 def trainer(monkeypatch, settings, exchange, tmp_path):
-    """Run a job as the trainer would; its command finds the database of this test."""
+    """Run a job like the trainer, on the database of this test."""
     monkeypatch.setattr(tasks.run_job, "delay", lambda _: None)
     settings.SUPPORTED_SYMBOLS = list(exchange.symbols)
     for name, value in processes.engine_environment(tmp_path, exchange, os.environ["REDIS_URL"]).items():
@@ -28,7 +28,7 @@ def trainer(monkeypatch, settings, exchange, tmp_path):
     return job_runs.run
 
 
-def test_it_waits_for_the_exchange_and_ends_when_it_is_back(trainer, exchange, monkeypatch):
+def test_bootstrap_waits_for_the_exchange(trainer, exchange, monkeypatch):
     job = bootstrap.request("start")
     monkeypatch.setenv("BINANCE_API_URL", f"http://127.0.0.1:{processes.free_port()}")
     trainer(str(job.pk))
@@ -60,7 +60,7 @@ def test_killed_with_its_process_it_is_claimed_again_and_fetches_the_rest(traine
     trainer(str(job.pk))
     killer.join(60)
     assert 0 < stored() < 2 * least_candles((72,))
-    # What the row is after a kill of the trainer itself: running, and untouched for too long.
+    # State of the row after a kill of the trainer: running, without a recent heartbeat.
     Job.objects.filter(pk=job.pk).update(state="running", heartbeat_at="2020-01-01T00:00:00Z")
     trainer(str(job.pk))
     job.refresh_from_db()

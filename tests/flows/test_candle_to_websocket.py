@@ -1,4 +1,4 @@
-"""One candle after another, from the exchange to its subscribers: nothing lost, nothing doubled, one order."""
+"""Candles from the exchange to subscribers: no signal is lost, repeated or out of order."""
 
 import asyncio
 import threading
@@ -41,13 +41,13 @@ async def listen():
     return client
 
 
-async def hear(client, count):
-    heard = []
-    while len(heard) < count:
+async def receive_signals(client, count):
+    received = []
+    while len(received) < count:
         frame = orjson.loads((await client.receive_output(timeout=10))["text"])
         if frame["type"] == "signal":
-            heard.append(frame)
-    return heard
+            received.append(frame)
+    return received
 
 
 def prepare():
@@ -56,7 +56,7 @@ def prepare():
 
 
 def check_facts(exchange, n_candles):
-    """What the database holds against what the exchange closed."""
+    """Compare the database with the candles closed by the exchange."""
     for market in Market.objects.all():
         closed = exchange.ledger.final(market.symbol)
         stored = dict(Candle.objects.filter(market=market, open_time__gte=BEGIN).values_list("open_time", "close"))
@@ -70,10 +70,10 @@ def check_facts(exchange, n_candles):
 
 
 def in_order(payloads):
-    """Ids per symbol, as they came."""
+    """Ids by symbol, in order of arrival."""
     found = {"BTCUSDT": [], "ETHUSDT": []}
-    for said in payloads:
-        found[said["symbol"]].append(said["id"])
+    for output in payloads:
+        found[output["symbol"]].append(output["id"])
     return found
 
 
@@ -87,40 +87,40 @@ def logged_order():
 
 
 def move(exchange, candles):
-    """Close candles one at a time, advancing after each as the beat would."""
+    """Close candles one at a time, with an advance after each."""
     for _ in range(candles):
         exchange.advance_to(exchange.now_ms() + STEP)
         clock.clear_cached_reading()
         services.advance()
 
 
-async def test_every_close_is_stored_predicted_signalled_and_heard_once(exchange):
+async def test_every_close_is_stored_predicted_and_published_once(exchange):
     await sync_to_async(prepare)()
-    await sync_to_async(services.advance)()  # the newest candle of history begins the live record
+    await sync_to_async(services.advance)()  # live_since is the newest candle of history
     client = await listen()
     await sync_to_async(move)(exchange, CANDLES)
-    heard = await hear(client, 2 * (CANDLES + 1))
+    received = await receive_signals(client, 2 * (CANDLES + 1))
     await sync_to_async(check_facts)(exchange, CANDLES + 1)
-    assert in_order(frame["signal"] for frame in heard) == await sync_to_async(logged_order)()
+    assert in_order(frame["signal"] for frame in received) == await sync_to_async(logged_order)()
     assert await client.receive_nothing(timeout=0.1)
     await client.disconnect()
 
 
-async def test_a_plain_redis_subscriber_and_a_websocket_hear_the_same_in_the_same_order(exchange, with_redis):
+async def test_redis_and_websocket_receive_the_same_signals_in_order(exchange, with_redis):
     await sync_to_async(prepare)()
     subscriber = redis.Redis.from_url(with_redis).pubsub(ignore_subscribe_messages=True)
     subscriber.psubscribe("signals:*")
     client = await listen()
     await sync_to_async(services.advance)()
     await sync_to_async(move)(exchange, CANDLES)
-    heard = await hear(client, 2 * (CANDLES + 1))
+    received = await receive_signals(client, 2 * (CANDLES + 1))
     messages = []
-    while len(messages) < len(heard):
+    while len(messages) < len(received):
         message = subscriber.get_message(timeout=5)
         messages += [message] if message else []
     assert subscriber.get_message(timeout=0.1) is None
     published = in_order(orjson.loads(message["data"]) for message in messages)
-    assert published == in_order(frame["signal"] for frame in heard) == await sync_to_async(logged_order)()
+    assert published == in_order(frame["signal"] for frame in received) == await sync_to_async(logged_order)()
     assert all(
         message["channel"].decode() == f"signals:{orjson.loads(message['data'])['symbol']}" for message in messages
     )
@@ -132,7 +132,7 @@ async def test_a_plain_redis_subscriber_and_a_websocket_hear_the_same_in_the_sam
     await client.disconnect()
 
 
-async def test_while_redis_is_away_signals_wait_and_then_go_out_in_order(exchange, with_redis, settings):
+async def test_signals_are_published_in_order_after_a_redis_outage(exchange, with_redis, settings):
     await sync_to_async(prepare)()
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     settings.CACHES = settings.CACHES | {"shared": {**settings.CACHES["shared"], "LOCATION": settings.REDIS_URL}}
@@ -145,12 +145,12 @@ async def test_while_redis_is_away_signals_wait_and_then_go_out_in_order(exchang
     await asyncio.sleep(0.1)
     await sync_to_async(services.advance)()
     messages = [subscriber.get_message(timeout=5) for _ in range(6 + 1)]
-    said = [orjson.loads(message["data"]) for message in messages if message]
-    assert in_order(said) == await sync_to_async(logged_order)()
+    output = [orjson.loads(message["data"]) for message in messages if message]
+    assert in_order(output) == await sync_to_async(logged_order)()
     subscriber.close()
 
 
-def test_the_live_stream_drives_it_all(exchange, transactional_db):
+def test_live_stream_drives_the_signals(exchange, transactional_db):
     prepare()
     services.advance()
     stop = threading.Event()
@@ -187,5 +187,5 @@ def test_the_live_stream_drives_it_all(exchange, transactional_db):
 def until(true, seconds=20.0):
     deadline = time.monotonic() + seconds
     while not true():
-        assert time.monotonic() < deadline, "it never came true"
+        assert time.monotonic() < deadline, "the condition never became true"
         time.sleep(0.02)

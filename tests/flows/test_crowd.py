@@ -1,4 +1,4 @@
-"""Twenty advances of one candle at once, ten in each of two processes: one set of rows, one message each."""
+"""Twenty concurrent advances of one candle in two processes: one set of rows, one message each."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def run(env, word, **more):
 
 
 def crowd(env):
-    """Prepare, let all processes load, start them together; returns what each tells."""
+    """Prepare, let all processes load, start them together; returns the report of each."""
     prepared = run(env, "prepare")
     prepared.communicate(timeout=120)
     assert prepared.returncode == 0
@@ -48,9 +48,9 @@ def crowd(env):
             process.kill()
 
 
-def check(told, count):
-    assert [one["failures"] for one in told] == [[]] * PROCESSES
-    assert sum(one["signals"] for one in told) == 2
+def check(reported, count):
+    assert [one["failures"] for one in reported] == [[]] * PROCESSES
+    assert sum(one["signals"] for one in reported) == 2
     assert count("SELECT count(*) FROM prediction_logs") == 8
     assert count("SELECT count(DISTINCT chain_index) FROM prediction_logs WHERE symbol = 'BTCUSDT'") == 4
     assert count("SELECT count(*) FROM signal_logs") == 2
@@ -62,10 +62,10 @@ def check(told, count):
 def test_twenty_at_once_on_sqlite(tmp_path):
     import sqlite3
 
-    told = crowd(environment(tmp_path))
+    reported = crowd(environment(tmp_path))
     with sqlite3.connect(tmp_path / "mlengine.sqlite3") as database:
-        check(told, lambda query: database.execute(query).fetchone()[0])
-    assert sum(one["sent"] for one in told) == 2
+        check(reported, lambda query: database.execute(query).fetchone()[0])
+    assert sum(one["sent"] for one in reported) == 2
 
 
 @pytest.mark.slow
@@ -82,9 +82,9 @@ def test_twenty_at_once_on_postgresql_and_redis(tmp_path, redis_url):
         tmp_path, DATABASE_URL=own, REDIS_URL=redis_url, SECRET_KEY="s" * 50, API_KEY="k" * 40, API_KEY_PEPPER="p" * 40
     )
     try:
-        told = crowd(env)
+        reported = crowd(env)
         with psycopg.connect(own, options="-c search_path=ml,public") as database:
-            check(told, lambda query: database.execute(query).fetchone()[0])
+            check(reported, lambda query: database.execute(query).fetchone()[0])
         messages = [subscriber.get_message(timeout=1) for _ in range(6)]
         assert len([message for message in messages if message]) == 2
     finally:

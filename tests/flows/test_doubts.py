@@ -1,4 +1,4 @@
-"""Doubts from the champion to the metrics: an answer that is given is marked, the signal holds, and it is counted."""
+"""Degraded predictions from the champion to the metrics: marked, signal held, counted."""
 
 from dataclasses import replace
 
@@ -33,38 +33,38 @@ def _no_exchange(monkeypatch):
     monkeypatch.setattr("signals.services.marketdata.sync_candles", lambda markets, frames=(): None)
 
 
-def strange(fitted):
-    """Its measure of distance calls every row unlike the training set."""
+def out_of_distribution(fitted):
+    """Every row is out of distribution."""
     return replace(fitted, novelty=replace(fitted.novelty, limit=-1.0))
 
 
 def guarded(fitted):
-    """The same, and it is not believed when it cries at every candle of a day."""
-    measure = strange(fitted).novelty
+    """The same, with a guard that suppresses a measure flagging every candle of a day."""
+    measure = out_of_distribution(fitted).novelty
     return replace(fitted, novelty=replace(measure, guard=Guard(candles=288, share=0.3)))
 
 
 def slowly_guarded(fitted):
-    """The same again, judged by a month."""
-    measure = strange(fitted).novelty
+    """The same, with a guard over a month."""
+    measure = out_of_distribution(fitted).novelty
     return replace(fitted, novelty=replace(measure, guard=Guard(candles=30 * 288, share=0.3)))
 
 
 def narrow(fitted):
-    """Any interval is wider than it ever had reason to say."""
+    """Every interval is too wide."""
     return replace(fitted, widest=np.full(len(fitted.horizons), 1e-9))
 
 
-def contrary(_):
-    """Its quantiles are not those of the walk the brackets come from."""
+def contradicting(_):
+    """Its quantiles contradict the bracket probabilities."""
     return live.plain("range_predictor")
 
 
 CASES = [
-    ([strange], ["OUT_OF_DISTRIBUTION"]),
+    ([out_of_distribution], ["OUT_OF_DISTRIBUTION"]),
     ([narrow], ["INTERVAL_TOO_WIDE"]),
-    ([contrary], ["MODELS_DISAGREE"]),
-    ([contrary, strange, narrow], ["OUT_OF_DISTRIBUTION", "MODELS_DISAGREE", "INTERVAL_TOO_WIDE"]),
+    ([contradicting], ["MODELS_DISAGREE"]),
+    ([contradicting, out_of_distribution, narrow], ["OUT_OF_DISTRIBUTION", "MODELS_DISAGREE", "INTERVAL_TOO_WIDE"]),
 ]
 
 
@@ -74,8 +74,8 @@ def counted(name, label="reason"):
     return {sample.labels[label]: sample.value for sample in samples}
 
 
-def bend(monkeypatch, *bends):
-    """Crown a range predictor that differs from the usual one."""
+def replace_range_predictor(monkeypatch, *bends):
+    """Promote a range predictor that differs from the standard one."""
 
     def bent(kind, seed=0):
         fitted = plain(kind, seed)
@@ -89,8 +89,8 @@ def bend(monkeypatch, *bends):
 
 
 @pytest.mark.parametrize(("bends", "reasons"), CASES, ids=lambda value: value[0] if isinstance(value[0], str) else "")
-def test_a_doubt_marks_the_answer_holds_the_signal_and_is_counted(bends, reasons, monkeypatch):
-    bend(monkeypatch, *bends)
+def test_degraded_prediction_is_marked_holds_the_signal_and_is_counted(bends, reasons, monkeypatch):
+    replace_range_predictor(monkeypatch, *bends)
     markets = make_markets()
     with clock.use(at_close_of(NEWEST)):
         services.advance()
@@ -109,8 +109,8 @@ def test_a_doubt_marks_the_answer_holds_the_signal_and_is_counted(bends, reasons
         assert with_state(None, {})["refusals"] == [(REASON_TEXTS[reasons[0]], len(markets))]
 
 
-def test_a_measure_that_cries_at_everything_is_not_believed_and_that_is_told(monkeypatch):
-    bend(monkeypatch, guarded)
+def test_guard_suppresses_a_measure_that_flags_everything_and_reports_it(monkeypatch):
+    replace_range_predictor(monkeypatch, guarded)
     markets = make_markets(WARMUP + 288 + 50)
     with clock.use(at_close_of(NEWEST)):
         services.advance()
@@ -128,8 +128,8 @@ def test_a_measure_that_cries_at_everything_is_not_believed_and_that_is_told(mon
         assert "flags are suppressed: BTCUSDT, ETHUSDT" in part["message"]
 
 
-def test_the_same_measure_is_believed_while_there_is_too_little_to_judge_it_by(monkeypatch):
-    bend(monkeypatch, slowly_guarded)
+def test_guard_does_not_suppress_a_measure_with_too_little_history(monkeypatch):
+    replace_range_predictor(monkeypatch, slowly_guarded)
     make_markets(WARMUP)
     with clock.use(at_close_of(NEWEST)):
         services.advance()
@@ -138,7 +138,7 @@ def test_the_same_measure_is_believed_while_there_is_too_little_to_judge_it_by(m
         assert counted("ml_unbelieved_out_of_distribution_last_hour", "symbol") == {}
 
 
-def test_a_model_past_its_time_holds_the_signal_and_is_counted(settings):
+def test_expired_model_holds_the_signal_and_is_counted(settings):
     settings.MODEL_MAX_AGE_DAYS = 1
     settings.ALLOWED_HOSTS = ["testserver"]
     _, secret = create_key("a caller", "predict")
@@ -154,7 +154,7 @@ def test_a_model_past_its_time_holds_the_signal_and_is_counted(settings):
         assert not PredictionLog.objects.exists()
         assert counted("ml_signal_holds_last_hour") == {"MODEL_EXPIRED": len(markets)}
         before = counted("ml_refusals_total").get("MODEL_EXPIRED", 0)
-        asked, key = {"symbol": "BTCUSDT", "horizon": 18}, {"X-API-Key": secret}
-        refused = Client().post("/predictions", asked, "application/json", headers=key)
+        body, key = {"symbol": "BTCUSDT", "horizon": 18}, {"X-API-Key": secret}
+        refused = Client().post("/predictions", body, "application/json", headers=key)
         assert (refused.status_code, refused.json()["reasons"]) == (503, ["MODEL_EXPIRED"])
         assert counted("ml_refusals_total")["MODEL_EXPIRED"] == before + 1

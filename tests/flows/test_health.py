@@ -1,4 +1,4 @@
-"""Real processes on a PostgreSQL and a Redis of their own: what goes wrong is named within fifteen seconds."""
+"""Real processes with private PostgreSQL and Redis: faults are reported within fifteen seconds."""
 
 import json
 import os
@@ -20,12 +20,12 @@ from tests.flows import processes
 
 pytestmark = [pytest.mark.long, pytest.mark.postgres, pytest.mark.redis]
 WITHIN_SECONDS = 15.0 + 2.0
-"""Fifteen seconds, and the two an answer about readiness is good for."""
+"""Fifteen seconds, and two for the cached readiness."""
 
 
 @pytest.fixture(scope="module")
 def engine():
-    """Web, worker, beat and stream at work; in a folder the user `postgres` may enter as well."""
+    """Running web, worker, beat and stream, in a folder accessible to the user `postgres`."""
     exchange = SimulatedExchange(source=CandleGenerator(("BTCUSDT", "ETHUSDT"), 1), seed=1, speed=1.0)
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
@@ -38,7 +38,7 @@ def engine():
         yield running
 
 
-def ask(engine, path):
+def send_request(engine, path):
     request = urllib.request.Request(
         f"http://127.0.0.1:{engine.port}{path}", headers={"X-API-Key": engine.environment["API_KEY"]}
     )
@@ -50,12 +50,12 @@ def ask(engine, path):
 
 
 def causes(engine):
-    return set(ask(engine, "/health/ready")["causes"])
+    return set(send_request(engine, "/health/ready")["causes"])
 
 
 def faults(engine):
-    """Messages of parts that are not healthy, but for the champions this engine has none of."""
-    detailed = ask(engine, "/health/detailed")
+    """Messages of unhealthy parts, except the missing champions."""
+    detailed = send_request(engine, "/health/detailed")
     return {
         name: part["message"]
         for name, part in detailed.items()
@@ -84,7 +84,7 @@ def test_a_database_that_became_read_only(engine):
     execute(engine, "ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
     try:
         wait_until(lambda: "database_read_only" in causes(engine))
-        assert "takes no writes" in faults(engine)["database"]
+        assert "does not accept writes" in faults(engine)["database"]
     finally:
         execute(engine, "ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()")
     wait_until(lambda: "database" not in faults(engine), 60)
@@ -98,7 +98,7 @@ def test_a_candle_from_the_future(engine):
     )
     try:
         wait_until(lambda: "candles_from_the_future" in causes(engine))
-        assert ask(engine, "/health/detailed")["status"] == "unhealthy"
+        assert send_request(engine, "/health/detailed")["status"] == "unhealthy"
     finally:
         execute(engine, "DELETE FROM candles WHERE open_time = 3786912000000")
     wait_until(lambda: "candles_from_the_future" not in causes(engine))
@@ -109,7 +109,7 @@ def test_a_process_that_hangs(engine, name, part):
     group = engine.roots()[name]
     os.killpg(group, signal.SIGSTOP)
     try:
-        wait_until(lambda: "silent for" in faults(engine).get(part, ""))
+        wait_until(lambda: "no heartbeat for" in faults(engine).get(part, ""))
     finally:
         os.killpg(group, signal.SIGCONT)
     wait_until(lambda: part not in faults(engine), 90)
@@ -148,7 +148,7 @@ def test_a_redis_that_refuses_writes(engine, spoil, mend, message):
     client.execute_command(*spoil)
     try:
         wait_until(lambda: message in faults(engine).get("cache", ""))
-        assert "cache" not in causes(engine), "predictions are answered without it"
+        assert "cache" not in causes(engine), "predictions are served without it"
     finally:
         client.execute_command(*mend)
     wait_until(lambda: "cache" not in faults(engine), 60)
@@ -173,5 +173,5 @@ def test_a_database_that_is_away(engine):
     since, until = time.time(), time.monotonic() + 90
     while not engine.is_back("worker", since):
         assert time.monotonic() < until, "the worker writes its heartbeat again"
-        engine.watch(0.5)  # what ended by itself is started again, as compose does
+        engine.watch(0.5)  # restarts ended processes, like compose
     print("ended by themselves:", dict(engine.ended))

@@ -1,4 +1,4 @@
-"""A recorded stretch through real processes, with the feed and the worker killed in the middle."""
+"""Recorded candles through real processes, with the feed and the worker killed in between."""
 
 import asyncio
 import json
@@ -31,8 +31,8 @@ START_MS = 1_741_000_000_000 - 1_741_000_000_000 % STEP
 HORIZONS = 4
 
 
-class Listeners:
-    """A websocket client and a plain Redis subscriber, each in a thread; both note what they are told."""
+class Subscribers:
+    """A websocket client and a Redis subscriber, each in a thread, which record the signals they receive."""
 
     def __init__(self, port, key, redis_url):
         self.by_websocket, self.by_redis = [], []
@@ -87,7 +87,7 @@ def exchange(candles_folder):
 
 @pytest.fixture
 def engine(tmp_path, exchange, settings):
-    """The processes of a small production, with history and champions in place."""
+    """The processes of a small production, with history and champions."""
     settings.BINANCE_API_URL, settings.BINANCE_STREAM_URL = exchange.base_url, exchange.stream_url
     settings.SUPPORTED_SYMBOLS = list(SYMBOLS)
     own_redis, redis_url = processes.start_redis(tmp_path)
@@ -111,34 +111,34 @@ def close_time_of(row):
     return clock.to_ms(row.candle_time)
 
 
-def test_a_killed_feed_and_worker_lose_and_double_nothing(engine, exchange):
+def test_killed_feed_and_worker_lose_and_repeat_nothing(engine, exchange):
     engine.start("web", *processes.web_words(engine.port))
-    processes.wait_until(lambda: processes.answers(engine.port), 40, f"the web process answers\n{engine.said()}")
-    listeners = Listeners(engine.port, engine.environment["API_KEY"], engine.redis_url)
+    processes.wait_until(lambda: processes.answers(engine.port), 40, f"the web process answers\n{engine.logs()}")
+    subscribers = Subscribers(engine.port, engine.environment["API_KEY"], engine.redis_url)
     engine.start("worker", *processes.worker_words())
     engine.start("stream", *processes.stream_words())
     signals = SignalLog.objects
 
-    processes.wait_until(lambda: signals.count() >= 8, 60, f"signals come\n{engine.said()}")
+    processes.wait_until(lambda: signals.count() >= 8, 60, f"signals come\n{engine.logs()}")
     engine.kill("stream")
     engine.kill("worker")
     at_kill = signals.count()
     time.sleep(3 * STEP / 1000 / SPEED)
     engine.start("worker", *processes.worker_words())
     engine.start("stream", *processes.stream_words())
-    processes.wait_until(lambda: signals.count() >= at_kill + 16, 90, f"signals go on\n{engine.said()}")
+    processes.wait_until(lambda: signals.count() >= at_kill + 16, 90, f"signals go on\n{engine.logs()}")
     engine.kill("stream")
 
     last = max(close_time_of(row) for row in signals.all())
     processes.wait_until(
         lambda: (
             not OutboxMessage.objects.filter(sent_at__isnull=True).exists()
-            and len(listeners.by_websocket) >= signals.count()
+            and len(subscribers.by_websocket) >= signals.count()
         ),
         30,
         "everything is published",
     )
-    listeners.stop()
+    subscribers.stop()
     for market in Market.objects.enabled():
         own = list(signals.filter(market=market).order_by("seq"))
         first = min(close_time_of(row) for row in own)
@@ -150,9 +150,9 @@ def test_a_killed_feed_and_worker_lose_and_double_nothing(engine, exchange):
             assert float(stored[open_time].volume) == pytest.approx(kline.volume, abs=1e-8)
         assert sorted(close_time_of(row) for row in own) == sorted(closed), "one signal or refusal per candle"
         assert [row.seq for row in own] == list(range(1, len(own) + 1))
-        said = PredictionLog.objects.filter(market=market, candle_time__gte=clock.to_datetime(first))
-        assert said.count() == HORIZONS * len(closed), "one prediction per market, candle and horizon"
+        output = PredictionLog.objects.filter(market=market, candle_time__gte=clock.to_datetime(first))
+        assert output.count() == HORIZONS * len(closed), "one prediction per market, candle and horizon"
         ids = [str(row.id) for row in own]
-        assert [said["id"] for said in listeners.by_websocket if said["symbol"] == market.symbol] == ids
-        heard = [said["id"] for said in listeners.by_redis if said["symbol"] == market.symbol]
-        assert list(dict.fromkeys(heard)) == ids, "a repeat after a kill has the same id; nothing is missing"
+        assert [output["id"] for output in subscribers.by_websocket if output["symbol"] == market.symbol] == ids
+        received = [output["id"] for output in subscribers.by_redis if output["symbol"] == market.symbol]
+        assert list(dict.fromkeys(received)) == ids, "a repeat after a kill has the same id; nothing is missing"

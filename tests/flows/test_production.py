@@ -1,4 +1,4 @@
-"""Production by its documented steps alone: the real commands, from an empty database to a signal on a websocket."""
+"""Production by its documented steps: the real commands, from an empty database to a signal on a websocket."""
 
 import asyncio
 import json
@@ -29,19 +29,19 @@ SPEED = 60
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 FILLED_IN = ("SECRET_KEY", "API_KEY_PEPPER", "POSTGRES_PASSWORD")
 PASSWORD = "a long password for one test"
-PATIENCE_SECONDS = 300
+TIMEOUT_SECONDS = 300
 
 
 def documented_steps():
-    """The commands of the set-up in docs/production.md, without their comments."""
+    """The installation commands of docs/production.md, without comments."""
     text = (processes.ROOT / "docs" / "production.md").read_text()
-    block = re.search(r"## Set it up.*?```\n(.*?)```", text, re.DOTALL).group(1)
+    block = re.search(r"## Installation.*?```\n(.*?)```", text, re.DOTALL).group(1)
     return [shlex.split(line, comments=True) for line in block.splitlines() if line.strip()]
 
 
 @pytest.fixture
 def folder():
-    """A folder the user `postgres` may enter."""
+    """A folder accessible to the user `postgres`."""
     path = Path(tempfile.mkdtemp(prefix="production-"))
     yield path
     shutil.rmtree(path, ignore_errors=True)
@@ -49,7 +49,7 @@ def folder():
 
 @pytest.fixture
 def production(folder):
-    """The services, not started yet: a private PostgreSQL, Redis and exchange in place of the containers'."""
+    """The services before their start, with private PostgreSQL, Redis and exchange instead of containers."""
     with ExitStack() as stack:
         postgres = Postgres(folder)
         stack.callback(_end, postgres.start())
@@ -80,7 +80,7 @@ def production(folder):
 
 
 def filled_in_example(exchange_port):
-    """`.env.example` as an operator fills it in."""
+    """`.env.example` with values filled in."""
     written = {name: secrets.token_urlsafe(48) for name in FILLED_IN} | {
         "BINANCE_API_URL": f"http://127.0.0.1:{exchange_port}",
         "BINANCE_STREAM_URL": f"ws://127.0.0.1:{exchange_port}",
@@ -123,7 +123,7 @@ class Caller:
 
 
 async def first_signal_of_models(port, key):
-    """The first signal on the websocket that models have answered for."""
+    """The first signal on the websocket based on models."""
     address = f"ws://127.0.0.1:{port}/ws/signals"
     async with websockets.connect(address, additional_headers={"X-API-Key": key}) as connection:
         await connection.send(json.dumps({"type": "subscribe", "symbols": list(SYMBOLS)}))
@@ -133,7 +133,7 @@ async def first_signal_of_models(port, key):
                 return message["signal"]
 
 
-def test_the_documented_steps_lead_from_nothing_to_predictions_and_signals(production):
+def test_documented_steps_lead_to_predictions_and_signals(production):
     begun = time.monotonic()
     copied, started, made_key, made_user = documented_steps()
     assert copied == ["cp", ".env.example", ".env"]
@@ -157,12 +157,12 @@ def test_the_documented_steps_lead_from_nothing_to_predictions_and_signals(produ
 
     processes.wait_until(
         lambda: anonymous("/health/ready")[0] == 200 or production.ended(),
-        PATIENCE_SECONDS,
+        TIMEOUT_SECONDS,
         f"predictions are answered\n{production.log()}",
     )
     assert production.ended() == [], production.log()
     print(f"ready after {time.monotonic() - begun:.0f} s")
-    # Each web worker looks at the champions for itself, within seconds.
+    # Each web worker loads the champions itself, within seconds.
     question = {"symbol": "BTCUSDT", "horizon": 6}
     processes.wait_until(lambda: caller("/predictions", question)[0] == 200, 30, "every worker answers")
     status, body = caller("/predictions", question)

@@ -59,7 +59,7 @@ print("clerk may sign in:", authenticate(username="clerk", password="clerk-of-th
 
 @pytest.fixture
 def shop(tmp_path) -> Path:
-    """A Django project with an app of the same label, and tables of the same names, as some of the engine's."""
+    """A Django project whose app label and table names equal some of the engine's."""
     folder = tmp_path / "shop"
     (folder / "access" / "migrations").mkdir(parents=True)
     for name, text in {
@@ -76,7 +76,7 @@ def shop(tmp_path) -> Path:
 
 @pytest.fixture
 def database(tmp_path):
-    """Settings of an engine with a database of its own."""
+    """Environment of an engine with a private database."""
     with new_database() as url:
         yield {"DATABASE_URL": url, "REDIS_URL": "", "MLENGINE_STATE_DIR": str(tmp_path / "state")}
 
@@ -86,14 +86,14 @@ def own_tables():
     return {"django_migrations", *(model._meta.db_table for model in models)}
 
 
-def test_another_application_in_public_before_ours_is_neither_read_nor_written(shop, database):
+def test_earlier_application_in_public_is_neither_read_nor_written(shop, database):
     url = database["DATABASE_URL"]
     manage(database, "migrate", project=shop)
     manage(database, "shell", "-c", ROWS, project=shop)
     theirs = tables(url, "public")
     assert {"api_keys", "markets", "django_migrations", "auth_user"} <= set(theirs)
 
-    # Before the first migration nothing of theirs passes for ours: no applied migration, no account.
+    # Before the first migration nothing of the shop is used by the engine: no applied migration, no account.
     assert "[X]" not in manage(database, "showmigrations")
     assert "clerk may sign in: True" not in manage(database, "shell", "-c", SIGN_IN, succeeds=False)
 
@@ -106,7 +106,7 @@ def test_another_application_in_public_before_ours_is_neither_read_nor_written(s
     assert tables(url, "public") == theirs
 
 
-def test_another_application_in_public_after_ours_finds_it_empty(shop, database):
+def test_later_application_finds_public_empty(shop, database):
     url = database["DATABASE_URL"]
     manage(database, "migrate", "--no-input")
     assert tables(url, "public") == {}
@@ -144,10 +144,10 @@ ALTER TABLE ml.api_keys SET SCHEMA public;
 DROP TABLE ml.known_addresses;
 DELETE FROM public.django_migrations WHERE app = 'access' AND name > '0002';
 """
-"""What version 0.1 left in `public`; the websocket tickets lie where they belong, as if their move had been made."""
+"""State left by version 0.1 in `public`, with the websocket tickets moved already."""
 
 
-def test_a_table_is_moved_only_if_its_columns_are_ours(database):
+def test_table_is_moved_only_if_its_columns_match(database):
     url = database["DATABASE_URL"]
     manage(database, "migrate", "--no-input")
     manage(database, "create_api_key", "first")
@@ -176,7 +176,7 @@ def test_a_table_is_moved_only_if_its_columns_are_ours(database):
     assert len(tables(url, "ml")["api_keys"]) == 1
 
 
-def test_tables_of_a_test_database_lie_in_the_schema_too(db):
+def test_test_database_uses_the_schema(db):
     from django.db import connection
 
     with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""Two engines with default settings on one Redis: neither hears the other, whatever is shared by its databases."""
+"""Two engines with default settings on one Redis: neither receives messages of the other."""
 
 import asyncio
 import json
@@ -14,12 +14,12 @@ import websockets
 from tests.flows import processes
 
 pytestmark = pytest.mark.slow
-SPEAK = "from tests.signals.sockets import write_signals; write_signals('BTCUSDT')"
+PUBLISH_SIGNAL = "from tests.signals.sockets import write_signals; write_signals('BTCUSDT')"
 
 
 @pytest.fixture(scope="module")
 def migrated(tmp_path_factory):
-    """A database of SQLite with its markets, to be copied."""
+    """An SQLite database with markets, to be copied."""
     folder = tmp_path_factory.mktemp("migrated")
     for words in (["migrate", "--no-input", "-v0"], ["seed_markets"]):
         subprocess.run(
@@ -33,7 +33,7 @@ def migrated(tmp_path_factory):
 
 @pytest.fixture
 def engines(tmp_path, migrated):
-    """A function that makes an engine of its own on a database of one Redis; and that Redis."""
+    """A function that creates an engine on a database of one Redis, and that Redis."""
     server, url = processes.start_redis(tmp_path)
     started = []
 
@@ -63,10 +63,10 @@ def environment(folder, redis_url, **more):
     }  # fmt: skip
 
 
-def speak(engine):
-    """Write a signal in an engine's log and publish it; returns its id."""
+def publish_signal(engine):
+    """Write a signal to an engine's log and publish it; returns its id."""
     subprocess.run(
-        [sys.executable, "-W", "ignore", "manage.py", "shell", "-c", SPEAK],
+        [sys.executable, "-W", "ignore", "manage.py", "shell", "-c", PUBLISH_SIGNAL],
         cwd=processes.ROOT, env=engine.environment, check=True, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     with sqlite3.connect(engine.folder / "mlengine.sqlite3") as database:
@@ -85,7 +85,7 @@ async def subscribed(engine):
 
 
 async def next_signal(connection, seconds):
-    """The next signal within some seconds, else None; heartbeats never announce more than the engine has said."""
+    """The next signal within some seconds, else None; heartbeats never announce unpublished signals."""
     try:
         async with asyncio.timeout(seconds):
             while True:
@@ -96,36 +96,36 @@ async def next_signal(connection, seconds):
         return None
 
 
-def test_what_one_engine_says_reaches_no_socket_of_the_other(engines):
+def test_signals_do_not_reach_sockets_of_another_engine(engines):
     first, second = engines("first", 0), engines("second", 1)
     for engine in (first, second):
         engine.start("web", *processes.web_words(engine.port))
     for engine in (first, second):
-        processes.wait_until(lambda: processes.answers(engine.port), 120, engine.said())  # noqa: B023
+        processes.wait_until(lambda: processes.answers(engine.port), 120, engine.logs())  # noqa: B023
 
-    async def converse():
+    async def exchange_signals():
         ours, theirs = await subscribed(first), await subscribed(second)
-        said = await asyncio.to_thread(speak, first)
+        output = await asyncio.to_thread(publish_signal, first)
         frame = await next_signal(ours, 10)
-        assert (frame["seq"], frame["signal"]["id"]) == (1, said)
-        assert await next_signal(theirs, 7) is None, "longer than the hub takes to compare heads"
+        assert (frame["seq"], frame["signal"]["id"]) == (1, output)
+        assert await next_signal(theirs, 7) is None, "longer than the hub's interval for comparing heads"
         forged = frame["signal"] | {"seq": 2, "id": "00000000-0000-4000-8000-000000000000"}
         for number in (0, 1):
             engines.client.execute_command("SELECT", number)
             engines.client.publish("signals:BTCUSDT", json.dumps(forged))
-        own = await asyncio.to_thread(speak, second)
+        own = await asyncio.to_thread(publish_signal, second)
         frame = await next_signal(theirs, 10)
         assert (frame["seq"], frame["signal"]["id"]) == (1, own)
-        said = await asyncio.to_thread(speak, first)
+        output = await asyncio.to_thread(publish_signal, first)
         frame = await next_signal(ours, 10)
-        assert (frame["seq"], frame["signal"]["id"]) == (2, said)
+        assert (frame["seq"], frame["signal"]["id"]) == (2, output)
         await ours.close()
         await theirs.close()
 
-    asyncio.run(converse())
+    asyncio.run(exchange_signals())
 
 
-def test_workers_answer_the_engine_they_belong_to_and_no_other(engines):
+def test_workers_run_tasks_of_their_own_engine_only(engines):
     members = {
         "first": engines("first", 0),
         "second": engines("second", 1),
@@ -137,7 +137,7 @@ def test_workers_answer_the_engine_they_belong_to_and_no_other(engines):
             "worker", *celery, "worker", "-P", "solo", "-Q", "live,default", "-n", f"{name}@here", "-l", "INFO"
         )
     for engine in members.values():
-        processes.wait_until(lambda: "@here ready" in engine.said(), 120, "a worker is ready")  # noqa: B023
+        processes.wait_until(lambda: "@here ready" in engine.logs(), 120, "a worker is ready")  # noqa: B023
     for name, engine in members.items():
         found = subprocess.run(
             [*celery, "inspect", "ping", "-t", "3", "--json"],

@@ -1,4 +1,4 @@
-"""An installation made by version 0.1 goes on under the present version, and back again."""
+"""Upgrade of an installation of version 0.1 to the current version, and downgrade."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from tests.flows.databases import manage, new_database, tables
 from tests.flows.processes import ROOT, Processes, answers, free_port
 
 OLDER = "3217dfb"
-"""The commit whose installations must be upgraded."""
+"""The commit of the older version."""
 INSTALLATION = Path(__file__).with_name("older_installation.py")
 UPGRADED = """
 import json
@@ -43,14 +43,14 @@ for name, newest in steps:
 print()
 print(json.dumps(facts))
 """
-"""What holds after the upgrade; then back, migration by migration, as the documentation says."""
+"""Facts after the upgrade, then the downgrade, migration by migration, as documented."""
 BACK = """
 from django.core.management import call_command
 call_command("check")
 call_command("migrate", check_unapplied=True)
 call_command("verify_track_record")
 """
-"""What holds in the older version afterwards."""
+"""Checks in the older version after the downgrade."""
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
@@ -72,7 +72,7 @@ def older(tmp_path_factory):
     params=[pytest.param("sqlite", marks=pytest.mark.long), pytest.param("postgresql", marks=pytest.mark.postgres)]
 )
 def environment(request, tmp_path):
-    """Settings of an installation of one process on a database of its own."""
+    """Environment of a one-process installation with a private database."""
     if request.param == "sqlite" and os.environ.get("DATABASE_URL"):
         pytest.skip("runs where DATABASE_URL is not set")
     state = tmp_path / "state"
@@ -92,24 +92,24 @@ def environment(request, tmp_path):
 
 @contextmanager
 def running(environment, folder, project=ROOT):
-    """`up` of a version, listening; yields its port and what it prints."""
+    """A running `up` of a version; yields its port and a function for its output."""
     folder.mkdir()
     processes, port = Processes(folder, environment, project), free_port()
     processes.start("up", sys.executable, "manage.py", "up", "--port", str(port), "--no-train")
     try:
-        until(lambda: answers(port), 120, "`up` answers", processes.said)
-        yield port, processes.said
+        until(lambda: answers(port), 120, "`up` answers", processes.logs)
+        yield port, processes.logs
     finally:
         processes.stop()
 
 
-def printed(said):
-    """The JSON object among what a command wrote."""
-    return json.loads(next(line for line in said.splitlines() if line.startswith("{")))
+def printed(output):
+    """The JSON object in the output of a command."""
+    return json.loads(next(line for line in output.splitlines() if line.startswith("{")))
 
 
-def ask(port, path, key="", body=None, cookie=""):
-    """Status and content of one request; 0 where the answer did not come in time."""
+def send_request(port, path, key="", body=None, cookie=""):
+    """Status and content of one request; status 0 on a timeout."""
     headers = {"X-API-Key": key} if key else {"Cookie": f"sessionid={cookie}"}
     content = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(
@@ -124,14 +124,14 @@ def ask(port, path, key="", body=None, cookie=""):
         return 0, str(silent)
 
 
-def until(look, seconds, what, said):
-    """The first true value of `look`; a request that fails meanwhile only counts as not yet."""
+def until(look, seconds, what, output):
+    """The first true value of `look`; failed requests are repeated."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := look():
             return found
         time.sleep(0.3)
-    return pytest.fail(f"not within {seconds} s: {what}\n{said()}")
+    return pytest.fail(f"not within {seconds} s: {what}\n{output()}")
 
 
 def content_of(answer):
@@ -140,62 +140,64 @@ def content_of(answer):
     return json.loads(content) if status == 200 else None
 
 
-def goes_on(port, said, made):
-    """The same champions answer the same key, new candles get signals in the same order, the session is still good."""
+def check_upgraded(port, output, made):
+    """Check that champions, key and session still work, and that new candles get signals in order."""
     key, predicts = made["key"], {"symbol": "BTCUSDT", "horizon": 6}
-    prediction = until(lambda: content_of(ask(port, "/predictions", key, predicts)), 120, "a prediction", said)
+    prediction = until(
+        lambda: content_of(send_request(port, "/predictions", key, predicts)), 120, "a prediction", output
+    )
     assert prediction["model_versions"] == made["champions"]
 
     known = [seq for symbol, seq, _ in made["signals"] if symbol == "BTCUSDT"]
     listed = "/signals?symbol=BTCUSDT&after=0&limit=500"
 
     def signals():
-        found = (content_of(ask(port, listed, key)) or {"results": []})["results"]
+        found = (content_of(send_request(port, listed, key)) or {"results": []})["results"]
         return found if len(found) > len(known) else None
 
-    found = until(signals, 120, "a signal of a new candle", said)
+    found = until(signals, 120, "a signal of a new candle", output)
     assert [signal["seq"] for signal in found] == list(range(1, len(found) + 1))
 
     def page():
-        status, content = ask(port, "/", cookie=made["session"])
+        status, content = send_request(port, "/", cookie=made["session"])
         return content if status == 200 else None
 
-    shown = until(page, 120, "the console's page", said)
+    shown = until(page, 120, "the console's page", output)
     assert "BTCUSDT" in shown
     assert "operator" in shown
 
 
-def test_an_installation_of_the_older_version_goes_on_and_back(older, environment, tmp_path):
+def test_older_installation_is_upgraded_and_downgraded(older, environment, tmp_path):
     made = printed(manage(environment, "shell", "-c", f"exec(open({str(INSTALLATION)!r}).read())", project=older))
     if environment["DATABASE_URL"]:
         assert {"api_keys", "websocket_tickets"} <= set(tables(environment["DATABASE_URL"], "public"))
 
-    with running(environment, tmp_path / "new") as (port, said):
-        goes_on(port, said, made)
+    with running(environment, tmp_path / "new") as (port, output):
+        check_upgraded(port, output, made)
 
         def ended():
-            job = content_of(ask(port, f"/jobs/{made['job']}", made["key"]))
+            job = content_of(send_request(port, f"/jobs/{made['job']}", made["key"]))
             return job if job and job["state"] not in {"pending", "running"} else None
 
-        job = until(ended, 120, "the queued job ends", said)
-        assert job["state"] == "succeeded", f"{job['message']}\n{said()}"
+        job = until(ended, 120, "the queued job ends", output)
+        assert job["state"] == "succeeded", f"{job['message']}\n{output()}"
 
         def beat():
-            health = content_of(ask(port, "/health/detailed", made["key"]))
+            health = content_of(send_request(port, "/health/detailed", made["key"]))
             return health and health["beat"]["status"] == "healthy"
 
-        until(beat, 120, "beat fires", said)
+        until(beat, 120, "beat fires", output)
 
     steps = re.findall(r"manage\.py migrate (\w+) (\d+)", (ROOT / "docs" / "upgrading.md").read_text())
     assert dict(steps) == {path.parent.parent.name: path.stem[:4] for path in sorted(older.glob("**/migrations/0*.py"))}
     if environment["DATABASE_URL"]:
         assert set(tables(environment["DATABASE_URL"], "public")) == {"django_migrations"}
-    said = manage(environment, "shell", "-c", UPGRADED.format(made=made, steps=steps))
+    output = manage(environment, "shell", "-c", UPGRADED.format(made=made, steps=steps))
     facts = {"oldest": made["oldest"], "kept": True, "edited": "3-59/5", "disabled": True, "unknown": []}
-    assert printed(said) == facts
-    assert said.count("in unbroken chains") == 2
-    assert "and 0 signals" not in said
+    assert printed(output) == facts
+    assert output.count("in unbroken chains") == 2
+    assert "and 0 signals" not in output
 
-    with running(environment, tmp_path / "old", older) as (port, said):
-        goes_on(port, said, made)
+    with running(environment, tmp_path / "old", older) as (port, output):
+        check_upgraded(port, output, made)
     assert manage(environment, "shell", "-c", BACK, project=older).count("in unbroken chains") == 2

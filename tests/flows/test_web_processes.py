@@ -17,14 +17,14 @@ from celery import Celery
 from django.core.management import call_command
 
 from marketdata import clock, store
-from mlengine_project.operations.examination import BESIDE_REQUESTS, MOST_CONNECTIONS
+from mlengine_project.operations.examination import MAX_CONNECTIONS, OTHER_WEB_CONNECTIONS
 from signals import services
 from tests.champions import STEP, bootstrap_champions, make_markets, store_candles
 from tests.flows import processes
 
 pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.long]
 START_SECONDS = 240
-"""Patience of the test, not of the engine: the machine is made busy on purpose."""
+"""Time limit of the test, long since the machine is busy on purpose."""
 FACTOR = 10
 """The first prediction of a process takes at most so many times as long as its later ones."""
 REQUEST_THREADS = 3
@@ -59,7 +59,7 @@ def history(transactional_db, fresh_engine):
 
 
 def bring_up_to_date(markets):
-    """Store what closed since, and its predictions and signals, so that the newest candle is a young one."""
+    """Store the candles closed since, with predictions and signals, so that the newest is recent."""
     newest = store.newest_open(markets)[markets[0].pk] + STEP
     for market in markets:
         store_candles(market, newest, (clock.wall_ms() - newest) // STEP)
@@ -79,7 +79,7 @@ def workers_of(server):
     return {child.pid for child in children if "spawn_main" in " ".join(child.cmdline())}
 
 
-def ask(started, method, path, body=None):
+def send_request(started, method, path, body=None):
     """Status, seconds and content of one request on a connection of its own."""
     begun = time.monotonic()
     connection = http.client.HTTPConnection("127.0.0.1", started.port, timeout=60)
@@ -93,7 +93,7 @@ def ask(started, method, path, body=None):
 
 @contextmanager
 def busy_machine():
-    """Every core has something else to do."""
+    """Keep every core busy."""
     words = [sys.executable, "-c", "while True: pass"]
     burning = [psutil.Popen(words) for _ in range(psutil.cpu_count() or 1)]
     try:
@@ -104,24 +104,24 @@ def busy_machine():
             process.wait()
 
 
-def test_a_slow_start_ends_no_worker_and_the_first_prediction_waits_for_nothing(started, history):
+def test_slow_start_keeps_workers_and_the_first_prediction_is_fast(started, history):
     with busy_machine():
         server = serve(started, workers=2)
         processes.wait_until(lambda: len(workers_of(server)) == 2, 60, "two workers begin")
         begun = workers_of(server)
-        processes.wait_until(lambda: processes.answers(started.port), START_SECONDS, f"one answers\n{started.said()}")
-        loaded = lambda: started.said().count("Application startup complete") == 2  # noqa: E731
-        processes.wait_until(loaded, START_SECONDS, f"both have loaded\n{started.said()}")
-        assert workers_of(server) == begun, started.said()
+        processes.wait_until(lambda: processes.answers(started.port), START_SECONDS, f"one answers\n{started.logs()}")
+        loaded = lambda: started.logs().count("Application startup complete") == 2  # noqa: E731
+        processes.wait_until(loaded, START_SECONDS, f"both have loaded\n{started.logs()}")
+        assert workers_of(server) == begun, started.logs()
     started.kill("web")
 
     serve(started, workers=1)
-    processes.wait_until(lambda: processes.answers(started.port), START_SECONDS, f"it answers\n{started.said()}")
+    processes.wait_until(lambda: processes.answers(started.port), START_SECONDS, f"it answers\n{started.logs()}")
     bring_up_to_date(history)
     seconds = []
     for _ in range(8):
         started.redis.flushdb()
-        status, took, content = ask(started, "POST", "/predictions", {"symbol": "BTCUSDT", "horizon": 18})
+        status, took, content = send_request(started, "POST", "/predictions", {"symbol": "BTCUSDT", "horizon": 18})
         assert status == 200, content
         seconds.append(took)
     assert seconds[0] <= FACTOR * statistics.median(seconds[1:]), seconds
@@ -129,16 +129,16 @@ def test_a_slow_start_ends_no_worker_and_the_first_prediction_waits_for_nothing(
 
 def test_many_callers_share_a_few_connections(started, history):
     serve(started, workers=2)
-    processes.wait_until(lambda: processes.answers(started.port), START_SECONDS, f"it answers\n{started.said()}")
+    processes.wait_until(lambda: processes.answers(started.port), START_SECONDS, f"it answers\n{started.logs()}")
     bring_up_to_date(history)
     statuses, most, stop = Counter(), [], threading.Event()
 
     def caller(number):
         for turn in range(12):
             if (number + turn) % 6 == 5:
-                status, _, content = ask(started, "POST", "/predictions", {"symbol": "BTCUSDT", "horizon": 72})
+                status, _, content = send_request(started, "POST", "/predictions", {"symbol": "BTCUSDT", "horizon": 72})
             else:
-                status, _, content = ask(started, "GET", READS[(number + turn) % 6])
+                status, _, content = send_request(started, "GET", READS[(number + turn) % 6])
             statuses[status if status == 200 else (status, content)] += 1
 
     def count():
@@ -155,7 +155,7 @@ def test_many_callers_share_a_few_connections(started, history):
     stop.set()
     counting.join()
     assert statuses == {200: 32 * 12}
-    assert 0 < max(most) <= 2 * (REQUEST_THREADS + BESIDE_REQUESTS)
+    assert 0 < max(most) <= 2 * (REQUEST_THREADS + OTHER_WEB_CONNECTIONS)
 
 
 def web_connections(database):
@@ -167,7 +167,7 @@ def connections_of(database, kind):
     return database.execute(query, [f"mlengine {kind}"]).fetchone()[0]
 
 
-def test_workers_and_beat_leave_no_connection_behind(started, history):
+def test_workers_and_beat_close_their_connections(started, history):
     call_command("install_schedule")
     worker = processes.worker_words()
     trainer = [*worker[: worker.index("-Q")], "-Q", "training", "-c", "1", "-n", "trainer@localhost"]
@@ -180,21 +180,21 @@ def test_workers_and_beat_leave_no_connection_behind(started, history):
     with psycopg.connect(processes.database_url(), autocommit=True) as database:
         # The heartbeats of both workers, and the refresher in the child that answers candles; none in the trainer's.
         rests = lambda: connections_of(database, "worker") == 3  # noqa: E731
-        processes.wait_until(rests, START_SECONDS, f"the workers rest\n{started.said()}")
+        processes.wait_until(rests, START_SECONDS, f"the workers rest\n{started.logs()}")
         for _ in range(30):
             tasks.send_task("signals.tasks.sweep_outbox", queue="live")
         waiting = lambda: not started.redis.keys("mlengine:live")  # noqa: E731
-        processes.wait_until(waiting, 60, f"the tasks are done\n{started.said()}")
+        processes.wait_until(waiting, 60, f"the tasks are done\n{started.logs()}")
         processes.wait_until(rests, 10, "what the tasks opened is closed")
-        assert connections_of(database, "beat") <= MOST_CONNECTIONS["beat"]
+        assert connections_of(database, "beat") <= MAX_CONNECTIONS["beat"]
         started.stop()
         processes.wait_until(lambda: connections_of(database, "worker") == 0, 10, "nothing is left")
 
 
 @pytest.mark.django_db(transaction=True)
-def test_without_a_database_it_starts_and_says_so(started):
+def test_start_without_a_database_is_reported(started):
     started.environment["DATABASE_URL"] = f"postgres://postgres@127.0.0.1:{processes.free_port()}/none"
     serve(started, workers=1)
-    processes.wait_until(lambda: processes.answers(started.port), START_SECONDS, f"it answers\n{started.said()}")
-    status, _, content = ask(started, "GET", "/health/ready")
+    processes.wait_until(lambda: processes.answers(started.port), START_SECONDS, f"it answers\n{started.logs()}")
+    status, _, content = send_request(started, "GET", "/health/ready")
     assert (status, json.loads(content)["causes"]) == (503, ["database", "loading"])

@@ -1,1 +1,1 @@
-"""Requests made from the schema, and pairs of requests for the two roads to a prediction."""
+"""Fuzz tests of the REST API: requests from the schema, and pairs with and without the fast road."""

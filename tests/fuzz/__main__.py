@@ -1,9 +1,9 @@
-"""The schema's requests and the pairs of both roads, as many as are asked for.
+"""Fuzzing of the REST API: requests from the schema, and pairs with and without the fast road.
 
     uv run python -m tests.fuzz --requests 10000 --json
     uv run python -m tests.fuzz --pairs 5000 --json
 
-Ends with 1 where an answer was not as promised.
+The exit status is 1 if an answer was wrong.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytest  # noqa: F401  # the settings of tests follow from it
+import pytest  # noqa: F401  # importing it selects the settings of tests
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlengine_project.settings")
 os.environ.setdefault("MLENGINE_ENV_FILE", "")
@@ -24,7 +24,7 @@ os.environ.setdefault("MLENGINE_STATE_DIR", tempfile.mkdtemp(prefix="fuzz-"))
 
 
 def main() -> int:
-    """Run what was asked for and print its figures."""
+    """Run the requested parts and print their figures."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="Requests by the schema and in pairs.")
     parser.add_argument("--requests", type=int, default=0, help="requests made from the schema")
     parser.add_argument("--pairs", type=int, default=0, help="requests sent with the fast road and without it")
@@ -44,13 +44,13 @@ def main() -> int:
         figures = run(options.requests, options.pairs, options.seed)
     finally:
         teardown_databases(made, verbosity=0)
-    print(json.dumps(figures, indent=2) if options.json else told(figures))
+    print(json.dumps(figures, indent=2) if options.json else figure_lines(figures))
     return 1 if any(part["failures"] for part in figures.values()) else 0
 
 
 def run(n_requests: int, n_pairs: int, seed: int) -> dict[str, Any]:
-    """Both parts, each with an engine of its own rows."""
-    from mlengine_project.schema import schema_of_surface
+    """Run both parts, each with its own engine rows."""
+    from mlengine_project.schema import openapi_document
     from tests.fuzz.engine import engine_with_champions, served_engine
     from tests.fuzz.roads import compare
     from tests.fuzz.surface import attack
@@ -60,7 +60,7 @@ def run(n_requests: int, n_pairs: int, seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         if n_requests:
             with served_engine(Path(folder)) as engine:
-                outcome = attack(engine, schema_of_surface(), n_requests, seed)
+                outcome = attack(engine, openapi_document(), n_requests, seed)
             figures["requests"] = {
                 "sent": outcome.n_sent,
                 "by": dict(sorted(outcome.sent.items())),
@@ -85,13 +85,13 @@ def run(n_requests: int, n_pairs: int, seed: int) -> dict[str, Any]:
     return figures
 
 
-def told(figures: dict[str, Any]) -> str:
+def figure_lines(figures: dict[str, Any]) -> str:
     """The figures as lines."""
     lines = []
     for name, part in figures.items():
         lines.append(f"{name}: {part['sent']} in {part['seconds']} s, statuses {part['statuses']}")
         lines += [f"  {what}\n    {example}" for what, example in part["failures"].items()]
-        lines += [] if part["failures"] else ["  every answer as promised"]
+        lines += [] if part["failures"] else ["  every answer as specified"]
     return "\n".join(lines)
 
 

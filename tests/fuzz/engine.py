@@ -1,4 +1,4 @@
-"""An engine with champions behind a real server, and a caller of each scope."""
+"""An engine with champions behind a real server, and a key of each scope."""
 
 import socket
 import threading
@@ -26,7 +26,7 @@ SECONDS_TO_START = 20.0
 
 @dataclass(frozen=True)
 class Engine:
-    """Where it listens, and a key of each scope."""
+    """Address of a served engine, and a key of each scope."""
 
     url: str
     keys: dict[str, str]
@@ -34,16 +34,16 @@ class Engine:
 
 @contextmanager
 def engine_with_champions(models: Path, **settings: object) -> Iterator[dict[str, str]]:
-    """Two markets with champions, one switched off, one candle processed, no limit of requests; gives the keys.
+    """Two markets with champions, one switched off, one candle processed, no rate limit; yields the keys.
 
-    The database must be one for tests. The clock stands a second after the close.
+    The database must be a test database. The clock is frozen one second after the close.
     """
     from predictions.cache import cache
 
     known = {"MODEL_PATH": models, "RATE_LIMIT": 0, "ALLOWED_HOSTS": ["127.0.0.1", "testserver"], **settings}
     with override_settings(**known):
         reset_process_state()
-        services.forget_verified()
+        services.clear_verified()
         cache.clear()
         bootstrap_champions()
         markets = make_markets()
@@ -60,7 +60,7 @@ def engine_with_champions(models: Path, **settings: object) -> Iterator[dict[str
 
 @contextmanager
 def served(application: object) -> Iterator[str]:
-    """A server in a thread of this process; gives its address."""
+    """A server in a thread of this process; yields its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

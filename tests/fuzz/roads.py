@@ -13,7 +13,7 @@ from django.core.asgi import get_asgi_application
 
 from mlengine_project.access import services
 from mlengine_project.fast_road import FastRoad
-from mlengine_project.gate import Gate
+from mlengine_project.gate import RequestLimits
 from tests.mlengine_project.buckets import empty_buckets
 
 Headers = list[tuple[bytes, bytes]]
@@ -79,12 +79,12 @@ OF_ONE_ANSWER = (
     (re.compile(rb"r=\d+;t=\d+"), b"r;t"),
     (re.compile(rb"csrftoken=\w+; expires=[^;]+"), b"csrftoken"),
 )
-"""What differs between any two answers: the id of the request, what is left in the bucket, a token and its date."""
+"""Parts that differ between any two answers: request id, remaining calls, CSRF token and its date."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One request as a server gives it to an application."""
+class ProbeRequest:
+    """One request as passed by a server to an application."""
 
     method: str
     path: str
@@ -99,7 +99,7 @@ class Asked:
 
 @dataclass
 class Pairs:
-    """How many were compared, how many the fast road answered, and where they differ."""
+    """Numbers of compared pairs and of fast answers, and the differences."""
 
     n_pairs: int = 0
     n_fast: int = 0
@@ -107,8 +107,8 @@ class Pairs:
     differences: dict[str, str] = field(default_factory=dict)
 
 
-def mutated(rng: random.Random, keys: dict[str, str]) -> Asked:
-    """A request for a prediction with up to four things about it changed."""
+def mutated(rng: random.Random, keys: dict[str, str]) -> ProbeRequest:
+    """A prediction request with up to four mutations."""
     headers: Headers = [
         (b"host", b"testserver"),
         (b"x-api-key", keys["predict"].encode()),
@@ -159,7 +159,7 @@ def mutated(rng: random.Random, keys: dict[str, str]) -> Asked:
     cut = rng.randrange(len(body) + 1) if rng.random() < 0.2 else None
     parts = (body,) if cut is None else (body[:cut], body[cut:])
     headers.insert(rng.randrange(len(headers) + 1), (b"content-length", str(len(body)).encode()))
-    return Asked(method, path, query, headers, parts, scheme)
+    return ProbeRequest(method, path, query, headers, parts, scheme)
 
 
 def key_headers(rng: random.Random, keys: dict[str, str]) -> Headers:
@@ -183,7 +183,7 @@ def key_headers(rng: random.Random, keys: dict[str, str]) -> Headers:
 
 
 def damaged(rng: random.Random, body: bytes) -> bytes:
-    """A body with some bytes changed, added or taken away."""
+    """A body with some bytes changed, added or removed."""
     changed = bytearray(body)
     for _ in range(rng.choice((1, 1, 2, 5))):
         at = rng.randrange(len(changed) + 1)
@@ -198,8 +198,8 @@ def damaged(rng: random.Random, body: bytes) -> bytes:
 
 
 def compare(keys: dict[str, str], n_pairs: int, seed: int = 1) -> Pairs:
-    """Send every pair to the application with its fast road and to the same one without."""
-    return asyncio.run(_compare(keys, n_pairs, random.Random(seed)))  # to be repeated, not to be secret
+    """Send every request to the application with and without the fast road, and compare."""
+    return asyncio.run(_compare(keys, n_pairs, random.Random(seed)))  # reproducible, not secret
 
 
 async def _compare(keys: dict[str, str], n_pairs: int, rng: random.Random) -> Pairs:
@@ -211,53 +211,53 @@ async def _compare(keys: dict[str, str], n_pairs: int, rng: random.Random) -> Pa
         behind += 1
         await django(scope, receive, send)
 
-    fast, slow = Gate(FastRoad(counted)), Gate(django)  # type: ignore[arg-type]
+    fast, slow = RequestLimits(FastRoad(counted)), RequestLimits(django)  # type: ignore[arg-type]
     limit = settings.RATE_LIMIT
     try:
         for number in range(n_pairs):
             settings.RATE_LIMIT = 0 if number % 2 else 10**9
-            if number % 40 == 0:  # wrong keys are counted, and would be refused at another place of the two
+            if number % 40 == 0:  # wrong keys are counted, and the two sides would refuse at different requests
                 await asyncio.to_thread(empty_buckets)
-            if number % 200 == 0:  # a key is remembered for a minute; Django shows its headers again
-                await asyncio.to_thread(_remember, keys)
+            if number % 200 == 0:  # a verified key is cached for a minute; Django sends its headers again
+                await asyncio.to_thread(_verify_keys, keys)
                 for scheme in ("http", "https"):
-                    await answer(fast, _usual(keys, scheme))
-            asked = mutated(rng, keys)
+                    await answer(fast, _plain_request(keys, scheme))
+            request = mutated(rng, keys)
             before = behind
-            ours = await answer(fast, asked)
+            ours = await answer(fast, request)
             found.n_fast += behind == before
-            theirs = await answer(slow, asked)
+            theirs = await answer(slow, request)
             found.n_pairs += 1
             found.statuses[theirs[0]] += 1
             for what, one, other in zip(("status", "headers", "body"), ours, theirs, strict=True):
                 if one != other:
                     found.differences.setdefault(
-                        f"{what} {theirs[0]}", f"{asked}\n  fast: {one!r}\n  slow: {other!r}"[:4000]
+                        f"{what} {theirs[0]}", f"{request}\n  fast: {one!r}\n  slow: {other!r}"[:4000]
                     )
     finally:
         settings.RATE_LIMIT = limit
     return found
 
 
-def _remember(keys: dict[str, str]) -> None:
-    services.forget_verified()
+def _verify_keys(keys: dict[str, str]) -> None:
+    services.clear_verified()
     for key in keys.values():
         services.authenticate_key(key)
 
 
-def _usual(keys: dict[str, str], scheme: str) -> Asked:
+def _plain_request(keys: dict[str, str], scheme: str) -> ProbeRequest:
     headers = [
         (b"host", b"testserver"),
         (b"x-api-key", keys["predict"].encode()),
         (b"content-type", b"application/json"),
     ]
     headers.append((b"content-length", str(len(PLAIN)).encode()))
-    return Asked("POST", "/predictions", b"", headers, (PLAIN,), scheme)
+    return ProbeRequest("POST", "/predictions", b"", headers, (PLAIN,), scheme)
 
 
-async def answer(application: Callable[..., Any], asked: Asked) -> tuple[int, Headers, bytes]:
-    """Status, headers in order of their names, and body of one answer, without what is of one answer only."""
-    pieces, sent = list(asked.parts), []
+async def answer(application: Callable[..., Any], request: ProbeRequest) -> tuple[int, Headers, bytes]:
+    """Status, sorted headers, and body of one answer, without parts that differ between answers."""
+    pieces, sent = list(request.parts), []
 
     async def receive() -> dict[str, Any]:
         if not pieces:
@@ -268,13 +268,13 @@ async def answer(application: Callable[..., Any], asked: Asked) -> tuple[int, He
         sent.append(message)
 
     scope = {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": asked.method, "scheme": asked.scheme,
-        "path": asked.path, "raw_path": asked.path.encode(), "query_string": asked.query, "root_path": "",
-        "client": ("10.0.0.9", 1), "server": ("testserver", 80), "headers": list(asked.headers),
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": request.method, "scheme": request.scheme,
+        "path": request.path, "raw_path": request.path.encode(), "query_string": request.query, "root_path": "",
+        "client": ("10.0.0.9", 1), "server": ("testserver", 80), "headers": list(request.headers),
     }  # fmt: skip
     await application(scope, receive, send)
     body = b"".join(message.get("body", b"") for message in sent[1:])
-    given = any(name == b"x-request-id" and value == b"job-17" for name, value in asked.headers)
+    given = any(name == b"x-request-id" and value == b"job-17" for name, value in request.headers)
     headers = sorted(
         (name.lower(), b"" if name.lower() == b"x-request-id" and not given else masked(value))
         for name, value in sent[0]["headers"]
@@ -283,7 +283,7 @@ async def answer(application: Callable[..., Any], asked: Asked) -> tuple[int, He
 
 
 def masked(content: bytes) -> bytes:
-    """Without what differs between any two answers."""
+    """Content without parts that differ between any two answers."""
     for pattern, instead in OF_ONE_ANSWER:
         content = pattern.sub(instead, content)
     return content

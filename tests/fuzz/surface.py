@@ -1,4 +1,4 @@
-"""Requests made from the schema, right ones and wrong ones, by every kind of caller; every answer is checked."""
+"""Valid and invalid requests generated from the schema, by every kind of caller, with checks of every answer."""
 
 import copy
 import warnings
@@ -28,18 +28,18 @@ CHECKS = [
     checks.negative_data_rejection,
 ]
 SEMANTIC = frozenset({"cursor", "from", "to", "after", "take_profit", "stop_loss", "names", "at", "since"})
-"""Fields whose values the schema cannot judge: signed, ordered, or measured against the newest close."""
+"""Fields whose validity the schema cannot express: signed, ordered, or relative to the newest close."""
 OTHER_METHODS = ("put", "patch", "delete")
 OF_PREDICTORS = frozenset({"POST /predictions", "POST /signals", "POST /brackets", "POST /touches"})
-"""What the scope `read` may not do."""
+"""Operations not allowed to the scope `read`."""
 OPEN = frozenset({"/health", "/health/ready"})
 FIRST, ROUND = 6, 100
-"""Requests of one operation and kind in the first round, which shows whether there are more, and later at most."""
+"""Requests of one operation and mode in the first round, and the maximum of later rounds."""
 
 
 @dataclass
 class Outcome:
-    """What was sent and what was wrong about the answers."""
+    """Numbers of requests sent, and faults of their answers."""
 
     sent: Counter[str] = field(default_factory=Counter)
     statuses: Counter[int] = field(default_factory=Counter)
@@ -59,15 +59,15 @@ class Outcome:
 
 
 def narrowed(schema: dict[str, Any], mode: GenerationMode) -> dict[str, Any]:
-    """The schema with the symbols and horizons of the running engine, so that a right request can be made from it.
+    """The schema restricted to the symbols and horizons of the running engine, for valid requests.
 
-    A right request has no cursor: none can be made up.
+    Valid requests have no cursor, since cursors are signed.
     """
     found = copy.deepcopy(schema)
     known = {"symbol": ["BTCUSDT", "ETHUSDT"], "horizon": [6, 18, 36, 72]}
     for item in found["paths"].values():
         for operation in item.values():
-            operation.pop("security", None)  # keys are put on by the caller
+            operation.pop("security", None)  # keys are added by the caller
             if mode is GenerationMode.POSITIVE and "parameters" in operation:
                 operation["parameters"] = [one for one in operation["parameters"] if one["name"] != "cursor"]
             for parameter in operation.get("parameters", []):
@@ -84,23 +84,23 @@ def narrowed(schema: dict[str, Any], mode: GenerationMode) -> dict[str, Any]:
 def attack(engine: Engine, schema: dict[str, Any], n_requests: int, start: int = 1) -> Outcome:
     """Send at least `n_requests` requests; the outcome holds one example of each fault."""
     outcome, session = Outcome(), requests.Session()
-    asked = [
+    pending = [
         (result.ok(), mode)
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
         for result in schemathesis.openapi.from_dict(narrowed(schema, mode)).get_all_operations()
     ]
     unsupported(engine, sorted(schema["paths"]), session, outcome)
     number, share = start, FIRST
-    while outcome.n_sent < n_requests and asked:
+    while outcome.n_sent < n_requests and pending:
         fruitful = []
-        for operation, mode in asked:
+        for operation, mode in pending:
             before = outcome.n_sent
             if before < n_requests:
                 send(engine, operation, mode, share, number, session, outcome)
-            if outcome.n_sent - before > share / 2:  # else all there is to ask was asked
+            if outcome.n_sent - before > share / 2:  # otherwise all possible requests were sent
                 fruitful.append((operation, mode))
-        asked, number = fruitful, number + 1
-        share = min(ROUND, (n_requests - outcome.n_sent) // max(1, len(asked)) + 1)
+        pending, number = fruitful, number + 1
+        share = min(ROUND, (n_requests - outcome.n_sent) // max(1, len(pending)) + 1)
     return outcome
 
 
@@ -132,7 +132,7 @@ def send(
         try:
             each()
         except (Unsatisfiable, FailedHealthCheck, NotImplementedError):
-            return  # an operation without any input cannot be asked wrongly
+            return  # an operation without input has no invalid request
 
 
 def judge(
@@ -152,7 +152,7 @@ def judge(
     try:
         response = case.call(base_url=engine.url, session=session, headers=sent, timeout=30)
     except (requests.exceptions.InvalidHeader, requests.exceptions.InvalidURL):
-        return  # cannot be put on the wire
+        return  # cannot be sent over HTTP
     outcome.sent[f"{mode.value} {caller}"] += 1
     outcome.statuses[response.status_code] += 1
     wanted = [check for check in CHECKS if caller in SCOPES or check is not checks.negative_data_rejection]
@@ -167,15 +167,15 @@ def judge(
         outcome.fail(name, "answered without a key", case, caller, response)
     if caller == "read" and name in OF_PREDICTORS and response.status_code != 403:
         outcome.fail(name, "answered a key without the scope", case, caller, response)
-    # A request for a job is one of two shapes by its kind, which right requests are not made for.
+    # The body of POST /jobs depends on its kind, which generated requests do not respect.
     if caller == "admin" and mode is GenerationMode.POSITIVE and response.status_code == 400 and name != "POST /jobs":
         fields = set(response.json().get("details", {}))
         if not fields <= SEMANTIC:
-            outcome.fail(name, f"refused a right request for {sorted(fields)}", case, caller, response)
+            outcome.fail(name, f"refused a valid request for {sorted(fields)}", case, caller, response)
 
 
 def unsupported(engine: Engine, paths: list[str], session: requests.Session, outcome: Outcome) -> None:
-    """Methods no path of the schema knows: 405 with `Allow`, in the form of every error."""
+    """Unsupported methods: 405 with `Allow`, in the standard form."""
     for path in paths:
         address = path.replace("{id}", "00000000-0000-0000-0000-000000000000")
         for method in OTHER_METHODS:

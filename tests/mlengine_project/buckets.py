@@ -1,4 +1,4 @@
-"""Empty buckets for tests: in this process and, where one is used, in Redis."""
+"""Reset of rate limits for tests, in this process and in Redis."""
 
 from django.conf import settings
 
@@ -6,7 +6,7 @@ from mlengine_project.access.windows import window
 
 
 def empty_buckets():
-    """As if the last minute had been quiet."""
+    """Delete the counts of the last minute."""
     window.clear()
     if settings.EMBEDDED:
         return

@@ -1,4 +1,4 @@
-"""Callers of the REST surface: one client per scope, none of them known before."""
+"""Clients of the REST API, one per scope."""
 
 import pytest
 from django.test import Client
@@ -9,18 +9,18 @@ from tests.mlengine_project.buckets import empty_buckets
 
 
 @pytest.fixture
-def unknown_caller(db, settings):
-    """A client without a key, in a process that has verified and counted nobody yet."""
+def anonymous_client(db, settings):
+    """A client without a key, with empty caches and rate limits."""
     settings.ALLOWED_HOSTS = ["testserver", "localhost"]
-    services.forget_verified()
+    services.clear_verified()
     empty_buckets()
-    health.forget()
+    health.clear_cache()
     return Client(raise_request_exception=False)
 
 
 @pytest.fixture
-def caller(unknown_caller):
-    """Make a client with a key of a scope: `caller("read")`."""
+def caller(anonymous_client):
+    """Create a client with a key of a scope: `caller("read")`."""
 
     def with_scope(scope="admin"):
         _, secret = services.create_key(f"{scope} caller", scope)

@@ -1,4 +1,4 @@
-"""Every page of the admin opens, asks few questions, and lets nobody rewrite what happened."""
+"""Admin pages: all open with few queries, and log rows cannot be changed."""
 
 import re
 import uuid
@@ -22,7 +22,7 @@ EDITABLE = {
     "django_celery_beat.IntervalSchedule",
     "django_celery_beat.ClockedSchedule",
 }
-OURS = {"marketdata", "modelregistry", "predictions", "signals", "access", "operations"}
+ENGINE_APPS = {"marketdata", "modelregistry", "predictions", "signals", "access", "operations"}
 
 
 @pytest.fixture(autouse=True)
@@ -41,17 +41,21 @@ def address(model, page, *args):
 def test_every_table_of_the_engine_is_in_the_admin():
     from django.apps import apps
 
-    missing = [m._meta.label for m in apps.get_models() if m._meta.app_label in OURS and m not in admin.site._registry]
-    assert missing == [], "register them (ReadOnlyAdmin), name them in admin_site.py, make a row in one_of_everything"
+    missing = [
+        m._meta.label for m in apps.get_models() if m._meta.app_label in ENGINE_APPS and m not in admin.site._registry
+    ]
+    assert missing == [], (
+        "register them (ReadOnlyAdmin), add them to admin_site.py, and create a row in one_of_everything"
+    )
 
 
 @pytest.mark.parametrize("model", SHOWN, ids=lambda model: model._meta.label)
-def test_list_and_page_open_with_few_questions(admin_client, model, django_assert_max_num_queries):
+def test_list_and_page_open_with_few_queries(admin_client, model, django_assert_max_num_queries):
     with django_assert_max_num_queries(24):
         assert admin_client.get(address(model, "changelist")).status_code == 200
     row = model._default_manager.first()
     if row is None:
-        assert model._meta.label in EDITABLE, "one_of_everything makes no row of it"
+        assert model._meta.label in EDITABLE, "one_of_everything creates no row of it"
         return
     with django_assert_max_num_queries(30):
         page = admin_client.get(address(model, "change", row.pk))
@@ -59,8 +63,8 @@ def test_list_and_page_open_with_few_questions(admin_client, model, django_asser
 
 
 @pytest.mark.parametrize("model", SHOWN, ids=lambda model: model._meta.label)
-def test_a_longer_list_asks_no_more_questions(admin_client, model):
-    """Beyond the first row, more rows cost nothing."""
+def test_longer_list_has_no_more_queries(admin_client, model):
+    """More rows need no more queries."""
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
 
@@ -81,7 +85,7 @@ def test_a_longer_list_asks_no_more_questions(admin_client, model):
 
 @pytest.mark.redis
 def test_the_search_finds_pages_with_redis_too(admin_client):
-    """The theme remembers objects, which the cache of predictions cannot hold: asked twice, it answers twice."""
+    """The theme caches objects, which the cache of predictions cannot store; a repeated search works."""
     for _ in range(2):
         found = admin_client.get("/admin/search/", {"s": "promotion"})
         assert found.status_code == 200
@@ -89,7 +93,7 @@ def test_the_search_finds_pages_with_redis_too(admin_client):
 
 
 @pytest.mark.parametrize("model", SHOWN, ids=lambda model: model._meta.label)
-def test_what_happened_cannot_be_edited_or_deleted(admin_client, model):
+def test_log_rows_cannot_be_edited_or_deleted(admin_client, model):
     if model._meta.label in EDITABLE:
         return
     row = model._default_manager.first()
@@ -99,7 +103,7 @@ def test_what_happened_cannot_be_edited_or_deleted(admin_client, model):
     assert model._default_manager.filter(pk=row.pk).exists()
 
 
-def test_a_market_is_switched_off_but_never_renamed_or_deleted(admin_client):
+def test_market_can_be_disabled_but_not_renamed_or_deleted(admin_client):
     of = rows.Market.objects.get()
     page = address(rows.Market, "change", of.pk)
     answer = admin_client.post(page, {"symbol": "OTHER", "source": "exchange"})
@@ -109,20 +113,20 @@ def test_a_market_is_switched_off_but_never_renamed_or_deleted(admin_client):
     assert admin_client.post(address(rows.Market, "delete", of.pk), {"post": "yes"}).status_code == 403
 
 
-def test_the_first_page_shows_the_state_of_the_engine(admin_client, django_assert_max_num_queries):
+def test_index_shows_the_state_of_the_engine(admin_client, django_assert_max_num_queries):
     with django_assert_max_num_queries(40):
         page = admin_client.get("/admin/").content.decode()
     text = " ".join(re.sub(r"<[^>]+>", " ", page).split())
     assert "Prices are simulated" in text
     assert "Signals are on for all markets" in text
-    assert "Models in charge 1 of 3" in text
+    assert "Active models 1 of 3" in text
     assert "Signals, last 24 h 1" in text
     assert "Waiting to be sent 1" in text
     assert "fold 3 of 5" in text
-    assert "Worker alive" in text
+    assert "Worker running" in text
 
 
-def test_times_are_written_so_that_they_sort(admin_client):
+def test_times_have_iso_format(admin_client):
     page = admin_client.get(address(rows.SignalLog, "changelist")).content.decode()
     assert "2024-12-31 23:55:00" in page
 
@@ -132,14 +136,14 @@ def test_a_job_shows_a_bar(admin_client):
     assert '<progress class="engine-progress" max="1" value="0.430">' in page
 
 
-def test_a_version_shows_its_figures_beside_the_baselines(admin_client):
+def test_version_shows_its_figures_with_the_baselines(admin_client):
     version = rows.ModelVersion.objects.get()
     page = admin_client.get(address(rows.ModelVersion, "change", version.pk)).content.decode()
     text = " ".join(re.sub(r"<[^>]+>", " ", page).split())
     assert "Pinball loss (bps) Ewm Har Skill % BTCUSDT 6 high 5.25 5.75 5.5 4.5" in text
 
 
-def test_the_admin_may_evaluate_its_theme_and_the_console_may_not(admin_client):
+def test_only_admin_pages_allow_eval(admin_client):
     def policy(path):
         return admin_client.get(path)["Content-Security-Policy"]
 
@@ -155,7 +159,7 @@ def test_admin_pages_name_no_other_site(admin_client, path):
     assert re.findall(r'(?:src|href|action)="(?:https?:)?//[^"]+', page) == []
 
 
-def test_strangers_and_ordinary_users_do_not_get_in(client, django_user_model):
+def test_only_staff_may_open_the_admin(client, django_user_model):
     assert client.get("/admin/").status_code == 302
     client.force_login(django_user_model.objects.create_user("eve"))
     assert client.get("/admin/").status_code == 302
@@ -170,15 +174,15 @@ STEPS = [
 ]
 
 
-def test_every_table_with_steps_is_looked_at():
+def test_every_table_with_actions_is_tested():
     assert {model._meta.model_name for model, _ in STEPS} == {"apikey", "job", "modelversion", "signalswitch"}
 
 
 @pytest.mark.parametrize("number", [uuid.UUID(int=7), 0, -1, 10**30, "abc", "abc_2F", "é" * 500])
 @pytest.mark.parametrize(("model", "step"), STEPS, ids=lambda part: getattr(part, "__name__", part))
 def test_a_step_of_an_unknown_row_is_404(admin_client, model, step, number):
-    for ask in (admin_client.get, admin_client.post):
-        response = ask(address(model, step, number))
+    for send_request in (admin_client.get, admin_client.post):
+        response = send_request(address(model, step, number))
         assert (response.status_code, response.json()["error"]) == (404, "NotFound")
 
 
@@ -195,7 +199,7 @@ BULK = {"action": "delete_selected", "_selected_action": "x"}
         "access/apikey",
     ],
 )
-def test_a_bulk_step_over_a_row_that_cannot_exist_is_404(path, client, admin_user):
+def test_bulk_action_with_an_invalid_id_is_404(path, client, admin_user):
     client.force_login(admin_user)
     assert client.post(f"/admin/{path}/", BULK).status_code == 404
 

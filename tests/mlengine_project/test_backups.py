@@ -1,4 +1,4 @@
-"""Backup and restore: whole or not at all, verified before anything is touched."""
+"""Backup and restore: complete or not at all, verified before any change."""
 
 import shutil
 import tarfile
@@ -30,7 +30,7 @@ def engine(tmp_path, settings):
     return tmp_path
 
 
-def test_what_was_backed_up_comes_back(engine):
+def test_backup_is_restored(engine):
     manifest = backup(engine / "engine.tar.gz")
     assert manifest["rows"]["candles"] == 1
     assert (engine / "engine.tar.gz").stat().st_mode & 0o777 == 0o600
@@ -62,7 +62,7 @@ def test_a_damaged_archive_changes_nothing(engine):
     assert Candle.objects.count() == 1
 
 
-def test_a_database_without_tables_is_told_to_migrate(engine, monkeypatch):
+def test_restore_without_tables_reports_to_migrate(engine, monkeypatch):
     path = engine / "backup.tar.gz"
     backup(path)
     monkeypatch.setattr("mlengine_project.operations.backups._migrations", list)

@@ -1,4 +1,4 @@
-"""Beat fires on, whatever the clock and the rows say."""
+"""Beat fires its rows with any clock change and any stored times."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -19,18 +19,18 @@ EVERY_MINUTE = {"advance markets", "sweep outbox", "beat heartbeat"}
 
 
 class RecordingScheduler(EngineScheduler):
-    """The scheduler of beat, with what it sends kept instead of sent."""
+    """The scheduler of beat, which records tasks instead of sending them."""
 
     def __init__(self):
         self.sent = []
         super().__init__(app)
-        self._finalize.cancel()  # it would write when the test database is gone
+        self._finalize.cancel()  # it would write after the test database is dropped
 
     def apply_async(self, entry, producer=None, advance=True, **options):
         self.sent.append(entry.name)
 
     def run(self, travel, seconds):
-        """Tick through so many seconds; the names of the rows that fired."""
+        """Tick for a number of seconds; returns the names of the rows that fired."""
         self.sent.clear()
         passed = 0.0
         while passed < seconds:
@@ -61,7 +61,7 @@ def test_a_row_that_never_ran_and_was_made_ahead_of_now_fires(travel):
 
 
 @pytest.mark.parametrize("hours", [1, 26, 24 * 365])
-def test_the_clock_set_back_while_it_runs_silences_nothing(travel, hours):
+def test_rows_fire_after_the_clock_was_set_back(travel, hours):
     scheduler = RecordingScheduler()
     assert scheduler.run(travel, 90) >= EVERY_MINUTE
     travel.shift(timedelta(hours=-hours))
@@ -76,11 +76,11 @@ def test_the_daily_rows_of_the_day_the_clock_was_set_back_to_are_read(travel):
     assert "re-read history" in scheduler.run(travel, 90)
 
 
-def test_a_row_put_ahead_while_it_runs_is_corrected(travel):
+def test_row_ahead_of_now_is_corrected_while_running(travel):
     scheduler = RecordingScheduler()
     scheduler.run(travel, 90)
     PeriodicTask.objects.update(last_run_at=NOON + timedelta(days=30))
-    PeriodicTasks.update_changed()  # as an edit in the admin does
+    PeriodicTasks.update_changed()  # as by an edit in the admin
     assert scheduler.run(travel, 75) >= EVERY_MINUTE
 
 
@@ -114,8 +114,8 @@ def test_an_outage_of_the_database_does_not_end_it(travel, monkeypatch):
     assert scheduler.run(travel, 60) >= EVERY_MINUTE
 
 
-def test_its_heartbeat_says_what_the_broker_refused(travel, monkeypatch):
-    """A full Redis answers every command that writes with an error; beat goes on and says so."""
+def test_heartbeat_has_the_brokers_error(travel, monkeypatch):
+    """A full Redis refuses every write; beat continues and reports it."""
     scheduler = EngineScheduler(app)
     scheduler._finalize.cancel()
 

@@ -1,4 +1,4 @@
-"""The bootstrap: everything a new installation lacks, once, whatever happens in between."""
+"""The bootstrap: creates everything a new installation lacks, once, also after interruptions."""
 
 import os
 import sys
@@ -41,7 +41,7 @@ def stored():
     return {market.symbol: store.count_stored(market, 0, BEGIN) for market in Market.objects.all()}
 
 
-def test_least_candles_are_what_a_plan_asks_for():
+def test_minimum_candles_match_the_training_plan():
     plan_for(least_candles(HORIZONS), HORIZONS)
     with pytest.raises(Exception, match="too few"):
         plan_for(least_candles(HORIZONS) - 1, HORIZONS)
@@ -62,7 +62,7 @@ def test_from_nothing_to_a_requested_training_and_again(exchange):
     assert Job.objects.filter(kind="backfill").count() == 2, "the rest of each market's history, once"
 
 
-def test_killed_halfway_it_goes_on_where_it_was(exchange):
+def test_killed_bootstrap_continues(exchange):
     stop = []
     bootstrap.run(lambda done, _total: stop.append(1) if done else None, lambda: bool(stop))
     assert not Job.objects.exists()
@@ -74,7 +74,7 @@ def test_killed_halfway_it_goes_on_where_it_was(exchange):
     assert Job.objects.filter(kind="training").count() == 1
 
 
-def test_candles_the_exchange_lacks_are_made_up_for_by_older_ones(exchange):
+def test_missing_candles_are_replaced_by_older_ones(exchange):
     bootstrap.prepare()
     market = Market.objects.get(symbol="BTCUSDT")
     hole = BEGIN - 500 * STEP
@@ -87,7 +87,7 @@ def test_candles_the_exchange_lacks_are_made_up_for_by_older_ones(exchange):
 
 
 @pytest.mark.parametrize("stored_already", [0, least_candles(HORIZONS)])
-def test_a_symbol_the_exchange_does_not_know_keeps_no_other_back(settings, exchange, stored_already):
+def test_unknown_symbol_does_not_block_the_others(settings, exchange, stored_already):
     settings.SUPPORTED_SYMBOLS = ["BTCUSDT", "BTCUSTD"]
     if stored_already:
         make_markets(stored_already, symbols=("BTCUSDT",))
@@ -98,14 +98,14 @@ def test_a_symbol_the_exchange_does_not_know_keeps_no_other_back(settings, excha
     assert Job.objects.get(kind="training").arguments["symbols"] == ["BTCUSDT"]
 
 
-def test_with_only_a_wrong_symbol_it_names_it(settings, exchange):
+def test_only_an_unknown_symbol_is_reported(settings, exchange):
     settings.SUPPORTED_SYMBOLS = ["BTCUSTD"]
     with pytest.raises(bootstrap.BootstrapError, match=r"BTCUSTD 0 .*symbol"):
         bootstrap.run()
     assert not Job.objects.exists()
 
 
-def test_an_installation_with_champions_is_left_alone(champions, exchange):  # noqa: F811
+def test_installation_with_champions_is_not_changed(champions, exchange):  # noqa: F811
     assert bootstrap.request("start") is None
     bootstrap.sweep()
     assert not Job.objects.filter(kind__in=("bootstrap", "training")).exists()
@@ -122,7 +122,7 @@ def test_at_every_start_there_is_one_bootstrap(settings, exchange, capsys):
     assert job_runs.command_line(job)[2:] == ["bootstrap", "--progress-json"]
 
 
-def test_embedded_it_names_up(settings):
+def test_embedded_bootstrap_refers_to_up(settings):
     settings.EMBEDDED = True
     with pytest.raises(CommandError, match="`up` does the same"):
         call_command("bootstrap")
@@ -160,12 +160,10 @@ def test_a_market_enabled_later_gets_its_history_once(champions, exchange):  # n
     assert (job.kind, job.arguments["symbols"]) == ("backfill", [late.symbol])
     Job.objects.update(state="succeeded")
     bootstrap.sweep()
-    assert Job.objects.count() == 1, "one listed lately has no more to give"
+    assert Job.objects.count() == 1, "a recently listed market has no more history"
 
 
-def test_while_the_exchange_is_away_the_job_waits_and_its_message_names_the_reason(
-    settings, exchange, queued, monkeypatch
-):
+def test_job_waits_with_a_reason_without_the_exchange(settings, exchange, queued, monkeypatch):
     settings.EMBEDDED = False
     address = settings.BINANCE_API_URL
     job = bootstrap.request("start")
@@ -190,7 +188,7 @@ def test_a_job_that_waits_can_be_cancelled_while_it_runs(monkeypatch):
     Job.objects.filter(pk=job.pk).update(cancel_requested=True)
     claimed = Job.objects.get(pk=job.pk)
     Job.objects.filter(pk=job.pk).update(state="running")
-    job_runs._wait(claimed, "the exchange does not answer")
+    job_runs._requeue(claimed, "the exchange does not answer")
     job.refresh_from_db()
     assert job.state == "cancelled"
 
@@ -211,49 +209,49 @@ def test_without_a_market_of_this_exchange_the_error_names_what_to_do(settings, 
 
 
 def test_readiness_names_a_missing_champion_until_one_covers_a_market(exchange):
-    health.forget()
+    health.clear_cache()
     assert health.readiness() == ["NO_CHAMPION"]
     make_markets(count=1)
-    health.forget()
+    health.clear_cache()
     assert health.readiness() == ["NO_CHAMPION"]
     bootstrap_champions(symbols=("OTHERUSDT",))
-    health.forget()
-    assert health.readiness() == ["NO_CHAMPION"], "a market outside the training set is not answered"
+    health.clear_cache()
+    assert health.readiness() == ["NO_CHAMPION"], "a market outside the training set is not served"
     Market.objects.create(symbol="OTHERUSDT", source="simulated")
-    health.forget()
+    health.clear_cache()
     assert health.readiness() == []
-    health.forget()
+    health.clear_cache()
 
 
 @pytest.mark.parametrize("writable", [True, False])
-def test_doctor_advises_what_can_work_where_it_runs(settings, monkeypatch, exchange, writable):
+def test_doctor_advice_depends_on_writable_models(settings, monkeypatch, exchange, writable):
     bootstrap.prepare()
     monkeypatch.setattr(artifacts, "can_write", lambda: writable)
-    (models,) = examination.examine(["models"])
+    (models,) = examination.diagnose(["models"])
     assert not models.well
     assert ("docker compose exec trainer" in models.advice) is not writable
     assert ("POST /jobs" in models.advice) is not writable
     Job.objects.create(kind="bootstrap", message="waits: the exchange does not answer")
-    (models,) = examination.examine(["models"])
+    (models,) = examination.diagnose(["models"])
     assert models.seen == "no champion; bootstrap pending: waits: the exchange does not answer"
     assert "wait" in models.advice
 
 
 @pytest.mark.parametrize("embedded", [True, False])
-def test_doctor_names_the_process_that_is_missing(settings, embedded):
+def test_doctor_reports_the_missing_process(settings, embedded):
     settings.EMBEDDED = embedded
     Heartbeat.objects.all().delete()
-    for finding in examination.examine(["celery", "beat", "stream"]):
+    for finding in examination.diagnose(["celery", "beat", "stream"]):
         assert not finding.well
         assert ("manage.py up" in finding.advice) is embedded
         assert ("docker compose up -d" in finding.advice) is not embedded
 
 
-def test_doctor_does_not_advise_to_create_what_is_switched_off(exchange):
+def test_doctor_advises_to_enable_disabled_rows(exchange):
     bootstrap.prepare()
     Market.objects.update(enabled=False)
     PeriodicTask.objects.update(enabled=False)
-    advice = {finding.part: finding.advice for finding in examination.examine(["markets", "schedule"])}
+    advice = {finding.part: finding.advice for finding in examination.diagnose(["markets", "schedule"])}
     assert "seed_markets" not in advice["markets"]
     assert "install_schedule" not in advice["schedule"]
 

@@ -1,4 +1,4 @@
-"""A lost broker connection is a connection error, whatever a worker holds at that moment."""
+"""A lost broker connection is a connection error, also with unacknowledged messages."""
 
 import sqlite3
 import sys
@@ -18,7 +18,7 @@ QUEUE = "test"
 
 @pytest.fixture
 def server(tmp_path):
-    """A Redis of this test's own, with what it takes to kill and start it."""
+    """A private Redis that can be killed and started."""
     private = processes.PrivateRedis(tmp_path)
     private.start()
     yield private
@@ -26,7 +26,7 @@ def server(tmp_path):
 
 
 def connection_with_an_unacknowledged_message(url):
-    """What a worker has: a message not yet acknowledged, the next one asked for, and a channel for remote control."""
+    """State of a worker: an unacknowledged message, a pending read, and a channel for remote control."""
     connection = Connection(url)
     channel = connection.default_channel
     queue = Queue(QUEUE, channel=channel)
@@ -44,12 +44,12 @@ def connection_with_an_unacknowledged_message(url):
     for _ in range(3):
         with suppress(TimeoutError):
             connection.drain_events(timeout=0.2)
-    assert channel._in_poll, "the next message is asked for: no answer yet when Redis ends"
+    assert channel._in_poll, "the read of the next message is pending when Redis ends"
     return connection, message
 
 
 @pytest.mark.parametrize("scheme", ["redis", "rediss"])
-def test_both_schemes_mean_the_transport_with_these_channels(scheme):
+def test_both_schemes_use_the_transport(scheme):
     assert Connection(f"{scheme}://localhost/0").get_transport_cls() is broker.Transport
 
 
@@ -102,8 +102,8 @@ def test_a_worker_holding_tasks_survives_the_end_of_redis(server, tmp_path):
             before = heartbeats()
             send()
             processes.wait_until(lambda: heartbeats() != before, 40, "it works again")  # noqa: B023
-            assert worker.poll() is None, started.said()
-        assert "Unrecoverable" not in started.said()
+            assert worker.poll() is None, started.logs()
+        assert "Unrecoverable" not in started.logs()
     finally:
         started.stop()
         database.close()

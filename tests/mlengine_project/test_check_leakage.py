@@ -37,16 +37,26 @@ def run(capsys, *arguments):
     return capsys.readouterr().out
 
 
-def test_a_clean_engine_is_told_so_in_json(candle_file, capsys):
-    said = json.loads(run(capsys, "--data", candle_file, "--instants", 4, "--parity", 5, "--json"))
-    assert said["clean"] is True
-    assert said["checked"]["features"] == {"columns": len(FEATURE_NAMES), "instants": 4, "mutations": 8, "leaking": []}
-    assert said["live_equals_batch"] == {"rows": 5, "mismatching": []}
-    assert set(said["seeded_leaks_caught"]) == {"shifted_by_one", "centred_window", "global_scaling", "higher_interval"}
-    assert all(said["seeded_leaks_caught"].values())
+def test_clean_result_as_json(candle_file, capsys):
+    output = json.loads(run(capsys, "--data", candle_file, "--instants", 4, "--parity", 5, "--json"))
+    assert output["clean"] is True
+    assert output["checked"]["features"] == {
+        "columns": len(FEATURE_NAMES),
+        "instants": 4,
+        "mutations": 8,
+        "leaking": [],
+    }
+    assert output["live_equals_batch"] == {"rows": 5, "mismatching": []}
+    assert set(output["seeded_leaks_caught"]) == {
+        "shifted_by_one",
+        "centred_window",
+        "global_scaling",
+        "higher_interval",
+    }
+    assert all(output["seeded_leaks_caught"].values())
 
 
-def test_a_leak_ends_with_code_1_and_its_name(candle_file, capsys, monkeypatch):
+def test_leak_exits_with_code_1_and_its_name(candle_file, capsys, monkeypatch):
     def leaky(grid, rows, **options):
         values = honest(grid, rows, **options)
         values[:, :, 2] = values[:, :, 2].mean(axis=1, keepdims=True)
@@ -57,9 +67,9 @@ def test_a_leak_ends_with_code_1_and_its_name(candle_file, capsys, monkeypatch):
     with pytest.raises(SystemExit) as ended:
         run(capsys, "--data", candle_file, "--instants", 3, "--parity", 3)
     assert ended.value.code == 1
-    said = capsys.readouterr().out
-    assert f"LEAKS: {FEATURE_NAMES[2]}" in said
-    assert f"DIFFERS: {FEATURE_NAMES[2]}" in said
+    output = capsys.readouterr().out
+    assert f"LEAKS: {FEATURE_NAMES[2]}" in output
+    assert f"DIFFERS: {FEATURE_NAMES[2]}" in output
 
 
 def test_a_check_that_misses_a_seeded_leak_is_not_clean(candle_file, capsys, monkeypatch):
@@ -69,7 +79,7 @@ def test_a_check_that_misses_a_seeded_leak_is_not_clean(candle_file, capsys, mon
     assert "seeded leak harmless: MISSED" in capsys.readouterr().out
 
 
-def test_bad_arguments_are_sentences(tmp_path, candle_file, capsys):
+def test_invalid_arguments_are_reported(tmp_path, candle_file, capsys):
     with pytest.raises(CommandError, match="no such file"):
         run(capsys, "--data", tmp_path / "absent.parquet")
     (tmp_path / "text.parquet").write_text("not parquet")
@@ -83,7 +93,7 @@ def test_bad_arguments_are_sentences(tmp_path, candle_file, capsys):
 
 
 def sensitive(kind):
-    """A tiny estimator whose scale moves with every feature: few shallow trees would hide a small change."""
+    """A small estimator whose scale depends on every feature; few shallow trees would hide a small change."""
     fitted = tiny.estimator(kind)
     if kind == "signal_classifier":
         return fitted
@@ -95,7 +105,7 @@ def champions_of_all_kinds():
     return Ensemble(*(sensitive(kind) for kind in tiny.KINDS))
 
 
-def test_every_value_of_every_estimator_is_mutated_against_and_clean():
+def test_every_estimator_output_is_checked_and_clean():
     verdict = leakage.examine(walk(WARMUP + 300, seed=19), champions_of_all_kinds(), instants=3, parity_rows=2, seed=1)
     assert verdict.clean
     columns = {name: len(report.columns) for name, report in verdict.reports.items()}
@@ -106,7 +116,7 @@ def test_every_value_of_every_estimator_is_mutated_against_and_clean():
 
 
 @pytest.mark.parametrize("leak", ["shifted_by_one", "centred_window", "global_scaling", "higher_interval"])
-def test_a_leak_that_reaches_an_estimator_through_its_features_is_caught_there(leak, monkeypatch):
+def test_leak_through_features_is_found_in_the_estimator(leak, monkeypatch):
     monkeypatch.setattr(leakage, "build_features", dict(seeded_leaks(leakage.build_features))[leak])
     grid = walk(WARMUP + 300, seed=19)
     for subject in leakage.subjects(champions_of_all_kinds()):
@@ -116,34 +126,34 @@ def test_a_leak_that_reaches_an_estimator_through_its_features_is_caught_there(l
 
 
 class Early(Correction):
-    """Counts forecasts whose outcome nobody can know yet."""
+    """Uses forecasts whose outcome is not known yet."""
 
     def log_factors(self, quantiles, outcomes, counted, asked, horizons):
         return super().log_factors(quantiles, outcomes, counted, asked + 72, horizons)
 
 
 @pytest.mark.parametrize(("kind", "clean"), [(Correction, True), (Early, False)])
-def test_the_correction_of_a_forecast_is_mutated_against(kind, clean):
+def test_online_correction_is_checked(kind, clean):
     fitted = replace(tiny.estimator("range_predictor"), correction=kind(candles=576, stride=12, prior=2.0))
     grid = walk(WARMUP + 576 + 72 + 200, seed=19)
     verdict = leakage.examine(grid, Ensemble(fitted, None, None), instants=3, parity_rows=1, seed=1)
     assert verdict.reports["range_predictor"].clean == clean
     factors = leakage.log_factors(grid, 1, Ensemble(fitted, None, None), np.ones((grid.n_markets, 1), dtype=bool))
-    assert (factors != 0).any(), "and there is one"
+    assert (factors != 0).any(), "there is a correction"
 
 
-def test_whether_strangeness_is_believed_is_mutated_against():
+def test_guard_suppression_is_checked():
     fitted = tiny.estimator("range_predictor")
     guarded = replace(fitted, novelty=tiny.often_flagging_novelty(Guard(candles=288, share=0.5)))
     grid = walk(WARMUP + 900, seed=21)
     verdict = leakage.examine(grid, Ensemble(guarded, None, None), instants=3, parity_rows=1, seed=1)
     assert verdict.reports["distrust"].clean
-    found = leakage._distrust(Ensemble(guarded, None, None), grid, 400)
+    found = leakage._suppressed(Ensemble(guarded, None, None), grid, 400)
     assert 0 < found.mean() < 1
 
 
-def test_a_family_that_one_path_does_not_compute_is_an_error_and_never_whatever_lay_in_memory(monkeypatch):
-    """The batch has one column more than the loops compute."""
+def test_feature_family_missing_on_one_path_is_an_error(monkeypatch):
+    """The batch has one more column than the loops."""
     grid = walk(WARMUP + 300, seed=19)
 
     names = (*FEATURE_NAMES[:-9], "one_more", *FEATURE_NAMES[-9:])
@@ -182,14 +192,14 @@ def test_without_champions_the_check_fails_and_says_what_it_could_not_examine(ca
     with pytest.raises(SystemExit) as ended:
         run(capsys, "--instants", 1, "--parity", 1)
     assert ended.value.code == 1
-    said = capsys.readouterr().out
-    assert "range_predictor: NOT EXAMINED: there is no champion" in said
-    assert said.rstrip().endswith("NOT clean")
+    output = capsys.readouterr().out
+    assert "range_predictor: NOT EXAMINED: there is no champion" in output
+    assert output.rstrip().endswith("NOT clean")
 
 
 def test_an_examination_of_files_says_that_no_champion_was_examined(candle_file, capsys):
-    said = run(capsys, "--data", candle_file, "--instants", 1, "--parity", 1)
-    assert said.rstrip().endswith("clean, of features alone: no champion was examined")
+    output = run(capsys, "--data", candle_file, "--instants", 1, "--parity", 1)
+    assert output.rstrip().endswith("clean, of features alone: no champion was examined")
 
 
 @pytest.mark.django_db

@@ -1,4 +1,4 @@
-"""Bad or missing settings are named by `manage.py check`, each with what to write."""
+"""Invalid and missing settings are reported by `manage.py check` with advice."""
 
 import os
 import subprocess
@@ -43,7 +43,7 @@ def test_the_defaults_need_nothing(tmp_path):
 
 
 @pytest.mark.slow
-def test_every_bad_setting_is_named_with_what_to_write(tmp_path):
+def test_every_invalid_setting_is_reported_with_advice(tmp_path):
     found = run_check(tmp_path, **{name: value for name, (value, _) in BAD.items()})
     assert found.returncode == 1
     for name, (_, words) in BAD.items():
@@ -53,7 +53,7 @@ def test_every_bad_setting_is_named_with_what_to_write(tmp_path):
 
 
 def test_addresses_that_cannot_be_split_are_named(tmp_path):
-    """The standard library raises for an open bracket and for a port that is none."""
+    """The standard library raises for an open bracket and for an invalid port."""
     bad = {
         "REDIS_URL": "redis://[::1/0",
         "DATABASE_URL": "postgres://engine:secret@[::1/engine",
@@ -77,7 +77,7 @@ def test_production_refuses_what_is_unsafe(tmp_path):
 
 @pytest.mark.parametrize("database", ["/0/1", "/first", "?db=3", "/1?db=3"])
 def test_a_database_of_redis_is_a_number_in_the_path(tmp_path, database):
-    """Cache and broker read every other form differently, and the prefix of an engine's names is made of it."""
+    """Cache and broker read other forms differently, and the prefix of an engine's names depends on it."""
     found = run_check(tmp_path, REDIS_URL=f"redis://127.0.0.1:6379{database}", SECRET_KEY="s" * 50)
     assert found.returncode == 1
     assert "redis://host:6379/0" in found.stderr
@@ -89,7 +89,7 @@ def test_check_deploy_applies_the_production_rules_without_redis(tmp_path):
     assert "SECRET_KEY is missing" in found.stderr
 
 
-def test_kept_secrets_are_generated_once_for_the_owner_only(tmp_path):
+def test_stored_secrets_are_generated_once_for_the_owner_only(tmp_path):
     run_check(tmp_path)
     pepper = tmp_path / "api_key_pepper"
     assert pepper.stat().st_mode & 0o777 == 0o600
@@ -132,7 +132,7 @@ def test_a_process_started_alone_without_redis_ends_with_one_sentence(tmp_path, 
     assert "Traceback" not in found.stderr
 
 
-def test_values_that_cannot_do_what_they_look_like_are_warned_of(tmp_path):
+def test_ineffective_values_are_warned_of(tmp_path):
     found = run_check(tmp_path, ALLOWED_HOSTS="ml_engine", TRUSTED_PROXY="unix,fd00::/8,0.0.0.0/0")
     assert found.returncode == 0, found.stderr
     assert "no host name carries an underscore" in found.stderr

@@ -40,14 +40,14 @@ def run(arguments, folder, **environment):
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=lambda words: words[0])
-def test_before_migrate_a_command_says_so(arguments, tmp_path):
+def test_command_before_migrate_reports_it(arguments, tmp_path):
     ended = run(arguments, tmp_path)
     assert ended.returncode != 0
     assert "Traceback" not in ended.stderr
     assert ended.stderr.rstrip().endswith("run `manage.py migrate`"), ended.stderr
 
 
-def test_before_migrate_doctor_sends_every_part_that_needs_tables_to_the_database(tmp_path):
+def test_doctor_before_migrate_refers_to_the_database(tmp_path):
     ended = run(["doctor", "--json"], tmp_path)
     assert ended.returncode == 1
     findings = {finding["part"]: finding for finding in json.loads(ended.stdout)}
@@ -56,7 +56,7 @@ def test_before_migrate_doctor_sends_every_part_that_needs_tables_to_the_databas
         assert (findings[part]["well"], findings[part]["advice"]) == (False, "see `database`"), findings[part]
 
 
-def test_a_database_that_is_not_there_is_a_sentence(tmp_path):
+def test_missing_database_is_reported(tmp_path):
     ended = run(["candles_quality"], tmp_path, DATABASE_URL="postgres://nobody@127.0.0.1:9/none")
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr

@@ -1,4 +1,4 @@
-"""The gate: small bodies, in time, and every request ends."""
+"""Request limits: body size, body time, and request time."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from mlengine_project import gate
-from mlengine_project.gate import Gate
+from mlengine_project.gate import RequestLimits
 
 CHUNKED = [(b"transfer-encoding", b"chunked")]
 SCOPE = {"type": "http", "method": "POST", "path": "/predictions", "query_string": b"", "headers": CHUNKED}
@@ -27,7 +27,7 @@ async def through(application, messages, scope=SCOPE):
     async def send(message):
         sent.append(message)
 
-    await Gate(application)(scope, receive, send)
+    await RequestLimits(application)(scope, receive, send)
     return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
 
 
@@ -35,18 +35,18 @@ def part(body, more=False):
     return {"type": "http.request", "body": body, "more_body": more}
 
 
-async def test_a_body_in_parts_arrives_whole():
+async def test_body_in_parts_is_joined():
     assert await through(echo, [part(b"one ", True), part(b"two ", True), part(b"three ")]) == (
         200,
         b"one two three http.request",
     )
 
 
-async def test_a_caller_who_leaves_is_told_on():
+async def test_disconnect_is_passed_on():
     assert await through(echo, [part(b"one", True), {"type": "http.disconnect"}]) == (200, b"http.disconnect")
 
 
-async def test_a_body_that_was_sent_in_chunks_has_a_length_behind_the_gate():
+async def test_chunked_body_gets_a_content_length():
     seen = []
 
     async def looking(scope, receive, send):
@@ -59,21 +59,21 @@ async def test_a_body_that_was_sent_in_chunks_has_a_length_behind_the_gate():
 
 @pytest.mark.parametrize("method", ["POST", "GET", "HEAD", "OPTIONS", "DELETE", "PURGE"])
 @pytest.mark.parametrize("declared", [CHUNKED, [(b"content-length", b"300000")], [(b"content-length", b"9" * 5000)]])
-async def test_more_than_the_limit_is_413_and_never_kept(declared, method):
-    asked = {**SCOPE, "method": method, "headers": declared}
-    status, content = await through(echo, [part(b"x" * 100_000, True)] * 3, asked)
+async def test_body_over_the_limit_is_413_and_not_stored(declared, method):
+    scope = {**SCOPE, "method": method, "headers": declared}
+    status, content = await through(echo, [part(b"x" * 100_000, True)] * 3, scope)
     assert (status, orjson.loads(content)["error"]) == (413, "PayloadTooLarge")
 
 
 async def test_a_body_without_an_end_is_408(monkeypatch):
     monkeypatch.setattr(gate, "BODY_SECONDS", 0.05)
     status, content = await through(echo, [part(b"x", True)])
-    said = orjson.loads(content)
-    assert (status, said["path"]) == (408, "/predictions")
-    assert said["request_id"]
+    payload = orjson.loads(content)
+    assert (status, payload["path"]) == (408, "/predictions")
+    assert payload["request_id"]
 
 
-async def test_an_answer_that_takes_too_long_is_503_and_comes_once(monkeypatch):
+async def test_slow_answer_is_503_once(monkeypatch):
     monkeypatch.setattr(gate, "REQUEST_SECONDS", 0.05)
     late = []
 
@@ -90,7 +90,7 @@ async def test_an_answer_that_takes_too_long_is_503_and_comes_once(monkeypatch):
     assert late == ["ended"]
 
 
-async def test_an_answer_that_has_begun_may_end_after_the_deadline(monkeypatch):
+async def test_started_answer_may_end_after_the_deadline(monkeypatch):
     monkeypatch.setattr(gate, "REQUEST_SECONDS", 0.05)
 
     async def streaming(scope, receive, send):
@@ -101,7 +101,7 @@ async def test_an_answer_that_has_begun_may_end_after_the_deadline(monkeypatch):
     assert await through(streaming, [part(b"{}")]) == (200, b"all of it")
 
 
-async def test_a_fault_behind_the_gate_reaches_the_server():
+async def test_application_error_reaches_the_server():
     async def broken(scope, receive, send):
         raise ValueError("broken")
 
@@ -118,8 +118,8 @@ async def test_a_request_without_a_body_is_not_read():
         assert await through(unread, [], {**SCOPE, "headers": headers}) == (200, b"ok")
 
 
-async def test_the_rest_of_a_refused_body_is_dropped_for_a_limited_time(monkeypatch):
-    monkeypatch.setattr(gate, "LINGER_SECONDS", 0.2)
+async def test_rest_of_a_refused_body_is_discarded_for_a_limited_time(monkeypatch):
+    monkeypatch.setattr(gate, "DISCARD_SECONDS", 0.2)
     taken, sent = 0, []
 
     async def receive():
@@ -131,6 +131,6 @@ async def test_the_rest_of_a_refused_body_is_dropped_for_a_limited_time(monkeypa
     async def send(message):
         sent.append((taken, message))
 
-    await Gate(echo)({**SCOPE, "headers": [(b"content-length", b"300000")]}, receive, send)
+    await RequestLimits(echo)({**SCOPE, "headers": [(b"content-length", b"300000")]}, receive, send)
     assert [(before, message.get("more_body")) for before, message in sent[:2]] == [(0, None), (0, True)]
     assert 1 < sent[-1][0] < 40

@@ -1,4 +1,4 @@
-"""Host names: probes come by address, everything else needs a name in ALLOWED_HOSTS and says so."""
+"""Host names: probes accept any host, other paths need one of ALLOWED_HOSTS."""
 
 import json
 
@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 pytestmark = pytest.mark.django_db
 PROBES = ["/health", "/health/ready", "/metrics", "/health/detailed"]
-STRANGE = [
+INVALID_HOSTS = [
     "10.42.0.17:8000",
     "[fd00::17]:8000",
     "fd00::17",
@@ -38,7 +38,7 @@ def client():
 
 
 @pytest.mark.parametrize("debug", [False, True])
-@pytest.mark.parametrize("host", STRANGE, ids=lambda host: ascii(host)[:20])
+@pytest.mark.parametrize("host", INVALID_HOSTS, ids=lambda host: ascii(host)[:20])
 @pytest.mark.parametrize("path", PROBES)
 def test_a_probe_is_answered_under_any_host(client, settings, path, host, debug):
     settings.DEBUG = debug
@@ -47,9 +47,9 @@ def test_a_probe_is_answered_under_any_host(client, settings, path, host, debug)
     assert client.head(path, HTTP_HOST=host, **bearer).status_code != 400
 
 
-@pytest.mark.parametrize("host", STRANGE, ids=lambda host: ascii(host)[:20])
+@pytest.mark.parametrize("host", INVALID_HOSTS, ids=lambda host: ascii(host)[:20])
 @pytest.mark.parametrize("path", ["/", "/markets", "/admin/login/", "/nothing", "/docs"])
-def test_elsewhere_a_host_that_is_not_allowed_is_refused_in_the_error_form(client, path, host):
+def test_other_paths_refuse_a_host_that_is_not_allowed(client, path, host):
     answer = client.get(path, HTTP_HOST=host)
     assert answer.status_code == 400
     body = answer.json()
@@ -62,7 +62,7 @@ def test_elsewhere_a_host_that_is_not_allowed_is_refused_in_the_error_form(clien
     assert "ALLOWED_HOSTS" in page.content.decode()
 
 
-def test_the_log_names_the_host_the_setting_and_what_it_holds(client):
+def test_log_has_the_host_and_the_setting(client):
     with capture_logs() as lines:
         client.get("/markets", HTTP_HOST="10.42.0.17:8000")
     (line,) = [each for each in lines if each["event"] == "host_refused"]
@@ -86,13 +86,13 @@ def test_an_allowed_name_passes_with_any_port(client):
         assert client.get("/docs", HTTP_HOST=host).status_code == 200
 
 
-def test_a_form_refused_for_its_origin_says_what_the_proxy_has_to_pass():
+def test_refused_origin_is_logged_with_proxy_advice():
     browser = Client(enforce_csrf_checks=True)
     origin = {"HTTP_ORIGIN": "https://signals.example.com:8443", "HTTP_HOST": "signals.example.com"}
     with capture_logs() as lines:
         answer = browser.post("/admin/login/", {"username": "ada"}, **origin, HTTP_ACCEPT="text/html")
     assert answer.status_code == 403
-    assert "did not come from a page of this site" in answer.content.decode()
+    assert "was not sent from a page of this site" in answer.content.decode()
     (line,) = [each for each in lines if each["event"] == "cross_site_form_refused"]
     assert line["origin"] == "https://signals.example.com:8443"
     assert line["host"] == "signals.example.com"

@@ -5,7 +5,7 @@ import pytest
 from mlengine_project.instance_lock import AlreadyRunning, InstanceLock
 
 
-def test_a_second_instance_is_told_who_runs(tmp_path):
+def test_second_instance_reports_the_running_process(tmp_path):
     first = InstanceLock(tmp_path)
     first.acquire("http://127.0.0.1:8000")
     with pytest.raises(AlreadyRunning, match=r"process \d+, http://127.0.0.1:8000"):
@@ -14,6 +14,6 @@ def test_a_second_instance_is_told_who_runs(tmp_path):
     InstanceLock(tmp_path).acquire("http://127.0.0.1:8001")
 
 
-def test_a_lock_file_left_by_a_crash_holds_nobody_off(tmp_path):
+def test_lock_file_left_by_a_crash_does_not_block(tmp_path):
     (tmp_path / "up.lock").write_text('{"pid": 1, "url": "x"}')
     InstanceLock(tmp_path).acquire("http://127.0.0.1:8000")

@@ -1,4 +1,4 @@
-"""Long jobs in the admin: asked for, watched and stopped."""
+"""Admin pages of jobs: requested, monitored and cancelled."""
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -14,14 +14,14 @@ LIST = "/admin/operations/job/"
 
 @pytest.fixture(autouse=True)
 def queued(settings, monkeypatch):
-    """Job ids as they reach the queue; nothing runs."""
+    """Queued job ids; no job runs."""
     settings.ALLOWED_HOSTS = ["testserver"]
     sent = []
     monkeypatch.setattr(tasks.run_job, "delay", sent.append)
     return sent
 
 
-def test_retrain_now_asks_for_the_kinds_chosen(admin_client, queued, django_capture_on_commit_callbacks):
+def test_retrain_now_requests_the_chosen_kinds(admin_client, queued, django_capture_on_commit_callbacks):
     assert admin_client.get(LIST + "retrain_now/").status_code == 200
     with django_capture_on_commit_callbacks(execute=True):
         answer = admin_client.post(LIST + "retrain_now/", {"kinds": ["range_predictor"]})
@@ -35,7 +35,7 @@ def test_retrain_now_asks_for_the_kinds_chosen(admin_client, queued, django_capt
     assert queued == [str(job.pk)]
 
 
-def test_backfill_asks_for_enabled_markets_only(admin_client):
+def test_backfill_requests_enabled_markets_only(admin_client):
     rows.market("BTCUSDT")
     rows.market("ETHUSDT", enabled=False)
     refused = admin_client.post(LIST + "backfill/", {"symbols": ["ETHUSDT"], "days": 3})
@@ -46,14 +46,14 @@ def test_backfill_asks_for_enabled_markets_only(admin_client):
     assert Job.objects.get().arguments == {"symbols": ["BTCUSDT"], "from": "2024-12-29T00:00:00Z"}
 
 
-def test_looking_starts_nothing(admin_client, queued):
+def test_get_requests_start_nothing(admin_client, queued):
     for step in ("retrain_now/", "backfill/"):
         assert admin_client.get(LIST + step).status_code == 200
     assert not Job.objects.exists()
     assert queued == []
 
 
-def test_a_pending_job_ends_at_once_and_a_running_one_is_asked_to(admin_client):
+def test_cancelled_pending_job_ends_at_once_and_a_running_one_is_requested_to(admin_client):
     pending = Job.objects.create(kind="training")
     running = Job.objects.create(kind="training", state="running")
     for job in (pending, running):
@@ -65,7 +65,7 @@ def test_a_pending_job_ends_at_once_and_a_running_one_is_asked_to(admin_client):
     assert (running.state, running.cancel_requested) == ("running", True)
 
 
-def test_a_job_that_ended_stays_as_it_ended(admin_client):
+def test_ended_job_is_not_changed(admin_client):
     job = Job.objects.create(kind="training", state="succeeded")
     answer = admin_client.post(f"{LIST}{job.pk}/cancel_job/", follow=True)
     assert "already ended" in answer.content.decode()

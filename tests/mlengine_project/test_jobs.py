@@ -1,4 +1,4 @@
-"""Long work: claimed once, followed, cancelled, never lost."""
+"""Jobs: claimed once, monitored, cancelled, never lost."""
 
 import sys
 import threading
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def queued(monkeypatch):
-    """Job ids in the order they were handed to the queue; the broker itself is Celery's business."""
+    """Queued job ids in order, without a broker."""
     sent = []
     monkeypatch.setattr(tasks.run_job, "delay", sent.append)
     return sent
@@ -33,7 +33,7 @@ def test_the_same_slot_is_the_same_job(queued):
     assert queued == [str(first.id)]
 
 
-def test_a_second_beat_asks_for_the_training_of_a_day_in_vain(queued):
+def test_daily_training_is_requested_once(queued):
     with clock.use(clock.FrozenClock(1_700_000_000_000)) as frozen:
         for _ in range(2):
             tasks.request_daily_training()
@@ -44,7 +44,7 @@ def test_a_second_beat_asks_for_the_training_of_a_day_in_vain(queued):
     assert len(set(queued)) == len(queued) == Job.objects.count() == 2
 
 
-def test_a_run_keeps_progress_and_result(queued, monkeypatch):
+def test_run_stores_progress_and_result(queued, monkeypatch):
     job = jobs.request_training("me")
     script(monkeypatch, 'print(\'{"done": 1, "total": 2, "message": "half"}\'); print(\'candidate ready\')')
     job_runs.run(str(job.id))
@@ -53,7 +53,7 @@ def test_a_run_keeps_progress_and_result(queued, monkeypatch):
     assert job.ended_at is not None
 
 
-def test_a_failing_command_fails_the_job_with_its_last_words(queued, monkeypatch):
+def test_failing_command_fails_the_job_with_its_last_line(queued, monkeypatch):
     job = jobs.request_training("me")
     script(monkeypatch, "import sys; print('too few candles'); sys.exit(3)")
     job_runs.run(str(job.id))
@@ -80,11 +80,11 @@ def run_and_close(job_id):
     connection.close()
 
 
-def test_a_silent_process_keeps_its_job(queued, monkeypatch):
+def test_process_without_output_keeps_its_job(queued, monkeypatch):
     job = jobs.request_training("me")
     monkeypatch.setattr(job_runs, "TOUCH_SECONDS", 0.05)
-    monkeypatch.setattr(job_runs, "SILENT_SECONDS", 0.6)
-    monkeypatch.setattr(jobs, "SILENT_SECONDS", 0.6)
+    monkeypatch.setattr(job_runs, "ORPHANED_SECONDS", 0.6)
+    monkeypatch.setattr(jobs, "ORPHANED_SECONDS", 0.6)
     script(monkeypatch, "import time; time.sleep(2.5)")
     runner = threading.Thread(target=run_and_close, args=(str(job.id),))
     runner.start()
@@ -124,7 +124,7 @@ def test_an_orphaned_job_is_queued_and_claimed_again(queued, monkeypatch):
     assert Job.objects.get(id=job.id).state == "succeeded"
 
 
-def test_the_command_line_is_our_own_command_with_the_rows_arguments():
+def test_command_line_is_built_from_the_jobs_arguments():
     job = Job(kind="training", arguments={"symbols": ["BTCUSDT", "ETHUSDT"], "small": True, "until": None})
     line = job_runs.command_line(job)
     assert line[2:] == ["train_models", "--progress-json", "--small", "--symbols", "BTCUSDT", "ETHUSDT"]
@@ -145,7 +145,7 @@ def test_a_training_that_succeeds_is_followed_by_one_retention_run(queued, monke
     assert Job.objects.filter(kind="retention").count() == 1
 
 
-def test_the_retention_run_of_a_day_is_asked_for_once(queued):
+def test_daily_retention_is_requested_once(queued):
     with clock.use(clock.FrozenClock(1_700_000_000_000)) as frozen:
         for _ in range(2):
             tasks.request_daily_retention()
@@ -157,7 +157,7 @@ def test_the_retention_run_of_a_day_is_asked_for_once(queued):
 
 @pytest.mark.postgres
 def test_a_retention_run_removes_files_in_a_process_of_its_own(queued, monkeypatch, settings, tmp_path):
-    """The command that runs is the real one, on the database of this test."""
+    """Runs the real command on the database of this test."""
     settings.MODEL_PATH = tmp_path
     now = clock.wall_now()
     for number in range(3):

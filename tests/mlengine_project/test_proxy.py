@@ -1,4 +1,4 @@
-"""Forwarded headers: what a trusted proxy reports counts, anybody else's is removed."""
+"""Forwarded headers: accepted from trusted proxies, removed from other peers."""
 
 from ipaddress import ip_network
 
@@ -25,7 +25,7 @@ def client_seen(given, networks=NETWORKS, **how):
     return rewritten(given, networks, **how)["client"][0]
 
 
-def test_a_strangers_forwarded_headers_are_removed():
+def test_forwarded_headers_of_an_untrusted_peer_are_removed():
     seen = rewritten(scope("203.0.113.5", x_forwarded_for="1.2.3.4", x_forwarded_proto="https", accept="*/*"), NETWORKS)
     assert seen["client"][0] == "203.0.113.5"
     assert seen["scheme"] == "http"
@@ -38,7 +38,7 @@ def test_a_trusted_proxy_names_scheme_and_client():
 
 
 @pytest.mark.parametrize("name", ["x_forwarded_host", "x_forwarded_port", "forwarded"])
-def test_what_is_not_read_is_removed_from_a_trusted_proxy_too(name):
+def test_other_forwarded_headers_of_a_trusted_proxy_are_removed(name):
     seen = rewritten(scope("10.1.1.1", host="a.example", **{name: "443"}), NETWORKS)
     assert seen["headers"] == [(b"host", b"a.example")]
 
@@ -62,14 +62,14 @@ def test_what_is_not_read_is_removed_from_a_trusted_proxy_too(name):
         (", ".join(["9.9.9.9"] * 500 + ["198.51.100.7"] + ["10.2.2.2"] * 20), "198.51.100.7"),
     ],
 )
-def test_of_several_hops_the_nearest_that_is_no_proxy_is_the_client(hops, client):
+def test_nearest_untrusted_hop_is_the_client(hops, client):
     assert client_seen(scope("10.1.1.1", x_forwarded_for=hops)) == client
 
 
 @pytest.mark.parametrize(
     "hops", ["unknown", "_hidden", "9.9.9.9, garbage", "1.2.3", "a:b:c", "\xff\xfe", "[", "1.2.3.4%"]
 )
-def test_what_is_no_address_leaves_the_proxy_as_the_client(hops):
+def test_invalid_address_leaves_the_proxy_as_the_client(hops):
     assert client_seen(scope("10.1.1.1", x_forwarded_for=hops)) == "10.1.1.1"
     assert client_seen(scope("10.1.1.1", x_forwarded_for=f"{hops}, 10.2.2.2")) == "10.2.2.2"
 
@@ -91,7 +91,7 @@ def test_a_network_may_be_written_as_ipv4_inside_ipv6():
 
 
 @pytest.mark.parametrize("peer", ["127.0.0.1", "::1", "fe80::1%eth0", "not an address"])
-def test_without_trusted_networks_nothing_is_believed(peer):
+def test_without_trusted_networks_forwarded_headers_are_ignored(peer):
     assert client_seen(scope(peer, x_forwarded_for="1.2.3.4"), []) == peer
 
 
@@ -129,6 +129,6 @@ def test_a_unix_socket_is_trusted_where_the_setting_says_so():
 
 
 @pytest.mark.parametrize("server", [SERVER, None])
-def test_a_broken_connection_without_an_address_is_no_unix_socket(server):
+def test_closed_connection_without_an_address_is_not_a_unix_socket(server):
     seen = rewritten(scope(None, x_forwarded_for="1.2.3.4", server=server), NETWORKS, trust_socket=True)
     assert seen["client"] is None

@@ -1,4 +1,4 @@
-"""Replay: at every candle what live would have said, with every column, whole files or none."""
+"""Replay: forecasts equal to live ones at every candle, all columns, complete files."""
 
 import re
 from datetime import UTC, datetime
@@ -40,7 +40,7 @@ BRACKET_COLUMNS = [
 
 @pytest.fixture(scope="module")
 def artifact_folder(tmp_path_factory):
-    """One folder for all tests here: each artifact is verified once."""
+    """One folder for all tests of this file, so that each artifact is verified once."""
     return tmp_path_factory.mktemp("replayed") / "models"
 
 
@@ -119,7 +119,7 @@ def test_the_scoring_grid_is_in_units_of_sigma_and_the_root_of_the_horizon(marke
         assert np.allclose(unit, reference, rtol=1e-6)
 
 
-def test_replay_says_what_live_says_bit_for_bit(markets, tmp_path):
+def test_replay_equals_live_bit_for_bit(markets, tmp_path):
     champions.bootstrap_all()
     ranges, brackets = replay(tmp_path)
     ensemble = registry.load_ensemble("exchange")
@@ -145,17 +145,17 @@ def test_replay_says_what_live_says_bit_for_bit(markets, tmp_path):
             assert set(chosen.reasons) == {",".join(one.reasons)}
 
 
-def test_csv_holds_the_same_numbers_as_parquet(markets, tmp_path):
+def test_csv_has_the_same_numbers_as_parquet(markets, tmp_path):
     champions.bootstrap_all()
     for packed, written in zip(replay(tmp_path), replay(tmp_path, "csv"), strict=True):
         plain = written.assign(reasons=written.reasons.fillna(""))
         pd.testing.assert_frame_equal(packed, plain, check_dtype=False, check_exact=False, rtol=1e-12)
 
 
-def test_blocks_change_nothing(markets, tmp_path, monkeypatch):
+def test_block_size_does_not_change_the_result(markets, tmp_path, monkeypatch):
     champions.bootstrap_all()
     whole = replay(tmp_path)
-    monkeypatch.setattr("mlengine_project.management.commands.replay_predictions.CANDLES_A_PASS", 7)
+    monkeypatch.setattr("mlengine_project.management.commands.replay_predictions.CANDLES_PER_BATCH", 7)
     for one, other in zip(whole, replay(tmp_path), strict=True):
         pd.testing.assert_frame_equal(one, other, check_exact=True)
 
@@ -228,7 +228,7 @@ def test_chosen_versions_answer_instead_of_the_champions(markets, tmp_path):
         ({"ranges": "nowhere/ranges.csv"}, "is not a folder"),
     ],
 )
-def test_a_bad_argument_is_answered_by_a_sentence(tmp_path, options, words):
+def test_invalid_argument_is_reported(tmp_path, options, words):
     Market.objects.create(symbol="BTCUSDT", source="exchange")
     arguments = {"from": "2024-12-15", "to": "2024-12-15T01:00:00+00:00", "ranges": "ranges.parquet", **options}
     named = {name: tmp_path / str(value) for name, value in arguments.items() if name in {"ranges", "brackets"}}
@@ -245,7 +245,7 @@ def test_a_replay_without_a_file_is_refused():
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
-def test_a_file_that_fails_leaves_the_one_before(tmp_path, suffix):
+def test_failed_write_keeps_the_existing_file(tmp_path, suffix):
     path = tmp_path / f"rows.{suffix}"
     path.write_bytes(b"the one before")
 
@@ -260,17 +260,17 @@ def test_a_file_that_fails_leaves_the_one_before(tmp_path, suffix):
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
-def test_a_disk_that_fails_is_told_in_a_sentence(tmp_path, monkeypatch):
+def test_disk_error_is_reported(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(TableFile, "_put_in_place", full)
+    monkeypatch.setattr(TableFile, "_rename", full)
     with pytest.raises(TableFileError, match="No space left"), TableFile(tmp_path / "rows.csv") as table:
         table.write({"a": np.arange(3)})
     assert not list(tmp_path.iterdir())
 
 
-def test_progress_of_a_stretch_between_two_candles_ends_at_the_whole(capsys, tmp_path):
+def test_progress_ends_at_the_total(capsys, tmp_path):
     fill("BTCUSDT", 1)
     ends = [FIRST - 1, FIRST + 3 * STEP + 1]
     call_command(

@@ -1,4 +1,4 @@
-"""Requests in kept threads: how many there are, who may use them, and when one is given back."""
+"""Request threads: their number, their use by requests, and their release."""
 
 import asyncio
 import threading
@@ -13,7 +13,7 @@ COUNT = 4
 
 
 class Work:
-    """An ASGI application that works in the request's thread and notes which one that is."""
+    """An ASGI application that runs in the request's thread and records it."""
 
     def __init__(self):
         self.threads, self.go_on = [], threading.Event()
@@ -32,10 +32,10 @@ class Work:
 async def request(layer, method="GET", path="/", send=None):
     answered = []
 
-    async def note(message):
+    async def record_message(message):
         answered.append(message)
 
-    await layer({"type": "http", "method": method, "path": path}, None, send or note)
+    await layer({"type": "http", "method": method, "path": path}, None, send or record_message)
     return answered
 
 
@@ -52,7 +52,7 @@ def work():
     work.go_on.set()
 
 
-async def test_threads_outlive_their_requests(work):
+async def test_threads_are_reused(work):
     layer = RequestThreads(work, COUNT)
     for _ in range(5):
         await asyncio.gather(*(request(layer) for _ in range(20)))
@@ -64,7 +64,7 @@ async def test_threads_outlive_their_requests(work):
     assert len(set(work.threads[one_by_one:])) == 1, "the thread used last is taken first"
 
 
-async def test_slow_writes_leave_threads_to_reads_and_to_probes(work):
+async def test_slow_writes_do_not_block_reads_and_probes(work):
     layer = RequestThreads(work, COUNT)
     writes = [asyncio.create_task(request(layer, "POST")) for _ in range(20)]
     await until(lambda: len(work.threads) == COUNT // 2)
@@ -87,7 +87,7 @@ async def test_probes_answer_while_every_thread_works(work):
     await asyncio.gather(*writes)
 
 
-async def test_a_caller_that_reads_slowly_keeps_no_thread(work):
+async def test_slow_reader_does_not_hold_a_thread(work):
     layer, reading = RequestThreads(work, COUNT), asyncio.Event()
 
     async def slowly(_message):
@@ -101,7 +101,7 @@ async def test_a_caller_that_reads_slowly_keeps_no_thread(work):
     await asyncio.gather(*slow)
 
 
-async def test_a_caller_that_gives_up_frees_the_thread_only_when_its_request_has_ended(work):
+async def test_thread_of_a_disconnected_caller_is_released_when_its_request_ends(work):
     layer = RequestThreads(work, COUNT)
     writes = [asyncio.create_task(request(layer, "POST")) for _ in range(5)]
     await until(lambda: len(work.threads) == COUNT // 2)
@@ -110,13 +110,15 @@ async def test_a_caller_that_gives_up_frees_the_thread_only_when_its_request_has
     await asyncio.gather(*writes, return_exceptions=True)
     late = asyncio.create_task(request(layer, "POST"))
     await asyncio.sleep(0.1)
-    assert len(work.threads) == COUNT // 2, "both threads still work for callers that left; the others left the queue"
+    assert len(work.threads) == COUNT // 2, (
+        "both threads still run requests of disconnected callers; the others left the queue"
+    )
     work.go_on.set()
     await late
     assert len(work.threads) == COUNT // 2 + 1
 
 
-async def test_a_request_that_fails_gives_its_thread_back():
+async def test_failed_request_releases_its_thread():
     async def failing(_scope, _receive, _send):
         raise LookupError("nothing")
 
@@ -130,7 +132,7 @@ async def test_a_request_that_fails_gives_its_thread_back():
 
 @pytest.mark.postgres
 @pytest.mark.django_db(transaction=True)
-async def test_each_thread_has_one_connection_and_lets_an_old_one_go(settings):
+async def test_each_thread_has_one_connection_and_closes_an_old_one(settings):
     def backend():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_backend_pid()")
@@ -138,21 +140,21 @@ async def test_each_thread_has_one_connection_and_lets_an_old_one_go(settings):
 
     pids = []
 
-    async def asking(_scope, _receive, send):
+    async def application(_scope, _receive, send):
         pids.append(await sync_to_async(backend)())
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
-    def living():
+    def active_connections():
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(%s)", [list(set(pids))])
             return cursor.fetchone()[0]
 
-    layer = RequestThreads(asking, COUNT)
+    layer = RequestThreads(application, COUNT)
     for _ in range(10):
         await asyncio.gather(*(request(layer) for _ in range(10)))
     assert len(pids) == 100
     assert len(set(pids)) <= COUNT
-    assert await sync_to_async(living)() == len(set(pids))
+    assert await sync_to_async(active_connections)() == len(set(pids))
 
     def expire():
         connections["default"].close_at = 0.0
@@ -162,6 +164,6 @@ async def test_each_thread_has_one_connection_and_lets_an_old_one_go(settings):
     layer.threads.close_old()
     for thread in layer.threads.idle:
         await asyncio.wrap_future(thread.submit(lambda: None))
-    await asyncio.sleep(0.2)  # the server ends its side a moment later
-    assert await sync_to_async(living)() == 0
+    await asyncio.sleep(0.2)  # the server closes its side a moment later
+    assert await sync_to_async(active_connections)() == 0
     await sync_to_async(connections.close_all)()

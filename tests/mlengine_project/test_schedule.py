@@ -1,4 +1,4 @@
-"""The beat schedule is installed once; what an operator changed stays changed."""
+"""The beat schedule is installed once; changes of an operator are kept."""
 
 import importlib
 
@@ -10,7 +10,7 @@ from mlengine_project.schedule import SCHEDULE, install_schedule
 
 
 @pytest.mark.django_db
-def test_missing_rows_are_created_and_edited_rows_survive():
+def test_missing_rows_are_created_and_edited_rows_are_kept():
     assert sorted(install_schedule()) == sorted(entry.name for entry in SCHEDULE)
     edited = PeriodicTask.objects.get(name="daily training")
     edited.enabled = False
@@ -26,4 +26,4 @@ def test_every_scheduled_task_exists_and_expires(entry):
     module, name = entry.task.rsplit(".", 1)
     task = getattr(importlib.import_module(module), name)
     assert task.name == entry.task
-    assert task.expires, "a beat that outlives its worker must not leave a storm behind"
+    assert task.expires, "tasks sent while no worker runs must expire"

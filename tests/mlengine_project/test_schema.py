@@ -1,4 +1,4 @@
-"""The schema: committed, complete, and free of warnings; its readers load nothing from elsewhere."""
+"""The OpenAPI schema: committed, complete, without warnings; its pages have no external sources."""
 
 import re
 from pathlib import Path
@@ -26,8 +26,8 @@ def schema():
 def test_the_committed_schema_is_the_one_served():
     made = schema_bytes().decode()
     assert SNAPSHOT.read_text() == made, (
-        "the REST surface changed: look at the difference, then run "
-        "`manage.py spectacular --file docs/openapi.yaml` and tell it in the changelog"
+        "the REST API changed: check the difference, then run "
+        "`manage.py spectacular --file docs/openapi.yaml` and add it to the changelog"
     )
 
 
@@ -36,7 +36,7 @@ def test_it_is_openapi_and_has_no_warning(schema, tmp_path, capsys):
     call_command("spectacular", "--validate", "--fail-on-warn", "--file", str(tmp_path / "schema.yaml"))
 
 
-def test_every_path_of_the_code_is_in_it_and_no_other(schema):
+def test_schema_has_exactly_the_paths_of_the_code(schema):
     routes = {
         "/" + re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", str(entry.pattern))
         for include in get_resolver().url_patterns
@@ -47,7 +47,7 @@ def test_every_path_of_the_code_is_in_it_and_no_other(schema):
     assert routes - NOT_REST == set(schema["paths"])
 
 
-def test_every_answer_is_typed_and_every_error_has_the_one_form(schema):
+def test_every_answer_is_typed_and_every_error_has_the_standard_form(schema):
     for path, item in schema["paths"].items():
         for method, operation in item.items():
             for status, answer in operation["responses"].items():
@@ -70,12 +70,12 @@ def test_prices_are_strings_in_it_and_bodies_are_named(schema):
     prediction = schema["components"]["schemas"]["Prediction"]["properties"]
     assert prediction["predicted_high"]["type"] == "string"
     assert prediction["bands"]["type"] == "array"
-    asked = schema["paths"]["/predictions"]["post"]["requestBody"]["content"]
-    assert list(asked) == ["application/json"]
+    content = schema["paths"]["/predictions"]["post"]["requestBody"]["content"]
+    assert list(content) == ["application/json"]
 
 
 def untyped(node, at=""):
-    """Places of the schema where anything may stand."""
+    """Untyped places of the schema."""
     if isinstance(node, list):
         return [place for n, item in enumerate(node) for place in untyped(item, f"{at}[{n}]")]
     if not isinstance(node, dict):
@@ -89,7 +89,7 @@ def untyped(node, at=""):
     ]
 
 
-def test_nothing_is_left_untyped_but_the_jobs(schema):
+def test_only_jobs_are_untyped(schema):
     assert [place for place in untyped(schema) if ".Job." not in place] == []
 
 
@@ -138,20 +138,20 @@ def test_pages_limits_servers_and_prices(schema):
         assert "simulated" in schema["components"]["schemas"][name]["required"], name
 
 
-def test_it_is_json_for_those_who_ask(client, schema):
-    for asked in (
+def test_schema_as_json(client, schema):
+    for content in (
         client.get("/schema?format=json"),
         client.get("/schema", headers={"Accept": "application/json"}),
         client.get("/schema", headers={"Accept": "application/vnd.oai.openapi+json"}),
     ):
-        assert "json" in asked["Content-Type"]
-        assert asked.json() == yaml.safe_load(client.get("/schema").content)
+        assert "json" in content["Content-Type"]
+        assert content.json() == yaml.safe_load(client.get("/schema").content)
     for accept in ("*/*", "text/html,*/*;q=0.8", "application/yaml", "application/vnd.oai.openapi"):
         assert client.get("/schema", headers={"Accept": accept}).content == schema_bytes()
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])
-def test_its_readers_load_nothing_from_elsewhere_and_hold_no_script(client, path):
+def test_schema_pages_have_no_external_source_and_no_inline_script(client, path):
     page = client.get(path)
     assert page.status_code == 200
     links = re.findall(r"(?:src|href)=[\"']([^\"']+)", page.text)

@@ -1,4 +1,4 @@
-"""What a candidate would have said, where people and programs look at a version."""
+"""Challenger predictions of a candidate in the admin and over REST."""
 
 from datetime import timedelta
 
@@ -16,8 +16,8 @@ KIND = "range_predictor"
 
 
 @pytest.fixture
-def rivals(champions):  # noqa: F811
-    """The champion, and a candidate that has saved a tenth of its loss for twenty days."""
+def versions(champions):  # noqa: F811
+    """The champion, and a candidate with a tenth less loss for twenty days."""
     champion, market = champions[KIND], rows.market()
     version = tiny.candidate(KIND, seed=1, source="simulated")
     ModelVersion.objects.filter(pk=version.pk).update(created_at=champion.created_at + timedelta(hours=1))
@@ -31,20 +31,20 @@ def rivals(champions):  # noqa: F811
     return champion, version
 
 
-def test_rest_tells_a_candidate_beside_the_champion(caller, rivals):
-    champion, version = rivals
+def test_rest_compares_a_candidate_with_the_champion(caller, versions):
+    champion, version = versions
     client = caller("read")
     (cell,) = client.get(f"/models/{version.pk}").json()["silent_comparison"]
     assert (cell["symbol"], cell["horizon"], cell["n"], cell["too_few"]) == ("BTCUSDT", 6, 480, False)
     assert cell["gain"] == pytest.approx(0.1)
     assert cell["lower"] <= cell["gain"] <= cell["upper"]
     assert client.get(f"/models/{champion.pk}").json()["silent_comparison"] == []
-    assert "silent_comparison" not in client.get("/models").json()["results"][0], "it is asked for one at a time"
+    assert "silent_comparison" not in client.get("/models").json()["results"][0], "it is part of a single version only"
 
 
-def test_the_admin_shows_it_on_the_page_of_a_candidate(admin_client, settings, rivals):
+def test_admin_compares_a_candidate_with_the_champion(admin_client, settings, versions):
     settings.ALLOWED_HOSTS = ["testserver"]
-    champion, version = rivals
+    champion, version = versions
 
     def page(of):
         return admin_client.get(reverse("admin:modelregistry_modelversion_change", args=[of.pk])).content.decode()

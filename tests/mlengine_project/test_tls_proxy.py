@@ -64,14 +64,14 @@ def serving(**how):
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Leaves a redirect to the test."""
+    """Does not follow redirects."""
 
     def redirect_request(self, *_):
         return None
 
 
 class Browser:
-    """Cookies, the Origin and Referer of forms, and no redirect followed."""
+    """A client with cookies and the Origin and Referer of forms, without redirects."""
 
     def __init__(self, proxy):
         self.base, self.jar = f"https://localhost:{proxy.port}", CookieJar()
@@ -81,7 +81,7 @@ class Browser:
             NoRedirect,
         )
 
-    def ask(self, path, fields=None, **headers):
+    def send_request(self, path, fields=None, **headers):
         content = None if fields is None else urllib.parse.urlencode(fields).encode()
         given = {"Accept": "text/html", **headers}
         if content is not None:
@@ -92,8 +92,10 @@ class Browser:
             return answer
 
     def submit(self, page, action, **fields):
-        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', self.ask(page).read().decode()).group(1)
-        return self.ask(action, {"csrfmiddlewaretoken": token, **fields})
+        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', self.send_request(page).read().decode()).group(
+            1
+        )
+        return self.send_request(action, {"csrfmiddlewaretoken": token, **fields})
 
     def sign_in(self, path, **fields):
         page = "/" if path == "/console/sign-in" else path
@@ -108,21 +110,21 @@ def test_signing_in_and_out_works_with_secure_cookies_and_stays_on_this_port(eng
         assert (done.status, done.headers["Location"]) == (302, start)
         assert {cookie.name for cookie in browser.jar} == {"sessionid", "csrftoken", "mlengine_device"}
         assert all(cookie.secure for cookie in browser.jar)
-        assert browser.ask("/admin/").status == 200
+        assert browser.send_request("/admin/").status == 200
         assert KnownAddress.objects.get().network == "127.0.0.1"
         assert browser.submit("/", "/console/sign-out").status == 302
-        assert browser.ask("/admin/").status == 302
+        assert browser.send_request("/admin/").status == 302
 
 
 @pytest.mark.parametrize("path", ["/admin/login/", "/console/sign-in"])
-def test_next_leads_to_this_port_only(engine, tmp_path, path):
+def test_next_redirects_to_this_port_only(engine, tmp_path, path):
     with TlsProxy(engine, tmp_path) as proxy:
         assert Browser(proxy).sign_in(path, next="/docs").headers["Location"] == "/docs"
         for target in (f"https://localhost:{proxy.port + 1}/", "https://localhost/", "http://localhost/"):
             assert Browser(proxy).sign_in(path, next=target).headers["Location"] in {"/", "/admin/"}
 
 
-def test_a_proxy_that_drops_the_port_is_named_in_the_log(engine, tmp_path, caplog):
+def test_proxy_that_drops_the_port_is_logged(engine, tmp_path, caplog):
     with TlsProxy(engine, tmp_path, WITHOUT_PORT) as proxy:
         assert Browser(proxy).sign_in("/admin/login/").status == 403
     assert "proxy_set_header Host $http_host" in caplog.text
@@ -153,7 +155,7 @@ def test_links_of_lists_name_the_scheme_and_port_of_the_proxy(engine, tmp_path):
     for seed in (1, 2, 3):
         rows.version(seed=seed)
     with TlsProxy(engine, tmp_path) as proxy:
-        answer = json.load(Browser(proxy).ask("/models?limit=1", **{"X-API-Key": secret, "Accept": "*/*"}))
+        answer = json.load(Browser(proxy).send_request("/models?limit=1", **{"X-API-Key": secret, "Accept": "*/*"}))
         assert answer["next"].startswith(f"https://localhost:{proxy.port}/models?")
 
 
@@ -162,21 +164,21 @@ def test_a_client_cannot_choose_the_address_it_is_counted_under(engine, tmp_path
     with TlsProxy(engine, tmp_path, peer="203.0.113.5") as proxy:
         browser = Browser(proxy)
         found = [
-            browser.ask("/markets", **{"X-API-Key": "guess", "X-Forwarded-For": f"198.51.100.{n}"}).status
+            browser.send_request("/markets", **{"X-API-Key": "guess", "X-Forwarded-For": f"198.51.100.{n}"}).status
             for n in range(101)
         ]
     assert found[-2:] == [401, 429]
 
 
 @pytest.mark.parametrize(("trusted", "last"), [(["unix"], 401), (["127.0.0.0/8"], 429)])
-def test_behind_a_unix_socket_the_forwarded_address_counts_where_the_setting_names_it(
+def test_forwarded_address_counts_on_a_trusted_unix_socket(
     transactional_db, settings, monkeypatch, tmp_path, trusted, last
 ):
     settings.TRUSTED_PROXY, settings.ALLOWED_HOSTS = trusted, ["localhost"]
-    monkeypatch.setattr(services, "WRONG_KEYS_A_MINUTE", 2)
+    monkeypatch.setattr(services, "WRONG_KEYS_PER_MINUTE", 2)
     empty_buckets()
 
-    def ask(address):
+    def send_request(address):
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(str(tmp_path / "s"))
             head = f"GET /markets HTTP/1.1\r\nHost: localhost\r\nX-API-Key: guess\r\nX-Forwarded-For: {address}\r\n\r\n"
@@ -186,5 +188,5 @@ def test_behind_a_unix_socket_the_forwarded_address_counts_where_the_setting_nam
             return answer.status
 
     with serving(uds=str(tmp_path / "s")):
-        assert [ask("203.0.113.5") for _ in range(3)] == [401, 401, 429]
-        assert ask("203.0.113.6") == last
+        assert [send_request("203.0.113.5") for _ in range(3)] == [401, 401, 429]
+        assert send_request("203.0.113.6") == last

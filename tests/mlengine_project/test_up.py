@@ -1,4 +1,4 @@
-"""`up` refuses an address it cannot have, and stops cleanly however far it came."""
+"""`up` refuses an unusable address, and stops cleanly at any stage."""
 
 import signal
 import socket
@@ -14,7 +14,7 @@ from mlengine_project.management.commands.up import Command
 
 
 @pytest.mark.parametrize(("host", "port"), [("127.0.0.1", None), ("127.0.0.1", 70_000), ("192.0.2.1", 0)])
-def test_an_address_it_cannot_have_is_refused_before_anything_is_made(tmp_path, settings, host, port):
+def test_unusable_address_is_refused_before_anything_is_created(tmp_path, settings, host, port):
     settings.STATE_DIR = tmp_path
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1] if port is None else port
@@ -23,23 +23,23 @@ def test_an_address_it_cannot_have_is_refused_before_anything_is_made(tmp_path, 
     assert [path.name for path in tmp_path.iterdir()] == ["up.lock"]
 
 
-def test_a_beat_that_never_began_can_be_stopped():
+def test_beat_that_was_not_started_can_be_stopped():
     EmbeddedBeat(app).stop()
 
 
-def test_a_signal_while_starting_is_kept_and_a_second_one_ends_at_once(monkeypatch):
-    started, said = [], []
+def test_signal_during_start_up_is_kept_and_a_second_one_ends_at_once(monkeypatch):
+    started, reported = [], []
     monkeypatch.setattr(signal, "signal", lambda *_: None)
-    monkeypatch.setattr(Command, "say", lambda _, sentence: said.append(sentence))
+    monkeypatch.setattr(Command, "report_line", lambda _, sentence: reported.append(sentence))
     command = Command()
-    command._note_stop()
+    command._request_stop()
     command._serve(None, SimpleNamespace(start=lambda: started.append(1)))
-    assert (started, said) == ([], ["stopped before anything was started"])
+    assert (started, reported) == ([], ["stopped before anything was started"])
     with pytest.raises(KeyboardInterrupt):
-        command._note_stop()
+        command._request_stop()
 
 
-def test_interrupting_a_command_shows_no_stack_trace(monkeypatch, capsys):
+def test_interrupted_command_shows_no_traceback(monkeypatch, capsys):
     def interrupted(_):
         raise KeyboardInterrupt
 

@@ -205,7 +205,7 @@ def test_celery_workers_make_the_bytes_of_one_process(request_, alone, shared, t
                 stdout=subprocess.DEVNULL,
             )
         finished = parts.exclude(digest="")
-        wait_until(lambda: finished.count() == parts.count(), 300, "the workers do every part\n" + processes.said())
+        wait_until(lambda: finished.count() == parts.count(), 300, "the workers do every part\n" + processes.logs())
         seen.update(finished.order_by().values_list("market", "hand"))
         return lambda: None
 

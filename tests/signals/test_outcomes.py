@@ -116,5 +116,5 @@ def test_final_outcomes_of_the_former_rule_stay_and_are_verified(market, final, 
     assert score_and_read(market).exit_rule == (1 if final else 2)
     assert verify_market(market).scored == 1
     SignalLog.objects.filter(pk=row.pk).update(pnl_percent=Decimal("-1.3"))
-    with pytest.raises(BrokenRecord, match=r"-1\.3000, the candles say"):
+    with pytest.raises(BrokenRecord, match=r"-1\.3000, recomputed"):
         verify_market(market)

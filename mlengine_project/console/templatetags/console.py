@@ -1,4 +1,4 @@
-"""How the pages write prices, ratios, spans and times."""
+"""Template filters for prices, ratios, spans and times."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -47,7 +47,7 @@ def span(candles: int) -> str:
 
 @register.filter
 def reason(code: str) -> str:
-    """A reason code in words."""
+    """The text of a reason code."""
     return reasons.REASON_TEXTS.get(code, code)
 
 
@@ -68,7 +68,7 @@ def number(value: Any, places: int = 3) -> str:
 
 @register.filter
 def odds(signal: SignalLog) -> dict[str, float | None]:
-    """Widths of the probability bar, in hundredths."""
+    """Widths of the probability bar, in percent."""
     win, neither, lose = (
         round(100 * (chance or 0.0), 2) for chance in (signal.p_take_profit, signal.p_neither, signal.p_stop_loss)
     )
@@ -84,5 +84,5 @@ def odds(signal: SignalLog) -> dict[str, float | None]:
 
 @register.filter
 def points(value: Decimal | float | None) -> str:
-    """A number that is a percentage already, signed."""
+    """A signed number that is a percentage already."""
     return "–" if value is None else wording.percent_text(float(value) / 100, signed=True)

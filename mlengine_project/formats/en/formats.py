@@ -1,4 +1,4 @@
-"""Dates that sort and that nobody reads the wrong way round; the day has 24 hours."""
+"""ISO date formats and 24-hour times for the admin."""
 
 DATE_FORMAT = SHORT_DATE_FORMAT = "Y-m-d"
 DATETIME_FORMAT = SHORT_DATETIME_FORMAT = "Y-m-d H:i:s"

@@ -1,4 +1,4 @@
-"""Write everything the engine knows into one archive."""
+"""Write database, models and secrets into one archive."""
 
 from pathlib import Path
 from typing import Any
@@ -9,16 +9,16 @@ from mlengine_project.operations.backups import BackupError, backup
 
 
 class Command(BaseCommand):
-    """Database, models and kept secrets; the archive is written whole or not at all."""
+    """Writes the archive completely or not at all."""
 
-    help = "Write database, models and kept secrets into one .tar.gz archive (it holds secrets: mode 0600)."
+    help = "Write database, models and generated secrets into one .tar.gz archive (it holds secrets: mode 0600)."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """The archive's name."""
         parser.add_argument("archive", type=Path)
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Write and say what is in it."""
+        """Write the archive and print its contents."""
         try:
             manifest = backup(options["archive"])
         except BackupError as error:

@@ -1,4 +1,4 @@
-"""Bring a new installation to its first predictions."""
+"""Prepare a new installation for its first predictions."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from mlengine_project.operations import bootstrap
 
 
 class Command(BaseCommand):
-    """Safe to run at every start: what is there already is left alone."""
+    """Safe to run at every start: existing rows are not changed."""
 
     help = (
         "Create missing markets and schedule rows, fetch the history the first training needs, and request that "
@@ -24,7 +24,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Here, or as a job."""
+        """Mode and output."""
         parser.add_argument("--queue", action="store_true", help="Request the work as a job of the trainer and return.")
         parser.add_argument("--progress-json", action="store_true", help="Progress as JSON lines.")
 
@@ -53,7 +53,7 @@ class Command(BaseCommand):
             with progress_reporter("fetching history", self.stdout, as_json=as_json) as report:  # type: ignore[arg-type]
                 result = bootstrap.run(report, stop.is_set)
         except ExchangeUnavailable as error:
-            # A job that ends with this code waits for the exchange instead of failing.
+            # A job that exits with this code waits for the exchange instead of failing.
             raise CommandError(f"{error}; what was fetched is kept", returncode=os.EX_TEMPFAIL) from error
         except MLEngineError as error:
             raise CommandError(str(error)) from error
@@ -62,7 +62,7 @@ class Command(BaseCommand):
         for market in result["markets"]:
             self.stdout.write(f"{market['symbol']}: {market['stored']:,} of {result['needed']:,} candles needed")
         if stop.is_set():
-            raise CommandError("stopped; the same command goes on where it was.")
+            raise CommandError("stopped; the same command continues where it stopped.")
         self.stdout.write(
             f"job {result['training']} trains the first models" if result["training"] else "no model is missing"
         )

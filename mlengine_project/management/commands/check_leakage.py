@@ -1,4 +1,4 @@
-"""Prove, by mutating the future, that nothing the engine computes about a candle can see past it."""
+"""Check, by mutating the future, that no feature or forecast depends on later candles."""
 
 import json
 import sys
@@ -14,33 +14,33 @@ from indicators.errors import MLEngineError
 from indicators.features import WARMUP
 from marketdata import store
 from marketdata.intervals import INTERVAL_MS
-from mlengine_project.leakage import AHEAD, Verdict, examine
+from mlengine_project.leakage import MUTATED_CANDLES, Verdict, examine
 from mlengine_project.management.commands.replay_predictions import find_ensemble, find_markets
 from modelregistry import registry
 from modelregistry.models import Kind
 from predictions.correcting import reach_of
 
-NEEDED = WARMUP + AHEAD
+NEEDED = WARMUP + MUTATED_CANDLES
 
 
 class Command(BaseCommand):
     """Exit code 1 if anything leaks, if live differs from batch, or if something could not be examined."""
 
-    help = "Corrupt the future at random candles and prove that no feature and no champion's answer changes."
+    help = "Mutate the future at random candles and check that no feature and no champion's forecast changes."
     requires_system_checks: list[str] = []  # with --data it needs no database
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Which candles, how many trials."""
+        """Candles and number of trials."""
         parser.add_argument("--data", type=Path, nargs="+", default=[], help="candle files (Parquet), not the database")
         parser.add_argument("--symbols", nargs="+", default=[], help="default: every enabled market")
-        parser.add_argument("--candles", type=int, default=20_000, help="newest stored candles to look at")
-        parser.add_argument("--instants", type=int, default=100, help="candles whose future is corrupted")
+        parser.add_argument("--candles", type=int, default=20_000, help="newest stored candles to read")
+        parser.add_argument("--instants", type=int, default=100, help="candles whose future is mutated")
         parser.add_argument("--parity", type=int, default=200, help="candles computed alone and compared with batch")
         parser.add_argument("--seed", type=int, default=0)
         parser.add_argument("--json", action="store_true", help="one JSON object instead of sentences")
 
     def handle(self, *_: Any, **options: Any) -> None:
-        """Examine and say what was found."""
+        """Run the check and print the result."""
         if options["instants"] < 1 or options["parity"] < 0:
             raise CommandError("--instants must be at least 1 and --parity at least 0")
         try:
@@ -71,7 +71,7 @@ class Command(BaseCommand):
         until, ensemble = max(newest) + INTERVAL_MS, find_ensemble([], markets)
         candles = max(options["candles"], NEEDED + reach_of(ensemble))
         grid = store.load_span(markets, until - candles * INTERVAL_MS, until)
-        # Before the first stored candle there is nothing to examine.
+        # There is nothing to examine before the first stored candle.
         return grid.tail(len(grid) - int(grid.present.any(axis=0).argmax())), ensemble
 
 
@@ -94,7 +94,7 @@ def read_file(path: Path) -> CandleGrid:
 
 
 def as_json(verdict: Verdict) -> dict[str, Any]:
-    """Write the verdict for a program."""
+    """The result as JSON."""
     checked = {
         name: {
             "columns": len(report.columns),
@@ -115,11 +115,11 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
 
 
 def as_sentences(verdict: Verdict) -> list[str]:
-    """Write the verdict for a person."""
+    """The result as sentences."""
     lines = []
     for name, report in verdict.reports.items():
         found = "nothing changed" if report.clean else f"LEAKS: {', '.join(report.leaking_columns)}"
-        lines.append(f"{name}: {len(report.columns)} columns, {report.mutations} corrupted futures: {found}")
+        lines.append(f"{name}: {len(report.columns)} columns, {report.mutations} mutated futures: {found}")
     differing = sorted({mismatch.column for mismatch in verdict.mismatches})
     found = f"DIFFERS: {', '.join(differing)}" if differing else "equal bit for bit"
     lines.append(f"live, training and batch: {verdict.parity_rows} candles: {found}")

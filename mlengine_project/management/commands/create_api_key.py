@@ -10,17 +10,17 @@ from mlengine_project.access.models import Scope
 
 
 class Command(BaseCommand):
-    """The secret is printed and stored nowhere: only its HMAC is kept."""
+    """Prints the secret; only its HMAC is stored."""
 
-    help = "Create an API key; its secret is shown once and stored nowhere."
+    help = "Create an API key; its secret is shown once and not stored."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Who holds it and what it may do."""
+        """Holder and scope."""
         parser.add_argument("name", help="Who will hold the key.")
         parser.add_argument("--scope", choices=Scope.values, default=Scope.READ, help="admin > predict > read")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Create and print."""
+        """Create the key and print it."""
         try:
             key, secret = services.create_key(name=options["name"], scope=options["scope"])
         except ValidationError as error:

@@ -8,11 +8,11 @@ from mlengine_project.schedule import install_schedule
 
 
 class Command(BaseCommand):
-    """Safe to run at every start: it never edits a row that is there."""
+    """Safe to run at every start: existing rows are not changed."""
 
-    help = "Create the missing rows of the beat schedule; edits made in the admin survive."
+    help = "Create the missing rows of the beat schedule; edits made in the admin are kept."
 
     def handle(self, *_args: Any, **_options: Any) -> None:
-        """Create and say what was created."""
+        """Create the rows and print them."""
         created = install_schedule()
         self.stdout.write(f"created: {', '.join(created)}" if created else "the schedule is complete")

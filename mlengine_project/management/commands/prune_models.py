@@ -12,17 +12,17 @@ MEBIBYTE = 2**20
 
 
 class Command(BaseCommand):
-    """Keep the files of champions, promoted versions and the newest candidates; rows and reports all stay."""
+    """Keeps files of champions, promoted versions and the newest candidates, and every row and report."""
 
     help = "Remove the files of model versions beyond MODEL_RETENTION; every row and report is kept."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Whether to remove, and how to report."""
+        """Dry run and output."""
         parser.add_argument("--dry-run", action="store_true", help="show what would be removed, and remove nothing")
         parser.add_argument("--progress-json", action="store_true", help="one JSON object per step on standard output")
 
     def handle(self, *_: Any, **options: Any) -> None:
-        """Remove, and list what was removed and why."""
+        """Remove the files and list them with reasons."""
         try:
             removed = retention.prune(
                 dry_run=options["dry_run"], progress=self._progress if options["progress_json"] else None

@@ -1,4 +1,4 @@
-"""Write what the champions would have said at every candle of a stretch."""
+"""Write the forecasts of the champions at every candle of a time range."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -22,16 +22,16 @@ from predictions.range_table import BatchCandles, range_rows
 from signals.bracket_table import bracket_rows
 from signals.drafting import decide_batch
 
-CANDLES_A_PASS = 2048
+CANDLES_PER_BATCH = 2048
 
 
 class Command(BaseCommand):
-    """Replay a stretch through the function that serves live, in batch."""
+    """Runs the forecasting function of the live path in batch."""
 
-    help = "Write what the champions (or other versions) would have said at every candle of a stretch."
+    help = "Write the forecasts of the champions (or other versions) at every candle of a time range."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Stretch, markets, versions, files."""
+        """Time range, markets, versions, files."""
         parser.add_argument("--from", dest="from_time", required=True, help="first candle's open: ISO 8601 (UTC) or ms")
         parser.add_argument("--to", dest="to_time", required=True, help="up to this open, exclusive")
         parser.add_argument("--symbols", nargs="+", default=[], help="default: every enabled market")
@@ -40,7 +40,7 @@ class Command(BaseCommand):
         parser.add_argument("--brackets", type=Path, help=".parquet or .csv for the bracket probabilities")
 
     def handle(self, *_: Any, **options: Any) -> None:
-        """Replay and say how many rows were written."""
+        """Run the replay and print the number of rows."""
         try:
             self._replay(options)
         except MLEngineError as error:
@@ -67,7 +67,7 @@ class Command(BaseCommand):
                 stack.enter_context(TableFile(options[name])) if options[name] else None
                 for name in ("ranges", "brackets")
             )
-            tell = stack.enter_context(
+            report = stack.enter_context(
                 progress_output("replay", as_json=False, write=self.stdout.write, errors=self.stderr)
             )
             for done, last_ms in passes(markets, first_ms, end_ms, ensemble):
@@ -76,7 +76,7 @@ class Command(BaseCommand):
                     ranges.write(range_rows(cells, horizons))
                 if brackets is not None:
                     brackets.write(bracket_rows(cells, decide_batch(done), shared, costs))
-                tell(last_ms - first_ms, end_ms - first_ms, f"{clock.to_datetime(last_ms):%Y-%m-%d}")
+                report(last_ms - first_ms, end_ms - first_ms, f"{clock.to_datetime(last_ms):%Y-%m-%d}")
         for table in (ranges, brackets):
             if table is not None:
                 self.stdout.write(f"{table.path}: {table.rows:,} rows")
@@ -91,15 +91,15 @@ class Command(BaseCommand):
 
 
 def passes(markets: list[Market], from_ms: int, until_ms: int, ensemble: Any) -> Iterator[tuple[ForecastBatch, int]]:
-    """Read and answer the stretch block by block, and the close of each block's last candle, ms."""
+    """Forecast the range block by block; yields each with the close of its last candle, ms."""
     first, end = from_ms // INTERVAL_MS, until_ms // INTERVAL_MS
-    for start in range(first, end, CANDLES_A_PASS):
-        stop = min(start + CANDLES_A_PASS, end)
+    for start in range(first, end, CANDLES_PER_BATCH):
+        stop = min(start + CANDLES_PER_BATCH, end)
         yield forecast_batch(markets, (stop - 1) * INTERVAL_MS, stop - start, ensemble), stop * INTERVAL_MS
 
 
 def horizons_of(ensemble: Any) -> tuple[list[int], list[int]]:
-    """Horizons to write rows for, of ranges and of brackets; those training would give where nobody answers."""
+    """Horizons of ranges and of brackets; those of a training without models."""
     if ensemble is None:
         return list(settings.DEFAULT_HORIZONS), list(settings.DEFAULT_HORIZONS)
     brackets = ensemble.common_horizons or (ensemble.tpsl.horizons if ensemble.tpsl else ensemble.horizons)
@@ -107,7 +107,7 @@ def horizons_of(ensemble: Any) -> tuple[list[int], list[int]]:
 
 
 def find_markets(symbols: list[str]) -> list[Market]:
-    """Markets of one source: the enabled ones, or those named."""
+    """Markets of one source: the enabled or the named ones."""
     chosen = Market.objects.enabled()
     found = list(chosen.filter(symbol__in=symbols) if symbols else chosen)
     if missing := sorted(set(symbols) - {market.symbol for market in found}):
@@ -120,7 +120,7 @@ def find_markets(symbols: list[str]) -> list[Market]:
 
 
 def find_ensemble(ids: list[str], markets: list[Market]) -> Any:
-    """Champions of the markets' source, or the versions named by id or by the beginning of a digest."""
+    """Champions of the markets' source, or versions by id or digest prefix."""
     source = markets[0].source
     if not ids:
         return registry.load_ensemble(source)

@@ -1,4 +1,4 @@
-"""Put an archive of `backup` back."""
+"""Restore an archive of `backup`."""
 
 from pathlib import Path
 from typing import Any
@@ -9,17 +9,17 @@ from mlengine_project.operations.backups import BackupError, restore
 
 
 class Command(BaseCommand):
-    """Verified before anything is touched; into an empty database unless forced."""
+    """Verifies the archive first; needs an empty database unless forced."""
 
     help = "Restore an archive of `backup` into a migrated, empty database (--force replaces a full one)."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """The archive, and whether it may replace what is there."""
+        """The archive, and whether it may replace existing rows."""
         parser.add_argument("archive", type=Path)
-        parser.add_argument("--force", action="store_true", help="Replace what is in the database.")
+        parser.add_argument("--force", action="store_true", help="Replace the rows in the database.")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Restore and say what came back."""
+        """Restore the archive and print its contents."""
         try:
             manifest = restore(options["archive"], force=options["force"])
         except BackupError as error:

@@ -10,11 +10,11 @@ from marketdata.exchange import source_of_settings
 
 
 class Command(BaseCommand):
-    """Afterwards the database decides: switching a market off in the admin survives."""
+    """Existing markets are not changed, so that markets disabled in the admin stay disabled."""
 
-    help = "Create the markets of SUPPORTED_SYMBOLS that are missing; existing ones are left alone."
+    help = "Create the markets of SUPPORTED_SYMBOLS that are missing; existing ones are not changed."
 
     def handle(self, *_args: Any, **_options: Any) -> None:
-        """Seed and list."""
+        """Create the markets and list them."""
         markets = services.seed_markets(settings.SUPPORTED_SYMBOLS, source_of_settings())
         self.stdout.write(", ".join(str(market) for market in markets) or "no market was missing")

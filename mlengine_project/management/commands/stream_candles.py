@@ -9,31 +9,31 @@ from django.core.management.base import BaseCommand, CommandError
 
 from marketdata import services, stream
 from mlengine_project.operations import heartbeats
-from mlengine_project.operations.companion import companion
+from mlengine_project.operations.companion import refresher
 from signals.services import advance
 
 
 class Command(BaseCommand):
-    """The one process that listens to the exchange; every closed candle it hears is advanced at once."""
+    """The feed process: receives closed candles of the exchange and advances them at once."""
 
     help = "Follow the live feed and advance at every close; needs REDIS_URL (run `up` without it)."
 
     def handle(self, *_args: Any, **_options: Any) -> None:
-        """Run until told to stop."""
+        """Run until stopped."""
         if settings.EMBEDDED:
             raise CommandError("stream_candles needs REDIS_URL to reach the other processes; `up` runs without it.")
         stop = threading.Event()
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: stop.set())
         self.stdout.write(f"following {settings.BINANCE_STREAM_URL}; Ctrl-C stops")
-        companion.start()
+        refresher.start()
         try:
             stream.run(
                 services.enabled_markets,
                 lambda frames: advance(frames=frames),
                 stop,
-                beat=heartbeats.of_stream,
+                beat=heartbeats.record_stream,
             )
         finally:
-            companion.stop()
-            heartbeats.forget("stream")
+            refresher.stop()
+            heartbeats.remove("stream")

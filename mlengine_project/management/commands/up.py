@@ -26,28 +26,28 @@ GRACE_SECONDS = 5
 
 
 class Command(BaseCommand):
-    """Migrate, key, markets, candles, models, web, worker, beat and feed; Ctrl-C stops all of it."""
+    """Runs migrations, key, markets, candles, models, web, worker, beat and feed; Ctrl-C stops all."""
 
     help = "Run the whole engine in this process: no service, no network and no key are needed."
     requires_system_checks: list[str] = []  # after migrating, since some of them read the database
-    stop_asked = False
+    stop_requested = False
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Where to listen, what to live on."""
+        """Address and feed."""
         parser.add_argument("--port", type=int, default=settings.API_PORT)
         parser.add_argument("--host", default=settings.API_HOST)
         parser.add_argument(
             "--feed",
             choices=["auto", "exchange", "simulator"],
             default="auto",
-            help="auto: the exchange if it answers within 2 s, else the simulator; kept from the first start on.",
+            help="auto: the exchange if it answers within 2 s, else the simulator; recorded at the first start.",
         )
         parser.add_argument("--data", default="", help="A candle file for the simulator to replay.")
         parser.add_argument("--speed", type=float, default=None, help="How fast simulated time runs (1 = real time).")
         parser.add_argument("--no-train", action="store_true", help="Do not train models when there are none.")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Start everything in order and serve until told to stop."""
+        """Start everything in order and serve until stopped."""
         self.started_at = clock.monotonic()
         url = f"http://{options['host']}:{options['port']}"
         lock = InstanceLock(settings.STATE_DIR)
@@ -61,23 +61,23 @@ class Command(BaseCommand):
         finally:
             lock.release()
 
-    def say(self, sentence: str) -> None:
-        """One line with the seconds since the start."""
+    def report_line(self, sentence: str) -> None:
+        """Print one line with the seconds since the start."""
         self.stdout.write(f"[{clock.monotonic() - self.started_at:6.1f} s] {sentence}")
         self.stdout.flush()
 
-    def _take_signals(self, handler: Callable[..., None]) -> None:
+    def _handle_signals(self, handler: Callable[..., None]) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, handler)
 
-    def _note_stop(self, *_: Any) -> None:
-        """A signal that comes while starting: what is being laid is finished first, a second signal ends at once."""
-        if self.stop_asked:
+    def _request_stop(self, *_: Any) -> None:
+        """Signal handler during start-up: stop after the current step, at once on a second signal."""
+        if self.stop_requested:
             raise KeyboardInterrupt
-        self.stop_asked = True
+        self.stop_requested = True
 
     def _run(self, url: str, options: dict[str, Any]) -> None:
-        self._take_signals(self._note_stop)
+        self._handle_signals(self._request_stop)
         call_command("migrate", interactive=False, verbosity=0)
         stop_on_errors()
         install_schedule()
@@ -86,14 +86,18 @@ class Command(BaseCommand):
             feed, changed = feeds.choose(options["feed"], options["data"], options["speed"])
         except feeds.FeedError as error:
             raise CommandError(str(error)) from error
-        _quieten()
-        self._greet(url, credentials, feed)
+        _reduce_logging()
+        self._print_addresses(url, credentials, feed)
 
         from mlengine_project.asgi import application
         from mlengine_project.engine import EmbeddedEngine
 
         engine = EmbeddedEngine(
-            feed, settings.SUPPORTED_SYMBOLS, changed=changed, train=not options["no_train"], say=self.say
+            feed,
+            settings.SUPPORTED_SYMBOLS,
+            changed=changed,
+            train=not options["no_train"],
+            report_line=self.report_line,
         )
         server = uvicorn.Server(
             uvicorn.Config(
@@ -112,7 +116,7 @@ class Command(BaseCommand):
         )
         self._serve(server, engine)
 
-    def _greet(self, url: str, credentials: Credentials, feed: feeds.Feed) -> None:
+    def _print_addresses(self, url: str, credentials: Credentials, feed: feeds.Feed) -> None:
         from mlengine_project.console.sign_in import one_time_link
 
         lines = [f"console   {url}/", f"admin     {url}/admin/", f"API docs  {url}/docs"]
@@ -139,34 +143,34 @@ class Command(BaseCommand):
             server.force_exit = server.should_exit
             server.should_exit = True
 
-        self._take_signals(on_signal)
-        if self.stop_asked:
-            self.say("stopped before anything was started")
+        self._handle_signals(on_signal)
+        if self.stop_requested:
+            self.report_line("stopped before anything was started")
             return
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-        server.capture_signals = _leave_signals_alone  # type: ignore[method-assign]
+        server.capture_signals = _no_signal_handlers  # type: ignore[method-assign]
         threading.Thread(target=self._announce, args=(server,), daemon=True).start()
         engine.start()
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
                 runner.run(server.serve())
-        except SystemExit as error:  # uvicorn's way to say that the port is taken
-            self.say(f"cannot listen on {server.config.host}:{server.config.port}; write another --port")
+        except SystemExit as error:  # raised by uvicorn when the port is in use
+            self.report_line(f"cannot listen on {server.config.host}:{server.config.port}; write another --port")
             raise CommandError("the address is in use or not allowed", returncode=1) from error
         finally:
-            self.say("stopping")
+            self.report_line("stopping")
             engine.stop()
-            self.say("stopped")
+            self.report_line("stopped")
 
     def _announce(self, server: uvicorn.Server) -> None:
         while not server.started and not server.should_exit:
             threading.Event().wait(0.05)
         if server.started:
-            self.say(f"listening on http://{server.config.host}:{server.config.port}; Ctrl-C stops")
+            self.report_line(f"listening on http://{server.config.host}:{server.config.port}; Ctrl-C stops")
 
 
 def require_free(host: str, port: int) -> None:
-    """Refuse an address nobody can listen on, before anything is made or a secret is shown once."""
+    """Refuse an unusable address before anything is created or a secret is shown."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         socket.create_server((host, port), family=family).close()
@@ -175,8 +179,8 @@ def require_free(host: str, port: int) -> None:
         raise CommandError(f"cannot listen on {host}:{port} ({reason}); write another --port or --host") from error
 
 
-def _quieten() -> None:
-    """Leave the terminal to what a person wants to read; LOG_LEVEL=DEBUG shows everything."""
+def _reduce_logging() -> None:
+    """Reduce the logging of libraries on the terminal; LOG_LEVEL=DEBUG shows everything."""
     if settings.LOG_LEVEL != "DEBUG":
         for name, level in {
             "celery": "WARNING",
@@ -187,7 +191,7 @@ def _quieten() -> None:
             logging.getLogger(name).setLevel(level)
 
 
-def _leave_signals_alone() -> Any:
+def _no_signal_handlers() -> Any:
     import contextlib
 
     return contextlib.nullcontext()

@@ -1,4 +1,4 @@
-"""Recompute every score from the stored candles and walk both chains of seals."""
+"""Recompute every score from the stored candles and verify both seal chains."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -10,14 +10,14 @@ from mlengine_project.verification import BrokenRecord, verify_market
 
 
 class Command(BaseCommand):
-    """Exits with 1 and names the first row that does not stand."""
+    """Exit code 1, naming the first row that fails."""
 
-    help = "Recomputes every score from the candles to the last digit and checks the chains of seals."
+    help = "Recompute every score from the candles to the last digit and verify the seal chains."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Which markets."""
+        """Markets and archive."""
         parser.add_argument("--symbols", nargs="*", metavar="SYMBOL", help="Only these; all markets by default.")
-        parser.add_argument("--archive", action="store_true", help="The files of rows older than 90 days as well.")
+        parser.add_argument("--archive", action="store_true", help="Also the archive files of rows older than 90 days.")
 
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002
         """Verify."""
@@ -42,4 +42,4 @@ class Command(BaseCommand):
                     + (f", {found.archived} of the rows from the archive" if found.archived else "")
                 )
         if broken:
-            raise CommandError(f"{broken} of {len(markets)} track records do not stand", returncode=1)
+            raise CommandError(f"{broken} of {len(markets)} track records failed verification", returncode=1)

@@ -1,8 +1,8 @@
 "use strict";
 const place = document.getElementById("redoc");
 const font = "system-ui, sans-serif";
-// Redoc draws its maker's badge from a host the page policy refuses. An image that fails is left out, so a source
-// elsewhere becomes an empty one: nothing is asked of anybody, and the console stays silent.
+// Redoc loads a badge from a host that the content policy refuses. An image source on another host is replaced by an
+// empty one, so that no request is sent and no error is logged.
 const source = Object.getOwnPropertyDescriptor(HTMLImageElement.prototype, "src");
 Object.defineProperty(HTMLImageElement.prototype, "src", {
   ...source,

@@ -1,4 +1,4 @@
-"""API keys in the admin: the secret is shown once; rotation overlaps; revocation ends."""
+"""Admin pages of API keys: creation, rotation, revocation, permissions."""
 
 import re
 
@@ -15,7 +15,7 @@ LIST = "/admin/access/apikey/"
 @pytest.fixture(autouse=True)
 def served(settings):
     settings.ALLOWED_HOSTS = ["testserver"]
-    services.forget_verified()
+    services.clear_verified()
 
 
 def secret_on(response):
@@ -35,7 +35,7 @@ def test_a_new_key_is_shown_once_and_works(admin_client):
         assert key.digest not in page
 
 
-def test_an_expiry_is_kept(admin_client):
+def test_expiry_is_stored(admin_client):
     admin_client.post(
         LIST + "create_key/",
         {"name": "guest", "scope": "read", "expires_at_0": "2099-01-02", "expires_at_1": "03:04:00"},
@@ -49,7 +49,7 @@ def test_a_key_without_a_holder_or_with_an_unknown_scope_is_refused(admin_client
     assert not ApiKey.objects.exists()
 
 
-def test_rotation_gives_a_new_key_and_lets_the_old_one_finish(admin_client):
+def test_rotation_creates_a_new_key_and_keeps_the_old_one_valid_for_a_day(admin_client):
     key, old = services.create_key("backend", "predict")
     assert admin_client.get(f"{LIST}{key.pk}/rotate/").status_code == 200
     assert ApiKey.objects.count() == 1
@@ -61,7 +61,7 @@ def test_rotation_gives_a_new_key_and_lets_the_old_one_finish(admin_client):
     assert "cannot be rotated" in again.content.decode()
 
 
-def test_revoking_ends_a_key(admin_client):
+def test_revoked_key_is_refused(admin_client):
     key, secret = services.create_key("backend", "predict")
     assert services.authenticate_key(secret)
     admin_client.get(f"{LIST}{key.pk}/revoke/")

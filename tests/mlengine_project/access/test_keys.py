@@ -1,4 +1,4 @@
-"""Keys: drawn at random, kept as an HMAC, recognised, rotated, revoked."""
+"""API keys: generation, HMAC storage, verification, rotation, revocation."""
 
 from datetime import timedelta
 
@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from marketdata import clock
 from mlengine_project.access import keys, services
-from mlengine_project.access.errors import InvalidAPIKey, KeyStoreAway, TooManyWrongKeys
+from mlengine_project.access.errors import InvalidAPIKey, KeyStoreUnavailable, TooManyWrongKeys
 from mlengine_project.access.models import ApiKey
 from tests.mlengine_project.buckets import empty_buckets
 
@@ -20,7 +20,7 @@ NOW = 1_790_000_000_000
 
 @pytest.fixture(autouse=True)
 def new_process():
-    services.forget_verified()
+    services.clear_verified()
     empty_buckets()
 
 
@@ -32,7 +32,7 @@ def database_away(monkeypatch):
     monkeypatch.setattr(QuerySet, "first", refuse)
 
 
-def test_a_key_carries_its_mark_and_256_random_bits():
+def test_key_has_its_prefix_and_256_random_bits():
     drawn = keys.new_key()
     assert drawn.secret.startswith("mle_")
     assert drawn.secret.startswith(drawn.prefix)
@@ -40,7 +40,7 @@ def test_a_key_carries_its_mark_and_256_random_bits():
     assert len({keys.new_key().secret for _ in range(100)}) == 100
 
 
-def test_no_column_of_the_table_holds_the_key():
+def test_key_is_not_stored_in_any_column():
     key, secret = services.create_key("someone", "read")
     stored = " ".join(str(value) for value in ApiKey.objects.values_list().get(pk=key.pk))
     assert secret not in stored
@@ -48,7 +48,7 @@ def test_no_column_of_the_table_holds_the_key():
     assert key.digest == keys.digest_of(secret)
 
 
-def test_another_pepper_makes_every_key_wrong(settings):
+def test_changed_pepper_invalidates_every_key(settings):
     _, secret = services.create_key("someone", "read")
     settings.API_KEY_PEPPER = "another pepper altogether"
     assert services.authenticate_key(secret) is None
@@ -59,46 +59,46 @@ def test_another_pepper_makes_every_key_wrong(settings):
 )
 def test_scopes_nest(scope, may):
     identity = keys.Identity("1", "someone", scope)
-    assert [wanted for wanted in ("read", "predict", "admin") if identity.may(wanted)] == may
+    assert [scope for scope in ("read", "predict", "admin") if identity.includes(scope)] == may
 
 
-def test_an_unknown_scope_makes_no_key():
+def test_unknown_scope_is_refused():
     with pytest.raises(ValidationError):
         services.create_key("someone", "root")
 
 
 @pytest.mark.parametrize("name", ["", "  "])
-def test_a_key_nobody_holds_is_not_made(name):
+def test_key_without_a_holder_is_refused(name):
     with pytest.raises(CommandError, match="the name of its holder"):
         call_command("create_api_key", name)
     assert not ApiKey.objects.exists()
 
 
-def test_the_environments_key_is_admin_and_needs_no_database(settings, database_away):
+def test_bootstrap_key_has_admin_scope_without_a_database(settings, database_away):
     settings.API_KEY = "a bootstrap key of at least 32 characters"
     identity = services.authenticate_key(settings.API_KEY)
     assert identity.scope == "admin"
     assert identity.key_id == "bootstrap"
 
 
-def test_an_empty_bootstrap_key_lets_nobody_in(settings):
+def test_empty_bootstrap_key_admits_no_caller(settings):
     settings.API_KEY = ""
     assert services.authenticate_key("") is None
 
 
-def test_an_unknown_key_while_the_database_is_away_is_not_called_wrong(database_away):
-    with pytest.raises(KeyStoreAway):
+def test_unknown_key_without_a_database_is_unavailable_not_invalid(database_away):
+    with pytest.raises(KeyStoreUnavailable):
         services.identify("mle_00000000_unknown", "10.0.0.1")
 
 
-def test_a_verified_key_works_on_while_the_database_is_away(monkeypatch):
+def test_verified_key_stays_valid_without_a_database(monkeypatch):
     _, secret = services.create_key("someone", "read")
     assert services.authenticate_key(secret) is not None
-    monkeypatch.setattr(QuerySet, "first", lambda *_: pytest.fail("asked the database"))
+    monkeypatch.setattr(QuerySet, "first", lambda *_: pytest.fail("queried the database"))
     assert services.authenticate_key(secret).scope == "read"
 
 
-def test_a_revoked_key_is_out_within_a_minute_in_a_process_that_knew_it():
+def test_key_revoked_by_another_process_is_refused_within_a_minute():
     key, secret = services.create_key("someone", "read")
     with clock.use(clock.FrozenClock(NOW)) as frozen:
         assert services.authenticate_key(secret)
@@ -107,14 +107,14 @@ def test_a_revoked_key_is_out_within_a_minute_in_a_process_that_knew_it():
         assert services.authenticate_key(secret) is None
 
 
-def test_a_revoked_key_is_out_at_once_where_it_was_revoked():
+def test_revoked_key_is_refused_at_once_in_the_same_process():
     key, secret = services.create_key("someone", "read")
     assert services.authenticate_key(secret)
     services.revoke_key(key)
     assert services.authenticate_key(secret) is None
 
 
-def test_an_expired_key_is_not_remembered_beyond_its_end():
+def test_verified_key_is_not_cached_beyond_its_expiry():
     with clock.use(clock.FrozenClock(NOW)) as frozen:
         _, secret = services.create_key("someone", "read", expires_at=clock.wall_now() + timedelta(seconds=10))
         assert services.authenticate_key(secret)
@@ -122,7 +122,7 @@ def test_an_expired_key_is_not_remembered_beyond_its_end():
         assert services.authenticate_key(secret) is None
 
 
-def test_after_a_rotation_both_keys_work_until_the_overlap_ends():
+def test_both_keys_are_valid_until_the_overlap_ends():
     with clock.use(clock.FrozenClock(NOW)) as frozen:
         old, old_secret = services.create_key("someone", "predict")
         successor, secret = services.rotate_key(old, overlap=timedelta(hours=1))
@@ -137,12 +137,12 @@ def test_after_a_rotation_both_keys_work_until_the_overlap_ends():
 @pytest.mark.parametrize(
     "secret", ["wrong", "mle_", "mle_00000000_" + "A" * 43, "\x00", "\udc80", "x" * 100_000, "ключ"]
 )
-def test_what_is_no_key_is_refused_without_a_crash(secret):
+def test_malformed_key_is_refused(secret):
     with pytest.raises(InvalidAPIKey):
         services.identify(secret, "10.0.0.1")
 
 
-def test_the_hundred_and_first_wrong_key_of_a_minute_is_too_many_and_a_valid_one_never_held_back():
+def test_wrong_keys_are_limited_per_minute_and_a_valid_key_is_not():
     _, secret = services.create_key("someone", "read")
     for attempt in range(100):
         with pytest.raises(InvalidAPIKey):
@@ -155,15 +155,15 @@ def test_the_hundred_and_first_wrong_key_of_a_minute_is_too_many_and_a_valid_one
         services.identify("guess 101", "10.0.0.2")
 
 
-def test_last_use_is_noted_to_the_minute():
+def test_last_use_is_stored_to_the_minute():
     with clock.use(clock.FrozenClock(NOW)) as frozen:
         key, secret = services.create_key("someone", "read")
         services.authenticate_key(secret)
-        assert services.note_uses() == 1
+        assert services.record_key_use() == 1
         frozen.advance(30)
         services.authenticate_key(secret)
-        assert services.note_uses() == 0
+        assert services.record_key_use() == 0
         frozen.advance(31)
         services.authenticate_key(secret)
-        assert services.note_uses() == 1
+        assert services.record_key_use() == 1
         assert ApiKey.objects.get(pk=key.pk).last_used_at == clock.wall_now()

@@ -1,4 +1,4 @@
-"""Every path with every kind of caller: who is let in, who is told what."""
+"""Permissions of every path for every kind of caller."""
 
 import pytest
 
@@ -31,36 +31,36 @@ WRONG = [None, "", "wrong", "mle_00000000_wrong", "x" * 5000, "\x00", "a,b", "nu
 
 
 @pytest.mark.parametrize("path", OPEN)
-def test_open_paths_need_no_key(unknown_caller, path):
-    assert unknown_caller.get(path).status_code in {200, 503}
+def test_open_paths_need_no_key(anonymous_client, path):
+    assert anonymous_client.get(path).status_code in {200, 503}
 
 
 @pytest.mark.parametrize(("method", "path"), LOCKED)
 @pytest.mark.parametrize("key", WRONG, ids=lambda key: repr(key)[:20])
-def test_without_a_right_key_nothing_else_is_said(unknown_caller, method, path, key):
+def test_wrong_key_gets_401_and_no_other_information(anonymous_client, method, path, key):
     headers = {} if key is None else {"X-API-Key": key}
-    response = getattr(unknown_caller, method)(path, headers=headers)
-    said = response.json()
+    response = getattr(anonymous_client, method)(path, headers=headers)
+    payload = response.json()
     assert response.status_code == 401
-    assert said["error"] == "InvalidAPIKey"
-    assert said["message"] == "Invalid API Key"
-    assert said["path"] == path.split("?")[0]
-    assert said["request_id"] == response["X-Request-ID"]
+    assert payload["error"] == "InvalidAPIKey"
+    assert payload["message"] == "Invalid API Key"
+    assert payload["path"] == path.split("?")[0]
+    assert payload["request_id"] == response["X-Request-ID"]
     assert "WWW-Authenticate" in response
 
 
 @pytest.mark.parametrize(("method", "path"), LOCKED)
-def test_no_known_path_shuts_out_an_admin(caller, method, path):
+def test_admin_key_may_use_every_path(caller, method, path):
     assert getattr(caller("admin"), method)(path).status_code not in {401, 403}
 
 
 @pytest.mark.parametrize("path", ADMIN)
-def test_predicting_is_not_administering(caller, path):
+def test_predict_scope_does_not_include_admin(caller, path):
     assert caller("predict").post(path, {}, content_type="application/json").status_code == 403
 
 
 @pytest.mark.parametrize("path", PREDICT)
-def test_reading_is_not_predicting(caller, path):
+def test_read_scope_does_not_include_predict(caller, path):
     response = caller("read").post(path, {"symbol": "BTCUSDT"}, content_type="application/json")
     assert response.status_code == 403
     assert response.json()["error"] == "PermissionDenied"
@@ -68,51 +68,51 @@ def test_reading_is_not_predicting(caller, path):
 
 
 @pytest.mark.parametrize("path", READ)
-def test_a_reader_may_read(caller, path):
+def test_read_scope_may_read(caller, path):
     assert caller("read").get(path).status_code not in {401, 403, 405, 500}
 
 
 @pytest.mark.parametrize("place", ["/markets?api_key={}", "/markets?X-API-Key={}", "/markets?key={}"])
-def test_a_key_in_the_address_is_no_key(caller, unknown_caller, place):
-    assert unknown_caller.get(place.format(caller("admin").secret)).status_code == 401
+def test_key_in_the_url_is_refused(caller, anonymous_client, place):
+    assert anonymous_client.get(place.format(caller("admin").secret)).status_code == 401
 
 
-def test_a_key_as_bearer_or_cookie_is_no_key(caller, unknown_caller):
+def test_key_as_bearer_or_cookie_is_refused(caller, anonymous_client):
     secret = caller("admin").secret
-    unknown_caller.cookies["X-API-Key"] = secret
-    assert unknown_caller.get("/markets", headers={"Authorization": f"Bearer {secret}"}).status_code == 401
+    anonymous_client.cookies["X-API-Key"] = secret
+    assert anonymous_client.get("/markets", headers={"Authorization": f"Bearer {secret}"}).status_code == 401
 
 
-def test_the_scrapers_token_opens_metrics_and_nothing_else(unknown_caller, settings):
+def test_metrics_token_is_valid_for_metrics_only(anonymous_client, settings):
     settings.METRICS_TOKEN = "a token for prometheus"
     bearer = {"Authorization": "Bearer a token for prometheus"}
-    assert unknown_caller.get("/metrics", headers=bearer).status_code == 200
-    assert unknown_caller.get("/markets", headers=bearer).status_code == 401
-    assert unknown_caller.get("/metrics", headers={"Authorization": "Bearer another"}).status_code == 401
+    assert anonymous_client.get("/metrics", headers=bearer).status_code == 200
+    assert anonymous_client.get("/markets", headers=bearer).status_code == 401
+    assert anonymous_client.get("/metrics", headers={"Authorization": "Bearer another"}).status_code == 401
     settings.METRICS_TOKEN = ""
-    assert unknown_caller.get("/metrics", headers={"Authorization": "Bearer "}).status_code == 401
+    assert anonymous_client.get("/metrics", headers={"Authorization": "Bearer "}).status_code == 401
 
 
-def test_wrong_keys_of_one_address_end_in_429_and_missing_ones_do_not_count(unknown_caller, caller):
+def test_wrong_keys_of_one_address_get_429_and_missing_keys_are_not_counted(anonymous_client, caller):
     for _ in range(120):
-        assert unknown_caller.get("/markets").status_code == 401
-    statuses = [unknown_caller.get("/markets", headers={"X-API-Key": "wrong"}).status_code for _ in range(102)]
+        assert anonymous_client.get("/markets").status_code == 401
+    statuses = [anonymous_client.get("/markets", headers={"X-API-Key": "wrong"}).status_code for _ in range(102)]
     assert statuses == [401] * 100 + [429] * 2
-    refused = unknown_caller.get("/markets", headers={"X-API-Key": "wrong"})
+    refused = anonymous_client.get("/markets", headers={"X-API-Key": "wrong"})
     assert refused.json()["error"] == "RateLimitExceeded"
     assert 1 <= int(refused["Retry-After"]) <= 60
     assert caller("read").get("/markets").status_code == 200
 
 
-def test_a_forwarded_address_does_not_make_a_new_caller(unknown_caller):
+def test_forwarded_address_does_not_change_the_counted_address(anonymous_client):
     statuses = [
-        unknown_caller.get("/markets", headers={"X-API-Key": "wrong", "X-Forwarded-For": f"10.0.0.{n}"}).status_code
+        anonymous_client.get("/markets", headers={"X-API-Key": "wrong", "X-Forwarded-For": f"10.0.0.{n}"}).status_code
         for n in range(101)
     ]
     assert statuses[-1] == 429
 
 
-def test_a_ticket_is_made_for_a_reader(caller):
+def test_read_scope_may_create_a_ticket(caller):
     response = caller("read").post("/ws-tickets")
     assert response.status_code == 201
     assert set(response.json()) == {"ticket", "expires_at"}

@@ -1,4 +1,4 @@
-"""Password sign-ins: one throttle for both forms, by address and by account, that never keeps the owner out."""
+"""Password sign-ins: one throttle for both forms, by address and by account, that does not lock the owner out."""
 
 import re
 import threading
@@ -11,12 +11,12 @@ from django.test import Client, RequestFactory
 from marketdata import clock
 from mlengine_project.access.models import KnownAddress
 from mlengine_project.access.sign_in import (
-    ADDRESSES_OF_A_USER,
+    ATTEMPTS_PER_MINUTE,
     DEVICE_COOKIE,
-    KNOWN_TRIES_A_MINUTE,
-    TRIES_A_MINUTE,
-    Try,
-    remember,
+    KNOWN_ATTEMPTS_PER_MINUTE,
+    MAX_ADDRESSES_PER_USER,
+    SignInAttempt,
+    record_sign_in,
 )
 from mlengine_project.access.windows import window
 from mlengine_project.console.sign_in import one_time_link
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db
 ADMIN, CONSOLE = "/admin/login/", "/console/sign-in"
 PASSWORD = "a long secret"
 ELSEWHERE, HOME = "198.51.100.7", "203.0.113.5"
-HOSTILE = [
+FOREIGN_NEXT = [
     "https://elsewhere.example/",
     "//elsewhere.example",
     "///elsewhere.example",
@@ -51,11 +51,11 @@ HOSTILE = [
     "http://[::1",
     "ftp://testserver/",
 ]
-LEADS_NOWHERE = ["%2f%2felsewhere.example", "%5c%5celsewhere.example", "elsewhere", "console:sign_out", "é" * 3000]
+INVALID_NEXT = ["%2f%2felsewhere.example", "%5c%5celsewhere.example", "elsewhere", "console:sign_out", "é" * 3000]
 
 
 @pytest.fixture(autouse=True)
-def quiet_minute(settings):
+def empty_limits(settings):
     settings.ALLOWED_HOSTS = ["testserver"]
     empty_buckets()
 
@@ -69,11 +69,11 @@ def attempt(client, path, password, address=HOME, name="ada", **fields):
     return client.post(path, {"username": name, "password": password, **fields}, REMOTE_ADDR=address)
 
 
-def attack(count=TRIES_A_MINUTE, address=None, name="ada"):
-    """Wrong passwords without their pages, from one address or each from another."""
+def attack(count=ATTEMPTS_PER_MINUTE, address=None, name="ada"):
+    """Wrong passwords without their pages, from one address or each from a different one."""
     for n in range(count):
-        tried = Try(RequestFactory().post(ADMIN, REMOTE_ADDR=address or f"198.51.100.{n + 1}"), name)
-        if tried.admitted():
+        tried = SignInAttempt(RequestFactory().post(ADMIN, REMOTE_ADDR=address or f"198.51.100.{n + 1}"), name)
+        if tried.admit():
             tried.failed()
 
 
@@ -89,8 +89,8 @@ def statuses(path, count, addresses=(ELSEWHERE,), **fields):
 
 
 @pytest.mark.parametrize(("path", "wrong"), [(ADMIN, 200), (CONSOLE, 400)])
-def test_thirty_passwords_from_one_address_are_not_all_tried(ada, path, wrong):
-    assert statuses(path, 30) == [wrong] * TRIES_A_MINUTE + [429] * (30 - TRIES_A_MINUTE)
+def test_attempts_from_one_address_are_limited(ada, path, wrong):
+    assert statuses(path, 30) == [wrong] * ATTEMPTS_PER_MINUTE + [429] * (30 - ATTEMPTS_PER_MINUTE)
     late = Client()
     refused = attempt(late, path, PASSWORD, ELSEWHERE)
     assert refused.status_code == 429
@@ -100,45 +100,45 @@ def test_thirty_passwords_from_one_address_are_not_all_tried(ada, path, wrong):
 
 
 def test_both_forms_count_together(ada):
-    statuses(ADMIN, TRIES_A_MINUTE // 2)
-    assert statuses(CONSOLE, TRIES_A_MINUTE)[-1] == 429
+    statuses(ADMIN, ATTEMPTS_PER_MINUTE // 2)
+    assert statuses(CONSOLE, ATTEMPTS_PER_MINUTE)[-1] == 429
     assert statuses(ADMIN, 1) == [429]
 
 
 def test_other_accounts_from_the_same_address_count_too(ada):
-    for n in range(TRIES_A_MINUTE):
+    for n in range(ATTEMPTS_PER_MINUTE):
         attack(1, ELSEWHERE, name=f"user {n}")
     assert statuses(ADMIN, 1, name="another") == [429]
     assert statuses(ADMIN, 1, [HOME], name="another") == [200]
 
 
 @pytest.mark.parametrize("path", [ADMIN, CONSOLE])
-def test_one_account_attacked_from_many_addresses_is_closed_to_them(ada, path):
+def test_attempts_at_one_account_from_unknown_addresses_are_limited(ada, path):
     addresses = [f"198.51.100.{n}" for n in range(1, 31)]
-    assert statuses(path, 30, addresses)[TRIES_A_MINUTE:] == [429] * 10
-    assert statuses(path, 1, [HOME], name="grace") != [429], "other accounts stay open"
+    assert statuses(path, 30, addresses)[ATTEMPTS_PER_MINUTE:] == [429] * 10
+    assert statuses(path, 1, [HOME], name="grace") != [429], "other accounts are not affected"
 
 
 def test_an_ipv6_subscriber_is_one_address(ada):
-    for n in range(TRIES_A_MINUTE):
+    for n in range(ATTEMPTS_PER_MINUTE):
         attack(1, f"2001:db8:1:2::{n:x}", name=f"user {n}")
     assert statuses(CONSOLE, 1, ["2001:db8:1:2:ffff::1"], name="another") == [429]
     assert statuses(CONSOLE, 1, ["2001:db8:1:3::1"], name="another") == [400]
 
 
 @pytest.mark.parametrize("path", [ADMIN, CONSOLE])
-def test_right_credentials_from_an_address_that_signed_in_before_pass_without_a_cookie(ada, path):
+def test_known_address_signs_in_without_a_cookie_during_an_attack(ada, path):
     assert attempt(Client(), ADMIN, PASSWORD).status_code == 302
     attack()
-    owner, stranger = Client(), Client()
+    owner, unknown_client = Client(), Client()
     assert attempt(owner, path, PASSWORD).status_code == 302
     assert is_signed_in(owner)
-    assert attempt(stranger, path, PASSWORD, ELSEWHERE).status_code == 429
-    assert not is_signed_in(stranger)
+    assert attempt(unknown_client, path, PASSWORD, ELSEWHERE).status_code == 429
+    assert not is_signed_in(unknown_client)
 
 
 @pytest.mark.parametrize("path", [ADMIN, CONSOLE])
-def test_a_device_that_signed_in_before_passes_from_anywhere(ada, path):
+def test_known_device_signs_in_from_any_address_during_an_attack(ada, path):
     owner = Client()
     assert attempt(owner, path, PASSWORD).status_code == 302
     owner.post("/console/sign-out")
@@ -146,21 +146,21 @@ def test_a_device_that_signed_in_before_passes_from_anywhere(ada, path):
     assert attempt(owner, path, PASSWORD, "192.0.2.77").status_code == 302
 
 
-def test_an_attacker_at_the_owners_address_is_stopped_and_the_owner_is_not(ada):
+def test_attack_from_the_owners_address_does_not_block_the_owner(ada):
     attempt(Client(), ADMIN, PASSWORD)
     found = statuses(ADMIN, 30, [HOME])
-    assert found[TRIES_A_MINUTE:] == [429] * 10
+    assert found[ATTEMPTS_PER_MINUTE:] == [429] * 10
     assert attempt(Client(), ADMIN, PASSWORD).status_code == 302
 
 
-def test_guesses_from_a_known_address_end_too_and_leave_the_known_device_alone(ada):
+def test_attempts_from_a_known_address_are_limited_and_the_known_device_is_not(ada):
     owner = Client()
     attempt(owner, CONSOLE, PASSWORD)
     owner.post("/console/sign-out")
-    attack(KNOWN_TRIES_A_MINUTE + TRIES_A_MINUTE, HOME)
+    attack(KNOWN_ATTEMPTS_PER_MINUTE + ATTEMPTS_PER_MINUTE, HOME)
     assert statuses(CONSOLE, 1, [HOME]) == [429]
     late = Client()
-    assert attempt(late, CONSOLE, PASSWORD).status_code == 429, "what a neighbour guesses at last is not even compared"
+    assert attempt(late, CONSOLE, PASSWORD).status_code == 429, "the last attempt of another device is not compared"
     assert attempt(owner, CONSOLE, PASSWORD).status_code == 302
 
 
@@ -171,7 +171,7 @@ def test_a_known_address_is_known_for_its_own_account_only(ada, django_user_mode
     assert attempt(Client(), CONSOLE, PASSWORD, name="grace").status_code == 429
 
 
-def test_a_forged_device_cookie_is_no_device(ada):
+def test_forged_device_cookie_is_ignored(ada):
     attack()
     for forged in ("", "x", "a:b:c", "[]", "é", "x" * 5000):
         client = Client()
@@ -179,7 +179,7 @@ def test_a_forged_device_cookie_is_no_device(ada):
         assert attempt(client, CONSOLE, PASSWORD).status_code == 429
 
 
-def test_another_accounts_device_cookie_is_no_device(ada, django_user_model):
+def test_device_cookie_of_another_account_is_ignored(ada, django_user_model):
     django_user_model.objects.create_user("mallory", password=PASSWORD)
     mallory = Client()
     attempt(mallory, CONSOLE, PASSWORD, ELSEWHERE, name="mallory")
@@ -188,7 +188,7 @@ def test_another_accounts_device_cookie_is_no_device(ada, django_user_model):
     assert attempt(mallory, CONSOLE, PASSWORD, ELSEWHERE).status_code == 429
 
 
-def test_the_device_cookie_is_out_of_reach_of_scripts_and_given_for_a_sign_in_only(ada, settings):
+def test_device_cookie_is_http_only_and_set_by_a_sign_in_only(ada, settings):
     settings.SESSION_COOKIE_SECURE = True
     client = Client()
     assert DEVICE_COOKIE not in attempt(client, CONSOLE, "wrong").cookies
@@ -199,14 +199,14 @@ def test_the_device_cookie_is_out_of_reach_of_scripts_and_given_for_a_sign_in_on
     assert "ada" not in cookie.value
 
 
-def test_a_printed_link_makes_device_and_address_known(ada):
+def test_sign_in_link_records_device_and_address(ada):
     client = Client()
     link = one_time_link("", ada)
     assert client.post(link, REMOTE_ADDR=HOME).cookies[DEVICE_COOKIE].value
     assert KnownAddress.objects.get().network == HOME
 
 
-def test_a_signed_in_session_is_never_held_back(ada):
+def test_signed_in_session_is_not_throttled(ada):
     owner = Client()
     attempt(owner, ADMIN, PASSWORD)
     attack(60, HOME)
@@ -215,24 +215,24 @@ def test_a_signed_in_session_is_never_held_back(ada):
     assert owner.get("/", REMOTE_ADDR=ELSEWHERE).status_code == 200
 
 
-def test_any_number_of_right_sign_ins_pass(ada):
-    assert {attempt(Client(), CONSOLE, PASSWORD).status_code for _ in range(TRIES_A_MINUTE + 5)} == {302}
+def test_successful_sign_ins_are_not_limited(ada):
+    assert {attempt(Client(), CONSOLE, PASSWORD).status_code for _ in range(ATTEMPTS_PER_MINUTE + 5)} == {302}
 
 
-def test_known_addresses_are_the_newest_few_and_end(ada):
+def test_known_addresses_are_limited_in_number_and_expire(ada):
     now = 1_790_000_000_000
     with clock.use(clock.FrozenClock(now)) as frozen:
-        for n in range(ADDRESSES_OF_A_USER + 3):
-            remember(RequestFactory().get("/", REMOTE_ADDR=f"203.0.113.{n}"), ada)
+        for n in range(MAX_ADDRESSES_PER_USER + 3):
+            record_sign_in(RequestFactory().get("/", REMOTE_ADDR=f"203.0.113.{n}"), ada)
             frozen.advance(1)
-        assert KnownAddress.objects.count() == ADDRESSES_OF_A_USER
+        assert KnownAddress.objects.count() == MAX_ADDRESSES_PER_USER
         assert not KnownAddress.objects.filter(network="203.0.113.0").exists()
         frozen.advance(91 * 86_400)
         attack()
         assert attempt(Client(), CONSOLE, PASSWORD, "203.0.113.22").status_code == 429
 
 
-def test_what_is_no_attempt_is_not_counted(ada):
+def test_incomplete_form_is_not_counted(ada):
     client = Client()
     for path in (ADMIN, CONSOLE):
         for _ in range(2):
@@ -250,7 +250,7 @@ def test_what_is_no_attempt_is_not_counted(ada):
 @pytest.mark.parametrize("throttled", [False, True])
 def test_a_failed_form_keeps_the_user_name_and_not_the_password(ada, path, throttled):
     if throttled:
-        attack(TRIES_A_MINUTE, HOME)
+        attack(ATTEMPTS_PER_MINUTE, HOME)
     name = '<b>"ada"</b>'
     page = attempt(Client(), path, "hunter2-hunter2", name=name).content.decode()
     field = re.search(r'<input[^>]*name="username"[^>]*>', page).group(0)
@@ -260,35 +260,35 @@ def test_a_failed_form_keeps_the_user_name_and_not_the_password(ada, path, throt
 
 
 @pytest.mark.parametrize("path", [ADMIN, CONSOLE])
-def test_a_hostile_next_leads_nowhere(ada, path):
-    for target in HOSTILE + LEADS_NOWHERE:
+def test_foreign_next_is_ignored(ada, path):
+    for target in FOREIGN_NEXT + INVALID_NEXT:
         done = attempt(Client(), path, PASSWORD, next=target)
         assert done.status_code == 302, target
         location = done["Location"]
-        if target in HOSTILE or path == CONSOLE:
+        if target in FOREIGN_NEXT or path == CONSOLE:
             assert location == ("/" if path == CONSOLE else "/admin/"), target
         assert not location.startswith(("//", "/\\", "\\", "http", "java")), target
 
 
 @pytest.mark.parametrize("path", ["/", ADMIN])
-def test_a_hostile_next_in_the_address_reaches_no_link(client, path):
-    for target in HOSTILE:
+def test_foreign_next_in_the_url_is_not_rendered(client, path):
+    for target in FOREIGN_NEXT:
         page = client.get(path, {"next": target})
         assert page.status_code == 200, target
         assert f'href="{target}"' not in page.content.decode()
         assert f'name="next" value="{target}"' not in page.content.decode()
 
 
-def test_a_hostile_next_in_the_address_of_the_admins_form_leads_nowhere(ada):
-    for target in HOSTILE:
+def test_foreign_next_of_the_admin_form_is_ignored(ada):
+    for target in FOREIGN_NEXT:
         fields = {"username": "ada", "password": PASSWORD}
         done = Client().post(ADMIN, fields, query_params={"next": target}, REMOTE_ADDR=HOME)
         assert done["Location"] == "/admin/", target
 
 
 @pytest.mark.parametrize("path", ["/admin/logout/", "/console/sign-out"])
-def test_signing_out_leads_nowhere_else(ada, path):
-    for target in HOSTILE:
+def test_sign_out_redirects_to_this_site(ada, path):
+    for target in FOREIGN_NEXT:
         client = Client()
         client.force_login(ada)
         done = client.post(path, {"next": target})
@@ -308,7 +308,7 @@ def test_there_is_no_password_reset(client):
     assert "orgot" not in client.get(ADMIN).content.decode()
 
 
-def test_other_sessions_end_when_the_password_changes(ada):
+def test_password_change_ends_other_sessions(ada):
     one, other = Client(), Client()
     attempt(one, ADMIN, PASSWORD)
     attempt(other, ADMIN, PASSWORD)
@@ -318,7 +318,7 @@ def test_other_sessions_end_when_the_password_changes(ada):
     assert other.get("/admin/").status_code == 302
 
 
-def test_staff_alone_enter_the_admin_and_others_are_counted(ada, django_user_model):
+def test_admin_admits_staff_only_and_counts_other_attempts(ada, django_user_model):
     django_user_model.objects.create_user("eve", password=PASSWORD)
     client = Client()
     found = [attempt(client, ADMIN, PASSWORD, name="eve").status_code for _ in range(25)]
@@ -343,12 +343,12 @@ def test_without_redis_each_process_counts_for_itself(ada, settings, monkeypatch
     shared = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}
     settings.CACHES = settings.CACHES | {"shared": shared}
     monkeypatch.setattr(window, "_script", None)
-    assert statuses(ADMIN, 30) == [200] * TRIES_A_MINUTE + [429] * 10
+    assert statuses(ADMIN, 30) == [200] * ATTEMPTS_PER_MINUTE + [429] * 10
     window.clear()
 
 
 @pytest.mark.django_db(transaction=True)
-def test_parallel_tries_take_exactly_the_places_there_are(ada):
+def test_parallel_attempts_are_limited_exactly(ada):
     start, found = threading.Barrier(6), []
 
     def hammer():
@@ -364,4 +364,4 @@ def test_parallel_tries_take_exactly_the_places_there_are(ada):
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(found) == [400] * TRIES_A_MINUTE + [429] * (48 - TRIES_A_MINUTE)
+    assert sorted(found) == [400] * ATTEMPTS_PER_MINUTE + [429] * (48 - ATTEMPTS_PER_MINUTE)

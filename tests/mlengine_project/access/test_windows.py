@@ -11,7 +11,7 @@ from mlengine_project.access.windows import LocalWindow, SharedWindow
 NOW = 1_790_000_000_000
 
 
-def test_the_window_slides_rather_than_jumps():
+def test_window_slides():
     window = LocalWindow()
     with clock.use(clock.FrozenClock(NOW)) as frozen:
         for _ in range(5):
@@ -19,12 +19,12 @@ def test_the_window_slides_rather_than_jumps():
         frozen.advance(45)
         taken = [window.take("a", 10).admitted for _ in range(6)]
         assert taken == [True] * 5 + [False]
-        frozen.advance(16)  # the first five leave, the second five stay
+        frozen.advance(16)  # the first five expire, the second five do not
         taken = [window.take("a", 10).admitted for _ in range(6)]
         assert taken == [True] * 5 + [False]
 
 
-def test_a_refusal_says_when_a_place_is_free_and_leaves_no_mark():
+def test_refused_call_reports_the_wait_and_is_not_counted():
     window = LocalWindow()
     with clock.use(clock.FrozenClock(NOW)) as frozen:
         window.take("a", 1)
@@ -35,14 +35,14 @@ def test_a_refusal_says_when_a_place_is_free_and_leaves_no_mark():
         assert window.take("a", 1).admitted
 
 
-def test_buckets_are_apart():
+def test_buckets_are_independent():
     window = LocalWindow()
     assert window.take("a", 1).admitted
     assert window.take("b", 1).admitted
     assert not window.take("a", 1).admitted
 
 
-def test_invented_addresses_do_not_fill_the_memory():
+def test_number_of_buckets_is_limited():
     window = LocalWindow()
     for number in range(10_050):
         window.take(f"address {number}", 100)
@@ -64,12 +64,12 @@ def admitted_by_threads(window, bucket, limit):
     return sum(admitted)
 
 
-def test_two_hundred_calls_at_once_take_exactly_the_places_there_are():
+def test_concurrent_calls_are_limited_exactly():
     assert admitted_by_threads(LocalWindow(), "a", 100) == 100
 
 
 @pytest.mark.redis
-def test_in_redis_too_and_over_processes():
+def test_concurrent_calls_are_limited_exactly_in_redis():
     bucket = f"test:{clock.new_id()}"
     one, other = SharedWindow(), SharedWindow()
     assert admitted_by_threads(one, bucket, 100) == 100
@@ -78,14 +78,14 @@ def test_in_redis_too_and_over_processes():
     assert 0 < refused.reset_seconds <= 60
 
 
-def test_with_redis_away_the_process_counts_for_itself(settings, monkeypatch):
+def test_local_window_is_used_without_redis(settings, monkeypatch):
     settings.EMBEDDED = False
-    window, asked = SharedWindow(), []
+    window, calls = SharedWindow(), []
 
     def away(*_):
-        asked.append(1)
+        calls.append(1)
         raise redis_library.ConnectionError("refused")
 
     monkeypatch.setattr(window, "_run", away)
     assert [window.take("a", 2).admitted for _ in range(3)] == [True, True, False]
-    assert len(asked) == 1, "a Redis that is away is not asked at every call"
+    assert len(calls) == 1, "an unavailable Redis is not called every time"

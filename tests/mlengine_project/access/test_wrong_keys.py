@@ -10,13 +10,13 @@ from tests.websockets import WebsocketCommunicator
 
 ADDRESS = "203.0.113.5"
 LIMIT = 6
-"""Instead of 100 a minute, which `test_keys` and `test_permissions` count out."""
+"""Instead of 100 a minute, which `test_keys` and `test_permissions` use."""
 
 
 @pytest.fixture(autouse=True)
-def quiet_minute(monkeypatch):
-    monkeypatch.setattr(services, "WRONG_KEYS_A_MINUTE", LIMIT)
-    services.forget_verified()
+def empty_limits(monkeypatch):
+    monkeypatch.setattr(services, "WRONG_KEYS_PER_MINUTE", LIMIT)
+    services.clear_verified()
     empty_buckets()
 
 
@@ -37,7 +37,7 @@ async def close_code(address, *headers, ticket=None):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("address", [ADDRESS, None])
-async def test_wrong_keys_on_websockets_are_counted_and_a_valid_one_is_never_held_back(address):
+async def test_wrong_keys_on_websockets_are_limited_and_a_valid_key_is_not(address):
     _, secret = await sync_to_async(services.create_key)("backend", "read")
     codes = [await close_code(address, (b"x-api-key", b"guess %d" % n)) for n in range(LIMIT + 2)]
     assert codes == [4401] * LIMIT + [4429] * 2
@@ -75,10 +75,12 @@ def test_an_ipv6_subscriber_is_one_address(client, settings):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("method", ["get", "head"])
-def test_wrong_bearer_tokens_of_metrics_are_counted_and_the_right_one_is_not_held_back(client, settings, method):
+def test_wrong_metrics_tokens_are_limited_and_the_valid_one_is_not(client, settings, method):
     settings.METRICS_TOKEN = "a token for prometheus"
-    ask = getattr(client, method)
-    found = [ask("/metrics", headers={"Authorization": f"Bearer guess {n}"}).status_code for n in range(LIMIT + 2)]
+    send_request = getattr(client, method)
+    found = [
+        send_request("/metrics", headers={"Authorization": f"Bearer guess {n}"}).status_code for n in range(LIMIT + 2)
+    ]
     assert found == [401] * LIMIT + [429] * 2
     assert client.get("/metrics", headers={"Authorization": "Bearer a token for prometheus"}).status_code == 200
     _, secret = services.create_key("scraper", "read")

@@ -1,4 +1,4 @@
-"""A headless Chromium spoken to over its DevTools protocol: enough to open a page and hear it complain."""
+"""A headless Chromium over its DevTools protocol: opens pages and collects their errors."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ import websockets
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
          "--disable-dev-shm-usage", "--window-size=1440,900", "--remote-debugging-port=0")  # fmt: skip
-PATIENCE_SECONDS = 30
+TIMEOUT_SECONDS = 30
 
 
 def installed():
@@ -18,22 +18,22 @@ def installed():
 
 
 class Page:
-    """One tab: what it logged, and answers to expressions."""
+    """One tab, with its log messages and the evaluation of expressions."""
 
     def __init__(self, socket):
-        self.socket, self.number, self.complaints = socket, 0, []
+        self.socket, self.number, self.errors = socket, 0, []
 
     async def call(self, method, **parameters):
-        """One command and its result; what the page says meanwhile is kept."""
+        """Send one command and return its result; messages of the page are collected."""
         self.number += 1
-        wanted = self.number
-        await self.socket.send(json.dumps({"id": wanted, "method": method, "params": parameters}))
+        command_id = self.number
+        await self.socket.send(json.dumps({"id": command_id, "method": method, "params": parameters}))
         while True:
-            said = json.loads(await asyncio.wait_for(self.socket.recv(), PATIENCE_SECONDS))
-            if said.get("id") == wanted:
-                assert "error" not in said, said
-                return said["result"]
-            self._note(said)
+            message = json.loads(await asyncio.wait_for(self.socket.recv(), TIMEOUT_SECONDS))
+            if message.get("id") == command_id:
+                assert "error" not in message, message
+                return message["result"]
+            self._record_event(message)
 
     async def value(self, expression):
         found = await self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
@@ -42,24 +42,24 @@ class Page:
 
     async def until(self, expression):
         """Wait for an expression to be true."""
-        for _ in range(PATIENCE_SECONDS * 5):
+        for _ in range(TIMEOUT_SECONDS * 5):
             if await self.value(expression):
                 return
             await asyncio.sleep(0.2)
-        raise AssertionError(f"never true: {expression}; heard {self.complaints}")
+        raise AssertionError(f"never true: {expression}; errors {self.errors}")
 
     async def open(self, address):
         await self.call("Page.navigate", url=address)
         await self.until("document.readyState === 'complete'")
 
-    def _note(self, said):
-        parameters = said.get("params", {})
-        if said.get("method") == "Runtime.exceptionThrown":
-            self.complaints.append(parameters["exceptionDetails"]["text"])
-        elif said.get("method") == "Log.entryAdded" and parameters["entry"]["level"] in {"error", "warning"}:
-            self.complaints.append(f"{parameters['entry']['text']} {parameters['entry'].get('url', '')}")
-        elif said.get("method") == "Runtime.consoleAPICalled" and parameters["type"] in {"error", "warning"}:
-            self.complaints.append(str([word.get("value") for word in parameters["args"]]))
+    def _record_event(self, message):
+        parameters = message.get("params", {})
+        if message.get("method") == "Runtime.exceptionThrown":
+            self.errors.append(parameters["exceptionDetails"]["text"])
+        elif message.get("method") == "Log.entryAdded" and parameters["entry"]["level"] in {"error", "warning"}:
+            self.errors.append(f"{parameters['entry']['text']} {parameters['entry'].get('url', '')}")
+        elif message.get("method") == "Runtime.consoleAPICalled" and parameters["type"] in {"error", "warning"}:
+            self.errors.append(str([word.get("value") for word in parameters["args"]]))
 
 
 class Browser:
@@ -75,7 +75,7 @@ class Browser:
             stderr=subprocess.DEVNULL,
         )
         port = (await self._written(self.folder / "DevToolsActivePort")).split()[0]
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             target = await asyncio.to_thread(self._first_tab, port)
         self.socket = await websockets.connect(target, max_size=None)
         page = Page(self.socket)
@@ -89,7 +89,7 @@ class Browser:
         self.process.wait(10)
 
     async def _written(self, path):
-        for _ in range(PATIENCE_SECONDS * 10):
+        for _ in range(TIMEOUT_SECONDS * 10):
             if path.exists() and path.read_text():
                 return path.read_text()
             await asyncio.sleep(0.1)

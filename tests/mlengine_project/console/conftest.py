@@ -1,4 +1,4 @@
-"""The moment the pages are looked at: two seconds after a close, by nobody who tried to sign in before."""
+"""Page tests run two seconds after a close, without earlier sign-in attempts."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Rows of every table, few and plausible, as the engine would have left them."""
+"""A few plausible rows of every table, as written by the engine."""
 
 import hashlib
 from datetime import timedelta
@@ -36,7 +36,7 @@ def market(symbol="BTCUSDT", source="simulated", **fields):
 
 
 def candles(of, count=120, until=BEGIN, price=100):
-    """`count` candles that end with the one that closed at `until`; the price climbs by a tenth each."""
+    """`count` candles, the last closed at `until`; the price rises by a tenth each."""
     first = until - count * STEP
     rows = []
     for i in range(count):
@@ -62,7 +62,7 @@ def quantiles(price, widths):
 
 
 def prediction(of, horizon, open_ms=BEGIN - STEP, price=100.0, index=None, **fields):
-    """What the champions said at one candle; bands widen with the horizon."""
+    """A prediction at one candle; bands widen with the horizon."""
     at = clock.to_datetime(open_ms)
     unit = 0.001 * horizon**0.5
     high = quantiles(price, [unit * k for k in (1, 2, 3, 4, 5, 6, 7)])
@@ -92,7 +92,7 @@ def prediction(of, horizon, open_ms=BEGIN - STEP, price=100.0, index=None, **fie
 
 
 def signal(of, seq=1, open_ms=BEGIN - STEP, **fields):
-    """A hold that gives its reason, unless told otherwise."""
+    """A hold with a reason, unless `fields` differ."""
     at = clock.to_datetime(open_ms)
     values = {
         "market": of,
@@ -130,7 +130,7 @@ BUY = {
 
 
 def version(kind="range_predictor", stage="candidate", seed=0, accepted=True, report=None, **fields):
-    """A version without an artifact: enough to be looked at, not to be promoted."""
+    """A version without an artifact, for display only."""
     until = clock.to_datetime(BEGIN)
     return ModelVersion.objects.create(
         kind=kind,
@@ -191,9 +191,11 @@ def one_of_everything():
         actor="tests",
     )
     TrainingPart.objects.create(run=clock.new_id(), number=0, kinds=[champion.kind], workload="d" * 64)
-    said = [prediction(of, horizon, rows[-1].open_time) for horizon in HORIZONS]
-    ChallengerLog.objects.create(market=of, version=champion, horizon=6, candle_time=said[0].candle_time, answer={})
-    ChainHead.objects.create(market=of, log="predictions", index=4, seal=said[-1].seal)
+    predictions = [prediction(of, horizon, rows[-1].open_time) for horizon in HORIZONS]
+    ChallengerLog.objects.create(
+        market=of, version=champion, horizon=6, candle_time=predictions[0].candle_time, answer={}
+    )
+    ChainHead.objects.create(market=of, log="predictions", index=4, seal=predictions[-1].seal)
     ChainCut.objects.create(
         market=of,
         log="signals",
@@ -204,7 +206,7 @@ def one_of_everything():
         sha256="b" * 64,
         written_at=clock.wall_now(),
     )
-    # PostgreSQL's triggers have made the block already.
+    # PostgreSQL's triggers have created the block already.
     CandleBlock.objects.get_or_create(market=of, block=BEGIN // (30 * 288 * STEP), defaults={"stamp": clock.new_id()})
     OutboxMessage.objects.create(signal=signal(of, 1, **BUY), symbol=of.symbol, seq=1, payload="{}")
     SymbolSequence.objects.create(symbol=of.symbol, head=1)

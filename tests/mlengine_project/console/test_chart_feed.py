@@ -1,4 +1,4 @@
-"""What the chart draws: candles oldest first, the fan ahead, and one horizon's past beside the outcome."""
+"""Data of the chart: candles oldest first, the fan, and past predictions of one horizon with outcomes."""
 
 from decimal import Decimal
 
@@ -25,7 +25,7 @@ def feed(client, query="horizon=6"):
     return answer.json()
 
 
-def test_candles_come_oldest_first_as_decimal_strings(admin_client, followed):
+def test_candles_are_decimal_strings_oldest_first(admin_client, followed):
     candles = feed(admin_client)["candles"]
     assert len(candles) == 40
     assert [row[0] for row in candles] == sorted(row[0] for row in candles)
@@ -42,18 +42,18 @@ def test_the_fan_starts_at_the_newest_prediction_and_widens(admin_client, follow
         assert float(row["low"][0]) < float(row["low"][2]) < float(ahead["price"]) < float(row["high"][0])
 
 
-def test_past_predictions_are_of_the_horizon_asked_for_with_the_outcome_where_it_is_due(admin_client, followed):
-    said = followed.predictions.filter(horizon=18).earliest("candle_time")
-    said.actual_high, said.actual_low = Decimal("120.5"), Decimal("90.25")
-    said.save()
+def test_past_predictions_have_the_requested_horizon_and_due_outcomes(admin_client, followed):
+    prediction = followed.predictions.filter(horizon=18).earliest("candle_time")
+    prediction.actual_high, prediction.actual_low = Decimal("120.5"), Decimal("90.25")
+    prediction.save()
     past = feed(admin_client, "horizon=18")["past"]
     assert len(past) == 10
     assert past[0][7:] == ["120.5", "90.25"]
     assert past[1][7:] == [None, None]
-    assert float(past[0][2]) == pytest.approx(float(said.predicted_high))
+    assert float(past[0][2]) == pytest.approx(float(prediction.predicted_high))
 
 
-def test_only_what_can_have_changed_comes_again(admin_client, followed):
+def test_feed_since_a_time_has_only_changed_entries(admin_client, followed):
     newest = rows.BEGIN - rows.STEP
     answer = feed(admin_client, f"horizon=6&since={newest}")
     assert len(answer["candles"]) == 1
@@ -70,11 +70,11 @@ def test_markers_are_drawn_for_buys_and_sells_only(admin_client, followed):
 
 
 @pytest.mark.parametrize("query", ["", "horizon=six", "horizon=-6", "horizon=6&since=now", "horizon=٣"])
-def test_a_query_that_is_no_number_is_refused(admin_client, followed, query):
+def test_query_that_is_not_a_number_is_refused(admin_client, followed, query):
     assert admin_client.get(f"/console/chart/BTCUSDT?{query}").status_code == 400
 
 
-def test_an_enormous_number_is_harmless(admin_client, followed):
+def test_very_large_number_is_accepted(admin_client, followed):
     assert feed(admin_client, f"horizon={'9' * 400}&since={'9' * 400}")["past"] == []
 
 

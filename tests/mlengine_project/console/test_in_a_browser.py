@@ -1,4 +1,4 @@
-"""The pages in a real browser: scripts run under the content policy, the socket goes live, nothing complains."""
+"""Pages in a real browser: scripts run under the content policy, the websocket connects, no errors are logged."""
 
 import asyncio
 import socket
@@ -52,9 +52,7 @@ def served(transactional_db, django_user_model):
         hub.stop()
 
 
-async def test_from_the_printed_link_to_a_live_board_chart_and_admin_without_a_complaint(
-    served, tmp_path, just_after_a_close
-):
+async def test_pages_run_without_errors_from_sign_in_link_to_admin(served, tmp_path, just_after_a_close):
     address, link = served
     async with chromium.Browser(tmp_path / "profile") as page:
         await page.open(link)
@@ -83,10 +81,10 @@ async def test_from_the_printed_link_to_a_live_board_chart_and_admin_without_a_c
         await page.until("document.querySelector('.menu-content') !== null")
         await asyncio.sleep(0.3)
         await page.value("1")
-    assert page.complaints == []
+    assert page.errors == []
 
 
-async def test_nothing_is_wider_than_a_phone(served, tmp_path):
+async def test_pages_fit_the_width_of_a_phone(served, tmp_path):
     address, link = served
     async with chromium.Browser(tmp_path / "profile") as page:
         await page.call("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=True)
@@ -104,19 +102,21 @@ async def test_nothing_is_wider_than_a_phone(served, tmp_path):
 
 
 async def overflow(page):
-    # Not innerWidth: a phone zooms out over what is too wide, and innerWidth grows with it.
+    # Not innerWidth: a phone zooms out for wide content, and innerWidth grows with it.
     return await page.value("document.documentElement.scrollWidth - document.documentElement.clientWidth")
 
 
 def close_another():
-    """One more candle with its predictions and a signal, published as the live path would."""
+    """One more candle with its predictions and a signal, published as by the live path."""
     of = rows.Market.objects.get(symbol="BTCUSDT")
     price = {"open": 140, "high": 141, "low": 139, "close": 140, "volume": 1}
     rows.Candle.objects.create(market=of, open_time=rows.BEGIN, origin="stream", **price)
     for horizon in rows.HORIZONS:
         rows.prediction(of, horizon, rows.BEGIN, price=140)
-    said = rows.signal(of, 2, rows.BEGIN, **rows.BUY)
+    logged_signal = rows.signal(of, 2, rows.BEGIN, **rows.BUY)
     rows.SymbolSequence.objects.filter(symbol=of.symbol).update(head=2)
-    rows.OutboxMessage.objects.create(signal=said, symbol=of.symbol, seq=2, payload=signal_bytes(said).decode())
+    rows.OutboxMessage.objects.create(
+        signal=logged_signal, symbol=of.symbol, seq=2, payload=signal_bytes(logged_signal).decode()
+    )
     publisher.drain([of.symbol])
     connections.close_all()  # those of this thread, which outlives the test

@@ -1,4 +1,4 @@
-"""What people see: the board, a market, the models, and what strangers see instead."""
+"""Console pages: board, market, models, and the landing page of anonymous visitors."""
 
 import re
 
@@ -25,7 +25,7 @@ def words(response):
     return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
 
 
-def test_a_stranger_gets_the_landing_page_and_no_price(client):
+def test_anonymous_visitor_gets_the_landing_page_without_prices(client):
     of = rows.market()
     rows.candles(of, price=4321)
     rows.signal(of, **rows.BUY)
@@ -36,7 +36,7 @@ def test_a_stranger_gets_the_landing_page_and_no_price(client):
     assert "BTCUSDT" not in words(shown)
 
 
-def test_a_stranger_is_not_told_why_signals_are_off(client):
+def test_anonymous_visitor_does_not_see_why_signals_are_off(client):
     SignalSwitch.objects.create(symbol="", off=True, reason="the exchange is lying", changed_by="olga")
     shown = words(client.get("/"))
     assert "Signals are switched off for all markets" in shown
@@ -45,7 +45,7 @@ def test_a_stranger_is_not_told_why_signals_are_off(client):
 
 
 @pytest.mark.parametrize("path", PAGES[1:])
-def test_a_stranger_is_sent_to_the_landing_page_and_back_after_signing_in(client, django_user_model, path):
+def test_anonymous_visitor_returns_to_the_page_after_signing_in(client, django_user_model, path):
     django_user_model.objects.create_user("ada", password="a long secret")
     sent = client.get(path)
     assert sent.status_code == 302
@@ -57,24 +57,24 @@ def test_a_stranger_is_sent_to_the_landing_page_and_back_after_signing_in(client
 
 
 @pytest.mark.parametrize("path", FRAGMENTS)
-def test_a_script_without_a_session_is_told_401(client, path):
+def test_fragment_without_a_session_is_401(client, path):
     rows.market()
     assert client.get(path).status_code == 401
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_pages_name_no_other_site_and_carry_no_inline_script(admin_client, path):
+def test_pages_have_no_external_url_and_no_inline_script(admin_client, path):
     rows.one_of_everything()
     page = admin_client.get(path).content.decode()
     outside = re.findall(r'(?:src|href|action)="(?:https?:)?//[^"]+', page)
-    # The licence of the chart library asks for exactly this link.
+    # The licence of the chart library requires exactly this link.
     assert [link for link in outside if "https://www.tradingview.com/" not in link] == []
     assert not re.findall(r"<script(?![^>]*\bsrc=)", page)
     assert not re.findall(r"\son\w+=|\sstyle=|javascript:", page)
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_every_page_says_that_prices_are_simulated_and_only_then(admin_client, path):
+def test_every_page_shows_whether_prices_are_simulated(admin_client, path):
     of = rows.market()
     rows.candles(of)
     assert "Prices are simulated" in words(admin_client.get(path))
@@ -83,7 +83,7 @@ def test_every_page_says_that_prices_are_simulated_and_only_then(admin_client, p
     assert "Prices are simulated" not in words(admin_client.get(path))
 
 
-def test_a_card_shows_price_ranges_and_the_signal_beside_its_odds(admin_client):
+def test_card_shows_price_ranges_and_signal_with_probabilities(admin_client):
     of = rows.market()
     rows.candles(of, price=100)
     for horizon in rows.HORIZONS:
@@ -99,7 +99,7 @@ def test_a_card_shows_price_ranges_and_the_signal_beside_its_odds(admin_client):
     assert "no longer valid" not in shown
 
 
-def test_a_refusal_is_said_in_words_and_ends_when_it_expires(admin_client, just_after_a_close):
+def test_refusal_is_shown_as_text_until_it_expires(admin_client, just_after_a_close):
     of = rows.market()
     rows.candles(of)
     rows.signal(of, reasons=["OUT_OF_DISTRIBUTION", "INTERVAL_TOO_WIDE"])
@@ -109,7 +109,7 @@ def test_a_refusal_is_said_in_words_and_ends_when_it_expires(admin_client, just_
     assert "no longer valid" in words(admin_client.get("/"))
 
 
-def test_ranges_past_their_time_are_withheld(admin_client, just_after_a_close):
+def test_expired_ranges_are_not_shown(admin_client, just_after_a_close):
     of = rows.market()
     rows.candles(of)
     rows.prediction(of, 6, price=111.9)
@@ -124,7 +124,7 @@ def test_ranges_past_their_time_are_withheld(admin_client, just_after_a_close):
     assert admin_client.get("/console/chart/BTCUSDT?horizon=6").json()["ahead"] is None
 
 
-def test_a_champion_that_cannot_be_loaded_is_told(admin_client, settings, tmp_path):
+def test_unloadable_champion_is_shown(admin_client, settings, tmp_path):
     from modelregistry import registry
 
     settings.MODEL_PATH = tmp_path
@@ -144,15 +144,15 @@ def test_old_data_is_marked_as_stale(admin_client, just_after_a_close):
     assert 'class="card stale"' in admin_client.get("/").content.decode()
 
 
-def test_without_a_market_the_board_says_what_to_do(admin_client):
+def test_board_without_a_market_gives_advice(admin_client):
     shown = words(admin_client.get("/"))
-    assert "No market is switched on" in shown
+    assert "No market is enabled" in shown
     assert "SUPPORTED_SYMBOLS" in shown
 
 
-def test_while_models_train_the_card_shows_how_far_they_are(admin_client):
+def test_card_shows_training_progress(admin_client):
     rows.candles(rows.market())
-    assert "No model in charge yet." in words(admin_client.get("/"))
+    assert "No active model yet." in words(admin_client.get("/"))
     Job.objects.create(kind="training", state="running", progress=0.43, message="fold 3 of 5")
     shown = admin_client.get("/")
     assert "Models are training: 43%" in words(shown)
@@ -160,7 +160,7 @@ def test_while_models_train_the_card_shows_how_far_they_are(admin_client):
     assert '<progress max="1" value="0.430"' in shown.content.decode()
 
 
-def test_only_the_cards_asked_for_come_back(admin_client):
+def test_only_the_requested_cards_are_returned(admin_client):
     for symbol in ("BTCUSDT", "ETHUSDT"):
         rows.candles(rows.market(symbol))
     every = admin_client.get("/console/cards").content.decode()
@@ -169,13 +169,13 @@ def test_only_the_cards_asked_for_come_back(admin_client):
     assert re.findall(r'data-symbol="(\w+)"', one) == ["ETHUSDT"]
 
 
-def test_fragments_tell_the_market_time(admin_client):
+def test_fragments_have_the_market_time(admin_client):
     answer = admin_client.get("/console/notices")
     assert int(answer["X-Market-Ms"]) == rows.BEGIN + 2_000
     assert float(answer["X-Market-Rate"]) == 1.0
 
 
-def test_the_board_asks_a_fixed_number_of_questions(admin_client, django_assert_max_num_queries):
+def test_board_has_a_fixed_number_of_queries(admin_client, django_assert_max_num_queries):
     for number in range(12):
         of = rows.market(f"COIN{number}USDT")
         rows.candles(of, 5)
@@ -185,7 +185,7 @@ def test_the_board_asks_a_fixed_number_of_questions(admin_client, django_assert_
         admin_client.get("/")
 
 
-def test_the_market_page_draws_runs_of_one_refusal_together(admin_client):
+def test_market_page_groups_consecutive_equal_refusals(admin_client):
     of = rows.market()
     rows.candles(of)
     for seq in range(1, 8):
@@ -217,7 +217,7 @@ def test_an_unknown_or_disabled_market_has_no_page(admin_client):
         assert "is not followed" in words(missing)
 
 
-def test_the_models_page_shows_the_champion_beside_what_costs_nothing(admin_client):
+def test_models_page_compares_the_champion_with_baselines(admin_client):
     champion = rows.version(stage="champion", unproven=True)
     rows.version(seed=1)
     shown = words(admin_client.get("/console/models"))
@@ -226,13 +226,13 @@ def test_the_models_page_shows_the_champion_beside_what_costs_nothing(admin_clie
     shown = words(admin_client.get("/console/models"))
     assert champion.digest[:10] in shown
     assert "unproven" in shown
-    assert "Better than the best free baseline +3.10 %" in shown
+    assert "Skill against the best reference baseline +3.10 %" in shown
     assert "BTCUSDT 6 high 5.25 5.75 5.5 4.5" in shown
     assert "1 candidate waiting" in shown
-    assert shown.count("nobody in charge") == 2
+    assert shown.count("no active version") == 2
 
 
-def test_pages_are_not_kept_by_caches(admin_client):
+def test_pages_are_not_cached(admin_client):
     rows.market()
     for path in (*PAGES, *FRAGMENTS):
         answer = admin_client.get(path)

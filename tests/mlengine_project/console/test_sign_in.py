@@ -1,4 +1,4 @@
-"""The link `up` prints: good once, for ten minutes, for nobody else."""
+"""The sign-in link of `up`: valid once, for ten minutes."""
 
 import pytest
 from django.test import Client
@@ -23,7 +23,7 @@ def is_signed_in(client):
     return "_auth_user_id" in client.session
 
 
-def test_opening_the_link_spends_nothing_and_pressing_the_button_signs_in(client, ada):
+def test_link_is_used_by_the_button_and_not_by_opening_it(client, ada):
     link = address(ada)
     for _ in range(3):
         assert client.get(link).status_code == 200
@@ -41,13 +41,13 @@ def test_a_second_use_is_refused(client, ada):
     assert not is_signed_in(client)
 
 
-def test_two_links_are_both_spent_by_the_first_sign_in(client, ada):
+def test_sign_in_invalidates_all_earlier_links(client, ada):
     first, second = address(ada), address(ada)
     Client().post(first)
     assert client.post(second).status_code == 410
 
 
-def test_ten_minutes_later_it_is_over(client, ada, just_after_a_close):
+def test_link_expires_after_ten_minutes(client, ada, just_after_a_close):
     link = address(ada)
     just_after_a_close.advance(601)
     assert client.get(link).status_code == 410
@@ -62,14 +62,14 @@ def test_a_forged_or_foreign_token_is_refused(client, ada):
     assert not is_signed_in(client)
 
 
-def test_a_person_switched_off_cannot_use_it(client, ada):
+def test_inactive_user_cannot_use_the_link(client, ada):
     link = address(ada)
     ada.is_active = False
     ada.save()
     assert client.post(link).status_code == 410
 
 
-def test_the_button_needs_the_page_it_stands_on(ada):
+def test_button_needs_the_csrf_token_of_its_page(ada):
     strict = Client(enforce_csrf_checks=True)
     assert strict.post(address(ada)).status_code == 403
     assert not is_signed_in(strict)

@@ -1,4 +1,4 @@
-"""What `doctor` finds of the database: whether the running processes may open more connections than it offers."""
+"""Database check of `doctor`: connections of the running processes against the server's limit."""
 
 from datetime import timedelta
 
@@ -17,21 +17,21 @@ def beats(**parts):
             Heartbeat.objects.create(name=f"{part}:{number}", part=part, at=clock.wall_now())
 
 
-def test_running_processes_are_added_up_and_ended_ones_are_not(settings):
+def test_connections_are_summed_over_running_processes(settings):
     settings.REQUEST_THREADS = 6
     beats(web=4, worker=2, scheduler=1, stream=1)
     Heartbeat.objects.create(name="web:ended", part="web", at=clock.wall_now() - timedelta(minutes=5))
-    assert examination.connections_needed() == 4 * (6 + examination.BESIDE_REQUESTS) + 2 * 8 + 2 + 6
+    assert examination.connections_needed() == 4 * (6 + examination.OTHER_WEB_CONNECTIONS) + 2 * 8 + 2 + 6
 
 
 @pytest.mark.postgres
-def test_a_sum_that_does_not_fit_is_named_with_what_to_write(settings):
+def test_too_many_connections_are_reported_with_advice(settings):
     settings.REQUEST_THREADS = 2
     beats(web=1)
-    [fits] = examination.examine(["database"])
+    [fits] = examination.diagnose(["database"])
     assert fits.well, fits.seen
     settings.REQUEST_THREADS = 100_000
-    [found] = examination.examine(["database"])
+    [found] = examination.diagnose(["database"])
     assert not found.well
     assert "at most 100009 connections of" in found.seen
     assert "smaller REQUEST_THREADS" in found.advice

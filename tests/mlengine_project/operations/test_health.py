@@ -1,4 +1,4 @@
-"""Health cannot lie: each part says what it knows, and nothing is looked at where that was promised."""
+"""Health checks: each part reports its faults, and liveness does no I/O."""
 
 import json
 from datetime import timedelta
@@ -22,34 +22,34 @@ from tests.champions import bootstrap_champions
 
 def test_alive_does_no_io(client, settings):
     settings.ALLOWED_HOSTS = ["testserver"]
-    response = client.get("/health")  # the database is forbidden in this test
+    response = client.get("/health")  # the database is blocked in this test
     assert (response.status_code, response.json()) == (200, {"status": "healthy"})
 
 
-def test_readiness_is_asked_at_most_every_two_seconds(monkeypatch):
-    asked = []
-    monkeypatch.setattr(health, "_causes", lambda: asked.append(1) or ([] if len(asked) > 1 else ["database"]))
-    health.forget()
+def test_readiness_is_cached_for_two_seconds(monkeypatch):
+    queued = []
+    monkeypatch.setattr(health, "_causes", lambda: queued.append(1) or ([] if len(queued) > 1 else ["database"]))
+    health.clear_cache()
     with clock.use(clock.FrozenClock(1_790_000_000_000)) as frozen:
         assert health.readiness() == ["database"]
         frozen.advance(1.9)
         assert health.readiness() == ["database"]
-        assert len(asked) == 1
+        assert len(queued) == 1
         frozen.advance(0.2)
         assert health.readiness() == []
-    health.forget()
+    health.clear_cache()
 
 
-def test_a_database_that_hangs_is_not_waited_for(monkeypatch):
+def test_hanging_database_is_limited_by_the_timeout(monkeypatch):
     import threading
 
     release = threading.Event()
-    monkeypatch.setattr(health, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(health, "TIMEOUT_SECONDS", 0.05)
     monkeypatch.setattr(health, "_database_answers", lambda: release.wait(10))
-    health.forget()
+    health.clear_cache()
     assert health.readiness() == ["database"]
     release.set()
-    health.forget()
+    health.clear_cache()
 
 
 def parts_of_processes():
@@ -62,7 +62,7 @@ def beat(part, silent=0.0, name="host:1", **detail):
 
 
 def faults():
-    """Causes of not being ready, beside the champion that these tests do not have."""
+    """Causes of not being ready, except the champion that these tests do not have."""
     return [cause for cause in health._causes() if cause != "NO_CHAMPION"]
 
 
@@ -92,9 +92,9 @@ def running(db):
 @pytest.mark.parametrize(("part", "name"), [("worker", "celery"), ("scheduler", "beat"), ("stream", "stream")])
 @pytest.mark.parametrize(
     ("silent", "message"),
-    [(14, ""), (16, "silent for 16 s"), (3600, "silent for 3600 s"), (-3600, "dated ahead of now")],
+    [(14, ""), (16, "no heartbeat for 16 s"), (3600, "no heartbeat for 3600 s"), (-3600, "dated ahead of now")],
 )
-def test_a_part_is_well_while_it_gives_signs_of_life(running, part, name, silent, message):
+def test_part_is_healthy_while_it_has_heartbeats(running, part, name, silent, message):
     beat(part, silent, **Heartbeat.objects.get(part=part).detail)
     reports = parts_of_processes()
     assert (reports[name]["status"] == "degraded") == bool(message)
@@ -102,26 +102,26 @@ def test_a_part_is_well_while_it_gives_signs_of_life(running, part, name, silent
     assert {report["status"] for other, report in reports.items() if other != name} == {"healthy"}
 
 
-def test_a_row_from_before_the_clock_was_set_back_does_not_hide_one_that_lives_or_one_that_does_not(running):
+def test_row_ahead_of_now_does_not_hide_other_heartbeats(running):
     beat("worker", -3600, name="ended:9")
     assert parts_of_processes()["celery"]["status"] == "healthy"
     beat("worker", 60)
-    assert "silent for 60 s" in parts_of_processes()["celery"]["message"]
-    heartbeats.forget_the_dead()
+    assert "no heartbeat for 60 s" in parts_of_processes()["celery"]["message"]
+    heartbeats.prune_stale()
     assert not Heartbeat.objects.filter(at__gt=clock.wall_now() + timedelta(minutes=1)).exists()
 
 
-def test_a_beat_that_fires_nothing_is_named_with_the_rows(running):
+def test_beat_that_fires_nothing_is_reported_with_the_rows(running):
     PeriodicTask.objects.filter(name="sweep outbox").update(last_run_at=clock.wall_now() - timedelta(seconds=80))
     assert "due and not fired: sweep outbox" in parts_of_processes()["beat"]["message"]
 
 
-def test_a_row_ahead_of_now_is_named(running):
+def test_schedule_row_ahead_of_now_is_reported(running):
     PeriodicTask.objects.filter(name="advance markets").update(last_run_at=clock.wall_now() + timedelta(hours=1))
     assert parts_of_processes()["beat"]["message"] == "last run ahead of now: advance markets"
 
 
-def test_rows_switched_off_and_a_schedule_without_rows_are_named(running):
+def test_disabled_rows_and_an_empty_schedule_are_reported(running):
     PeriodicTask.objects.filter(name="advance markets").update(enabled=False)
     assert parts_of_processes()["beat"]["message"] == "switched off: advance markets"
     PeriodicTask.objects.filter(name="daily training").update(enabled=False)
@@ -130,28 +130,30 @@ def test_rows_switched_off_and_a_schedule_without_rows_are_named(running):
     assert parts_of_processes()["beat"]["message"] == "the schedule has no rows"
 
 
-def test_a_broker_that_takes_no_tasks_is_named(running):
+def test_broker_that_refuses_tasks_is_reported(running):
     beat("scheduler", rows=10, refused="OOM command not allowed")
-    assert parts_of_processes()["beat"]["message"] == "the broker takes no tasks: OOM command not allowed"
+    assert parts_of_processes()["beat"]["message"] == "the broker does not accept tasks: OOM command not allowed"
 
 
-def test_a_worker_that_runs_no_tasks_is_named_although_it_lives(running):
+def test_worker_with_heartbeats_that_runs_no_tasks_is_reported(running):
     now = clock.wall_now()
     PeriodicTask.objects.filter(name="beat heartbeat").update(last_run_at=now - timedelta(seconds=20))
     Heartbeat.objects.filter(name="beat").update(at=now - timedelta(seconds=80))
     assert "runs no tasks" in parts_of_processes()["celery"]["message"]
     Heartbeat.objects.filter(name="beat").update(at=now + timedelta(hours=1))
-    assert "runs no tasks" in parts_of_processes()["celery"]["message"], "a row of a clock set back proves nothing"
+    assert "runs no tasks" in parts_of_processes()["celery"]["message"], (
+        "a row from before the clock was set back is ignored"
+    )
     Heartbeat.objects.filter(name="beat").update(at=now - timedelta(seconds=20))
     assert parts_of_processes()["celery"]["status"] == "healthy"
 
 
 @pytest.mark.parametrize(
     ("detail", "message"),
-    [({"markets": 2, "silent_seconds": 90}, "received nothing for 90 s"),
-     ({"markets": 2, "silent_seconds": None}, "received nothing yet"), ({"markets": 0}, "no market is enabled")],
+    [({"markets": 2, "silent_seconds": 90}, "received no message for 90 s"),
+     ({"markets": 2, "silent_seconds": None}, "received no message yet"), ({"markets": 0}, "no market is enabled")],
 )  # fmt: skip
-def test_a_feed_that_is_connected_and_receives_nothing_is_named(running, detail, message):
+def test_connected_feed_without_messages_is_reported(running, detail, message):
     Heartbeat.objects.filter(part="stream").update(detail=detail)
     assert message in parts_of_processes()["stream"]["message"]
 
@@ -191,31 +193,31 @@ def test_a_candle_from_the_future_is_unhealthy_and_a_cause(market, seconds):
     assert faults() == ["candles_from_the_future"]
 
 
-def test_a_candle_from_the_future_is_named_before_the_exchange_was_ever_reached(market):
+def test_candle_from_the_future_is_reported_before_the_exchange_was_reached(market):
     ExchangeState.objects.all().delete()
     store(market, clock.wall_ms() + 3_600_000)
     assert faults() == ["candles_from_the_future"]
 
 
-def test_candles_that_stop_coming_are_named_fifteen_seconds_after_the_close(market):
+def test_missing_candles_are_reported_fifteen_seconds_after_the_close(market):
     other = Market.objects.create(symbol="ETHUSDT", source="exchange")
     store(other, clock.wall_ms() - 2 * INTERVAL_MS - 14_000)
     assert health.parts()["binance"]["status"] == "healthy"
     Candle.objects.filter(market=other).update(open_time=clock.wall_ms() - 2 * INTERVAL_MS - 16_000)
     assert health.parts()["binance"]["message"] == "no recent candle of ETHUSDT"
-    assert faults() == [], "the other market is answered"
+    assert faults() == [], "the other market is served"
     Market.objects.filter(pk=market.pk).update(enabled=False)
     assert faults() == ["STALE_DATA"]
 
 
-def test_a_ban_is_named_and_one_from_before_the_clock_was_set_back_is_none(market):
+def test_ban_is_reported_unless_it_is_from_before_the_clock_was_set_back(market):
     ExchangeState.objects.update(banned_until_ms=clock.wall_ms() + 3_600_000)
     assert "banned this address until" in health.parts()["binance"]["message"]
     ExchangeState.objects.update(banned_until_ms=clock.wall_ms() + 86_400_000 * 300)
     assert health.parts()["binance"]["status"] == "healthy"
 
 
-def test_a_clock_set_back_since_the_exchange_was_read_is_named(market):
+def test_clock_set_back_since_the_last_reading_is_reported(market):
     ExchangeState.objects.update(clock_wall_ms=clock.wall_ms() + 60_000, clock_market_ms=clock.wall_ms() + 60_000)
     clock.clear_cached_reading()
     assert "clock was set back" in health.parts()["binance"]["message"]
@@ -235,7 +237,7 @@ def test_a_champion_whose_artifact_cannot_be_read_is_a_cause(market, settings, t
 
 
 @pytest.mark.parametrize("dated", [-20, 3600])
-def test_a_signal_that_waits_in_the_outbox_is_named(market, dated):
+def test_unsent_signal_in_the_outbox_is_reported(market, dated):
     signal = SignalLog.objects.create(
         market=market, symbol="BTCUSDT", seq=1, candle_time=clock.wall_now(), made_at=clock.wall_now(),
         valid_until=clock.wall_now(), signal_type="hold", horizon=6, entry_price=9, reasons=[], simulated=False,
@@ -246,7 +248,7 @@ def test_a_signal_that_waits_in_the_outbox_is_named(market, dated):
     assert "1 signals wait" in health.parts()["signals"]["message"]
 
 
-def test_stored_candles_without_signals_are_named(market):
+def test_stored_candles_without_signals_are_reported(market):
     Market.objects.update(live_since=clock.to_datetime(clock.wall_ms() - 10 * INTERVAL_MS))
     Candle.objects.all().delete()
     store(market, (clock.wall_ms() - 60_000) // INTERVAL_MS * INTERVAL_MS - INTERVAL_MS)
@@ -266,13 +268,13 @@ def test_a_write_that_failed_is_a_cause_until_one_succeeds(running, monkeypatch)
     assert health.parts()["database"]["status"] == "healthy"
 
 
-def test_a_folder_that_cannot_be_read_is_named(db, settings, tmp_path):
+def test_unreadable_folder_is_reported(db, settings, tmp_path):
     (tmp_path / "models").write_text("a file where a folder should be")
     settings.MODEL_PATH = tmp_path / "models"
     assert "the model folder cannot be read" in health.parts()["disk"]["message"]
 
 
-def test_doctor_and_metrics_say_what_health_says(running, market, capsys):
+def test_doctor_and_metrics_report_the_health_checks(running, market, capsys):
     from mlengine_project.operations import metrics
 
     PeriodicTask.objects.filter(name="advance markets").update(enabled=False)
@@ -283,7 +285,7 @@ def test_doctor_and_metrics_say_what_health_says(running, market, capsys):
     assert 'ml_part_healthy{part="celery"} 1.0' in metrics.exposition().decode()
 
 
-def test_which_process_has_which_version_in_memory(db):
+def test_loaded_versions_are_listed_by_process(db):
     now = clock.wall_now()
     loaded = {"loaded": {"exchange": {"range_predictor": "v1"}}}
     Heartbeat.objects.create(name="web:a:1", part="web", at=now, detail=loaded)
@@ -293,15 +295,15 @@ def test_which_process_has_which_version_in_memory(db):
     assert health.loaded_by() == {"v1": ["web:a:1", "worker:a:2"]}
 
 
-def test_a_job_touched_at_a_time_to_come_is_orphaned_like_any_other(db, monkeypatch):
-    asked = []
-    monkeypatch.setattr(jobs.tasks.run_job, "delay", asked.append)
+def test_job_with_a_heartbeat_ahead_of_now_becomes_orphaned(db, monkeypatch):
+    queued = []
+    monkeypatch.setattr(jobs.tasks.run_job, "delay", queued.append)
     now = clock.wall_ms()
     with clock.use(clock.FrozenClock(now)) as frozen:
         ahead = clock.wall_now() + timedelta(hours=2)
         job = Job.objects.create(kind=Job.Kind.BACKFILL, state=Job.State.RUNNING, heartbeat_at=ahead)
         jobs.requeue_pending()
-        assert not asked, "its process may still run: its silence counts from now"
+        assert not queued, "its process may still run: the time without a heartbeat counts from now"
         frozen.advance(301)
         jobs.requeue_pending()
-        assert asked == [str(job.pk)]
+        assert queued == [str(job.pk)]

@@ -1,4 +1,4 @@
-"""Metrics: the same from every process, right with several, whole without a database."""
+"""Metrics: the same from every process, correct with several, complete without a database."""
 
 import threading
 
@@ -7,7 +7,7 @@ from django.db import OperationalError, connections
 from prometheus_client.parser import text_string_to_metric_families
 
 from mlengine_project.operations import measures as module
-from mlengine_project.operations.companion import Companion
+from mlengine_project.operations.companion import BackgroundRefresher
 from mlengine_project.operations.measures import LATENCY, PREDICTIONS, Measures
 from mlengine_project.operations.metrics import exposition
 from mlengine_project.operations.models import Counter
@@ -49,12 +49,12 @@ def test_the_counts_of_several_processes_add_up(processes):
     assert scraped()[PREDICTIONS, "6", "BTCUSDT"] == 3, "written once"
 
 
-def test_the_buckets_are_those_of_the_contract(processes):
+def test_histogram_has_the_contracts_buckets(processes):
     edges = [name[1] for name in scraped() if name[0] == f"{LATENCY}_bucket"]
     assert edges == ["0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "+Inf"]
 
 
-def test_what_cannot_be_written_is_kept_and_written_later(processes, monkeypatch):
+def test_counts_that_cannot_be_written_are_kept_and_written_later(processes, monkeypatch):
     one, _ = processes
     one.add(PREDICTIONS, symbol="BTCUSDT", horizon=6)
     with monkeypatch.context() as patch:
@@ -81,7 +81,7 @@ def test_without_a_database_a_scrape_still_answers(processes, monkeypatch):
     assert samples[PREDICTIONS, "6", "BTCUSDT"] == 1
 
 
-def test_threads_lose_no_count():
+def test_concurrent_threads_count_exactly():
     measures = Measures()
 
     def count():
@@ -96,7 +96,7 @@ def test_threads_lose_no_count():
     assert measures.pending()[PREDICTIONS, "horizon=6,symbol=BTCUSDT"] == 4000
 
 
-def test_every_name_an_operator_needs_is_there(processes):
+def test_all_documented_metrics_are_exported(processes):
     text = exposition().decode()
     for name in (
         "ml_predictions_total", "ml_prediction_latency_seconds", "ml_model_accuracy", "ml_data_age_seconds",
@@ -107,15 +107,15 @@ def test_every_name_an_operator_needs_is_there(processes):
         assert f"# HELP {name} " in text, name
 
 
-def test_what_the_windows_in_memory_went_through_is_added_up_over_processes(processes, monkeypatch):
+def test_events_of_windows_are_summed_over_processes(processes, monkeypatch):
     monkeypatch.setattr("mlengine_project.operations.companion.measures", processes[1])
     windows = live_windows.of_source("simulated")
-    beside = Companion()
+    refresher = BackgroundRefresher()
     windows.counts.update(filled=1, compared=7)
-    beside.look()
+    refresher.refresh()
     windows.counts.update(compared=9, different=1)
-    beside.look()
-    beside.look()
+    refresher.refresh()
+    refresher.refresh()
     live_windows.reset()
-    told = {key[1]: value for key, value in scraped().items() if key[0] == "ml_live_windows_total"}
-    assert told == {"filled": 1.0, "compared": 9.0, "different": 1.0}
+    reported = {key[1]: value for key, value in scraped().items() if key[0] == "ml_live_windows_total"}
+    assert reported == {"filled": 1.0, "compared": 9.0, "different": 1.0}

@@ -1,4 +1,4 @@
-"""No secret leaves in a log line, whichever way it tries."""
+"""Redaction of secrets in log lines."""
 
 import json
 import logging
@@ -10,13 +10,19 @@ import structlog
 
 from mlengine_project.access.keys import new_key
 from mlengine_project.operations import logging as request_log
-from mlengine_project.operations.logging import formatter, note_request, request_id_from
-from mlengine_project.operations.redaction import LONGEST_LINE, LONGEST_VALUE, known_secrets, redact, shortened
+from mlengine_project.operations.logging import formatter, log_request, request_id_from
+from mlengine_project.operations.redaction import (
+    MAX_LINE_CHARACTERS,
+    MAX_VALUE_CHARACTERS,
+    known_secrets,
+    redact,
+    shortened,
+)
 
 
 @pytest.fixture
 def line_of(settings):
-    """Render one event as a process would, and give the line."""
+    """Render one event as a log line."""
     settings.API_KEY = "bootstrap-canary-0123456789abcdef"
     settings.BINANCE_API_SECRET = "binance-canary-0123456789abcdef"
     known_secrets.cache_clear()
@@ -64,11 +70,11 @@ def test_a_secret_in_a_trace_is_hidden_too(line_of):
     assert key not in line
 
 
-def test_ordinary_words_stay_and_the_line_is_json(line_of):
-    said = json.loads(line_of("stored %s candles of %s", 12, "BTCUSDT"))
-    assert said["event"] == "stored 12 candles of BTCUSDT"
-    assert {"level", "timestamp", "logger"} <= set(said)
-    assert said["timestamp"].endswith("Z")
+def test_ordinary_text_is_kept_and_the_line_is_json(line_of):
+    line = json.loads(line_of("stored %s candles of %s", 12, "BTCUSDT"))
+    assert line["event"] == "stored 12 candles of BTCUSDT"
+    assert {"level", "timestamp", "logger"} <= set(line)
+    assert line["timestamp"].endswith("Z")
 
 
 def test_the_request_id_is_on_every_line_of_a_request(line_of):
@@ -76,7 +82,7 @@ def test_the_request_id_is_on_every_line_of_a_request(line_of):
         assert json.loads(line_of("from a library"))["request_id"] == "job-17"
 
 
-def test_the_public_part_of_a_key_stays_for_finding_it():
+def test_public_prefix_of_a_key_is_kept():
     drawn = new_key()
     assert drawn.prefix in redact(f"used {drawn.secret}")
 
@@ -88,52 +94,52 @@ def test_a_well_formed_request_id_is_kept_and_another_replaced():
 
 
 @pytest.mark.parametrize("text", ["a" * 60_000, "a://" * 15_000, "token " * 10_000, "mle_00000000_" * 5000])
-def test_a_long_run_of_anything_is_read_in_no_time(text):
+def test_redaction_of_long_text_is_fast(text):
     started = time.process_time()
     redact(f"GET /{text}")
     assert time.process_time() - started < 0.5
 
 
 def test_the_path_of_a_request_is_cut(monkeypatch):
-    noted = []
-    monkeypatch.setattr(request_log, "log", SimpleNamespace(info=lambda event, **fields: noted.append(fields)))
-    note_request("GET", "/" + "a" * 16_000, 404, 0.001)
-    note_request("GET", "/predictions", 200, 0.001)
-    assert [len(fields["path"]) < 300 for fields in noted] == [True, True]
-    assert noted[0]["path"].startswith("/aaa")
-    assert noted[1]["path"] == "/predictions"
+    logged = []
+    monkeypatch.setattr(request_log, "log", SimpleNamespace(info=lambda event, **fields: logged.append(fields)))
+    log_request("GET", "/" + "a" * 16_000, 404, 0.001)
+    log_request("GET", "/predictions", 200, 0.001)
+    assert [len(fields["path"]) < 300 for fields in logged] == [True, True]
+    assert logged[0]["path"].startswith("/aaa")
+    assert logged[1]["path"] == "/predictions"
 
 
 def test_a_long_value_is_cut_and_the_line_stays_json(line_of):
-    said = json.loads(line_of("read %s", "x" * 100_000))
-    assert len(said["event"]) < LONGEST_VALUE + 100
-    assert "characters left out" in said["event"]
+    line = json.loads(line_of("read %s", "x" * 100_000))
+    assert len(line["event"]) < MAX_VALUE_CHARACTERS + 100
+    assert "characters left out" in line["event"]
 
 
-def test_of_a_long_trace_the_beginning_and_the_end_stay(line_of):
+def test_long_traceback_keeps_its_beginning_and_end(line_of):
     try:
         {}["y" * 100_000 + " the last words"]
     except KeyError as error:
-        said = json.loads(line_of("failed", exc_info=(type(error), error, error.__traceback__)))
-    assert said["exception"].startswith("Traceback")
-    assert said["exception"].endswith("the last words'")
-    assert len(said["exception"]) < LONGEST_VALUE + 100
+        line = json.loads(line_of("failed", exc_info=(type(error), error, error.__traceback__)))
+    assert line["exception"].startswith("Traceback")
+    assert line["exception"].endswith("the last words'")
+    assert len(line["exception"]) < MAX_VALUE_CHARACTERS + 100
 
 
-@pytest.mark.parametrize("before", range(LONGEST_VALUE // 2 - 80, LONGEST_VALUE // 2 + 20, 7))
-def test_a_secret_that_lies_across_a_cut_is_hidden(before):
+@pytest.mark.parametrize("before", range(MAX_VALUE_CHARACTERS // 2 - 80, MAX_VALUE_CHARACTERS // 2 + 20, 7))
+def test_secret_across_a_cut_is_hidden(before):
     key = new_key().secret
     for text in ("x" * before + " " + key + " " + "x" * 20_000, "x" * 20_000 + " " + key + " " + "x" * before):
         cut = shortened(text)
-        assert len(cut) < LONGEST_VALUE + 100
+        assert len(cut) < MAX_VALUE_CHARACTERS + 100
         for n in range(13, len(key) - 8):
             assert key[n : n + 8] not in cut
 
 
-def test_a_line_beyond_all_measure_is_cut_and_its_secrets_hidden():
+def test_very_long_line_is_truncated_and_redacted():
     key = new_key().secret
-    line = redact("x" * (LONGEST_LINE - 30) + " " + key + "y" * 100_000)
-    assert len(line) == LONGEST_LINE
+    line = redact("x" * (MAX_LINE_CHARACTERS - 30) + " " + key + "y" * 100_000)
+    assert len(line) == MAX_LINE_CHARACTERS
     assert key[13:21] not in line
 
 

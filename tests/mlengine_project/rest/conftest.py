@@ -11,7 +11,7 @@ NEWEST = BEGIN - STEP
 
 @pytest.fixture
 def engine(champions):  # noqa: F811
-    """The markets of an engine that has just advanced; the clock stands a second after the close."""
+    """The markets of an engine that has just advanced; the clock is frozen one second after the close."""
     markets = make_markets()
     with clock.use(at_close_of(NEWEST)) as frozen:
         signals.advance(markets)

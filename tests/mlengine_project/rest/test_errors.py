@@ -1,4 +1,4 @@
-"""Every exception becomes an answer in the one form, and no part that is away becomes a 500."""
+"""Every exception becomes a standard error answer, and a missing service is never a 500."""
 
 import json
 
@@ -11,7 +11,7 @@ from redis import ConnectionError as RedisAway
 from indicators.errors import FeatureError, MLEngineError, UnknownIndicator
 from marketdata.errors import ExchangeBanned, ExchangeUnavailable, MarketDataError, MarketDisabled, UnknownSymbol
 from marketdata.models import Market
-from mlengine_project.access.errors import InvalidAPIKey, KeyStoreAway, TooManyWrongKeys
+from mlengine_project.access.errors import InvalidAPIKey, KeyStoreUnavailable, TooManyWrongKeys
 from mlengine_project.errors import answer_for
 from modelregistry.errors import ModelLoadError, ModelNotFoundError
 from predictions import services
@@ -26,7 +26,7 @@ KNOWN = [
     (InvalidRequest({"symbol": ["x"]}), 400, "ValidationError"),
     (InvalidAPIKey(), 401, "InvalidAPIKey"),
     (TooManyWrongKeys(3), 429, "RateLimitExceeded"),
-    (KeyStoreAway("x"), 503, "ServiceUnavailable"),
+    (KeyStoreUnavailable("x"), 503, "ServiceUnavailable"),
     (MarketDisabled("x"), 409, "MarketDisabled"),
     (PredictionRefused(["WARMUP"]), 503, "PredictionRefused"),
     (SignalPending("x"), 503, "ServiceUnavailable"),
@@ -54,7 +54,7 @@ KNOWN = [
 
 
 @pytest.mark.parametrize(("error", "status", "name"), KNOWN, ids=lambda value: type(value).__name__)
-def test_every_error_has_its_line(error, status, name):
+def test_every_error_has_its_status_and_name(error, status, name):
     answer = answer_for(error)
     assert (answer.status, answer.error) == (status, name)
     assert answer.message
@@ -62,11 +62,11 @@ def test_every_error_has_its_line(error, status, name):
     assert set(answer.body("/p", "id")) - {"details", "reasons"} == {"error", "message", "path", "request_id"}
 
 
-def test_what_is_unexpected_says_nothing_about_itself():
+def test_unexpected_error_shows_no_details():
     assert "secret detail" not in str(answer_for(ValueError("secret detail")).body("/p", "id"))
 
 
-def test_a_refusal_carries_its_reasons_and_when_to_come_back():
+def test_refusal_has_reasons_and_retry_after():
     answer = answer_for(PredictionRefused(["STALE_DATA", "GAP_IN_WINDOW"], "too old", 17))
     assert answer.body("/p", "id")["reasons"] == ["STALE_DATA", "GAP_IN_WINDOW"]
     assert answer.headers == {"Retry-After": "17"}
@@ -76,27 +76,27 @@ def test_a_refusal_carries_its_reasons_and_when_to_come_back():
 def client(caller):
     Market.objects.create(symbol="BTCUSDT", source="simulated")
     client = caller("admin")
-    client.get("/markets")  # the key is remembered from here on
+    client.get("/markets")  # the key is cached from here on
     return client
 
 
 @pytest.mark.parametrize("debug", [False, True])
 @pytest.mark.parametrize("error", [ValueError("secret"), RecursionError("deep"), MemoryError()], ids=repr)
-def test_a_fault_of_ours_shows_no_trace_whatever_debug_says(client, settings, monkeypatch, debug, error):
+def test_internal_error_shows_no_traceback_with_or_without_debug(client, settings, monkeypatch, debug, error):
     def fail(*_, **__):
         raise error
 
     settings.DEBUG = debug
     monkeypatch.setattr(services, "latest_prediction", fail)
     response = client.post("/predictions", {"symbol": "BTCUSDT", "horizon": 6}, **JSON)
-    said = response.json()
+    payload = response.json()
     assert response.status_code == (400 if isinstance(error, RecursionError) else 500)
-    assert said["request_id"] == response["X-Request-ID"]
+    assert payload["request_id"] == response["X-Request-ID"]
     assert "secret" not in response.text
     assert "Traceback" not in response.text
 
 
-def test_a_fault_outside_rest_shows_no_trace_either(client, settings, monkeypatch):
+def test_internal_error_outside_rest_shows_no_traceback(client, settings, monkeypatch):
     from mlengine_project import pages
 
     def fail():
@@ -112,11 +112,11 @@ def test_a_fault_outside_rest_shows_no_trace_either(client, settings, monkeypatc
         assert "secret" not in page.text
 
 
-def test_a_person_gets_a_page_and_a_program_json(client, unknown_caller):
-    page = unknown_caller.get("/nope", headers={"Accept": "text/html,*/*"})
+def test_browser_gets_a_page_and_a_program_json(client, anonymous_client):
+    page = anonymous_client.get("/nope", headers={"Accept": "text/html,*/*"})
     assert (page.status_code, page["Content-Type"]) == (404, "text/html; charset=utf-8")
     assert "There is nothing here" in page.text
-    assert unknown_caller.get("/nope").json()["error"] == "NotFound"
+    assert anonymous_client.get("/nope").json()["error"] == "NotFound"
 
 
 PATHS = [
@@ -138,7 +138,7 @@ def database_away(client, monkeypatch):
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_with_the_database_away_reading_is_503(client, database_away, path):
+def test_reads_without_a_database_are_503(client, database_away, path):
     response = client.get(path)
     assert (response.status_code, response.json()["error"]) == (503, "ServiceUnavailable")
     assert int(response["Retry-After"]) > 0
@@ -154,22 +154,22 @@ def test_with_the_database_away_reading_is_503(client, database_away, path):
         ("/ws-tickets", {}),
     ],
 )
-def test_with_the_database_away_asking_is_503(client, database_away, path, body):
+def test_posts_without_a_database_are_503(client, database_away, path, body):
     response = client.post(path, body, **JSON)
     assert (response.status_code, response.json()["error"]) == (503, "ServiceUnavailable")
 
 
-def test_with_the_database_away_an_unknown_key_is_not_called_wrong(client, database_away, unknown_caller):
-    response = unknown_caller.get("/markets", headers={"X-API-Key": "never seen"})
+def test_unknown_key_without_a_database_is_503(client, database_away, anonymous_client):
+    response = anonymous_client.get("/markets", headers={"X-API-Key": "never seen"})
     assert (response.status_code, response.json()["error"]) == (503, "ServiceUnavailable")
-    assert unknown_caller.get("/markets").status_code == 401
+    assert anonymous_client.get("/markets").status_code == 401
 
 
-def test_with_the_database_away_health_tells_it(client, database_away, monkeypatch):
+def test_health_reports_a_missing_database(client, database_away, monkeypatch):
     from mlengine_project.operations import health
 
     monkeypatch.setattr(health, "_database_answers", lambda: False)
-    health.forget()
+    health.clear_cache()
     ready = client.get("/health/ready")
     assert (ready.status_code, ready.json()) == (503, {"status": "not ready", "causes": ["database"]})
     assert client.get("/health").json() == {"status": "healthy"}
@@ -179,7 +179,7 @@ def test_with_the_database_away_health_tells_it(client, database_away, monkeypat
     assert b"ml_database_up 0.0" in client.get("/metrics").content
 
 
-def test_with_the_cache_away_nothing_fails_and_health_is_degraded(client, monkeypatch):
+def test_without_a_cache_requests_succeed_and_health_is_degraded(client, monkeypatch):
     def refuse(*_, **__):
         raise RedisAway("refused")
 
@@ -192,11 +192,11 @@ def test_with_the_cache_away_nothing_fails_and_health_is_degraded(client, monkey
     assert (refused.status_code, refused.json()["reasons"]) == (503, ["NO_CHAMPION"])
 
 
-def test_without_a_champion_horizons_are_judged_and_then_refused(client):
+def test_without_a_champion_horizons_are_validated_then_refused(client):
     assert client.post("/predictions", {"symbol": "BTCUSDT", "horizon": 7}, **JSON).status_code == 400
     refused = client.post("/predictions", {"symbol": "BTCUSDT", "horizon": 72}, **JSON)
-    said = json.loads(refused.content)
-    assert (refused.status_code, said["error"], said["reasons"]) == (503, "PredictionRefused", ["NO_CHAMPION"])
+    payload = json.loads(refused.content)
+    assert (refused.status_code, payload["error"], payload["reasons"]) == (503, "PredictionRefused", ["NO_CHAMPION"])
     assert int(refused["Retry-After"]) > 0
     pending = client.post("/signals", {"symbol": "BTCUSDT"}, **JSON)
     assert (pending.status_code, pending.json()["error"]) == (503, "ServiceUnavailable")

@@ -1,6 +1,6 @@
-"""Examples of the schema: what a running engine was asked and answered.
+"""Examples of the schema: recorded requests and answers of a running engine.
 
-`WRITE_EXAMPLES=1 uv run pytest tests/mlengine_project/rest/test_examples.py` takes them anew.
+`WRITE_EXAMPLES=1 uv run pytest tests/mlengine_project/rest/test_examples.py` records them again.
 """
 
 import os
@@ -10,13 +10,13 @@ import pytest
 from openapi_schema_validator import OAS30Validator
 
 from mlengine_project.operations import health
-from mlengine_project.schema import EXAMPLES, schema_of_surface
+from mlengine_project.schema import EXAMPLES, openapi_document
 from signals.models import SignalLog
 from tests.mlengine_project.rest.conftest import NEWEST
 
 JSON = {"content_type": "application/json"}
-NOBODY = "00000000-0000-0000-0000-000000000000"
-ASKED = {
+UNKNOWN_ID = "00000000-0000-0000-0000-000000000000"
+REQUESTS = {
     "get_health": "/health",
     "get_health_ready": "/health/ready",
     "get_health_detailed": "/health/detailed",
@@ -30,19 +30,19 @@ ASKED = {
     "get_models": "/models?kind=range_predictor&limit=1",
     "get_models_status": "/models/status",
 }
-FEWEST = 1
-"""Entries of a long list that an example keeps."""
+MAX_LIST_ENTRIES = 1
+"""Entries of a long list that are kept in an example."""
 
 
 @pytest.fixture
 def answers(caller, engine, champions, settings, monkeypatch):
-    """What the engine answers, by operation: (request, status, body)."""
-    # Looked at in this thread: another one does not see the rows of a test's transaction.
-    monkeypatch.setattr(health, "_in_time", health._causes)
-    health.forget()
+    """The engine's answers by operation: (request, status, body)."""
+    # Runs in this thread: another one does not see the rows of a test's transaction.
+    monkeypatch.setattr(health, "_causes_in_time", health._causes)
+    health.clear_cache()
     settings.RATE_LIMIT = 0
     client = caller("admin")
-    found = {name: (None, client.get(path)) for name, path in ASKED.items()}
+    found = {name: (None, client.get(path)) for name, path in REQUESTS.items()}
     prediction = found["get_predictions"][1].json()["results"][0]
     close = float(prediction["current_price"])
     market = {"symbol": "BTCUSDT"}
@@ -66,18 +66,18 @@ def answers(caller, engine, champions, settings, monkeypatch):
             "405": client.delete("/predictions"),
             "415": client.post("/predictions", b"x", content_type="text/plain"),
         },
-        "get_predictions_id": {"404": client.get(f"/predictions/{NOBODY}")},
+        "get_predictions_id": {"404": client.get(f"/predictions/{UNKNOWN_ID}")},
         "get_candles": {"400": client.get("/candles?symbol=BTCUSDT&intervall=1h")},
     }
     return found, refused
 
 
 def shown(name, body):
-    """A body with its long lists cut short and its secrets made up."""
+    """A body with shortened lists and replaced secrets."""
     if name == "post_ws_tickets":
         body["ticket"] = "x" * len(body["ticket"])
     if name == "get_indicators_catalog":
-        body["results"] = body["results"][:FEWEST]
+        body["results"] = body["results"][:MAX_LIST_ENTRIES]
     return body
 
 
@@ -95,7 +95,7 @@ def taken(answers):
 
 
 def shape_of(value):
-    """Names and kinds of a body, whatever its values."""
+    """Names and types of a body, without its values."""
     if isinstance(value, dict):
         return {name: shape_of(item) for name, item in value.items() if name not in {"report", "metrics"}}
     if isinstance(value, list):
@@ -104,7 +104,7 @@ def shape_of(value):
 
 
 def with_reports(kept):
-    """Reports are of a training, which this engine did not do: those written down before stay."""
+    """Keep the recorded reports, since this engine has no training."""
     before = orjson.loads(EXAMPLES.read_bytes()) if EXAMPLES.exists() else {}
     for name, example in kept.items():
         for status, body in example["responses"].items():
@@ -120,12 +120,12 @@ def rows_of(body):
     return [body, *(body.get("results") or []), *(part for part in body.values() if isinstance(part, dict))]
 
 
-def test_examples_have_the_shape_of_what_the_engine_answers(answers):
+def test_examples_have_the_shape_of_the_engines_answers(answers):
     kept = taken(answers)
     if os.environ.get("WRITE_EXAMPLES"):
         EXAMPLES.write_bytes(orjson.dumps(with_reports(kept), option=orjson.OPT_INDENT_2) + b"\n")
     written = orjson.loads(EXAMPLES.read_bytes())
-    assert set(written) == set(kept), "take the examples anew"
+    assert set(written) == set(kept), "record the examples again"
     for name, example in kept.items():
         assert set(written[name]["responses"]) == set(example["responses"]), name
         for status, body in example["responses"].items():
@@ -133,8 +133,8 @@ def test_examples_have_the_shape_of_what_the_engine_answers(answers):
                 assert shape_of(written[name]["responses"][status]) == shape_of(body), (name, status)
 
 
-def test_every_example_is_what_the_schema_promises():
-    schema = schema_of_surface()
+def test_every_example_conforms_to_the_schema():
+    schema = openapi_document()
     components = {"components": schema["components"]}
     n_checked = 0
     for item in schema["paths"].values():

@@ -1,4 +1,4 @@
-"""Two roads to POST /predictions that nobody can tell apart."""
+"""POST /predictions through the fast road and through Django: equal answers."""
 
 import asyncio
 
@@ -11,18 +11,18 @@ from django.db import close_old_connections
 
 from mlengine_project.access import services
 from mlengine_project.fast_road import FastRoad
-from mlengine_project.gate import Gate
+from mlengine_project.gate import RequestLimits
 from mlengine_project.operations.measures import PREDICTIONS, measures
 from predictions.cache import cache
 from predictions.services import cached_prediction
 from tests.mlengine_project.buckets import empty_buckets
 
-ASKED = b'{"symbol": "BTCUSDT", "horizon": 6}'
+BODY = b'{"symbol": "BTCUSDT", "horizon": 6}'
 JSON = (b"content-type", b"application/json")
 
 
 @async_to_sync
-async def ask(application, headers, body=ASKED, path="/predictions", method="POST", query=b"", parts=()):
+async def send_request(application, headers, body=BODY, path="/predictions", method="POST", query=b"", parts=()):
     """One request through an ASGI application: status, headers and body."""
     pieces = list(parts) or [body]
     sent = []
@@ -47,45 +47,45 @@ async def ask(application, headers, body=ASKED, path="/predictions", method="POS
     return sent[0]["status"], {name.lower(): value for name, value in sent[0]["headers"]}, content
 
 
-class Roads:
-    """The fast road with Django behind it, and how often it handed a request on."""
+class FastRoadPair:
+    """The fast road in front of Django, with a count of requests passed on."""
 
     def __init__(self, secret):
         self.key = (b"x-api-key", secret.encode())
-        self.handed_on, self.django = 0, get_asgi_application()
-        self.fast = FastRoad(self.counted)
+        self.passed_on, self.django = 0, get_asgi_application()
+        self.fast = FastRoad(self.counting_django)
 
-    async def counted(self, scope, receive, send):
-        self.handed_on += 1
+    async def counting_django(self, scope, receive, send):
+        self.passed_on += 1
         await self.django(scope, receive, send)
 
-    def ask(self, *more, **how):
-        """Ask the fast road; the third value tells whether Django had to answer."""
-        before = self.handed_on
-        answer = ask(self.fast, [self.key, JSON, *more], **how)
-        return *answer, self.handed_on > before
+    def send_request(self, *more, **how):
+        """Send a request; the last value tells whether Django answered it."""
+        before = self.passed_on
+        answer = send_request(self.fast, [self.key, JSON, *more], **how)
+        return *answer, self.passed_on > before
 
 
 @pytest.fixture
-def roads(caller, engine, settings):
+def paths(caller, engine, settings):
     settings.RATE_LIMIT = 100
     client = caller("predict")
     services.authenticate_key(client.secret)
-    assert cached_prediction("BTCUSDT", 6), "the answer is computed ahead"
-    roads = Roads(client.secret)
+    assert cached_prediction("BTCUSDT", 6), "the answer is in the cache"
+    paths = FastRoadPair(client.secret)
     for signal in (signals.request_started, signals.request_finished):
         signal.disconnect(close_old_connections)  # they would close the connection of the test's transaction
-    assert roads.ask()[3], "the first answer is Django's: the road learns its headers from it"
-    yield roads
+    assert paths.send_request()[3], "Django gives the first answer, from which the headers are recorded"
+    yield paths
     for signal in (signals.request_started, signals.request_finished):
         signal.connect(close_old_connections)
 
 
-def test_both_roads_give_the_same_bytes_and_headers(roads):
+def test_both_paths_give_the_same_bytes_and_headers(paths):
     given = (b"x-request-id", b"job-17")
-    status, headers, content, by_django = roads.ask(given)
+    status, headers, content, by_django = paths.send_request(given)
     empty_buckets()
-    slow_status, slow_headers, slow_content = ask(roads.django, [roads.key, JSON, given])
+    slow_status, slow_headers, slow_content = send_request(paths.django, [paths.key, JSON, given])
     assert not by_django
     assert (status, content) == (slow_status, slow_content)
     assert set(headers) == set(slow_headers)
@@ -95,43 +95,45 @@ def test_both_roads_give_the_same_bytes_and_headers(roads):
     assert b"content-security-policy" in headers
 
 
-@pytest.mark.parametrize("pieces", [(ASKED,), (ASKED[:9], ASKED[9:])])
-def test_chunks_take_the_fast_road_behind_the_gate(roads, pieces):
-    plain = roads.ask()[2]
-    before = roads.handed_on
-    status, _, content = ask(Gate(roads.fast), [roads.key, JSON, (b"transfer-encoding", b"chunked")], parts=pieces)
-    assert (status, content, roads.handed_on) == (200, plain, before)
+@pytest.mark.parametrize("pieces", [(BODY,), (BODY[:9], BODY[9:])])
+def test_chunked_body_takes_the_fast_road(paths, pieces):
+    plain = paths.send_request()[2]
+    before = paths.passed_on
+    status, _, content = send_request(
+        RequestLimits(paths.fast), [paths.key, JSON, (b"transfer-encoding", b"chunked")], parts=pieces
+    )
+    assert (status, content, paths.passed_on) == (200, plain, before)
 
 
 @pytest.mark.parametrize(
     "content_type", [b"application/json; charset=utf-16", b"text/plain", b"application/json;" * 30]
 )
-def test_another_content_type_is_415_on_both_roads(roads, content_type):
+def test_another_content_type_is_415_on_both_paths(paths, content_type):
     given = (b"content-type", content_type)
-    status, _, content = ask(roads.fast, [roads.key, given])
+    status, _, content = send_request(paths.fast, [paths.key, given])
     assert (status, orjson.loads(content)["error"]) == (415, "UnsupportedMediaType")
 
 
-def test_both_roads_take_from_one_bucket(roads, settings):
+def test_both_paths_share_one_limit(paths, settings):
     settings.RATE_LIMIT = 6
     empty_buckets()
     remaining = []
     for n in range(6):
-        application = roads.fast if n % 2 else roads.django
-        _, headers, _ = ask(application, [roads.key, JSON])
+        application = paths.fast if n % 2 else paths.django
+        _, headers, _ = send_request(application, [paths.key, JSON])
         remaining.append(headers[b"ratelimit"].split(b";")[1])
     assert remaining == [b"r=5", b"r=4", b"r=3", b"r=2", b"r=1", b"r=0"]
-    status, headers, content, by_django = roads.ask()
+    status, headers, content, by_django = paths.send_request()
     assert (status, by_django) == (429, True)
     assert 1 <= int(headers[b"retry-after"]) <= 60
     assert orjson.loads(content)["error"] == "RateLimitExceeded"
 
 
-def test_both_roads_count_their_answers(roads):
+def test_both_paths_count_their_answers(paths):
     series = (PREDICTIONS, "horizon=6,symbol=BTCUSDT")
     before = measures.pending()[series]
-    roads.ask()
-    ask(roads.django, [roads.key, JSON])
+    paths.send_request()
+    send_request(paths.django, [paths.key, JSON])
     assert measures.pending()[series] == before + 2
 
 
@@ -147,17 +149,17 @@ def test_both_roads_count_their_answers(roads):
         {"body": b""},
         {"body": b"\xff\xfe"},
         {"body": b'{"symbol": "BTCUSDT", "horizon": NaN}'},
-        {"body": b" " * 2000 + ASKED},
-        {"parts": (ASKED[:9], ASKED[9:])},
+        {"body": b" " * 2000 + BODY},
+        {"parts": (BODY[:9], BODY[9:])},
         {"query": b"format=api"},
         {"method": "PUT"},
         {"path": "/signals"},
     ],
     ids=lambda how: str(how)[:40],
 )
-def test_what_is_not_plain_is_djangos_and_answered_as_django_answers(roads, how):
-    status, _, content, by_django = roads.ask(**how)
-    slow_status, _, slow_content = ask(roads.django, [roads.key, JSON], **how)
+def test_request_that_is_not_plain_is_answered_by_django(paths, how):
+    status, _, content, by_django = paths.send_request(**how)
+    slow_status, _, slow_content = send_request(paths.django, [paths.key, JSON], **how)
     assert by_django
     assert status == slow_status
     if status >= 400:
@@ -174,24 +176,24 @@ def test_what_is_not_plain_is_djangos_and_answered_as_django_answers(roads, how)
         (b"x-forwarded-for", b"1.2.3.4"),
     ],
 )
-def test_a_request_with_another_header_is_djangos(roads, header):
-    assert roads.ask(header)[3]
+def test_request_with_another_header_is_answered_by_django(paths, header):
+    assert paths.send_request(header)[3]
 
 
-def test_a_reader_a_stranger_and_a_forgotten_key_are_djangos(roads, caller):
+def test_read_scope_unknown_and_uncached_keys_are_answered_by_django(paths, caller):
     reader = caller("read")
     services.authenticate_key(reader.secret)
-    roads.key = (b"x-api-key", reader.secret.encode())
-    assert (roads.ask()[0], roads.ask()[3]) == (403, True)
-    roads.key = (b"x-api-key", b"wrong")
-    assert (roads.ask()[0], roads.ask()[3]) == (401, True)
+    paths.key = (b"x-api-key", reader.secret.encode())
+    assert (paths.send_request()[0], paths.send_request()[3]) == (403, True)
+    paths.key = (b"x-api-key", b"wrong")
+    assert (paths.send_request()[0], paths.send_request()[3]) == (401, True)
 
 
-def test_a_miss_is_djangos_and_a_wrong_host_too(roads, settings):
+def test_cache_miss_and_wrong_host_are_answered_by_django(paths, settings):
     settings.ALLOWED_HOSTS = ["elsewhere"]
-    status, _, _, by_django = roads.ask()
+    status, _, _, by_django = paths.send_request()
     assert (status, by_django) == (400, True)
     settings.ALLOWED_HOSTS = ["testserver"]
     cache.clear()
-    assert roads.ask()[3]
-    assert not roads.ask()[3], "Django has filled the cache again"
+    assert paths.send_request()[3]
+    assert not paths.send_request()[3], "Django has filled the cache again"

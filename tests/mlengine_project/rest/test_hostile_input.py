@@ -1,4 +1,4 @@
-"""What callers send that nobody should: each gets a documented 4xx in the one form, and leaves no trace."""
+"""Invalid and malicious requests: each gets a documented 4xx in the standard form."""
 
 import pytest
 from django.test import Client
@@ -92,12 +92,12 @@ def client(caller, settings):
 
 
 def check_form(response, path, error="ValidationError", status=400):
-    said = response.json()
-    assert response.status_code == status, said
-    assert said["error"] == error
-    assert said["path"] == path
-    assert said["request_id"] == response["X-Request-ID"]
-    assert said["message"]
+    payload = response.json()
+    assert response.status_code == status, payload
+    assert payload["error"] == error
+    assert payload["path"] == path
+    assert payload["request_id"] == response["X-Request-ID"]
+    assert payload["message"]
     assert "Traceback" not in response.text
     assert 'File "' not in response.text
 
@@ -106,7 +106,7 @@ def check_form(response, path, error="ValidationError", status=400):
 @pytest.mark.parametrize("path", ["/predictions", "/signals", "/brackets", "/touches"])
 def test_a_body_that_is_wrong_is_a_400(client, path, body):
     if path == "/signals" and body.startswith(b"{" + GOOD) and b'"symbol": "NOPE"' not in body:
-        body = body.replace(b"BTCUSDT", b"NOPE")  # the horizon is nothing to a signal
+        body = body.replace(b"BTCUSDT", b"NOPE")  # signals have no horizon field
     response = client.post(path, body, content_type="application/json")
     check_form(response, path)
     assert response.json()["details"]
@@ -120,7 +120,7 @@ def test_a_query_that_is_wrong_is_a_400(client, query):
     assert response.json()["details"]
 
 
-def test_a_number_of_signals_beyond_all_numbers_is_an_empty_page(client):
+def test_very_large_seq_is_an_empty_page(client):
     assert client.get("/signals?symbol=BTCUSDT&after=999999999999999999").json()["results"] == []
 
 
@@ -129,7 +129,7 @@ def test_a_number_of_signals_beyond_all_numbers_is_an_empty_page(client):
     [[], "100", [True], [None], ["NaN"], ["Infinity"], ["1e400"], [1e-20], [0], [-1], ["-1"], [10**12], ["1" * 400],
      ["1_000"], ["\u0661"], [[1]], [{}], [""], [" 1"], ["0x10"], ["1e99"], [1] * 1001],
 )  # fmt: skip
-def test_prices_that_are_none(client, prices):
+def test_invalid_prices_are_400(client, prices):
     response = client.post(
         "/touches", {"symbol": "BTCUSDT", "horizon": 6, "prices": prices}, content_type="application/json"
     )
@@ -138,7 +138,7 @@ def test_prices_that_are_none(client, prices):
 
 
 @pytest.mark.parametrize("side", ["long", "BUY", "", None, 1, True, ["buy"], "buy\x00"])
-def test_sides_that_are_none(client, side):
+def test_invalid_sides_are_400(client, side):
     body = {"symbol": "BTCUSDT", "side": side, "horizon": 6, "take_profit": 2, "stop_loss": 1}
     check_form(client.post("/brackets", body, content_type="application/json"), "/brackets")
 
@@ -164,7 +164,7 @@ def test_another_content_type_is_415(client, content_type):
 @pytest.mark.parametrize(
     "content_type", ["application/json; charset=utf-8", "APPLICATION/JSON", "application/json;x=y"]
 )
-def test_json_by_its_other_names_is_read(client, content_type):
+def test_other_json_content_types_are_accepted(client, content_type):
     check_form(client.post("/predictions", b"{}", content_type=content_type), "/predictions")
 
 
@@ -181,15 +181,15 @@ def test_a_large_body_is_413(client, size):
     [("put", "/predictions"), ("delete", "/predictions"), ("patch", "/signals"), ("post", "/candles"), ("post", "/health"),
      ("delete", "/models/1"), ("get", "/brackets"), ("get", "/ws-tickets"), ("post", "/metrics")],
 )  # fmt: skip
-def test_a_method_a_path_does_not_know_is_405(client, method, path):
+def test_unsupported_method_is_405(client, method, path):
     response = getattr(client, method)(path)
     check_form(response, path, "MethodNotAllowed", 405)
     assert response["Allow"]
 
 
 @pytest.mark.parametrize("path", ["/predictions", "/health", "/docs", "/", "/console/sign-out", "/ws-tickets"])
-def test_options_answers_what_is_allowed_without_a_key_and_takes_no_place(unknown_caller, path):
-    response = unknown_caller.options(path)
+def test_options_needs_no_key_and_is_not_counted(anonymous_client, path):
+    response = anonymous_client.options(path)
     assert (response.status_code, response.content, response["Content-Length"]) == (200, b"", "0")
     assert response["Allow"].endswith("OPTIONS")
     assert "RateLimit" not in response
@@ -202,7 +202,7 @@ def test_an_unknown_path_is_a_404_to_forms_too(settings, method):
     check_form(getattr(client, method)("/nope", b"a=b", content_type="text/plain"), "/nope", "NotFound", 404)
 
 
-def test_a_form_from_elsewhere_is_refused_in_the_one_form(settings):
+def test_cross_site_form_gets_the_standard_error(settings):
     settings.ALLOWED_HOSTS = ["testserver"]
     client = Client(enforce_csrf_checks=True)
     check_form(client.post("/console/sign-in", {"username": "a"}), "/console/sign-in", "PermissionDenied", 403)
@@ -210,7 +210,7 @@ def test_a_form_from_elsewhere_is_refused_in_the_one_form(settings):
 
 
 @pytest.mark.parametrize("blanks", [" ", "\t", " \t "])
-def test_blanks_around_a_key_are_no_part_of_it(client, blanks):
+def test_blanks_around_a_key_are_ignored(client, blanks):
     given = {"X-API-Key": blanks + client.secret + blanks}
     assert client.get("/markets", headers=given).status_code == 200
 
@@ -218,9 +218,9 @@ def test_blanks_around_a_key_are_no_part_of_it(client, blanks):
 @pytest.mark.parametrize(
     "path", ["/nope", "/predictions/", "/health/", "/models/status/", "/..%2f..%2fetc/passwd", "/api/v1/predictions", "/.env", "/static/../manage.py", "/%00", "/\U0001f4a9"]
 )  # fmt: skip
-def test_a_path_nobody_has_is_404(client, unknown_caller, path):
-    for asking in (client, unknown_caller):
-        response = asking.get(path)
+def test_unknown_path_is_404(client, anonymous_client, path):
+    for caller in (client, anonymous_client):
+        response = caller.get(path)
         assert (response.status_code, response.json()["error"]) == (404, "NotFound")
 
 
@@ -236,7 +236,7 @@ def test_a_malformed_request_id_is_replaced(client, given):
     assert len(response["X-Request-ID"]) == 32
 
 
-def test_a_host_nobody_allowed_is_400_and_says_nothing_more(client, settings):
+def test_host_not_allowed_is_400(client, settings):
     settings.ALLOWED_HOSTS = ["elsewhere"]
     for debug in (False, True):
         settings.DEBUG = debug

@@ -1,4 +1,4 @@
-"""Jobs over REST: requested with typed arguments, listed, and asked to stop."""
+"""Jobs over REST: requested with typed arguments, listed, and cancelled."""
 
 import json
 
@@ -14,7 +14,7 @@ JSON = {"content_type": "application/json"}
 
 @pytest.fixture(autouse=True)
 def queued(monkeypatch):
-    """Job ids as they reach the queue; nothing runs."""
+    """Queued job ids; no job runs."""
     sent = []
     monkeypatch.setattr(tasks.run_job, "delay", sent.append)
     return sent
@@ -98,7 +98,7 @@ def test_a_job_is_requested_with_typed_arguments(
     ],
     ids=lambda value: json.dumps(value)[:60],
 )  # fmt: skip
-def test_what_cannot_be_meant_is_refused_by_name(caller, markets, body, where, named):
+def test_invalid_field_is_refused_by_name(caller, markets, body, where, named):
     answer = caller("admin").post("/jobs", body, **JSON)
     error = answer.json()
     assert (answer.status_code, error["error"]) == (400, "ValidationError"), error
@@ -108,14 +108,14 @@ def test_what_cannot_be_meant_is_refused_by_name(caller, markets, body, where, n
     assert not Job.objects.exists()
 
 
-def test_a_market_that_is_switched_off_is_a_conflict(caller, markets):
+def test_disabled_market_is_a_conflict(caller, markets):
     body = {"kind": "backfill", "arguments": {"symbols": ["OLDUSDT"]}}
     answer = caller("admin").post("/jobs", body, **JSON)
     assert (answer.status_code, answer.json()["error"]) == (409, "MarketDisabled")
 
 
 @pytest.mark.parametrize("scope", ["read", "predict"])
-def test_looking_needs_read_and_asking_needs_admin(caller, markets, scope):
+def test_reading_needs_read_and_requesting_needs_admin(caller, markets, scope):
     job = Job.objects.create(kind="training")
     client = caller(scope)
     assert client.get("/jobs").status_code == client.get(f"/jobs/{job.pk}").status_code == 200
@@ -129,22 +129,22 @@ def test_a_repeat_before_it_has_ended_gives_the_same_job(caller, markets):
     client = caller("admin")
     body = {"kind": "training", "arguments": {"seed": 3, "small": True}}
 
-    def asked(**changed):
+    def request_job(**changed):
         answer = client.post("/jobs", body | changed, **JSON)
         assert answer.status_code == 202
         return answer.json()["id"]
 
-    first = asked()
-    assert asked(arguments={"small": True, "seed": 3}) == first
-    assert asked(arguments={"small": True, "seed": 4}) != first
-    assert asked(kind="backfill", arguments={}) != first
+    first = request_job()
+    assert request_job(arguments={"small": True, "seed": 3}) == first
+    assert request_job(arguments={"small": True, "seed": 4}) != first
+    assert request_job(kind="backfill", arguments={}) != first
     Job.objects.filter(id=first).update(state="running")
-    assert asked() == first
+    assert request_job() == first
     job_runs._end(Job.objects.get(id=first), "failed", "no candles")
-    second = asked()
+    second = request_job()
     assert second != first
     assert client.post(f"/jobs/{second}/cancel").json()["state"] == "cancelled"
-    assert asked() not in {first, second}
+    assert request_job() not in {first, second}
 
 
 def test_cancelling_is_accepted_whatever_the_state(caller):
@@ -159,11 +159,11 @@ def test_cancelling_is_accepted_whatever_the_state(caller):
     assert client.post("/jobs/x/cancel").status_code == 404
 
 
-def test_with_the_broker_away_the_request_is_kept(caller, monkeypatch, django_capture_on_commit_callbacks):
+def test_request_is_stored_without_a_broker(caller, monkeypatch, django_capture_on_commit_callbacks):
     from kombu.exceptions import OperationalError
 
     def refuse(_):
-        raise OperationalError("redis is away")
+        raise OperationalError("redis is unavailable")
 
     monkeypatch.setattr(tasks.run_job, "delay", refuse)
     with django_capture_on_commit_callbacks(execute=True):

@@ -1,4 +1,4 @@
-"""The rate limit and the cross-origin rules, as callers meet them."""
+"""Rate limit and CORS rules of the API."""
 
 import pytest
 
@@ -16,18 +16,18 @@ def client(caller, settings):
 
 
 def test_one_bucket_for_everything_under_predictions(client):
-    asked = [
+    requests = [
         lambda: client.get("/predictions"),
         lambda: client.post("/predictions", {"symbol": "BTCUSDT", "horizon": 6}, **JSON),
         lambda: client.get("/predictions/00000000-0000-0000-0000-000000000000"),
         lambda: client.post("/predictions", b"{", **JSON),
         lambda: client.get("/predictions?latest=true"),
     ]
-    assert [ask().status_code for ask in asked] == [200, 503, 404, 400, 200]
-    for ask in asked:
-        refused = ask()
-        said = refused.json()
-        assert (refused.status_code, said["error"]) == (429, "RateLimitExceeded")
+    assert [send_request().status_code for send_request in requests] == [200, 503, 404, 400, 200]
+    for send_request in requests:
+        refused = send_request()
+        payload = refused.json()
+        assert (refused.status_code, payload["error"]) == (429, "RateLimitExceeded")
         assert 1 <= int(refused["Retry-After"]) <= 60
         assert refused["RateLimit"].startswith('"predictions";r=0;t=')
     assert client.get("/signals").status_code == 200, "only /predictions is counted"
@@ -40,17 +40,17 @@ def test_every_key_has_its_own_bucket(client, caller):
     assert caller("read").get("/predictions").status_code == 200
 
 
-def test_the_headers_tell_what_is_left(client):
+def test_headers_report_the_remaining_calls(client):
     first = client.get("/predictions")
     assert first["RateLimit-Policy"] == '"predictions";q=5;w=60'
     assert [client.get("/predictions")["RateLimit"].split(";")[1] for _ in range(3)] == ["r=3", "r=2", "r=1"]
     assert "RateLimit" not in client.get("/signals")
 
 
-def test_who_is_not_known_or_may_not_is_not_counted(client, caller, unknown_caller):
+def test_unauthenticated_and_forbidden_calls_are_not_counted(client, caller, anonymous_client):
     reader = caller("read")
     for _ in range(8):
-        assert unknown_caller.get("/predictions").status_code == 401
+        assert anonymous_client.get("/predictions").status_code == 401
         assert reader.post("/predictions", {}, **JSON).status_code == 403
     assert reader.get("/predictions").status_code == 200
 
@@ -62,18 +62,18 @@ def test_zero_is_no_limit(client, settings):
     assert "RateLimit" not in responses[0]
 
 
-def test_an_origin_of_the_list_may_ask_and_another_may_not(client, unknown_caller):
+def test_allowed_origin_passes_and_another_does_not(client, anonymous_client):
     preflight = {
         "Origin": ORIGIN,
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "x-api-key,content-type,x-request-id,idempotency-key",
     }
-    allowed = unknown_caller.options("/predictions", headers=preflight)
+    allowed = anonymous_client.options("/predictions", headers=preflight)
     assert (allowed.status_code, allowed["Access-Control-Allow-Origin"]) == (200, ORIGIN)
     names = {name.strip() for name in allowed["Access-Control-Allow-Headers"].split(",")}
     assert names == {"x-api-key", "x-request-id", "idempotency-key", "content-type"}
     assert "Access-Control-Allow-Credentials" not in allowed
-    other = unknown_caller.options("/predictions", headers={**preflight, "Origin": "https://evil.example"})
+    other = anonymous_client.options("/predictions", headers={**preflight, "Origin": "https://evil.example"})
     assert "Access-Control-Allow-Origin" not in other
 
 

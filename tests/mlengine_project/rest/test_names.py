@@ -1,4 +1,4 @@
-"""Names and words of a request: each is known or refused with what is allowed."""
+"""Names and choices of a request: unknown ones are refused with the allowed ones."""
 
 import json
 
@@ -40,12 +40,12 @@ def client(caller, engine, settings):
 
 
 def invalid(response, field):
-    said = response.json()
-    assert (response.status_code, said["error"]) == (400, "ValidationError"), said
-    assert list(said["details"]) == [field], said
-    assert all(isinstance(sentence, str) for sentence in said["details"][field])
-    assert said["message"].startswith(f"{field}"), said
-    return said["details"][field][0]
+    payload = response.json()
+    assert (response.status_code, payload["error"]) == (400, "ValidationError"), payload
+    assert list(payload["details"]) == [field], payload
+    assert all(isinstance(sentence, str) for sentence in payload["details"][field])
+    assert payload["message"].startswith(f"{field}"), payload
+    return payload["details"][field][0]
 
 
 @pytest.mark.parametrize("path", NAMED)
@@ -73,7 +73,7 @@ def test_health_metrics_and_pages_ignore_unknown_names(client, path):
     assert client.get(f"{path}?intervall=1h&x=1&x=2").status_code in {200, 302, 503}
 
 
-def test_every_action_of_the_surface_that_lists_takes_a_limit():
+def test_every_list_action_accepts_a_limit():
     entries = [
         entry
         for include in get_resolver().url_patterns
@@ -89,13 +89,13 @@ def test_every_action_of_the_surface_that_lists_takes_a_limit():
 
 
 @pytest.mark.parametrize("query", ["limit=1&limit=2", "symbol=BTCUSDT&symbol=BTCUSDT", "cursor=a&cursor=b"])
-def test_a_name_written_twice_is_refused(client, query):
+def test_repeated_query_name_is_refused(client, query):
     name = query.split("=")[0]
     assert "2 times" in invalid(client.get(f"/predictions?{query}"), name)
 
 
 @pytest.mark.parametrize("path", ["/candles", "/candles/quality", "/indicators"])
-def test_candles_have_one_length_for_now(client, path):
+def test_candles_have_one_interval(client, path):
     assert client.get(f"{path}?symbol=BTCUSDT&interval=5m").status_code == 200
     for other in ("1h", "5M", "", "5", "300000"):
         sentence = invalid(client.get(f"{path}?symbol=BTCUSDT&interval={other}"), "interval")
@@ -113,19 +113,19 @@ def test_candles_have_one_length_for_now(client, path):
         ("/models/status?source=moon", None, "source", "exchange, simulated"),
     ],
 )
-def test_a_word_that_is_no_choice_is_answered_with_the_choices(client, path, body, field, choices):
+def test_invalid_choice_is_answered_with_the_choices(client, path, body, field, choices):
     response = client.get(path) if body is None else client.post(path, body, **JSON)
     assert invalid(response, field) == f"Write one of {choices}."
 
 
 @pytest.mark.parametrize("bad", ["x", None, [], {}, -1, True])
-def test_a_bad_price_of_a_list_keeps_its_field_and_its_place(client, bad):
+def test_invalid_price_of_a_list_is_reported_with_field_and_index(client, bad):
     answer = client.post("/touches", {**POSTED["/touches"], "prices": [1, bad, 2]}, **JSON)
     assert invalid(answer, "prices").startswith("[1]: ")
     assert answer.json()["message"].startswith("prices[1]: ")
 
 
-def test_a_hundred_parameters_too_many_are_not_called_a_body(client):
+def test_too_many_parameters_are_a_query_error(client):
     response = client.get("/markets?" + "&".join(f"a{n}={n}" for n in range(1100)))
     assert "1000 parameters" in invalid(response, "query")
     assert "body" not in response.json()["message"]
@@ -134,30 +134,30 @@ def test_a_hundred_parameters_too_many_are_not_called_a_body(client):
 @pytest.mark.parametrize(
     "sent", ["Bearer {key}", "bearer {key}", "ApiKey {key}", "{key}", "Basic {key}", "Bearer wrong"]
 )
-def test_a_key_in_another_header_is_answered_with_the_right_one(client, unknown_caller, sent):
-    answer = unknown_caller.get("/markets", headers={"Authorization": sent.format(key=client.secret)})
-    said = answer.json()
-    assert (answer.status_code, said["error"]) == (401, "InvalidAPIKey")
-    assert "X-API-Key" in said["message"]
-    assert "Authorization" in said["message"]
+def test_key_in_another_header_is_answered_with_the_correct_header(client, anonymous_client, sent):
+    answer = anonymous_client.get("/markets", headers={"Authorization": sent.format(key=client.secret)})
+    payload = answer.json()
+    assert (answer.status_code, payload["error"]) == (401, "InvalidAPIKey")
+    assert "X-API-Key" in payload["message"]
+    assert "Authorization" in payload["message"]
     assert client.secret not in answer.text
 
 
 @pytest.mark.parametrize("name", ["api_key", "apikey", "X-API-Key", "key", "token", "access_token", "anything"])
-def test_a_key_in_the_address_is_answered_with_the_right_place(client, unknown_caller, name):
-    answer = unknown_caller.get(f"/markets?{name}={client.secret}")
+def test_key_in_the_url_is_answered_with_the_correct_header(client, anonymous_client, name):
+    answer = anonymous_client.get(f"/markets?{name}={client.secret}")
     assert answer.status_code == 401
     assert "X-API-Key" in answer.json()["message"]
     assert "address" in answer.json()["message"]
     assert client.secret not in answer.text
 
 
-def test_a_wrong_key_and_none_are_not_told_apart(unknown_caller):
+def test_wrong_and_missing_key_have_the_same_answer(anonymous_client):
     for headers in ({}, {"X-API-Key": "wrong"}, {"X-API-Key": "wrong", "Authorization": "Bearer x"}):
-        assert unknown_caller.get("/markets", headers=headers).json()["message"] == "Invalid API Key"
+        assert anonymous_client.get("/markets", headers=headers).json()["message"] == "Invalid API Key"
 
 
-def test_a_span_of_milliseconds_is_known(client):
+def test_span_in_milliseconds_is_accepted(client):
     assert client.get(f"/candles?symbol=BTCUSDT&from={NEWEST}&interval=5m").status_code == 200
 
 
@@ -168,18 +168,18 @@ def test_a_span_of_milliseconds_is_known(client):
         *((path, {**body, "symbol": "NOPE"}) for path, body in POSTED.items() if "symbol" in body),
     ],
 )
-def test_an_unknown_symbol_is_answered_with_those_there_are(client, path, body):
+def test_unknown_symbol_is_answered_with_the_known_ones(client, path, body):
     response = client.get(path) if body is None else client.post(path, body, **JSON)
-    said = response.json()
-    assert (response.status_code, list(said["details"])) == (400, ["symbol"]), said
-    assert "NOPE" in said["message"]
-    assert "BTCUSDT" in said["message"]
+    payload = response.json()
+    assert (response.status_code, list(payload["details"])) == (400, ["symbol"]), payload
+    assert "NOPE" in payload["message"]
+    assert "BTCUSDT" in payload["message"]
 
 
 @pytest.mark.parametrize("item", ["x", 1, {}])
 @pytest.mark.parametrize("field", ["prices", "symbols", "kinds"])
 def test_a_list_that_is_too_long_is_refused_before_its_items(client, field, item):
-    """Judged one by one, 60,000 wrong prices took ten seconds of a worker."""
+    """Validating 60,000 wrong prices one by one took ten seconds."""
     many = [item] * 60_000
     path = "/touches" if field == "prices" else "/jobs"
     body = (

@@ -1,4 +1,4 @@
-"""Walks through every list while rows arrive: each row once, in one order, whatever the limit of each page."""
+"""Paging through every list while rows arrive: each row once, in order, with any limit per page."""
 
 import itertools
 import uuid
@@ -94,7 +94,7 @@ ARRIVALS = st.lists(st.lists(st.integers(0, 4), max_size=3), max_size=8)
 
 
 def write(model, make, slots):
-    """Rows of the given slots, in the market that is asked for; times that the database would set are set here."""
+    """Rows of the given slots in the requested market, with times otherwise set by the database."""
     owner = Market.objects.get(symbol="AUSDT")
     times = {}
     for slot in slots:
@@ -115,7 +115,7 @@ def names_of(model, field, keys):
 
 
 def walk(client, path, limits, direction, arrive, start=None):
-    """Follow the links of one direction to the end; each page asks for another number of rows."""
+    """Follow the links of one direction to the end, with another limit for each page."""
     pages, limit = [], itertools.cycle(limits)
     link = start or f"{path}limit={next(limit)}"
     while link:
@@ -149,7 +149,7 @@ def test_a_walk_while_rows_arrive_returns_each_row_once(reader, path):
         waiting = iter(arrivals)
         pages = walk(reader, path, limits, "next", lambda: write(model, make, next(waiting, [])))
         seen = [row[field] for page in pages for row in page["results"]]
-        assert len(seen) == len(set(seen)), "a row came twice"
+        assert len(seen) == len(set(seen)), "a row was returned twice"
         assert there <= set(seen), "a row was left out"
         back = walk(reader, path, limits, "previous", list, start=pages[-1]["previous"])
         returned = [row[field] for page in back for row in page["results"]]
@@ -196,7 +196,7 @@ def test_jobs_of_one_moment_are_each_on_one_page(slots, limits, arrivals):
 
 @QUIET
 @given(st.sets(st.tuples(st.sampled_from("AB"), st.integers(1, 9)), max_size=20), LIMITS)
-def test_computed_rows_are_walked_by_their_names_while_others_appear(found, limits):
+def test_computed_rows_are_paged_by_their_sort_names_while_others_appear(found, limits):
     rows = [{"symbol": symbol, "horizon": horizon} for symbol, horizon in found]
     seen, limit, link = [], itertools.cycle(limits), "/track-record"
     while link:
@@ -223,20 +223,20 @@ def test_a_cursor_of_another_list_order_or_version_is_a_400(reader):
     link = reader.get("/signals?symbol=AUSDT&limit=1").json()["next"]
     cursor = link.partition("cursor=")[2].partition("&")[0]
     old = signing.dumps([0, False, "2025-01-01 00:00:00+00:00"], salt="cursor:/signals")
-    for asked in (
+    for path in (
         f"/signals?symbol=AUSDT&after=0&cursor={cursor}",
         f"/predictions?cursor={cursor}",
         f"/signals?cursor={cursor[:-1]}",
         f"/signals?cursor={old}",
     ):
-        said = reader.get(asked).json()
-        assert (said["error"], list(said["details"])) == ("ValidationError", ["cursor"]), asked
+        payload = reader.get(path).json()
+        assert (payload["error"], list(payload["details"])) == ("ValidationError", ["cursor"]), path
 
 
 @pytest.mark.postgres
 @pytest.mark.django_db
 @pytest.mark.parametrize(("path", "index"), [("", "prediction_by_time"), ("symbol=AUSDT", "prediction_by_")])
-def test_a_page_of_a_large_log_is_read_from_an_index(path, index):
+def test_page_of_a_large_log_uses_an_index(path, index):
     if connection.vendor != "postgresql":
         pytest.skip("a plan of PostgreSQL")
     owner = Market.objects.create(symbol="AUSDT", source="simulated")

@@ -1,4 +1,4 @@
-"""The paths of the contract, with an engine behind them."""
+"""The REST paths of the contract, with a running engine."""
 
 import re
 
@@ -14,45 +14,45 @@ from tests.mlengine_project.rest.conftest import NEWEST
 
 JSON = {"content_type": "application/json"}
 PRICE = re.compile(r"^\d+\.\d{8}$")
-NOBODY = "00000000-0000-0000-0000-000000000000"
+UNKNOWN_ID = "00000000-0000-0000-0000-000000000000"
 
 
 def test_a_prediction_is_complete_and_the_same_for_the_same_candle(caller, engine):
     client = caller("predict")
     for horizon in (6, 18, 36, 72):
         response = client.post("/predictions", {"symbol": "BTCUSDT", "horizon": horizon}, **JSON)
-        said = response.json()
-        assert response.status_code == 200, said
-        assert {"id", "candle_time", "made_at", "valid_until", "bands", "coverage", "model_versions"} <= set(said)
-        assert said["candle_time"].endswith("Z")
-        assert said["actual_high"] is said["actual_low"] is said["mae"] is None
+        payload = response.json()
+        assert response.status_code == 200, payload
+        assert {"id", "candle_time", "made_at", "valid_until", "bands", "coverage", "model_versions"} <= set(payload)
+        assert payload["candle_time"].endswith("Z")
+        assert payload["actual_high"] is payload["actual_low"] is payload["mae"] is None
         for name in ("current_price", "predicted_high", "predicted_low"):
-            assert PRICE.match(said[name])
-        assert [band["level"] for band in said["bands"]] == [0.5, 0.8, 0.9]
+            assert PRICE.match(payload[name])
+        assert [band["level"] for band in payload["bands"]] == [0.5, 0.8, 0.9]
         again = client.post("/predictions", {"symbol": "BTCUSDT", "horizon": horizon}, **JSON)
         assert again.content == response.content
-        assert client.get(f"/predictions/{said['id']}").json() == said
+        assert client.get(f"/predictions/{payload['id']}").json() == payload
 
 
 def test_a_signal_is_complete_and_the_same_for_the_same_candle(caller, engine):
     client = caller("predict")
     response = client.post("/signals", {"symbol": "ETHUSDT"}, **JSON)
-    said = response.json()
-    assert response.status_code == 200, said
-    assert said["signal_type"] in {"buy", "sell", "hold"}
-    assert said["seq"] == 1
-    assert {"outcome", "pnl_percent", "reason_details", "expected_net_return", "p_break_even"} <= set(said)
+    payload = response.json()
+    assert response.status_code == 200, payload
+    assert payload["signal_type"] in {"buy", "sell", "hold"}
+    assert payload["seq"] == 1
+    assert {"outcome", "pnl_percent", "reason_details", "expected_net_return", "p_break_even"} <= set(payload)
     assert client.post("/signals", {"symbol": "ETHUSDT"}, **JSON).content == response.content
-    assert client.get(f"/signals/{said['id']}").json() == said
+    assert client.get(f"/signals/{payload['id']}").json() == payload
 
 
-def test_brackets_and_touches_take_prices_as_strings_or_numbers(caller, engine):
+def test_brackets_and_touches_accept_prices_as_strings_or_numbers(caller, engine):
     client = caller("predict")
     close = float(client.post("/predictions", {"symbol": "BTCUSDT", "horizon": 6}, **JSON).json()["current_price"])
-    asked = {"symbol": "BTCUSDT", "side": "buy", "horizon": 6, "take_profit": f"{close * 1.01:.2f}"}
-    said = client.post("/brackets", {**asked, "stop_loss": round(close * 0.99, 2)}, **JSON).json()
-    assert abs(said["p_take_profit"] + said["p_stop_loss"] + said["p_neither"] - 1) < 1e-9, said
-    wrong = client.post("/brackets", {**asked, "stop_loss": round(close * 1.02, 2)}, **JSON)
+    request = {"symbol": "BTCUSDT", "side": "buy", "horizon": 6, "take_profit": f"{close * 1.01:.2f}"}
+    payload = client.post("/brackets", {**request, "stop_loss": round(close * 0.99, 2)}, **JSON).json()
+    assert abs(payload["p_take_profit"] + payload["p_stop_loss"] + payload["p_neither"] - 1) < 1e-9, payload
+    wrong = client.post("/brackets", {**request, "stop_loss": round(close * 1.02, 2)}, **JSON)
     assert (wrong.status_code, list(wrong.json()["details"])) == (400, ["stop_loss"])
     prices = [round(close * 1.001, 2), f"{close * 1.05:.2f}"]
     results = client.post("/touches", {"symbol": "BTCUSDT", "horizon": 6, "prices": prices}, **JSON).json()["results"]
@@ -107,17 +107,17 @@ def test_candles_are_oldest_first_and_the_first_page_is_the_newest(caller, engin
     assert PRICE.match(newest["results"][0]["close"])
 
 
-def test_the_ledger_accounts_for_every_candle(caller, engine):
-    said = caller("read").get("/candles/quality?symbol=BTCUSDT").json()
-    assert said["expected"] == said["stored"] + said["missing"] + said["absent"]
-    assert said["share"] == 1.0
+def test_quality_accounts_for_every_candle(caller, engine):
+    payload = caller("read").get("/candles/quality?symbol=BTCUSDT").json()
+    assert payload["expected"] == payload["stored"] + payload["missing"] + payload["absent"]
+    assert payload["share"] == 1.0
 
 
 def test_indicators_by_name_newest_last(caller, engine):
     client = caller("read")
-    said = client.get("/indicators?symbol=BTCUSDT&names=rsi_14,macd&limit=5").json()
-    assert [sorted(row["values"]) for row in said["results"]] == [["macd", "rsi_14"]] * 5
-    assert said["results"][-1]["candle_time"] == "2024-12-31T23:55:00Z"
+    payload = client.get("/indicators?symbol=BTCUSDT&names=rsi_14,macd&limit=5").json()
+    assert [sorted(row["values"]) for row in payload["results"]] == [["macd", "rsi_14"]] * 5
+    assert payload["results"][-1]["candle_time"] == "2024-12-31T23:55:00Z"
     assert len(client.get("/indicators?symbol=BTCUSDT").json()["results"]) == 100
     names = {spec["name"] for spec in client.get("/indicators/catalog").json()["results"]}
     assert "rsi_14" in names
@@ -127,17 +127,17 @@ def test_indicators_by_name_newest_last(caller, engine):
 
 def test_models_and_their_status_now_and_then(caller, engine, champions):
     client = caller("read")
-    said = client.get("/models/status").json()
+    payload = client.get("/models/status").json()
     for kind in ("range_predictor", "tpsl_classifier", "signal_classifier"):
-        assert said[kind]["champion"] == str(champions[kind].pk)
-        assert client.get(f"/models/{said[kind]['champion']}").json()["kind"] == kind
+        assert payload[kind]["champion"] == str(champions[kind].pk)
+        assert client.get(f"/models/{payload[kind]['champion']}").json()["kind"] == kind
     assert client.get("/models/status?at=2020-01-01T00:00:00Z").json()["range_predictor"]["champion"] is None
     assert [one["files_kept"] for one in client.get("/models?kind=range_predictor").json()["results"]] == [True]
     ModelVersion.objects.update(files_removed_at=clock.wall_now())
-    assert client.get(f"/models/{said['range_predictor']['champion']}").json()["files_kept"] is False
+    assert client.get(f"/models/{payload['range_predictor']['champion']}").json()["files_kept"] is False
 
 
-def test_markets_tell_their_horizons(caller, engine):
+def test_markets_list_their_horizons(caller, engine):
     markets = caller("read").get("/markets").json()["results"]
     assert [(m["symbol"], m["horizons"], m["simulated"]) for m in markets] == [
         ("BTCUSDT", [6, 18, 36, 72], True),
@@ -149,11 +149,11 @@ def test_a_disabled_market_is_409_and_its_log_stays_readable(caller, engine):
     Market.objects.filter(symbol="BTCUSDT").update(enabled=False)
     engine[0].frozen.advance(2)
     client = caller("admin")
-    asked = {"symbol": "BTCUSDT", "horizon": 6}
+    request = {"symbol": "BTCUSDT", "horizon": 6}
     for response in (
-        client.post("/predictions", asked, **JSON),
+        client.post("/predictions", request, **JSON),
         client.post("/signals", {"symbol": "BTCUSDT"}, **JSON),
-        client.post("/touches", {**asked, "prices": [1]}, **JSON),
+        client.post("/touches", {**request, "prices": [1]}, **JSON),
         client.get("/candles?symbol=BTCUSDT"),
         client.get("/indicators?symbol=BTCUSDT"),
     ):
@@ -165,15 +165,15 @@ def test_a_disabled_market_is_409_and_its_log_stays_readable(caller, engine):
 def test_past_its_validity_a_prediction_is_refused_with_reasons(caller, engine):
     engine[0].frozen.advance(900)
     response = caller("predict").post("/predictions", {"symbol": "BTCUSDT", "horizon": 6}, **JSON)
-    said = response.json()
-    assert (response.status_code, said["error"], said["reasons"]) == (503, "PredictionRefused", ["STALE_DATA"])
+    payload = response.json()
+    assert (response.status_code, payload["error"], payload["reasons"]) == (503, "PredictionRefused", ["STALE_DATA"])
     assert int(response["Retry-After"]) >= 1
 
 
-def test_unknown_ids_are_404_whatever_they_look_like(caller, engine):
+def test_unknown_and_malformed_ids_are_404(caller, engine):
     client = caller("read")
     for path in ("/predictions", "/signals", "/models", "/jobs"):
-        for name in (NOBODY, "1", "%00", "..%2f..%2fetc%2fpasswd", "x" * 3000, "latest", "%F0%9F%92%A9", "%ff"):
+        for name in (UNKNOWN_ID, "1", "%00", "..%2f..%2fetc%2fpasswd", "x" * 3000, "latest", "%F0%9F%92%A9", "%ff"):
             response = client.get(f"{path}/{name}")
             assert (response.status_code, response.json()["error"]) == (404, "NotFound"), (path, name)
 
@@ -211,7 +211,7 @@ ANSWERED = {
 }
 
 
-def test_answers_have_the_shape_the_schema_promises(caller, engine):
+def test_answers_conform_to_the_schema(caller, engine):
     import yaml
     from openapi_schema_validator import OAS30Validator
 
@@ -219,12 +219,12 @@ def test_answers_have_the_shape_the_schema_promises(caller, engine):
 
     schema = yaml.safe_load(schema_bytes())
     client = caller("read")
-    for asked, path in ANSWERED.items():
+    for request, path in ANSWERED.items():
         promised = schema["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
-        response = client.get(asked)
+        response = client.get(request)
         assert response.status_code == 200
         OAS30Validator({**promised, "components": schema["components"]}).validate(response.json())
-    asker = caller("predict")
+    predictor = caller("predict")
     for path, body in {
         "/predictions": {"symbol": "BTCUSDT", "horizon": 6},
         "/signals": {"symbol": "BTCUSDT"},
@@ -232,6 +232,6 @@ def test_answers_have_the_shape_the_schema_promises(caller, engine):
         "/brackets": {"symbol": "BTCUSDT", "side": "buy", "horizon": 6, "take_profit": 10**6, "stop_loss": "1"},
         "/ws-tickets": None,
     }.items():
-        response = asker.post(path, body, **JSON)
+        response = predictor.post(path, body, **JSON)
         promised = schema["paths"][path]["post"]["responses"][str(response.status_code)]["content"]["application/json"]
         OAS30Validator({**promised["schema"], "components": schema["components"]}).validate(response.json())

@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001  (letters that look alike are the subject)
-"""A symbol that is not ASCII through every door: REST, websocket, channel, cache, files, pages, check, exchange."""
+"""A symbol that is not ASCII in every interface: REST, websocket, channel, cache, files, pages, check, exchange."""
 
 import asyncio
 import io
@@ -21,7 +21,7 @@ from marketdata.parsing import is_symbol, normal_symbol, parse_stream_frame
 from marketdata.simulator.candle_files import read_files
 from marketdata.simulator.invention import CandleGenerator
 from marketdata.simulator.server import SimulatedExchange
-from mlengine_project.checks import settings_make_sense
+from mlengine_project.checks import settings_are_valid
 from predictions.cache import cache, key_of
 from predictions.models import PredictionLog
 from signals import publisher
@@ -59,13 +59,13 @@ def market(db, fresh_engine):
         ("BTC\ufe0fUSDT", False), ("😀USDT", False), ("\ud800A", False), ("E\u0301USDT", False), ("\u00c9USDT", True), (7, False),
     ],
 )  # fmt: skip
-def test_the_one_rule(text, right):
+def test_symbol_rule(text, right):
     assert is_symbol(text) is right
     if right:
         assert normal_symbol(unicodedata.normalize("NFD", text.lower())) == text
 
 
-def test_every_path_answers_for_it(market, caller):
+def test_every_path_accepts_the_symbol(market, caller):
     client = caller("admin")
     row = Candle.objects.filter(market=market).order_by("-open_time").first()
     for path in ("/candles", "/indicators"):
@@ -84,7 +84,7 @@ def test_every_path_answers_for_it(market, caller):
     assert metrics
 
 
-def test_cache_channel_and_log_bear_it(market):
+def test_cache_channel_and_log_hold_the_symbol(market):
     prediction = PredictionLog.objects.filter(symbol=LIFE).first()
     key = key_of(LIFE, prediction.horizon, prediction.candle_time)
     assert key.startswith(f"prediction:{LIFE}:")
@@ -93,7 +93,7 @@ def test_cache_channel_and_log_bear_it(market):
     assert SignalLog.objects.get().symbol == LIFE
 
 
-def test_pages_have_its_address_encoded(market, admin_client):
+def test_pages_encode_the_symbol_in_urls(market, admin_client):
     board = admin_client.get("/").content.decode()
     assert f"/market/{quote(LIFE)}" in board
     page = admin_client.get(f"/market/{quote(LIFE)}")
@@ -104,7 +104,7 @@ def test_pages_have_its_address_encoded(market, admin_client):
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_websocket_follows_it(fresh_engine):
+async def test_websocket_subscribes_to_the_symbol(fresh_engine):
     def prepare():
         bootstrap_champions(symbols=(LIFE,))
         market = make_markets(symbols=(LIFE,))[0]
@@ -124,11 +124,11 @@ async def test_a_websocket_follows_it(fresh_engine):
     await client.disconnect()
 
 
-def test_files_bear_it_out_and_in(market, tmp_path):
+def test_symbol_survives_export_and_import(market, tmp_path):
     for kind in ("csv", "parquet"):
         call_command("export_candles", str(tmp_path), format=kind, stdout=io.StringIO())
         path = tmp_path / f"{LIFE}-5m.{kind}"
-        # A Mac writes file names decomposed, and people write them in lower case.
+        # macOS writes file names decomposed, and people write them in lower case.
         given = path.rename(tmp_path / unicodedata.normalize("NFD", f"{LIFE.lower()}-5m.{kind}"))
         out = io.StringIO()
         call_command("import_candles", str(given), source="simulated", stdout=out, stderr=io.StringIO())
@@ -140,16 +140,16 @@ def test_files_bear_it_out_and_in(market, tmp_path):
 
 def test_the_settings_check_accepts_what_the_rule_accepts(settings):
     settings.SUPPORTED_SYMBOLS = [LIFE, "BTCUSDT"]
-    assert not [found for found in settings_make_sense() if "SUPPORTED_SYMBOLS" in found.msg]
+    assert not [found for found in settings_are_valid() if "SUPPORTED_SYMBOLS" in found.msg]
     settings.SUPPORTED_SYMBOLS = ["BTC/USDT"]
-    assert [found for found in settings_make_sense() if "SUPPORTED_SYMBOLS" in found.msg]
+    assert [found for found in settings_are_valid() if "SUPPORTED_SYMBOLS" in found.msg]
 
 
-def test_the_exchange_is_asked_for_it_and_streams_it(db, settings):
+def test_exchange_requests_and_streams_use_the_symbol(db, settings):
     with SimulatedExchange([LIFE, "BTCUSDT"], seed=3, speed=0, begin_at=BEGIN + 10_000) as exchange:
         settings.BINANCE_API_URL, settings.BINANCE_STREAM_URL = exchange.base_url, exchange.stream_url
 
-        async def ask():
+        async def send_request():
             client = ExchangeClient()
             try:
                 page = await client.klines(LIFE, BEGIN - STEP, BEGIN)
@@ -165,7 +165,7 @@ def test_the_exchange_is_asked_for_it_and_streams_it(db, settings):
                 await client.close()
             return page, statuses, message
 
-        page, statuses, message = asyncio.run(ask())
+        page, statuses, message = asyncio.run(send_request())
     assert [row.open_time for row in page.rows] == [BEGIN - STEP]
     assert statuses == {LIFE: "TRADING"}
     assert parse_stream_frame(message, [LIFE])[0] == LIFE

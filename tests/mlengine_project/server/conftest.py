@@ -1,4 +1,4 @@
-"""Servers that really listen: the protocol class around a small application, and the engine both ways it is run."""
+"""Listening servers: the protocol class with a small application, and the engine as run by `up` and by the image."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ KEY = "test-" + "k" * 40
 
 
 async def mirror(scope, receive, send):
-    """Answers with what it was asked: method, path, query, headers and body."""
+    """Echo the request: method, path, query, headers and body."""
     if scope["type"] != "http":
         await receive()
         await send({"type": "websocket.close"})
@@ -47,7 +47,7 @@ async def mirror(scope, receive, send):
 
 @pytest.fixture(scope="session")
 def serve():
-    """Serve an application in a thread and give the port."""
+    """Serve an application in a thread and return the port."""
     running = []
 
     def start(application):
@@ -72,35 +72,35 @@ def serve():
 
 @pytest.fixture(scope="session")
 def mirrored(serve):
-    """The port of a server that shows what it read."""
+    """The port of an echo server."""
     return serve(mirror)
 
 
 class Engine:
-    """A running engine: its port and the process that answers."""
+    """A running engine: its port and its serving process."""
 
     def __init__(self, port, pid):
         self.port, self.pid = port, pid
 
     def peak_kib(self):
-        """The most memory the process ever had."""
+        """Peak memory of the process."""
         with Path(f"/proc/{self.pid}/status").open() as status:
             return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 
     def written_bytes(self):
-        """What the process has written, to sockets and files."""
+        """Bytes written by the process, to sockets and files."""
         with Path(f"/proc/{self.pid}/io").open() as counts:
             return next(int(line.split()[1]) for line in counts if line.startswith("wchar"))
 
 
 def command_of_image():
-    """The words of the Dockerfile's CMD."""
+    """The arguments of the Dockerfile's CMD."""
     text = (ROOT / "Dockerfile").read_text()
     return json.loads(text[text.rindex("CMD [") + 4 :].replace("\\\n", " "))
 
 
 def words_of_image(port):
-    """The same for one worker on a free port of this machine."""
+    """The same with one worker on a local port."""
     words = command_of_image()
     for option, value in {"--host": "127.0.0.1", "--port": str(port), "--workers": "1"}.items():
         words[words.index(option) + 1] = value
@@ -109,7 +109,7 @@ def words_of_image(port):
 
 @pytest.fixture(scope="session", params=["up", "image"])
 def engine(request, tmp_path_factory):
-    """The engine as `up` and as the image start it; neither has models, both have a key."""
+    """The engine as started by `up` and by the image, with a key and without models."""
     folder, port = tmp_path_factory.mktemp(request.param), free_port()
     environment = {
         "DATABASE_URL": "", "REDIS_URL": "", "MLENGINE_STATE_DIR": str(folder), "MLENGINE_ENV_FILE": "",
@@ -127,7 +127,7 @@ def engine(request, tmp_path_factory):
         started = processes.start("up", sys.executable, *words)
     try:
         wait_until(lambda: answers(port), 90, "the engine answers")
-        if request.param == "up":  # what it prepares beside the server takes memory too
+        if request.param == "up":  # its other parts use memory too
             wait_until(lambda: "no models" in (folder / "up.log").read_text(), 90, "the engine is prepared")
         yield Engine(port, started.pid)
     finally:

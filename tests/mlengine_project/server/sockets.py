@@ -1,4 +1,4 @@
-"""Bytes to a server and back, without a client library that would mend them first."""
+"""Raw bytes to a server and back, without a client library that would correct them."""
 
 import socket
 import time
@@ -18,7 +18,7 @@ HANDSHAKE = (
 
 
 class Answer:
-    """One response, parsed as far as a test looks at it."""
+    """One response, parsed as far as tests need."""
 
     def __init__(self, head, body):
         lines = head.split(b"\r\n")
@@ -57,7 +57,7 @@ class Caller:
         self.socket.close()
 
     def send(self, *parts, pause=0.0):
-        """Send each part; a server that has closed already is noticed when reading."""
+        """Send each part; a closed connection is noticed when reading."""
         for number, part in enumerate(parts):
             if number and pause:
                 time.sleep(pause)
@@ -68,7 +68,7 @@ class Caller:
         return self
 
     def answer(self, method=b"GET"):
-        """The next response; 100 Continue is one too."""
+        """The next response, including 100 Continue."""
         head = self._until(b"\r\n\r\n")
         found = Answer(head, b"")
         if method != b"HEAD" and found.status != 100:
@@ -76,7 +76,7 @@ class Caller:
         return found
 
     def closed(self):
-        """Whether the server ends the connection, and sends nothing more."""
+        """Whether the server closes the connection without sending more."""
         if self.kept:
             return False
         try:
@@ -103,7 +103,7 @@ class Caller:
         return found
 
 
-def ask(port, *parts, method=b"GET"):
+def send_request(port, *parts, method=b"GET"):
     """One request on a connection of its own."""
     with Caller(port) as caller:
         return caller.send(*parts).answer(method)

@@ -1,4 +1,4 @@
-"""What reaches an application, and what is refused before: bytes on a real connection."""
+"""HTTP parsing on a real connection: requests passed to the application, and refusals."""
 
 import re
 
@@ -7,7 +7,7 @@ import pytest
 from mlengine_project import http_protocol
 from tests.flows.processes import wait_until
 from tests.mlengine_project.server.conftest import mirror
-from tests.mlengine_project.server.sockets import H2C, HANDSHAKE, HOST, Caller, ask, chunked, request
+from tests.mlengine_project.server.sockets import H2C, HANDSHAKE, HOST, Caller, chunked, request, send_request
 
 pytestmark = pytest.mark.alone
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
@@ -15,12 +15,12 @@ CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
 def refused(answer, status, words):
     assert answer.status == status, answer.body
-    said = answer.json
-    assert set(said) == {"error", "message", "path", "request_id", "details"}
-    assert said["error"] == "ValidationError"
-    assert re.search(words, said["message"])
+    payload = answer.json
+    assert set(payload) == {"error", "message", "path", "request_id", "details"}
+    assert payload["error"] == "ValidationError"
+    assert re.search(words, payload["message"])
     assert answer.headers["content-type"] == "application/json"
-    assert answer.headers["x-request-id"] == said["request_id"]
+    assert answer.headers["x-request-id"] == payload["request_id"]
 
 
 @pytest.mark.parametrize(
@@ -28,20 +28,20 @@ def refused(answer, status, words):
     [chunked(b"one ", b"two"), chunked(b"one two", trailer=b"X-After: 1\r\n"), b"7;a=b\r\none two\r\n0\r\n\r\n"],
     ids=["plain", "trailer", "extension"],
 )
-def test_a_chunked_body_arrives_whole(mirrored, body):
-    assert ask(mirrored, request(b"POST", b"/", CHUNKED) + body).json["body"] == "one two"
+def test_chunked_body_is_joined(mirrored, body):
+    assert send_request(mirrored, request(b"POST", b"/", CHUNKED) + body).json["body"] == "one two"
 
 
-def test_a_trailer_is_never_a_header(mirrored):
+def test_trailer_is_not_a_header(mirrored):
     body = chunked(b"x", trailer=b"X-API-Key: stolen\r\nHost: elsewhere\r\n")
-    names = [name for name, _ in ask(mirrored, request(b"POST", b"/", CHUNKED) + body).json["headers"]]
+    names = [name for name, _ in send_request(mirrored, request(b"POST", b"/", CHUNKED) + body).json["headers"]]
     assert names == ["host", "transfer-encoding"]
 
 
 @pytest.mark.parametrize("version", [b"1.0", b"1.1"])
 @pytest.mark.parametrize("method", [b"GET", b"POST", b"DELETE", b"HEAD", b"OPTIONS"])
 def test_an_offer_of_http2_is_answered_as_http1_with_its_body(mirrored, method, version):
-    answer = ask(mirrored, request(method, b"/a?b=c", H2C, body=b"kept", version=version), method=method)
+    answer = send_request(mirrored, request(method, b"/a?b=c", H2C, body=b"kept", version=version), method=method)
     assert answer.status == 200
     if method != b"HEAD":
         seen = answer.json
@@ -57,7 +57,7 @@ def test_an_offer_of_http2_with_a_chunked_body_in_many_segments(mirrored):
         assert caller.answer().json["path"] == "/next"
 
 
-def test_offers_of_http2_one_behind_the_other_do_not_deepen_the_stack(mirrored):
+def test_consecutive_http2_offers_do_not_recurse(mirrored):
     with Caller(mirrored) as caller:
         caller.send(request(b"GET", b"/", H2C) * 60)
         assert [caller.answer().status for _ in range(60)] == [200] * 60
@@ -79,26 +79,26 @@ def test_other_tokens_of_connection_are_kept(mirrored):
     ],
     ids=["no key", "TLS", "no token"],
 )
-def test_an_upgrade_that_is_none_is_ignored(mirrored, lines):
-    assert ask(mirrored, request(b"GET", b"/health", lines)).json["path"] == "/health"
+def test_invalid_upgrade_is_ignored(mirrored, lines):
+    assert send_request(mirrored, request(b"GET", b"/health", lines)).json["path"] == "/health"
 
 
 def test_a_handshake_with_a_body_or_another_method_is_a_request(mirrored):
-    assert ask(mirrored, request(b"POST", b"/", HANDSHAKE, body=b"kept")).json["body"] == "kept"
-    assert ask(mirrored, request(b"GET", b"/", HANDSHAKE, body=b"kept")).json["body"] == "kept"
-    assert ask(mirrored, request(b"GET", b"/", HANDSHAKE)).status == 403, "the application refuses this one"
+    assert send_request(mirrored, request(b"POST", b"/", HANDSHAKE, body=b"kept")).json["body"] == "kept"
+    assert send_request(mirrored, request(b"GET", b"/", HANDSHAKE, body=b"kept")).json["body"] == "kept"
+    assert send_request(mirrored, request(b"GET", b"/", HANDSHAKE)).status == 403, "the application refuses this one"
 
 
-def test_a_handshake_never_overtakes_a_request(mirrored):
+def test_handshake_waits_for_earlier_requests(mirrored):
     with Caller(mirrored) as caller:
         caller.send(request(b"POST", b"/first", body=b"x") + request(b"GET", b"/second", HANDSHAKE))
         assert [caller.answer().json["path"] for _ in range(2)] == ["/first", "/second"]
 
 
 @pytest.mark.parametrize("blanks", [b"", b" ", b"\t", b" \t  \t "])
-def test_blanks_around_a_value_are_no_part_of_it(mirrored, blanks):
+def test_blanks_around_a_header_value_are_ignored(mirrored, blanks):
     line = b"X-Key:" + blanks + b"a b" + blanks + b"\r\n"
-    assert ["x-key", "a b"] in ask(mirrored, request(b"GET", b"/", line)).json["headers"]
+    assert ["x-key", "a b"] in send_request(mirrored, request(b"GET", b"/", line)).json["headers"]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_blanks_around_a_value_are_no_part_of_it(mirrored, blanks):
     ],
 )
 def test_an_absolute_target_is_the_path_and_the_host_it_names(mirrored, target, path, host):
-    seen = ask(mirrored, request(b"GET", target)).json
+    seen = send_request(mirrored, request(b"GET", target)).json
     assert (seen["path"], seen["query"]) == (path, "b=c")
     assert [value for name, value in seen["headers"] if name == "host"] == [host]
 
@@ -143,13 +143,13 @@ BAD = {
 
 
 @pytest.mark.parametrize("sent", BAD.values(), ids=BAD)
-def test_what_is_not_http_is_400_in_the_one_form_and_ends_the_connection(mirrored, sent):
+def test_invalid_http_is_400_and_closes_the_connection(mirrored, sent):
     with Caller(mirrored) as caller:
         refused(caller.send(sent + request(b"GET", b"/smuggled")).answer(), 400, "HTTP|proxy")
         assert caller.closed()
 
 
-def test_a_body_longer_than_announced_is_answered_first_and_its_rest_is_no_request(mirrored):
+def test_excess_body_is_not_parsed_as_a_request(mirrored):
     with Caller(mirrored) as caller:
         caller.send(request(b"POST", b"/", b"Content-Length: 3\r\n") + b"abcdefgh\r\n\r\n" + request())
         assert caller.answer().json["body"] == "abc"
@@ -157,7 +157,7 @@ def test_a_body_longer_than_announced_is_answered_first_and_its_rest_is_no_reque
         assert caller.closed()
 
 
-def test_a_body_that_breaks_off_is_refused_in_its_turn(mirrored):
+def test_incomplete_body_is_refused_in_order(mirrored):
     broken = request(b"POST", b"/broken", CHUNKED) + b"3\r\nabc\r\n"
     with Caller(mirrored) as caller:
         caller.send(request(b"GET", b"/first") + broken, b"zz\r\n", pause=0.2)
@@ -186,15 +186,17 @@ TOO_LARGE = {
 
 
 @pytest.mark.parametrize(("sent", "status", "words"), TOO_LARGE.values(), ids=TOO_LARGE)
-def test_what_is_too_large_is_refused_in_the_one_form(mirrored, sent, status, words):
+def test_too_large_input_gets_the_standard_error(mirrored, sent, status, words):
     with Caller(mirrored) as caller:
         refused(caller.send(sent).answer(), status, words)
         assert caller.closed()
 
 
-def test_what_is_just_small_enough_is_read(mirrored):
+def test_input_at_the_limits_is_read(mirrored):
     lines = [b"X-%d: %b\r\n" % (n, b"a" * 200) for n in range(98)]
-    answer = ask(mirrored, request(b"GET", b"/?" + b"a" * (16 * 1024 - 2), *lines, b"X-A: " + b"a" * 8189 + b"\r\n"))
+    answer = send_request(
+        mirrored, request(b"GET", b"/?" + b"a" * (16 * 1024 - 2), *lines, b"X-A: " + b"a" * 8189 + b"\r\n")
+    )
     assert (answer.status, len(answer.json["headers"])) == (200, 100)
 
 
@@ -228,15 +230,15 @@ def test_a_connection_without_a_request_is_closed(serve, monkeypatch):
         refused(caller.send(b"GET /second HT").answer(), 408, "in time")
 
 
-def test_a_head_in_drops_has_no_more_time_than_one_in_one_piece(serve, monkeypatch):
+def test_slow_headers_have_the_same_time_limit(serve, monkeypatch):
     monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.5)
     with Caller(serve(mirror), seconds=3) as caller:
         caller.send(b"GET / HTTP/1.1\r\n", *[HOST] * 20, pause=0.1)
         refused(caller.answer(), 408, "in time")
 
 
-def test_an_answer_that_is_not_read_is_given_up(serve, monkeypatch):
-    monkeypatch.setattr(http_protocol, "UNREAD_SECONDS", 0.3)
+def test_unread_answer_is_aborted(serve, monkeypatch):
+    monkeypatch.setattr(http_protocol, "WRITE_SECONDS", 0.3)
     ended = []
 
     async def endless(scope, receive, send):

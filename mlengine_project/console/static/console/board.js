@@ -1,10 +1,10 @@
-// The live board: a signal frame means a candle closed, so its card is fetched anew.
+// The live board: a signal frame means a closed candle, so the card of its market is fetched again.
 import { follow } from "./live.js";
 import { correctBy } from "./market_clock.js";
 import { hintLocalTimes } from "./page.js";
 
 const GATHER_MS = 150;
-const ALL_ABOVE = 20;
+const FETCH_ALL_ABOVE = 20;
 const board = document.getElementById("board");
 
 if (board) {
@@ -31,32 +31,32 @@ if (board) {
   const load = async () => {
     timer = null;
     if (busy) { timer = setTimeout(load, GATHER_MS); return; }
-    const wanted = waiting.size > ALL_ABOVE ? [] : [...waiting];
+    const requested = waiting.size > FETCH_ALL_ABOVE ? [] : [...waiting];
     waiting.clear();
     busy = true;
     try {
-      const query = wanted.length ? `?symbols=${encodeURIComponent(wanted.join(","))}` : "";
+      const query = requested.length ? `?symbols=${encodeURIComponent(requested.join(","))}` : "";
       const answer = await fetch(board.dataset.refresh + query, { credentials: "same-origin" });
       if (answer.status === 401) { location.reload(); return; }
       if (answer.ok) { correctBy(answer); replace(await answer.text()); }
-    } catch { /* the connection label already says so */ } finally { busy = false; }
+    } catch { /* shown by the connection label */ } finally { busy = false; }
   };
 
-  const want = (names) => {
+  const requestUpdate = (names) => {
     for (const name of names) waiting.add(name);
     timer ??= setTimeout(load, GATHER_MS);
   };
 
   follow(symbols, {
     onSignal: (symbol, signal) => {
-      want([symbol]);
+      requestUpdate([symbol]);
       if (signal.signal_type !== "hold") {
         document.getElementById("announcer").textContent = `${symbol}: ${signal.signal_type}`;
       }
     },
-    onRefresh: () => want(symbols),
+    onRefresh: () => requestUpdate(symbols),
   });
 
-  // While models train no signal may come at all, yet the progress on the cards must move.
-  setInterval(() => { if (!document.hidden && board.querySelector(".waiting")) want(symbols); }, 5000);
+  // While models train there may be no signal, but the progress on the cards must be updated.
+  setInterval(() => { if (!document.hidden && board.querySelector(".waiting")) requestUpdate(symbols); }, 5000);
 }

@@ -1,4 +1,4 @@
-// The page's colours as the canvas needs them: resolved for the theme in force.
+// Colours of the current theme, resolved for use on a canvas.
 const NAMES = ["ink", "ink-2", "ink-3", "line", "line-strong", "surface", "up", "down", "band", "core", "accent", "amber"];
 
 export function colours() {

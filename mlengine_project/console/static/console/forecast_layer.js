@@ -1,5 +1,5 @@
-// Draws forecasts on the candle chart: the fan ahead of the newest candle, and for one horizon what was
-// predicted at each past candle beside what then happened. The chart library draws no bands of its own.
+// Chart layer with forecasts: the fan after the newest candle, and past predictions of one horizon
+// with the actual high and low. The chart library has no bands.
 import { faded } from "./colours.js";
 
 const H10 = 1, H50 = 2, H90 = 3, L10 = 4, L50 = 5, L90 = 6, HIGH = 7, LOW = 8;
@@ -53,7 +53,7 @@ export class ForecastLayer {
   x(index) { return this.chart.timeScale().logicalToCoordinate(index); }
   y(price) { return this.series.priceToCoordinate(price); }
 
-  // Runs of neighbouring candles: nothing is drawn across a candle without a prediction.
+  // Runs of consecutive candles: no line crosses a candle without a prediction.
   runs(width) {
     const found = [];
     let run = [];
@@ -143,7 +143,7 @@ export class ForecastLayer {
     for (const point of this.fan.points) {
       const x = this.x(point.index);
       if (x - free < 40) continue;
-      // The farthest one stays inside a narrow chart.
+      // Keep the last label inside a narrow chart.
       const inside = Math.min(x, width - context.measureText(point.words).width / 2 - 2);
       context.fillText(point.words, inside, this.y(point.high[2]) - 6);
       free = x;

@@ -1,12 +1,12 @@
-// The websocket of the console: subscribes, remembers the last seq of each symbol, and comes back after a drop.
-// While it is down the page polls, so that what is shown is late but never silently old.
-const SILENCE_MS = 60000;
-const LONGEST_WAIT_MS = 20000;
+// Websocket of the console: subscribes, keeps the last seq of each symbol, and reconnects after a drop.
+// While it is disconnected the page polls, so that it is not outdated without notice.
+const WATCHDOG_MS = 60000;
+const MAX_RETRY_MS = 20000;
 const POLL_MS = 15000;
 
 const label = document.getElementById("link-state");
 
-function say(state, words, why = "") {
+function setLinkState(state, words, why = "") {
   if (!label) return;
   label.dataset.state = state;
   label.title = why;
@@ -26,17 +26,17 @@ export function follow(symbols, { onSignal, onRefresh }) {
     if (!on && poller) { clearInterval(poller); poller = null; }
   };
 
-  const listen = () => {
+  const restartWatchdog = () => {
     clearTimeout(watchdog);
-    watchdog = setTimeout(() => socket?.close(), SILENCE_MS);
+    watchdog = setTimeout(() => socket?.close(), WATCHDOG_MS);
   };
 
   const retry = (why) => {
     clearTimeout(watchdog);
     poll(true);
     attempt += 1;
-    say(navigator.onLine ? "polling" : "offline", navigator.onLine ? "reconnecting" : "offline", why);
-    setTimeout(connect, Math.min(LONGEST_WAIT_MS, 500 * 2 ** attempt) * (0.6 + 0.4 * Math.random()));
+    setLinkState(navigator.onLine ? "polling" : "offline", navigator.onLine ? "reconnecting" : "offline", why);
+    setTimeout(connect, Math.min(MAX_RETRY_MS, 500 * 2 ** attempt) * (0.6 + 0.4 * Math.random()));
   };
 
   const receive = (frame) => {
@@ -51,7 +51,7 @@ export function follow(symbols, { onSignal, onRefresh }) {
       case "subscribed":
         attempt = 0;
         poll(false);
-        say("live", "live", "Signals arrive as they are made");
+        setLinkState("live", "live", "Signals arrive as they are issued");
         for (const [symbol, head] of Object.entries(frame.seq ?? {})) if (!last.has(symbol)) last.set(symbol, head);
         break;
       case "signal":
@@ -61,7 +61,7 @@ export function follow(symbols, { onSignal, onRefresh }) {
         }
         break;
       case "error":
-        // What cannot be replayed is read from the page's own address instead.
+        // Signals that cannot be replayed are read by a refresh of the page's fragments.
         if (frame.error === "ReplayUnavailable" || frame.error === "AheadOfHead") {
           last.delete(frame.symbol);
           socket.send(JSON.stringify({ type: "subscribe", symbols: [frame.symbol] }));
@@ -75,16 +75,16 @@ export function follow(symbols, { onSignal, onRefresh }) {
   const connect = () => {
     const scheme = location.protocol === "https:" ? "wss" : "ws";
     socket = new WebSocket(`${scheme}://${location.host}/ws/signals`);
-    socket.onopen = listen;
+    socket.onopen = restartWatchdog;
     socket.onmessage = (message) => {
-      listen();
+      restartWatchdog();
       receive(JSON.parse(message.data));
     };
     socket.onclose = (event) => {
       if (event.code === 4401 || event.code === 4403) {
         clearTimeout(watchdog);
         poll(true);
-        say("polling", "polling", "The live connection was refused; the page refreshes every 15 seconds");
+        setLinkState("polling", "polling", "The live connection was refused; the page refreshes every 15 seconds");
       } else {
         retry(event.reason || `connection closed (${event.code})`);
       }

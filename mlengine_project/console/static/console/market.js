@@ -1,4 +1,4 @@
-// The page of one market: candles with the predicted ranges drawn ahead, and past predictions against the outcome.
+// The market page: candles, the predicted ranges, and past predictions with their outcomes.
 import { CandlestickSeries, ColorType, CrosshairMode, HistogramSeries, LineStyle, createChart, createSeriesMarkers } from "./vendor/lightweight-charts-5.2.1/lightweight-charts.standalone.production.mjs";
 import { colours, faded } from "./colours.js";
 import { ForecastLayer } from "./forecast_layer.js";
@@ -19,7 +19,7 @@ const candles = new Map();
 const past = new Map();
 const signals = new Map();
 let ahead = null;
-let candlesPut = 0;
+let candlesDrawn = 0;
 
 const chart = createChart(place, {
   autoSize: true,
@@ -36,7 +36,7 @@ const markers = createSeriesMarkers(candleSeries, []);
 const layer = new ForecastLayer();
 candleSeries.attachPrimitive(layer);
 
-function dress() {
+function applyColours() {
   paint = colours();
   chart.applyOptions({
     layout: { textColor: paint.ink_2 },
@@ -64,7 +64,7 @@ function digits(price) {
   return price.toLocaleString("en-US", { minimumFractionDigits: places(price), maximumFractionDigits: places(price) });
 }
 
-function take(answer) {
+function storeAnswer(answer) {
   for (const [time, open, high, low, close, volume] of answer.candles) {
     candles.set(time, { time, open: Number(open), high: Number(high), low: Number(low), close: Number(close), volume: Number(volume) });
   }
@@ -73,14 +73,14 @@ function take(answer) {
   ahead = answer.ahead;
 }
 
-function put() {
+function drawChart() {
   const rows = [...candles.values()].sort((a, b) => a.time - b.time);
   if (!rows.length) return;
   const range = chart.timeScale().getVisibleLogicalRange();
   const newest = rows.at(-1);
   const reach = ahead?.horizons.at(-1)?.horizon ?? 0;
   const empty = Array.from({ length: reach }, (_, i) => ({ time: newest.time + STEP * (i + 1) }));
-  const before = candlesPut;
+  const before = candlesDrawn;
   candleSeries.applyOptions({ priceFormat: { type: "price", precision: places(newest.close), minMove: 10 ** -places(newest.close) } });
   candleSeries.setData([...rows, ...empty]);
   volumeSeries.setData(rows.map((row) => ({ time: row.time, value: row.volume, color: faded(row.close >= row.open ? paint.up : paint.down, 0.3) })));
@@ -93,9 +93,9 @@ function put() {
   };
   layer.show({ past: [...past.values()].sort((a, b) => a[0] - b[0]), fan, indexOf });
   markers.setMarkers([...signals.values()].filter((signal) => indexOf.has(signal.time)).sort((a, b) => a.time - b.time).map(marker));
-  if (!range || before === 0) look();
+  if (!range || before === 0) showRange();
   else if (rows.length !== before) chart.timeScale().setVisibleLogicalRange({ from: range.from + rows.length - before, to: range.to + rows.length - before });
-  candlesPut = rows.length;
+  candlesDrawn = rows.length;
 }
 
 function marker(signal) {
@@ -104,36 +104,36 @@ function marker(signal) {
   return { time: signal.time, position: buy ? "belowBar" : "aboveBar", shape: buy ? "arrowUp" : "arrowDown", color: buy ? paint.up : paint.down, text: outcome };
 }
 
-function look() {
+function showRange() {
   const last = candles.size - 1;
   const reach = ahead?.horizons.at(-1)?.horizon ?? 6;
-  // A wide look back leaves less room for the future, but always the whole fan.
+  // A long time range leaves less room for the future, but always the whole fan.
   chart.timeScale().setVisibleLogicalRange({ from: Math.max(-2, last - candlesShown), to: last + reach + 2 });
 }
 
-function tell(time) {
+function showReadout(time) {
   const rows = [...candles.keys()];
   const row = candles.get(time) ?? candles.get(Math.max(...rows));
   if (!row) return;
-  const said = past.get(row.time);
+  const prediction = past.get(row.time);
   const stamp = new Date(row.time * 1000).toISOString().slice(0, 16).replace("T", " ");
   const parts = [`${stamp} UTC`, `O ${digits(row.open)}`, `H ${digits(row.high)}`, `L ${digits(row.low)}`, `C ${digits(row.close)}`];
-  if (said) parts.push(`next ${spanWords(horizon)}: ${digits(said[5])} – ${digits(said[2])}`);
-  if (said && said[7] !== null) parts.push(`was ${digits(said[8])} – ${digits(said[7])}`);
+  if (prediction) parts.push(`next ${spanWords(horizon)}: ${digits(prediction[5])} – ${digits(prediction[2])}`);
+  if (prediction && prediction[7] !== null) parts.push(`was ${digits(prediction[8])} – ${digits(prediction[7])}`);
   readout.replaceChildren(...parts.map((part) => Object.assign(document.createElement("span"), { textContent: part })));
 }
 
 async function load(whole = false) {
   const newest = Math.max(...candles.keys());
   const since = whole || !candles.size ? "" : `&since=${newest * 1000}`;
-  const asked = horizon;
-  const answer = await fetch(`${feed}?horizon=${asked}${since}`, { credentials: "same-origin" });
+  const requestedHorizon = horizon;
+  const answer = await fetch(`${feed}?horizon=${requestedHorizon}${since}`, { credentials: "same-origin" });
   if (answer.status === 401) { location.reload(); return; }
-  if (!answer.ok || asked !== horizon) return;
+  if (!answer.ok || requestedHorizon !== horizon) return;
   if (whole) past.clear();
-  take(await answer.json());
-  put();
-  tell();
+  storeAnswer(await answer.json());
+  drawChart();
+  showReadout();
   document.getElementById("chart-empty").hidden = candles.size > 0;
 }
 
@@ -152,12 +152,12 @@ async function loadPanels() {
 
 let timer = null;
 let busy = false;
-function want() {
+function requestUpdate() {
   timer ??= setTimeout(async () => {
     timer = null;
-    if (busy) { want(); return; }
+    if (busy) { requestUpdate(); return; }
     busy = true;
-    try { await Promise.all([load(), loadPanels()]); } catch { /* the connection label already says so */ } finally { busy = false; }
+    try { await Promise.all([load(), loadPanels()]); } catch { /* shown by the connection label */ } finally { busy = false; }
   }, GATHER_MS);
 }
 
@@ -168,13 +168,13 @@ for (const button of document.querySelectorAll(".spans button")) {
   button.addEventListener("click", () => {
     for (const other of document.querySelectorAll(".spans button")) other.setAttribute("aria-pressed", String(other === button));
     candlesShown = Number(button.dataset.candles);
-    look();
+    showRange();
   });
 }
 document.getElementById("show-past")?.addEventListener("change", (event) => { layer.showPast = event.target.checked; layer.show({}); });
-document.addEventListener("theme-changed", () => { dress(); put(); });
-chart.subscribeCrosshairMove((move) => tell(move.time));
+document.addEventListener("theme-changed", () => { applyColours(); drawChart(); });
+chart.subscribeCrosshairMove((move) => showReadout(move.time));
 
-dress();
+applyColours();
 load(true).catch(() => {});
-follow([symbol], { onSignal: want, onRefresh: want });
+follow([symbol], { onSignal: requestUpdate, onRefresh: requestUpdate });

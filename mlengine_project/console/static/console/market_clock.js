@@ -1,4 +1,4 @@
-// Market time in the browser: the server's reading, carried forward at its rate. Never the reader's own clock.
+// Market time in the browser: the server's time, advanced at its rate, independent of the local clock.
 const { marketMs, rate } = document.body.dataset;
 let anchor = { market: Number(marketMs), rate: Number(rate) || 1, at: performance.now() };
 
@@ -6,7 +6,7 @@ export function marketNow() {
   return anchor.market + (performance.now() - anchor.at) * anchor.rate;
 }
 
-// Every fragment says what time it is at the exchange.
+// Every fragment has the market time in its headers.
 export function correctBy(answer) {
   const market = Number(answer.headers.get("X-Market-Ms") ?? NaN);
   const pace = Number(answer.headers.get("X-Market-Rate") ?? NaN);

@@ -1,2 +1,2 @@
-// Presses the button for the reader; without scripts they press it themselves.
+// Submits the form; without scripts the user presses the button.
 document.getElementById("one-time")?.requestSubmit();

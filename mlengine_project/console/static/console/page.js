@@ -1,4 +1,4 @@
-// What every page does: the clock, ages, local-time hints, the theme button and the notices.
+// Script of every page: clock, ages, local-time hints, theme button and notices.
 import { age, correctBy, marketNow } from "./market_clock.js";
 
 const clock = document.getElementById("market-clock");
@@ -31,22 +31,22 @@ export async function refreshNotices() {
       place.innerHTML = written;
       place.dataset.written = written;
     }
-  } catch { /* the connection label already says so */ }
+  } catch { /* shown by the connection label */ }
 }
 
-// Scores are computed anew at most once a minute; the page does not wait for them.
+// Scores are computed at most once a minute and loaded after the page.
 async function loadRecord(place) {
   try {
     const answer = await fetch(place.dataset.load, { credentials: "same-origin" });
     if (answer.ok) place.innerHTML = await answer.text();
-  } catch { /* the next minute will tell */ }
+  } catch { /* tried again after a minute */ }
 }
 
 toggle?.addEventListener("click", () => {
   const root = document.documentElement;
   const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   root.dataset.theme = dark ? "light" : "dark";
-  try { localStorage.setItem("theme", root.dataset.theme); } catch { /* the choice lasts for this page then */ }
+  try { localStorage.setItem("theme", root.dataset.theme); } catch { /* then the choice is kept for this page only */ }
   document.dispatchEvent(new CustomEvent("theme-changed"));
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => document.dispatchEvent(new CustomEvent("theme-changed")));
