@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from indicators.barriers import Touch, Touches, first_touch
 from indicators.candles import CANDLE_COLUMNS, CandleGrid
-from indicators.lookahead import bracket_verdict, judge_rows
+from indicators.lookahead import judge_brackets, judge_rows
 from tests.indicators.series import walk, with_hole
 
 FIELDS = [field.name for field in dataclasses.fields(Touches)]
@@ -95,7 +95,7 @@ def test_bits_equal_the_slow_loops(seed, horizon, side, ticks, tick, holes, colu
     sign = 1 if side == "buy" else -1
     levels = {"take_profit": grid.close + sign * ticks[0] * tick, "stop_loss": grid.close - sign * ticks[1] * tick}
     levels["take_profit"][0, blank] = np.nan
-    found = bracket_verdict(grid, horizon, side=side, **levels)
+    found = judge_brackets(grid, horizon, side=side, **levels)
     assert_same_bits(found, by_windows(grid, horizon, side=side, **levels))
     if column == "all":
         for market in range(2):
@@ -107,7 +107,7 @@ def test_bits_equal_the_slow_loops(seed, horizon, side, ticks, tick, holes, colu
 def test_the_test_candles_include_every_outcome_and_both_levels_at_once():
     grid = on_ticks(walk(4000, seed=1), 20.0)
     reach = np.where(np.arange(4000) % 10, 40.0, 0.0)
-    found = bracket_verdict(grid, 6, side="buy", take_profit=grid.close + reach, stop_loss=grid.close - reach)
+    found = judge_brackets(grid, 6, side="buy", take_profit=grid.close + reach, stop_loss=grid.close - reach)
     assert set(found.outcome[0]) == set(Touch)
     assert found.ambiguous.any()
     assert (found.outcome[found.ambiguous] == Touch.STOP_LOSS).all()
@@ -118,7 +118,7 @@ def test_chosen_rows_are_judged_like_the_whole_grid():
     generator = np.random.default_rng(0)
     market, position = generator.integers(0, 3, 150).astype(np.int16), generator.integers(0, 200, 150)
     take_profit, stop_loss = grid.close * 1.003, grid.close * 0.998
-    whole = bracket_verdict(grid, 18, side="buy", take_profit=take_profit, stop_loss=stop_loss)
+    whole = judge_brackets(grid, 18, side="buy", take_profit=take_profit, stop_loss=stop_loss)
     chosen = take_profit[market, position], stop_loss[market, position]
     found = judge_rows(grid, market, position, 18, side="buy", take_profit=chosen[0], stop_loss=chosen[1])
     assert_same_bits(found, Touches(*(getattr(whole, name)[market, position] for name in FIELDS)))
@@ -130,13 +130,13 @@ def test_strided_and_read_only_candles_are_supported():
     for column in strided.values():
         column.setflags(write=False)
     levels = {"take_profit": grid.close * 0.997, "stop_loss": grid.close * 1.002}
-    found = bracket_verdict(CandleGrid(grid.open_time, **strided), 18, side="sell", **levels)
-    assert_same_bits(found, bracket_verdict(grid, 18, side="sell", **levels))
+    found = judge_brackets(CandleGrid(grid.open_time, **strided), 18, side="sell", **levels)
+    assert_same_bits(found, judge_brackets(grid, 18, side="sell", **levels))
 
 
 def test_a_grid_shorter_than_the_horizon_is_unknown_throughout():
     grid = walk(5)
-    found = bracket_verdict(grid, 6, side="buy", take_profit=grid.close * 2, stop_loss=grid.close / 2)
+    found = judge_brackets(grid, 6, side="buy", take_profit=grid.close * 2, stop_loss=grid.close / 2)
     assert (found.outcome == Touch.UNKNOWN).all()
     assert np.isnan(found.entry).all()
 
@@ -145,7 +145,7 @@ def test_invalid_arguments_are_refused_before_compiled_code_runs():
     grid = walk(20)
     one = np.array([1.0])
     with pytest.raises(ValueError, match="buy or sell"):
-        bracket_verdict(grid, 6, side="hold", take_profit=grid.close * 2, stop_loss=grid.close / 2)
+        judge_brackets(grid, 6, side="hold", take_profit=grid.close * 2, stop_loss=grid.close / 2)
     for market, position in ((0, 20), (0, -1), (1, 3), (-1, 3)):
         with pytest.raises(ValueError, match="outside the grid"):
             judge_rows(grid, np.array([market]), np.array([position]), 6, side="buy", take_profit=one, stop_loss=one)
