@@ -16,9 +16,10 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 
-WIDTH, HEIGHT = 1280, 860
-SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")
-BOARD, MARKET = "board.png", "market.png"
+WIDTH = 1280
+PICTURES = {"board.png": 660, "market.png": 790}
+"""File names and heights, in pixels."""
+SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 STEP_MS = 300_000
 NEWEST_OPEN_MS = 1_735_740_000_000
 """2025-01-01 14:00 UTC; the newest candle closes five minutes later."""
@@ -26,9 +27,12 @@ CANDLE_COUNT = 3 * 2_016
 """Three weeks, of which the newest four days carry forecasts."""
 FORECAST_COUNT = 1_152
 SIGNAL_COUNT = 288
-VOLATILITY_CANDLES = 288
+VOLATILITY_CANDLES = 72
 DEVIATIONS = (0.16, 0.24, 0.44, 0.78, 1.24, 1.74, 2.08)
 """Quantiles of the farthest point of a forecast range, in standard deviations of the horizon."""
+FEE_RATE = 0.0001
+COSTS = 2 * FEE_RATE + 0.0001
+"""Two fees and the slippage of a round trip, as a fraction."""
 SEED = 5
 
 
@@ -177,7 +181,7 @@ def fill_signals(market, champions, candles, acts, digits):
         made.append(
             SignalLog(
                 market=market, symbol=market.symbol, seq=seq, **times(int(open_ms)),
-                signal_type=side or "hold", entry_price=f"{close:.{digits}f}", fee_rate=0.0002,
+                signal_type=side or "hold", entry_price=f"{close:.{digits}f}", fee_rate=FEE_RATE,
                 reasons=[] if side else ["NO_EDGE_AFTER_FEES"], model_versions=champions, simulated=market.simulated,
                 chain_index=seq, seal="a" * 64, previous_seal="0" * 64, exit_rule=2, **bracket,
             )
@@ -188,19 +192,21 @@ def fill_signals(market, champions, candles, acts, digits):
 def bracket_fields(side, close, deviation, pays, digits):
     """The bracket a signal names, with its probabilities; they add up to 1."""
     horizon, sign = 36, 1 if side == "buy" else -1
-    width = deviation * horizon**0.5
-    p_take_profit, p_stop_loss, p_break_even = (0.44, 0.40, 0.42) if pays else (0.36, 0.42, 0.45)
+    risk = deviation * horizon**0.5
+    reward = 1.1 * risk
+    p_take_profit, p_stop_loss = (0.44, 0.40) if pays else (0.36, 0.42)
+    p_neither = round(1 - p_take_profit - p_stop_loss, 2)
     return {
         "considered_side": side,
         "horizon": horizon,
-        "take_profit": f"{close * (1 + sign * 1.1 * width):.{digits}f}",
-        "stop_loss": f"{close * (1 - sign * 1.0 * width):.{digits}f}",
+        "take_profit": f"{close * (1 + sign * reward):.{digits}f}",
+        "stop_loss": f"{close * (1 - sign * risk):.{digits}f}",
         "confidence": p_take_profit if pays else None,
         "p_take_profit": p_take_profit,
         "p_stop_loss": p_stop_loss,
-        "p_neither": 0.16 if pays else 0.22,
-        "p_break_even": p_break_even,
-        "expected_net_return": (0.3 if pays else -0.6) * (p_take_profit - p_break_even if pays else 0.09) * width / 2,
+        "p_neither": p_neither,
+        "p_break_even": (COSTS + (1 - p_neither) * risk) / (reward + risk),
+        "expected_net_return": p_take_profit * reward - p_stop_loss * risk - COSTS,
     }
 
 
@@ -235,27 +241,30 @@ async def photograph(folder, state, address, link):
 
     written = []
     async with chromium.Browser(state / "profile") as page:
-        await page.call(
-            "Emulation.setDeviceMetricsOverride", width=WIDTH, height=HEIGHT, deviceScaleFactor=1, mobile=False
-        )
-        light = [{"name": "prefers-color-scheme", "value": "light"}, {"name": "prefers-reduced-motion", "value": "reduce"}]
+        await page.call("Emulation.setScrollbarsHidden", hidden=True)
+        light = [
+            {"name": "prefers-color-scheme", "value": "light"},
+            {"name": "prefers-reduced-motion", "value": "reduce"},
+        ]
         await page.call("Emulation.setEmulatedMedia", features=light)
         await page.open(link)
         await page.until(f"document.querySelectorAll('.card').length === {len(SYMBOLS)}")
         await page.until("document.getElementById('link-state').dataset.state === 'live'")
-        written.append(await save(page, folder / BOARD))
+        written.append(await save(page, folder / "board.png"))
         await page.open(f"{address}/market/{SYMBOLS[0]}")
         await page.until("document.querySelector('#chart canvas') !== null")
         await page.until("document.getElementById('readout').textContent.includes('next 30 min')")
         await page.value("document.querySelector('input[name=horizon][value=\"36\"]').click()")
         await page.until("document.getElementById('readout').textContent.includes('next 3 h')")
         await page.until("document.getElementById('link-state').dataset.state === 'live'")
-        written.append(await save(page, folder / MARKET))
+        written.append(await save(page, folder / "market.png"))
     return written
 
 
 async def save(page, path):
-    """Write what the window shows as PNG."""
+    """Write the upper part of the page as PNG."""
+    size = {"width": WIDTH, "height": PICTURES[path.name]}
+    await page.call("Emulation.setDeviceMetricsOverride", **size, deviceScaleFactor=1, mobile=False)
     await asyncio.sleep(1)  # the chart draws on the next frames
     picture = await page.call("Page.captureScreenshot", format="png")
     path.write_bytes(base64.b64decode(picture["data"]))
