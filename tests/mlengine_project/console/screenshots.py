@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 WIDTH = 1280
-PICTURES = {"board.png": 660, "market.png": 790}
+PICTURES = {"board.png": 660, "market.png": 755}
 """File names and heights, in pixels."""
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 STEP_MS = 300_000
@@ -78,8 +78,8 @@ def set_up_django(state):
 
 def fill_database():
     """Markets, candles, forecasts with their outcomes, signals and champions."""
-    from mlengine_project.operations.models import Heartbeat
     from marketdata import clock
+    from mlengine_project.operations.models import Heartbeat
     from modelregistry.models import Kind
     from predictions.outcomes import score_predictions
     from signals.outcomes import score_signals
@@ -262,12 +262,14 @@ async def photograph(folder, state, address, link):
 
 
 async def save(page, path):
-    """Write the upper part of the page as PNG."""
+    """Write the upper part of the page as PNG; its path and size in bytes."""
+    from tests.mlengine_project.console import png
+
     size = {"width": WIDTH, "height": PICTURES[path.name]}
     await page.call("Emulation.setDeviceMetricsOverride", **size, deviceScaleFactor=1, mobile=False)
     await asyncio.sleep(1)  # the chart draws on the next frames
     picture = await page.call("Page.captureScreenshot", format="png")
-    path.write_bytes(base64.b64decode(picture["data"]))
+    path.write_bytes(png.compressed(base64.b64decode(picture["data"])))
     return path, path.stat().st_size
 
 
