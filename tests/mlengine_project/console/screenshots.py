@@ -2,8 +2,8 @@
 
     uv run python -m tests.mlengine_project.console.screenshots --folder docs/images
 
-Nothing real is read: candles come from the simulator's invention, forecasts from their own volatility. The clock stands
-two seconds after the close of the newest candle, so the same command makes the same pages.
+No real candles are read: the simulator invents them, and forecasts follow from their volatility. The clock is frozen two
+seconds after the close of the newest candle, so the same command makes the same pages, apart from seconds.
 """
 
 import argparse
@@ -64,6 +64,7 @@ def set_up_django(state):
         "DJANGO_SETTINGS_MODULE": "mlengine_project.settings",
         "MLENGINE_ENV_FILE": "",
         "MLENGINE_STATE_DIR": str(state),
+        "ALLOWED_HOSTS": "127.0.0.1",
         "LOG_LEVEL": "ERROR",
     }
     import django
@@ -89,7 +90,7 @@ def fill_database():
     for part in ("web", "worker", "beat", "stream"):
         Heartbeat.objects.create(name=f"{part}:invented:1", part=part, at=clock.wall_now())
     for number, symbol in enumerate(SYMBOLS):
-        fill_market(symbol, champions, acts=number in {0, 2})
+        fill_market(symbol, champions, acts=number == 0)
     score_predictions()
     score_signals()
 
@@ -125,10 +126,10 @@ def fill_market(symbol, champions, acts):
     )  # fmt: skip
     returns = np.diff(np.log(candles.close))
     deviations = np.sqrt(np.convolve(returns**2, np.ones(VOLATILITY_CANDLES) / VOLATILITY_CANDLES, "valid"))
-    aligned = list(zip(candles.open_time[-FORECAST_COUNT:], candles.close[-FORECAST_COUNT:],
-                       deviations[-FORECAST_COUNT:], strict=True))  # fmt: skip
-    fill_forecasts(market, champions, aligned, digits)
-    fill_signals(market, champions, aligned[-SIGNAL_COUNT:], acts, digits)
+    newest = [column[-FORECAST_COUNT:].tolist() for column in (candles.open_time, candles.close, deviations)]
+    answered = list(zip(*newest, strict=True))
+    fill_forecasts(market, champions, answered, digits)
+    fill_signals(market, champions, answered[-SIGNAL_COUNT:], acts, digits)
     SymbolSequence.objects.create(symbol=symbol, head=SIGNAL_COUNT)
 
 
@@ -140,13 +141,13 @@ def fill_forecasts(market, champions, candles, digits):
     made = []
     for open_ms, close, deviation in candles:
         for horizon in rows.HORIZONS:
-            spread = [float(deviation) * horizon**0.5 * unit for unit in DEVIATIONS]
+            spread = [deviation * horizon**0.5 * unit for unit in DEVIATIONS]
             high = [f"{close * (1 + width):.{digits}f}" for width in spread]
             low = [f"{close * (1 - width):.{digits}f}" for width in reversed(spread)]
             made.append(
                 PredictionLog(
                     market=market, symbol=market.symbol, horizon=horizon, ensemble="e" * 64,
-                    model_versions=champions, **times(int(open_ms)),
+                    model_versions=champions, **times(open_ms),
                     current_price=f"{close:.{digits}f}", predicted_high=high[3], predicted_low=low[3],
                     high_quantiles=high, low_quantiles=low, data_age_seconds=2.0, simulated=market.simulated,
                     chain_index=len(made) + 1, seal="a" * 64, previous_seal="0" * 64,
@@ -177,10 +178,10 @@ def fill_signals(market, champions, candles, acts, digits):
     for seq, (open_ms, close, deviation) in enumerate(candles, 1):
         newest = seq == len(candles)
         side = "buy" if (newest and acts) or seq % 74 == 5 else "sell" if seq % 74 == 41 else ""
-        bracket = bracket_fields(side or "buy", float(close), float(deviation), bool(side), digits)
+        bracket = bracket_fields(side or "buy", close, deviation, bool(side), digits)
         made.append(
             SignalLog(
-                market=market, symbol=market.symbol, seq=seq, **times(int(open_ms)),
+                market=market, symbol=market.symbol, seq=seq, **times(open_ms),
                 signal_type=side or "hold", entry_price=f"{close:.{digits}f}", fee_rate=FEE_RATE,
                 reasons=[] if side else ["NO_EDGE_AFTER_FEES"], model_versions=champions, simulated=market.simulated,
                 chain_index=seq, seal="a" * 64, previous_seal="0" * 64, exit_rule=2, **bracket,
