@@ -105,8 +105,9 @@ def fill_market(symbol, champions, acts):
     from tests.mlengine_project.console import rows
 
     until_ms = NEWEST_OPEN_MS + STEP_MS
-    candles = Invention((symbol,), SEED).klines(symbol, until_ms - CANDLE_COUNT * STEP_MS, until_ms)
-    digits = Invention((symbol,), SEED).markets[symbol].price_digits
+    source = Invention((symbol,), SEED)
+    candles = source.klines(symbol, until_ms - CANDLE_COUNT * STEP_MS, until_ms)
+    digits = source.markets[symbol].price_digits
     market = rows.market(symbol)
     columns = zip(
         candles.open_time, candles.open, candles.high, candles.low, candles.close, candles.volume, strict=True
