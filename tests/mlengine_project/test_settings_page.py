@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-READERS = {"text", "address", "whole", "fraction", "switch", "listing", "numbers"}
+READERS = {"text", "address", "integer", "fraction", "boolean", "listing", "numbers"}
 COMPOSE_ONLY = {"POSTGRES_PASSWORD"}
 NOT_IN_EXAMPLE = {"MLENGINE_STATE_DIR", "MLENGINE_ENV_FILE"}
 NOT_SETTINGS = {"PYTEST_XDIST_WORKER"}
