@@ -15,7 +15,7 @@ from indicators.features.days import day_number, weekday
 from indicators.features.holidays import JUNETEENTH_SINCE, new_york_holidays
 from indicators.features.releases import KNOWN_UNTIL, RELEASES, release_times
 
-from .series import walk
+from tests.indicators.series import walk
 
 NEW_YORK = ZoneInfo("America/New_York")
 NAMES = sorted(RELEASES)

@@ -13,7 +13,7 @@ from modelregistry.training.direction_rule import gain_of_direction, side_verdic
 from modelregistry.training.uniqueness import average_uniqueness
 from tests.modelregistry import champions
 
-from . import invented
+from tests.modelregistry import invented
 
 COSTS = 0.0
 

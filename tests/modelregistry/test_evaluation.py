@@ -8,7 +8,7 @@ from modelregistry.evaluation.baselines import Baselines, har_inputs
 from modelregistry.evaluation.cells import bracket_cell, losses_of, range_cell
 from modelregistry.evaluation.paired import block_error, compare, newey_west_error
 
-from . import invented
+from tests.modelregistry import invented
 
 DAY = 86_400_000
 

@@ -19,7 +19,7 @@ from modelregistry.evaluation.report import BASELINE_NAMES, Collected, collect_r
 from modelregistry.training.dataset import build_dataset
 from modelregistry.training.fit_scale import fit_linear
 
-from . import champions, invented
+from tests.modelregistry import champions, invented
 
 CORRECTION = Correction(candles=576, stride=12, prior=2.0)
 SYMBOLS = ("BTCUSDT", "ETHUSDT")

@@ -13,7 +13,7 @@ from modelregistry.training.dataset import build_dataset
 from modelregistry.training.fit_scale import fit_linear
 from modelregistry.training.gate import range_verdict
 
-from . import champions, invented
+from tests.modelregistry import champions, invented
 
 HORIZONS = (18, 36)
 """On shorter horizons a synthetic path often stays at its first price: an atom in the distribution."""

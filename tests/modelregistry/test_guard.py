@@ -10,7 +10,7 @@ from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.training.dataset import build_dataset
 from modelregistry.training.fit_range import KEY_FEATURES, fit_novelty
 
-from . import champions, invented
+from tests.modelregistry import champions, invented
 
 GUARD = Guard(candles=600, share=0.3)
 NUMBERS = np.arange(0, 6000, 12)

@@ -16,7 +16,7 @@ from modelregistry import services
 from modelregistry.errors import TrainingError
 from modelregistry.training.plan import excluded_markets, least_candles, ordinary_candles
 
-from . import invented
+from tests.modelregistry import invented
 
 HORIZONS = (6, 72)
 NEEDED = least_candles(HORIZONS)

@@ -20,7 +20,7 @@ from modelregistry.training.pipeline import TrainingRequest, train_kinds
 from modelregistry.training.plan import TrainingPlan
 from modelregistry.training.sides import fit_primary, out_of_fold_sides
 
-from . import champions, invented
+from tests.modelregistry import champions, invented
 
 KIND = "signal_classifier"
 HORIZON, COSTS = 18, 0.0005

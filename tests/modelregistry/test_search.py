@@ -18,7 +18,7 @@ from modelregistry.training.configured import Configuration, fit_configuration, 
 from modelregistry.training.dataset import build_dataset
 from modelregistry.training.folds import walk_forward
 
-from . import invented
+from tests.modelregistry import invented
 
 INSTALLED = importlib.util.find_spec("optuna") is not None
 SMALL = Configuration(max_depth=2, rounds=8)

@@ -18,7 +18,7 @@ from modelregistry.training.pipeline import Cancelled, TrainingRequest, train_ki
 from modelregistry.training.plan import TrainingPlan
 from tests.flows.processes import ROOT, Processes, database_url, start_redis, wait_until
 
-from . import invented
+from tests.modelregistry import invented
 
 KINDS = ("range_predictor", "signal_classifier")
 PLAN = TrainingPlan(stride=12, folds=1, test_days=4, cross_blocks=2, marks=(4, 8), residual_rounds=5, seed=1, threads=2)

@@ -16,7 +16,7 @@ from modelregistry.training import part_files
 from modelregistry.training.dataset import COLUMNS, MarketCandles, build_dataset, interleave
 from modelregistry.training.parts import build_here
 
-from . import invented
+from tests.modelregistry import invented
 
 SYMBOLS = ("AUSDT", "BUSDT", "CUSDT")
 HORIZONS = (6, 18)

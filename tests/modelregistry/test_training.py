@@ -18,7 +18,7 @@ from modelregistry.training.fit_residuals import COMING, CONDITIONS, condition_n
 from modelregistry.training.pipeline import KINDS, Cancelled, TrainingRequest, train_kinds
 from modelregistry.training.plan import TrainingPlan, plan_for
 
-from . import invented
+from tests.modelregistry import invented
 
 HORIZONS = (6, 18)
 CANDLES = WARMUP + 16 * 288

@@ -13,7 +13,7 @@ from modelregistry import registry, services
 from modelregistry.errors import TrainingError
 from modelregistry.models import ModelVersion
 
-from . import invented
+from tests.modelregistry import invented
 
 pytestmark = pytest.mark.django_db
 CANDLES = WARMUP + 20 * 288

@@ -24,7 +24,7 @@ from modelregistry.report_json import SCHEMAS, published
 from modelregistry.training import fit_range
 from modelregistry.training.pipeline import Cancelled
 
-from . import invented
+from tests.modelregistry import invented
 
 pytestmark = pytest.mark.django_db
 CANDLES = WARMUP + 21 * 288
