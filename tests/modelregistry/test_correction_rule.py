@@ -12,7 +12,7 @@ from modelregistry.training import fit_range
 from modelregistry.training.correction_rule import correction_verdict
 from modelregistry.training.pipeline import train_kinds
 
-from .test_training import PLAN, request
+from tests.modelregistry.test_training import PLAN, request
 
 KIND = "range_predictor"
 STRONG = Correction(candles=144, stride=6, gain=2.0, prior=0.0)

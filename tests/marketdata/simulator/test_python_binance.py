@@ -5,7 +5,7 @@ import pytest
 from marketdata.intervals import INTERVAL_MS
 from marketdata.simulator import Fault, SimulatedExchange
 
-from .conftest import START
+from tests.marketdata.simulator.conftest import START
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from marketdata.simulator import Fault, SimulatedExchange
 from marketdata.simulator.limits import Limits, WeightMeter
 from marketdata.simulator.server import CannotListen
 
-from .conftest import START
+from tests.marketdata.simulator.conftest import START
 
 
 async def _get(exchange, path, **query):
