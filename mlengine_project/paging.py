@@ -162,7 +162,7 @@ def total_order(queryset: QuerySet[Any]) -> list[str]:
 def reversed_column(name: str) -> str:
     """The same order column in the opposite direction.
 
-    >>> opposite("-candle_time"), opposite("symbol")
+    >>> reversed_column("-candle_time"), reversed_column("symbol")
     ('candle_time', '-symbol')
     """
     return name[1:] if name.startswith("-") else f"-{name}"
