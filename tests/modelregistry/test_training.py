@@ -88,7 +88,7 @@ def test_estimators_round_trip_through_files(trained, kind, fresh):
 def test_a_damaged_or_foreign_file_is_refused_with_a_message(trained, kind):
     files = trained[kind].estimator.to_files()
     other = next(one for one in KINDS if one != kind)
-    with pytest.raises(ValueError, match="does not version_summary"):
+    with pytest.raises(ValueError, match="does not describe"):
         CLASSES[other].from_files(files)
     trees = next(name for name in files if name.endswith(".ubj"))
     with pytest.raises(ValueError, match="missing"):
