@@ -14,17 +14,10 @@ from predictions import cache, chain, coverage
 from predictions.models import ChainHead, PredictionLog
 from predictions.passes import ForecastBatch
 from predictions.payloads import prediction_bytes
-
-VALIDITY_MS = 2 * INTERVAL_MS + 15_000
-"""Validity of a prediction from the candle's open: to the close of the next one plus 15 s."""
+from predictions.validity import valid_until_ms
 
 Key = tuple[int, datetime, int]
 """Market id, candle time, horizon."""
-
-
-def valid_until_ms(open_ms: int) -> int:
-    """Market time in ms until which a prediction or signal of this candle is valid."""
-    return open_ms + VALIDITY_MS
 
 
 def price(value: float) -> Decimal:

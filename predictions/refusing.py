@@ -10,7 +10,7 @@ from modelregistry.estimators.ensemble import Ensemble
 from predictions import reasons as codes
 from predictions.answering import UNTRAINED
 from predictions.errors import PredictionRefused
-from predictions.recording import valid_until_ms
+from predictions.validity import valid_until_ms
 
 
 def newest_candle(market: Market, ensemble: Ensemble | None, kind: str) -> tuple[Ensemble, int]:

@@ -19,6 +19,7 @@ from predictions.payloads import prediction_bytes
 from predictions.recording import Key
 from predictions.refusing import newest_candle, refuse, retry_after_seconds
 from predictions.requests import cached_market, known_horizon, known_market
+from predictions.validity import valid_until_ms
 
 __all__ = ["brackets", "cached_prediction", "latest_prediction", "predict", "touches", "warm_up"]
 
@@ -118,7 +119,7 @@ def cached_prediction(symbol: str, horizon: int) -> bytes | None:
     now_ms = clock.market_ms()
     open_ms = last_closed_open(now_ms)
     value = cache.read(cache.key_of(symbol, horizon, clock.to_datetime(open_ms)))
-    if value is None or now_ms > recording.valid_until_ms(open_ms):
+    if value is None or now_ms > valid_until_ms(open_ms):
         return None
     ensemble = registry.load_ensemble(market.source)
     body, market_id = cache.split(value)

@@ -13,7 +13,7 @@ from predictions.passes import ForecastBatch
 from predictions.payloads import finite
 from predictions.pricing import PricedBrackets
 from predictions.reasons import in_order
-from predictions.recording import valid_until_ms
+from predictions.validity import valid_until_ms
 from signals import rules
 from signals.switch import hold_reason
 

@@ -9,7 +9,8 @@ from django.db import connection, transaction
 from marketdata import clock
 from predictions import chain
 from predictions.models import ChainHead
-from predictions.recording import price, valid_until_ms
+from predictions.recording import price
+from predictions.validity import valid_until_ms
 from signals.drafting import Draft
 from signals.models import OutboxMessage, SignalLog, SymbolSequence
 from signals.payloads import signal_bytes

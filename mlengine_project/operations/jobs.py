@@ -6,11 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
+from celery import current_app
 from django.db import IntegrityError, transaction
 from kombu.exceptions import OperationalError
 
 from marketdata import clock
-from mlengine_project.operations import heartbeats, tasks
+from mlengine_project.operations import heartbeats
 from mlengine_project.operations.job_runs import DUPLICATE_SLOT_PREFIX, ORPHANED_SECONDS, RELEASED_SLOT
 from mlengine_project.operations.models import Job
 
@@ -105,8 +106,13 @@ def _request(kind: str, asked_by: str, arguments: dict[str, Any], slot: str | No
     return job
 
 
+def _send(job_id: str) -> None:
+    """Queue the task that runs a job; by name, since the task's module imports this one."""
+    current_app.send_task("mlengine_project.operations.tasks.run_job", [job_id], ignore_result=True)
+
+
 def _queue(job_id: Any) -> None:
     try:
-        tasks.run_job.delay(str(job_id))
+        _send(str(job_id))
     except OperationalError as error:  # the row stays pending: the next sweep queues it
         log.warning("job_not_queued", job=str(job_id), reason=str(error)[:200])

@@ -2,14 +2,12 @@
 
 from celery import shared_task
 
-from mlengine_project.operations import heartbeats, job_runs
+from mlengine_project.operations import bootstrap, heartbeats, job_runs, jobs
 
 
 @shared_task(ignore_result=True)
 def run_job(job_id: str) -> None:
     """Run one job, and request the retention run that follows a training."""
-    from mlengine_project.operations import jobs
-
     job_runs.run(job_id)
     jobs.request_retention_after(job_id)
 
@@ -23,8 +21,6 @@ def beat_heartbeat() -> None:
 @shared_task(ignore_result=True, expires=240)
 def requeue_jobs() -> None:
     """Queue pending and orphaned jobs again, and prune stale heartbeats."""
-    from mlengine_project.operations import jobs
-
     jobs.requeue_pending()
     heartbeats.prune_stale()
 
@@ -32,22 +28,16 @@ def requeue_jobs() -> None:
 @shared_task(ignore_result=True, expires=240)
 def request_bootstrap() -> None:
     """Request missing first models and the history of new markets."""
-    from mlengine_project.operations import bootstrap
-
     bootstrap.sweep()
 
 
 @shared_task(ignore_result=True, expires=3600)
 def request_daily_training() -> None:
     """Request today's training, once."""
-    from mlengine_project.operations import jobs
-
     jobs.request_daily_training()
 
 
 @shared_task(ignore_result=True, expires=3600)
 def request_daily_retention() -> None:
     """Request today's retention run of model files, once."""
-    from mlengine_project.operations import jobs
-
     jobs.request_daily_retention()

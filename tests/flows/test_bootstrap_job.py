@@ -10,7 +10,7 @@ from django.db import connection
 from indicators.features import WARMUP
 from marketdata import store
 from marketdata.models import Market
-from mlengine_project.operations import bootstrap, job_runs, tasks
+from mlengine_project.operations import bootstrap, job_runs
 from mlengine_project.operations.models import Job
 from modelregistry.training.plan import least_candles
 from tests.flows import processes
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.long, pytest.
 @pytest.fixture
 def trainer(monkeypatch, settings, exchange, tmp_path):
     """Run a job like the trainer, on the database of this test."""
-    monkeypatch.setattr(tasks.run_job, "delay", lambda _: None)
+    monkeypatch.setattr("mlengine_project.operations.jobs._send", lambda _: None)
     settings.SUPPORTED_SYMBOLS = list(exchange.symbols)
     for name, value in processes.engine_environment(tmp_path, exchange, os.environ["REDIS_URL"]).items():
         monkeypatch.setenv(name, value)

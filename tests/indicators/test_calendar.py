@@ -14,7 +14,6 @@ from indicators.features import FEATURE_NAMES, WARMUP, build_features
 from indicators.features.days import day_number, weekday
 from indicators.features.holidays import JUNETEENTH_SINCE, new_york_holidays
 from indicators.features.releases import KNOWN_UNTIL, RELEASES, release_times
-
 from tests.indicators.series import walk
 
 NEW_YORK = ZoneInfo("America/New_York")

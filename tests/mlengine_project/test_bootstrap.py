@@ -25,7 +25,7 @@ HORIZONS = (6, 18, 36, 72)
 @pytest.fixture(autouse=True)
 def queued(monkeypatch, fresh_engine):  # noqa: F811
     sent = []
-    monkeypatch.setattr(tasks.run_job, "delay", sent.append)
+    monkeypatch.setattr("mlengine_project.operations.jobs._send", sent.append)
     return sent
 
 

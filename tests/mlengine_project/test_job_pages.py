@@ -4,7 +4,6 @@ import pytest
 from django.contrib.auth.models import Permission
 
 from marketdata import clock
-from mlengine_project.operations import tasks
 from mlengine_project.operations.models import Job
 from tests.mlengine_project.console import rows
 
@@ -17,7 +16,7 @@ def queued(settings, monkeypatch):
     """Queued job ids; no job runs."""
     settings.ALLOWED_HOSTS = ["testserver"]
     sent = []
-    monkeypatch.setattr(tasks.run_job, "delay", sent.append)
+    monkeypatch.setattr("mlengine_project.operations.jobs._send", sent.append)
     return sent
 
 

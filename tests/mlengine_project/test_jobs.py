@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def queued(monkeypatch):
     """Queued job ids in order, without a broker."""
     sent = []
-    monkeypatch.setattr(tasks.run_job, "delay", sent.append)
+    monkeypatch.setattr("mlengine_project.operations.jobs._send", sent.append)
     return sent
 
 

@@ -11,7 +11,6 @@ from modelregistry.evaluation.report import Collected
 from modelregistry.training import fit_range
 from modelregistry.training.correction_rule import correction_verdict
 from modelregistry.training.pipeline import train_kinds
-
 from tests.modelregistry.test_training import PLAN, request
 
 KIND = "range_predictor"

@@ -11,9 +11,7 @@ from modelregistry.training import direction_rule
 from modelregistry.training.dataset import build_dataset
 from modelregistry.training.direction_rule import gain_of_direction, side_verdict
 from modelregistry.training.uniqueness import average_uniqueness
-from tests.modelregistry import champions
-
-from tests.modelregistry import invented
+from tests.modelregistry import champions, invented
 
 COSTS = 0.0
 

@@ -7,7 +7,6 @@ from modelregistry.evaluation import metrics
 from modelregistry.evaluation.baselines import Baselines, har_inputs
 from modelregistry.evaluation.cells import bracket_cell, losses_of, range_cell
 from modelregistry.evaluation.paired import block_error, compare, newey_west_error
-
 from tests.modelregistry import invented
 
 DAY = 86_400_000

@@ -18,7 +18,6 @@ from modelregistry.evaluation.pooled import CellLosses, pooled_skill
 from modelregistry.evaluation.report import BASELINE_NAMES, Collected, collect_ranges, range_report
 from modelregistry.training.dataset import build_dataset
 from modelregistry.training.fit_scale import fit_linear
-
 from tests.modelregistry import champions, invented
 
 CORRECTION = Correction(candles=576, stride=12, prior=2.0)

@@ -12,7 +12,6 @@ from modelregistry.models import ModelVersion, PromotionEvent
 from modelregistry.training.dataset import build_dataset
 from modelregistry.training.fit_scale import fit_linear
 from modelregistry.training.gate import range_verdict
-
 from tests.modelregistry import champions, invented
 
 HORIZONS = (18, 36)

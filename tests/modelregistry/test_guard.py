@@ -9,7 +9,6 @@ from modelregistry.estimators.guard import NO_GUARD, ONE_WEEK_GUARD, Guard
 from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.training.dataset import build_dataset
 from modelregistry.training.fit_range import KEY_FEATURES, fit_novelty
-
 from tests.modelregistry import champions, invented
 
 GUARD = Guard(candles=600, share=0.3)

@@ -15,7 +15,6 @@ from marketdata.parsing import CandleRow
 from modelregistry import services
 from modelregistry.errors import TrainingError
 from modelregistry.training.plan import excluded_markets, least_candles, ordinary_candles
-
 from tests.modelregistry import invented
 
 HORIZONS = (6, 72)

@@ -19,7 +19,6 @@ from modelregistry.training.outcomes import direction_labels, direction_spans
 from modelregistry.training.pipeline import TrainingRequest, train_kinds
 from modelregistry.training.plan import TrainingPlan
 from modelregistry.training.sides import fit_primary, out_of_fold_sides
-
 from tests.modelregistry import champions, invented
 
 KIND = "signal_classifier"

@@ -17,7 +17,6 @@ from modelregistry.search import Budget
 from modelregistry.training.configured import Configuration, fit_configuration, score_configuration
 from modelregistry.training.dataset import build_dataset
 from modelregistry.training.folds import walk_forward
-
 from tests.modelregistry import invented
 
 INSTALLED = importlib.util.find_spec("optuna") is not None

@@ -14,7 +14,6 @@ from modelregistry.evaluation.served import served_forecast, uncorrected_forecas
 from modelregistry.evaluation.versus import ComparedChampion, collect_losses
 from modelregistry.training.dataset import build_dataset
 from modelregistry.training.fit_scale import fit_linear
-
 from tests.modelregistry import champions, invented
 
 CORRECTION = Correction(candles=576, stride=12, prior=2.0)

@@ -17,7 +17,6 @@ from modelregistry.training import part_files
 from modelregistry.training.pipeline import Cancelled, TrainingRequest, train_kinds
 from modelregistry.training.plan import TrainingPlan
 from tests.flows.processes import ROOT, Processes, database_url, start_redis, wait_until
-
 from tests.modelregistry import invented
 
 KINDS = ("range_predictor", "signal_classifier")

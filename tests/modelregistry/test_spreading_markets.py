@@ -15,7 +15,6 @@ from modelregistry.models import TrainingPart
 from modelregistry.training import part_files
 from modelregistry.training.dataset import COLUMNS, MarketCandles, build_dataset, interleave
 from modelregistry.training.parts import build_here
-
 from tests.modelregistry import invented
 
 SYMBOLS = ("AUSDT", "BUSDT", "CUSDT")

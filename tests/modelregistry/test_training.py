@@ -17,7 +17,6 @@ from modelregistry.training.dataset import build_dataset
 from modelregistry.training.fit_residuals import COMING, CONDITIONS, condition_names, quantile_slopes
 from modelregistry.training.pipeline import KINDS, Cancelled, TrainingRequest, train_kinds
 from modelregistry.training.plan import TrainingPlan, plan_for
-
 from tests.modelregistry import invented
 
 HORIZONS = (6, 18)

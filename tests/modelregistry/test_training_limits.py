@@ -12,7 +12,6 @@ from marketdata.parsing import CandleRow
 from modelregistry import registry, services
 from modelregistry.errors import TrainingError
 from modelregistry.models import ModelVersion
-
 from tests.modelregistry import invented
 
 pytestmark = pytest.mark.django_db

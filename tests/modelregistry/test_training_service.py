@@ -23,7 +23,6 @@ from modelregistry.models import TrainingTrial
 from modelregistry.report_json import SCHEMAS, published
 from modelregistry.training import fit_range
 from modelregistry.training.pipeline import Cancelled
-
 from tests.modelregistry import invented
 
 pytestmark = pytest.mark.django_db

@@ -4,7 +4,6 @@ import pytest
 
 from marketdata.intervals import INTERVAL_MS
 from marketdata.simulator import Fault, SimulatedExchange
-
 from tests.marketdata.simulator.conftest import START
 
 

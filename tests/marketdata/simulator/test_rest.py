@@ -12,7 +12,6 @@ from marketdata.intervals import INTERVAL_MS
 from marketdata.simulator import Fault, SimulatedExchange
 from marketdata.simulator.limits import Limits, WeightMeter
 from marketdata.simulator.server import CannotListen
-
 from tests.marketdata.simulator.conftest import START
 
 

@@ -10,7 +10,6 @@ import pytest
 from marketdata.intervals import INTERVAL_MS
 from marketdata.simulator import Fault, SimulatedExchange
 from marketdata.simulator.limits import Limits
-
 from tests.marketdata.simulator.conftest import START
 
 BOTH = "/stream?streams=btcusdt@kline_5m/ethusdt@kline_5m"

@@ -297,7 +297,7 @@ def test_loaded_versions_are_listed_by_process(db):
 
 def test_job_with_a_heartbeat_ahead_of_now_becomes_orphaned(db, monkeypatch):
     queued = []
-    monkeypatch.setattr(jobs.tasks.run_job, "delay", queued.append)
+    monkeypatch.setattr("mlengine_project.operations.jobs._send", queued.append)
     now = clock.wall_ms()
     with clock.use(clock.FrozenClock(now)) as frozen:
         ahead = clock.wall_now() + timedelta(hours=2)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from marketdata.models import Market
-from mlengine_project.operations import job_runs, tasks
+from mlengine_project.operations import job_runs
 from mlengine_project.operations.models import Job
 
 pytestmark = pytest.mark.django_db
@@ -16,7 +16,7 @@ JSON = {"content_type": "application/json"}
 def queued(monkeypatch):
     """Queued job ids; no job runs."""
     sent = []
-    monkeypatch.setattr(tasks.run_job, "delay", sent.append)
+    monkeypatch.setattr("mlengine_project.operations.jobs._send", sent.append)
     return sent
 
 
@@ -165,7 +165,7 @@ def test_request_is_stored_without_a_broker(caller, monkeypatch, django_capture_
     def refuse(_):
         raise OperationalError("redis is unavailable")
 
-    monkeypatch.setattr(tasks.run_job, "delay", refuse)
+    monkeypatch.setattr("mlengine_project.operations.jobs._send", refuse)
     with django_capture_on_commit_callbacks(execute=True):
         answer = caller("admin").post("/jobs", {"kind": "training"}, **JSON)
     assert (answer.status_code, Job.objects.get().state) == (202, "pending")
