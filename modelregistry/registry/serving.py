@@ -67,14 +67,15 @@ _estimators_lock = threading.Lock()
 def load_ensemble(source: str, wait_seconds: float = 0.0) -> Any:
     """Return the ensemble of the champions of `source`, or None where no champion can serve.
 
-    Cheap to call for every request: at most once a second it asks the database, and only a
+    Cheap to call for every request: the database is queried at most once a second, and only a
     champion not yet in memory is loaded. While one thread loads, the others keep the old ensemble,
-    at once or after `wait_seconds`.
+    at once or after `wait_seconds`. Where there is none, every call queries the database and waits
+    for the load: a champion that exists is never reported as missing.
     """
     serving = _serving.setdefault(source, _Serving())
     if _is_fresh(serving):
         return serving.ensemble
-    if not serving.lock.acquire(timeout=-1 if serving.looked_at is None else wait_seconds):
+    if not serving.lock.acquire(timeout=-1 if serving.ensemble is None else wait_seconds):
         return serving.ensemble
     try:
         if not _is_fresh(serving):
@@ -152,7 +153,9 @@ def forget() -> None:
 
 
 def _is_fresh(serving: _Serving) -> bool:
-    return serving.looked_at is not None and 0 <= clock.monotonic() - serving.looked_at < LOOK_SECONDS
+    if serving.ensemble is None or serving.looked_at is None:
+        return False
+    return 0 <= clock.monotonic() - serving.looked_at < LOOK_SECONDS
 
 
 def _follow(source: str, serving: _Serving) -> None:

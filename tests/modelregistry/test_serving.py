@@ -1,5 +1,7 @@
 """The ensemble that serves: it follows the registry, and a damaged champion never replaces what is loaded."""
 
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -51,6 +53,33 @@ def test_a_promotion_elsewhere_is_followed_within_a_second():
     assert after.versions[KIND] == str(other.pk)
     assert after.digest != before.digest
     assert after.tpsl is before.tpsl
+
+
+def test_the_first_champions_are_loaded_at_the_next_call_whoever_promoted_them():
+    with clock.use(clock.FrozenClock(1_700_000_000_000)):
+        versions = champions.crown_all()
+        ModelVersion.objects.update(stage="candidate")
+        serving.forget()
+        assert registry.load_ensemble("exchange") is None
+        ModelVersion.objects.update(stage="champion")
+        assert registry.load_ensemble("exchange").versions == {k: str(v.pk) for k, v in versions.items()}
+
+
+def test_while_the_first_champions_are_loaded_other_callers_wait(monkeypatch):
+    loading, ensemble = threading.Event(), object()
+
+    def load(source, state):
+        loading.set()
+        time.sleep(0.3)
+        state.ensemble, state.looked_at = ensemble, clock.monotonic()
+
+    monkeypatch.setattr(serving, "_follow", load)
+    serving._serving["exchange"] = serving._Serving(looked_at=clock.monotonic())
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(registry.load_ensemble, "exchange")
+        assert loading.wait(5)
+        assert registry.load_ensemble("exchange") is ensemble
+        assert first.result(5) is ensemble
 
 
 def test_a_promotion_here_is_followed_at_once(django_capture_on_commit_callbacks):
