@@ -49,10 +49,10 @@ def check(plan: Plan, folder: Path) -> str:
 
 
 def compare(plan: Plan, stored: list[tuple], written_rows: list[Row], done: importing.Imported) -> None:
-    """Every stored candle is in the file, and every candle of the file is stored or counted as off the grid."""
+    """Check that the stored candles are those of the file, without rows counted as off the grid."""
     expected = [(row.open_time, *row.prices, row.volume, *(row.flows or (None,) * 4)) for row in written_rows]
-    # A text that was cut between two lines is a shorter file.
-    # A row moved off the grid by milliseconds is one of the exchange's, from after a halt: counted and not stored.
+    # A text that was cut between two lines is a valid shorter file.
+    # A row off the grid by milliseconds comes from the exchange, after a halt: it is counted and not stored.
     shorter = plan.damage == "cut file" or (plan.damage == "off the grid" and done.off_grid == 1)
     wanted = [row for row in expected if row in stored] if shorter else expected
     if len(wanted) != len(expected) - done.off_grid and plan.damage != "cut file":
