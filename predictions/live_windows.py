@@ -1,12 +1,11 @@
-"""The windows of the live path, held in this process's memory and checked against the database at every candle.
+"""Candles and features of the live path, kept in this process and checked against the database at every candle.
 
-Filled by one query, fed with the candles stored since, in one statement that also brings the marks of all older
-ones (:mod:`marketdata.tails`). The database stays the only truth: a market whose marks changed is read anew, and
-whatever else is not as expected - other markets, a jump in time, a comparison that failed - drops everything held.
-SQLite keeps no marks; there, and for every question but the newest candle of the live path, windows are read.
+One statement brings the candles stored since the newest one held, and marks that say whether an older one was changed
+(:mod:`marketdata.tails`). Where everything continues at the last candle, one candle is fed; the window of a market
+whose marks changed is read again; other markets, a long pause or an error read everything again. The database stays
+the only truth. SQLite keeps no marks: there, and for any candle but the newest, callers read the window themselves.
 
-Where the ranges correct themselves, what they missed lately is held beside the windows: marks then reach back as far as
-the forecasts counted do, and a market that is read anew is counted anew. Another version counts its own.
+Where ranges are corrected online, the misses of recent forecasts are kept beside the windows, for one version.
 """
 
 import logging
@@ -31,16 +30,18 @@ from predictions.held_misses import HeldMisses
 logger = logging.getLogger(__name__)
 
 LONGEST_JUMP = 48
-"""Candles taken in one after the other at most; after a longer pause all is read anew."""
-MOST_REREAD = 50
-"""Markets read anew one by one at most."""
+"""Candles fed one after the other at most; after a longer pause everything is read again."""
 READ_AT_ONCE = 50
-"""Markets read in one statement when the memory is filled."""
+"""Markets whose windows are read in one statement."""
 
 
 @dataclass(frozen=True, eq=False)
 class HeldRows:
-    """The window of some markets with the features, volatility, correction and distrust of its newest candle."""
+    """The window of m markets, and what was computed of its newest candle.
+
+    `corrections` are None where the version does not correct its ranges, `distrusted` (whether to suppress the reason
+    out of distribution) where it has no guard.
+    """
 
     grid: CandleGrid
     features: npt.NDArray[np.float32]
@@ -58,7 +59,7 @@ def read_windows(ids: Sequence[int], open_ms: int, reach: int = 0) -> tuple[Cand
 
 
 class LiveWindows:
-    """Windows of the markets of one source, all ending at one candle."""
+    """Windows of the markets of one source that end at the same candle."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -72,17 +73,26 @@ class LiveWindows:
     def rows(
         self, markets: Sequence[Market], open_ms: int, corrector: RangePredictor | None = None
     ) -> Iterator[HeldRows | None]:
-        """What is held of these markets at a candle, until the end of the block; None where it must be read.
+        """Yield what is held of these markets at a candle, or None where the caller must read the window.
 
-        Its forecasts are corrected by what the `corrector` missed, if there is one.
+        Parameters
+        ----------
+        markets : sequence of Market
+        open_ms : int
+            Open of the candle; the newest one held, or a later one.
+        corrector : RangePredictor, optional
+            The version whose recent misses correct its ranges.
+
+        Yields
+        ------
+        HeldRows or None
+            Views, good until the end of the ``with`` block: no other thread gets rows before.
         """
         if not tails.kept() or not markets or not self._lock.acquire(blocking=False):
             yield None
             return
         try:
             yield self._rows([market.pk for market in markets], open_ms, corrector)
-            if self._newest is not None:
-                self._newest.settle()
         except Exception:
             self._drop()
             raise
@@ -95,11 +105,11 @@ class LiveWindows:
 
     @property
     def reach(self) -> int:
-        """Candles before the window that what is held depends on."""
+        """Candles before the window that the recent misses depend on."""
         return reach_of(self._misses.predictor) if self._misses is not None else 0
 
     def forget(self) -> None:
-        """Read everything anew at the next candle."""
+        """Read everything again at the next candle."""
         with self._lock:
             self._drop()
 
@@ -107,103 +117,88 @@ class LiveWindows:
         self._ids, self._newest, self._misses, self._marks = [], None, None, {}
 
     def _rows(self, ids: list[int], open_ms: int, corrector: RangePredictor | None) -> HeldRows | None:
-        held = self._newest
-        if held is not None and open_ms < held.open_time:
+        if self._newest is not None and open_ms < self._newest.open_time:
             return None
-        too_late = held is not None and open_ms > held.open_time + LONGEST_JUMP * INTERVAL_MS
-        if held is None or too_late or not set(ids) <= set(self._ids) or not self._counts_for(corrector):
-            self._fill(sorted(ids), open_ms, corrector)
-        else:
-            self._feed(open_ms)
-        assert self._newest is not None
-        features, sigma = self._newest.rows()
-        grid = self._newest.grid
+        newest = self._continued(ids, open_ms, corrector) or self._started(sorted(ids), open_ms, corrector)
+        features, sigma = newest.rows()
         corrections, distrusted = None, None
         if corrector and self._misses:
             number = open_ms // INTERVAL_MS
             corrections, distrusted = self._misses.log_factors(number), self._misses.distrusted(number)
-        if ids == self._ids:
-            return HeldRows(grid, features, sigma, corrections, distrusted)
-        at = [self._ids.index(key) for key in ids]
-        columns = {name: getattr(grid, name)[at] for name in CANDLE_COLUMNS}
-        chosen = CandleGrid(grid.open_time, interval_ms=INTERVAL_MS, **columns)
-        return HeldRows(
-            chosen,
-            features[at],
-            sigma[at],
-            None if corrections is None else corrections[at],
-            None if distrusted is None else distrusted[at],
-        )
+        held = HeldRows(newest.grid, features, sigma, corrections, distrusted)
+        return held if ids == self._ids else _chosen(held, [self._ids.index(key) for key in ids])
 
-    def _counts_for(self, corrector: RangePredictor | None) -> bool:
-        """Whether what is held is what this version missed; one that corrects nothing needs no counts."""
-        return corrector is None or (self._misses is not None and self._misses.predictor is corrector)
-
-    def _fill(self, ids: list[int], open_ms: int, corrector: RangePredictor | None) -> None:
-        """Read the windows of these markets, and hold no others."""
-        self._drop()
-        misses = HeldMisses(corrector, len(ids)) if corrector is not None else None
-        grids: list[CandleGrid] = []
-        marks: dict[tuple[int, int], tails.Mark] = {}
-        for first in range(0, len(ids), READ_AT_ONCE):
-            grid, found = read_windows(ids[first : first + READ_AT_ONCE], open_ms, reach_of(corrector))
-            for market in range(grid.n_markets):
-                _count(misses, first + market, grid.select(market))
-            grids.append(grid.tail(WARMUP))
-            marks |= found
-        self._newest = NewestFeatures(CandleGrid.stack(grids) if len(grids) > 1 else grids[0])
-        self._misses, self._marks, self._ids = misses, marks, ids
-        self.counts["filled"] += 1
-
-    def _feed(self, open_ms: int) -> None:
-        """Take in what was stored since, and read anew what changed before."""
-        held, misses = self._newest, self._misses
-        assert held is not None
-        until = held.open_time
+    def _continued(self, ids: list[int], open_ms: int, corrector: RangePredictor | None) -> NewestFeatures | None:
+        """Feed the candles stored since, and read again what changed before; None if that is not possible."""
+        newest, misses = self._newest, self._misses
+        if newest is None or not set(ids) <= set(self._ids):
+            return None
+        if corrector is not None and (misses is None or misses.predictor is not corrector):
+            return None
+        until = newest.open_time
+        if open_ms > until + LONGEST_JUMP * INTERVAL_MS:
+            return None
         first = until - (WARMUP + self.reach - 1) * INTERVAL_MS
         tail = tails.read_tail(self._ids, first, until + INTERVAL_MS, open_ms + INTERVAL_MS)
-        doubtful = tails.disturbed(_from(self._marks, first), tail.marks, until)
-        if len(doubtful) > MOST_REREAD:
-            logger.warning("candles of %d markets changed: all windows are read anew", len(doubtful))
-            self._fill(self._ids, open_ms, misses.predictor if misses is not None else None)
-            return
+        before = {key: mark for key, mark in self._marks.items() if key[1] >= first // tails.LENGTH_MS}
+        changed = sorted(tails.disturbed(before, tail.marks, until))
         for k in range(tail.values.shape[2]):
-            held.push(until + (k + 1) * INTERVAL_MS, tail.values[:, :, k])
+            newest.push(until + (k + 1) * INTERVAL_MS, tail.values[:, :, k])
             if misses is not None:
-                misses.push(held)
+                misses.push(newest)
         self._marks = dict(tail.marks)
         self.counts["fed"] += 1
-        for market_id in sorted(doubtful):
-            grid, marks = read_windows([market_id], open_ms, self.reach)
-            held.correct(self._ids.index(market_id), grid.tail(WARMUP))
-            _count(misses, self._ids.index(market_id), grid)
-            others = {key: mark for key, mark in self._marks.items() if key[0] != market_id}
-            self._marks = {**others, **marks}
-            self.counts["reread"] += 1
-            logger.info("past candles of market %s changed: its window is read anew", market_id)
+        if changed:
+            logger.info("past candles of markets %s changed: their windows are read again", changed)
+            self._read(changed, newest)
+            self.counts["reread"] += len(changed)
+        return newest
+
+    def _started(self, ids: list[int], open_ms: int, corrector: RangePredictor | None) -> NewestFeatures:
+        """Read the windows of these markets, and keep no others."""
+        self._drop()
+        self._ids, self._newest = ids, NewestFeatures(len(ids), open_ms)
+        self._misses = HeldMisses(corrector, len(ids)) if corrector is not None else None
+        self._read(ids, self._newest)
+        self.counts["filled"] += 1
+        return self._newest
+
+    def _read(self, ids: Sequence[int], newest: NewestFeatures) -> None:
+        """Replace all that is held of some markets by what the database holds."""
+        for first in range(0, len(ids), READ_AT_ONCE):
+            some = ids[first : first + READ_AT_ONCE]
+            grid, marks = read_windows(some, newest.open_time, self.reach)
+            for row, market_id in enumerate(some):
+                at, alone = self._ids.index(market_id), grid.select(row)
+                newest.replace(at, alone.tail(WARMUP))
+                if self._misses is not None:
+                    counted = count_forecasts(self._misses.predictor, alone)
+                    self._misses.fill(at, counted, newest.open_time // INTERVAL_MS)
+            self._marks = {key: mark for key, mark in self._marks.items() if key[0] not in some} | dict(marks)
 
 
-def _count(misses: HeldMisses | None, market: int, grid: CandleGrid) -> None:
-    """Count what a version missed of the candles of one market, shape (1, n)."""
-    if misses is not None:
-        misses.fill(market, count_forecasts(misses.predictor, grid), int(grid.open_time[-1]) // INTERVAL_MS)
-
-
-def _from(marks: tails.Marks, first_ms: int) -> tails.Marks:
-    """Marks of blocks that reach into a window."""
-    return {key: mark for key, mark in marks.items() if key[1] >= first_ms // tails.LENGTH_MS}
+def _chosen(held: HeldRows, at: list[int]) -> HeldRows:
+    """Rows of some of the markets."""
+    columns = {name: getattr(held.grid, name)[at] for name in CANDLE_COLUMNS}
+    return HeldRows(
+        CandleGrid(held.grid.open_time, interval_ms=INTERVAL_MS, **columns),
+        held.features[at],
+        held.sigma[at],
+        None if held.corrections is None else held.corrections[at],
+        None if held.distrusted is None else held.distrusted[at],
+    )
 
 
 _live: dict[str, LiveWindows] = {}
 
 
 def of_source(source: str) -> LiveWindows:
-    """Windows this process holds of the markets of a source."""
+    """Windows this process keeps of the markets of a source."""
     return _live.setdefault(source, LiveWindows())
 
 
 def counts() -> dict[str, int]:
-    """What this process's windows have been through, all sources together."""
+    """Number of events by kind since the process started, all sources together."""
     found: Counter[str] = Counter()
     for windows in _live.values():
         found.update(windows.counts)
@@ -211,5 +206,5 @@ def counts() -> dict[str, int]:
 
 
 def forget() -> None:
-    """Drop everything held, as a new process would know it."""
+    """Drop everything held, as in a new process."""
     _live.clear()

@@ -122,9 +122,7 @@ def write_features(window: Window, built: Float32s) -> None:
         computed += 1
     # The room comes uninitialised: a column that neither part computes would be what lay in memory before.
     if computed + len(CALENDAR_NAMES) != built.shape[2]:
-        raise FeatureError(
-            f"{computed} columns of candles and {len(CALENDAR_NAMES)} of the clock are not all features"
-        )
+        raise FeatureError(f"{computed} columns of candles and {len(CALENDAR_NAMES)} of the clock are not all features")
     built[~window.complete()[unwanted:].T] = np.nan
 
 

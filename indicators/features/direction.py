@@ -26,10 +26,7 @@ def _momentum(window: Window, level: Floats) -> Named:
     close = window.price("close")
     moves = window.series("move", lambda: np.abs(window.returns))
     for length in MOMENTUM_WINDOWS:
-        if length <= SHORT:
-            change = close - window.before(close, length)
-        else:
-            change = window.total(window.returns, length)
+        change = close - window.before(close, length) if length <= SHORT else window.total(window.returns, length)
         scaled = change / (level * math.sqrt(length))
         yield f"momentum_{length}", scaled
         if length in {1, 12}:

@@ -72,20 +72,13 @@ class NewestFeatures:
             newest.replace(market, grid.tail(WARMUP).select(market))
         return newest
 
-    def __len__(self) -> int:
-        return WARMUP
-
-    @property
-    def n_bytes(self) -> int:
-        """Memory held."""
-        return self._candles.nbytes + self._present.nbytes + self._stream.n_bytes
-
     @property
     def grid(self) -> CandleGrid:
         """The `WARMUP` candles held: views, good until the next candle is taken in."""
         times = self.open_time + np.arange(1 - WARMUP, 1, dtype=np.int64) * self.interval_ms
         window = slice(self._stop - WARMUP, self._stop)
-        grid = CandleGrid(times, *self._candles[:, :, window], interval_ms=self.interval_ms)
+        columns = dict(zip(CANDLE_COLUMNS, self._candles[:, :, window], strict=True))
+        grid = CandleGrid(times, interval_ms=self.interval_ms, **columns)
         # Known already; to find it again would cost more than all features.
         vars(grid)["present"] = self._present[:, window]
         return grid

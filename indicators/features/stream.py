@@ -33,11 +33,6 @@ class History:
         """Row of the newest value in the ring."""
         self._is_learning = True
 
-    @property
-    def n_bytes(self) -> int:
-        """Memory held."""
-        return sum(held.nbytes for held in (self._values, self._ring) if held is not None)
-
     def append(self, block: Floats) -> None:
         """Take in the next values, shape (T, m)."""
         self._is_learning = self._values is None and self._ring is None
@@ -113,11 +108,6 @@ class Stream:
         self._read: dict[int, tuple[Floats, History]] = {}
         """Series of the newest block that were looked back at, by identity; kept so that it is not given to another."""
         self._is_fed = False
-
-    @property
-    def n_bytes(self) -> int:
-        """Memory held between two blocks."""
-        return sum(history.n_bytes for history in self._histories)
 
     def feed(self, candles: Floats) -> Window:
         """Return the window of the next candles, on which the same functions must be run as on those before.
