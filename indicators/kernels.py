@@ -74,21 +74,6 @@ class WindowSums:
         return values
 
 
-def decayed_weight(window: int, decay: float) -> float:
-    """Sum of the weights of a decayed window of a power of two, by the additions :class:`WindowSums` makes.
-
-    Examples
-    --------
-    >>> decayed_weight(4, 0.5)
-    1.875
-    """
-    weight, width = 1.0, 1
-    while width < window:
-        weight += weight * decay**width
-        width *= 2
-    return weight
-
-
 def window_max(series: Floats, window: int, rows: int, lag: int = 0) -> Floats:
     """Largest of the `window` values that end `lag` candles before each of the newest `rows`, shape (m, rows).
 

@@ -123,6 +123,13 @@ class Window:
         Where there is a candle; elsewhere its numbers are not read.
     before : callable
         How the window looks back; :class:`indicators.features.stream.Stream` provides it.
+
+    Examples
+    --------
+    >>> from indicators.features.stream import Stream
+    >>> window = Stream(1).feed(np.stack([np.array([[1.0], [2.0], [4.0]])] * 5))
+    >>> window.total(window.volumes, 2).ravel().tolist(), window.mean(window.volumes, 2).ravel().tolist()
+    ([1.0, 3.0, 6.0], [1.0, 1.5, 3.0])
     """
 
     def __init__(self, candles: Mapping[str, Floats], is_present: Flags, before: Before) -> None:

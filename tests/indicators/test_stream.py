@@ -14,7 +14,7 @@ from indicators.features import FEATURE_NAMES, WARMUP, build_features, iter_feat
 from indicators.features.build import CANDLE_NAMES, write_features
 from indicators.features.families import candle_features
 from indicators.features.stream import History, Stream
-from indicators.kernels import WindowSums, decayed_weight, window_max, window_min
+from indicators.kernels import WindowSums, window_max, window_min
 from tests.indicators.series import bits, walk, with_hole
 
 LONG = walk(WARMUP + 700, markets=2, seed=21)
@@ -137,7 +137,7 @@ def test_words_are_the_kernels(size):
     expected = [
         WindowSums(series, rows).total(13),
         WindowSums(series, rows).total(72, 36),
-        WindowSums(series, rows, decay).total(32) / decayed_weight(32, decay),
+        WindowSums(series, rows, decay).total(32) / WindowSums(np.ones(series.shape), rows, decay).total(32),
         window_max(series, 36, rows),
         window_min(series, 37, rows),
         series[:, -rows:],
