@@ -101,6 +101,7 @@ def iter_features(grid: CandleGrid, chunk: int = 16_384) -> Iterator[tuple[slice
                 last = min(first + BLOCK, rows.stop)
                 candles = np.stack([getattr(grid, name)[market, first:last, None] for name in CANDLE_COLUMNS])
                 write_features(stream.feed(candles), built[None, market, max(first - start, 0) : max(last - start, 0)])
+            stream.trim()
         fed = rows.stop
         yield rows, built
 

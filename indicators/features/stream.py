@@ -69,6 +69,11 @@ class History:
         assert self._values is not None, "nothing has been appended"
         return _after_zeros(self._values, max(0, self._kept - len(self._values)))[-self._kept :]
 
+    def trim(self) -> None:
+        """Drop all that the next block does not read."""
+        if self._values is not None:
+            self._values = self.tail().copy()
+
     def put(self, market: int, other: History, n_markets: int) -> None:
         """Replace the values of one of the markets by those of a history of that market alone."""
         values = other.tail()[:, 0]
@@ -129,11 +134,16 @@ class Stream:
         """
         if candles.ndim != 3 or len(candles) != len(CANDLE_COLUMNS) or candles.shape[2] != self.n_markets:
             raise FeatureError(f"candles of {self.n_markets} markets have shape (5, T, m), got {candles.shape}")
-        if self._is_fed and len(self._read) != len(self._histories):
-            raise FeatureError("the window before was not computed to its end: this stream cannot go on")
-        self._read, self._is_fed = {}, True
+        self._finish()
+        self._is_fed = True
         is_present = np.isfinite(candles.sum(axis=0))
         return Window(dict(zip(CANDLE_COLUMNS, candles, strict=True)), is_present, self._before)
+
+    def trim(self) -> None:
+        """Drop all that the next block does not read: after a long block, almost everything."""
+        self._finish()
+        for history in self._histories:
+            history.trim()
 
     def put(self, market: int, other: Stream) -> None:
         """Replace one of the markets by another stream of it alone that was fed up to the same candle."""
@@ -141,6 +151,11 @@ class Stream:
             self._histories = [History() for _ in other._histories]
         for mine, theirs in zip(self._histories, other._histories, strict=True):
             mine.put(market, theirs, self.n_markets)
+
+    def _finish(self) -> None:
+        if self._is_fed and len(self._read) != len(self._histories):
+            raise FeatureError("the window before was not computed to its end: this stream cannot go on")
+        self._read, self._is_fed = {}, False
 
     def _before(self, series: Floats, lag: int) -> Floats:
         """Values of a series `lag` candles earlier, 0 before the first candle."""

@@ -158,6 +158,18 @@ def test_a_market_is_replaced_by_a_stream_of_its_own():
     assert (bits(built[:, 0, :N_CANDLES]) == bits(build_features(LONG, 1)[:, 0, :N_CANDLES])).all()
 
 
+@pytest.mark.parametrize("size", [1, 40])
+def test_trimming_changes_no_bit(size):
+    stream, candles = Stream(2), candles_of(LONG)
+    built = np.empty((2, size, len(FEATURE_NAMES)), dtype=np.float32)
+    for start in (0, WARMUP, *range(WARMUP + 300, len(LONG), size)):
+        stop = {0: WARMUP, WARMUP: WARMUP + 300}.get(start, start + size)
+        write_features(stream.feed(candles[:, start:stop]), built)
+        stream.trim()
+        stream.trim()
+    assert (bits(built[:, -1, :N_CANDLES]) == bits(build_features(LONG, 1)[:, 0, :N_CANDLES])).all()
+
+
 def test_candles_of_other_markets_and_windows_left_unfinished_are_refused():
     stream = Stream(2)
     for shape in ((5, 3, 1), (4, 3, 2), (5, 2)):
