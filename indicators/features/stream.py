@@ -112,7 +112,10 @@ class Stream:
         self._histories: list[History] = []
         self._read: dict[int, tuple[Floats, History]] = {}
         """Series of the newest block that were looked back at, by identity; kept so that it is not given to another."""
-        self._is_fed = False
+        self._is_learning = True
+        """Whether the next block shows which series are looked back at."""
+        self._is_open = False
+        """Whether a window is out that must be computed to its end."""
 
     def feed(self, candles: Floats) -> Window:
         """Return the window of the next candles, on which the same functions must be run as on those before.
@@ -135,7 +138,7 @@ class Stream:
         if candles.ndim != 3 or len(candles) != len(CANDLE_COLUMNS) or candles.shape[2] != self.n_markets:
             raise FeatureError(f"candles of {self.n_markets} markets have shape (5, T, m), got {candles.shape}")
         self._finish()
-        self._is_fed = True
+        self._is_open = True
         is_present = np.isfinite(candles.sum(axis=0))
         return Window(dict(zip(CANDLE_COLUMNS, candles, strict=True)), is_present, self._before)
 
@@ -147,15 +150,16 @@ class Stream:
 
     def put(self, market: int, other: Stream) -> None:
         """Replace one of the markets by another stream of it alone that was fed up to the same candle."""
-        if not self._histories:
-            self._histories = [History() for _ in other._histories]
+        if self._is_learning:
+            self._histories, self._is_learning = [History() for _ in other._histories], False
         for mine, theirs in zip(self._histories, other._histories, strict=True):
             mine.put(market, theirs, self.n_markets)
 
     def _finish(self) -> None:
-        if self._is_fed and len(self._read) != len(self._histories):
-            raise FeatureError("the window before was not computed to its end: this stream cannot go on")
-        self._read, self._is_fed = {}, False
+        if self._is_open:
+            if len(self._read) != len(self._histories):
+                raise FeatureError("the window before was not computed to its end: this stream cannot go on")
+            self._read, self._is_open, self._is_learning = {}, False, False
 
     def _before(self, series: Floats, lag: int) -> Floats:
         """Values of a series `lag` candles earlier, 0 before the first candle."""
@@ -166,6 +170,8 @@ class Stream:
             # A series has no name: it is the one looked back at as the same in number in every block.
             number = len(self._read)
             if number == len(self._histories):
+                if not self._is_learning:
+                    raise FeatureError(f"this stream has learned to look back at {number} series, not at more")
                 self._histories.append(History())
             found = self._read[id(series)] = series, self._histories[number]
             found[1].append(series)

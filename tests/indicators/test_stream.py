@@ -178,8 +178,18 @@ def test_candles_of_other_markets_and_windows_left_unfinished_are_refused():
     for _ in candle_features(stream.feed(np.ones((5, 3, 2)))):
         pass
     next(candle_features(stream.feed(np.ones((5, 1, 2)))))
-    with pytest.raises(FeatureError, match="cannot go on"):
-        stream.feed(np.ones((5, 1, 2)))
+    for go_on in (lambda: stream.feed(np.ones((5, 1, 2))), stream.trim):
+        with pytest.raises(FeatureError, match="cannot go on"):
+            go_on()
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_first_window_left_unfinished_is_seen_at_the_next(count):
+    stream = Stream(1)
+    for _ in islice(candle_features(stream.feed(np.ones((5, 3, 1)))), count):
+        pass
+    with pytest.raises(FeatureError, match="has learned to look back at"):
+        list(candle_features(stream.feed(np.ones((5, 3, 1)))))
 
 
 @pytest.mark.parametrize("size", [1, 4])
