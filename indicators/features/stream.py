@@ -35,16 +35,14 @@ class History:
 
     def append(self, block: Floats) -> None:
         """Take in the next values, shape (T, m)."""
+        if len(block) == 1 and (ring := self._as_ring()) is not None:
+            self._newest = (self._newest + 1) % self._kept
+            ring[self._newest] = block
+            self._is_learning = False
+            return
         self._is_learning = self._values is None and self._ring is None
-        if self._is_learning:
-            self._values = block
-        elif len(block) == 1:
-            ring = self._as_ring()
-            self._newest = (self._newest + 1) % len(ring)
-            ring[self._newest] = block[0]
-        else:
-            self._values, self._ring = np.concatenate([self.tail(), block]), None
-        self._rows = len(block)
+        self._values = block if self._is_learning else np.concatenate([self.tail(), block])
+        self._ring, self._rows = None, len(block)
 
     def before(self, lag: int) -> Floats:
         """Values `lag` candles before each of the newest block, shape (T, m): a view, good until the next block."""
@@ -53,7 +51,7 @@ class History:
                 raise FeatureError(f"{self._kept} values are kept, the one of {lag} candles ago is not among them")
             self._kept = lag + 1
         if self._ring is not None:
-            at = (self._newest - lag) % len(self._ring)
+            at = (self._newest - lag) % self._kept
             return self._ring[at : at + 1]
         assert self._values is not None, "nothing has been appended"
         missing = self._rows + lag - len(self._values)
@@ -77,13 +75,15 @@ class History:
     def put(self, market: int, other: History, n_markets: int) -> None:
         """Replace the values of one of the markets by those of a history of that market alone."""
         values = other.tail()[:, 0]
-        if self._values is None and self._ring is None:
-            self._ring, self._kept, self._newest = np.zeros((len(values), n_markets)), len(values), len(values) - 1
         ring = self._as_ring()
+        if ring is None:
+            self._ring = ring = np.zeros((len(values), n_markets))
+            self._kept, self._newest = len(values), len(values) - 1
         ring[(self._newest + 1 + np.arange(len(ring))) % len(ring), market] = values
 
-    def _as_ring(self) -> Floats:
-        if self._ring is None:
+    def _as_ring(self) -> Floats | None:
+        """Bring what is kept into a circle; None if nothing has been appended."""
+        if self._ring is None and self._values is not None:
             self._ring, self._values, self._newest = self.tail().copy(), None, self._kept - 1
         return self._ring
 
