@@ -114,7 +114,7 @@ def write_features(window: Window, built: Float32s) -> None:
     window : Window
         Of T candles of m markets.
     built : float32 array of shape (m, rows, len(FEATURE_NAMES))
-        At most T rows, the last columns of which hold the calendar. Rows that may not be finite become wholly NaN.
+        At most T rows, the last columns of which hold the calendar. Rows that lack too many candles become wholly NaN.
     """
     unwanted = len(window.present) - built.shape[1]
     computed = 0

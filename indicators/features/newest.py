@@ -1,4 +1,4 @@
-"""Features of the newest candle of many markets: a stream that is fed one candle of each at every close."""
+"""Features of the newest candle of many markets: a stream fed one candle of each market at every close."""
 
 from __future__ import annotations
 

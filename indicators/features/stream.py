@@ -167,7 +167,7 @@ class Stream:
             return series
         found = self._read.get(id(series))
         if found is None:
-            # A series has no name: it is the one looked back at as the same in number in every block.
+            # Series have no names: the k-th one a block looks back at continues the k-th one of the block before.
             number = len(self._read)
             if number == len(self._histories):
                 if not self._is_learning:

@@ -1,7 +1,7 @@
-"""The words families of features are written in: means, sums and extremes of the candles up to each row.
+"""What families of features are written with: means, sums and extremes of the candles up to each row.
 
-A word looks back only by :meth:`Window.before`, and never further than a fixed reach. So no feature can see past its
-row, and none can tell how long the history before it was.
+Every operation looks back through `Window.before` only, and never further than a fixed reach. A feature therefore
+depends on nothing after its row, and not on how long the history before it is.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Maxima:
 
 
 class Window:
-    """A block of candles and the words to ask about each of them and those before.
+    """A block of candles, and operations on each of them together with those before.
 
     Every series and every result has shape (T, m): a value for each candle of the block and each market. Series hold
     no NaN; where a candle is missing they are 0.
@@ -122,7 +122,7 @@ class Window:
     is_present : bool array of shape (T, m)
         Where there is a candle; elsewhere its numbers are not read.
     before : callable
-        How the window looks back; :class:`indicators.features.stream.Stream` provides it.
+        The only access to earlier values; :class:`indicators.features.stream.Stream` provides it.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Blocks of any length give the same bits, and the words of a window are those of the kernels."""
+"""Blocks of any length give the same bits, and the operations of a window are those of the kernels."""
 
 from itertools import islice, pairwise
 
@@ -112,7 +112,7 @@ def test_some_features_alone_have_the_same_bits(count, rows):
 
 
 @pytest.mark.parametrize("size", [1, 5, 300])
-def test_words_are_the_kernels(size):
+def test_operations_have_the_bits_of_the_kernels(size):
     """Sums, decayed sums and extremes of blocks, against those of the whole series at once."""
     generator = np.random.default_rng(5)
     series, rows = generator.normal(size=(2, 600)), 300
