@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -164,20 +165,28 @@ def brackets(grid: CandleGrid, folder: Path, rounds: int, columns: int) -> dict:
 
 
 def batch_features(grid: CandleGrid, rounds: int) -> dict:
-    """First 60 features of every candle, with pandas and with compiled loops."""
+    """The first 60 features of every candle, and no others on either side."""
     import pandas as pd
 
     from benchmarks import pandas_features
-    from indicators.features import FEATURE_NAMES, WARMUP, compiled
+    from indicators.features import FEATURE_NAMES, WARMUP
+    from indicators.features.build import BLOCK
+    from indicators.features.families import candle_features
+    from indicators.features.stream import Stream
 
     candles = pd.DataFrame({name: getattr(grid, name)[0] for name in CANDLE_COLUMNS})
     rows = len(grid) - WARMUP + 1
     found = {}
 
     def work() -> np.ndarray:
-        built = np.empty((rows, N_FEATURES), dtype=np.float32)
-        compiled.fill(built, grid, 0, N_FEATURES)
-        return built
+        built, stream = np.empty((len(grid), N_FEATURES), dtype=np.float32), Stream(1)
+        columns = np.stack([getattr(grid, name)[0, :, None] for name in CANDLE_COLUMNS])
+        for start in range(0, len(grid), BLOCK):
+            block = slice(start, start + BLOCK)
+            window = stream.feed(columns[:, block])
+            for column, (_, values) in enumerate(islice(candle_features(window), N_FEATURES)):
+                built[block, column] = values[:, 0]
+        return built[-rows:]
 
     def ours() -> Seconds:
         seconds, found["ours"] = timed(work)
@@ -194,29 +203,24 @@ def batch_features(grid: CandleGrid, rounds: int) -> dict:
 
 
 def newest_features(grid: CandleGrid, rounds: int, markets: int) -> dict:
-    """Time to push a closed candle of every market and return the new rows.
-
-    Preparation for the next candle happens afterwards, as in the live path, and is measured separately.
-    """
+    """A closed candle of every market arrives: put it in and give every market's row."""
     from indicators.features import WARMUP, NewestFeatures
 
     steps = rounds + 3
     columns = {name: np.repeat(getattr(grid, name)[:, -WARMUP - steps :], markets, axis=0) for name in CANDLE_COLUMNS}
     many = CandleGrid(grid.open_time[-WARMUP - steps :], **columns)
-    newest = NewestFeatures(many.span(0, WARMUP))
-    answered, settled = [], []
+    newest = NewestFeatures.from_grid(many.span(0, WARMUP))
+    answered = []
     for step in range(WARMUP, WARMUP + steps):
         candle = np.stack([getattr(many, name)[:, step] for name in CANDLE_COLUMNS])
         answered.append(
             timed(lambda at=step, candle=candle: (newest.push(many.open_time[at], candle), newest.rows()))[0]
         )
-        settled.append(timed(newest.settle)[0])
     result = {clock: [1e6 * one[clock] for one in answered[3:]] for clock in ("wall", "processor")}
     return {
         "us": statistics.median(result["wall"]),
         "processor_us": round(statistics.median(result["processor"])),
         "range_us": [round(min(result["wall"])), round(max(result["wall"]))],
-        "settled_processor_us": round(1e6 * statistics.median(one["processor"] for one in settled[3:])),
         "markets": markets,
         "rounds": rounds,
     }

@@ -75,23 +75,6 @@ class WindowSums:
         return values
 
 
-def decayed_weight(window: int, decay: float) -> float:
-    """Sum of the weights of a decayed window whose length is a power of two.
-
-    It makes the same additions as :class:`WindowSums`.
-
-    Examples
-    --------
-    >>> decayed_weight(4, 0.5)
-    1.875
-    """
-    weight, width = 1.0, 1
-    while width < window:
-        weight += weight * decay**width
-        width *= 2
-    return weight
-
-
 def window_max(series: Floats, window: int, rows: int, lag: int = 0) -> Floats:
     """Largest of the `window` values ending `lag` candles before each row, shape (m, rows).
 

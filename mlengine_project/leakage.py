@@ -9,7 +9,7 @@ import numpy as np
 
 from indicators.candles import CANDLE_COLUMNS, CandleGrid
 from indicators.errors import FeatureError
-from indicators.features import FEATURE_NAMES, WARMUP, NewestFeatures, build_features
+from indicators.features import FEATURE_NAMES, WARMUP, NewestFeatures, build_features, iter_features
 from indicators.leakage import Compute, LeakReport, check_leakage, seeded_leaks
 from indicators.parity import Mismatch, check_parity
 from indicators.volatility import ewm_sigma
@@ -52,14 +52,18 @@ LIVE_ROWS = 24
 """Candles pushed one by one through the live path for comparison."""
 
 
+TRAINED_ROWS = 700
+"""Rows a training is given at a time to be compared: each block continues the one before."""
+
+
 def trained_features(grid: CandleGrid, rows: int) -> np.ndarray:
-    """Features as computed by a training."""
-    return build_features(grid, rows, by_loops=True)
+    """Features as a training computes them: block after block."""
+    return np.concatenate([block for _, block in iter_features(grid.tail(WARMUP + rows - 1), TRAINED_ROWS)], axis=1)
 
 
 def live_features(grid: CandleGrid, rows: int) -> np.ndarray:
     """Features as computed by the live path, candle by candle from memory."""
-    newest = NewestFeatures(grid.span(0, len(grid) - rows + 1))
+    newest = NewestFeatures.from_grid(grid.span(0, len(grid) - rows + 1))
     found = [newest.rows()[0]]
     for at in range(len(grid) - rows + 1, len(grid)):
         newest.push(int(grid.open_time[at]), np.stack([getattr(grid, name)[:, at] for name in CANDLE_COLUMNS]))

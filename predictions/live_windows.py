@@ -1,12 +1,11 @@
-"""Candle windows of the live path in memory, validated against the database.
+"""Candles and features of the live path, kept in this process and checked against the database at every candle.
 
-Filled by one query and extended by the candles stored since, in one statement that also reads the marks of all older
-ones (:mod:`marketdata.tails`). The database stays the source of truth: a market whose marks changed is read again, and
-anything else unexpected - other markets, a jump in time, a failed comparison - clears the memory. SQLite keeps no
-marks; there, and for all but the newest candle of the live path, windows are read from the database.
+One statement brings the candles stored since the newest one held, and marks that say whether an older one was changed
+(:mod:`marketdata.tails`). Where everything continues at the last candle, one candle is fed; the window of a market
+whose marks changed is read again; other markets, a long pause or an error read everything again. The database stays
+the only truth. SQLite keeps no marks: there, and for any candle but the newest, callers read the window themselves.
 
-With an online correction or a guard, the live miss counters are kept beside the windows: marks then reach back as far
-as the counted forecasts, and a market that is read again is counted again. Another version has its own counters.
+Where ranges are corrected online, the misses of recent forecasts are kept beside the windows, for one version.
 """
 
 import logging
@@ -31,16 +30,18 @@ from predictions.held_misses import LiveMissCounters
 logger = logging.getLogger(__name__)
 
 MAX_CATCH_UP_CANDLES = 48
-"""Longest pause, in candles, that is caught up; after a longer one all windows are read again."""
-MAX_REREAD_MARKETS = 50
-"""Most markets read again one by one; with more, all windows are read again."""
+"""Candles fed one after the other at most; after a longer pause everything is read again."""
 FILL_BATCH_MARKETS = 50
-"""Markets per statement when all windows are read."""
+"""Markets whose windows are read in one statement."""
 
 
 @dataclass(frozen=True, eq=False)
 class LiveRows:
-    """Window of some markets, with features, volatility and adjustment of its newest candle."""
+    """The window of m markets, and what was computed of its newest candle.
+
+    `corrections` are None where the version does not correct its ranges, `guard_suppresses` (whether to suppress
+    the reason out of distribution) where it has no guard.
+    """
 
     grid: CandleGrid
     features: npt.NDArray[np.float32]
@@ -58,7 +59,7 @@ def read_windows(ids: Sequence[int], open_ms: int, reach: int = 0) -> tuple[Cand
 
 
 class LiveWindows:
-    """In-memory windows of the markets of one source, all ending at one candle."""
+    """In-memory windows of the markets of one source that end at the same candle."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -72,18 +73,26 @@ class LiveWindows:
     def rows(
         self, markets: Sequence[Market], open_ms: int, corrector: RangePredictor | None = None
     ) -> Iterator[LiveRows | None]:
-        """Window rows of these markets at a candle, valid inside the block.
+        """Yield what is held of these markets at a candle, or None where the caller must read the window.
 
-        None where the window must be read from the database. `corrector` is the range predictor with an online
-        correction or a guard, if any.
+        Parameters
+        ----------
+        markets : sequence of Market
+        open_ms : int
+            Open of the candle; the newest one held, or a later one.
+        corrector : RangePredictor, optional
+            The version whose recent misses correct its ranges.
+
+        Yields
+        ------
+        LiveRows or None
+            Views, good until the end of the ``with`` block: no other thread gets rows before.
         """
         if not tails.is_available() or not markets or not self._lock.acquire(blocking=False):
             yield None
             return
         try:
             yield self._rows([market.pk for market in markets], open_ms, corrector)
-            if self._newest is not None:
-                self._newest.settle()
         except Exception:
             self._drop()
             raise
@@ -96,11 +105,11 @@ class LiveWindows:
 
     @property
     def reach(self) -> int:
-        """Candles before the window that the counters depend on."""
+        """Candles before the window that the recent misses depend on."""
         return lookback_candles(self._misses.predictor) if self._misses is not None else 0
 
     def reset(self) -> None:
-        """Clear the memory; the next candle reads all windows."""
+        """Read everything again at the next candle."""
         with self._lock:
             self._drop()
 
@@ -108,103 +117,88 @@ class LiveWindows:
         self._ids, self._newest, self._misses, self._marks = [], None, None, {}
 
     def _rows(self, ids: list[int], open_ms: int, corrector: RangePredictor | None) -> LiveRows | None:
-        newest = self._newest
-        if newest is not None and open_ms < newest.open_time:
+        if self._newest is not None and open_ms < self._newest.open_time:
             return None
-        too_late = newest is not None and open_ms > newest.open_time + MAX_CATCH_UP_CANDLES * INTERVAL_MS
-        if newest is None or too_late or not set(ids) <= set(self._ids) or not self._counters_match(corrector):
-            self._fill(sorted(ids), open_ms, corrector)
-        else:
-            self._feed(open_ms)
-        assert self._newest is not None
-        features, sigma = self._newest.rows()
-        grid = self._newest.grid
+        newest = self._continued(ids, open_ms, corrector) or self._started(sorted(ids), open_ms, corrector)
+        features, sigma = newest.rows()
         corrections, guard_suppresses = None, None
         if corrector and self._misses:
             number = open_ms // INTERVAL_MS
             corrections, guard_suppresses = self._misses.log_factors(number), self._misses.guard_suppresses(number)
-        if ids == self._ids:
-            return LiveRows(grid, features, sigma, corrections, guard_suppresses)
-        at = [self._ids.index(key) for key in ids]
-        columns = {name: getattr(grid, name)[at] for name in CANDLE_COLUMNS}
-        chosen = CandleGrid(grid.open_time, interval_ms=INTERVAL_MS, **columns)
-        return LiveRows(
-            chosen,
-            features[at],
-            sigma[at],
-            None if corrections is None else corrections[at],
-            None if guard_suppresses is None else guard_suppresses[at],
-        )
+        held = LiveRows(newest.grid, features, sigma, corrections, guard_suppresses)
+        return held if ids == self._ids else _chosen(held, [self._ids.index(key) for key in ids])
 
-    def _counters_match(self, corrector: RangePredictor | None) -> bool:
-        """Whether the counters are those of this version; True for one that needs none."""
-        return corrector is None or (self._misses is not None and self._misses.predictor is corrector)
-
-    def _fill(self, ids: list[int], open_ms: int, corrector: RangePredictor | None) -> None:
-        """Read the windows of these markets and drop all others."""
-        self._drop()
-        misses = LiveMissCounters(corrector, len(ids)) if corrector is not None else None
-        grids: list[CandleGrid] = []
-        marks: dict[tuple[int, int], tails.Mark] = {}
-        for first in range(0, len(ids), FILL_BATCH_MARKETS):
-            grid, found = read_windows(ids[first : first + FILL_BATCH_MARKETS], open_ms, lookback_candles(corrector))
-            for market in range(grid.n_markets):
-                _count(misses, first + market, grid.select(market))
-            grids.append(grid.tail(WARMUP))
-            marks |= found
-        self._newest = NewestFeatures(CandleGrid.stack(grids) if len(grids) > 1 else grids[0])
-        self._misses, self._marks, self._ids = misses, marks, ids
-        self.counts["filled"] += 1
-
-    def _feed(self, open_ms: int) -> None:
-        """Add the candles stored since, and read markets again whose past changed."""
+    def _continued(self, ids: list[int], open_ms: int, corrector: RangePredictor | None) -> NewestFeatures | None:
+        """Feed the candles stored since, and read again what changed before; None if that is not possible."""
         newest, misses = self._newest, self._misses
-        assert newest is not None
+        if newest is None or not set(ids) <= set(self._ids):
+            return None
+        if corrector is not None and (misses is None or misses.predictor is not corrector):
+            return None
         until = newest.open_time
+        if open_ms > until + MAX_CATCH_UP_CANDLES * INTERVAL_MS:
+            return None
         first = until - (WARMUP + self.reach - 1) * INTERVAL_MS
         tail = tails.read_tail(self._ids, first, until + INTERVAL_MS, open_ms + INTERVAL_MS)
-        changed = tails.changed_markets(_from(self._marks, first), tail.marks, until)
-        if len(changed) > MAX_REREAD_MARKETS:
-            logger.warning("candles of %d markets changed: all windows are read again", len(changed))
-            self._fill(self._ids, open_ms, misses.predictor if misses is not None else None)
-            return
+        before = {key: mark for key, mark in self._marks.items() if key[1] >= first // tails.LENGTH_MS}
+        changed = sorted(tails.changed_markets(before, tail.marks, until))
         for k in range(tail.values.shape[2]):
             newest.push(until + (k + 1) * INTERVAL_MS, tail.values[:, :, k])
             if misses is not None:
                 misses.push(newest)
         self._marks = dict(tail.marks)
         self.counts["fed"] += 1
-        for market_id in sorted(changed):
-            grid, marks = read_windows([market_id], open_ms, self.reach)
-            newest.correct(self._ids.index(market_id), grid.tail(WARMUP))
-            _count(misses, self._ids.index(market_id), grid)
-            others = {key: mark for key, mark in self._marks.items() if key[0] != market_id}
-            self._marks = {**others, **marks}
-            self.counts["reread"] += 1
-            logger.info("past candles of market %s changed: its window is read again", market_id)
+        if changed:
+            logger.info("past candles of markets %s changed: their windows are read again", changed)
+            self._read(changed, newest)
+            self.counts["reread"] += len(changed)
+        return newest
+
+    def _started(self, ids: list[int], open_ms: int, corrector: RangePredictor | None) -> NewestFeatures:
+        """Read the windows of these markets, and keep no others."""
+        self._drop()
+        self._ids, self._newest = ids, NewestFeatures(len(ids), open_ms)
+        self._misses = LiveMissCounters(corrector, len(ids)) if corrector is not None else None
+        self._read(ids, self._newest)
+        self.counts["filled"] += 1
+        return self._newest
+
+    def _read(self, ids: Sequence[int], newest: NewestFeatures) -> None:
+        """Replace all that is held of some markets by what the database holds."""
+        for first in range(0, len(ids), FILL_BATCH_MARKETS):
+            some = ids[first : first + FILL_BATCH_MARKETS]
+            grid, marks = read_windows(some, newest.open_time, self.reach)
+            for row, market_id in enumerate(some):
+                at, alone = self._ids.index(market_id), grid.select(row)
+                newest.replace(at, alone.tail(WARMUP))
+                if self._misses is not None:
+                    counted = recent_forecasts(self._misses.predictor, alone)
+                    self._misses.fill(at, counted, newest.open_time // INTERVAL_MS)
+            self._marks = {key: mark for key, mark in self._marks.items() if key[0] not in some} | dict(marks)
 
 
-def _count(misses: LiveMissCounters | None, market: int, grid: CandleGrid) -> None:
-    """Fill the miss counters of one market from its candles, shape (1, n)."""
-    if misses is not None:
-        misses.fill(market, recent_forecasts(misses.predictor, grid), int(grid.open_time[-1]) // INTERVAL_MS)
-
-
-def _from(marks: tails.Marks, first_ms: int) -> tails.Marks:
-    """Marks of blocks that overlap a window."""
-    return {key: mark for key, mark in marks.items() if key[1] >= first_ms // tails.LENGTH_MS}
+def _chosen(held: LiveRows, at: list[int]) -> LiveRows:
+    """Rows of some of the markets."""
+    columns = {name: getattr(held.grid, name)[at] for name in CANDLE_COLUMNS}
+    return LiveRows(
+        CandleGrid(held.grid.open_time, interval_ms=INTERVAL_MS, **columns),
+        held.features[at],
+        held.sigma[at],
+        None if held.corrections is None else held.corrections[at],
+        None if held.guard_suppresses is None else held.guard_suppresses[at],
+    )
 
 
 _live: dict[str, LiveWindows] = {}
 
 
 def of_source(source: str) -> LiveWindows:
-    """In-memory windows of the markets of a source."""
+    """Windows this process keeps of the markets of a source."""
     return _live.setdefault(source, LiveWindows())
 
 
 def counts() -> dict[str, int]:
-    """Event counts of the windows of this process, summed over all sources."""
+    """Number of events by kind since the process started, all sources together."""
     found: Counter[str] = Counter()
     for windows in _live.values():
         found.update(windows.counts)
@@ -212,5 +206,5 @@ def counts() -> dict[str, int]:
 
 
 def reset() -> None:
-    """Drop the windows of all sources."""
+    """Drop everything held, as in a new process."""
     _live.clear()

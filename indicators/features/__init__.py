@@ -1,7 +1,8 @@
-"""Features: what an estimator is told about a candle. They look back, never ahead.
+"""Features: what an estimator knows about a candle. They look back, never ahead.
 
-One definition serves live and batch and gives the same float32 bits in both: see :mod:`indicators.kernels`. Batch is
-`build_features`; `NewestFeatures` holds the sums of the past in memory and answers for the newest candle.
+A family of features is written once, as functions of a :class:`~indicators.features.window.Window`; one executor,
+:class:`~indicators.features.stream.Stream`, runs it on years of candles and on the newest one with the same float32
+bits. Batch is `build_features`; `NewestFeatures` gives the newest candle of many markets.
 """
 
 from indicators.features.build import FEATURE_HASH, FEATURE_NAMES, build_features, iter_features

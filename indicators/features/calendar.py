@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from indicators.arrays import Floats, Integers
@@ -11,7 +13,7 @@ from indicators.features.days import SATURDAY, weekday
 from indicators.features.holidays import all_holidays
 from indicators.features.releases import RELEASES, release_times
 from indicators.features.size import Named
-from indicators.features.window import DAY, Window
+from indicators.features.window import DAY
 from indicators.kernels import WindowSums
 
 WEEK_MS = 7 * DAY_MS
@@ -29,17 +31,26 @@ PAST_WINDOW = 72
 JUST_PAST_WINDOW = 12
 
 
-def features(window: Window) -> Named:
-    """Yield the calendar family; the same for every market."""
-    markets = window.present.shape[0]
-    for family in (_now, _shares, _releases):
-        for name, values in family(window):
-            yield name, np.broadcast_to(values, (markets, window.rows))
+def features(open_time: Integers, interval_ms: int) -> Named:
+    """Yield the calendar family, the same for every market: columns of shape (T,).
+
+    Parameters
+    ----------
+    open_time : int64 array of shape (T,)
+        Opens in ms of candles that follow each other.
+    interval_ms : int
+        Length of a candle.
+    """
+    yield from _now(open_time + interval_ms)
+    # Open times of the candles a day before the first row to 72 after the last.
+    slots = np.arange(len(open_time) + AHEAD_WINDOWS[-1] + DAY - 1, dtype=np.int64) - (DAY - 1)
+    times = open_time[0] + slots * interval_ms
+    yield from _shares(times, len(open_time))
+    yield from _releases(times, len(open_time), interval_ms)
 
 
-def _now(window: Window) -> Named:
+def _now(now: Integers) -> Named:
     """Yield time of day and week at the close of the row's candle."""
-    now = window.open_time + window.interval_ms
     day = (now % DAY_MS) / DAY_MS
     for harmonic in (1, 2, 3):
         angle = day * (2.0 * np.pi * harmonic)
@@ -53,40 +64,36 @@ def _now(window: Window) -> Named:
     yield "new_york_clock", (local_ms(now, "new_york") % DAY_MS) / DAY_MS
 
 
-def _shares(window: Window) -> Named:
-    """Yield the share of coming and past candles in each session, weekend (UTC) and holiday."""
-    times = _slots(window)
-    sessions = {
-        name: _session(local_ms(times, city), opens, closes) for name, (city, opens, closes) in SESSIONS.items()
-    }
-    sessions["weekend"] = (weekday(times // DAY_MS) >= SATURDAY).astype(np.float64)
-    sessions["holiday"] = np.isin(local_ms(times, "new_york") // DAY_MS, all_holidays()).astype(np.float64)
-    for name, inside in sessions.items():
-        sums = WindowSums(inside[None, :], window.rows)
+def _shares(times: Integers, rows: int) -> Named:
+    """What share of the candles ahead, and of the last 72, lies in each session, the weekend (UTC) and a holiday."""
+    held = {name: _session(local_ms(times, city), opens, closes) for name, (city, opens, closes) in SESSIONS.items()}
+    held["weekend"] = (weekday(times // DAY_MS) >= SATURDAY).astype(np.float64)
+    held["holiday"] = np.isin(local_ms(times, "new_york") // DAY_MS, all_holidays()).astype(np.float64)
+    for name, inside in held.items():
+        total = _totals(inside, rows)
         for length in AHEAD_WINDOWS:
-            yield f"{name}_ahead_{length}", sums.total(length, AHEAD_WINDOWS[-1] - length) / length
-        yield f"{name}_past_{PAST_WINDOW}", sums.total(PAST_WINDOW, AHEAD_WINDOWS[-1]) / PAST_WINDOW
+            yield f"{name}_ahead_{length}", total(length, AHEAD_WINDOWS[-1] - length) / length
+        yield f"{name}_past_{PAST_WINDOW}", total(PAST_WINDOW, AHEAD_WINDOWS[-1]) / PAST_WINDOW
         if name == "weekend":
-            yield f"{name}_past_{DAY}", sums.total(DAY, AHEAD_WINDOWS[-1]) / DAY
+            yield f"{name}_past_{DAY}", total(DAY, AHEAD_WINDOWS[-1]) / DAY
 
 
-def _releases(window: Window) -> Named:
+def _releases(times: Integers, rows: int, interval_ms: int) -> Named:
     """Yield the number of releases of each kind within the coming and the past candles."""
-    times = _slots(window)
     for name in RELEASES:
         # A release at the open of a candle moves that candle.
-        before = np.searchsorted(release_times(name), np.append(times, times[-1] + window.interval_ms))
-        sums = WindowSums(np.diff(before)[None, :].astype(np.float64), window.rows)
+        before = np.searchsorted(release_times(name), np.append(times, times[-1] + interval_ms))
+        total = _totals(np.diff(before).astype(np.float64), rows)
         for length in AHEAD_WINDOWS:
-            yield f"{name}_ahead_{length}", sums.total(length, AHEAD_WINDOWS[-1] - length)
+            yield f"{name}_ahead_{length}", total(length, AHEAD_WINDOWS[-1] - length)
         for length in (JUST_PAST_WINDOW, PAST_WINDOW):
-            yield f"{name}_past_{length}", sums.total(length, AHEAD_WINDOWS[-1])
+            yield f"{name}_past_{length}", total(length, AHEAD_WINDOWS[-1])
 
 
-def _slots(window: Window) -> Integers:
-    """Open times from a day before the first row to 72 candles after the last."""
-    slots = np.arange(window.rows + AHEAD_WINDOWS[-1] + DAY - 1, dtype=np.int64) - (DAY - 1)
-    return window.open_time[0] + slots * window.interval_ms
+def _totals(values: Floats, rows: int) -> Callable[[int, int], Floats]:
+    """Sums over the `window` values that end `lag` before each of the newest `rows`, by window and lag."""
+    sums = WindowSums(values[None, :], rows)
+    return lambda window, lag: sums.total(window, lag)[0]
 
 
 def _session(local: Integers, opens: float, closes: float) -> Floats:

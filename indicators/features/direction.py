@@ -26,30 +26,26 @@ def _momentum(window: Window, level: Floats) -> Named:
     close = window.price("close")
     moves = window.series("move", lambda: np.abs(window.returns))
     for length in MOMENTUM_WINDOWS:
-        if length <= SHORT:
-            change = window.last(close) - window.last(close, length)
-        else:
-            change = window.total("return", window.returns, length)
+        change = close - window.before(close, length) if length <= SHORT else window.total(window.returns, length)
         scaled = change / (level * math.sqrt(length))
         yield f"momentum_{length}", scaled
         if length in {1, 12}:
             yield f"move_{length}", np.abs(scaled)
     for length in (12, SHORT, DAY):
-        net = np.abs(window.total("return", window.returns, length))
-        yield f"efficiency_{length}", ratio(net, window.total("move", moves, length))
+        net = np.abs(window.total(window.returns, length))
+        yield f"efficiency_{length}", ratio(net, window.total(moves, length))
 
 
 def _trend(window: Window, level: Floats) -> Named:
     close = window.price("close")
-    newest = window.last(close)
-    yield "above_mean_12", (newest - window.mean("close", close, 12)) / (level * math.sqrt(12))
+    yield "above_mean_12", (close - window.mean(close, 12)) / (level * math.sqrt(12))
     half = SHORT // 2
-    rise = window.mean("close", close, half) - window.mean("close", close, half, lag=half)
+    rise = window.mean(close, half) - window.mean(close, half, lag=half)
     yield f"slope_{SHORT}", rise / (level * math.sqrt(SHORT))
     for length in EXTREME_WINDOWS:
         scale = level * math.sqrt(length)
-        yield f"below_high_{length}", (window.highest(window.price("high"), length) - newest) / scale
-        yield f"above_low_{length}", (newest - window.lowest(window.price("low"), length)) / scale
+        yield f"below_high_{length}", (window.highest(window.price("high"), length) - close) / scale
+        yield f"above_low_{length}", (close - window.lowest(window.price("low"), length)) / scale
 
 
 def _shape(window: Window) -> Named:
@@ -58,6 +54,6 @@ def _shape(window: Window) -> Named:
     spans = window.spans
     upper = window.price("high") - np.maximum(window.price("open"), window.price("close"))
     shares = window.series("body_share", lambda: ratio(np.abs(body), spans))
-    yield "body", window.last(ratio(body, spans))
-    yield "upper_wick", window.last(ratio(upper, spans))
-    yield "body_share_12", window.mean("body_share", shares, 12)
+    yield "body", ratio(body, spans)
+    yield "upper_wick", ratio(upper, spans)
+    yield "body_share_12", window.mean(shares, 12)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from indicators.arrays import Floats
 from indicators.features import activity, calendar, direction, season, size
+from indicators.features.window import Window
 
 CANDLE_FAMILIES = (size.features, direction.features, activity.features, season.features)
-"""Functions of the candles of a window."""
+"""Functions of a window of candles."""
 
 CALENDAR = calendar.features
 """The function of time alone; its columns are the last ones."""
 
-FAMILIES = (*CANDLE_FAMILIES, CALENDAR)
+
+def candle_features(window: Window) -> Iterator[tuple[str, Floats]]:
+    """Yield every feature but the calendar as (name, values of shape (T, m))."""
+    for family in CANDLE_FAMILIES:
+        yield from family(window)

@@ -19,32 +19,47 @@ WEEK = 7 * DAY
 
 
 class Profile:
-    """Time-of-day means of one series for the past and coming 72 slots of each row."""
+    """The mean of one series over the past days at each slot of the day, known up to `AHEAD` slots after a row.
+
+    Parameters
+    ----------
+    window : Window
+    series : float64 array of shape (T, m)
+
+    Attributes
+    ----------
+    slot_means : float64 array of shape (T, m)
+        Mean of the slot that lies `AHEAD` candles after each row.
+    """
 
     def __init__(self, window: Window, series: Floats) -> None:
-        self.length = window.rows + SHORT - 1 + AHEAD
         self._window = window
-        sums = self._over_days(series)
-        counts = window.filled(sums, float(DAYS)) if window.complete else self._over_days(window.present_floats)
-        self.slot_means = sums / np.maximum(counts, 1.0)
-        self._sums, self._counts = window.sums(sums), window.sums(counts)
+        self._sums = self._over_days(series)
+        self._counts = window.series("days_present", lambda: self._over_days(window.present))
+        self.slot_means = self._sums / np.maximum(self._counts, 1.0)
 
     def _over_days(self, series: Floats) -> Floats:
-        accumulated = self._window.slots_before(series, DAY, self.length)
+        total = slots_before(self._window, series, DAY)
         for day in range(2, DAYS + 1):
-            accumulated = accumulated + self._window.slots_before(series, DAY * day, self.length)
-        return accumulated
+            total = total + slots_before(self._window, series, DAY * day)
+        return total
 
     def ahead(self, horizon: int) -> Floats:
-        """Mean over the next `horizon` slots, shape (m, rows)."""
+        """Mean over the next `horizon` slots."""
         return self._mean(horizon, AHEAD - horizon)
 
     def behind(self, length: int) -> Floats:
-        """Mean over the last `length` slots, shape (m, rows)."""
+        """Mean over the last `length` slots."""
         return self._mean(length, AHEAD)
 
     def _mean(self, length: int, lag: int) -> Floats:
-        return self._sums.total(length, lag) / np.maximum(self._counts.total(length, lag), 1.0)
+        counts = np.maximum(self._window.total(self._counts, length, lag), 1.0)
+        return self._window.total(self._sums, length, lag) / counts
+
+
+def slots_before(window: Window, series: Floats, candles: int) -> Floats:
+    """Values `candles` earlier than the slot that lies `AHEAD` candles after each row."""
+    return window.before(series, candles - AHEAD)
 
 
 def features(window: Window) -> Named:
@@ -53,13 +68,13 @@ def features(window: Window) -> Named:
     yield from _logs(window)
     volumes = Profile(window, window.volumes)
     for length in (6, 36):
-        recent = window.mean("volume", window.volumes, length)
+        recent = window.mean(window.volumes, length)
         yield f"volume_surprise_{length}", log_surprise(recent, volumes.behind(length))
 
 
 def _ranges(window: Window) -> Named:
     profile = Profile(window, window.spans)
-    usual = log_range(window.mean("span", window.spans, DAYS * DAY))
+    usual = log_range(window.mean(window.spans, DAYS * DAY))
     for horizon in HORIZONS:
         yield f"season_{horizon}", log_range(profile.ahead(horizon)) - usual
     peak = window.largest(profile.slot_means, AHEAD)
@@ -78,11 +93,11 @@ def _logs(window: Window) -> Named:
         yield f"season_log_{horizon}", profile.ahead(horizon) - past
 
     daily = profile.slot_means
-    slots, counts = 2.0 * daily, window.filled(daily, 2.0)
+    slots, counts = 2.0 * daily, np.full(daily.shape, 2.0)
     for week in (1, 2):
-        slots = slots + window.slots_before(window.log_spans, WEEK * week, profile.length)
-        counts = counts + window.slots_before(window.present_floats, WEEK * week, profile.length)
-    gap = window.sums(slots / counts - daily)
+        slots = slots + slots_before(window, window.log_spans, WEEK * week)
+        counts = counts + slots_before(window, window.present, WEEK * week)
+    gap = slots / counts - daily
     for horizon in HORIZONS:
-        yield f"week_{horizon}", gap.total(horizon, AHEAD - horizon) / horizon
-    yield f"week_past_{SHORT}", gap.total(SHORT, AHEAD) / SHORT
+        yield f"week_{horizon}", window.total(gap, horizon, AHEAD - horizon) / horizon
+    yield f"week_past_{SHORT}", window.total(gap, SHORT, AHEAD) / SHORT

@@ -1,21 +1,19 @@
-"""The candles behind some rows of features, as series without NaN and the means, sums and extremes taken of them.
+"""What families of features are written with: means, sums and extremes of the candles up to each row.
 
-Everything a feature may look at goes through this window: it ends at the newest row, so no feature can see past it,
-and its kernels are finite, so no feature can tell how long the history before it was.
+Every operation looks back through `Window.before` only, and never further than a fixed reach. A feature therefore
+depends on nothing after its row, and not on how long the history before it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 
-from indicators.arrays import Flags, Floats, Integers
-from indicators.candles import CandleGrid
-from indicators.kernels import WindowSums, decayed_weight, window_max
-from indicators.volatility import PARKINSON, SIGMA_FLOOR
+from indicators.arrays import Flags, Floats
+from indicators.volatility import PARKINSON, SIGMA_FLOOR, sigma_memory
 
 WARMUP = 4104
 """Candles a row of features needs, itself included: 14 days and 72 slots (the seasonal profile of the past 72)."""
@@ -28,7 +26,7 @@ LONG_WINDOWS = (DAY, 2016, 4032)
 """Windows that are means over the candles present."""
 
 MIN_PRESENT = 2.0 / 3.0
-"""Share of a long window that must be present for the row to be answered."""
+"""Share of a long window that must be present for a row to be finite."""
 
 RANGE_FLOOR = 1e-5
 """A log range below a tenth of a basis point counts as this one: a flat candle is no surprise and no ln(0)."""
@@ -39,235 +37,235 @@ CENTRE = 7.0
 LEVEL_HALF_LIFE = 24
 
 AHEAD = 72
-"""Slots of the day after the newest candle that the seasonal profile reaches."""
+"""Slots of the day after a row that the seasonal profile reaches."""
+
+Made = TypeVar("Made")
+Before = Callable[[Floats, int], Floats]
+"""(series, lag) to the values of the series `lag` candles earlier, 0 before the first candle."""
+
+
+class Sums:
+    """Sums over windows of one series, the latest candle weighing most.
+
+    By doubling: the window of 2k is the window of k plus the one k candles earlier. The tree of additions is fixed by
+    the window alone, as in :class:`indicators.kernels.WindowSums`, so are the bits.
+
+    Parameters
+    ----------
+    before : callable
+    series : float64 array of shape (T, m)
+    decay : float
+        Each value weighs `decay` times the one after it; 1 is a plain sum.
+    """
+
+    def __init__(self, before: Before, series: Floats, decay: float) -> None:
+        self._before = before
+        self._decay = decay
+        self._levels = [series]
+        self._totals: dict[tuple[int, int], Floats] = {}
+
+    def total(self, window: int, lag: int = 0) -> Floats:
+        """Sum of the `window` values that end `lag` candles before each row."""
+        if (window, lag) not in self._totals:
+            self._totals[window, lag] = self._total(window, lag)
+        return self._totals[window, lag]
+
+    def _total(self, window: int, lag: int) -> Floats:
+        total: Floats | None = None
+        behind = lag
+        for power in range(window.bit_length()):
+            if not window >> power & 1:
+                continue
+            part = self._before(self._level(power), behind)
+            if total is None:
+                total = part
+            else:
+                total = total + (part if self._decay == 1.0 else self._decay ** (behind - lag) * part)
+            behind += 1 << power
+        assert total is not None, "a window holds at least one candle"
+        return total
+
+    def _level(self, power: int) -> Floats:
+        while len(self._levels) <= power:
+            half, width = self._levels[-1], 1 << (len(self._levels) - 1)
+            earlier = self._before(half, width)
+            self._levels.append(half + (earlier if self._decay == 1.0 else earlier * self._decay**width))
+        return self._levels[power]
+
+
+class Maxima:
+    """Largest values of windows of one series, by doubling."""
+
+    def __init__(self, before: Before, series: Floats) -> None:
+        self._before = before
+        self._levels = [series]
+
+    def largest(self, window: int) -> Floats:
+        """Largest of the `window` values that end at each row: two windows of a power of two that overlap."""
+        power = window.bit_length() - 1
+        while len(self._levels) <= power:
+            half, width = self._levels[-1], 1 << (len(self._levels) - 1)
+            self._levels.append(np.maximum(half, self._before(half, width)))
+        whole, rest = self._levels[power], window - (1 << power)
+        return np.maximum(whole, self._before(whole, rest)) if rest else whole
 
 
 class Window:
-    """Candles of m markets, `rows` newest ones asked about, `WARMUP` - 1 more before them."""
+    """A block of candles, and operations on each of them together with those before.
 
-    def __init__(self, grid: CandleGrid, rows: int) -> None:
-        grid = grid.tail(rows + WARMUP - 1)
-        self.rows = rows
-        self.open_time: Integers = grid.open_time[-rows:]
-        self.interval_ms = grid.interval_ms
-        self.present: Flags = grid.present
-        self.complete = bool(self.present.all())
-        self._grid = grid
-        self._kept: dict[object, Floats] = {}
-        self._sums: dict[object, WindowSums] = {}
-        self.present_floats: Floats = self.present.astype(np.float64)
+    Every series and every result has shape (T, m): a value for each candle of the block and each market. Series hold
+    no NaN; where a candle is missing they are 0.
 
-    def _once(self, key: object, make: Callable[[], Floats]) -> Floats:
-        if key not in self._kept:
-            self._kept[key] = make()
-        return self._kept[key]
+    Parameters
+    ----------
+    candles : mapping of "open", "high", "low", "close", "volume" to float64 arrays of shape (T, m)
+    is_present : bool array of shape (T, m)
+        Where there is a candle; elsewhere its numbers are not read.
+    before : callable
+        The only access to earlier values; :class:`indicators.features.stream.Stream` provides it.
 
-    # Series of shape (m, rows + WARMUP - 1): 0 where there is no candle.
+    Examples
+    --------
+    >>> from indicators.features.stream import Stream
+    >>> window = Stream(1).feed(np.stack([np.array([[1.0], [2.0], [4.0]])] * 5))
+    >>> window.total(window.volumes, 2).ravel().tolist(), window.mean(window.volumes, 2).ravel().tolist()
+    ([1.0, 3.0, 6.0], [1.0, 1.5, 3.0])
+    """
+
+    def __init__(self, candles: Mapping[str, Floats], is_present: Flags, before: Before) -> None:
+        self.is_present = is_present
+        self.present: Floats = is_present.astype(np.float64)
+        self.before = before
+        self._candles = candles
+        self._series: dict[str, Floats] = {}
+        self._derived: dict[tuple[object, int], tuple[Floats, object]] = {}
+
+    def series(self, name: str, make: Callable[[], Floats]) -> Floats:
+        """Make a series at its first use, so that several features share it and what is derived of it."""
+        if name not in self._series:
+            self._series[name] = make()
+        return self._series[name]
+
+    def _once(self, kind: object, series: Floats, make: Callable[[Floats], Made]) -> Made:
+        """Derive something of a series once."""
+        key = kind, id(series)
+        if key not in self._derived:
+            # Kept with its series: the identity of an array that is gone may be given to another one.
+            self._derived[key] = series, make(series)
+        return self._derived[key][1]  # type: ignore[return-value]
+
+    # Series that families share.
+
+    def _column(self, name: str, missing: float) -> Floats:
+        return self.series(name, lambda: np.where(self.is_present, self._candles[name], missing))
 
     def price(self, name: str) -> Floats:
-        """Log price of a column, 0 where missing."""
-
-        def make() -> Floats:
-            column: Floats = getattr(self._grid, name)
-            # Contiguous: over strided memory numpy may take another road to a logarithm, one bit away.
-            return np.log(np.ascontiguousarray(column) if self.complete else np.where(self.present, column, 1.0))
-
-        return self._once(("price", name), make)
-
-    @property
-    def spans(self) -> Floats:
-        """ln(high / low) of each candle."""
-        return self._once("span", lambda: self.price("high") - self.price("low"))
-
-    @property
-    def log_spans(self) -> Floats:
-        """Logarithm of the log range, floored."""
-        return self._once("log_span", lambda: np.log(np.maximum(self.spans, RANGE_FLOOR)) * self.present_floats)
-
-    @property
-    def returns(self) -> Floats:
-        """Ln of close over the close before; 0 where either is missing (the move across a hole is not counted)."""
-
-        def make() -> Floats:
-            close, moves = self.price("close"), np.zeros(self.present.shape)
-            moves[:, 1:] = close[:, 1:] - close[:, :-1]
-            return moves if self.complete else moves * self.return_flags
-
-        return self._once("return", make)
-
-    @property
-    def return_flags(self) -> Floats:
-        """1 where a candle and the one before it are present."""
-
-        def make() -> Floats:
-            flags = np.zeros(self.present.shape)
-            flags[:, 1:] = self.present[:, 1:] & self.present[:, :-1]
-            return flags
-
-        return self._once("return_flag", make)
+        """Log price of a column."""
+        return self.series(f"log_{name}", lambda: np.log(self._column(name, 1.0)))
 
     @property
     def volumes(self) -> Floats:
-        """Traded quantity, 0 where missing."""
-        return self._once("volume", lambda: np.where(self.present, self._grid.volume, 0.0))
+        """Traded quantity."""
+        return self._column("volume", 0.0)
 
-    def series(self, name: str, make: Callable[[], Floats]) -> Floats:
-        """Keep a series some family derived, so that several features share it."""
-        return self._once(("series", name), make)
+    @cached_property
+    def spans(self) -> Floats:
+        """ln(high / low) of each candle."""
+        return self.price("high") - self.price("low")
 
-    def previous(self, series: Floats) -> Floats:
-        """Values of one candle earlier, 0 before the first."""
-        earlier = np.zeros(series.shape)
-        earlier[:, 1:] = series[:, :-1]
-        return earlier
+    @cached_property
+    def log_spans(self) -> Floats:
+        """Logarithm of the log range, floored."""
+        return log_range(self.spans) * self.present
 
-    def slots_before(self, series: Floats, candles: int, length: int) -> Floats:
-        """Values `candles` earlier than the `length` slots that end `AHEAD` after the newest candle."""
-        stop = series.shape[1] + AHEAD - candles
-        return series[:, stop - length : stop]
+    @cached_property
+    def returns(self) -> Floats:
+        """Ln of close over the close before; 0 where either is missing (the move across a hole is not counted)."""
+        close = self.price("close")
+        return (close - self.before(close, 1)) * (self.present * self.before(self.present, 1))
 
-    def filled(self, series: Floats, value: float) -> Floats:
-        """Return the same number in the shape of a series."""
-        return np.full(series.shape, value)
+    @cached_property
+    def variances(self) -> Floats:
+        """Parkinson variance of each candle."""
+        return self.spans * self.spans / PARKINSON
 
-    # Kernels, each of shape (m, rows).
+    # Windows that end at each row, or `lag` candles before it.
 
-    def sums(self, series: Floats, decay: float = 1.0) -> WindowSums:
-        """Sums over windows of a series."""
-        return WindowSums(series, self.rows, decay)
+    def total(self, series: Floats, window: int, lag: int = 0) -> Floats:
+        """Sum of a series over `window` candles."""
+        return self._sums(series, 1.0).total(window, lag)
 
-    def largest(self, series: Floats, window: int) -> Floats:
-        """Largest value of the window, present or not."""
-        return window_max(series, window, self.rows)
+    def count(self, window: int, lag: int = 0) -> Floats:
+        """How many candles of the window are present; at least 1."""
+        counted = self.total(self.present, window, lag)
+        return self._once("count", counted, lambda counted: np.maximum(counted, 1.0))
 
-    def total(self, name: str, series: Floats, window: int, lag: int = 0) -> Floats:
-        """Sum of `series` over `window` candles."""
-        key = (name, 1.0)
-        if key not in self._sums:
-            self._sums[key] = self.sums(series)
-        return self._sums[key].total(window, lag)
-
-    def count(self, window: int, lag: int = 0, *, of_returns: bool = False) -> Floats | float:
-        """How many candles (or returns) of the window are present; at least 1."""
-        if self.complete:
-            return float(window)
-        if of_returns:
-            return np.maximum(self.total("return_flag", self.return_flags, window, lag), 1.0)
-        return np.maximum(self.total("present", self.present_floats, window, lag), 1.0)
-
-    def mean(self, name: str, series: Floats, window: int, lag: int = 0) -> Floats:
-        """Mean of `series` over the candles of the window that are present."""
-        return self.total(name, series, window, lag) / self.count(window, lag)
+    def mean(self, series: Floats, window: int, lag: int = 0) -> Floats:
+        """Mean of a series over the candles of the window that are present."""
+        return self.total(series, window, lag) / self.count(window, lag)
 
     def decayed_mean(self, series: Floats, half_life: int) -> Floats:
         """Exponentially weighted mean over a finite reach: at least five half-lives, at most 4,096 candles."""
-        decay, reach = self.memory(half_life)
-        depth = self.rows + reach - 1
-        total = WindowSums(series[:, -depth:], self.rows, decay).total(reach)
-        if self.complete:
-            return total / decayed_weight(reach, decay)
-        weights = WindowSums(self.present_floats[:, -depth:], self.rows, decay).total(reach)
-        return total / np.maximum(weights, 1e-9)
+        decay, reach = 0.5 ** (1.0 / half_life), min(4096, 1 << (5 * half_life - 1).bit_length())
+        weights = np.maximum(self._sums(self.present, decay).total(reach), 1e-9)
+        return self._sums(series, decay).total(reach) / weights
 
-    @staticmethod
-    def memory(half_life: int) -> tuple[float, int]:
-        """Weight of a candle over that of the next one, and how many candles are weighed."""
-        return 0.5 ** (1.0 / half_life), min(4096, 1 << (5 * half_life - 1).bit_length())
+    def largest(self, series: Floats, window: int) -> Floats:
+        """Largest value of the window, that of missing candles included."""
+        return self._once("maxima", series, lambda series: Maxima(self.before, series)).largest(window)
 
-    def highest(self, series: Floats, window: int, lag: int = 0) -> Floats:
-        """Largest value of the window among the candles present."""
-        if not self.complete:
-            series = np.where(self.present, series, -np.inf)
-        largest = window_max(series[:, -(self.rows + window + lag - 1) :], window, self.rows, lag)
-        return np.where(np.isfinite(largest), largest, 0.0) if not self.complete else largest
+    def highest(self, series: Floats, window: int) -> Floats:
+        """Largest value of the window among the candles present, 0 if there is none."""
+        known = self._once("known", series, lambda series: np.where(self.is_present, series, -np.inf))
+        found = self.largest(known, window)
+        return np.where(np.isfinite(found), found, 0.0)
 
-    def lowest(self, series: Floats, window: int, lag: int = 0) -> Floats:
-        """Smallest value of the window among the candles present."""
-        return -self.highest(-series, window, lag)
+    def lowest(self, series: Floats, window: int) -> Floats:
+        """Smallest value of the window among the candles present, 0 if there is none."""
+        return -self.highest(self._once("negated", series, np.negative), window)
 
-    def last(self, series: Floats, lag: int = 0) -> Floats:
-        """Values of the rows themselves, or of those `lag` candles earlier."""
-        stop = series.shape[1] - lag
-        return series[:, stop - self.rows : stop]
+    def _sums(self, series: Floats, decay: float) -> Sums:
+        return self._once(("sums", decay), series, lambda series: Sums(self.before, series, decay))
 
-    # The level every feature of size is measured against.
+    # What every feature of size is measured against, and what estimators are scaled by.
 
-    @property
-    def variances(self) -> Floats:
-        """Parkinson variance of each candle."""
-        return self._once("variance", lambda: self.spans * self.spans / PARKINSON)
-
-    @property
+    @cached_property
     def log_level(self) -> Floats:
-        """Logarithm of the current volatility per candle, shape (m, rows)."""
-        return self._once("log_level", lambda: log_root(self.decayed_mean(self.variances, LEVEL_HALF_LIFE)))
+        """Logarithm of the current volatility per candle."""
+        return log_root(self.decayed_mean(self.variances, LEVEL_HALF_LIFE))
 
-    @property
+    @cached_property
     def level(self) -> Floats:
         """The current volatility per candle, at least `SIGMA_FLOOR`."""
-        return self._once("level", lambda: np.exp(self.log_level))
+        return np.exp(self.log_level)
 
-    def answerable(self) -> Flags:
-        """Rows whose last 73 candles are all there and whose long windows are mostly there, shape (m, rows)."""
-        if self.complete:
-            return np.ones((self.present.shape[0], self.rows), dtype=np.bool_)
-        whole: Flags = self.total("present", self.present_floats, SHORT + 1) == SHORT + 1
+    def sigma(self) -> Floats:
+        """Volatility per candle, as :func:`indicators.volatility.ewm_sigma`; NaN where the candle is missing."""
+        span = np.log(self._column("high", 1.0) / self._column("low", 1.0))
+        decay, reach = sigma_memory(72)
+        weights = np.maximum(self._sums(self.present, decay).total(reach), np.finfo(np.float64).tiny)
+        sigma = np.sqrt(self._sums(span * span / PARKINSON, decay).total(reach) / weights)
+        return np.where(self.is_present, np.maximum(sigma, SIGMA_FLOOR), np.nan)
+
+    def complete(self) -> Flags:
+        """Rows whose last 73 candles are all present and whose long windows are mostly present."""
+        whole: Flags = self.total(self.present, SHORT + 1) == SHORT + 1
         for window in LONG_WINDOWS:
-            whole &= self.total("present", self.present_floats, window) >= MIN_PRESENT * window
+            whole &= self.total(self.present, window) >= MIN_PRESENT * window
         return whole
 
 
-def elementwise(function: Callable[..., Floats]) -> Callable[..., Floats]:
-    """Mark a function that treats every element by itself: on symbols it is written down as one operation."""
-
-    @wraps(function)
-    def apply(*operands: Any) -> Floats:
-        for operand in operands:
-            if hasattr(operand, "recorder"):
-                return operand.apply(function, operands)
-        return function(*operands)
-
-    return apply
-
-
-@elementwise
 def log_root(variance: Floats) -> Floats:
     """Half the logarithm of a variance, floored at that of `SIGMA_FLOOR`."""
     return 0.5 * np.log(np.maximum(variance, SIGMA_FLOOR * SIGMA_FLOOR))
 
 
-@elementwise
 def log_range(span: Floats) -> Floats:
     """Logarithm of a log range, floored at `RANGE_FLOOR`."""
     return np.log(np.maximum(span, RANGE_FLOOR))
 
 
-@elementwise
 def ratio(numerator: Floats, denominator: Floats) -> Floats:
     """Quotient of two sums, 0 where the denominator is 0 (nothing moved, nothing traded)."""
     empty = denominator <= 0.0
     return np.where(empty, 0.0, numerator / np.where(empty, 1.0, denominator))
-
-
-@elementwise
-def log_price(column: Floats, present: Floats) -> Floats:
-    """Logarithm of a price, 0 where there is no candle."""
-    return np.log(np.where(present > 0.0, column, 1.0))
-
-
-@elementwise
-def volume_or_zero(volume: Floats, present: Floats) -> Floats:
-    """Traded quantity, 0 where there is no candle."""
-    return np.where(present > 0.0, volume, 0.0)
-
-
-@elementwise
-def lowest_where_missing(series: Floats, present: Floats) -> Floats:
-    """Minus infinity where there is no candle, so that no maximum is found there."""
-    return np.where(present > 0.0, series, -np.inf)
-
-
-@elementwise
-def finite_or_zero(values: Floats) -> Floats:
-    """0 where a window held no candle at all."""
-    return np.where(np.isfinite(values), values, 0.0)

@@ -7,13 +7,9 @@ import numpy as np
 
 from indicators.candles import CandleGrid
 from indicators.features import iter_features
-from indicators.features.compiled import PART_ROWS
 from indicators.labels import future_range, label_end
 from indicators.volatility import ewm_sigma
 from modelregistry.evaluation.baselines import har_inputs
-
-CHUNK_ROWS = 65_536
-"""Rows of features computed at once, over all markets; each thread repeats the warm-up."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +114,7 @@ def build_dataset(
     if first is not None:
         chosen &= grid.open_time >= first
     parts, markets, positions = [], [], []
-    for span, block in iter_features(grid, max(PART_ROWS, CHUNK_ROWS // grid.n_markets), by_loops=True):
+    for span, block in iter_features(grid):
         where = np.arange(span.start, span.stop)
         market, offset = np.nonzero((known & chosen)[:, span])
         order = np.lexsort((market, offset))

@@ -49,8 +49,9 @@ def test_any_number_of_rows_has_the_bits_of_batch(rows):
     assert (bits(build_features(LONG, rows)) == bits(BATCH[:, -rows:])).all()
 
 
-def test_chunks_change_no_bit(monkeypatch):
-    monkeypatch.setattr("indicators.features.build.CHUNK_CELLS", 194)
+@pytest.mark.parametrize("candles", [97, 701, WARMUP - 1, WARMUP, WARMUP + 1, 50_000])
+def test_blocks_change_no_bit(monkeypatch, candles):
+    monkeypatch.setattr("indicators.features.build.BLOCK", candles)
     assert (bits(build_features(LONG, 701)) == bits(BATCH)).all()
 
 
@@ -67,6 +68,8 @@ def test_other_markets_in_the_grid_change_no_bit():
 
 def test_memory_order_of_the_columns_changes_no_bit():
     columns = {name: np.asfortranarray(getattr(LONG, name)) for name in CANDLE_COLUMNS}
+    for column in columns.values():
+        column.setflags(write=False)
     reordered = CandleGrid(LONG.open_time, **columns)
     assert (bits(build_features(reordered, 701)) == bits(BATCH)).all()
     assert (bits(build_features(reordered, 1)) == bits(BATCH[:, -1:])).all()

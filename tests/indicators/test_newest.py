@@ -23,7 +23,7 @@ def candle(grid, position):
 
 def assert_bits_of_batch(grid, pushes, newest=None):
     """Start `pushes` candles before the end of the grid, push them, and compare every row."""
-    newest = newest or NewestFeatures(grid.span(0, len(grid) - pushes))
+    newest = newest or NewestFeatures.from_grid(grid.span(0, len(grid) - pushes))
     batch, sigma = build_features(grid, pushes + 1), ewm_sigma(grid, pushes + 1)
     for k in range(pushes + 1):
         if k:
@@ -39,32 +39,39 @@ def test_hundreds_of_pushes_have_the_bits_of_batch():
     assert_bits_of_batch(LONG, 400)
 
 
-@pytest.mark.parametrize("times", [0, 1, 2])
-def test_settling_changes_no_bit(times):
-    """Neither after a row nor where nobody asked for one, in a window with a hole and in a whole one."""
+def test_a_row_nobody_asked_for_changes_no_bit():
     grid = with_hole(LONG, WARMUP - 90, WARMUP - 80, markets=[1])
-    newest = NewestFeatures(grid.span(0, WARMUP))
+    newest = NewestFeatures.from_grid(grid.span(0, WARMUP))
     for position in range(WARMUP, WARMUP + 20):
-        for _ in range(times):
-            newest.settle()
         newest.push(*candle(grid, position))
-    newest.settle()
     assert_bits_of_batch(grid.span(0, WARMUP + 100), 80, newest)
 
 
-def test_a_settled_market_is_corrected():
-    newest = NewestFeatures(LONG.span(0, WARMUP + 1))
-    newest.settle()
-    corrected = changed(LONG, WARMUP - 40)
-    newest.correct(1, corrected.span(1, WARMUP + 1).select(1))
-    mixed = {name: getattr(LONG, name).copy() for name in CANDLE_COLUMNS}
-    for name in CANDLE_COLUMNS:
-        mixed[name][1] = getattr(corrected, name)[1]
-    assert_bits_of_batch(CandleGrid(LONG.open_time, **mixed), 399, newest)
+def test_markets_are_missing_until_they_are_replaced():
+    newest = NewestFeatures(3, int(LONG.open_time[WARMUP - 1]))
+    assert np.isnan(newest.rows()[0]).all()
+    assert not newest.grid.present.any()
+    for market in (2, 0):
+        newest.replace(market, LONG.span(0, WARMUP).select(market))
+    assert_bits_of_batch(with_hole(LONG, 0, WARMUP, markets=[1]), 400, newest)
+
+
+def test_nothing_but_later_candles_is_known_of_a_market_never_replaced():
+    newest = NewestFeatures(3, int(LONG.open_time[WARMUP - 1]))
+    assert_bits_of_batch(with_hole(LONG, 0, WARMUP), 400, newest)
+
+
+def test_rows_given_before_do_not_change():
+    newest = NewestFeatures.from_grid(LONG.span(0, WARMUP))
+    features, sigma = newest.rows()
+    kept = features.copy(), sigma.copy()
+    newest.replace(1, changed(LONG, WARMUP - 40).span(0, WARMUP).select(1))
+    assert (bits(features) == bits(kept[0])).all()
+    assert (sigma == kept[1]).all()
 
 
 def test_reading_a_row_twice_changes_nothing():
-    newest = NewestFeatures(LONG.span(0, WARMUP))
+    newest = NewestFeatures.from_grid(LONG.span(0, WARMUP))
     first, again = newest.rows()[0], newest.rows()[0]
     assert (bits(first) == bits(again)).all()
     assert np.isfinite(first).all()
@@ -86,16 +93,11 @@ def test_holes_have_the_bits_of_batch(start, stop, markets):
     assert_bits_of_batch(with_hole(LONG, start, stop, markets=markets), 400)
 
 
-def test_a_hole_that_left_the_window_is_forgotten():
-    newest = assert_bits_of_batch(with_hole(LONG, 0, 150, markets=[1]), 400)
-    assert newest.n_bytes == NewestFeatures(LONG).n_bytes
-
-
 def test_a_corrected_candle_gives_the_rows_of_the_corrected_history():
-    newest = NewestFeatures(LONG.span(0, WARMUP + 1))
+    newest = NewestFeatures.from_grid(LONG.span(0, WARMUP + 1))
     wrong = newest.rows()[0]
     corrected = changed(LONG, WARMUP - 40)
-    newest.correct(1, corrected.span(1, WARMUP + 1).select(1))
+    newest.replace(1, corrected.span(1, WARMUP + 1).select(1))
     assert (bits(newest.rows()[0][[0, 2]]) == bits(wrong[[0, 2]])).all()
     assert (bits(newest.rows()[0][1]) != bits(wrong[1])).any()
     mixed = {name: getattr(LONG, name).copy() for name in CANDLE_COLUMNS}
@@ -106,22 +108,23 @@ def test_a_corrected_candle_gives_the_rows_of_the_corrected_history():
 
 def test_a_backfilled_hole_is_a_correction():
     hole = with_hole(LONG, WARMUP - 300, WARMUP - 290, markets=[0])
-    newest = NewestFeatures(hole.span(0, WARMUP))
-    newest.correct(0, LONG.span(0, WARMUP).select(0))
+    newest = NewestFeatures.from_grid(hole.span(0, WARMUP))
+    newest.replace(0, LONG.span(0, WARMUP).select(0))
     assert_bits_of_batch(LONG, 400, newest)
 
 
 def test_what_is_held_is_what_was_given():
-    newest = NewestFeatures(LONG.span(0, WARMUP + 100))
+    newest = NewestFeatures.from_grid(LONG.span(0, WARMUP + 100))
     for position in range(WARMUP + 100, len(LONG)):
         newest.push(*candle(LONG, position))
     held = newest.grid
+    assert np.array_equal(held.present, LONG.present[:, -WARMUP:])
     assert (held.open_time == LONG.open_time[-WARMUP:]).all()
     assert all((getattr(held, name) == getattr(LONG, name)[:, -WARMUP:]).all() for name in CANDLE_COLUMNS)
 
 
 def test_only_the_next_candle_is_taken():
-    newest = NewestFeatures(LONG.span(0, WARMUP + 2))
+    newest = NewestFeatures.from_grid(LONG.span(0, WARMUP + 2))
     before = newest.rows()[0]
     for position in (WARMUP + 1, WARMUP, WARMUP + 3):
         with pytest.raises(FeatureError, match="the candle after"):
@@ -129,13 +132,13 @@ def test_only_the_next_candle_is_taken():
     with pytest.raises(FeatureError, match="3 markets"):
         newest.push(int(LONG.open_time[WARMUP + 2]), np.ones((5, 2)))
     with pytest.raises(FeatureError, match="all the candles"):
-        newest.correct(0, LONG.span(0, WARMUP).select(0))
+        newest.replace(0, LONG.span(0, WARMUP).select(0))
     assert (bits(newest.rows()[0]) == bits(before)).all()
 
 
 def test_too_little_history_is_refused():
     with pytest.raises(FeatureError, match=f"need {WARMUP} candles"):
-        NewestFeatures(LONG.span(0, WARMUP - 1))
+        NewestFeatures.from_grid(LONG.span(0, WARMUP - 1))
 
 
 @settings(max_examples=25, deadline=None)

@@ -9,9 +9,7 @@ from django.core.management import CommandError, call_command
 from indicators.candles import CANDLE_COLUMNS
 from indicators.errors import FeatureError
 from indicators.features import FEATURE_NAMES, WARMUP, build, families
-from indicators.features.held import recipe
-from indicators.features.tape import feature_tape
-from indicators.features.window import Window
+from indicators.features.stream import Stream
 from indicators.leakage import check_leakage, seeded_leaks
 from mlengine_project import leakage
 from modelregistry.estimators.correction import Correction
@@ -153,20 +151,21 @@ def test_guard_suppression_is_checked():
 
 
 def test_feature_family_missing_on_one_path_is_an_error(monkeypatch):
-    """The batch has one more column than the loops."""
+    """There is one more column than the families compute."""
     grid = walk(WARMUP + 300, seed=19)
 
     names = (*FEATURE_NAMES[:-9], "one_more", *FEATURE_NAMES[-9:])
     monkeypatch.setattr(build, "FEATURE_NAMES", names)
     with pytest.raises(FeatureError, match="are not all features"):
-        build.build_features(grid, 20, by_loops=True)
+        build.build_features(grid, 20)
 
 
 def test_every_path_reads_the_one_list_of_families():
-    columns = [name for family in families.FAMILIES for name, _ in family(Window(walk(WARMUP, seed=1), 1))]
+    window = Stream(1).feed(np.ones((len(CANDLE_COLUMNS), 1, 1)))
+    columns = [name for family in families.CANDLE_FAMILIES for name, _ in family(window)]
+    assert len(columns) == len(FEATURE_NAMES) - len(build.calendar_features(np.array([0]))[0])
+    columns += [name for name, _ in families.CALENDAR(np.array([0]), 300_000)]
     assert tuple(columns) == FEATURE_NAMES
-    recorded = feature_tape(True).n_features
-    assert recorded == len(recipe(True).features) == len(columns) - len(build.calendar_features(np.array([0]))[0])
 
 
 @pytest.mark.parametrize("path", ["trained_features", "live_features"])
