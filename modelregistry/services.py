@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,13 +18,11 @@ from modelregistry.errors import ModelLoadError, ModelNotFoundError, TrainingErr
 from modelregistry.estimators import boosting
 from modelregistry.evaluation.stretch import evaluate_on
 from modelregistry.evaluation.versus import Standing
-from modelregistry.hand import invite_here
 from modelregistry.models import ModelVersion
-from modelregistry.spreading import Invite, build_together, fit_together
 from modelregistry.status import usual_source
-from modelregistry.training.parts import build_here, fit_here
 from modelregistry.training.pipeline import KINDS, Request, Trained, symbols_in_order, train_kinds
 from modelregistry.training.plan import LeftOut, least_candles, left_out, plan_for
+from modelregistry.training.workers import Workers
 
 Progress = Callable[[int, int, str], None]
 logger = logging.getLogger(__name__)
@@ -44,14 +41,13 @@ def train(
     small: bool = False,
     corrected: bool = True,
     workers: int = 1,
-    invite: Invite = invite_here,
     actor: str = "train_models",
 ) -> list[ModelVersion]:
     """Train, write, register; crown a first version where a kind has no champion.
 
-    More than one of `workers` build the rows of the markets and fit the parts of the run together; `invite` asks for
-    them. The bytes stay the same. Ranges that are `corrected` follow their own misses of the last three weeks, where
-    their window reaches that far.
+    So many processes as `workers` build the rows of the markets and fit the parts of the run, or the Dask cluster at
+    DASK_SCHEDULER; the bytes stay the same. Ranges that are `corrected` follow their own misses of the last three
+    weeks, where their window reaches that far.
 
     Raises
     ------
@@ -81,9 +77,7 @@ def train(
         champions=_standing(kinds, source, horizons),
     )
     with trials.counting(kinds, source, _tried(request), request.symbols, actor) as counted:
-        fit = partial(fit_together, hands=workers - 1, invite=invite) if workers > 1 else fit_here
-        build = partial(build_together, hands=workers - 1, invite=invite) if workers > 1 else build_here
-        trained = train_kinds(request, progress, cancelled, fit, build)
+        trained = train_kinds(request, progress, cancelled, Workers(workers, settings.DASK_SCHEDULER))
         seconds = clock.monotonic() - started
         for one in trained.values():
             one.report["left_out"] = [asdict(market) for market in absent]

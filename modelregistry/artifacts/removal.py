@@ -50,6 +50,7 @@ def delete_set_aside(root: Path, kind: str, digest: str) -> None:
 def leftovers(root: Path, now: float) -> list[Path]:
     """Folders that an interrupted training left a day or more before `now` (Unix seconds), relative to `root`."""
     unfinished = [folder for kind in _kind_folders(root) for folder in sorted(kind.glob(f"{UNFINISHED}*"))]
+    # Versions before 0.2 kept files of trainings with several processes there.
     parts = sorted((root / "parts").glob("*-*-*-*-*"))
     return [folder.relative_to(root) for folder in [*unfinished, *parts] if is_abandoned(folder, now)]
 

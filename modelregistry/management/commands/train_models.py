@@ -6,17 +6,14 @@ import signal
 from argparse import BooleanOptionalAction
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from indicators.errors import MLEngineError
 from marketdata.models import Source
 from modelregistry import artifacts, services
-from modelregistry.hand import invite_here
 from modelregistry.management.instants import read_instant
 from modelregistry.management.progress import told
 from modelregistry.models import Kind, ModelVersion
-from modelregistry.tasks import invite_workers
 from modelregistry.training.plan import LeftOut
 
 
@@ -37,9 +34,8 @@ class Command(BaseCommand):
             "--workers",
             type=int,
             default=1,
-            help="processes that build the rows of markets, then fit folds and kinds, side by side: here, or with "
-            "REDIS_URL wherever a worker of the training queue sees the database and MODEL_PATH; any number gives the "
-            "same bytes",
+            help="processes on this machine that build the rows of markets, then fit folds and kinds, side by side; "
+            "with DASK_SCHEDULER the workers of that cluster do it instead; any number gives the same bytes",
         )
         parser.add_argument("--small", action="store_true", help="a quick first version: fewer rows, fewer trees")
         parser.add_argument(
@@ -74,7 +70,6 @@ class Command(BaseCommand):
                     small=options["small"],
                     corrected=options["corrected"],
                     workers=options["workers"],
-                    invite=invite_here if settings.EMBEDDED else invite_workers,
                     actor=getpass.getuser(),
                 )
         except MLEngineError as error:
