@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, TypeVar
 
 from joblib import Parallel, delayed, parallel_config
@@ -144,8 +145,10 @@ def _dask_client(address: str) -> Iterator[Any]:
         raise TrainingError("DASK_SCHEDULER is set, but Dask is not installed: `uv sync --group cluster`") from error
     try:
         with Client(address, timeout=CONNECT_SECONDS, set_as_default=False) as client:  # type: ignore[no-untyped-call]
+            # A worker without the project's code would die of the first part, and the run would wait for another one.
+            client.run(import_module, __name__)
             yield client
-    except (OSError, KilledWorker, CancelledError) as error:
+    except (OSError, ImportError, KilledWorker, CancelledError) as error:
         raise TrainingError(f"the Dask cluster at {address} (DASK_SCHEDULER) failed: {error}") from error
 
 

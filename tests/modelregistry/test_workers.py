@@ -226,7 +226,7 @@ def test_a_signal_ends_the_run_and_its_processes(request_):
 def cluster():
     """The address of a Dask scheduler with two workers, processes of this machine."""
     distributed = pytest.importorskip("distributed", reason="Dask is not installed: uv sync --group cluster")
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as made:
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as made:
         yield made.scheduler_address
 
 
