@@ -52,7 +52,6 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _item("Versions", "deployed_code", "modelregistry.modelversion"),
                     _item("Trials", "science", "modelregistry.trainingtrial"),
-                    _item("Parts", "splitscreen", "modelregistry.trainingpart"),
                     _item("Promotion log", "history_edu", "modelregistry.promotionevent"),
                     _item("Challenger predictions", "visibility_off", "predictions.challengerlog"),
                 ],

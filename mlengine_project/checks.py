@@ -42,6 +42,8 @@ def settings_are_valid(**_: Any) -> list[CheckMessage]:
         found += _address_problem(name, getattr(settings, name), schemes)
     if settings.REDIS_URL:
         found += _address_problem("REDIS_URL", settings.REDIS_URL, ("redis", "rediss")) or _redis_database_problem()
+    if settings.DASK_SCHEDULER:
+        found += _address_problem("DASK_SCHEDULER", settings.DASK_SCHEDULER, ("tls", "tcp"))
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", settings.DEPLOYMENT):
         found.append(
             f"DEPLOYMENT is {settings.DEPLOYMENT!r}; write a name of up to 40 letters, digits, - and _, "

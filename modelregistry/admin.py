@@ -13,7 +13,7 @@ from unfold.enums import ActionVariant
 from marketdata.admin_pages import ReadOnlyAdmin, ReasonForm, SwitchField, confirm_step, posted, row_of
 from modelregistry import registry
 from modelregistry.errors import FilesRemovedError, ModelLoadError, PromotionRefused
-from modelregistry.models import ModelVersion, PromotionEvent, TrainingPart, TrainingTrial
+from modelregistry.models import ModelVersion, PromotionEvent, TrainingTrial
 from modelregistry.report_pages import ReportPages
 from modelregistry.report_tables import Table, baseline_table, differences, tables_of
 
@@ -262,14 +262,6 @@ class TrainingTrialAdmin(ReadOnlyAdmin):
     list_filter = ["kind", "origin", "source"]
     list_select_related = ["version"]
     search_fields = ["study", "configuration_digest"]
-
-
-@admin.register(TrainingPart)
-class TrainingPartAdmin(ReadOnlyAdmin):
-    """Parts of training runs in progress, and the processes that work on them."""
-
-    list_display = ["run", "number", "fold", "kinds", "hand", "heartbeat_at", "failures"]
-    search_fields = ["run", "hand"]
 
 
 def _promotion_to_undo(version: ModelVersion) -> PromotionEvent | None:

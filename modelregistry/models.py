@@ -181,28 +181,3 @@ class TrainingTrial(models.Model):
     def delete(self, *_: Any, **__: Any) -> tuple[int, dict[str, int]]:
         """Refuse: the log is append-only."""
         raise TypeError("the trial ledger is append-only")
-
-
-class TrainingPart(models.Model):
-    """One part of a training run shared by several processes; deleted when the run ends."""
-
-    run = models.UUIDField()
-    number = models.PositiveIntegerField(help_text="Position in the order the run needs them.")
-    fold = models.PositiveIntegerField(null=True, help_text="Position of the fold; empty for all candles.")
-    kinds = models.JSONField(help_text="Kinds fitted together; none where rows are built.")
-    market = models.CharField(max_length=32, blank=True, help_text="Symbol whose rows are built; empty for a fit.")
-    workload = models.CharField(max_length=64, help_text="SHA-256 of the file that holds what it is done with.")
-    hand = models.CharField(max_length=100, blank=True, help_text="Process that has claimed it.")
-    heartbeat_at = models.DateTimeField(null=True, help_text="When that process last told of a step.")
-    failures = models.PositiveIntegerField(default=0)
-    digest = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the file of what it made.")
-
-    class Meta:
-        """Ordered as the run needs them."""
-
-        db_table = "training_parts"
-        ordering: ClassVar = ["run", "number"]
-        constraints: ClassVar = [models.UniqueConstraint(fields=["run", "number"], name="one_part_per_run_and_number")]
-
-    def __str__(self) -> str:
-        return f"{self.run} {self.number}"

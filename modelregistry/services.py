@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,11 +18,8 @@ from modelregistry.errors import ModelLoadError, ModelNotFoundError, TrainingErr
 from modelregistry.estimators import boosting
 from modelregistry.evaluation.stretch import evaluate_on
 from modelregistry.evaluation.versus import ComparedChampion
-from modelregistry.hand import invite_here
 from modelregistry.models import ModelVersion
-from modelregistry.spreading import Invite, build_together, fit_together
 from modelregistry.status import default_source
-from modelregistry.training.parts import build_here, fit_here
 from modelregistry.training.pipeline import (
     KINDS,
     Progress,
@@ -33,6 +29,7 @@ from modelregistry.training.pipeline import (
     train_kinds,
 )
 from modelregistry.training.plan import ExcludedMarket, excluded_markets, least_candles, plan_for
+from modelregistry.training.workers import Workers
 
 logger = logging.getLogger(__name__)
 
@@ -50,14 +47,13 @@ def train(
     small: bool = False,
     corrected: bool = True,
     workers: int = 1,
-    invite: Invite = invite_here,
     actor: str = "train_models",
 ) -> list[ModelVersion]:
     """Train, write and register versions; bootstrap a champion for kinds without one.
 
-    With more than one of `workers`, processes build the rows of the markets and fit the parts of the run in parallel;
-    `invite` starts them. The bytes do not depend on it. With `corrected` the range predictor applies an online
-    correction by its misses of the last three weeks.
+    So many processes as `workers` build the rows of the markets and fit the parts of the run, or the Dask cluster at
+    DASK_SCHEDULER; the bytes stay the same. Ranges that are `corrected` follow their own misses of the last three
+    weeks, where their window reaches that far.
 
     Raises
     ------
@@ -87,9 +83,7 @@ def train(
         champions=_compared_champions(kinds, source, horizons),
     )
     with trials.record_unfinished(kinds, source, _tried(request), request.symbols, actor) as counted:
-        fit = partial(fit_together, hands=workers - 1, invite=invite) if workers > 1 else fit_here
-        build = partial(build_together, hands=workers - 1, invite=invite) if workers > 1 else build_here
-        trained = train_kinds(request, progress, cancelled, fit, build)
+        trained = train_kinds(request, progress, cancelled, Workers(workers, settings.DASK_SCHEDULER))
         seconds = clock.monotonic() - started
         for one in trained.values():
             one.report["left_out"] = [asdict(market) for market in absent]

@@ -53,6 +53,7 @@ def leftovers(root: Path, now: float) -> list[Path]:
     `now` is in Unix seconds.
     """
     unfinished = [folder for kind in _kind_folders(root) for folder in sorted(kind.glob(f"{UNFINISHED}*"))]
+    # Versions before 0.2 kept files of trainings with several processes there.
     parts = sorted((root / "parts").glob("*-*-*-*-*"))
     return [folder.relative_to(root) for folder in [*unfinished, *parts] if is_abandoned(folder, now)]
 

@@ -4,14 +4,15 @@ A part depends on what it is given alone, so wherever and whenever it is done, i
 market by market; an estimator is pooled over all markets, so fits go by stretch and by the kinds that share a scale.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from indicators.features import FEATURE_NAMES
-from modelregistry.training.dataset import Dataset, MarketCandles
+from modelregistry.training.dataset import Dataset
 from modelregistry.training.fit_brackets import fit_brackets
 from modelregistry.training.fit_direction import STEPS as SIGNAL_STEPS
 from modelregistry.training.fit_direction import fit_direction
@@ -82,12 +83,6 @@ class Part:
         return f"{stretch}: {', '.join(self.kinds)}"
 
 
-Builder = Callable[[Sequence[MarketCandles], Tick], Generator[Dataset]]
-"""Gives the rows of every market, in the order of the markets; the second argument is told of each."""
-Fitter = Callable[[Workload, Sequence[Part], Tick], Generator[dict[str, Any]]]
-"""Gives the estimators of every part, in the order of the parts; the third argument is told of every step."""
-
-
 def parts_of(kinds: Sequence[str], folds: int) -> list[Part]:
     """Parts of a run in the order they are needed; all candles come last and take longest.
 
@@ -108,21 +103,7 @@ def steps_of(part: Part, plan: TrainingPlan, horizons: int) -> int:
     return fit + ((plan.cross_blocks + 1) * horizons if set(part.kinds) & set(SHARING_SCALE) else 0)
 
 
-def build_here(markets: Sequence[MarketCandles], tick: Tick) -> Generator[Dataset]:
-    """Build the rows of one market after the other in this process."""
-    for market in markets:
-        rows = market.build()
-        tick(f"rows of {market.symbol}")
-        yield rows
-
-
-def fit_here(workload: Workload, parts: Sequence[Part], tick: Tick) -> Generator[dict[str, Any]]:
-    """Fit one part after the other in this process."""
-    for part in parts:
-        yield fit_part(workload, part, tick)
-
-
-def fit_part(workload: Workload, part: Part, tick: Tick) -> dict[str, Any]:
+def fit_part(workload: Workload, part: Part, tick: Tick = lambda _message: None) -> dict[str, Any]:
     """Fit the estimators of one part.
 
     Raises
@@ -133,12 +114,14 @@ def fit_part(workload: Workload, part: Part, tick: Tick) -> dict[str, Any]:
     rows, plan = workload.training_rows(part.fold), workload.plan
     names = list(FEATURE_NAMES)
     fitted: dict[str, Any] = {}
-    if set(part.kinds) & set(SHARING_SCALE):
-        scale = fit_scale(rows, plan, tick=tick)
-        if RANGE in part.kinds:
-            fitted[RANGE] = fit_range(rows, scale, plan, names, tick)
-        if TPSL in part.kinds:
-            fitted[TPSL] = fit_brackets(rows, scale, plan, names, tick)
-    if SIGNAL in part.kinds:
-        fitted[SIGNAL] = fit_direction(rows, plan, names, tick, horizon=max(rows.horizons), costs=workload.costs)
+    # Sums of BLAS are rounded by how many threads share them, and every process has another number by itself.
+    with threadpool_limits(plan.threads, user_api="blas"):
+        if set(part.kinds) & set(SHARING_SCALE):
+            scale = fit_scale(rows, plan, tick=tick)
+            if RANGE in part.kinds:
+                fitted[RANGE] = fit_range(rows, scale, plan, names, tick)
+            if TPSL in part.kinds:
+                fitted[TPSL] = fit_brackets(rows, scale, plan, names, tick)
+        if SIGNAL in part.kinds:
+            fitted[SIGNAL] = fit_direction(rows, plan, names, tick, horizon=max(rows.horizons), costs=workload.costs)
     return fitted

@@ -19,8 +19,9 @@ from modelregistry.evaluation.versus import ComparedChampion
 from modelregistry.training import gate
 from modelregistry.training.dataset import Dataset, MarketCandles, interleave
 from modelregistry.training.fold_tests import FoldEvaluation
-from modelregistry.training.parts import Builder, Fitter, Part, Workload, build_here, fit_here, parts_of, steps_of
+from modelregistry.training.parts import Part, Workload, parts_of, steps_of
 from modelregistry.training.plan import TrainingPlan
+from modelregistry.training.workers import IN_PROCESS, Workers
 
 KINDS = ("range_predictor", "tpsl_classifier", "signal_classifier")
 GOLDEN_ROWS = 16
@@ -88,25 +89,22 @@ class _Steps:
 
     def __init__(self, total: int, progress: Progress | None, cancelled: Callable[[], bool] | None) -> None:
         self.done, self.total = 0, total
-        self.stage = self.message = ""
+        self.stage = ""
         self._progress, self._cancelled = progress, cancelled
 
     def __call__(self, message: str) -> None:
         if self._cancelled is not None and self._cancelled():
             raise Cancelled("cancelled; nothing was written")
-        # An empty message reports no finished step, only that the run is alive.
-        self.done = min(self.done + bool(message), self.total)
-        self.message = f"{self.stage}: {message}" if message else self.message
+        self.done = min(self.done + 1, self.total)
         if self._progress is not None:
-            self._progress(self.done, self.total, self.message)
+            self._progress(self.done, self.total, f"{self.stage}: {message}")
 
 
 def train_kinds(
     request: TrainingRequest,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
-    fit: Fitter = fit_here,
-    build: Builder = build_here,
+    workers: Workers = IN_PROCESS,
 ) -> dict[str, TrainedEstimator]:
     """Train every requested kind on the same folds.
 
@@ -114,8 +112,8 @@ def train_kinds(
     ----------
     request : TrainingRequest
     progress, cancelled : callable, optional
-    fit, build : Fitter, Builder
-        Strategies that fit the parts and build the rows; they do not change the result.
+    workers : Workers
+        Where the rows are built and the parts are fitted.
 
     Raises
     ------
@@ -126,10 +124,10 @@ def train_kinds(
     """
     plan = request.plan
     parts = parts_of(request.kinds, plan.folds)
-    each = [steps_of(part, plan, len(request.horizons)) if fit is fit_here else 1 for part in parts]
+    each = [steps_of(part, plan, len(request.horizons)) if workers.in_process else 1 for part in parts]
     steps = _Steps(len(request.symbols) + plan.folds * len(request.kinds) + sum(each), progress, cancelled)
     steps.stage = "candles, features and labels"
-    with closing(build(request.markets(), steps)) as built:
+    with closing(workers.build(request.markets(), steps)) as built:
         all_rows = interleave(list(built), request.grid)
     rows = all_rows.take(np.flatnonzero(all_rows.has_features))
     for code, symbol in enumerate(request.symbols):
@@ -138,7 +136,7 @@ def train_kinds(
     tests = FoldEvaluation(request)
     workload = Workload(all_rows, plan, request.costs)
     folds = workload.folds()
-    with closing(fit(workload, parts, steps)) as fitted:
+    with closing(workers.fit(workload, parts, steps)) as fitted:
         for number, fold in enumerate(folds, start=1):
             steps.stage = f"fold {number} of {len(folds)}"
             train = all_rows.take(fold.train[all_rows.has_features[fold.train]])

@@ -22,6 +22,7 @@ BAD = {
     "LOG_LEVEL": ("LOUD", "write one of DEBUG"),
     "DATABASE_URL": ("mysql://root@127.0.0.1/x", "write postgres://"),
     "REDIS_URL": ("127.0.0.1:6379", "write an address such as rediss://"),
+    "DASK_SCHEDULER": ("10.0.0.5:8786", "write an address such as tcp://"),
     "DEPLOYMENT": ("my engine:2", "for example DEPLOYMENT=mlengine"),
 }
 

@@ -6,17 +6,14 @@ import signal
 from argparse import BooleanOptionalAction
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from indicators.errors import MLEngineError
 from marketdata.models import Source
 from modelregistry import artifacts, services
-from modelregistry.hand import invite_here
 from modelregistry.management.instants import read_instant
 from modelregistry.management.progress import progress_output
 from modelregistry.models import Kind, ModelVersion
-from modelregistry.tasks import invite_workers
 from modelregistry.training.plan import ExcludedMarket
 
 
@@ -39,9 +36,8 @@ class Command(BaseCommand):
             "--workers",
             type=int,
             default=1,
-            help="processes that build rows and fit folds and kinds in parallel: on this machine, or with "
-            "REDIS_URL on any machine whose training worker has access to the database and MODEL_PATH; the result does "
-            "not depend on the number",
+            help="processes on this machine that build the rows of markets, then fit folds and kinds, side by side; "
+            "with DASK_SCHEDULER the workers of that cluster do it instead; any number gives the same bytes",
         )
         parser.add_argument("--small", action="store_true", help="quick training: fewer rows, fewer trees")
         parser.add_argument(
@@ -78,7 +74,6 @@ class Command(BaseCommand):
                     small=options["small"],
                     corrected=options["corrected"],
                     workers=options["workers"],
-                    invite=invite_here if settings.EMBEDDED else invite_workers,
                     actor=getpass.getuser(),
                 )
         except MLEngineError as error:

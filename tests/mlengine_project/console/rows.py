@@ -21,7 +21,7 @@ from marketdata.models import (
 from mlengine_project.access import services as access
 from mlengine_project.access.models import KnownAddress, WebsocketTicket
 from mlengine_project.operations.models import Counter, Heartbeat, Job
-from modelregistry.models import Kind, ModelVersion, PromotionEvent, TrainingPart, TrainingTrial
+from modelregistry.models import Kind, ModelVersion, PromotionEvent, TrainingTrial
 from predictions.models import ChainCut, ChainHead, ChallengerLog, PredictionLog
 from signals.models import OutboxMessage, SignalLog, SignalSwitch, SymbolSequence
 
@@ -190,7 +190,6 @@ def one_of_everything():
         version=champion,
         actor="tests",
     )
-    TrainingPart.objects.create(run=clock.new_id(), number=0, kinds=[champion.kind], workload="d" * 64)
     predictions = [prediction(of, horizon, rows[-1].open_time) for horizon in HORIZONS]
     ChallengerLog.objects.create(
         market=of, version=champion, horizon=6, candle_time=predictions[0].candle_time, answer={}

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('modelregistry', '0006_removed_files'),
+        ('modelregistry', '0007_remove_training_parts'),
     ]
 
     operations = [
