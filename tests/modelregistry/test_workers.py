@@ -13,11 +13,10 @@ from indicators.candles import CANDLE_COLUMNS
 from indicators.features import WARMUP
 from modelregistry.errors import TrainingError
 from modelregistry.training.dataset import COLUMNS, MarketCandles, build_dataset, interleave
-from modelregistry.training.pipeline import Cancelled, Request, train_kinds
+from modelregistry.training.pipeline import Cancelled, TrainingRequest, train_kinds
 from modelregistry.training.plan import TrainingPlan
 from modelregistry.training.workers import Workers
-
-from . import invented
+from tests.modelregistry import invented
 
 KINDS = ("range_predictor", "signal_classifier")
 PLAN = TrainingPlan(stride=12, folds=1, test_days=4, cross_blocks=2, marks=(4, 8), residual_rounds=5, seed=1, threads=2)
@@ -33,7 +32,7 @@ TRAINING_STEPS = 1 + PARTS + len(KINDS)
 
 @pytest.fixture(scope="module")
 def request_():
-    return Request(
+    return TrainingRequest(
         invented.grid(WARMUP + 16 * 288, seed=5), ("AUSDT",), "simulated", KINDS, (6, 18), PLAN, costs=0.0021
     )
 
