@@ -18,8 +18,8 @@ import pandas as pd
 
 from indicators.barriers import Touch
 from indicators.candles import CandleGrid
+from indicators.catalog.volatility import ewm_sigma
 from indicators.lookahead import judge_brackets
-from indicators.volatility import ewm_sigma
 from signals.bracket_table import SCORING_GRID
 
 FOLDER = Path(os.environ.get("MLENGINE_CANDLES") or Path(__file__).resolve().parents[2] / "shared" / "data")

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from indicators import catalog
+from indicators.catalog import lookup
 from marketdata import clock, store
 from marketdata.models import Market
 
@@ -17,12 +17,12 @@ def indicator_values(market: Market, names: list[str] | None, limit: int) -> lis
     UnknownIndicator
         If a name is not in the catalogue.
     """
-    wanted = catalog.resolve(names or catalog.CATALOG)
+    wanted = lookup.resolve(names or lookup.CATALOG)
     newest = store.newest_open([market])[market.pk]
     if newest is None:
         return []
-    grid = store.load_grid([market], newest, limit + catalog.warm_up(wanted))
-    columns = catalog.compute_indicators(grid, wanted, rows=limit)
+    grid = store.load_grid([market], newest, limit + lookup.warm_up(wanted))
+    columns = lookup.compute_indicators(grid, wanted, rows=limit)
     shown = grid.tail(limit)
     return [
         {
@@ -34,7 +34,7 @@ def indicator_values(market: Market, names: list[str] | None, limit: int) -> lis
     ]
 
 
-def spec_object(spec: catalog.IndicatorSpec) -> dict[str, Any]:
+def spec_object(spec: lookup.IndicatorSpec) -> dict[str, Any]:
     """One entry of the catalogue."""
     return {
         "name": spec.name,

@@ -10,7 +10,7 @@ from rest_framework import viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from indicators.catalog import CATALOG
+from indicators.catalog.lookup import CATALOG
 from marketdata import clock, coverage, evidence, indicator_values, payloads, reading, services, store
 from marketdata.models import Candle, Market
 from marketdata.serializers import (

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from indicators.candles import CANDLE_COLUMNS, CandleGrid
+from indicators.catalog.volatility import ewm_sigma
 from indicators.errors import FeatureError
 from indicators.features import FEATURE_NAMES, WARMUP, NewestFeatures, build_features, iter_features
-from indicators.leakage import Compute, LeakReport, check_leakage, seeded_leaks
-from indicators.parity import Mismatch, check_parity
-from indicators.volatility import ewm_sigma
+from indicators.proofs.leakage import Compute, LeakReport, check_leakage, seeded_leaks
+from indicators.proofs.parity import Mismatch, check_parity
 from predictions.correcting import log_factors, online_adjustment, reach_of
 
 MUTATED_CANDLES = 80

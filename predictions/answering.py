@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from indicators.candles import CandleGrid
+from indicators.catalog.volatility import ewm_sigma
 from indicators.features import WARMUP, build_features
-from indicators.volatility import ewm_sigma
 from marketdata import clock
 from modelregistry.estimators.ensemble import Ensemble
 from modelregistry.estimators.forecast import RangeForecast

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from indicators.catalog.volatility import ewm_sigma
 from indicators.features import FEATURE_NAMES, build_features
-from indicators.leakage import same_bits
-from indicators.volatility import ewm_sigma
+from indicators.proofs.leakage import same_bits
 from marketdata import chance
 from marketdata.intervals import INTERVAL_MS
 from predictions import live_windows

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 
-from indicators.volatility import ewm_sigma
+from indicators.catalog.volatility import ewm_sigma
 from marketdata import clock, store
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market

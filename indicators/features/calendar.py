@@ -7,12 +7,12 @@ from collections.abc import Callable
 import numpy as np
 
 from indicators.arrays import Floats, Integers
+from indicators.calendar.days import SATURDAY, weekday
+from indicators.calendar.holidays import all_holidays
+from indicators.calendar.local_time import local_ms
+from indicators.calendar.releases import RELEASES, release_times
 from indicators.candles import DAY_MS, HOUR_MS
-from indicators.features.daylight import local_ms
-from indicators.features.days import SATURDAY, weekday
-from indicators.features.holidays import all_holidays
-from indicators.features.releases import RELEASES, release_times
-from indicators.features.size import Named
+from indicators.features.volatility import Named
 from indicators.features.window import DAY
 from indicators.kernels import WindowSums
 

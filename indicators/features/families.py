@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from indicators.arrays import Floats
-from indicators.features import activity, calendar, direction, season, size
+from indicators.features import calendar, momentum, seasonality, volatility, volume
 from indicators.features.window import Window
 
-CANDLE_FAMILIES = (size.features, direction.features, activity.features, season.features)
+CANDLE_FAMILIES = (volatility.features, momentum.features, volume.features, seasonality.features)
 """Functions of a window of candles."""
 
 CALENDAR = calendar.features

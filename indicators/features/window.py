@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from indicators.arrays import Flags, Floats
-from indicators.volatility import PARKINSON, SIGMA_FLOOR, sigma_memory
+from indicators.catalog.volatility import PARKINSON, SIGMA_FLOOR, sigma_memory
 
 WARMUP = 4104
 """Candles a row of features needs, itself included: 14 days and 72 slots (the seasonal profile of the past 72)."""
@@ -240,7 +240,7 @@ class Window:
         return np.exp(self.log_level)
 
     def sigma(self) -> Floats:
-        """Volatility per candle, as :func:`indicators.volatility.ewm_sigma`; NaN where the candle is missing."""
+        """Volatility per candle, as :func:`indicators.catalog.volatility.ewm_sigma`; NaN where the candle is missing."""
         span = np.log(self._column("high", 1.0) / self._column("low", 1.0))
         decay, reach = sigma_memory(72)
         weights = np.maximum(self._sums(self.present, decay).total(reach), np.finfo(np.float64).tiny)

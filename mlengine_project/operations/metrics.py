@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from indicators.features.releases import KNOWN_UNTIL
+from indicators.calendar.releases import KNOWN_UNTIL
 from marketdata import clock
 from marketdata import health as market_health
 from marketdata.models import ExchangeState

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from indicators.candles import CandleGrid
+from indicators.catalog.volatility import ewm_sigma
 from indicators.features import WARMUP, iter_features
-from indicators.volatility import ewm_sigma
 from modelregistry.estimators.correction import outcomes_after
 from modelregistry.estimators.forecast import LEVELS
 from modelregistry.estimators.range_predictor import RangePredictor

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from indicators.candles import CandleGrid
+from indicators.catalog.volatility import ewm_sigma
 from indicators.features import iter_features
 from indicators.labels import future_range, label_end
-from indicators.volatility import ewm_sigma
 from modelregistry.evaluation.baselines import har_inputs
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 
 from indicators.barriers import Side
+from indicators.catalog.volatility import ewm_sigma
 from indicators.labels import three_way_label
 from indicators.lookahead import judge_rows
-from indicators.volatility import ewm_sigma
 from modelregistry.training.dataset import Dataset
 
 BARRIER = 1.0

@@ -10,7 +10,7 @@ from indicators.candles import CANDLE_COLUMNS
 from indicators.errors import FeatureError
 from indicators.features import FEATURE_NAMES, WARMUP, build, families
 from indicators.features.stream import Stream
-from indicators.leakage import check_leakage, seeded_leaks
+from indicators.proofs.leakage import check_leakage, seeded_leaks
 from mlengine_project import leakage
 from modelregistry.estimators.correction import Correction
 from modelregistry.estimators.ensemble import Ensemble

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from indicators.features import WARMUP
-from indicators.leakage import corrupted, same_bits
+from indicators.proofs.leakage import corrupted, same_bits
 from modelregistry.estimators.correction import NO_CORRECTION, Correction
 from modelregistry.evaluation import metrics
 from modelregistry.evaluation.report import Collected, collect_ranges, range_report

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from indicators.catalog.volatility import ewm_sigma
 from indicators.features import FEATURE_NAMES, WARMUP, build_features
 from indicators.labels import future_range
-from indicators.volatility import ewm_sigma
 from modelregistry.errors import TrainingError
 from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.estimators.signal_classifier import SignalClassifier

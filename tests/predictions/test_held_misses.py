@@ -10,7 +10,7 @@ from django.db import connection
 
 import tests.champions
 from indicators.features import WARMUP
-from indicators.leakage import same_bits
+from indicators.proofs.leakage import same_bits
 from marketdata import store
 from marketdata.models import Candle
 from modelregistry import registry

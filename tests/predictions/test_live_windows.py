@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from django.db import connection, transaction
 
+from indicators.catalog.volatility import ewm_sigma
 from indicators.features import WARMUP, build_features
-from indicators.leakage import same_bits
-from indicators.volatility import ewm_sigma
+from indicators.proofs.leakage import same_bits
 from marketdata import clock, store
 from marketdata.models import Candle, Market
 from predictions import live_windows, parity, passes, services

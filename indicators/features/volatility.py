@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from indicators.arrays import Floats
+from indicators.catalog.volatility import PARKINSON
 from indicators.features.window import CENTRE, DAY, Window, log_range, log_root, ratio
-from indicators.volatility import PARKINSON
 
 HALF_LIVES = (3, 6, 12, 48, 96, 192)
 RETURN_HALF_LIVES = (96, 384)

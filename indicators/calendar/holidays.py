@@ -9,8 +9,8 @@ import numpy as np
 from dateutil.easter import easter
 
 from indicators.arrays import Integers
-from indicators.features.daylight import YEARS
-from indicators.features.days import MONDAY, SATURDAY, SUNDAY, THURSDAY, day_number, nth_weekday, weekday
+from indicators.calendar.days import MONDAY, SATURDAY, SUNDAY, THURSDAY, day_number, nth_weekday, weekday
+from indicators.calendar.local_time import YEARS
 
 JUNETEENTH_SINCE = 2022
 

@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
+from indicators.calendar.local_time import local_ms
 from indicators.candles import INTERVAL_MS
 from indicators.features import FEATURE_NAMES, WARMUP, build_features
-from indicators.features.daylight import local_ms
-from indicators.features.season import DAYS
+from indicators.features.seasonality import DAYS
 from tests.indicators.series import walk, with_hole
 
 GRID = walk(WARMUP + 40, seed=11)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from indicators.calendar.releases import RELEASES
 from indicators.candles import CANDLE_COLUMNS, CandleGrid
 from indicators.errors import FeatureError
 from indicators.features import FEATURE_HASH, FEATURE_NAMES, WARMUP, build_features, iter_features
-from indicators.features.releases import RELEASES
 from tests.indicators.series import bits, changed, walk, with_hole
 
 LONG = walk(WARMUP + 700, markets=2, seed=3)

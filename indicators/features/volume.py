@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from indicators.arrays import Floats
-from indicators.features.size import Named
+from indicators.features.volatility import Named
 from indicators.features.window import CENTRE, DAY, SHORT, Window, ratio
 
 SURPRISE_FLOOR = 1e-3

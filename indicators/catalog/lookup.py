@@ -10,9 +10,9 @@ import numpy as np
 
 from indicators.arrays import Floats
 from indicators.candles import CANDLE_COLUMNS, DAY_MS, INTERVAL_MS, CandleGrid
+from indicators.catalog.listing import all_indicators
+from indicators.catalog.specification import Columns, IndicatorSpec
 from indicators.errors import FeatureError, UnknownIndicator
-from indicators.listing import all_indicators
-from indicators.specification import Columns, IndicatorSpec
 
 if TYPE_CHECKING:
     import pandas as pd

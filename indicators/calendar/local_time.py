@@ -11,8 +11,8 @@ from functools import lru_cache
 import numpy as np
 
 from indicators.arrays import Integers
+from indicators.calendar.days import SUNDAY, nth_weekday
 from indicators.candles import DAY_MS, HOUR_MS
-from indicators.features.days import SUNDAY, nth_weekday
 
 YEARS = range(2007, 2101)
 

@@ -18,8 +18,8 @@ from functools import lru_cache
 import numpy as np
 
 from indicators.arrays import Integers
-from indicators.features.daylight import new_york_ms
-from indicators.features.days import day_number
+from indicators.calendar.days import day_number
+from indicators.calendar.local_time import new_york_ms
 
 # Month and day of each release by year, by the calendar of New York.
 INFLATION = {

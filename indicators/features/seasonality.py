@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from indicators.arrays import Floats
-from indicators.features.activity import log_surprise
-from indicators.features.size import Named
+from indicators.features.volatility import Named
+from indicators.features.volume import log_surprise
 from indicators.features.window import AHEAD, DAY, SHORT, Window, log_range
 
 HORIZONS = (6, 18, 36, 72)

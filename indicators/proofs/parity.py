@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from indicators.candles import CandleGrid
-from indicators.leakage import Compute, same_bits
+from indicators.proofs.leakage import Compute, same_bits
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from indicators.arrays import Floats
-from indicators.features.size import Named
+from indicators.features.volatility import Named
 from indicators.features.window import DAY, SHORT, Window, ratio
 
 MOMENTUM_WINDOWS = (1, 6, 12, 36, 72, 288)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from indicators.arrays import Floats
-from indicators.rolling import deviations, is_unchanged, padded, rolling_mean, scaled_up, window_rows
-from indicators.trend import WILDER_REACH_WINDOWS
+from indicators.catalog.rolling import deviations, is_unchanged, padded, rolling_mean, scaled_up, window_rows
+from indicators.catalog.trend import WILDER_REACH_WINDOWS
 
 
 def rsi(close: Floats, window: int) -> Floats:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from indicators import momentum, trend, volatility, volume
 from indicators.arrays import Floats
-from indicators.specification import Columns, Family, IndicatorSpec, Start
+from indicators.catalog import momentum, trend, volatility, volume
+from indicators.catalog.specification import Columns, Family, IndicatorSpec, Start
 
 WILDER = trend.WILDER_REACH_WINDOWS
 EXPONENTIAL = trend.EXPONENTIAL_REACH_WINDOWS

@@ -1,6 +1,6 @@
 """Standard trend indicators: moving averages and the strength of a trend.
 
-Means over a window are computed window by window (`indicators.rolling`); recursive means are TA-Lib's. TA-Lib is
+Means over a window are computed window by window (`indicators.catalog.rolling`); recursive means are TA-Lib's. TA-Lib is
 imported where it is called: it imports pandas, and most processes never show an indicator.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from indicators.arrays import Floats
-from indicators.rolling import deviations, is_unchanged, padded, rolling_mean, scaled_up
+from indicators.catalog.rolling import deviations, is_unchanged, padded, rolling_mean, scaled_up
 
 WILDER_REACH_WINDOWS = 21
 """Windows after which older values weigh less than 1e-9 in Wilder's mean: (1 - 1/n)^(21 n) < e^-21."""

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from indicators.features import FEATURE_NAMES, WARMUP, build_features
-from indicators.leakage import check_leakage, corrupted, seeded_leaks
-from indicators.parity import check_parity
+from indicators.proofs.leakage import check_leakage, corrupted, seeded_leaks
+from indicators.proofs.parity import check_parity
 from tests.indicators.series import walk
 
 GRID = walk(WARMUP + 300, markets=2, seed=13)

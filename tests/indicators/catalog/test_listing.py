@@ -5,7 +5,7 @@ import pytest
 import talib
 
 from indicators.candles import CANDLE_COLUMNS, CandleGrid
-from indicators.catalog import CATALOG, OUTPUTS, compute_indicators, warm_up
+from indicators.catalog.lookup import CATALOG, OUTPUTS, compute_indicators, warm_up
 from tests.indicators.series import MONDAY_MS, walk, with_hole
 
 GRID = walk(6000, seed=5)

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from indicators.candles import CANDLE_COLUMNS, CandleGrid
-from indicators.catalog import CATALOG, OUTPUTS, compute_indicators, resolve, warm_up
+from indicators.catalog.lookup import CATALOG, OUTPUTS, compute_indicators, resolve, warm_up
 from indicators.errors import FeatureError, UnknownIndicator
 from tests.indicators.series import walk, with_hole
 

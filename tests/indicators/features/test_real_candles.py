@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from indicators.candles import CandleGrid
+from indicators.catalog.volatility import ewm_sigma
 from indicators.features import FEATURE_NAMES, WARMUP, build_features
-from indicators.leakage import check_leakage
-from indicators.parity import check_parity
-from indicators.volatility import ewm_sigma
+from indicators.proofs.leakage import check_leakage
+from indicators.proofs.parity import check_parity
 
 pytestmark = pytest.mark.candles
 

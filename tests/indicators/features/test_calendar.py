@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from pandas.tseries import holiday
 
+from indicators.calendar.days import day_number, weekday
+from indicators.calendar.holidays import JUNETEENTH_SINCE, new_york_holidays
+from indicators.calendar.releases import KNOWN_UNTIL, RELEASES, release_times
 from indicators.candles import INTERVAL_MS, CandleGrid
 from indicators.features import FEATURE_NAMES, WARMUP, build_features
-from indicators.features.days import day_number, weekday
-from indicators.features.holidays import JUNETEENTH_SINCE, new_york_holidays
-from indicators.features.releases import KNOWN_UNTIL, RELEASES, release_times
 from tests.indicators.series import walk
 
 NEW_YORK = ZoneInfo("America/New_York")

@@ -8,8 +8,8 @@ import numpy as np
 
 from indicators.arrays import Floats
 from indicators.candles import CandleGrid
+from indicators.catalog.rolling import deviations, padded
 from indicators.kernels import WindowSums
-from indicators.rolling import deviations, padded
 
 SIGMA_FLOOR = 1e-6
 """Lower bound of the volatility per candle: a flat market has this one, so that nothing divides by 0."""

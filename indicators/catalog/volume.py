@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from indicators.arrays import Floats
-from indicators.rolling import padded, window_rows
+from indicators.catalog.rolling import padded, window_rows
 
 
 def obv(close: Floats, volume: Floats) -> Floats:

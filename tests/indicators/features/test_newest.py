@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indicators.candles import CANDLE_COLUMNS, CandleGrid
+from indicators.catalog.volatility import ewm_sigma
 from indicators.errors import FeatureError
 from indicators.features import FEATURE_NAMES, WARMUP, build_features
 from indicators.features.newest import NewestFeatures
-from indicators.leakage import same_bits
-from indicators.volatility import ewm_sigma
+from indicators.proofs.leakage import same_bits
 from tests.indicators.series import bits, changed, walk, with_hole
 
 LONG = walk(WARMUP + 400, markets=3, seed=11)

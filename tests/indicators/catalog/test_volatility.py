@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from indicators.volatility import SIGMA_FLOOR, ewm_sigma
+from indicators.catalog.volatility import SIGMA_FLOOR, ewm_sigma
 from tests.indicators.series import walk, with_hole
 
 

@@ -1,0 +1,1 @@
+"""What the calendar knows ahead: local time, holidays, announced releases."""

@@ -1,0 +1,1 @@
+"""Standard indicators, offered by name."""

@@ -1,0 +1,1 @@
+"""Proofs that a computation looks back only, and that live equals batch."""
