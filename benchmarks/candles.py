@@ -30,7 +30,7 @@ def load_year(rows: int = YEAR) -> tuple[CandleGrid, str]:
 
 
 def synthetic_candles(rows: int) -> CandleGrid:
-    from marketdata.simulator.invention import CandleGenerator
+    from marketdata.simulator.generator.candles import CandleGenerator
 
     klines = CandleGenerator((SYMBOL,), seed=1).klines(SYMBOL, BEGIN, BEGIN + rows * STEP)
     columns = {name: np.asarray(getattr(klines, name), dtype=np.float64) for name in CANDLE_COLUMNS}

@@ -26,8 +26,8 @@ import numpy as np
 import psutil
 import psycopg
 
-from marketdata.simulator.invention import CandleGenerator
-from marketdata.simulator.server import SimulatedExchange
+from marketdata.simulator.generator.candles import CandleGenerator
+from marketdata.simulator.http.server import SimulatedExchange
 from tests.chaos.__main__ import Clients, settle
 from tests.chaos.engine import Engine
 

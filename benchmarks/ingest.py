@@ -36,7 +36,7 @@ SERVER = "postgres://postgres@127.0.0.1:5432/postgres"
 
 def measure(rows: int, n_markets: int, rounds: int) -> dict[str, dict[str, list[float]]]:
     """Seconds of every round, by ratio and by side."""
-    from marketdata import importing
+    from marketdata.files import importing
     from marketdata.models import Market
 
     seconds: dict[str, dict[str, list[float]]] = {}
@@ -75,8 +75,8 @@ def invent(path: Path, rows: int) -> list:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from marketdata.dumps import read_dump
-    from marketdata.simulator.invention import CandleGenerator
+    from marketdata.files.tables import read_dump
+    from marketdata.simulator.generator.candles import CandleGenerator
 
     klines = CandleGenerator((SYMBOL,), seed=1).klines(SYMBOL, BEGIN, BEGIN + rows * STEP)
     pq.write_table(pa.table(dict(zip(klines._fields, map(np.asarray, klines), strict=True))), path)
@@ -92,7 +92,7 @@ def market(number: int, side: str):
 
 def import_sides(path: Path, candles: list, number: int) -> dict:
     """The complete import of a file, against objects made from rows in memory."""
-    from marketdata import importing
+    from marketdata.files import importing
     from marketdata.models import Candle
 
     ours, theirs = market(number, "A"), market(number, "B")
@@ -112,8 +112,8 @@ def import_sides(path: Path, candles: list, number: int) -> dict:
 
 def reading_sides(one) -> dict:
     """Five float columns of a year of one market, once the cache has seen it."""
-    from marketdata import store
     from marketdata.models import Candle
+    from marketdata.storage import candles as store
 
     fields = ("open_time", "open", "high", "low", "close", "volume")
 
@@ -128,8 +128,8 @@ def reading_sides(one) -> dict:
 
 def newest_sides(markets: list, candles: list, turn: int, order: tuple[str, ...]) -> dict:
     """One newer candle of every market, as in the live feed, in the order of this turn."""
-    from marketdata import store
     from marketdata.models import Candle
+    from marketdata.storage import candles as store
 
     def at(step: int) -> list:
         return [candles[i % len(candles)]._replace(open_time=BEGIN + step * STEP) for i in range(len(markets))]

@@ -9,8 +9,9 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from marketdata import clock, closes
+from marketdata import clock
 from marketdata.admin_pages import LargeLogAdmin, ReadOnlyAdmin, utc_of_ms
+from marketdata.exchange import closes
 from marketdata.intervals import INTERVAL_MS, floor_open
 from marketdata.models import (
     AbsentStretch,

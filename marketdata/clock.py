@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from marketdata.chance import new_id
+from marketdata.randomness import new_id
 
 __all__ = ["new_id"]
 

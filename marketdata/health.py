@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from marketdata import clock, store, weight
+from marketdata import clock
+from marketdata.exchange import rate_limit
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import ExchangeState, Market
+from marketdata.storage import candles
 
 LATE_SECONDS = 15.0
 """Wall time after a close from which a candle not stored is late; answers become stale then."""
@@ -44,7 +46,7 @@ def report() -> dict[str, Any]:
 
 
 def _ban(state: ExchangeState) -> str:
-    if not weight.is_ban(state.banned_until_ms, clock.wall_ms()):
+    if not rate_limit.is_ban(state.banned_until_ms, clock.wall_ms()):
         return ""
     return f"it banned this address until {clock.to_datetime(state.banned_until_ms or 0):%Y-%m-%dT%H:%M:%SZ}"
 
@@ -61,7 +63,7 @@ def _joined(faults: list[str]) -> str:
 def data_age_seconds() -> dict[str, float | None]:
     """Market time minus the close of the newest candle, per enabled symbol; null without any."""
     markets = list(Market.objects.enabled())
-    newest, now = store.newest_stored(markets), clock.market_ms()  # one from the future has a negative age
+    newest, now = candles.newest_stored(markets), clock.market_ms()  # one from the future has a negative age
     ages: dict[str, float | None] = {}
     for market in markets:
         open_ms = newest.get(market.pk)

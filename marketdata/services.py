@@ -4,14 +4,16 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
-from marketdata import absences, closes, halts, quarantine, store
+from marketdata.coverage import absences, halts, quarantine
+from marketdata.coverage.backfill import backfill, re_read
+from marketdata.coverage.gap_filling import LATE_MS, SyncReport, fed_markets, fill, holes_of_all
 from marketdata.errors import ExchangeUnavailable, MarketDisabled, UnknownSymbol, unknown_symbol_message
-from marketdata.filling import LATE_MS, SyncReport, fed_markets, fill, holes_of_all
-from marketdata.history import backfill, re_read
+from marketdata.exchange import closes
+from marketdata.exchange.parsing import CandleRow
+from marketdata.exchange.rest import RestSession
 from marketdata.intervals import INTERVAL_MS, Gap, last_closed_open, subtract
 from marketdata.models import Candle, Market
-from marketdata.parsing import CandleRow
-from marketdata.rest import RestSession
+from marketdata.storage import candles
 
 __all__ = [
     "SyncReport",
@@ -77,10 +79,10 @@ def sync_candles(
     fed = fed_markets(markets, report)
     by_symbol = _by_symbol(frames)
     delivered = _closed({market: by_symbol[market.symbol] for market in fed if by_symbol.get(market.symbol)}, report)
-    report.saved = store.save_all(delivered, Candle.Origin.STREAM)
+    report.saved = candles.save_all(delivered, Candle.Origin.STREAM)
     halts.mark_trading(list(delivered))
     trading = [market for market in fed if not market.is_halted]
-    report.newest = store.newest_open(markets)
+    report.newest = candles.newest_open(markets)
     if delivered and len(delivered) == len(trading) and _is_contiguous(delivered, report.newest):
         return report
     try:
@@ -90,7 +92,7 @@ def sync_candles(
             fill(session, {market: holes for market, holes in gaps.items() if holes}, report)
     except ExchangeUnavailable as error:
         report.failures["exchange"] = str(error)
-    report.newest = store.newest_open(markets)
+    report.newest = candles.newest_open(markets)
     if report.failures:
         log.warning("candles_not_synced", **report.failures)
     return report
@@ -105,7 +107,7 @@ def sweep_quality(markets: Sequence[Market]) -> SyncReport:
             settled = last_closed_open(session.market_ms() - SETTLED_MS)
             recent = Gap(settled - (RE_READ - 1) * INTERVAL_MS, settled + INTERVAL_MS)
             start = settled - LIVE_WINDOW * INTERVAL_MS
-            newest = store.newest_open(fed)
+            newest = candles.newest_open(fed)
             stored = {market: at for market in fed if (at := newest[market.pk]) is not None}
             holes = holes_of_all({market: (start, min(at, settled)) for market, at in stored.items()})
             wanted: dict[Market, list[Gap]] = {}
@@ -118,7 +120,7 @@ def sweep_quality(markets: Sequence[Market]) -> SyncReport:
             fill(session, wanted, report)
     except ExchangeUnavailable as error:
         report.failures["exchange"] = str(error)
-    report.newest = store.newest_open(markets)
+    report.newest = candles.newest_open(markets)
     return report
 
 
@@ -145,7 +147,7 @@ def _closed(delivered: dict[Market, list[CandleRow]], report: SyncReport) -> dic
     kept = dict(delivered)
     for market, rows in _early(delivered).items():
         reason = f"called closed before its end: {closes.describe_clock(market.source)}"
-        early = [({"open_time": row.open_time, **store.json_values(row)}, reason) for row in rows]
+        early = [({"open_time": row.open_time, **candles.json_values(row)}, reason) for row in rows]
         quarantine.store(market, Candle.Origin.STREAM, early)
         report.failures[market.symbol] = reason
         kept[market] = [row for row in delivered[market] if row not in rows]

@@ -2,8 +2,8 @@
 
 from django.urls import path
 
+from marketdata.api.viewsets import CandleViewSet, IndicatorViewSet, MarketViewSet
 from marketdata.models import Market
-from marketdata.viewsets import CandleViewSet, IndicatorViewSet, MarketViewSet
 from mlengine_project import pages
 from mlengine_project.access.viewsets import TicketViewSet
 from mlengine_project.answering_time import CountedPredictionViewSet

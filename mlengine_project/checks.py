@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags
 
-from marketdata.parsing import is_symbol
+from marketdata.exchange.parsing import is_symbol
 from mlengine_project.access.proxy import UNIX_SOCKET
 from mlengine_project.environment import PROBLEMS
 

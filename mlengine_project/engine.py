@@ -15,10 +15,12 @@ from django.db import connections
 
 from indicators.errors import MLEngineError
 from indicators.features import WARMUP
-from marketdata import clock, services, store, stream
+from marketdata import clock, services
+from marketdata.exchange.rest import RestSession
+from marketdata.feed import supervisor
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
-from marketdata.rest import RestSession
+from marketdata.storage import candles
 from mlengine_project import feeds
 from mlengine_project.celery import app
 from mlengine_project.embedded import EmbeddedBeat, EmbeddedWorker
@@ -117,7 +119,7 @@ class EmbeddedEngine:
             )
 
     def _follow_feed(self) -> None:
-        stream.run(self._enabled, on_closed=self._on_closed, stop=self.stopping, beat=heartbeats.record_stream)
+        supervisor.run(self._enabled, on_closed=self._on_closed, stop=self.stopping, beat=heartbeats.record_stream)
         heartbeats.remove("stream")
 
     def _enabled(self) -> list[Market]:
@@ -130,7 +132,7 @@ class EmbeddedEngine:
         needed = WARMUP + TRAINING_DAYS * CANDLES_PER_DAY
         until_ms = clock.market_ms()
         for market in markets:
-            newest = store.newest_open([market]).get(market.id)
+            newest = candles.newest_open([market]).get(market.id)
             from_ms = until_ms - needed * INTERVAL_MS if newest is None else newest + INTERVAL_MS
             if until_ms - from_ms < 2 * INTERVAL_MS or self.stopping.is_set():
                 continue
@@ -170,7 +172,7 @@ class EmbeddedEngine:
 
 def newest_close_ms(feed: Feed) -> int:
     """Close of the newest stored candle of this feed, ms; 0 without candles."""
-    opens = store.newest_open(list(Market.objects.filter(source=feed.source)))
+    opens = candles.newest_open(list(Market.objects.filter(source=feed.source)))
     return max((open_ms + INTERVAL_MS for open_ms in opens.values() if open_ms is not None), default=0)
 
 

@@ -10,7 +10,7 @@ import environ
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from marketdata.parsing import normal_symbol
+from marketdata.exchange.parsing import normal_symbol
 from mlengine_project.admin_site import UNFOLD  # noqa: F401  # a setting is one by being named here
 from mlengine_project.environment import (
     PROBLEMS,

@@ -12,8 +12,9 @@ from django.conf import settings
 
 from indicators.candles import INTERVAL_MS
 from indicators.features import FEATURE_HASH, WARMUP
-from marketdata import clock, store
+from marketdata import clock
 from marketdata.models import Candle, Market
+from marketdata.storage import candles
 from modelregistry import trials
 from modelregistry.errors import TrainingError
 from modelregistry.evaluation.paired import DAY_MS
@@ -193,8 +194,8 @@ def _rows(
     if oldest is None:
         raise TrainingError("no candles to search on; run `manage.py import_candles` or `backfill_candles` first")
     first = max(int(oldest), from_ms - WARMUP * INTERVAL_MS) if from_ms is not None else int(oldest)
-    newest = [at for at in store.newest_open(markets).values() if at is not None]
-    grid = store.load_span(markets, first, min(until_ms, max(newest) + INTERVAL_MS))
+    newest = [at for at in candles.newest_open(markets).values() if at is not None]
+    grid = candles.load_span(markets, first, min(until_ms, max(newest) + INTERVAL_MS))
     needed = WARMUP + (budget.folds + 1) * budget.test_days * 288 + max(horizons)
     if len(grid) < needed:
         raise TrainingError(

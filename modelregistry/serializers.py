@@ -5,8 +5,8 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from marketdata.api.request_fields import Choice, Instant, Query
 from marketdata.models import Source
-from marketdata.request_fields import Choice, Instant, Query
 from modelregistry.models import Kind, ModelVersion
 from modelregistry.report_json import published, reference
 

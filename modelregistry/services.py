@@ -11,8 +11,9 @@ from django.db import transaction
 
 from indicators.candles import INTERVAL_MS, CandleGrid
 from indicators.features import FEATURE_HASH, WARMUP
-from marketdata import clock, store
+from marketdata import clock
 from marketdata.models import Candle, Market
+from marketdata.storage import candles as store
 from modelregistry import artifacts, registry, trials
 from modelregistry.errors import ModelLoadError, ModelNotFoundError, TrainingError
 from modelregistry.estimators import boosting

@@ -16,8 +16,9 @@ from django.conf import settings
 from django.db import IntegrityError, models, transaction
 from django.db.models import Q, QuerySet
 
-from marketdata import clock, store
+from marketdata import clock
 from marketdata.models import Market
+from marketdata.storage import candles
 from predictions import archive_files, chain
 from predictions.cursor import streamed_rows
 from predictions.errors import ArchiveError, BrokenChain
@@ -124,7 +125,7 @@ def _last_archivable(sealed_log: SealedLog, market: Market, cut: ChainCut | None
     All rows up to it are old, finished and not needed in the table.
     """
     start, _ = start_of(cut)
-    newest = store.newest_open([market])[market.pk]
+    newest = candles.newest_open([market])[market.pk]
     if newest is None:
         return None
     # Counted from the newest candle where the feed stands still, so that rows in use are never archived.

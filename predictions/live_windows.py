@@ -1,7 +1,7 @@
 """Candles and features of the live path, kept in this process and checked against the database at every candle.
 
 One statement brings the candles stored since the newest one held, and marks that say whether an older one was changed
-(:mod:`marketdata.tails`). Where everything continues at the last candle, one candle is fed; the window of a market
+(:mod:`marketdata.storage.tails`). Where everything continues at the last candle, one candle is fed; the window of a market
 whose marks changed is read again; other markets, a long pause or an error read everything again. The database stays
 the only truth. SQLite keeps no marks: there, and for any candle but the newest, callers read the window themselves.
 
@@ -20,9 +20,9 @@ import numpy.typing as npt
 
 from indicators.candles import CANDLE_COLUMNS, CandleGrid
 from indicators.features import WARMUP, NewestFeatures
-from marketdata import tails
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
+from marketdata.storage import tails
 from modelregistry.estimators.counted import lookback_candles, recent_forecasts
 from modelregistry.estimators.range_predictor import RangePredictor
 from predictions.held_misses import LiveMissCounters

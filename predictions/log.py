@@ -6,8 +6,9 @@ from typing import Any
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
-from marketdata import clock, closes
+from marketdata import clock
 from marketdata.errors import UnknownSymbol, unknown_symbol_message
+from marketdata.exchange import closes
 from marketdata.models import Market
 from modelregistry import registry
 from predictions.errors import InvalidRequest

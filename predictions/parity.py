@@ -13,7 +13,7 @@ import numpy as np
 from indicators.catalog.volatility import ewm_sigma
 from indicators.features import FEATURE_NAMES, build_features
 from indicators.proofs.leakage import same_bits
-from marketdata import chance
+from marketdata import randomness
 from marketdata.intervals import INTERVAL_MS
 from predictions import live_windows
 from predictions.correcting import online_adjustment, reach_of
@@ -55,7 +55,7 @@ def _sampled_markets(markets: Sequence[int], candle: int) -> list[int]:
     """One random market, and those due at this candle."""
     each = -(-len(markets) // CANDLES_PER_DAY)
     first = candle % CANDLES_PER_DAY * each
-    return sorted({chance.default_rng().choice(markets), *markets[first : first + each]})
+    return sorted({randomness.default_rng().choice(markets), *markets[first : first + each]})
 
 
 def _differences(batch: ForecastBatch, index: int, windows: LiveWindows) -> list[str] | None:

@@ -11,9 +11,9 @@ from django.db.models import OuterRef, Subquery
 
 from indicators.candles import CandleGrid
 from indicators.features import WARMUP
-from marketdata import store
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import AbsentStretch, Candle, Market
+from marketdata.storage import candles as store
 from modelregistry import registry
 from modelregistry.estimators.ensemble import Ensemble
 from predictions import live_windows

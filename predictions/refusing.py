@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
-from marketdata import clock, store
+from marketdata import clock
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
+from marketdata.storage import candles
 from modelregistry.estimators.ensemble import Ensemble
 from predictions import reasons as codes
 from predictions.answering import UNTRAINED
@@ -25,7 +26,7 @@ def newest_candle(market: Market, ensemble: Ensemble | None, kind: str) -> tuple
         refuse([codes.NO_CHAMPION])
     if market.symbol not in ensemble.symbols.get(kind, ()):
         refuse([codes.NO_CHAMPION], {codes.NO_CHAMPION: UNTRAINED} if kind in ensemble.versions else None)
-    open_ms = store.newest_open([market])[market.pk]
+    open_ms = candles.newest_open([market])[market.pk]
     if open_ms is None:
         refuse([codes.WARMUP])
     if clock.market_ms() > valid_until_ms(open_ms):

@@ -2,7 +2,7 @@
 
 from rest_framework import serializers
 
-from marketdata.request_fields import (
+from marketdata.api.request_fields import (
     Body,
     Choice,
     Instant,
@@ -13,7 +13,7 @@ from marketdata.request_fields import (
     WholeNumber,
     YesNo,
 )
-from marketdata.serializers import DecimalText
+from marketdata.api.serializers import DecimalText
 from modelregistry.serializers import ModelVersionsField
 from predictions.reasons import REASON_TEXTS
 from predictions.requests import MAX_PRICES

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import orjson
 
-from marketdata import clock, store
+from marketdata import clock
 from marketdata.intervals import last_closed_open
 from marketdata.models import Market
+from marketdata.storage import candles
 from modelregistry import registry
 from predictions import cache, parity, recording
 from predictions import reasons as codes
@@ -63,7 +64,7 @@ def warm_up(digests: Mapping[str, str]) -> dict[str, str]:
         warm[source] = ensemble.digest
         if digests.get(source) == ensemble.digest:
             continue
-        newest = store.newest_open([market for market in markets if ensemble.covers(market.symbol)])
+        newest = candles.newest_open([market for market in markets if ensemble.covers(market.symbol)])
         for market in markets:
             open_ms = newest.get(market.pk)
             if open_ms is not None:

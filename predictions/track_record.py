@@ -18,9 +18,10 @@ import numpy.typing as npt
 from scipy.special import ndtri
 
 from indicators.catalog.volatility import ewm_sigma
-from marketdata import clock, store
+from marketdata import clock
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
+from marketdata.storage import candles
 from modelregistry.estimators.forecast import BANDS, LEVELS, MEDIAN
 from modelregistry.evaluation.baselines import har_inputs
 from modelregistry.evaluation.kept_baseline import BASELINE_KEY, stored_quantiles
@@ -191,7 +192,7 @@ def _sigma(market: Market, by_key: Mapping[tuple[int, str], ScoredPredictions]) 
     first = min(int(scored.open_ms[0]) for scored in by_key.values())
     last = max(int(scored.open_ms[-1]) for scored in by_key.values())
     rows = (last - first) // INTERVAL_MS + 1
-    sigma = ewm_sigma(store.load_grid([market], last, rows + REACH), rows)[0]
+    sigma = ewm_sigma(candles.load_grid([market], last, rows + REACH), rows)[0]
     return lambda open_ms: sigma[(open_ms - first) // INTERVAL_MS]
 
 
@@ -209,7 +210,7 @@ def _har(
     first = min(int(scored.open_ms[0]) for scored in wanted.values())
     last = max(int(scored.open_ms[-1]) for scored in wanted.values())
     rows = (last - first) // INTERVAL_MS + 1
-    inputs = har_inputs(store.load_grid([market], last, rows + HAR_REACH), horizons)[0, -rows:]
+    inputs = har_inputs(candles.load_grid([market], last, rows + HAR_REACH), horizons)[0, -rows:]
 
     def quantiles_at(horizon: int, version: str) -> tuple[Floats, Floats] | None:
         if (horizon, version) not in wanted:

@@ -2,8 +2,8 @@
 
 from rest_framework import serializers
 
-from marketdata.request_fields import Body, Choice, Query, SymbolField, WholeNumber
-from marketdata.serializers import DecimalText
+from marketdata.api.request_fields import Body, Choice, Query, SymbolField, WholeNumber
+from marketdata.api.serializers import DecimalText
 from modelregistry.serializers import ModelVersionsField
 from predictions.serializers import REASONS, SIDES
 from signals.models import SignalLog

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from marketdata import clock, store
+from marketdata import clock
 from marketdata import services as marketdata
 from marketdata.errors import MarketDataError
 from marketdata.models import Market
+from marketdata.storage import candles
 from predictions import coverage
 from predictions import services as predictions
 from predictions.requests import known_market
@@ -69,7 +70,7 @@ def newest_signal(symbol: str, wait_seconds: float = WAIT_SECONDS) -> SignalLog:
     market = known_market(symbol)
     deadline = clock.monotonic() + wait_seconds
     while True:
-        open_ms = store.newest_open([market])[market.pk]
+        open_ms = candles.newest_open([market])[market.pk]
         if open_ms is not None:
             row = SignalLog.objects.filter(market=market, candle_time=clock.to_datetime(open_ms)).first()
             if row is not None:

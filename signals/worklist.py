@@ -6,9 +6,11 @@ from datetime import timedelta
 from django.conf import settings
 from django.db import connection
 
-from marketdata import clock, closes, store
+from marketdata import clock
+from marketdata.exchange import closes
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
+from marketdata.storage import candles
 
 RECENT_MS = 288 * INTERVAL_MS
 """Period searched on every advance; the whole hot period only every `SWEEP_SECONDS`."""
@@ -35,7 +37,7 @@ def mark_live_start(markets: Sequence[Market]) -> None:
     unmarked = [market for market in markets if market.live_since is None]
     if not unmarked:
         return
-    for market_id, open_ms in store.newest_open(unmarked).items():
+    for market_id, open_ms in candles.newest_open(unmarked).items():
         if open_ms is not None:
             Market.objects.filter(pk=market_id, live_since__isnull=True).update(live_since=clock.to_datetime(open_ms))
 
@@ -66,7 +68,7 @@ def older_pending(markets: Sequence[Market]) -> dict[Market, list[int]]:
 
 def _recent(markets: Sequence[Market]) -> Spans:
     """Last day of each market that has candles, up to its newest confirmed one."""
-    newest = store.newest_open(markets)
+    newest = candles.newest_open(markets)
     return {
         market: (open_ms - RECENT_MS, open_ms + INTERVAL_MS)
         for market in markets

@@ -12,10 +12,12 @@ import pytest
 from scipy.stats import norm
 
 from indicators.features import WARMUP
-from marketdata import clock, store, weight
+from marketdata import clock
+from marketdata.exchange import rate_limit
+from marketdata.exchange.parsing import CandleRow
 from marketdata.models import Candle, Market
-from marketdata.parsing import CandleRow
-from marketdata.simulator.invention import CandleGenerator
+from marketdata.simulator.generator.candles import CandleGenerator
+from marketdata.storage import candles
 from modelregistry.estimators.forecast import LEVELS
 from modelregistry.registry import serving
 from predictions import asking, coverage, live_windows, requests
@@ -41,7 +43,7 @@ def reset_process_state():
     asking._batches.clear()
     live_windows.reset()
     clock.clear_cached_reading()
-    weight.clear_local_ban()
+    rate_limit.clear_local_ban()
     hub.stop()
 
 
@@ -102,7 +104,7 @@ def candle_rows(symbol, from_ms, count):
 def store_candles(market, from_ms, count, leave_out=()):
     """Store `count` synthetic candles of a market."""
     rows = [row for row in candle_rows(market.symbol, from_ms, count) if row.open_time not in set(leave_out)]
-    store.save_all({market: rows}, Candle.Origin.IMPORT)
+    candles.save_all({market: rows}, Candle.Origin.IMPORT)
 
 
 def make_markets(count=WARMUP + 50, until=BEGIN, symbols=SYMBOLS):

@@ -62,7 +62,7 @@ CLOCKS = {
 }  # fmt: skip
 IDENTITIES = {"uuid.uuid1", "uuid.uuid4", "os.urandom", "os.getrandom"}
 SEEDED = {"default_rng", "Philox", "PCG64", "SeedSequence", "RandomState"}
-PORTS = {Path("marketdata/clock.py"), Path("marketdata/chance.py")}
+PORTS = {Path("marketdata/clock.py"), Path("marketdata/randomness.py")}
 SIMULATED = {"marketdata", "predictions", "signals"}
 SECRET_MODULES = {
     "mlengine_project/access/keys.py",
@@ -118,7 +118,7 @@ def test_clocks_and_randomness_come_through_the_ports(path):
     found = list(raw_calls(tree, waits=where.parts[0] in SIMULATED))
     if where.as_posix() in SECRET_MODULES:
         found = [(line, name) for line, name in found if not name.startswith("secrets.")]
-    assert not found, f"{path}: {found} belong behind marketdata.clock or marketdata.chance"
+    assert not found, f"{path}: {found} belong behind marketdata.clock or marketdata.randomness"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import argparse
 from datetime import UTC, datetime
 
 from marketdata import clock
-from marketdata.parsing import EARLIEST_MS, LATEST_MS
+from marketdata.exchange.parsing import EARLIEST_MS, LATEST_MS
 
 
 def instant(text: str) -> int:

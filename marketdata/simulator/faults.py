@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from indicators.errors import MLEngineError
-from marketdata.simulator.noise import uniform
+from marketdata.simulator.generator.keyed_random import uniform
 
 REQUEST_FAULTS = {
     "rate_limited": "429 with Retry-After `seconds`",

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from marketdata import clock
 from marketdata.simulator.faults import FaultPlan
-from marketdata.simulator.invention import CandleGenerator
-from marketdata.simulator.replay import Replay
-from marketdata.simulator.server import SimulatedExchange
+from marketdata.simulator.generator.candles import CandleGenerator
+from marketdata.simulator.http.server import SimulatedExchange
+from marketdata.simulator.recorded.replay import Replay
 
 DEFAULT_SYMBOLS = ("BTCUSDT", "ETHUSDT")
 

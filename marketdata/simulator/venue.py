@@ -14,7 +14,7 @@ from marketdata.simulator.faults import FaultPlan
 from marketdata.simulator.klines import Kline, Source, stream_event
 from marketdata.simulator.ledger import Ledger
 from marketdata.simulator.market_clock import MarketClock
-from marketdata.simulator.tape import CandleView, Change
+from marketdata.simulator.visible_candles import CandleView, Change
 
 
 class Message(NamedTuple):

@@ -6,7 +6,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from marketdata.request_fields import MAX_NAME_LENGTH, unknown_names
+from marketdata.api.request_fields import MAX_NAME_LENGTH, unknown_names
 from mlengine_project.access.keys import Identity
 from mlengine_project.access.models import Scope
 from mlengine_project.paging import NAMES

@@ -7,7 +7,7 @@ from rest_framework import status, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from marketdata.request_fields import Body
+from marketdata.api.request_fields import Body
 from mlengine_project.access import services
 from mlengine_project.access.models import Scope
 from mlengine_project.access.serializers import TicketSerializer

@@ -12,9 +12,11 @@ from uuid import UUID
 
 from django.db.models import OuterRef, Q, Subquery
 
-from marketdata import clock, closes, store
+from marketdata import clock
+from marketdata.exchange import closes
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Candle, Market
+from marketdata.storage import candles
 from mlengine_project.console.drawings import Fan, Quantiles, Range, draw_fan, draw_ranges
 from predictions.models import PredictionLog
 from signals.models import SignalLog
@@ -62,7 +64,7 @@ def cards(symbols: Iterable[str] | None = None) -> list[Card]:
             newest_answer=Subquery(newest_answer.values("candle_time")[:1]),
         )
     )
-    prices = _recent_closes(store.newest_open(found))
+    prices = _recent_closes(candles.newest_open(found))
     signals = SignalLog.objects.in_bulk([market.newest_signal for market in found if market.newest_signal])
     answers = newest_quantiles({market.pk: market.newest_answer for market in found if market.newest_answer})
     return [_card(market, prices[market.pk], signals, answers[market.pk]) for market in found]

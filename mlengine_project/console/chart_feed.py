@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from marketdata import clock, closes
+from marketdata import clock
+from marketdata.api.reading import candles_between
+from marketdata.exchange import closes
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
-from marketdata.reading import candles_between
 from mlengine_project.console.drawings import LOWER, MEDIAN, UPPER
 from predictions.models import PredictionLog
 from signals.models import SignalLog

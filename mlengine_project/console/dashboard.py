@@ -6,10 +6,11 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from marketdata import clock, store
+from marketdata import clock
 from marketdata.admin_pages import age_of
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market, Source
+from marketdata.storage import candles
 from mlengine_project.console.engine_state import current_state
 from mlengine_project.console.wording import age_text
 from mlengine_project.operations.models import Job
@@ -22,7 +23,7 @@ JOBS = 4
 def with_state(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001
     """Add the state of the engine to the admin's index; named in the theme's settings."""
     markets = Market.objects.enabled()
-    opens = store.newest_open(list(markets))
+    opens = candles.newest_open(list(markets))
     newest = max((open_ms for open_ms in opens.values() if open_ms is not None), default=None)
     unsent = OutboxMessage.objects.filter(sent_at__isnull=True).order_by("written_at")
     day = SignalLog.objects.filter(candle_time__gte=clock.market_now() - timedelta(days=1))

@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Min
 
-from marketdata.coverage import Coverage, coverage_of
+from marketdata.coverage.ledger import Coverage, coverage_of
 from marketdata.models import Candle, Market
 from mlengine_project.console import board
 from signals.models import SignalLog

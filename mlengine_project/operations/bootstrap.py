@@ -7,12 +7,13 @@ from typing import Any
 from django.conf import settings
 
 from indicators.errors import MLEngineError
-from marketdata import clock, services, store
+from marketdata import clock, services
 from marketdata.errors import ExchangeUnavailable, MarketDataError
-from marketdata.exchange import source_of_settings
+from marketdata.exchange.client import source_of_settings
+from marketdata.exchange.rest import RestSession
 from marketdata.intervals import INTERVAL_MS, floor_open
 from marketdata.models import Market
-from marketdata.rest import RestSession
+from marketdata.storage import candles as store
 from mlengine_project.operations import jobs
 from mlengine_project.operations.models import Job
 from mlengine_project.schedule import install_schedule

@@ -7,10 +7,10 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from marketdata import clock
+from marketdata.api.request_fields import Body, Choice, Instant, ListOf, SymbolField, WholeNumber
 from marketdata.errors import MarketDisabled
+from marketdata.exchange.parsing import EARLIEST_MS, LATEST_MS
 from marketdata.models import Market, Source
-from marketdata.parsing import EARLIEST_MS, LATEST_MS
-from marketdata.request_fields import Body, Choice, Instant, ListOf, SymbolField, WholeNumber
 from modelregistry.models import Kind
 
 MAX_SYMBOLS = 1000

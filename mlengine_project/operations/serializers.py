@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema_field
 from rest_framework import serializers
 
-from marketdata.request_fields import Body, Choice
+from marketdata.api.request_fields import Body, Choice
 from mlengine_project.operations.job_fields import (
     NO_ARGUMENTS,
     BackfillArguments,

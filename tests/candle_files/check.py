@@ -5,8 +5,8 @@ from pathlib import Path
 
 from django.db import transaction
 
-from marketdata import importing
 from marketdata.errors import MarketDataError
+from marketdata.files import importing
 from marketdata.models import Candle
 from tests.candle_files.plans import Plan, Row
 from tests.candle_files.writers import SYMBOL, adjusted, write

@@ -27,8 +27,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlengine_project.settings")
 
 import psycopg
 
-from marketdata.simulator.invention import CandleGenerator
-from marketdata.simulator.server import SimulatedExchange
+from marketdata.simulator.generator.candles import CandleGenerator
+from marketdata.simulator.http.server import SimulatedExchange
 from tests.chaos.clients import ACCEPTED, RestClient, ResumingClient, gaps
 from tests.chaos.engine import Engine
 from tests.chaos.ledger import Comparison, compare

@@ -27,8 +27,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from marketdata.intervals import floor_open
-from marketdata.simulator.invention import CandleGenerator
-from marketdata.simulator.server import SimulatedExchange
+from marketdata.simulator.generator.candles import CandleGenerator
+from marketdata.simulator.http.server import SimulatedExchange
 from tests.chaos.engine import Engine
 from tests.chaos.ledger import Comparison, compare
 from tests.crowd.cost import Cost

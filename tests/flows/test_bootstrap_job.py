@@ -8,8 +8,8 @@ import pytest
 from django.db import connection
 
 from indicators.features import WARMUP
-from marketdata import store
 from marketdata.models import Market
+from marketdata.storage import candles
 from mlengine_project.operations import bootstrap, job_runs
 from mlengine_project.operations.models import Job
 from modelregistry.training.plan import least_candles
@@ -70,4 +70,4 @@ def test_killed_with_its_process_it_is_claimed_again_and_fetches_the_rest(traine
 
 
 def stored():
-    return sum(store.count_stored(market, 0, 2**62) for market in Market.objects.all())
+    return sum(candles.count_stored(market, 0, 2**62) for market in Market.objects.all())

@@ -11,7 +11,8 @@ import redis
 from channels.db import database_sync_to_async as sync_to_async
 
 from indicators.features import WARMUP
-from marketdata import clock, stream
+from marketdata import clock
+from marketdata.feed import supervisor
 from marketdata.models import Candle, Market
 from predictions.models import PredictionLog
 from signals import services
@@ -165,7 +166,7 @@ def test_live_stream_drives_the_signals(exchange, transactional_db):
         from django.db import connection
 
         try:
-            stream.run(lambda: list(Market.objects.enabled()), closed, stop)
+            supervisor.run(lambda: list(Market.objects.enabled()), closed, stop)
         finally:
             connection.close()
 

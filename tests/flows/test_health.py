@@ -13,8 +13,8 @@ import psycopg
 import pytest
 import redis
 
-from marketdata.simulator.invention import CandleGenerator
-from marketdata.simulator.server import SimulatedExchange
+from marketdata.simulator.generator.candles import CandleGenerator
+from marketdata.simulator.http.server import SimulatedExchange
 from tests.chaos.engine import Engine
 from tests.flows import processes
 

@@ -11,8 +11,8 @@ import websockets
 
 from indicators.features import WARMUP
 from marketdata import clock, services
+from marketdata.exchange.rest import RestSession
 from marketdata.models import Candle, Market
-from marketdata.rest import RestSession
 from marketdata.simulator import open_exchange
 from predictions.models import PredictionLog
 from signals.models import OutboxMessage, SignalLog

@@ -16,7 +16,8 @@ import redis
 from celery import Celery
 from django.core.management import call_command
 
-from marketdata import clock, store
+from marketdata import clock
+from marketdata.storage import candles
 from mlengine_project.operations.examination import MAX_CONNECTIONS, OTHER_WEB_CONNECTIONS
 from signals import services
 from tests.champions import STEP, bootstrap_champions, make_markets, store_candles
@@ -60,7 +61,7 @@ def history(transactional_db, fresh_engine):
 
 def bring_up_to_date(markets):
     """Store the candles closed since, with predictions and signals, so that the newest is recent."""
-    newest = store.newest_open(markets)[markets[0].pk] + STEP
+    newest = candles.newest_open(markets)[markets[0].pk] + STEP
     for market in markets:
         store_candles(market, newest, (clock.wall_ms() - newest) // STEP)
     services.advance()

@@ -6,11 +6,13 @@ import threading
 import time
 from decimal import Decimal
 
-from marketdata import filling, quarantine, store, stream
+from marketdata.coverage import gap_filling, quarantine
+from marketdata.exchange.rest import RestSession
+from marketdata.feed import supervisor
+from marketdata.feed.sockets import FeedTimings
 from marketdata.intervals import Gap
 from marketdata.models import Candle, Market, QuarantinedMessage
-from marketdata.rest import RestSession
-from marketdata.sockets import FeedTimings
+from marketdata.storage import candles
 from tests.hostile import forms
 from tests.hostile.exchange import STEP, event_of, kline_of, row_of
 
@@ -31,10 +33,10 @@ class Feed:
 
     def _run(self):
         pace = FeedTimings(silence=3600, longest_wait=0.2, clock_period=3600, fast_clock_period=3600)
-        stream.run(lambda: [self.market], self._keep, self._stop, pace=pace)
+        supervisor.run(lambda: [self.market], self._keep, self._stop, pace=pace)
 
     def _keep(self, frames):
-        store.save_all({self.market: frames.get(self.market.symbol, [])}, Candle.Origin.STREAM)
+        candles.save_all({self.market: frames.get(self.market.symbol, [])}, Candle.Origin.STREAM)
 
     def __enter__(self):
         self._thread.start()
@@ -137,7 +139,9 @@ def serve_over_rest(exchange, market, count, seed, begin):
                 if not remaining:
                     break
                 quarantine.resume(market)
-                filling.fill(session, {market: [Gap(at, at + PAGE * STEP) for at in remaining]}, filling.SyncReport())
+                gap_filling.fill(
+                    session, {market: [Gap(at, at + PAGE * STEP) for at in remaining]}, gap_filling.SyncReport()
+                )
                 stored_now = stored(market)
                 remaining = [
                     at

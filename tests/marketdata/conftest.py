@@ -2,9 +2,10 @@
 
 import pytest
 
-from marketdata import clock, services, weight
+from marketdata import clock, services
+from marketdata.exchange import rate_limit
 from marketdata.models import Candle, Market
-from marketdata.simulator.server import SimulatedExchange
+from marketdata.simulator.http.server import SimulatedExchange
 
 START = 1_735_689_600_000
 STEP = 300_000
@@ -13,10 +14,10 @@ STEP = 300_000
 @pytest.fixture(autouse=True)
 def _no_reading_from_another_test():
     clock.clear_cached_reading()
-    weight.clear_local_ban()
+    rate_limit.clear_local_ban()
     yield
     clock.clear_cached_reading()
-    weight.clear_local_ban()
+    rate_limit.clear_local_ban()
 
 
 @pytest.fixture

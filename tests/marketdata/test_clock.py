@@ -67,9 +67,9 @@ def test_jitter_is_not_a_fast_clock():
 
 def test_after_a_step_of_the_system_clock_the_exchange_s_clock_is_read_at_once(db, monkeypatch):
     """Market time is extrapolated with the system clock and would shift with it."""
-    from marketdata.lookout import ExchangeStatusPoller
+    from marketdata.feed.sockets import FeedTimings
+    from marketdata.feed.status_poller import ExchangeStatusPoller
     from marketdata.models import Market
-    from marketdata.sockets import FeedTimings
 
     with clock.use(clock.FrozenClock(1_790_000_000_000)) as frozen:
         readings = []

@@ -11,13 +11,15 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from marketdata import clock, filling, history, services, weight
-from marketdata.coverage import coverage_of
+from marketdata import clock, services
+from marketdata.coverage import backfill, gap_filling
+from marketdata.coverage.ledger import coverage_of
 from marketdata.errors import MarketDataError, MarketDisabled, UnknownSymbol
-from marketdata.exchange import ExchangeClient
+from marketdata.exchange import rate_limit
+from marketdata.exchange.client import ExchangeClient
 from marketdata.models import AbsentStretch, Candle, CandleRevision, ExchangeState, Market
 from marketdata.simulator.faults import Fault
-from marketdata.simulator.server import SimulatedExchange
+from marketdata.simulator.http.server import SimulatedExchange
 from tests.marketdata.conftest import START, STEP, close_candles, opens
 
 pytestmark = pytest.mark.usefixtures("short_window")
@@ -91,7 +93,7 @@ def test_a_contiguous_frame_needs_no_request_while_the_clock_runs(settings, mark
 
 
 def test_closes_fetched_for_many_markets_are_stored_together(settings, db, monkeypatch):
-    monkeypatch.setattr(filling, "MAX_BATCH_CANDLES", 5)
+    monkeypatch.setattr(gap_filling, "MAX_BATCH_CANDLES", 5)
     symbols = [f"M{number}USDT" for number in range(7)]
     with SimulatedExchange(symbols, seed=3, speed=0, begin_at=START + 10_000) as exchange:
         settings.BINANCE_API_URL = exchange.base_url
@@ -166,7 +168,7 @@ def test_a_correction_after_the_close_becomes_a_revision(exchange, markets):
 
 
 def test_a_backfill_can_be_cancelled_at_any_page_and_continued(exchange, markets, monkeypatch):
-    monkeypatch.setattr(history, "BATCH_PAGES", 1)
+    monkeypatch.setattr(backfill, "BATCH_PAGES", 1)
     market = markets[0]
     begin, seen = START - 3500 * STEP, []
     services.backfill(market, begin, START, lambda done, total: seen.append((done, total)), lambda: len(seen) > 2)
@@ -185,12 +187,12 @@ def test_a_backfill_never_stores_the_open_candle(exchange, markets):
 def test_the_budget_is_half_the_limit(db):
     ExchangeState.objects.create(pk=1, weight_limit=100)
     with clock.use(clock.FrozenClock(1_700_000_000_000)) as frozen:
-        assert weight.reserve(40) == 0
-        assert weight.reserve(20) == pytest.approx(40)
+        assert rate_limit.reserve(40) == 0
+        assert rate_limit.reserve(20) == pytest.approx(40)
         frozen.advance(40)
-        assert weight.reserve(20) == 0
-        weight.observe(50)
-        assert weight.reserve(1) > 0
+        assert rate_limit.reserve(20) == 0
+        rate_limit.observe(50)
+        assert rate_limit.reserve(1) > 0
 
 
 def test_an_absence_filled_by_the_exchange_is_removed(exchange, markets):

@@ -8,9 +8,10 @@ import pytest
 from django.core.management import CommandError, call_command
 from django_celery_beat.models import PeriodicTask
 
-from marketdata import clock, store
+from marketdata import clock
 from marketdata.models import Market
 from marketdata.simulator import SimulatedExchange
+from marketdata.storage import candles
 from mlengine_project.operations import bootstrap, examination, health, job_runs, jobs, tasks
 from mlengine_project.operations.models import Heartbeat, Job
 from mlengine_project.schedule import SCHEDULE
@@ -38,7 +39,7 @@ def exchange(settings):
 
 
 def stored():
-    return {market.symbol: store.count_stored(market, 0, BEGIN) for market in Market.objects.all()}
+    return {market.symbol: candles.count_stored(market, 0, BEGIN) for market in Market.objects.all()}
 
 
 def test_minimum_candles_match_the_training_plan():

@@ -10,9 +10,10 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from indicators.features import WARMUP
-from marketdata import clock, store
+from marketdata import clock
+from marketdata.exchange.parsing import CandleRow
 from marketdata.models import Candle, Market
-from marketdata.parsing import CandleRow
+from marketdata.storage import candles
 from mlengine_project.table_files import TableFile, TableFileError
 from modelregistry import registry
 from modelregistry.models import ModelVersion
@@ -66,7 +67,7 @@ def fill(symbol, seed, skip=()):
         for i in range(CANDLES)
         if i not in skip
     ]  # fmt: skip
-    store.save_candles(market, rows, Candle.Origin.IMPORT)
+    candles.save_candles(market, rows, Candle.Origin.IMPORT)
     return market
 
 

@@ -10,8 +10,8 @@ from django.core.management import call_command
 from indicators.candles import CANDLE_COLUMNS, CandleGrid
 from indicators.features import WARMUP
 from marketdata import services as markets
-from marketdata import store
-from marketdata.parsing import CandleRow
+from marketdata.exchange.parsing import CandleRow
+from marketdata.storage import candles
 from modelregistry import services
 from modelregistry.errors import TrainingError
 from modelregistry.training.plan import excluded_markets, least_candles, ordinary_candles
@@ -68,7 +68,7 @@ def stored(symbol, count, *, flat=False, total=WARMUP + 21 * 288):
         CandleRow(int(at), *(Decimal(f"{price:.8f}") for price in prices), Decimal(1), None, None, None, None)
         for at, *prices in zip(grid.open_time, *columns, strict=True)
     ]
-    store.save_candles(market, rows, "import")
+    candles.save_candles(market, rows, "import")
 
 
 @pytest.mark.django_db

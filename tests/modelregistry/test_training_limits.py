@@ -6,9 +6,9 @@ import pytest
 
 from indicators.features import WARMUP
 from marketdata import services as markets
-from marketdata import store
+from marketdata.exchange.parsing import CandleRow
 from marketdata.models import Candle
-from marketdata.parsing import CandleRow
+from marketdata.storage import candles
 from modelregistry import registry, services
 from modelregistry.errors import TrainingError
 from modelregistry.models import ModelVersion
@@ -29,7 +29,7 @@ def opens():
         CandleRow(int(at), *(Decimal(f"{price:.8f}") for price in prices), Decimal(1), None, None, None, None)
         for at, *prices in zip(grid.open_time, *columns, strict=True)
     ]
-    store.save_candles(market, rows, "import")
+    candles.save_candles(market, rows, "import")
     return grid.open_time
 
 

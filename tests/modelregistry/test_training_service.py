@@ -13,8 +13,8 @@ from openapi_schema_validator import OAS30Validator
 
 from indicators.features import WARMUP
 from marketdata import services as markets
-from marketdata import store
-from marketdata.parsing import CandleRow
+from marketdata.exchange.parsing import CandleRow
+from marketdata.storage import candles
 from modelregistry import registry, services, trials
 from modelregistry.estimators.correction import DEFAULT_CORRECTION
 from modelregistry.evaluation.plots import figures_of
@@ -39,7 +39,7 @@ def stored():
         CandleRow(int(at), *(Decimal(f"{price:.8f}") for price in prices), Decimal(1), None, None, None, None)
         for at, *prices in zip(grid.open_time, *columns, strict=True)
     ]
-    store.save_candles(market, rows, "import")
+    candles.save_candles(market, rows, "import")
     return grid.open_time
 
 

@@ -11,8 +11,8 @@ from django.db import connection
 import tests.champions
 from indicators.features import WARMUP
 from indicators.proofs.leakage import same_bits
-from marketdata import store
 from marketdata.models import Candle
+from marketdata.storage import candles
 from modelregistry import registry
 from modelregistry.estimators.correction import NO_CORRECTION, Correction
 from modelregistry.estimators.guard import Guard
@@ -63,7 +63,7 @@ def markets(monkeypatch):
 
 
 def append(markets, open_ms):
-    store.save_all({market: candle_rows(market.symbol, open_ms, 1) for market in markets}, Candle.Origin.STREAM)
+    candles.save_all({market: candle_rows(market.symbol, open_ms, 1) for market in markets}, Candle.Origin.STREAM)
 
 
 def check_live(markets, open_ms, *, from_memory=True):
@@ -96,10 +96,10 @@ def test_counters_follow_the_candles(markets):
 
 
 CHANGES = {
-    "a revision in the window": lambda market: store.save_candles(
+    "a revision in the window": lambda market: candles.save_candles(
         market, [candle_rows(market.symbol, BEGIN - 300 * STEP, 1)[0]._replace(high=Decimal(10**6))], "rest"
     ),
-    "a revision before the window": lambda market: store.save_candles(
+    "a revision before the window": lambda market: candles.save_candles(
         market, [candle_rows(market.symbol, BEGIN - (WARMUP + 400) * STEP, 1)[0]._replace(high=Decimal(10**6))], "rest"
     ),
     "a deleted candle": lambda market: Candle.objects.filter(

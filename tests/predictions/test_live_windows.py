@@ -10,8 +10,9 @@ from django.db import connection, transaction
 from indicators.catalog.volatility import ewm_sigma
 from indicators.features import WARMUP, build_features
 from indicators.proofs.leakage import same_bits
-from marketdata import clock, store
+from marketdata import clock
 from marketdata.models import Candle, Market
+from marketdata.storage import candles
 from predictions import live_windows, parity, passes, services
 from predictions.models import PredictionLog
 from tests.champions import BEGIN, STEP, at_close_of, bootstrap_champions, candle_rows, make_markets, store_candles
@@ -28,7 +29,7 @@ def markets():
 
 def check_rows(markets, open_ms):
     """Check rows from memory against the database; returns the event counts."""
-    grid = store.load_grid(markets, open_ms, WARMUP)
+    grid = candles.load_grid(markets, open_ms, WARMUP)
     with live_windows.of_source("simulated").rows(markets, open_ms) as found:
         assert found is not None
         assert same_bits(found.features, build_features(grid, 1)[:, 0]).all()
@@ -39,7 +40,7 @@ def check_rows(markets, open_ms):
 
 
 def append(markets, open_ms):
-    store.save_all({market: candle_rows(market.symbol, open_ms, 1) for market in markets}, Candle.Origin.STREAM)
+    candles.save_all({market: candle_rows(market.symbol, open_ms, 1) for market in markets}, Candle.Origin.STREAM)
 
 
 def execute(statement, *values):
@@ -59,7 +60,7 @@ def test_the_window_is_filled_once_and_then_extended(markets, django_assert_num_
 
 
 CHANGES = {
-    "a revision": lambda market: store.save_candles(
+    "a revision": lambda market: candles.save_candles(
         market, [candle_rows(market.symbol, BEGIN - 900 * STEP, 1)[0]._replace(volume=Decimal("7.00000001"))], "rest"
     ),
     "a manual update": lambda market: execute(

@@ -6,8 +6,9 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from marketdata import clock, store
+from marketdata import clock
 from marketdata.models import AbsentStretch, Candle
+from marketdata.storage import candles
 from predictions import services
 from predictions.models import PredictionLog
 from predictions.outcomes import score_predictions
@@ -70,7 +71,7 @@ def test_a_revised_candle_reopens_what_was_final(predicted_markets):
     assert score_at(BEGIN + 79 * STEP, seconds=700).final == 8
     row = candle_rows("BTCUSDT", BEGIN, 1)[0]
     with clock.use(at_close_of(BEGIN + 82 * STEP, seconds=700)):
-        store.save_candles(predicted_markets[0], [row._replace(high=row.high * 2)], Candle.Origin.REST)
+        candles.save_candles(predicted_markets[0], [row._replace(high=row.high * 2)], Candle.Origin.REST)
         # The row's own stamp comes from the machine's clock, which is past the frozen one.
     with clock.use(clock.FrozenClock(clock.wall_ms() + 1000)):
         assert score_predictions().final == 4

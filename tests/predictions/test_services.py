@@ -4,9 +4,10 @@ import orjson
 import pytest
 
 from indicators.features import WARMUP
-from marketdata import clock, store
+from marketdata import clock
 from marketdata.errors import MarketDisabled
 from marketdata.models import AbsentStretch, Candle, Market
+from marketdata.storage import candles
 from modelregistry import registry
 from predictions import chain, services
 from predictions.cache import cache, read
@@ -211,7 +212,7 @@ def test_a_backlog_gives_the_same_numbers_as_one_candle_at_a_time(champions):
             for key, row in predict_newest(markets, [open_ms]).items():
                 assert quantiles[key] == (row.high_quantiles, row.low_quantiles)
     assert len(quantiles) == 30 * 8
-    assert store.newest_open(markets)[markets[0].pk] == NEWEST
+    assert candles.newest_open(markets)[markets[0].pk] == NEWEST
 
 
 def test_brackets_and_touches_use_the_newest_close(champions):

@@ -4,9 +4,10 @@ from decimal import Decimal
 
 import pytest
 
-from marketdata import clock, store
+from marketdata import clock
+from marketdata.exchange.parsing import CandleRow
 from marketdata.models import Candle, Market
-from marketdata.parsing import CandleRow
+from marketdata.storage import candles as store
 from mlengine_project.verification import BrokenRecord, verify_market
 from signals.drafting import Draft
 from signals.models import SignalLog

@@ -4,11 +4,12 @@ from decimal import Decimal
 
 import pytest
 
-from marketdata import clock, services, store
+from marketdata import clock, services
+from marketdata.exchange.parsing import CandleRow
 from marketdata.models import Candle, CandleRevision
-from marketdata.parsing import CandleRow
 from marketdata.simulator.faults import Fault
-from marketdata.simulator.server import SimulatedExchange
+from marketdata.simulator.http.server import SimulatedExchange
+from marketdata.storage import candles
 from predictions.models import PredictionLog
 from signals import services as signals
 from signals import worklist
@@ -22,7 +23,7 @@ NEWEST = BEGIN - STEP
 
 def import_candle(market, open_time, close="5.2"):
     prices = (Decimal(price) for price in ("5.1", "5.3", "5.0", close))
-    store.save_candles(market, [CandleRow(open_time, *prices, Decimal(1))], Candle.Origin.IMPORT)
+    candles.save_candles(market, [CandleRow(open_time, *prices, Decimal(1))], Candle.Origin.IMPORT)
 
 
 def signal_opens(market):

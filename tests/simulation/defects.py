@@ -13,7 +13,8 @@ from marketdata.intervals import INTERVAL_MS
 
 def accept_the_open_candle():
     """Store the last candle of a response, although it is still open."""
-    from marketdata import rest, services
+    from marketdata import services
+    from marketdata.exchange import rest
 
     closed, floor = services.last_closed_open, rest.floor_open
     yield patch.object(services, "last_closed_open", lambda now_ms: closed(now_ms) + INTERVAL_MS)
@@ -22,9 +23,9 @@ def accept_the_open_candle():
 
 def ignore_corrections():
     """Never change the first values of a candle."""
-    from marketdata import store
+    from marketdata.storage import candles
 
-    yield patch.object(store, "revise_differing", lambda _keys, _wanted, _origin: 0)
+    yield patch.object(candles, "revise_differing", lambda _keys, _wanted, _origin: 0)
 
 
 def look_only_ahead():
@@ -36,7 +37,7 @@ def look_only_ahead():
 
 def believe_the_first_empty_answer():
     """Record a hole as absent at the first response without it."""
-    from marketdata import absences
+    from marketdata.coverage import absences
 
     yield patch.object(absences, "TRIES", 1)
     yield patch.object(absences, "SPREAD_MS", 0)
@@ -44,13 +45,13 @@ def believe_the_first_empty_answer():
 
 def forget_what_was_missed():
     """Make signals for the newest candle only, none for candles of a downtime."""
-    from marketdata import store
+    from marketdata.storage import candles
     from signals import worklist
 
     unsignalled = worklist._without_signal
 
     def newest_only(markets, *span):
-        newest = store.newest_open(markets)
+        newest = candles.newest_open(markets)
         found = unsignalled(markets, *span)
         return {market: [newest[market.pk]] for market, opens in found.items() if newest[market.pk] in opens}
 

@@ -7,11 +7,13 @@ from contextlib import suppress
 
 from django.db import DatabaseError
 
-from marketdata import clock, rest, services, stream
+from marketdata import clock, services
 from marketdata.errors import ExchangeUnavailable
-from marketdata.inbox import Inbox
+from marketdata.exchange import rest
+from marketdata.feed import supervisor
+from marketdata.feed.inbox import Inbox
+from marketdata.feed.sockets import FeedTimings, Sockets
 from marketdata.intervals import INTERVAL_MS, last_closed_open
-from marketdata.sockets import FeedTimings, Sockets
 from marketdata.tasks import re_read_history, sweep_quality
 from signals import publisher, worklist
 from signals.services import advance
@@ -107,7 +109,7 @@ class Process:
         asyncio.set_event_loop(self.loop)
         inbox = VirtualInbox()
         inbox.process = self
-        self.feed = stream.Supervisor(
+        self.feed = supervisor.Supervisor(
             services.enabled_markets, self._on_closed, None, PACE, VirtualSockets(inbox, PACE, self.loop)
         )
 
@@ -182,7 +184,7 @@ class Process:
         if self.due or self.fuse is not None:
             seconds = 0.0
         elif seconds == IDLE:
-            late_ms = clock.market_ms() - stream.LATE_MS
+            late_ms = clock.market_ms() - supervisor.LATE_MS
             is_well = last_closed_open(late_ms) <= self.feed._complete_until and not self.feed._repair_due
             seconds = min(LONG_WAIT, (INTERVAL_MS - late_ms % INTERVAL_MS) / 1000 + IDLE) if is_well else SHORT_WAIT
         self._pump(seconds)

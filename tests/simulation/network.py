@@ -13,11 +13,11 @@ from websockets.protocol import State
 
 from marketdata.intervals import INTERVAL, INTERVAL_MS, floor_open
 from marketdata.simulator.faults import REQUEST_FAULTS
+from marketdata.simulator.http.limits import WEIGHTS, Limits, WeightMeter
+from marketdata.simulator.http.refusals import Refusal, over_limit
+from marketdata.simulator.http.request_faults import wrong_response
+from marketdata.simulator.http.rest import RestApi
 from marketdata.simulator.klines import stream_event
-from marketdata.simulator.limits import WEIGHTS, Limits, WeightMeter
-from marketdata.simulator.refusals import Refusal, over_limit
-from marketdata.simulator.request_faults import wrong_response
-from marketdata.simulator.rest import RestApi
 from marketdata.simulator.venue import Message
 
 HEARTBEAT_SECONDS = 12.0

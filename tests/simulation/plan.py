@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from marketdata.intervals import INTERVAL_MS
 from marketdata.simulator.faults import Fault
-from marketdata.simulator.invention import MONDAY_MS
+from marketdata.simulator.generator.candles import MONDAY_MS
 from marketdata.simulator.klines import WEEK_MS
 
 DAY_SECONDS = 86_400.0

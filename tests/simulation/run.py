@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 
 from django.db import connection
 
-from marketdata import chance, clock
+from marketdata import clock, randomness
 from marketdata.simulator.faults import FaultPlan
 from marketdata.simulator.ledger import Ledger
 from marketdata.simulator.market_clock import MarketClock
@@ -60,7 +60,7 @@ class Day:
         world, plan = self.world, self.plan
         with ExitStack() as stack:
             stack.enter_context(clock.use(self.clock))
-            stack.enter_context(chance.use(world.rng("engine")))
+            stack.enter_context(randomness.use(world.rng("engine")))
             self.ledger = Ledger()
             faults = CountedFaults(plan.faults, self.seed)
             self.fault_counts = faults.kinds

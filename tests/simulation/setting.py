@@ -33,7 +33,9 @@ def prepare(folder):
     from django.core.management import call_command
     from django.db import connection
 
-    from marketdata import binding, services, stream
+    from marketdata import services
+    from marketdata.exchange import binance
+    from marketdata.feed import supervisor
     from predictions import answering, passes
     from signals import services as advancing
     from tests.simulation import engine
@@ -43,8 +45,10 @@ def prepare(folder):
     settings.EMBEDDED, settings.REDIS_URL = False, REDIS
     services.LIVE_WINDOW = HISTORY
     passes.WARMUP = answering.WARMUP = WINDOW
-    binding.READ_SECONDS, binding.POLL_SECONDS = 29.0, 13.0
-    stream.BEAT_SECONDS = stream.MARKETS_SECONDS = 300.0  # heartbeats and changes of markets are not tested here
+    binance.READ_SECONDS, binance.POLL_SECONDS = 29.0, 13.0
+    supervisor.BEAT_SECONDS = supervisor.MARKETS_SECONDS = (
+        300.0  # heartbeats and changes of markets are not tested here
+    )
     advancing.coverage.refresh = lambda _markets: None  # there is no coverage without predictions
     engine.install()
     template = Path(folder) / "template.sqlite3"
@@ -61,6 +65,6 @@ def prepare(folder):
 @cache
 def source():
     """Source of the candles of all seeds; prices do not matter here."""
-    from marketdata.simulator.invention import CandleGenerator
+    from marketdata.simulator.generator.candles import CandleGenerator
 
     return CandleGenerator(SYMBOLS, seed=7)

@@ -11,10 +11,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from marketdata import clock, history, services, weight
-from marketdata.coverage import coverage_of
+from marketdata import clock, services
+from marketdata.coverage import backfill
+from marketdata.coverage.evidence import evidence_of
+from marketdata.coverage.ledger import coverage_of
 from marketdata.errors import ExchangeUnavailable, MarketDataError
-from marketdata.evidence import evidence_of
+from marketdata.exchange import rate_limit
 from marketdata.intervals import floor_open
 from marketdata.management.instants import instant
 from marketdata.models import Market
@@ -52,8 +54,8 @@ class Command(BaseCommand):
             if not markets:
                 raise CommandError("no market is enabled; name them in SUPPORTED_SYMBOLS and run seed_markets.")
             if not options["json"]:
-                pages = len(history.plan(markets, from_ms, until_ms))
-                minutes = history.minutes_of(pages, weight.limit())
+                pages = len(backfill.plan(markets, from_ms, until_ms))
+                minutes = backfill.minutes_of(pages, rate_limit.limit())
                 self.stdout.write(f"{pages:,} requests for {len(markets)} markets: {minutes:.1f} minutes or more")
             label = markets[0].symbol if len(markets) == 1 else f"{len(markets)} markets"
             try:

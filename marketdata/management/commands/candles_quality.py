@@ -8,9 +8,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from marketdata.coverage import Coverage, coverage_of
-from marketdata.evidence import Evidence, evidence_of
-from marketdata.future_rows import quarantine_rows_ahead
+from marketdata.coverage.evidence import Evidence, evidence_of
+from marketdata.coverage.future_rows import quarantine_rows_ahead
+from marketdata.coverage.ledger import Coverage, coverage_of
 from marketdata.management.instants import instant
 from marketdata.models import Market
 

@@ -7,10 +7,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from marketdata.errors import MarketDataError
-from marketdata.exporting import export_candles
+from marketdata.exchange.parsing import EARLIEST_MS, LATEST_MS
+from marketdata.files.exporting import export_candles
 from marketdata.management.instants import instant
 from marketdata.models import Market, Source
-from marketdata.parsing import EARLIEST_MS, LATEST_MS
 
 
 class Command(BaseCommand):

@@ -8,12 +8,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from marketdata import importing
-from marketdata.dumps import Rejected
 from marketdata.errors import MarketDataError
+from marketdata.files import importing
+from marketdata.files.tables import Rejected
 from marketdata.models import Source
 from marketdata.progress import progress_reporter
-from marketdata.store import SaveResult
+from marketdata.storage.candles import SaveResult
 
 MAX_LISTED = 50
 

@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from indicators.errors import MLEngineError
 from marketdata import clock
-from marketdata.parsing import normal_symbol
+from marketdata.exchange.parsing import normal_symbol
 from marketdata.simulator import FaultPlan, open_exchange
 
 POLL_SECONDS = 0.5

@@ -12,8 +12,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from indicators.candles import CandleGrid
 from indicators.errors import MLEngineError
 from indicators.features import WARMUP
-from marketdata import store
 from marketdata.intervals import INTERVAL_MS
+from marketdata.storage import candles as store
 from mlengine_project.leakage import MUTATED_CANDLES, Verdict, examine
 from mlengine_project.management.commands.replay_predictions import find_ensemble, find_markets
 from modelregistry import registry

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from marketdata import services
-from marketdata.exchange import source_of_settings
+from marketdata.exchange.client import source_of_settings
 
 
 class Command(BaseCommand):

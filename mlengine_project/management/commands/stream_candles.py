@@ -7,7 +7,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from marketdata import services, stream
+from marketdata import services
+from marketdata.feed import supervisor
 from mlengine_project.operations import heartbeats
 from mlengine_project.operations.companion import refresher
 from signals.services import advance
@@ -28,7 +29,7 @@ class Command(BaseCommand):
         self.stdout.write(f"following {settings.BINANCE_STREAM_URL}; Ctrl-C stops")
         refresher.start()
         try:
-            stream.run(
+            supervisor.run(
                 services.enabled_markets,
                 lambda frames: advance(frames=frames),
                 stop,

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from marketdata import clock
+from marketdata.exchange.parsing import parse_kline_page, parse_stream_frame
 from marketdata.intervals import INTERVAL_MS
-from marketdata.parsing import parse_kline_page, parse_stream_frame
 from marketdata.simulator.faults import KINDS, Fault, FaultPlan, UnknownFault
-from marketdata.simulator.invention import CandleGenerator
+from marketdata.simulator.generator.candles import CandleGenerator
+from marketdata.simulator.http.klines_page import Page
 from marketdata.simulator.klines import rest_row
 from marketdata.simulator.ledger import Ledger
 from marketdata.simulator.market_clock import MarketClock
-from marketdata.simulator.page import Page
 from marketdata.simulator.venue import Venue
 
 START = 1_704_067_200_000

@@ -100,7 +100,7 @@ def fill_market(symbol, champions, acts):
     import numpy as np
 
     from marketdata.models import Candle
-    from marketdata.simulator.invention import CandleGenerator
+    from marketdata.simulator.generator.candles import CandleGenerator
     from signals.models import SymbolSequence
     from tests.mlengine_project.console import rows
 

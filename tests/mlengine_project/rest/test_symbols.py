@@ -15,12 +15,12 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from marketdata import clock
-from marketdata.exchange import ExchangeClient
+from marketdata.exchange.client import ExchangeClient
+from marketdata.exchange.parsing import is_symbol, normal_symbol, parse_stream_frame
 from marketdata.models import Candle, Market
-from marketdata.parsing import is_symbol, normal_symbol, parse_stream_frame
-from marketdata.simulator.candle_files import read_files
-from marketdata.simulator.invention import CandleGenerator
-from marketdata.simulator.server import SimulatedExchange
+from marketdata.simulator.generator.candles import CandleGenerator
+from marketdata.simulator.http.server import SimulatedExchange
+from marketdata.simulator.recorded.candle_files import read_files
 from mlengine_project.checks import settings_are_valid
 from predictions.cache import cache, key_of
 from predictions.models import PredictionLog

@@ -1,0 +1,1 @@
+"""Markets, candles and indicators over REST."""

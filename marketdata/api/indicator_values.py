@@ -1,0 +1,53 @@
+"""Indicator values of stored candles for the API."""
+
+from typing import Any
+
+import numpy as np
+
+from indicators.catalog import lookup
+from marketdata import clock
+from marketdata.models import Market
+from marketdata.storage import candles
+
+
+def indicator_values(market: Market, names: list[str] | None, limit: int) -> list[dict[str, Any]]:
+    """Values of the named indicators at the newest `limit` candles, newest last.
+
+    Raises
+    ------
+    UnknownIndicator
+        If a name is not in the catalogue.
+    """
+    wanted = lookup.resolve(names or lookup.CATALOG)
+    newest = candles.newest_open([market])[market.pk]
+    if newest is None:
+        return []
+    grid = candles.load_grid([market], newest, limit + lookup.warm_up(wanted))
+    columns = lookup.compute_indicators(grid, wanted, rows=limit)
+    shown = grid.tail(limit)
+    return [
+        {
+            "candle_time": clock.to_datetime(int(shown.open_time[at])),
+            "values": {name: _finite(values[at]) for name, values in columns.items()},
+        }
+        for at in range(len(shown))
+        if shown.present[0, at]
+    ]
+
+
+def spec_object(spec: lookup.IndicatorSpec) -> dict[str, Any]:
+    """One entry of the catalogue."""
+    return {
+        "name": spec.name,
+        "family": spec.family,
+        "parameters": dict(spec.parameters),
+        "units": spec.units,
+        "warm_up": spec.warm_up,
+        "range": None if spec.value_range is None else [_finite(end) for end in spec.value_range],
+        "description": spec.description,
+        "outputs": list(spec.outputs),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,1 @@
+"""Which candles are stored, missing or absent, and how gaps are filled."""

@@ -1,0 +1,1 @@
+"""The exchange over REST and websockets: requests, limits, hosts, parsing."""

@@ -1,0 +1,1 @@
+"""The live feed: sockets, closed candles, halts, quarantine."""

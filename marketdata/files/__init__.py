@@ -1,0 +1,1 @@
+"""Candle files: reading every accepted form, importing, exporting."""

@@ -1,0 +1,1 @@
+"""Recorded candles, replayed."""

@@ -1,0 +1,1 @@
+"""Candles in the database and in files beside it, exact to the last digit."""
