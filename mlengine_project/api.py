@@ -16,7 +16,7 @@ from mlengine_project.operations.viewsets import (
     OpenHealthViewSet,
 )
 from modelregistry import registry
-from modelregistry.viewsets import ModelViewSet
+from modelregistry.api.viewsets import ModelViewSet
 from predictions.challenger_scores import silent_comparison
 from predictions.requests import served_horizons
 from predictions.viewsets import BracketViewSet, TouchViewSet, TrackRecordViewSet

@@ -10,7 +10,7 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
 
-from modelregistry.report_json import SCHEMAS as REPORT_SCHEMAS
+from modelregistry.evaluation.reports.as_json import SCHEMAS as REPORT_SCHEMAS
 
 EXAMPLES = Path(__file__).with_name("examples.json")
 

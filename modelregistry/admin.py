@@ -12,10 +12,10 @@ from unfold.enums import ActionVariant
 
 from marketdata.admin_pages import ReadOnlyAdmin, ReasonForm, SwitchField, confirm_step, posted, row_of
 from modelregistry import registry
+from modelregistry.api.report_pages import ReportPages
 from modelregistry.errors import FilesRemovedError, ModelLoadError, PromotionRefused
+from modelregistry.evaluation.reports.tables import Table, baseline_table, differences, tables_of
 from modelregistry.models import ModelVersion, PromotionEvent, TrainingTrial
-from modelregistry.report_pages import ReportPages
-from modelregistry.report_tables import Table, baseline_table, differences, tables_of
 
 MAY_PROMOTE = "modelregistry.promote_modelversion"
 STAGES = {"Champion": "success", "Candidate": "info", "Retired": "default"}

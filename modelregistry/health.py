@@ -5,7 +5,7 @@ from typing import Any
 from marketdata.models import Market
 from modelregistry import artifacts, registry
 from modelregistry.models import Kind
-from modelregistry.status import default_source
+from modelregistry.registry.status import default_source
 
 
 def report() -> dict[str, Any]:

@@ -14,13 +14,14 @@ from indicators.features import FEATURE_HASH, WARMUP
 from marketdata import clock
 from marketdata.models import Candle, Market
 from marketdata.storage import candles as store
-from modelregistry import artifacts, registry, trials
+from modelregistry import artifacts, registry
 from modelregistry.errors import ModelLoadError, ModelNotFoundError, TrainingError
 from modelregistry.estimators import boosting
-from modelregistry.evaluation.stretch import evaluate_on
-from modelregistry.evaluation.versus import ComparedChampion
+from modelregistry.evaluation.reports.champion_comparison import ComparedChampion
 from modelregistry.models import ModelVersion
-from modelregistry.status import default_source
+from modelregistry.registry.status import default_source
+from modelregistry.search import trial_ledger
+from modelregistry.training.fit.plan import ExcludedMarket, excluded_markets, least_candles, plan_for
 from modelregistry.training.pipeline import (
     KINDS,
     Progress,
@@ -29,7 +30,7 @@ from modelregistry.training.pipeline import (
     symbols_in_order,
     train_kinds,
 )
-from modelregistry.training.plan import ExcludedMarket, excluded_markets, least_candles, plan_for
+from modelregistry.training.stretch import evaluate_on
 from modelregistry.training.workers import Workers
 
 logger = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ def train(
         first=from_ms,
         champions=_compared_champions(kinds, source, horizons),
     )
-    with trials.record_unfinished(kinds, source, _tried(request), request.symbols, actor) as counted:
+    with trial_ledger.record_unfinished(kinds, source, _tried(request), request.symbols, actor) as counted:
         trained = train_kinds(request, progress, cancelled, Workers(workers, settings.DASK_SCHEDULER))
         seconds = clock.monotonic() - started
         for one in trained.values():
@@ -91,7 +92,7 @@ def train(
         kept = [_keep(one, source, seed, seconds) for one in trained.values()]
         bootstrap_versions(kept, actor)
         for version in kept:
-            trials.record_run(version, actor)
+            trial_ledger.record_run(version, actor)
             counted.add(version.kind)
     return kept
 

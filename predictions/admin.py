@@ -5,8 +5,8 @@ from unfold.decorators import display
 
 from marketdata.admin_pages import LargeLogAdmin, ReadOnlyAdmin, plain
 from modelregistry.admin import ModelVersionAdmin
+from modelregistry.evaluation.reports.tables import Table, champion_table
 from modelregistry.models import ModelVersion
-from modelregistry.report_tables import Table, champion_table
 from predictions.challenger_scores import silent_comparison
 from predictions.models import ChainCut, ChainHead, ChallengerLog, PredictionLog
 from predictions.reasons import REASON_TEXTS

@@ -15,9 +15,9 @@ from indicators.barriers import Side, Touch, first_touch
 from marketdata import clock
 from marketdata.intervals import INTERVAL_MS
 from modelregistry import registry
-from modelregistry.evaluation.blocks import block_interval
-from modelregistry.evaluation.metrics import brier, pinball
-from modelregistry.evaluation.paired import DAY_MS
+from modelregistry.evaluation.metrics.scores import brier, pinball
+from modelregistry.evaluation.significance.blocks import block_interval
+from modelregistry.evaluation.significance.paired import DAY_MS
 from modelregistry.models import ModelVersion
 from predictions.models import ChallengerLog
 from predictions.track_record import MIN_INDEPENDENT_OUTCOMES

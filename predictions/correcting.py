@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from indicators.candles import CandleGrid
 from indicators.features import WARMUP
-from modelregistry.estimators import counted
+from modelregistry.estimators import counters
 from modelregistry.estimators.ensemble import Ensemble
 from modelregistry.estimators.range_predictor import RangePredictor
 
@@ -13,12 +13,12 @@ from modelregistry.estimators.range_predictor import RangePredictor
 def corrector_of(ensemble: Ensemble | None) -> RangePredictor | None:
     """The range predictor of an ensemble if it has an online correction or a guard."""
     predictor = ensemble.range_predictor if ensemble is not None else None
-    return predictor if counted.lookback_candles(predictor) else None
+    return predictor if counters.lookback_candles(predictor) else None
 
 
 def reach_of(ensemble: Ensemble | None) -> int:
     """Candles needed before the warm-up of the oldest row; 0 without correction and guard."""
-    return counted.lookback_candles(corrector_of(ensemble))
+    return counters.lookback_candles(corrector_of(ensemble))
 
 
 def log_factors(
@@ -61,7 +61,7 @@ def online_adjustment(
     newest = np.arange(len(grid) - rows, len(grid))
     # Market by market: the features of three weeks for hundreds of markets would not fit into memory.
     found = [
-        counted.corrections_at(predictor, grid.select(market), newest[chosen])
+        counters.corrections_at(predictor, grid.select(market), newest[chosen])
         for market, chosen in enumerate(wanted)
         if chosen.any()
     ]

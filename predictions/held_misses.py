@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from indicators.candles import CandleGrid
 from indicators.features import NewestFeatures
-from modelregistry.estimators.correction import misses_of, outcomes_of
-from modelregistry.estimators.counted import RecentForecasts, lookback_candles
+from modelregistry.estimators.counters import RecentForecasts, lookback_candles
 from modelregistry.estimators.forecast import LEVELS
+from modelregistry.estimators.online.correction import misses_of, outcomes_of
 from modelregistry.estimators.range_predictor import RangePredictor
 
 

@@ -23,7 +23,7 @@ from indicators.features import WARMUP, NewestFeatures
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
 from marketdata.storage import tails
-from modelregistry.estimators.counted import lookback_candles, recent_forecasts
+from modelregistry.estimators.counters import lookback_candles, recent_forecasts
 from modelregistry.estimators.range_predictor import RangePredictor
 from predictions.held_misses import LiveMissCounters
 

@@ -14,7 +14,7 @@ from marketdata.api.request_fields import (
     YesNo,
 )
 from marketdata.api.serializers import DecimalText
-from modelregistry.serializers import ModelVersionsField
+from modelregistry.api.serializers import ModelVersionsField
 from predictions.reasons import REASON_TEXTS
 from predictions.requests import MAX_PRICES
 

@@ -23,10 +23,10 @@ from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
 from marketdata.storage import candles
 from modelregistry.estimators.forecast import BANDS, LEVELS, MEDIAN
-from modelregistry.evaluation.baselines import har_inputs
-from modelregistry.evaluation.kept_baseline import BASELINE_KEY, stored_quantiles
-from modelregistry.evaluation.kept_baseline import HISTORY_CANDLES as HAR_REACH
-from modelregistry.evaluation.metrics import pinball
+from modelregistry.evaluation.baselines.kept import BASELINE_KEY, stored_quantiles
+from modelregistry.evaluation.baselines.kept import HISTORY_CANDLES as HAR_REACH
+from modelregistry.evaluation.baselines.regressions import har_inputs
+from modelregistry.evaluation.metrics.scores import pinball
 from modelregistry.models import ModelVersion
 from predictions.models import PredictionLog
 from predictions.payloads import iso

@@ -4,7 +4,7 @@ from rest_framework import serializers
 
 from marketdata.api.request_fields import Body, Choice, Query, SymbolField, WholeNumber
 from marketdata.api.serializers import DecimalText
-from modelregistry.serializers import ModelVersionsField
+from modelregistry.api.serializers import ModelVersionsField
 from predictions.serializers import REASONS, SIDES
 from signals.models import SignalLog
 

@@ -9,8 +9,8 @@ from marketdata import clock
 from marketdata.models import Market, Source
 from mlengine_project.console.engine_state import HEARTBEAT_TIMEOUT_SECONDS
 from mlengine_project.operations.models import Heartbeat
+from modelregistry.evaluation.reports.tables import Table, baseline_table, tables_of
 from modelregistry.models import Kind, ModelVersion, PromotionEvent
-from modelregistry.report_tables import Table, baseline_table, tables_of
 
 MAX_EVENTS = 30
 PURPOSES = {

@@ -19,7 +19,7 @@ from mlengine_project.operations.models import Job
 from mlengine_project.schedule import install_schedule
 from modelregistry import registry
 from modelregistry.models import Kind
-from modelregistry.training.plan import least_candles, ordinary_candles
+from modelregistry.training.fit.plan import least_candles, ordinary_candles
 
 RETRY = timedelta(minutes=15)
 """Wait of the schedule after a bootstrap or training that left a kind without a champion."""

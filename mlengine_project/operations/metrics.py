@@ -24,7 +24,7 @@ from mlengine_project.operations.models import Heartbeat, Job
 from mlengine_project.operations.queues import queue_depths
 from modelregistry import registry
 from modelregistry.models import Kind
-from modelregistry.status import accuracy_of, default_source
+from modelregistry.registry.status import accuracy_of, default_source
 from predictions import log as prediction_log
 from signals import health as signal_health
 from signals.models import SignalLog

@@ -2,13 +2,13 @@
 
 from marketdata.models import Source
 from mlengine_project.operations.models import Heartbeat
-from modelregistry import retention
-from modelregistry.retention import Progress, Removal
+from modelregistry.registry import retention
+from modelregistry.registry.retention import Progress, Removal
 from predictions.challengers import candidates_of
 
 
 def prune(*, dry_run: bool = False, progress: Progress | None = None) -> list[Removal]:
-    """Remove the files of versions beyond retention; see `modelregistry.retention`."""
+    """Remove the files of versions beyond retention; see `modelregistry.registry.retention`."""
     return retention.prune(versions_in_use(), dry_run=dry_run, progress=progress)
 
 

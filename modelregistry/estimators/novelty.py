@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 
 from modelregistry.estimators import parameters
-from modelregistry.estimators.guard import NO_GUARD, Guard
+from modelregistry.estimators.online.guard import NO_GUARD, Guard
 
 CUT = 50.0
 """Standardised features are clipped here, so that one extreme value gives a large, finite distance."""

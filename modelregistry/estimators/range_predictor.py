@@ -6,9 +6,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from modelregistry.estimators import parameters
-from modelregistry.estimators.correction import NO_CORRECTION, Correction
 from modelregistry.estimators.forecast import LEVELS, RangeForecast, nested
 from modelregistry.estimators.novelty import Novelty
+from modelregistry.estimators.online.correction import NO_CORRECTION, Correction
 from modelregistry.estimators.residuals import ResidualQuantiles
 from modelregistry.estimators.scale import ScaleModel
 

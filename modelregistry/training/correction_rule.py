@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from modelregistry.evaluation.correction_report import MAX_LOSS_PERCENT
+from modelregistry.evaluation.reports.correction import MAX_LOSS_PERCENT
 
 
 def correction_verdict(horizons: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -12,7 +12,7 @@ def correction_verdict(horizons: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     Parameters
     ----------
     horizons : sequence of mapping
-        Rows of :func:`~modelregistry.evaluation.correction_report.correction_report` on the walk-forward tests.
+        Rows of :func:`~modelregistry.evaluation.reports.correction.correction_report` on the walk-forward tests.
 
     Examples
     --------

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from modelregistry.dataset.outcomes import direction_labels
+from modelregistry.dataset.rows import Dataset
 from modelregistry.estimators.signal_classifier import SignalClassifier
-from modelregistry.evaluation import metrics
-from modelregistry.evaluation.paired import compare
-from modelregistry.training.dataset import Dataset
-from modelregistry.training.outcomes import direction_labels
+from modelregistry.evaluation.metrics import scores
+from modelregistry.evaluation.significance.paired import compare
 
 FOLDS_NEEDED = 2
 """Folds whose gain must have a lower bound above 0; with fewer folds the side is never used."""
@@ -29,7 +29,7 @@ def gain_of_direction(classifier: SignalClassifier, test: Dataset, costs: float)
     known = np.flatnonzero(labels >= 0)
     rows, happened = rows.take(known), np.eye(3)[labels[known]]
     with_side, without = (
-        metrics.brier(replace(classifier, directional=flag).predict(rows.features), happened) for flag in (True, False)
+        scores.brier(replace(classifier, directional=flag).predict(rows.features), happened) for flag in (True, False)
     )
     found = compare(with_side, without, rows.open_time, classifier.horizon, rows.stride)
     share = 100 / float(without.mean())

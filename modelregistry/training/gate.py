@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from modelregistry.evaluation.versus import ENOUGH_DAYS
+from modelregistry.evaluation.reports.champion_comparison import ENOUGH_DAYS
 
 COVERAGE_POINTS = 2.0
 """Tolerance of the mean coverage of the 80 and 90 % bands, in points, in addition to two standard errors."""

@@ -12,15 +12,15 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from indicators.features import FEATURE_NAMES
-from modelregistry.training.dataset import Dataset
-from modelregistry.training.fit_brackets import fit_brackets
-from modelregistry.training.fit_direction import STEPS as SIGNAL_STEPS
-from modelregistry.training.fit_direction import fit_direction
-from modelregistry.training.fit_range import fit_range
-from modelregistry.training.fit_residuals import CROSS_BLOCKS
-from modelregistry.training.fit_scale import fit_scale
-from modelregistry.training.folds import Fold, walk_forward
-from modelregistry.training.plan import TrainingPlan
+from modelregistry.dataset.folds import Fold, walk_forward
+from modelregistry.dataset.rows import Dataset
+from modelregistry.training.fit.plan import TrainingPlan
+from modelregistry.training.fit.range_predictor import fit_range
+from modelregistry.training.fit.residuals import CROSS_BLOCKS
+from modelregistry.training.fit.scale import fit_scale
+from modelregistry.training.fit.signal_classifier import STEPS as SIGNAL_STEPS
+from modelregistry.training.fit.signal_classifier import fit_direction
+from modelregistry.training.fit.tpsl_classifier import fit_brackets
 
 RANGE, TPSL, SIGNAL = "range_predictor", "tpsl_classifier", "signal_classifier"
 SHARING_SCALE = (RANGE, TPSL)

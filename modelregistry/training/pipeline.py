@@ -9,18 +9,18 @@ import numpy as np
 
 from indicators.candles import CandleGrid
 from indicators.features import FEATURE_HASH, FEATURE_NAMES, WARMUP
+from modelregistry.dataset.rows import Dataset, MarketCandles, interleave
 from modelregistry.errors import TrainingError
 from modelregistry.estimators import boosting
 from modelregistry.estimators.forecast import LEVELS
 from modelregistry.estimators.golden import golden_rows
 from modelregistry.estimators.signal_classifier import CLASSES
-from modelregistry.evaluation.kept_baseline import BASELINE_KEY, fit_stored_baseline
-from modelregistry.evaluation.versus import ComparedChampion
+from modelregistry.evaluation.baselines.kept import BASELINE_KEY, fit_stored_baseline
+from modelregistry.evaluation.reports.champion_comparison import ComparedChampion
 from modelregistry.training import gate
-from modelregistry.training.dataset import Dataset, MarketCandles, interleave
+from modelregistry.training.fit.plan import TrainingPlan
 from modelregistry.training.fold_tests import FoldEvaluation
 from modelregistry.training.parts import Part, Workload, parts_of, steps_of
-from modelregistry.training.plan import TrainingPlan
 from modelregistry.training.workers import IN_PROCESS, Workers
 
 KINDS = ("range_predictor", "tpsl_classifier", "signal_classifier")

@@ -13,8 +13,8 @@ from joblib import Parallel, delayed, parallel_config
 from joblib._dask import DaskDistributedBackend  # joblib has no public name for it
 from joblib.externals.loky import BrokenProcessPool
 
+from modelregistry.dataset.rows import Dataset, MarketCandles
 from modelregistry.errors import TrainingError
-from modelregistry.training.dataset import Dataset, MarketCandles
 from modelregistry.training.parts import Part, Tick, Workload, fit_part
 
 ATTEMPTS = 2

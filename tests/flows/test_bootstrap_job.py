@@ -12,7 +12,7 @@ from marketdata.models import Market
 from marketdata.storage import candles
 from mlengine_project.operations import bootstrap, job_runs
 from mlengine_project.operations.models import Job
-from modelregistry.training.plan import least_candles
+from modelregistry.training.fit.plan import least_candles
 from tests.flows import processes
 
 pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.long, pytest.mark.django_db(transaction=True)]

@@ -14,7 +14,7 @@ from mlengine_project.access.services import create_key
 from mlengine_project.console.dashboard import with_state
 from mlengine_project.operations import health
 from mlengine_project.operations.metrics import exposition
-from modelregistry.estimators.guard import Guard
+from modelregistry.estimators.online.guard import Guard
 from predictions import services as predictions
 from predictions.models import PredictionLog
 from predictions.reasons import REASON_TEXTS, SUPPRESSED_FLAG_TEXT

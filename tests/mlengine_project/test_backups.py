@@ -9,8 +9,8 @@ from django.conf import settings
 from marketdata import clock
 from marketdata.models import Candle, Market
 from mlengine_project.operations.backups import BackupError, backup, restore
-from modelregistry import retention
 from modelregistry.models import ModelVersion
+from modelregistry.registry import retention
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -16,7 +16,7 @@ from mlengine_project.operations import bootstrap, examination, health, job_runs
 from mlengine_project.operations.models import Heartbeat, Job
 from mlengine_project.schedule import SCHEDULE
 from modelregistry import artifacts
-from modelregistry.training.plan import least_candles, plan_for
+from modelregistry.training.fit.plan import least_candles, plan_for
 from tests.champions import BEGIN, STEP, artifact_folder, bootstrap_champions, champions, fresh_engine, make_markets  # noqa: F401
 
 pytestmark = pytest.mark.django_db(transaction=True)

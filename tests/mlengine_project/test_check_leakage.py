@@ -12,9 +12,9 @@ from indicators.features import FEATURE_NAMES, WARMUP, build, families
 from indicators.features.stream import Stream
 from indicators.proofs.leakage import check_leakage, seeded_leaks
 from mlengine_project import leakage
-from modelregistry.estimators.correction import Correction
 from modelregistry.estimators.ensemble import Ensemble
-from modelregistry.estimators.guard import Guard
+from modelregistry.estimators.online.correction import Correction
+from modelregistry.estimators.online.guard import Guard
 from modelregistry.registry import serving
 from tests.champions import bootstrap_champions, make_markets
 from tests.indicators.series import walk

@@ -9,7 +9,7 @@ import pytest
 from marketdata import clock
 from modelregistry import registry
 from modelregistry.artifacts import model_root
-from modelregistry.evaluation.blocks import block_interval
+from modelregistry.evaluation.significance.blocks import block_interval
 from modelregistry.models import ModelVersion
 from predictions import challengers, services
 from predictions.challenger_scores import LOSSES, score_challengers, silent_comparison

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from indicators.features import WARMUP
-from modelregistry.estimators.correction import NO_CORRECTION, Correction
+from modelregistry.dataset.rows import build_dataset
 from modelregistry.estimators.ensemble import Ensemble
-from modelregistry.estimators.guard import Guard
-from modelregistry.evaluation.served import served_forecast
-from modelregistry.training.dataset import build_dataset
+from modelregistry.estimators.online.correction import NO_CORRECTION, Correction
+from modelregistry.estimators.online.guard import Guard
+from modelregistry.evaluation.reports.served import served_forecast
 from predictions.answering import forecast_candles
 from predictions.correcting import log_factors, reach_of
 from tests.modelregistry import champions, invented

@@ -14,8 +14,8 @@ from indicators.proofs.leakage import same_bits
 from marketdata.models import Candle
 from marketdata.storage import candles
 from modelregistry import registry
-from modelregistry.estimators.correction import NO_CORRECTION, Correction
-from modelregistry.estimators.guard import Guard
+from modelregistry.estimators.online.correction import NO_CORRECTION, Correction
+from modelregistry.estimators.online.guard import Guard
 from modelregistry.registry import serving
 from predictions import live_windows, parity, passes
 from predictions.correcting import reach_of

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from marketdata import clock
-from modelregistry.evaluation.kept_baseline import BASELINE_KEY
+from modelregistry.evaluation.baselines.kept import BASELINE_KEY
 from modelregistry.models import ModelVersion
 from predictions import services
 from predictions.models import PredictionLog

@@ -9,11 +9,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from indicators.errors import MLEngineError
 from marketdata.models import Source
 from modelregistry import registry, services
+from modelregistry.evaluation.reports.as_json import published_evaluation
+from modelregistry.evaluation.reports.tables import split_table, summary_lines, tables_of
 from modelregistry.management.instants import read_instant
 from modelregistry.management.progress import progress_output
 from modelregistry.models import ModelVersion
-from modelregistry.report_json import published_evaluation
-from modelregistry.report_tables import split_table, summary_lines, tables_of
 
 WIDTH = 120
 """Maximum characters of a table line."""

@@ -10,7 +10,7 @@ from modelregistry import registry
 from modelregistry.errors import PromotionRefused
 from modelregistry.management.actor import actor
 from modelregistry.models import Kind
-from modelregistry.status import default_source
+from modelregistry.registry.status import default_source
 
 
 class Command(BaseCommand):

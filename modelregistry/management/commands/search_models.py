@@ -10,7 +10,7 @@ from marketdata.models import Source
 from modelregistry.management.actor import actor
 from modelregistry.management.instants import read_instant
 from modelregistry.management.progress import progress_output
-from modelregistry.search import Budget, search
+from modelregistry.search.study import Budget, search
 
 
 class Command(BaseCommand):

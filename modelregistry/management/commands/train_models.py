@@ -14,7 +14,7 @@ from modelregistry import artifacts, services
 from modelregistry.management.instants import read_instant
 from modelregistry.management.progress import progress_output
 from modelregistry.models import Kind, ModelVersion
-from modelregistry.training.plan import ExcludedMarket
+from modelregistry.training.fit.plan import ExcludedMarket
 
 
 class Command(BaseCommand):

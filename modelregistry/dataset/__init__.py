@@ -1,0 +1,1 @@
+"""Rows to learn from: features, outcomes, label overlap, time splits."""

@@ -1,0 +1,1 @@
+"""Corrections from the latest outcomes, while a version is in use."""

@@ -1,0 +1,1 @@
+"""Reference baselines a version is compared with."""

@@ -1,0 +1,1 @@
+"""Reports of a version: numbers, tables and figures."""

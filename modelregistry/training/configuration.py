@@ -1,0 +1,178 @@
+"""Evaluation of one configuration of the scale model on purged folds, for the search.
+
+The scale model is searched because ranges and brackets both depend on it; its quantiles are unconditional here, unlike
+in production. The best configuration is entered manually in :mod:`modelregistry.training.fit.scale`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from modelregistry.dataset.folds import Fold
+from modelregistry.dataset.rows import Dataset
+from modelregistry.errors import TrainingError
+from modelregistry.estimators import boosting
+from modelregistry.estimators.forecast import LEVELS, RangeForecast
+from modelregistry.estimators.range_predictor import RangePredictor
+from modelregistry.estimators.scale import ScaleModel, base_prediction, current_level
+from modelregistry.evaluation.reports import report as reports
+from modelregistry.evaluation.reports.detail import range_detail
+from modelregistry.training.fit.scale import DIGITS, TREES, fit_linear
+
+LATE_SHARE = 0.2
+"""Newest share of a training set used for the residual quantiles, purged from the rows of the trees."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Hyper-parameters that a search varies.
+
+    Parameters
+    ----------
+    max_depth, rounds : int
+        Of the trees.
+    eta, subsample, colsample_bytree, reg_lambda : float
+        As in XGBoost.
+    child_share : float
+        Minimum share of the rows in a leaf.
+    penalty : float
+        Of the ridge regression, in units of a feature's variance.
+    """
+
+    max_depth: int = 4
+    rounds: int = 80
+    eta: float = 0.05
+    subsample: float = 0.5
+    colsample_bytree: float = 0.4
+    reg_lambda: float = 50.0
+    child_share: float = 0.005
+    penalty: float = 0.01
+
+    def trees(self, rows: int) -> dict[str, Any]:
+        """XGBoost parameters for a number of rows.
+
+        Examples
+        --------
+        >>> Configuration(max_depth=3).trees(1000)["max_depth"], Configuration().trees(1000)["min_child_weight"]
+        (3, 5.0)
+        """
+        varied = {name: value for name, value in asdict(self).items() if name in TREES}
+        return {**TREES, **varied, "min_child_weight": max(self.child_share * rows, 1.0)}
+
+
+@dataclass(frozen=True)
+class ConfigurationScore:
+    """Skill of a configuration against the best reference baseline.
+
+    Parameters
+    ----------
+    score : float
+        Over all folds, averaged over markets, horizons and targets.
+    fold_scores : list of float
+        The same fold by fold, oldest first.
+    daily_gain : dict of ISO day to float
+    """
+
+    score: float
+    fold_scores: list[float]
+    daily_gain: dict[str, float]
+
+
+@dataclass(frozen=True)
+class UnconditionalRange:
+    """A scale model and unconditional quantiles of distance over scale.
+
+    Parameters
+    ----------
+    scale : ScaleModel
+    units : ndarray of shape (n_horizons, 2, 7)
+        Side 0 up and side 1 down.
+    """
+
+    scale: ScaleModel
+    units: np.ndarray
+
+    @property
+    def horizons(self) -> tuple[int, ...]:
+        """Horizons in candles, ascending."""
+        return self.scale.horizons
+
+    def predict(self, features: np.ndarray, close: np.ndarray, sigma: np.ndarray) -> RangeForecast:
+        """Forecast ranges, with the interface of a range predictor."""
+        scale = np.exp(self.scale.log_scale(features, sigma))[:, :, None]
+        return RangeForecast.from_distances(self.horizons, close, scale * self.units[:, 0], scale * self.units[:, 1])
+
+
+def fit_configuration(rows: Dataset, configuration: Configuration, *, seed: int, threads: int) -> UnconditionalRange:
+    """Fit the scale on older rows and the quantiles on purged newer rows.
+
+    Raises
+    ------
+    TrainingError
+        If either part would be empty.
+    """
+    edge = np.quantile(rows.open_time, 1 - LATE_SHARE)
+    early = rows.take(np.flatnonzero(rows.ends < edge))
+    late = rows.take(np.flatnonzero(rows.open_time >= edge))
+    if not len(early) or not len(late):
+        raise TrainingError(f"{len(rows)} rows are too few to fit on and to take residuals on")
+    linear = fit_linear(early.features, early.log_range, configuration.penalty)
+    level = (early.log_range - current_level(rows.horizons, early.sigma)).mean(axis=0).round(DIGITS)
+    residual = early.log_range - base_prediction(linear, level, rows.horizons, early.features, early.sigma)
+    matrix = boosting.binned(early.features, residual[:, 0], threads=threads)
+    boosters = [
+        boosting.fit(
+            boosting.relabel(matrix, residual[:, k]),
+            configuration.trees(len(early)),
+            configuration.rounds,
+            seed=seed,
+            threads=threads,
+        )
+        for k in range(len(rows.horizons))
+    ]
+    scale = ScaleModel(rows.horizons, linear, level, boosters)
+    reach = np.exp(scale.log_scale(late.features, late.sigma))
+    units = np.stack([np.quantile(side / reach, LEVELS, axis=0).T for side in (late.up, late.down)], axis=1)
+    return UnconditionalRange(scale, units)
+
+
+def score_configuration(
+    all_rows: Dataset,
+    folds: Sequence[Fold],
+    configuration: Configuration,
+    *,
+    seed: int,
+    threads: int,
+    tick: Callable[[str], None] | None = None,
+) -> ConfigurationScore:
+    """Score a configuration on purged walk-forward folds, beside baselines fitted on the same rows.
+
+    Parameters
+    ----------
+    all_rows : Dataset
+        All rows with a known outcome; rows without features are scored as the baseline.
+    folds : sequence of Fold
+        Purged, oldest first.
+    """
+    tick = tick or _ignore
+    whole, fold_scores = reports.Collected(), []
+    for number, fold in enumerate(folds, start=1):
+        train = all_rows.take(fold.train[all_rows.has_features[fold.train]])
+        test = all_rows.take(fold.test)
+        predictor = fit_configuration(train, configuration, seed=seed, threads=threads)
+        linear = fit_linear(train.features, train.log_range)
+        found = reports.Collected()
+        reports.collect_ranges(found, cast("RangePredictor", predictor), test, train, linear)
+        for key, arrays in found.cells().items():
+            whole.add(key, *arrays)
+        whole.names = found.names
+        fold_scores.append(float(reports.range_report(found, all_rows.stride)["skill"]))
+        tick(f"fold {number} of {len(folds)}: {fold_scores[-1]:+.2%}")
+    score = float(reports.range_report(whole, all_rows.stride)["skill"])
+    return ConfigurationScore(score, fold_scores, range_detail(whole, all_rows, all_rows.stride)["daily_gain"])
+
+
+def _ignore(_: str) -> None:
+    """Default progress callback: does nothing."""

@@ -1,0 +1,1 @@
+"""Fitting each part of the estimators."""

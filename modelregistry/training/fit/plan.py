@@ -1,0 +1,167 @@
+"""Size of a training run, chosen from the number of candles."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from indicators.candles import CandleGrid
+from indicators.features import WARMUP
+from modelregistry.dataset.rows import Dataset
+from modelregistry.errors import TrainingError
+
+DAY_ROWS = 288
+MIN_LABELLED_DAYS = 15
+"""Minimum days of labelled rows of a training."""
+SMALL_DAYS = 150
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Sizes of a training run; part of the hyper-parameters of a version.
+
+    Parameters
+    ----------
+    stride : int
+        Candles between training rows.
+    folds : int
+        Walk-forward folds of the report.
+    test_days : int
+        Test days per fold.
+    cross_blocks : int
+        Held-out blocks inside a training set.
+    marks : tuple of int
+        Numbers of boosting rounds that are compared.
+    residual_rounds : int
+        Rounds of the residual quantile trees.
+    thinning : int
+        Stride of the rows used by held-out blocks, residuals and calibration.
+    seed, threads : int
+        Fixed, so that the same candles give the same bytes.
+    corrected : bool
+        Whether the range predictor uses the online correction over three weeks.
+    """
+
+    stride: int
+    folds: int
+    test_days: int
+    cross_blocks: int
+    marks: tuple[int, ...]
+    residual_rounds: int = 40
+    thinning: int = 1
+    seed: int = 1
+    threads: int = 2
+    corrected: bool = False
+
+    def embargo_ms(self, rows: Dataset) -> int:
+        """Embargo after a held-out block: as long as the longest horizon, ms."""
+        return max(rows.horizons) * rows.grid.interval_ms
+
+    def as_hyperparameters(self) -> dict[str, Any]:
+        """JSON values for the manifest."""
+        return {**asdict(self), "marks": list(self.marks)}
+
+
+@dataclass(frozen=True)
+class ExcludedMarket:
+    """A market excluded from a training for lack of history."""
+
+    symbol: str
+    candles: int
+    """Candles in which its price moved."""
+    needed: int
+    enough_at_ms: int | None
+    """Estimated time at which it has enough candles; None where its price hardly moves."""
+
+    def as_sentence(self) -> str:
+        """Sentence with the market, its candles and the date at which it has enough."""
+        lacking = f"{self.symbol} is excluded: its price moved in {self.candles:,} candles, {self.needed:,} are needed"
+        if self.enough_at_ms is None:
+            return f"{lacking}, and it hardly moves"
+        when = datetime.fromtimestamp(self.enough_at_ms / 1000, UTC)
+        return f"{lacking}; it will have them on {when:%Y-%m-%d}"
+
+
+def least_candles(horizons: tuple[int, ...]) -> int:
+    """Minimum number of candles to train on a market.
+
+    Examples
+    --------
+    >>> least_candles((6, 72))
+    8496
+    """
+    return WARMUP + MIN_LABELLED_DAYS * DAY_ROWS + max(horizons)
+
+
+def ordinary_candles(horizons: tuple[int, ...]) -> int:
+    """Minimum number of candles for a full-size training."""
+    return WARMUP + SMALL_DAYS * DAY_ROWS + max(horizons)
+
+
+def excluded_markets(
+    grid: CandleGrid, symbols: Sequence[str], horizons: tuple[int, ...], *, small: bool = False
+) -> list[ExcludedMarket]:
+    """Markets excluded from a run because their history is too short.
+
+    A market is excluded if its price moved in fewer candles than the smallest plan needs or, where another market has
+    the history of a full plan, in fewer than that plan needs.
+
+    Parameters
+    ----------
+    grid : CandleGrid
+        Candles of m markets.
+    symbols : sequence of str
+        Of the m markets.
+    horizons : tuple of int
+        Candles.
+    small : bool, default False
+        Whether the smallest plan is requested.
+    """
+    present = grid.present
+    with np.errstate(invalid="ignore"):
+        moved = (present & (grid.high > grid.low)).sum(axis=1)
+    least = least_candles(horizons)
+    full = ordinary_candles(horizons)
+    needed = full if not small and (moved >= full).any() else least
+    found = []
+    for symbol, count, stored in zip(symbols, moved.tolist(), present.sum(axis=1).tolist(), strict=True):
+        if count >= needed:
+            continue
+        # No date is estimated for a market that moves in less than half of its candles.
+        moves = count * 2 > stored
+        end_ms = int(grid.open_time[-1]) + grid.interval_ms
+        found.append(
+            ExcludedMarket(symbol, count, needed, end_ms + (needed - count) * grid.interval_ms if moves else None)
+        )
+    return found
+
+
+def plan_for(
+    candles: int, horizons: tuple[int, ...], seed: int = 1, threads: int = 2, *, small: bool = False
+) -> TrainingPlan:
+    """Training plan for `candles` candles per market.
+
+    Raises
+    ------
+    TrainingError
+        If there are too few candles, with the number that is needed.
+
+    Examples
+    --------
+    >>> plan_for(290_000, (6, 72)).folds, plan_for(15_000, (6, 72)).folds
+    (3, 1)
+    """
+    needed = least_candles(horizons)
+    if candles < needed:
+        raise TrainingError(
+            f"{candles} candles per market are too few to train on: {needed} are needed "
+            f"({WARMUP} to warm up the features, {MIN_LABELLED_DAYS} days of rows, the longest horizon)"
+        )
+    days = (candles - WARMUP) // DAY_ROWS
+    if small or days < SMALL_DAYS:
+        stride = max(3, days // 50 * 3)
+        return TrainingPlan(stride, 1, min(max(days // 5, 3), 60), 3, (10, 20, 40), 15, 1, seed, threads)
+    folds = max(1, min(3, days // 120))
+    return TrainingPlan(3, folds, min(120, days // 5), 4, (40, 80, 150, 250), 40, 2, seed, threads)

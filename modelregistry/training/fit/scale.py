@@ -1,0 +1,141 @@
+"""Fit the scale model: ridge regression, then trees on its residuals, tuned on purged blocks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from modelregistry.dataset.folds import cross_blocks
+from modelregistry.dataset.rows import Dataset
+from modelregistry.estimators import boosting
+from modelregistry.estimators.scale import CHUNK, LinearScale, ScaleModel, base_prediction, current_level
+from modelregistry.training.fit.plan import TrainingPlan
+
+PENALTY = 0.01
+"""Ridge penalty in units of a standardised feature's variance."""
+TREES: dict[str, Any] = {
+    "objective": "reg:squarederror",
+    "base_score": 0.0,
+    "max_depth": 4,
+    "eta": 0.05,
+    "subsample": 0.5,
+    "colsample_bytree": 0.4,
+    "min_child_weight": 200.0,
+    "reg_lambda": 50.0,
+}
+DIGITS = 12
+"""Decimals of stored weights, so that the order of summation in BLAS does not change the artifact."""
+
+
+@dataclass(frozen=True)
+class FittedScale:
+    """A scale model fitted on all rows, with out-of-fold log scales of a thinned subset.
+
+    Parameters
+    ----------
+    model : ScaleModel
+    rows : Dataset
+        The thinned subset.
+    out_of_fold : ndarray of shape (len(rows), n_horizons)
+    chosen : dict
+        Selected hyper-parameters.
+    """
+
+    model: ScaleModel
+    rows: Dataset
+    out_of_fold: np.ndarray
+    chosen: dict[str, list[int]]
+
+
+def fit_linear(features: np.ndarray, target: np.ndarray, penalty: float = PENALTY) -> LinearScale:
+    """Ridge regression on standardised, clipped features; the intercept is not penalised.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_rows, n_features), float32
+    target : ndarray of shape (n_rows, n_targets)
+
+    Examples
+    --------
+    >>> rows = np.random.default_rng(1).normal(size=(500, 2)).astype(np.float32)
+    >>> fitted = fit_linear(rows, rows[:, :1] * 2.0 + 1.0, penalty=0.0)
+    >>> bool(np.allclose(fitted.predict(rows), rows[:, :1] * 2.0 + 1.0, atol=1e-5))
+    True
+    """
+    centre = features.mean(axis=0, dtype=np.float64)
+    spread = np.sqrt(np.mean((features - centre.astype(np.float32)) ** 2, axis=0, dtype=np.float64))
+    spread = np.where(spread > 1e-9, spread, 1.0)
+    unit = LinearScale(centre, spread, np.zeros((1, len(centre))), np.zeros(1))
+    mean = target.mean(axis=0)
+    gram = np.zeros((len(centre), len(centre)))
+    cross = np.zeros((len(centre), target.shape[1]))
+    offset = np.zeros(len(centre))
+    for start in range(0, len(features), CHUNK):
+        z = unit.standardise(features[start : start + CHUNK].astype(np.float64))
+        gram += z.T @ z
+        cross += z.T @ (target[start : start + CHUNK] - mean)
+        offset += z.sum(axis=0)
+    n = len(features)
+    # Clipping moves the means slightly off zero.
+    offset /= n
+    gram = gram / n - np.outer(offset, offset) + penalty * np.eye(len(centre))
+    weights = np.linalg.solve(gram + 1e-12 * np.eye(len(centre)), cross / n).T
+    intercept = mean - weights @ offset
+    return LinearScale(centre, spread, weights.round(DIGITS), intercept.round(DIGITS))
+
+
+def fit_scale(rows: Dataset, plan: TrainingPlan, *, tick: Callable[[str], None]) -> FittedScale:
+    """Fit on all rows; rounds and residuals come from purged blocks.
+
+    Parameters
+    ----------
+    rows : Dataset
+        Training rows only, all with features.
+    plan : TrainingPlan
+    tick : callable
+        Called after every step; may raise to cancel.
+    """
+    thinned = rows.take(rows.thinned_positions(plan.thinning))
+    held_out = _hold_out(thinned, plan, tick)
+    losses = ((held_out - thinned.log_range) ** 2).mean(axis=1)
+    best = losses.argmin(axis=0)
+    out_of_fold = np.stack([held_out[m, :, k] for k, m in enumerate(best)], axis=1)
+    linear, level = _begin(rows)
+    residual = rows.log_range - base_prediction(linear, level, rows.horizons, rows.features, rows.sigma)
+    matrix = boosting.binned(rows.features, residual[:, 0], threads=plan.threads)
+    boosters = []
+    for k, m in enumerate(best):
+        boosters.append(_trees(boosting.relabel(matrix, residual[:, k]), plan.marks[m], plan))
+        tick("scale, all rows")
+    model = ScaleModel(rows.horizons, linear, level, boosters)
+    return FittedScale(model, thinned, out_of_fold, {"rounds": [plan.marks[m] for m in best]})
+
+
+def _hold_out(rows: Dataset, plan: TrainingPlan, tick: Callable[[str], None]) -> np.ndarray:
+    """Out-of-fold log scales of every row, shape (n_marks, n_rows, n_horizons)."""
+    marks = plan.marks
+    held_out = np.empty((len(marks), len(rows), len(rows.horizons)))
+    for fold in cross_blocks(rows.open_time, rows.ends, plan.cross_blocks, embargo=plan.embargo_ms(rows)):
+        train, test = rows.take(fold.train), rows.take(fold.test)
+        linear, level = _begin(train)
+        start = base_prediction(linear, level, rows.horizons, test.features, test.sigma)
+        residual = train.log_range - base_prediction(linear, level, rows.horizons, train.features, train.sigma)
+        matrix = boosting.binned(train.features, residual[:, 0], threads=plan.threads)
+        for k in range(len(rows.horizons)):
+            booster = _trees(boosting.relabel(matrix, residual[:, k]), marks[-1], plan)
+            for m, rounds in enumerate(marks):
+                held_out[m, fold.test, k] = start[:, k] + boosting.margin(booster[:rounds], test.features)
+            tick("scale, held-out blocks")
+    return held_out
+
+
+def _begin(rows: Dataset) -> tuple[LinearScale, np.ndarray]:
+    target = rows.log_range
+    level = (target - current_level(rows.horizons, rows.sigma)).mean(axis=0).round(DIGITS)
+    return fit_linear(rows.features, target), level
+
+
+def _trees(matrix: Any, rounds: int, plan: TrainingPlan) -> boosting.Booster:
+    child = min(TREES["min_child_weight"], matrix.num_row() / 200)
+    return boosting.fit(matrix, {**TREES, "min_child_weight": child}, rounds, seed=plan.seed, threads=plan.threads)
