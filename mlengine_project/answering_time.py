@@ -7,7 +7,7 @@ from rest_framework.response import Response
 
 from marketdata import clock
 from mlengine_project.operations.measures import LATENCY, PREDICTIONS, REFUSALS, measures
-from predictions.viewsets import PredictionViewSet
+from predictions.api.viewsets import PredictionViewSet
 
 
 def count_prediction(symbol: str, horizon: int, seconds: float) -> None:

@@ -17,9 +17,9 @@ from mlengine_project.operations.viewsets import (
 )
 from modelregistry import registry
 from modelregistry.api.viewsets import ModelViewSet
-from predictions.challenger_scores import silent_comparison
+from predictions.api.viewsets import BracketViewSet, TouchViewSet, TrackRecordViewSet
+from predictions.challengers.scores import silent_comparison
 from predictions.requests import served_horizons
-from predictions.viewsets import BracketViewSet, TouchViewSet, TrackRecordViewSet
 from signals.outcomes import net_results
 from signals.viewsets import SignalViewSet
 

@@ -13,7 +13,7 @@ from indicators.errors import FeatureError
 from indicators.features import FEATURE_NAMES, WARMUP, NewestFeatures, build_features, iter_features
 from indicators.proofs.leakage import Compute, LeakReport, check_leakage, seeded_leaks
 from indicators.proofs.parity import Mismatch, check_parity
-from predictions.correcting import log_factors, online_adjustment, reach_of
+from predictions.live.online_correction import log_factors, online_adjustment, reach_of
 
 MUTATED_CANDLES = 80
 """Candles mutated after an instant; more than the longest horizon."""

@@ -227,9 +227,9 @@ else:
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": REDIS_URL,
         # Keys are part of the contract (exactly `prediction:...`) and values are JSON bytes, never pickles.
-        "KEY_FUNCTION": "predictions.cache.plain_key",
+        "KEY_FUNCTION": "predictions.live.cache.plain_key",
         "OPTIONS": {
-            "SERIALIZER": "predictions.cache.JsonBytesSerializer",
+            "SERIALIZER": "predictions.live.cache.JsonBytesSerializer",
             "SOCKET_CONNECT_TIMEOUT": 1,
             "SOCKET_TIMEOUT": 1,
         },

@@ -8,15 +8,15 @@ from typing import Any
 from indicators.errors import MLEngineError
 from marketdata import clock
 from marketdata.models import Market
-from predictions import chain
-from predictions.archive import PREDICTIONS, SealedLog, file_of, newest_cut, start_of
-from predictions.archive_files import read_rows
-from predictions.cursor import streamed_rows
 from predictions.errors import ArchiveError, BrokenChain
+from predictions.log import chain
+from predictions.log.archive import PREDICTIONS, SealedLog, file_of, newest_cut, start_of
+from predictions.log.archive_files import read_rows
+from predictions.log.cursor import streamed_rows
+from predictions.log.seal import GENESIS
+from predictions.market_windows import following_candles
 from predictions.models import ChainCut, ChainHead
-from predictions.outcomes import outcome_of as prediction_outcome
-from predictions.seal import GENESIS
-from predictions.windows import following_candles
+from predictions.scoring.outcomes import outcome_of as prediction_outcome
 from signals.archive import SIGNALS
 from signals.outcomes import outcome_of as signal_outcome
 

@@ -7,7 +7,7 @@ from marketdata.admin_pages import LargeLogAdmin, ReadOnlyAdmin, plain
 from modelregistry.admin import ModelVersionAdmin
 from modelregistry.evaluation.reports.tables import Table, champion_table
 from modelregistry.models import ModelVersion
-from predictions.challenger_scores import silent_comparison
+from predictions.challengers.scores import silent_comparison
 from predictions.models import ChainCut, ChainHead, ChallengerLog, PredictionLog
 from predictions.reasons import REASON_TEXTS
 

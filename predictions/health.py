@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from predictions.log import suppressed_counts
+from predictions.log.queries import suppressed_counts
 
 OVER = timedelta(hours=1)
 

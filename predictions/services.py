@@ -9,16 +9,18 @@ from marketdata.intervals import last_closed_open
 from marketdata.models import Market
 from marketdata.storage import candles
 from modelregistry import registry
-from predictions import cache, parity, recording
 from predictions import reasons as codes
-from predictions.answering import RANGE
-from predictions.asking import brackets, touches
 from predictions.errors import PredictionRefused
+from predictions.forecasting import parity
+from predictions.forecasting.bracket_queries import brackets, touches
+from predictions.forecasting.forecast_batch import ForecastBatch, forecast_batch, forecast_batches
+from predictions.forecasting.forecasts import RANGE
+from predictions.live import cache
+from predictions.log import recording
+from predictions.log.recording import Key
 from predictions.models import PredictionLog
-from predictions.passes import ForecastBatch, forecast_batch, forecast_batches
 from predictions.payloads import prediction_bytes
-from predictions.recording import Key
-from predictions.refusing import newest_candle, refuse, retry_after_seconds
+from predictions.refusals import newest_candle, refuse, retry_after_seconds
 from predictions.requests import cached_market, known_horizon, known_market
 from predictions.validity import valid_until_ms
 

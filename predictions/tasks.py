@@ -2,11 +2,11 @@
 
 from celery import shared_task
 
-from predictions import challenger_scores, challengers
+from predictions.challengers import scores, silent
 
 
 @shared_task(ignore_result=True, expires=240)
 def ask_challengers() -> None:
     """Forecast with challengers and score the forecasts that are due."""
-    challengers.forecast_challengers()
-    challenger_scores.score_challengers()
+    silent.forecast_challengers()
+    scores.score_challengers()

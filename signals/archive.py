@@ -4,8 +4,8 @@ from typing import Any
 
 from django.db.models import Max, Q
 
-from predictions import chain
-from predictions.archive import ArchiveReport, SealedLog, archive_log
+from predictions.log import chain
+from predictions.log.archive import ArchiveReport, SealedLog, archive_log
 from predictions.models import ChainCut, ChainHead
 from signals.models import OutboxMessage, SignalLog
 

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from predictions import reasons as codes
-from predictions.answering import RANGE, TPSL, Forecasts
-from predictions.pricing import PricedBrackets, price_brackets
-from predictions.range_table import BatchCandles, Columns, reason_texts
+from predictions.forecasting.forecasts import RANGE, TPSL, Forecasts
+from predictions.forecasting.pricing import PricedBrackets, price_brackets
+from predictions.forecasting.range_table import BatchCandles, Columns, reason_texts
 from signals.rules import SIDES, Decisions, level
 
 SCORING_GRID = {"1x1": (1.0, 1.0), "1.5x0.75": (1.5, 0.75), "0.75x1.5": (0.75, 1.5)}

@@ -8,10 +8,10 @@ from django.conf import settings
 from marketdata.models import Market
 from modelregistry.estimators.ensemble import Ensemble
 from predictions import reasons as codes
-from predictions.answering import RANGE, TPSL
-from predictions.passes import ForecastBatch
+from predictions.forecasting.forecast_batch import ForecastBatch
+from predictions.forecasting.forecasts import RANGE, TPSL
+from predictions.forecasting.pricing import PricedBrackets
 from predictions.payloads import finite
-from predictions.pricing import PricedBrackets
 from predictions.reasons import in_order
 from predictions.validity import valid_until_ms
 from signals import rules

@@ -5,7 +5,7 @@ from datetime import datetime
 from django.db.models import Q, QuerySet
 
 from predictions.errors import InvalidRequest
-from predictions.log import require_symbol
+from predictions.log.queries import require_symbol
 from signals.archive import last_archived_seq
 from signals.models import SignalLog
 

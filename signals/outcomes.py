@@ -12,8 +12,8 @@ from django.db.models import Q
 from indicators.barriers import Touch, first_touch
 from marketdata import clock
 from marketdata.intervals import INTERVAL_MS
-from predictions.outcomes import FINAL_AFTER_MS, Scored, due_ms, reopen_revised
-from predictions.windows import FollowingCandles, following_candles
+from predictions.market_windows import FollowingCandles, following_candles
+from predictions.scoring.outcomes import FINAL_AFTER_MS, Scored, due_ms, reopen_revised
 from signals.models import SignalLog
 
 PNL_STEP = Decimal("0.0001")

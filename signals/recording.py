@@ -7,9 +7,9 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from marketdata import clock
-from predictions import chain
+from predictions.log import chain
+from predictions.log.recording import price
 from predictions.models import ChainHead
-from predictions.recording import price
 from predictions.validity import valid_until_ms
 from signals.drafting import Draft
 from signals.models import OutboxMessage, SignalLog, SymbolSequence

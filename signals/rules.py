@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from predictions.pricing import BracketProbabilities, PricedBrackets, costs_of, price_brackets
+from predictions.forecasting.pricing import BracketProbabilities, PricedBrackets, costs_of, price_brackets
 
 Floats = npt.NDArray[np.float64]
 

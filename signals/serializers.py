@@ -5,7 +5,7 @@ from rest_framework import serializers
 from marketdata.api.request_fields import Body, Choice, Query, SymbolField, WholeNumber
 from marketdata.api.serializers import DecimalText
 from modelregistry.api.serializers import ModelVersionsField
-from predictions.serializers import REASONS, SIDES
+from predictions.api.serializers import REASONS, SIDES
 from signals.models import SignalLog
 
 

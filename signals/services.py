@@ -10,8 +10,8 @@ from marketdata import services as marketdata
 from marketdata.errors import MarketDataError
 from marketdata.models import Market
 from marketdata.storage import candles
-from predictions import coverage
 from predictions import services as predictions
+from predictions.live import coverage
 from predictions.requests import known_market
 from signals import publisher, worklist
 from signals.drafting import draft

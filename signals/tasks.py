@@ -2,9 +2,9 @@
 
 from celery import shared_task
 
-from predictions import archive as prediction_archive
-from predictions import challengers
-from predictions import outcomes as prediction_outcomes
+from predictions.challengers import silent
+from predictions.log import archive as prediction_archive
+from predictions.scoring import outcomes as prediction_outcomes
 from signals import archive, outcomes, publisher, services, timing
 
 
@@ -38,4 +38,4 @@ def archive_logs() -> None:
     """Archive or delete log rows older than the hot period."""
     prediction_archive.archive_predictions()
     archive.archive_signals()
-    challengers.delete_old_forecasts()
+    silent.delete_old_forecasts()

@@ -20,7 +20,9 @@ from marketdata.simulator.generator.candles import CandleGenerator
 from marketdata.storage import candles
 from modelregistry.estimators.forecast import LEVELS
 from modelregistry.registry import serving
-from predictions import asking, coverage, live_windows, requests
+from predictions import requests
+from predictions.forecasting import bracket_queries
+from predictions.live import coverage, windows
 from signals import worklist
 from signals.hub import hub
 from tests.modelregistry import champions as tiny
@@ -40,8 +42,8 @@ def reset_process_state():
     requests.reset_markets()
     coverage.reset()
     worklist.reset_sweep()
-    asking._batches.clear()
-    live_windows.reset()
+    bracket_queries._batches.clear()
+    windows.reset()
     clock.clear_cached_reading()
     rate_limit.clear_local_ban()
     hub.stop()
@@ -56,7 +58,7 @@ def artifact_folder(tmp_path_factory):
 @pytest.fixture
 def fresh_engine(settings, artifact_folder):
     """The state of a new process, before and after."""
-    from predictions.cache import cache
+    from predictions.live.cache import cache
 
     settings.MODEL_PATH = artifact_folder
     reset_process_state()

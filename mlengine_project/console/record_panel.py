@@ -3,7 +3,7 @@
 from typing import Any
 
 from marketdata.errors import UnknownSymbol
-from predictions.scoreboard import scoreboard
+from predictions.scoring.scoreboard import scoreboard
 from signals.outcomes import net_results
 
 EIGHTY = 0.8

@@ -11,8 +11,8 @@ import structlog
 from django.db import DatabaseError, close_old_connections, connections
 
 from mlengine_project.operations.measures import WINDOWS, measures
-from predictions import live_windows
 from predictions import services as predictions
+from predictions.live import windows
 
 PERIOD_SECONDS = 2.0
 
@@ -54,7 +54,7 @@ class BackgroundRefresher:
     def refresh(self) -> None:
         """Do one round."""
         self._warmed_up = predictions.warm_up(self._warmed_up)
-        counts = live_windows.counts()
+        counts = windows.counts()
         for event, count in counts.items():
             if count > self._reported.get(event, 0):
                 measures.add(WINDOWS, count - self._reported.get(event, 0), event=event)

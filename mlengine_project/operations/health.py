@@ -19,7 +19,7 @@ from mlengine_project.operations.models import Heartbeat
 from mlengine_project.operations.processes import Report, part
 from modelregistry import health as model_health
 from predictions import health as prediction_health
-from predictions.cache import cache
+from predictions.live.cache import cache
 from signals import health as signal_health
 
 READINESS_SECONDS = 2.0

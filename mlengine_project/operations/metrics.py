@@ -25,7 +25,7 @@ from mlengine_project.operations.queues import queue_depths
 from modelregistry import registry
 from modelregistry.models import Kind
 from modelregistry.registry.status import accuracy_of, default_source
-from predictions import log as prediction_log
+from predictions.log import queries as prediction_log
 from signals import health as signal_health
 from signals.models import SignalLog
 

@@ -4,7 +4,7 @@ from marketdata.models import Source
 from mlengine_project.operations.models import Heartbeat
 from modelregistry.registry import retention
 from modelregistry.registry.retention import Progress, Removal
-from predictions.challengers import candidates_of
+from predictions.challengers.silent import candidates_of
 
 
 def prune(*, dry_run: bool = False, progress: Progress | None = None) -> list[Removal]:

@@ -31,8 +31,8 @@ def with_redis(settings, redis_url):
         "shared": {
             "BACKEND": "django_redis.cache.RedisCache",
             "LOCATION": redis_url,
-            "KEY_FUNCTION": "predictions.cache.plain_key",
-            "OPTIONS": {"SERIALIZER": "predictions.cache.JsonBytesSerializer"},
+            "KEY_FUNCTION": "predictions.live.cache.plain_key",
+            "OPTIONS": {"SERIALIZER": "predictions.live.cache.JsonBytesSerializer"},
         }
     }
     yield redis_url

@@ -38,7 +38,7 @@ def engine_with_champions(models: Path, **settings: object) -> Iterator[dict[str
 
     The database must be a test database. The clock is frozen one second after the close.
     """
-    from predictions.cache import cache
+    from predictions.live.cache import cache
 
     known = {"MODEL_PATH": models, "RATE_LIMIT": 0, "ALLOWED_HOSTS": ["127.0.0.1", "testserver"], **settings}
     with override_settings(**known):

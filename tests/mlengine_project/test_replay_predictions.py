@@ -17,7 +17,7 @@ from marketdata.storage import candles
 from mlengine_project.table_files import TableFile, TableFileError
 from modelregistry import registry
 from modelregistry.models import ModelVersion
-from predictions.passes import forecast_batch
+from predictions.forecasting.forecast_batch import forecast_batch
 from signals.drafting import draft
 from tests.modelregistry import champions
 

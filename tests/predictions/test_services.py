@@ -9,9 +9,10 @@ from marketdata.errors import MarketDisabled
 from marketdata.models import AbsentStretch, Candle, Market
 from marketdata.storage import candles
 from modelregistry import registry
-from predictions import chain, services
-from predictions.cache import cache, read
+from predictions import services
 from predictions.errors import InvalidRequest, PredictionRefused
+from predictions.live.cache import cache, read
+from predictions.log import chain
 from predictions.models import ChainHead, PredictionLog
 from tests.champions import BEGIN, STEP, at_close_of, make_markets, reset_process_state, store_candles
 

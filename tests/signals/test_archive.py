@@ -9,10 +9,10 @@ from django.core.management import CommandError, call_command
 
 from marketdata import clock
 from marketdata.models import Market
-from predictions import archive, archive_files
 from predictions.errors import InvalidRequest
+from predictions.log import archive, archive_files
 from predictions.models import ChainCut, PredictionLog
-from predictions.outcomes import score_predictions
+from predictions.scoring.outcomes import score_predictions
 from signals import log, replay, services, worklist
 from signals.archive import SIGNALS
 from signals.drafting import Draft

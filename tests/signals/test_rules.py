@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predictions.pricing import break_even, costs_of, expected_net
+from predictions.forecasting.pricing import break_even, costs_of, expected_net
 from signals.drafting import edge_text
 from signals.rules import decide
 

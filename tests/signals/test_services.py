@@ -11,7 +11,7 @@ from marketdata.models import Candle, Market
 from mlengine_project.verification import verify_market
 from modelregistry import registry
 from modelregistry.registry import serving
-from predictions import chain
+from predictions.log import chain
 from predictions.models import ChainHead, PredictionLog
 from signals import services, switch, worklist
 from signals.errors import SignalPending
@@ -170,7 +170,7 @@ def test_the_outbox_has_the_published_bytes_and_the_chain_is_valid(champions):
 
 
 def test_an_emitted_signal_has_a_positive_expected_return(champions, monkeypatch):
-    monkeypatch.setattr("predictions.pricing.expected_net", lambda p, *_: 0 * p + 0.05)
+    monkeypatch.setattr("predictions.forecasting.pricing.expected_net", lambda p, *_: 0 * p + 0.05)
     make_markets()
     advance()
     rows = SignalLog.objects.all()

@@ -36,7 +36,7 @@ def prepare(folder):
     from marketdata import services
     from marketdata.exchange import binance
     from marketdata.feed import supervisor
-    from predictions import answering, passes
+    from predictions.forecasting import forecast_batch, forecasts
     from signals import services as advancing
     from tests.simulation import engine
 
@@ -44,7 +44,7 @@ def prepare(folder):
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     settings.EMBEDDED, settings.REDIS_URL = False, REDIS
     services.LIVE_WINDOW = HISTORY
-    passes.WARMUP = answering.WARMUP = WINDOW
+    forecast_batch.WARMUP = forecasts.WARMUP = WINDOW
     binance.READ_SECONDS, binance.POLL_SECONDS = 29.0, 13.0
     supervisor.BEAT_SECONDS = supervisor.MARKETS_SECONDS = (
         300.0  # heartbeats and changes of markets are not tested here

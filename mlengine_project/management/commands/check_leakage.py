@@ -18,7 +18,7 @@ from mlengine_project.leakage import MUTATED_CANDLES, Verdict, examine
 from mlengine_project.management.commands.replay_predictions import find_ensemble, find_markets
 from modelregistry import registry
 from modelregistry.models import Kind
-from predictions.correcting import reach_of
+from predictions.live.online_correction import reach_of
 
 NEEDED = WARMUP + MUTATED_CANDLES
 

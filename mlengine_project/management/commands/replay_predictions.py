@@ -16,9 +16,9 @@ from mlengine_project.table_files import TableFile
 from modelregistry import registry
 from modelregistry.management.instants import read_instant
 from modelregistry.management.progress import progress_output
-from predictions.passes import ForecastBatch, forecast_batch
-from predictions.pricing import costs_of
-from predictions.range_table import BatchCandles, range_rows
+from predictions.forecasting.forecast_batch import ForecastBatch, forecast_batch
+from predictions.forecasting.pricing import costs_of
+from predictions.forecasting.range_table import BatchCandles, range_rows
 from signals.bracket_table import bracket_rows
 from signals.drafting import decide_batch
 

@@ -82,7 +82,7 @@ def fill_database():
     from marketdata import clock
     from mlengine_project.operations.models import Heartbeat
     from modelregistry.models import Kind
-    from predictions.outcomes import score_predictions
+    from predictions.scoring.outcomes import score_predictions
     from signals.outcomes import score_signals
     from tests.mlengine_project.console import rows
 

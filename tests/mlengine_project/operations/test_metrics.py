@@ -11,7 +11,7 @@ from mlengine_project.operations.companion import BackgroundRefresher
 from mlengine_project.operations.measures import LATENCY, PREDICTIONS, Measures
 from mlengine_project.operations.metrics import exposition
 from mlengine_project.operations.models import Counter
-from predictions import live_windows
+from predictions.live import windows as live_windows
 
 pytestmark = pytest.mark.django_db
 

@@ -15,8 +15,8 @@ from mlengine_project.access.errors import InvalidAPIKey, KeyStoreUnavailable, T
 from mlengine_project.errors import answer_for
 from modelregistry.errors import ModelLoadError, ModelNotFoundError
 from predictions import services
-from predictions.cache import cache
 from predictions.errors import InvalidRequest, PredictionError, PredictionRefused
+from predictions.live.cache import cache
 from signals.errors import SignalPending
 
 JSON = {"content_type": "application/json"}

@@ -13,7 +13,7 @@ from mlengine_project.access import services
 from mlengine_project.fast_road import FastRoad
 from mlengine_project.gate import RequestLimits
 from mlengine_project.operations.measures import PREDICTIONS, measures
-from predictions.cache import cache
+from predictions.live.cache import cache
 from predictions.services import cached_prediction
 from tests.mlengine_project.buckets import empty_buckets
 

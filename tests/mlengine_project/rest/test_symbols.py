@@ -22,7 +22,7 @@ from marketdata.simulator.generator.candles import CandleGenerator
 from marketdata.simulator.http.server import SimulatedExchange
 from marketdata.simulator.recorded.candle_files import read_files
 from mlengine_project.checks import settings_are_valid
-from predictions.cache import cache, key_of
+from predictions.live.cache import cache, key_of
 from predictions.models import PredictionLog
 from signals import publisher
 from signals import services as signals

@@ -18,7 +18,7 @@ from modelregistry.artifacts import removal
 from modelregistry.errors import FilesRemovedError
 from modelregistry.models import ModelVersion, PromotionEvent
 from modelregistry.registry import retention
-from predictions import challengers
+from predictions.challengers import silent
 from tests.modelregistry import champions
 
 pytestmark = pytest.mark.django_db
@@ -124,7 +124,7 @@ def test_loaded_versions_and_challengers_keep_their_files(settings):
     operations.prune()
     assert kept(stage="candidate") == [10, 13, 14]  # two challengers, though one candidate is enough
     assert not folder(spare).exists()
-    assert [found.seed for found, _ in challengers.candidates_of("exchange")] == [14, 13]
+    assert [found.seed for found, _ in silent.candidates_of("exchange")] == [14, 13]
 
 
 def test_shared_files_are_removed_with_their_last_version(settings):

@@ -1,0 +1,1 @@
+"""Predictions, brackets and touches over REST."""

@@ -1,0 +1,1 @@
+"""Candidates that answer silently beside the champion."""

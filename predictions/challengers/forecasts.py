@@ -1,0 +1,109 @@
+"""Forecasts of a candidate and of the champion for the same rows of a batch. Pure."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from predictions.forecasting.forecasts import Forecasts
+
+Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+ChallengerForecasts = dict[int, list[dict[str, Any]]]
+"""Horizon to one forecast per row, ready for JSON; `champion` is None where it does not serve the horizon."""
+
+SIDES = ("buy", "sell")
+
+
+def ranges(candidate: Any, champion: Any, forecasts: Forecasts, rows: Rows) -> ChallengerForecasts:
+    """Quantiles of highs and lows, as prices."""
+    own = candidate.predict(*_rows(forecasts, rows))
+    theirs = champion.predict(*_rows(forecasts, rows))
+
+    def quantiles(forecast: Any, horizon: int, row: int) -> dict[str, Any] | None:
+        if horizon not in forecast.horizons:
+            return None
+        k = forecast.at(horizon)
+        return {"high": _rounded(forecast.high[row, k]), "low": _rounded(forecast.low[row, k])}
+
+    return {
+        horizon: [
+            {
+                "close": float(close),
+                "candidate": quantiles(own, horizon, row),
+                "champion": quantiles(theirs, horizon, row),
+            }
+            for row, close in enumerate(forecasts.closes[rows])
+        ]
+        for horizon in own.horizons
+    }
+
+
+def brackets(candidate: Any, champion: Any, forecasts: Forecasts, rows: Rows) -> ChallengerForecasts:
+    """Probabilities of the symmetric bracket of the scoring grid.
+
+    Its levels are one EWM sigma times the root of the horizon from the close.
+    """
+    close, sigma = forecasts.closes[rows], forecasts.sigma[rows]
+    own, theirs = (estimator.view(*_rows(forecasts, rows)) for estimator in (candidate, champion))
+    found: ChallengerForecasts = {}
+    for horizon in own.horizons:
+        unit = close * sigma * np.sqrt(horizon)
+        above, below = close + unit, np.maximum(close - unit, close / 100)
+        sides = {"buy": (above, below), "sell": (below, above)}
+        probabilities = {side: own.probabilities(horizon, side, *sides[side]) for side in SIDES}
+        champion_probabilities = (
+            {side: theirs.probabilities(horizon, side, *sides[side]) for side in SIDES}
+            if horizon in theirs.horizons
+            else None
+        )
+        found[horizon] = [
+            {
+                "above": float(above[row]),
+                "below": float(below[row]),
+                "candidate": {side: _rounded(probabilities[side][row]) for side in SIDES},
+                "champion": {side: _rounded(champion_probabilities[side][row]) for side in SIDES}
+                if champion_probabilities is not None
+                else None,
+            }
+            for row in range(len(rows))
+        ]
+    return found
+
+
+def directions(candidate: Any, champion: Any, forecasts: Forecasts, rows: Rows) -> ChallengerForecasts:
+    """Probabilities of buy, sell and hold, with the barriers and costs that define the classes."""
+    features, close, sigma = _rows(forecasts, rows)
+    own = candidate.predict(features)
+    theirs = champion.predict(features) if champion.horizon == candidate.horizon else None
+    barrier = float(candidate.hyperparameters.get("barrier", 1.0))
+    width = barrier * sigma * np.sqrt(candidate.horizon)
+    return {
+        candidate.horizon: [
+            {
+                "above": float(close[row] * np.exp(width[row])),
+                "below": float(close[row] * np.exp(-width[row])),
+                "costs": float(candidate.hyperparameters.get("costs", 0.0)),
+                "candidate": _rounded(own[row]),
+                "champion": _rounded(theirs[row]) if theirs is not None else None,
+            }
+            for row in range(len(rows))
+        ]
+    }
+
+
+FORECASTERS: dict[str, Callable[[Any, Any, Forecasts, Rows], ChallengerForecasts]] = {
+    "range_predictor": ranges,
+    "tpsl_classifier": brackets,
+    "signal_classifier": directions,
+}
+"""Function that forecasts with a candidate and the champion, by kind."""
+
+
+def _rows(forecasts: Forecasts, rows: Rows) -> tuple[npt.NDArray[np.float32], Floats, Floats]:
+    return forecasts.features[rows], forecasts.closes[rows], forecasts.sigma[rows]
+
+
+def _rounded(values: Any) -> list[float]:
+    return [round(float(value), 8) for value in values]

@@ -1,0 +1,1 @@
+"""From candles to forecasts, bracket probabilities and refusals."""

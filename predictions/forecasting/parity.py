@@ -1,0 +1,80 @@
+"""Parity check at run time: live rows are computed again from the database.
+
+After a candle is forecast and recorded, one random market and the next ones of the round are read from the database
+and their rows are computed by the batch. Every market is checked once a day. A difference is an error of this engine:
+it is counted and logged, and the windows in memory are dropped.
+"""
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+
+from indicators.catalog.volatility import ewm_sigma
+from indicators.features import FEATURE_NAMES, build_features
+from indicators.proofs.leakage import same_bits
+from marketdata import randomness
+from marketdata.intervals import INTERVAL_MS
+from predictions.forecasting.forecast_batch import ForecastBatch
+from predictions.live import windows as live_windows
+from predictions.live.online_correction import online_adjustment, reach_of
+from predictions.live.windows import LiveWindows, read_windows
+
+logger = logging.getLogger(__name__)
+
+CANDLES_PER_DAY = 288
+"""Candles within which every market is checked once."""
+
+
+def compare(batch: ForecastBatch) -> list[int]:
+    """Check rows of a batch computed from memory and return the ids of differing markets."""
+    forecast = [index for index in range(len(batch.markets)) if batch.forecasts.position[index, -1] >= 0]
+    if not batch.from_memory or not forecast:
+        return []
+    open_ms = int(batch.forecasts.open_time[-1])
+    windows = live_windows.of_source(batch.markets[0].source)
+    different = []
+    for index in _sampled_markets(forecast, open_ms // INTERVAL_MS):
+        market = batch.markets[index]
+        found = _differences(batch, index, windows)
+        if found is None:
+            continue
+        windows.counts["compared"] += 1
+        if found:
+            windows.counts["different"] += 1
+            different.append(market.pk)
+            logger.error(
+                "%s at %d: live and batch differ in %s; the windows in memory are dropped", market, open_ms, found
+            )
+    if different:
+        windows.reset()
+    return different
+
+
+def _sampled_markets(markets: Sequence[int], candle: int) -> list[int]:
+    """One random market, and those due at this candle."""
+    each = -(-len(markets) // CANDLES_PER_DAY)
+    first = candle % CANDLES_PER_DAY * each
+    return sorted({randomness.default_rng().choice(markets), *markets[first : first + each]})
+
+
+def _differences(batch: ForecastBatch, index: int, windows: LiveWindows) -> list[str] | None:
+    """Columns in which live and batch differ; None if the candles changed in between."""
+    market, open_ms = batch.markets[index], int(batch.forecasts.open_time[-1])
+    # The counters in memory may belong to another version by now.
+    grid, marks = read_windows([market.pk], open_ms, max(windows.reach, reach_of(batch.ensemble)))
+    if marks != windows.marks_of(market.pk):
+        return None
+    position = batch.forecasts.position[index, -1]
+    same = same_bits(batch.forecasts.features[position], build_features(grid, 1)[0, 0])
+    found = [FEATURE_NAMES[column] for column in np.flatnonzero(~same)]
+    if not same_bits(batch.forecasts.sigma[position : position + 1], ewm_sigma(grid, 1)[0]).all():
+        found.append("sigma")
+    corrections, guard_suppresses = batch.forecasts.corrections, batch.forecasts.guard_suppresses
+    if batch.ensemble is not None and (corrections is not None or guard_suppresses is not None):
+        factors, suppresses = online_adjustment(grid, 1, batch.ensemble, np.ones((1, 1), dtype=np.bool_))
+        if corrections is not None and (factors is None or not same_bits(corrections[position], factors[0]).all()):
+            found.append("correction")
+        if guard_suppresses is not None and (suppresses is None or suppresses[0] != guard_suppresses[position]):
+            found.append("guard")
+    return found

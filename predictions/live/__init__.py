@@ -1,0 +1,1 @@
+"""State that the live path keeps between candles."""

@@ -1,0 +1,210 @@
+"""Candles and features of the live path, kept in this process and checked against the database at every candle.
+
+One statement brings the candles stored since the newest one held, and marks that say whether an older one was changed
+(:mod:`marketdata.storage.tails`). Where everything continues at the last candle, one candle is fed; the window of a market
+whose marks changed is read again; other markets, a long pause or an error read everything again. The database stays
+the only truth. SQLite keeps no marks: there, and for any candle but the newest, callers read the window themselves.
+
+Where ranges are corrected online, the misses of recent forecasts are kept beside the windows, for one version.
+"""
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from indicators.candles import CANDLE_COLUMNS, CandleGrid
+from indicators.features import WARMUP, NewestFeatures
+from marketdata.intervals import INTERVAL_MS
+from marketdata.models import Market
+from marketdata.storage import tails
+from modelregistry.estimators.counters import lookback_candles, recent_forecasts
+from modelregistry.estimators.range_predictor import RangePredictor
+from predictions.live.miss_counters import LiveMissCounters
+
+logger = logging.getLogger(__name__)
+
+MAX_CATCH_UP_CANDLES = 48
+"""Candles fed one after the other at most; after a longer pause everything is read again."""
+FILL_BATCH_MARKETS = 50
+"""Markets whose windows are read in one statement."""
+
+
+@dataclass(frozen=True, eq=False)
+class LiveRows:
+    """The window of m markets, and what was computed of its newest candle.
+
+    `corrections` are None where the version does not correct its ranges, `guard_suppresses` (whether to suppress
+    the reason out of distribution) where it has no guard.
+    """
+
+    grid: CandleGrid
+    features: npt.NDArray[np.float32]
+    sigma: npt.NDArray[np.float64]
+    corrections: npt.NDArray[np.float64] | None
+    guard_suppresses: npt.NDArray[np.bool_] | None
+
+
+def read_windows(ids: Sequence[int], open_ms: int, reach: int = 0) -> tuple[CandleGrid, tails.Marks]:
+    """Read the windows that end at a candle, `reach` candles longer, and their marks."""
+    start = open_ms - (WARMUP + reach - 1) * INTERVAL_MS
+    tail = tails.read_tail(ids, start, start, open_ms + INTERVAL_MS)
+    times = start + np.arange(WARMUP + reach, dtype=np.int64) * INTERVAL_MS
+    return CandleGrid(times, *tail.values, interval_ms=INTERVAL_MS), tail.marks  # type: ignore[misc]
+
+
+class LiveWindows:
+    """In-memory windows of the markets of one source that end at the same candle."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ids: list[int] = []
+        self._newest: NewestFeatures | None = None
+        self._misses: LiveMissCounters | None = None
+        self._marks: tails.Marks = {}
+        self.counts = dict.fromkeys(("filled", "fed", "reread", "compared", "different"), 0)
+
+    @contextmanager
+    def rows(
+        self, markets: Sequence[Market], open_ms: int, corrector: RangePredictor | None = None
+    ) -> Iterator[LiveRows | None]:
+        """Yield what is held of these markets at a candle, or None where the caller must read the window.
+
+        Parameters
+        ----------
+        markets : sequence of Market
+        open_ms : int
+            Open of the candle; the newest one held, or a later one.
+        corrector : RangePredictor, optional
+            The version whose recent misses correct its ranges.
+
+        Yields
+        ------
+        LiveRows or None
+            Views, good until the end of the ``with`` block: no other thread gets rows before.
+        """
+        if not tails.is_available() or not markets or not self._lock.acquire(blocking=False):
+            yield None
+            return
+        try:
+            yield self._rows([market.pk for market in markets], open_ms, corrector)
+        except Exception:
+            self._drop()
+            raise
+        finally:
+            self._lock.release()
+
+    def marks_of(self, market_id: int) -> tails.Marks:
+        """Marks of one market at the time its candles were read."""
+        return {key: mark for key, mark in self._marks.items() if key[0] == market_id}
+
+    @property
+    def reach(self) -> int:
+        """Candles before the window that the recent misses depend on."""
+        return lookback_candles(self._misses.predictor) if self._misses is not None else 0
+
+    def reset(self) -> None:
+        """Read everything again at the next candle."""
+        with self._lock:
+            self._drop()
+
+    def _drop(self) -> None:
+        self._ids, self._newest, self._misses, self._marks = [], None, None, {}
+
+    def _rows(self, ids: list[int], open_ms: int, corrector: RangePredictor | None) -> LiveRows | None:
+        if self._newest is not None and open_ms < self._newest.open_time:
+            return None
+        newest = self._continued(ids, open_ms, corrector) or self._started(sorted(ids), open_ms, corrector)
+        features, sigma = newest.rows()
+        corrections, guard_suppresses = None, None
+        if corrector and self._misses:
+            number = open_ms // INTERVAL_MS
+            corrections, guard_suppresses = self._misses.log_factors(number), self._misses.guard_suppresses(number)
+        held = LiveRows(newest.grid, features, sigma, corrections, guard_suppresses)
+        return held if ids == self._ids else _chosen(held, [self._ids.index(key) for key in ids])
+
+    def _continued(self, ids: list[int], open_ms: int, corrector: RangePredictor | None) -> NewestFeatures | None:
+        """Feed the candles stored since, and read again what changed before; None if that is not possible."""
+        newest, misses = self._newest, self._misses
+        if newest is None or not set(ids) <= set(self._ids):
+            return None
+        if corrector is not None and (misses is None or misses.predictor is not corrector):
+            return None
+        until = newest.open_time
+        if open_ms > until + MAX_CATCH_UP_CANDLES * INTERVAL_MS:
+            return None
+        first = until - (WARMUP + self.reach - 1) * INTERVAL_MS
+        tail = tails.read_tail(self._ids, first, until + INTERVAL_MS, open_ms + INTERVAL_MS)
+        before = {key: mark for key, mark in self._marks.items() if key[1] >= first // tails.LENGTH_MS}
+        changed = sorted(tails.changed_markets(before, tail.marks, until))
+        for k in range(tail.values.shape[2]):
+            newest.push(until + (k + 1) * INTERVAL_MS, tail.values[:, :, k])
+            if misses is not None:
+                misses.push(newest)
+        self._marks = dict(tail.marks)
+        self.counts["fed"] += 1
+        if changed:
+            logger.info("past candles of markets %s changed: their windows are read again", changed)
+            self._read(changed, newest)
+            self.counts["reread"] += len(changed)
+        return newest
+
+    def _started(self, ids: list[int], open_ms: int, corrector: RangePredictor | None) -> NewestFeatures:
+        """Read the windows of these markets, and keep no others."""
+        self._drop()
+        self._ids, self._newest = ids, NewestFeatures(len(ids), open_ms)
+        self._misses = LiveMissCounters(corrector, len(ids)) if corrector is not None else None
+        self._read(ids, self._newest)
+        self.counts["filled"] += 1
+        return self._newest
+
+    def _read(self, ids: Sequence[int], newest: NewestFeatures) -> None:
+        """Replace all that is held of some markets by what the database holds."""
+        for first in range(0, len(ids), FILL_BATCH_MARKETS):
+            some = ids[first : first + FILL_BATCH_MARKETS]
+            grid, marks = read_windows(some, newest.open_time, self.reach)
+            for row, market_id in enumerate(some):
+                at, alone = self._ids.index(market_id), grid.select(row)
+                newest.replace(at, alone.tail(WARMUP))
+                if self._misses is not None:
+                    counted = recent_forecasts(self._misses.predictor, alone)
+                    self._misses.fill(at, counted, newest.open_time // INTERVAL_MS)
+            self._marks = {key: mark for key, mark in self._marks.items() if key[0] not in some} | dict(marks)
+
+
+def _chosen(held: LiveRows, at: list[int]) -> LiveRows:
+    """Rows of some of the markets."""
+    columns = {name: getattr(held.grid, name)[at] for name in CANDLE_COLUMNS}
+    return LiveRows(
+        CandleGrid(held.grid.open_time, interval_ms=INTERVAL_MS, **columns),
+        held.features[at],
+        held.sigma[at],
+        None if held.corrections is None else held.corrections[at],
+        None if held.guard_suppresses is None else held.guard_suppresses[at],
+    )
+
+
+_live: dict[str, LiveWindows] = {}
+
+
+def of_source(source: str) -> LiveWindows:
+    """Windows this process keeps of the markets of a source."""
+    return _live.setdefault(source, LiveWindows())
+
+
+def counts() -> dict[str, int]:
+    """Number of events by kind since the process started, all sources together."""
+    found: Counter[str] = Counter()
+    for windows in _live.values():
+        found.update(windows.counts)
+    return dict(found)
+
+
+def reset() -> None:
+    """Drop everything held, as in a new process."""
+    _live.clear()

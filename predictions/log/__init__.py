@@ -1,0 +1,1 @@
+"""The sealed log of predictions: written, read, archived."""

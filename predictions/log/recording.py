@@ -1,0 +1,128 @@
+"""Writing of predictions: sealed rows under the lock of the chain head, then the cache."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import transaction
+
+from marketdata import clock
+from marketdata.intervals import INTERVAL_MS
+from marketdata.models import Market
+from modelregistry.estimators.forecast import MEDIAN, RangeForecast
+from predictions.forecasting.forecast_batch import ForecastBatch
+from predictions.live import cache, coverage
+from predictions.log import chain
+from predictions.models import ChainHead, PredictionLog
+from predictions.payloads import prediction_bytes
+from predictions.validity import valid_until_ms
+
+Key = tuple[int, datetime, int]
+"""Market id, candle time, horizon."""
+
+
+def price(value: float) -> Decimal:
+    """Round a price to the places it is stored with, half to even.
+
+    >>> price(67123.45)
+    Decimal('67123.45000000')
+    """
+    return Decimal(f"{value:.8f}")
+
+
+def record(batch: ForecastBatch) -> dict[Key, PredictionLog]:
+    """Store the predictions of a batch and return its rows by key.
+
+    A candle already predicted by the same champions keeps its rows.
+    """
+    made_at_ms = clock.market_ms()
+    candles = [item for item in batch.candles() if not batch.forecasts.refusals(item[0], item[1])]
+    ensemble, forecast = batch.ensemble, batch.forecasts.ranges
+    if not candles or ensemble is None or forecast is None:
+        return {}
+    coverage.ensure(batch.markets)
+    times = [clock.to_datetime(item[3]) for item in candles]
+    with transaction.atomic():
+        heads = chain.lock_heads(ChainHead.Log.PREDICTIONS, [item[2].pk for item in candles])
+        known = PredictionLog.objects.filter(
+            market_id__in=list(heads), candle_time__gte=times[0], candle_time__lte=times[-1], ensemble=ensemble.digest
+        )
+        rows: dict[Key, PredictionLog] = {(row.market_id, row.candle_time, row.horizon): row for row in known}
+        fresh: list[PredictionLog] = []
+        for (index, at, market, open_ms), candle_time in zip(candles, times, strict=True):
+            for k, horizon in enumerate(forecast.horizons):
+                key = (market.pk, candle_time, horizon)
+                if key not in rows:
+                    rows[key] = _row(batch, forecast, market, index, at, k, open_ms, made_at_ms)
+                    chain.append(heads[market.pk], rows[key], chain.PREDICTION_COLUMNS)
+                    fresh.append(rows[key])
+        if fresh:
+            PredictionLog.objects.bulk_create(fresh, batch_size=1000)
+            chain.save_heads(heads)
+    _cache_newest(rows.values(), made_at_ms)
+    return rows
+
+
+def _row(
+    batch: ForecastBatch,
+    forecast: RangeForecast,
+    market: Market,
+    index: int,
+    at: int,
+    k: int,
+    open_ms: int,
+    made_at_ms: int,
+) -> PredictionLog:
+    forecasts = batch.forecasts
+    position = int(forecasts.position[index, at])
+    assert batch.ensemble is not None
+    high = [f"{value:.8f}" for value in forecast.high[position, k]]
+    low = [f"{value:.8f}" for value in forecast.low[position, k]]
+    reasons = forecasts.degraded(index, at)
+    return PredictionLog(
+        id=clock.new_id(),
+        market=market,
+        symbol=market.symbol,
+        horizon=int(forecast.horizons[k]),
+        candle_time=clock.to_datetime(open_ms),
+        ensemble=batch.ensemble.digest,
+        model_versions=dict(batch.ensemble.versions),
+        made_at=clock.to_datetime(made_at_ms),
+        valid_until=clock.to_datetime(valid_until_ms(open_ms)),
+        late=made_at_ms > valid_until_ms(open_ms),
+        current_price=price(float(forecasts.close[index, at])),
+        predicted_high=Decimal(high[MEDIAN]),
+        predicted_low=Decimal(low[MEDIAN]),
+        high_quantiles=high,
+        low_quantiles=low,
+        coverage=coverage.coverage_of(market.pk, int(forecast.horizons[k])),
+        data_age_seconds=round((made_at_ms - open_ms - INTERVAL_MS) / 1000, 3),
+        degraded=bool(reasons),
+        reasons=reasons,
+        reason_details={**forecasts.explain(reasons), **forecasts.notes(index, at)},
+        simulated=market.simulated,
+    )
+
+
+def _cache_newest(rows: Any, now_ms: int) -> None:
+    """Cache the predictions of each market's newest candle, unless they have expired."""
+    newest: dict[int, list[PredictionLog]] = {}
+    for row in rows:
+        kept = newest.get(row.market_id)
+        if kept is None or row.candle_time > kept[0].candle_time:
+            newest[row.market_id] = [row]
+        elif row.candle_time == kept[0].candle_time:
+            kept.append(row)
+    by_open: dict[int, list[tuple[str, bytes]]] = {}
+    for row in (row for kept in newest.values() for row in kept):
+        open_ms = clock.to_ms(row.candle_time)
+        if now_ms <= valid_until_ms(open_ms):
+            by_open.setdefault(open_ms, []).append(cached(row))
+    for open_ms, values in by_open.items():
+        cache.write_ahead(values, open_ms)
+
+
+def cached(row: PredictionLog) -> tuple[str, bytes]:
+    """Cache key and value of one prediction."""
+    key = cache.key_of(row.symbol, row.horizon, row.candle_time)
+    return key, cache.with_market(prediction_bytes(row), row.market_id)

@@ -1,0 +1,1 @@
+"""Outcomes of predictions, and the track record made of them."""
