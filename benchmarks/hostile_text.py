@@ -75,7 +75,7 @@ def function_readers() -> dict[str, Reader]:
     from mlengine_project.operations.logging import request_id_from
     from mlengine_project.operations.redaction import redact, shortened
     from mlengine_project.wire import media_type_of, read_json
-    from signals.protocol import parse
+    from signals.delivery.protocol import parse
 
     def cookies(text: str) -> object:
         """A header has 8 KiB at most (`mlengine_project.http_protocol`)."""

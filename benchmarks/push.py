@@ -141,8 +141,8 @@ def write_signal(symbol: str, number: int) -> str:
     """Write the next signal of a market to the log and return its published bytes."""
     from marketdata.models import Market
     from signals.drafting import Draft
+    from signals.log.recording import record
     from signals.models import OutboxMessage
-    from signals.recording import record
 
     draft = Draft(Market.objects.get(symbol=symbol), FIRST_OPEN + number * STEP, 94_321.12, reasons=["LATE"])
     (row,) = record([draft], draft.open_ms + 900_000)
@@ -152,7 +152,7 @@ def write_signal(symbol: str, number: int) -> str:
 async def compare(url: str, ports: tuple[int, int], counts: list[int], rounds: int) -> dict:
     from channels_redis.pubsub import RedisPubSubChannelLayer
 
-    from signals import publisher
+    from signals.delivery import publisher
 
     layer = RedisPubSubChannelLayer(hosts=[url])
     # One thread, as in a worker: its connections to database and Redis are open before the first round.

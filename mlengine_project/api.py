@@ -20,8 +20,8 @@ from modelregistry.api.viewsets import ModelViewSet
 from predictions.api.viewsets import BracketViewSet, TouchViewSet, TrackRecordViewSet
 from predictions.challengers.scores import silent_comparison
 from predictions.requests import served_horizons
+from signals.api.viewsets import SignalViewSet
 from signals.outcomes import net_results
-from signals.viewsets import SignalViewSet
 
 
 def horizons_of(market: Market) -> tuple[int, ...]:

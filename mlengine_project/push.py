@@ -6,7 +6,7 @@ from mlengine_project.access import services as access
 from mlengine_project.access.endings import ended_keys
 from mlengine_project.access.errors import TooManyWrongKeys
 from mlengine_project.access.tickets import redeem_ticket
-from signals.consumers import SignalConsumer
+from signals.delivery.websocket import SignalConsumer
 
 
 def signal_consumer() -> Any:

@@ -17,7 +17,7 @@ from predictions.log.seal import GENESIS
 from predictions.market_windows import following_candles
 from predictions.models import ChainCut, ChainHead
 from predictions.scoring.outcomes import outcome_of as prediction_outcome
-from signals.archive import SIGNALS
+from signals.log.archive import SIGNALS
 from signals.outcomes import outcome_of as signal_outcome
 
 CHUNK = 5000

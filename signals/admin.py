@@ -13,7 +13,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from marketdata.admin_pages import LargeLogAdmin, ReadOnlyAdmin, ReasonForm, age_of, confirm_step, plain, posted, row_of
 from marketdata.models import Market
 from predictions.admin import reason_sentence
-from signals import switch
+from signals import kill_switch
 from signals.models import OutboxMessage, SignalLog, SignalSwitch, SymbolSequence
 
 SWITCH_PERMISSION = "signals.change_signalswitch"
@@ -194,7 +194,7 @@ class SignalSwitchAdmin(ReadOnlyAdmin):
         )
 
     def _set(self, request: HttpRequest, symbol: str, *, off: bool, reason: str) -> HttpResponse:
-        row = switch.set_switch(symbol, off=off, reason=reason, actor=request.user.get_username())
+        row = kill_switch.set_switch(symbol, off=off, reason=reason, actor=request.user.get_username())
         self.log_change(request, row, f"Switched {'off' if off else 'on'}: {reason}")
         messages.success(request, f"Signals are now {'off' if off else 'on'} for {symbol or 'all markets'}.")
         return HttpResponseRedirect(self._list())

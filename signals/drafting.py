@@ -15,7 +15,7 @@ from predictions.payloads import finite
 from predictions.reasons import in_order
 from predictions.validity import valid_until_ms
 from signals import rules
-from signals.switch import hold_reason
+from signals.kill_switch import hold_reason
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from django.db.models import Count, Min
 from marketdata import clock
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
-from signals import worklist
+from signals import backlog
 from signals.models import OutboxMessage, SignalSwitch
 
 LATE_SECONDS = 15.0
@@ -42,6 +42,6 @@ def outbox() -> tuple[int, float | None]:
 
 def _markets_without_signal() -> list[str]:
     """Symbols whose newest stored candles still have no signal."""
-    work = worklist.newest_pending(list(Market.objects.enabled()))
+    work = backlog.newest_pending(list(Market.objects.enabled()))
     limit = clock.market_ms() - INTERVAL_MS - round(LATE_SECONDS * 1000 * max(clock.market_rate(), 1.0))
     return sorted(market.symbol for market, opens in work.items() if opens and min(opens) < limit)

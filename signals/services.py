@@ -13,12 +13,13 @@ from marketdata.storage import candles
 from predictions import services as predictions
 from predictions.live import coverage
 from predictions.requests import known_market
-from signals import publisher, worklist
+from signals import backlog
+from signals.delivery import publisher
 from signals.drafting import draft
 from signals.errors import SignalPending
+from signals.kill_switch import switched_off_symbols
+from signals.log.recording import record
 from signals.models import SignalLog
-from signals.recording import record
-from signals.switch import switched_off_symbols
 
 logger = logging.getLogger(__name__)
 
@@ -46,10 +47,10 @@ def advance(
     """
     followed = list(marketdata.enabled_markets() if markets is None else markets)
     sync = _sync(followed, frames)
-    worklist.mark_live_start(followed)
-    written = _process(worklist.newest_pending(followed))
+    backlog.mark_live_start(followed)
+    written = _process(backlog.newest_pending(followed))
     sent = publisher.drain([market.symbol for market in followed])
-    pending = worklist.recent_pending(followed) or (worklist.older_pending(followed) if worklist.sweep_is_due() else {})
+    pending = backlog.recent_pending(followed) or (backlog.older_pending(followed) if backlog.sweep_is_due() else {})
     if pending:
         written += _process(pending)
         sent += publisher.drain()

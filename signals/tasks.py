@@ -5,7 +5,9 @@ from celery import shared_task
 from predictions.challengers import silent
 from predictions.log import archive as prediction_archive
 from predictions.scoring import outcomes as prediction_outcomes
-from signals import archive, outcomes, publisher, services, timing
+from signals import outcomes, services, timing
+from signals.delivery import publisher
+from signals.log import archive
 
 
 @shared_task(ignore_result=True, expires=50)

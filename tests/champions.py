@@ -23,8 +23,8 @@ from modelregistry.registry import serving
 from predictions import requests
 from predictions.forecasting import bracket_queries
 from predictions.live import coverage, windows
-from signals import worklist
-from signals.hub import hub
+from signals import backlog
+from signals.delivery.hub import hub
 from tests.modelregistry import champions as tiny
 
 STEP = 300_000
@@ -41,7 +41,7 @@ def reset_process_state():
     serving._serving.clear()
     requests.reset_markets()
     coverage.reset()
-    worklist.reset_sweep()
+    backlog.reset_sweep()
     bracket_queries._batches.clear()
     windows.reset()
     clock.clear_cached_reading()

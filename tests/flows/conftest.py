@@ -24,7 +24,7 @@ def exchange(settings):
 @pytest.fixture
 def with_redis(settings, redis_url):
     """The engine with Redis, as shared by several processes."""
-    from signals import publisher
+    from signals.delivery import publisher
 
     use_redis(settings, redis_url)
     settings.CACHES = settings.CACHES | {

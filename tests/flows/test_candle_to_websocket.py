@@ -16,8 +16,8 @@ from marketdata.feed import supervisor
 from marketdata.models import Candle, Market
 from predictions.models import PredictionLog
 from signals import services
-from signals.consumers import SignalConsumer
-from signals.hub import hub
+from signals.delivery.hub import hub
+from signals.delivery.websocket import SignalConsumer
 from signals.models import OutboxMessage, SignalLog
 from tests.champions import BEGIN, STEP, bootstrap_champions, make_markets
 from tests.websockets import WebsocketCommunicator

@@ -10,12 +10,12 @@ import pytest
 from channels.db import database_sync_to_async as sync_to_async
 
 from marketdata.models import Market
-from signals import publisher
-from signals.consumers import SignalConsumer
+from signals.delivery import publisher
+from signals.delivery.hub import hub
+from signals.delivery.websocket import SignalConsumer
 from signals.drafting import Draft
-from signals.hub import hub
+from signals.log.recording import record
 from signals.models import OutboxMessage
-from signals.recording import record
 from tests.champions import BEGIN, STEP
 from tests.conftest import use_redis
 from tests.signals.documented import check_frame

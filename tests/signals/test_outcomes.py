@@ -10,9 +10,9 @@ from marketdata.models import Candle, Market
 from marketdata.storage import candles as store
 from mlengine_project.verification import BrokenRecord, verify_market
 from signals.drafting import Draft
+from signals.log.recording import record
 from signals.models import SignalLog
 from signals.outcomes import net_results, score_signals
-from signals.recording import record
 from tests.champions import BEGIN, STEP, at_close_of
 
 NEWEST = BEGIN - STEP

@@ -13,7 +13,7 @@ from modelregistry import registry
 from modelregistry.registry import serving
 from predictions.log import chain
 from predictions.models import ChainHead, PredictionLog
-from signals import services, switch, worklist
+from signals import backlog, kill_switch, services
 from signals.errors import SignalPending
 from signals.models import OutboxMessage, SignalLog, SymbolSequence
 from tests.champions import BEGIN, STEP, at_close_of, make_markets, store_candles
@@ -119,7 +119,7 @@ def tiny_candidate(monkeypatch, horizons):
 
 def test_the_kill_switch_gives_a_hold_with_its_reason(champions):
     make_markets()
-    switch.set_switch("ETHUSDT", off=True, reason="exchange in trouble", actor="ann")
+    kill_switch.set_switch("ETHUSDT", off=True, reason="exchange in trouble", actor="ann")
     advance()
     held = SignalLog.objects.get(symbol="ETHUSDT")
     assert held.reasons == ["KILL_SWITCH"]
@@ -138,7 +138,7 @@ def test_a_gap_repaired_later_gets_a_late_row(champions):
     newest = SignalLog.objects.filter(symbol="BTCUSDT").order_by("-candle_time").first()
     assert newest.reasons == ["GAP_IN_WINDOW"]
     store_candles(markets[0], BEGIN + 5 * STEP, 1)
-    worklist.reset_sweep()
+    backlog.reset_sweep()
     advance(BEGIN + 399 * STEP)
     row = SignalLog.objects.get(symbol="BTCUSDT", candle_time=clock.to_datetime(BEGIN + 5 * STEP))
     assert row.seq == 401
@@ -202,12 +202,12 @@ def test_a_complete_record_is_detected_by_counting(champions):
     markets = make_markets()
     advance()
     store_candles(markets[0], BEGIN, 3, leave_out=[BEGIN + STEP])
-    assert worklist.newest_pending(markets) == {markets[0]: [BEGIN, BEGIN + 2 * STEP]}
-    assert worklist.recent_pending(markets) == {markets[0]: [BEGIN, BEGIN + 2 * STEP]}
+    assert backlog.newest_pending(markets) == {markets[0]: [BEGIN, BEGIN + 2 * STEP]}
+    assert backlog.recent_pending(markets) == {markets[0]: [BEGIN, BEGIN + 2 * STEP]}
     advance(BEGIN + 2 * STEP)
-    assert worklist.newest_pending(markets) == worklist.recent_pending(markets) == {}
+    assert backlog.newest_pending(markets) == backlog.recent_pending(markets) == {}
     store_candles(markets[0], BEGIN + STEP, 1)
-    assert worklist.newest_pending(markets) == {}
+    assert backlog.newest_pending(markets) == {}
     with CaptureQueriesContext(connection) as queries:
-        assert worklist.recent_pending(markets) == {markets[0]: [BEGIN + STEP]}
+        assert backlog.recent_pending(markets) == {markets[0]: [BEGIN + STEP]}
     assert len(queries) == 2  # the newest candle, and one statement for all

@@ -46,21 +46,21 @@ def believe_the_first_empty_answer():
 def forget_what_was_missed():
     """Make signals for the newest candle only, none for candles of a downtime."""
     from marketdata.storage import candles
-    from signals import worklist
+    from signals import backlog
 
-    unsignalled = worklist._without_signal
+    unsignalled = backlog._without_signal
 
     def newest_only(markets, *span):
         newest = candles.newest_open(markets)
         found = unsignalled(markets, *span)
         return {market: [newest[market.pk]] for market, opens in found.items() if newest[market.pk] in opens}
 
-    yield patch.object(worklist, "_without_signal", newest_only)
+    yield patch.object(backlog, "_without_signal", newest_only)
 
 
 def mark_before_sending():
     """Mark outbox messages as sent before sending them; a crash in between loses them."""
-    from signals import publisher
+    from signals.delivery import publisher
     from signals.models import OutboxMessage
 
     def drain(symbols=None):
@@ -75,7 +75,7 @@ def mark_before_sending():
 
 def retry_with_other_bytes():
     """Change the bytes of a message when it is sent again."""
-    from signals import publisher
+    from signals.delivery import publisher
 
     send = publisher._send
 

@@ -15,7 +15,8 @@ from marketdata.feed.inbox import Inbox
 from marketdata.feed.sockets import FeedTimings, Sockets
 from marketdata.intervals import INTERVAL_MS, last_closed_open
 from marketdata.tasks import re_read_history, sweep_quality
-from signals import publisher, worklist
+from signals import backlog
+from signals.delivery import publisher
 from signals.services import advance
 from tests.simulation.storage import Crash, drop_connection
 from tests.simulation.world import VirtualLoop
@@ -223,7 +224,7 @@ def _is_expected(error):
 def install():
     """Replace the runner of REST sessions; nothing else of the engine is replaced."""
     rest.Runner = VirtualRunner
-    worklist.reset_sweep()
+    backlog.reset_sweep()
 
 
 assert threading.current_thread() is threading.main_thread()

@@ -14,7 +14,7 @@ from marketdata.simulator.faults import FaultPlan
 from marketdata.simulator.ledger import Ledger
 from marketdata.simulator.market_clock import MarketClock
 from marketdata.simulator.venue import Venue
-from signals import publisher
+from signals.delivery import publisher
 from tests.champions import reset_process_state
 from tests.simulation.checker import RECOVERY_SECONDS, STEP, Checker
 from tests.simulation.engine import Process

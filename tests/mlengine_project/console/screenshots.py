@@ -220,7 +220,7 @@ def serving():
 
     from mlengine_project.asgi import application
     from mlengine_project.console.sign_in import one_time_link
-    from signals.hub import hub
+    from signals.delivery.hub import hub
 
     person = get_user_model().objects.create_superuser("ada", password="a long secret")
     with socket.socket() as listening:

@@ -11,9 +11,9 @@ from django.db import connections
 
 from mlengine_project.console.sign_in import one_time_link
 from modelregistry.models import ModelVersion
-from signals import publisher
-from signals.hub import hub
-from signals.payloads import signal_bytes
+from signals.delivery import publisher
+from signals.delivery.hub import hub
+from signals.log.payloads import signal_bytes
 from tests.mlengine_project.console import chromium, rows
 
 pytestmark = [

@@ -24,9 +24,9 @@ from marketdata.simulator.recorded.candle_files import read_files
 from mlengine_project.checks import settings_are_valid
 from predictions.live.cache import cache, key_of
 from predictions.models import PredictionLog
-from signals import publisher
 from signals import services as signals
-from signals.consumers import SignalConsumer
+from signals.delivery import publisher
+from signals.delivery.websocket import SignalConsumer
 from signals.models import SignalLog
 from tests import champions
 from tests.champions import BEGIN, STEP, at_close_of, bootstrap_champions, make_markets

@@ -13,11 +13,13 @@ from predictions.errors import InvalidRequest
 from predictions.log import archive, archive_files
 from predictions.models import ChainCut, PredictionLog
 from predictions.scoring.outcomes import score_predictions
-from signals import log, replay, services, worklist
-from signals.archive import SIGNALS
+from signals import backlog, services
+from signals.delivery import replay
 from signals.drafting import Draft
+from signals.log import queries
+from signals.log.archive import SIGNALS
+from signals.log.recording import record
 from signals.models import OutboxMessage, SignalLog
-from signals.recording import record
 from signals.tasks import archive_logs
 from tests.champions import BEGIN, STEP, at_close_of, make_markets, store_candles
 
@@ -98,8 +100,8 @@ def test_the_live_record_continues_after_the_cut_and_archived_candles_are_not_pe
     for market in engine:
         store_candles(market, BEGIN + 91 * STEP, 202)
     with clock.use(at_close_of(BEGIN + 20 * STEP)):  # a market clock set back by almost a day
-        worklist.reset_sweep()
-        found = [worklist.older_pending(engine), worklist.recent_pending(engine)]
+        backlog.reset_sweep()
+        found = [backlog.older_pending(engine), backlog.recent_pending(engine)]
         pending = [open_ms for work in found for opens in work.values() for open_ms in opens]
         assert pending
         assert min(pending) > BEGIN + 3 * STEP
@@ -113,8 +115,10 @@ def test_a_replay_from_an_archived_seq_is_refused_and_names_the_first_one(engine
     archive_all()
     assert replay.first_seq("BTCUSDT") == OLD + 1
     with pytest.raises(InvalidRequest, match=f"the first signal is {OLD + 1}"):
-        log.replayed(SignalLog.objects.all(), "BTCUSDT", OLD - 1)
-    assert next(row.seq for row in log.replayed(SignalLog.objects.filter(symbol="BTCUSDT"), "BTCUSDT", OLD)) == OLD + 1
+        queries.replayed(SignalLog.objects.all(), "BTCUSDT", OLD - 1)
+    assert (
+        next(row.seq for row in queries.replayed(SignalLog.objects.filter(symbol="BTCUSDT"), "BTCUSDT", OLD)) == OLD + 1
+    )
 
 
 def test_a_symbol_with_two_markets_is_replayed_after_the_cuts_of_both(db):

@@ -15,11 +15,11 @@ from django.conf import settings
 
 from marketdata import clock
 from predictions.payloads import iso
-from signals import protocol
-from signals.connections import Connection
-from signals.hub import hub
-from signals.origins import header_values, own_origin, session_is_valid
-from signals.subscriptions import Subscriptions
+from signals.delivery import protocol
+from signals.delivery.connections import Connection
+from signals.delivery.hub import hub
+from signals.delivery.origins import header_values, own_origin, session_is_valid
+from signals.delivery.subscriptions import Subscriptions
 
 logger = logging.getLogger(__name__)
 

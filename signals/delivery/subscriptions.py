@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from signals import protocol, replay
-from signals.connections import Connection
-from signals.hub import hub
+from signals.delivery import protocol, replay
+from signals.delivery.connections import Connection
+from signals.delivery.hub import hub
 
 
 class Subscriptions:

@@ -7,8 +7,8 @@ import pytest
 from channels.db import database_sync_to_async as sync_to_async
 
 from marketdata import clock
-from signals import connections, consumers
-from signals.hub import hub
+from signals.delivery import connections, websocket
+from signals.delivery.hub import hub
 from signals.models import OutboxMessage
 from tests.signals.sockets import (
     REVOKED,
@@ -167,7 +167,7 @@ async def test_a_gap_in_the_feed_is_filled_from_the_log():
 
 
 async def test_signals_lost_by_the_feed_are_found_by_comparing_heads(monkeypatch):
-    monkeypatch.setattr("signals.hub.POLL_SECONDS", 0.1)
+    monkeypatch.setattr("signals.delivery.hub.POLL_SECONDS", 0.1)
     client = await authenticated_client()
     await send_message(client, type="subscribe", symbols=["BTCUSDT"])
     await receive_frame(client), await receive_frame(client)
@@ -177,7 +177,7 @@ async def test_signals_lost_by_the_feed_are_found_by_comparing_heads(monkeypatch
 
 
 async def test_the_heartbeat_has_the_heads(monkeypatch):
-    monkeypatch.setattr(consumers, "HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr(websocket, "HEARTBEAT_SECONDS", 0.2)
     await write_signals_async("BTCUSDT", 2)
     client = await authenticated_client()
     await send_message(client, type="subscribe", symbols=["BTCUSDT"])
@@ -189,7 +189,7 @@ async def test_the_heartbeat_has_the_heads(monkeypatch):
 
 
 async def test_a_revoked_key_closes_its_connections(monkeypatch):
-    monkeypatch.setattr("signals.hub.POLL_SECONDS", 0.1)
+    monkeypatch.setattr("signals.delivery.hub.POLL_SECONDS", 0.1)
     other, revoked = await authenticated_client("other-key"), await authenticated_client("good-key")
     REVOKED.add("k1")
     assert (await receive_frame(revoked))["error"] == "InvalidAPIKey"

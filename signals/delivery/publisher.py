@@ -11,9 +11,9 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from marketdata import clock
-from signals.announcements import Announcer
+from signals.delivery.announcements import Announcer
+from signals.delivery.hub import hub
 from signals.errors import PublishFailed
-from signals.hub import hub
 from signals.models import OutboxMessage
 
 logger = logging.getLogger(__name__)

@@ -12,11 +12,11 @@ from channels.db import database_sync_to_async as sync_to_async
 from marketdata.models import Market
 from mlengine_project.asyncapi import document, resolved
 from mlengine_project.schema import schema_bytes
-from signals import connections, consumers, protocol, publisher
+from signals.delivery import connections, protocol, publisher, websocket
 from signals.drafting import Draft
+from signals.log.payloads import signal_object
+from signals.log.recording import record
 from signals.models import OutboxMessage, SignalLog
-from signals.payloads import signal_object
-from signals.recording import record
 from tests.champions import BEGIN, STEP
 from tests.signals import documented
 from tests.signals.sockets import (
@@ -62,8 +62,8 @@ def write_buy_signal(symbol):
 
 
 async def test_a_running_consumer_sends_every_frame_of_the_document_and_no_other(monkeypatch):
-    monkeypatch.setattr(consumers, "HEARTBEAT_SECONDS", 0.2)
-    monkeypatch.setattr("signals.hub.POLL_SECONDS", 0.2)
+    monkeypatch.setattr(websocket, "HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr("signals.delivery.hub.POLL_SECONDS", 0.2)
     monkeypatch.setattr(connections, "MAX_QUEUED", 5)
     documented.seen.clear()
     await write_signals_async("BTCUSDT", 5)

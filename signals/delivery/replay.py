@@ -9,7 +9,7 @@ from django.db import connection
 from django.db.models import Min
 
 from marketdata.models import Market
-from signals.archive import last_archived_seq
+from signals.log.archive import last_archived_seq
 from signals.models import OutboxMessage, SymbolSequence
 
 PAGE = 500

@@ -7,7 +7,7 @@ from channels.db import database_sync_to_async as sync_to_async
 from django.contrib.auth import HASH_SESSION_KEY, get_user_model
 from django.contrib.sessions.backends.db import SessionStore
 
-from signals import consumers
+from signals.delivery import websocket
 from tests.signals.sockets import (
     authenticated_client,
     connect,
@@ -54,7 +54,7 @@ async def test_a_ticket_without_an_origin_is_accepted():
 
 
 async def test_a_session_authenticates_only_with_the_same_origin(monkeypatch):
-    monkeypatch.setattr(consumers, "AUTHENTICATE_SECONDS", 0.05)
+    monkeypatch.setattr(websocket, "AUTHENTICATE_SECONDS", 0.05)
     user = SimpleNamespace(is_authenticated=True)
     own = connect([(b"origin", b"http://localhost:8000")], user)
     assert (await own.connect())[0]
@@ -75,7 +75,7 @@ def change_password(user):
 
 @pytest.mark.parametrize("ending", ["signed out", "password changed"])
 async def test_a_session_that_ends_closes_its_connection(monkeypatch, ending):
-    monkeypatch.setattr(consumers, "HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr(websocket, "HEARTBEAT_SECONDS", 0.1)
     user = await sync_to_async(get_user_model().objects.create_user)("ann", password="a long secret")
     session = SessionStore()
     session[HASH_SESSION_KEY] = user.get_session_auth_hash()
@@ -93,7 +93,7 @@ async def test_a_session_that_ends_closes_its_connection(monkeypatch, ending):
 
 
 async def test_a_client_that_does_not_authenticate_in_time_is_closed(monkeypatch):
-    monkeypatch.setattr(consumers, "AUTHENTICATE_SECONDS", 0.05)
+    monkeypatch.setattr(websocket, "AUTHENTICATE_SECONDS", 0.05)
     client = connect()
     assert (await client.connect())[0]
     assert await receive_close(client) == 4401

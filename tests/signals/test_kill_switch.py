@@ -5,7 +5,7 @@ import re
 import pytest
 from django.contrib.auth.models import Permission
 
-from signals import switch
+from signals import kill_switch
 from signals.models import SignalSwitch
 from tests.mlengine_project.console import rows
 
@@ -27,10 +27,10 @@ def test_off_and_on_again_with_reasons(admin_client):
     off = admin_client.post(LIST + "switch_off_all/", {"reason": "prices look wrong"}, follow=True)
     assert "Signals are off for all markets" in text_of(off)
     assert "prices look wrong (admin" in text_of(off)
-    assert switch.switched_off_symbols() == {"": "prices look wrong"}
+    assert kill_switch.switched_off_symbols() == {"": "prices look wrong"}
     on = admin_client.post(LIST + "switch_on_all/", {"reason": "feed repaired"}, follow=True)
     assert "Signals are on for all markets" in text_of(on)
-    assert switch.switched_off_symbols() == {}
+    assert kill_switch.switched_off_symbols() == {}
 
 
 def test_the_console_shows_it_while_signals_are_off(admin_client):
@@ -44,10 +44,10 @@ def test_one_market_alone(admin_client):
     for symbol in ("BTCUSDT", "ETHUSDT"):
         rows.market(symbol)
     admin_client.post(LIST + "switch_off_one/", {"symbol": "ETHUSDT", "reason": "delisting"})
-    assert switch.switched_off_symbols() == {"ETHUSDT": "delisting"}
+    assert kill_switch.switched_off_symbols() == {"ETHUSDT": "delisting"}
     row = SignalSwitch.objects.get(symbol="ETHUSDT")
     admin_client.post(f"{LIST}{row.pk}/toggle/", {"reason": "stays listed"})
-    assert switch.switched_off_symbols() == {}
+    assert kill_switch.switched_off_symbols() == {}
 
 
 def test_an_unknown_market_is_refused(admin_client):

@@ -11,8 +11,8 @@ from marketdata.simulator.faults import Fault
 from marketdata.simulator.http.server import SimulatedExchange
 from marketdata.storage import candles
 from predictions.models import PredictionLog
+from signals import backlog
 from signals import services as signals
-from signals import worklist
 from signals.models import SignalLog
 from tests.champions import BEGIN, STEP, at_close_of, make_markets, store_candles
 
@@ -63,7 +63,7 @@ def test_a_signal_for_2099_of_an_earlier_release_hides_no_candle(champions, no_s
     row = SignalLog.objects.get(market=markets[0])
     SignalLog.objects.filter(pk=row.pk).update(candle_time=clock.to_datetime(YEAR_2099))
     with clock.use(at_close_of(NEWEST, 1.0)):
-        assert worklist.newest_pending(markets) == {markets[0]: [NEWEST]}
+        assert backlog.newest_pending(markets) == {markets[0]: [NEWEST]}
 
 
 def test_a_market_behind_the_others_has_its_own_last_day(champions, no_sync):
@@ -72,7 +72,7 @@ def test_a_market_behind_the_others_has_its_own_last_day(champions, no_sync):
     store_candles(markets[0], BEGIN, 600)
     store_candles(markets[1], BEGIN, 2)
     with clock.use(at_close_of(BEGIN + 599 * STEP, 1.0)):
-        assert worklist.newest_pending(markets)[markets[1]] == [BEGIN, BEGIN + STEP]
+        assert backlog.newest_pending(markets)[markets[1]] == [BEGIN, BEGIN + STEP]
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from marketdata import clock
 from mlengine_project.settings import redis_prefix
-from signals import consumers, publisher
-from signals.announcements import symbols_in
-from signals.hub import hub
+from signals.delivery import publisher, websocket
+from signals.delivery.announcements import symbols_in
+from signals.delivery.hub import hub
 from signals.models import OutboxMessage, SignalLog, SymbolSequence
 from tests.conftest import use_redis
 from tests.flows.processes import start_redis, wait_until
@@ -45,7 +45,7 @@ def own_redis(two_markets, settings, redis_url):  # noqa: F811
 @pytest.fixture
 def only_announcements(monkeypatch):
     """Disable polling: the hub reads the log only after announcements."""
-    monkeypatch.setattr("signals.hub.POLL_SECONDS", NEVER)
+    monkeypatch.setattr("signals.delivery.hub.POLL_SECONDS", NEVER)
 
 
 def channel(settings):
@@ -96,7 +96,7 @@ async def test_a_signal_published_by_another_service_is_not_delivered(own_redis,
     ],
 )  # fmt: skip
 async def test_a_forged_announcement_changes_nothing(own_redis, settings, only_announcements, monkeypatch, forged):
-    monkeypatch.setattr(consumers, "HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr(websocket, "HEARTBEAT_SECONDS", 0.2)
     await write_signals_async("BTCUSDT", 2)
     connection = await subscribed_client(own_redis, settings)
     assert own_redis.publish(channel(settings), forged) == 1
@@ -138,7 +138,7 @@ async def test_many_false_announcements_cost_a_bounded_number_of_queries(own_red
 
 
 async def test_a_lost_announcement_is_made_up_for_by_the_next_poll(own_redis, settings, monkeypatch):
-    monkeypatch.setattr("signals.hub.POLL_SECONDS", 0.5)
+    monkeypatch.setattr("signals.delivery.hub.POLL_SECONDS", 0.5)
     connection = await subscribed_client(own_redis, settings)
     await write_signals_async("BTCUSDT", 2, publish=False)
     await OutboxMessage.objects.aupdate(sent_at=clock.wall_now())
@@ -161,7 +161,7 @@ async def test_one_announcement_names_all_symbols_of_a_batch(own_redis, settings
 
 
 async def test_a_log_restored_to_an_earlier_state_is_followed_and_its_next_signal_delivered(monkeypatch):
-    monkeypatch.setattr("signals.hub.POLL_SECONDS", 0.2)
+    monkeypatch.setattr("signals.delivery.hub.POLL_SECONDS", 0.2)
     await write_signals_async("BTCUSDT", 3)
     connection = await authenticated_client()
     await send_message(connection, type="subscribe", symbols=["BTCUSDT"])
@@ -222,7 +222,7 @@ async def test_without_redis_sockets_are_served_from_the_log_and_the_outbox_stay
     restartable_redis, settings, monkeypatch
 ):
     start, stop = restartable_redis
-    monkeypatch.setattr("signals.hub.POLL_SECONDS", 0.5)
+    monkeypatch.setattr("signals.delivery.hub.POLL_SECONDS", 0.5)
     client = redis.Redis.from_url(settings.REDIS_URL)
     connection = await subscribed_client(client, settings)
     stop()

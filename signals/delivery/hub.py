@@ -14,8 +14,8 @@ from django.conf import settings
 from django.db import connections
 
 from marketdata import clock
-from signals import announcements, protocol, replay
-from signals.connections import Connection
+from signals.delivery import announcements, protocol, replay
+from signals.delivery.connections import Connection
 
 logger = logging.getLogger(__name__)
 

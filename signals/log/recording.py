@@ -12,8 +12,8 @@ from predictions.log.recording import price
 from predictions.models import ChainHead
 from predictions.validity import valid_until_ms
 from signals.drafting import Draft
+from signals.log.payloads import signal_bytes
 from signals.models import OutboxMessage, SignalLog, SymbolSequence
-from signals.payloads import signal_bytes
 
 
 def record(drafts: Sequence[Draft], made_at_ms: int) -> list[SignalLog]:

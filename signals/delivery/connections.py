@@ -7,7 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 
-from signals import protocol
+from signals.delivery import protocol
 
 MAX_QUEUED = 512
 """Frames queued for one connection; a live signal beyond that closes it."""

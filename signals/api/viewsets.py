@@ -8,10 +8,11 @@ from rest_framework.generics import get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from signals import log, services
+from signals import services
+from signals.api.serializers import SignalQuery, SignalRequest, SignalSerializer
+from signals.log import queries as log
+from signals.log.payloads import signal_object
 from signals.models import SignalLog
-from signals.payloads import signal_object
-from signals.serializers import SignalQuery, SignalRequest, SignalSerializer
 
 
 class SignalViewSet(viewsets.GenericViewSet):

@@ -6,7 +6,7 @@ from django.db.models import Q, QuerySet
 
 from predictions.errors import InvalidRequest
 from predictions.log.queries import require_symbol
-from signals.archive import last_archived_seq
+from signals.log.archive import last_archived_seq
 from signals.models import SignalLog
 
 

@@ -1,0 +1,1 @@
+"""The sealed log of signals: written, read, archived."""
