@@ -71,14 +71,14 @@ def function_readers() -> dict[str, Reader]:
     from django.http.cookie import parse_cookie
     from django.utils.http import url_has_allowed_host_and_scheme
 
-    from mlengine_project.gate import with_plain_cookies
-    from mlengine_project.operations.logging import request_id_from
-    from mlengine_project.operations.redaction import redact, shortened
-    from mlengine_project.wire import media_type_of, read_json
+    from mlengine_project.http.json_codec import media_type_of, read_json
+    from mlengine_project.http.limits import with_plain_cookies
+    from mlengine_project.operations.logs.redaction import redact, shortened
+    from mlengine_project.operations.logs.structured import request_id_from
     from signals.delivery.protocol import parse
 
     def cookies(text: str) -> object:
-        """A header has 8 KiB at most (`mlengine_project.http_protocol`)."""
+        """A header has 8 KiB at most (`mlengine_project.http.protocol`)."""
         scope = {"headers": [(b"cookie", b'a="%b"' % text[:8192].encode("latin-1", "replace"))]}
         return [parse_cookie(value.decode("latin-1")) for _, value in with_plain_cookies(scope)["headers"]]
 

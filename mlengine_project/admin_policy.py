@@ -11,7 +11,7 @@ from django.contrib.admin.exceptions import DisallowedModelAdminLookup
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponseBase
 
-from mlengine_project.surface import ADMIN_SCRIPT_SOURCES
+from mlengine_project.http.api_settings import ADMIN_SCRIPT_SOURCES
 
 YEAR = re.compile(r"[0-9]{1,4}")
 

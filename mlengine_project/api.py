@@ -4,17 +4,17 @@ from django.urls import path
 
 from marketdata.api.viewsets import CandleViewSet, IndicatorViewSet, MarketViewSet
 from marketdata.models import Market
-from mlengine_project import pages
 from mlengine_project.access.viewsets import TicketViewSet
-from mlengine_project.answering_time import CountedPredictionViewSet
-from mlengine_project.asyncapi import asyncapi
-from mlengine_project.operations.health import loaded_by
-from mlengine_project.operations.viewsets import (
+from mlengine_project.http import schema_pages
+from mlengine_project.http.asyncapi import asyncapi
+from mlengine_project.http.response_counts import CountedPredictionViewSet
+from mlengine_project.operations.api.viewsets import (
     DetailedHealthViewSet,
     JobViewSet,
     MetricsViewSet,
     OpenHealthViewSet,
 )
+from mlengine_project.operations.monitoring.health import loaded_by
 from modelregistry import registry
 from modelregistry.api.viewsets import ModelViewSet
 from predictions.api.viewsets import BracketViewSet, TouchViewSet, TrackRecordViewSet
@@ -53,8 +53,8 @@ urlpatterns = [
     path("jobs/<str:id>/cancel", JobViewSet.as_view({"post": "cancel"})),
     path("ws-tickets", TicketViewSet.as_view({"post": "create"})),
     path("metrics", MetricsViewSet.as_view({"get": "scrape"})),
-    path("schema", pages.schema),
-    path("docs", pages.swagger),
-    path("redoc", pages.redoc),
+    path("schema", schema_pages.schema),
+    path("docs", schema_pages.swagger),
+    path("redoc", schema_pages.redoc),
     path("asyncapi", asyncapi),
 ]

@@ -21,12 +21,12 @@ from channels.auth import AuthMiddleware  # noqa: E402  (needs the apps to be lo
 
 from mlengine_project.access.proxy import TrustedProxy  # noqa: E402
 from mlengine_project.checks import stop_on_errors  # noqa: E402
-from mlengine_project.fast_road import FastRoad  # noqa: E402
-from mlengine_project.gate import RequestLimits  # noqa: E402
-from mlengine_project.handshakes import Handshakes  # noqa: E402
+from mlengine_project.http.fast_road import FastRoad  # noqa: E402
+from mlengine_project.http.handshakes import Handshakes  # noqa: E402
+from mlengine_project.http.limits import RequestLimits  # noqa: E402
+from mlengine_project.http.request_threads import RequestThreads  # noqa: E402
 from mlengine_project.lifespan import Lifespan  # noqa: E402
 from mlengine_project.push import signal_consumer  # noqa: E402
-from mlengine_project.request_threads import RequestThreads  # noqa: E402
 
 if not settings.IS_TEST:
     stop_on_errors()

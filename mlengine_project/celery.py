@@ -12,7 +12,7 @@ from typing import Any
 from celery import Celery
 from celery.signals import beat_init, worker_init, worker_process_init, worker_ready, worker_shutting_down
 
-from mlengine_project import broker
+from mlengine_project.operations.scheduling import broker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlengine_project.settings")
 
@@ -48,7 +48,7 @@ def refuse_bad_settings(**_: Any) -> None:
 @worker_ready.connect
 def start_heartbeat(**_: Any) -> None:
     """Start the heartbeat of this worker."""
-    from mlengine_project.operations import heartbeats
+    from mlengine_project.operations.monitoring import heartbeats
 
     heartbeats.start("worker")
 
@@ -56,7 +56,7 @@ def start_heartbeat(**_: Any) -> None:
 @worker_process_init.connect
 def start_refresher(**_: Any) -> None:
     """Start the background refresher in each child of a worker that processes candles."""
-    from mlengine_project.operations.companion import refresher
+    from mlengine_project.operations.monitoring.background_refresher import refresher
 
     if "live" in app.amqp.queues.consume_from:
         refresher.start()
@@ -65,6 +65,6 @@ def start_refresher(**_: Any) -> None:
 @worker_shutting_down.connect
 def stop_heartbeat(**_: Any) -> None:
     """Stop the heartbeat of this worker."""
-    from mlengine_project.operations import heartbeats
+    from mlengine_project.operations.monitoring import heartbeats
 
     heartbeats.stop("worker")

@@ -7,9 +7,9 @@ from typing import Any
 import structlog
 from asgiref.sync import sync_to_async
 
-from mlengine_project.operations import heartbeats
-from mlengine_project.operations.companion import refresher
-from mlengine_project.operations.measures import measures
+from mlengine_project.operations.monitoring import heartbeats
+from mlengine_project.operations.monitoring.background_refresher import refresher
+from mlengine_project.operations.monitoring.counters import measures
 
 START_SECONDS = 60.0
 """Wait for the champions; after it the process accepts connections, but is not ready."""

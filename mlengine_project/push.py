@@ -3,8 +3,8 @@
 from typing import Any
 
 from mlengine_project.access import services as access
-from mlengine_project.access.endings import ended_keys
 from mlengine_project.access.errors import TooManyWrongKeys
+from mlengine_project.access.revocations import ended_keys
 from mlengine_project.access.tickets import redeem_ticket
 from signals.delivery.websocket import SignalConsumer
 

@@ -28,7 +28,7 @@ from mlengine_project.environment import (
     text,
     valid_url,
 )
-from mlengine_project.surface import (  # noqa: F401  # a setting is one by being named here
+from mlengine_project.http.api_settings import (  # noqa: F401  # a setting is one by being named here
     CONTENT_SECURITY_POLICY,
     CORS_ALLOW_HEADERS,
     CORS_ALLOW_METHODS,
@@ -117,22 +117,22 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "mlengine_project.operations.logging.RequestIdMiddleware",
+    "mlengine_project.operations.logs.structured.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "mlengine_project.admin_policy.AdminPagePolicy",
     "corsheaders.middleware.CorsMiddleware",
-    "mlengine_project.allowed_methods.AllowedMethods",
+    "mlengine_project.http.allowed_methods.AllowedMethods",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "mlengine_project.access.hosts.AllowedHosts",
+    "mlengine_project.http.hosts.AllowedHosts",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "mlengine_project.access.throttling.LimitHeaders",
     "mlengine_project.access.sign_in.SignInResponses",
-    "mlengine_project.error_pages.ErrorResponses",
+    "mlengine_project.http.error_pages.ErrorResponses",
 ]
 
 ROOT_URLCONF = "mlengine_project.urls"
@@ -276,7 +276,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
 )
 CELERY_TIMEZONE = "UTC"
 CELERY_ENABLE_UTC = True
-CELERY_BEAT_SCHEDULER = "mlengine_project.beat_scheduler:EngineScheduler"
+CELERY_BEAT_SCHEDULER = "mlengine_project.operations.scheduling.beat_scheduler:EngineScheduler"
 # The last run is written at once, since health compares it with now.
 CELERY_BEAT_SYNC_EVERY = 1
 DJANGO_CELERY_BEAT_TZ_AWARE = True
@@ -290,12 +290,12 @@ SESSION_COOKIE_AGE = 8 * 3600
 SESSION_COOKIE_SAMESITE = "Lax"
 LOGIN_URL = "/admin/login/"
 LOGIN_REDIRECT_URL = "/admin/"
-CSRF_FAILURE_VIEW = "mlengine_project.access.hosts.cross_site_refused"
+CSRF_FAILURE_VIEW = "mlengine_project.http.hosts.cross_site_refused"
 
-# --- settings of the API (see `mlengine_project.surface`) -----------------------------------------
+# --- settings of the API (see `mlengine_project.http.api_settings`) -----------------------------------------
 CORS_ALLOWED_ORIGINS = [origin for origin in CORS_ORIGINS if origin != "*"]
 CORS_ALLOW_ALL_ORIGINS = "*" in CORS_ORIGINS
-DEFAULT_EXCEPTION_REPORTER = "mlengine_project.error_pages.PlainExceptionReporter"
+DEFAULT_EXCEPTION_REPORTER = "mlengine_project.http.error_pages.PlainExceptionReporter"
 LOGGING = logging_of(LOG_LEVEL, pretty=not PRODUCTION)
 # Static files come from the apps until an image collects them; the folder for that may be missing.
 WHITENOISE_USE_FINDERS = True

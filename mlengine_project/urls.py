@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from mlengine_project import error_pages
+from mlengine_project.http import error_pages
 
 urlpatterns = [
     path("admin/", admin.site.urls),

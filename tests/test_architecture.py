@@ -68,7 +68,7 @@ SECRET_MODULES = {
     "mlengine_project/access/keys.py",
     "mlengine_project/access/tickets.py",
     "mlengine_project/environment.py",
-    "mlengine_project/first_run.py",
+    "mlengine_project/embedded/first_run.py",
 }
 
 

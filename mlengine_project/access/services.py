@@ -13,8 +13,8 @@ from mlengine_project.access.errors import InvalidAPIKey, KeyStoreUnavailable, T
 from mlengine_project.access.keys import BOOTSTRAP, Identity, digest_of, is_bootstrap, new_key
 from mlengine_project.access.models import ApiKey, Scope
 from mlengine_project.access.proxy import network_of
+from mlengine_project.access.sliding_window import window
 from mlengine_project.access.tickets import issue_ticket, redeem_ticket
-from mlengine_project.access.windows import window
 
 __all__ = [
     "authenticate_key",

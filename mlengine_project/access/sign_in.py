@@ -21,7 +21,7 @@ from unfold.forms import AuthenticationForm as AdminAuthenticationForm
 from marketdata import clock
 from mlengine_project.access.models import KnownAddress
 from mlengine_project.access.proxy import UNKNOWN, network_of
-from mlengine_project.access.windows import window
+from mlengine_project.access.sliding_window import window
 
 ATTEMPTS_PER_MINUTE = 20
 """Attempts from one address, and attempts at one account from all unknown addresses together."""

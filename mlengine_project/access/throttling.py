@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from mlengine_project.access.keys import Identity
-from mlengine_project.access.windows import WINDOW_SECONDS, WindowResult, window
+from mlengine_project.access.sliding_window import WINDOW_SECONDS, WindowResult, window
 
 
 def take_from_bucket(identity: Identity) -> WindowResult | None:

@@ -17,11 +17,11 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from marketdata import clock
 from mlengine_project.access.sign_in import ThrottledForm
-from mlengine_project.allowed_methods import allow
 from mlengine_project.console import board as board_reads
 from mlengine_project.console import chart_feed, market_page, models_page, record_panel
 from mlengine_project.console import sign_in as one_time_links
 from mlengine_project.console.engine_state import current_state
+from mlengine_project.http.allowed_methods import allow
 
 View = Callable[..., HttpResponse]
 

@@ -17,7 +17,8 @@ from unfold.widgets import (
 from marketdata import clock
 from marketdata.admin_pages import ReadOnlyAdmin, SwitchField, age_of, confirm_step, posted, progress_bar, row_of
 from marketdata.models import Market
-from mlengine_project.operations import jobs, schedule_admin
+from mlengine_project.operations import schedule_admin
+from mlengine_project.operations.jobs import control
 from mlengine_project.operations.models import Counter, Heartbeat, Job
 from modelregistry.models import Kind
 
@@ -110,7 +111,7 @@ class JobAdmin(ReadOnlyAdmin):
         form = TrainingForm(posted(request))
         if form.is_valid():
             arguments = {"kinds": form.cleaned_data["kinds"], "small": form.cleaned_data["small"]}
-            job = jobs.request_training(request.user.get_username(), arguments)
+            job = control.request_training(request.user.get_username(), arguments)
             return self._requested(request, job)
         return confirm_step(
             request,
@@ -131,7 +132,7 @@ class JobAdmin(ReadOnlyAdmin):
             values = form.cleaned_data
             begin = clock.market_now() - timedelta(days=values["days"])
             arguments = {"symbols": values["symbols"], "from": f"{begin:%Y-%m-%dT%H:%M:%SZ}"}
-            job = jobs.request_backfill(request.user.get_username(), arguments)
+            job = control.request_backfill(request.user.get_username(), arguments)
             return self._requested(request, job)
         return confirm_step(
             request,
@@ -159,7 +160,7 @@ class JobAdmin(ReadOnlyAdmin):
                 back=page,
                 danger=True,
             )
-        if jobs.cancel(job):
+        if control.cancel(job):
             self.log_change(request, job, "Cancelled.")
             messages.success(request, "The job is being stopped.")
         else:

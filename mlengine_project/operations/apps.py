@@ -13,6 +13,6 @@ class OperationsConfig(AppConfig):
 
     def ready(self) -> None:
         """Configure structured logging in every process."""
-        from mlengine_project.operations.logging import configure_structlog
+        from mlengine_project.operations.logs.structured import configure_structlog
 
         configure_structlog()

@@ -2,14 +2,15 @@
 
 from celery import shared_task
 
-from mlengine_project.operations import bootstrap, heartbeats, job_runs, jobs
+from mlengine_project.operations.jobs import bootstrap, control, runs
+from mlengine_project.operations.monitoring import heartbeats
 
 
 @shared_task(ignore_result=True)
 def run_job(job_id: str) -> None:
     """Run one job, and request the retention run that follows a training."""
-    job_runs.run(job_id)
-    jobs.request_retention_after(job_id)
+    runs.run(job_id)
+    control.request_retention_after(job_id)
 
 
 @shared_task(ignore_result=True, expires=50)
@@ -21,7 +22,7 @@ def beat_heartbeat() -> None:
 @shared_task(ignore_result=True, expires=240)
 def requeue_jobs() -> None:
     """Queue pending and orphaned jobs again, and prune stale heartbeats."""
-    jobs.requeue_pending()
+    control.requeue_pending()
     heartbeats.prune_stale()
 
 
@@ -34,10 +35,10 @@ def request_bootstrap() -> None:
 @shared_task(ignore_result=True, expires=3600)
 def request_daily_training() -> None:
     """Request today's training, once."""
-    jobs.request_daily_training()
+    control.request_daily_training()
 
 
 @shared_task(ignore_result=True, expires=3600)
 def request_daily_retention() -> None:
     """Request today's retention run of model files, once."""
-    jobs.request_daily_retention()
+    control.request_daily_retention()

@@ -10,7 +10,7 @@ from django.db import connection
 from indicators.features import WARMUP
 from marketdata.models import Market
 from marketdata.storage import candles
-from mlengine_project.operations import bootstrap, job_runs
+from mlengine_project.operations.jobs import bootstrap, runs
 from mlengine_project.operations.models import Job
 from modelregistry.training.fit.plan import least_candles
 from tests.flows import processes
@@ -21,11 +21,11 @@ pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.long, pytest.
 @pytest.fixture
 def trainer(monkeypatch, settings, exchange, tmp_path):
     """Run a job like the trainer, on the database of this test."""
-    monkeypatch.setattr("mlengine_project.operations.jobs._send", lambda _: None)
+    monkeypatch.setattr("mlengine_project.operations.jobs.control._send", lambda _: None)
     settings.SUPPORTED_SYMBOLS = list(exchange.symbols)
     for name, value in processes.engine_environment(tmp_path, exchange, os.environ["REDIS_URL"]).items():
         monkeypatch.setenv(name, value)
-    return job_runs.run
+    return runs.run
 
 
 def test_bootstrap_waits_for_the_exchange(trainer, exchange, monkeypatch):
@@ -49,8 +49,8 @@ def test_killed_with_its_process_it_is_claimed_again_and_fetches_the_rest(traine
     job = bootstrap.request("start")
 
     def kill_half_way():
-        processes.wait_until(lambda: job_runs._running, 30, "the process runs")
-        (process,) = job_runs._running.values()
+        processes.wait_until(lambda: runs._running, 30, "the process runs")
+        (process,) = runs._running.values()
         processes.wait_until(lambda: stored() > WARMUP or process.poll() is not None, 60, "half is fetched")
         process.send_signal(signal.SIGKILL)
         connection.close()

@@ -12,8 +12,8 @@ from indicators.features import WARMUP
 from marketdata import clock
 from mlengine_project.access.services import create_key
 from mlengine_project.console.dashboard import with_state
-from mlengine_project.operations import health
-from mlengine_project.operations.metrics import exposition
+from mlengine_project.operations.monitoring import health
+from mlengine_project.operations.monitoring.metrics import exposition
 from modelregistry.estimators.online.guard import Guard
 from predictions import services as predictions
 from predictions.models import PredictionLog

@@ -18,7 +18,7 @@ from django.core.management import call_command
 
 from marketdata import clock
 from marketdata.storage import candles
-from mlengine_project.operations.examination import MAX_CONNECTIONS, OTHER_WEB_CONNECTIONS
+from mlengine_project.operations.doctor import MAX_CONNECTIONS, OTHER_WEB_CONNECTIONS
 from signals import services
 from tests.champions import STEP, bootstrap_champions, make_markets, store_candles
 from tests.flows import processes

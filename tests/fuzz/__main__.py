@@ -50,7 +50,7 @@ def main() -> int:
 
 def run(n_requests: int, n_pairs: int, seed: int) -> dict[str, Any]:
     """Run both parts, each with its own engine rows."""
-    from mlengine_project.schema import openapi_document
+    from mlengine_project.http.schema import openapi_document
     from tests.fuzz.engine import engine_with_champions, served_engine
     from tests.fuzz.roads import compare
     from tests.fuzz.surface import attack

@@ -12,8 +12,8 @@ from django.conf import settings
 from django.core.asgi import get_asgi_application
 
 from mlengine_project.access import services
-from mlengine_project.fast_road import FastRoad
-from mlengine_project.gate import RequestLimits
+from mlengine_project.http.fast_road import FastRoad
+from mlengine_project.http.limits import RequestLimits
 from tests.mlengine_project.buckets import empty_buckets
 
 Headers = list[tuple[bytes, bytes]]

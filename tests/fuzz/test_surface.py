@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlengine_project.schema import openapi_document
+from mlengine_project.http.schema import openapi_document
 from tests.fuzz.engine import served_engine
 from tests.fuzz.surface import attack
 

@@ -2,7 +2,7 @@
 
 from django.conf import settings
 
-from mlengine_project.access.windows import window
+from mlengine_project.access.sliding_window import window
 
 
 def empty_buckets():

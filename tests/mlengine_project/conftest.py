@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 
 from mlengine_project.access import services
-from mlengine_project.operations import health
+from mlengine_project.operations.monitoring import health
 from tests.mlengine_project.buckets import empty_buckets
 
 

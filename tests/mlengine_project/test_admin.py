@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.urls import reverse
 
 from marketdata import clock
-from mlengine_project.schedule import install_schedule
+from mlengine_project.operations.scheduling.schedule import install_schedule
 from tests.mlengine_project.console import rows
 
 pytestmark = pytest.mark.django_db

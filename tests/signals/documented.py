@@ -4,7 +4,7 @@ from functools import lru_cache
 
 from jsonschema import Draft7Validator
 
-from mlengine_project.asyncapi import document, resolved
+from mlengine_project.http.asyncapi import document, resolved
 
 seen = set()
 """Types of the frames checked so far, errors as `error/NAME`."""

@@ -8,7 +8,7 @@ from marketdata import clock
 from marketdata.exchange.parsing import CandleRow
 from marketdata.models import Candle, Market
 from marketdata.storage import candles as store
-from mlengine_project.verification import BrokenRecord, verify_market
+from mlengine_project.operations.verification import BrokenRecord, verify_market
 from signals.drafting import Draft
 from signals.log.recording import record
 from signals.models import SignalLog

@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from indicators.features import WARMUP
 from marketdata import clock
 from marketdata.models import Candle, Market
-from mlengine_project.verification import verify_market
+from mlengine_project.operations.verification import verify_market
 from modelregistry import registry
 from modelregistry.registry import serving
 from predictions.log import chain

@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from indicators.errors import MLEngineError
 from marketdata.errors import ExchangeUnavailable
 from marketdata.progress import progress_reporter
-from mlengine_project.operations import bootstrap
+from mlengine_project.operations.jobs import bootstrap
 
 
 class Command(BaseCommand):

@@ -14,8 +14,8 @@ from indicators.errors import MLEngineError
 from indicators.features import WARMUP
 from marketdata.intervals import INTERVAL_MS
 from marketdata.storage import candles as store
-from mlengine_project.leakage import MUTATED_CANDLES, Verdict, examine
 from mlengine_project.management.commands.replay_predictions import find_ensemble, find_markets
+from mlengine_project.operations.leakage import MUTATED_CANDLES, Verdict, examine
 from modelregistry import registry
 from modelregistry.models import Kind
 from predictions.live.online_correction import reach_of

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from mlengine_project.operations.examination import PARTS, diagnose
+from mlengine_project.operations.doctor import PARTS, diagnose
 
 
 class Command(BaseCommand):

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from mlengine_project.schedule import install_schedule
+from mlengine_project.operations.scheduling.schedule import install_schedule
 
 
 class Command(BaseCommand):

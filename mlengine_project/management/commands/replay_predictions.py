@@ -12,7 +12,7 @@ from indicators.errors import MLEngineError
 from marketdata import clock
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
-from mlengine_project.table_files import TableFile
+from mlengine_project.operations.table_files import TableFile
 from modelregistry import registry
 from modelregistry.management.instants import read_instant
 from modelregistry.management.progress import progress_output

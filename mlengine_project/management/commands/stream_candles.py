@@ -9,8 +9,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from marketdata import services
 from marketdata.feed import supervisor
-from mlengine_project.operations import heartbeats
-from mlengine_project.operations.companion import refresher
+from mlengine_project.operations.monitoring import heartbeats
+from mlengine_project.operations.monitoring.background_refresher import refresher
 from signals.services import advance
 
 

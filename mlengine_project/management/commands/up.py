@@ -15,12 +15,12 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from marketdata import clock
-from mlengine_project import feeds
 from mlengine_project.checks import stop_on_errors
-from mlengine_project.first_run import Credentials, administrator, ensure_credentials
-from mlengine_project.http_protocol import LimitedHttpProtocol
-from mlengine_project.instance_lock import AlreadyRunning, InstanceLock
-from mlengine_project.schedule import install_schedule
+from mlengine_project.embedded import price_sources
+from mlengine_project.embedded.first_run import Credentials, administrator, ensure_credentials
+from mlengine_project.embedded.instance_lock import AlreadyRunning, InstanceLock
+from mlengine_project.http.protocol import LimitedHttpProtocol
+from mlengine_project.operations.scheduling.schedule import install_schedule
 
 GRACE_SECONDS = 5
 
@@ -83,14 +83,14 @@ class Command(BaseCommand):
         install_schedule()
         credentials = ensure_credentials()
         try:
-            feed, changed = feeds.choose(options["feed"], options["data"], options["speed"])
-        except feeds.FeedError as error:
+            feed, changed = price_sources.choose(options["feed"], options["data"], options["speed"])
+        except price_sources.FeedError as error:
             raise CommandError(str(error)) from error
         _reduce_logging()
         self._print_addresses(url, credentials, feed)
 
         from mlengine_project.asgi import application
-        from mlengine_project.engine import EmbeddedEngine
+        from mlengine_project.embedded.engine import EmbeddedEngine
 
         engine = EmbeddedEngine(
             feed,
@@ -116,7 +116,7 @@ class Command(BaseCommand):
         )
         self._serve(server, engine)
 
-    def _print_addresses(self, url: str, credentials: Credentials, feed: feeds.Feed) -> None:
+    def _print_addresses(self, url: str, credentials: Credentials, feed: price_sources.Feed) -> None:
         from mlengine_project.console.sign_in import one_time_link
 
         lines = [f"console   {url}/", f"admin     {url}/admin/", f"API docs  {url}/docs"]

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from marketdata.models import Market
-from mlengine_project.verification import BrokenRecord, verify_market
+from mlengine_project.operations.verification import BrokenRecord, verify_market
 
 
 class Command(BaseCommand):

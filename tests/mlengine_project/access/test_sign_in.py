@@ -18,7 +18,7 @@ from mlengine_project.access.sign_in import (
     SignInAttempt,
     record_sign_in,
 )
-from mlengine_project.access.windows import window
+from mlengine_project.access.sliding_window import window
 from mlengine_project.console.sign_in import one_time_link
 from tests.mlengine_project.buckets import empty_buckets
 

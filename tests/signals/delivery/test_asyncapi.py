@@ -10,8 +10,8 @@ import yaml
 from channels.db import database_sync_to_async as sync_to_async
 
 from marketdata.models import Market
-from mlengine_project.asyncapi import document, resolved
-from mlengine_project.schema import schema_bytes
+from mlengine_project.http.asyncapi import document, resolved
+from mlengine_project.http.schema import schema_bytes
 from signals.delivery import connections, protocol, publisher, websocket
 from signals.drafting import Draft
 from signals.log.payloads import signal_object

@@ -1,0 +1,1 @@
+"""Health, metrics and jobs over REST."""

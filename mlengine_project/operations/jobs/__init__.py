@@ -1,0 +1,1 @@
+"""Long jobs: asked for, run, stopped."""

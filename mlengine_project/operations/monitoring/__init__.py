@@ -1,0 +1,1 @@
+"""Health, heartbeats, counters and metrics."""

@@ -1,0 +1,1 @@
+"""The beat schedule and the broker of its tasks."""
