@@ -1,6 +1,6 @@
 """Standard trend indicators: moving averages and the strength of a trend.
 
-Means over a window are computed window by window (`indicators.catalog.rolling`); recursive means are TA-Lib's. TA-Lib is
+Means over a window are computed by `indicators.catalog.rolling`; recursive means are TA-Lib's. TA-Lib is
 imported where it is called: it imports pandas, and most processes never show an indicator.
 """
 

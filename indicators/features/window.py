@@ -240,7 +240,7 @@ class Window:
         return np.exp(self.log_level)
 
     def sigma(self) -> Floats:
-        """Volatility per candle, as :func:`indicators.catalog.volatility.ewm_sigma`; NaN where the candle is missing."""
+        """Volatility per candle, as `ewm_sigma` computes it; NaN where the candle is missing."""
         span = np.log(self._column("high", 1.0) / self._column("low", 1.0))
         decay, reach = sigma_memory(72)
         weights = np.maximum(self._sums(self.present, decay).total(reach), np.finfo(np.float64).tiny)

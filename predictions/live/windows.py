@@ -1,9 +1,9 @@
 """Candles and features of the live path, kept in this process and checked against the database at every candle.
 
 One statement brings the candles stored since the newest one held, and marks that say whether an older one was changed
-(:mod:`marketdata.storage.tails`). Where everything continues at the last candle, one candle is fed; the window of a market
-whose marks changed is read again; other markets, a long pause or an error read everything again. The database stays
-the only truth. SQLite keeps no marks: there, and for any candle but the newest, callers read the window themselves.
+(:mod:`marketdata.storage.tails`). Where everything continues at the last candle, one candle is fed; the window of a
+market whose marks changed is read again; other markets, a long pause or an error read everything again. The database
+stays the only truth. SQLite keeps no marks: there, and for any candle but the newest, callers read the window.
 
 Where ranges are corrected online, the misses of recent forecasts are kept beside the windows, for one version.
 """

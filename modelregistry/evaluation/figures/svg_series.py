@@ -1,4 +1,4 @@
-"""Charts over time and of probabilities against frequencies, in the manner of :mod:`modelregistry.evaluation.figures.svg`."""
+"""Charts over time and of probabilities against frequencies, in the style of :mod:`.svg`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
