@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from modelregistry.evaluation.figures.common import (
+from modelregistry.evaluation.figures.layout import (
     NO_DETAIL,
     Cell,
     Figure,

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from modelregistry.evaluation.figures.common import (
+from modelregistry.evaluation.figures.detail import skill_over_time
+from modelregistry.evaluation.figures.layout import (
     NO_DETAIL,
     Cell,
     Figure,
@@ -17,7 +18,6 @@ from modelregistry.evaluation.figures.common import (
     short_name,
     value,
 )
-from modelregistry.evaluation.figures.detail import skill_over_time
 from modelregistry.evaluation.figures.svg import Mark, Row, dot_plot, span_of
 from modelregistry.evaluation.figures.svg_series import column_plot, reliability_plot, short_period
 

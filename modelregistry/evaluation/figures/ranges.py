@@ -6,7 +6,15 @@ Pure functions from a report to SVG text. A figure without data holds an explana
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from modelregistry.evaluation.figures.common import (
+from modelregistry.evaluation.figures.detail import (
+    BAND_SAMPLES,
+    coverage_marks,
+    coverage_over_time,
+    levels_figure,
+    skill_over_time,
+    terciles_figure,
+)
+from modelregistry.evaluation.figures.layout import (
     Cell,
     Figure,
     by_horizon,
@@ -18,14 +26,6 @@ from modelregistry.evaluation.figures.common import (
     legend,
     short_name,
     value,
-)
-from modelregistry.evaluation.figures.detail import (
-    BAND_SAMPLES,
-    coverage_marks,
-    coverage_over_time,
-    levels_figure,
-    skill_over_time,
-    terciles_figure,
 )
 from modelregistry.evaluation.figures.probabilities import bracket_figures, direction_figures
 from modelregistry.evaluation.figures.svg import Mark, Row, dot_plot, span_of
