@@ -11,9 +11,23 @@ from django.test import override_settings
 
 from mlengine_project.settings import channel_layer
 
+PLAIN_RUN = "not long and not simulation"
 ROOT = Path(__file__).resolve().parent.parent
 CANDLES = Path(os.environ.get("MLENGINE_CANDLES", ROOT.parent / "shared" / "data"))
 ALONE = ("tests/indicators/", "tests/benchmarks/", "tests/modelregistry/", "tests/marketdata/", "tests/test_")
+RUN_ONCE = (
+    "tests/fuzz/",
+    "tests/flows/test_crowd",
+    "tests/flows/test_shared_database",
+    "tests/flows/test_two_engines",
+    "tests/flows/test_upgrade",
+    "tests/mlengine_project/http/server/",
+    "tests/mlengine_project/operations/scheduling/test_broker",
+    "tests/modelregistry/search/",
+    "tests/modelregistry/test_services",
+    "tests/modelregistry/training/",
+)
+"""Tests that start the services they need or fit models: with other services they show the same."""
 SERVICES = {"postgres": ("DATABASE_URL", 5432), "redis": ("REDIS_URL", 6379)}
 
 
@@ -33,8 +47,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         needs_database = item.get_closest_marker("django_db") or {"db", "transactional_db"} & set(
             getattr(item, "fixturenames", ())
         )
-        if not needs_database and (item.nodeid.startswith(ALONE) or isinstance(item, pytest.DoctestItem)):
+        independent = item.nodeid.startswith(ALONE) or isinstance(item, pytest.DoctestItem)
+        if item.nodeid.startswith(RUN_ONCE) or (independent and not needs_database):
             item.add_marker("alone")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say at the end what a plain run leaves out, and how to run it."""
+    if os.environ.get("CI") == "true" or config.option.markexpr != PLAIN_RUN:
+        return
+    skipped = len(terminalreporter.stats.get("skipped", []))
+    terminalreporter.write_line(
+        f"Not run: tests of minutes (uv run pytest -m 'long or simulation'); {skipped} skipped for the reasons above. "
+        "With DATABASE_URL and REDIS_URL set, tests with PostgreSQL and Redis run too; .ci/run runs both ways."
+    )
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

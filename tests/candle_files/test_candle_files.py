@@ -6,7 +6,6 @@ The long one is ``python -m tests.candle_files --files 5000``.
 import tempfile
 from pathlib import Path
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis.extra.django import TestCase
 
@@ -14,9 +13,8 @@ from tests.candle_files.check import check
 from tests.candle_files.plans import plans
 
 
-@pytest.mark.long
 class CandleFiles(TestCase):
-    @settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
     @given(plans())
     def test_every_file_is_imported_exactly_or_refused_with_a_position(self, plan):
         with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""A short run of the simulation with twenty days."""
+"""A short run of the simulation with twelve days."""
 
 import json
 import subprocess
@@ -24,13 +24,13 @@ def run(*arguments):
     return done.stdout, json.loads(done.stdout.splitlines()[-1])
 
 
-def test_twenty_days_of_faults_lose_nothing():
-    output, summary = run("--seeds", "20")
+def test_twelve_days_of_faults_lose_nothing():
+    output, summary = run("--seeds", "12")
     assert summary["red"] == [], output
-    assert summary["seeds"] == 20
+    assert summary["seeds"] == 12
     for kind in ("lost", "duplicated", "wrong", "open_as_closed", "late"):
         assert summary[kind] == 0, output
-    assert summary["covered"]["closes"] > 20_000
+    assert summary["covered"]["closes"] > 12_000
     for task in ("advance", "sweep_quality", "sweep_outbox", "re_read_history"):
         assert summary["covered"]["tasks"].get(task), f"no day had a {task}: the schedule does not work"
 
