@@ -1,1 +1,1 @@
-"""Pure numbers computed from candles. Knows no Django, no database and no clock."""
+"""Pure numerical code on candles, without Django, database or clock."""

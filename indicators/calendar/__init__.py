@@ -1,1 +1,1 @@
-"""What the calendar knows ahead: local time, holidays, announced releases."""
+"""Calendar events that are known in advance: local time, holidays, announced releases."""

@@ -1,4 +1,4 @@
-"""Features: what an estimator knows about a candle. They look back, never ahead.
+"""Features: the inputs of the estimators. They look back, never ahead.
 
 A family of features is written once, as functions of a :class:`~indicators.features.window.Window`; one executor,
 :class:`~indicators.features.stream.Stream`, runs it on years of candles and on the newest one with the same float32

@@ -1,1 +1,1 @@
-"""Which candles are stored, missing or absent, and how gaps are filled."""
+"""Which candles are stored, missing or absent: gaps, halts, evidence and refused rows."""

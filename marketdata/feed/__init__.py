@@ -1,1 +1,1 @@
-"""The live feed: sockets, closed candles, halts, quarantine."""
+"""The live feed: sockets, the inbox of closed candles, and the supervisor."""

@@ -51,7 +51,7 @@ def run(
     """
     supervisor = Supervisor(markets, on_closed, beat, pace or FeedTimings())
     supervisor.sockets.start()
-    poller = threading.Thread(target=supervisor.status_poller.run, args=(stop,), name="feed-lookout", daemon=True)
+    poller = threading.Thread(target=supervisor.status_poller.run, args=(stop,), name="feed-status-poller", daemon=True)
     poller.start()
     try:
         while not stop.is_set():

@@ -139,7 +139,7 @@ def of_frames():
         "a key twice": lambda text, rng: text.replace('"c": "', '"c": "NaN", "c": "-'),
         "very long": lambda text, rng: json.dumps({"e": "x" * 300_000}),
         "an error of the library's kind": lambda text, rng: json.dumps({"e": "error", "type": "X", "m": text[:20]}),
-        "an answer nobody asked for": lambda text, rng: json.dumps({"result": None, "id": rng.randint(1, 99)}),
+        "an answer without a request": lambda text, rng: json.dumps({"result": None, "id": rng.randint(1, 99)}),
     }
 
 

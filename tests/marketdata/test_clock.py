@@ -82,16 +82,16 @@ def test_after_a_step_of_the_system_clock_the_exchange_s_clock_is_read_at_once(d
             def describe(self, symbols):
                 return dict.fromkeys(symbols, "TRADING")
 
-        lookout = ExchangeStatusPoller(FeedTimings(), lambda _: None)
-        lookout._session = Session()
-        lookout.markets = [Market.objects.create(symbol="BTCUSDT", source="exchange")]
-        lookout.poll()
+        poller = ExchangeStatusPoller(FeedTimings(), lambda _: None)
+        poller._session = Session()
+        poller.markets = [Market.objects.create(symbol="BTCUSDT", source="exchange")]
+        poller.poll()
         frozen.advance(1)
-        lookout.poll()
+        poller.poll()
         assert len(readings) == 1, "a reading is valid for a minute"
         monotonic = clock.monotonic()
         monkeypatch.setattr(frozen, "monotonic", lambda: monotonic)
         frozen.advance(-3600)
-        lookout.poll()
-        lookout.poll()
+        poller.poll()
+        poller.poll()
         assert len(readings) == 2

@@ -51,7 +51,7 @@ class WeightMeter:
         self.highest_used = 0
         self.refused = 0
         self.violations = 0
-        """Number of requests sent although the client had been told to wait."""
+        """Number of requests sent although the server had asked the client to wait."""
         self._minute = -1
         self._used = 0
         self._warnings = 0

@@ -111,7 +111,7 @@ def have_ended():
 
 
 def silent(_message):
-    """Report to nobody."""
+    """Ignore the report."""
 
 
 def array_type(array):
@@ -127,26 +127,26 @@ def failing(number):
 
 
 def test_two_processes_make_the_bytes_of_one_and_tell_how_far_they_are(request_, alone):
-    told = []
-    assert same(train_kinds(request_, lambda *step: told.append(step), None, Workers(2)), alone)
-    assert [step[:2] for step in told] == [(done, TRAINING_STEPS) for done in range(1, TRAINING_STEPS + 1)]
-    assert told[0][2] == "candles, features and labels: rows of AUSDT"
-    assert {step[2].split(": ", 1)[1] for step in told if step[2].endswith("done")} == {
+    reported = []
+    assert same(train_kinds(request_, lambda *step: reported.append(step), None, Workers(2)), alone)
+    assert [step[:2] for step in reported] == [(done, TRAINING_STEPS) for done in range(1, TRAINING_STEPS + 1)]
+    assert reported[0][2] == "candles, features and labels: rows of AUSDT"
+    assert {step[2].split(": ", 1)[1] for step in reported if step[2].endswith("done")} == {
         f"{stretch}: {kind}: done" for stretch in ("fold 1", "all candles") for kind in KINDS
     }
 
 
 def test_rows_built_apart_are_those_built_together(grid, markets, whole):
-    told = []
-    assert_same(interleave(list(Workers().build(markets, told.append)), grid), whole)
-    assert told == [f"rows of {symbol}" for symbol in SYMBOLS]
+    reported = []
+    assert_same(interleave(list(Workers().build(markets, reported.append)), grid), whole)
+    assert reported == [f"rows of {symbol}" for symbol in SYMBOLS]
     assert len({int(code) for code in whole.market}) == len(SYMBOLS)
 
 
 def test_rows_built_by_three_processes_are_those_built_together(grid, markets, whole):
-    told = []
-    assert_same(interleave(list(Workers(3).build(markets, told.append)), grid), whole)
-    assert sorted(told) == [f"rows of {symbol}" for symbol in SYMBOLS]
+    reported = []
+    assert_same(interleave(list(Workers(3).build(markets, reported.append)), grid), whole)
+    assert sorted(reported) == [f"rows of {symbol}" for symbol in SYMBOLS]
 
 
 def test_an_earliest_row_holds_for_every_market(grid):
@@ -164,15 +164,15 @@ def test_processes_map_large_arrays_instead_of_copying_them(files):
 
 
 def test_a_process_killed_amid_its_part_is_replaced(request_, alone):
-    told = []
+    reported = []
 
     def progress(_done, _total, message):
-        told.append(message)
-        if sum(message.endswith("done") for message in told) == 1:
+        reported.append(message)
+        if sum(message.endswith("done") for message in reported) == 1:
             kill_processes()
 
     assert same(train_kinds(request_, progress, None, Workers(2)), alone)
-    assert len(told) == TRAINING_STEPS, "what was done before is not done again"
+    assert len(reported) == TRAINING_STEPS, "what was done before is not done again"
 
 
 def test_processes_killed_again_and_again_end_the_run_with_a_reason():
@@ -188,10 +188,10 @@ def test_a_part_that_fails_ends_the_run_with_its_reason():
 
 
 def test_a_cancel_ends_the_run_and_its_processes(request_, files):
-    told = []
+    reported = []
     with pytest.raises(Cancelled):
-        train_kinds(request_, lambda *step: told.append(step), lambda: len(told) >= 3, Workers(2))
-    assert len(told) == 3
+        train_kinds(request_, lambda *step: reported.append(step), lambda: len(reported) >= 3, Workers(2))
+    assert len(reported) == 3
     assert have_ended()
     assert list(files.iterdir()) == []
 
@@ -230,10 +230,10 @@ def cluster():
 
 
 def test_two_workers_of_a_dask_cluster_make_the_bytes_of_one_process(request_, alone, cluster):
-    told = []
+    reported = []
     workers = Workers(dask_scheduler=cluster)
-    assert same(train_kinds(request_, lambda *step: told.append(step), None, workers), alone)
-    assert [step[:2] for step in told] == [(done, TRAINING_STEPS) for done in range(1, TRAINING_STEPS + 1)]
+    assert same(train_kinds(request_, lambda *step: reported.append(step), None, workers), alone)
+    assert [step[:2] for step in reported] == [(done, TRAINING_STEPS) for done in range(1, TRAINING_STEPS + 1)]
     assert not processes(), "the cluster computes, not this machine"
 
 
