@@ -1,4 +1,7 @@
-"""Script for `manage.py shell` of an older version that creates an installation and prints its contents."""
+"""Script for `manage.py shell` of version 0.1 that creates an installation and prints its contents.
+
+Its imports are those of that version and stay as they are.
+"""
 
 import json
 from datetime import timedelta
@@ -12,15 +15,15 @@ from django_celery_beat.models import CrontabSchedule, PeriodicTask
 from indicators.features import WARMUP
 from marketdata import clock, services
 from marketdata.simulator import SimulatedExchange
+from mlengine_project import feeds
 from mlengine_project.access.services import create_key
-from mlengine_project.embedded import price_sources
 from mlengine_project.operations.models import Job
-from mlengine_project.operations.scheduling.schedule import install_schedule
+from mlengine_project.schedule import install_schedule
 from predictions.models import PredictionLog
 from signals import services as signals
 from signals.models import SignalLog
 from signals.tasks import score_outcomes
-from tests.champions import BEGIN, STEP, SYMBOLS, bootstrap_champions
+from tests.champions import BEGIN, STEP, SYMBOLS, crown
 
 CLOSES = 8
 """More than the shortest horizon, so that some outcomes are scored."""
@@ -33,21 +36,19 @@ edited.crontab = CrontabSchedule.objects.create(minute="3-59/5", hour="*", timez
 edited.save()
 PeriodicTask.objects.filter(name="daily training").update(enabled=False)
 
-with SimulatedExchange(SYMBOLS, seed=price_sources.DEFAULT_SEED, speed=0, begin_at=BEGIN + 10_000) as exchange:
+with SimulatedExchange(SYMBOLS, seed=feeds.DEFAULT_SEED, speed=0, begin_at=BEGIN + 10_000) as exchange:
     settings.BINANCE_API_URL, settings.BINANCE_STREAM_URL = exchange.base_url, exchange.stream_url
     markets = services.seed_markets(SYMBOLS, "simulated")
     services.backfill(markets, BEGIN - (WARMUP + 50) * STEP, BEGIN)
-    champions = bootstrap_champions()
+    champions = crown()
     for _ in range(CLOSES):
         exchange.advance_to(exchange.now_ms() + STEP)
-        clock.clear_cached_reading()
+        clock.forget()
         signals.advance()
     score_outcomes()
     market_ms = exchange.now_ms()
-price_sources.record(
-    price_sources.Feed(
-        "simulator", speed=30.0, seed=price_sources.DEFAULT_SEED, began_at_ms=clock.wall_ms(), market_ms=market_ms
-    )
+feeds.record(
+    feeds.Feed("simulator", speed=30.0, seed=feeds.DEFAULT_SEED, began_at_ms=clock.wall_ms(), market_ms=market_ms)
 )
 
 begin = clock.to_datetime(BEGIN - (WARMUP + 1_000) * STEP)  # older than what the feed itself fetches
