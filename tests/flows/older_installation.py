@@ -11,6 +11,7 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.test import Client
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
+from mlengine_project.schedule import install_schedule
 
 from indicators.features import WARMUP
 from marketdata import clock, services
@@ -18,7 +19,6 @@ from marketdata.simulator import SimulatedExchange
 from mlengine_project import feeds
 from mlengine_project.access.services import create_key
 from mlengine_project.operations.models import Job
-from mlengine_project.schedule import install_schedule
 from predictions.models import PredictionLog
 from signals import services as signals
 from signals.models import SignalLog
