@@ -9,6 +9,7 @@ seconds after the close of the newest candle, so the same command makes the same
 import argparse
 import asyncio
 import base64
+import io
 import os
 import socket
 import tempfile
@@ -265,13 +266,13 @@ async def photograph(folder, state, address, link):
 
 async def save(page, path):
     """Write the upper part of the page as PNG; its path and size in bytes."""
-    from tests.mlengine_project.console import png
+    from PIL import Image
 
     size = {"width": WIDTH, "height": PICTURES[path.name]}
     await page.call("Emulation.setDeviceMetricsOverride", **size, deviceScaleFactor=1, mobile=False)
     await asyncio.sleep(1)  # the chart draws on the next frames
     picture = await page.call("Page.captureScreenshot", format="png")
-    path.write_bytes(png.compressed(base64.b64decode(picture["data"])))
+    Image.open(io.BytesIO(base64.b64decode(picture["data"]))).convert("RGB").quantize(256).save(path, optimize=True)
     return path, path.stat().st_size
 
 
