@@ -22,12 +22,16 @@ RUN_ONCE = (
     "tests/flows/test_two_engines",
     "tests/flows/test_upgrade",
     "tests/mlengine_project/http/server/",
+    "tests/mlengine_project/http/test_h",
+    "tests/mlengine_project/http/test_limits",
+    "tests/mlengine_project/http/test_names",
+    "tests/mlengine_project/http/test_schema",
     "tests/mlengine_project/operations/scheduling/test_broker",
     "tests/modelregistry/search/",
     "tests/modelregistry/test_services",
     "tests/modelregistry/training/",
 )
-"""Tests that start the services they need or fit models: with other services they show the same."""
+"""Tests that start the services they need, fit models, or end before a query: other services change nothing for them."""
 SERVICES = {"postgres": ("DATABASE_URL", 5432), "redis": ("REDIS_URL", 6379)}
 
 
@@ -42,7 +46,7 @@ def _reachable(url: str, port: int) -> bool:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests that use no database and no cache, which need not run again with other services."""
+    """Mark tests that need not run again with other services."""
     for item in items:
         needs_database = item.get_closest_marker("django_db") or {"db", "transactional_db"} & set(
             getattr(item, "fixturenames", ())
