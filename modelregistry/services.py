@@ -218,7 +218,9 @@ def _trainable(
     newest = store.newest_open(markets)
     stored = [market for market in markets if newest[market.pk] is not None]
     needed = least_candles(horizons)
-    empty = [ExcludedMarket(market.symbol, 0, needed, None) for market in markets if newest[market.pk] is None]
+    empty = [
+        ExcludedMarket(market.symbol, 0, needed, None, stored=0) for market in markets if newest[market.pk] is None
+    ]
     if not stored:
         raise TrainingError("no market has candles; run `manage.py import_candles` or `backfill_candles` first")
     if from_ms is not None and until_ms is not None and from_ms >= until_ms:

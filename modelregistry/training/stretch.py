@@ -62,7 +62,10 @@ def evaluate_on(
     if "range_predictor" in estimators:
         before = grid.span(0, int(np.searchsorted(grid.open_time, fitted_until_ms)))
         if len(before) < WARMUP + max(horizons) + 288:
-            raise TrainingError("too few candles before the period to fit the baselines on")
+            raise TrainingError(
+                "the baselines are fitted on candles up to the end of the version's training, and too few are stored: "
+                f"{len(before):,} of {WARMUP + max(horizons) + 288:,}; backfill or import older ones"
+            )
         train = build_dataset(before, symbols, horizons, BASELINE_STRIDE)
         train = train.take(np.flatnonzero(train.has_features))
         report_progress(2, total, "baselines")

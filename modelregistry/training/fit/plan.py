@@ -74,9 +74,13 @@ class ExcludedMarket:
     needed: int
     enough_at_ms: int | None
     """Estimated time at which it has enough candles; None where its price hardly moves."""
+    stored: int
+    """Candles stored, whether its price moved or not."""
 
     def as_sentence(self) -> str:
         """Sentence with the market, its candles and the date at which it has enough."""
+        if not self.stored:
+            return f"{self.symbol} is excluded: no candle of the period is stored, {self.needed:,} are needed"
         lacking = f"{self.symbol} is excluded: its price moved in {self.candles:,} candles, {self.needed:,} are needed"
         if self.enough_at_ms is None:
             return f"{lacking}, and it hardly moves"
@@ -132,9 +136,8 @@ def excluded_markets(
         # No date is estimated for a market that moves in less than half of its candles.
         moves = count * 2 > stored
         end_ms = int(grid.open_time[-1]) + grid.interval_ms
-        found.append(
-            ExcludedMarket(symbol, count, needed, end_ms + (needed - count) * grid.interval_ms if moves else None)
-        )
+        enough_at_ms = end_ms + (needed - count) * grid.interval_ms if moves else None
+        found.append(ExcludedMarket(symbol, count, needed, enough_at_ms, stored))
     return found
 
 

@@ -52,6 +52,15 @@ def test_a_market_that_would_reduce_the_plan_of_others_is_left_out():
     assert excluded_markets(history(60_000, FULL), symbols, HORIZONS) == []
 
 
+def test_a_market_without_candles_is_not_said_to_move_little():
+    grid = history(60_000, 60_000)
+    for name in CANDLE_COLUMNS:
+        getattr(grid, name)[1] = np.nan
+    (empty,) = excluded_markets(grid, ("BTCUSDT", "NEWUSDT"), HORIZONS)
+    assert (empty.candles, empty.stored) == (0, 0)
+    assert empty.as_sentence() == f"NEWUSDT is excluded: no candle of the period is stored, {FULL:,} are needed"
+
+
 def test_a_market_that_never_moves_is_left_out_without_a_date():
     (flat,) = excluded_markets(history(60_000, 60_000, flat=(1,)), ("BTCUSDT", "FLATUSDT"), HORIZONS)
     assert (flat.symbol, flat.candles, flat.enough_at_ms) == ("FLATUSDT", 0, None)
