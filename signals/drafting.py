@@ -73,11 +73,11 @@ def decide_batch(batch: ForecastBatch) -> rules.Decisions | None:
     return rules.decide(
         forecasts.brackets,
         forecasts.ranges,
-        forecasts.closes,
+        forecasts.inputs.close,
         horizons=ensemble.common_horizons,
         fee_rate=settings.FEE_RATE,
         slippage_bps=settings.SLIPPAGE_BPS,
-        direction=ensemble.direction(forecasts.features) if ensemble.signal is not None else None,
+        direction=ensemble.signal.predict(forecasts.inputs.features) if ensemble.signal is not None else None,
     )
 
 

@@ -12,6 +12,7 @@ from modelregistry.estimators import boosting
 from modelregistry.estimators.bracket_calibration import Calibration
 from modelregistry.estimators.forecast import LEVELS
 from modelregistry.estimators.golden import golden_rows
+from modelregistry.estimators.inputs import ModelInputs
 from modelregistry.estimators.novelty import Novelty
 from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.estimators.residuals import ResidualQuantiles
@@ -71,7 +72,7 @@ def golden(kind, fitted):
     rng = np.random.default_rng(5)
     features = rng.normal(size=(8, WIDTH)).astype(np.float32)
     features[0, 3] = np.nan
-    return golden_rows(kind, fitted, features, np.linspace(100, 101, 8), np.full(8, 0.001))
+    return golden_rows(kind, fitted, ModelInputs(features, np.linspace(100, 101, 8), np.full(8, 0.001)))
 
 
 def fields(seed=0):

@@ -144,9 +144,7 @@ def _losses(
         take_profit, stop_loss = bracket_levels(rows, horizon, "buy", (1.0, 1.0))
         outcome, _ = window_outcomes(rows, horizon, "buy", take_profit, stop_loss)
         known = (outcome >= 0) & (outcome <= Touch.NEITHER)
-        probabilities = estimator.probabilities(
-            rows.features, rows.close, rows.sigma, horizon, "buy", take_profit, stop_loss
-        )
+        probabilities = estimator.view(rows.inputs).probabilities(horizon, "buy", take_profit, stop_loss)
         return np.where(known, scores.brier(probabilities, np.eye(3)[np.where(known, outcome, 0)]), np.nan)
     labels = direction_labels(rows, horizon, costs)
     probabilities = estimator.predict(rows.features)
