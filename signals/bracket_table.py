@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from modelregistry.estimators.kinds import RANGE, TPSL
 from predictions import reasons as codes
-from predictions.forecasting.forecasts import RANGE, TPSL, Forecasts
+from predictions.forecasting.forecasts import Forecasts
 from predictions.forecasting.pricing import PricedBrackets, price_brackets
 from predictions.forecasting.range_table import BatchCandles, Columns, reason_texts
 from signals.rules import SIDES, Decisions, level

@@ -7,9 +7,9 @@ from django.conf import settings
 
 from marketdata.models import Market
 from modelregistry.estimators.ensemble import Ensemble
+from modelregistry.estimators.kinds import RANGE, TPSL
 from predictions import reasons as codes
 from predictions.forecasting.forecast_batch import ForecastBatch
-from predictions.forecasting.forecasts import RANGE, TPSL
 from predictions.forecasting.pricing import PricedBrackets
 from predictions.payloads import finite
 from predictions.reasons import in_order

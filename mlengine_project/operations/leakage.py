@@ -14,6 +14,7 @@ from indicators.proofs.leakage import Compute, LeakReport, check_leakage, seeded
 from indicators.proofs.parity import Mismatch, check_parity
 from modelregistry.estimators.ensemble import Ensemble
 from modelregistry.estimators.inputs import ModelInputs
+from modelregistry.estimators.kinds import RANGE, SIGNAL, TPSL
 from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.estimators.tpsl_classifier import TpslClassifier
 from predictions.live.online_correction import reach_of, window_inputs
@@ -89,16 +90,16 @@ def subjects(ensemble: Ensemble | None) -> Iterator[Subject]:
             for level in range(1, 8)
         ]
         served = _forecasts(partial(_ranges, ensemble.range_predictor), ensemble)
-        yield Subject("range_predictor", tuple(names), served, reach_of(ensemble))
+        yield Subject(RANGE, tuple(names), served, reach_of(ensemble))
         if ensemble.range_predictor.novelty.guard.active:
             suppressed = partial(_suppressed, ensemble)
             yield Subject("distrust", ("distrusted",), suppressed, reach_of(ensemble))
     if ensemble.tpsl is not None:
         names = [f"{side}_{horizon}_p{part}" for horizon in ensemble.tpsl.horizons for side, part in _PARTS]
-        yield Subject("tpsl_classifier", tuple(names), _forecasts(partial(_brackets, ensemble.tpsl)))
+        yield Subject(TPSL, tuple(names), _forecasts(partial(_brackets, ensemble.tpsl)))
     if ensemble.signal is not None:
         columns, signal = ("p_buy", "p_sell", "p_hold"), ensemble.signal
-        yield Subject("signal_classifier", columns, _forecasts(lambda inputs: signal.predict(inputs.features)))
+        yield Subject(SIGNAL, columns, _forecasts(lambda inputs: signal.predict(inputs.features)))
 
 
 _PARTS = [(side, part) for side in ("buy", "sell") for part in range(3)]

@@ -42,6 +42,11 @@ class Ensemble:
         return hashlib.sha256(",".join(sorted(self.versions.values())).encode()).hexdigest()
 
     @property
+    def estimators(self) -> dict[str, RangePredictor | TpslClassifier | SignalClassifier]:
+        """The estimators there are, by kind."""
+        return {one.kind: one for one in (self.range_predictor, self.tpsl, self.signal) if one is not None}
+
+    @property
     def horizons(self) -> tuple[int, ...]:
         """Horizons of the range predictor; empty without one."""
         return self.range_predictor.horizons if self.range_predictor else ()
@@ -60,10 +65,8 @@ class Ensemble:
 
         Measured by the range predictor; without one, by the first other champion.
         """
-        for estimator in (self.range_predictor, self.tpsl, self.signal):
-            if estimator is not None:
-                return estimator.novelty.is_novel(features)
-        return np.zeros(len(features), dtype=bool)
+        first = next(iter(self.estimators.values()), None)
+        return np.zeros(len(features), dtype=bool) if first is None else first.novelty.is_novel(features)
 
 
 def disagreements(forecast: RangeForecast, view: BracketView | None) -> np.ndarray:

@@ -9,19 +9,18 @@ from typing import Any
 import numpy as np
 
 from modelregistry.estimators.inputs import ModelInputs
+from modelregistry.estimators.kinds import Estimator
 
 TOLERANCE = 1e-6
 """Largest relative difference allowed; the same library version gives none."""
 
 
-def golden_rows(kind: str, estimator: Any, inputs: ModelInputs) -> dict[str, Any]:
+def golden_rows(estimator: Estimator, inputs: ModelInputs) -> dict[str, Any]:
     """Inputs and outputs of an estimator, ready for JSON.
 
     Parameters
     ----------
-    kind : str
-        Kind of the estimator.
-    estimator : object
+    estimator : Estimator
         The fitted estimator, as it will be stored.
     inputs : ModelInputs
         Rows to store; about 16 spread over the training range are enough. NaN is stored as null.
@@ -31,29 +30,11 @@ def golden_rows(kind: str, estimator: Any, inputs: ModelInputs) -> dict[str, Any
         "close": [float(x) for x in inputs.close],
         "sigma": [float(x) for x in inputs.sigma],
     }
-    found = outputs_of(kind, estimator, inputs)
+    found = estimator.outputs(inputs)
     return {"inputs": kept, "answers": {name: values.tolist() for name, values in found.items()}}
 
 
-def outputs_of(kind: str, estimator: Any, inputs: ModelInputs) -> dict[str, np.ndarray]:
-    """Outputs of an estimator of `kind` that are compared, by name."""
-    if kind == "range_predictor":
-        forecast = estimator.predict(inputs)
-        return {"high": forecast.high, "low": forecast.low}
-    if kind == "signal_classifier":
-        return {"probabilities": estimator.predict(inputs.features)}
-    if kind != "tpsl_classifier":
-        raise ValueError(f"no golden rows are known for {kind}")
-    found, view = {}, estimator.view(inputs)
-    for horizon in estimator.horizons:
-        reach = inputs.close * inputs.sigma * np.sqrt(horizon)
-        for side, sign in (("buy", 1.0), ("sell", -1.0)):
-            bracket = (inputs.close + sign * reach, inputs.close - sign * reach)
-            found[f"{side}_{horizon}"] = view.probabilities(horizon, side, *bracket)
-    return found
-
-
-def difference(kind: str, estimator: Any, golden: dict[str, Any]) -> float:
+def difference(estimator: Estimator, golden: dict[str, Any]) -> float:
     """Largest relative difference between stored outputs and those of `estimator`.
 
     Raises
@@ -64,11 +45,11 @@ def difference(kind: str, estimator: Any, golden: dict[str, Any]) -> float:
     Examples
     --------
     >>> class Uniform:
-    ...     def predict(self, features):
-    ...         return np.full((len(features), 3), 1 / 3)
+    ...     def outputs(self, inputs):
+    ...         return {"probabilities": np.full((len(inputs), 3), 1 / 3)}
     >>> inputs = ModelInputs(np.zeros((2, 4), dtype=np.float32), np.ones(2), np.ones(2))
-    >>> kept = golden_rows("signal_classifier", Uniform(), inputs)
-    >>> difference("signal_classifier", Uniform(), kept)
+    >>> kept = golden_rows(Uniform(), inputs)
+    >>> difference(Uniform(), kept)
     0.0
     """
     try:
@@ -79,7 +60,7 @@ def difference(kind: str, estimator: Any, golden: dict[str, Any]) -> float:
         raise ValueError(f"the golden rows are malformed: {error!r}") from error
     if inputs.features.ndim != 2 or not len(inputs) or not len(inputs.features) == len(close) == len(sigma):
         raise ValueError("the golden rows are malformed: inputs of unequal length, or none")
-    found = outputs_of(kind, estimator, inputs)
+    found = estimator.outputs(inputs)
     if set(found) != set(expected):
         raise ValueError(f"it has the outputs {sorted(found)}, the golden rows {sorted(expected)}")
     worst = 0.0

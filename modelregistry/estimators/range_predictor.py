@@ -60,6 +60,11 @@ class RangePredictor:
             quantiles = quantiles * np.exp(np.ascontiguousarray(inputs.log_factors))
         return RangeForecast.from_distances(self.horizons, inputs.close, quantiles[:, :, 0], quantiles[:, :, 1])
 
+    def outputs(self, inputs: ModelInputs) -> dict[str, np.ndarray]:
+        """Outputs that are compared with the golden rows: highs and lows."""
+        forecast = self.predict(inputs)
+        return {"high": forecast.high, "low": forecast.low}
+
     def distances(self, features: np.ndarray, sigma: np.ndarray) -> np.ndarray:
         """Uncorrected quantiles of ``log(H / C)`` and ``log(C / L)``, shape (n_rows, n_horizons, 2, 7)."""
         sides = self.residuals.distances(self.scale.log_scale(features, sigma), features)

@@ -153,6 +153,16 @@ class TpslClassifier:
             self.horizons, self.calibrations, np.asarray(inputs.close), np.asarray(inputs.sigma), log_scale
         )
 
+    def outputs(self, inputs: ModelInputs) -> dict[str, np.ndarray]:
+        """Outputs that are compared with the golden rows: probabilities of brackets one deviation wide."""
+        found, view = {}, self.view(inputs)
+        for horizon in self.horizons:
+            reach = inputs.close * inputs.sigma * np.sqrt(horizon)
+            for side, sign in (("buy", 1.0), ("sell", -1.0)):
+                bracket = (inputs.close + sign * reach, inputs.close - sign * reach)
+                found[f"{side}_{horizon}"] = view.probabilities(horizon, side, *bracket)
+        return found
+
     def to_files(self) -> dict[str, bytes]:
         """Serialise to the files of an artifact: parameters and trees."""
         kept = {

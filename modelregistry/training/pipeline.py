@@ -158,7 +158,7 @@ def train_kinds(
             report[BASELINE_KEY] = fit_stored_baseline(rows.horizons, rows.har, rows.sigma, rows.up, rows.down)
         verdict = _judge(kind, report, report.get("versus_champion"))
         pick = np.linspace(0, len(rows) - 1, GOLDEN_ROWS).astype(int)
-        golden = golden_rows(kind, estimator, rows.inputs.take(pick))
+        golden = golden_rows(estimator, rows.inputs.take(pick))
         trained[kind] = TrainedEstimator(
             kind, estimator, _manifest(kind, estimator, rows, request), golden, report, verdict
         )

@@ -11,8 +11,9 @@ from marketdata import clock
 from marketdata.models import Market
 from modelregistry import registry
 from modelregistry.estimators.ensemble import Ensemble
+from modelregistry.estimators.kinds import TPSL
 from predictions.forecasting.forecast_batch import ForecastBatch, forecast_batch
-from predictions.forecasting.forecasts import TPSL, Forecasts
+from predictions.forecasting.forecasts import Forecasts
 from predictions.forecasting.pricing import costs_of, price_brackets
 from predictions.payloads import finite, iso
 from predictions.refusals import newest_candle, refuse

@@ -17,6 +17,7 @@ from marketdata import clock
 from modelregistry.estimators.ensemble import Ensemble, disagreements
 from modelregistry.estimators.forecast import RangeForecast
 from modelregistry.estimators.inputs import ModelInputs
+from modelregistry.estimators.kinds import RANGE, TPSL
 from modelregistry.estimators.tpsl_classifier import BracketView
 from predictions import reasons as codes
 from predictions.live.online_correction import window_inputs
@@ -26,7 +27,6 @@ RECENT = 73
 """An absent candle among this many newest ones is a refusal: they weigh most in the features."""
 ABSENT_SHARE = 0.02
 """Largest share of the window for which the exchange itself may have no candles."""
-RANGE, TPSL = "range_predictor", "tpsl_classifier"
 UNTRAINED = "market not in training set"
 
 Stretch = tuple[int, int]
