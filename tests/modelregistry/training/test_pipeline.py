@@ -11,13 +11,14 @@ from indicators.labels import future_range
 from modelregistry.dataset.rows import build_dataset
 from modelregistry.errors import TrainingError
 from modelregistry.estimators.inputs import ModelInputs
+from modelregistry.estimators.kinds import KINDS
 from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.estimators.signal_classifier import SignalClassifier
 from modelregistry.estimators.tpsl_classifier import TpslClassifier
 from modelregistry.evaluation.baselines.kept import BASELINE_KEY
 from modelregistry.training.fit.plan import TrainingPlan, plan_for
 from modelregistry.training.fit.residuals import COMING, CONDITIONS, condition_names, quantile_slopes
-from modelregistry.training.pipeline import KINDS, Cancelled, TrainingRequest, train_kinds
+from modelregistry.training.pipeline import Cancelled, TrainingRequest, train_kinds
 from tests.modelregistry import invented
 
 HORIZONS = (6, 18)
