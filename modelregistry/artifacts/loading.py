@@ -1,13 +1,11 @@
 """Build estimators from checked artifacts; heavy libraries are imported on first use."""
 
-from typing import Any
-
 from modelregistry.artifacts.reading import Artifact
 from modelregistry.errors import ModelLoadError
-from modelregistry.estimators.kinds import KINDS, class_of
+from modelregistry.estimators.kinds import KINDS, Estimator, from_files
 
 
-def load_estimator(artifact: Artifact) -> Any:
+def load_estimator(artifact: Artifact) -> Estimator:
     """Build the estimator an artifact holds.
 
     Raises
@@ -23,6 +21,6 @@ def load_estimator(artifact: Artifact) -> Any:
     if artifact.manifest.get("feature_hash") != FEATURE_HASH:
         raise ModelLoadError(f"{label} was trained on other features than this engine computes; train again")
     try:
-        return class_of(artifact.kind).from_files(dict(artifact.files))
+        return from_files(artifact.kind, dict(artifact.files))
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise ModelLoadError(f"{label} cannot be built: {error}") from error

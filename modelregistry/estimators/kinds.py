@@ -1,7 +1,7 @@
 """Kinds of estimators by name; their classes are imported on first use, because their libraries are heavy."""
 
 from importlib import import_module
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,11 +15,14 @@ _CLASS_NAMES = {RANGE: "RangePredictor", TPSL: "TpslClassifier", SIGNAL: "Signal
 class Estimator(Protocol):
     """What the estimators of all kinds have in common."""
 
-    kind: ClassVar[str]
-
     @property
     def horizons(self) -> tuple[int, ...]:
         """Horizons in candles, ascending."""
+        ...
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """Settings of the fit and values it selected."""
         ...
 
     def outputs(self, inputs: ModelInputs) -> dict[str, np.ndarray]:
@@ -31,6 +34,9 @@ class Estimator(Protocol):
         ...
 
 
-def class_of(kind: str) -> Any:
-    """Class of the estimators of `kind`."""
-    return getattr(import_module(f"modelregistry.estimators.{kind}"), _CLASS_NAMES[kind])
+def from_files(kind: str, files: dict[str, bytes]) -> Estimator:
+    """Rebuild an estimator of `kind` from the files of an artifact."""
+    estimator: Estimator = getattr(import_module(f"modelregistry.estimators.{kind}"), _CLASS_NAMES[kind]).from_files(
+        files
+    )
+    return estimator

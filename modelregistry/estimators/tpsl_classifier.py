@@ -149,9 +149,7 @@ class TpslClassifier:
     def view(self, inputs: ModelInputs) -> BracketView:
         """Compute the scales of some rows once, for many brackets and prices."""
         log_scale = self.scale.log_scale(inputs.features, inputs.sigma)
-        return BracketView(
-            self.horizons, self.calibrations, np.asarray(inputs.close), np.asarray(inputs.sigma), log_scale
-        )
+        return BracketView(self.horizons, self.calibrations, inputs.close, inputs.sigma, log_scale)
 
     def outputs(self, inputs: ModelInputs) -> dict[str, np.ndarray]:
         """Outputs that are compared with the golden rows: probabilities of brackets one deviation wide."""

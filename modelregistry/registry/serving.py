@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from marketdata import clock
 from modelregistry.artifacts import loading, model_root, reading, verification
 from modelregistry.errors import FilesRemovedError, ModelLoadError
-from modelregistry.estimators.kinds import KINDS
+from modelregistry.estimators.kinds import KINDS, Estimator
 from modelregistry.models import ModelVersion
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class _Serving:
 
 
 _serving: dict[str, _Serving] = {}
-_estimators: OrderedDict[tuple[str, str], tuple[reading.Signature, Any]] = OrderedDict()
+_estimators: OrderedDict[tuple[str, str], tuple[reading.Signature, Estimator]] = OrderedDict()
 _estimators_lock = threading.Lock()
 
 
@@ -89,7 +89,7 @@ def load_ensemble(source: str, wait_seconds: float = 0.0) -> "Ensemble | None":
     return serving.ensemble
 
 
-def load_version(version: ModelVersion) -> Any:
+def load_version(version: ModelVersion) -> Estimator:
     """Return the estimator of a version, verified in a child process before loading.
 
     Raises

@@ -7,7 +7,6 @@ market by market; an estimator is pooled over all markets, so fits go by stretch
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -15,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from indicators.features import FEATURE_NAMES
 from modelregistry.dataset.folds import Fold, walk_forward
 from modelregistry.dataset.rows import Dataset
+from modelregistry.estimators.kinds import Estimator
 from modelregistry.training.fit.plan import TrainingPlan
 from modelregistry.training.fit.scale import FittedScale, fit_scale
 from modelregistry.training.kinds import TRAINING_KINDS, Tick
@@ -99,7 +99,7 @@ def steps_of(part: Part, plan: TrainingPlan, horizons: int) -> int:
     return scale + sum(kind.steps(horizons) for kind in kinds)
 
 
-def fit_part(workload: Workload, part: Part, tick: Tick = lambda _message: None) -> dict[str, Any]:
+def fit_part(workload: Workload, part: Part, tick: Tick = lambda _message: None) -> dict[str, Estimator]:
     """Fit the estimators of one part.
 
     Raises

@@ -14,7 +14,7 @@ from modelregistry.errors import TrainingError
 from modelregistry.estimators import boosting
 from modelregistry.estimators.forecast import LEVELS
 from modelregistry.estimators.golden import golden_rows
-from modelregistry.estimators.kinds import RANGE
+from modelregistry.estimators.kinds import RANGE, Estimator
 from modelregistry.estimators.signal_classifier import CLASSES
 from modelregistry.evaluation.baselines.kept import BASELINE_KEY, fit_stored_baseline
 from modelregistry.evaluation.reports.champion_comparison import ComparedChampion
@@ -78,7 +78,7 @@ class TrainedEstimator:
     """A trained estimator with everything needed to write and register it."""
 
     kind: str
-    estimator: Any
+    estimator: Estimator
     manifest_fields: dict[str, Any]
     golden_rows: dict[str, Any]
     report: dict[str, Any]
@@ -166,7 +166,7 @@ def train_kinds(
     return trained
 
 
-def _next(fitted: Generator[dict[str, Any]], parts: Sequence[Part], fold: int | None) -> dict[str, Any]:
+def _next(fitted: Generator[dict[str, Estimator]], parts: Sequence[Part], fold: int | None) -> dict[str, Estimator]:
     """Estimators of the parts of one fold, by kind; folds must be requested in order."""
     return {kind: one for part in parts if part.fold == fold for kind, one in next(fitted).items()}
 
@@ -176,7 +176,7 @@ def _time_span(rows: Dataset, picked: np.ndarray) -> dict[str, int]:
     return {"from_ms": int(times.min()), "to_ms": int(times.max()), "rows": len(picked)}
 
 
-def _manifest(kind: str, estimator: Any, rows: Dataset, request: TrainingRequest) -> dict[str, Any]:
+def _manifest(kind: str, estimator: Estimator, rows: Dataset, request: TrainingRequest) -> dict[str, Any]:
     grid = request.grid
     return {
         "source": request.source,

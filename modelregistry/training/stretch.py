@@ -9,7 +9,8 @@ from indicators.candles import CandleGrid
 from indicators.features import WARMUP
 from modelregistry.dataset.rows import build_dataset
 from modelregistry.errors import TrainingError
-from modelregistry.estimators.kinds import KINDS, RANGE, SIGNAL
+from modelregistry.estimators.kinds import KINDS, RANGE, Estimator
+from modelregistry.estimators.signal_classifier import SignalClassifier
 from modelregistry.evaluation.baselines.regressions import SEASON_DAYS, SLOTS
 from modelregistry.evaluation.reports.meta_label import collect_meta_labels, meta_label_report
 from modelregistry.evaluation.reports.report import Collected
@@ -22,7 +23,7 @@ BASELINE_STRIDE = 6
 def evaluate_on(
     grid: CandleGrid,
     symbols: tuple[str, ...],
-    estimators: Mapping[str, Any],
+    estimators: Mapping[str, Estimator],
     *,
     from_ms: int,
     fitted_until_ms: int,
@@ -71,7 +72,7 @@ def evaluate_on(
         found = Collected()
         TRAINING_KINDS[kind].collect(found, estimator, test, train, costs)
         result[kind] = TRAINING_KINDS[kind].full_report(found, test, stride, costs)
-        if kind == SIGNAL:
+        if isinstance(estimator, SignalClassifier):
             meta = Collected()
             collect_meta_labels(meta, estimator, test, costs)
             result[kind]["meta_label"] = meta_label_report(meta, stride)

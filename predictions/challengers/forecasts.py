@@ -4,8 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from modelregistry.estimators.forecast import RangeForecast
 from modelregistry.estimators.inputs import ModelInputs
+from modelregistry.estimators.kinds import RANGE, SIGNAL, TPSL
+from modelregistry.estimators.range_predictor import RangePredictor
+from modelregistry.estimators.signal_classifier import SignalClassifier
+from modelregistry.estimators.tpsl_classifier import TpslClassifier
 
 ChallengerForecasts = dict[int, list[dict[str, Any]]]
 """Horizon to one forecast per row, ready for JSON; `champion` is None where it does not serve the horizon."""
@@ -13,11 +19,11 @@ ChallengerForecasts = dict[int, list[dict[str, Any]]]
 SIDES = ("buy", "sell")
 
 
-def ranges(candidate: Any, champion: Any, inputs: ModelInputs) -> ChallengerForecasts:
+def ranges(candidate: RangePredictor, champion: RangePredictor, inputs: ModelInputs) -> ChallengerForecasts:
     """Quantiles of highs and lows, as prices."""
     own, theirs = candidate.predict(inputs), champion.predict(inputs)
 
-    def quantiles(forecast: Any, horizon: int, row: int) -> dict[str, Any] | None:
+    def quantiles(forecast: RangeForecast, horizon: int, row: int) -> dict[str, Any] | None:
         if horizon not in forecast.horizons:
             return None
         k = forecast.at(horizon)
@@ -36,7 +42,7 @@ def ranges(candidate: Any, champion: Any, inputs: ModelInputs) -> ChallengerFore
     }
 
 
-def brackets(candidate: Any, champion: Any, inputs: ModelInputs) -> ChallengerForecasts:
+def brackets(candidate: TpslClassifier, champion: TpslClassifier, inputs: ModelInputs) -> ChallengerForecasts:
     """Probabilities of the symmetric bracket of the scoring grid.
 
     Its levels are one EWM sigma times the root of the horizon from the close.
@@ -67,7 +73,7 @@ def brackets(candidate: Any, champion: Any, inputs: ModelInputs) -> ChallengerFo
     return found
 
 
-def directions(candidate: Any, champion: Any, inputs: ModelInputs) -> ChallengerForecasts:
+def directions(candidate: SignalClassifier, champion: SignalClassifier, inputs: ModelInputs) -> ChallengerForecasts:
     """Probabilities of buy, sell and hold, with the barriers and costs that define the classes."""
     own = candidate.predict(inputs.features)
     theirs = champion.predict(inputs.features) if champion.horizon == candidate.horizon else None
@@ -88,12 +94,12 @@ def directions(candidate: Any, champion: Any, inputs: ModelInputs) -> Challenger
 
 
 FORECASTERS: dict[str, Callable[[Any, Any, ModelInputs], ChallengerForecasts]] = {
-    "range_predictor": ranges,
-    "tpsl_classifier": brackets,
-    "signal_classifier": directions,
+    RANGE: ranges,
+    TPSL: brackets,
+    SIGNAL: directions,
 }
 """Function that forecasts with a candidate and the champion, by kind."""
 
 
-def _rounded(values: Any) -> list[float]:
+def _rounded(values: npt.NDArray[np.float64]) -> list[float]:
     return [round(float(value), 8) for value in values]
