@@ -17,13 +17,13 @@ from marketdata.storage import candles as store
 from modelregistry import artifacts, registry
 from modelregistry.errors import ModelLoadError, ModelNotFoundError, TrainingError
 from modelregistry.estimators import boosting
+from modelregistry.estimators.kinds import KINDS
 from modelregistry.evaluation.reports.champion_comparison import ComparedChampion
 from modelregistry.models import ModelVersion
 from modelregistry.registry.status import default_source
 from modelregistry.search import trial_ledger
 from modelregistry.training.fit.plan import ExcludedMarket, excluded_markets, least_candles, plan_for
 from modelregistry.training.pipeline import (
-    KINDS,
     Progress,
     TrainedEstimator,
     TrainingRequest,

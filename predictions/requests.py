@@ -11,6 +11,7 @@ from marketdata.errors import MarketDisabled, unknown_symbol_message
 from marketdata.models import Market
 from marketdata.services import enabled_symbols
 from modelregistry.estimators.ensemble import Ensemble
+from modelregistry.estimators.kinds import RANGE
 from predictions.errors import InvalidRequest
 
 MAX_PRICE = Decimal(10) ** 12
@@ -56,7 +57,7 @@ def reset_markets() -> None:
     _directory.update(read_at=None, markets={})
 
 
-def known_horizon(horizon: Any, ensemble: Ensemble | None, kind: str = "range_predictor") -> int:
+def known_horizon(horizon: Any, ensemble: Ensemble | None, kind: str = RANGE) -> int:
     """Check a horizon against those the champion serves, or the defaults without a champion.
 
     Raises
@@ -70,13 +71,11 @@ def known_horizon(horizon: Any, ensemble: Ensemble | None, kind: str = "range_pr
     return horizon
 
 
-def served_horizons(ensemble: Ensemble | None, kind: str = "range_predictor") -> tuple[int, ...]:
+def served_horizons(ensemble: Ensemble | None, kind: str = RANGE) -> tuple[int, ...]:
     """Horizons served at the moment; the defaults without a champion."""
-    if ensemble is not None and kind == "range_predictor" and ensemble.range_predictor is not None:
-        return ensemble.horizons
-    if ensemble is not None and kind == "tpsl_classifier" and ensemble.tpsl is not None:
-        return ensemble.tpsl.horizons
-    return tuple(settings.DEFAULT_HORIZONS)
+    if ensemble is None or kind not in ensemble.estimators:
+        return tuple(settings.DEFAULT_HORIZONS)
+    return ensemble.estimators[kind].horizons
 
 
 def known_side(side: Any) -> str:

@@ -9,12 +9,12 @@ from marketdata.intervals import last_closed_open
 from marketdata.models import Market
 from marketdata.storage import candles
 from modelregistry import registry
+from modelregistry.estimators.kinds import RANGE
 from predictions import reasons as codes
 from predictions.errors import PredictionRefused
 from predictions.forecasting import parity
 from predictions.forecasting.bracket_queries import brackets, touches
 from predictions.forecasting.forecast_batch import ForecastBatch, forecast_batch, forecast_batches
-from predictions.forecasting.forecasts import RANGE
 from predictions.live import cache
 from predictions.log import recording
 from predictions.log.recording import Key

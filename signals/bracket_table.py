@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from modelregistry.estimators.kinds import RANGE, TPSL
 from predictions import reasons as codes
-from predictions.forecasting.forecasts import RANGE, TPSL, Forecasts
+from predictions.forecasting.forecasts import Forecasts
 from predictions.forecasting.pricing import PricedBrackets, price_brackets
 from predictions.forecasting.range_table import BatchCandles, Columns, reason_texts
 from signals.rules import SIDES, Decisions, level
@@ -87,15 +88,16 @@ def bracket_rows(candles: BatchCandles, decisions: Decisions | None, horizons: S
 def _scoring(forecasts: Forecasts, horizons: Sequence[int], costs: float) -> PricedBrackets:
     """Price the scoring grid for every forecast row, shape (n_rows, n_horizons, 2, 3)."""
     assert forecasts.brackets is not None
+    close, sigma = forecasts.inputs.close, forecasts.inputs.sigma
     multiples = np.array(list(SCORING_GRID.values()))
-    shape = (len(forecasts.closes), len(horizons), len(SIDES), len(multiples))
+    shape = (len(close), len(horizons), len(SIDES), len(multiples))
     found = PricedBrackets(**{column.name: np.empty(shape) for column in fields(PricedBrackets)})
     for k, horizon in enumerate(horizons):
-        unit = forecasts.closes * forecasts.sigma * np.sqrt(horizon)
+        unit = close * sigma * np.sqrt(horizon)
         for s, (sign, side) in enumerate(zip((1.0, -1.0), SIDES, strict=True)):
-            take_profit = level(forecasts.closes, sign, unit, multiples[:, 0])
-            stop_loss = level(forecasts.closes, -sign, unit, multiples[:, 1])
-            priced = price_brackets(forecasts.brackets, forecasts.closes, horizon, side, take_profit, stop_loss, costs)
+            take_profit = level(close, sign, unit, multiples[:, 0])
+            stop_loss = level(close, -sign, unit, multiples[:, 1])
+            priced = price_brackets(forecasts.brackets, close, horizon, side, take_profit, stop_loss, costs)
             for column in fields(PricedBrackets):
                 getattr(found, column.name)[:, k, s] = getattr(priced, column.name)
     return found

@@ -7,9 +7,9 @@ from django.conf import settings
 
 from marketdata.models import Market
 from modelregistry.estimators.ensemble import Ensemble
+from modelregistry.estimators.kinds import RANGE, TPSL
 from predictions import reasons as codes
 from predictions.forecasting.forecast_batch import ForecastBatch
-from predictions.forecasting.forecasts import RANGE, TPSL
 from predictions.forecasting.pricing import PricedBrackets
 from predictions.payloads import finite
 from predictions.reasons import in_order
@@ -73,11 +73,11 @@ def decide_batch(batch: ForecastBatch) -> rules.Decisions | None:
     return rules.decide(
         forecasts.brackets,
         forecasts.ranges,
-        forecasts.closes,
+        forecasts.inputs.close,
         horizons=ensemble.common_horizons,
         fee_rate=settings.FEE_RATE,
         slippage_bps=settings.SLIPPAGE_BPS,
-        direction=ensemble.direction(forecasts.features) if ensemble.signal is not None else None,
+        direction=ensemble.signal.predict(forecasts.inputs.features) if ensemble.signal is not None else None,
     )
 
 

@@ -1,9 +1,8 @@
 """Leakage check of features (trained and served), sigma, and outputs of the champions."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,12 @@ from indicators.errors import FeatureError
 from indicators.features import FEATURE_NAMES, WARMUP, NewestFeatures, build_features, iter_features
 from indicators.proofs.leakage import Compute, LeakReport, check_leakage, seeded_leaks
 from indicators.proofs.parity import Mismatch, check_parity
-from predictions.live.online_correction import log_factors, online_adjustment, reach_of
+from modelregistry.estimators.ensemble import Ensemble
+from modelregistry.estimators.inputs import ModelInputs
+from modelregistry.estimators.kinds import RANGE, SIGNAL, TPSL
+from modelregistry.estimators.range_predictor import RangePredictor
+from modelregistry.estimators.tpsl_classifier import TpslClassifier
+from predictions.live.online_correction import reach_of, window_inputs
 
 MUTATED_CANDLES = 80
 """Candles mutated after an instant; more than the longest horizon."""
@@ -71,7 +75,7 @@ def live_features(grid: CandleGrid, rows: int) -> np.ndarray:
     return np.stack(found, axis=1)
 
 
-def subjects(ensemble: Any) -> Iterator[Subject]:
+def subjects(ensemble: Ensemble | None) -> Iterator[Subject]:
     """Yield features, sigma, and the outputs of the existing champions."""
     yield Subject("features", FEATURE_NAMES, build_features)
     yield Subject("training features", FEATURE_NAMES, trained_features)
@@ -85,67 +89,67 @@ def subjects(ensemble: Any) -> Iterator[Subject]:
             for horizon in ensemble.horizons
             for level in range(1, 8)
         ]
-        served = _forecasts(lambda *rows: _ranges(ensemble, *rows), ensemble)
-        yield Subject("range_predictor", tuple(names), served, reach_of(ensemble))
+        served = _forecasts(partial(_ranges, ensemble.range_predictor), ensemble)
+        yield Subject(RANGE, tuple(names), served, reach_of(ensemble))
         if ensemble.range_predictor.novelty.guard.active:
             suppressed = partial(_suppressed, ensemble)
             yield Subject("distrust", ("distrusted",), suppressed, reach_of(ensemble))
     if ensemble.tpsl is not None:
         names = [f"{side}_{horizon}_p{part}" for horizon in ensemble.tpsl.horizons for side, part in _PARTS]
-        yield Subject("tpsl_classifier", tuple(names), _forecasts(lambda *rows: _brackets(ensemble, *rows)))
+        yield Subject(TPSL, tuple(names), _forecasts(partial(_brackets, ensemble.tpsl)))
     if ensemble.signal is not None:
-        columns = ("p_buy", "p_sell", "p_hold")
-        yield Subject("signal_classifier", columns, _forecasts(lambda features, *_: ensemble.direction(features)))
+        columns, signal = ("p_buy", "p_sell", "p_hold"), ensemble.signal
+        yield Subject(SIGNAL, columns, _forecasts(lambda inputs: signal.predict(inputs.features)))
 
 
 _PARTS = [(side, part) for side in ("buy", "sell") for part in range(3)]
 
 
-def _suppressed(ensemble: Any, grid: CandleGrid, rows: int) -> np.ndarray:
+def _suppressed(ensemble: Ensemble, grid: CandleGrid, rows: int) -> np.ndarray:
     """Whether the guard suppresses the out-of-distribution measure, as 0 and 1."""
-    found = online_adjustment(grid, rows, ensemble, np.ones((grid.n_markets, rows), dtype=bool))[1]
+    found = window_inputs(grid, rows, ensemble, np.ones((grid.n_markets, rows), dtype=bool)).guard_suppresses
     shape = (grid.n_markets, rows, 1)
     return np.zeros(shape) if found is None else found.astype(np.float64).reshape(shape)
 
 
-def _ranges(
-    ensemble: Any, features: np.ndarray, close: np.ndarray, sigma: np.ndarray, factors: np.ndarray | None
-) -> np.ndarray:
-    forecast = ensemble.forecast(features, close, sigma, factors)
-    return np.concatenate([forecast.high.reshape(len(close), -1), forecast.low.reshape(len(close), -1)], axis=1)
+def _ranges(predictor: RangePredictor, inputs: ModelInputs) -> np.ndarray:
+    forecast = predictor.predict(inputs)
+    return np.concatenate([side.reshape(len(inputs), -1) for side in (forecast.high, forecast.low)], axis=1)
 
 
-def _brackets(ensemble: Any, features: np.ndarray, close: np.ndarray, sigma: np.ndarray, _: object) -> np.ndarray:
-    found = []
-    for horizon in ensemble.tpsl.horizons:
-        reach = sigma * np.sqrt(horizon)
-        above, below = close * np.exp(reach), close * np.exp(-reach)
-        found.append(ensemble.probabilities(features, close, sigma, horizon, "buy", above, below))
-        found.append(ensemble.probabilities(features, close, sigma, horizon, "sell", below, above))
+def _brackets(classifier: TpslClassifier, inputs: ModelInputs) -> np.ndarray:
+    found, view = [], classifier.view(inputs)
+    for horizon in view.horizons:
+        reach = inputs.sigma * np.sqrt(horizon)
+        above, below = inputs.close * np.exp(reach), inputs.close * np.exp(-reach)
+        found.append(view.probabilities(horizon, "buy", above, below))
+        found.append(view.probabilities(horizon, "sell", below, above))
     return np.concatenate(found, axis=1)
 
 
-def _forecasts(forecast_rows: Any, corrected: Any = None) -> Compute:
+def _forecasts(forecast_rows: Callable[[ModelInputs], np.ndarray], corrected: Ensemble | None = None) -> Compute:
     """Function from grid to forecasts of a fixed shape; rows without features are NaN.
 
     Forecasts of the ensemble `corrected` include the online correction, as served.
     """
 
     def compute(grid: CandleGrid, rows: int) -> np.ndarray:
-        features = build_features(grid, rows)
-        usable = np.isfinite(features).all(axis=2)
-        close = np.where(usable, grid.close[:, -rows:], 1.0).ravel()
-        sigma = np.where(usable, ewm_sigma(grid, rows), 1e-3).ravel()
-        factors = log_factors(grid, rows, corrected, np.ones_like(usable)) if corrected is not None else None
-        forecasts = forecast_rows(np.nan_to_num(features.reshape(len(close), -1), nan=0.0), close, sigma, factors)
-        shaped = np.asarray(forecasts, dtype=np.float64).reshape(*usable.shape, -1).copy()
-        shaped[~usable] = np.nan
-        return shaped
+        inputs = window_inputs(grid, rows, corrected, np.ones((grid.n_markets, rows), dtype=bool))
+        usable = np.isfinite(inputs.features).all(axis=1)
+        filled = replace(
+            inputs,
+            features=np.nan_to_num(inputs.features, nan=0.0),
+            close=np.where(usable, inputs.close, 1.0),
+            sigma=np.where(usable, inputs.sigma, 1e-3),
+        )
+        forecasts = np.array(forecast_rows(filled), dtype=np.float64)
+        forecasts[~usable] = np.nan
+        return forecasts.reshape(grid.n_markets, rows, -1)
 
     return compute
 
 
-def examine(grid: CandleGrid, ensemble: Any, *, instants: int, parity_rows: int, seed: int) -> Verdict:
+def examine(grid: CandleGrid, ensemble: Ensemble | None, *, instants: int, parity_rows: int, seed: int) -> Verdict:
     """Mutate the future at random instants, compare live with batch, and check seeded leaks."""
     generator = np.random.default_rng(seed)
     chosen = draw(grid, instants, generator, after=MUTATED_CANDLES)

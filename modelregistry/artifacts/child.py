@@ -35,7 +35,7 @@ def verify(root: Path, kind: str, digest: str) -> str:
     try:
         artifact = read_artifact(root, kind, digest)
         estimator = load_estimator(artifact)
-        worst = golden.difference(kind, estimator, artifact.manifest["golden_rows"])
+        worst = golden.difference(estimator, artifact.manifest["golden_rows"])
     except (ModelLoadError, ValueError) as error:
         return str(error)
     if worst > golden.TOLERANCE:

@@ -9,6 +9,7 @@ from indicators.candles import CandleGrid
 from indicators.catalog.volatility import ewm_sigma
 from indicators.features import iter_features
 from indicators.labels import future_range, label_end
+from modelregistry.estimators.inputs import ModelInputs
 from modelregistry.evaluation.baselines.regressions import har_inputs
 
 
@@ -56,6 +57,11 @@ class Dataset:
     def ends(self) -> np.ndarray:
         """Time at which the longest label of each row is known, ms."""
         return label_end(self.open_time, max(self.horizons), self.grid.interval_ms)
+
+    @property
+    def inputs(self) -> ModelInputs:
+        """Inputs of the estimators, uncorrected."""
+        return ModelInputs(self.features, self.close, self.sigma)
 
     @property
     def has_features(self) -> np.ndarray:

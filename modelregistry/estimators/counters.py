@@ -77,29 +77,24 @@ def recent_forecasts(predictor: RangePredictor, grid: CandleGrid) -> RecentForec
     return RecentForecasts(number[positions], quantiles, outcomes, predictor.novelty.is_novel(features))
 
 
-def factors_at(predictor: RangePredictor, grid: CandleGrid, positions: np.ndarray) -> np.ndarray:
-    """Log factors of every quantile at some candles of one market.
+def corrections_at(predictor: RangePredictor, grid: CandleGrid, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Log factors at some candles of one market, and whether the guard suppresses there.
 
     Looks back only, over `WARMUP` and :func:`lookback_candles` candles.
 
     Parameters
     ----------
     predictor : RangePredictor
-        With an active correction.
     grid : CandleGrid
         One market; older candles change nothing.
     positions : ndarray of int of shape (n,)
 
     Returns
     -------
-    ndarray of shape (n, n_horizons, 2, 7)
+    log_factors : ndarray of shape (n, n_horizons, 2, 7)
         Zero where too few outcomes are known.
+    guard_suppresses : bool ndarray of shape (n,)
     """
-    return corrections_at(predictor, grid, positions)[0]
-
-
-def corrections_at(predictor: RangePredictor, grid: CandleGrid, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """As :func:`factors_at`, with the candles at which the guard suppresses the novelty measure, shape (n,)."""
     counted, correction = recent_forecasts(predictor, grid), predictor.correction
     at_number = grid.open_time[positions] // grid.interval_ms
     factors = correction.log_factors(counted.quantiles, counted.outcomes, counted.number, at_number, predictor.horizons)

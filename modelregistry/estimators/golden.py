@@ -8,59 +8,33 @@ from typing import Any
 
 import numpy as np
 
+from modelregistry.estimators.inputs import ModelInputs
+from modelregistry.estimators.kinds import Estimator
+
 TOLERANCE = 1e-6
 """Largest relative difference allowed; the same library version gives none."""
 
 
-def golden_rows(
-    kind: str, estimator: Any, features: np.ndarray, close: np.ndarray, sigma: np.ndarray
-) -> dict[str, Any]:
+def golden_rows(estimator: Estimator, inputs: ModelInputs) -> dict[str, Any]:
     """Inputs and outputs of an estimator, ready for JSON.
 
     Parameters
     ----------
-    kind : str
-        Kind of the estimator.
-    estimator : object
+    estimator : Estimator
         The fitted estimator, as it will be stored.
-    features : ndarray of shape (n, n_features), float32
+    inputs : ModelInputs
         Rows to store; about 16 spread over the training range are enough. NaN is stored as null.
-    close, sigma : ndarray of shape (n,)
-        Close and volatility per candle of these rows.
     """
-    features = np.asarray(features, dtype=np.float32)
-    inputs = {
-        "features": [[None if np.isnan(x) else float(x) for x in row] for row in features],
-        "close": [float(x) for x in close],
-        "sigma": [float(x) for x in sigma],
+    kept = {
+        "features": [[None if np.isnan(x) else float(x) for x in row] for row in inputs.features],
+        "close": [float(x) for x in inputs.close],
+        "sigma": [float(x) for x in inputs.sigma],
     }
-    found = outputs_of(
-        kind, estimator, features, np.asarray(close, dtype=np.float64), np.asarray(sigma, dtype=np.float64)
-    )
-    return {"inputs": inputs, "answers": {name: values.tolist() for name, values in found.items()}}
+    found = estimator.outputs(inputs)
+    return {"inputs": kept, "answers": {name: values.tolist() for name, values in found.items()}}
 
 
-def outputs_of(
-    kind: str, estimator: Any, features: np.ndarray, close: np.ndarray, sigma: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Outputs of an estimator of `kind` that are compared, by name."""
-    if kind == "range_predictor":
-        forecast = estimator.predict(features, close, sigma)
-        return {"high": forecast.high, "low": forecast.low}
-    if kind == "signal_classifier":
-        return {"probabilities": estimator.predict(features)}
-    if kind != "tpsl_classifier":
-        raise ValueError(f"no golden rows are known for {kind}")
-    found = {}
-    for horizon in estimator.horizons:
-        reach = close * sigma * np.sqrt(horizon)
-        for side, sign in (("buy", 1.0), ("sell", -1.0)):
-            bracket = (close + sign * reach, close - sign * reach)
-            found[f"{side}_{horizon}"] = estimator.probabilities(features, close, sigma, horizon, side, *bracket)
-    return found
-
-
-def difference(kind: str, estimator: Any, golden: dict[str, Any]) -> float:
+def difference(estimator: Estimator, golden: dict[str, Any]) -> float:
     """Largest relative difference between stored outputs and those of `estimator`.
 
     Raises
@@ -71,21 +45,22 @@ def difference(kind: str, estimator: Any, golden: dict[str, Any]) -> float:
     Examples
     --------
     >>> class Uniform:
-    ...     def predict(self, features):
-    ...         return np.full((len(features), 3), 1 / 3)
-    >>> kept = golden_rows("signal_classifier", Uniform(), np.zeros((2, 4)), np.ones(2), np.ones(2))
-    >>> difference("signal_classifier", Uniform(), kept)
+    ...     def outputs(self, inputs):
+    ...         return {"probabilities": np.full((len(inputs), 3), 1 / 3)}
+    >>> inputs = ModelInputs(np.zeros((2, 4), dtype=np.float32), np.ones(2), np.ones(2))
+    >>> kept = golden_rows(Uniform(), inputs)
+    >>> difference(Uniform(), kept)
     0.0
     """
     try:
-        inputs, expected = golden["inputs"], golden["answers"]
-        features = np.array(inputs["features"], dtype=np.float32)
-        close, sigma = (np.array(inputs[name], dtype=np.float64) for name in ("close", "sigma"))
+        kept, expected = golden["inputs"], golden["answers"]
+        close, sigma = (np.array(kept[name], dtype=np.float64) for name in ("close", "sigma"))
+        inputs = ModelInputs(np.array(kept["features"], dtype=np.float32), close, sigma)
     except (KeyError, TypeError) as error:
         raise ValueError(f"the golden rows are malformed: {error!r}") from error
-    if features.ndim != 2 or not len(features) or not len(features) == len(close) == len(sigma):
+    if inputs.features.ndim != 2 or not len(inputs) or not len(inputs.features) == len(close) == len(sigma):
         raise ValueError("the golden rows are malformed: inputs of unequal length, or none")
-    found = outputs_of(kind, estimator, features, close, sigma)
+    found = estimator.outputs(inputs)
     if set(found) != set(expected):
         raise ValueError(f"it has the outputs {sorted(found)}, the golden rows {sorted(expected)}")
     worst = 0.0

@@ -7,6 +7,7 @@ import numpy as np
 
 from modelregistry.estimators import parameters
 from modelregistry.estimators.forecast import LEVELS, RangeForecast, nested
+from modelregistry.estimators.inputs import ModelInputs
 from modelregistry.estimators.novelty import Novelty
 from modelregistry.estimators.online.correction import NO_CORRECTION, Correction
 from modelregistry.estimators.residuals import ResidualQuantiles
@@ -52,29 +53,17 @@ class RangePredictor:
         """Number of features of a row."""
         return self.scale.n_features
 
-    def predict(
-        self, features: np.ndarray, close: np.ndarray, sigma: np.ndarray, log_factors: np.ndarray | None = None
-    ) -> RangeForecast:
-        """Forecast the next candles.
+    def predict(self, inputs: ModelInputs) -> RangeForecast:
+        """Forecast the candles after each row, corrected where the inputs hold an online correction."""
+        quantiles = self.distances(inputs.features, inputs.sigma)
+        if inputs.log_factors is not None:
+            quantiles = quantiles * np.exp(np.ascontiguousarray(inputs.log_factors))
+        return RangeForecast.from_distances(self.horizons, inputs.close, quantiles[:, :, 0], quantiles[:, :, 1])
 
-        Parameters
-        ----------
-        features : ndarray of shape (n_rows, n_features), float32
-        close : ndarray of shape (n_rows,)
-            Close of the newest candle.
-        sigma : ndarray of shape (n_rows,)
-            EWM volatility per candle.
-        log_factors : ndarray of shape (n_rows, n_horizons, 2, 7), optional
-            Online correction of these rows; without it the forecast is uncorrected.
-
-        Returns
-        -------
-        RangeForecast
-        """
-        quantiles = self.distances(features, sigma)
-        if log_factors is not None:
-            quantiles = quantiles * np.exp(np.ascontiguousarray(log_factors))
-        return RangeForecast.from_distances(self.horizons, close, quantiles[:, :, 0], quantiles[:, :, 1])
+    def outputs(self, inputs: ModelInputs) -> dict[str, np.ndarray]:
+        """Outputs that are compared with the golden rows: highs and lows."""
+        forecast = self.predict(inputs)
+        return {"high": forecast.high, "low": forecast.low}
 
     def distances(self, features: np.ndarray, sigma: np.ndarray) -> np.ndarray:
         """Uncorrected quantiles of ``log(H / C)`` and ``log(C / L)``, shape (n_rows, n_horizons, 2, 7)."""

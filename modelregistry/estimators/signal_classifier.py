@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from modelregistry.estimators import boosting, parameters
+from modelregistry.estimators.inputs import ModelInputs
 from modelregistry.estimators.novelty import Novelty
 
 CLASSES: tuple[str, ...] = ("buy", "sell", "hold")
@@ -70,6 +71,10 @@ class SignalClassifier:
         else:
             buy = np.full(len(touched), 0.5)
         return np.column_stack([touched * buy, touched * (1.0 - buy), 1.0 - touched])
+
+    def outputs(self, inputs: ModelInputs) -> dict[str, np.ndarray]:
+        """Outputs that are compared with the golden rows: class probabilities."""
+        return {"probabilities": self.predict(inputs.features)}
 
     def touch_probability(self, features: np.ndarray) -> np.ndarray:
         """Probability that acting on either side pays, shape (n_rows,)."""

@@ -13,6 +13,7 @@ from modelregistry.estimators.bracket_calibration import (
     calibrated_touch,
     walk_middle,
 )
+from modelregistry.estimators.inputs import ModelInputs
 from modelregistry.estimators.novelty import Novelty
 from modelregistry.estimators.scale import ScaleModel
 
@@ -31,7 +32,10 @@ class BracketView:
     log_scale: np.ndarray
 
     def probabilities(self, horizon: int, side: str, take_profit: np.ndarray, stop_loss: np.ndarray) -> np.ndarray:
-        """P(take-profit first), P(stop-loss first), P(neither) on the last axis; they sum to 1."""
+        """P(take-profit first), P(stop-loss first), P(neither) on the last axis; they sum to 1.
+
+        A candle that holds both levels counts as a stop-loss.
+        """
         return self.ends(horizon, side, take_profit, stop_loss)[0]
 
     def ends(
@@ -142,45 +146,20 @@ class TpslClassifier:
         """Number of features of a row."""
         return self.scale.n_features
 
-    def view(self, features: np.ndarray, close: np.ndarray, sigma: np.ndarray) -> BracketView:
-        """Compute the scales of some rows once."""
-        log_scale = self.scale.log_scale(features, sigma)
-        return BracketView(self.horizons, self.calibrations, np.asarray(close), np.asarray(sigma), log_scale)
+    def view(self, inputs: ModelInputs) -> BracketView:
+        """Compute the scales of some rows once, for many brackets and prices."""
+        log_scale = self.scale.log_scale(inputs.features, inputs.sigma)
+        return BracketView(self.horizons, self.calibrations, inputs.close, inputs.sigma, log_scale)
 
-    def probabilities(
-        self,
-        features: np.ndarray,
-        close: np.ndarray,
-        sigma: np.ndarray,
-        horizon: int,
-        side: str,
-        take_profit: np.ndarray,
-        stop_loss: np.ndarray,
-    ) -> np.ndarray:
-        """P(take-profit first), P(stop-loss first), P(neither), shape (n_rows, 3).
-
-        A candle that holds both levels counts as a stop-loss.
-        """
-        return self.view(features, close, sigma).probabilities(horizon, side, take_profit, stop_loss)
-
-    def touch(
-        self, features: np.ndarray, close: np.ndarray, sigma: np.ndarray, horizon: int, price: np.ndarray
-    ) -> np.ndarray:
-        """P(the price is reached within the horizon), shape (n_rows,)."""
-        return self.view(features, close, sigma).touch(horizon, price)
-
-    def expected_candles(
-        self,
-        features: np.ndarray,
-        close: np.ndarray,
-        sigma: np.ndarray,
-        horizon: int,
-        side: str,
-        take_profit: np.ndarray,
-        stop_loss: np.ndarray,
-    ) -> np.ndarray:
-        """Expected candles until either level is reached, at most `horizon`, shape (n_rows,)."""
-        return self.view(features, close, sigma).expected_candles(horizon, side, take_profit, stop_loss)
+    def outputs(self, inputs: ModelInputs) -> dict[str, np.ndarray]:
+        """Outputs that are compared with the golden rows: probabilities of brackets one deviation wide."""
+        found, view = {}, self.view(inputs)
+        for horizon in self.horizons:
+            reach = inputs.close * inputs.sigma * np.sqrt(horizon)
+            for side, sign in (("buy", 1.0), ("sell", -1.0)):
+                bracket = (inputs.close + sign * reach, inputs.close - sign * reach)
+                found[f"{side}_{horizon}"] = view.probabilities(horizon, side, *bracket)
+        return found
 
     def to_files(self) -> dict[str, bytes]:
         """Serialise to the files of an artifact: parameters and trees."""

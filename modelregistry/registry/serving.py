@@ -10,12 +10,16 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from marketdata import clock
 from modelregistry.artifacts import loading, model_root, reading, verification
 from modelregistry.errors import FilesRemovedError, ModelLoadError
+from modelregistry.estimators.kinds import KINDS, Estimator
 from modelregistry.models import ModelVersion
+
+if TYPE_CHECKING:
+    from modelregistry.estimators.ensemble import Ensemble
 
 logger = logging.getLogger(__name__)
 
@@ -56,15 +60,15 @@ class _Serving:
     loaded: dict[str, _LoadedVersion] = field(default_factory=dict)
     failures: dict[str, LoadFailure] = field(default_factory=dict)
     retry_at: float = 0.0
-    ensemble: Any = None
+    ensemble: "Ensemble | None" = None
 
 
 _serving: dict[str, _Serving] = {}
-_estimators: OrderedDict[tuple[str, str], tuple[reading.Signature, Any]] = OrderedDict()
+_estimators: OrderedDict[tuple[str, str], tuple[reading.Signature, Estimator]] = OrderedDict()
 _estimators_lock = threading.Lock()
 
 
-def load_ensemble(source: str, wait_seconds: float = 0.0) -> Any:
+def load_ensemble(source: str, wait_seconds: float = 0.0) -> "Ensemble | None":
     """Return the ensemble of the champions of `source`, or None if none can be loaded.
 
     Cheap to call for every request: the database is queried at most once a second, and only a
@@ -85,7 +89,7 @@ def load_ensemble(source: str, wait_seconds: float = 0.0) -> Any:
     return serving.ensemble
 
 
-def load_version(version: ModelVersion) -> Any:
+def load_version(version: ModelVersion) -> Estimator:
     """Return the estimator of a version, verified in a child process before loading.
 
     Raises
@@ -119,7 +123,7 @@ def require_files(version: ModelVersion) -> None:
         )
 
 
-def ensemble_of(versions: Iterable[ModelVersion]) -> Any:
+def ensemble_of(versions: Iterable[ModelVersion]) -> "Ensemble":
     """Ensemble of the given versions, at most one per kind."""
     return _combine({version.kind: _LoadedVersion(version, load_version(version)) for version in versions})
 
@@ -207,17 +211,15 @@ def _failure(source: str, serving: _Serving, version: ModelVersion, message: str
     return LoadFailure(source, version.kind, str(version.pk), version.digest, message, clock.wall_now())
 
 
-def _combine(loaded: dict[str, _LoadedVersion]) -> Any:
+def _combine(loaded: dict[str, _LoadedVersion]) -> "Ensemble":
     from modelregistry.estimators.ensemble import Ensemble
 
-    def estimator(kind: str) -> Any:
-        return loaded[kind].estimator if kind in loaded else None
-
     versions = {kind: entry.version for kind, entry in loaded.items()}
+    ranges, tpsl, signal = (loaded[kind].estimator if kind in loaded else None for kind in KINDS)
     return Ensemble(
-        range_predictor=estimator("range_predictor"),
-        tpsl=estimator("tpsl_classifier"),
-        signal=estimator("signal_classifier"),
+        ranges,
+        tpsl,
+        signal,
         versions={kind: str(version.pk) for kind, version in versions.items()},
         symbols={kind: list(version.symbols) for kind, version in versions.items()},
         trained_until={kind: version.trained_until for kind, version in versions.items()},

@@ -15,6 +15,7 @@ from modelregistry.dataset.rows import Dataset
 from modelregistry.errors import TrainingError
 from modelregistry.estimators import boosting
 from modelregistry.estimators.forecast import LEVELS, RangeForecast
+from modelregistry.estimators.inputs import ModelInputs
 from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.estimators.scale import ScaleModel, base_prediction, current_level
 from modelregistry.evaluation.reports import report as reports
@@ -99,10 +100,12 @@ class UnconditionalRange:
         """Horizons in candles, ascending."""
         return self.scale.horizons
 
-    def predict(self, features: np.ndarray, close: np.ndarray, sigma: np.ndarray) -> RangeForecast:
+    def predict(self, inputs: ModelInputs) -> RangeForecast:
         """Forecast ranges, with the interface of a range predictor."""
-        scale = np.exp(self.scale.log_scale(features, sigma))[:, :, None]
-        return RangeForecast.from_distances(self.horizons, close, scale * self.units[:, 0], scale * self.units[:, 1])
+        scale = np.exp(self.scale.log_scale(inputs.features, inputs.sigma))[:, :, None]
+        return RangeForecast.from_distances(
+            self.horizons, inputs.close, scale * self.units[:, 0], scale * self.units[:, 1]
+        )
 
 
 def fit_configuration(rows: Dataset, configuration: Configuration, *, seed: int, threads: int) -> UnconditionalRange:

@@ -4,18 +4,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from modelregistry.dataset.rows import Dataset
+from modelregistry.estimators.kinds import RANGE, SIGNAL
 from modelregistry.estimators.online.correction import NO_CORRECTION
 from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.evaluation.reports import report as reports
 from modelregistry.evaluation.reports.champion_comparison import collect_losses, versus_champion
 from modelregistry.evaluation.reports.correction import correction_report
-from modelregistry.evaluation.reports.detail import detail_of
 from modelregistry.evaluation.reports.meta_label import collect_meta_labels, meta_label_report
 from modelregistry.training.correction_rule import correction_verdict
 from modelregistry.training.direction_rule import gain_of_direction, side_verdict
-from modelregistry.training.fit.scale import fit_linear
 from modelregistry.training.fit.signal_classifier import UNIQUENESS
-from modelregistry.training.parts import RANGE, SIGNAL
+from modelregistry.training.kinds import TRAINING_KINDS
 
 if TYPE_CHECKING:
     from modelregistry.training.pipeline import TrainingRequest
@@ -38,11 +37,12 @@ class FoldEvaluation:
         if kind == SIGNAL:
             self.direction_gains.append(gain_of_direction(estimator, test, request.costs))
             collect_meta_labels(self.meta, estimator, test, request.costs)
-            _collect(self.directional, kind, estimator, test, train, request)
+            TRAINING_KINDS[kind].collect(self.directional, estimator, test, train, request.costs)
             estimator = replace(estimator, directional=False)
-        _collect(self.found[kind], kind, estimator, test, train, request)
+        TRAINING_KINDS[kind].collect(self.found[kind], estimator, test, train, request.costs)
         if kind in self.comparisons:
-            collect_losses(self.comparisons[kind], kind, estimator, request.champions[kind], test, request.costs)
+            losses, champion = TRAINING_KINDS[kind].losses, request.champions[kind]
+            collect_losses(self.comparisons[kind], losses, estimator, champion, test, request.costs)
 
     def with_verdicts(self, final: dict[str, Any]) -> dict[str, Any]:
         """Remove parts without benefit from the final estimators: side and online correction."""
@@ -72,8 +72,7 @@ class FoldEvaluation:
     def report(self, kind: str, estimator: Any, all_rows: Dataset) -> dict[str, Any]:
         """Report of one kind."""
         request, stride = self.request, self.request.plan.stride
-        report = _report(kind, self.found[kind], request)
-        report["detail"] = detail_of(kind, self.found[kind], all_rows, stride=stride, costs=request.costs)
+        report = TRAINING_KINDS[kind].full_report(self.found[kind], all_rows, stride, request.costs)
         if kind == RANGE:
             report |= self.correction
         if kind == SIGNAL:
@@ -86,23 +85,3 @@ class FoldEvaluation:
         if kind in self.comparisons:
             report["versus_champion"] = versus_champion(self.comparisons[kind], request.champions[kind], report, stride)
         return report
-
-
-def _collect(
-    found: reports.Collected, kind: str, estimator: Any, test: Dataset, train: Dataset, request: "TrainingRequest"
-) -> None:
-    if kind == "range_predictor":
-        linear = fit_linear(train.features, train.log_range)
-        reports.collect_ranges(found, estimator, test, train, linear)
-    elif kind == "tpsl_classifier":
-        reports.collect_brackets(found, estimator, test)
-    else:
-        reports.collect_directions(found, estimator, test, request.costs)
-
-
-def _report(kind: str, found: reports.Collected, request: "TrainingRequest") -> dict[str, Any]:
-    if kind == "range_predictor":
-        return reports.range_report(found, request.plan.stride)
-    if kind == "tpsl_classifier":
-        return reports.bracket_report(found, request.costs, request.plan.stride)
-    return reports.direction_report(found, request.plan.stride)

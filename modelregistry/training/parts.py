@@ -4,9 +4,9 @@ A part depends on what it is given alone, so wherever and whenever it is done, i
 market by market; an estimator is pooled over all markets, so fits go by stretch and by the kinds that share a scale.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -14,18 +14,12 @@ from threadpoolctl import threadpool_limits
 from indicators.features import FEATURE_NAMES
 from modelregistry.dataset.folds import Fold, walk_forward
 from modelregistry.dataset.rows import Dataset
+from modelregistry.estimators.kinds import Estimator
 from modelregistry.training.fit.plan import TrainingPlan
-from modelregistry.training.fit.range_predictor import fit_range
-from modelregistry.training.fit.residuals import CROSS_BLOCKS
-from modelregistry.training.fit.scale import fit_scale
-from modelregistry.training.fit.signal_classifier import STEPS as SIGNAL_STEPS
-from modelregistry.training.fit.signal_classifier import fit_direction
-from modelregistry.training.fit.tpsl_classifier import fit_brackets
+from modelregistry.training.fit.scale import FittedScale, fit_scale
+from modelregistry.training.kinds import TRAINING_KINDS, Tick
 
-RANGE, TPSL, SIGNAL = "range_predictor", "tpsl_classifier", "signal_classifier"
-SHARING_SCALE = (RANGE, TPSL)
 DAY_MS = 86_400_000
-Tick = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -91,19 +85,21 @@ def parts_of(kinds: Sequence[str], folds: int) -> list[Part]:
     >>> [part.name for part in parts_of(("tpsl_classifier", "signal_classifier"), 1)][:2]
     ['fold 1: tpsl_classifier', 'fold 1: signal_classifier']
     """
-    sharing = tuple(kind for kind in SHARING_SCALE if kind in kinds)
-    alone = (SIGNAL,) if SIGNAL in kinds else ()
+    sharing, alone = (
+        tuple(kind for kind, of in TRAINING_KINDS.items() if kind in kinds and of.shares_scale is shared)
+        for shared in (True, False)
+    )
     return [Part(fold, group) for fold in (*range(folds), None) for group in (sharing, alone) if group]
 
 
 def steps_of(part: Part, plan: TrainingPlan, horizons: int) -> int:
     """How many steps a part tells of."""
-    per_kind = {RANGE: 2 + CROSS_BLOCKS, TPSL: horizons, SIGNAL: SIGNAL_STEPS}
-    fit = sum(per_kind[kind] for kind in part.kinds)
-    return fit + ((plan.cross_blocks + 1) * horizons if set(part.kinds) & set(SHARING_SCALE) else 0)
+    kinds = [TRAINING_KINDS[kind] for kind in part.kinds]
+    scale = (plan.cross_blocks + 1) * horizons if any(kind.shares_scale for kind in kinds) else 0
+    return scale + sum(kind.steps(horizons) for kind in kinds)
 
 
-def fit_part(workload: Workload, part: Part, tick: Tick = lambda _message: None) -> dict[str, Any]:
+def fit_part(workload: Workload, part: Part, tick: Tick = lambda _message: None) -> dict[str, Estimator]:
     """Fit the estimators of one part.
 
     Raises
@@ -112,16 +108,14 @@ def fit_part(workload: Workload, part: Part, tick: Tick = lambda _message: None)
         If its rows are too few.
     """
     rows, plan = workload.training_rows(part.fold), workload.plan
-    names = list(FEATURE_NAMES)
-    fitted: dict[str, Any] = {}
+
+    @cache
+    def scale() -> FittedScale:
+        return fit_scale(rows, plan, tick=tick)
+
     # Sums of BLAS are rounded by how many threads share them, and every process has another number by itself.
     with threadpool_limits(plan.threads, user_api="blas"):
-        if set(part.kinds) & set(SHARING_SCALE):
-            scale = fit_scale(rows, plan, tick=tick)
-            if RANGE in part.kinds:
-                fitted[RANGE] = fit_range(rows, scale, plan, names, tick)
-            if TPSL in part.kinds:
-                fitted[TPSL] = fit_brackets(rows, scale, plan, names, tick)
-        if SIGNAL in part.kinds:
-            fitted[SIGNAL] = fit_direction(rows, plan, names, tick, horizon=max(rows.horizons), costs=workload.costs)
-    return fitted
+        return {
+            kind: TRAINING_KINDS[kind].fit(rows, scale, plan, list(FEATURE_NAMES), tick, workload.costs)
+            for kind in part.kinds
+        }

@@ -14,16 +14,17 @@ from modelregistry.errors import TrainingError
 from modelregistry.estimators import boosting
 from modelregistry.estimators.forecast import LEVELS
 from modelregistry.estimators.golden import golden_rows
+from modelregistry.estimators.kinds import RANGE, Estimator
 from modelregistry.estimators.signal_classifier import CLASSES
 from modelregistry.evaluation.baselines.kept import BASELINE_KEY, fit_stored_baseline
 from modelregistry.evaluation.reports.champion_comparison import ComparedChampion
 from modelregistry.training import gate
 from modelregistry.training.fit.plan import TrainingPlan
 from modelregistry.training.fold_tests import FoldEvaluation
+from modelregistry.training.kinds import TRAINING_KINDS
 from modelregistry.training.parts import Part, Workload, parts_of, steps_of
 from modelregistry.training.workers import IN_PROCESS, Workers
 
-KINDS = ("range_predictor", "tpsl_classifier", "signal_classifier")
 GOLDEN_ROWS = 16
 Progress = Callable[[int, int, str], None]
 
@@ -77,7 +78,7 @@ class TrainedEstimator:
     """A trained estimator with everything needed to write and register it."""
 
     kind: str
-    estimator: Any
+    estimator: Estimator
     manifest_fields: dict[str, Any]
     golden_rows: dict[str, Any]
     report: dict[str, Any]
@@ -154,25 +155,20 @@ def train_kinds(
             "test_days": plan.folds * plan.test_days,
             "folds": [_time_span(all_rows, fold.test) for fold in folds],
         }
-        if kind == "range_predictor":
+        if kind == RANGE:
             report[BASELINE_KEY] = fit_stored_baseline(rows.horizons, rows.har, rows.sigma, rows.up, rows.down)
-        verdict = _judge(kind, report, report.get("versus_champion"))
+        verdict = TRAINING_KINDS[kind].judge(report, report.get("versus_champion"))
         pick = np.linspace(0, len(rows) - 1, GOLDEN_ROWS).astype(int)
-        golden = golden_rows(kind, estimator, rows.features[pick], rows.close[pick], rows.sigma[pick])
+        golden = golden_rows(estimator, rows.inputs.take(pick))
         trained[kind] = TrainedEstimator(
             kind, estimator, _manifest(kind, estimator, rows, request), golden, report, verdict
         )
     return trained
 
 
-def _next(fitted: Generator[dict[str, Any]], parts: Sequence[Part], fold: int | None) -> dict[str, Any]:
+def _next(fitted: Generator[dict[str, Estimator]], parts: Sequence[Part], fold: int | None) -> dict[str, Estimator]:
     """Estimators of the parts of one fold, by kind; folds must be requested in order."""
     return {kind: one for part in parts if part.fold == fold for kind, one in next(fitted).items()}
-
-
-def _judge(kind: str, report: Mapping[str, Any], versus: Mapping[str, Any] | None) -> gate.Verdict:
-    verdicts = {"range_predictor": gate.range_verdict, "tpsl_classifier": gate.bracket_verdict}
-    return verdicts.get(kind, gate.direction_verdict)(report, versus)
 
 
 def _time_span(rows: Dataset, picked: np.ndarray) -> dict[str, int]:
@@ -180,14 +176,7 @@ def _time_span(rows: Dataset, picked: np.ndarray) -> dict[str, int]:
     return {"from_ms": int(times.min()), "to_ms": int(times.max()), "rows": len(picked)}
 
 
-LABELS = {
-    "range_predictor": "log(H/C) and log(C/L) over the next h candles",
-    "tpsl_classifier": "first touch after entry at the next open; both in one candle is a stop-loss",
-    "signal_classifier": "meta-label of an out-of-fold side: triple barrier at sigma * sqrt(h) with costs",
-}
-
-
-def _manifest(kind: str, estimator: Any, rows: Dataset, request: TrainingRequest) -> dict[str, Any]:
+def _manifest(kind: str, estimator: Estimator, rows: Dataset, request: TrainingRequest) -> dict[str, Any]:
     grid = request.grid
     return {
         "source": request.source,
@@ -199,7 +188,7 @@ def _manifest(kind: str, estimator: Any, rows: Dataset, request: TrainingRequest
         "warmup": WARMUP,
         "levels": list(LEVELS),
         "classes": list(CLASSES),
-        "label": LABELS[kind],
+        "label": TRAINING_KINDS[kind].label,
         "trained_from_ms": int(rows.open_time.min()),
         "trained_until_ms": int(grid.open_time[-1]) + grid.interval_ms,
         "rows": len(rows),

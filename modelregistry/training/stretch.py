@@ -9,11 +9,12 @@ from indicators.candles import CandleGrid
 from indicators.features import WARMUP
 from modelregistry.dataset.rows import build_dataset
 from modelregistry.errors import TrainingError
+from modelregistry.estimators.kinds import KINDS, RANGE, Estimator
+from modelregistry.estimators.signal_classifier import SignalClassifier
 from modelregistry.evaluation.baselines.regressions import SEASON_DAYS, SLOTS
-from modelregistry.evaluation.reports import report as reports
-from modelregistry.evaluation.reports.detail import detail_of
 from modelregistry.evaluation.reports.meta_label import collect_meta_labels, meta_label_report
-from modelregistry.training.fit.scale import fit_linear
+from modelregistry.evaluation.reports.report import Collected
+from modelregistry.training.kinds import TRAINING_KINDS
 
 BASELINE_STRIDE = 6
 """Stride of the rows the baselines are fitted on; they have few parameters."""
@@ -22,7 +23,7 @@ BASELINE_STRIDE = 6
 def evaluate_on(
     grid: CandleGrid,
     symbols: tuple[str, ...],
-    estimators: Mapping[str, Any],
+    estimators: Mapping[str, Estimator],
     *,
     from_ms: int,
     fitted_until_ms: int,
@@ -59,7 +60,8 @@ def evaluate_on(
         raise TrainingError("the period has no candle with features and a known outcome")
     report_progress(1, total, "features of the period")
     result: dict[str, Any] = {"rows": len(test), "answered": 100 * float(test.has_features.mean())}
-    if "range_predictor" in estimators:
+    train = test
+    if RANGE in estimators:
         before = grid.span(0, int(np.searchsorted(grid.open_time, fitted_until_ms)))
         if len(before) < WARMUP + max(horizons) + 288:
             raise TrainingError(
@@ -69,26 +71,15 @@ def evaluate_on(
         train = build_dataset(before, symbols, horizons, BASELINE_STRIDE)
         train = train.take(np.flatnonzero(train.has_features))
         report_progress(2, total, "baselines")
-        found = reports.Collected()
-        linear = fit_linear(train.features, train.log_range)
-        reports.collect_ranges(found, estimators["range_predictor"], test, train, linear)
-        result["range_predictor"] = reports.range_report(found, stride)
-        result["range_predictor"]["detail"] = detail_of("range_predictor", found, test, stride=stride, costs=costs)
-        report_progress(3, total, "ranges")
-    if "tpsl_classifier" in estimators:
-        found = reports.Collected()
-        reports.collect_brackets(found, estimators["tpsl_classifier"], test)
-        result["tpsl_classifier"] = reports.bracket_report(found, costs, stride)
-        result["tpsl_classifier"]["detail"] = detail_of("tpsl_classifier", found, test, stride=stride, costs=costs)
-        report_progress(total - 1, total, "brackets")
-    if "signal_classifier" in estimators:
-        found = reports.Collected()
-        reports.collect_directions(found, estimators["signal_classifier"], test, costs)
-        meta = reports.Collected()
-        collect_meta_labels(meta, estimators["signal_classifier"], test, costs)
-        result["signal_classifier"] = reports.direction_report(found, stride)
-        result["signal_classifier"]["meta_label"] = meta_label_report(meta, stride)
-        result["signal_classifier"]["detail"] = detail_of("signal_classifier", found, test, stride=stride, costs=costs)
+    for number, (kind, estimator) in enumerate(sorted(estimators.items(), key=lambda one: KINDS.index(one[0])), 3):
+        found = Collected()
+        TRAINING_KINDS[kind].collect(found, estimator, test, train, costs)
+        result[kind] = TRAINING_KINDS[kind].full_report(found, test, stride, costs)
+        if isinstance(estimator, SignalClassifier):
+            meta = Collected()
+            collect_meta_labels(meta, estimator, test, costs)
+            result[kind]["meta_label"] = meta_label_report(meta, stride)
+        report_progress(min(number, total), total, kind)
     report_progress(total, total, "done")
     return result
 

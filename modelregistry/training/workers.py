@@ -15,7 +15,8 @@ from joblib.externals.loky import BrokenProcessPool
 
 from modelregistry.dataset.rows import Dataset, MarketCandles
 from modelregistry.errors import TrainingError
-from modelregistry.training.parts import Part, Tick, Workload, fit_part
+from modelregistry.training.kinds import Tick
+from modelregistry.training.parts import Part, Workload, fit_part
 
 ATTEMPTS = 2
 """How often processes are started for the parts that are left: one that was killed is replaced once."""

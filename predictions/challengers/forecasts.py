@@ -6,22 +6,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from predictions.forecasting.forecasts import Forecasts
+from modelregistry.estimators.forecast import RangeForecast
+from modelregistry.estimators.inputs import ModelInputs
+from modelregistry.estimators.kinds import RANGE, SIGNAL, TPSL
+from modelregistry.estimators.range_predictor import RangePredictor
+from modelregistry.estimators.signal_classifier import SignalClassifier
+from modelregistry.estimators.tpsl_classifier import TpslClassifier
 
-Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
 ChallengerForecasts = dict[int, list[dict[str, Any]]]
 """Horizon to one forecast per row, ready for JSON; `champion` is None where it does not serve the horizon."""
 
 SIDES = ("buy", "sell")
 
 
-def ranges(candidate: Any, champion: Any, forecasts: Forecasts, rows: Rows) -> ChallengerForecasts:
+def ranges(candidate: RangePredictor, champion: RangePredictor, inputs: ModelInputs) -> ChallengerForecasts:
     """Quantiles of highs and lows, as prices."""
-    own = candidate.predict(*_rows(forecasts, rows))
-    theirs = champion.predict(*_rows(forecasts, rows))
+    own, theirs = candidate.predict(inputs), champion.predict(inputs)
 
-    def quantiles(forecast: Any, horizon: int, row: int) -> dict[str, Any] | None:
+    def quantiles(forecast: RangeForecast, horizon: int, row: int) -> dict[str, Any] | None:
         if horizon not in forecast.horizons:
             return None
         k = forecast.at(horizon)
@@ -34,22 +36,21 @@ def ranges(candidate: Any, champion: Any, forecasts: Forecasts, rows: Rows) -> C
                 "candidate": quantiles(own, horizon, row),
                 "champion": quantiles(theirs, horizon, row),
             }
-            for row, close in enumerate(forecasts.closes[rows])
+            for row, close in enumerate(inputs.close)
         ]
         for horizon in own.horizons
     }
 
 
-def brackets(candidate: Any, champion: Any, forecasts: Forecasts, rows: Rows) -> ChallengerForecasts:
+def brackets(candidate: TpslClassifier, champion: TpslClassifier, inputs: ModelInputs) -> ChallengerForecasts:
     """Probabilities of the symmetric bracket of the scoring grid.
 
     Its levels are one EWM sigma times the root of the horizon from the close.
     """
-    close, sigma = forecasts.closes[rows], forecasts.sigma[rows]
-    own, theirs = (estimator.view(*_rows(forecasts, rows)) for estimator in (candidate, champion))
+    close, own, theirs = inputs.close, candidate.view(inputs), champion.view(inputs)
     found: ChallengerForecasts = {}
     for horizon in own.horizons:
-        unit = close * sigma * np.sqrt(horizon)
+        unit = close * inputs.sigma * np.sqrt(horizon)
         above, below = close + unit, np.maximum(close - unit, close / 100)
         sides = {"buy": (above, below), "sell": (below, above)}
         probabilities = {side: own.probabilities(horizon, side, *sides[side]) for side in SIDES}
@@ -67,43 +68,38 @@ def brackets(candidate: Any, champion: Any, forecasts: Forecasts, rows: Rows) ->
                 if champion_probabilities is not None
                 else None,
             }
-            for row in range(len(rows))
+            for row in range(len(inputs))
         ]
     return found
 
 
-def directions(candidate: Any, champion: Any, forecasts: Forecasts, rows: Rows) -> ChallengerForecasts:
+def directions(candidate: SignalClassifier, champion: SignalClassifier, inputs: ModelInputs) -> ChallengerForecasts:
     """Probabilities of buy, sell and hold, with the barriers and costs that define the classes."""
-    features, close, sigma = _rows(forecasts, rows)
-    own = candidate.predict(features)
-    theirs = champion.predict(features) if champion.horizon == candidate.horizon else None
+    own = candidate.predict(inputs.features)
+    theirs = champion.predict(inputs.features) if champion.horizon == candidate.horizon else None
     barrier = float(candidate.hyperparameters.get("barrier", 1.0))
-    width = barrier * sigma * np.sqrt(candidate.horizon)
+    width = barrier * inputs.sigma * np.sqrt(candidate.horizon)
     return {
         candidate.horizon: [
             {
-                "above": float(close[row] * np.exp(width[row])),
-                "below": float(close[row] * np.exp(-width[row])),
+                "above": float(inputs.close[row] * np.exp(width[row])),
+                "below": float(inputs.close[row] * np.exp(-width[row])),
                 "costs": float(candidate.hyperparameters.get("costs", 0.0)),
                 "candidate": _rounded(own[row]),
                 "champion": _rounded(theirs[row]) if theirs is not None else None,
             }
-            for row in range(len(rows))
+            for row in range(len(inputs))
         ]
     }
 
 
-FORECASTERS: dict[str, Callable[[Any, Any, Forecasts, Rows], ChallengerForecasts]] = {
-    "range_predictor": ranges,
-    "tpsl_classifier": brackets,
-    "signal_classifier": directions,
+FORECASTERS: dict[str, Callable[[Any, Any, ModelInputs], ChallengerForecasts]] = {
+    RANGE: ranges,
+    TPSL: brackets,
+    SIGNAL: directions,
 }
 """Function that forecasts with a candidate and the champion, by kind."""
 
 
-def _rows(forecasts: Forecasts, rows: Rows) -> tuple[npt.NDArray[np.float32], Floats, Floats]:
-    return forecasts.features[rows], forecasts.closes[rows], forecasts.sigma[rows]
-
-
-def _rounded(values: Any) -> list[float]:
+def _rounded(values: npt.NDArray[np.float64]) -> list[float]:
     return [round(float(value), 8) for value in values]

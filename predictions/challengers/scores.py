@@ -15,6 +15,7 @@ from indicators.barriers import Side, Touch, first_touch
 from marketdata import clock
 from marketdata.intervals import INTERVAL_MS
 from modelregistry import registry
+from modelregistry.estimators.kinds import RANGE, SIGNAL, TPSL
 from modelregistry.evaluation.metrics.scores import brier, pinball
 from modelregistry.evaluation.significance.blocks import block_interval
 from modelregistry.evaluation.significance.paired import DAY_MS
@@ -178,9 +179,9 @@ def direction_losses(forecasts: dict[str, Any], after: FollowingCandles, open_ms
 
 
 LOSSES: dict[str, Callable[[dict[str, Any], FollowingCandles, int, int], Losses]] = {
-    "range_predictor": range_losses,
-    "tpsl_classifier": bracket_losses,
-    "signal_classifier": direction_losses,
+    RANGE: range_losses,
+    TPSL: bracket_losses,
+    SIGNAL: direction_losses,
 }
 """Loss function of a forecast, by kind."""
 

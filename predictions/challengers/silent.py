@@ -142,7 +142,7 @@ def _record(comparison: ChampionComparison, batch: ForecastBatch) -> int:
     kind = comparison.candidate.kind
     positions = np.array([position for *_, position in candles], dtype=np.int64)
     candidate, champion = registry.load_version(comparison.candidate), registry.load_version(comparison.champion)
-    by_horizon = FORECASTERS[kind](candidate, champion, batch.forecasts, positions)
+    by_horizon = FORECASTERS[kind](candidate, champion, batch.forecasts.inputs.take(positions).uncorrected())
     rows = [
         ChallengerLog(
             market=market,

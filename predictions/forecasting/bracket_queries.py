@@ -11,8 +11,9 @@ from marketdata import clock
 from marketdata.models import Market
 from modelregistry import registry
 from modelregistry.estimators.ensemble import Ensemble
+from modelregistry.estimators.kinds import TPSL
 from predictions.forecasting.forecast_batch import ForecastBatch, forecast_batch
-from predictions.forecasting.forecasts import TPSL, Forecasts
+from predictions.forecasting.forecasts import Forecasts
 from predictions.forecasting.pricing import costs_of, price_brackets
 from predictions.payloads import finite, iso
 from predictions.refusals import newest_candle, refuse
@@ -57,7 +58,7 @@ def touches(symbol: str, horizon: int, prices: Any) -> dict[str, Any]:
     market, _, forecasts, open_ms, horizon = newest_forecasts(symbol, horizon)
     assert forecasts.brackets is not None
     levels = np.array([float(price) for price in targets])
-    at_close = levels == forecasts.closes[0]
+    at_close = levels == forecasts.inputs.close[0]
     # The close itself is reached already; the closed forms need distances above 0.
     valid = np.where(at_close, levels * 1.01, levels)
     probabilities = np.where(at_close, 1.0, forecasts.brackets.touch(horizon, valid[None, :])[0])
@@ -79,7 +80,7 @@ def brackets(symbol: str, side: str, horizon: int, take_profit: Any, stop_loss: 
     target, stop = known_price(take_profit, "take_profit"), known_price(stop_loss, "stop_loss")
     market, ensemble, forecasts, open_ms, horizon = newest_forecasts(symbol, horizon)
     assert forecasts.brackets is not None
-    close = forecasts.closes
+    close = forecasts.inputs.close
     check_side_of_close(target, close[0], side == "buy", "take_profit")
     check_side_of_close(stop, close[0], side == "sell", "stop_loss")
     levels = np.array([[float(target)]]), np.array([[float(stop)]])
@@ -118,5 +119,5 @@ def expected_move(forecasts: Forecasts, horizon: int) -> float:
     forecast = forecasts.ranges
     if forecast is not None and horizon in forecast.horizons:
         k, middle = forecast.at(horizon), forecast.high.shape[-1] // 2
-        return float((forecast.high[0, k, middle] - forecast.low[0, k, middle]) / 2 / forecasts.closes[0])
-    return float(forecasts.sigma[0] * np.sqrt(horizon))
+        return float((forecast.high[0, k, middle] - forecast.low[0, k, middle]) / 2 / forecasts.inputs.close[0])
+    return float(forecasts.inputs.sigma[0] * np.sqrt(horizon))

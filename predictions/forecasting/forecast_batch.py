@@ -110,7 +110,7 @@ def _batch(
         absences=[[]] * len(markets) if whole else _absences(markets, start, end_open_ms),
         max_age_days=settings.MODEL_MAX_AGE_DAYS,
         wanted=wanted,
-        newest=None if live is None else (live.features, live.sigma, live.corrections, live.guard_suppresses),
+        newest=None if live is None else live.inputs,
     )
     present = forecasts.present if wanted is None else wanted & forecasts.present
     return ForecastBatch(markets, ensemble, present, forecasts, from_memory=live is not None)

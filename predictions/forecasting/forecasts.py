@@ -12,31 +12,25 @@ import numpy as np
 import numpy.typing as npt
 
 from indicators.candles import CandleGrid
-from indicators.catalog.volatility import ewm_sigma
-from indicators.features import WARMUP, build_features
+from indicators.features import WARMUP
 from marketdata import clock
-from modelregistry.estimators.ensemble import Ensemble
+from modelregistry.estimators.ensemble import Ensemble, disagreements
 from modelregistry.estimators.forecast import RangeForecast
+from modelregistry.estimators.inputs import ModelInputs
+from modelregistry.estimators.kinds import RANGE, TPSL
 from modelregistry.estimators.tpsl_classifier import BracketView
 from predictions import reasons as codes
-from predictions.live.online_correction import online_adjustment
+from predictions.live.online_correction import window_inputs
 from predictions.reasons import in_order
 
 RECENT = 73
 """An absent candle among this many newest ones is a refusal: they weigh most in the features."""
 ABSENT_SHARE = 0.02
 """Largest share of the window for which the exchange itself may have no candles."""
-RANGE, TPSL = "range_predictor", "tpsl_classifier"
 UNTRAINED = "market not in training set"
 
 Stretch = tuple[int, int]
 """Open of the first absent candle and of the first one after the gap, ms."""
-OnlineAdjustment = tuple[npt.NDArray[np.float64] | None, npt.NDArray[np.bool_] | None]
-"""Logs of the correction factors (None without correction); where the guard suppresses (None without guard)."""
-NewestRows = tuple[
-    npt.NDArray[np.float32], npt.NDArray[np.float64], npt.NDArray[np.float64] | None, npt.NDArray[np.bool_] | None
-]
-"""Features, volatility, and both parts of :data:`OnlineAdjustment`, of the newest candle of m markets."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,14 +48,8 @@ class Forecasts:
     champions: dict[str, dict[str, npt.NDArray[np.bool_]]]
     details: dict[str, str]
     position: npt.NDArray[np.int64]
-    features: npt.NDArray[np.float32]
-    closes: npt.NDArray[np.float64]
-    sigma: npt.NDArray[np.float64]
-    corrections: npt.NDArray[np.float64] | None = None
-    """Logs of the correction factors of the quantiles; None without online correction."""
-    guard_suppresses: npt.NDArray[np.bool_] | None = None
-    """Whether the guard suppresses out-of-distribution flags; None without a guard."""
-    suppressed_flags: npt.NDArray[np.bool_] | None = None
+    inputs: ModelInputs
+    suppressed_flags: npt.NDArray[np.bool_]
     """Rows flagged as out of distribution whose flag the guard suppresses."""
     ranges: RangeForecast | None = None
     brackets: BracketView | None = None
@@ -82,14 +70,15 @@ class Forecasts:
     def notes(self, market: int, row: int) -> dict[str, str]:
         """Details shown although they are no reasons: suppressed out-of-distribution flags."""
         at = self.position[market, row]
-        if self.suppressed_flags is None or at < 0 or not self.suppressed_flags[at]:
+        if at < 0 or not self.suppressed_flags[at]:
             return {}
         return {codes.OUT_OF_DISTRIBUTION: codes.SUPPRESSED_FLAG_TEXT}
 
     def uncorrected(self, market: int, row: int) -> bool:
         """Whether online correction changed nothing because there is too little history."""
         at = self.position[market, row]
-        return self.corrections is not None and at >= 0 and not self.corrections[at].any()
+        factors = self.inputs.log_factors
+        return factors is not None and at >= 0 and not factors[at].any()
 
     def explain(self, reasons: Sequence[str]) -> dict[str, str]:
         """Texts of the given reason codes."""
@@ -106,7 +95,7 @@ def forecast_candles(
     absences: Sequence[Sequence[Stretch]],
     max_age_days: int,
     wanted: npt.NDArray[np.bool_] | None = None,
-    newest: NewestRows | None = None,
+    newest: ModelInputs | None = None,
 ) -> Forecasts:
     """Forecast the last `rows` candles of every market.
 
@@ -129,8 +118,8 @@ def forecast_candles(
         A version whose training ended longer before a candle's close is expired.
     wanted : bool array of shape (m, rows), optional
         Candles to forecast; all by default. It saves work and changes no number.
-    newest : NewestRows, optional
-        Features, volatility and online adjustment of the newest candle, if already computed; `rows` is 1 then.
+    newest : ModelInputs, optional
+        Inputs of the newest candle of the m markets, if already computed; `rows` is 1 then.
 
     Returns
     -------
@@ -156,49 +145,31 @@ def forecast_candles(
         champions=champions,
         details={codes.NO_CHAMPION: UNTRAINED} if ensemble is not None and ensemble.versions else {},
         position=position,
-        closes=close[selected],
-        features=np.zeros((0, 0), dtype=np.float32),
-        sigma=np.zeros(0),
+        inputs=ModelInputs(np.zeros((0, 0), dtype=np.float32), np.zeros(0), np.zeros(0)),
+        suppressed_flags=np.zeros(0, dtype=np.bool_),
     )
     if ensemble is None or not selected.any():
         return forecasts
     if newest is not None:
-        chosen = selected[:, 0]
-        features, sigma = newest[0][chosen], newest[1][chosen]
-        found: OnlineAdjustment = (
-            None if newest[2] is None else newest[2][chosen],
-            None if newest[3] is None else newest[3][chosen],
-        )
-    else:
-        features, sigma = build_features(grid, rows)[selected], ewm_sigma(grid, rows)[selected]
-        found = online_adjustment(grid, rows, ensemble, selected)
-    return _evaluate(forecasts, ensemble, features, sigma, found)
+        return _evaluate(forecasts, ensemble, newest.take(selected[:, 0]))
+    return _evaluate(forecasts, ensemble, window_inputs(grid, rows, ensemble, selected))
 
 
-def _evaluate(
-    forecasts: Forecasts,
-    ensemble: Ensemble,
-    features: npt.NDArray[np.float32],
-    sigma: npt.NDArray[np.float64],
-    found: OnlineAdjustment,
-) -> Forecasts:
+def _evaluate(forecasts: Forecasts, ensemble: Ensemble, inputs: ModelInputs) -> Forecasts:
     """Call every estimator once for all rows."""
-    corrections, guard_suppresses = found
-    rows = features, forecasts.closes, sigma
-    ranges = ensemble.forecast(*rows, corrections) if ensemble.range_predictor is not None else None
-    brackets = ensemble.view(*rows) if ensemble.tpsl is not None else None
-    flagged = ensemble.out_of_distribution(features)
-    degradations = {codes.OUT_OF_DISTRIBUTION: flagged if guard_suppresses is None else flagged & ~guard_suppresses}
-    if ranges is not None:
-        degradations[codes.INTERVAL_TOO_WIDE] = ensemble.too_wide(ranges)
-        degradations[codes.MODELS_DISAGREE] = ensemble.disagreements(*rows, ranges, brackets)
+    brackets = ensemble.tpsl.view(inputs) if ensemble.tpsl is not None else None
+    flagged, suppresses = ensemble.out_of_distribution(inputs.features), inputs.guard_suppresses
+    suppressed_flags = np.zeros_like(flagged) if suppresses is None else flagged & suppresses
+    degradations = {codes.OUT_OF_DISTRIBUTION: flagged & ~suppressed_flags}
+    ranges = None
+    if ensemble.range_predictor is not None:
+        ranges = ensemble.range_predictor.predict(inputs)
+        degradations[codes.INTERVAL_TOO_WIDE] = ensemble.range_predictor.is_too_wide(ranges)
+        degradations[codes.MODELS_DISAGREE] = disagreements(ranges, brackets)
     return replace(
         forecasts,
-        features=features,
-        sigma=sigma,
-        corrections=corrections,
-        guard_suppresses=guard_suppresses,
-        suppressed_flags=None if guard_suppresses is None else flagged & guard_suppresses,
+        inputs=inputs,
+        suppressed_flags=suppressed_flags,
         ranges=ranges,
         brackets=brackets,
         degradations=degradations,

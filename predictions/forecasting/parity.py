@@ -10,14 +10,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from indicators.catalog.volatility import ewm_sigma
-from indicators.features import FEATURE_NAMES, build_features
+from indicators.features import FEATURE_NAMES
 from indicators.proofs.leakage import same_bits
 from marketdata import randomness
 from marketdata.intervals import INTERVAL_MS
 from predictions.forecasting.forecast_batch import ForecastBatch
 from predictions.live import windows as live_windows
-from predictions.live.online_correction import online_adjustment, reach_of
+from predictions.live.online_correction import reach_of, window_inputs
 from predictions.live.windows import LiveWindows, read_windows
 
 logger = logging.getLogger(__name__)
@@ -65,16 +64,15 @@ def _differences(batch: ForecastBatch, index: int, windows: LiveWindows) -> list
     grid, marks = read_windows([market.pk], open_ms, max(windows.reach, reach_of(batch.ensemble)))
     if marks != windows.marks_of(market.pk):
         return None
-    position = batch.forecasts.position[index, -1]
-    same = same_bits(batch.forecasts.features[position], build_features(grid, 1)[0, 0])
+    live = batch.forecasts.inputs.take(batch.forecasts.position[index, -1:])
+    again = window_inputs(grid, 1, batch.ensemble, np.ones((1, 1), dtype=np.bool_))
+    same = same_bits(live.features[0], again.features[0])
     found = [FEATURE_NAMES[column] for column in np.flatnonzero(~same)]
-    if not same_bits(batch.forecasts.sigma[position : position + 1], ewm_sigma(grid, 1)[0]).all():
-        found.append("sigma")
-    corrections, guard_suppresses = batch.forecasts.corrections, batch.forecasts.guard_suppresses
-    if batch.ensemble is not None and (corrections is not None or guard_suppresses is not None):
-        factors, suppresses = online_adjustment(grid, 1, batch.ensemble, np.ones((1, 1), dtype=np.bool_))
-        if corrections is not None and (factors is None or not same_bits(corrections[position], factors[0]).all()):
-            found.append("correction")
-        if guard_suppresses is not None and (suppresses is None or suppresses[0] != guard_suppresses[position]):
-            found.append("guard")
+    for name, kept, computed in (
+        ("sigma", live.sigma, again.sigma),
+        ("correction", live.log_factors, again.log_factors),
+        ("guard", live.guard_suppresses, again.guard_suppresses),
+    ):
+        if kept is not None and (computed is None or not same_bits(kept, computed).all()):
+            found.append(name)
     return found

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from modelregistry.estimators.forecast import LEVELS, MEDIAN
-from predictions.forecasting.forecasts import RANGE, Forecasts
+from modelregistry.estimators.kinds import RANGE
+from predictions.forecasting.forecasts import Forecasts
 from predictions.reasons import in_order
 
 Columns = dict[str, npt.NDArray[Any]]

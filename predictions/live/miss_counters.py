@@ -5,6 +5,8 @@ Kept beside the windows of :mod:`predictions.live.windows` and checked in the sa
 forecast, and integers are summed over them, so the factors are bit-identical to those of the batch.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -12,6 +14,7 @@ from indicators.candles import CandleGrid
 from indicators.features import NewestFeatures
 from modelregistry.estimators.counters import RecentForecasts, lookback_candles
 from modelregistry.estimators.forecast import LEVELS
+from modelregistry.estimators.inputs import ModelInputs
 from modelregistry.estimators.online.correction import misses_of, outcomes_of
 from modelregistry.estimators.range_predictor import RangePredictor
 
@@ -73,8 +76,11 @@ class LiveMissCounters:
             if (number - horizon) % self._stride == 0:
                 self._score((number - horizon) // self._stride, k, horizon, grid)
 
-    def guard_suppresses(self, number: int) -> npt.NDArray[np.bool_] | None:
-        """Whether the guard suppresses flags at the newest candle, shape (m,); None without guard."""
+    def corrected(self, inputs: ModelInputs, number: int) -> ModelInputs:
+        """Inputs of the newest candle, `number` since 1970, with correction and guard."""
+        return replace(inputs, log_factors=self._log_factors(number), guard_suppresses=self._guard_suppresses(number))
+
+    def _guard_suppresses(self, number: int) -> npt.NDArray[np.bool_] | None:
         guard = self.predictor.novelty.guard
         if not guard.active:
             return None
@@ -82,11 +88,7 @@ class LiveMissCounters:
         flagged, counted = (flags[turns].sum(axis=0, dtype=np.int64) for flags in (self._flagged, self._counted))
         return guard.suppresses(flagged, counted, self._stride)
 
-    def log_factors(self, number: int) -> npt.NDArray[np.float64] | None:
-        """Logs of the correction factors at the newest candle, shape (m, n_horizons, 2, 7).
-
-        `number` is its number since 1970. None without correction.
-        """
+    def _log_factors(self, number: int) -> npt.NDArray[np.float64] | None:
         correction = self.predictor.correction
         if not correction.active:
             return None

@@ -1,12 +1,16 @@
-"""Online correction and out-of-distribution guard of the champion, per candle. Pure."""
+"""Inputs of the champions for the candles of a window, with online correction and guard. Pure."""
+
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from indicators.candles import CandleGrid
-from indicators.features import WARMUP
+from indicators.catalog.volatility import ewm_sigma
+from indicators.features import WARMUP, build_features
 from modelregistry.estimators import counters
 from modelregistry.estimators.ensemble import Ensemble
+from modelregistry.estimators.inputs import ModelInputs
 from modelregistry.estimators.range_predictor import RangePredictor
 
 
@@ -21,23 +25,11 @@ def reach_of(ensemble: Ensemble | None) -> int:
     return counters.lookback_candles(corrector_of(ensemble))
 
 
-def log_factors(
-    grid: CandleGrid, rows: int, ensemble: Ensemble, wanted: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.float64] | None:
-    """Logs of the correction factors of the wanted candles; None without correction.
-
-    See :func:`online_adjustment`.
-    """
-    return online_adjustment(grid, rows, ensemble, wanted)[0]
-
-
-def online_adjustment(
-    grid: CandleGrid, rows: int, ensemble: Ensemble, wanted: npt.NDArray[np.bool_]
-) -> tuple[npt.NDArray[np.float64] | None, npt.NDArray[np.bool_] | None]:
-    """Logs of the correction factors of the wanted candles, and where the guard suppresses.
+def window_inputs(grid: CandleGrid, rows: int, ensemble: Ensemble | None, wanted: npt.NDArray[np.bool_]) -> ModelInputs:
+    """Inputs of the wanted candles, market by market, oldest first.
 
     A row depends only on the candles in its own warm-up and reach, so one row alone is bit-identical to the same row
-    of a batch of years. A window shorter than that gives no adjustment, rather than a different one.
+    of a batch of years. A window shorter than that gives no correction and no guard, rather than different ones.
 
     Parameters
     ----------
@@ -45,20 +37,18 @@ def online_adjustment(
         m markets.
     rows : int
         Number of newest candles.
+    ensemble : Ensemble or None
+        Its range predictor has the correction and the guard.
     wanted : bool array of shape (m, rows)
-
-    Returns
-    -------
-    log_factors : ndarray of shape (n_asked, n_horizons, 2, 7) or None
-        None without correction.
-    guard_suppresses : bool array of shape (n_asked,) or None
-        None without guard.
     """
-    predictor, reach = corrector_of(ensemble), reach_of(ensemble)
-    if predictor is None or len(grid) < WARMUP + rows - 1 + reach or not wanted.any():
-        return None, None
-    grid = grid.tail(WARMUP + rows - 1 + reach)
-    newest = np.arange(len(grid) - rows, len(grid))
+    inputs = ModelInputs(
+        build_features(grid, rows)[wanted], grid.close[:, -rows:][wanted], ewm_sigma(grid, rows)[wanted]
+    )
+    predictor, length = corrector_of(ensemble), WARMUP + rows - 1 + reach_of(ensemble)
+    if predictor is None or len(grid) < length or not wanted.any():
+        return inputs
+    grid = grid.tail(length)
+    newest = np.arange(length - rows, length)
     # Market by market: the features of three weeks for hundreds of markets would not fit into memory.
     found = [
         counters.corrections_at(predictor, grid.select(market), newest[chosen])
@@ -66,4 +56,8 @@ def online_adjustment(
         if chosen.any()
     ]
     factors, suppresses = (np.concatenate(column) for column in zip(*found, strict=True))
-    return factors if predictor.correction.active else None, suppresses if predictor.novelty.guard.active else None
+    return replace(
+        inputs,
+        log_factors=factors if predictor.correction.active else None,
+        guard_suppresses=suppresses if predictor.novelty.guard.active else None,
+    )

@@ -24,6 +24,7 @@ from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
 from marketdata.storage import tails
 from modelregistry.estimators.counters import lookback_candles, recent_forecasts
+from modelregistry.estimators.inputs import ModelInputs
 from modelregistry.estimators.range_predictor import RangePredictor
 from predictions.live.miss_counters import LiveMissCounters
 
@@ -37,17 +38,10 @@ FILL_BATCH_MARKETS = 50
 
 @dataclass(frozen=True, eq=False)
 class LiveRows:
-    """The window of m markets, and what was computed of its newest candle.
-
-    `corrections` are None where the version does not correct its ranges, `guard_suppresses` (whether to suppress
-    the reason out of distribution) where it has no guard.
-    """
+    """The window of m markets, and the inputs of its newest candle."""
 
     grid: CandleGrid
-    features: npt.NDArray[np.float32]
-    sigma: npt.NDArray[np.float64]
-    corrections: npt.NDArray[np.float64] | None
-    guard_suppresses: npt.NDArray[np.bool_] | None
+    inputs: ModelInputs
 
 
 def read_windows(ids: Sequence[int], open_ms: int, reach: int = 0) -> tuple[CandleGrid, tails.Marks]:
@@ -121,12 +115,11 @@ class LiveWindows:
             return None
         newest = self._continued(ids, open_ms, corrector) or self._started(sorted(ids), open_ms, corrector)
         features, sigma = newest.rows()
-        corrections, guard_suppresses = None, None
+        inputs = ModelInputs(features, newest.grid.close[:, -1], sigma)
         if corrector and self._misses:
-            number = open_ms // INTERVAL_MS
-            corrections, guard_suppresses = self._misses.log_factors(number), self._misses.guard_suppresses(number)
-        held = LiveRows(newest.grid, features, sigma, corrections, guard_suppresses)
-        return held if ids == self._ids else _chosen(held, [self._ids.index(key) for key in ids])
+            inputs = self._misses.corrected(inputs, open_ms // INTERVAL_MS)
+        held = LiveRows(newest.grid, inputs)
+        return held if ids == self._ids else _chosen(held, np.array([self._ids.index(key) for key in ids]))
 
     def _continued(self, ids: list[int], open_ms: int, corrector: RangePredictor | None) -> NewestFeatures | None:
         """Feed the candles stored since, and read again what changed before; None if that is not possible."""
@@ -177,16 +170,10 @@ class LiveWindows:
             self._marks = {key: mark for key, mark in self._marks.items() if key[0] not in some} | dict(marks)
 
 
-def _chosen(held: LiveRows, at: list[int]) -> LiveRows:
+def _chosen(held: LiveRows, at: npt.NDArray[np.int64]) -> LiveRows:
     """Rows of some of the markets."""
     columns = {name: getattr(held.grid, name)[at] for name in CANDLE_COLUMNS}
-    return LiveRows(
-        CandleGrid(held.grid.open_time, interval_ms=INTERVAL_MS, **columns),
-        held.features[at],
-        held.sigma[at],
-        None if held.corrections is None else held.corrections[at],
-        None if held.guard_suppresses is None else held.guard_suppresses[at],
-    )
+    return LiveRows(CandleGrid(held.grid.open_time, interval_ms=INTERVAL_MS, **columns), held.inputs.take(at))
 
 
 _live: dict[str, LiveWindows] = {}

@@ -12,6 +12,7 @@ from modelregistry.estimators import boosting
 from modelregistry.estimators.bracket_calibration import Calibration
 from modelregistry.estimators.forecast import LEVELS
 from modelregistry.estimators.golden import golden_rows
+from modelregistry.estimators.inputs import ModelInputs
 from modelregistry.estimators.novelty import Novelty
 from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.estimators.residuals import ResidualQuantiles
@@ -67,11 +68,11 @@ def estimator(kind, seed=0):
     return RangePredictor(scale(seed), residuals, novelty(), np.full(n, 10.0))
 
 
-def golden(kind, fitted):
+def golden(fitted):
     rng = np.random.default_rng(5)
     features = rng.normal(size=(8, WIDTH)).astype(np.float32)
     features[0, 3] = np.nan
-    return golden_rows(kind, fitted, features, np.linspace(100, 101, 8), np.full(8, 0.001))
+    return golden_rows(fitted, ModelInputs(features, np.linspace(100, 101, 8), np.full(8, 0.001)))
 
 
 def fields(seed=0):
@@ -80,7 +81,7 @@ def fields(seed=0):
 
 def write(kind, seed=0):
     fitted = estimator(kind, seed)
-    return artifacts.write_artifact(kind, fitted.to_files(), fields(seed), golden(kind, fitted))
+    return artifacts.write_artifact(kind, fitted.to_files(), fields(seed), golden(fitted))
 
 
 def candidate(kind="range_predictor", seed=0, source="exchange", symbols=("BTCUSDT", "ETHUSDT"), accepted=True):

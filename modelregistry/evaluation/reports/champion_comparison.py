@@ -4,8 +4,8 @@ The champion can only be scored on candles after its training. While there are t
 their purged walk-forward tests on the days they share.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,14 +13,19 @@ import numpy as np
 from indicators.barriers import Touch
 from modelregistry.dataset.outcomes import bracket_levels, direction_labels, window_outcomes
 from modelregistry.dataset.rows import Dataset
-from modelregistry.estimators.forecast import RangeForecast
+from modelregistry.estimators.online.correction import NO_CORRECTION
+from modelregistry.estimators.range_predictor import RangePredictor
+from modelregistry.estimators.signal_classifier import SignalClassifier
+from modelregistry.estimators.tpsl_classifier import TpslClassifier
 from modelregistry.evaluation.metrics import scores
 from modelregistry.evaluation.reports.report import Collected
-from modelregistry.evaluation.reports.served import served_forecast, uncorrected_forecast
+from modelregistry.evaluation.reports.served import served_forecast
 from modelregistry.evaluation.significance.paired import DAY_MS, Comparison, compare
 
 ENOUGH_DAYS = 30
 """Minimum days of a comparison: after the champion's training, or of shared tests."""
+LossesAt = Callable[[int], np.ndarray]
+"""Losses of an estimator on some rows, by horizon; NaN where unknown."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,12 @@ class ComparedChampion:
 
 
 def collect_losses(
-    found: Collected, kind: str, candidate: Any, champion: ComparedChampion, test: Dataset, costs: float
+    found: Collected,
+    losses: Callable[[Any, Dataset, float], LossesAt],
+    candidate: Any,
+    champion: ComparedChampion,
+    test: Dataset,
+    costs: float,
 ) -> None:
     """Add losses of both on the rows of `test` after the champion's training.
 
@@ -56,20 +66,18 @@ def collect_losses(
     rows = test.take(np.flatnonzero((test.open_time >= champion.trained_until_ms) & test.has_features))
     if not len(rows):
         return
-    ranges = kind == "range_predictor"
-    forecasts = [served_forecast(one, rows) if ranges else None for one in (candidate, champion.estimator)]
-    raw = uncorrected_forecast(candidate, rows) if ranges else None
-    if raw is not None and found.uncorrected is None:
-        found.uncorrected = Collected()
+    own_at, champions_at = losses(candidate, rows, costs), losses(champion.estimator, rows, costs)
+    raw_at = None
+    if getattr(candidate, "correction", NO_CORRECTION).active:
+        raw_at = losses(replace(candidate, correction=NO_CORRECTION), rows, costs)
+        found.uncorrected = found.uncorrected or Collected()
     for horizon in candidate.horizons:
         if horizon in champion.estimator.horizons:
-            own = _losses(kind, candidate, rows, horizon, costs, forecasts[0])
-            champion_losses = _losses(kind, champion.estimator, rows, horizon, costs, forecasts[1])
+            own, champion_losses = own_at(horizon), champions_at(horizon)
             known = np.isfinite(own) & np.isfinite(champion_losses)
             found.add((horizon,), own[known], champion_losses[known], rows.open_time[known])
-            if raw is not None and found.uncorrected is not None:
-                bare = _losses(kind, candidate, rows, horizon, costs, raw)
-                found.uncorrected.add((horizon,), bare[known])
+            if raw_at is not None and found.uncorrected is not None:
+                found.uncorrected.add((horizon,), raw_at(horizon)[known])
 
 
 def versus_champion(
@@ -133,21 +141,38 @@ def _daily_gain(report: Mapping[str, Any], champion: ComparedChampion) -> Mappin
     return gains if same else {}
 
 
-def _losses(
-    kind: str, estimator: Any, rows: Dataset, horizon: int, costs: float, forecast: RangeForecast | None
-) -> np.ndarray:
-    if forecast is not None:
+def range_losses(predictor: RangePredictor, rows: Dataset, _costs: float) -> LossesAt:
+    """Pinball losses of both sides, summed, of forecasts as served."""
+    forecast = served_forecast(predictor, rows)
+
+    def at(horizon: int) -> np.ndarray:
         k, j = forecast.at(horizon), rows.horizons.index(horizon)
         up = scores.pinball(np.log(forecast.high[:, k] / rows.close[:, None]), rows.up[:, j])
         return up + scores.pinball(np.log(rows.close[:, None] / forecast.low[:, k, ::-1]), rows.down[:, j])
-    if kind == "tpsl_classifier":
-        take_profit, stop_loss = bracket_levels(rows, horizon, "buy", (1.0, 1.0))
-        outcome, _ = window_outcomes(rows, horizon, "buy", take_profit, stop_loss)
+
+    return at
+
+
+def bracket_losses(classifier: TpslClassifier, rows: Dataset, _costs: float) -> LossesAt:
+    """Brier losses of the symmetric bracket of a buy; NaN where the outcome is unknown."""
+    view = classifier.view(rows.inputs)
+
+    def at(horizon: int) -> np.ndarray:
+        levels = bracket_levels(rows, horizon, "buy", (1.0, 1.0))
+        outcome, _ = window_outcomes(rows, horizon, "buy", *levels)
         known = (outcome >= 0) & (outcome <= Touch.NEITHER)
-        probabilities = estimator.probabilities(
-            rows.features, rows.close, rows.sigma, horizon, "buy", take_profit, stop_loss
-        )
-        return np.where(known, scores.brier(probabilities, np.eye(3)[np.where(known, outcome, 0)]), np.nan)
-    labels = direction_labels(rows, horizon, costs)
-    probabilities = estimator.predict(rows.features)
-    return np.where(labels >= 0, scores.brier(probabilities, np.eye(3)[np.maximum(labels, 0)]), np.nan)
+        happened = np.eye(3)[np.where(known, outcome, 0)]
+        return np.where(known, scores.brier(view.probabilities(horizon, "buy", *levels), happened), np.nan)
+
+    return at
+
+
+def direction_losses(classifier: SignalClassifier, rows: Dataset, costs: float) -> LossesAt:
+    """Brier losses of the classes; NaN where the outcome is unknown."""
+    probabilities = classifier.predict(rows.features)
+
+    def at(horizon: int) -> np.ndarray:
+        labels = direction_labels(rows, horizon, costs)
+        return np.where(labels >= 0, scores.brier(probabilities, np.eye(3)[np.maximum(labels, 0)]), np.nan)
+
+    return at

@@ -1,6 +1,5 @@
 """Detailed scores of each cell by quantile, band, tercile and month, in columns."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -237,18 +236,6 @@ def _skill_by_period(gain: np.ndarray, baseline: np.ndarray, when: np.ndarray) -
 def _line(probabilities: np.ndarray, happened: np.ndarray, valid: np.ndarray) -> dict[str, Any]:
     intercept, slope = scores.calibration_line(probabilities[valid], happened[valid])
     return dict(_rounded({"intercept": intercept, "slope": slope}))
-
-
-def detail_of(kind: str, found: Collected, rows: Dataset, *, stride: int, costs: float) -> dict[str, Any]:
-    """Detail of a report of any kind; without rows it has no cells."""
-    if not found.parts:
-        return {"cells": []}
-    details: Mapping[str, Callable[[], dict[str, Any]]] = {
-        "range_predictor": lambda: range_detail(found, rows, stride),
-        "tpsl_classifier": lambda: bracket_detail(found, costs),
-        "signal_classifier": lambda: direction_detail(found, rows),
-    }
-    return details[kind]()
 
 
 def _in_time_order(*columns: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -149,7 +149,7 @@ the horizon; open time."""
 def collect_brackets(found: Collected, classifier: TpslClassifier, test: Dataset) -> None:
     """Add probabilities and outcomes of the scoring grid; refused rows have NaN probabilities."""
     rows, valid = test, test.has_features
-    view = classifier.view(rows.features, rows.close, rows.sigma)
+    view = classifier.view(rows.inputs)
     for horizon in classifier.horizons:
         earlier = rows.grid.close[rows.market, np.maximum(rows.position - horizon, 0)]
         trend = np.sign(rows.close - earlier)

@@ -1,10 +1,12 @@
 """Forecasts as served: with the online correction by the misses before each row."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from indicators.features import WARMUP
 from modelregistry.dataset.rows import Dataset
-from modelregistry.estimators.counters import factors_at, lookback_candles
+from modelregistry.estimators.counters import corrections_at, lookback_candles
 from modelregistry.estimators.forecast import LEVELS, RangeForecast
 from modelregistry.estimators.online.correction import NO_CORRECTION
 from modelregistry.estimators.range_predictor import RangePredictor
@@ -35,19 +37,17 @@ def factors_before(predictor: RangePredictor, rows: Dataset) -> np.ndarray | Non
         positions = rows.position[in_market]
         start = max(int(positions.min()) - (WARMUP - 1) - lookback_candles(predictor), 0)
         grid = rows.grid.span(start, int(positions.max()) + 1).select(int(code))
-        found[in_market] = factors_at(predictor, grid, positions - start)
+        found[in_market] = corrections_at(predictor, grid, positions - start)[0]
     return found
 
 
 def served_forecast(predictor: RangePredictor, rows: Dataset) -> RangeForecast:
     """Forecast rows as the live path does."""
-    inputs = rows.features, rows.close, rows.sigma
-    factors = factors_before(predictor, rows)
-    return predictor.predict(*inputs) if factors is None else predictor.predict(*inputs, factors)
+    return predictor.predict(replace(rows.inputs, log_factors=factors_before(predictor, rows)))
 
 
 def uncorrected_forecast(predictor: RangePredictor, rows: Dataset) -> RangeForecast | None:
     """Forecast without the online correction; None if there is none."""
     if not getattr(predictor, "correction", NO_CORRECTION).active:
         return None
-    return predictor.predict(rows.features, rows.close, rows.sigma)
+    return predictor.predict(rows.inputs)

@@ -16,6 +16,7 @@ from modelregistry.estimators.ensemble import Ensemble
 from modelregistry.estimators.online.correction import Correction
 from modelregistry.estimators.online.guard import Guard
 from modelregistry.registry import serving
+from predictions.live import online_correction
 from tests.champions import bootstrap_champions, make_markets
 from tests.indicators.series import walk
 from tests.modelregistry import champions as tiny
@@ -115,7 +116,7 @@ def test_every_estimator_output_is_checked_and_clean():
 
 @pytest.mark.parametrize("leak", ["shifted_by_one", "centred_window", "global_scaling", "higher_interval"])
 def test_leak_through_features_is_found_in_the_estimator(leak, monkeypatch):
-    monkeypatch.setattr(leakage, "build_features", dict(seeded_leaks(leakage.build_features))[leak])
+    monkeypatch.setattr(online_correction, "build_features", dict(seeded_leaks(leakage.build_features))[leak])
     grid = walk(WARMUP + 300, seed=19)
     for subject in leakage.subjects(champions_of_all_kinds()):
         if subject.name in ("range_predictor", "tpsl_classifier"):
@@ -136,8 +137,9 @@ def test_online_correction_is_checked(kind, clean):
     grid = walk(WARMUP + 576 + 72 + 200, seed=19)
     verdict = leakage.examine(grid, Ensemble(fitted, None, None), instants=3, parity_rows=1, seed=1)
     assert verdict.reports["range_predictor"].clean == clean
-    factors = leakage.log_factors(grid, 1, Ensemble(fitted, None, None), np.ones((grid.n_markets, 1), dtype=bool))
-    assert (factors != 0).any(), "there is a correction"
+    wanted = np.ones((grid.n_markets, 1), dtype=bool)
+    inputs = online_correction.window_inputs(grid, 1, Ensemble(fitted, None, None), wanted)
+    assert (inputs.log_factors != 0).any(), "there is a correction"
 
 
 def test_guard_suppression_is_checked():

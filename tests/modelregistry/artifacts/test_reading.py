@@ -48,7 +48,7 @@ def test_same_inputs_give_the_same_bytes_and_no_time(model_folder):
         KIND,
         champions.estimator(KIND).to_files(),
         champions.fields(),
-        champions.golden(KIND, champions.estimator(KIND)),
+        champions.golden(champions.estimator(KIND)),
     )
     assert again == first == sha256(kept["manifest.json"])
     assert champions.write(KIND) == first
@@ -164,7 +164,7 @@ def test_an_invalid_digest_gives_no_path(digest):
 
 def test_golden_rows_that_are_not_reproduced_are_refused(model_folder):
     fitted = champions.estimator(KIND)
-    golden = champions.golden(KIND, fitted)
+    golden = champions.golden(fitted)
     golden["answers"]["high"][0][0][3] *= 1.001
     digest = artifacts.write_artifact(KIND, fitted.to_files(), champions.fields(), golden)
     assert "golden rows" in verdict(model_folder, digest)
@@ -175,7 +175,7 @@ def test_golden_rows_that_are_not_reproduced_are_refused(model_folder):
 def test_a_model_of_other_features_is_refused(model_folder):
     fitted = champions.estimator(KIND)
     fields = {**champions.fields(), "feature_hash": "0" * 64}
-    digest = artifacts.write_artifact(KIND, fitted.to_files(), fields, champions.golden(KIND, fitted))
+    digest = artifacts.write_artifact(KIND, fitted.to_files(), fields, champions.golden(fitted))
     assert "other features" in verdict(model_folder, digest)
 
 

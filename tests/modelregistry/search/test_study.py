@@ -56,10 +56,10 @@ def test_no_fold_uses_future_rows(rows, folds):
     train = rows.take(fold.train)
     plain = fit_configuration(train, SMALL, seed=1, threads=1)
     # Nothing after the training rows can have been read: another future gives the same forecast.
-    features, close, sigma = (np.array(getattr(rows, name)[fold.test]) for name in ("features", "close", "sigma"))
-    first = plain.predict(features, close, sigma)
+    inputs = rows.inputs.take(fold.test)
+    first = plain.predict(inputs)
     changed = replace(rows, up=np.where(rows.open_time[:, None] >= rows.open_time[fold.test].min(), 9.9, rows.up))
-    again = fit_configuration(changed.take(fold.train), SMALL, seed=1, threads=1).predict(features, close, sigma)
+    again = fit_configuration(changed.take(fold.train), SMALL, seed=1, threads=1).predict(inputs)
     assert np.array_equal(first.high, again.high)
 
 

@@ -30,8 +30,8 @@ class Model:
     def __init__(self, up, down):
         self.up, self.down = up, down
 
-    def predict(self, features, close, sigma):
-        return RangeForecast.from_distances(self.horizons, close, self.up, self.down)
+    def predict(self, inputs):
+        return RangeForecast.from_distances(self.horizons, inputs.close, self.up, self.down)
 
 
 @pytest.fixture(scope="module")

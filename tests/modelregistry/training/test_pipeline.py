@@ -10,13 +10,15 @@ from indicators.features import FEATURE_NAMES, WARMUP, build_features
 from indicators.labels import future_range
 from modelregistry.dataset.rows import build_dataset
 from modelregistry.errors import TrainingError
+from modelregistry.estimators.inputs import ModelInputs
+from modelregistry.estimators.kinds import KINDS
 from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.estimators.signal_classifier import SignalClassifier
 from modelregistry.estimators.tpsl_classifier import TpslClassifier
 from modelregistry.evaluation.baselines.kept import BASELINE_KEY
 from modelregistry.training.fit.plan import TrainingPlan, plan_for
 from modelregistry.training.fit.residuals import COMING, CONDITIONS, condition_names, quantile_slopes
-from modelregistry.training.pipeline import KINDS, Cancelled, TrainingRequest, train_kinds
+from modelregistry.training.pipeline import Cancelled, TrainingRequest, train_kinds
 from tests.modelregistry import invented
 
 HORIZONS = (6, 18)
@@ -43,7 +45,8 @@ def fresh():
     log_high, log_low = (np.stack([future_range(grid, h)[i][0, -rows:] for h in HORIZONS], axis=1) for i in (0, 1))
     features, sigma = build_features(grid, rows)[0], ewm_sigma(grid, rows)[0]
     known = np.isfinite(log_high).all(axis=1)
-    return features[known], grid.close[0, -rows:][known], sigma[known], log_high[known], log_low[known]
+    inputs = ModelInputs(features, grid.close[0, -rows:], sigma)
+    return inputs.take(known), log_high[known], log_low[known]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -69,18 +72,18 @@ def test_a_range_predictor_stores_its_baseline(trained):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_estimators_round_trip_through_files(trained, kind, fresh):
-    features, close, sigma, *_ = fresh
+    inputs, *_ = fresh
     before = trained[kind].estimator
     after = CLASSES[kind].from_files(before.to_files())
     assert after.to_files() == before.to_files()
     assert after.horizons == before.horizons
     if kind == "range_predictor":
-        assert np.array_equal(before.predict(features, close, sigma).high, after.predict(features, close, sigma).high)
+        assert np.array_equal(before.predict(inputs).high, after.predict(inputs).high)
     elif kind == "tpsl_classifier":
-        answers = [one.touch(features, close, sigma, 6, close * 1.001) for one in (before, after)]
+        answers = [one.view(inputs).touch(6, inputs.close * 1.001) for one in (before, after)]
         assert np.array_equal(*answers)
     else:
-        assert np.array_equal(before.predict(features), after.predict(features))
+        assert np.array_equal(before.predict(inputs.features), after.predict(inputs.features))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -97,28 +100,28 @@ def test_a_damaged_or_foreign_file_is_refused_with_a_message(trained, kind):
 
 
 def test_one_row_gives_the_bits_of_a_batch(trained, fresh):
-    features, close, sigma, *_ = fresh
+    inputs, *_ = fresh
     ranges, tpsl = trained["range_predictor"].estimator, trained["tpsl_classifier"].estimator
-    many = ranges.predict(features, close, sigma)
-    levels = close * 1.002, close * 0.999
-    chances = tpsl.probabilities(features, close, sigma, 18, "buy", *levels)
-    signal = trained["signal_classifier"].estimator.predict(features)
-    for i in (0, 1, 7, 500, len(features) - 1):
+    many = ranges.predict(inputs)
+    levels = inputs.close * 1.002, inputs.close * 0.999
+    chances = tpsl.view(inputs).probabilities(18, "buy", *levels)
+    signal = trained["signal_classifier"].estimator.predict(inputs.features)
+    for i in (0, 1, 7, 500, len(inputs) - 1):
         row = slice(i, i + 1)
-        one = ranges.predict(features[row], close[row], sigma[row])
+        one = ranges.predict(inputs.take(row))
         assert np.array_equal(one.high[0], many.high[i])
         assert np.array_equal(one.low[0], many.low[i])
-        alone = tpsl.probabilities(features[row], close[row], sigma[row], 18, "buy", *(level[row] for level in levels))
+        alone = tpsl.view(inputs.take(row)).probabilities(18, "buy", *(level[row] for level in levels))
         assert np.array_equal(alone[0], chances[i])
-        assert np.array_equal(trained["signal_classifier"].estimator.predict(features[row])[0], signal[i])
+        assert np.array_equal(trained["signal_classifier"].estimator.predict(inputs.features[row])[0], signal[i])
 
 
 def test_forecasts_are_finite_and_coherent_on_extreme_features(trained):
     rng = np.random.default_rng(0)
     features = (100 * rng.standard_t(1, size=(300, len(FEATURE_NAMES)))).astype(np.float32)
     features[rng.random(features.shape) < 0.1] = np.nan
-    close, sigma = np.full(300, 50.0), np.full(300, 0.001)
-    forecast = trained["range_predictor"].estimator.predict(features, close, sigma)
+    inputs = ModelInputs(features, np.full(300, 50.0), np.full(300, 0.001))
+    forecast = trained["range_predictor"].estimator.predict(inputs)
     assert np.isfinite(forecast.high).all()
     assert (forecast.low > 0).all()
     assert (np.diff(forecast.high, axis=2) >= 0).all()
@@ -127,8 +130,8 @@ def test_forecasts_are_finite_and_coherent_on_extreme_features(trained):
 
 
 def test_bands_cover_fresh_candles_and_beat_volatility_alone(trained, fresh):
-    features, close, sigma, up, down = fresh
-    forecast = trained["range_predictor"].estimator.predict(features, close, sigma)
+    inputs, up, down = fresh
+    close, forecast = inputs.close, trained["range_predictor"].estimator.predict(inputs)
     inside = []
     for k in range(len(HORIZONS)):
         high = np.log(forecast.high[:, k] / close[:, None])
@@ -141,9 +144,9 @@ def test_bands_cover_fresh_candles_and_beat_volatility_alone(trained, fresh):
 
 
 def test_bracket_probabilities_are_valid_and_monotonic(trained, fresh):
-    features, close, sigma, *_ = fresh
-    view = trained["tpsl_classifier"].estimator.view(features, close, sigma)
-    unit = sigma * np.sqrt(18)
+    inputs, *_ = fresh
+    close, view = inputs.close, trained["tpsl_classifier"].estimator.view(inputs)
+    unit = inputs.sigma * np.sqrt(18)
     for side, sign in (("buy", 1), ("sell", -1)):
         profits = close[:, None] * (1 + sign * unit[:, None] * np.array([0.5, 1.0, 2.0]))
         stops = np.repeat((close * (1 - sign * unit))[:, None], 3, axis=1)
@@ -160,17 +163,17 @@ def test_bracket_probabilities_are_valid_and_monotonic(trained, fresh):
 
 
 def test_touch_probabilities_are_calibrated(trained, fresh):
-    features, close, sigma, up, _ = fresh
-    view = trained["tpsl_classifier"].estimator.view(features, close, sigma)
+    inputs, up, _ = fresh
+    view = trained["tpsl_classifier"].estimator.view(inputs)
     for k, horizon in enumerate(HORIZONS):
-        distance = sigma * np.sqrt(horizon)
-        touched = view.touch(horizon, close * np.exp(distance))
+        distance = inputs.sigma * np.sqrt(horizon)
+        touched = view.touch(horizon, inputs.close * np.exp(distance))
         assert abs(touched.mean() - (up[:, k] >= distance).mean()) < 0.06
 
 
 def test_a_level_on_the_wrong_side_or_an_unknown_horizon_is_refused(trained, fresh):
-    features, close, sigma, *_ = (part[:1] for part in fresh)
-    view = trained["tpsl_classifier"].estimator.view(features, close, sigma)
+    inputs = fresh[0].take(slice(1))
+    close, view = inputs.close, trained["tpsl_classifier"].estimator.view(inputs)
     with pytest.raises(ValueError, match="own sides"):
         view.probabilities(6, "buy", close * 0.99, close * 0.98)
     with pytest.raises(ValueError, match="not one of"):

@@ -75,9 +75,9 @@ def check_live(markets, open_ms, *, from_memory=True):
     assert reach_of(ensemble) == REACH
     wanted = np.ones((len(markets), 1), dtype=bool)
     batch = forecast_batch.forecast_batch(live.markets, open_ms, 1, ensemble, wanted).forecasts
-    assert (live.forecasts.corrections != 0).any()
-    assert same_bits(live.forecasts.corrections, batch.corrections).all()
-    assert (live.forecasts.guard_suppresses == batch.guard_suppresses).all()
+    assert (live.forecasts.inputs.log_factors != 0).any()
+    assert same_bits(live.forecasts.inputs.log_factors, batch.inputs.log_factors).all()
+    assert (live.forecasts.inputs.guard_suppresses == batch.inputs.guard_suppresses).all()
     assert (live.forecasts.suppressed_flags == batch.suppressed_flags).all()
     for side in ("high", "low"):
         assert same_bits(getattr(live.forecasts.ranges, side), getattr(batch.ranges, side)).all()
@@ -167,7 +167,7 @@ def test_a_version_without_correction_keeps_the_windows(markets, monkeypatch):
     append(markets, BEGIN)
     (live,) = forecast_batch.forecast_batches({market: [BEGIN] for market in markets}, live=True)
     assert live.from_memory
-    assert live.forecasts.corrections is None
+    assert live.forecasts.inputs.log_factors is None
     before = windows.counts()
     assert parity.compare(live) == []
     after = windows.counts()
@@ -186,12 +186,12 @@ def test_a_version_with_a_guard_and_without_correction(markets, monkeypatch):
         append(markets, BEGIN + k * STEP)
         (live,) = forecast_batch.forecast_batches({market: [BEGIN + k * STEP] for market in markets}, live=True)
         assert live.from_memory
-        assert live.forecasts.corrections is None
+        assert live.forecasts.inputs.log_factors is None
         if k % 7 == 0:
             batch = forecast_batch.forecast_batch(
                 live.markets, BEGIN + k * STEP, 1, ensemble, np.ones((2, 1), dtype=bool)
             ).forecasts
-            assert (live.forecasts.guard_suppresses == batch.guard_suppresses).all()
+            assert (live.forecasts.inputs.guard_suppresses == batch.inputs.guard_suppresses).all()
             assert parity.compare(live) == []
     assert windows.counts()["different"] == 0
 

@@ -12,7 +12,7 @@ from modelregistry.estimators.online.correction import NO_CORRECTION, Correction
 from modelregistry.estimators.online.guard import Guard
 from modelregistry.evaluation.reports.served import served_forecast
 from predictions.forecasting.forecasts import forecast_candles
-from predictions.live.online_correction import log_factors, reach_of
+from predictions.live.online_correction import reach_of, window_inputs
 from tests.modelregistry import champions, invented
 from tests.modelregistry.champions import often_flagging_novelty
 
@@ -74,8 +74,9 @@ def test_a_window_without_the_reach_is_not_corrected(grid):
     reach = reach_of(ensemble())
     wanted = np.ones((2, 1), dtype=bool)
     short = grid.tail(WARMUP + reach - 1)
-    assert log_factors(short, 1, ensemble(), wanted) is None
-    assert log_factors(grid.tail(WARMUP + reach), 1, ensemble(), wanted).shape == (2, 4, 2, 7)
+    assert window_inputs(short, 1, ensemble(), wanted).log_factors is None
+    reaching = grid.tail(WARMUP + reach)
+    assert window_inputs(reaching, 1, ensemble(), wanted).log_factors.shape == (2, 4, 2, 7)
     assert (ranges(short, 1).high == ranges(short, 1, ensemble(NO_CORRECTION)).high).all()
 
 
@@ -104,12 +105,12 @@ def test_forecasts_equal_the_scored_ones(grid):
 def test_the_guard_of_one_candle_alone_equals_that_of_a_batch(grid, correction):
     of = guarded_ensemble(correction)
     batch, reach = forecasts(grid, 200, of), reach_of(of)
-    assert (batch.corrections is None) == (correction == NO_CORRECTION)
-    assert 0.1 < batch.guard_suppresses.mean() < 0.9
+    assert (batch.inputs.log_factors is None) == (correction == NO_CORRECTION)
+    assert 0.1 < batch.inputs.guard_suppresses.mean() < 0.9
     for market, row in ((0, 0), (0, 60), (1, 90), (1, 199)):
         end = len(grid) - 200 + row + 1
         alone, at = forecasts(grid.span(end - WARMUP - reach, end), 1, of), batch.position[market, row]
-        assert alone.guard_suppresses[market] == batch.guard_suppresses[at]
+        assert alone.inputs.guard_suppresses[market] == batch.inputs.guard_suppresses[at]
         assert alone.degraded(market, 0) == batch.degraded(market, row)
         assert alone.notes(market, 0) == batch.notes(market, row)
 
@@ -118,12 +119,12 @@ def test_a_suppressed_flag_is_a_detail_and_not_a_reason(grid):
     unguarded, guarded = forecasts(grid, 200, guarded_ensemble(share=1.0)), forecasts(grid, 200, guarded_ensemble())
     flagged = unguarded.degradations[FLAG]
     assert not unguarded.suppressed_flags.any()
-    assert (guarded.degradations[FLAG] == (flagged & ~guarded.guard_suppresses)).all()
-    assert (guarded.suppressed_flags == (flagged & guarded.guard_suppresses)).all()
+    assert (guarded.degradations[FLAG] == (flagged & ~guarded.inputs.guard_suppresses)).all()
+    assert (guarded.suppressed_flags == (flagged & guarded.inputs.guard_suppresses)).all()
     market, row = np.argwhere(guarded.suppressed_flags[guarded.position])[0]
     assert FLAG not in guarded.degraded(market, row)
     assert guarded.notes(market, row).keys() == {FLAG}
     assert unguarded.degraded(market, row)[0] == FLAG
     assert unguarded.notes(market, row) == {}
     short = forecasts(grid.tail(WARMUP + 10), 1, guarded_ensemble())
-    assert short.guard_suppresses is None, "a window without the reach has neither guard nor correction"
+    assert short.inputs.guard_suppresses is None, "a window without the reach has neither guard nor correction"

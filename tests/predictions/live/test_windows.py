@@ -34,8 +34,8 @@ def check_rows(markets, open_ms):
     grid = candles.load_grid(markets, open_ms, WARMUP)
     with windows.of_source("simulated").rows(markets, open_ms) as found:
         assert found is not None
-        assert same_bits(found.features, build_features(grid, 1)[:, 0]).all()
-        assert same_bits(found.sigma, np.ascontiguousarray(ewm_sigma(grid, 1)[:, 0])).all()
+        assert same_bits(found.inputs.features, build_features(grid, 1)[:, 0]).all()
+        assert same_bits(found.inputs.sigma, np.ascontiguousarray(ewm_sigma(grid, 1)[:, 0])).all()
         assert np.array_equal(found.grid.close, grid.close, equal_nan=True)
         assert np.array_equal(found.grid.present, grid.present)
     return windows.counts()
@@ -181,7 +181,7 @@ def test_a_difference_between_live_and_batch_is_logged_and_drops_the_windows(mar
     (done,) = forecast_batch.forecast_batches(work, live=True)
     assert done.from_memory
     assert parity.compare(done) == []
-    done.forecasts.features[:, 3] += np.float32(1e-6)
+    done.forecasts.inputs.features[:, 3] += np.float32(1e-6)
     with caplog.at_level(logging.ERROR):
         assert parity.compare(done)
     assert "live and batch differ in" in caplog.text

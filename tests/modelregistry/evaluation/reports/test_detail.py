@@ -9,7 +9,7 @@ import pytest
 from modelregistry.estimators.forecast import LEVELS
 from modelregistry.evaluation.metrics import scores
 from modelregistry.evaluation.metrics.periods import daily_gain, periods, terciles
-from modelregistry.evaluation.reports.detail import bracket_detail, detail_of, direction_detail, range_detail
+from modelregistry.evaluation.reports.detail import bracket_detail, direction_detail, range_detail
 from modelregistry.evaluation.reports.report import (
     BASELINE_NAMES,
     Collected,
@@ -17,6 +17,7 @@ from modelregistry.evaluation.reports.report import (
     direction_report,
     range_report,
 )
+from modelregistry.training.kinds import TRAINING_KINDS
 
 FIRST = 1_730_419_200_000  # 2024-11-01
 HOUR = 3_600_000
@@ -236,4 +237,4 @@ def test_directions_are_scored_in_calm_and_in_wild_markets():
 
 @pytest.mark.parametrize("kind", ["range_predictor", "tpsl_classifier", "signal_classifier"])
 def test_no_rows_no_detail(kind):
-    assert detail_of(kind, Collected(), ranges()[1], stride=1, costs=0.0) == {"cells": []}
+    assert TRAINING_KINDS[kind].detail_of(Collected(), ranges()[1], stride=1, costs=0.0) == {"cells": []}

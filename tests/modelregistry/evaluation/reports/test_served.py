@@ -10,7 +10,7 @@ from indicators.proofs.leakage import corrupted, same_bits
 from modelregistry.dataset.rows import build_dataset
 from modelregistry.estimators.online.correction import NO_CORRECTION, Correction
 from modelregistry.evaluation.metrics import scores
-from modelregistry.evaluation.reports.champion_comparison import ComparedChampion, collect_losses
+from modelregistry.evaluation.reports.champion_comparison import ComparedChampion, collect_losses, range_losses
 from modelregistry.evaluation.reports.report import Collected, collect_ranges, range_report
 from modelregistry.evaluation.reports.served import served_forecast, uncorrected_forecast
 from modelregistry.training.fit.scale import fit_linear
@@ -79,9 +79,9 @@ def test_the_report_scores_served_forecasts_and_the_cost_of_the_correction(rows)
 
 def test_the_champion_comparison_uses_served_forecasts(rows):
     found = Collected()
-    collect_losses(found, "range_predictor", predictor(), ComparedChampion(predictor(NO_CORRECTION), 0), rows, 0.002)
+    collect_losses(found, range_losses, predictor(), ComparedChampion(predictor(NO_CORRECTION), 0), rows, 0.002)
     same = Collected()
-    collect_losses(same, "range_predictor", predictor(), ComparedChampion(predictor(), 0), rows, 0.002)
+    collect_losses(same, range_losses, predictor(), ComparedChampion(predictor(), 0), rows, 0.002)
     for horizon in champions.HORIZONS:
         own, champion_losses, _ = found.cells()[horizon,]
         assert own.mean() != champion_losses.mean()
