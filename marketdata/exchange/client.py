@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 
 from django.conf import settings
 
+from indicators.candles import DAY_MS
 from marketdata import clock
 from marketdata.errors import (
     ExchangeBanned,
@@ -39,7 +40,7 @@ from marketdata.intervals import INTERVAL
 from marketdata.models import Source
 
 KLINES_WEIGHT, TIME_WEIGHT, INFO_WEIGHT = 2, 1, 20
-MAX_BAN_MS = 3 * 86_400_000
+MAX_BAN_MS = 3 * DAY_MS
 QUEUE_SIZE = 10_000
 _BANNED_UNTIL = re.compile(r"banned until ([0-9]{13})")
 _UNKNOWN_SYMBOL = -1121

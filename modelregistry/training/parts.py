@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from indicators.candles import DAY_MS
 from indicators.features import FEATURE_NAMES
 from modelregistry.dataset.folds import Fold, walk_forward
 from modelregistry.dataset.rows import Dataset
@@ -24,7 +25,6 @@ from modelregistry.training.fit.tpsl_classifier import fit_brackets
 
 RANGE, TPSL, SIGNAL = "range_predictor", "tpsl_classifier", "signal_classifier"
 SHARING_SCALE = (RANGE, TPSL)
-DAY_MS = 86_400_000
 Tick = Callable[[str], None]
 
 

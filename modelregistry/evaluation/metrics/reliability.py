@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, logit
 
-from modelregistry.evaluation.significance.paired import BLOCK_DAYS, DAY_MS, block_error
+from modelregistry.evaluation.significance.paired import BLOCK_DAYS, block_error, calendar_blocks
 
 BINS = 10
 BOUND = 1e-6
@@ -176,7 +176,7 @@ def calibration(probability: np.ndarray, happened: np.ndarray, open_time: np.nda
     gradients = design * (observed - fitted)[:, None]
     errors = np.zeros(2)
     for days in BLOCK_DAYS:
-        _, block = np.unique(open_time // (days * DAY_MS), return_inverse=True)
+        block = calendar_blocks(open_time, days)
         sums = np.column_stack([np.bincount(block, gradients[:, j]) for j in range(2)])
         spread = inverse @ (sums.T @ sums) @ inverse * len(sums) / max(len(sums) - 1, 1)
         errors = np.maximum(errors, np.sqrt(np.maximum(np.diag(spread), 0.0)))

@@ -11,7 +11,7 @@ import numpy as np
 
 from indicators.candles import INTERVAL_MS
 from modelregistry.evaluation.metrics.scores import BPS
-from modelregistry.evaluation.significance.paired import DAY_MS, block_error
+from modelregistry.evaluation.significance.paired import block_error, count_days
 
 FEES = (0.001, 0.00075, 0.0002)
 """Fee rates per side of the results."""
@@ -135,7 +135,7 @@ def trade_summary(trades: Sequence[tuple[int, float, float]]) -> dict[str, Any]:
     if not trades:
         return {"trades": 0, "days": 0}
     when, expected, net = (np.array(column) for column in zip(*sorted(trades), strict=True))
-    days = len(np.unique(when // DAY_MS))
+    days = count_days(when)
     error = block_error(net, when)
     return {
         "trades": len(net),

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from indicators.candles import DAY_MS
 from modelregistry.evaluation.metrics import scores
-from modelregistry.evaluation.significance.paired import DAY_MS
 
 MAX_LOSS_PERCENT = 0.3
 """Largest increase of the loss that a correction may cause."""
