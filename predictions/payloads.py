@@ -20,13 +20,13 @@ def iso(instant: datetime) -> str:
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def decimal_text(value: Decimal | None, places: int = 8) -> str | None:
-    """Format a decimal with the places of its column.
+def decimal_text(value: Decimal | None) -> str | None:
+    """Format a price with the eight places of its column.
 
     >>> decimal_text(Decimal("1.5")), decimal_text(None)
     ('1.50000000', None)
     """
-    return None if value is None else f"{value:.{places}f}"
+    return None if value is None else f"{value:.8f}"
 
 
 def in_key_order(kept: dict[str, Any]) -> dict[str, Any]:
@@ -49,9 +49,9 @@ def finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def prediction_object(row: PredictionLog, with_outcome: bool = True) -> dict[str, Any]:
+def prediction_object(row: PredictionLog) -> dict[str, Any]:
     """Prediction as the JSON object of the REST API."""
-    body: dict[str, Any] = {
+    return {
         "id": str(row.id),
         "symbol": row.symbol,
         "horizon": row.horizon,
@@ -76,14 +76,10 @@ def prediction_object(row: PredictionLog, with_outcome: bool = True) -> dict[str
         "reasons": row.reasons,
         "reason_details": in_key_order(row.reason_details),
         "simulated": row.simulated,
+        "actual_high": decimal_text(row.actual_high),
+        "actual_low": decimal_text(row.actual_low),
+        "mae": None if row.mae is None else float(row.mae),
     }
-    if with_outcome:
-        body |= {
-            "actual_high": decimal_text(row.actual_high),
-            "actual_low": decimal_text(row.actual_low),
-            "mae": None if row.mae is None else float(row.mae),
-        }
-    return body
 
 
 def prediction_bytes(row: PredictionLog) -> bytes:
