@@ -1,6 +1,5 @@
 """Train the estimators on stored candles."""
 
-import getpass
 import json
 import signal
 from argparse import BooleanOptionalAction
@@ -13,6 +12,7 @@ from marketdata.management.instants import instant
 from marketdata.models import Source
 from marketdata.progress import progress_reporter
 from modelregistry import artifacts, services
+from modelregistry.management.actor import actor
 from modelregistry.models import Kind, ModelVersion
 from modelregistry.training.fit.plan import ExcludedMarket
 
@@ -76,7 +76,7 @@ class Command(BaseCommand):
                     small=options["small"],
                     corrected=options["corrected"],
                     workers=options["workers"],
-                    actor=getpass.getuser(),
+                    actor=actor(),
                 )
         except MLEngineError as error:
             raise CommandError(str(error)) from error
