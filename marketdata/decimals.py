@@ -16,6 +16,15 @@ INT64_DIGITS = 18
 """Decimals of up to this many digits fit a signed 64-bit integer once scaled."""
 
 
+def decimal_text(value: Decimal | None) -> str | None:
+    """Format a decimal with the eight places of the price and amount columns.
+
+    >>> decimal_text(Decimal("1.5")), decimal_text(None)
+    ('1.50000000', None)
+    """
+    return None if value is None else f"{value:.8f}"
+
+
 def plain_text(number: Decimal | str) -> str:
     """Digits of a decimal without exponent and trailing zeros.
 

@@ -2,11 +2,11 @@
 
 import math
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 import orjson
 
+from marketdata.decimals import decimal_text
 from modelregistry.estimators.forecast import BANDS
 from predictions.models import PredictionLog
 
@@ -18,15 +18,6 @@ def iso(instant: datetime) -> str:
     '2024-01-01T12:05:00Z'
     """
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def decimal_text(value: Decimal | None) -> str | None:
-    """Format a price with the eight places of its column.
-
-    >>> decimal_text(Decimal("1.5")), decimal_text(None)
-    ('1.50000000', None)
-    """
-    return None if value is None else f"{value:.8f}"
 
 
 def in_key_order(kept: dict[str, Any]) -> dict[str, Any]:
