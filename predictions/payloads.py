@@ -1,23 +1,14 @@
 """JSON object of a prediction row, the same in REST, cache and files."""
 
 import math
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
+from marketdata.clock import iso
 from marketdata.decimals import decimal_text
 from modelregistry.estimators.forecast import BANDS
 from predictions.models import PredictionLog
-
-
-def iso(instant: datetime) -> str:
-    """Format an instant in UTC with a Z; microseconds only if not zero.
-
-    >>> iso(datetime(2024, 1, 1, 12, 5, tzinfo=UTC))
-    '2024-01-01T12:05:00Z'
-    """
-    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def in_key_order(kept: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from scipy.special import ndtri
 from indicators.arrays import Flags, Floats, Integers
 from indicators.catalog.volatility import ewm_sigma
 from marketdata import clock
+from marketdata.clock import iso
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
 from marketdata.storage import candles
@@ -29,7 +30,6 @@ from modelregistry.evaluation.baselines.regressions import har_inputs
 from modelregistry.evaluation.metrics.scores import pinball
 from modelregistry.models import ModelVersion
 from predictions.models import PredictionLog
-from predictions.payloads import iso
 
 TRAILING = timedelta(days=90)
 REACH = 1024

@@ -4,8 +4,9 @@ from typing import Any
 
 import orjson
 
+from marketdata.clock import iso
 from marketdata.decimals import decimal_text
-from predictions.payloads import in_key_order, iso
+from predictions.payloads import in_key_order
 from signals.models import SignalLog
 
 
