@@ -19,6 +19,9 @@ INTERVAL_MS = 300_000
 """Length of a candle in milliseconds: five minutes."""
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+WEEK_MS = 7 * DAY_MS
+EPOCH_MONDAY_MS = 4 * DAY_MS
+"""Monday 1970-01-05 00:00 UTC, from which days, weeks and blocks are counted."""
 
 PRICE_COLUMNS = ("open", "high", "low", "close")
 CANDLE_COLUMNS = (*PRICE_COLUMNS, "volume")

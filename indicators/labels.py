@@ -7,9 +7,9 @@ from enum import IntEnum
 import numpy as np
 
 from indicators.arrays import Codes, Floats, Integers
-from indicators.barriers import Side, Touch
+from indicators.barriers import Touch
 from indicators.candles import INTERVAL_MS, CandleGrid
-from indicators.kernels import window_max
+from indicators.kernels import window_max, window_min
 from indicators.lookahead import judge_brackets
 
 
@@ -45,51 +45,13 @@ def future_range(grid: CandleGrid, horizon: int) -> tuple[Floats, Floats]:
     labelled = len(grid) - horizon
     if labelled <= 0:
         return log_high, log_low
-    highest = _ahead_max(grid.high, horizon, labelled)
-    lowest = -_ahead_max(-grid.low, horizon, labelled)
+    # Both propagate NaN, so one missing candle leaves its window unlabelled.
+    highest = window_max(grid.high[:, 1:], horizon, labelled)
+    lowest = window_min(grid.low[:, 1:], horizon, labelled)
     close = grid.close[:, :labelled]
     log_high[:, :labelled] = np.log(highest / close)
     log_low[:, :labelled] = np.log(close / lowest)
     return log_high, log_low
-
-
-def _ahead_max(values: Floats, horizon: int, labelled: int) -> Floats:
-    # np.maximum propagates NaN, so one missing candle leaves its window unlabelled.
-    return window_max(values[:, 1:], horizon, labelled)
-
-
-def bracket_outcome(
-    grid: CandleGrid, horizon: int, *, side: Side, take_profit: Floats, stop_loss: Floats
-) -> tuple[Codes, Integers]:
-    """Outcome of brackets around each close, with levels as distances from it.
-
-    Parameters
-    ----------
-    grid : CandleGrid
-        Candles of m markets.
-    horizon : int
-        Candles until the bracket is closed at the market.
-    side : {"buy", "sell"}
-        Direction of the trade; entry is the next open.
-    take_profit, stop_loss : float64 arrays broadcastable to (m, n)
-        Positive log distances from the close.
-
-    Returns
-    -------
-    outcome : int8 array of shape (m, n)
-        Of `Touch`; both levels in one candle counts as stop-loss.
-    candles : int64 array of shape (m, n)
-        Candles from the row to the touch, so that the label ends at row ``t + candles``.
-    """
-    sign = 1.0 if side == "buy" else -1.0
-    touches = judge_brackets(
-        grid,
-        horizon,
-        side=side,
-        take_profit=grid.close * np.exp(sign * take_profit),
-        stop_loss=grid.close * np.exp(-sign * stop_loss),
-    )
-    return touches.outcome, touches.candles
 
 
 def three_way_label(grid: CandleGrid, horizon: int, *, width: Floats, costs: float) -> tuple[Codes, Integers]:

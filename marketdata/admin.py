@@ -154,18 +154,23 @@ class CandleBlockAdmin(ReadOnlyAdmin):
         return utc_of_ms(block.block * BLOCK_DAYS * DAY_CANDLES * INTERVAL_MS)
 
 
-@admin.register(CandleRevision)
-class CandleRevisionAdmin(ReadOnlyAdmin):
-    """Changes the exchange made after the close."""
+class NoteAdmin(ReadOnlyAdmin):
+    """Notes about single stored candles."""
 
-    list_display = ["market", "opened", "changed", "origin", "seen_at"]
     list_filter = ["market", "origin"]
     list_select_related = ["market"]
 
     @display(description="Open time", ordering="open_time")
-    def opened(self, revision: CandleRevision) -> str:
+    def opened(self, note: CandleRevision | CutShortCandle) -> str:
         """Open time in UTC."""
-        return utc_of_ms(revision.open_time)
+        return utc_of_ms(note.open_time)
+
+
+@admin.register(CandleRevision)
+class CandleRevisionAdmin(NoteAdmin):
+    """Changes the exchange made after the close."""
+
+    list_display = ["market", "opened", "changed", "origin", "seen_at"]
 
     @display(description="Changed")
     def changed(self, revision: CandleRevision) -> str:
@@ -204,17 +209,10 @@ class AbsentStretchAdmin(StretchAdmin):
 
 
 @admin.register(CutShortCandle)
-class CutShortCandleAdmin(ReadOnlyAdmin):
+class CutShortCandleAdmin(NoteAdmin):
     """Candles ended early by a halt of the exchange."""
 
     list_display = ["market", "opened", "closed", "origin", "seen_at"]
-    list_filter = ["market", "origin"]
-    list_select_related = ["market"]
-
-    @display(description="Open time", ordering="open_time")
-    def opened(self, mark: CutShortCandle) -> str:
-        """Open time in UTC."""
-        return utc_of_ms(mark.open_time)
 
     @display(description="Closed")
     def closed(self, mark: CutShortCandle) -> str:

@@ -15,6 +15,7 @@ from unfold.paginator import InfinitePaginator
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanSwitchWidget
 
 from marketdata import clock
+from marketdata.decimals import plain_text
 
 
 class ReadOnlyAdmin(ModelAdmin):
@@ -112,7 +113,7 @@ def utc_of_ms(milliseconds: int | None) -> str:
 
 def plain(number: Decimal | None) -> str:
     """A decimal without trailing zeros."""
-    return "–" if number is None else f"{number.normalize():f}"
+    return "–" if number is None else plain_text(number)
 
 
 def age_of(moment: datetime | None) -> str:
@@ -126,10 +127,10 @@ def age_of(moment: datetime | None) -> str:
     return f"{seconds} s ago"
 
 
-def progress_bar(share: float, words: str = "") -> str:
+def progress_bar(share: float) -> str:
     """A progress bar in HTML without script or inline style."""
     return format_html(
         '<progress class="engine-progress" max="1" value="{}"></progress> <span>{}</span>',
         f"{share:.3f}",
-        words or f"{share:.0%}",
+        f"{share:.0%}",
     )

@@ -210,6 +210,15 @@ def to_datetime(milliseconds: int) -> datetime:
     return EPOCH + timedelta(milliseconds=int(milliseconds))
 
 
+def iso(instant: datetime) -> str:
+    """Format an instant in UTC with a Z; microseconds only if not zero.
+
+    >>> iso(datetime(2024, 1, 1, 12, 5, tzinfo=UTC)), iso(to_datetime(1))
+    ('2024-01-01T12:05:00Z', '1970-01-01T00:00:00.001000Z')
+    """
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
 def to_ms(instant: datetime) -> int:
     """Milliseconds from an aware instant, rounded down.
 

@@ -16,6 +16,25 @@ INT64_DIGITS = 18
 """Decimals of up to this many digits fit a signed 64-bit integer once scaled."""
 
 
+def decimal_text(value: Decimal | None) -> str | None:
+    """Format a decimal with the eight places of the price and amount columns.
+
+    >>> decimal_text(Decimal("1.5")), decimal_text(None)
+    ('1.50000000', None)
+    """
+    return None if value is None else f"{value:.8f}"
+
+
+def plain_text(number: Decimal | str) -> str:
+    """Digits of a decimal without exponent and trailing zeros.
+
+    >>> plain_text(Decimal("64210.50000000")), plain_text(Decimal("1E+2")), plain_text("0.00000000")
+    ('64210.5', '100', '0')
+    """
+    written = number if isinstance(number, str) else f"{number:f}"
+    return written.rstrip("0").rstrip(".") if "." in written else written
+
+
 class ExactDecimalField(models.DecimalField):  # type: ignore[type-arg]
     """A DecimalField that is exact on SQLite; long ones (text) hold no negative numbers."""
 

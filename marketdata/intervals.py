@@ -12,7 +12,6 @@ __all__ = [
     "INTERVAL",
     "INTERVAL_MS",
     "Gap",
-    "close_time",
     "count_between",
     "find_gaps",
     "floor_open",
@@ -66,7 +65,7 @@ def interval_ms(interval: str) -> int:
     return int(count) * _UNIT_MS[unit]
 
 
-def floor_open(instant_ms: int, length_ms: int = INTERVAL_MS) -> int:
+def floor_open(instant_ms: int) -> int:
     """Open of the candle that contains an instant.
 
     Examples
@@ -74,21 +73,10 @@ def floor_open(instant_ms: int, length_ms: int = INTERVAL_MS) -> int:
     >>> floor_open(300_001)
     300000
     """
-    return instant_ms - instant_ms % length_ms
+    return instant_ms - instant_ms % INTERVAL_MS
 
 
-def close_time(open_ms: int, length_ms: int = INTERVAL_MS) -> int:
-    """First millisecond after the candle.
-
-    Examples
-    --------
-    >>> close_time(300_000)
-    600000
-    """
-    return open_ms + length_ms
-
-
-def last_closed_open(market_ms: int, length_ms: int = INTERVAL_MS) -> int:
+def last_closed_open(market_ms: int) -> int:
     """Open of the newest candle that is closed at exchange time `market_ms`.
 
     Examples
@@ -96,7 +84,7 @@ def last_closed_open(market_ms: int, length_ms: int = INTERVAL_MS) -> int:
     >>> last_closed_open(599_999), last_closed_open(600_000)
     (0, 300000)
     """
-    return floor_open(market_ms, length_ms) - length_ms
+    return floor_open(market_ms) - INTERVAL_MS
 
 
 def count_between(from_ms: int, until_ms: int, length_ms: int = INTERVAL_MS) -> int:

@@ -3,68 +3,91 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Protocol, TextIO
+
+from django.core.management.base import OutputWrapper
 
 from marketdata import clock
 
 PLAIN_SECONDS = 5.0
 JSON_SECONDS = 0.5
-Report = Callable[[int, int], None]
+Stream = TextIO | OutputWrapper
+
+
+class Report(Protocol):
+    """Function to call with the amount done, the total and, where the work has named steps, the step."""
+
+    def __call__(self, done: int, total: int, step: str = "", /) -> None:
+        """Report progress."""
 
 
 @contextmanager
-def progress_reporter(label: str, stream: TextIO, *, as_json: bool = False) -> Iterator[Report]:
-    """Yield a function to call with the amount done and the total."""
+def progress_reporter(label: str, stream: Stream, *, as_json: bool = False) -> Iterator[Report]:
+    """Yield a function that reports progress; on a terminal the bar goes to standard error."""
     if as_json:
-        yield _Lines(
-            stream, JSON_SECONDS, lambda done, total: json.dumps({"done": done, "total": total, "message": label})
-        )
+        yield _Lines(stream, JSON_SECONDS, _json_line(label))
     elif stream.isatty():
         with _bar(label) as report:
             yield report
     else:
-        left = _TimeLeft()
-        yield _Lines(stream, PLAIN_SECONDS, lambda done, total: f"{label}: {done:,} of {total:,}{left(done, total)}")
+        yield _Lines(stream, PLAIN_SECONDS, _PlainLine(label))
 
 
 class _Lines:
-    """Writes progress lines at a limited rate, and one at the end."""
+    """Writes flushed lines: one for every named step, else at a limited rate, and one at the end."""
 
-    def __init__(self, stream: TextIO, seconds: float, words: Callable[[int, int], str]) -> None:
+    def __init__(self, stream: Stream, seconds: float, words: Callable[[int, int, str], str]) -> None:
         self._stream, self._seconds, self._words = stream, seconds, words
         self._written_at = float("-inf")
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, done: int, total: int, step: str = "", /) -> None:
         """Write a line if it is due."""
         now = clock.monotonic()
-        if now - self._written_at >= self._seconds or done >= total:
+        if step or now - self._written_at >= self._seconds or done >= total:
             self._written_at = now
-            self._stream.write(self._words(done, total) + "\n")
+            self._stream.write(self._words(done, total, step) + "\n")
+            self._stream.flush()
 
 
-class _TimeLeft:
-    """Estimated remaining time as text, at the rate so far."""
+def _json_line(label: str) -> Callable[[int, int, str], str]:
+    return lambda done, total, step: json.dumps({"done": done, "total": total, "message": step or label})
 
-    def __init__(self) -> None:
+
+class _PlainLine:
+    """Text of a line with the estimated remaining time, at the rate so far."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._made_at = clock.monotonic()
         self._begun: tuple[float, int] | None = None
 
-    def __call__(self, done: int, total: int) -> str:
-        """Remaining time; empty at the first call and at the end."""
-        now = clock.monotonic()
+    def __call__(self, done: int, total: int, step: str) -> str:
+        """Text of a line."""
         if self._begun is None:
-            self._begun = now, done
-        seconds, candles = now - self._begun[0], done - self._begun[1]
-        if candles <= 0 or done >= total:
+            # Amounts may continue an earlier run, steps begin at 0.
+            self._begun = (self._made_at, 0) if step else (clock.monotonic(), done)
+        if step:
+            share = f"{done / total:4.0%}" if total else "    "
+            return f"{self._label} {share}{self._left(done, total)}  {step}"
+        return f"{self._label}: {done:,} of {total:,}{self._left(done, total)}"
+
+    def _left(self, done: int, total: int) -> str:
+        assert self._begun is not None
+        began_at, begun = self._begun
+        if done <= begun or done >= total:
             return ""
-        left = round((total - done) * seconds / candles)
+        left = round((total - done) * (clock.monotonic() - began_at) / (done - begun))
         return f", {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left"
 
 
 @contextmanager
 def _bar(label: str) -> Iterator[Report]:
+    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as progress:
+    with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(label, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+        yield lambda done, total, step="", /: progress.update(
+            task, completed=done, total=total, description=step or label
+        )

@@ -4,7 +4,6 @@ from typing import Any
 
 from mlengine_project.access import services as access
 from mlengine_project.access.errors import TooManyWrongKeys
-from mlengine_project.access.revocations import ended_keys
 from mlengine_project.access.tickets import redeem_ticket
 from signals.delivery.websocket import SignalConsumer
 
@@ -14,7 +13,7 @@ def signal_consumer() -> Any:
     return SignalConsumer.as_asgi(
         authenticate_key=access.authenticate_key,
         redeem_ticket=redeem_ticket,
-        revoked_keys=ended_keys,
+        revoked_keys=access.ended_keys,
         count_wrong_key=count_wrong_key,
     )
 

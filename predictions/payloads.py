@@ -1,32 +1,14 @@
 """JSON object of a prediction row, the same in REST, cache and files."""
 
 import math
-from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 import orjson
 
+from marketdata.clock import iso
+from marketdata.decimals import decimal_text
 from modelregistry.estimators.forecast import BANDS
 from predictions.models import PredictionLog
-
-
-def iso(instant: datetime) -> str:
-    """Format an instant in UTC with a Z; microseconds only if not zero.
-
-    >>> iso(datetime(2024, 1, 1, 12, 5, tzinfo=UTC))
-    '2024-01-01T12:05:00Z'
-    """
-    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def decimal_text(value: Decimal | None, places: int = 8) -> str | None:
-    """Format a decimal with the places of its column.
-
-    >>> decimal_text(Decimal("1.5")), decimal_text(None)
-    ('1.50000000', None)
-    """
-    return None if value is None else f"{value:.{places}f}"
 
 
 def in_key_order(kept: dict[str, Any]) -> dict[str, Any]:
@@ -49,9 +31,9 @@ def finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def prediction_object(row: PredictionLog, with_outcome: bool = True) -> dict[str, Any]:
+def prediction_object(row: PredictionLog) -> dict[str, Any]:
     """Prediction as the JSON object of the REST API."""
-    body: dict[str, Any] = {
+    return {
         "id": str(row.id),
         "symbol": row.symbol,
         "horizon": row.horizon,
@@ -76,14 +58,10 @@ def prediction_object(row: PredictionLog, with_outcome: bool = True) -> dict[str
         "reasons": row.reasons,
         "reason_details": in_key_order(row.reason_details),
         "simulated": row.simulated,
+        "actual_high": decimal_text(row.actual_high),
+        "actual_low": decimal_text(row.actual_low),
+        "mae": None if row.mae is None else float(row.mae),
     }
-    if with_outcome:
-        body |= {
-            "actual_high": decimal_text(row.actual_high),
-            "actual_low": decimal_text(row.actual_low),
-            "mae": None if row.mae is None else float(row.mae),
-        }
-    return body
 
 
 def prediction_bytes(row: PredictionLog) -> bytes:

@@ -32,11 +32,6 @@ REASON_TEXTS: dict[str, str] = {
 SUPPRESSED_FLAG_TEXT = "flagged as out of distribution, but so was much of the last week: the flag is suppressed"
 """Detail of a prediction whose `OUT_OF_DISTRIBUTION` flag is suppressed and therefore no reason."""
 
-REFUSING = frozenset({NO_CHAMPION, WARMUP, STALE_DATA, GAP_IN_WINDOW, MODEL_EXPIRED, MARKET_DISABLED})
-"""With one of these a prediction is refused."""
-DEGRADING = frozenset({OUT_OF_DISTRIBUTION, INTERVAL_TOO_WIDE, MODELS_DISAGREE})
-"""With one of these a prediction is given and marked as degraded."""
-
 
 def in_order(reasons: set[str] | list[str]) -> list[str]:
     """Sort by importance and drop repeats.

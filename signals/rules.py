@@ -7,11 +7,9 @@ from dataclasses import dataclass, fields
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from indicators.arrays import Flags, Floats, Integers
 from predictions.forecasting.pricing import BracketProbabilities, PricedBrackets, costs_of, price_brackets
-
-Floats = npt.NDArray[np.float64]
 
 SIDES = ("buy", "sell")
 MULTIPLES = (0.75, 1.0, 1.5, 2.0)
@@ -43,12 +41,12 @@ class Ranges(Protocol):
 class Decisions:
     """One decision per row: the best bracket, and whether it becomes a signal."""
 
-    emitted: npt.NDArray[np.bool_]
+    emitted: Flags
     """Whether the lower bound of the best bracket is above 0 and the direction does not oppose it."""
-    opposed: npt.NDArray[np.bool_]
+    opposed: Flags
     """Whether the direction estimator favours the other side."""
     side: tuple[str, ...]
-    horizon: npt.NDArray[np.int64]
+    horizon: Integers
     best: PricedBrackets
     """Bracket of the chosen horizon and side, shape (n_rows,)."""
     chosen: PricedBrackets
@@ -103,7 +101,7 @@ def decide(
     return _best(chosen, np.array(horizons, dtype=np.int64), direction)
 
 
-def _best(chosen: PricedBrackets, horizons: npt.NDArray[np.int64], direction: Floats | None) -> Decisions:
+def _best(chosen: PricedBrackets, horizons: Integers, direction: Floats | None) -> Decisions:
     """Choose the best horizon and side of every row by expected net return."""
     rows = len(chosen.take_profit)
     flat = PricedBrackets(**{column.name: getattr(chosen, column.name).reshape(rows, -1) for column in fields(chosen)})

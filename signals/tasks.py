@@ -5,7 +5,7 @@ from celery import shared_task
 from predictions.challengers import silent
 from predictions.log import archive as prediction_archive
 from predictions.scoring import outcomes as prediction_outcomes
-from signals import outcomes, services, timing
+from signals import outcomes, services
 from signals.delivery import publisher
 from signals.log import archive
 
@@ -13,7 +13,7 @@ from signals.log import archive
 @shared_task(ignore_result=True, expires=50)
 def schedule_advance() -> None:
     """Enqueue `advance` for a few seconds after a near close, or at once."""
-    advance_markets.apply_async(countdown=timing.seconds_until_advance())
+    advance_markets.apply_async(countdown=services.seconds_until_advance())
 
 
 @shared_task(ignore_result=True, expires=240)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from indicators.arrays import Floats
-from indicators.candles import CANDLE_COLUMNS, DAY_MS, INTERVAL_MS, CandleGrid
+from indicators.candles import CANDLE_COLUMNS, DAY_MS, EPOCH_MONDAY_MS, INTERVAL_MS, WEEK_MS, CandleGrid
 from indicators.catalog.listing import all_indicators
 from indicators.catalog.specification import Columns, IndicatorSpec
 from indicators.errors import FeatureError, UnknownIndicator
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["CATALOG", "OUTPUTS", "IndicatorSpec", "compute_indicators", "resolve", "warm_up"]
-
-EPOCH_MONDAY_MS = 4 * DAY_MS
-"""Monday 1970-01-05 00:00 UTC, from which days, weeks and blocks are counted."""
 
 BLOCK_CANDLES = 512
 """Number of candles whose values are computed together, starting one warm-up before the block's first candle."""
@@ -139,4 +136,4 @@ def _lead(spec: IndicatorSpec) -> int:
 
 
 def _period_ms(spec: IndicatorSpec, interval_ms: int) -> int:
-    return {"window": BLOCK_CANDLES * interval_ms, "day": DAY_MS, "week": 7 * DAY_MS}[spec.start]
+    return {"window": BLOCK_CANDLES * interval_ms, "day": DAY_MS, "week": WEEK_MS}[spec.start]

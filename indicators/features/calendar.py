@@ -11,12 +11,10 @@ from indicators.calendar.days import SATURDAY, weekday
 from indicators.calendar.holidays import all_holidays
 from indicators.calendar.local_time import local_ms
 from indicators.calendar.releases import RELEASES, release_times
-from indicators.candles import DAY_MS, HOUR_MS
+from indicators.candles import DAY_MS, HOUR_MS, WEEK_MS
 from indicators.features.volatility import Named
 from indicators.features.window import DAY
 from indicators.kernels import WindowSums
-
-WEEK_MS = 7 * DAY_MS
 
 SESSIONS = {
     "new_york": ("new_york", 9.5, 16.0),

@@ -1,10 +1,10 @@
 """JSON objects of markets and candles for the API."""
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any
 
 from marketdata import clock
+from marketdata.decimals import decimal_text
 from marketdata.models import Candle, Market
 
 
@@ -12,15 +12,15 @@ def candle_object(candle: Candle) -> dict[str, Any]:
     """One closed candle."""
     return {
         "open_time": clock.to_datetime(candle.open_time),
-        "open": _amount(candle.open),
-        "high": _amount(candle.high),
-        "low": _amount(candle.low),
-        "close": _amount(candle.close),
-        "volume": _amount(candle.volume),
-        "quote_volume": _amount(candle.quote_volume),
+        "open": decimal_text(candle.open),
+        "high": decimal_text(candle.high),
+        "low": decimal_text(candle.low),
+        "close": decimal_text(candle.close),
+        "volume": decimal_text(candle.volume),
+        "quote_volume": decimal_text(candle.quote_volume),
         "trades": candle.trades,
-        "taker_buy_base": _amount(candle.taker_buy_base),
-        "taker_buy_quote": _amount(candle.taker_buy_quote),
+        "taker_buy_base": decimal_text(candle.taker_buy_base),
+        "taker_buy_quote": decimal_text(candle.taker_buy_quote),
     }
 
 
@@ -44,7 +44,3 @@ def status_of(market: Market) -> str:
         return "disabled"
     waiting = market.quarantined_until is not None and market.quarantined_until > clock.wall_now()
     return "quarantined" if waiting else "enabled"
-
-
-def _amount(value: Decimal | None) -> str | None:
-    return None if value is None else f"{value:.8f}"

@@ -17,6 +17,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from marketdata import clock
+from marketdata.clock import iso
 
 DIGITS = re.compile(r"-?[0-9]{1,18}")
 ESCAPED_OFFSET = re.compile(r" (?=[0-9]{2}:[0-9]{2}$)")
@@ -168,7 +169,7 @@ class Instant(serializers.Field):
 
     def to_representation(self, value: datetime) -> str:
         """ISO 8601 in UTC with `Z`."""
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        return iso(value)
 
 
 @extend_schema_field(OpenApiTypes.BOOL)

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 
 from django.conf import settings
 
+from indicators.candles import DAY_MS
 from marketdata import clock
 from marketdata.errors import (
     ExchangeBanned,
@@ -39,8 +40,9 @@ from marketdata.intervals import INTERVAL
 from marketdata.models import Source
 
 KLINES_WEIGHT, TIME_WEIGHT, INFO_WEIGHT = 2, 1, 20
-MAX_BAN_MS = 3 * 86_400_000
+MAX_BAN_MS = 3 * DAY_MS
 QUEUE_SIZE = 10_000
+TIMEOUT_SECONDS = 10.0
 _BANNED_UNTIL = re.compile(r"banned until ([0-9]{13})")
 _UNKNOWN_SYMBOL = -1121
 _TRANSIENT = frozenset({-1000, -1001, -1003, -1006, -1007, -1008, -1016})
@@ -78,13 +80,12 @@ def source_of_settings() -> Source:
 class ExchangeClient:
     """One exchange over REST and websockets, for use inside one event loop."""
 
-    def __init__(self, api_url: str = "", stream_url: str = "", timeout_seconds: float = 10) -> None:
+    def __init__(self, api_url: str = "") -> None:
         self.api_url = (api_url or settings.BINANCE_API_URL).rstrip("/")
-        self.stream_url = (stream_url or settings.BINANCE_STREAM_URL).rstrip("/") + "/"
+        self.stream_url = settings.BINANCE_STREAM_URL.rstrip("/") + "/"
         self.used_weight: int | None = None
         self.stream_host = ""
         """Host of the newest stream."""
-        self._timeout = timeout_seconds
         self._clients: dict[str, Any] = {}
 
     async def __aenter__(self) -> Self:
@@ -163,7 +164,7 @@ class ExchangeClient:
         manager = bound.Streams(self._client(hosts.available(self.api_url)[0]), max_queue_size=QUEUE_SIZE)
         socket = manager.multiplex_socket([f"{symbol.lower()}@kline_{INTERVAL}" for symbol in symbols])
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 await socket.connect()
         except (OSError, TimeoutError, bound.SocketError) as error:
             hosts.cool_down(url)
@@ -182,7 +183,7 @@ class ExchangeClient:
     def _client(self, host: str) -> Any:
         if host not in self._clients:
             self._clients[host] = self._library(host).Rest(
-                requests_params={"timeout": self._timeout},
+                requests_params={"timeout": TIMEOUT_SECONDS},
                 session_params={"trust_env": not is_loopback(host)},
             )
         return self._clients[host]

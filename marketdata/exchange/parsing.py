@@ -196,7 +196,7 @@ def parse_kline_row(row: object, interval: str = INTERVAL) -> CandleRow:
     return candle
 
 
-def early_closes(page: Iterable[Any], good: Iterable[CandleRow], interval: str = INTERVAL) -> dict[int, int]:
+def early_closes(page: Iterable[Any], good: Iterable[CandleRow]) -> dict[int, int]:
     """Last milliseconds, by open, of the good rows of a page that were cut short.
 
     Examples
@@ -206,15 +206,16 @@ def early_closes(page: Iterable[Any], good: Iterable[CandleRow], interval: str =
     {1518049500000: 1518049694787}
     """
     opens = {row.open_time for row in good}
-    whole_ms = interval_ms(interval) - 1
     complete = (row for row in page if isinstance(row, list | tuple) and len(row) == REST_COLUMNS)
     # Not every row of a page is a candle: a list is not hashable and cannot be looked up among the opens.
     return {
-        row[0]: row[6] for row in complete if type(row[0]) is int and row[0] in opens and row[6] != row[0] + whole_ms
+        row[0]: row[6]
+        for row in complete
+        if type(row[0]) is int and row[0] in opens and row[6] != row[0] + INTERVAL_MS - 1
     }
 
 
-def off_grid_open(row: object, interval: str = INTERVAL) -> int | None:
+def off_grid_open(row: object) -> int | None:
     """Open of a valid candle off the grid, as after a halt; else None.
 
     Examples
@@ -225,18 +226,18 @@ def off_grid_open(row: object, interval: str = INTERVAL) -> int | None:
     """
     if not isinstance(row, list | tuple) or len(row) != REST_COLUMNS or not type(row[0]) is type(row[6]) is int:
         return None
-    shift = row[0] % interval_ms(interval)
+    shift = row[0] % INTERVAL_MS
     if not shift:
         return None
     try:
-        parse_kline_row([row[0] - shift, *row[1:6], row[6] - shift, *row[7:]], interval)
+        parse_kline_row([row[0] - shift, *row[1:6], row[6] - shift, *row[7:]])
     except MalformedCandle:
         return None
     return int(row[0])
 
 
 def parse_kline_page(
-    page: object, from_ms: int, until_ms: int, limit: int = PAGE, interval: str = INTERVAL
+    page: object, from_ms: int, until_ms: int, limit: int = PAGE
 ) -> tuple[list[CandleRow], list[tuple[object, str]]]:
     """Split a page into good rows, oldest first, and bad ones with reasons.
 
@@ -260,7 +261,7 @@ def parse_kline_page(
     bad: list[tuple[object, str]] = []
     for raw in page:
         try:
-            candle = parse_kline_row(raw, interval)
+            candle = parse_kline_row(raw)
         except MalformedCandle as error:
             bad.append((raw, str(error)))
             continue
@@ -276,7 +277,7 @@ def parse_kline_page(
 
 
 def parse_stream_frame(
-    message: object, symbols: Collection[str], interval: str = INTERVAL, latest_close_ms: int = LATEST_MS
+    message: object, symbols: Collection[str], latest_close_ms: int = LATEST_MS
 ) -> tuple[str, CandleRow] | None:
     """Parse one kline message of a stream.
 
@@ -286,8 +287,6 @@ def parse_stream_frame(
         The payload, with or without the combined stream's wrapper.
     symbols : collection of str
         The symbols subscribed to.
-    interval : str
-        The interval subscribed to.
     latest_close_ms : int
         No candle can have closed after this instant of exchange time, nor after the message's own.
 
@@ -320,15 +319,15 @@ def parse_stream_frame(
         raise MalformedCandle(f"symbol {_shown(symbol)} was not subscribed to")
     if message.get("s") != symbol:
         raise MalformedCandle(f"symbol {_shown(message.get('s'))} carries a candle of {symbol}")
-    if kline.get("i") != interval:
+    if kline.get("i") != INTERVAL:
         raise MalformedCandle(f"interval {_shown(kline.get('i'))} was not subscribed to")
     if type(kline.get("x")) is not bool:
         raise MalformedCandle(f"x is {_shown(kline.get('x'))}, neither true nor false")
     if not kline["x"]:
         return None
     columns = [kline.get(key) for key in ("t", "o", "h", "l", "c", "v", "T", "q", "n", "V", "Q")]
-    candle = parse_kline_row([*columns, "0"], interval)
-    close_ms = candle.open_time + interval_ms(interval)
+    candle = parse_kline_row([*columns, "0"])
+    close_ms = candle.open_time + INTERVAL_MS
     if candle.trades and kline["T"] != close_ms - 1:  # it is fetched over REST and marked there
         raise MalformedCandle(
             f"the candle at {candle.open_time} was cut short at {kline['T']}: it is fetched over REST"

@@ -21,7 +21,7 @@ class _LocalBan:
     until_ms = 0
 
 
-def reserve(weight: int, share: float = SHARE) -> float:
+def reserve(weight: int) -> float:
     """Reserve weight from this minute's budget; 0, or the seconds to wait before trying again.
 
     Raises
@@ -30,7 +30,7 @@ def reserve(weight: int, share: float = SHARE) -> float:
         While a ban is active; nothing may be sent.
     """
     now = clock.wall_ms()
-    if not is_ban(_LocalBan.until_ms, now) and _is_granted(weight, share, now):
+    if not is_ban(_LocalBan.until_ms, now) and _is_granted(weight, now):
         return 0.0
     with transaction.atomic():
         state = _locked_state()
@@ -38,7 +38,7 @@ def reserve(weight: int, share: float = SHARE) -> float:
         is_banned = is_ban(state.banned_until_ms, now)
         if not is_banned:
             used = _used_this_minute(state, now)
-            if used and used + weight > state.weight_limit * share:
+            if used and used + weight > state.weight_limit * SHARE:
                 return (MINUTE_MS - now % MINUTE_MS) / 1000
             _save_used(used + weight)
     if is_banned:  # raised here: inside, the shared ban would be rolled back
@@ -46,7 +46,7 @@ def reserve(weight: int, share: float = SHARE) -> float:
     return 0.0
 
 
-def _is_granted(weight: int, share: float, now: int) -> bool:
+def _is_granted(weight: int, now: int) -> bool:
     """Try to reserve in one statement; if that fails, the caller determines the reason."""
     seen = _stamps(now)
     with connection.cursor() as cursor:
@@ -56,7 +56,7 @@ def _is_granted(weight: int, share: float, now: int) -> bool:
             "WHERE id = 1 AND (banned_until_ms IS NULL OR banned_until_ms <= %s OR banned_until_ms > %s) "
             f"AND (weight_seen_at IS NULL OR NOT {_OF_THIS_MINUTE} OR used_weight = 0 "
             "OR used_weight + %s <= weight_limit * %s)",
-            [*seen, weight, now, now + MAX_BAN_MS, *seen[1:], weight, share],
+            [*seen, weight, now, now + MAX_BAN_MS, *seen[1:], weight, SHARE],
         )
         return bool(cursor.rowcount)
 

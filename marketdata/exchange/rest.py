@@ -67,8 +67,8 @@ class RestSession:
     session before its next request.
     """
 
-    def __init__(self, client: ExchangeClient | None = None, *, patient: bool = False) -> None:
-        self._client = client or ExchangeClient()
+    def __init__(self, *, patient: bool = False) -> None:
+        self._client = ExchangeClient()
         self._patient = patient
         self._runner: Runner | None = None
         self._server_ms = 0

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from indicators.candles import WEEK_MS
 from marketdata.intervals import INTERVAL, INTERVAL_MS
 
-WEEK_MS = 7 * 24 * 3600 * 1000
 CANDLES_PER_WEEK = WEEK_MS // INTERVAL_MS
 # Far above the trades of any candle, so that trade ids increase with time without counting from the beginning.
 TRADE_IDS_PER_CANDLE = 1_000_000

@@ -303,25 +303,25 @@ def counts_stored(
 ) -> dict[int, int]:
     """Count the stored candles of each market in a span, in one statement."""
     counts = dict.fromkeys((market.id for market in markets), 0)
+    where = _within(markets, only_confirmed=only_confirmed)
     if markets:
         with connection.cursor() as cursor:
             cursor.execute(
-                f"SELECT market_id, count(*) FROM candles WHERE market_id IN ({_marks(markets)}) "  # noqa: S608
-                f"AND open_time >= %s AND open_time < %s {_and_confirmed(markets, only=only_confirmed)}"
-                "GROUP BY market_id",
+                f"SELECT market_id, count(*) FROM candles WHERE {where} GROUP BY market_id",  # noqa: S608
                 [*counts, from_ms, until_ms],
             )
             counts.update(cursor.fetchall())
     return counts
 
 
-def _and_confirmed(markets: Sequence[Market], *, only: bool) -> str:
-    """Additional condition that excludes unconfirmed candles, without a join of the markets."""
-    if not only:
-        return ""
+def _within(markets: Sequence[Market], *, only_confirmed: bool) -> str:
+    """Condition on candles of the markets in a span; unconfirmed ones are excluded without a join of the markets."""
+    condition = f"market_id IN ({_marks(markets)}) AND open_time >= %s AND open_time < %s"
+    if not only_confirmed:
+        return condition
     real = ", ".join(str(market.id) for market in markets if market.source == Source.EXCHANGE)
     is_real = f"candles.market_id IN ({real})" if real else "1 = 0"
-    return f"AND {closes.confirmed_sql('candles', is_real, closes.SIGNAL_UNCONFIRMED_AFTER_MS)} "
+    return f"{condition} AND {closes.confirmed_sql('candles', is_real, closes.SIGNAL_UNCONFIRMED_AFTER_MS)}"
 
 
 def _marks(markets: Sequence[Market]) -> str:
@@ -333,11 +333,10 @@ def stored_opens(
 ) -> dict[int, list[int]]:
     """List the stored opens of each market in a span, ascending."""
     found: dict[int, list[int]] = {market.id: [] for market in markets}
+    where = _within(markets, only_confirmed=only_confirmed)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT market_id, open_time FROM candles WHERE market_id IN ({_marks(markets)}) "  # noqa: S608
-            f"AND open_time >= %s AND open_time < %s {_and_confirmed(markets, only=only_confirmed)}"
-            "ORDER BY market_id, open_time",
+            f"SELECT market_id, open_time FROM candles WHERE {where} ORDER BY market_id, open_time",  # noqa: S608
             [*found, from_ms, until_ms],
         )
         for market_id, at in cursor.fetchall():

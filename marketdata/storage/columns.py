@@ -52,13 +52,13 @@ def unpacked(value: bytes | None) -> npt.NDArray[np.void]:
     return np.frombuffer(value or b"", dtype=PACKED_ROW)
 
 
-def fetch_binary(statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+def fetch_binary(statement: str) -> list[tuple[Any, ...]]:
     """Rows of a PostgreSQL query in binary format; Django's own cursors transfer bytes as text."""
     from psycopg import Cursor
 
     connection.ensure_connection()
     with connection.wrap_database_errors, Cursor(connection.connection) as cursor:
-        return cursor.execute(statement, parameters, binary=True).fetchall()  # type: ignore[arg-type]
+        return cursor.execute(statement, binary=True).fetchall()  # type: ignore[arg-type]
 
 
 def _read_postgresql(where: str) -> dict[str, npt.NDArray[Any]]:

@@ -3,6 +3,10 @@
 A column is read from text, decimals or floats, compared exactly, and written as PostgreSQL's binary
 numeric or as fixed-width text, without a Python object per number. The same rule applies to all of them: the decimal
 that was written (for a float the shortest that gives it), rounded half-even to 8 places.
+
+Text is read by Arrow's cast to decimal128: 60 ms instead of 144 ms by regular expression for 500,000 numbers. Floats
+are not: the cast takes 8 ms instead of 15 ms, but rounds the binary value where its shortest decimal is meant, which
+gave another last digit for 1,925 of 500,000 random numbers below 10^6. Nor can the cast mark the rows it cannot read.
 """
 
 import re
@@ -149,15 +153,14 @@ def float32_loss(column: pa.Array) -> int | None:
 def _from_text(column: pa.Array) -> FixedColumn:
     missing = column.is_null().to_numpy(zero_copy_only=False)
     fits = pc.match_substring_regex(column, _TEXT).fill_null(False).to_numpy(zero_copy_only=False)
-    good = pc.if_else(pa.array(fits), column, pa.scalar(b"0")).cast(pa.string())
-    parts = pc.extract_regex(good, r"^(?P<whole>[0-9]+)\.?(?P<frac>[0-9]{0,8})0*$")
-    frac = pc.utf8_rpad(parts.field("frac"), PLACES, "0").cast(pa.int64()).to_numpy(zero_copy_only=False)
-    whole = parts.field("whole").cast(pa.int64()).to_numpy(zero_copy_only=False)
+    good = pc.if_else(pa.array(fits), column, pa.scalar(b"0")).cast(pa.string()).cast(pa.decimal128(38, PLACES))
+    whole = good.cast(pa.int64(), safe=False).to_numpy(zero_copy_only=False).copy()
+    # The lower 64 bits of the scaled number are enough: what is left without the whole part is below 10^8.
+    low = np.frombuffer(good.buffers()[1], dtype=np.uint64)[2 * good.offset :][: 2 * len(good) : 2]
+    frac = (low - whole.view(np.uint64) * np.uint64(UNIT)).view(np.int64)
     bad = ~fits & ~missing
-    if bad.any():
-        whole, frac = whole.copy(), frac.copy()
-        for row in np.flatnonzero(bad).tolist():
-            bad[row] = not _set_exact(whole, frac, row, column[int(row)].as_py())
+    for row in np.flatnonzero(bad).tolist():
+        bad[row] = not _set_exact(whole, frac, row, column[int(row)].as_py())
     return FixedColumn(whole, frac, missing, bad)
 
 

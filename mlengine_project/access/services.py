@@ -1,6 +1,7 @@
 """Creation, rotation, revocation and verification of API keys."""
 
 import threading
+import uuid
 from datetime import datetime, timedelta
 
 import structlog
@@ -21,6 +22,7 @@ __all__ = [
     "clear_verified",
     "count_wrong_key",
     "create_key",
+    "ended_keys",
     "identify",
     "issue_ticket",
     "record_key_use",
@@ -103,9 +105,8 @@ def authenticate_key(secret: str) -> Identity | None:
     if known is not None:
         return known
     digest, now = digest_of(secret), clock.wall_now()
-    active = Q(revoked_at__isnull=True) & (Q(expires_at__isnull=True) | Q(expires_at__gt=now))
     try:
-        key = ApiKey.objects.filter(active, digest=digest).first()
+        key = ApiKey.objects.filter(_is_active(now), digest=digest).first()
     except DatabaseError as error:
         raise KeyStoreUnavailable("keys cannot be checked at the moment") from error
     if key is None:
@@ -146,3 +147,22 @@ def record_key_use() -> int:
     minute_ago = now - timedelta(minutes=1)
     stale = Q(last_used_at__isnull=True) | Q(last_used_at__lt=minute_ago)
     return ApiKey.objects.filter(stale, pk__in=used).update(last_used_at=now)
+
+
+def ended_keys(key_ids: set[str]) -> set[str]:
+    """Subset of the ids whose keys are revoked or expired; ids of no stored key are left out."""
+    stored = {key_id for key_id in key_ids if _is_uuid(key_id)}
+    active = ApiKey.objects.filter(_is_active(clock.wall_now()), pk__in=stored).values_list("pk", flat=True)
+    return stored - set(map(str, active))
+
+
+def _is_active(now: datetime) -> Q:
+    return Q(revoked_at__isnull=True) & (Q(expires_at__isnull=True) | Q(expires_at__gt=now))
+
+
+def _is_uuid(key_id: str) -> bool:
+    try:
+        uuid.UUID(key_id)
+    except ValueError:
+        return False
+    return True

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.db.models import OuterRef, Q, Subquery
 
+from indicators.candles import DAY_MS
 from marketdata import clock
 from marketdata.exchange import closes
 from marketdata.intervals import INTERVAL_MS
@@ -22,7 +23,6 @@ from predictions.models import PredictionLog
 from signals.models import SignalLog
 
 PAST_CANDLES = 96
-DAY_MS = 86_400_000
 STALE_AFTER_MS = 2 * INTERVAL_MS + 30_000
 
 

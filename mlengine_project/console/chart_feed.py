@@ -1,9 +1,11 @@
 """Data of the chart of one market as plain lists; prices are decimal strings."""
 
+from decimal import Decimal
 from typing import Any
 
 from marketdata import clock
 from marketdata.api.reading import candles_between
+from marketdata.decimals import plain_text
 from marketdata.exchange import closes
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
@@ -91,12 +93,8 @@ def _signals(market: Market, from_ms: int) -> list[dict[str, Any]]:
 
 
 def _three(quantiles: list[str]) -> list[str]:
-    return [_plain(quantiles[LOWER]), _plain(quantiles[MEDIAN]), _plain(quantiles[UPPER])]
+    return [plain_text(quantiles[place]) for place in (LOWER, MEDIAN, UPPER)]
 
 
-def _plain(price: Any) -> Any:
-    """Drop trailing zeros of a fixed number of places."""
-    if price is None:
-        return None
-    written = str(price) if isinstance(price, str) else f"{price:f}"
-    return written.rstrip("0").rstrip(".") if "." in written else written
+def _plain(price: Decimal | str | None) -> str | None:
+    return None if price is None else plain_text(price)

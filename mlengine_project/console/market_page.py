@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Min
 
+from indicators.candles import DAY_MS
 from marketdata.coverage.ledger import Coverage, coverage_of
 from marketdata.models import Candle, Market
 from mlengine_project.console import board
@@ -47,7 +48,7 @@ def _quality(card: board.Card) -> Coverage:
     """Candle coverage of the last month; older gaps do not affect current predictions."""
     if card.closed_ms is None:
         return coverage_of(card.market)
-    month_ago = card.closed_ms - QUALITY_DAYS * board.DAY_MS
+    month_ago = card.closed_ms - QUALITY_DAYS * DAY_MS
     first_ms = Candle.objects.filter(market=card.market).aggregate(first=Min("open_time"))["first"]
     return coverage_of(card.market, max(first_ms, month_ago), card.closed_ms)
 

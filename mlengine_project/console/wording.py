@@ -19,8 +19,8 @@ def price_places(price: Decimal) -> int:
     return 6 if size >= Decimal("0.01") else 8
 
 
-def price_text(price: Decimal | str | None, like: Decimal | None = None) -> str:
-    """Write a price with thousands separators and the decimals of `like`, or its own.
+def price_text(price: Decimal | str | None) -> str:
+    """Write a price with thousands separators and the decimals of its size.
 
     >>> price_text("64210.50000000"), price_text(Decimal("0.00001234")), price_text(None)
     ('64,210.50', '0.00001234', '–')
@@ -28,7 +28,7 @@ def price_text(price: Decimal | str | None, like: Decimal | None = None) -> str:
     if price is None:
         return "–"
     amount = Decimal(price)
-    return f"{amount:,.{price_places(like if like is not None else amount)}f}"
+    return f"{amount:,.{price_places(amount)}f}"
 
 
 def percent_text(ratio: float | Decimal | None, places: int = 2, signed: bool = False) -> str:

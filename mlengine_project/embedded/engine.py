@@ -120,11 +120,10 @@ class EmbeddedEngine:
             )
 
     def _follow_feed(self) -> None:
-        supervisor.run(self._enabled, on_closed=self._on_closed, stop=self.stopping, beat=heartbeats.record_stream)
+        supervisor.run(
+            services.enabled_markets, on_closed=self._on_closed, stop=self.stopping, beat=heartbeats.record_stream
+        )
         heartbeats.remove("stream")
-
-    def _enabled(self) -> list[Market]:
-        return list(Market.objects.enabled())
 
     def _on_closed(self, frames: Any) -> None:
         signals.advance(frames=frames)

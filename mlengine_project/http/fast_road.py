@@ -7,9 +7,8 @@ the same headers.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import structlog
 from django.conf import settings
@@ -23,17 +22,14 @@ from mlengine_project.access.models import Scope
 from mlengine_project.access.services import verified_identity
 from mlengine_project.access.sliding_window import window
 from mlengine_project.access.throttling import limit_headers
+from mlengine_project.http.asgi_types import Application, AsgiScope, Message, Receive, Send
 from mlengine_project.http.json_codec import media_type_of, read_json
+from mlengine_project.http.limits import replay_first
 from mlengine_project.http.response_counts import count_prediction
 from mlengine_project.operations.logs.structured import log_request, request_id_from
 from predictions.services import cached_prediction
 
-AsgiScope = dict[str, Any]
-Message = dict[str, Any]
 Headers = list[tuple[bytes, bytes]]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[AsgiScope, Receive, Send], Awaitable[None]]
 
 PATH = "/predictions"
 MAX_BODY_BYTES = 1024
@@ -111,16 +107,6 @@ def is_plain(pairs: Iterable[tuple[bytes, bytes]], headers: dict[bytes, bytes]) 
         return False
     domain, _ = split_domain_port(headers.get(b"host", b"").decode("latin-1"))
     return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
-
-
-def replay_first(first: Message, receive: Receive) -> Receive:
-    """A `receive` that replays the message read already, then the rest."""
-    waiting = [first]
-
-    async def resumed() -> Message:
-        return waiting.pop() if waiting else await receive()
-
-    return resumed
 
 
 def cached_answer(headers: dict[bytes, bytes], body: bytes, started: float) -> tuple[bytes, Headers] | None:

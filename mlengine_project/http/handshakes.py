@@ -1,14 +1,9 @@
 """ASGI middleware that opens websockets on one path only."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
+from mlengine_project.http.asgi_types import Application, AsgiScope, Receive, Send
 from mlengine_project.http.errors import Answer
 from mlengine_project.http.limits import error_form, url_refusal, with_plain_cookies
 from mlengine_project.operations.logs.structured import log_request
-
-Message = dict[str, Any]
-Application = Callable[[dict[str, Any], Any, Callable[[Message], Awaitable[None]]], Awaitable[None]]
 
 UNKNOWN_PATH = Answer(404, "NotFound", "There is nothing here.")
 
@@ -19,7 +14,7 @@ class Handshakes:
     def __init__(self, path: str, application: Application) -> None:
         self.path, self.application = path, application
 
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Callable[[Message], Awaitable[None]]) -> None:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Accept or refuse a websocket handshake."""
         refusal = url_refusal(scope) or (UNKNOWN_PATH if scope["path"] != self.path else None)
         if refusal is None:

@@ -6,20 +6,16 @@ every body with a `Content-Length`, however it was sent. Limits of headers are i
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
 
 from marketdata import clock
+from mlengine_project.http.asgi_types import Application, AsgiScope, Message, Receive, Send
 from mlengine_project.http.errors import Answer, PayloadTooLarge
 from mlengine_project.http.json_codec import write_json
 from mlengine_project.operations.logs.structured import log_request, request_id_from
-
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 
 BODY_SECONDS = 10.0
 REQUEST_SECONDS = 28.0
@@ -45,7 +41,7 @@ class RequestLimits:
         self.application = application
         self.abandoned: set[asyncio.Task[None]] = set()
 
-    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Read the body within its limits, then run the request until its deadline."""
         if scope["type"] != "http":
             await self.application(scope, receive, send)
@@ -66,7 +62,7 @@ class RequestLimits:
             return
         await self.until_deadline(scope, receive, send)
 
-    async def until_deadline(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    async def until_deadline(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer 503 when the application has not started its answer in time."""
         started = ended = False
 
@@ -105,7 +101,7 @@ def joined_headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     return headers
 
 
-def url_refusal(scope: dict[str, Any]) -> Answer | None:
+def url_refusal(scope: AsgiScope) -> Answer | None:
     """The refusal of a URL with NUL or invalid UTF-8; None for a valid one."""
     query = scope["query_string"]
     if "\x00" in scope["path"] or b"%00" in query or b"\x00" in query:
@@ -117,7 +113,7 @@ def url_refusal(scope: dict[str, Any]) -> Answer | None:
     return None
 
 
-def with_plain_cookies(scope: dict[str, Any]) -> dict[str, Any]:
+def with_plain_cookies(scope: AsgiScope) -> dict[str, Any]:
     """The scope without cookies whose value has a backslash, which RFC 6265 forbids.
 
     Python 3.11 before 3.11.10 takes quadratic time to unquote them, and they can quote a NUL.
@@ -161,7 +157,7 @@ async def read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes | No
                 return b"".join(parts)
 
 
-def with_length(scope: dict[str, Any], length: int) -> dict[str, Any]:
+def with_length(scope: AsgiScope, length: int) -> dict[str, Any]:
     """The scope with a `Content-Length`, without which frameworks treat a body as empty."""
     other_headers = [pair for pair in scope["headers"] if pair[0] not in {b"content-length", b"transfer-encoding"}]
     return {**scope, "headers": [*other_headers, (b"content-length", str(length).encode())]}
@@ -170,6 +166,11 @@ def with_length(scope: dict[str, Any], length: int) -> dict[str, Any]:
 def body_receiver(body: bytes | None, receive: Receive) -> Receive:
     """A `receive` that returns the body in one message, then later messages."""
     first = {"type": "http.disconnect"} if body is None else {"type": "http.request", "body": body, "more_body": False}
+    return replay_first(first, receive)
+
+
+def replay_first(first: Message, receive: Receive) -> Receive:
+    """A `receive` that returns the given message, then later ones."""
     waiting = [first]
 
     async def resumed() -> Message:
@@ -178,7 +179,7 @@ def body_receiver(body: bytes | None, receive: Receive) -> Receive:
     return resumed
 
 
-async def refuse(scope: dict[str, Any], receive: Receive | None, send: Send, answer: Answer) -> None:
+async def refuse(scope: AsgiScope, receive: Receive | None, send: Send, answer: Answer) -> None:
     """Send an error answer and close; `receive` is given where a body may still arrive."""
     started = clock.monotonic()
     headers, content = error_form(scope, answer)
@@ -191,7 +192,7 @@ async def refuse(scope: dict[str, Any], receive: Receive | None, send: Send, ans
         await send({"type": "http.response.body", "body": b""})
 
 
-def error_form(scope: dict[str, Any], answer: Answer) -> tuple[dict[str, str], bytes]:
+def error_form(scope: AsgiScope, answer: Answer) -> tuple[dict[str, str], bytes]:
     """Headers and content of an error answered before Django."""
     given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
     request_id = request_id_from(given)

@@ -6,18 +6,14 @@ requests wait in the event loop, where waiting is cheap.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
 
 from asgiref.sync import ThreadSensitiveContext
 from django.db import close_old_connections
 
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
+from mlengine_project.http.asgi_types import Application, AsgiScope, Message, Receive, Send
 
 READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PROBE_PATHS = frozenset({"/health", "/health/ready"})
@@ -64,7 +60,7 @@ class RequestThreads:
         self.running: set[asyncio.Task[None]] = set()
         self._closing: asyncio.Task[None] | None = None
 
-    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Wait for a thread, then run the request; a caller that disconnects leaves the queue."""
         if scope["type"] != "http":
             await self.application(scope, receive, send)
@@ -85,7 +81,7 @@ class RequestThreads:
         await asyncio.shield(task)
 
     async def _run(
-        self, turn: AsyncExitStack, thread: ThreadPoolExecutor, scope: dict[str, Any], receive: Receive, send: Send
+        self, turn: AsyncExitStack, thread: ThreadPoolExecutor, scope: AsgiScope, receive: Receive, send: Send
     ) -> None:
         async def sending(message: Message) -> None:
             await turn.aclose()

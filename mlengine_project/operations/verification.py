@@ -1,6 +1,6 @@
 """Verification of a market's track record: seal chains and recomputed scores."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -14,7 +14,7 @@ from predictions.log.archive import PREDICTIONS, SealedLog, file_of, newest_cut,
 from predictions.log.archive_files import read_rows
 from predictions.log.cursor import streamed_rows
 from predictions.log.seal import GENESIS
-from predictions.market_windows import following_candles
+from predictions.market_windows import FollowingCandles, following_candles
 from predictions.models import ChainCut, ChainHead
 from predictions.scoring.outcomes import outcome_of as prediction_outcome
 from signals.log.archive import SIGNALS
@@ -100,33 +100,40 @@ def _verify_archive(market: Market) -> tuple[int, int]:
 
 
 def _verify_predictions(market: Market, rows: Iterator[Any]) -> int:
-    count = 0
-    for part in _chunks(row for row in rows if row.actual_high is not None):
-        opens = [clock.to_ms(row.candle_time) for row in part]
-        after = following_candles(market, opens, max(row.horizon for row in part))
-        for row, open_ms in zip(part, opens, strict=True):
-            if after.state(open_ms, row.horizon) != "whole":
-                raise BrokenRecord(f"prediction {row.pk}: it is scored, but candles of its horizon are missing")
-            stored = row.actual_high, row.actual_low, row.mae
-            recomputed = prediction_outcome(row, after, open_ms)
-            if stored != recomputed:
-                raise BrokenRecord(f"prediction {row.pk}: scored {_text(stored)}, recomputed {_text(recomputed)}")
-        count += len(part)
-    return count
+    scored = (row for row in rows if row.actual_high is not None)
+    return _recompute(
+        market, "prediction", scored, lambda row: (row.actual_high, row.actual_low, row.mae), prediction_outcome
+    )
 
 
 def _verify_signals(market: Market, rows: Iterator[Any]) -> int:
+    scored = (row for row in rows if row.pnl_percent is not None)
+    return _recompute(
+        market,
+        "signal",
+        scored,
+        lambda row: (row.outcome, row.pnl_percent),
+        lambda row, after, open_ms: signal_outcome(row, after, open_ms, row.exit_rule),
+    )
+
+
+def _recompute(
+    market: Market,
+    noun: str,
+    rows: Iterator[Any],
+    stored_of: Callable[[Any], tuple[Any, ...]],
+    outcome_of: Callable[[Any, FollowingCandles, int], tuple[Any, ...]],
+) -> int:
     count = 0
-    for part in _chunks(row for row in rows if row.pnl_percent is not None):
+    for part in _chunks(rows):
         opens = [clock.to_ms(row.candle_time) for row in part]
         after = following_candles(market, opens, max(row.horizon for row in part))
         for row, open_ms in zip(part, opens, strict=True):
             if after.state(open_ms, row.horizon) != "whole":
-                raise BrokenRecord(f"signal {row.pk}: it is scored, but candles of its horizon are missing")
-            stored = row.outcome, row.pnl_percent
-            recomputed = signal_outcome(row, after, open_ms, row.exit_rule)
+                raise BrokenRecord(f"{noun} {row.pk}: it is scored, but candles of its horizon are missing")
+            stored, recomputed = stored_of(row), outcome_of(row, after, open_ms)
             if stored != recomputed:
-                raise BrokenRecord(f"signal {row.pk}: scored {_text(stored)}, recomputed {_text(recomputed)}")
+                raise BrokenRecord(f"{noun} {row.pk}: scored {_text(stored)}, recomputed {_text(recomputed)}")
         count += len(part)
     return count
 

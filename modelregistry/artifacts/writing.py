@@ -51,9 +51,9 @@ def write_artifact(
         unfinished.chmod(0o755)
         for name, content in {**files, MANIFEST: page}.items():
             _write_through(unfinished / name, content)
-        _fsync_folder(unfinished)
+        fsync_folder(unfinished)
         _put_in_place(unfinished, final)
-        _fsync_folder(final.parent)
+        fsync_folder(final.parent)
     except OSError as error:
         raise ArtifactWriteError(f"{kind} {digest[:12]} could not be written: {error.strerror or error}") from error
     finally:
@@ -107,7 +107,8 @@ def _put_in_place(unfinished: Path, final: Path) -> None:
         shutil.rmtree(damaged, ignore_errors=True)
 
 
-def _fsync_folder(folder: Path) -> None:
+def fsync_folder(folder: Path) -> None:
+    """Write the entries of a folder through to the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from django.conf import settings
 
-from indicators.candles import INTERVAL_MS
+from indicators.candles import DAY_MS, INTERVAL_MS
 from indicators.features import FEATURE_HASH, WARMUP
 from marketdata import clock
 from marketdata.models import Candle, Market
@@ -18,7 +18,6 @@ from marketdata.storage import candles
 from modelregistry.dataset.folds import Fold, walk_forward
 from modelregistry.dataset.rows import Dataset, build_dataset
 from modelregistry.errors import TrainingError
-from modelregistry.evaluation.significance.paired import DAY_MS
 from modelregistry.models import Kind, TrainingTrial
 from modelregistry.registry.status import default_source
 from modelregistry.search import trial_ledger as trials

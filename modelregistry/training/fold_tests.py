@@ -9,9 +9,8 @@ from modelregistry.estimators.online.correction import NO_CORRECTION
 from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.evaluation.reports import report as reports
 from modelregistry.evaluation.reports.champion_comparison import collect_losses, versus_champion
-from modelregistry.evaluation.reports.correction import correction_report
+from modelregistry.evaluation.reports.correction import correction_report, correction_verdict
 from modelregistry.evaluation.reports.meta_label import collect_meta_labels, meta_label_report
-from modelregistry.training.correction_rule import correction_verdict
 from modelregistry.training.direction_rule import gain_of_direction, side_verdict
 from modelregistry.training.fit.signal_classifier import UNIQUENESS
 from modelregistry.training.kinds import TRAINING_KINDS

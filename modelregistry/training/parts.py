@@ -11,6 +11,7 @@ from functools import cache
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from indicators.candles import DAY_MS
 from indicators.features import FEATURE_NAMES
 from modelregistry.dataset.folds import Fold, walk_forward
 from modelregistry.dataset.rows import Dataset
@@ -18,8 +19,6 @@ from modelregistry.estimators.kinds import Estimator
 from modelregistry.training.fit.plan import TrainingPlan
 from modelregistry.training.fit.scale import FittedScale, fit_scale
 from modelregistry.training.kinds import TRAINING_KINDS, Tick
-
-DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from django.db import models
 
+from modelregistry.artifacts.writing import fsync_folder
 from predictions.errors import ArchiveError
 
 CHUNK = 2000
@@ -61,7 +62,7 @@ def write_rows(
         check(read_rows(unfinished, model))
         digest = digest_of(unfinished)
         unfinished.replace(path)
-        _fsync_folder(path.parent)
+        fsync_folder(path.parent)
     finally:
         unfinished.unlink(missing_ok=True)
     return digest
@@ -145,11 +146,3 @@ def _decoder(field: Any) -> Callable[[Any], Any]:
 
 def _unchanged(value: Any) -> Any:
     return value
-
-
-def _fsync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,8 +1,7 @@
 """Queries of the prediction log."""
 
 from collections import Counter, defaultdict
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
@@ -18,7 +17,7 @@ from predictions.requests import served_horizons
 
 
 def logged(
-    symbol: str | None = None, horizon: int | None = None, since: Any = None, until: Any = None
+    symbol: str | None, horizon: int | None, since: datetime | None, until: datetime | None
 ) -> QuerySet[PredictionLog]:
     """Rows of the log, newest first.
 
@@ -34,11 +33,19 @@ def logged(
     if horizon is not None:
         require_horizon(horizon)
         wanted &= Q(horizon=horizon)
+    return PredictionLog.objects.filter(wanted & in_period(since, until)).order_by(
+        "-candle_time", "symbol", "horizon", "-made_at"
+    )
+
+
+def in_period(since: datetime | None, until: datetime | None) -> Q:
+    """Condition on rows for candles in ``[since, until)``; None leaves an end open."""
+    wanted = Q()
     if since is not None:
         wanted &= Q(candle_time__gte=since)
     if until is not None:
         wanted &= Q(candle_time__lt=until)
-    return PredictionLog.objects.filter(wanted).order_by("-candle_time", "symbol", "horizon", "-made_at")
+    return wanted
 
 
 def degraded_counts(over: timedelta) -> Counter[str]:

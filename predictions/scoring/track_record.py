@@ -14,11 +14,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import ndtri
 
+from indicators.arrays import Flags, Floats, Integers
 from indicators.catalog.volatility import ewm_sigma
 from marketdata import clock
+from marketdata.clock import iso
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
 from marketdata.storage import candles
@@ -29,9 +30,6 @@ from modelregistry.evaluation.baselines.regressions import har_inputs
 from modelregistry.evaluation.metrics.scores import pinball
 from modelregistry.models import ModelVersion
 from predictions.models import PredictionLog
-from predictions.payloads import iso
-
-Floats = npt.NDArray[np.float64]
 
 TRAILING = timedelta(days=90)
 REACH = 1024
@@ -47,14 +45,14 @@ NetOf = Mapping[tuple[int, int, str], Any]
 class ScoredPredictions:
     """Scored predictions of one market, horizon and version; prices as floats, one row each."""
 
-    open_ms: npt.NDArray[np.int64]
+    open_ms: Integers
     close: Floats
     high: Floats
     low: Floats
     actual_high: Floats
     actual_low: Floats
     mae: Floats
-    final: npt.NDArray[np.bool_]
+    final: Flags
 
 
 def track_record(

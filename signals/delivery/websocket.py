@@ -14,7 +14,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 
 from marketdata import clock
-from predictions.payloads import iso
+from marketdata.clock import iso
 from signals.delivery import protocol
 from signals.delivery.connections import Connection
 from signals.delivery.hub import hub

@@ -4,7 +4,9 @@ from typing import Any
 
 import orjson
 
-from predictions.payloads import decimal_text, in_key_order, iso
+from marketdata.clock import iso
+from marketdata.decimals import decimal_text
+from predictions.payloads import in_key_order
 from signals.models import SignalLog
 
 

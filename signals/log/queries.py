@@ -5,16 +5,13 @@ from datetime import datetime
 from django.db.models import Q, QuerySet
 
 from predictions.errors import InvalidRequest
-from predictions.log.queries import require_symbol
+from predictions.log.queries import in_period, require_symbol
 from signals.log.archive import last_archived_seq
 from signals.models import SignalLog
 
 
 def logged(
-    symbol: str | None = None,
-    signal_type: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
+    symbol: str | None, signal_type: str | None, since: datetime | None, until: datetime | None
 ) -> QuerySet[SignalLog]:
     """Rows of the log, newest first.
 
@@ -29,11 +26,7 @@ def logged(
         wanted &= Q(symbol=symbol)
     if signal_type is not None:
         wanted &= Q(signal_type=signal_type)
-    if since is not None:
-        wanted &= Q(candle_time__gte=since)
-    if until is not None:
-        wanted &= Q(candle_time__lt=until)
-    return SignalLog.objects.filter(wanted).order_by("-candle_time", "symbol", "-seq")
+    return SignalLog.objects.filter(wanted & in_period(since, until)).order_by("-candle_time", "symbol", "-seq")
 
 
 def replayed(rows: QuerySet[SignalLog], symbol: str | None, after: int) -> QuerySet[SignalLog]:

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from indicators.barriers import Touch
-from indicators.labels import Direction, bracket_outcome, future_range, label_end, three_way_label
+from indicators.labels import Direction, future_range, label_end, three_way_label
+from indicators.lookahead import judge_brackets
 from tests.indicators.series import changed, walk, with_hole
 
 HORIZONS = (1, 6, 18, 36, 72)
@@ -54,8 +55,10 @@ def test_changing_a_candle_changes_no_label_after_it_nor_any_that_ended_before(h
 
 def test_brackets_around_the_close_for_both_sides():
     grid = walk(400, seed=5)
-    for side in ("buy", "sell"):
-        outcome, candles = bracket_outcome(grid, 18, side=side, take_profit=np.array(0.002), stop_loss=np.array(0.002))
+    for side, sign in (("buy", 1), ("sell", -1)):
+        profit, loss = grid.close * np.exp(sign * 0.002), grid.close * np.exp(-sign * 0.002)
+        touches = judge_brackets(grid, 18, side=side, take_profit=profit, stop_loss=loss)
+        outcome, candles = touches.outcome, touches.candles
         counted = np.bincount(outcome[0, :-18], minlength=3)
         assert (counted[:3] > 0).all()
         assert (outcome[0, -18:] == Touch.UNKNOWN).all()

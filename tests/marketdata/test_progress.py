@@ -3,6 +3,8 @@
 import io
 import json
 
+from django.core.management.base import OutputWrapper
+
 from marketdata import clock
 from marketdata.progress import progress_reporter
 
@@ -41,3 +43,41 @@ def test_a_terminal_gets_a_progress_bar():
 
     with progress_reporter("BTCUSDT", Terminal()) as report:
         report(1, 2)
+
+
+class Log(io.StringIO):
+    """A file that remembers what had been flushed."""
+
+    seen = ""
+
+    def flush(self):
+        self.seen = self.getvalue()
+
+
+def test_a_file_gets_a_flushed_line_per_step_with_percent_and_time_left():
+    log = Log()
+    with (
+        clock.use(clock.FrozenClock(1_700_000_000_000)) as frozen,
+        progress_reporter("training", OutputWrapper(log)) as report,
+    ):
+        frozen.advance(30)
+        report(1, 4, "features")
+        assert log.seen == "training  25%, 0:01:30 left  features\n"
+        frozen.advance(30)
+        report(2, 4, "fold 1 of 1")
+        report(4, 4, "written")
+    assert log.seen.splitlines()[1:] == [
+        "training  50%, 0:01:00 left  fold 1 of 1",
+        "training 100%  written",
+    ]
+
+
+def test_a_program_gets_the_name_of_every_step():
+    stream = io.StringIO()
+    with progress_reporter("training", stream, as_json=True) as report:
+        report(1, 4, "features")
+        report(2, 4, "fold 1 of 1")
+    assert [json.loads(line) for line in stream.getvalue().splitlines()] == [
+        {"done": 1, "total": 4, "message": "features"},
+        {"done": 2, "total": 4, "message": "fold 1 of 1"},
+    ]

@@ -3,10 +3,9 @@
 import random
 from dataclasses import dataclass
 
+from indicators.candles import EPOCH_MONDAY_MS, WEEK_MS
 from marketdata.intervals import INTERVAL_MS
 from marketdata.simulator.faults import Fault
-from marketdata.simulator.generator.candles import MONDAY_MS
-from marketdata.simulator.klines import WEEK_MS
 
 DAY_SECONDS = 86_400.0
 FIRST_SECONDS, LAST_SECONDS = 600.0, 72_000.0  # faults lie between; the last four hours have none
@@ -65,7 +64,7 @@ class Plan:
 def draw(seed):
     """Plan of the day of a seed."""
     rng = random.Random(f"{seed}:plan")
-    begin_ms = MONDAY_MS + WEEK * WEEK_MS + (seed % 6) * 86_400_000 + 10_000
+    begin_ms = EPOCH_MONDAY_MS + WEEK * WEEK_MS + (seed % 6) * 86_400_000 + 10_000
     drawer = _Drawer(rng, begin_ms)
     faults = [*drawer.of_requests(), *drawer.of_messages(), *drawer.of_sockets(), *drawer.of_candles()]
     faults += _Drawer(random.Random(f"{seed}:hidden"), begin_ms).of_hidden_holes()

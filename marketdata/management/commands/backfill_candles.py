@@ -59,7 +59,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"{pages:,} requests for {len(markets)} markets: {minutes:.1f} minutes or more")
             label = markets[0].symbol if len(markets) == 1 else f"{len(markets)} markets"
             try:
-                with progress_reporter(label, self.stdout, as_json=options["progress_json"]) as report:  # type: ignore[arg-type]
+                with progress_reporter(label, self.stdout, as_json=options["progress_json"]) as report:
                     done = services.backfill(markets, from_ms, until_ms, report, stop.is_set)
             finally:
                 self._write_coverage(

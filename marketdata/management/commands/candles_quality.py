@@ -3,11 +3,11 @@
 import json
 from argparse import ArgumentParser
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from marketdata.clock import iso
 from marketdata.coverage.evidence import Evidence, evidence_of
 from marketdata.coverage.future_rows import quarantine_rows_ahead
 from marketdata.coverage.ledger import Coverage, coverage_of
@@ -54,7 +54,7 @@ class Command(BaseCommand):
             evidence = evidence_of(market, options["begin"], options["end"])
             if options["json"]:
                 values = {**asdict(ledger), "source": market.source, "evidence": asdict(evidence)}
-                self.stdout.write(json.dumps(values, default=_plain))
+                self.stdout.write(json.dumps(values, default=iso))
             else:
                 self._write_coverage(market, ledger)
                 if options["evidence"]:
@@ -66,31 +66,27 @@ class Command(BaseCommand):
         self.stdout.write(f"{market}{'' if market.enabled else ', not enabled'}: {share}; {counts}")
         for name, stretches in (("missing", ledger.holes), ("absent", ledger.absences)):
             for stretch in stretches:
-                self.stdout.write(f"  {name} from {_plain(stretch.start)} until {_plain(stretch.end)}")
+                self.stdout.write(f"  {name} from {iso(stretch.start)} until {iso(stretch.end)}")
         if ledger.ahead:
             self.stdout.write("  rows ahead of the market's clock are not used; --quarantine-ahead removes them")
 
     def _write_evidence(self, evidence: Evidence) -> None:
         for name, stretches in (("absent", evidence.absences), ("suspected", evidence.suspicions)):
             for one in stretches:
-                last = "" if one.last_asked is None else f", last at {_plain(one.last_asked)}"
-                span = f"from {_plain(one.start)} until {_plain(one.end)}"
+                last = "" if one.last_asked is None else f", last at {iso(one.last_asked)}"
+                span = f"from {iso(one.start)} until {iso(one.end)}"
                 why = one.reason or f"requested {one.tries} times without result"
                 self.stdout.write(f"  {name} {span}: {why}{last}")
         for change in evidence.revisions:
             names = [name for name in change.after if change.before.get(name) != change.after[name]]
             values = ", ".join(f"{name} {change.before.get(name)} -> {change.after[name]}" for name in names)
-            seen = f"seen at {_plain(change.seen_at)} by {change.origin}"
-            self.stdout.write(f"  revised {_plain(change.open_time)}: {values}; {seen}")
+            seen = f"seen at {iso(change.seen_at)} by {change.origin}"
+            self.stdout.write(f"  revised {iso(change.open_time)}: {values}; {seen}")
         for cut in evidence.cut_short:
-            closed = f"closed at {_plain(cut.closed_at)}, by {cut.origin}"
-            self.stdout.write(f"  cut short {_plain(cut.open_time)}: {closed}")
+            closed = f"closed at {iso(cut.closed_at)}, by {cut.origin}"
+            self.stdout.write(f"  cut short {iso(cut.open_time)}: {closed}")
         for row in evidence.ahead:
-            self.stdout.write(f"  ahead {_plain(row.open_time)}: stored at {_plain(row.stored_at)} by {row.origin}")
+            self.stdout.write(f"  ahead {iso(row.open_time)}: stored at {iso(row.stored_at)} by {row.origin}")
         for refusal in evidence.refusals:
-            seen = f"{_plain(refusal.seen_at)} by {refusal.origin}"
+            seen = f"{iso(refusal.seen_at)} by {refusal.origin}"
             self.stdout.write(f"  refused at {seen}: {refusal.reason}: {refusal.raw[:120]!r}")
-
-
-def _plain(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")

@@ -47,7 +47,7 @@ class Command(BaseCommand):
         try:
             files = importing.expand(options["paths"])
             for path in files:
-                with progress_reporter(path.name, self.stderr if options["json"] else self.stdout) as report:  # type: ignore[arg-type]
+                with progress_reporter(path.name, self.stderr if options["json"] else self.stdout) as report:
                     done = importing.import_file(
                         path,
                         options["source"],

@@ -12,14 +12,13 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from marketdata.intervals import INTERVAL_MS
+from indicators.candles import EPOCH_MONDAY_MS, INTERVAL_MS, WEEK_MS
 from marketdata.simulator.generator.keyed_random import autoregression, normals, uniforms
 from marketdata.simulator.generator.markets import GeneratedMarket
 from marketdata.simulator.generator.volatility import weekly_shocks, weekly_sigma
-from marketdata.simulator.klines import CANDLES_PER_WEEK, WEEK_MS, Klines
+from marketdata.simulator.klines import CANDLES_PER_WEEK, Klines
 
 FIRST_OPEN = 1_502_928_000_000  # 2017-08-17, the day of the real exchange's first candles
-MONDAY_MS = 4 * 24 * 3600 * 1000  # the epoch was a Thursday
 # A shift of the anchor has halved after 20 weeks and is dropped after 260.
 ANCHOR_MEMORY = 0.5 ** (1 / 20)
 ANCHOR_WEEKS = 260
@@ -91,7 +90,7 @@ class CandleGenerator:
         opens, closes = prices[:-1], prices[1:]
         highs, lows = self._extremes(market, week, opens, closes, sigma)
         columns = self._activity(market, week, opens, highs, lows, closes, sigma)
-        open_time = week * WEEK_MS + MONDAY_MS + INTERVAL_MS * np.arange(CANDLES_PER_WEEK, dtype=np.int64)
+        open_time = week * WEEK_MS + EPOCH_MONDAY_MS + INTERVAL_MS * np.arange(CANDLES_PER_WEEK, dtype=np.int64)
         return Klines(open_time, opens, highs, lows, closes, *columns)
 
     def _walk(
@@ -161,7 +160,7 @@ class CandleGenerator:
 
 
 def _week_of(at_ms: int) -> int:
-    return (at_ms - MONDAY_MS) // WEEK_MS
+    return (at_ms - EPOCH_MONDAY_MS) // WEEK_MS
 
 
 def _weekly(seed: int, symbol: str, purpose: str, week: int) -> NDArray[np.float64]:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from indicators.candles import WEEK_MS
 from marketdata.errors import MarketDataError
 from marketdata.exchange.parsing import is_symbol, normal_symbol
 from marketdata.intervals import INTERVAL_MS
 from marketdata.simulator.generator.keyed_random import normals
-from marketdata.simulator.klines import WEEK_MS, Klines
+from marketdata.simulator.klines import Klines
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from indicators.candles import WEEK_MS
 from marketdata import clock
 from marketdata.errors import UnknownSymbol
 from marketdata.intervals import INTERVAL_MS, floor_open
 from marketdata.simulator.generator.candles import CandleGenerator
-from marketdata.simulator.klines import CANDLES_PER_WEEK, WEEK_MS, Klines
+from marketdata.simulator.klines import CANDLES_PER_WEEK, Klines
 from marketdata.simulator.recorded.candle_files import UnreadableCandles, read_files
 
 LIVE_PART = 0.2  # share of a file that is live without a given start

@@ -50,7 +50,7 @@ class Command(BaseCommand):
         stop = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
         try:
-            with progress_reporter("fetching history", self.stdout, as_json=as_json) as report:  # type: ignore[arg-type]
+            with progress_reporter("fetching history", self.stdout, as_json=as_json) as report:
                 result = bootstrap.run(report, stop.is_set)
         except ExchangeUnavailable as error:
             # A job that exits with this code waits for the exchange instead of failing.

@@ -11,11 +11,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from indicators.errors import MLEngineError
 from marketdata import clock
 from marketdata.intervals import INTERVAL_MS
+from marketdata.management.instants import instant
 from marketdata.models import Market
+from marketdata.progress import progress_reporter
 from mlengine_project.operations.table_files import TableFile
 from modelregistry import registry
-from modelregistry.management.instants import read_instant
-from modelregistry.management.progress import progress_output
 from predictions.forecasting.forecast_batch import ForecastBatch, forecast_batch
 from predictions.forecasting.pricing import costs_of
 from predictions.forecasting.range_table import BatchCandles, range_rows
@@ -32,8 +32,10 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Time range, markets, versions, files."""
-        parser.add_argument("--from", dest="from_time", required=True, help="first candle's open: ISO 8601 (UTC) or ms")
-        parser.add_argument("--to", dest="to_time", required=True, help="up to this open, exclusive")
+        parser.add_argument(
+            "--from", dest="from_time", type=instant, required=True, help="first candle's open: ISO 8601 (UTC) or ms"
+        )
+        parser.add_argument("--to", dest="to_time", type=instant, required=True, help="up to this open, exclusive")
         parser.add_argument("--symbols", nargs="+", default=[], help="default: every enabled market")
         parser.add_argument("--versions", nargs="+", default=[], help="ids of model versions instead of the champions")
         parser.add_argument("--ranges", type=Path, help=".parquet or .csv for the price ranges")
@@ -47,10 +49,8 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def _replay(self, options: dict[str, Any]) -> None:
-        from_ms, until_ms = read_instant(options["from_time"]), read_instant(options["to_time"])
-        assert from_ms is not None
-        assert until_ms is not None
-        first_ms, end_ms = (-(-at // INTERVAL_MS) * INTERVAL_MS for at in (from_ms, until_ms))
+        from_ms = options["from_time"]
+        first_ms, end_ms = (-(-at // INTERVAL_MS) * INTERVAL_MS for at in (from_ms, options["to_time"]))
         if first_ms >= end_ms:
             raise CommandError("--from must be before --to, with a candle's open in between")
         if options["ranges"] is None and options["brackets"] is None:
@@ -67,9 +67,7 @@ class Command(BaseCommand):
                 stack.enter_context(TableFile(options[name])) if options[name] else None
                 for name in ("ranges", "brackets")
             )
-            report = stack.enter_context(
-                progress_output("replay", as_json=False, write=self.stdout.write, errors=self.stderr)
-            )
+            report = stack.enter_context(progress_reporter("replay", self.stderr))
             for done, last_ms in passes(markets, first_ms, end_ms, ensemble):
                 cells = BatchCandles(done.forecasts, symbols)
                 if ranges is not None:

@@ -44,30 +44,20 @@ class JobSerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
 
-@extend_schema_field({"type": "string", "enum": ["training"]})
-class _Training(serializers.CharField):
-    """The kind of a training."""
+def _kind_field(kind: Job.Kind) -> serializers.CharField:
+    """Field of the one kind that a shape of jobs has."""
 
+    @extend_schema_field({"type": "string", "enum": [kind.value]})
+    class KindField(serializers.CharField):
+        """A kind of jobs."""
 
-@extend_schema_field({"type": "string", "enum": ["backfill"]})
-class _Backfill(serializers.CharField):
-    """The kind of a backfill."""
-
-
-@extend_schema_field({"type": "string", "enum": ["bootstrap"]})
-class _Bootstrap(serializers.CharField):
-    """The kind of a bootstrap."""
-
-
-@extend_schema_field({"type": "string", "enum": ["retention"]})
-class _Retention(serializers.CharField):
-    """The kind of a retention run."""
+    return KindField()
 
 
 class TrainingJobSerializer(JobSerializer):
     """A training, from its request to the versions it made."""
 
-    kind = _Training()
+    kind = _kind_field(Job.Kind.TRAINING)
     arguments = typed(TrainingArguments)
     result = typed(TrainingResult)
 
@@ -75,7 +65,7 @@ class TrainingJobSerializer(JobSerializer):
 class BackfillJobSerializer(JobSerializer):
     """A backfill, from its request to what is complete afterwards."""
 
-    kind = _Backfill()
+    kind = _kind_field(Job.Kind.BACKFILL)
     arguments = typed(BackfillArguments)
     result = typed(BackfillResult)
 
@@ -83,7 +73,7 @@ class BackfillJobSerializer(JobSerializer):
 class BootstrapJobSerializer(JobSerializer):
     """A bootstrap, from its request to the training it requested."""
 
-    kind = _Bootstrap()
+    kind = _kind_field(Job.Kind.BOOTSTRAP)
     arguments = typed(NO_ARGUMENTS)
     result = typed(BootstrapResult)
 
@@ -91,7 +81,7 @@ class BootstrapJobSerializer(JobSerializer):
 class RetentionJobSerializer(JobSerializer):
     """A retention run, from its request to the folders it removed."""
 
-    kind = _Retention()
+    kind = _kind_field(Job.Kind.RETENTION)
     arguments = typed(NO_ARGUMENTS)
     result = typed(Outcome)
 
@@ -111,14 +101,14 @@ JOBS = PolymorphicProxySerializer(
 class TrainingJobRequest(Body):
     """Train candidates."""
 
-    kind = _Training()
+    kind = _kind_field(Job.Kind.TRAINING)
     arguments = TrainingArguments(required=False, default=dict)
 
 
 class BackfillJobRequest(Body):
     """Fetch history from the exchange."""
 
-    kind = _Backfill()
+    kind = _kind_field(Job.Kind.BACKFILL)
     arguments = BackfillArguments(required=False, default=dict)
 
 

@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from marketdata import clock
 from marketdata.api.request_fields import Body, Choice, Instant, ListOf, SymbolField, WholeNumber
+from marketdata.clock import iso
 from marketdata.errors import MarketDisabled
 from marketdata.exchange.parsing import EARLIEST_MS, LATEST_MS
 from marketdata.models import Market, Source
@@ -159,10 +160,7 @@ class BootstrapResult(Outcome):
 
 def stored_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
     """Validated arguments as stored in a job's row: plain JSON, times in UTC."""
-    return {
-        name: f"{value:%Y-%m-%dT%H:%M:%S.%f}Z".replace(".000000Z", "Z") if isinstance(value, datetime) else value
-        for name, value in arguments.items()
-    }
+    return {name: iso(value) if isinstance(value, datetime) else value for name, value in arguments.items()}
 
 
 def typed(shape: type[serializers.Serializer] | dict[str, Any]) -> serializers.JSONField:

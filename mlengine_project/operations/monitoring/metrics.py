@@ -13,6 +13,7 @@ from django.db import DatabaseError, InterfaceError
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from redis import Redis, RedisError
 
 from indicators.calendar.releases import KNOWN_UNTIL
 from marketdata import clock
@@ -29,7 +30,6 @@ from mlengine_project.operations.monitoring.counters import (
     Series,
     measures,
 )
-from mlengine_project.operations.monitoring.queues import queue_depths
 from modelregistry import registry
 from modelregistry.models import Kind
 from modelregistry.registry.status import accuracy_of, default_source
@@ -40,6 +40,7 @@ from signals.models import SignalLog
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 HEARTBEAT_WINDOW = timedelta(seconds=60)
 REFUSAL_WINDOW = timedelta(hours=1)
+QUEUES = ("live", "default", "training")
 
 
 def exposition() -> bytes:
@@ -243,3 +244,23 @@ def _gauge(name: str, documentation: str, value: float) -> Metric:
 def _running_processes() -> Iterable[tuple[str, dict[str, Any]]]:
     since = clock.wall_now() - HEARTBEAT_WINDOW
     return Heartbeat.objects.filter(at__gte=since).order_by("name").values_list("name", "detail")
+
+
+def queue_depths() -> dict[str, int]:
+    """Waiting tasks by queue; empty when the broker is unavailable."""
+    return _in_process() if settings.EMBEDDED else _in_redis()
+
+
+def _in_redis() -> dict[str, int]:
+    prefix = settings.CELERY_BROKER_TRANSPORT_OPTIONS.get("global_keyprefix", "")
+    try:
+        with Redis.from_url(settings.REDIS_URL, socket_connect_timeout=1, socket_timeout=1) as broker:
+            return {queue: int(broker.llen(prefix + queue)) for queue in QUEUES}  # type: ignore[arg-type]
+    except (RedisError, OSError):
+        return {}
+
+
+def _in_process() -> dict[str, int]:
+    from kombu.transport.memory import Channel
+
+    return {queue: Channel.queues[queue].qsize() if queue in Channel.queues else 0 for queue in QUEUES}

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indicators.candles import CandleGrid
+from indicators.candles import DAY_MS, CandleGrid
 from modelregistry.estimators.forecast import LEVELS
-from modelregistry.evaluation.significance.paired import DAY_MS
 
 HAR_WINDOWS = (1, 12, 72, 288, 2016)
 SEASON_DAYS = 28

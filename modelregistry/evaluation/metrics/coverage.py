@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from modelregistry.evaluation.significance.paired import DAY_MS, block_error
+from modelregistry.evaluation.significance.paired import block_error, count_days
 
 BANDS = ((80, 1, 5), (90, 0, 6))
 """Nominal coverage in percent, and indices of the lower and upper level."""
@@ -41,7 +41,7 @@ def coverage_check(quantiles: np.ndarray, actual: np.ndarray, open_time: np.ndar
     months = [
         in_month
         for in_month in (calendar == month for month in np.unique(calendar))
-        if len(np.unique(open_time[in_month] // DAY_MS)) >= MONTH_DAYS
+        if count_days(open_time[in_month]) >= MONTH_DAYS
     ]
     result: dict[str, Any] = {"months": len(months)}
     for share, low, high in BANDS:

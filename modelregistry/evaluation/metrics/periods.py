@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from modelregistry.evaluation.significance.paired import DAY_MS
+from indicators.candles import DAY_MS
 
 TERCILES = ("calm", "middle", "wild")
 MONTHS_FROM_DAYS = 100

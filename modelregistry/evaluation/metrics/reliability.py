@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, logit
+from scipy.special import expit
 
-from modelregistry.evaluation.significance.paired import BLOCK_DAYS, DAY_MS, block_error
+from modelregistry.evaluation.metrics import scores
+from modelregistry.evaluation.significance.paired import BLOCK_DAYS, block_error, calendar_blocks
 
 BINS = 10
-BOUND = 1e-6
 
 
 @dataclass(frozen=True)
@@ -158,25 +158,16 @@ def calibration(probability: np.ndarray, happened: np.ndarray, open_time: np.nda
     >>> abs(round(line.intercept, 6)), round(line.slope, 6)
     (0.0, 1.0)
     """
-    odds = logit(np.clip(probability, BOUND, 1 - BOUND))
-    if odds.std() < 1e-9:
+    design = scores.calibration_design(probability)
+    if design is None:
         return CalibrationLine(0.0, 0.0, 0.0, 0.0)
-    design = np.column_stack([np.ones(len(odds)), odds])
-    observed = np.asarray(happened, dtype=np.float64)
-    weights = np.array([0.0, 1.0])
-    for _ in range(30):
-        fitted = expit(design @ weights)
-        bend = design.T @ (design * (fitted * (1 - fitted) + 1e-9)[:, None])
-        step = np.linalg.solve(bend, design.T @ (observed - fitted))
-        weights = weights + np.clip(step, -2.0, 2.0)
-        if np.abs(step).max() < 1e-10:
-            break
+    weights = scores.calibration_weights(design, happened)
     fitted = expit(design @ weights)
-    inverse = np.linalg.inv(design.T @ (design * (fitted * (1 - fitted) + 1e-9)[:, None]))
-    gradients = design * (observed - fitted)[:, None]
+    inverse = np.linalg.inv(scores.calibration_curvature(design, fitted))
+    gradients = design * (np.asarray(happened, dtype=np.float64) - fitted)[:, None]
     errors = np.zeros(2)
     for days in BLOCK_DAYS:
-        _, block = np.unique(open_time // (days * DAY_MS), return_inverse=True)
+        block = calendar_blocks(open_time, days)
         sums = np.column_stack([np.bincount(block, gradients[:, j]) for j in range(2)])
         spread = inverse @ (sums.T @ sums) @ inverse * len(sums) / max(len(sums) - 1, 1)
         errors = np.maximum(errors, np.sqrt(np.maximum(np.diag(spread), 0.0)))

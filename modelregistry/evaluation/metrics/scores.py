@@ -1,9 +1,12 @@
 """Scoring rules of quantiles and probabilities, over the rows of one cell."""
 
 import numpy as np
+from scipy.special import expit, logit
 
 from modelregistry.estimators.forecast import BANDS, LEVELS
 
+BOUND = 1e-6
+"""Smallest probability whose log odds are used."""
 BPS = 1e4
 """Losses are in basis points of the close."""
 _LEVELS = np.array(LEVELS)
@@ -106,14 +109,33 @@ def calibration_line(probability: np.ndarray, happened: np.ndarray) -> tuple[flo
 
     A constant forecast gives (0, 0), never NaN.
     """
-    bounded = np.clip(probability, 1e-6, 1 - 1e-6)
-    odds = np.log(bounded / (1 - bounded))
-    if odds.std() < 1e-9:
+    design = calibration_design(probability)
+    if design is None:
         return 0.0, 0.0
-    design = np.column_stack([np.ones(len(odds)), odds])
+    intercept, slope = calibration_weights(design, happened)
+    return float(intercept), float(slope)
+
+
+def calibration_design(probability: np.ndarray) -> np.ndarray | None:
+    """Columns of ones and of forecast log odds, shape (n_rows, 2); None for a constant forecast."""
+    odds = logit(np.clip(probability, BOUND, 1 - BOUND))
+    return None if odds.std() < 1e-9 else np.column_stack([np.ones(len(odds)), odds])
+
+
+def calibration_weights(design: np.ndarray, happened: np.ndarray) -> np.ndarray:
+    """Intercept and slope of the logistic regression, by limited Newton steps."""
+    observed = np.asarray(happened, dtype=np.float64)
     weights = np.array([0.0, 1.0])
-    for _ in range(20):
-        fitted = 1.0 / (1.0 + np.exp(-design @ weights))
-        curvature = design.T @ (design * (fitted * (1 - fitted) + 1e-9)[:, None])
-        weights = weights + np.linalg.solve(curvature, design.T @ (happened - fitted))
-    return float(weights[0]), float(weights[1])
+    for _ in range(30):
+        fitted = expit(design @ weights)
+        step = np.linalg.solve(calibration_curvature(design, fitted), design.T @ (observed - fitted))
+        weights = weights + np.clip(step, -2.0, 2.0)
+        if np.abs(step).max() < 1e-10:
+            break
+    return weights
+
+
+def calibration_curvature(design: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+    """Matrix of second derivatives of the negative log likelihood, shape (2, 2)."""
+    curvature: np.ndarray = design.T @ (design * (fitted * (1 - fitted) + 1e-9)[:, None])
+    return curvature

@@ -11,7 +11,7 @@ import numpy as np
 
 from indicators.candles import INTERVAL_MS
 from modelregistry.evaluation.metrics.scores import BPS
-from modelregistry.evaluation.significance.paired import DAY_MS, block_error
+from modelregistry.evaluation.significance.paired import block_error, count_days
 
 FEES = (0.001, 0.00075, 0.0002)
 """Fee rates per side of the results."""
@@ -23,6 +23,8 @@ long, follows the last return over the horizon, or is random."""
 Z = 1.645
 """Normal quantile of one-sided 95 % lower bounds."""
 ENOUGH_DAYS = 30
+SIDES_SEED = 1
+"""Of the strategy with a random side."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,22 +53,20 @@ class Offers:
     trend: np.ndarray
 
 
-def strategy_table(cells: Mapping[tuple[Any, ...], Mapping[str, np.ndarray]], seed: int = 1) -> list[dict[str, Any]]:
+def strategy_table(cells: Mapping[tuple[Any, ...], Mapping[str, np.ndarray]]) -> list[dict[str, Any]]:
     """Mean result of every strategy at every fee, in basis points of the price.
 
     Parameters
     ----------
     cells : mapping of (symbol, horizon, side, bracket) to columns
         `expected`, `error_margin`, `gross`, `trend` and `when`.
-    seed : int
-        Of the strategy with a random side.
     """
     offers = [offers_of(cells, symbol) for symbol in sorted({key[0] for key in cells})]
     found = []
     for fee in FEES:
         costs = 2 * fee + SLIPPAGE
         for name in NAMES:
-            trades = [trade for one in offers for trade in strategy_trades(one, name, costs, seed)]
+            trades = [trade for one in offers for trade in strategy_trades(one, name, costs)]
             found.append({"strategy": name, "fee_percent": 100 * fee, **trade_summary(trades)})
     return found
 
@@ -90,7 +90,7 @@ def offers_of(cells: Mapping[tuple[Any, ...], Mapping[str, np.ndarray]], symbol:
     )
 
 
-def strategy_trades(offers: Offers, name: str, costs: float, seed: int = 1) -> Iterator[tuple[int, float, float]]:
+def strategy_trades(offers: Offers, name: str, costs: float) -> Iterator[tuple[int, float, float]]:
     """Trades of a strategy without overlap: open time, expected net return, net return.
 
     Examples
@@ -100,7 +100,7 @@ def strategy_trades(offers: Offers, name: str, costs: float, seed: int = 1) -> I
     >>> [(int(at), round(expected, 3), round(net, 3)) for at, expected, net in strategy_trades(offers, "rules", 0.002)]
     [(0, 0.018, -0.012), (600000, 0.018, -0.012)]
     """
-    eligible = _eligible(offers, name, seed) & np.isfinite(offers.gross)
+    eligible = _eligible(offers, name) & np.isfinite(offers.gross)
     ranked = np.where(eligible, offers.expected, -np.inf)
     best = ranked.argmax(axis=1)
     rows = np.arange(len(best))
@@ -116,13 +116,13 @@ def strategy_trades(offers: Offers, name: str, costs: float, seed: int = 1) -> I
             yield int(at), float(offers.expected[row, pick] - costs), float(offers.gross[row, pick] - costs)
 
 
-def _eligible(offers: Offers, name: str, seed: int) -> np.ndarray:
+def _eligible(offers: Offers, name: str) -> np.ndarray:
     if name == "always_long":
         return np.broadcast_to(offers.sign > 0, offers.gross.shape)
     if name == "momentum":
         return offers.trend * offers.sign > 0
     if name == "random":
-        side = np.random.default_rng(seed).choice([-1.0, 1.0], size=(len(offers.open_time), 1))
+        side = np.random.default_rng(SIDES_SEED).choice([-1.0, 1.0], size=(len(offers.open_time), 1))
         return side * offers.sign > 0
     return np.ones(offers.gross.shape, dtype=bool)
 
@@ -135,7 +135,7 @@ def trade_summary(trades: Sequence[tuple[int, float, float]]) -> dict[str, Any]:
     if not trades:
         return {"trades": 0, "days": 0}
     when, expected, net = (np.array(column) for column in zip(*sorted(trades), strict=True))
-    days = len(np.unique(when // DAY_MS))
+    days = count_days(when)
     error = block_error(net, when)
     return {
         "trades": len(net),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from indicators.barriers import Touch
+from indicators.candles import DAY_MS
 from modelregistry.dataset.outcomes import bracket_levels, direction_labels, window_outcomes
 from modelregistry.dataset.rows import Dataset
 from modelregistry.estimators.online.correction import NO_CORRECTION
@@ -20,7 +21,7 @@ from modelregistry.estimators.tpsl_classifier import TpslClassifier
 from modelregistry.evaluation.metrics import scores
 from modelregistry.evaluation.reports.report import Collected
 from modelregistry.evaluation.reports.served import served_forecast
-from modelregistry.evaluation.significance.paired import DAY_MS, Comparison, compare
+from modelregistry.evaluation.significance.paired import Comparison, compare, count_days
 
 ENOUGH_DAYS = 30
 """Minimum days of a comparison: after the champion's training, or of shared tests."""
@@ -103,7 +104,7 @@ def versus_champion(
         `error` and its `lower` bound.
     """
     cells = {key: columns for key, columns in found.cells().items() if len(columns[0])}
-    later = len(np.unique(np.concatenate([when // DAY_MS for *_, when in cells.values()]))) if cells else 0
+    later = count_days(np.concatenate([when for *_, when in cells.values()])) if cells else 0
     if later >= ENOUGH_DAYS:
         results = [
             (compare(own, champion_losses, when, horizon, stride), float(champion_losses.mean()))

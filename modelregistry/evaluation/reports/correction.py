@@ -1,12 +1,12 @@
-"""Loss and coverage of forecasts with and without the online correction."""
+"""Loss and coverage of forecasts with and without the online correction, and the rule that keeps it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from indicators.candles import DAY_MS
 from modelregistry.evaluation.metrics import scores
-from modelregistry.evaluation.significance.paired import DAY_MS
 
 MAX_LOSS_PERCENT = 0.3
 """Largest increase of the loss that a correction may cause."""
@@ -50,6 +50,33 @@ def correction_report(served: Cells, uncorrected: Cells) -> list[dict[str, Any]]
             cell = _cell(quantiles[valid], raw, actual[valid], when[valid])
             found.setdefault(key[1], []).append(cell)
     return [_mean(horizon, cells) for horizon, cells in sorted(found.items())]
+
+
+def correction_verdict(horizons: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Decide whether a version keeps its correction; the result is part of the report.
+
+    Parameters
+    ----------
+    horizons : sequence of mapping
+        Rows of :func:`correction_report` on the walk-forward tests.
+
+    Examples
+    --------
+    >>> cheap, costly = ({"horizon": h, "loss_change": lost} for h, lost in ((6, 0.1), (72, 0.45)))
+    >>> correction_verdict([cheap])["kept"], correction_verdict([cheap, costly])["kept"]
+    (True, False)
+    >>> correction_verdict([cheap, costly])["words"]
+    'removed: it costs 0.45 % of pinball loss at horizon 72, more than the limit of 0.3 %'
+    """
+    worst = max(horizons, key=lambda one: one["loss_change"], default=None)
+    if worst is None:
+        return {"kept": False, "words": "removed: no forecast of the folds measures its cost"}
+    # A NaN fails the comparison, so it is not kept.
+    kept = all(one["loss_change"] <= MAX_LOSS_PERCENT for one in horizons)
+    figure = f"{worst['loss_change']:.2f} % of pinball loss at horizon {worst['horizon']}"
+    if kept:
+        return {"kept": True, "words": f"kept: it costs {figure} at most, within the limit of {MAX_LOSS_PERCENT:g} %"}
+    return {"kept": False, "words": f"removed: it costs {figure}, more than the limit of {MAX_LOSS_PERCENT:g} %"}
 
 
 def _cell(corrected: np.ndarray, raw: np.ndarray, actual: np.ndarray, when: np.ndarray) -> dict[str, float]:

@@ -13,7 +13,7 @@ from modelregistry.estimators.signal_classifier import SignalClassifier, sigmoid
 from modelregistry.evaluation.metrics import scores as metrics
 from modelregistry.evaluation.metrics.strategies import ENOUGH_DAYS, FEES, SLIPPAGE
 from modelregistry.evaluation.reports.report import SIDES, Collected
-from modelregistry.evaluation.significance.paired import DAY_MS, block_error, compare
+from modelregistry.evaluation.significance.paired import block_error, compare, count_days
 
 COLUMNS = ("forecast", "share", "constant", "touched", "right", "approved", "uniqueness", "expected", "gross", "when")
 """Per row: probability that acting on the side pays; share of touches on that side without shrinkage; half the touch
@@ -146,7 +146,7 @@ def _fees(collected: list[dict[str, np.ndarray]]) -> list[dict[str, Any]]:
         costs = 2 * fee + SLIPPAGE
         for name, chosen in zip(SELECTIONS, (np.ones(len(gross), bool), approved, expected > costs), strict=True):
             selected = chosen & np.isfinite(gross)
-            days = len(np.unique(when[selected] // DAY_MS))
+            days = count_days(when[selected])
             row: dict[str, Any] = {"name": name, "fee_percent": 100 * fee, "acts": int(selected.sum()), "days": days}
             if selected.any():
                 net = gross[selected] - costs

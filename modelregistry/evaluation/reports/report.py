@@ -22,7 +22,7 @@ from modelregistry.evaluation.reports.cells import CORRECTED, TARGETS, bracket_c
 from modelregistry.evaluation.reports.correction import correction_report
 from modelregistry.evaluation.reports.reference_baselines import ReferenceForecasts
 from modelregistry.evaluation.reports.served import served_forecast, uncorrected_forecast
-from modelregistry.evaluation.significance.paired import DAY_MS, block_error, compare
+from modelregistry.evaluation.significance.paired import block_error, compare, count_days
 from modelregistry.evaluation.significance.pooled import CellLosses, pooled_skill
 
 GRID: dict[str, tuple[float, float]] = {"1x1": (1.0, 1.0), "1.5x0.75": (1.5, 0.75), "0.75x1.5": (0.75, 1.5)}
@@ -218,7 +218,7 @@ def bracket_report(found: Collected, costs: float, stride: int) -> dict[str, Any
 
 def net_report(net: np.ndarray, expected: np.ndarray, open_time: np.ndarray, costs: float) -> dict[str, Any]:
     """Net return of the selected trades in basis points, with their number and days."""
-    days = len(np.unique(open_time // DAY_MS))
+    days = count_days(open_time)
     if not len(net):
         return {"trades": 0, "days": 0, "costs_bps": costs * scores.BPS}
     order = np.argsort(open_time, kind="stable")

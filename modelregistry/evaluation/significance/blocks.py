@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modelregistry.evaluation.significance.paired import BLOCK_DAYS, DAY_MS
+from modelregistry.evaluation.significance.paired import BLOCK_DAYS, count_days, resampled_ratios
 
 DRAWS = 1000
+LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -27,15 +28,9 @@ class Interval:
 
 
 def block_interval(
-    values: np.ndarray,
-    open_time: np.ndarray,
-    weights: np.ndarray | None = None,
-    *,
-    level: float = 0.95,
-    draws: int = DRAWS,
-    seed: int = 1,
+    values: np.ndarray, open_time: np.ndarray, weights: np.ndarray | None = None, *, draws: int = DRAWS
 ) -> Interval:
-    """Percentile interval of ``sum(values) / sum(weights)`` by a bootstrap over calendar blocks.
+    """95 % percentile interval of ``sum(values) / sum(weights)`` by a bootstrap over calendar blocks.
 
     Blocks of one day and of one week are resampled; the wider interval is returned.
 
@@ -47,8 +42,8 @@ def block_interval(
         Milliseconds; rows of different markets at one time fall into one block.
     weights : ndarray of shape (n_rows,), optional
         Ones by default (a mean); a baseline's losses for a skill.
-    level : float
-        Confidence level.
+    draws : int
+        Number of resamples.
 
     Raises
     ------
@@ -74,11 +69,8 @@ def block_interval(
     mean = float(values.sum() / weights.sum())
     widest = (mean, mean)
     for days in BLOCK_DAYS:
-        _, block = np.unique(open_time // (days * DAY_MS), return_inverse=True)
-        above, below = np.bincount(block, values), np.bincount(block, weights)
-        picks = np.random.default_rng(seed).integers(0, len(above), (draws, len(above)))
-        drawn = above[picks].sum(axis=1) / below[picks].sum(axis=1)
-        lower, upper = (float(bound) for bound in np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2]))
+        drawn = resampled_ratios(values, weights, open_time, days, draws)
+        lower, upper = (float(bound) for bound in np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
         if upper - lower > widest[1] - widest[0]:
             widest = (lower, upper)
-    return Interval(mean, *widest, len(np.unique(open_time // DAY_MS)))
+    return Interval(mean, *widest, count_days(open_time))

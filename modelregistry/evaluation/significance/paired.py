@@ -5,7 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-DAY_MS = 86_400_000
+from indicators.candles import DAY_MS as DAY_MS  # noqa: PLC0414 - `challengers.scores` imports it from here
+
+BOOTSTRAP_SEED = 1
+DRAWS = 500
 BLOCK_DAYS = (1, 7)
 """Block lengths of the bootstrap; the larger error is used."""
 
@@ -38,7 +41,37 @@ class Comparison:
         return self.mean - float(stdtrit(max(self.days - 1, 1), 0.975)) * self.error
 
 
-def block_error(values: np.ndarray, open_time: np.ndarray, *, seed: int = 1, draws: int = 500) -> float:
+def count_days(open_time: np.ndarray) -> int:
+    """Number of calendar days (UTC) of the times, ms.
+
+    >>> count_days(np.array([0, 1, 86_400_000]))
+    2
+    """
+    return len(np.unique(open_time // DAY_MS))
+
+
+def calendar_blocks(open_time: np.ndarray, days: int) -> np.ndarray:
+    """Number of each row's block of `days` calendar days, counted from 0 without gaps.
+
+    >>> calendar_blocks(np.array([0, 1, 3 * 86_400_000]), days=1).tolist()
+    [0, 0, 1]
+    """
+    blocks: np.ndarray = np.unique(open_time // (days * DAY_MS), return_inverse=True)[1]
+    return blocks
+
+
+def resampled_ratios(
+    values: np.ndarray, weights: np.ndarray, open_time: np.ndarray, days: int, draws: int
+) -> np.ndarray:
+    """``sum(values) / sum(weights)`` of `draws` resamples of calendar blocks of `days` days."""
+    block = calendar_blocks(open_time, days)
+    above, below = np.bincount(block, values), np.bincount(block, weights)
+    picks = np.random.default_rng(BOOTSTRAP_SEED).integers(0, len(above), (draws, len(above)))
+    ratios: np.ndarray = above[picks].sum(axis=1) / below[picks].sum(axis=1)
+    return ratios
+
+
+def block_error(values: np.ndarray, open_time: np.ndarray) -> float:
     """Standard error of a mean by a bootstrap over calendar blocks.
 
     Parameters
@@ -54,13 +87,8 @@ def block_error(values: np.ndarray, open_time: np.ndarray, *, seed: int = 1, dra
     >>> block_error(np.ones(2000), times)
     0.0
     """
-    errors = []
-    for days in BLOCK_DAYS:
-        _, block = np.unique(open_time // (days * DAY_MS), return_inverse=True)
-        sums, counts = np.bincount(block, values), np.bincount(block)
-        picks = np.random.default_rng(seed).integers(0, len(sums), (draws, len(sums)))
-        errors.append(float((sums[picks].sum(axis=1) / counts[picks].sum(axis=1)).std()))
-    return max(errors)
+    ones = np.ones(len(values))
+    return max(float(resampled_ratios(values, ones, open_time, days, DRAWS).std()) for days in BLOCK_DAYS)
 
 
 def newey_west_error(values: np.ndarray, lags: int) -> float:
@@ -101,7 +129,7 @@ def compare(first: np.ndarray, second: np.ndarray, open_time: np.ndarray, horizo
     lags = max(int(np.ceil(2 * horizon / stride)), 1)
     error = max(block_error(difference, open_time), newey_west_error(difference, lags))
     spread = float(difference.std())
-    days = len(np.unique(open_time // DAY_MS))
+    days = count_days(open_time)
     if error == 0.0 or n < 2:
         return Comparison(mean, error, 0.0 if mean > 0 else 1.0, float(n), days)
     small = np.sqrt(max((n + 1 - 2 * lags + lags * (lags - 1) / n) / n, 0.05))

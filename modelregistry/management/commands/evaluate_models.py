@@ -7,12 +7,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from indicators.errors import MLEngineError
+from marketdata.management.instants import instant
 from marketdata.models import Source
+from marketdata.progress import progress_reporter
 from modelregistry import registry, services
 from modelregistry.evaluation.reports.as_json import published_evaluation
 from modelregistry.evaluation.reports.tables import split_table, summary_lines, tables_of
-from modelregistry.management.instants import read_instant
-from modelregistry.management.progress import progress_output
 from modelregistry.models import ModelVersion
 
 WIDTH = 120
@@ -26,8 +26,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the versions and the period."""
-        parser.add_argument("--from", dest="from_time", required=True, help="first candle scored: ISO 8601 (UTC) or ms")
-        parser.add_argument("--until", "--to", dest="until_time", required=True, help="exclusive, labels included")
+        parser.add_argument(
+            "--from", dest="from_time", type=instant, required=True, help="first candle scored: ISO 8601 (UTC) or ms"
+        )
+        parser.add_argument(
+            "--until", "--to", dest="until_time", type=instant, required=True, help="exclusive, labels included"
+        )
         parser.add_argument(
             "--versions", nargs="+", default=[], help="ids or beginnings of digests; default: champions"
         )
@@ -38,16 +42,14 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Score and print the result."""
-        from_ms, until_ms = read_instant(options["from_time"]), read_instant(options["until_time"])
-        if from_ms is None or until_ms is None or from_ms >= until_ms:
+        from_ms, until_ms = options["from_time"], options["until_time"]
+        if from_ms >= until_ms:
             raise CommandError("--from must be before --until")
         if options["stride"] < 1:
             raise CommandError("--stride must be at least 1")
         try:
             versions = [registry.find_version(text) for text in options["versions"]]
-            with progress_output(
-                "evaluating", as_json=False, write=self.stdout.write, errors=self.stderr
-            ) as report_progress:
+            with progress_reporter("evaluating", self.stderr) as report_progress:
                 found = [
                     services.json_ready(
                         services.evaluate(

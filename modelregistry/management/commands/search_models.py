@@ -6,10 +6,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from indicators.errors import MLEngineError
+from marketdata.management.instants import instant
 from marketdata.models import Source
+from marketdata.progress import progress_reporter
 from modelregistry.management.actor import actor
-from modelregistry.management.instants import read_instant
-from modelregistry.management.progress import progress_output
 from modelregistry.search.study import Budget, search
 
 
@@ -25,9 +25,13 @@ class Command(BaseCommand):
         """Add the data and the budget."""
         usual = Budget()
         parser.add_argument(
-            "--until", dest="until_time", required=True, help="exclusive; leave out the period of the final evaluation"
+            "--until",
+            dest="until_time",
+            type=instant,
+            required=True,
+            help="exclusive; leave out the period of the final evaluation",
         )
-        parser.add_argument("--from", dest="from_time", help="first training row: ISO 8601 (UTC) or ms")
+        parser.add_argument("--from", dest="from_time", type=instant, help="first training row: ISO 8601 (UTC) or ms")
         parser.add_argument("--symbols", nargs="+", default=[], help="default: the enabled markets")
         parser.add_argument("--source", choices=Source.values, help="default: that of the enabled markets")
         parser.add_argument("--horizons", nargs="+", type=int, default=[], help="default: DEFAULT_HORIZONS")
@@ -48,9 +52,6 @@ class Command(BaseCommand):
         for name in ("trials", "folds", "test_days", "stride", "workers"):
             if options[name] < 1:
                 raise CommandError(f"--{name.replace('_', '-')} must be at least 1")
-        until_ms = read_instant(options["until_time"])
-        if until_ms is None:
-            raise CommandError("--until is required")
         budget = Budget(
             options["trials"],
             options["seconds"],
@@ -60,14 +61,12 @@ class Command(BaseCommand):
             options["workers"],
         )
         try:
-            with progress_output(
-                "searching", as_json=False, write=self.stdout.write, errors=self.stderr
-            ) as report_progress:
+            with progress_reporter("searching", self.stderr) as report_progress:
                 found = search(
-                    until_ms,
+                    options["until_time"],
                     symbols=options["symbols"],
                     source=options["source"],
-                    from_ms=read_instant(options["from_time"]),
+                    from_ms=options["from_time"],
                     horizons=options["horizons"],
                     budget=budget,
                     seed=options["seed"],

@@ -1,6 +1,5 @@
 """Train the estimators on stored candles."""
 
-import getpass
 import json
 import signal
 from argparse import BooleanOptionalAction
@@ -9,10 +8,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from indicators.errors import MLEngineError
+from marketdata.management.instants import instant
 from marketdata.models import Source
+from marketdata.progress import progress_reporter
 from modelregistry import artifacts, services
-from modelregistry.management.instants import read_instant
-from modelregistry.management.progress import progress_output
+from modelregistry.management.actor import actor
 from modelregistry.models import Kind, ModelVersion
 from modelregistry.training.fit.plan import ExcludedMarket
 
@@ -29,8 +29,10 @@ class Command(BaseCommand):
         parser.add_argument("--kinds", nargs="+", default=[], choices=Kind.values, help="default: all three")
         parser.add_argument("--symbols", nargs="+", default=[], help="default: the enabled markets")
         parser.add_argument("--source", choices=Source.values, help="default: that of the enabled markets")
-        parser.add_argument("--from", dest="from_time", help="first training row: ISO 8601 (UTC) or ms")
-        parser.add_argument("--until", dest="until_time", help="no candle at or after it is read, labels included")
+        parser.add_argument("--from", dest="from_time", type=instant, help="first training row: ISO 8601 (UTC) or ms")
+        parser.add_argument(
+            "--until", dest="until_time", type=instant, help="no candle at or after it is read, labels included"
+        )
         parser.add_argument("--seed", type=int, default=1)
         parser.add_argument(
             "--workers",
@@ -60,21 +62,21 @@ class Command(BaseCommand):
         # A job is cancelled by SIGTERM: handle it, because a stopped run is recorded as a trial.
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            with progress_output(
-                "training", as_json=options["progress_json"], write=self._line, errors=self.stderr
-            ) as report_progress:
+            as_json = options["progress_json"]
+            stream = self.stdout if as_json else self.stderr
+            with progress_reporter("training", stream, as_json=as_json) as report_progress:
                 versions = services.train(
                     options["kinds"],
                     options["symbols"],
                     options["source"],
-                    read_instant(options["from_time"]),
-                    read_instant(options["until_time"]),
+                    options["from_time"],
+                    options["until_time"],
                     options["seed"],
                     report_progress,
                     small=options["small"],
                     corrected=options["corrected"],
                     workers=options["workers"],
-                    actor=getpass.getuser(),
+                    actor=actor(),
                 )
         except MLEngineError as error:
             raise CommandError(str(error)) from error
@@ -87,11 +89,8 @@ class Command(BaseCommand):
         for version in versions:
             self.stdout.write(version_summary(version))
         if options["progress_json"]:
-            self._line(json.dumps({"result": {"versions": [as_result(version) for version in versions]}}))
-
-    def _line(self, text: str) -> None:
-        self.stdout.write(text)
-        self.stdout.flush()
+            self.stdout.write(json.dumps({"result": {"versions": [as_result(version) for version in versions]}}))
+            self.stdout.flush()
 
 
 def as_result(version: ModelVersion) -> dict[str, Any]:

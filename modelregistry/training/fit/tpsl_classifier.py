@@ -7,11 +7,11 @@ import numpy as np
 from scipy.special import expit
 
 from indicators.barriers import Side, Touch
+from indicators.candles import DAY_MS
 from modelregistry.dataset.outcomes import bracket_levels, window_outcomes
 from modelregistry.dataset.rows import Dataset
 from modelregistry.estimators.bracket_calibration import Calibration, order_terms, touch_terms, walk_middle
 from modelregistry.estimators.tpsl_classifier import BracketView, TpslClassifier
-from modelregistry.evaluation.significance.paired import DAY_MS
 from modelregistry.training.fit.plan import TrainingPlan
 from modelregistry.training.fit.range_predictor import fit_novelty
 from modelregistry.training.fit.scale import DIGITS, FittedScale

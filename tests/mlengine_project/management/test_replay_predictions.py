@@ -219,7 +219,7 @@ def test_chosen_versions_answer_instead_of_the_champions(markets, tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"from": "yesterday"}, "neither an ISO 8601 time nor milliseconds"),
+        ({"from": "yesterday"}, "is no time from 2017 to 2100"),
         ({"to": "2024-01-01"}, "must be before"),
         ({"from": "2024-12-15T00:01", "to": "2024-12-15T00:04"}, "a candle's open in between"),
         ({"brackets": "ranges.parquet"}, "a file each"),

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from modelregistry.estimators.online.correction import NO_CORRECTION, Correction
-from modelregistry.evaluation.reports.correction import MAX_LOSS_PERCENT
+from modelregistry.evaluation.reports.correction import MAX_LOSS_PERCENT, correction_verdict
 from modelregistry.evaluation.reports.report import Collected
-from modelregistry.training.correction_rule import correction_verdict
 from modelregistry.training.fit import range_predictor
 from modelregistry.training.pipeline import train_kinds
 from tests.modelregistry.training.test_pipeline import PLAN, request

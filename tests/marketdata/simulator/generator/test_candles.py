@@ -6,10 +6,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from indicators.candles import EPOCH_MONDAY_MS, WEEK_MS
 from marketdata.intervals import INTERVAL_MS
 from marketdata.simulator.generator.candle_path import partial_kline
-from marketdata.simulator.generator.candles import FIRST_OPEN, MONDAY_MS, CandleGenerator
-from marketdata.simulator.klines import WEEK_MS
+from marketdata.simulator.generator.candles import FIRST_OPEN, CandleGenerator
 
 START = 1_704_067_200_000  # 2024-01-01, a Monday
 YEAR = 365 * 86_400_000
@@ -56,7 +56,7 @@ def test_another_seed_gives_other_candles():
 
 
 def test_consecutive_weeks_are_continuous(source):
-    boundary = MONDAY_MS + 2800 * WEEK_MS
+    boundary = EPOCH_MONDAY_MS + 2800 * WEEK_MS
     before, after = source.klines("BTCUSDT", boundary - INTERVAL_MS, boundary + INTERVAL_MS).rows()
     assert before.close == after.open
 
@@ -89,7 +89,7 @@ def test_volatility_is_high_in_the_american_session_and_low_at_the_weekend(year)
     klines = year["BTCUSDT"]
     size = np.abs(np.log(klines.close / klines.open))
     hour = klines.open_time // 3_600_000 % 24
-    day = (klines.open_time - MONDAY_MS) // 86_400_000 % 7
+    day = (klines.open_time - EPOCH_MONDAY_MS) // 86_400_000 % 7
     assert size[hour == 14].mean() > 1.4 * size[hour == 5].mean()
     assert size[day == 5].mean() < 0.75 * size[day < 5].mean()
 

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from indicators.candles import WEEK_MS
 from marketdata.errors import UnknownSymbol
 from marketdata.intervals import INTERVAL_MS
 from marketdata.simulator.generator.candles import CandleGenerator
-from marketdata.simulator.klines import WEEK_MS
 from marketdata.simulator.recorded.candle_files import UnreadableCandles
 from marketdata.simulator.recorded.replay import Replay
 
