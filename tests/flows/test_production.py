@@ -168,7 +168,14 @@ def test_documented_steps_lead_to_predictions_and_signals(production):
     status, body = caller("/predictions", question)
     assert status == 200, body
     assert json.loads(body)["simulated"] is True
-    jobs = {job["kind"]: job for job in reversed(json.loads(caller("/jobs")[1])["results"])}
+
+    def newest_jobs():
+        """The newest job of each kind."""
+        return {job["kind"]: job for job in reversed(json.loads(caller("/jobs")[1])["results"])}
+
+    # Champions answer as soon as they are promoted, a moment before their training's job has ended.
+    processes.wait_until(lambda: newest_jobs()["training"]["state"] != "running", 60, "the training's job ends")
+    jobs = newest_jobs()
     assert jobs["bootstrap"]["state"] == jobs["training"]["state"] == "succeeded", jobs
     assert jobs["bootstrap"]["result"]["training"] == jobs["training"]["id"]
     assert {version["stage"] for version in jobs["training"]["result"]["versions"]} == {"champion"}

@@ -53,7 +53,7 @@ def test_a_file_size_limit_leaves_nothing(model_folder):
     assert list((model_folder / KIND).iterdir()) == []
 
 
-@pytest.mark.parametrize("step", ["mkdtemp", "_write_through", "_fsync_folder", "_put_in_place", "fsync"])
+@pytest.mark.parametrize("step", ["mkdtemp", "_write_through", "fsync_folder", "_put_in_place", "fsync"])
 @pytest.mark.parametrize("error", [OSError(5, "Input/output error"), KeyboardInterrupt()])
 def test_a_failure_at_any_step_leaves_no_half_artifact(model_folder, monkeypatch, step, error):
     def fail(*_, **__):
