@@ -92,7 +92,7 @@ def parts_of(kinds: Sequence[str], folds: int) -> list[Part]:
 
 
 def steps_of(part: Part, plan: TrainingPlan, horizons: int) -> int:
-    """How many steps a part tells of."""
+    """Number of progress steps a part reports."""
     kinds = [TRAINING_KINDS[kind] for kind in part.kinds]
     scale = (plan.cross_blocks + 1) * horizons if any(kind.shares_scale for kind in kinds) else 0
     return scale + sum(kind.steps(horizons) for kind in kinds)

@@ -60,7 +60,7 @@ class FastRoadPair:
         await self.django(scope, receive, send)
 
     def send_request(self, *more, **how):
-        """Send a request; the last value tells whether Django answered it."""
+        """Send a request; the last value is whether Django answered it."""
         before = self.passed_on
         answer = send_request(self.fast, [self.key, JSON, *more], **how)
         return *answer, self.passed_on > before

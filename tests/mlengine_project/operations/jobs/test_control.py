@@ -30,7 +30,7 @@ def script(monkeypatch, body):
 
 def test_the_same_slot_is_the_same_job(queued):
     first = control.request_training("me", slot="day")
-    assert control.request_training("somebody else", slot="day").id == first.id
+    assert control.request_training("another user", slot="day").id == first.id
     assert queued == [str(first.id)]
 
 
