@@ -26,13 +26,7 @@ _lock = threading.Lock()
 
 
 def newest_forecasts(symbol: str, horizon: int) -> tuple[Market, Ensemble, Forecasts, int, int]:
-    """Forecast the newest candle: market, ensemble, forecasts, open time in ms, horizon.
-
-    Raises
-    ------
-    InvalidRequest, MarketDisabled, PredictionRefused
-        As for a prediction.
-    """
+    """Forecast the newest candle: market, ensemble, forecasts, open time in ms, horizon."""
     market = known_market(symbol)
     ensemble = registry.load_ensemble(market.source)
     horizon = known_horizon(horizon, ensemble, TPSL)

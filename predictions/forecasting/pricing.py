@@ -96,11 +96,6 @@ def price_brackets(
         Each on its side of the close.
     costs : float
         See :func:`costs_of`.
-
-    Returns
-    -------
-    PricedBrackets
-        Arrays of shape (n_rows, n_brackets).
     """
     level = close[:, None]
     a, b = np.abs(take_profit - level) / level, np.abs(stop_loss - level) / level

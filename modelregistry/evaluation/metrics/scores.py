@@ -15,13 +15,6 @@ _LEVELS = np.array(LEVELS)
 def pinball(quantiles: np.ndarray, actual: np.ndarray) -> np.ndarray:
     """Pinball loss averaged over the seven levels, shape (n_rows,).
 
-    Parameters
-    ----------
-    quantiles : ndarray of shape (n_rows, 7)
-        Ascending quantiles for :data:`LEVELS`.
-    actual : ndarray of shape (n_rows,)
-        Observed values in the same unit.
-
     Examples
     --------
     >>> pinball(np.full((1, 7), 2.0), np.array([2.0])).tolist()

@@ -54,11 +54,6 @@ def correction_report(served: Cells, uncorrected: Cells) -> list[dict[str, Any]]
 def correction_verdict(horizons: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Decide whether a version keeps its correction; the result is part of the report.
 
-    Parameters
-    ----------
-    horizons : sequence of mapping
-        Rows of :func:`correction_report` on the walk-forward tests.
-
     Examples
     --------
     >>> cheap, costly = ({"horizon": h, "loss_change": lost} for h, lost in ((6, 0.1), (72, 0.45)))
