@@ -7,13 +7,17 @@ import numpy as np
 import pytest
 
 from marketdata import clock
+from marketdata.process_state import process_state
 from modelregistry import registry
 from modelregistry.artifacts import model_root
+from modelregistry.artifacts.verification import Verdicts
 from modelregistry.evaluation.significance.blocks import block_interval
 from modelregistry.models import ModelVersion
+from modelregistry.registry.serving import LoadedVersions
 from predictions import services
 from predictions.challengers import silent
 from predictions.challengers.scores import LOSSES, score_challengers, silent_comparison
+from predictions.challengers.silent import Suspensions
 from predictions.market_windows import following_candles
 from predictions.models import ChallengerLog, PredictionLog
 from predictions.tasks import ask_challengers
@@ -29,7 +33,7 @@ def markets(champions):
     found = make_markets()
     for market in found:
         store_candles(market, BEGIN, 100)
-    silent._suspended_until.clear()
+    process_state.drop(Suspensions)
     return found
 
 
@@ -90,7 +94,7 @@ def test_only_a_few_newer_candidates_forecast_and_only_after_their_training_rang
 def test_a_damaged_challenger_is_logged_and_skipped_and_the_others_forecast(markets, caplog):
     predict_live(markets)
     damaged, sound = candidate(seed=11), candidate("tpsl_classifier", seed=1)
-    registry.unload_all()
+    process_state.drop(LoadedVersions, Verdicts)
     for path in (model_root() / damaged.kind / damaged.digest).iterdir():
         path.write_bytes(path.read_bytes()[:-7])
     with caplog.at_level(logging.WARNING, logger="predictions.challengers.silent"):
