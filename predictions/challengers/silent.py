@@ -18,7 +18,7 @@ from marketdata.models import Market
 from marketdata.process_state import process_state
 from modelregistry import registry
 from modelregistry.models import ModelVersion
-from predictions.challengers.forecasts import FORECASTERS
+from predictions.challengers.kinds import CHALLENGER_KINDS
 from predictions.forecasting.forecast_batch import ForecastBatch, forecast_batches
 from predictions.models import ChallengerLog, PredictionLog
 
@@ -142,10 +142,10 @@ def _record(comparison: ChampionComparison, batch: ForecastBatch) -> int:
     ]
     if not candles:
         return 0
-    kind = comparison.candidate.kind
     positions = np.array([position for *_, position in candles], dtype=np.int64)
     candidate, champion = registry.load_version(comparison.candidate), registry.load_version(comparison.champion)
-    by_horizon = FORECASTERS[kind](candidate, champion, batch.forecasts.inputs.take(positions).uncorrected())
+    inputs = batch.forecasts.inputs.take(positions).uncorrected()
+    by_horizon = CHALLENGER_KINDS[comparison.candidate.kind].forecast(candidate, champion, inputs)
     rows = [
         ChallengerLog(
             market=market,

@@ -16,7 +16,8 @@ from modelregistry.models import ModelVersion
 from modelregistry.registry.serving import LoadedVersions
 from predictions import services
 from predictions.challengers import silent
-from predictions.challengers.scores import LOSSES, score_challengers, silent_comparison
+from predictions.challengers.kinds import CHALLENGER_KINDS
+from predictions.challengers.scores import score_challengers, silent_comparison
 from predictions.challengers.silent import Suspensions
 from predictions.market_windows import following_candles
 from predictions.models import ChallengerLog, PredictionLog
@@ -162,10 +163,12 @@ def test_bracket_and_direction_losses_equal_hand_computed_ones(db, prices, brack
 
     levels = {"above": 102.0, "below": 98.0, "costs": 0.004}
     forecast = {"buy": [1.0, 0.0, 0.0], "sell": [0.0, 1.0, 0.0]}
-    losses = LOSSES["tpsl_classifier"]({**levels, "candidate": forecast, "champion": None}, After, 0, 1)
+    losses = CHALLENGER_KINDS["tpsl_classifier"].losses(
+        {**levels, "candidate": forecast, "champion": None}, After, 0, 1
+    )
     assert losses == (bracket, None)
     probabilities = [1.0, 0.0, 0.0]
-    assert LOSSES["signal_classifier"](
+    assert CHALLENGER_KINDS["signal_classifier"].losses(
         {**levels, "candidate": probabilities, "champion": probabilities}, After, 0, 1
     ) == (
         direction,
