@@ -20,7 +20,7 @@ from indicators.barriers import Touch
 from indicators.candles import CandleGrid
 from indicators.catalog.volatility import ewm_sigma
 from indicators.lookahead import judge_brackets
-from signals.bracket_table import SCORING_GRID
+from modelregistry.estimators.bracket_calibration import SCORING_GRID
 
 FOLDER = Path(os.environ.get("MLENGINE_CANDLES") or Path(__file__).resolve().parents[2] / "shared" / "data")
 HORIZONS = (6, 18, 36, 72)

@@ -25,7 +25,8 @@ class Report(Protocol):
 def progress_reporter(label: str, stream: Stream, *, as_json: bool = False) -> Iterator[Report]:
     """Yield a function that reports progress; on a terminal the bar goes to standard error."""
     if as_json:
-        yield _Lines(stream, JSON_SECONDS, _json_line(label))
+        words = lambda done, total, step: json.dumps({"done": done, "total": total, "message": step or label})  # noqa: E731
+        yield _Lines(stream, JSON_SECONDS, words)
     elif stream.isatty():
         with _bar(label) as report:
             yield report
@@ -47,10 +48,6 @@ class _Lines:
             self._written_at = now
             self._stream.write(self._words(done, total, step) + "\n")
             self._stream.flush()
-
-
-def _json_line(label: str) -> Callable[[int, int, str], str]:
-    return lambda done, total, step: json.dumps({"done": done, "total": total, "message": step or label})
 
 
 class _PlainLine:

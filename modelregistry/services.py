@@ -27,7 +27,6 @@ from modelregistry.training.pipeline import (
     Progress,
     TrainedEstimator,
     TrainingRequest,
-    symbols_in_order,
     train_kinds,
 )
 from modelregistry.training.stretch import evaluate_on
@@ -202,7 +201,7 @@ def evaluate(
 
 def _markets(symbols: Sequence[str], source: str) -> list[Market]:
     known = Market.objects.filter(source=source)
-    names = symbols_in_order(symbols) or tuple(sorted(known.filter(enabled=True).values_list("symbol", flat=True)))
+    names = sorted(set(symbols) or known.filter(enabled=True).values_list("symbol", flat=True))
     markets = {market.symbol: market for market in known.filter(symbol__in=names)}
     if missing := [name for name in names if name not in markets]:
         raise TrainingError(f"no market of {source} candles is called {', '.join(missing)}")

@@ -7,15 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from modelregistry.estimators.bracket_calibration import SCORING_GRID, SIDES
 from modelregistry.estimators.kinds import RANGE, TPSL
 from predictions import reasons as codes
 from predictions.forecasting.forecasts import Forecasts
 from predictions.forecasting.pricing import PricedBrackets, price_brackets
 from predictions.forecasting.range_table import BatchCandles, Columns, reason_texts
-from signals.rules import SIDES, Decisions, level
+from signals.rules import Decisions, level
 
-SCORING_GRID = {"1x1": (1.0, 1.0), "1.5x0.75": (1.5, 0.75), "0.75x1.5": (0.75, 1.5)}
-"""Take-profit and stop-loss, in units of EWM sigma times the root of the horizon around the close."""
 CHOSEN = "chosen"
 BRACKETS = (*SCORING_GRID, CHOSEN)
 NUMBERS = (

@@ -4,37 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Protocol
 
 import numpy as np
 
 from indicators.arrays import Flags, Floats, Integers
-from predictions.forecasting.pricing import BracketProbabilities, PricedBrackets, costs_of, price_brackets
+from modelregistry.estimators.bracket_calibration import SIDES
+from modelregistry.estimators.forecast import RangeForecast
+from modelregistry.estimators.tpsl_classifier import BracketView
+from predictions.forecasting.pricing import PricedBrackets, costs_of, price_brackets
 
-SIDES = ("buy", "sell")
 MULTIPLES = (0.75, 1.0, 1.5, 2.0)
 """Distances tried for take-profit and for stop-loss, in units of half the predicted median range."""
 PRICE_PLACES = 8
 SMALLEST_STEP = 10.0**-PRICE_PLACES
-
-
-class Ranges(Protocol):
-    """Interface of a range forecast."""
-
-    @property
-    def horizons(self) -> tuple[int, ...]:
-        """Horizons in candles."""
-        ...
-
-    @property
-    def high(self) -> Floats:
-        """Quantiles of the highest high, shape (n_rows, n_horizons, 7)."""
-        ...
-
-    @property
-    def low(self) -> Floats:
-        """Quantiles of the lowest low, shape (n_rows, n_horizons, 7)."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +36,8 @@ class Decisions:
 
 
 def decide(
-    probabilities: BracketProbabilities,
-    ranges: Ranges,
+    probabilities: BracketView,
+    ranges: RangeForecast,
     close: Floats,
     *,
     horizons: Sequence[int],

@@ -3,11 +3,11 @@
 from celery import shared_task
 
 from predictions.challengers import silent
-from predictions.log import archive as prediction_archive
+from predictions.log import archive
 from predictions.scoring import outcomes as prediction_outcomes
 from signals import outcomes, services
 from signals.delivery import publisher
-from signals.log import archive
+from signals.log.archive import SIGNALS
 
 
 @shared_task(ignore_result=True, expires=50)
@@ -38,6 +38,6 @@ def score_outcomes() -> None:
 @shared_task(ignore_result=True, expires=3600)
 def archive_logs() -> None:
     """Archive or delete log rows older than the hot period."""
-    prediction_archive.archive_predictions()
-    archive.archive_signals()
+    archive.archive_log(archive.PREDICTIONS)
+    archive.archive_log(SIGNALS)
     silent.delete_old_forecasts()

@@ -1,7 +1,6 @@
 """Request weight budget and bans, shared by all processes of this address."""
 
 from django.db import connection, transaction
-from django.db.models import QuerySet
 
 from marketdata import clock
 from marketdata.errors import ExchangeBanned
@@ -41,7 +40,7 @@ def reserve(weight: int) -> float:
             used = _used_this_minute(state, now)
             if used and used + weight > state.weight_limit * SHARE:
                 return (MINUTE_MS - now % MINUTE_MS) / 1000
-            _save_used(used + weight)
+            ExchangeState.objects.filter(pk=1).update(used_weight=used + weight, weight_seen_at=clock.wall_now())
     if is_banned:  # raised here: inside, the shared ban would be rolled back
         raise ExchangeBanned(state.banned_until_ms or 0)
     return 0.0
@@ -140,14 +139,12 @@ def _share_ban(state: ExchangeState) -> None:
 
 
 def _locked_state() -> ExchangeState:
+    """The single row, created unless it exists."""
     locked = ExchangeState.objects.select_for_update().filter(pk=1)
-    return locked.first() or _created(locked)
-
-
-def _created(locked: QuerySet[ExchangeState]) -> ExchangeState:
-    """Create the single row, unless another process has."""
-    ExchangeState.objects.get_or_create(pk=1)
-    return locked.get()
+    if (state := locked.first()) is None:
+        ExchangeState.objects.get_or_create(pk=1)
+        state = locked.get()
+    return state
 
 
 def _used_this_minute(state: ExchangeState, now: int) -> int:
@@ -155,7 +152,3 @@ def _used_this_minute(state: ExchangeState, now: int) -> int:
         return 0
     seen = clock.to_ms(state.weight_seen_at)
     return state.used_weight if seen // MINUTE_MS == now // MINUTE_MS else 0
-
-
-def _save_used(used: int) -> None:
-    ExchangeState.objects.filter(pk=1).update(used_weight=used, weight_seen_at=clock.wall_now())

@@ -6,6 +6,7 @@ Websockets run in a thread of their own (`sockets`); this one stores candles and
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import structlog
@@ -75,7 +76,7 @@ class Supervisor:
     ) -> None:
         self.sockets = sockets or Sockets(Inbox(), pace)
         self.inbox = self.sockets.inbox
-        self.status_poller = ExchangeStatusPoller(pace, self._take_reading)
+        self.status_poller = ExchangeStatusPoller(pace, partial(setattr, self.sockets, "reading"))
         self._list_markets, self._on_closed, self._beat = markets, on_closed, beat
         self._markets: list[Market] = []
         self._backoff = Backoff(0.5, 10.0)
@@ -96,7 +97,8 @@ class Supervisor:
             return
         try:
             self._refresh_markets()
-            self._read_events()
+            events = self.inbox.take_events()
+            self._repair_due |= events.connected or events.overflowed
             self._check_late_closes()
             now = clock.monotonic()
             repair = self._repair_due and now >= self._next_repair_at
@@ -132,14 +134,6 @@ class Supervisor:
             self.sockets.follow([market.symbol for market in listed])
         self._markets = self.status_poller.markets = listed
         self._listed_at = clock.monotonic()
-
-    def _take_reading(self, reading: clock.Reading) -> None:
-        self.sockets.reading = reading
-
-    def _read_events(self) -> None:
-        events = self.inbox.take_events()
-        if events.connected or events.overflowed:
-            self._repair_due = True
 
     def _store_refused(self) -> None:
         """Store some refused messages; many of them must not delay candles."""

@@ -145,15 +145,14 @@ def _check_constants(
         text = columns[known].cast(pa.string()).cast(pa.binary()) if text is None else text
         for value in text.unique().drop_null().to_pylist():
             shown = value.decode(errors="replace")
-            is_same = shown in INTERVAL_NAMES if known == "interval" else normal_symbol(_bare(shown)) == expected
+            is_same = (
+                shown in INTERVAL_NAMES
+                if known == "interval"
+                else normal_symbol(re.sub(r"[\W_]", "", shown)) == expected
+            )
             if not is_same:
                 line = lines[text.index(value).as_py()]
                 raise DumpError(f"{name} {place} {line} is of {shown}, not of {expected}; a file holds one market")
-
-
-def _bare(symbol: str) -> str:
-    """Remove the separators that other tools put between two assets."""
-    return re.sub(r"[\W_]", "", symbol)
 
 
 def _unpacked(path: Path) -> bytes:

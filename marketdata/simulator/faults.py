@@ -184,7 +184,8 @@ class FaultPlan:
                 if fault.kind not in kinds or not fault.covers(market_ms, symbol) or fault.path not in path:
                     continue
                 count = self._counts.get(position, 0)
-                if count >= _limit(fault):
+                usual = 1 if fault.kind in ONCE else ENDED
+                if count >= (usual if fault.times is None else fault.times):
                     continue
                 self._occasions += 1
                 if fault.probability < 1 and uniform(self.seed, position, self._occasions) >= fault.probability:
@@ -213,9 +214,3 @@ class FaultPlan:
         """Whether any candle may differ from its source."""
         with self._lock:
             return any(fault.kind in CANDLE_FAULTS for fault in self._faults)
-
-
-def _limit(fault: Fault) -> int:
-    if fault.times is not None:
-        return fault.times
-    return 1 if fault.kind in ONCE else ENDED

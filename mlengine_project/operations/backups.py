@@ -21,6 +21,8 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from indicators.errors import MLEngineError
 from marketdata import clock
+from marketdata.models import Candle
+from modelregistry.models import ModelVersion
 
 FORMAT = 1
 SECRETS = ("api_key_pepper", "secret_key")
@@ -64,7 +66,7 @@ def restore(source: Path, *, force: bool = False) -> dict[str, Any]:
         except (OSError, tarfile.TarError, ValueError, EOFError) as error:
             raise BackupError(f"{source.name} is not a backup archive, or is damaged: {error}") from error
         _verify(folder, manifest)
-        if not force and _holds_rows():
+        if not force and (Candle.objects.exists() or ModelVersion.objects.exists()):
             raise BackupError("the database is not empty; --force replaces what is in it")
         {"sqlite": _restore_sqlite, "postgresql": _restore_postgresql}[connection.vendor](folder)
         _copy_tree(folder / "models", settings.MODEL_PATH)
@@ -131,13 +133,6 @@ def _verify(folder: Path, manifest: dict[str, Any]) -> None:
         raise BackupError("the archive was made by another version of the engine; migrate to that version first")
     if manifest["files"] != _digests(folder):
         raise BackupError("a file in the archive differs from its manifest; the archive is damaged")
-
-
-def _holds_rows() -> bool:
-    from marketdata.models import Candle
-    from modelregistry.models import ModelVersion
-
-    return Candle.objects.exists() or ModelVersion.objects.exists()
 
 
 def _dump_sqlite(folder: Path) -> dict[str, int]:

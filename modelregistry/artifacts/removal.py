@@ -58,11 +58,6 @@ def leftovers(root: Path, now: float) -> list[Path]:
     return [folder.relative_to(root) for folder in [*unfinished, *parts] if is_abandoned(folder, now)]
 
 
-def delete_leftover(root: Path, folder: Path) -> None:
-    """Delete a folder returned by `leftovers`."""
-    shutil.rmtree(root / folder, ignore_errors=True)
-
-
 def is_abandoned(folder: Path, now: float) -> bool:
     """Whether nothing was written into a folder for a day before `now` (Unix seconds)."""
     try:

@@ -7,11 +7,14 @@ from typing import Any, Self
 import numpy as np
 from scipy.special import expit, logit
 
+from indicators.barriers import Side
 from modelregistry.estimators import parameters
 
 TOUCH_TERMS = 4
 ORDER_TERMS = 3
-SIDES = ("buy", "sell")
+SIDES: tuple[Side, ...] = ("buy", "sell")
+SCORING_GRID: dict[str, tuple[float, float]] = {"1x1": (1.0, 1.0), "1.5x0.75": (1.5, 0.75), "0.75x1.5": (0.75, 1.5)}
+"""Scored brackets: take-profit and stop-loss in units of EWM sigma times the root of the horizon around the close."""
 UNMEASURED_ERROR = 0.02
 """Default standard error, for versions whose artifact stores none."""
 

@@ -7,6 +7,7 @@ cannot be promoted while its files are removed.
 """
 
 import os
+import shutil
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,8 +52,10 @@ def prune(in_use: Collection[str], *, dry_run: bool = False, progress: Progress 
     if not root.is_dir():
         return []
     _refuse_unsuitable(root, dry_run=dry_run)
-    if not dry_run:
-        _finish_interrupted(root)
+    for kind, digest in () if dry_run else removal.artifacts_set_aside(root):
+        if _is_needed(kind, digest):  # it was set aside before its row was marked
+            removal.put_back(root, kind, digest)
+        removal.delete_set_aside(root, kind, digest)
     groups = list(ModelVersion.objects.order_by("kind", "source").values_list("kind", "source").distinct())
     removed: list[Removal] = []
     for done, (kind, source) in enumerate(groups):
@@ -72,14 +75,6 @@ def _refuse_unsuitable(root: Path, *, dry_run: bool) -> None:
                 f"{root} lacks the files of the champion {version}: it is not the model folder of this database, or "
                 "must be restored from a backup first; nothing was removed"
             )
-
-
-def _finish_interrupted(root: Path) -> None:
-    """Restore folders set aside before their row was marked, and delete the other ones."""
-    for kind, digest in removal.artifacts_set_aside(root):
-        if _is_needed(kind, digest):
-            removal.put_back(root, kind, digest)
-        removal.delete_set_aside(root, kind, digest)
 
 
 def _prune_group(root: Path, kind: str, source: str, in_use: Collection[str], *, dry_run: bool) -> list[Removal]:
@@ -152,5 +147,5 @@ def _sweep(root: Path, *, dry_run: bool) -> list[Removal]:
     for folder in removal.leftovers(root, now):
         found.append(Removal(str(folder), "left by an interrupted training", removal.size_bytes(root / folder)))
         if not dry_run:
-            removal.delete_leftover(root, folder)
+            shutil.rmtree(root / folder, ignore_errors=True)
     return found

@@ -31,16 +31,8 @@ def status_at(at: datetime | None, source: str | None, loaded_by: Mapping[str, l
 def champion_object(version: ModelVersion | None, loaded_by: Mapping[str, list[str]]) -> dict[str, Any]:
     """One champion as a JSON object, with nulls where there is none."""
     if version is None:
-        return {
-            "champion": None,
-            "digest": None,
-            "unproven": None,
-            "trained_until": None,
-            "symbols": [],
-            "horizons": [],
-            "metrics": None,
-            "loaded_by": [],
-        }
+        unknown = dict.fromkeys(("champion", "digest", "unproven", "trained_until"))
+        return {**unknown, "symbols": [], "horizons": [], "metrics": None, "loaded_by": []}
     return {
         "champion": str(version.pk),
         "digest": version.digest,

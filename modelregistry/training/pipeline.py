@@ -189,8 +189,3 @@ def _manifest(kind: str, estimator: Estimator, rows: Dataset, request: TrainingR
         "hyperparameters": estimator.hyperparameters,
         "libraries": boosting.library_versions(),
     }
-
-
-def symbols_in_order(symbols: Sequence[str]) -> tuple[str, ...]:
-    """Sorted, unique symbols, so that the order of markets does not change the result."""
-    return tuple(sorted(set(symbols)))

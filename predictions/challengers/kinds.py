@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indicators.barriers import Side, Touch, Touches, first_touch
+from modelregistry.estimators.bracket_calibration import SIDES
 from modelregistry.estimators.forecast import RangeForecast
 from modelregistry.estimators.inputs import ModelInputs
 from modelregistry.estimators.kinds import RANGE, SIGNAL, TPSL
@@ -23,7 +24,6 @@ ChallengerForecasts = dict[int, list[dict[str, Any]]]
 Answer = dict[str, Any]
 """One forecast of both, as stored."""
 Scorer = Callable[[Any], float | None]
-SIDES: tuple[Side, ...] = ("buy", "sell")
 
 
 def ranges(candidate: RangePredictor, champion: RangePredictor, inputs: ModelInputs) -> ChallengerForecasts:

@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from indicators.arrays import Floats
 from modelregistry.estimators.bracket_calibration import expected_return
+from modelregistry.estimators.tpsl_classifier import BracketView
 
 Z = 1.645
 """Quantile of a one-sided 95 % interval; decisions use its lower bound."""
-
-
-class BracketProbabilities(Protocol):
-    """Interface of the TP/SL estimator; prices have shape (n_rows, n_brackets)."""
-
-    def ends(self, horizon: int, side: str, take_profit: Floats, stop_loss: Floats) -> tuple[Floats, Floats]:
-        """Probabilities on the last axis, and mean gross return where neither level is reached."""
-        ...
-
-    def standard_error(self, horizon: int, side: str) -> float:
-        """Standard error of the expected return, in units of the distance between the levels."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +62,7 @@ def break_even(p_neither: Floats, a: Floats, b: Floats, m: Floats, costs: float)
 
 
 def price_brackets(
-    probabilities: BracketProbabilities,
+    probabilities: BracketView,
     close: Floats,
     horizon: int,
     side: str,
@@ -86,7 +74,7 @@ def price_brackets(
 
     Parameters
     ----------
-    probabilities : BracketProbabilities
+    probabilities : BracketView
         Of the same rows as `close`.
     close : ndarray of shape (n_rows,)
     horizon : int

@@ -80,15 +80,11 @@ def read(key: str) -> bytes | None:
     """Fetch the raw value; None if it is missing or cannot be fetched."""
     try:
         # Read as raw bytes: they are sent to the client without decoding.
-        value = cache.get(key) if settings.EMBEDDED else _redis().get(key)
+        value = cache.get(key) if settings.EMBEDDED else cache.client.get_client(write=False).get(key)
     except Exception as error:  # noqa: BLE001  # any failure of Redis or the network is a miss
         logger.warning("cache unreadable: %s", error)
         return None
     return value if isinstance(value, bytes) else None
-
-
-def _redis() -> Any:
-    return cache.client.get_client(write=False)
 
 
 def write_ahead(values: Iterable[tuple[str, bytes]], candle_open_ms: int) -> bool:

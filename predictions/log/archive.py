@@ -63,11 +63,6 @@ class ArchiveReport:
     failures: int = 0
 
 
-def archive_predictions() -> ArchiveReport:
-    """Archive old predictions."""
-    return archive_log(PREDICTIONS)
-
-
 def archive_log(sealed_log: SealedLog) -> ArchiveReport:
     """Move finished rows older than the hot period into files, for every market.
 

@@ -70,12 +70,12 @@ def write_rows(
 
 def read_rows(path: Path, model: type[models.Model]) -> Iterator[Any]:
     """Read the rows of a file as they were in the database, oldest first."""
-    decoders = {field.attname: _decoder(field) for field in _fields(model)}
+    fields = _fields(model)
     try:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(CHUNK, columns=list(decoders)):
+            for batch in file.iter_batches(CHUNK, columns=[field.attname for field in fields]):
                 for row in batch.to_pylist():
-                    yield model(**{name: decoders[name](value) for name, value in row.items()})
+                    yield model(**{field.attname: _decoded(field, row[field.attname]) for field in fields})
     except (OSError, pa.ArrowException, ValueError) as error:
         raise ArchiveError(f"{path.name} cannot be read: {error}") from error
 
@@ -126,11 +126,7 @@ def _encoded(field: Any, value: Any) -> Any:
     return str(value) if isinstance(value, UUID) else value
 
 
-def _decoder(field: Any) -> Callable[[Any], Any]:
+def _decoded(field: Any, value: Any) -> Any:
     if isinstance(field, models.JSONField):
-        return orjson.loads
-    return UUID if isinstance(field, models.UUIDField) else _unchanged
-
-
-def _unchanged(value: Any) -> Any:
-    return value
+        return orjson.loads(value)
+    return UUID(value) if isinstance(field, models.UUIDField) else value

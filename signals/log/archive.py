@@ -5,14 +5,9 @@ from typing import Any
 from django.db.models import Max, Q
 
 from predictions.log import chain
-from predictions.log.archive import ArchiveReport, SealedLog, archive_log
+from predictions.log.archive import SealedLog
 from predictions.models import ChainCut, ChainHead
 from signals.models import OutboxMessage, SignalLog
-
-
-def archive_signals() -> ArchiveReport:
-    """Archive old signals."""
-    return archive_log(SIGNALS)
 
 
 def last_archived_seq(symbol: str) -> int:

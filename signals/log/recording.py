@@ -42,15 +42,14 @@ def record(drafts: Sequence[Draft], made_at_ms: int) -> list[SignalLog]:
             fresh.append(row)
         if fresh:
             SignalLog.objects.bulk_create(fresh, batch_size=1000)
-            OutboxMessage.objects.bulk_create((message_of(row) for row in fresh), batch_size=1000)
+            messages = [
+                OutboxMessage(signal=row, symbol=row.symbol, seq=row.seq, payload=signal_bytes(row).decode())
+                for row in fresh
+            ]
+            OutboxMessage.objects.bulk_create(messages, batch_size=1000)
             _save_sequences(sequences.values())
             chain.save_heads(heads)
     return fresh
-
-
-def message_of(row: SignalLog) -> OutboxMessage:
-    """Outbox row of a signal, with the exact bytes to publish."""
-    return OutboxMessage(signal=row, symbol=row.symbol, seq=row.seq, payload=signal_bytes(row).decode())
 
 
 def _lock_sequences(symbols: Iterable[str]) -> dict[str, SymbolSequence]:

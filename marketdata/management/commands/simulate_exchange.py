@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from argparse import ArgumentParser
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from indicators.errors import MLEngineError
 from marketdata import clock
 from marketdata.exchange.parsing import normal_symbol
+from marketdata.management.instants import instant
 from marketdata.simulator import FaultPlan, open_exchange
 
 POLL_SECONDS = 0.5
@@ -30,7 +30,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--data", nargs="+", type=Path, default=[], metavar="PATH", help="Files or folders to replay."
         )
-        parser.add_argument("--start", help="Recorded time that becomes now (ISO or ms); earlier candles are history.")
+        parser.add_argument(
+            "--start", type=instant, help="Recorded time that becomes now (ISO or ms); earlier candles are history."
+        )
         parser.add_argument(
             "--then-invent", action="store_true", help="Continue with generated candles where the files end."
         )
@@ -52,7 +54,7 @@ class Command(BaseCommand):
             exchange = open_exchange(
                 paths=options["data"],
                 symbols=[normal_symbol(symbol) for symbol in options["symbols"].replace(",", " ").split()],
-                start_ms=_instant(options["start"]),
+                start_ms=options["start"],
                 then_invent=options["then_invent"],
                 seed=options["seed"],
                 speed=options["speed"],
@@ -67,7 +69,11 @@ class Command(BaseCommand):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
         try:
-            self._write_addresses(exchange)
+            self.stdout.write(
+                f"simulated prices of {', '.join(exchange.symbols)}\n"
+                f"market time {clock.to_datetime(exchange.now_ms()).isoformat()}, speed {exchange.speed:g}\n"
+                f"BINANCE_API_URL={exchange.base_url}\nBINANCE_STREAM_URL={exchange.stream_url}"
+            )
             while not exchange.has_ended:
                 exchange.join(POLL_SECONDS)
             self.stdout.write("the recorded candles have ended; the exchange keeps serving them until Ctrl-C")
@@ -79,22 +85,3 @@ class Command(BaseCommand):
             )
         finally:
             exchange.stop()
-
-    def _write_addresses(self, exchange: Any) -> None:
-        self.stdout.write(f"simulated prices of {', '.join(exchange.symbols)}")
-        self.stdout.write(f"market time {clock.to_datetime(exchange.now_ms()).isoformat()}, speed {exchange.speed:g}")
-        self.stdout.write(f"BINANCE_API_URL={exchange.base_url}")
-        self.stdout.write(f"BINANCE_STREAM_URL={exchange.stream_url}")
-
-
-def _instant(text: str | None) -> int | None:
-    """Milliseconds from an instant in ISO 8601 (UTC without a zone) or in milliseconds."""
-    if text is None:
-        return None
-    if text.isascii() and text.isdigit():
-        return int(text)
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise CommandError(f"--start must be a time such as 2025-01-01T00:00, got {text!r}") from error
-    return clock.to_ms(instant if instant.tzinfo else instant.replace(tzinfo=UTC))

@@ -1,6 +1,7 @@
 """Run the whole engine in one process."""
 
 import asyncio
+import contextlib
 import logging
 import signal
 import socket
@@ -143,7 +144,7 @@ class Command(EngineCommand):
             self.report_line("stopped before anything was started")
             return
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-        server.capture_signals = _no_signal_handlers  # type: ignore[method-assign]
+        server.capture_signals = contextlib.nullcontext  # type: ignore[assignment,method-assign]
         threading.Thread(target=self._announce, args=(server,), daemon=True).start()
         engine.start()
         try:
@@ -184,12 +185,6 @@ def _reduce_logging() -> None:
             "mlengine.requests": "WARNING",
         }.items():
             logging.getLogger(name).setLevel(level)
-
-
-def _no_signal_handlers() -> Any:
-    import contextlib
-
-    return contextlib.nullcontext()
 
 
 def _loop_factory() -> Any:

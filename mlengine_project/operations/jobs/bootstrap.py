@@ -59,7 +59,7 @@ def sweep() -> None:
 
 def request_history(markets: Sequence[Market], asked_by: str) -> None:
     """Request, once for each market, the candles that a standard training reads."""
-    candles = ordinary_candles(_horizons())
+    candles = ordinary_candles(tuple(settings.DEFAULT_HORIZONS))
     begin = clock.to_datetime(floor_open(clock.market_ms()) - candles * INTERVAL_MS)
     for market in markets:
         arguments = {"symbols": [market.symbol], "from": f"{begin:%Y-%m-%dT%H:%M:%SZ}"}
@@ -167,9 +167,5 @@ def _counts(markets: Sequence[Market]) -> dict[int, int]:
     return store.counts_stored(markets, 0, clock.market_ms())
 
 
-def _horizons() -> tuple[int, ...]:
-    return tuple(settings.DEFAULT_HORIZONS)
-
-
 def _required_candles() -> int:
-    return least_candles(_horizons())
+    return least_candles(tuple(settings.DEFAULT_HORIZONS))

@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -116,7 +115,7 @@ def _follow(job: Job) -> None:
     watch = threading.Thread(target=_watch, args=(job, process, ended, cancelled), name="job-watch", daemon=True)
     watch.start()
     try:
-        for line in _lines(process):
+        for line in filter(None, map(str.rstrip, process.stdout or ())):
             message = _message(line)
             if "result" in message:
                 result = message["result"]
@@ -169,14 +168,6 @@ def _watch(job: Job, process: "subprocess.Popen[str]", ended: threading.Event, c
 def _lower_priority() -> None:
     with contextlib.suppress(OSError):
         os.nice(NICENESS)
-
-
-def _lines(process: "subprocess.Popen[str]") -> Iterator[str]:
-    if process.stdout is None:
-        return
-    for line in process.stdout:
-        if line.strip():
-            yield line.rstrip()
 
 
 def _message(line: str) -> dict[str, Any]:

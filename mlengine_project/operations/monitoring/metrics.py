@@ -4,9 +4,8 @@ So every process returns the same values, and none is lost when a process ends.
 """
 
 from collections import Counter as Tally
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
@@ -107,25 +106,18 @@ def latency(totals: dict[Series, float]) -> Metric:
 
 def models() -> Iterator[Metric]:
     """Accuracy of the champions, and whether every process has loaded them."""
-    accuracy = GaugeMetricFamily(
-        "ml_model_accuracy", "1 - loss / best baseline's loss, on rows never seen.", labels=["model_name"]
-    )
     champions = registry.champions(default_source())
-    for kind, version in sorted(champions.items()):
-        value = accuracy_of(version.report)
-        if value is not None:
-            accuracy.add_metric([kind], value)
-    yield accuracy
-    champion = GaugeMetricFamily("ml_model_has_champion", "1 when the kind has a champion.", labels=["model_name"])
-    for kind in Kind.values:
-        champion.add_metric([kind], int(kind in champions))
-    yield champion
+    accuracies = {kind: accuracy_of(version.report) for kind, version in sorted(champions.items())}
+    yield _gauges("ml_model_accuracy", "1 - loss / best baseline's loss, on rows never seen.", "model_name", accuracies)
+    present = {kind: int(kind in champions) for kind in Kind.values}
+    yield _gauges("ml_model_has_champion", "1 when the kind has a champion.", "model_name", present)
     loaded = GaugeMetricFamily(
         "ml_model_loaded_is_promoted",
         "1 when the process has the champion in memory.",
         labels=["process", "model_name"],
     )
-    for name, detail in _running_processes():
+    running = Heartbeat.objects.filter(at__gte=clock.wall_now() - HEARTBEAT_WINDOW).order_by("name")
+    for name, detail in running.values_list("name", "detail"):
         loaded_versions = {
             kind: version for kinds in detail.get("loaded", {}).values() for kind, version in kinds.items()
         }
@@ -138,13 +130,8 @@ def models() -> Iterator[Metric]:
 
 def market_data() -> Iterator[Metric]:
     """Age of candles and use of the exchange."""
-    ages = GaugeMetricFamily(
-        "ml_data_age_seconds", "Market time minus the close of the newest stored candle.", labels=["symbol"]
-    )
-    for symbol, age in sorted(market_health.data_age_seconds().items()):
-        if age is not None:
-            ages.add_metric([symbol], age)
-    yield ages
+    ages = dict(sorted(market_health.data_age_seconds().items()))
+    yield _gauges("ml_data_age_seconds", "Market time minus the close of the newest stored candle.", "symbol", ages)
     state = ExchangeState.objects.filter(pk=1).first() or ExchangeState()
     yield _gauge("ml_exchange_used_weight", "Request weight of the last minute seen.", state.used_weight)
     yield _gauge("ml_exchange_weight_limit", "Request weight the exchange allows a minute.", state.weight_limit)
@@ -157,38 +144,23 @@ def market_data() -> Iterator[Metric]:
 
 def signals() -> Iterator[Metric]:
     """Signals: delay after the close, outbox, holds by reason."""
-    delay = GaugeMetricFamily(
-        "ml_candle_to_signal_seconds", "From the newest signal's candle close to the signal.", labels=["symbol"]
-    )
     refused: Tally[str] = Tally()
     newest: dict[str, SignalLog] = {}
     rows = SignalLog.objects.filter(created_at__gte=clock.wall_now() - REFUSAL_WINDOW).order_by("seq")
     for row in rows.only("symbol", "seq", "candle_time", "made_at", "reasons", "signal_type"):
         newest[row.symbol] = row
         refused.update(row.reasons[:1])
-    for symbol, row in sorted(newest.items()):
-        delay.add_metric([symbol], (row.made_at - row.candle_time).total_seconds() - 300)
-    yield delay
-    reasons = GaugeMetricFamily(
-        "ml_signal_holds_last_hour", "Signals held in the last hour, by most important reason.", labels=["reason"]
-    )
-    for reason, count in sorted(refused.items()):
-        reasons.add_metric([reason], count)
-    yield reasons
-    degraded = GaugeMetricFamily(
-        "ml_degraded_predictions_last_hour", "Degraded predictions of the last hour, by reason.", labels=["reason"]
-    )
-    for reason, count in sorted(prediction_log.degraded_counts(REFUSAL_WINDOW).items()):
-        degraded.add_metric([reason], count)
-    yield degraded
-    suppressed = GaugeMetricFamily(
-        "ml_unbelieved_out_of_distribution_last_hour",
-        "Predictions of the last hour out of distribution by a measure that the guard suppresses.",
-        labels=["symbol"],
-    )
-    for symbol, count in sorted(prediction_log.suppressed_counts(REFUSAL_WINDOW).items()):
-        suppressed.add_metric([symbol], count)
-    yield suppressed
+    delays = {symbol: (row.made_at - row.candle_time).total_seconds() - 300 for symbol, row in sorted(newest.items())}
+    delayed = "From the newest signal's candle close to the signal."
+    yield _gauges("ml_candle_to_signal_seconds", delayed, "symbol", delays)
+    held = "Signals held in the last hour, by most important reason."
+    yield _gauges("ml_signal_holds_last_hour", held, "reason", dict(sorted(refused.items())))
+    degraded = dict(sorted(prediction_log.degraded_counts(REFUSAL_WINDOW).items()))
+    why = "Degraded predictions of the last hour, by reason."
+    yield _gauges("ml_degraded_predictions_last_hour", why, "reason", degraded)
+    suppressed = dict(sorted(prediction_log.suppressed_counts(REFUSAL_WINDOW).items()))
+    why = "Predictions of the last hour out of distribution by a measure that the guard suppresses."
+    yield _gauges("ml_unbelieved_out_of_distribution_last_hour", why, "symbol", suppressed)
     unsent, age = signal_health.outbox()
     yield _gauge("ml_outbox_unsent", "Signals waiting to be published.", unsent)
     yield _gauge("ml_outbox_age_seconds", "How long the oldest of them has waited.", age or 0.0)
@@ -211,56 +183,46 @@ def coverage() -> Iterator[Metric]:
 
 def work() -> Iterator[Metric]:
     """Queues, jobs and heartbeats."""
-    depths = GaugeMetricFamily("ml_queue_depth", "Tasks waiting in a queue.", labels=["queue"])
-    for queue, depth in queue_depths().items():
-        depths.add_metric([queue], depth)
-    yield depths
-    jobs = GaugeMetricFamily("ml_jobs", "Jobs that have not ended.", labels=["state"])
-    for state in (Job.State.PENDING, Job.State.RUNNING):
-        jobs.add_metric([state], Job.objects.filter(state=state).count())
-    yield jobs
-    beat_ages = GaugeMetricFamily("ml_heartbeat_age_seconds", "Seconds since the last heartbeat.", labels=["process"])
-    now = clock.wall_now()
-    for name, at in Heartbeat.objects.order_by("name").values_list("name", "at"):
-        beat_ages.add_metric([name], max(0.0, (now - at).total_seconds()))
-    yield beat_ages
+    yield _gauges("ml_queue_depth", "Tasks waiting in a queue.", "queue", queue_depths())
+    jobs = {str(state): Job.objects.filter(state=state).count() for state in (Job.State.PENDING, Job.State.RUNNING)}
+    yield _gauges("ml_jobs", "Jobs that have not ended.", "state", jobs)
+    now, beats = clock.wall_now(), Heartbeat.objects.order_by("name").values_list("name", "at")
+    ages = {name: max(0.0, (now - at).total_seconds()) for name, at in beats}
+    yield _gauges("ml_heartbeat_age_seconds", "Seconds since the last heartbeat.", "process", ages)
     yield _gauge("ml_rate_limit", "Calls a key may make to /predictions a minute; 0 is no limit.", settings.RATE_LIMIT)
 
 
 def checks() -> Iterator[Metric]:
     """Status of each part, as in `/health/detailed`."""
-    healthy = GaugeMetricFamily(
-        "ml_part_healthy", "1 when the part is healthy, 0.5 when degraded, 0 when unhealthy.", labels=["part"]
-    )
-    for name, report in health.parts().items():
-        healthy.add_metric([name], {"healthy": 1.0, "degraded": 0.5}.get(report["status"], 0.0))
-    yield healthy
+    values = {
+        name: {"healthy": 1.0, "degraded": 0.5}.get(report["status"], 0.0) for name, report in health.parts().items()
+    }
+    meaning = "1 when the part is healthy, 0.5 when degraded, 0 when unhealthy."
+    yield _gauges("ml_part_healthy", meaning, "part", values)
 
 
 def _gauge(name: str, documentation: str, value: float) -> Metric:
     return GaugeMetricFamily(name, documentation, value=value)
 
 
-def _running_processes() -> Iterable[tuple[str, dict[str, Any]]]:
-    since = clock.wall_now() - HEARTBEAT_WINDOW
-    return Heartbeat.objects.filter(at__gte=since).order_by("name").values_list("name", "detail")
+def _gauges(name: str, documentation: str, label: str, values: Mapping[str, float | None]) -> Metric:
+    """One gauge for each value of a label; None is left out."""
+    family = GaugeMetricFamily(name, documentation, labels=[label])
+    for key, value in values.items():
+        if value is not None:
+            family.add_metric([key], value)
+    return family
 
 
 def queue_depths() -> dict[str, int]:
     """Waiting tasks by queue; empty when the broker is unavailable."""
-    return _in_process() if settings.EMBEDDED else _in_redis()
+    if settings.EMBEDDED:
+        from kombu.transport.memory import Channel
 
-
-def _in_redis() -> dict[str, int]:
+        return {queue: Channel.queues[queue].qsize() if queue in Channel.queues else 0 for queue in QUEUES}
     prefix = settings.CELERY_BROKER_TRANSPORT_OPTIONS.get("global_keyprefix", "")
     try:
         with Redis.from_url(settings.REDIS_URL, socket_connect_timeout=1, socket_timeout=1) as broker:
             return {queue: int(broker.llen(prefix + queue)) for queue in QUEUES}  # type: ignore[arg-type]
     except (RedisError, OSError):
         return {}
-
-
-def _in_process() -> dict[str, int]:
-    from kombu.transport.memory import Channel
-
-    return {queue: Channel.queues[queue].qsize() if queue in Channel.queues else 0 for queue in QUEUES}

@@ -43,7 +43,7 @@ def periods(open_time: np.ndarray) -> tuple[list[str], np.ndarray]:
     """
     days, which_day = np.unique(np.asarray(open_time) // DAY_MS, return_inverse=True)
     by_month = len(days) > 0 and days[-1] - days[0] >= MONTHS_FROM_DAYS
-    named = [_month(day) if by_month else _week(day) for day in days]
+    named = [_date(day)[:7] if by_month else _week(day) for day in days]
     names = sorted(set(named))
     return names, np.array([names.index(name) for name in named], dtype=np.int64)[which_day]
 
@@ -78,10 +78,6 @@ def daily_gain(
 
 def _date(day: int) -> str:
     return datetime.fromtimestamp(int(day) * 86_400, UTC).strftime("%Y-%m-%d")
-
-
-def _month(day: int) -> str:
-    return _date(day)[:7]
 
 
 def _week(day: int) -> str:

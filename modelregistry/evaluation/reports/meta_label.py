@@ -9,10 +9,11 @@ from indicators.labels import Direction
 from modelregistry.dataset.label_overlap import row_uniqueness
 from modelregistry.dataset.outcomes import BARRIER, bracket_levels, direction_spans, window_outcomes
 from modelregistry.dataset.rows import Dataset
+from modelregistry.estimators.bracket_calibration import SIDES
 from modelregistry.estimators.signal_classifier import SignalClassifier, sigmoid
 from modelregistry.evaluation.metrics import scores as metrics
 from modelregistry.evaluation.metrics.strategies import ENOUGH_DAYS, FEES, SLIPPAGE
-from modelregistry.evaluation.reports.report import SIDES, Collected
+from modelregistry.evaluation.reports.report import Collected
 from modelregistry.evaluation.significance.paired import block_error, compare, count_days
 
 COLUMNS = ("forecast", "share", "constant", "touched", "right", "approved", "uniqueness", "expected", "gross", "when")

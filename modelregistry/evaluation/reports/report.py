@@ -1,15 +1,14 @@
 """Scores of a version on test rows beside reference baselines: the numbers of its report."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from indicators.barriers import Side, Touch
+from indicators.barriers import Touch
 from modelregistry.dataset.outcomes import bracket_levels, direction_labels, window_outcomes
 from modelregistry.dataset.rows import Dataset
-from modelregistry.estimators.bracket_calibration import expected_return
+from modelregistry.estimators.bracket_calibration import SCORING_GRID, SIDES, expected_return
 from modelregistry.estimators.forecast import LEVELS, RangeForecast
 from modelregistry.estimators.online.correction import NO_CORRECTION
 from modelregistry.estimators.range_predictor import RangePredictor
@@ -26,9 +25,6 @@ from modelregistry.evaluation.reports.served import served_forecast, uncorrected
 from modelregistry.evaluation.significance.paired import block_error, compare, count_days
 from modelregistry.evaluation.significance.pooled import CellLosses, pooled_skill
 
-GRID: dict[str, tuple[float, float]] = {"1x1": (1.0, 1.0), "1.5x0.75": (1.5, 0.75), "0.75x1.5": (0.75, 1.5)}
-"""Scoring grid: take-profit and stop-loss in units of EWM sigma times the root of the horizon."""
-SIDES: tuple[Side, ...] = ("buy", "sell")
 Key = tuple[Any, ...]
 BASELINE_NAMES = tuple(sorted((*NAMES, "ridge")))
 
@@ -156,7 +152,7 @@ def collect_brackets(found: Collected, classifier: TpslClassifier, test: Dataset
         trend = np.sign(rows.close - earlier)
         for side in SIDES:
             error = strategies.Z * view.standard_error(horizon, side)
-            for name, shape in GRID.items():
+            for name, shape in SCORING_GRID.items():
                 take_profit, stop_loss = bracket_levels(rows, horizon, side, shape)
                 probabilities, middle = (
                     np.where(valid.reshape(-1, *[1] * (part.ndim - 1)), part, np.nan)
@@ -254,7 +250,7 @@ def direction_report(found: Collected, stride: int) -> dict[str, Any]:
                 "horizon": horizon,
                 "rows": len(labels),
                 "answered": 100 * float(valid.mean()),
-                "shares": _shares(happened.mean(axis=0)),
+                "shares": dict(zip(("buy", "sell", "hold"), happened.mean(axis=0).tolist(), strict=True)),
                 "brier": float(own.mean()),
                 "log_loss": scores.log_loss(forecast, observed),
                 "baselines": {"base_rate": float(constant.mean())},
@@ -267,7 +263,3 @@ def direction_report(found: Collected, stride: int) -> dict[str, Any]:
             }
         )
     return {"skill": float(np.mean([cell["skill"] for cell in cells])) / 100, "cells": cells}
-
-
-def _shares(shares: Sequence[float]) -> dict[str, float]:
-    return dict(zip(("buy", "sell", "hold"), map(float, shares), strict=True))

@@ -11,6 +11,7 @@ from indicators.candles import DAY_MS
 from modelregistry.dataset.outcomes import bracket_levels, window_outcomes
 from modelregistry.dataset.rows import Dataset
 from modelregistry.estimators.bracket_calibration import (
+    SIDES,
     Calibration,
     expected_return,
     order_terms,
@@ -35,7 +36,6 @@ SHAPES = (
     (1.2, 0.4),
 )
 """Take-profit and stop-loss distances of the fit, in units of ``sigma * sqrt(h)``."""
-SIDES: tuple[Side, ...] = ("buy", "sell")
 DISTANCES = (0.25, 0.5, 0.8, 1.2, 1.7, 2.4)
 MAX_ROWS = 24_000
 PRIOR_OUTCOMES = 200.0

@@ -48,7 +48,7 @@ def test_it_serves_and_writes_a_ledger(tmp_path):
     [
         (["--host", "0.0.0.0"], "loopback"),
         (["--data", "nowhere/BTCUSDT-5m.parquet"], "there is no file"),
-        (["--start", "soon"], "--start must be a time"),
+        (["--start", "soon"], "argument --start: 'soon' is no time"),
         (["--speed", "-1"], "speed must be"),
         (["--faults", "nowhere.json"], "nowhere.json"),
     ],
