@@ -5,17 +5,13 @@ import os
 import signal
 import time
 from dataclasses import replace
-from decimal import Decimal
 
 import pytest
 from django.core.management import CommandError, call_command
 from openapi_schema_validator import OAS30Validator
 
 from indicators.features import WARMUP
-from marketdata import services as markets
-from marketdata.exchange.parsing import CandleRow
 from marketdata.process_state import process_state
-from marketdata.storage import candles
 from modelregistry import registry, services
 from modelregistry.artifacts.verification import Verdicts
 from modelregistry.estimators.online.correction import DEFAULT_CORRECTION
@@ -36,15 +32,7 @@ CANDLES = WARMUP + 21 * 288
 @pytest.fixture
 def stored():
     """Open times of one market with stored candles."""
-    (market,) = markets.seed_markets(["AUSDT"], "simulated")
-    grid = invented.grid(CANDLES, seed=3)
-    columns = [getattr(grid, name)[0] for name in ("open", "high", "low", "close")]
-    rows = [
-        CandleRow(int(at), *(Decimal(f"{price:.8f}") for price in prices), Decimal(1), None, None, None, None)
-        for at, *prices in zip(grid.open_time, *columns, strict=True)
-    ]
-    candles.save_candles(market, rows, "import")
-    return grid.open_time
+    return invented.stored_market(CANDLES, seed=3)
 
 
 def is_as_promised(version):

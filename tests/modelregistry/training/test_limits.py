@@ -6,9 +6,7 @@ import pytest
 
 from indicators.features import WARMUP
 from marketdata import services as markets
-from marketdata.exchange.parsing import CandleRow
 from marketdata.models import Candle
-from marketdata.storage import candles
 from modelregistry import registry, services
 from modelregistry.errors import TrainingError
 from modelregistry.models import ModelVersion
@@ -22,15 +20,7 @@ KIND = ["signal_classifier"]
 @pytest.fixture
 def opens():
     """Open times of one market with stored candles."""
-    (market,) = markets.seed_markets(["AUSDT"], "simulated")
-    grid = invented.grid(CANDLES, seed=8)
-    columns = [getattr(grid, name)[0] for name in ("open", "high", "low", "close")]
-    rows = [
-        CandleRow(int(at), *(Decimal(f"{price:.8f}") for price in prices), Decimal(1), None, None, None, None)
-        for at, *prices in zip(grid.open_time, *columns, strict=True)
-    ]
-    candles.save_candles(market, rows, "import")
-    return grid.open_time
+    return invented.stored_market(CANDLES, seed=8)
 
 
 def test_no_candle_at_or_after_until_is_read(opens):
