@@ -1,7 +1,6 @@
 """Outcomes of signals: the level reached first, and the net return after fees."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 
@@ -13,6 +12,7 @@ from marketdata import clock
 from marketdata.intervals import INTERVAL_MS
 from predictions.market_windows import FollowingCandles
 from predictions.scoring.outcomes import FINAL_AFTER_MS, Scored, ScoredLog, due_ms, reopen_revised
+from predictions.scoring.track_record import NetOf, NetResult
 from signals.models import SignalLog
 
 PNL_STEP = Decimal("0.0001")
@@ -24,15 +24,6 @@ _OUTCOMES = {
     Touch.NEITHER: SignalLog.Outcome.TIMEOUT,
     Touch.VOID: SignalLog.Outcome.VOID,
 }
-
-
-@dataclass(frozen=True)
-class NetResult:
-    """Net result of the signals of one market, horizon and version."""
-
-    n: int
-    mean_percent: float
-    total_percent: float
 
 
 def score_signals() -> Scored:
@@ -90,10 +81,8 @@ def outcome_of(
     return outcome, earned.quantize(PNL_STEP, ROUND_HALF_EVEN)
 
 
-def net_results(
-    since: datetime | None = None, market_ids: Iterable[int] | None = None
-) -> dict[tuple[int, int, str], NetResult]:
-    """NetResult result of scored signals by market, horizon and version of the range predictor."""
+def net_results(since: datetime | None = None, market_ids: Iterable[int] | None = None) -> NetOf:
+    """Net result of scored signals by market, horizon and version of the range predictor."""
     wanted = Q(pnl_percent__isnull=False)
     if since is not None:
         wanted &= Q(candle_time__gte=since)

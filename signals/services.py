@@ -3,11 +3,12 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from marketdata import clock
 from marketdata import services as marketdata
+from marketdata.coverage.gap_filling import SyncReport
 from marketdata.errors import MarketDataError
+from marketdata.exchange.parsing import CandleRow
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
 from marketdata.storage import candles
@@ -36,7 +37,7 @@ NEAR_MS = 45_000
 class AdvanceReport:
     """Result of one advance."""
 
-    sync: Any
+    sync: SyncReport | None
     signals: int
     sent: int
 
@@ -56,7 +57,7 @@ def seconds_until_advance() -> float:
 
 
 def advance(
-    markets: Sequence[Market] | None = None, frames: Mapping[str, Sequence[Any]] | None = None
+    markets: Sequence[Market] | None = None, frames: Mapping[str, Sequence[CandleRow]] | None = None
 ) -> AdvanceReport:
     """Bring markets up to date: fetch candles, write predictions and signals, publish.
 
@@ -100,7 +101,7 @@ def newest_signal(symbol: str, wait_seconds: float = WAIT_SECONDS) -> SignalLog:
         clock.sleep(POLL_SECONDS)
 
 
-def _sync(markets: Sequence[Market], frames: Mapping[str, Sequence[Any]] | None) -> Any:
+def _sync(markets: Sequence[Market], frames: Mapping[str, Sequence[CandleRow]] | None) -> SyncReport | None:
     """Fetch missing candles; a failure of the exchange does not stop work on stored ones."""
     try:
         return marketdata.sync_candles(markets, frames or {})

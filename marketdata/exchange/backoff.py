@@ -8,13 +8,6 @@ from marketdata.randomness import default_rng
 class Backoff:
     """Delays that double up to a limit, each drawn from its upper half.
 
-    Parameters
-    ----------
-    first_seconds, longest_seconds : float
-        The first delay at most, and any delay at most.
-    rng : random.Random, optional
-        Source of the jitter; give a seeded one to repeat a run.
-
     Examples
     --------
     >>> backoff = Backoff(1.0, 30.0, random.Random(1))

@@ -8,6 +8,8 @@ import numpy as np
 
 from modelregistry.evaluation.reports.champion_comparison import ENOUGH_DAYS
 
+Report = Mapping[str, Any]
+"""A report of walk-forward tests, or the champion comparison of one."""
 COVERAGE_POINTS = 2.0
 """Tolerance of the mean coverage of the 80 and 90 % bands, in points, in addition to two standard errors."""
 SLOPE = (0.8, 1.25)
@@ -25,7 +27,7 @@ class Verdict:
     reasons: list[str]
 
 
-def range_verdict(report: Mapping[str, Any], versus_champion: Mapping[str, Any] | None = None) -> Verdict:
+def range_verdict(report: Report, versus_champion: Report | None = None) -> Verdict:
     """Verdict on a range predictor by its walk-forward scores.
 
     Examples
@@ -38,7 +40,7 @@ def range_verdict(report: Mapping[str, Any], versus_champion: Mapping[str, Any] 
     ['horizon 6: 0.50 % better than the best reference baseline, not significantly above 0 (error 0.50)']
     """
     reasons = _too_short(report)
-    cells: Sequence[Mapping[str, Any]] = report["cells"]
+    cells: Sequence[Report] = report["cells"]
     for cell in cells:
         name = f"{cell['symbol']} horizon {cell['horizon']} {cell['target']}"
         if not np.isfinite(cell["pinball"]) or cell["pinball"] >= cell["baselines"]["ewm"]:
@@ -60,7 +62,7 @@ def range_verdict(report: Mapping[str, Any], versus_champion: Mapping[str, Any] 
     return _with_champion(reasons, versus_champion)
 
 
-def bracket_verdict(report: Mapping[str, Any], versus_champion: Mapping[str, Any] | None = None) -> Verdict:
+def bracket_verdict(report: Report, versus_champion: Report | None = None) -> Verdict:
     """Verdict on a TP/SL classifier: better than base rates and random walk, and calibrated."""
     reasons = _too_short(report)
     # Scores share their candles and are correlated: the error of their mean is the mean error.
@@ -81,7 +83,7 @@ def bracket_verdict(report: Mapping[str, Any], versus_champion: Mapping[str, Any
     return _with_champion(reasons, versus_champion)
 
 
-def direction_verdict(report: Mapping[str, Any], versus_champion: Mapping[str, Any] | None = None) -> Verdict:
+def direction_verdict(report: Report, versus_champion: Report | None = None) -> Verdict:
     """Verdict on a signal classifier: a constant is calibrated but no reason to promote."""
     skill, error = (float(np.mean([cell[key] for cell in report["cells"]])) for key in ("skill", "skill_error"))
     reasons = _too_short(report)
@@ -92,12 +94,12 @@ def direction_verdict(report: Mapping[str, Any], versus_champion: Mapping[str, A
     return _with_champion(reasons, versus_champion)
 
 
-def _too_short(report: Mapping[str, Any]) -> list[str]:
+def _too_short(report: Report) -> list[str]:
     days = report["test_days"]
     return [f"tested on {days} days, fewer than the required {MIN_TEST_DAYS}"] if days < MIN_TEST_DAYS else []
 
 
-def _with_champion(reasons: list[str], versus: Mapping[str, Any] | None) -> Verdict:
+def _with_champion(reasons: list[str], versus: Report | None) -> Verdict:
     if versus is not None:
         if versus["evidence"] == "none":
             reasons.append(

@@ -30,16 +30,6 @@ def window_inputs(grid: CandleGrid, rows: int, ensemble: Ensemble | None, wanted
 
     A row depends only on the candles in its own warm-up and reach, so one row alone is bit-identical to the same row
     of a batch of years. A window shorter than that gives no correction and no guard, rather than different ones.
-
-    Parameters
-    ----------
-    grid : CandleGrid
-        m markets.
-    rows : int
-        Number of newest candles.
-    ensemble : Ensemble or None
-        Its range predictor has the correction and the guard.
-    wanted : bool array of shape (m, rows)
     """
     inputs = ModelInputs(
         build_features(grid, rows)[wanted], grid.close[:, -rows:][wanted], ewm_sigma(grid, rows)[wanted]

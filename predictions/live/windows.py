@@ -70,14 +70,6 @@ class LiveWindows:
     ) -> Iterator[LiveRows | None]:
         """Yield what is held of these markets at a candle, or None where the caller must read the window.
 
-        Parameters
-        ----------
-        markets : sequence of Market
-        open_ms : int
-            Open of the candle; the newest one held, or a later one.
-        corrector : RangePredictor, optional
-            The version whose recent misses correct its ranges.
-
         Yields
         ------
         LiveRows or None

@@ -6,7 +6,7 @@ in the table has them deleted by the next run, after its file was verified.
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -159,7 +159,7 @@ def _cut(sealed_log: SealedLog, market: Market, cut: ChainCut | None, last: int)
     file = f"{name}/{start[0] + 1:012d}.parquet"
     end: list[Any] = []
 
-    def check(found: Any) -> None:
+    def check(found: Iterable[Any]) -> None:
         chain.check_chain(_keeping_last(found, end), sealed_log.columns, None, start)
         if not end or end[0].chain_index != last:
             raise ArchiveError(f"{file} ends before place {last} of the chain")
@@ -180,7 +180,7 @@ def _cut(sealed_log: SealedLog, market: Market, cut: ChainCut | None, last: int)
     )
 
 
-def _keeping_last(rows: Any, end: list[Any]) -> Any:
+def _keeping_last(rows: Iterable[Any], end: list[Any]) -> Iterator[Any]:
     """Yield the rows and keep the last one in `end`."""
     for row in rows:
         end[:] = [row]

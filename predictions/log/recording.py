@@ -1,8 +1,8 @@
 """Writing of predictions: sealed rows under the lock of the chain head, then the cache."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from django.db import transaction
 
@@ -104,7 +104,7 @@ def _row(
     )
 
 
-def _cache_newest(rows: Any, now_ms: int) -> None:
+def _cache_newest(rows: Iterable[PredictionLog], now_ms: int) -> None:
     """Cache the predictions of each market's newest candle, unless they have expired."""
     newest: dict[int, list[PredictionLog]] = {}
     for row in rows:

@@ -37,8 +37,18 @@ REACH = 1024
 MIN_INDEPENDENT_OUTCOMES = 30
 """With fewer independent outcomes than this, a score is marked `too_few`."""
 
-NetOf = Mapping[tuple[int, int, str], Any]
-"""Market id, horizon and version to an object with `n`, `mean_percent` and `total_percent`."""
+
+@dataclass(frozen=True)
+class NetResult:
+    """Net result of the signals of one market, horizon and version."""
+
+    n: int
+    mean_percent: float
+    total_percent: float
+
+
+NetOf = Mapping[tuple[int, int, str], NetResult]
+"""By market id, horizon and version."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +168,7 @@ def _bps(values: Floats) -> float:
     return round(10_000 * float(values.mean()), 4)
 
 
-def _net(net: Any) -> dict[str, Any]:
+def _net(net: NetResult | None) -> dict[str, Any]:
     if net is None:
         return {"signals": 0, "mean_percent": None, "total_percent": None}
     return {"signals": net.n, "mean_percent": net.mean_percent, "total_percent": net.total_percent}
@@ -185,7 +195,7 @@ def _scored_predictions(found: Sequence[tuple[Any, ...]]) -> ScoredPredictions:
     return ScoredPredictions(open_ms, close, high, low, actual_high, actual_low, mae, np.array(final, dtype=bool))
 
 
-def _sigma(market: Market, by_key: Mapping[tuple[int, str], ScoredPredictions]) -> Any:
+def _sigma(market: Market, by_key: Mapping[tuple[int, str], ScoredPredictions]) -> Callable[[Integers], Floats]:
     """EWM volatility at every candle of the scored predictions, by open time."""
     first = min(int(scored.open_ms[0]) for scored in by_key.values())
     last = max(int(scored.open_ms[-1]) for scored in by_key.values())

@@ -13,15 +13,6 @@ def partial_kline(kline: Kline, fraction: float, symbol: str = "") -> Kline:
 
     It is a pure function of the candle: extremes only widen, volumes only grow, and at 1 it is the candle itself.
 
-    Parameters
-    ----------
-    kline : Kline
-        The candle as it will close.
-    fraction : float
-        0 (just opened) to 1 (closed).
-    symbol : str
-        Symbol of the candle; different symbols have different paths.
-
     Examples
     --------
     >>> closed = Kline(0, 10.0, 12.0, 9.0, 11.0, 8.0, 80.0, 4, 2.0, 20.0)

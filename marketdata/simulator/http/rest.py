@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from marketdata.exchange.parsing import is_symbol
 from marketdata.intervals import INTERVAL_MS
@@ -46,7 +48,7 @@ class RestApi:
         }
         return [web.get(f"/api/v3/{name}", self._metered(name, answer)) for name, answer in answers.items()]
 
-    def _metered(self, name: str, answer: Any) -> Any:
+    def _metered(self, name: str, answer: Callable[[Mapping[str, str], int, str], object]) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
             self.requests += 1
             now_ms = self.venue.clock.now_ms()
@@ -69,15 +71,15 @@ class RestApi:
 
         return handle
 
-    def ping(self, query: Any, now_ms: int, fault: str) -> dict[str, Any]:  # noqa: ARG002
+    def ping(self, query: Mapping[str, str], now_ms: int, fault: str) -> dict[str, Any]:  # noqa: ARG002
         """Empty object."""
         return {}
 
-    def time(self, query: Any, now_ms: int, fault: str) -> dict[str, Any]:  # noqa: ARG002
+    def time(self, query: Mapping[str, str], now_ms: int, fault: str) -> dict[str, Any]:  # noqa: ARG002
         """Market time."""
         return {"serverTime": now_ms * 1000 if fault == "microseconds" else now_ms}
 
-    def exchange_info(self, query: Any, now_ms: int, fault: str) -> dict[str, Any]:  # noqa: ARG002
+    def exchange_info(self, query: Mapping[str, str], now_ms: int, fault: str) -> dict[str, Any]:  # noqa: ARG002
         """Limits and the rules of all symbols, one, or a JSON list of them."""
         _only(query, ("symbol", "symbols", "permissions", "showPermissionSets", "symbolStatus"))
         if "symbol" in query and "symbols" in query:
@@ -90,7 +92,7 @@ class RestApi:
         halted = {symbol for symbol in wanted if self.venue.candles.is_halted(symbol, now_ms)}
         return exchange_info(wanted, now_ms, self.meter.limits, halted)
 
-    def klines(self, query: Any, now_ms: int, fault: str) -> list[list[Any]]:
+    def klines(self, query: Mapping[str, str], now_ms: int, fault: str) -> list[list[Any]]:
         """One page of candles, oldest first, including the open one."""
         _only(query, KLINE_PARAMETERS)
         symbol = self._symbol(query)
@@ -111,7 +113,7 @@ class RestApi:
         )
         return page.rows(self.venue.candles, now_ms, fault)
 
-    def _symbol(self, query: Any) -> str:
+    def _symbol(self, query: Mapping[str, str]) -> str:
         symbol = query.get("symbol")
         if symbol is None:
             raise Refusal(-1102, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.")
@@ -127,7 +129,7 @@ class RestApi:
         return symbol
 
 
-def _only(query: Any, known: tuple[str, ...]) -> None:
+def _only(query: Mapping[str, str], known: tuple[str, ...]) -> None:
     read = sum(name in known for name in query)
     if read < len(query):
         raise Refusal(
@@ -135,7 +137,7 @@ def _only(query: Any, known: tuple[str, ...]) -> None:
         )
 
 
-def _number(query: Any, name: str) -> int | None:
+def _number(query: Mapping[str, str], name: str) -> int | None:
     text = query.get(name)
     if text is None:
         return None

@@ -17,6 +17,7 @@ from marketdata.storage import candles as store
 from mlengine_project.management.commands.replay_predictions import find_ensemble, find_markets
 from mlengine_project.operations.leakage import MUTATED_CANDLES, Verdict, examine
 from modelregistry import registry
+from modelregistry.estimators.ensemble import Ensemble
 from modelregistry.models import Kind
 from predictions.live.online_correction import reach_of
 
@@ -55,7 +56,7 @@ class Command(EngineCommand):
         if not verdict.clean:
             sys.exit(1)
 
-    def _read(self, options: dict[str, Any]) -> tuple[CandleGrid, Any]:
+    def _read(self, options: dict[str, Any]) -> tuple[CandleGrid, Ensemble | None]:
         if options["data"]:
             return CandleGrid.stack([read_file(path) for path in options["data"]]), None
         markets = find_markets(options["symbols"])
@@ -69,7 +70,7 @@ class Command(EngineCommand):
         return grid.tail(len(grid) - int(grid.present.any(axis=0).argmax())), ensemble
 
 
-def missing_champions(ensemble: Any) -> dict[str, str]:
+def missing_champions(ensemble: Ensemble | None) -> dict[str, str]:
     """Kinds whose champion cannot be examined, and why."""
     present = dict(ensemble.versions) if ensemble is not None else {}
     absent = {kind: "there is no champion; train and promote one first" for kind in Kind.values if kind not in present}

@@ -16,6 +16,7 @@ from marketdata.models import Market
 from marketdata.progress import progress_reporter
 from mlengine_project.operations.table_files import TableFile
 from modelregistry import registry
+from modelregistry.estimators.ensemble import Ensemble
 from predictions.forecasting.forecast_batch import ForecastBatch, forecast_batch
 from predictions.forecasting.pricing import costs_of
 from predictions.forecasting.range_table import BatchCandles, range_rows
@@ -74,7 +75,7 @@ class Command(EngineCommand):
                 self.stdout.write(f"{table.path}: {table.rows:,} rows")
         self._warn(ensemble, from_ms)
 
-    def _warn(self, ensemble: Any, from_ms: int) -> None:
+    def _warn(self, ensemble: Ensemble | None, from_ms: int) -> None:
         seen = [end for end in ensemble.trained_until.values() if clock.to_ms(end) > from_ms] if ensemble else []
         if seen:
             self.stdout.write(f"note: candles before {max(seen):%Y-%m-%d %H:%M} were in a training set")
@@ -82,7 +83,9 @@ class Command(EngineCommand):
             self.stdout.write(f"note: champion {failure.kind} could not be loaded: {failure.message}")
 
 
-def passes(markets: list[Market], from_ms: int, until_ms: int, ensemble: Any) -> Iterator[tuple[ForecastBatch, int]]:
+def passes(
+    markets: list[Market], from_ms: int, until_ms: int, ensemble: Ensemble | None
+) -> Iterator[tuple[ForecastBatch, int]]:
     """Forecast the range block by block; yields each with the close of its last candle, ms."""
     first, end = from_ms // INTERVAL_MS, until_ms // INTERVAL_MS
     for start in range(first, end, CANDLES_PER_BATCH):
@@ -90,7 +93,7 @@ def passes(markets: list[Market], from_ms: int, until_ms: int, ensemble: Any) ->
         yield forecast_batch(markets, (stop - 1) * INTERVAL_MS, stop - start, ensemble), stop * INTERVAL_MS
 
 
-def horizons_of(ensemble: Any) -> tuple[list[int], list[int]]:
+def horizons_of(ensemble: Ensemble | None) -> tuple[list[int], list[int]]:
     """Horizons of ranges and of brackets; those of a training without models."""
     if ensemble is None:
         return list(settings.DEFAULT_HORIZONS), list(settings.DEFAULT_HORIZONS)
@@ -111,7 +114,7 @@ def find_markets(symbols: list[str]) -> list[Market]:
     return found
 
 
-def find_ensemble(ids: list[str], markets: list[Market]) -> Any:
+def find_ensemble(ids: list[str], markets: list[Market]) -> Ensemble | None:
     """Champions of the markets' source, or versions by id or digest prefix."""
     source = markets[0].source
     if not ids:

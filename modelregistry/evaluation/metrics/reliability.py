@@ -90,13 +90,6 @@ def reliability_curve(
 ) -> dict[str, list[float]]:
     """Forecast and frequency by bin of equal count, in columns.
 
-    Parameters
-    ----------
-    probability, happened : ndarray of shape (n_rows,)
-        Probability of one class, and 0 or 1.
-    open_time : ndarray of shape (n_rows,)
-        Milliseconds.
-
     Returns
     -------
     dict

@@ -40,31 +40,34 @@ def _converted(name: str, value: Any) -> Any:
     return round(value / PERCENT, 12) if is_skill and isinstance(value, int | float) else value
 
 
-FIGURE: dict[str, Any] = {
+Schema = dict[str, Any]
+"""A schema of OpenAPI."""
+
+FIGURE: Schema = {
     "oneOf": [{"type": "number", "nullable": True}, {"type": "string"}, {"type": "boolean"}],
 }
-NUMBER: dict[str, Any] = {"type": "number", "nullable": True}
-FRACTION: dict[str, Any] = {**NUMBER, "description": "1 - loss / baseline loss, a fraction."}
-NUMBERS: dict[str, Any] = {"type": "object", "additionalProperties": NUMBER}
-FIGURES: dict[str, Any] = {"type": "object", "additionalProperties": FIGURE}
-COLUMNS: dict[str, Any] = {
+NUMBER: Schema = {"type": "number", "nullable": True}
+FRACTION: Schema = {**NUMBER, "description": "1 - loss / baseline loss, a fraction."}
+NUMBERS: Schema = {"type": "object", "additionalProperties": NUMBER}
+FIGURES: Schema = {"type": "object", "additionalProperties": FIGURE}
+COLUMNS: Schema = {
     "type": "object",
     "description": "A table: each name is a column, all of one length.",
     "additionalProperties": {"type": "array", "items": FIGURE},
 }
 
 
-def rows(item: dict[str, Any], description: str = "") -> dict[str, Any]:
+def rows(item: Schema, description: str = "") -> Schema:
     """Schema of an array of one item type."""
     return {"type": "array", "items": item, **({"description": description} if description else {})}
 
 
-def reference(name: str) -> dict[str, Any]:
+def reference(name: str) -> Schema:
     """Reference to a schema component by name."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-CELL: dict[str, Any] = {
+CELL: Schema = {
     "type": "object",
     "description": "One market and horizon, and one target or bracket. Shares and coverages in percent.",
     "properties": {
@@ -86,7 +89,7 @@ CELL: dict[str, Any] = {
     "required": ["symbol", "horizon", "rows", "skill"],
     "additionalProperties": FIGURE,
 }
-SCHEMAS: dict[str, Any] = {
+SCHEMAS: Schema = {
     "ReportCell": CELL,
     "ReportColumns": COLUMNS,
     "ReportDetail": {

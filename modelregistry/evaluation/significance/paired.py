@@ -74,13 +74,6 @@ def resampled_ratios(
 def block_error(values: np.ndarray, open_time: np.ndarray) -> float:
     """Standard error of a mean by a bootstrap over calendar blocks.
 
-    Parameters
-    ----------
-    values : ndarray of shape (n_rows,)
-        Rows may overlap within a block.
-    open_time : ndarray of shape (n_rows,)
-        Milliseconds; rows of different markets at one time fall into one block.
-
     Examples
     --------
     >>> times = np.arange(2000) * 300_000
