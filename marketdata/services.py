@@ -1,6 +1,7 @@
 """Services that create markets, bring them up to date and check recent candles again."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import structlog
 
@@ -69,7 +70,7 @@ def market_of(symbol: str) -> Market:
 
 
 def sync_candles(
-    markets: Sequence[Market], frames: Mapping[str, Sequence[CandleRow]] | Sequence[tuple[str, CandleRow]] = ()
+    markets: Sequence[Market], frames: Mapping[str, Sequence[CandleRow]] = MappingProxyType({})
 ) -> SyncReport:
     """Bring markets up to date: store closed frames and fetch missing candles over REST.
 
@@ -77,8 +78,7 @@ def sync_candles(
     """
     report = SyncReport()
     fed = fed_markets(markets, report)
-    by_symbol = _by_symbol(frames)
-    delivered = _closed({market: by_symbol[market.symbol] for market in fed if by_symbol.get(market.symbol)}, report)
+    delivered = _closed({market: list(rows) for market in fed if (rows := frames.get(market.symbol))}, report)
     report.saved = candles.save_all(delivered, Candle.Origin.STREAM)
     halts.mark_trading(list(delivered))
     trading = [market for market in fed if not market.is_halted]
@@ -122,17 +122,6 @@ def sweep_quality(markets: Sequence[Market]) -> SyncReport:
         report.failures["exchange"] = str(error)
     report.newest = candles.newest_open(markets)
     return report
-
-
-def _by_symbol(
-    frames: Mapping[str, Sequence[CandleRow]] | Sequence[tuple[str, CandleRow]] | None,
-) -> dict[str, list[CandleRow]]:
-    if isinstance(frames, Mapping):
-        return {symbol: list(rows) for symbol, rows in frames.items()}
-    grouped: dict[str, list[CandleRow]] = {}
-    for symbol, row in frames or ():
-        grouped.setdefault(symbol, []).append(row)
-    return grouped
 
 
 def _closed(delivered: dict[Market, list[CandleRow]], report: SyncReport) -> dict[Market, list[CandleRow]]:

@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import AsyncIterator, Sequence
 from ipaddress import ip_address
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote, urlsplit
 
@@ -91,9 +90,7 @@ class ExchangeClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:

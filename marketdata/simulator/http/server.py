@@ -8,7 +8,6 @@ import ipaddress
 import threading
 from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import structlog
@@ -163,7 +162,7 @@ class SimulatedExchange:
         """Start."""
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop."""
         self.stop()
 
