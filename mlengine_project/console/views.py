@@ -18,7 +18,8 @@ from django.views.decorators.debug import sensitive_post_parameters
 from marketdata import clock
 from mlengine_project.access.sign_in import ThrottledForm
 from mlengine_project.console import board as board_reads
-from mlengine_project.console import chart_feed, market_page, models_page, record_panel
+from mlengine_project.console import chart_feed, market_page, models_page
+from mlengine_project.console import record_panel as record_reads
 from mlengine_project.console import sign_in as one_time_links
 from mlengine_project.console.engine_state import current_state
 from mlengine_project.http.allowed_methods import allow
@@ -127,9 +128,9 @@ def chart(request: HttpRequest, symbol: str) -> HttpResponse:
 
 @allow("GET")
 @login_required_fragment
-def record(request: HttpRequest) -> HttpResponse:
+def record_panel(request: HttpRequest) -> HttpResponse:
     """The track record of one market, or of all."""
-    return page(request, "console/partial/track_record.html", **record_panel.context(request.GET.get("symbol") or None))
+    return page(request, "console/partial/track_record.html", **record_reads.context(request.GET.get("symbol") or None))
 
 
 @allow("GET")

@@ -15,7 +15,7 @@ FRAGMENTS = [
     "/console/cards",
     "/console/notices",
     "/console/panels/BTCUSDT",
-    "/console/record",
+    "/console/record-panel",
     "/console/chart/BTCUSDT?horizon=6",
 ]
 

@@ -71,7 +71,7 @@ export class ForecastLayer {
   }
 
   drawPast(context, width) {
-    const { core, ink } = this.colours;
+    const { accent: core, ink } = this.colours;
     for (const run of this.runs(width)) {
       this.band(context, run, H90, H10, faded(core, 0.2));
       this.band(context, run, L90, L10, faded(core, 0.2));
@@ -121,15 +121,15 @@ export class ForecastLayer {
       for (const point of far) context.lineTo(point.x, point.y);
       for (const point of near.reverse()) context.lineTo(point.x, point.y);
       context.closePath();
-      context.fillStyle = faded(this.colours.core, 0.28);
+      context.fillStyle = faded(this.colours.accent, 0.28);
       context.fill();
       context.beginPath();
       context.moveTo(start.x, start.y);
       for (const point of middle) context.lineTo(point.x, point.y);
-      context.strokeStyle = this.colours.core;
+      context.strokeStyle = this.colours.accent;
       context.lineWidth = 2;
       context.stroke();
-      context.fillStyle = this.colours.core;
+      context.fillStyle = this.colours.accent;
       for (const point of middle) { context.beginPath(); context.arc(point.x, point.y, 3, 0, 2 * Math.PI); context.fill(); }
     }
     this.labelFan(context, width);
