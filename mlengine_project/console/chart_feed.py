@@ -9,7 +9,7 @@ from marketdata.decimals import plain_text
 from marketdata.exchange import closes
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
-from mlengine_project.console.drawings import LOWER, MEDIAN, UPPER
+from mlengine_project.console.card_drawing import LOWER, MEDIAN, UPPER
 from predictions.models import PredictionLog
 from signals.models import SignalLog
 

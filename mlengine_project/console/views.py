@@ -11,9 +11,11 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.views.decorators.cache import never_cache
+from django.utils.translation import gettext
+from django.views.decorators.cache import cache_control, never_cache
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters
+from django.views.i18n import JavaScriptCatalog, set_language
 
 from marketdata import clock
 from mlengine_project.access.sign_in import ThrottledForm
@@ -97,8 +99,8 @@ def market(request: HttpRequest, symbol: str) -> HttpResponse:
             request,
             "console/absent.html",
             status=404,
-            headline=f"{symbol[:20]} is not followed",
-            explanation="No enabled market has this symbol.",
+            headline=gettext("%(symbol)s is not followed") % {"symbol": symbol[:20]},
+            explanation=gettext("No enabled market has this symbol."),
         )
     return page(request, "console/market.html", live=True, **context)
 
@@ -140,6 +142,21 @@ def models(request: HttpRequest) -> HttpResponse:
     return page(request, "console/models.html", section="models", **models_page.context())
 
 
+@allow("POST")
+@csrf_protect
+def language(request: HttpRequest) -> HttpResponse:
+    """Keep the chosen language in a cookie and return to the page."""
+    return set_language(request)
+
+
+@allow("GET")
+@cache_control(private=True, max_age=300)
+def texts(request: HttpRequest) -> HttpResponse:
+    """Texts of the page scripts in the page's language."""
+    response: HttpResponse = JavaScriptCatalog.as_view()(request)
+    return response
+
+
 @allow("GET", "POST")
 @never_cache
 @csrf_protect
@@ -152,7 +169,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     form = ThrottledForm(request, data=request.POST)
     if not form.is_valid():
         throttled = form.has_error(NON_FIELD_ERRORS, "throttled")
-        refusal = form.non_field_errors()[0] if throttled else "User name and password do not match."
+        refusal = form.non_field_errors()[0] if throttled else gettext("User name and password do not match.")
         context = {"refusal": refusal, "user_name": form["username"].value() or "", "next": target}
         return page(request, "console/landing.html", status=400, **context)
     login(request, form.get_user())
