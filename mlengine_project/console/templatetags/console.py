@@ -13,6 +13,7 @@ from django.utils.translation import gettext
 from marketdata import clock
 from mlengine_project.console import wording
 from mlengine_project.console.card_drawing import Held
+from modelregistry.models import Kind
 from predictions import reasons
 from signals.models import SignalLog
 
@@ -137,3 +138,27 @@ def odds(signal: SignalLog) -> dict[str, float | None]:
 def points(value: Decimal | float | None) -> str:
     """A signed number that is a percentage already."""
     return "–" if value is None else wording.percent_text(float(value) / 100, signed=True)
+
+
+@register.filter
+def whole_percent(level: float) -> str:
+    """A level as a whole percentage."""
+    return wording.percent_text(level, places=0)
+
+
+@register.filter
+def held_sign(held: bool) -> str:
+    """A sign and a word for a band that held or did not."""
+    return "✓ " + gettext("held") if held else "✕ " + gettext("missed")
+
+
+@register.filter
+def kind(name: str) -> str:
+    """The name of a kind of estimator."""
+    return gettext(str(Kind(name).label)) if name in Kind.values else name
+
+
+@register.filter
+def family(name: str) -> str:
+    """The name of a family of indicators."""
+    return gettext(name).capitalize()
