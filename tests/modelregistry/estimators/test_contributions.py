@@ -27,9 +27,7 @@ def model(rows):
         boosting.fit(matrix, {"max_depth": 3, "eta": 0.3, "objective": "reg:squarederror"}, 20, seed=k, threads=1)
         for k in HORIZONS
     ]
-    linear = LinearScale(
-        rng.normal(size=5), rng.uniform(0.5, 2, 5), rng.normal(size=(2, 5)), np.array([-5.0, -4.5])
-    )
+    linear = LinearScale(rng.normal(size=5), rng.uniform(0.5, 2, 5), rng.normal(size=(2, 5)), np.array([-5.0, -4.5]))
     return ScaleModel(HORIZONS, linear, np.array([0.2, 0.1]), boosters)
 
 
