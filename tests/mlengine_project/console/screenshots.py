@@ -312,7 +312,9 @@ async def survey(options, state, address, link):
                     await page.call("Emulation.setEmulatedMedia", features=preference)
                     for width in options.widths:
                         await picture_whole(page, address + quote(PAGES[name]), width)
-                        overflow = await page.value("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+                        overflow = await page.value(
+                            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+                        )
                         errors, page.errors[:] = list(page.errors), []
                         path = options.folder / f"{name}-{theme}-{width}-{language}.png"
                         await write_whole(page, path)
