@@ -16,9 +16,16 @@ from modelregistry.api.report_pages import ReportPages
 from modelregistry.errors import FilesRemovedError, ModelLoadError, PromotionRefused
 from modelregistry.evaluation.reports.tables import Table, baseline_table, differences, tables_of
 from modelregistry.models import ModelVersion, PromotionEvent, TrainingTrial
+from modelregistry.registry.version_state import GATE_WORDS, LOG, RESTORED, ROLLED_BACK, Gate, state_of
 
 MAY_PROMOTE = "modelregistry.promote_modelversion"
-STAGES = {"Champion": "success", "Candidate": "info", "Retired": "default"}
+STAGES = {"champion": "success", RESTORED: "success", "candidate": "info", "retired": "default", ROLLED_BACK: "default"}
+GATES = {
+    GATE_WORDS[Gate.ACCEPTED]: "success",
+    GATE_WORDS[Gate.REFUSED]: "default",
+    GATE_WORDS[Gate.OVERRIDDEN]: "danger",
+    GATE_WORDS[Gate.UNPROVEN]: "warning",
+}
 
 
 class PromotionForm(ReasonForm):
@@ -76,17 +83,19 @@ class ModelVersionAdmin(ReportPages, ReadOnlyAdmin):
         """First characters of the digest."""
         return version.digest[:12]
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ModelVersion]:
+        """Versions with their promotions, from which stage and verdict are read."""
+        return super().get_queryset(request).prefetch_related(*LOG)
+
     @display(description="Stage", ordering="stage", label=STAGES)
     def stage_label(self, version: ModelVersion) -> str:
-        """Stage: candidate, champion or retired."""
-        return version.get_stage_display()
+        """Stage, and how it was left or regained by a rollback."""
+        return state_of(version).stage_words
 
-    @display(description="Gate", label={"accepted": "success", "refused": "danger", "unproven": "warning"})
+    @display(description="Gate", label=GATES)
     def gate(self, version: ModelVersion) -> str:
-        """Verdict of the gate."""
-        if version.unproven and version.stage == ModelVersion.Stage.CHAMPION:
-            return "unproven"
-        return "accepted" if version.gate_accepted else "refused"
+        """Verdict of the gate, and what was made of it."""
+        return state_of(version).gate_words
 
     @display(description="Files", ordering="files_removed_at", label={"kept": "success", "removed": "default"})
     def files(self, version: ModelVersion) -> str:
@@ -205,6 +214,8 @@ class ModelVersionAdmin(ReportPages, ReadOnlyAdmin):
             template="admin/modelregistry/confirm_promotion.html",
             incoming=incoming,
             outgoing=outgoing,
+            incoming_state=state_of(incoming),
+            outgoing_state=state_of(outgoing) if outgoing else None,
             differences=differences(incoming.report, outgoing.report) if outgoing else [],
             **words,
         )
