@@ -12,10 +12,10 @@ from openapi_schema_validator import OAS30Validator
 
 from indicators.features import WARMUP
 from marketdata.process_state import process_state
+from mlengine_project.console.versions.probability_charts import charts_of
 from modelregistry import registry, services
 from modelregistry.artifacts.verification import Verdicts
 from modelregistry.estimators.online.correction import DEFAULT_CORRECTION
-from modelregistry.evaluation.figures.ranges import figures_of
 from modelregistry.evaluation.reports.as_json import SCHEMAS, published
 from modelregistry.management.commands import train_models
 from modelregistry.models import TrainingTrial
@@ -54,7 +54,7 @@ def test_a_training_run_is_recorded_and_its_version_has_details(stored):
     assert trial.configuration["hyperparameters"] == version.hyperparameters
     assert trial.tested_from is not None
     assert trial_ledger.ledger_report("signal_classifier", "simulated")["trials"] == 1
-    drawn = {figure.title for figure in figures_of(version.kind, version.report) if figure.panels}
+    drawn = {chart.title for chart in charts_of(version.kind, version.report) if chart.panels}
     assert {"Reliability", "Skill over time"} <= drawn
     assert len(trial.period_scores) >= 3
     assert "is a constant" in version.report["direction"]["words"]
