@@ -5,7 +5,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from unfold.decorators import display
 
-from marketdata.admin_pages import LargeLogAdmin, NewestFilter, ReadOnlyAdmin, column, plain, significant
+from marketdata.admin_pages import LargeLogAdmin, NewestFilter, ReadOnlyAdmin, column, plain, rounded_price, significant
 from modelregistry.admin import ModelVersionAdmin
 from modelregistry.evaluation.reports.tables import Table, champion_table
 from modelregistry.models import ModelVersion
@@ -85,7 +85,7 @@ class PredictionLogAdmin(LargeLogAdmin):
     @display(description="Predicted low – high")
     def predicted_range(self, row: PredictionLog) -> str:
         """Predicted medians of the lowest low and the highest high."""
-        return f"{plain(row.predicted_low)} – {plain(row.predicted_high)}"
+        return f"{rounded_price(row.predicted_low)} – {rounded_price(row.predicted_high)}"
 
     @display(description="Actual low – high")
     def actual_range(self, row: PredictionLog) -> str:
