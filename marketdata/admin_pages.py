@@ -78,7 +78,7 @@ class LargeLogAdmin(ReadOnlyAdmin):
         shown = super().get_changelist_instance(request)
         shown.full_result_count = shown.result_count
         if (rows := estimated_rows(self.opts.db_table)) > NewestRows.count:
-            shown.size_note = (
+            shown.size_note = (  # type: ignore[attr-defined]
                 f"The newest {NewestRows.count:,} of about {significant(rows)} rows. "
                 "Search for a symbol or an id to see older ones."
             )
@@ -218,7 +218,7 @@ def significant(number: float | Decimal) -> str:
     >>> significant(0.000123456), significant(12.3456), significant(651_572.51)
     ('0.0001235', '12.35', '651,573')
     """
-    if abs(number) >= 10_000:
+    if abs(float(number)) >= 10_000:
         return f"{number:,.0f}"
     return plain_text(f"{Decimal(f'{number:.4g}'):f}")
 

@@ -23,10 +23,10 @@ class HorizonFilter(admin.SimpleListFilter):
     title = "horizon"
     parameter_name = "horizon"
 
-    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[int, str]]:  # noqa: ARG002
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:  # noqa: ARG002
         """The horizons that are served."""
         served = ModelVersion.objects.filter(stage=ModelVersion.Stage.CHAMPION).values_list("horizons", flat=True)
-        return [(horizon, _span(horizon)) for horizon in sorted({h for horizons in served for h in horizons})]
+        return [(str(horizon), _span(horizon)) for horizon in sorted({h for horizons in served for h in horizons})]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:  # noqa: ARG002
         """Rows of the chosen horizon."""
