@@ -155,8 +155,9 @@ def main() -> None:
         print(json.dumps(measure_here(options.rounds)))
         return
     results: dict[str, dict[str, dict[str, float]]] = {}
-    for n_rows in options.rows:
-        with database(options.database, n_rows) as url:
+    with contextlib.ExitStack() as stack:
+        urls = {n_rows: stack.enter_context(database(options.database, n_rows)) for n_rows in options.rows}
+        for n_rows, url in urls.items():  # one after the other, so that the load of the machine is about the same
             results[str(n_rows)] = measure(url, options.rounds)
     if not options.json:
         for name in results[str(options.rows[0])]:

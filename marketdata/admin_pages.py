@@ -10,6 +10,8 @@ from django import forms
 from django.contrib.admin import ModelAdmin as DjangoModelAdmin
 from django.contrib.admin import SimpleListFilter
 from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import ChangeList
+from django.db import connection
 from django.db.models import Max, Q, QuerySet, UUIDField
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.template.response import TemplateResponse
@@ -44,6 +46,13 @@ class ReadOnlyAdmin(ModelAdmin):
         """Rows cannot be deleted."""
         return False
 
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        """A list that names no total where nothing is hidden."""
+        shown: ChangeList = super().get_changelist_instance(request)
+        if not (shown.query or shown.has_active_filters):
+            shown.full_result_count = shown.result_count
+        return shown
+
 
 class NewestRows(InfinitePaginator):
     """Pages of the newest rows, without counting the table; older rows are found by search."""
@@ -59,9 +68,21 @@ class LargeLogAdmin(ReadOnlyAdmin):
 
     paginator = NewestRows
     sortable_by = ()
+    list_before_template = "admin/newest_rows.html"
     symbol_lookup = "symbol"
     search_fields = ["symbol"]  # shows the field; `get_search_results` does the search
     search_help_text = "A symbol such as BTCUSDT, or the id of a row."
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        """A list with the approximate size of a long table instead of a count."""
+        shown = super().get_changelist_instance(request)
+        shown.full_result_count = shown.result_count
+        if (rows := estimated_rows(self.opts.db_table)) > NewestRows.count:
+            shown.size_note = (  # type: ignore[attr-defined]
+                f"The newest {NewestRows.count:,} of about {significant(rows)} rows. "
+                "Search for a symbol or an id to see older ones."
+            )
+        return shown
 
     def get_search_results(
         self,
@@ -79,6 +100,15 @@ class LargeLogAdmin(ReadOnlyAdmin):
             return queryset.filter(pk=UUID(term)) if isinstance(self.opts.pk, UUIDField) else queryset.none(), False
         except ValueError:
             return queryset.none(), False
+
+
+def estimated_rows(table: str) -> int:
+    """Rows of a table as PostgreSQL's statistics estimate them; 0 where there are none."""
+    if connection.vendor != "postgresql":
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = %s::regclass", [table])
+        return int(cursor.fetchone()[0])
 
 
 class NewestFilter(SimpleListFilter):
@@ -173,13 +203,22 @@ def plain(number: Decimal | None) -> str:
     return "–" if number is None else plain_text(number)
 
 
+def rounded_price(number: Decimal | None) -> str:
+    """A computed price with six significant digits.
+
+    >>> rounded_price(Decimal("99.0202041")), rounded_price(Decimal("103394.5512"))
+    ('99.0202', '103395')
+    """
+    return "–" if number is None else plain_text(f"{Decimal(f'{number:.6g}'):f}")
+
+
 def significant(number: float | Decimal) -> str:
-    """A number with four significant digits, large ones with separators and without places.
+    """A number with four significant digits, large ones whole and with separators.
 
     >>> significant(0.000123456), significant(12.3456), significant(651_572.51)
     ('0.0001235', '12.35', '651,573')
     """
-    if abs(number) >= 10_000:
+    if abs(float(number)) >= 10_000:
         return f"{number:,.0f}"
     return plain_text(f"{Decimal(f'{number:.4g}'):f}")
 

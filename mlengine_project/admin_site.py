@@ -30,7 +30,7 @@ UNFOLD: dict[str, Any] = {
     "LOGIN": {"form": "mlengine_project.access.sign_in.AdminSignInForm"},
     "COLORS": {
         "primary": {
-            "50": "#eef7fa", "100": "#d5ebf3", "200": "#aed8e7", "300": "#7cbfd7", "400": "#469fbf", "500": "#2384a6",
+            "50": "#eef7fa", "100": "#d5ebf3", "200": "#aed8e7", "300": "#7cbfd7", "400": "#66b5d0", "500": "#4fa9c7",
             "600": "#0b6b8a", "700": "#0d5671", "800": "#11485e", "900": "#123c4f", "950": "#092735",
         },
     },

@@ -5,7 +5,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from unfold.decorators import display
 
-from marketdata.admin_pages import LargeLogAdmin, NewestFilter, ReadOnlyAdmin, column, plain, significant
+from marketdata.admin_pages import LargeLogAdmin, NewestFilter, ReadOnlyAdmin, column, plain, rounded_price, significant
 from modelregistry.admin import ModelVersionAdmin
 from modelregistry.evaluation.reports.tables import Table, champion_table
 from modelregistry.models import ModelVersion
@@ -23,10 +23,10 @@ class HorizonFilter(admin.SimpleListFilter):
     title = "horizon"
     parameter_name = "horizon"
 
-    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[int, str]]:  # noqa: ARG002
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:  # noqa: ARG002
         """The horizons that are served."""
         served = ModelVersion.objects.filter(stage=ModelVersion.Stage.CHAMPION).values_list("horizons", flat=True)
-        return [(horizon, _span(horizon)) for horizon in sorted({h for horizons in served for h in horizons})]
+        return [(str(horizon), _span(horizon)) for horizon in sorted({h for horizons in served for h in horizons})]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:  # noqa: ARG002
         """Rows of the chosen horizon."""
@@ -85,7 +85,7 @@ class PredictionLogAdmin(LargeLogAdmin):
     @display(description="Predicted low – high")
     def predicted_range(self, row: PredictionLog) -> str:
         """Predicted medians of the lowest low and the highest high."""
-        return f"{plain(row.predicted_low)} – {plain(row.predicted_high)}"
+        return f"{rounded_price(row.predicted_low)} – {rounded_price(row.predicted_high)}"
 
     @display(description="Actual low – high")
     def actual_range(self, row: PredictionLog) -> str:

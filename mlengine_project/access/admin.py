@@ -32,11 +32,14 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
+    filter_horizontal = ()  # Django's two lists do not fit a narrow window and cannot be read out
 
 
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
     """Groups of people with the same permissions."""
+
+    filter_horizontal = ()
 
 
 class NewKeyForm(forms.Form):

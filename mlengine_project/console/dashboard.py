@@ -33,6 +33,7 @@ def with_state(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     oldest = unsent.first()
     return {
         **context,
+        "title": "State of the engine",
         "engine": current_state(),
         "switch_for_all": SignalSwitch.objects.filter(symbol="").first(),
         "newest_ms": newest,

@@ -40,13 +40,14 @@ def main():
             install_schedule()
             rows.one_of_everything()
             with serving() as (address, link):
-                sys.exit(asyncio.run(check(options.folder, Path(state), address, link, rules)))
+                sys.exit(asyncio.run(check(options, Path(state), address, link, rules)))
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--axe", type=Path, help="The rules, axe.min.js; fetched if not given.")
     parser.add_argument("--folder", type=Path, help="Where pictures are written; none if not given.")
+    parser.add_argument("--only", nargs="+", default=[], help="Names of pages, for example state; all if not given.")
     return parser.parse_args()
 
 
@@ -74,7 +75,7 @@ def addresses():
     return found
 
 
-async def check(folder, state, address, link, rules):
+async def check(options, state, address, link, rules):
     """Number of pages with a serious violation or a sideways overflow."""
     from asgiref.sync import sync_to_async
 
@@ -87,15 +88,16 @@ async def check(folder, state, address, link, rules):
             await page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
             for width in WIDTHS:
                 await resize(page, width)
-                bad += await examine(page, folder, "sign_in", f"{address}/admin/login/", theme, width, rules)
+                bad += await examine(page, options.folder, "sign_in", f"{address}/admin/login/", theme, width, rules)
         await page.open(link)
         pages = await sync_to_async(addresses)()
+        pages = {name: path for name, path in pages.items() if not options.only or name in options.only}
         for theme in THEMES:
             await page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
             for width in WIDTHS:
                 await resize(page, width)
                 for name, path in pages.items():
-                    bad += await examine(page, folder, name, address + path, theme, width, rules)
+                    bad += await examine(page, options.folder, name, address + path, theme, width, rules)
     print(f"{bad} of {(len(pages) + 1) * len(THEMES) * len(WIDTHS)} pages with serious findings")
     return min(bad, 1)
 

@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.urls import reverse
 
 from marketdata import clock
+from marketdata.admin_pages import LargeLogAdmin
 from mlengine_project.operations.scheduling.schedule import install_schedule
 from tests.mlengine_project.console import rows
 
@@ -211,3 +212,107 @@ def test_a_lookup_that_fails_in_the_database_is_refused(query, client, admin_use
     client.force_login(admin_user)
     assert client.get(f"/admin/access/apikey/?{query}").status_code == 400
     assert client.get("/admin/access/apikey/?created_at__year=2026").status_code == 200
+
+
+def test_the_sidebar_has_at_most_ten_places_and_all_tables_apart(admin_client):
+    page = admin_client.get("/admin/").content.decode()
+    sidebar = page[page.index('id="nav-sidebar-apps"') :].partition("openAllApplications = !openAllApplications")
+    assert 1 < len(re.findall(r"<a href=", sidebar[0])) <= 10
+    for model in admin.site._registry:
+        assert f'href="{address(model, "changelist")}"' in sidebar[0] + sidebar[2], model
+
+
+LARGE = [model for model in SHOWN if isinstance(admin.site._registry[model], LargeLogAdmin)]
+
+
+def statements(client, path):
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    with CaptureQueriesContext(connection) as queries:
+        assert client.get(path).status_code == 200
+    return [query["sql"] for query in queries.captured_queries]
+
+
+def test_the_tables_that_grow_with_every_candle_are_large_lists():
+    assert {model._meta.model_name for model in LARGE} == {
+        "candle", "challengerlog", "outboxmessage", "predictionlog", "signallog"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("model", LARGE, ids=lambda model: model._meta.label)
+@pytest.mark.parametrize("query", ["", "?q=BTCUSDT", "?q=NOPE", f"?q={uuid.UUID(int=7)}", "?p=3", "?o=1.-2"])
+def test_a_large_list_neither_counts_nor_sorts_nor_reads_distinct_values(admin_client, model, query):
+    own = [sql for sql in statements(admin_client, address(model, "changelist") + query) if model._meta.db_table in sql]
+    for sql in own:
+        assert "COUNT(" not in sql.upper()
+        assert "DISTINCT" not in sql.upper()
+        assert "LIKE" not in sql.upper()
+    ordered = [sql.partition("ORDER BY")[2].partition("LIMIT")[0] for sql in own if "ORDER BY" in sql]
+    usual = [order for order in ordered if "candle_time" in order or "open_time" in order or '"id" DESC' in order]
+    assert ordered == usual
+
+
+@pytest.mark.parametrize("model", LARGE, ids=lambda model: model._meta.label)
+def test_the_search_of_a_large_list_finds_a_symbol_or_an_id(admin_client, model):
+    def found(query):
+        page = admin_client.get(address(model, "changelist"), {"q": query})
+        return {row.pk for row in page.context["cl"].result_list}
+
+    every = set(model.objects.values_list("pk", flat=True))
+    assert found("btcusdt ") == every != set()
+    assert found("ETHUSDT") == found("USDT") == found("x" * 300) == set()
+    some = model.objects.first().pk
+    assert found(str(some)) == ({some} if isinstance(some, uuid.UUID) else set())
+
+
+def test_states_are_filtered_within_the_newest_day(admin_client):
+    of = rows.Market.objects.get()
+    old = rows.prediction(of, 6, rows.BEGIN - 400 * rows.STEP)
+    new = rows.prediction(of, 6, rows.BEGIN - 20 * rows.STEP)
+    rows.PredictionLog.objects.filter(pk__in=[old.pk, new.pk]).update(late=True)
+    page = admin_client.get("/admin/predictions/predictionlog/?state=late")
+    assert [row.pk for row in page.context["cl"].result_list] == [new.pk]
+    assert "state, newest day" in page.content.decode().lower()
+
+
+@pytest.mark.parametrize("horizon", ["x", "6 OR 1=1", "9" * 40, "-6", ""])
+def test_a_horizon_that_is_none_is_no_filter(admin_client, horizon):
+    page = admin_client.get("/admin/predictions/predictionlog/", {"horizon": horizon})
+    assert page.status_code == 200
+    assert len(page.context["cl"].result_list) == 4
+
+
+def test_an_empty_list_of_the_engine_does_not_invite_to_add_rows(admin_client):
+    rows.AbsentStretch.objects.all().delete()
+    page = admin_client.get(address(rows.AbsentStretch, "changelist")).content.decode()
+    assert "There are no absent stretches yet." in page
+    assert "Create a new item" not in page
+    assert address(rows.AbsentStretch, "add") not in page
+
+
+def test_yes_and_no_are_words_without_a_verdict(admin_client):
+    page = admin_client.get("/admin/auth/user/").content.decode()
+    assert '<span class="engine-yes-no">No</span>' in page
+    assert "close_small" not in page
+
+
+def test_a_long_reason_is_cut_with_the_whole_text_in_its_title(admin_client):
+    long = "high below low, " * 12
+    rows.QuarantinedMessage.objects.update(reason=long)
+    page = admin_client.get(address(rows.QuarantinedMessage, "changelist")).content.decode()
+    assert f'<span class="engine-cut" title="{long}">' in page
+
+
+def test_computed_prices_are_rounded_for_people(admin_client):
+    rows.PredictionLog.objects.update(predicted_low="98.30294373", predicted_high="101.69705627", mae="0.123456")
+    page = admin_client.get(address(rows.PredictionLog, "changelist")).content.decode()
+    assert "98.3029 – 101.697" in page
+    assert "0.12 %" in page
+
+
+def test_no_list_names_a_total_that_was_not_counted(admin_client):
+    for model in SHOWN:
+        page = admin_client.get(address(model, "changelist")).content.decode()
+        assert "results (" not in page, model
+        assert "Show all" not in page, model
