@@ -69,11 +69,10 @@ class CandleViewSet(viewsets.GenericViewSet):
         market = services.market_of(query["symbol"])
         self.starts_at_newest = "from" not in query
         candles = reading.candles_between(market, query.get("from"), query.get("to"))
-        page = self.get_paginated_response(
-            [payloads.candle_object(candle) for candle in self.paginate_queryset(candles) or []]
-        )
-        page.data["simulated"] = market.simulated
-        return page
+        rows = payloads.candles_json(self.paginate_queryset(reading.with_texts(candles)) or [])
+        paginator: Any = self.paginator  # the engine's own class, which can also take rows that are JSON
+        found: Response = paginator.response_of_json(rows, simulated=market.simulated)
+        return found
 
     @extend_schema(responses=CoverageSerializer, filters=False)
     def quality(self, request: Request) -> Response:

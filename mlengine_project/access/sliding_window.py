@@ -3,8 +3,8 @@
 The shared counter is in Redis. A process reserves calls of a bucket there for the next second, and counts them itself
 without I/O; calls it did not need are given back at its next reservation. A reservation is as large as the calls of the
 last one, doubled where those were used up early, and never more than an eighth of what is left: slow callers and those
-near their limit are counted call by call. Reserved calls count as made at the end of their second, so that no 60 seconds
-hold more than the limit. Without Redis (embedded, or while it cannot be reached) the process counts alone.
+near their limit are counted call by call. Reserved calls count as made at the end of their second, so that no sixty
+seconds hold more than the limit. Without Redis (embedded, or while it cannot be reached) the process counts alone.
 """
 
 import threading
