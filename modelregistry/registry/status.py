@@ -1,5 +1,6 @@
 """Champions now or at a past time, as one object for REST."""
 
+import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
@@ -48,6 +49,12 @@ def status_at(at: datetime | None, source: str | None, loaded_by: Mapping[str, l
         metrics = None if version is None else report_json(version.pk, digests[version.pk])
         status[kind] = champion_object(version, metrics, present)
     return status
+
+
+def etag_of(status: Mapping[str, Any]) -> str:
+    """Weak ETag of a status, the same at every time while champions, reports and processes are."""
+    content = orjson.dumps({name: part for name, part in status.items() if name != "at"})
+    return f'W/"{hashlib.blake2b(content, digest_size=16).hexdigest()}"'
 
 
 def champion_object(

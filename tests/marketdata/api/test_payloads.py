@@ -37,7 +37,7 @@ def market(db):
         more = {"quote_volume": Decimal("12345678901234567.00000001"), "trades": 0, "taker_buy_base": Decimal(0)}
         Candle.objects.create(
             market=market, open_time=BEGIN + number * STEP, open=price, high=price, low=price, close=price,
-            volume=Decimal("0"), origin="stream", **(more if number % 2 else {}),
+            volume=Decimal(0), origin="stream", **(more if number % 2 else {}),
         )  # fmt: skip
     return market
 
