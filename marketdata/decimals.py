@@ -95,7 +95,7 @@ class DecimalText(Func):
 
     output_field = models.TextField()
 
-    def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper, **_: Any) -> tuple[str, Any]:
+    def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper, *_: Any, **__: Any) -> tuple[str, Any]:
         """The column, as text where the database writes all its places."""
         sql, params = compiler.compile(self.source_expressions[0])
         return (f"{sql}::text" if connection.vendor == "postgresql" else sql), params
@@ -104,7 +104,8 @@ class DecimalText(Func):
         """None where the database gives text, else the field's decoder."""
         if connection.vendor == "postgresql":
             return []
-        decode = self.source_expressions[0].output_field.from_db_value  # type: ignore[union-attr]
+        column: Any = self.source_expressions[0].output_field
+        decode = column.from_db_value
         return [lambda value, *_: decimal_text(decode(value))]
 
 

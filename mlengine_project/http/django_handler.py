@@ -5,6 +5,7 @@ loop, which cost more than the work of a short request. All middleware and views
 """
 
 from io import BytesIO
+from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.core import signals
@@ -26,7 +27,7 @@ class OneThreadHandler(ASGIHandler):
         BaseHandler.__init__(self)
         self.load_middleware(is_async=False)
 
-    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:  # type: ignore[override]
         """Read the body, run the request in the thread, then send its answer."""
         try:
             body = await self.read_body(receive)
@@ -41,10 +42,10 @@ class OneThreadHandler(ASGIHandler):
         set_script_prefix(get_script_prefix(scope))
         signals.request_started.send(sender=self.__class__, scope=scope)
         request, error = self.create_request(scope, BytesIO(body))
-        response: HttpResponseBase = error if request is None else self.get_response(request)
-        response._handler_class = self.__class__  # type: ignore[attr-defined]  # noqa: SLF001  # sender of its end
+        response: Any = error if request is None else self.get_response(request)
+        response._handler_class = self.__class__  # noqa: SLF001  # sender of the signal of its end
         try:
-            return response.status_code, headers_of(response), b"".join(response)  # type: ignore[call-overload]
+            return response.status_code, headers_of(response), b"".join(response)
         finally:
             response.close()
 
