@@ -7,7 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from marketdata import clock
+from marketdata.decimals import decimal_text
 from marketdata.models import Market
+from marketdata.storage.aggregation import IntervalCandle
 
 CANDLE_FIELDS = (
     "open",
@@ -24,16 +26,16 @@ CANDLE_FIELDS = (
 
 
 def candles_json(rows: Iterable[Sequence[Any]]) -> bytes:
-    """Closed candles as JSON objects separated by commas; a row is an open time in ms, then `CANDLE_FIELDS` as texts.
+    """Closed 5-minute candles as JSON objects separated by commas.
 
-    Written by hand, since a list may hold a thousand candles: an object for each takes five times as long.
+    A row is an open time in ms, then `CANDLE_FIELDS` with decimals as texts. Written by hand, since a list may hold a thousand candles: an object for each takes five times as long.
     """
     found = list(rows)
     times = iso_texts([row[0] for row in found])
     return ",".join(
         f'{{"open_time":"{time}","open":"{row[1]}","high":"{row[2]}","low":"{row[3]}","close":"{row[4]}",'
         f'"volume":"{row[5]}","quote_volume":{quoted(row[6])},"trades":{"null" if row[7] is None else row[7]},'
-        f'"taker_buy_base":{quoted(row[8])},"taker_buy_quote":{quoted(row[9])}}}'
+        f'"taker_buy_base":{quoted(row[8])},"taker_buy_quote":{quoted(row[9])},"missing":0}}'
         for time, row in zip(times, found, strict=True)
     ).encode()
 
@@ -55,6 +57,23 @@ def iso_texts(times_ms: Sequence[int] | npt.NDArray[np.int64]) -> list[str]:
     """
     seconds = np.array(times_ms, dtype=np.int64) // 1000
     return [str(time) for time in np.datetime_as_string(seconds.astype("datetime64[s]"), timezone="UTC")]
+
+
+def candle_object(candle: IntervalCandle) -> dict[str, Any]:
+    """One closed candle of a longer interval."""
+    return {
+        "open_time": clock.to_datetime(candle.open_time),
+        "open": decimal_text(candle.open),
+        "high": decimal_text(candle.high),
+        "low": decimal_text(candle.low),
+        "close": decimal_text(candle.close),
+        "volume": decimal_text(candle.volume),
+        "quote_volume": decimal_text(candle.quote_volume),
+        "trades": candle.trades,
+        "taker_buy_base": decimal_text(candle.taker_buy_base),
+        "taker_buy_quote": decimal_text(candle.taker_buy_quote),
+        "missing": candle.missing,
+    }
 
 
 def market_object(market: Market, horizons: Sequence[int], newest_open_ms: int | None) -> dict[str, Any]:

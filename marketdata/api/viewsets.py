@@ -16,6 +16,7 @@ from marketdata.api import indicator_values, payloads, reading
 from marketdata.api.serializers import (
     CandleQuery,
     CandleSerializer,
+    CoverageQuery,
     CoverageSerializer,
     IndicatorCatalogSerializer,
     IndicatorQuery,
@@ -24,6 +25,7 @@ from marketdata.api.serializers import (
 )
 from marketdata.coverage import evidence
 from marketdata.coverage import ledger as coverage
+from marketdata.intervals import interval_ms
 from marketdata.models import Candle, Market
 from marketdata.storage import candles as store
 
@@ -60,24 +62,35 @@ class CandleViewSet(viewsets.GenericViewSet):
     queryset = Candle.objects.none()
     serializer_class = CandleSerializer
     starts_at_newest = False
-    queries: ClassVar = {"list": CandleQuery, "quality": CandleQuery}
+    queries: ClassVar = {"list": CandleQuery, "quality": CoverageQuery}
 
     @extend_schema(responses=CandleSerializer(many=True))
     def list(self, request: Request) -> Response:
-        """Closed candles, oldest first. Without `from` the first page is the newest; `previous` gives older ones."""
+        """Closed candles, oldest first. Without `from` the first page is the newest; `previous` gives older ones.
+
+        Intervals longer than 5m are made from closed candles of 5m and begin at multiples of their length in UTC. One
+        is listed as soon as its end has passed and its last part is stored, or ten minutes later without it.
+        """
         query = CandleQuery.of(request)
         market = services.market_of(query["symbol"])
         self.starts_at_newest = "from" not in query
-        candles = reading.candles_between(market, query.get("from"), query.get("to"))
-        rows = payloads.candles_json(self.paginate_queryset(reading.with_texts(candles)) or [])
-        paginator: Any = self.paginator  # the engine's own class, which can also take rows that are JSON
-        found: Response = paginator.response_of_json(rows, simulated=market.simulated)
-        return found
+        since, until = query.get("from"), query.get("to")
+        paginator: Any = self.paginator  # the engine's own class, which can also page JSON and what a function reads
+        if query["interval"] == market.interval:
+            stored = reading.with_texts(reading.candles_between(market, since, until))
+            rows = payloads.candles_json(self.paginate_queryset(stored) or [])
+            found: Response = paginator.response_of_json(rows, simulated=market.simulated)
+            return found
+        read = reading.intervals_between(market, interval_ms(query["interval"]), since, until)
+        candles = paginator.paginate_reads(read, ("open_time",), request, self)
+        page = self.get_paginated_response([payloads.candle_object(candle) for candle in candles])
+        page.data["simulated"] = market.simulated
+        return page
 
     @extend_schema(responses=CoverageSerializer, filters=False)
     def quality(self, request: Request) -> Response:
         """Stored, missing, absent, revised and quarantined candles of the given span, or of all."""
-        query = CandleQuery.of(request)
+        query = CoverageQuery.of(request)
         market = services.market_of(query["symbol"])
         span = [clock.to_ms(query[name]) if name in query else None for name in ("from", "to")]
         ledger, found = coverage.coverage_of(market, *span), evidence.evidence_of(market, *span)
@@ -92,16 +105,16 @@ class IndicatorViewSet(viewsets.ViewSet):
 
     @extend_schema(responses=forced_singular_serializer(IndicatorValuesSerializer))
     def list(self, request: Request) -> Response:
-        """Values at the newest candles, newest last."""
+        """Values at the newest closed candles of the interval, newest last."""
         query: dict[str, Any] = IndicatorQuery.of(request)
         market = services.market_of(query["symbol"])
         names = [name.strip() for name in query["names"].split(",") if name.strip()] if "names" in query else None
         return Response(
             {
                 "symbol": market.symbol,
-                "interval": market.interval,
+                "interval": query["interval"],
                 "simulated": market.simulated,
-                "results": indicator_values.indicator_values(market, names, query["limit"]),
+                "results": indicator_values.indicator_values(market, names, query["limit"], query["interval"]),
             }
         )
 

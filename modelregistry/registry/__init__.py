@@ -19,7 +19,6 @@ from modelregistry.registry.serving import (
     loaded_versions,
     require_files,
     serving_ensemble,
-    unload_all,
 )
 
 __all__ = [
@@ -39,5 +38,4 @@ __all__ = [
     "require_files",
     "rollback",
     "serving_ensemble",
-    "unload_all",
 ]

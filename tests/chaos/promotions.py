@@ -92,7 +92,7 @@ def judge(answers: list[Answer], changes: list[tuple[float, tuple[str, ...]]]) -
         by_id.setdefault(answer.prediction_id, set()).add(answer.versions)
     delays, late = [0.0], 0
     for (at, versions), (until, _) in zip(changes, [*changes[1:], (float("inf"), ())], strict=True):
-        others = [a.sent_at - at for a in given if at <= a.sent_at < until and a.versions != versions]
+        others = [a.sent_at - at for a in given if at <= a.sent_at < until and a.versions in known - {versions}]
         delays.append(max(others, default=0.0))
         late += sum(delay > SECONDS_TO_CHANGE for delay in others)
     return {

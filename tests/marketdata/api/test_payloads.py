@@ -25,6 +25,7 @@ def candle_object(candle):
         **{
             name: getattr(candle, name) if name == "trades" else decimal_text(getattr(candle, name)) for name in amounts
         },
+        "missing": 0,
     }
 
 
