@@ -30,10 +30,10 @@ def indicator_values(market: Market, names: list[str] | None, limit: int, interv
     shown = grid.tail(limit)
     present = shown.present[0]
     times = iso_texts(shown.open_time[present])
-    rows = zip(*(finite_values(values[present]) for values in columns.values()), strict=True)
+    lines = zip(*(finite_values(values[present]) for values in columns.values()), strict=True)
     return [
-        {"candle_time": time, "values": dict(zip(columns, row, strict=True))}
-        for time, row in zip(times, rows, strict=True)
+        {"candle_time": time, "values": dict(zip(columns, line, strict=True))}
+        for time, line in zip(times, lines, strict=True)
     ]
 
 
