@@ -3,24 +3,24 @@
 import os
 import sys
 import warnings
-from typing import Any, cast
 
+import django
 from channels.routing import ProtocolTypeRouter
 from channels.sessions import SessionMiddlewareStack
 from django.conf import settings
-from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlengine_project.settings")
 
 if settings.EMBEDDED and not settings.IS_UP and not settings.IS_TEST:
     sys.exit("REDIS_URL is not set: web servers cannot share work without it; run `manage.py up` instead.")
 
-django_application = get_asgi_application()
+django.setup(set_prefix=False)
 
 from channels.auth import AuthMiddleware  # noqa: E402  (needs the apps to be loaded)
 
 from mlengine_project.access.proxy import TrustedProxy  # noqa: E402
 from mlengine_project.checks import stop_on_errors  # noqa: E402
+from mlengine_project.http.django_handler import OneThreadHandler  # noqa: E402
 from mlengine_project.http.fast_road import FastRoad  # noqa: E402
 from mlengine_project.http.handshakes import Handshakes  # noqa: E402
 from mlengine_project.http.limits import RequestLimits  # noqa: E402
@@ -36,7 +36,7 @@ if not settings.IS_TEST:
 application = TrustedProxy(
     ProtocolTypeRouter(
         {
-            "http": RequestLimits(FastRoad(RequestThreads(cast("Any", django_application), settings.REQUEST_THREADS))),
+            "http": RequestLimits(FastRoad(RequestThreads(OneThreadHandler(), settings.REQUEST_THREADS))),
             "websocket": Handshakes("/ws/signals", SessionMiddlewareStack(AuthMiddleware(signal_consumer()))),
             "lifespan": Lifespan(),
         }

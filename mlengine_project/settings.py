@@ -134,6 +134,7 @@ MIDDLEWARE = [
     "mlengine_project.access.throttling.LimitHeaders",
     "mlengine_project.access.sign_in.SignInResponses",
     "mlengine_project.http.error_pages.ErrorResponses",
+    "mlengine_project.http.revalidation.Revalidation",
 ]
 
 ROOT_URLCONF = "mlengine_project.urls"

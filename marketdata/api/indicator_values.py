@@ -3,10 +3,11 @@
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from indicators.candles import CandleGrid
 from indicators.catalog import lookup
-from marketdata import clock
+from marketdata.api.payloads import iso_texts
 from marketdata.intervals import interval_ms
 from marketdata.models import Market
 from marketdata.storage import aggregation, candles
@@ -27,14 +28,24 @@ def indicator_values(market: Market, names: list[str] | None, limit: int, interv
         return []
     columns = lookup.compute_indicators(grid, wanted, rows=limit)
     shown = grid.tail(limit)
+    present = shown.present[0]
+    times = iso_texts(shown.open_time[present])
+    lines = zip(*(finite_values(values[present]) for values in columns.values()), strict=True)
     return [
-        {
-            "candle_time": clock.to_datetime(int(shown.open_time[at])),
-            "values": {name: _finite(values[at]) for name, values in columns.items()},
-        }
-        for at in range(len(shown))
-        if shown.present[0, at]
+        {"candle_time": time, "values": dict(zip(columns, line, strict=True))}
+        for time, line in zip(times, lines, strict=True)
     ]
+
+
+def finite_values(column: npt.NDArray[np.float64]) -> list[float | None]:
+    """Values of a column; None where they are not finite.
+
+    >>> finite_values(np.array([0.5, np.nan]))
+    [0.5, None]
+    """
+    found = column.astype(object)
+    found[~np.isfinite(column)] = None
+    return list(found)
 
 
 def _stored(market: Market, rows: int) -> CandleGrid | None:

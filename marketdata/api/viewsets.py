@@ -1,6 +1,6 @@
 """Views of /markets, /candles, /candles/quality, /indicators and /indicators/catalog."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar
 
@@ -28,7 +28,6 @@ from marketdata.coverage import ledger as coverage
 from marketdata.intervals import interval_ms
 from marketdata.models import Candle, Market
 from marketdata.storage import candles as store
-from marketdata.storage.aggregation import IntervalCandle
 
 
 def no_horizons(_market: Market) -> Sequence[int]:
@@ -76,13 +75,14 @@ class CandleViewSet(viewsets.GenericViewSet):
         market = services.market_of(query["symbol"])
         self.starts_at_newest = "from" not in query
         since, until = query.get("from"), query.get("to")
-        candles: Iterable[Candle | IntervalCandle]
+        paginator: Any = self.paginator  # the engine's own class, which can also page JSON and what a function reads
         if query["interval"] == market.interval:
-            candles = self.paginate_queryset(reading.candles_between(market, since, until)) or []
-        else:
-            paginator: Any = self.paginator  # the engine's own class, which can also page what a function reads
-            read = reading.intervals_between(market, interval_ms(query["interval"]), since, until)
-            candles = paginator.paginate_reads(read, ("open_time",), request, self)
+            stored = reading.with_texts(reading.candles_between(market, since, until))
+            rows = payloads.candles_json(self.paginate_queryset(stored) or [])
+            found: Response = paginator.response_of_json(rows, simulated=market.simulated)
+            return found
+        read = reading.intervals_between(market, interval_ms(query["interval"]), since, until)
+        candles = paginator.paginate_reads(read, ("open_time",), request, self)
         page = self.get_paginated_response([payloads.candle_object(candle) for candle in candles])
         page.data["simulated"] = market.simulated
         return page

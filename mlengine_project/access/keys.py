@@ -3,6 +3,7 @@
 import hmac
 import secrets
 from dataclasses import dataclass
+from functools import lru_cache
 
 from django.conf import settings
 
@@ -14,7 +15,7 @@ MAX_KEY_CHARACTERS = 512
 """A longer header is not a key; the rest of it is ignored."""
 BOOTSTRAP = "bootstrap"
 """Id of the key set in the environment (`API_KEY`)."""
-RANKS = {Scope.READ: 0, Scope.PREDICT: 1, Scope.ADMIN: 2}
+RANKS: dict[str, int] = {Scope.READ: 0, Scope.PREDICT: 1, Scope.ADMIN: 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Identity:
 
     def includes(self, scope: str) -> bool:
         """Whether the key's scope includes another."""
-        return RANKS[Scope(self.scope)] >= RANKS[Scope(scope)]
+        return RANKS[self.scope] >= RANKS[scope]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +66,15 @@ def digest_of(secret: str) -> str:
     Spaces and tabs around a header's value do not belong to it (RFC 9110, 5.5).
     """
     raw = secret.strip(" \t")[:MAX_KEY_CHARACTERS].encode("utf-8", "surrogatepass")
-    return hmac.new(settings.API_KEY_PEPPER.encode(), raw, "sha256").hexdigest()
+    return hmac.digest(settings.API_KEY_PEPPER.encode(), raw, "sha256").hex()
 
 
 def is_bootstrap(digest: str) -> bool:
     """Whether the digest is that of `API_KEY`, compared in constant time."""
-    return bool(settings.API_KEY) and hmac.compare_digest(digest, digest_of(settings.API_KEY))
+    given: str = settings.API_KEY
+    return bool(given) and hmac.compare_digest(digest, _digest_of_setting(given, settings.API_KEY_PEPPER))
+
+
+@lru_cache(maxsize=1)
+def _digest_of_setting(secret: str, _pepper: str) -> str:
+    return digest_of(secret)

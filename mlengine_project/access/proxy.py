@@ -5,6 +5,7 @@ trusted proxy replace those of the connection.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
@@ -12,7 +13,9 @@ from django.conf import settings
 
 Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 Network = IPv4Network | IPv6Network
-FORWARDED = {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"forwarded"}
+FORWARDED = frozenset(
+    {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"forwarded"}
+)
 UNIX_SOCKET = "unix"
 """In TRUSTED_PROXY: every process that can open the unix socket the server listens on."""
 SECURE = {"http": False, "ws": False, "https": True, "wss": True}
@@ -29,14 +32,16 @@ class TrustedProxy:
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Rewrite the scope of a request; pass other scopes on unchanged."""
         if scope["type"] in {"http", "websocket"}:
-            scope = rewritten(scope, trusted_networks(), trust_socket=UNIX_SOCKET in settings.TRUSTED_PROXY)
+            networks = trusted_networks(tuple(settings.TRUSTED_PROXY))
+            scope = rewritten(scope, networks, trust_socket=UNIX_SOCKET in settings.TRUSTED_PROXY)
         await self.application(scope, receive, send)
 
 
-def trusted_networks() -> list[Network]:
+@lru_cache(maxsize=8)
+def trusted_networks(given: tuple[str, ...]) -> list[Network]:
     """The networks of TRUSTED_PROXY; invalid ones are reported by the system checks."""
     networks = []
-    for text in settings.TRUSTED_PROXY:
+    for text in given:
         try:
             networks.append(ip_network(text, strict=False))
         except ValueError:
@@ -108,6 +113,8 @@ def client_of(hops: list[str], networks: Sequence[Network]) -> tuple[str | None,
 def rewritten(scope: dict[str, Any], networks: Sequence[Network], trust_socket: bool = False) -> dict[str, Any]:
     """The scope with scheme and client of the outermost trusted proxy, without forwarded headers."""
     headers = scope.get("headers", [])
+    if FORWARDED.isdisjoint([name for name, _ in headers]):
+        return scope
     changed = {**scope, "headers": [(name, value) for name, value in headers if name not in FORWARDED]}
     if is_trusted(scope, networks, trust_socket):
         hops, schemes = entries_of(headers, b"x-forwarded-for"), entries_of(headers, b"x-forwarded-proto")

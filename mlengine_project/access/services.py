@@ -30,6 +30,7 @@ __all__ = [
     "revoke_key",
     "rotate_key",
     "verified_identity",
+    "was_verified",
 ]
 
 VERIFIED_SECONDS = 55.0
@@ -99,6 +100,11 @@ def verified_identity(secret: str) -> Identity | None:
     return found[0]
 
 
+def was_verified(secret: str) -> bool:
+    """Whether the key was valid when it was last verified in this process."""
+    return digest_of(secret) in _verified
+
+
 def authenticate_key(secret: str) -> Identity | None:
     """The holder of a key, None for an unknown key; `KeyStoreUnavailable` without a database."""
     known = verified_identity(secret)
@@ -110,6 +116,7 @@ def authenticate_key(secret: str) -> Identity | None:
     except DatabaseError as error:
         raise KeyStoreUnavailable("keys cannot be checked at the moment") from error
     if key is None:
+        _verified.pop(digest, None)
         return None
     left = (key.expires_at - now).total_seconds() if key.expires_at else VERIFIED_SECONDS
     identity = Identity(str(key.pk), key.name, key.scope)

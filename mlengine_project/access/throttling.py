@@ -20,6 +20,11 @@ def take_from_bucket(identity: Identity) -> WindowResult | None:
     return window.take(f"predictions:{identity.key_id}", settings.RATE_LIMIT)
 
 
+def take_from_reserved(identity: Identity) -> WindowResult | None:
+    """Count one call of a key without I/O; None when the shared counter has to be asked."""
+    return window.take_reserved(f"predictions:{identity.key_id}", settings.RATE_LIMIT)
+
+
 def limit_headers(take: WindowResult) -> dict[str, str]:
     """Rate limit headers of a response, as in the IETF draft."""
     reset = math.ceil(take.reset_seconds)

@@ -1,33 +1,34 @@
-"""ASGI middleware that answers cached predictions without Django: same key, limit and bytes.
+"""ASGI middleware that answers predictions from memory, in the event loop: same key, limit and bytes as Django.
 
-It answers `POST /predictions` when nothing needs the database: the key was verified within the last minute, the
-body is small and plain, the rate limit is not reached and the cache holds a valid answer. Every other request goes to
-Django. Response headers are copied from Django's last answer to the same kind of request, so that both paths return
-the same headers.
+It answers `POST /predictions` when the body is small and plain, the key was verified within the last minute and the
+rate limit is not reached. A finished answer needs no thread, Redis or database; one that is missing is fetched or
+computed once in a thread, while other requests for it wait. Every other request goes to Django. Response headers are
+copied from Django's last answer to the same kind of request, so that both paths return the same headers.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import TypeVar
 
-import structlog
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections
+from django.db import close_old_connections
 from django.http.request import split_domain_port, validate_host
 from rest_framework.exceptions import ParseError
 
 from marketdata import clock
 from mlengine_project.access.keys import Identity
 from mlengine_project.access.models import Scope
-from mlengine_project.access.services import verified_identity
-from mlengine_project.access.sliding_window import window
-from mlengine_project.access.throttling import limit_headers
+from mlengine_project.access.services import authenticate_key, verified_identity, was_verified
+from mlengine_project.access.throttling import limit_headers, take_from_bucket, take_from_reserved
 from mlengine_project.http.asgi_types import Application, AsgiScope, Message, Receive, Send
 from mlengine_project.http.json_codec import media_type_of, read_json
 from mlengine_project.http.limits import replay_first
 from mlengine_project.http.response_counts import count_prediction
 from mlengine_project.operations.logs.structured import log_request, request_id_from
-from predictions.services import cached_prediction
+from predictions.live.answers import Answers, Question
+from predictions.services import latest_prediction
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -56,19 +57,24 @@ ORDINARY_HEADERS = frozenset(
 
 _pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="fast-road")
 
+Result = TypeVar("Result")
+
 
 class FastRoad:
-    """ASGI middleware that answers cached predictions and passes other requests on."""
+    """ASGI middleware that answers predictions from memory and passes other requests on."""
 
     def __init__(self, application: Application) -> None:
         self.application = application
         self.templates: dict[str, Headers] = {}
+        self.answers = Answers()
+        self.running: dict[Hashable, asyncio.Future[object]] = {}
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer the request or pass it on."""
         if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] != PATH or scope["query_string"]:
             await self.application(scope, receive, send)
             return
+        started = clock.monotonic()
         headers = dict(scope["headers"])
         if not is_plain(scope["headers"], headers):
             await self.application(scope, receive, send)
@@ -76,13 +82,10 @@ class FastRoad:
         body = await receive()
         template = self.templates.get(scope["scheme"])
         if template is not None and body["type"] == "http.request" and not body.get("more_body", False):
-            started = clock.monotonic()
-            answered = await asyncio.get_running_loop().run_in_executor(
-                _pool, cached_answer, headers, body.get("body", b""), started
-            )
+            answered = await self.answer(headers, body.get("body", b""), started)
             if answered is not None:
                 content, own = answered
-                await send({"type": "http.response.start", "status": 200, "headers": [*template, *own]})
+                await send({"type": "http.response.start", "status": 200, "headers": template + own})
                 await send({"type": "http.response.body", "body": content})
                 return
         await self.application(scope, replay_first(body, receive), self.recording_headers(scope["scheme"], send))
@@ -97,48 +100,109 @@ class FastRoad:
 
         return observed
 
+    async def answer(self, headers: dict[bytes, bytes], body: bytes, started: float) -> tuple[bytes, Headers] | None:
+        """The prediction and the headers of its own; None when Django has to answer.
+
+        The request is counted against the rate limit last, so that it is not counted twice.
+        """
+        question = parse_request(body)
+        secret = headers.get(b"x-api-key", b"").decode("latin-1")
+        identity = verified_identity(secret)
+        if identity is None and was_verified(secret):
+            identity = await self.once(("key", secret), lambda: authenticate_key(secret))
+        if question is None or identity is None or not identity.includes(Scope.PREDICT):
+            return None
+        content = await self.content(question)
+        own = None if content is None else await self.bucket_headers(identity)
+        if content is None or own is None:
+            return None
+        request_id = request_id_from(headers.get(b"x-request-id", b"").decode("latin-1"))
+        own += [(b"content-length", b"%d" % len(content)), (b"x-request-id", request_id.encode())]
+        seconds = clock.monotonic() - started
+        count_prediction(*question, seconds)
+        log_request("POST", PATH, 200, seconds, identity.key_id, request_id)
+        return content, own
+
+    async def content(self, question: Question) -> bytes | None:
+        """The answer in memory, else the one that is fetched or computed once for all who wait for it."""
+        answers, now = self.answers, clock.monotonic()
+        if now >= answers.valid_until:
+            await self.once("state", answers.renew)
+            if clock.monotonic() >= answers.valid_until:
+                return None
+        elif now >= answers.renewal_at:
+            self.start("state", answers.renew)
+        found = answers.find(question)
+        if found is None and answers.is_served(question):
+            return await self.once(question, lambda: self.computed(question))
+        return found
+
+    def computed(self, question: Question) -> bytes:
+        """The answer from the cache, the log, or a forecast."""
+        state = self.answers.state
+        content = latest_prediction(*question)
+        self.answers.keep(state, question, content)
+        return content
+
+    async def bucket_headers(self, identity: Identity) -> Headers | None:
+        """Count the request against the key's limit; None over the limit, which Django reports."""
+        if settings.RATE_LIMIT <= 0:
+            return []
+        take = take_from_reserved(identity)
+        if take is None:
+            loop = asyncio.get_running_loop()
+            take = await loop.run_in_executor(_pool, take_from_bucket, identity)
+        if take is None or not take.admitted:
+            return None
+        return [(name.lower().encode(), value.encode()) for name, value in limit_headers(take).items()]
+
+    async def once(self, name: Hashable, work: Callable[[], Result]) -> Result | None:
+        """The result of work in a thread, shared by all who wait for it; None if it failed, which Django reports."""
+        # A caller that disconnects does not end the work of the others.
+        return await asyncio.shield(self.start(name, work))
+
+    def start(self, name: Hashable, work: Callable[[], Result]) -> "asyncio.Future[Result | None]":
+        """Start the work in a thread, unless this event loop waits for it already."""
+        loop = asyncio.get_running_loop()
+        running: asyncio.Future[Result | None] | None = self.running.get(name)  # type: ignore[assignment]
+        if running is None or running.get_loop() is not loop:
+            running = loop.run_in_executor(_pool, _result_of, work)
+            self.running[name] = running  # type: ignore[assignment]
+            running.add_done_callback(lambda _: self.running.pop(name, None))
+        return running
+
+
+def _result_of(work: Callable[[], Result]) -> Result | None:
+    try:
+        return work()
+    except Exception:  # noqa: BLE001  # Django meets the same error and reports it
+        return None
+    finally:
+        close_old_connections()
+
 
 def is_plain(pairs: Iterable[tuple[bytes, bytes]], headers: dict[bytes, bytes]) -> bool:
     """Whether the request has only plain headers, JSON and an allowed host."""
     names = [name for name, _ in pairs]
-    if len(names) != len(headers) or not ORDINARY_HEADERS.issuperset(names):
-        return False
-    if media_type_of(headers.get(b"content-type", b"").decode("latin-1")) != "application/json":
-        return False
-    domain, _ = split_domain_port(headers.get(b"host", b"").decode("latin-1"))
-    return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
+    return (
+        len(names) == len(headers)
+        and ORDINARY_HEADERS.issuperset(names)
+        and is_json(headers.get(b"content-type", b""))
+        and is_allowed(headers.get(b"host", b""), tuple(settings.ALLOWED_HOSTS))
+    )
 
 
-def cached_answer(headers: dict[bytes, bytes], body: bytes, started: float) -> tuple[bytes, Headers] | None:
-    """The cached prediction and its varying headers; None when Django has to answer.
-
-    The request is counted against the rate limit last, so that it is not counted twice.
-    """
-    requested = parse_request(body)
-    identity = verified_identity(headers.get(b"x-api-key", b"").decode("latin-1"))
-    if requested is None or identity is None or not identity.includes(Scope.PREDICT):
-        return None
-    content = cached_content(*requested)
-    own = None if content is None else bucket_headers(identity)
-    if content is None or own is None:
-        return None
-    request_id = request_id_from(headers.get(b"x-request-id", b"").decode("latin-1"))
-    own += [(b"content-length", str(len(content)).encode()), (b"x-request-id", request_id.encode())]
-    seconds = clock.monotonic() - started
-    count_prediction(*requested, seconds)
-    with structlog.contextvars.bound_contextvars(request_id=request_id):
-        log_request("POST", PATH, 200, seconds, identity.key_id)
-    return content, own
+@lru_cache(maxsize=64)
+def is_json(content_type: bytes) -> bool:
+    """Whether a body of this type is JSON."""
+    return media_type_of(content_type.decode("latin-1")) == "application/json"
 
 
-def cached_content(symbol: str, horizon: int) -> bytes | None:
-    """The cached prediction; None also without a database, which Django reports."""
-    try:
-        return cached_prediction(symbol, horizon)
-    except DatabaseError:
-        return None
-    finally:
-        close_old_connections()
+@lru_cache(maxsize=64)
+def is_allowed(host: bytes, allowed_hosts: tuple[str, ...]) -> bool:
+    """Whether the host is one of ALLOWED_HOSTS."""
+    domain, _ = split_domain_port(host.decode("latin-1"))
+    return bool(domain) and validate_host(domain, allowed_hosts)
 
 
 def parse_request(body: bytes) -> tuple[str, int] | None:
@@ -155,13 +219,3 @@ def parse_request(body: bytes) -> tuple[str, int] | None:
     if not isinstance(symbol, str) or isinstance(horizon, bool) or not isinstance(horizon, int):
         return None
     return symbol, horizon
-
-
-def bucket_headers(identity: Identity) -> Headers | None:
-    """Count the request against the key's limit; None over the limit, which Django reports."""
-    if settings.RATE_LIMIT <= 0:
-        return []
-    take = window.take(f"predictions:{identity.key_id}", settings.RATE_LIMIT)
-    if not take.admitted:
-        return None
-    return [(name.lower().encode(), value.encode()) for name, value in limit_headers(take).items()]

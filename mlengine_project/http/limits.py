@@ -39,7 +39,6 @@ class RequestLimits:
 
     def __init__(self, application: Application) -> None:
         self.application = application
-        self.abandoned: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Read the body within its limits, then run the request until its deadline."""
@@ -63,30 +62,26 @@ class RequestLimits:
         await self.until_deadline(scope, receive, send)
 
     async def until_deadline(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
-        """Answer 503 when the application has not started its answer in time."""
-        started = ended = False
+        """Cancel the application and answer 503 when it has not started its answer in time."""
+        limit, ended = asyncio.timeout(REQUEST_SECONDS), False
 
         async def guarded(message: Message) -> None:
-            nonlocal started
-            if ended:
+            if ended or limit.expired():
                 return
-            started = True
+            if message["type"] == "http.response.start":
+                limit.reschedule(None)
             await send(message)
 
-        task = asyncio.ensure_future(self.application(scope, receive, guarded))
         try:
-            done, _ = await asyncio.wait({task}, timeout=REQUEST_SECONDS)
-            if not done and not started:
-                ended = True
-                self.abandoned.add(task)
-                task.add_done_callback(self.abandoned.discard)
-                task.cancel()
-                await refuse(scope, None, send, TIMED_OUT)
-                return
-            await task
-        except asyncio.CancelledError:
-            task.cancel()
-            raise
+            async with limit:
+                await self.application(scope, receive, guarded)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        finally:
+            ended = True  # a request in a thread runs on after its caller disconnected
+        if limit.expired():
+            await refuse(scope, None, send, TIMED_OUT)
 
 
 class _TooLarge(Exception):

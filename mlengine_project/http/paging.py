@@ -19,6 +19,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import remove_query_param, replace_query_param
 
+from mlengine_project.http.json_codec import write_json
+
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
 NAMES = ("limit", "cursor")
@@ -93,6 +95,13 @@ class SignedCursorPagination(BasePagination):
         """The page with its links."""
         following, preceding = self._links
         return Response({"next": following, "previous": preceding, "results": data})
+
+    def response_of_json(self, rows: bytes, **more: Any) -> Response:
+        """The page with its links, of rows that are JSON already, separated by commas."""
+        following, preceding = self._links
+        links = write_json({"next": following, "previous": preceding})
+        end = b"," + write_json(more)[1:] if more else b"}"
+        return Response(b'%b,"results":[%b]%b' % (links[:-1], rows, end))
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         """OpenAPI schema of a page."""

@@ -4,6 +4,7 @@ Tables of other applications in `public` are invisible, so that none of them (`a
 `django_migrations`, `auth_user`, `django_session`) is mistaken for one of the engine's.
 """
 
+import select
 from typing import Any, Self
 
 from django.core.management.base import CommandError
@@ -53,3 +54,15 @@ class DatabaseWrapper(base.DatabaseWrapper):
         with connection.cursor() as cursor:
             cursor.execute(SEARCH_PATH)
         return True
+
+    def is_usable(self) -> bool:
+        """Whether the connection answers; asked of the server only where its socket has something to read.
+
+        An unused connection of a running server has nothing to read. One that the server closed has its end, so a
+        query before every request is not needed.
+        """
+        if self.connection is None or self.connection.closed:
+            return False
+        socket = select.poll()
+        socket.register(self.connection.fileno(), select.POLLIN)
+        return not socket.poll(0) or bool(super().is_usable())

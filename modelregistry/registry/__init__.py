@@ -18,6 +18,7 @@ from modelregistry.registry.serving import (
     load_version,
     loaded_versions,
     require_files,
+    serving_ensemble,
 )
 
 __all__ = [
@@ -36,4 +37,5 @@ __all__ = [
     "register",
     "require_files",
     "rollback",
+    "serving_ensemble",
 ]

@@ -165,7 +165,7 @@ def find_version(text: str) -> ModelVersion:
 
 def champions(source: str) -> dict[str, ModelVersion]:
     """Champions of `source` by kind."""
-    current = ModelVersion.objects.filter(source=source, stage=ModelVersion.Stage.CHAMPION)
+    current = ModelVersion.objects.filter(source=source, stage=ModelVersion.Stage.CHAMPION).defer("report")
     return {version.kind: version for version in current}
 
 
@@ -174,7 +174,7 @@ def champions_at(time: datetime, source: str) -> dict[str, ModelVersion]:
     found = {}
     for kind in Kind.values:
         events = PromotionEvent.objects.filter(kind=kind, source=source, at__lte=time)
-        newest = events.select_related("to_version").order_by("-at", "-id").first()
+        newest = events.select_related("to_version").defer("to_version__report").order_by("-at", "-id").first()
         if newest is not None and newest.to_version is not None:
             found[kind] = newest.to_version
     return found

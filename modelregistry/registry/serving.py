@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from django.db import DatabaseError, connection
+
 from marketdata import clock
 from marketdata.process_state import process_state
 from modelregistry.artifacts import loading, model_root, reading, verification
@@ -94,6 +96,26 @@ def load_ensemble(source: str, wait_seconds: float = 0.0) -> "Ensemble | None":
     return serving.ensemble
 
 
+def serving_ensemble(source: str) -> "Ensemble | None":
+    """Return the ensemble in use after one query of the champions; new ones are loaded by another thread.
+
+    For callers that must not wait for a load: the ensemble in use keeps serving until the new one is complete.
+    """
+    serving = process_state.of(LoadedVersions).serving[source]
+    if serving.ensemble is None:
+        return load_ensemble(source)
+    if serving.lock.acquire(blocking=False):  # else champions are being loaded
+        try:
+            if _must_load(serving, _champion_ids(source)):
+                serving.checked_at = float("-inf")
+                threading.Thread(target=_load_and_close, args=(source,), name="champions", daemon=True).start()
+            else:
+                serving.checked_at = clock.monotonic()
+        finally:
+            serving.lock.release()
+    return serving.ensemble
+
+
 def load_version(version: ModelVersion) -> Estimator:
     """Return the estimator of a version, verified in a child process before loading.
 
@@ -163,14 +185,35 @@ def _is_fresh(serving: _Serving) -> bool:
 
 def _refresh(source: str, serving: _Serving) -> None:
     """Query the champions and load those not yet in memory."""
-    champions = ModelVersion.objects.filter(source=source, stage=ModelVersion.Stage.CHAMPION)
-    champion_ids = frozenset((kind, str(pk)) for kind, pk in champions.order_by().values_list("kind", "pk"))
-    now = clock.monotonic()
-    if champion_ids != serving.champion_ids or (serving.failures and now >= serving.retry_at):
+    champion_ids = _champion_ids(source)
+    if _must_load(serving, champion_ids):
+        champions = ModelVersion.objects.filter(source=source, stage=ModelVersion.Stage.CHAMPION)
         _load_champions(source, serving, list(champions.filter(pk__in=[pk for _, pk in champion_ids])))
         serving.champion_ids = champion_ids
         serving.retry_at = clock.monotonic() + RETRY_SECONDS
     serving.checked_at = clock.monotonic()
+
+
+def _champion_ids(source: str) -> frozenset[tuple[str, str]]:
+    """Kind and id of each champion in the database."""
+    champions = ModelVersion.objects.filter(source=source, stage=ModelVersion.Stage.CHAMPION)
+    return frozenset((kind, str(pk)) for kind, pk in champions.order_by().values_list("kind", "pk"))
+
+
+def _must_load(serving: _Serving, champion_ids: frozenset[tuple[str, str]]) -> bool:
+    """Whether champions changed, or one that failed is due to be tried again."""
+    is_due = bool(serving.failures) and clock.monotonic() >= serving.retry_at
+    return champion_ids != serving.champion_ids or is_due
+
+
+def _load_and_close(source: str) -> None:
+    """Load champions in a thread of their own; a failure is met again by the next check."""
+    try:
+        load_ensemble(source, wait_seconds=RETRY_SECONDS)  # the thread that started this one holds the lock
+    except DatabaseError as error:
+        logger.warning("champions were not loaded: %s", type(error).__name__)
+    finally:
+        connection.close()
 
 
 def _load_champions(source: str, serving: _Serving, champions: list[ModelVersion]) -> None:

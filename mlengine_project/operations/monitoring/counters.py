@@ -5,6 +5,8 @@ added to them. A count that cannot be written is kept and tried again.
 """
 
 import threading
+from bisect import bisect_left
+from functools import lru_cache
 
 import structlog
 from django.db import DatabaseError, connection, transaction
@@ -33,6 +35,23 @@ def sum_of_series(one: dict[Series, float], other: dict[Series, float]) -> dict[
     return {series: one.get(series, 0.0) + other.get(series, 0.0) for series in {**one, **other}}
 
 
+@lru_cache(maxsize=4096)
+def series_of(name: str, **labels: str | int) -> Series:
+    """Name of a series and its labels in order.
+
+    >>> series_of("ml_predictions_total", symbol="BTCUSDT", horizon=6)
+    ('ml_predictions_total', 'horizon=6,symbol=BTCUSDT')
+    """
+    return name, ",".join(f"{key}={labels[key]}" for key in sorted(labels))
+
+
+@lru_cache
+def histogram_of(name: str) -> tuple[list[Series], Series, Series]:
+    """The series of a histogram: its buckets in order, its sum and its count."""
+    buckets = [series_of(f"{name}_bucket", le=f"{edge}") for edge in (*BUCKETS, "+Inf")]
+    return buckets, series_of(f"{name}_sum"), series_of(f"{name}_count")
+
+
 class Measures:
     """Counts of this process that are not stored yet."""
 
@@ -43,16 +62,17 @@ class Measures:
 
     def add(self, name: str, amount: float = 1.0, **labels: str | int) -> None:
         """Count."""
-        series = (name, ",".join(f"{key}={labels[key]}" for key in sorted(labels)))
-        with self._lock:
-            self._pending[series] = self._pending.get(series, 0.0) + amount
+        self._add([(series_of(name, **labels), amount)])
 
     def observe(self, name: str, seconds: float) -> None:
         """Add one duration to a histogram: its bucket, the sum and the count."""
-        bucket = next((f"{edge}" for edge in BUCKETS if seconds <= edge), "+Inf")
-        self.add(f"{name}_bucket", 1, le=bucket)
-        self.add(f"{name}_sum", seconds)
-        self.add(f"{name}_count")
+        buckets, total, count = histogram_of(name)
+        self._add([(buckets[bisect_left(BUCKETS, seconds)], 1.0), (total, seconds), (count, 1.0)])
+
+    def _add(self, amounts: list[tuple[Series, float]]) -> None:
+        with self._lock:
+            for series, amount in amounts:
+                self._pending[series] = self._pending.get(series, 0.0) + amount
 
     def pending(self) -> dict[Series, float]:
         """Counts that are not stored yet."""

@@ -1,29 +1,46 @@
 """POST /predictions through the fast road and through Django: equal answers."""
 
 import asyncio
+import threading
+import time
+from types import SimpleNamespace
 
 import orjson
 import pytest
 from asgiref.sync import async_to_sync
-from django.core import signals
 from django.core.asgi import get_asgi_application
-from django.db import close_old_connections
 
+from marketdata import clock
+from marketdata.models import Market
 from mlengine_project.access import services
+from mlengine_project.access.models import ApiKey
+from mlengine_project.http import fast_road
 from mlengine_project.http.fast_road import FastRoad
 from mlengine_project.http.limits import RequestLimits
 from mlengine_project.operations.monitoring.counters import PREDICTIONS, measures
+from modelregistry import registry
+from predictions.live.answers import Answers
 from predictions.live.cache import cache
-from predictions.services import cached_prediction
+from predictions.services import cached_prediction, latest_prediction
+from signals.services import advance
+from tests.champions import BEGIN, STEP, store_candles
 from tests.mlengine_project.buckets import empty_buckets
+from tests.modelregistry import champions as tiny
+
+NEWEST = BEGIN - STEP
+
+pytestmark = pytest.mark.django_db(transaction=True)  # the fast road reads in threads of its own
 
 BODY = b'{"symbol": "BTCUSDT", "horizon": 6}'
 JSON = (b"content-type", b"application/json")
 
 
-@async_to_sync
-async def send_request(application, headers, body=BODY, path="/predictions", method="POST", query=b"", parts=()):
+def send_request(application, headers, **how):
     """One request through an ASGI application: status, headers and body."""
+    return async_to_sync(exchange)(application, headers, **how)
+
+
+async def exchange(application, headers, body=BODY, path="/predictions", method="POST", query=b"", parts=()):
     pieces = list(parts) or [body]
     sent = []
 
@@ -73,12 +90,8 @@ def paths(caller, engine, settings):
     services.authenticate_key(client.secret)
     assert cached_prediction("BTCUSDT", 6), "the answer is in the cache"
     paths = FastRoadPair(client.secret)
-    for signal in (signals.request_started, signals.request_finished):
-        signal.disconnect(close_old_connections)  # they would close the connection of the test's transaction
     assert paths.send_request()[3], "Django gives the first answer, from which the headers are recorded"
-    yield paths
-    for signal in (signals.request_started, signals.request_finished):
-        signal.connect(close_old_connections)
+    return paths
 
 
 def test_both_paths_give_the_same_bytes_and_headers(paths):
@@ -189,11 +202,114 @@ def test_read_scope_unknown_and_uncached_keys_are_answered_by_django(paths, call
     assert (paths.send_request()[0], paths.send_request()[3]) == (401, True)
 
 
-def test_cache_miss_and_wrong_host_are_answered_by_django(paths, settings):
+def test_wrong_host_is_answered_by_django(paths, settings):
     settings.ALLOWED_HOSTS = ["elsewhere"]
     status, _, _, by_django = paths.send_request()
     assert (status, by_django) == (400, True)
     settings.ALLOWED_HOSTS = ["testserver"]
+    assert not paths.send_request()[3]
+
+
+def test_hit_needs_neither_thread_nor_database_nor_cache(paths, settings, monkeypatch):
+    settings.RATE_LIMIT = 1000
+    plain = [paths.send_request()[2] for _ in range(10)][-1]  # 1 + 2 + 4 calls, then 8 are reserved
+
+    def refused(*_, **__):
+        raise AssertionError("a hit used a thread")
+
+    monkeypatch.setattr(fast_road, "_pool", SimpleNamespace(submit=refused))
+    for _ in range(4):
+        status, _, content, by_django = paths.send_request()
+        assert (status, content, by_django) == (200, plain, False)
+
+
+def test_answer_is_taken_from_the_log_when_the_cache_is_empty(paths):
+    plain = paths.send_request()[2]
     cache.clear()
-    assert paths.send_request()[3]
-    assert not paths.send_request()[3], "Django has filled the cache again"
+    paths.fast.answers = Answers()
+    assert paths.send_request()[2:] == (plain, False)
+
+
+def test_missing_answer_is_computed_once_for_all_who_wait(paths, monkeypatch):
+    computed, release = [], threading.Event()
+
+    def slow(symbol, horizon):
+        computed.append((symbol, horizon))
+        assert release.wait(10)
+        return latest_prediction(symbol, horizon)
+
+    monkeypatch.setattr(fast_road, "latest_prediction", slow)
+    body = b'{"symbol": "ETHUSDT", "horizon": 18}'
+
+    async def together():
+        road = FastRoad(paths.counting_django)
+        road.templates = paths.fast.templates
+        requests = [asyncio.ensure_future(exchange(road, [paths.key, JSON], body=body)) for _ in range(20)]
+        while not computed:
+            await asyncio.sleep(0.01)
+        requests[0].cancel()  # the caller who began the work may leave
+        await asyncio.sleep(0.05)
+        release.set()
+        return await asyncio.gather(*requests[1:])
+
+    before = paths.passed_on
+    answers = async_to_sync(together)()
+    assert computed == [("ETHUSDT", 18)]
+    assert {status for status, _, _ in answers} == {200}
+    assert len({content for _, _, content in answers}) == 1
+    assert paths.passed_on == before
+
+
+def test_answer_ends_with_its_candle(paths, engine):
+    first = orjson.loads(paths.send_request()[2])
+    for market in engine:
+        store_candles(market, NEWEST + STEP, 1)
+    engine[0].frozen.advance(STEP / 1000)
+    between = orjson.loads(paths.send_request()[2])
+    assert between["candle_time"] > first["candle_time"], "the newest stored candle"
+    advance(engine)
+    assert orjson.loads(paths.send_request()[2]) == between
+
+
+def test_answer_between_a_close_and_its_candle_is_not_kept(paths, engine):
+    first = paths.send_request()[2]
+    engine[0].frozen.advance(STEP / 1000)
+    assert paths.send_request()[2:] == (first, False), "valid for 15 seconds more"
+    for market in engine:
+        store_candles(market, NEWEST + STEP, 1)
+    assert orjson.loads(paths.send_request()[2])["candle_time"] > orjson.loads(first)["candle_time"]
+
+
+def test_answer_ends_with_its_market_within_a_second(paths, engine):
+    assert not paths.send_request()[3]
+    Market.objects.filter(symbol="BTCUSDT").update(enabled=False)
+    engine[0].frozen.advance(1.0)
+    status, _, _, by_django = paths.send_request()
+    assert (status, by_django) == (409, True)
+
+
+def test_promotion_ends_answers_within_a_second(paths, engine, champions):
+    first = orjson.loads(paths.send_request()[2])
+    candidate = tiny.candidate("range_predictor", seed=7, source="simulated")
+    registry.promote(candidate, "test", "another one", override=True)
+    engine[0].frozen.advance(1.0)
+    deadline = time.monotonic() + 30
+    while True:  # the champion in memory answers until the new one is loaded
+        answer = orjson.loads(paths.send_request()[2])
+        assert "model_versions" in answer, answer
+        if answer["model_versions"] != first["model_versions"]:
+            break
+        assert answer == first
+        assert time.monotonic() < deadline
+        engine[0].frozen.advance(0.5)
+        time.sleep(0.05)
+    assert answer["model_versions"] == {**first["model_versions"], "range_predictor": str(candidate.pk)}
+    assert answer["id"] != first["id"]
+
+
+def test_key_is_verified_again_after_a_minute_and_a_revoked_one_refused(paths, engine):
+    engine[0].frozen.advance(services.VERIFIED_SECONDS + 1)
+    assert paths.send_request()[::3] == (200, False)
+    ApiKey.objects.update(revoked_at=clock.wall_now())
+    engine[0].frozen.advance(services.VERIFIED_SECONDS + 1)
+    assert paths.send_request()[::3] == (401, True)

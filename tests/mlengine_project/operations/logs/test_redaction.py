@@ -3,13 +3,11 @@
 import json
 import logging
 import time
-from types import SimpleNamespace
 
 import pytest
 import structlog
 
 from mlengine_project.access.keys import new_key
-from mlengine_project.operations.logs import structured as request_log
 from mlengine_project.operations.logs.redaction import (
     MAX_LINE_CHARACTERS,
     MAX_VALUE_CHARACTERS,
@@ -100,14 +98,76 @@ def test_redaction_of_long_text_is_fast(text):
     assert time.process_time() - started < 0.5
 
 
-def test_the_path_of_a_request_is_cut(monkeypatch):
-    logged = []
-    monkeypatch.setattr(request_log, "log", SimpleNamespace(info=lambda event, **fields: logged.append(fields)))
+class Lines(logging.Handler):
+    """Handler that keeps what it would write."""
+
+    def __init__(self, pretty):
+        super().__init__()
+        self.setFormatter(formatter(pretty=pretty))
+        self.lines = []
+
+    def emit(self, record):
+        self.lines.append(self.format(record))
+
+
+@pytest.fixture
+def request_lines():
+    """The lines of `log_request`, as JSON or for a terminal."""
+    requests, added = logging.getLogger("mlengine.requests"), []
+
+    def start(pretty=False):
+        added.append(Lines(pretty))
+        requests.addHandler(added[-1])
+        return added[-1].lines
+
+    level = requests.level
+    requests.setLevel(logging.INFO)
+    yield start
+    requests.setLevel(level)
+    for handler in added:
+        requests.removeHandler(handler)
+
+
+def test_the_path_of_a_request_is_cut(request_lines):
+    lines = request_lines()
     log_request("GET", "/" + "a" * 16_000, 404, 0.001)
     log_request("GET", "/predictions", 200, 0.001)
-    assert [len(fields["path"]) < 300 for fields in logged] == [True, True]
-    assert logged[0]["path"].startswith("/aaa")
-    assert logged[1]["path"] == "/predictions"
+    paths = [json.loads(line)["path"] for line in lines]
+    assert [len(path) < 300 for path in paths] == [True, True]
+    assert paths[0].startswith("/aaa")
+    assert paths[1] == "/predictions"
+
+
+@pytest.mark.parametrize(("path", "key_id", "request_id"), [
+    ("/predictions", "6a1f2c3e-0000-4000-8000-000000000000", "job-17"),
+    ('/nope"\\\u00e9\u2028', "", "0123456789abcdef0123456789abcdef"),
+    ("/health", "bootstrap", None),
+])  # fmt: skip
+def test_the_line_of_a_request_is_that_of_the_processors(request_lines, path, key_id, request_id):
+    lines = request_lines()
+    log_request("POST", path, 503, 0.00123, key_id, request_id)
+    written = json.loads(lines[0])
+    record = logging.LogRecord("mlengine.requests", logging.INFO, "", 0, dict(written), None, None)
+    record._logger, record._name = None, "info"
+    assert lines[0] == formatter(pretty=False).format(record)
+    stamp = written.pop("timestamp")
+    assert len(stamp) == 27
+    assert stamp.endswith("Z")
+    assert written == {
+        "method": "POST", "path": path, "status": 503, "ms": 1.2, "key": key_id or None, "event": "request",
+        **({"request_id": request_id} if request_id else {}), "logger": "mlengine.requests", "level": "info",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("pretty", [False, True])
+def test_a_secret_in_a_path_or_request_id_is_hidden(request_lines, line_of, pretty):
+    lines, key = request_lines(pretty), new_key().secret
+    log_request("GET", f"/candles/{key}", 404, 0.001, "", f"token:{key[:50]}")
+    log_request("GET", "/console/sign-in/eyJ1c2VyIjoxfQ:1xXo6u", 200, 0.001)
+    log_request("GET", "/binance-canary-0123456789abcdef", 404, 0.001)
+    assert len(lines) == 3
+    for secret in (key.split("_", 2)[2][:8], "eyJ1c2VyIjoxfQ", "canary"):
+        assert not any(secret in line for line in lines)
 
 
 def test_a_long_value_is_cut_and_the_line_stays_json(line_of):
