@@ -45,6 +45,18 @@ def change(value: float | Decimal | None) -> str:
 
 
 @register.filter
+def whole(value: float) -> str:
+    """A ratio as a percentage without decimals."""
+    return wording.percent_text(value, places=0)
+
+
+@register.filter
+def age(seconds: float) -> str:
+    """An age or a wait in words."""
+    return wording.age_text(seconds)
+
+
+@register.filter
 def span(candles: int) -> str:
     """A horizon as a span of time."""
     return wording.horizon_text(candles)
