@@ -157,10 +157,10 @@ def _model_notices(source: str) -> list[Notice]:
 def _job_notice(job: Job) -> Notice:
     verbs = {"training": gettext("Models are training"), "backfill": gettext("History is being fetched")}
     verb = verbs.get(job.kind, job.kind)
-    waiting = job.state == Job.State.PENDING
+    waiting, waits = job.state == Job.State.PENDING, gettext("waiting to start")
     return Notice(
         "working",
-        f"{verb}: {gettext('waiting to start')}" if waiting else f"{verb}: {job.progress:.0%}",
+        f"{verb}: {waits}" if waiting else f"{verb}: {job.progress:.0%}",
         job.message,
         progress=0.0 if waiting else job.progress,
         link=reverse("admin:operations_job_change", args=[job.pk]),

@@ -1,11 +1,22 @@
 """Languages of the console: chosen, or the browser's; the API and the admin stay English."""
 
+import ast
+import gettext
+import re
+
 import pytest
+from django.conf import settings
 from django.utils import translation
 
+from indicators.catalog.lookup import CATALOG
+from mlengine_project.console import catalogue
+from modelregistry.models import Kind
+from predictions.reasons import REASON_TEXTS
+from signals.models import SignalLog
 from tests.mlengine_project.console import rows
 
 pytestmark = pytest.mark.django_db
+ROOT = settings.BASE_DIR
 SPANISH = {"HTTP_ACCEPT_LANGUAGE": "es-MX,es;q=0.9"}
 
 
@@ -58,3 +69,26 @@ def test_console_pages_forbid_inline_styles_and_scripts(admin_client, path):
     policy = admin_client.get(path)["Content-Security-Policy"]
     assert "unsafe-inline" not in policy
     assert "style-src 'self'" in policy
+
+
+def test_every_text_of_other_apps_is_translated():
+    listed = set(catalogue.TEXTS)
+    for shown in (REASON_TEXTS.values(), *(choices.labels for choices in (SignalLog.Type, SignalLog.Outcome, Kind))):
+        assert {str(text) for text in shown} <= listed
+    assert {spec.family for spec in CATALOG.values()} <= listed
+    with translation.override("es"):
+        assert [text for text in listed if translation.gettext(text) == text] == []
+
+
+@pytest.mark.parametrize("domain", ["django", "djangojs"])
+def test_spanish_is_complete_and_compiled(domain):
+    folder = ROOT / "locale" / "es" / "LC_MESSAGES"
+    blocks = (folder / f"{domain}.po").read_text().split("\n\n")[1:]
+    assert [block for block in blocks if re.search(r'msgstr(\[\d\])? ""(?!\n")', block) or "#, fuzzy" in block] == []
+    with (folder / f"{domain}.mo").open("rb") as compiled:
+        known = gettext.GNUTranslations(compiled)
+    for block in blocks:
+        parts = re.findall(r'^(msgid|msgstr) ((?:".*"\n?)+)', block, re.MULTILINE)
+        words = {name: "".join(map(ast.literal_eval, text.strip().split("\n"))) for name, text in parts if text.strip()}
+        if "msgstr" in words:
+            assert known.gettext(words["msgid"]) == words["msgstr"]

@@ -5,7 +5,10 @@ import re
 import pytest
 from django.urls import reverse
 
+from marketdata.process_state import process_state
 from mlengine_project.operations.models import Job
+from modelregistry.artifacts.verification import Verdicts
+from modelregistry.registry.serving import LoadedVersions
 from signals.models import SignalSwitch
 from tests.mlengine_project.console import rows
 
@@ -128,12 +131,12 @@ def test_unloadable_champion_is_shown(admin_client, settings, tmp_path):
     from modelregistry import registry
 
     settings.MODEL_PATH = tmp_path
-    registry.unload_all()
+    process_state.drop(LoadedVersions, Verdicts)
     rows.candles(rows.market())
     rows.version(stage="champion")
     assert registry.load_ensemble("simulated") is None
     assert "Range predictor is not serving" in words(admin_client.get("/"))
-    registry.unload_all()
+    process_state.drop(LoadedVersions, Verdicts)
     assert "is not serving" not in words(admin_client.get("/"))
 
 

@@ -16,7 +16,7 @@ export function clockText(ms, { seconds = false, date = false } = {}) {
   const zone = isLocal ? {} : { timeZone: "UTC" };
   const time = moment.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", ...(seconds ? { second: "2-digit" } : {}), ...zone });
   if (!date) return time;
-  return `${moment.toLocaleDateString(document.documentElement.lang, { day: "2-digit", month: "short", ...zone })} ${time}`;
+  return `${moment.toLocaleDateString(document.documentElement.lang === "es" ? "es" : "en-GB", { day: "2-digit", month: "short", ...zone })} ${time}`;
 }
 
 export function writeTimes(root = document) {
