@@ -1,5 +1,7 @@
 """Views of the track record."""
 
+from typing import Any
+
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from mlengine_project.console.record import export
@@ -37,5 +39,5 @@ def _chosen(request: HttpRequest) -> tuple[str, str]:
     return request.GET.get("symbol", "")[:20], request.GET.get("horizon", "")[:6]
 
 
-def _context(request: HttpRequest) -> dict[str, object]:
+def _context(request: HttpRequest) -> dict[str, Any]:
     return pages.context(*_chosen(request))
