@@ -13,7 +13,8 @@ from django.utils.translation import gettext
 from marketdata import clock
 from mlengine_project.console import wording
 from mlengine_project.console.card_drawing import Held
-from modelregistry.models import Kind
+from modelregistry.models import Kind, ModelVersion
+from modelregistry.registry.version_state import VersionState, state_of
 from predictions import reasons
 from signals.models import SignalLog
 
@@ -42,6 +43,12 @@ def chance(value: float | Decimal | None) -> str:
 def change(value: float | Decimal | None) -> str:
     """A ratio as a signed percentage."""
     return wording.percent_text(value, signed=True)
+
+
+@register.filter
+def version_state(version: ModelVersion) -> VersionState:
+    """Stage of a version and the gate's verdict on it."""
+    return state_of(version)
 
 
 @register.filter
