@@ -40,17 +40,7 @@ class Gap(NamedTuple):
 
 
 def interval_ms(interval: str) -> int:
-    """Length of an interval in milliseconds.
-
-    Parameters
-    ----------
-    interval : str
-        A number and one of ``s m h d``.
-
-    Returns
-    -------
-    int
-        Milliseconds.
+    """Length of an interval, a number and one of ``s m h d``, in milliseconds.
 
     Raises
     ------

@@ -23,7 +23,7 @@ from marketdata.intervals import INTERVAL, INTERVALS
 from marketdata.models import Market
 from mlengine_project.access.sign_in import ThrottledForm
 from mlengine_project.console import board as board_reads
-from mlengine_project.console import chart_feed, market_page, models_page
+from mlengine_project.console import chart_feed, market_page
 from mlengine_project.console import record_panel as record_reads
 from mlengine_project.console import sign_in as one_time_links
 from mlengine_project.console.engine_state import current_state
@@ -186,13 +186,6 @@ def opened_forecast(request: HttpRequest, symbol: str) -> HttpResponse:
 def record_panel(request: HttpRequest) -> HttpResponse:
     """The track record of one market, or of all."""
     return page(request, "console/partial/track_record.html", **record_reads.context(request.GET.get("symbol") or None))
-
-
-@allow("GET")
-@login_required
-def models(request: HttpRequest) -> HttpResponse:
-    """The active models, their quality, and the promotion log."""
-    return page(request, "console/models.html", section="models", **models_page.context())
 
 
 @allow("POST")

@@ -7,7 +7,7 @@ from django.utils.translation import gettext, ngettext
 
 MINUTES_PER_CANDLE = 5
 SURE_FROM_OUTCOMES = 30
-"""With fewer independent outcomes no skill counts as sure."""
+"""With fewer independent outcomes, or days of tests, no skill counts as sure."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,8 @@ def skill_sentence(
         return SkillText(text, "unsure")
     words["half_width"] = f"{100 * half_width:.2f}"
     text = gettext("%(skill)s ± %(half_width)s against %(against)s, %(counted)s") % words
-    # A number of days says how long was looked at; thirty outcomes are far fewer than thirty days.
-    sure = abs(skill) > half_width and (unit == "days" or outcomes >= SURE_FROM_OUTCOMES)
+    # The gate requires as many days of tests.
+    sure = abs(skill) > half_width and outcomes >= SURE_FROM_OUTCOMES
     return SkillText(text, ("better" if skill > 0 else "worse") if sure else "unsure")
 
 
