@@ -152,6 +152,7 @@ if (board) {
       if (signal.signal_type !== "hold") document.getElementById("announcer").textContent = `${symbol}: ${signal.signal_type}`;
     },
     onRefresh: () => requestUpdate(symbols),
+    shownSeq: (symbol) => Number(cards.get(symbol)?.dataset.seq || 0),
   });
 
   sort();
