@@ -8,7 +8,7 @@ from django import template
 from django.utils.dates import MONTHS_3
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import get_language, gettext
 
 from marketdata import clock
 from mlengine_project.console import wording
@@ -107,7 +107,9 @@ def utc(moment: datetime | None, form: str = "") -> SafeString | str:
     machine = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
     is_today = moment.date() == clock.market_now().date()
     form = form or ("%H:%M" if is_today else "%d %b %H:%M")
-    month = str(MONTHS_3[moment.month]).capitalize()
+    month = str(MONTHS_3[moment.month])
+    if get_language() == "en":
+        month = month.capitalize()
     written = moment.strftime(form.replace("%b", month))
     shows_date, shows_seconds = ("1" if sign in form else "0" for sign in ("%d", "%S"))
     attributes = (machine, shows_date, shows_seconds, written)
