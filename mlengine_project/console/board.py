@@ -25,7 +25,6 @@ from predictions.models import PredictionLog
 from signals.models import SignalLog
 
 PAST_CANDLES = 96
-DAY_CANDLES = DAY_MS // INTERVAL_MS
 LATE_AFTER_MS = INTERVAL_MS + 15_000
 """Age of the newest candle from which the next one is late; predictions expire at the same instant."""
 
@@ -81,7 +80,8 @@ def cards(symbols: Iterable[str] | None = None) -> list[Card]:
         )
     )
     newest_opens = candles.newest_open(found)
-    days, prices = _last_days(found, newest_opens), _newest_closes(newest_opens)
+    recent, prices = _recent_closes(found, newest_opens), _closes_at(newest_opens)
+    day_ago = _closes_at(newest_opens, earlier_ms=DAY_MS)
     signals = SignalLog.objects.in_bulk([market.newest_signal for market in found if market.newest_signal])
     answers = newest_quantiles({market.pk: market.newest_answer for market in found if market.newest_answer})
     return [
@@ -89,7 +89,8 @@ def cards(symbols: Iterable[str] | None = None) -> list[Card]:
             market,
             newest_opens[market.pk],
             prices.get(market.pk),
-            days.get(market.pk),
+            day_ago.get(market.pk),
+            recent.get(market.pk),
             signals,
             answers[market.pk],
         )
@@ -121,30 +122,30 @@ def quantiles_of(row: PredictionLog) -> Quantiles:
     )
 
 
-def _last_days(markets: list[Market], newest_opens: dict[int, int | None]) -> dict[int, Floats]:
-    """Closes of the day up to each market's newest candle, oldest first; a missing candle is NaN."""
-    # Each market is read for its own last day, not from the oldest stop of all markets.
+def _recent_closes(markets: list[Market], newest_opens: dict[int, int | None]) -> dict[int, Floats]:
+    """Closes up to each market's newest candle, oldest first; a missing candle is NaN."""
+    # Each market is read for its own last hours, not from the oldest stop of all markets.
     stopped_at: dict[int, list[Market]] = defaultdict(list)
     for market in markets:
         newest = newest_opens[market.pk]
         if newest is not None:
             stopped_at[newest].append(market)
-    days: dict[int, Floats] = {}
+    recent: dict[int, Floats] = {}
     for newest, stopped in stopped_at.items():
-        grid = candles.load_grid(stopped, newest, DAY_CANDLES + 1)
-        days.update({market.pk: grid.close[row] for row, market in enumerate(stopped)})
-    return days
+        grid = candles.load_grid(stopped, newest, PAST_CANDLES)
+        recent.update({market.pk: grid.close[row] for row, market in enumerate(stopped)})
+    return recent
 
 
-def _newest_closes(newest_opens: dict[int, int | None]) -> dict[int, Decimal]:
-    """Exact close of each market's newest candle, in one query."""
+def _closes_at(opens: dict[int, int | None], earlier_ms: int = 0) -> dict[int, Decimal]:
+    """Exact close of each market's candle at an open, or so much earlier, in one query."""
     by_open: dict[int, list[int]] = defaultdict(list)
-    for market_id, newest in newest_opens.items():
-        if newest is not None:
-            by_open[newest].append(market_id)
+    for market_id, open_ms in opens.items():
+        if open_ms is not None:
+            by_open[open_ms - earlier_ms].append(market_id)
     if not by_open:
         return {}
-    wanted = reduce(or_, (Q(open_time=newest, market_id__in=ids) for newest, ids in by_open.items()))
+    wanted = reduce(or_, (Q(open_time=open_ms, market_id__in=ids) for open_ms, ids in by_open.items()))
     return dict(Candle.objects.filter(wanted).values_list("market_id", "close"))
 
 
@@ -152,7 +153,8 @@ def _card(
     market: Any,
     newest_open: int | None,
     price: Decimal | None,
-    day: Floats | None,
+    day_ago: Decimal | None,
+    recent: Floats | None,
     signals: dict[UUID, SignalLog],
     predicted: list[Quantiles],
 ) -> Card:
@@ -161,12 +163,11 @@ def _card(
     now = clock.market_ms()
     # An expired prediction is withheld, as everywhere else.
     valid = [newest for newest in predicted if newest.valid_until_ms >= now]
-    recent = [] if day is None else day[-PAST_CANDLES:]
-    day_ago = None if day is None or not np.isfinite(day[0]) else float(day[0])
+    past = [] if recent is None else [float(close) for close in recent if np.isfinite(close)]
     return Card(
         market=market,
         price=price,
-        day_change=float(price) / day_ago - 1 if price is not None and day_ago else None,
+        day_change=float(price / day_ago) - 1 if price is not None and day_ago else None,
         closed_ms=closed_ms,
         late=closed_ms is not None and now - closed_ms > LATE_AFTER_MS,
         signal=signal,
@@ -174,5 +175,5 @@ def _card(
         ranges=draw_ranges(price, valid) if price is not None else [],
         ranges_time=market.newest_answer,
         ranges_valid_ms=min((newest.valid_until_ms for newest in valid), default=None),
-        fan=draw_fan([float(close) for close in recent if np.isfinite(close)], valid),
+        fan=draw_fan(past, valid),
     )

@@ -19,6 +19,7 @@ from marketdata.models import Candle, Market
 from mlengine_project.console import board, chart_feed
 from modelregistry.estimators.forecast import BANDS
 from modelregistry.models import ModelVersion
+from modelregistry.registry.version_state import LOG
 from predictions.forecasting.explanation import Explanation, explain
 from predictions.models import PredictionLog
 from signals.models import SignalLog
@@ -53,7 +54,14 @@ def context(symbol: str) -> dict[str, Any] | None:
         "recent": _recent(card.market),
         "quality": _quality(card),
         "quality_days": QUALITY_DAYS,
+        "champions": _champions(card.market),
     }
+
+
+def _champions(market: Market) -> list[ModelVersion]:
+    """The champions that answer for the market, with their promotions, from which their state is read."""
+    champions = ModelVersion.objects.filter(source=market.source, stage=ModelVersion.Stage.CHAMPION)
+    return list(champions.defer("report").prefetch_related(*LOG).order_by("kind"))
 
 
 def opened_forecast(market: Market, at_ms: int | None, horizon: int | None) -> dict[str, Any]:
@@ -64,7 +72,7 @@ def opened_forecast(market: Market, at_ms: int | None, horizon: int | None) -> d
     if prediction is None:
         return {"prediction": None}
     ids = [version_id for version_id in prediction.model_versions.values() if _is_id(version_id)]
-    versions = ModelVersion.objects.in_bulk([UUID(version_id) for version_id in ids])
+    versions = ModelVersion.objects.prefetch_related(*LOG).in_bulk([UUID(version_id) for version_id in ids])
     found = explain(prediction)
     return {
         "prediction": prediction,

@@ -88,5 +88,5 @@ def log_change(request: HttpRequest, row: Model, words: str, *, added: bool = Fa
     """Write a decision with its reason into the admin's history of the row."""
     flag = ADDITION if added else CHANGE
     LogEntry.objects.log_actions(
-        user_id=request.user.pk, queryset=[row], action_flag=flag, change_message=words[:500], single_object=True
+        user_id=str(request.user.pk), queryset=[row], action_flag=flag, change_message=words[:500], single_object=True
     )

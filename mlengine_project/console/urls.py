@@ -1,8 +1,11 @@
 """URLs of the console pages."""
 
-from django.urls import path
+from django.urls import path, re_path
 
 from mlengine_project.console import views
+from mlengine_project.console.operating import views as operating
+from mlengine_project.console.record import views as track_record
+from mlengine_project.console.stored_data import views as stored_data
 from mlengine_project.console.versions import decisions as model_decisions
 from mlengine_project.console.versions import views as model_views
 
@@ -26,6 +29,18 @@ urlpatterns = [
     path("console/models/<uuid:version_id>/charts", model_views.charts, name="version_charts"),
     path("console/models/<uuid:version_id>/promote", model_decisions.promote, name="promote"),
     path("console/jobs/<uuid:job_id>/cancel", model_decisions.cancel, name="cancel_job"),
+    path("console/record", track_record.record, name="record"),
+    path("console/record/charts", track_record.charts, name="record_charts"),
+    re_path(r"^console/record/track-record\.(?P<form>csv|parquet)$", track_record.download, name="record_file"),
+    path("console/data", stored_data.data, name="data"),
+    path("console/data/feed", stored_data.feed, name="feed"),
+    path("console/data/backfill", stored_data.backfill, name="backfill"),
+    path("console/data/days/<str:symbol>", stored_data.days, name="days"),
+    path("console/operations", operating.operations, name="operations"),
+    path("console/operations/live", operating.live, name="operating"),
+    path("console/operations/switch", operating.switch, name="switch"),
+    path("console/operations/keys/new", operating.create_key, name="create_key"),
+    path("console/operations/keys/<uuid:key_id>/revoke", operating.revoke_key, name="revoke_key"),
     path("console/record-panel", views.record_panel, name="record_panel"),
     path("console/language", views.language, name="language"),
     path("console/texts.js", views.texts, name="texts"),

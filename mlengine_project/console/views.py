@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from django.contrib.auth import login, logout
 from django.core.exceptions import NON_FIELD_ERRORS
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -30,6 +30,8 @@ from mlengine_project.console.engine_state import current_state
 from mlengine_project.http.allowed_methods import allow
 
 View = Callable[..., HttpResponse]
+MAX_WHOLE_CARDS = 24
+"""With more markets the board opens as dense rows."""
 
 
 def page(request: HttpRequest, template: str, status: int = 200, **context: Any) -> HttpResponse:
@@ -77,7 +79,7 @@ def board(request: HttpRequest) -> HttpResponse:
     """The live board; the landing page for anonymous visitors."""
     if not request.user.is_authenticated:
         return page(request, "console/landing.html", next=_safe_next(request, request.GET.get("next", "")))
-    return page(request, "console/board.html", section="board", live=True, cards=board_reads.cards())
+    return page(request, "console/board.html", section="board", **_board_context(None, request.GET.get("view", "")))
 
 
 @allow("GET")
@@ -85,7 +87,7 @@ def board(request: HttpRequest) -> HttpResponse:
 def cards(request: HttpRequest) -> HttpResponse:
     """Cards of the named markets, which replace the old ones."""
     named = [symbol for symbol in request.GET.get("symbols", "").split(",") if symbol]
-    return page(request, "console/cards.html", cards=board_reads.cards(named or None))
+    return page(request, "console/cards.html", **_board_context(named or None, request.GET.get("view", "")))
 
 
 @allow("GET")
@@ -108,7 +110,7 @@ def market(request: HttpRequest, symbol: str) -> HttpResponse:
             headline=gettext("%(symbol)s is not followed") % {"symbol": symbol[:20]},
             explanation=gettext("No enabled market has this symbol."),
         )
-    return page(request, "console/market.html", live=True, **context)
+    return page(request, "console/market.html", **context)
 
 
 @allow("GET")
@@ -195,10 +197,9 @@ def language(request: HttpRequest) -> HttpResponse:
 
 @allow("GET")
 @cache_control(private=True, max_age=300)
-def texts(request: HttpRequest) -> HttpResponse:
+def texts(request: HttpRequest) -> HttpResponseBase:
     """Texts of the page scripts in the page's language."""
-    response: HttpResponse = JavaScriptCatalog.as_view()(request)
-    return response
+    return JavaScriptCatalog.as_view()(request)
 
 
 @allow("GET", "POST")
@@ -245,6 +246,13 @@ def _safe_next(request: HttpRequest, target: str) -> str:
     """The target if it is a path of this site, else ''."""
     is_own_path = url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure())
     return target if is_own_path and target.startswith("/") else ""
+
+
+def _board_context(symbols: list[str] | None, view: str) -> dict[str, Any]:
+    """Cards, and whether all of their parts are written: dense rows hide most of them."""
+    found = board_reads.cards(symbols)
+    whole = view == "cards" or (view != "rows" and len(found) <= MAX_WHOLE_CARDS)
+    return {"cards": found, "whole": whole}
 
 
 def _market_or_404(symbol: str) -> Market:

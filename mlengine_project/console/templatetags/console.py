@@ -8,12 +8,13 @@ from django import template
 from django.utils.dates import MONTHS_3
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import get_language, gettext
 
 from marketdata import clock
 from mlengine_project.console import wording
 from mlengine_project.console.card_drawing import Held
-from modelregistry.models import Kind
+from modelregistry.models import Kind, ModelVersion
+from modelregistry.registry.version_state import VersionState, state_of
 from predictions import reasons
 from signals.models import SignalLog
 
@@ -42,6 +43,24 @@ def chance(value: float | Decimal | None) -> str:
 def change(value: float | Decimal | None) -> str:
     """A ratio as a signed percentage."""
     return wording.percent_text(value, signed=True)
+
+
+@register.filter
+def version_state(version: ModelVersion) -> VersionState:
+    """Stage of a version and the gate's verdict on it."""
+    return state_of(version)
+
+
+@register.filter
+def whole(value: float) -> str:
+    """A ratio as a percentage without decimals."""
+    return wording.percent_text(value, places=0)
+
+
+@register.filter
+def age(seconds: float) -> str:
+    """An age or a wait in words."""
+    return wording.age_text(seconds)
 
 
 @register.filter
@@ -88,7 +107,9 @@ def utc(moment: datetime | None, form: str = "") -> SafeString | str:
     machine = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
     is_today = moment.date() == clock.market_now().date()
     form = form or ("%H:%M" if is_today else "%d %b %H:%M")
-    month = str(MONTHS_3[moment.month]).capitalize()
+    month = str(MONTHS_3[moment.month])
+    if get_language() == "en":
+        month = month.capitalize()
     written = moment.strftime(form.replace("%b", month))
     shows_date, shows_seconds = ("1" if sign in form else "0" for sign in ("%d", "%S"))
     attributes = (machine, shows_date, shows_seconds, written)

@@ -11,7 +11,7 @@ from mlengine_project.console.wording import horizon_text
 Cell = Mapping[str, Any]
 Form = Literal["rows", "time", "columns", "curves"]
 Tone = Literal["own", "second", "third", "other"]
-Numbers = list[float | None]
+Numbers = Sequence[float | None]
 
 
 @dataclass(frozen=True)

@@ -169,6 +169,7 @@ def train(request: HttpRequest) -> HttpResponse:
 def cancel(request: HttpRequest, job_id: UUID) -> HttpResponse:
     """Cancel a pending or running job."""
     job = get_object_or_404(Job, pk=job_id)
+    back = {Job.Kind.TRAINING: "console:models", Job.Kind.BACKFILL: "console:data"}.get(job.kind, "console:operations")  # type: ignore[call-overload]
 
     def act(values: dict[str, Any]) -> str:
         if not control.cancel(job):
@@ -180,7 +181,7 @@ def cancel(request: HttpRequest, job_id: UUID) -> HttpResponse:
         request,
         ReasonForm(request.POST or None),
         act,
-        back=reverse("console:models"),
+        back=reverse(back),
         title=gettext("Cancel: %(kind)s") % {"kind": gettext(job.get_kind_display())},
         explanation=gettext("It stops within seconds. What it stored so far is kept; nothing is left half-written."),
         button=gettext("Cancel the job"),

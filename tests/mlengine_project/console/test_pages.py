@@ -246,3 +246,18 @@ def test_signing_out_needs_a_post(admin_client):
     assert admin_client.get(reverse("console:sign_out")).status_code == 405
     admin_client.post(reverse("console:sign_out"))
     assert "Sign in to the console" in words(admin_client.get("/"))
+
+
+def test_many_markets_come_as_rows_without_the_parts_that_rows_hide(admin_client, monkeypatch):
+    from mlengine_project.console import views
+
+    of = rows.market()
+    rows.candles(of)
+    rows.prediction(of, 6, price=111.9)
+    rows.signal(of, **rows.BUY)
+    assert "to break even" in words(admin_client.get("/console/cards?symbols=BTCUSDT"))
+    light = admin_client.get("/console/cards?view=rows&symbols=BTCUSDT")
+    assert "to break even" not in words(light)
+    assert "take-profit 101.5000" in words(light)
+    monkeypatch.setattr(views, "MAX_WHOLE_CARDS", 0)
+    assert 'data-view="rows"' in admin_client.get("/").content.decode()

@@ -67,6 +67,8 @@ if (board) {
 
   const layout = (view) => {
     board.dataset.view = view;
+    // Rows come without the parts they hide.
+    if (view === "cards") requestUpdate([...cards.values()].filter((card) => card.dataset.whole === undefined).map((card) => card.dataset.symbol));
     document.querySelector(`input[name="view"][value="${view}"]`).checked = true;
   };
 
@@ -125,23 +127,23 @@ if (board) {
     select();
   };
 
-  const load = async () => {
+  async function load() {
     timer = null;
     if (busy) { timer = setTimeout(load, GATHER_MS); return; }
     const requested = [...waiting].slice(0, CARDS_A_REQUEST);
     for (const symbol of requested) waiting.delete(symbol);
     busy = true;
     try {
-      const answer = await ask(`${board.dataset.refresh}?symbols=${encodeURIComponent(requested.join(","))}`);
+      const answer = await ask(`${board.dataset.refresh}?view=${board.dataset.view}&symbols=${encodeURIComponent(requested.join(","))}`);
       if (answer.ok) await replace(await answer.text());
     } catch { /* shown by the line of state */ } finally { busy = false; }
     if (waiting.size) timer ??= setTimeout(load);
-  };
+  }
 
-  const requestUpdate = (names) => {
+  function requestUpdate(names) {
     for (const name of names) waiting.add(name);
-    timer ??= setTimeout(load, GATHER_MS);
-  };
+    if (waiting.size) timer ??= setTimeout(load, GATHER_MS);
+  }
 
   const symbols = [...cards.keys()];
   follow(symbols, {
@@ -150,6 +152,7 @@ if (board) {
       if (signal.signal_type !== "hold") document.getElementById("announcer").textContent = `${symbol}: ${signal.signal_type}`;
     },
     onRefresh: () => requestUpdate(symbols),
+    shownSeq: (symbol) => Number(cards.get(symbol)?.dataset.seq || 0),
   });
 
   sort();

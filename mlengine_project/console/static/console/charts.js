@@ -5,7 +5,7 @@ import { ask } from "./page.js";
 import { fill, gettext } from "./words.js";
 import * as echarts from "./vendor/echarts-6.1.0/echarts.esm.min.mjs";
 
-const PAPER = { ink: "#000", ink_2: "#000", ink_3: "#333", line: "#ccc", line_strong: "#555", surface: "#fff", accent: "#000", up: "#000", down: "#000", late: "#000" };
+const PAPER = { ink: "#000", ink_2: "#000", ink_3: "#333", line: "#ccc", line_strong: "#555", surface: "#fff", accent: "#000", up: "#333", down: "#333", late: "#555", healthy: "#bbb", failed: "#000" };
 const drawn = new Map();
 
 export function element(name, properties = {}, ...children) {

@@ -6,7 +6,8 @@ const WATCHDOG_MS = 60000;
 const MAX_RETRY_MS = 20000;
 const POLL_MS = 15000;
 
-export function follow(symbols, { onSignal, onRefresh }) {
+// `shownSeq` gives the seq that the page shows of a symbol: a signal between the page and the subscription is not lost.
+export function follow(symbols, { onSignal, onRefresh, shownSeq }) {
   const last = new Map();
   let socket = null;
   let attempt = 0;
@@ -44,6 +45,12 @@ export function follow(symbols, { onSignal, onRefresh }) {
         poll(false);
         socketOpen(true);
         for (const [symbol, head] of Object.entries(frame.seq ?? {})) if (!last.has(symbol)) last.set(symbol, head);
+        break;
+      case "snapshot":
+        for (const signal of frame.signals) {
+          last.set(signal.symbol, Math.max(signal.seq, last.get(signal.symbol) ?? 0));
+          if (signal.seq > shownSeq(signal.symbol)) onSignal(signal.symbol, signal);
+        }
         break;
       case "signal":
         if (frame.seq > (last.get(frame.symbol) ?? -1)) {

@@ -412,4 +412,4 @@ setInterval(() => {
 
 applyColours();
 loadWhole().catch(() => {});
-follow([symbol], { onSignal: requestUpdate, onRefresh: requestUpdate });
+follow([symbol], { onSignal: requestUpdate, onRefresh: requestUpdate, shownSeq: () => Number(document.querySelector(".market-head").dataset.seq || 0) });

@@ -59,6 +59,16 @@ def test_page_begins_with_the_sentence_and_never_calls_an_override_accepted(pers
     assert expected in words(client.get("/console/models"))
 
 
+def test_market_page_states_an_override_as_such(person):
+    of = rows.market()
+    rows.candles(of)
+    overridden()
+    for path in ("/market/BTCUSDT", "/console/panels/BTCUSDT"):
+        shown = words(person().get(path))
+        assert "promoted by override: the gate had refused" in shown
+        assert "gate accepted" not in shown.lower()
+
+
 def test_skill_of_the_page_is_that_of_the_api(person, client, settings):
     rows.market()
     champion = rows.version(stage="champion", report=REPORT)

@@ -1,0 +1,1 @@
+"""Operations page: jobs, schedule, kill switch, keys and health."""

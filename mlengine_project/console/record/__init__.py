@@ -1,0 +1,1 @@
+"""Track record page: what was promised beside what came, and its files."""

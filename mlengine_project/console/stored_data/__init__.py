@@ -1,0 +1,1 @@
+"""Data page: stored candles day by day, feed, request budget, backfills."""
