@@ -3,13 +3,16 @@
 import re
 import sys
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags
+from django.db import DatabaseError, connection
 
+from indicators.errors import FeatureError
 from marketdata.exchange.parsing import is_symbol
 from mlengine_project.access.proxy import UNIX_SOCKET
 from mlengine_project.environment import PROBLEMS
@@ -92,6 +95,40 @@ def settings_are_effective(**_: Any) -> list[CheckMessage]:
         if network in {"0.0.0.0/0", "::/0"}
     ]
     return [checks.Warning(sentence, id="mlengine.W001") for sentence in found]
+
+
+@checks.register(Tags.models)
+def extensions_are_usable(**_: Any) -> list[CheckMessage]:
+    """Report features and estimators that cannot be used, and champions that lack theirs."""
+    from modelregistry.estimators.extra import find_estimators
+    from modelregistry.estimators.kinds import KINDS
+
+    found = []
+    if settings.EXTRA_FEATURES:
+        from indicators.features import find_families
+
+        try:
+            find_families(settings.EXTRA_FEATURES)
+        except FeatureError as error:
+            found.append(f"EXTRA_FEATURES: {error}; write names such as EXTRA_FEATURES=mypackage.features.lead.")
+    try:
+        find_estimators(settings.EXTRA_ESTIMATORS, KINDS)
+    except ValueError as error:
+        found.append(f"EXTRA_ESTIMATORS: {error}; write names such as EXTRA_ESTIMATORS=mypackage.estimators.Trees.")
+    return [Error(sentence, id="mlengine.E004") for sentence in [*found, *_unusable_champions()]]
+
+
+def _unusable_champions() -> list[str]:
+    """Sentences about champions of the database, if there is one."""
+    database = connection.settings_dict
+    if connection.vendor == "sqlite" and not Path(database["NAME"]).exists():  # opening it would create it
+        return []
+    from modelregistry.registry.serving import unusable_champions
+
+    try:
+        return unusable_champions()
+    except (DatabaseError, RuntimeError):  # no database, no tables yet, or one that may not be used here
+        return []
 
 
 def _address_problem(name: str, value: str, schemes: tuple[str, ...]) -> list[str]:

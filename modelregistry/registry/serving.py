@@ -106,7 +106,7 @@ def load_version(version: ModelVersion) -> Estimator:
             _estimators.move_to_end(key)
             return estimator
     verification.require_verified(root, *key)
-    estimator = loading.load_estimator(reading.read_artifact(root, *key))
+    estimator = loading.load_serving(reading.read_artifact(root, *key))
     with _estimators_lock:
         _estimators[key] = (now, estimator)
         while len(_estimators) > KEPT_ESTIMATORS:
@@ -121,6 +121,22 @@ def require_files(version: ModelVersion) -> None:
             f"{version} keeps only its report: its files were removed on {version.files_removed_at:%Y-%m-%d} "
             f"({version.files_removed_reason}); choose a version that keeps its files, or train again"
         )
+
+
+def require_columns(version: ModelVersion) -> None:
+    """Raise ModelLoadError if a version reads a feature that this installation does not compute, by name."""
+    loading.own_columns(reading.read_artifact(model_root(), version.kind, version.digest))
+
+
+def unusable_champions() -> list[str]:
+    """Why champions cannot be used for lack of their features or estimator, as sentences."""
+    found = []
+    for version in ModelVersion.objects.filter(stage=ModelVersion.Stage.CHAMPION).order_by("source", "kind"):
+        try:
+            require_columns(version)
+        except ModelLoadError as error:
+            found.append(f"The champion {error}.")
+    return found
 
 
 def ensemble_of(versions: Iterable[ModelVersion]) -> "Ensemble":

@@ -27,6 +27,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Add kinds, data and options."""
         parser.add_argument("--kinds", nargs="+", default=[], choices=Kind.values, help="default: all three")
+        parser.add_argument("--estimator", default="", help="name of an estimator of another package: EXTRA_ESTIMATORS")
         parser.add_argument("--symbols", nargs="+", default=[], help="default: the enabled markets")
         parser.add_argument("--source", choices=Source.values, help="default: that of the enabled markets")
         parser.add_argument("--from", dest="from_time", type=instant, help="first training row: ISO 8601 (UTC) or ms")
@@ -77,6 +78,7 @@ class Command(BaseCommand):
                     corrected=options["corrected"],
                     workers=options["workers"],
                     actor=actor(),
+                    estimator=options["estimator"],
                 )
         except MLEngineError as error:
             raise CommandError(str(error)) from error
