@@ -1,7 +1,9 @@
 """System checks of the settings; each message says what to write."""
 
+import asyncio
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -97,7 +99,7 @@ def settings_are_effective(**_: Any) -> list[CheckMessage]:
     return [checks.Warning(sentence, id="mlengine.W001") for sentence in found]
 
 
-@checks.register(Tags.models)
+@checks.register("extensions")
 def extensions_are_usable(**_: Any) -> list[CheckMessage]:
     """Report features and estimators that cannot be used, and champions that lack theirs."""
     from modelregistry.estimators.extra import find_estimators
@@ -123,12 +125,25 @@ def _unusable_champions() -> list[str]:
     database = connection.settings_dict
     if connection.vendor == "sqlite" and not Path(database["NAME"]).exists():  # opening it would create it
         return []
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return _read_unusable_champions()
+    # A web server imports its application inside its event loop, where Django allows no query.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(_read_unusable_champions, close=True).result()
+
+
+def _read_unusable_champions(*, close: bool = False) -> list[str]:
     from modelregistry.registry.serving import unusable_champions
 
     try:
         return unusable_champions()
     except (DatabaseError, RuntimeError):  # no database, no tables yet, or one that may not be used here
         return []
+    finally:
+        if close:
+            connection.close()
 
 
 def _address_problem(name: str, value: str, schemes: tuple[str, ...]) -> list[str]:

@@ -123,9 +123,10 @@ def require_files(version: ModelVersion) -> None:
         )
 
 
-def require_columns(version: ModelVersion) -> None:
-    """Raise ModelLoadError if a version reads a feature that this installation does not compute, by name."""
-    loading.own_columns(reading.read_artifact(model_root(), version.kind, version.digest))
+def require_parts(version: ModelVersion) -> None:
+    """Raise ModelLoadError if a version needs a feature or an estimator that is not installed, by name."""
+    manifest = reading.read_manifest(model_root(), version.kind, version.digest)
+    loading.own_columns(version.kind, version.digest, manifest)
 
 
 def unusable_champions() -> list[str]:
@@ -133,9 +134,13 @@ def unusable_champions() -> list[str]:
     found = []
     for version in ModelVersion.objects.filter(stage=ModelVersion.Stage.CHAMPION).order_by("source", "kind"):
         try:
-            require_columns(version)
+            manifest = reading.read_manifest(model_root(), version.kind, version.digest)
+        except ModelLoadError:  # damaged or lost files are reported by health and doctor
+            continue
+        try:
+            loading.own_columns(version.kind, version.digest, manifest)
         except ModelLoadError as error:
-            found.append(f"The champion {error}.")
+            found.append(f"The champion {error}; install it, or promote another version with `promote_model`.")
     return found
 
 

@@ -5,6 +5,7 @@ import signal
 from argparse import BooleanOptionalAction
 from typing import Any
 
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from indicators.errors import MLEngineError
@@ -20,6 +21,8 @@ from modelregistry.training.fit.plan import ExcludedMarket
 class Command(BaseCommand):
     """Train and register versions; bootstrap a champion for kinds without one."""
 
+    # A champion whose features or estimator are missing is an error of the other checks; this command replaces it.
+    requires_system_checks = (Tags.compatibility,)
     help = (
         "Train the estimators on stored candles: walk-forward tested, calibrated, reported beside reference baselines."
     )
