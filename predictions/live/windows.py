@@ -22,6 +22,7 @@ from indicators.candles import CandleGrid
 from indicators.features import WARMUP, NewestFeatures
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
+from marketdata.process_state import process_state
 from marketdata.storage import candles, tails
 from modelregistry.estimators.counters import lookback_candles, recent_forecasts
 from modelregistry.estimators.inputs import ModelInputs
@@ -187,22 +188,21 @@ def _chosen(held: LiveRows, at: npt.NDArray[np.int64]) -> LiveRows:
     return LiveRows(held.grid.take(at), held.inputs.take(at))
 
 
-_live: dict[str, LiveWindows] = {}
+class WindowsBySource(dict[str, LiveWindows]):
+    """Windows of the markets of each source."""
+
+    def __missing__(self, source: str) -> LiveWindows:
+        return self.setdefault(source, LiveWindows(source))
 
 
 def of_source(source: str) -> LiveWindows:
     """Windows this process keeps of the markets of a source."""
-    return _live.setdefault(source, LiveWindows(source))
+    return process_state.of(WindowsBySource)[source]
 
 
 def counts() -> dict[str, int]:
     """Number of events by kind since the process started, all sources together."""
     found: Counter[str] = Counter()
-    for windows in _live.values():
+    for windows in process_state.of(WindowsBySource).values():
         found.update(windows.counts)
     return dict(found)
-
-
-def reset() -> None:
-    """Drop everything held, as in a new process."""
-    _live.clear()

@@ -6,9 +6,9 @@ from argparse import BooleanOptionalAction
 from typing import Any
 
 from django.core.checks import Tags
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
-from indicators.errors import MLEngineError
+from marketdata.management.command import EngineCommand
 from marketdata.management.instants import instant
 from marketdata.models import Source
 from marketdata.progress import progress_reporter
@@ -18,7 +18,7 @@ from modelregistry.models import Kind, ModelVersion
 from modelregistry.training.fit.plan import ExcludedMarket
 
 
-class Command(BaseCommand):
+class Command(EngineCommand):
     """Train and register versions; bootstrap a champion for kinds without one."""
 
     # A champion whose features or estimator are missing is an error of the other checks; this command replaces it.
@@ -83,8 +83,6 @@ class Command(BaseCommand):
                     actor=actor(),
                     estimator=options["estimator"],
                 )
-        except MLEngineError as error:
-            raise CommandError(str(error)) from error
         except KeyboardInterrupt as stopped:
             raise CommandError("interrupted; nothing was written") from stopped
         finally:
