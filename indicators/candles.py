@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,6 +39,10 @@ class CandleGrid:
         One row per market. A candle that does not exist is NaN in all five.
     interval_ms : int
         Length of a candle.
+    others : mapping of symbol to CandleGrid of one market
+        Other markets that features read, on the same instants.
+    late : mapping of symbol to bool array of shape (m, n)
+        Instants at which a row was computed before the candle of another market came.
 
     Raises
     ------
@@ -53,6 +57,8 @@ class CandleGrid:
     close: Floats
     volume: Floats
     interval_ms: int = INTERVAL_MS
+    others: Mapping[str, CandleGrid] = field(default_factory=dict)
+    late: Mapping[str, Flags] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shape = self.close.shape
@@ -63,6 +69,9 @@ class CandleGrid:
                 raise FeatureError(f"column {name} has shape {getattr(self, name).shape}, close has {shape}")
         if len(self.open_time) > 1 and not (np.diff(self.open_time) == self.interval_ms).all():
             raise FeatureError(f"open times must be {self.interval_ms} ms apart; a hole is a NaN candle")
+        for symbol, other in self.others.items():
+            if other.close.shape != (1, len(self)) or not np.array_equal(other.open_time, self.open_time):
+                raise FeatureError(f"{symbol} is one market on other instants than the grid that reads it")
 
     def __len__(self) -> int:
         return len(self.open_time)
@@ -84,12 +93,21 @@ class CandleGrid:
     def span(self, start: int, stop: int) -> CandleGrid:
         """Return the instants from position `start` up to `stop`, exclusive (a view)."""
         columns = {name: getattr(self, name)[:, start:stop] for name in CANDLE_COLUMNS}
-        return CandleGrid(self.open_time[start:stop], interval_ms=self.interval_ms, **columns)
+        others = {symbol: other.span(start, stop) for symbol, other in self.others.items()}
+        late = {symbol: flags[:, start:stop] for symbol, flags in self.late.items()}
+        return CandleGrid(self.open_time[start:stop], interval_ms=self.interval_ms, others=others, late=late, **columns)
 
     def select(self, i: int) -> CandleGrid:
-        """Return market `i` alone, still of shape (1, n)."""
-        columns = {name: getattr(self, name)[i : i + 1] for name in CANDLE_COLUMNS}
-        return CandleGrid(self.open_time, interval_ms=self.interval_ms, **columns)
+        """Return market `i` alone, still of shape (1, n), beside the others it may read."""
+        return self.take([i])
+
+    def take(self, markets: Sequence[int] | Integers) -> CandleGrid:
+        """Return some of the markets, beside the others they may read."""
+        # A slice is a view; candles of years are not copied for each market.
+        rows = slice(int(markets[0]), int(markets[0]) + 1) if len(markets) == 1 else np.asarray(markets)
+        columns = {name: getattr(self, name)[rows] for name in CANDLE_COLUMNS}
+        late = {symbol: flags[rows] for symbol, flags in self.late.items()}
+        return CandleGrid(self.open_time, interval_ms=self.interval_ms, others=self.others, late=late, **columns)
 
     @classmethod
     def from_columns(
@@ -131,7 +149,7 @@ class CandleGrid:
         else:
             grid_times = np.arange(times[0], times[-1] + interval_ms, interval_ms, dtype=np.int64)
             positions = (times - times[0]) // interval_ms
-        columns_on_grid: dict[str, Floats] = {}
+        columns_on_grid: dict[str, Any] = {}
         for name in CANDLE_COLUMNS:
             values = np.atleast_2d(np.asarray(columns[name], dtype=np.float64))
             if positions is None:
@@ -166,7 +184,7 @@ class CandleGrid:
         last = max(int(grid.open_time[-1]) for grid in filled)
         times = np.arange(first, last + interval_ms, interval_ms, dtype=np.int64)
         markets = sum(grid.n_markets for grid in grids)
-        columns_on_grid = {name: np.full((markets, len(times)), np.nan) for name in CANDLE_COLUMNS}
+        columns_on_grid: dict[str, Any] = {name: np.full((markets, len(times)), np.nan) for name in CANDLE_COLUMNS}
         row = 0
         for grid in grids:
             if len(grid):

@@ -1,15 +1,20 @@
 """System checks of the settings; each message says what to write."""
 
+import asyncio
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags
+from django.db import DatabaseError, connection
 
+from indicators.errors import FeatureError
 from marketdata.exchange.parsing import is_symbol
 from mlengine_project.access.proxy import UNIX_SOCKET
 from mlengine_project.environment import PROBLEMS
@@ -92,6 +97,53 @@ def settings_are_effective(**_: Any) -> list[CheckMessage]:
         if network in {"0.0.0.0/0", "::/0"}
     ]
     return [checks.Warning(sentence, id="mlengine.W001") for sentence in found]
+
+
+@checks.register("extensions")
+def extensions_are_usable(**_: Any) -> list[CheckMessage]:
+    """Report features and estimators that cannot be used, and champions that lack theirs."""
+    from modelregistry.estimators.extra import find_estimators
+    from modelregistry.estimators.kinds import KINDS
+
+    found = []
+    if settings.EXTRA_FEATURES:
+        from indicators.features import find_families
+
+        try:
+            find_families(settings.EXTRA_FEATURES)
+        except FeatureError as error:
+            found.append(f"EXTRA_FEATURES: {error}; write names such as EXTRA_FEATURES=mypackage.features.lead.")
+    try:
+        find_estimators(settings.EXTRA_ESTIMATORS, KINDS)
+    except ValueError as error:
+        found.append(f"EXTRA_ESTIMATORS: {error}; write names such as EXTRA_ESTIMATORS=mypackage.estimators.Trees.")
+    return [Error(sentence, id="mlengine.E004") for sentence in [*found, *_unusable_champions()]]
+
+
+def _unusable_champions() -> list[str]:
+    """Sentences about champions of the database, if there is one."""
+    database = connection.settings_dict
+    if connection.vendor == "sqlite" and not Path(database["NAME"]).exists():  # opening it would create it
+        return []
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return _read_unusable_champions()
+    # A web server imports its application inside its event loop, where Django allows no query.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(_read_unusable_champions, close=True).result()
+
+
+def _read_unusable_champions(*, close: bool = False) -> list[str]:
+    from modelregistry.registry.serving import unusable_champions
+
+    try:
+        return unusable_champions()
+    except (DatabaseError, RuntimeError):  # no database, no tables yet, or one that may not be used here
+        return []
+    finally:
+        if close:
+            connection.close()
 
 
 def _address_problem(name: str, value: str, schemes: tuple[str, ...]) -> list[str]:

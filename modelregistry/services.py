@@ -10,13 +10,13 @@ from django.conf import settings
 from django.db import transaction
 
 from indicators.candles import INTERVAL_MS, CandleGrid
-from indicators.features import FEATURE_HASH, WARMUP
+from indicators.features import WARMUP
 from marketdata import clock
 from marketdata.models import Candle, Market
 from marketdata.storage import candles as store
 from modelregistry import artifacts, registry
 from modelregistry.errors import ModelLoadError, ModelNotFoundError, TrainingError
-from modelregistry.estimators import boosting
+from modelregistry.estimators import boosting, extra
 from modelregistry.estimators.kinds import KINDS
 from modelregistry.evaluation.reports.champion_comparison import ComparedChampion
 from modelregistry.models import ModelVersion
@@ -49,12 +49,14 @@ def train(
     corrected: bool = True,
     workers: int = 1,
     actor: str = "train_models",
+    estimator: str = "",
 ) -> list[ModelVersion]:
     """Train, write and register versions; bootstrap a champion for kinds without one.
 
     So many processes as `workers` build the rows of the markets and fit the parts of the run, or the Dask cluster at
     DASK_SCHEDULER; the bytes stay the same. Ranges that are `corrected` follow their own misses of the last three
-    weeks, where their window reaches that far.
+    weeks, where their window reaches that far. With `estimator`, the name of one of another package (EXTRA_ESTIMATORS),
+    its kind alone is trained, and by it.
 
     Raises
     ------
@@ -65,7 +67,8 @@ def train(
     source = source or default_source()
     if unknown := sorted(set(kinds) - set(KINDS)):
         raise TrainingError(f"no kind of estimator is called {', '.join(unknown)}; there are {', '.join(KINDS)}")
-    kinds = [kind for kind in KINDS if not kinds or kind in kinds]
+    chosen = _extra_estimator(estimator, kinds)
+    kinds = [kind for kind in KINDS if kind in (chosen or kinds or KINDS)]
     markets = _markets(symbols, source)
     horizons = tuple(sorted(settings.DEFAULT_HORIZONS))
     markets, grid, absent = _trainable(markets, from_ms, until_ms, horizons, small=small)
@@ -82,6 +85,7 @@ def train(
         costs=2 * settings.FEE_RATE + settings.SLIPPAGE_BPS / 1e4,
         first=from_ms,
         champions=_compared_champions(kinds, source, horizons),
+        extra=chosen,
     )
     with trial_ledger.record_unfinished(kinds, source, _tried(request), request.symbols, actor) as counted:
         trained = train_kinds(request, progress, cancelled, Workers(workers, settings.DASK_SCHEDULER))
@@ -96,12 +100,26 @@ def train(
     return kept
 
 
+def _extra_estimator(name: str, kinds: Sequence[str]) -> dict[str, extra.EstimatorClass]:
+    """Estimator of another package by its kind; empty for no name."""
+    if not name:
+        return {}
+    if name not in extra.installed():
+        known = ", ".join(sorted(extra.installed())) or "none"
+        raise TrainingError(f"no estimator is called {name!r}; EXTRA_ESTIMATORS holds {known}")
+    chosen = extra.installed()[name]
+    if kinds and list(kinds) != [chosen.kind]:
+        raise TrainingError(f"estimator {name!r} is of kind {chosen.kind}, not {', '.join(kinds)}")
+    return {chosen.kind: chosen}
+
+
 def _tried(request: TrainingRequest) -> dict[str, Any]:
     """Configuration of a run, for the ledger if it ends without a version."""
+    chosen = {"estimator": ", ".join(one.name for one in request.extra.values())} if request.extra else {}
     return {
-        "hyperparameters": request.plan.as_hyperparameters(),
+        "hyperparameters": request.plan.as_hyperparameters() | chosen,
         "horizons": list(request.horizons),
-        "feature_hash": FEATURE_HASH,
+        "feature_hash": request.features.digest,
         "trained_until_ms": int(request.grid.open_time[-1]) + request.grid.interval_ms,
     }
 
@@ -129,7 +147,7 @@ def _keep(trained: TrainedEstimator, source: str, seed: int, seconds: float) -> 
         digest=digest,
         symbols=fields["symbols"],
         horizons=fields["horizons"],
-        feature_hash=FEATURE_HASH,
+        feature_hash=fields["feature_hash"],
         trained_from=clock.to_datetime(fields["trained_from_ms"]),
         trained_until=clock.to_datetime(fields["trained_until_ms"]),
         row_count=fields["rows"],
@@ -258,7 +276,7 @@ def _compared_champions(kinds: Sequence[str], source: str, horizons: tuple[int, 
     """Champions that candidates are compared with; those that cannot be loaded are skipped."""
     found = {}
     for kind, version in registry.champions(source).items():
-        if kind not in kinds or version.feature_hash != FEATURE_HASH or not set(version.horizons) <= set(horizons):
+        if kind not in kinds or not set(version.horizons) <= set(horizons):
             continue
         try:
             estimator = registry.load_version(version)

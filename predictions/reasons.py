@@ -33,6 +33,10 @@ SUPPRESSED_FLAG_TEXT = "flagged as out of distribution, but so was much of the l
 """Detail of a prediction whose `OUT_OF_DISTRIBUTION` flag is suppressed and therefore no reason."""
 
 
+UNKNOWN_MARKETS = "UNKNOWN_MARKETS"
+"""Key of a detail, never a reason: other markets whose candles features would have read, but which were missing."""
+
+
 def in_order(reasons: set[str] | list[str]) -> list[str]:
     """Sort by importance and drop repeats.
 

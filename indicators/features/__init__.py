@@ -6,7 +6,20 @@ bits. Batch is `build_features`; `NewestFeatures` gives the newest candle of man
 """
 
 from indicators.features.build import FEATURE_HASH, FEATURE_NAMES, build_features, iter_features
+from indicators.features.feature_set import FeatureSet, find_families, install, installed, reads_markets
 from indicators.features.newest import NewestFeatures
 from indicators.features.window import WARMUP
 
-__all__ = ["FEATURE_HASH", "FEATURE_NAMES", "WARMUP", "NewestFeatures", "build_features", "iter_features"]
+__all__ = [
+    "FEATURE_HASH",
+    "FEATURE_NAMES",
+    "WARMUP",
+    "FeatureSet",
+    "NewestFeatures",
+    "build_features",
+    "find_families",
+    "install",
+    "installed",
+    "iter_features",
+    "reads_markets",
+]

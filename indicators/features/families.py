@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from indicators.arrays import Floats
 from indicators.features import calendar, momentum, seasonality, volatility, volume
 from indicators.features.window import Window
 
-CANDLE_FAMILIES = (volatility.features, momentum.features, volume.features, seasonality.features)
-"""Functions of a window of candles."""
+Family = Callable[[Window], Iterator[tuple[str, Floats]]]
+"""A function of a window of candles that yields (name, values of shape (T, m))."""
+
+CANDLE_FAMILIES: tuple[Family, ...] = (volatility.features, momentum.features, volume.features, seasonality.features)
+"""Our own families."""
 
 CALENDAR = calendar.features
 """The function of time alone; its columns are the last ones."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from indicators.arrays import Float32s, Floats
 from indicators.candles import CANDLE_COLUMNS, INTERVAL_MS, CandleGrid
 from indicators.errors import FeatureError
-from indicators.features.build import CALENDAR_NAMES, FEATURE_NAMES, calendar_features, write_features
+from indicators.features.build import calendar_features, write_features
+from indicators.features.feature_set import FeatureSet, installed
 from indicators.features.stream import Stream
-from indicators.features.window import WARMUP
+from indicators.features.window import WARMUP, Window
 
 CALENDAR_AHEAD = 288
 """Candles whose calendar is computed at once: it depends on the clock alone."""
@@ -31,6 +34,8 @@ class NewestFeatures:
         Open in ms of the newest candle.
     interval_ms : int, default 300000
         Length of a candle.
+    features : FeatureSet, optional
+        What to compute; by default what is installed.
 
     Examples
     --------
@@ -44,20 +49,24 @@ class NewestFeatures:
     True
     """
 
-    def __init__(self, n_markets: int, open_time: int, interval_ms: int = INTERVAL_MS) -> None:
+    def __init__(
+        self, n_markets: int, open_time: int, interval_ms: int = INTERVAL_MS, features: FeatureSet | None = None
+    ) -> None:
+        self.features = features or installed()
         self.n_markets = n_markets
         self.open_time = open_time
         self.interval_ms = interval_ms
-        self._stream = Stream(n_markets)
-        self._features = np.full((n_markets, len(FEATURE_NAMES)), np.nan, dtype=np.float32)
+        self._stream = Stream(n_markets, self.features.other_markets)
+        self._features = np.full((n_markets, len(self.features.names)), np.nan, dtype=np.float32)
         self._sigma = np.full(n_markets, np.nan)
         self._candles = np.full((len(CANDLE_COLUMNS), n_markets, WARMUP + ROOM), np.nan)
         self._present = np.zeros((n_markets, WARMUP + ROOM), dtype=np.bool_)
+        self._others = {symbol: self._candles[:, :1].copy() for symbol in self.features.other_markets}
         self._stop = WARMUP
         self._calendar_from, self._calendar = 0, np.empty((0, 0), dtype=np.float32)
 
     @classmethod
-    def from_grid(cls, grid: CandleGrid) -> NewestFeatures:
+    def from_grid(cls, grid: CandleGrid, features: FeatureSet | None = None) -> NewestFeatures:
         """Start with the newest `WARMUP` candles of a grid.
 
         Raises
@@ -67,7 +76,7 @@ class NewestFeatures:
         """
         if len(grid) < WARMUP:
             raise FeatureError(f"newest features need {WARMUP} candles, there are {len(grid)}")
-        newest = cls(grid.n_markets, int(grid.open_time[-1]), grid.interval_ms)
+        newest = cls(grid.n_markets, int(grid.open_time[-1]), grid.interval_ms, features)
         for market in range(grid.n_markets):
             newest.replace(market, grid.tail(WARMUP).select(market))
         return newest
@@ -78,13 +87,17 @@ class NewestFeatures:
         times = self.open_time + np.arange(1 - WARMUP, 1, dtype=np.int64) * self.interval_ms
         window = slice(self._stop - WARMUP, self._stop)
         columns = dict(zip(CANDLE_COLUMNS, self._candles[:, :, window], strict=True))
-        grid = CandleGrid(times, interval_ms=self.interval_ms, **columns)
+        others = {
+            symbol: CandleGrid(times, *candles[:, :, window], interval_ms=self.interval_ms)  # type: ignore[misc]
+            for symbol, candles in self._others.items()
+        }
+        grid = CandleGrid(times, interval_ms=self.interval_ms, others=others, **columns)
         # Known already; to find it again would cost more than all features.
         vars(grid)["present"] = self._present[:, window]
         return grid
 
-    def push(self, open_time: int, columns: Floats) -> None:
-        """Take in the next candle of every market.
+    def push(self, open_time: int, columns: Floats, others: Mapping[str, Floats] | None = None) -> None:
+        """Take in the next candle of every market, and of the other markets that features read.
 
         Parameters
         ----------
@@ -92,6 +105,8 @@ class NewestFeatures:
             Its open in ms: one interval after the newest one.
         columns : float64 array of shape (5, m)
             Open, high, low, close and volume; NaN for a market that misses it.
+        others : mapping of symbol to float64 array of shape (5, 1), optional
+            The same candle of other markets; one that is not given is missing.
 
         Raises
         ------
@@ -104,20 +119,26 @@ class NewestFeatures:
             raise FeatureError(f"a candle of {self.n_markets} markets has shape (5, m), got {columns.shape}")
         self.open_time = open_time
         if self._stop == WARMUP + ROOM:
-            for kept in (self._candles, self._present):
+            for kept in (self._candles, self._present, *self._others.values()):
                 kept[..., :WARMUP] = kept[..., ROOM:].copy()
             self._stop = WARMUP
         self._candles[:, :, self._stop] = columns
         self._present[:, self._stop] = np.isfinite(columns.sum(axis=0))
+        beside = {
+            symbol: (others or {}).get(symbol, np.full((len(CANDLE_COLUMNS), 1), np.nan)) for symbol in self._others
+        }
+        for symbol, candle in beside.items():
+            self._others[symbol][:, :, self._stop] = candle
         self._stop += 1
-        self._features, self._sigma = self._compute(self._stream, columns[:, None])
+        window = self._stream.feed(columns[:, None], {symbol: candle[:, None] for symbol, candle in beside.items()})
+        self._features, self._sigma = self._compute(window)
 
     def rows(self) -> tuple[Float32s, Floats]:
         """Features and volatility of the newest candle of every market.
 
         Returns
         -------
-        features : float32 array of shape (m, len(FEATURE_NAMES))
+        features : float32 array of shape (m, len(self.features.names))
             Row ``i`` as ``build_features(grid, 1)[i, 0]``.
         sigma : float64 array of shape (m,)
             As ``ewm_sigma(grid, 1)[:, 0]``.
@@ -126,6 +147,8 @@ class NewestFeatures:
 
     def replace(self, market: int, grid: CandleGrid) -> None:
         """Take other candles for one market: those of the newest `WARMUP` instants, shape (1, WARMUP).
+
+        The other markets that features read are replaced with it, by those the grid holds.
 
         Raises
         ------
@@ -137,17 +160,19 @@ class NewestFeatures:
         candles = np.stack([getattr(grid, name) for name in CANDLE_COLUMNS])
         window = slice(self._stop - WARMUP, self._stop)
         self._candles[:, market, window], self._present[market, window] = candles[:, 0], grid.present[0]
-        alone = Stream(1)
-        features, sigma = self._compute(alone, candles.swapaxes(1, 2))
+        for symbol, kept in self._others.items():
+            other = grid.others.get(symbol)
+            kept[:, :, window] = np.nan if other is None else np.stack([getattr(other, n) for n in CANDLE_COLUMNS])
+        alone = Stream(1, self.features.other_markets)
+        features, sigma = self._compute(alone.feed_grid(grid))
         self._stream.put(market, alone)
         self._features[market], self._sigma[market] = features[0], sigma[0]
 
-    def _compute(self, stream: Stream, candles: Floats) -> tuple[Float32s, Floats]:
-        """Feed candles of shape (5, T, m) and return features and volatility of the newest one."""
-        window = stream.feed(candles)
-        built = np.empty((stream.n_markets, 1, len(FEATURE_NAMES)), dtype=np.float32)
-        built[:, 0, -len(CALENDAR_NAMES) :] = self._calendar_row()
-        write_features(window, built)
+    def _compute(self, window: Window) -> tuple[Float32s, Floats]:
+        """Features and volatility of the newest candle of a window."""
+        n_markets = window.present.shape[1]
+        built = np.empty((n_markets, 1, len(self.features.names)), dtype=np.float32)
+        write_features(window, self._calendar_row()[None], built, self.features)
         return built[:, 0], window.sigma()[-1]
 
     def _calendar_row(self) -> Float32s:

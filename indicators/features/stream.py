@@ -6,10 +6,12 @@ kept but the newest values of each series that is looked back at, as many as are
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
-from indicators.arrays import Floats
-from indicators.candles import CANDLE_COLUMNS
+from indicators.arrays import Flags, Floats
+from indicators.candles import CANDLE_COLUMNS, CandleGrid
 from indicators.errors import FeatureError
 from indicators.features.window import Window
 
@@ -98,6 +100,8 @@ class Stream:
     Parameters
     ----------
     n_markets : int
+    others : sequence of str
+        Symbols of further markets whose candles of the same closes features may read.
 
     Examples
     --------
@@ -107,8 +111,9 @@ class Stream:
     [[[0.0]], [[1.0], [1.0], [1.0]]]
     """
 
-    def __init__(self, n_markets: int) -> None:
+    def __init__(self, n_markets: int, others: Sequence[str] = ()) -> None:
         self.n_markets = n_markets
+        self._others = {symbol: Stream(1) for symbol in others}
         self._histories: list[History] = []
         self._read: dict[int, tuple[Floats, History]] = {}
         """Series of the newest block that were looked back at, by identity; kept so that it is not given to another."""
@@ -117,13 +122,28 @@ class Stream:
         self._is_open = False
         """Whether a window is out that must be computed to its end."""
 
-    def feed(self, candles: Floats) -> Window:
+    def feed_grid(self, grid: CandleGrid) -> Window:
+        """Return the window of the candles of a grid; other markets it does not hold are unknown."""
+        candles = np.stack([getattr(grid, name).T for name in CANDLE_COLUMNS])
+        others = {
+            symbol: np.stack([getattr(other, name).T for name in CANDLE_COLUMNS])
+            for symbol, other in grid.others.items()
+        }
+        return self.feed(candles, others, {symbol: flags.T for symbol, flags in grid.late.items()})
+
+    def feed(
+        self, candles: Floats, others: Mapping[str, Floats] | None = None, late: Mapping[str, Flags] | None = None
+    ) -> Window:
         """Return the window of the next candles, on which the same functions must be run as on those before.
 
         Parameters
         ----------
         candles : float64 array of shape (5, T, m)
             Open, high, low, close and volume; NaN where there is no candle.
+        others : mapping of symbol to float64 array of shape (5, T, 1), optional
+            Candles of the other markets; one that is not given is unknown.
+        late : mapping of symbol to bool array of shape (T, m), optional
+            Rows that another market's candle came too late for: it is unknown there, and known to later rows.
 
         Returns
         -------
@@ -139,14 +159,18 @@ class Stream:
             raise FeatureError(f"candles of {self.n_markets} markets have shape (5, T, m), got {candles.shape}")
         self._finish()
         self._is_open = True
+        unknown = np.full((len(CANDLE_COLUMNS), candles.shape[1], 1), np.nan)
+        found = {symbol: stream.feed((others or {}).get(symbol, unknown)) for symbol, stream in self._others.items()}
         is_present = np.isfinite(candles.sum(axis=0))
-        return Window(dict(zip(CANDLE_COLUMNS, candles, strict=True)), is_present, self._before)
+        return Window(dict(zip(CANDLE_COLUMNS, candles, strict=True)), is_present, self._before, found, late or {})
 
     def trim(self) -> None:
         """Drop all that the next block does not read: after a long block, almost everything."""
         self._finish()
         for history in self._histories:
             history.trim()
+        for other in self._others.values():
+            other.trim()
 
     def put(self, market: int, other: Stream) -> None:
         """Replace one of the markets by another stream of it alone that was fed up to the same candle."""
@@ -154,6 +178,8 @@ class Stream:
             self._histories, self._is_learning = [History() for _ in other._histories], False
         for mine, theirs in zip(self._histories, other._histories, strict=True):
             mine.put(market, theirs, self.n_markets)
+        for symbol, stream in self._others.items():
+            stream.put(0, other._others[symbol])
 
     def _finish(self) -> None:
         if self._is_open:

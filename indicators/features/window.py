@@ -6,7 +6,7 @@ depends on nothing after its row, and not on how long the history before it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from indicators.arrays import Flags, Floats
 from indicators.catalog.volatility import PARKINSON, SIGMA_FLOOR, sigma_memory
+from indicators.errors import FeatureError
 
 WARMUP = 4104
 """Candles a row of features needs, itself included: 14 days and 72 slots (the seasonal profile of the past 72)."""
@@ -123,6 +124,10 @@ class Window:
         Where there is a candle; elsewhere its numbers are not read.
     before : callable
         The only access to earlier values; :class:`indicators.features.stream.Stream` provides it.
+    others : mapping of symbol to Window of shape (T, 1)
+        The same closes of other markets.
+    late : mapping of symbol to bool array of shape (T, m)
+        Rows that another market's candle came too late for.
 
     Examples
     --------
@@ -132,11 +137,24 @@ class Window:
     ([1.0, 3.0, 6.0], [1.0, 1.5, 3.0])
     """
 
-    def __init__(self, candles: Mapping[str, Floats], is_present: Flags, before: Before) -> None:
+    def __init__(
+        self,
+        candles: Mapping[str, Floats],
+        is_present: Flags,
+        before: Before,
+        others: Mapping[str, Window] | None = None,
+        late: Mapping[str, Flags] | None = None,
+    ) -> None:
         self.is_present = is_present
         self.present: Floats = is_present.astype(np.float64)
         self.before = before
         self._candles = candles
+        self._others = others or {}
+        # At once, so that every block looks back at the same series, whichever of them families read.
+        self._is_known: dict[str, Flags] = {}
+        for symbol, window in self._others.items():
+            whole: Flags = window.total(window.present, WARMUP) == WARMUP
+            self._is_known[symbol] = whole & ~late[symbol] if late and symbol in late else whole
         self._series: dict[str, Floats] = {}
         self._derived: dict[tuple[object, int], tuple[Floats, object]] = {}
 
@@ -246,6 +264,33 @@ class Window:
         weights = np.maximum(self._sums(self.present, decay).total(reach), np.finfo(np.float64).tiny)
         sigma = np.sqrt(self._sums(span * span / PARKINSON, decay).total(reach) / weights)
         return np.where(self.is_present, np.maximum(sigma, SIGMA_FLOOR), np.nan)
+
+    # Other markets, at the same closes.
+
+    def other(self, symbol: str, values: Callable[[Window], Floats]) -> Floats:
+        """Values of another market's window, shape (T, m).
+
+        They are NaN, which is unknown, where one of the last `WARMUP` candles of that market is missing, and in rows
+        that were computed before its candle came.
+
+        Parameters
+        ----------
+        symbol : str
+            A market the family declares by :func:`indicators.features.reads_markets`.
+        values : callable
+            From the other market's window to values of shape (T, 1).
+        """
+        if symbol not in self._others:
+            raise FeatureError(f"{symbol} is not among the other markets the family reads: {sorted(self._others)}")
+        known = np.broadcast_to(self._is_known[symbol], self.present.shape)
+        return np.where(known, values(self._others[symbol]), np.nan)
+
+    def mean_of_others(self, symbols: Sequence[str], values: Callable[[Window], Floats]) -> Floats:
+        """Mean of values over the other markets that are known in a row, shape (T, m); NaN where none is."""
+        found = np.stack([self.other(symbol, values) for symbol in symbols])
+        known = np.isfinite(found)
+        total = np.where(known, found, 0.0).sum(axis=0)
+        return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
 
     def complete(self) -> Flags:
         """Rows whose last 73 candles are all present and whose long windows are mostly present."""

@@ -51,7 +51,7 @@ class LeakReport:
 
 
 def corrupted(grid: CandleGrid, first: int, stop: int, generator: np.random.Generator) -> CandleGrid:
-    """Replace the candles at positions `first` to `stop` by valid but very different ones."""
+    """Replace the candles at positions `first` to `stop`, other markets' too, by valid but very different ones."""
     columns = {name: getattr(grid, name).copy() for name in CANDLE_COLUMNS}
     shape = (grid.n_markets, stop - first)
     price = 1.0 + np.nanmax(grid.close) * np.exp(generator.normal(0.0, 2.0, size=shape))
@@ -61,7 +61,8 @@ def corrupted(grid: CandleGrid, first: int, stop: int, generator: np.random.Gene
     columns["high"][:, first:stop] = price * np.maximum(body, 1.0) * 1.5
     columns["low"][:, first:stop] = price * np.minimum(body, 1.0) * 0.5
     columns["volume"][:, first:stop] = np.exp(generator.normal(5.0, 3.0, size=shape))
-    return CandleGrid(grid.open_time, interval_ms=grid.interval_ms, **columns)
+    others = {symbol: corrupted(other, first, stop, generator) for symbol, other in grid.others.items()}
+    return CandleGrid(grid.open_time, interval_ms=grid.interval_ms, others=others, late=grid.late, **columns)
 
 
 def check_leakage(

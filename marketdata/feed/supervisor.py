@@ -15,6 +15,7 @@ from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection, transaction
 from django.db.models import F
 
+from indicators.features import installed
 from marketdata import clock
 from marketdata.coverage import quarantine
 from marketdata.exchange.backoff import Backoff
@@ -153,14 +154,20 @@ class Supervisor:
             raise
 
     def _round_is_ready(self) -> bool:
-        """Whether all markets are in, no candle came recently, or one waited too long."""
+        """Whether all markets are in, no candle came recently, or one waited too long.
+
+        A market that features of others read is waited for longer than for a recent candle.
+        """
         first, last = self.inbox.first_at, self.inbox.last_at
         if first is None or last is None:
             return False
-        if {market.symbol for market in self._markets if not market.is_halted} <= self.inbox.symbols_of_newest():
+        arrived = self.inbox.symbols_of_newest()
+        missing = {market.symbol for market in self._markets if not market.is_halted} - arrived
+        if not missing:
             return True
         now = clock.monotonic()
-        return now - last >= QUIET_SECONDS or now - first >= ROUND_SECONDS
+        is_quiet = now - last >= QUIET_SECONDS and not missing & set(installed().other_markets)
+        return is_quiet or now - first >= ROUND_SECONDS
 
     def _check_late_closes(self) -> None:
         """Trigger repairs while a candle that should have been delivered is missing."""

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from django.db import IntegrityError, connection, transaction
 
 from indicators.candles import CandleGrid
@@ -239,16 +240,58 @@ def load_grid(markets: Sequence[Market], end_open_ms: int, rows: int) -> CandleG
 
 
 def load_span(markets: Sequence[Market], from_ms: int, until_ms: int) -> CandleGrid:
-    """Read the candles opening in ``[from_ms, until_ms)`` as a grid; missing ones are NaN."""
+    """Read the candles opening in ``[from_ms, until_ms)`` as a grid; missing ones are NaN.
+
+    Beside them stand the other markets that installed features read.
+    """
     length_ms = _shared_interval(markets)
     start = -(-from_ms // length_ms) * length_ms
     open_time = np.arange(start, max(until_ms, start), length_ms, dtype=np.int64)
     ids = [market.id for market in markets]
-    if column_cache.is_used(ids, len(open_time), length_ms):
-        values = column_cache.read_blocks(ids, start, len(open_time))
+    others = other_market_ids(markets[0].source if markets else "")
+    read = list(dict.fromkeys([*ids, *others.values()]))
+    if column_cache.is_used(read, len(open_time), length_ms):
+        values = column_cache.read_blocks(read, start, len(open_time))
     else:
-        values = read_rows(ids, start, len(open_time), length_ms)
-    return CandleGrid(open_time, *values, interval_ms=length_ms)  # type: ignore[misc]
+        values = read_rows(read, start, len(open_time), length_ms)
+    return as_grid(open_time, values, read, ids, others, length_ms)
+
+
+def other_market_ids(source: str) -> dict[str, int]:
+    """Markets of a source that installed features read beside a row's own, by symbol."""
+    from indicators.features import installed  # not before it is needed: a process that reads no candles computes none
+
+    symbols = installed().other_markets
+    if not symbols:
+        return {}
+    return dict(Market.objects.filter(source=source, symbol__in=symbols).values_list("symbol", "id"))
+
+
+def as_grid(
+    open_time: npt.NDArray[np.int64],
+    values: Any,
+    read: Sequence[int],
+    ids: Sequence[int],
+    others: Mapping[str, int],
+    length_ms: int = INTERVAL_MS,
+) -> CandleGrid:
+    """Grid of some markets beside the others, from what was read of all of them.
+
+    Parameters
+    ----------
+    open_time : int64 array of shape (n,)
+    values : float64 array of shape (5, len(read), n)
+    read, ids : sequence of int
+        Markets that were read, and those of the grid.
+    others : mapping of symbol to id
+    length_ms : int
+    """
+    beside = {
+        symbol: CandleGrid(open_time, *values[:, [list(read).index(key)]], interval_ms=length_ms)  # type: ignore[misc]
+        for symbol, key in others.items()
+    }
+    own = values if list(read) == list(ids) else values[:, [list(read).index(key) for key in ids]]
+    return CandleGrid(open_time, *own, interval_ms=length_ms, others=beside)  # type: ignore[misc]
 
 
 def read_rows(market_ids: Sequence[int], start: int, n_candles: int, length_ms: int = INTERVAL_MS) -> Any:

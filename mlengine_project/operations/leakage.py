@@ -9,7 +9,7 @@ import numpy as np
 from indicators.candles import CANDLE_COLUMNS, CandleGrid
 from indicators.catalog.volatility import ewm_sigma
 from indicators.errors import FeatureError
-from indicators.features import FEATURE_NAMES, WARMUP, NewestFeatures, build_features, iter_features
+from indicators.features import WARMUP, NewestFeatures, build_features, installed, iter_features
 from indicators.proofs.leakage import Compute, LeakReport, check_leakage, seeded_leaks
 from indicators.proofs.parity import Mismatch, check_parity
 from modelregistry.estimators.ensemble import Ensemble
@@ -70,15 +70,20 @@ def live_features(grid: CandleGrid, rows: int) -> np.ndarray:
     newest = NewestFeatures.from_grid(grid.span(0, len(grid) - rows + 1))
     found = [newest.rows()[0]]
     for at in range(len(grid) - rows + 1, len(grid)):
-        newest.push(int(grid.open_time[at]), np.stack([getattr(grid, name)[:, at] for name in CANDLE_COLUMNS]))
+        others = {symbol: _candle(other, at) for symbol, other in grid.others.items()}
+        newest.push(int(grid.open_time[at]), _candle(grid, at), others)
         found.append(newest.rows()[0])
     return np.stack(found, axis=1)
 
 
+def _candle(grid: CandleGrid, at: int) -> np.ndarray:
+    return np.stack([getattr(grid, name)[:, at] for name in CANDLE_COLUMNS])
+
+
 def subjects(ensemble: Ensemble | None) -> Iterator[Subject]:
     """Yield features, sigma, and the outputs of the existing champions."""
-    yield Subject("features", FEATURE_NAMES, build_features)
-    yield Subject("training features", FEATURE_NAMES, trained_features)
+    yield Subject("features", installed().names, build_features)
+    yield Subject("training features", installed().names, trained_features)
     yield Subject("sigma", ("sigma",), lambda grid, rows: ewm_sigma(grid, rows)[:, :, None])
     if ensemble is None:
         return
@@ -135,7 +140,7 @@ def _forecasts(forecast_rows: Callable[[ModelInputs], np.ndarray], corrected: En
 
     def compute(grid: CandleGrid, rows: int) -> np.ndarray:
         inputs = window_inputs(grid, rows, corrected, np.ones((grid.n_markets, rows), dtype=bool))
-        usable = np.isfinite(inputs.features).all(axis=1)
+        usable = np.isfinite(inputs.features[:, 0])
         filled = replace(
             inputs,
             features=np.nan_to_num(inputs.features, nan=0.0),
@@ -151,7 +156,7 @@ def _forecasts(forecast_rows: Callable[[ModelInputs], np.ndarray], corrected: En
 
 def examine(grid: CandleGrid, ensemble: Ensemble | None, *, instants: int, parity_rows: int, seed: int) -> Verdict:
     """Mutate the future at random instants, compare live with batch, and check seeded leaks."""
-    generator = np.random.default_rng(seed)
+    generator, names = np.random.default_rng(seed), installed().names
     chosen = draw(grid, instants, generator, after=MUTATED_CANDLES)
     reports = {}
     for subject in subjects(ensemble):
@@ -165,15 +170,15 @@ def examine(grid: CandleGrid, ensemble: Ensemble | None, *, instants: int, parit
     mismatches = [
         mismatch
         for batch in (build_features, trained_features)
-        for mismatch in check_parity(build_features, FEATURE_NAMES, grid, at, warmup=WARMUP, batch=batch)
+        for mismatch in check_parity(build_features, names, grid, at, warmup=WARMUP, batch=batch)
     ]
     if parity_rows:
         recent = grid.tail(WARMUP + min(LIVE_ROWS, len(grid) - WARMUP + 1) - 1)
         positions = range(WARMUP - 1, len(recent))
-        mismatches += check_parity(build_features, FEATURE_NAMES, recent, positions, warmup=WARMUP, batch=live_features)
+        mismatches += check_parity(build_features, names, recent, positions, warmup=WARMUP, batch=live_features)
     caught = {
         name: not check_leakage(
-            leaky, FEATURE_NAMES, grid, chosen[:3], warmup=WARMUP, ahead=MUTATED_CANDLES, generator=generator
+            leaky, names, grid, chosen[:3], warmup=WARMUP, ahead=MUTATED_CANDLES, generator=generator
         ).clean
         for name, leaky in seeded_leaks(build_features)
     }

@@ -51,9 +51,7 @@ def read_artifact(root: Path, kind: str, digest: str) -> Artifact:
         If it is missing, torn, edited, swapped, too large, a pickle by content, or holds
         trees that are not trees. Nothing of a refused artifact is returned.
     """
-    folder = artifact_folder(root, kind, digest)
-    page = read_file(folder / MANIFEST, MAX_MANIFEST_BYTES)
-    manifest = parse_manifest(page, kind, digest)
+    folder, manifest = artifact_folder(root, kind, digest), read_manifest(root, kind, digest)
     entries = manifest["files"]
     present = _names(folder)
     if present != {MANIFEST, *entries}:
@@ -69,6 +67,12 @@ def read_artifact(root: Path, kind: str, digest: str) -> Artifact:
         check_content(name, content)
         files[name] = content
     return Artifact(kind, digest, manifest, files)
+
+
+def read_manifest(root: Path, kind: str, digest: str) -> dict[str, Any]:
+    """Read and check the manifest alone; raises ModelLoadError if it is missing or was changed."""
+    page = read_file(artifact_folder(root, kind, digest) / MANIFEST, MAX_MANIFEST_BYTES)
+    return parse_manifest(page, kind, digest)
 
 
 def check_content(name: str, content: bytes) -> None:

@@ -18,7 +18,7 @@ from modelregistry.errors import ModelLoadError
 
 TIMEOUT_SECONDS = 90
 PROJECT = Path(__file__).resolve().parent.parent.parent
-PASSED_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "VIRTUAL_ENV")
+PASSED_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH")
 """Environment variables passed to the child: no key, no password, no address."""
 
 
@@ -70,7 +70,9 @@ def _run(root: Path, artifacts: list[tuple[str, str]]) -> tuple[dict[tuple[str, 
     """Run one child process; return verdicts, a failure, and whether the artifact caused it."""
     environment = {name: os.environ[name] for name in PASSED_ENVIRONMENT if name in os.environ}
     environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    request = json.dumps({"root": str(root.resolve()), "artifacts": artifacts})
+    from modelregistry.estimators import extra
+
+    request = json.dumps({"root": str(root.resolve()), "artifacts": artifacts, "estimators": extra.dotted_names()})
     try:
         child = subprocess.run(
             [sys.executable, "-m", "modelregistry.artifacts.child"],

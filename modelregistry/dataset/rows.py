@@ -1,13 +1,13 @@
 """Training rows: features, outcomes and baseline inputs, aligned in time."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from indicators.candles import CandleGrid
 from indicators.catalog.volatility import ewm_sigma
-from indicators.features import iter_features
+from indicators.features import FeatureSet, installed, iter_features
 from indicators.labels import future_range, label_end
 from modelregistry.estimators.inputs import ModelInputs
 from modelregistry.evaluation.baselines.regressions import har_inputs
@@ -34,6 +34,8 @@ class Dataset:
         ``log(H / C)`` and ``log(C / L)``.
     har : ndarray of shape (n_rows, 5 + n_horizons), float32
         Inputs of the reference baselines.
+    feature_names : tuple of str
+        One per column of the features.
     """
 
     symbols: tuple[str, ...]
@@ -49,6 +51,7 @@ class Dataset:
     up: np.ndarray
     down: np.ndarray
     har: np.ndarray
+    feature_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.open_time)
@@ -92,7 +95,13 @@ COLUMNS = ("market", "position", "open_time", "features", "close", "sigma", "up"
 
 
 def build_dataset(
-    grid: CandleGrid, symbols: Sequence[str], horizons: Sequence[int], stride: int = 1, *, first: int | None = None
+    grid: CandleGrid,
+    symbols: Sequence[str],
+    horizons: Sequence[int],
+    stride: int = 1,
+    *,
+    first: int | None = None,
+    features: FeatureSet | None = None,
 ) -> Dataset:
     """Build a row of every `stride`-th candle with complete warm-up and outcome.
 
@@ -108,7 +117,10 @@ def build_dataset(
         Candles between rows; neighbouring rows are nearly identical.
     first : int, optional
         Open time (ms) of the earliest row; older candles are warm-up only.
+    features : FeatureSet, optional
+        What to compute; by default what is installed.
     """
+    feature_set = features or installed()
     horizons = tuple(sorted(horizons))
     ranges = [future_range(grid, horizon) for horizon in horizons]
     up = np.stack([pair[0] for pair in ranges], axis=-1)
@@ -120,7 +132,7 @@ def build_dataset(
     if first is not None:
         chosen &= grid.open_time >= first
     parts, markets, positions = [], [], []
-    for span, block in iter_features(grid):
+    for span, block in iter_features(grid, features=feature_set):
         where = np.arange(span.start, span.stop)
         market, offset = np.nonzero((known & chosen)[:, span])
         order = np.lexsort((market, offset))
@@ -145,6 +157,7 @@ def build_dataset(
         up=up[market, position],
         down=down[market, position],
         har=har[market, position],
+        feature_names=feature_set.names,
     )
 
 
@@ -163,6 +176,8 @@ class MarketCandles:
         Candles between rows.
     first : int or None
         Open time (ms) of the earliest row.
+    features : FeatureSet
+        What to compute: another process may have installed nothing.
     """
 
     symbol: str
@@ -170,10 +185,13 @@ class MarketCandles:
     horizons: tuple[int, ...]
     stride: int
     first: int | None = None
+    features: FeatureSet = field(default_factory=installed)
 
     def build(self) -> Dataset:
-        """Build the rows of this market; they do not depend on other markets."""
-        return build_dataset(self.grid, (self.symbol,), self.horizons, self.stride, first=self.first)
+        """Build the rows of this market; they depend on it, and on the markets that features read."""
+        return build_dataset(
+            self.grid, (self.symbol,), self.horizons, self.stride, first=self.first, features=self.features
+        )
 
 
 def interleave(markets: Sequence[Dataset], grid: CandleGrid) -> Dataset:
@@ -194,7 +212,15 @@ def interleave(markets: Sequence[Dataset], grid: CandleGrid) -> Dataset:
     own = [name for name in COLUMNS if name != "market"]
     columns = {name: _scattered([getattr(one, name) for one in markets], places) for name in own}
     symbols = tuple(symbol for one in markets for symbol in one.symbols)
-    return Dataset(symbols, markets[0].horizons, markets[0].stride, grid, market=codes[order], **columns)
+    return Dataset(
+        symbols,
+        markets[0].horizons,
+        markets[0].stride,
+        grid,
+        market=codes[order],
+        feature_names=markets[0].feature_names,
+        **columns,
+    )
 
 
 def _scattered(parts: Sequence[np.ndarray], places: Sequence[np.ndarray]) -> np.ndarray:

@@ -6,6 +6,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+Columns = npt.NDArray[np.int64] | None
+"""Positions of an estimator's own features in the rows it is given; None where they are the whole rows."""
+
+
+def own_features(features: npt.NDArray[Any], columns: Columns) -> npt.NDArray[Any]:
+    """Features that an estimator was trained on, in its order.
+
+    Examples
+    --------
+    >>> own_features(np.array([[1.0, 2.0, 3.0]]), np.array([2, 0])).tolist()
+    [[3.0, 1.0]]
+    """
+    return features if columns is None else np.ascontiguousarray(features[:, columns])
+
 
 @dataclass(frozen=True, eq=False)
 class ModelInputs:

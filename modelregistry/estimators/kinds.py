@@ -1,5 +1,7 @@
 """Kinds of estimators by name; their classes are imported on first use, because their libraries are heavy."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -40,3 +42,22 @@ def from_files(kind: str, files: dict[str, bytes]) -> Estimator:
         files
     )
     return estimator
+
+
+def reading(estimator: Estimator, columns: Sequence[int], width: int) -> Estimator:
+    """The same estimator for rows of `width` features, of which it reads some.
+
+    Parameters
+    ----------
+    estimator : Estimator
+    columns : sequence of int
+        Positions of its own features, in its order.
+    width : int
+        Features of a row.
+    """
+    if list(columns) == list(range(width)):
+        return estimator
+    own: Any = estimator
+    novelty = replace(own.novelty, columns=tuple(columns[column] for column in own.novelty.columns))
+    adapted: Estimator = replace(own, columns=np.array(columns, dtype=np.int64), novelty=novelty)
+    return adapted

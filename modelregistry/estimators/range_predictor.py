@@ -5,9 +5,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from modelregistry.estimators import parameters
+from modelregistry.estimators import extra, parameters
 from modelregistry.estimators.forecast import LEVELS, RangeForecast, nested
-from modelregistry.estimators.inputs import ModelInputs
+from modelregistry.estimators.inputs import Columns, ModelInputs, own_features
 from modelregistry.estimators.novelty import Novelty
 from modelregistry.estimators.online.correction import NO_CORRECTION, Correction
 from modelregistry.estimators.residuals import ResidualQuantiles
@@ -32,16 +32,19 @@ class RangePredictor:
         Settings of the fit and values it selected.
     correction : Correction
         Online correction by recent misses; inactive where disabled in training.
+    columns : ndarray of int or None
+        Positions of its features in the rows of this installation; None where they are all.
     """
 
     kind: ClassVar[str] = "range_predictor"
 
-    scale: ScaleModel
-    residuals: ResidualQuantiles
+    scale: ScaleModel | extra.ExtraScale
+    residuals: ResidualQuantiles | extra.ExtraQuantiles
     novelty: Novelty
     widest: np.ndarray
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     correction: Correction = NO_CORRECTION
+    columns: Columns = None
 
     @property
     def horizons(self) -> tuple[int, ...]:
@@ -67,6 +70,7 @@ class RangePredictor:
 
     def distances(self, features: np.ndarray, sigma: np.ndarray) -> np.ndarray:
         """Uncorrected quantiles of ``log(H / C)`` and ``log(C / L)``, shape (n_rows, n_horizons, 2, 7)."""
+        features = own_features(features, self.columns)
         sides = self.residuals.distances(self.scale.log_scale(features, sigma), features)
         return np.stack([nested(side) for side in sides], axis=2)
 
@@ -104,9 +108,17 @@ class RangePredictor:
         n_features = int(kept["n_features"])
         if tuple(kept["levels"]) != LEVELS:
             raise ValueError(f"quantile levels are {kept['levels']}, expected {list(LEVELS)}")
+        scale: ScaleModel | extra.ExtraScale
+        residuals: ResidualQuantiles | extra.ExtraQuantiles
+        if "estimator" in kept["residuals"]:
+            scale = extra.ExtraScale(horizons, n_features)
+            residuals = extra.ExtraQuantiles(horizons, extra.rebuild(kept["residuals"]["estimator"], files))
+        else:
+            scale = ScaleModel.from_files(files, kept["scale"], horizons, n_features)
+            residuals = ResidualQuantiles.from_files(files, kept["residuals"], horizons, n_features)
         return cls(
-            ScaleModel.from_files(files, kept["scale"], horizons, n_features),
-            ResidualQuantiles.from_files(files, kept["residuals"], horizons, n_features),
+            scale,
+            residuals,
             Novelty.from_parameters(kept["novelty"]),
             parameters.array(kept["widest"], len(horizons)),
             kept["hyperparameters"],

@@ -5,12 +5,13 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from modelregistry.estimators import boosting, parameters
-from modelregistry.estimators.inputs import ModelInputs
+from modelregistry.estimators import boosting, extra, parameters
+from modelregistry.estimators.inputs import Columns, ModelInputs, own_features
 from modelregistry.estimators.novelty import Novelty
 
 CLASSES: tuple[str, ...] = ("buy", "sell", "hold")
 """Class order of every output, stored in the artifact too."""
+LogOdds = boosting.Booster | extra.ExtraOdds
 _TREES = {"touch": "touch.ubj", "primary": "primary.ubj", "meta": "meta.ubj"}
 
 
@@ -45,9 +46,9 @@ class SignalClassifier:
     kind: ClassVar[str] = "signal_classifier"
 
     horizon: int
-    touch: boosting.Booster
-    primary: boosting.Booster
-    meta: boosting.Booster
+    touch: LogOdds
+    primary: LogOdds
+    meta: LogOdds
     base_rate: np.ndarray
     trust: float
     meta_trust: float
@@ -55,6 +56,7 @@ class SignalClassifier:
     n_features: int
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     directional: bool = True
+    columns: Columns = None
 
     @property
     def horizons(self) -> tuple[int, ...]:
@@ -78,15 +80,16 @@ class SignalClassifier:
 
     def touch_probability(self, features: np.ndarray) -> np.ndarray:
         """Probability that acting on either side pays, shape (n_rows,)."""
-        return shrunk_probability(boosting.margin(self.touch, features), self.base_rate[:2].sum(), self.trust)
+        log_odds = log_odds_of(self.touch, own_features(features, self.columns))
+        return shrunk_probability(log_odds, self.base_rate[:2].sum(), self.trust)
 
     def side(self, features: np.ndarray) -> np.ndarray:
         """Side of every row by the primary model: 1 buys, -1 sells."""
-        return sides_of(self.primary, features)
+        return sides_of(self.primary, own_features(features, self.columns))
 
     def meta_log_odds(self, features: np.ndarray, side: np.ndarray) -> np.ndarray:
         """Log odds, before shrinkage, that a touch lies on the given side, shape (n_rows,)."""
-        return boosting.margin(self.meta, with_side(features, side))
+        return log_odds_of(self.meta, with_side(own_features(features, self.columns), side))
 
     def to_files(self) -> dict[str, bytes]:
         """Serialise to the files of an artifact: parameters and trees."""
@@ -102,6 +105,9 @@ class SignalClassifier:
             "hyperparameters": self.hyperparameters,
             "directional": self.directional,
         }
+        if isinstance(self.touch, extra.ExtraOdds):
+            kept["estimator"] = self.touch.estimator.name
+            return {parameters.FILE: parameters.dump(kept), **extra.own_files(self.touch.estimator)}
         trees = {file: boosting.to_bytes(getattr(self, name)) for name, file in _TREES.items()}
         return {parameters.FILE: parameters.dump(kept), **trees}
 
@@ -119,10 +125,7 @@ class SignalClassifier:
             raise ValueError(f"class order is {kept['classes']}, expected {list(CLASSES)}")
         if "meta_trust" not in kept:
             raise ValueError("it was trained before sides were meta-labelled; train a new version")
-        for file in _TREES.values():
-            if file not in files:
-                raise ValueError(f"{file} is missing")
-        touch, primary, meta = (boosting.from_bytes(files[file]) for file in _TREES.values())
+        touch, primary, meta = _models_of(kept, files)
         return cls(
             int(kept["horizon"]),
             touch,
@@ -136,6 +139,22 @@ class SignalClassifier:
             kept["hyperparameters"],
             bool(kept["directional"]),
         )
+
+
+def _models_of(kept: dict[str, Any], files: dict[str, bytes]) -> list[LogOdds]:
+    """Touch, primary and meta model: trees, or one estimator of another package."""
+    if "estimator" in kept:
+        estimator = extra.rebuild(kept["estimator"], files)
+        return [extra.ExtraOdds(estimator, question) for question in _TREES]
+    for file in _TREES.values():
+        if file not in files:
+            raise ValueError(f"{file} is missing")
+    return [boosting.from_bytes(files[file]) for file in _TREES.values()]
+
+
+def log_odds_of(model: LogOdds, features: np.ndarray) -> np.ndarray:
+    """Log odds of every row, before shrinkage, shape (n_rows,)."""
+    return model.log_odds(features) if isinstance(model, extra.ExtraOdds) else boosting.margin(model, features)
 
 
 def sigmoid(log_odds: np.ndarray) -> np.ndarray:
@@ -164,9 +183,9 @@ def shrunk_probability(log_odds: np.ndarray, base: float, trust: float) -> np.nd
     return sigmoid(prior + trust * (log_odds - prior))
 
 
-def sides_of(primary: boosting.Booster, features: np.ndarray) -> np.ndarray:
+def sides_of(primary: LogOdds, features: np.ndarray) -> np.ndarray:
     """Side of every row by a primary model: 1 buys, -1 sells."""
-    return np.where(boosting.margin(primary, features) > 0, 1, -1).astype(np.int8)
+    return np.where(log_odds_of(primary, features) > 0, 1, -1).astype(np.int8)
 
 
 def with_side(features: np.ndarray, side: np.ndarray) -> np.ndarray:

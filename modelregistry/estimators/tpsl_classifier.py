@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from modelregistry.estimators import parameters, passage
+from modelregistry.estimators import extra, parameters, passage
 from modelregistry.estimators.bracket_calibration import (
     SIDES,
     Calibration,
@@ -13,7 +13,7 @@ from modelregistry.estimators.bracket_calibration import (
     calibrated_touch,
     walk_middle,
 )
-from modelregistry.estimators.inputs import ModelInputs
+from modelregistry.estimators.inputs import Columns, ModelInputs, own_features
 from modelregistry.estimators.novelty import Novelty
 from modelregistry.estimators.scale import ScaleModel
 
@@ -131,10 +131,11 @@ class TpslClassifier:
 
     kind: ClassVar[str] = "tpsl_classifier"
 
-    scale: ScaleModel
+    scale: ScaleModel | extra.ExtraScale
     calibrations: tuple[Calibration, ...]
     novelty: Novelty
     hyperparameters: dict[str, Any] = field(default_factory=dict)
+    columns: Columns = None
 
     @property
     def horizons(self) -> tuple[int, ...]:
@@ -148,7 +149,7 @@ class TpslClassifier:
 
     def view(self, inputs: ModelInputs) -> BracketView:
         """Compute the scales of some rows once, for many brackets and prices."""
-        log_scale = self.scale.log_scale(inputs.features, inputs.sigma)
+        log_scale = self.scale.log_scale(own_features(inputs.features, self.columns), inputs.sigma)
         return BracketView(self.horizons, self.calibrations, inputs.close, inputs.sigma, log_scale)
 
     def outputs(self, inputs: ModelInputs) -> dict[str, np.ndarray]:
@@ -185,7 +186,12 @@ class TpslClassifier:
         """
         kept = parameters.load(files, cls.kind)
         horizons = tuple(int(h) for h in kept["horizons"])
-        scale = ScaleModel.from_files(files, kept["scale"], horizons, int(kept["n_features"]))
+        n_features = int(kept["n_features"])
+        scale: ScaleModel | extra.ExtraScale
+        if "estimator" in kept["scale"]:
+            scale = extra.ExtraScale(horizons, n_features, extra.rebuild(kept["scale"]["estimator"], files))
+        else:
+            scale = ScaleModel.from_files(files, kept["scale"], horizons, n_features)
         calibrations = tuple(Calibration.from_parameters(one) for one in kept["calibrations"])
         if len(calibrations) != len(horizons):
             raise ValueError(f"{len(calibrations)} calibrations for {len(horizons)} horizons")

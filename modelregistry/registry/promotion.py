@@ -233,6 +233,7 @@ def _make_champion(
 def _verify(version: ModelVersion) -> None:
     serving.require_files(version)
     artifacts.verify_in_child(version.kind, version.digest)
+    serving.require_parts(version)
 
 
 def _required_reason(reason: str) -> str:

@@ -134,7 +134,7 @@ def load_version(version: ModelVersion) -> Estimator:
             kept.estimators.move_to_end(key)
             return estimator
     verification.require_verified(root, *key)
-    estimator = loading.load_estimator(reading.read_artifact(root, *key))
+    estimator = loading.load_serving(reading.read_artifact(root, *key))
     with kept.lock:
         kept.estimators[key] = (now, estimator)
         while len(kept.estimators) > KEPT_ESTIMATORS:
@@ -149,6 +149,27 @@ def require_files(version: ModelVersion) -> None:
             f"{version} keeps only its report: its files were removed on {version.files_removed_at:%Y-%m-%d} "
             f"({version.files_removed_reason}); choose a version that keeps its files, or train again"
         )
+
+
+def require_parts(version: ModelVersion) -> None:
+    """Raise ModelLoadError if a version needs a feature or an estimator that is not installed, by name."""
+    manifest = reading.read_manifest(model_root(), version.kind, version.digest)
+    loading.own_columns(version.kind, version.digest, manifest)
+
+
+def unusable_champions() -> list[str]:
+    """Why champions cannot be used for lack of their features or estimator, as sentences."""
+    found = []
+    for version in ModelVersion.objects.filter(stage=ModelVersion.Stage.CHAMPION).order_by("source", "kind"):
+        try:
+            manifest = reading.read_manifest(model_root(), version.kind, version.digest)
+        except ModelLoadError:  # damaged or lost files are reported by health and doctor
+            continue
+        try:
+            loading.own_columns(version.kind, version.digest, manifest)
+        except ModelLoadError as error:
+            found.append(f"The champion {error}; install it, or promote another version with `promote_model`.")
+    return found
 
 
 def ensemble_of(versions: Iterable[ModelVersion]) -> "Ensemble":

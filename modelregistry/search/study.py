@@ -11,7 +11,7 @@ import numpy as np
 from django.conf import settings
 
 from indicators.candles import DAY_MS, INTERVAL_MS
-from indicators.features import FEATURE_HASH, WARMUP
+from indicators.features import WARMUP, installed
 from marketdata import clock
 from marketdata.models import Candle, Market
 from marketdata.storage import candles
@@ -142,7 +142,7 @@ def _trial_configuration(
         "stride": budget.stride,
         "folds": budget.folds,
         "test_days": budget.test_days,
-        "feature_hash": FEATURE_HASH,
+        "feature_hash": installed().digest,
     }
 
 

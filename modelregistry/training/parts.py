@@ -4,18 +4,19 @@ A part depends on what it is given alone, so wherever and whenever it is done, i
 market by market; an estimator is pooled over all markets, so fits go by stretch and by the kinds that share a scale.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from indicators.candles import DAY_MS
-from indicators.features import FEATURE_NAMES
 from modelregistry.dataset.folds import Fold, walk_forward
 from modelregistry.dataset.rows import Dataset
+from modelregistry.estimators.extra import EstimatorClass
 from modelregistry.estimators.kinds import Estimator
+from modelregistry.training.fit.extra import fit_extra
 from modelregistry.training.fit.plan import TrainingPlan
 from modelregistry.training.fit.scale import FittedScale, fit_scale
 from modelregistry.training.kinds import TRAINING_KINDS, Tick
@@ -32,11 +33,14 @@ class Workload:
     plan : TrainingPlan
     costs : float
         A round trip, as a fraction of the price.
+    extra : mapping of kind to class
+        Estimators of other packages, which are fitted instead of ours.
     """
 
     rows: Dataset
     plan: TrainingPlan
     costs: float
+    extra: Mapping[str, EstimatorClass] = field(default_factory=dict)
 
     def folds(self) -> list[Fold]:
         """Walk-forward folds, oldest first, as positions in `rows`."""
@@ -112,9 +116,11 @@ def fit_part(workload: Workload, part: Part, tick: Tick = lambda _message: None)
     def scale() -> FittedScale:
         return fit_scale(rows, plan, tick=tick)
 
+    def fitted(kind: str) -> Estimator:
+        if kind in workload.extra:
+            return fit_extra(workload.extra[kind], rows, plan, tick, workload.costs)
+        return TRAINING_KINDS[kind].fit(rows, scale, plan, list(rows.feature_names), tick, workload.costs)
+
     # Sums of BLAS are rounded by how many threads share them, and every process has another number by itself.
     with threadpool_limits(plan.threads, user_api="blas"):
-        return {
-            kind: TRAINING_KINDS[kind].fit(rows, scale, plan, list(FEATURE_NAMES), tick, workload.costs)
-            for kind in part.kinds
-        }
+        return {kind: fitted(kind) for kind in part.kinds}

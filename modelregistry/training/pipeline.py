@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from indicators.candles import CandleGrid
-from indicators.features import FEATURE_HASH, FEATURE_NAMES, WARMUP
+from indicators.features import WARMUP, FeatureSet, installed
 from modelregistry.dataset.rows import Dataset, MarketCandles, interleave
 from modelregistry.errors import TrainingError
 from modelregistry.estimators import boosting
+from modelregistry.estimators.extra import EstimatorClass
 from modelregistry.estimators.forecast import LEVELS
 from modelregistry.estimators.golden import golden_rows
 from modelregistry.estimators.kinds import RANGE, Estimator
@@ -53,6 +54,9 @@ class TrainingRequest:
         Open time (ms) of the earliest training row.
     champions : mapping of kind to ComparedChampion
         Champions that candidates are compared with.
+    features : FeatureSet
+    extra : mapping of kind to class
+        Estimators of other packages to train instead of ours.
     """
 
     grid: CandleGrid
@@ -64,11 +68,13 @@ class TrainingRequest:
     costs: float
     first: int | None = None
     champions: Mapping[str, ComparedChampion] = field(default_factory=dict)
+    features: FeatureSet = field(default_factory=installed)
+    extra: Mapping[str, EstimatorClass] = field(default_factory=dict)
 
     def markets(self) -> list[MarketCandles]:
         """Candles and row settings of each market."""
         return [
-            MarketCandles(symbol, self.grid.select(code), self.horizons, self.plan.stride, self.first)
+            MarketCandles(symbol, self.grid.select(code), self.horizons, self.plan.stride, self.first, self.features)
             for code, symbol in enumerate(self.symbols)
         ]
 
@@ -128,7 +134,7 @@ def train_kinds(
         if (rows.market == code).sum() * plan.stride < plan.test_days * 288 * 2:
             raise TrainingError(f"too few candles of {symbol} have features and a known outcome to train on")
     tests = FoldEvaluation(request)
-    workload = Workload(all_rows, plan, request.costs)
+    workload = Workload(all_rows, plan, request.costs, request.extra)
     folds = workload.folds()
     with closing(workers.fit(workload, parts, steps)) as fitted:
         for number, fold in enumerate(folds, start=1):
@@ -171,13 +177,16 @@ def _time_span(rows: Dataset, picked: np.ndarray) -> dict[str, int]:
 
 def _manifest(kind: str, estimator: Estimator, rows: Dataset, request: TrainingRequest) -> dict[str, Any]:
     grid = request.grid
+    # Written only where there are any, so that manifests without them keep their digests.
+    definitions = {"feature_definitions": request.features.definitions} if request.features.definitions else {}
     return {
+        **definitions,
         "source": request.source,
         "symbols": sorted(request.symbols),
         "horizons": list(estimator.horizons),
         "interval_ms": grid.interval_ms,
-        "features": list(FEATURE_NAMES),
-        "feature_hash": FEATURE_HASH,
+        "features": list(request.features.names),
+        "feature_hash": request.features.digest,
         "warmup": WARMUP,
         "levels": list(LEVELS),
         "classes": list(CLASSES),

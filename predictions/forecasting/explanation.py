@@ -1,18 +1,21 @@
 """What drove a logged forecast: its features, computed again, and their contributions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from django.core.exceptions import ValidationError
 
-from indicators.features import FEATURE_NAMES, WARMUP, build_features
+from indicators.features import WARMUP, build_features, installed
 from marketdata import clock
 from marketdata.storage import candles as store
 from modelregistry import registry
 from modelregistry.errors import ModelLoadError
 from modelregistry.estimators.contributions import scale_contributions
+from modelregistry.estimators.inputs import own_features
 from modelregistry.estimators.kinds import RANGE
 from modelregistry.estimators.range_predictor import RangePredictor
+from modelregistry.estimators.scale import ScaleModel
 from modelregistry.models import ModelVersion
 from predictions.models import PredictionLog
 
@@ -54,9 +57,14 @@ def explain(prediction: PredictionLog) -> Explanation | None:
     grid = store.load_grid([prediction.market], clock.to_ms(prediction.candle_time), WARMUP)
     if not isinstance(estimator, RangePredictor) or not grid.present[0, -1]:
         return None
-    features = build_features(grid, 1)[0]
+    if not isinstance(estimator.scale, ScaleModel):  # an estimator of another package gives no contributions
+        return None
+    names = installed().names
+    if estimator.columns is not None:
+        names = tuple(names[column] for column in estimator.columns)
+    features = own_features(build_features(grid, 1)[0], estimator.columns)
     horizon = estimator.horizons.index(prediction.horizon)
-    return largest(scale_contributions(estimator.scale, features)[0, horizon, :-1])
+    return largest(scale_contributions(estimator.scale, features)[0, horizon, :-1], names)
 
 
 def _version_of(prediction: PredictionLog) -> ModelVersion | None:
@@ -66,15 +74,15 @@ def _version_of(prediction: PredictionLog) -> ModelVersion | None:
         return None
 
 
-def largest(additive: np.ndarray) -> Explanation:
-    """The largest of additive contributions to the log width, as relative changes.
+def largest(additive: np.ndarray, names: Sequence[str]) -> Explanation:
+    """The largest of additive contributions to the log width by name, as relative changes.
 
     Examples
     --------
-    >>> found = largest(np.array([0.0, -0.5] + [0.0] * (len(FEATURE_NAMES) - 2)))
-    >>> found.contributions[0].feature == FEATURE_NAMES[1], round(found.contributions[0].effect, 3), found.others
-    (True, -0.393, 0.0)
+    >>> found = largest(np.array([0.0, -0.5]), ["body", "season_6"])
+    >>> found.contributions[0].feature, round(found.contributions[0].effect, 3), found.others
+    ('season_6', -0.393, 0.0)
     """
     order = np.argsort(-np.abs(additive), kind="stable")
-    shown = [Contribution(FEATURE_NAMES[k], float(np.expm1(additive[k]))) for k in order[:SHOWN]]
+    shown = [Contribution(names[k], float(np.expm1(additive[k]))) for k in order[:SHOWN]]
     return Explanation(shown, float(np.expm1(additive[order[SHOWN:]].sum())), max(0, len(additive) - SHOWN))

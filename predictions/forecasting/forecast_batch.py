@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,16 +11,19 @@ from django.db.models import OuterRef, Subquery
 
 from indicators.candles import CandleGrid
 from indicators.features import WARMUP
+from marketdata import clock
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import AbsentStretch, Candle, Market
 from marketdata.process_state import process_state
 from marketdata.storage import candles as store
 from modelregistry import registry
 from modelregistry.estimators.ensemble import Ensemble
+from predictions import reasons as codes
 from predictions.forecasting.forecasts import Forecasts, Stretch, forecast_candles
 from predictions.live import windows
 from predictions.live.online_correction import corrector_of, reach_of
 from predictions.live.windows import LiveRows
+from predictions.models import PredictionLog
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +85,8 @@ def forecast_batch(
 ) -> ForecastBatch:
     """Read one window that ends at `end_open_ms` and forecast its last `rows` candles."""
     grid = store.load_grid(markets, end_open_ms, WARMUP + rows - 1 + reach_of(ensemble))
+    if grid.others and ensemble is not None:
+        grid = replace(grid, late=_late_markets(markets, grid, rows, ensemble))
     return _batch(markets, grid, rows, ensemble, wanted)
 
 
@@ -116,6 +121,27 @@ def _batch(
     )
     present = forecasts.present if wanted is None else wanted & forecasts.present
     return ForecastBatch(markets, ensemble, present, forecasts, from_memory=live is not None)
+
+
+def _late_markets(
+    markets: Sequence[Market], grid: CandleGrid, rows: int, ensemble: Ensemble
+) -> dict[str, npt.NDArray[np.bool_]]:
+    """What the features of predictions already made did not know, so that they are repeated as they were."""
+    late = {symbol: np.zeros((len(markets), len(grid)), dtype=bool) for symbol in grid.others}
+    made = PredictionLog.objects.filter(
+        market__in=markets,
+        ensemble=ensemble.digest,
+        candle_time__gte=clock.to_datetime(int(grid.open_time[-rows])),
+        candle_time__lte=clock.to_datetime(int(grid.open_time[-1])),
+        reason_details__has_key=codes.UNKNOWN_MARKETS,
+    )
+    places = {market.pk: index for index, market in enumerate(markets)}
+    for market_id, candle_time, details in made.order_by().values_list("market_id", "candle_time", "reason_details"):
+        at = (clock.to_ms(candle_time) - int(grid.open_time[0])) // grid.interval_ms
+        for symbol in details[codes.UNKNOWN_MARKETS].split(", "):
+            if symbol in late:
+                late[symbol][places[market_id], at] = True
+    return late
 
 
 def spans(opens: Sequence[int]) -> list[tuple[int, int]]:

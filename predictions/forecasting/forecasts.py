@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indicators.candles import CandleGrid
-from indicators.features import WARMUP
+from indicators.features import WARMUP, installed
 from marketdata import clock
 from modelregistry.estimators.ensemble import Ensemble, disagreements
 from modelregistry.estimators.forecast import RangeForecast
@@ -51,6 +51,8 @@ class Forecasts:
     inputs: ModelInputs
     suppressed_flags: npt.NDArray[np.bool_]
     """Rows flagged as out of distribution whose flag the guard suppresses."""
+    unknown_markets: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+    """By symbol, rows of shape (m, r) whose features lacked that market's candles; replay repeats it."""
     ranges: RangeForecast | None = None
     brackets: BracketView | None = None
     degradations: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
@@ -68,11 +70,13 @@ class Forecasts:
         return in_order({code for code, flags in self.degradations.items() if at >= 0 and flags[at]})
 
     def notes(self, market: int, row: int) -> dict[str, str]:
-        """Details shown although they are no reasons: suppressed out-of-distribution flags."""
-        at = self.position[market, row]
-        if at < 0 or not self.suppressed_flags[at]:
-            return {}
-        return {codes.OUT_OF_DISTRIBUTION: codes.SUPPRESSED_FLAG_TEXT}
+        """Details that are no reasons: a suppressed out-of-distribution flag, and markets features did not know."""
+        at, found = self.position[market, row], {}
+        if at >= 0 and self.suppressed_flags[at]:
+            found[codes.OUT_OF_DISTRIBUTION] = codes.SUPPRESSED_FLAG_TEXT
+        if unknown := [symbol for symbol, flags in self.unknown_markets.items() if flags[market, row]]:
+            found[codes.UNKNOWN_MARKETS] = ", ".join(sorted(unknown))
+        return found
 
     def uncorrected(self, market: int, row: int) -> bool:
         """Whether online correction changed nothing because there is too little history."""
@@ -143,6 +147,7 @@ def forecast_candles(
         position=position,
         inputs=ModelInputs(np.zeros((0, 0), dtype=np.float32), np.zeros(0), np.zeros(0)),
         suppressed_flags=np.zeros(0, dtype=np.bool_),
+        unknown_markets=_unknown_markets(grid, rows, ensemble),
     )
     if ensemble is None or not selected.any():
         return forecasts
@@ -199,6 +204,24 @@ def _window_refusals(
         gap[market] |= _count(absent, rows, RECENT) > 0
         gap[market] |= _count(absent, rows, WARMUP) > ABSENT_SHARE * WARMUP
     return {codes.WARMUP: warmup, codes.GAP_IN_WINDOW: gap}
+
+
+def _unknown_markets(grid: CandleGrid, rows: int, ensemble: Ensemble | None) -> dict[str, npt.NDArray[np.bool_]]:
+    """Rows whose features lack a candle of another market that the ensemble reads, by symbol."""
+    features, found = installed(), {}
+    read = {
+        symbol
+        for one in (ensemble.estimators.values() if ensemble is not None else ())
+        for symbol in features.markets_read(None if one.columns is None else one.columns.tolist())
+    }
+    for symbol in sorted(read):
+        flags = np.ones((grid.n_markets, rows), dtype=bool)
+        if symbol in grid.others:
+            flags[:] = _count(~grid.others[symbol].present[0], rows, WARMUP) > 0
+        if symbol in grid.late:
+            flags |= grid.late[symbol][:, -rows:]
+        found[symbol] = flags
+    return found
 
 
 def _count(flags: npt.NDArray[np.bool_], rows: int, window: int) -> npt.NDArray[np.int64]:

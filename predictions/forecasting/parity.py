@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from indicators.features import FEATURE_NAMES
+from indicators.features import installed
 from indicators.proofs.leakage import same_bits
 from marketdata import randomness
 from marketdata.intervals import INTERVAL_MS
@@ -61,13 +61,14 @@ def _differences(batch: ForecastBatch, index: int, windows: LiveWindows) -> list
     """Columns in which live and batch differ; None if the candles changed in between."""
     market, open_ms = batch.markets[index], int(batch.forecasts.open_time[-1])
     # The counters in memory may belong to another version by now.
-    grid, marks = read_windows([market.pk], open_ms, max(windows.reach, reach_of(batch.ensemble)))
+    reach = max(windows.reach, reach_of(batch.ensemble))
+    grid, marks = read_windows([market.pk], open_ms, reach, windows.others)
     if marks != windows.marks_of(market.pk):
         return None
     live = batch.forecasts.inputs.take(batch.forecasts.position[index, -1:])
     again = window_inputs(grid, 1, batch.ensemble, np.ones((1, 1), dtype=np.bool_))
     same = same_bits(live.features[0], again.features[0])
-    found = [FEATURE_NAMES[column] for column in np.flatnonzero(~same)]
+    found = [installed().names[column] for column in np.flatnonzero(~same)]
     for name, kept, computed in (
         ("sigma", live.sigma, again.sigma),
         ("correction", live.log_factors, again.log_factors),

@@ -37,7 +37,9 @@ def window_inputs(grid: CandleGrid, rows: int, ensemble: Ensemble | None, wanted
     predictor, length = corrector_of(ensemble), WARMUP + rows - 1 + reach_of(ensemble)
     if predictor is None or len(grid) < length or not wanted.any():
         return inputs
-    grid = grid.tail(length)
+    # Earlier forecasts are repeated from all that is stored by now: in memory too, windows are read again when a late
+    # candle of another market comes.
+    grid = replace(grid.tail(length), late={})
     newest = np.arange(length - rows, length)
     # Market by market: the features of three weeks for hundreds of markets would not fit into memory.
     found = [

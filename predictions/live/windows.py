@@ -10,20 +10,20 @@ Where ranges are corrected online, the misses of recent forecasts are kept besid
 
 import logging
 import threading
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from indicators.candles import CANDLE_COLUMNS, CandleGrid
+from indicators.candles import CandleGrid
 from indicators.features import WARMUP, NewestFeatures
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
 from marketdata.process_state import process_state
-from marketdata.storage import tails
+from marketdata.storage import candles, tails
 from modelregistry.estimators.counters import lookback_candles, recent_forecasts
 from modelregistry.estimators.inputs import ModelInputs
 from modelregistry.estimators.range_predictor import RangePredictor
@@ -45,20 +45,26 @@ class LiveRows:
     inputs: ModelInputs
 
 
-def read_windows(ids: Sequence[int], open_ms: int, reach: int = 0) -> tuple[CandleGrid, tails.Marks]:
-    """Read the windows that end at a candle, `reach` candles longer, and their marks."""
+def read_windows(
+    ids: Sequence[int], open_ms: int, reach: int = 0, others: Mapping[str, int] | None = None
+) -> tuple[CandleGrid, tails.Marks]:
+    """Read the windows that end at a candle, `reach` candles longer, and their marks, beside other markets."""
     start = open_ms - (WARMUP + reach - 1) * INTERVAL_MS
-    tail = tails.read_tail(ids, start, start, open_ms + INTERVAL_MS)
+    read = list(dict.fromkeys([*ids, *(others or {}).values()]))
+    tail = tails.read_tail(read, start, start, open_ms + INTERVAL_MS)
     times = start + np.arange(WARMUP + reach, dtype=np.int64) * INTERVAL_MS
-    return CandleGrid(times, *tail.values, interval_ms=INTERVAL_MS), tail.marks  # type: ignore[misc]
+    return candles.as_grid(times, tail.values, read, ids, others or {}), tail.marks
 
 
 class LiveWindows:
     """In-memory windows of the markets of one source that end at the same candle."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: str = "") -> None:
+        self._source = source
         self._lock = threading.Lock()
         self._ids: list[int] = []
+        self.others: dict[str, int] = {}
+        """Other markets that features read, by symbol."""
         self._newest: NewestFeatures | None = None
         self._misses: LiveMissCounters | None = None
         self._marks: tails.Marks = {}
@@ -87,8 +93,8 @@ class LiveWindows:
             self._lock.release()
 
     def marks_of(self, market_id: int) -> tails.Marks:
-        """Marks of one market at the time its candles were read."""
-        return {key: mark for key, mark in self._marks.items() if key[0] == market_id}
+        """Marks of one market, and of the others its features read, at the time their candles were read."""
+        return {key: mark for key, mark in self._marks.items() if key[0] in {market_id, *self.others.values()}}
 
     @property
     def reach(self) -> int:
@@ -125,15 +131,19 @@ class LiveWindows:
         if open_ms > until + MAX_CATCH_UP_CANDLES * INTERVAL_MS:
             return None
         first = until - (WARMUP + self.reach - 1) * INTERVAL_MS
-        tail = tails.read_tail(self._ids, first, until + INTERVAL_MS, open_ms + INTERVAL_MS)
+        read = list(dict.fromkeys([*self._ids, *self.others.values()]))
+        tail = tails.read_tail(read, first, until + INTERVAL_MS, open_ms + INTERVAL_MS)
         before = {key: mark for key, mark in self._marks.items() if key[1] >= first // tails.LENGTH_MS}
         changed = sorted(tails.changed_markets(before, tail.marks, until))
         for k in range(tail.values.shape[2]):
-            newest.push(until + (k + 1) * INTERVAL_MS, tail.values[:, :, k])
+            beside = {symbol: tail.values[:, [read.index(key)], k] for symbol, key in self.others.items()}
+            newest.push(until + (k + 1) * INTERVAL_MS, tail.values[:, : len(self._ids), k], beside)
             if misses is not None:
                 misses.push(newest)
         self._marks = dict(tail.marks)
         self.counts["fed"] += 1
+        if set(changed) & set(self.others.values()):
+            changed = list(self._ids)  # features of every market read it
         if changed:
             logger.info("past candles of markets %s changed: their windows are read again", changed)
             self._read(changed, newest)
@@ -144,6 +154,7 @@ class LiveWindows:
         """Read the windows of these markets, and keep no others."""
         self._drop()
         self._ids, self._newest = ids, NewestFeatures(len(ids), open_ms)
+        self.others = candles.other_market_ids(self._source)
         self._misses = LiveMissCounters(corrector, len(ids)) if corrector is not None else None
         self._read(ids, self._newest)
         self.counts["filled"] += 1
@@ -153,27 +164,27 @@ class LiveWindows:
         """Replace all that is held of some markets by what the database holds."""
         for first in range(0, len(ids), FILL_BATCH_MARKETS):
             some = ids[first : first + FILL_BATCH_MARKETS]
-            grid, marks = read_windows(some, newest.open_time, self.reach)
+            grid, marks = read_windows(some, newest.open_time, self.reach, self.others)
             for row, market_id in enumerate(some):
                 at, alone = self._ids.index(market_id), grid.select(row)
                 newest.replace(at, alone.tail(WARMUP))
                 if self._misses is not None:
                     counted = recent_forecasts(self._misses.predictor, alone)
                     self._misses.fill(at, counted, newest.open_time // INTERVAL_MS)
-            self._marks = {key: mark for key, mark in self._marks.items() if key[0] not in some} | dict(marks)
+            replaced = {*some, *self.others.values()}
+            self._marks = {key: mark for key, mark in self._marks.items() if key[0] not in replaced} | dict(marks)
 
 
 def _chosen(held: LiveRows, at: npt.NDArray[np.int64]) -> LiveRows:
     """Rows of some of the markets."""
-    columns = {name: getattr(held.grid, name)[at] for name in CANDLE_COLUMNS}
-    return LiveRows(CandleGrid(held.grid.open_time, interval_ms=INTERVAL_MS, **columns), held.inputs.take(at))
+    return LiveRows(held.grid.take(at), held.inputs.take(at))
 
 
-class WindowsBySource(defaultdict[str, LiveWindows]):
+class WindowsBySource(dict[str, LiveWindows]):
     """Windows of the markets of each source."""
 
-    def __init__(self) -> None:
-        super().__init__(LiveWindows)
+    def __missing__(self, source: str) -> LiveWindows:
+        return self.setdefault(source, LiveWindows(source))
 
 
 def of_source(source: str) -> LiveWindows:

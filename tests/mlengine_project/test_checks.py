@@ -1,11 +1,17 @@
 """Invalid and missing settings are reported by `manage.py check` with advice."""
 
+import asyncio
 import os
 import subprocess
 import sys
 
 import pytest
 from django.conf import settings
+
+from indicators.features import FEATURE_NAMES, FeatureSet, feature_set
+from mlengine_project import checks
+from modelregistry import registry
+from tests.modelregistry import champions
 
 BAD = {
     "API_PORT": ("99999", "write a port from 1 to 65535"),
@@ -138,3 +144,46 @@ def test_ineffective_values_are_warned_of(tmp_path):
     assert found.returncode == 0, found.stderr
     assert "no host name carries an underscore" in found.stderr
     assert "lets every client choose its address" in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "sentence"),
+    [
+        ("EXTRA_FEATURES", "nowhere.features", "nowhere.features cannot be imported"),
+        ("EXTRA_FEATURES", "tests.indicators.features.test_feature_set.taken", "the name of another feature"),
+        ("EXTRA_ESTIMATORS", "tests.modelregistry.extra_estimators.Incomplete", "lacks fit, predict"),
+    ],
+)
+def test_features_and_estimators_that_cannot_be_used_are_errors(tmp_path, setting, value, sentence):
+    found = run_check(tmp_path, **{setting: value})
+    assert found.returncode == 1
+    assert f"{setting}: " in found.stderr
+    assert sentence in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_features_and_estimators_that_can_be_used_are_none(tmp_path):
+    found = run_check(
+        tmp_path,
+        EXTRA_FEATURES="tests.indicators.features.test_feature_set.drift",
+        EXTRA_ESTIMATORS="tests.modelregistry.extra_estimators.ConstantRange",
+    )
+    assert found.returncode == 0, found.stderr
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_a_champion_without_its_features_is_an_error_also_inside_an_event_loop(tmp_path, settings, monkeypatch):
+    """A web server runs the checks inside its loop, where Django allows no query."""
+    settings.MODEL_PATH = tmp_path / "models"
+    version = champions.candidate()
+    registry.bootstrap(version, "tests", "a first champion")
+    monkeypatch.setattr(feature_set, "_installed", FeatureSet())
+    monkeypatch.setitem(vars(feature_set._installed), "names", FEATURE_NAMES[1:])
+
+    async def inside():
+        return checks.extensions_are_usable()
+
+    outside = [message.msg for message in checks.extensions_are_usable()]
+    assert "reads volatility_level, which this installation does not compute" in outside[0]
+    assert [message.msg for message in asyncio.run(inside())] == outside

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.core.checks import Tags
 from django.core.management.base import CommandError, CommandParser
 
 from marketdata.management.command import EngineCommand
@@ -13,6 +14,8 @@ from modelregistry.management.actor import actor
 class Command(EngineCommand):
     """Promote a version to champion of its kind and source."""
 
+    # A champion whose features or estimator are missing is an error of the other checks; this command replaces it.
+    requires_system_checks = (Tags.compatibility,)
     help = "Promote a version to champion of its kind and source; the gate may refuse."
 
     def add_arguments(self, parser: CommandParser) -> None:

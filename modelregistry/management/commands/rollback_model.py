@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.core.checks import Tags
 from django.core.management.base import CommandError, CommandParser
 
 from marketdata.management.command import EngineCommand
@@ -16,6 +17,8 @@ from modelregistry.registry.status import default_source
 class Command(EngineCommand):
     """Undo the newest promotion of a kind that is not yet undone."""
 
+    # A champion whose features or estimator are missing is an error of the other checks; this command replaces it.
+    requires_system_checks = (Tags.compatibility,)
     help = "Undo the newest promotion of a kind that is not yet undone; the version it replaced is champion again."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -5,6 +5,7 @@ import signal
 from argparse import BooleanOptionalAction
 from typing import Any
 
+from django.core.checks import Tags
 from django.core.management.base import CommandError, CommandParser
 
 from marketdata.management.command import EngineCommand
@@ -20,6 +21,8 @@ from modelregistry.training.fit.plan import ExcludedMarket
 class Command(EngineCommand):
     """Train and register versions; bootstrap a champion for kinds without one."""
 
+    # A champion whose features or estimator are missing is an error of the other checks; this command replaces it.
+    requires_system_checks = (Tags.compatibility,)
     help = (
         "Train the estimators on stored candles: walk-forward tested, calibrated, reported beside reference baselines."
     )
@@ -27,6 +30,7 @@ class Command(EngineCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Add kinds, data and options."""
         parser.add_argument("--kinds", nargs="+", default=[], choices=Kind.values, help="default: all three")
+        parser.add_argument("--estimator", default="", help="name of an estimator of another package: EXTRA_ESTIMATORS")
         parser.add_argument("--symbols", nargs="+", default=[], help="default: the enabled markets")
         parser.add_argument("--source", choices=Source.values, help="default: that of the enabled markets")
         parser.add_argument("--from", dest="from_time", type=instant, help="first training row: ISO 8601 (UTC) or ms")
@@ -77,6 +81,7 @@ class Command(EngineCommand):
                     corrected=options["corrected"],
                     workers=options["workers"],
                     actor=actor(),
+                    estimator=options["estimator"],
                 )
         except KeyboardInterrupt as stopped:
             raise CommandError("interrupted; nothing was written") from stopped

@@ -57,6 +57,7 @@ def fit_novelty(rows: Dataset, feature_names: Sequence[str]) -> Novelty:
 
     In serving a guard over one week suppresses it.
     """
-    columns = tuple(feature_names.index(name) for name in KEY_FEATURES if name in feature_names)
+    names = list(feature_names)
+    columns = tuple(names.index(name) for name in KEY_FEATURES if name in names)
     cut = int(len(rows) * 0.8)
     return replace(Novelty.fit(rows.features[:cut], rows.features[cut:], columns), guard=ONE_WEEK_GUARD)

@@ -9,6 +9,7 @@ import numpy as np
 from modelregistry.dataset.folds import cross_blocks
 from modelregistry.dataset.rows import Dataset
 from modelregistry.estimators import boosting
+from modelregistry.estimators.extra import ExtraScale
 from modelregistry.estimators.scale import CHUNK, LinearScale, ScaleModel, base_prediction, current_level
 from modelregistry.training.fit.plan import TrainingPlan
 
@@ -34,7 +35,7 @@ class FittedScale:
 
     Parameters
     ----------
-    model : ScaleModel
+    model : ScaleModel or ExtraScale
     rows : Dataset
         The thinned subset.
     out_of_fold : ndarray of shape (len(rows), n_horizons)
@@ -42,7 +43,7 @@ class FittedScale:
         Selected hyper-parameters.
     """
 
-    model: ScaleModel
+    model: ScaleModel | ExtraScale
     rows: Dataset
     out_of_fold: np.ndarray
     chosen: dict[str, list[int]]
@@ -54,6 +55,7 @@ def fit_linear(features: np.ndarray, target: np.ndarray, penalty: float = PENALT
     Parameters
     ----------
     features : ndarray of shape (n_rows, n_features), float32
+        NaN counts as the mean of the known values.
     target : ndarray of shape (n_rows, n_targets)
 
     Examples
@@ -65,6 +67,9 @@ def fit_linear(features: np.ndarray, target: np.ndarray, penalty: float = PENALT
     """
     centre = features.mean(axis=0, dtype=np.float64)
     spread = np.sqrt(np.mean((features - centre.astype(np.float32)) ** 2, axis=0, dtype=np.float64))
+    for column in np.flatnonzero(np.isnan(centre)):  # only features of other packages may be unknown in a row
+        known = features[:, column][np.isfinite(features[:, column])].astype(np.float64)
+        centre[column], spread[column] = (known.mean(), known.std()) if len(known) else (0.0, 1.0)
     spread = np.where(spread > 1e-9, spread, 1.0)
     unit = LinearScale(centre, spread, np.zeros((1, len(centre))), np.zeros(1))
     mean = target.mean(axis=0)

@@ -11,19 +11,24 @@ from hypothesis import strategies as st
 from indicators.candles import CANDLE_COLUMNS, CandleGrid
 from indicators.errors import FeatureError
 from indicators.features import FEATURE_NAMES, WARMUP, build_features, iter_features
-from indicators.features.build import CANDLE_NAMES, write_features
+from indicators.features.build import OWN, write_features
 from indicators.features.families import candle_features
 from indicators.features.stream import History, Stream
 from indicators.kernels import WindowSums, window_max, window_min
 from tests.indicators.series import bits, walk, with_hole
 
 LONG = walk(WARMUP + 700, markets=2, seed=21)
-N_CANDLES = len(CANDLE_NAMES)
+N_CANDLES = len(OWN.candle_names)
 
 
 def candles_of(grid):
     """Candles as a stream takes them, shape (5, T, m)."""
     return np.stack([getattr(grid, name).T for name in CANDLE_COLUMNS])
+
+
+def written(window, built):
+    """Write the features of a window, whatever the calendar."""
+    write_features(window, np.zeros((built.shape[1], len(OWN.calendar_names)), dtype=np.float32), built)
 
 
 def in_blocks(grid, sizes):
@@ -33,7 +38,7 @@ def in_blocks(grid, sizes):
     bounds = [0, *np.minimum(np.cumsum(sizes, dtype=int), len(grid)).tolist(), len(grid)]
     for start, stop in pairwise(bounds):
         if stop > start:
-            write_features(stream.feed(candles[:, start:stop]), built[:, start:stop])
+            written(stream.feed(candles[:, start:stop]), built[:, start:stop])
     return built[:, :, :N_CANDLES]
 
 
@@ -150,11 +155,11 @@ def test_a_market_is_replaced_by_a_stream_of_its_own():
     mixed = with_hole(LONG, 500, 600, markets=[1])
     built = np.empty((2, 1, len(FEATURE_NAMES)), dtype=np.float32)
     for block in (slice(0, 4000), slice(4000, 4001)):
-        write_features(stream.feed(candles_of(mixed)[:, block]), built[:, :0])
-    write_features(alone.feed(candles_of(LONG.select(1))[:, :4001]), built[:1, :0])
+        written(stream.feed(candles_of(mixed)[:, block]), built[:, :0])
+    written(alone.feed(candles_of(LONG.select(1))[:, :4001]), built[:1, :0])
     stream.put(1, alone)
     for position in range(4001, len(LONG)):
-        write_features(stream.feed(candles_of(LONG)[:, position : position + 1]), built)
+        written(stream.feed(candles_of(LONG)[:, position : position + 1]), built)
     assert (bits(built[:, 0, :N_CANDLES]) == bits(build_features(LONG, 1)[:, 0, :N_CANDLES])).all()
 
 
@@ -164,7 +169,7 @@ def test_trimming_changes_no_bit(size):
     built = np.empty((2, size, len(FEATURE_NAMES)), dtype=np.float32)
     for start in (0, WARMUP, *range(WARMUP + 300, len(LONG), size)):
         stop = {0: WARMUP, WARMUP: WARMUP + 300}.get(start, start + size)
-        write_features(stream.feed(candles[:, start:stop]), built)
+        written(stream.feed(candles[:, start:stop]), built)
         stream.trim()
         stream.trim()
     assert (bits(built[:, -1, :N_CANDLES]) == bits(build_features(LONG, 1)[:, 0, :N_CANDLES])).all()

@@ -8,6 +8,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import InterfaceError, OperationalError, connection
 
+from indicators.features import FeatureSet, feature_set, reads_markets
 from marketdata import clock, services
 from marketdata.coverage import quarantine
 from marketdata.exchange.backoff import Backoff
@@ -17,6 +18,7 @@ from marketdata.feed.sockets import FeedTimings
 from marketdata.models import Candle, CandleRevision, ExchangeState, Market, QuarantinedMessage
 from marketdata.simulator.faults import Fault
 from marketdata.storage import candles
+from tests.champions import candle_rows
 from tests.marketdata.conftest import START, STEP, close_candles
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -295,3 +297,29 @@ def test_the_exchange_s_clock_and_limits_are_shared(exchange, markets):
         assert eventually(lambda: ExchangeState.objects.get().clock_market_ms == exchange.now_ms())
         state = ExchangeState.objects.get()
         assert (state.base_url, state.weight_limit) == (exchange.base_url, 6000)
+
+
+@reads_markets("BTCUSDT")
+def _lead(window):
+    yield "lead", window.other("BTCUSDT", lambda btc: btc.returns)
+
+
+@pytest.mark.parametrize(
+    ("missing", "reads", "waits"), [("BTCUSDT", True, True), ("BTCUSDT", False, False), ("ETHUSDT", True, False)]
+)
+def test_a_market_that_features_read_is_waited_for_up_to_two_seconds(missing, reads, waits, monkeypatch):
+    monkeypatch.setattr(feature_set, "_installed", FeatureSet((_lead,) if reads else ()))
+    now = [100.0]
+    monkeypatch.setattr(clock, "monotonic", lambda: now[0])
+    feed = stream.Supervisor(list, lambda _: None, None, PACE)
+    feed._markets = [Market(symbol=symbol, source="exchange") for symbol in ("BTCUSDT", "ETHUSDT", "SOLUSDT")]
+    (row,) = candle_rows("BTCUSDT", START, 1)
+    for market in feed._markets:
+        if market.symbol != missing:
+            feed.inbox.put_closed(market.symbol, row)
+    now[0] += stream.QUIET_SECONDS + 0.01
+    assert feed._round_is_ready() is not waits
+    now[0] = 100.0 + stream.ROUND_SECONDS - 0.01
+    assert feed._round_is_ready() is not waits
+    now[0] += 0.02
+    assert feed._round_is_ready()

@@ -1,0 +1,144 @@
+"""The package of `docs/extending.md`, outside the repository: checked, trained, refused by the gate, promoted, served."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from indicators.candles import CANDLE_COLUMNS
+from indicators.features import FEATURE_NAMES, WARMUP
+from tests.modelregistry import invented
+
+pytest.importorskip("lightgbm", reason="LightGBM is not installed: uv sync --group lightgbm")
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = (ROOT / "docs" / "extending.md").read_text()
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
+
+
+class Installation:
+    """An installation with its own database, models and environment."""
+
+    def __init__(self, folder):
+        kept = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
+        self.environment = {
+            **kept,
+            "MLENGINE_ENV_FILE": "",
+            "MLENGINE_STATE_DIR": str(folder / "state"),
+            "PYTHONPATH": str(folder),
+        }
+
+    def manage(self, *words, **environment):
+        return subprocess.run(
+            [sys.executable, str(ROOT / "manage.py"), *map(str, words)],
+            env={**self.environment, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def succeed(self, *words, **environment):
+        done = self.manage(*words, **environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def versions(self, **environment):
+        """Versions as (digest, stage, estimator, features of other packages), oldest first."""
+        script = (
+            "import json\n"
+            "from modelregistry.artifacts import model_root, reading\n"
+            "from modelregistry.models import ModelVersion\n"
+            "found = [(one.digest, one.stage, one.hyperparameters.get('estimator'), sorted(reading.read_manifest("
+            "model_root(), one.kind, one.digest).get('feature_definitions', {}))) "
+            "for one in ModelVersion.objects.order_by('created_at')]\n"
+            "print(json.dumps(found))"
+        )
+        return json.loads(self.succeed("shell", "-v0", "-c", script, **environment).splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory):
+    """Candles of two markets, and a champion that was trained before the package came."""
+    folder = tmp_path_factory.mktemp("extending")
+    (folder / "state").mkdir()
+    installation = Installation(folder)
+    installation.succeed("migrate", "-v0")
+    grid = invented.grid(WARMUP + 21 * 288, markets=2, seed=3)
+    for market, symbol in enumerate(SYMBOLS):
+        columns = {name: getattr(grid, name)[market] for name in CANDLE_COLUMNS}
+        file = folder / f"{symbol}-5m.parquet"
+        pd.DataFrame({"open_time": grid.open_time, **columns}).to_parquet(file)
+        installation.succeed("import_candles", file, "--source", "simulated")
+    installation.succeed("train_models", "--kinds", "range_predictor", "--source", "simulated", "--small")
+    return installation
+
+
+def blocks():
+    """Files of the page by name, and its commands."""
+    files = dict(re.findall(r"```python\n# (mytrading/\w+\.py)\n(.*?)```", PAGE, re.DOTALL))
+    (commands,) = re.findall(r"```\n(export .*?)```", PAGE, re.DOTALL)
+    settings = dict(re.findall(r"^export (\w+)=(.+)$", commands, re.MULTILINE))
+    return files, settings, [line.split()[3:] for line in commands.splitlines() if line.startswith("uv run manage.py")]
+
+
+def test_the_page_is_followed_word_by_word(installation):
+    files, settings, commands = blocks()
+    package = Path(installation.environment["PYTHONPATH"]) / "mytrading"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    for name, text in files.items():
+        (package.parent / name).write_text(text)
+    (champion,) = installation.versions()
+    assert champion[1:] == ["champion", None, []]
+
+    printed = [
+        installation.succeed(*words, *(["--source", "simulated"] if words[0] == "train_models" else []), **settings)
+        for words in commands
+    ]
+    assert "no issues" in printed[0]
+    columns = ["lead_1", "lead_12", "majors_1", "majors_12"]
+    own, trees, constant = installation.versions(**settings)[1:]
+    assert [one[1:] for one in (own, trees, constant)] == [
+        ["candidate", None, columns],
+        ["candidate", "quantile-trees", columns],
+        ["candidate", "constant", columns],
+    ]
+    assert "out of sample" in printed[2]
+    assert "refused by the gate" in printed[3]
+
+    replayed = package.parent / "ranges.parquet"
+    span = ("--from", "2023-12-15", "--to", "2023-12-16", "--ranges", replayed)
+    forecasts = {}
+    for name, (digest, *_) in (("champion", champion), ("own", own), ("trees", trees)):
+        installation.succeed("replay_predictions", *span, "--versions", digest, **settings)
+        forecasts[name] = pd.read_parquet(replayed).predicted_high.to_numpy()
+        assert len(forecasts[name]) == 2 * 288 * 4
+        assert np.isfinite(forecasts[name]).all()
+    assert len({values.tobytes() for values in forecasts.values()}) == 3
+    installation.succeed("replay_predictions", *span, "--versions", champion[0])
+    alone = pd.read_parquet(replayed).predicted_high.to_numpy()
+    assert (alone == forecasts["champion"]).all(), "the old champion answers alike beside the new columns"
+
+    # The installation has a champion of one kind alone, which the proof reports as not whole.
+    proof = installation.manage("check_leakage", "--candles", 5500, "--instants", 1, "--parity", 5, **settings).stdout
+    assert f"features: {len(FEATURE_NAMES) + len(columns)} columns, 2 mutated futures: nothing changed" in proof
+    assert "live, training and batch: 5 candles: equal bit for bit" in proof
+    assert "LEAKS" not in proof
+
+    word = ("--reason", "tried", "--override")
+    installation.succeed("promote_model", trees[0], *word, **settings)
+    refused = installation.manage("check")
+    assert refused.returncode == 1
+    assert "its estimator 'quantile-trees' is not among EXTRA_ESTIMATORS" in refused.stderr
+    half = installation.manage("check", EXTRA_ESTIMATORS=settings["EXTRA_ESTIMATORS"])
+    assert "reads lead_1, majors_1, lead_12, majors_12, which this installation does not compute" in half.stderr
+    assert "add mytrading.features.lead to EXTRA_FEATURES" in half.stderr
+    installation.succeed("rollback_model", "range_predictor", "--source", "simulated", "--reason", "back")
+    installation.succeed("check")
