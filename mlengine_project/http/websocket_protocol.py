@@ -18,7 +18,7 @@ class ReadyFrameProtocol(WebSocketsSansIOProtocol):
         """Offer the way in the scope of an accepted handshake."""
         super().handle_connect(event)
         if self.response.status_code == 101:
-            self.scope["extensions"][WRITE_READY] = self.write_ready  # type: ignore[index]
+            self.scope["extensions"][WRITE_READY] = self.write_ready  # type: ignore[index, assignment]
 
     def write_ready(self, frame: bytes) -> bool:
         """Write the bytes of one frame if nothing waits for the client; returns whether it did."""
