@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
@@ -10,7 +11,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from marketdata import clock
-from marketdata.admin_pages import LargeLogAdmin, ReadOnlyAdmin, utc_of_ms
+from marketdata.admin_pages import LargeLogAdmin, ReadOnlyAdmin, column, cut, plain, significant, utc_of_ms
 from marketdata.exchange import closes
 from marketdata.intervals import INTERVAL_MS, floor_open
 from marketdata.models import (
@@ -28,7 +29,7 @@ from marketdata.models import (
 
 DAY_CANDLES = 288
 BLOCK_DAYS = 30
-SOURCE_LABELS = {Source.EXCHANGE.label: "success", Source.SIMULATED.label: "warning"}
+SOURCE_LABELS = {Source.EXCHANGE.label: "default", Source.SIMULATED.label: "warning"}
 
 
 def _count(rows: QuerySet) -> Coalesce:
@@ -50,7 +51,7 @@ class MarketAdmin(ModelAdmin):
         "holes",
         "revised",
         "quarantined",
-        "status",
+        column("status", cut),
     ]
     list_filter = ["enabled", "source"]
     search_fields = ["symbol"]
@@ -125,13 +126,22 @@ class MarketAdmin(ModelAdmin):
 class CandleAdmin(LargeLogAdmin):
     """Closed candles, newest first."""
 
-    list_display = ["market", "opened", "open", "high", "low", "close", "volume", "trades", "origin", "revision"]
-    list_filter = ["market", "origin"]
+    list_display = [
+        "market",
+        "opened",
+        *(column(name, plain) for name in ("open", "high", "low", "close")),
+        column("volume", significant),
+        "trades",
+        "origin",
+        "revision",
+    ]
+    list_filter = ["market"]
     list_select_related = ["market"]
+    symbol_lookup = "market__symbol"
 
     def get_ordering(self, request: HttpRequest) -> list[str]:
         """Order by time within one market (indexed), else by id, which needs no sort."""
-        return ["-open_time"] if "market__id__exact" in request.GET else ["-id"]
+        return ["-open_time"] if {"market__id__exact", SEARCH_VAR} & request.GET.keys() else ["-id"]
 
     @display(description="Open time")
     def opened(self, candle: Candle) -> str:
@@ -176,7 +186,7 @@ class CandleRevisionAdmin(NoteAdmin):
     def changed(self, revision: CandleRevision) -> str:
         """The columns that differ, before and after."""
         names = [name for name in revision.after if revision.before.get(name) != revision.after[name]]
-        return "; ".join(f"{name} {revision.before.get(name)} → {revision.after[name]}" for name in names)
+        return cut("; ".join(f"{name} {revision.before.get(name)} → {revision.after[name]}" for name in names))
 
 
 class StretchAdmin(ReadOnlyAdmin):
@@ -236,7 +246,7 @@ class SuspectedStretchAdmin(StretchAdmin):
 class QuarantinedMessageAdmin(ReadOnlyAdmin):
     """Raw messages and rows that broke a rule."""
 
-    list_display = ["seen_at", "market", "origin", "reason"]
+    list_display = ["seen_at", "market", "origin", column("reason", cut)]
     list_filter = ["market", "origin"]
     list_select_related = ["market"]
     search_fields = ["reason"]
@@ -246,7 +256,14 @@ class QuarantinedMessageAdmin(ReadOnlyAdmin):
 class ExchangeStateAdmin(ReadOnlyAdmin):
     """The exchange's clock, request weight and bans, shared by all processes."""
 
-    list_display = ["base_url", "clock_rate", "weight", "reconnects", "last_message_at", "banned_until"]
+    list_display = [
+        "base_url",
+        column("clock_rate", significant),
+        "weight",
+        "reconnects",
+        "last_message_at",
+        "banned_until",
+    ]
 
     @display(description="Used weight")
     def weight(self, state: ExchangeState) -> str:

@@ -1,21 +1,27 @@
 """Shared kinds of admin page: read-only logs and confirmed actions."""
 
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.contrib.admin import ModelAdmin as DjangoModelAdmin
+from django.contrib.admin import SimpleListFilter
 from django.contrib.admin.utils import unquote
+from django.db.models import Max, Q, QuerySet, UUIDField
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin
+from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanSwitchWidget
 
 from marketdata import clock
 from marketdata.decimals import plain_text
+from marketdata.models import Market
 
 
 class ReadOnlyAdmin(ModelAdmin):
@@ -39,10 +45,61 @@ class ReadOnlyAdmin(ModelAdmin):
         return False
 
 
-class LargeLogAdmin(ReadOnlyAdmin):
-    """A read-only page of a table too long to be counted for every request."""
+class NewestRows(InfinitePaginator):
+    """Pages of the newest rows, without counting the table; older rows are found by search."""
 
-    paginator = InfinitePaginator
+    count = 10_000
+
+
+class LargeLogAdmin(ReadOnlyAdmin):
+    """A read-only page of a table too long to be counted, sorted or searched as a whole.
+
+    Its order is that of an index, and a search is for a symbol or a row id.
+    """
+
+    paginator = NewestRows
+    sortable_by = ()
+    symbol_lookup = "symbol"
+    search_fields = ["symbol"]  # shows the field; `get_search_results` does the search
+    search_help_text = "A symbol such as BTCUSDT, or the id of a row."
+
+    def get_search_results(
+        self,
+        request: HttpRequest,  # noqa: ARG002
+        queryset: QuerySet[Any],
+        search_term: str,
+    ) -> tuple[QuerySet[Any], bool]:
+        """Rows of a known symbol, or the row with the given id; a text within a column would need the whole table."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        if Market.objects.filter(symbol=term.upper()).exists():
+            return queryset.filter(**{self.symbol_lookup: term.upper()}), False
+        try:
+            return queryset.filter(pk=UUID(term)) if isinstance(self.opts.pk, UUIDField) else queryset.none(), False
+        except ValueError:
+            return queryset.none(), False
+
+
+class NewestFilter(SimpleListFilter):
+    """A filter on a column without index, which therefore reads the rows of the newest days only."""
+
+    days = 1
+    conditions: Mapping[str, tuple[str, Q]] = {}
+    """Name on the page and condition of each choice."""
+
+    def lookups(self, request: HttpRequest, model_admin: DjangoModelAdmin) -> list[tuple[str, str]]:  # noqa: ARG002
+        """Names of the choices."""
+        return [(name, title) for name, (title, _) in self.conditions.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+        """Rows of the newest days that meet the chosen condition."""
+        if (chosen := self.conditions.get(self.value() or "")) is None:
+            return queryset
+        newest = queryset.model.objects.aggregate(at=Max("candle_time"))["at"]
+        if newest is None:
+            return queryset.none()
+        return queryset.filter(chosen[1], candle_time__gt=newest - timedelta(days=self.days))
 
 
 class ReasonForm(forms.Form):
@@ -114,6 +171,33 @@ def utc_of_ms(milliseconds: int | None) -> str:
 def plain(number: Decimal | None) -> str:
     """A decimal without trailing zeros."""
     return "–" if number is None else plain_text(number)
+
+
+def significant(number: float | Decimal) -> str:
+    """A number with four significant digits, large ones with separators and without places.
+
+    >>> significant(0.000123456), significant(12.3456), significant(651_572.51)
+    ('0.0001235', '12.35', '651,573')
+    """
+    if abs(number) >= 10_000:
+        return f"{number:,.0f}"
+    return plain_text(f"{Decimal(f'{number:.4g}'):f}")
+
+
+def column(name: str, text: Callable[[Any], str], title: str = "") -> Callable[[Any], str]:
+    """A column of a list that shows a field as text for people, sorted by the field."""
+
+    @display(description=title or name.replace("_", " ").capitalize(), ordering=name)
+    def shown(row: Any) -> str:
+        value = getattr(row, name)
+        return "–" if value is None else text(value)
+
+    return shown
+
+
+def cut(text: str) -> str:
+    """A text on one line of limited width, whole in its title."""
+    return format_html('<span class="engine-cut" title="{}">{}</span>', text, text) if text else "–"
 
 
 def age_of(moment: datetime | None) -> str:

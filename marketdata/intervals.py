@@ -10,6 +10,7 @@ from indicators.candles import DAY_MS, HOUR_MS, INTERVAL_MS
 
 __all__ = [
     "INTERVAL",
+    "INTERVALS",
     "INTERVAL_MS",
     "Gap",
     "count_between",
@@ -21,6 +22,8 @@ __all__ = [
 ]
 
 INTERVAL = "5m"
+INTERVALS = (INTERVAL, "15m", "1h", "4h", "1d")
+"""Intervals that are made from stored candles, aligned to UTC."""
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": HOUR_MS, "d": DAY_MS}
 
 
@@ -37,17 +40,7 @@ class Gap(NamedTuple):
 
 
 def interval_ms(interval: str) -> int:
-    """Length of an interval in milliseconds.
-
-    Parameters
-    ----------
-    interval : str
-        A number and one of ``s m h d``.
-
-    Returns
-    -------
-    int
-        Milliseconds.
+    """Length of an interval, a number and one of ``s m h d``, in milliseconds.
 
     Raises
     ------

@@ -36,63 +36,32 @@ UNFOLD: dict[str, Any] = {
     },
     "SIDEBAR": {
         "show_search": False,
-        "show_all_applications": False,
+        # Tables seldom looked at (sequences, seals, blocks, tickets) are in the drawer of all tables.
+        "show_all_applications": True,
         "navigation": [
             {
                 "title": "Engine",
                 "items": [
                     {"title": "State", "icon": "monitor_heart", "link": reverse_lazy("admin:index")},
-                    {"title": "Live board", "icon": "dashboard", "link": "/", "active": lambda _request: False},
-                    _item("Kill switch", "block", "signals.signalswitch"),
                     _item("Jobs", "model_training", "operations.job"),
+                    _item("Schedule", "schedule", "django_celery_beat.periodictask"),
                 ],
             },
             {
-                "title": "Models",
-                "items": [
-                    _item("Versions", "deployed_code", "modelregistry.modelversion"),
-                    _item("Trials", "science", "modelregistry.trainingtrial"),
-                    _item("Promotion log", "history_edu", "modelregistry.promotionevent"),
-                    _item("Challenger predictions", "visibility_off", "predictions.challengerlog"),
-                ],
-            },
-            {
-                "title": "Predictions and signals",
-                "items": [
-                    _item("Signals", "flag", "signals.signallog"),
-                    _item("Predictions", "query_stats", "predictions.predictionlog"),
-                    _item("Outbox", "outbox", "signals.outboxmessage"),
-                    _item("Sequences", "tag", "signals.symbolsequence"),
-                    _item("Seals", "lock", "predictions.chainhead"),
-                    _item("Archive", "inventory_2", "predictions.chaincut"),
-                ],
-            },
-            {
-                "title": "Market data",
+                "title": "Forecasts",
                 "items": [
                     _item("Markets", "storefront", "marketdata.market"),
-                    _item("Candles", "candlestick_chart", "marketdata.candle"),
-                    _item("Blocks", "grid_view", "marketdata.candleblock"),
-                    _item("Revisions", "edit_note", "marketdata.candlerevision"),
-                    _item("Absences", "event_busy", "marketdata.absentstretch"),
-                    _item("Cut short", "content_cut", "marketdata.cutshortcandle"),
-                    _item("Suspicions", "help", "marketdata.suspectedstretch"),
-                    _item("Quarantine", "report", "marketdata.quarantinedmessage"),
-                    _item("Exchange", "cloud_sync", "marketdata.exchangestate"),
+                    _item("Models", "deployed_code", "modelregistry.modelversion"),
+                    _item("Promotion log", "history_edu", "modelregistry.promotionevent"),
+                    _item("Predictions", "query_stats", "predictions.predictionlog"),
+                    _item("Signals", "flag", "signals.signallog"),
                 ],
             },
             {
-                "title": "Operation",
+                "title": "Access",
                 "items": [
-                    _item("Schedule", "schedule", "django_celery_beat.periodictask"),
-                    _item("Times of day", "calendar_clock", "django_celery_beat.crontabschedule"),
-                    _item("Heartbeats", "ecg_heart", "operations.heartbeat"),
-                    _item("Counters", "calculate", "operations.counter"),
                     _item("API keys", "key", "access.apikey"),
-                    _item("Websocket tickets", "confirmation_number", "access.websocketticket"),
-                    _item("Known addresses", "pin_drop", "access.knownaddress"),
                     _item("Users", "person", "auth.user"),
-                    _item("Groups", "group", "auth.group"),
                 ],
             },
         ],

@@ -126,6 +126,7 @@ MIDDLEWARE = [
     "mlengine_project.http.allowed_methods.AllowedMethods",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "mlengine_project.http.hosts.AllowedHosts",
+    "mlengine_project.console.language.ConsolePages",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -243,7 +244,10 @@ AUTH_PASSWORD_VALIDATORS = [
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
-USE_I18N = False
+USE_I18N = True
+# Only the console's pages are translated (mlengine_project.console.language); the API answers in English.
+LANGUAGES = [("en", "English"), ("es", "Español")]
+LOCALE_PATHS = [ROOT / "locale"]
 FORMAT_MODULE_PATH = "mlengine_project.formats"
 STATIC_URL = "static/"
 STATIC_ROOT = ROOT / "staticfiles"

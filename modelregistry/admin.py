@@ -10,15 +10,32 @@ from django.urls import reverse
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from marketdata.admin_pages import ReadOnlyAdmin, ReasonForm, SwitchField, confirm_step, posted, row_of
+from marketdata.admin_pages import (
+    ReadOnlyAdmin,
+    ReasonForm,
+    SwitchField,
+    column,
+    confirm_step,
+    cut,
+    posted,
+    row_of,
+    significant,
+)
 from modelregistry import registry
 from modelregistry.api.report_pages import ReportPages
 from modelregistry.errors import FilesRemovedError, ModelLoadError, PromotionRefused
 from modelregistry.evaluation.reports.tables import Table, baseline_table, differences, tables_of
 from modelregistry.models import ModelVersion, PromotionEvent, TrainingTrial
+from modelregistry.registry.version_state import GATE_WORDS, LOG, RESTORED, ROLLED_BACK, Gate, state_of
 
 MAY_PROMOTE = "modelregistry.promote_modelversion"
-STAGES = {"Champion": "success", "Candidate": "info", "Retired": "default"}
+STAGES = {"champion": "primary", RESTORED: "primary", "candidate": "info", "retired": "default", ROLLED_BACK: "default"}
+GATES = {
+    GATE_WORDS[Gate.ACCEPTED]: "default",
+    GATE_WORDS[Gate.REFUSED]: "danger",
+    GATE_WORDS[Gate.OVERRIDDEN]: "danger",
+    GATE_WORDS[Gate.UNPROVEN]: "warning",
+}
 
 
 class PromotionForm(ReasonForm):
@@ -55,7 +72,7 @@ class ModelVersionAdmin(ReportPages, ReadOnlyAdmin):
         "gate",
         "files",
         "trained_until",
-        "row_count",
+        column("row_count", lambda count: f"{count:,}", "Rows"),
         "created_at",
     ]
     list_filter = ["kind", "stage", "source", "gate_accepted", ("files_removed_at", admin.EmptyFieldListFilter)]
@@ -76,19 +93,21 @@ class ModelVersionAdmin(ReportPages, ReadOnlyAdmin):
         """First characters of the digest."""
         return version.digest[:12]
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ModelVersion]:
+        """Versions with their promotions, from which stage and verdict are read."""
+        return super().get_queryset(request).prefetch_related(*LOG)
+
     @display(description="Stage", ordering="stage", label=STAGES)
     def stage_label(self, version: ModelVersion) -> str:
-        """Stage: candidate, champion or retired."""
-        return version.get_stage_display()
+        """Stage, and how it was left or regained by a rollback."""
+        return state_of(version).stage_words
 
-    @display(description="Gate", label={"accepted": "success", "refused": "danger", "unproven": "warning"})
+    @display(description="Gate", label=GATES)
     def gate(self, version: ModelVersion) -> str:
-        """Verdict of the gate."""
-        if version.unproven and version.stage == ModelVersion.Stage.CHAMPION:
-            return "unproven"
-        return "accepted" if version.gate_accepted else "refused"
+        """Verdict of the gate, and what was made of it."""
+        return state_of(version).gate_words
 
-    @display(description="Files", ordering="files_removed_at", label={"kept": "success", "removed": "default"})
+    @display(description="Files", ordering="files_removed_at", label={"kept": "default", "removed": "default"})
     def files(self, version: ModelVersion) -> str:
         """Whether its files exist: without them it cannot forecast, be promoted or be evaluated."""
         return "kept" if version.files_kept else "removed"
@@ -205,6 +224,8 @@ class ModelVersionAdmin(ReportPages, ReadOnlyAdmin):
             template="admin/modelregistry/confirm_promotion.html",
             incoming=incoming,
             outgoing=outgoing,
+            incoming_state=state_of(incoming),
+            outgoing_state=state_of(outgoing) if outgoing else None,
             differences=differences(incoming.report, outgoing.report) if outgoing else [],
             **words,
         )
@@ -234,19 +255,19 @@ class PromotionEventAdmin(ReadOnlyAdmin):
         "from_version",
         "to_version",
         "actor",
-        "reason",
+        column("reason", cut),
         "gate_label",
     ]
     list_filter = ["kind", "action", "source", "override"]
     list_select_related = ["from_version", "to_version"]
     search_fields = ["actor", "reason"]
 
-    @display(description="Action", ordering="action", label={"Promotion": "success", "Rollback": "warning"})
+    @display(description="Action", ordering="action", label={"Promotion": "primary", "Rollback": "warning"})
     def action_label(self, event: PromotionEvent) -> str:
         """Kind of the change."""
         return event.get_action_display()
 
-    @display(description="Gate", label={"accepted": "success", "overridden": "danger", "refused": "warning"})
+    @display(description="Gate", label={"accepted": "default", "overridden": "warning", "refused": "danger"})
     def gate_label(self, event: PromotionEvent) -> str:
         """Verdict of the gate, and whether it was overridden."""
         if event.override:
@@ -258,7 +279,17 @@ class PromotionEventAdmin(ReadOnlyAdmin):
 class TrainingTrialAdmin(ReadOnlyAdmin):
     """Every configuration that was tried, including failures."""
 
-    list_display = ["at", "kind", "source", "origin", "study", "score", "failure", "version", "actor"]
+    list_display = [
+        "at",
+        "kind",
+        "source",
+        "origin",
+        "study",
+        column("score", significant),
+        column("failure", cut),
+        "version",
+        "actor",
+    ]
     list_filter = ["kind", "origin", "source"]
     list_select_related = ["version"]
     search_fields = ["study", "configuration_digest"]

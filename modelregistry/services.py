@@ -152,7 +152,7 @@ def evaluate(
     source: str | None = None,
     *,
     stride: int = 1,
-    progress: Progress | None = None,
+    progress: Progress = lambda *_: None,
 ) -> dict[str, Any]:
     """Score versions on candles from `from_ms` up to `until_ms`, beside the baselines.
 

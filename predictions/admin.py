@@ -1,9 +1,11 @@
 """Read-only admin pages of predictions, challenger forecasts and seal chains."""
 
 from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
 from unfold.decorators import display
 
-from marketdata.admin_pages import LargeLogAdmin, ReadOnlyAdmin, plain
+from marketdata.admin_pages import LargeLogAdmin, NewestFilter, ReadOnlyAdmin, column, plain, significant
 from modelregistry.admin import ModelVersionAdmin
 from modelregistry.evaluation.reports.tables import Table, champion_table
 from modelregistry.models import ModelVersion
@@ -12,7 +14,36 @@ from predictions.models import ChainCut, ChainHead, ChallengerLog, PredictionLog
 from predictions.reasons import REASON_TEXTS
 
 admin.site.unregister(ModelVersion)
-STATES = {"late": "warning", "degraded": "warning", "final": "success", "scored": "info"}
+STATES = {"late": "warning", "degraded": "warning"}
+
+
+class HorizonFilter(admin.SimpleListFilter):
+    """Horizons of the champions, which need no scan of the log."""
+
+    title = "horizon"
+    parameter_name = "horizon"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[int, str]]:  # noqa: ARG002
+        """The horizons that are served."""
+        served = ModelVersion.objects.filter(stage=ModelVersion.Stage.CHAMPION).values_list("horizons", flat=True)
+        return [(horizon, _span(horizon)) for horizon in sorted({h for horizons in served for h in horizons})]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:  # noqa: ARG002
+        """Rows of the chosen horizon."""
+        chosen = self.value() or ""
+        return queryset.filter(horizon=int(chosen)) if chosen.isdecimal() and len(chosen) < 9 else queryset
+
+
+class StateFilter(NewestFilter):
+    """States that are rare or of the newest rows."""
+
+    title = "state, newest day"
+    parameter_name = "state"
+    conditions = {
+        "degraded": ("Degraded", Q(degraded=True)),
+        "late": ("Late", Q(late=True)),
+        "open": ("Without final outcome", Q(outcome_final=False)),
+    }
 
 
 @admin.register(PredictionLog)
@@ -26,10 +57,10 @@ class PredictionLogAdmin(LargeLogAdmin):
         "price",
         "predicted_range",
         "actual_range",
-        "mae",
+        column("mae", lambda percent: f"{percent:.2f} %", "Mean error"),
         "state",
     ]
-    list_filter = ["symbol", "horizon", "degraded", "late", "outcome_final", "simulated"]
+    list_filter = [HorizonFilter, StateFilter]
     fieldsets = [
         (None, {"fields": ["id", "symbol", "horizon", "candle_time", "made_at", "valid_until", "late", "simulated"]}),
         (
@@ -44,7 +75,7 @@ class PredictionLogAdmin(LargeLogAdmin):
     @display(description="Horizon", ordering="horizon")
     def span(self, row: PredictionLog) -> str:
         """Horizon in candles and minutes."""
-        return f"{row.horizon} ({row.horizon * 5} min)"
+        return _span(row.horizon)
 
     @display(description="Price")
     def price(self, row: PredictionLog) -> str:
@@ -88,8 +119,17 @@ class ComparedVersionAdmin(ModelVersionAdmin):
 class ChallengerLogAdmin(LargeLogAdmin):
     """Forecasts of candidates and their losses, beside those of the champion."""
 
-    list_display = ["version", "market", "horizon", "candle_time", "loss", "champion", "champion_loss"]
-    list_filter = ["market", "horizon"]
+    list_display = [
+        "version",
+        "market",
+        "horizon",
+        "candle_time",
+        column("loss", significant),
+        "champion",
+        column("champion_loss", significant),
+    ]
+    list_filter = ["market", HorizonFilter]
+    symbol_lookup = "market__symbol"
     list_select_related = ["version", "champion", "market"]
     ordering = ["-id"]
 
@@ -110,6 +150,13 @@ class ChainCutAdmin(ReadOnlyAdmin):
     list_display = ["market", "log", "first_index", "index", "file", "written_at"]
     list_filter = ["log", "market"]
     list_select_related = ["market"]
+
+
+def _span(horizon: int) -> str:
+    """A horizon as time and in candles."""
+    hours, minutes = divmod(horizon * 5, 60)
+    time = f"{minutes} min" if hours == 0 else f"{hours} h" if minutes == 0 else f"{hours} h {minutes} min"
+    return f"{time} ({horizon} candles)"
 
 
 def reason_sentence(codes: list[str]) -> str:

@@ -9,6 +9,7 @@ from django.conf import settings
 from marketdata import clock
 from marketdata.errors import MarketDisabled, unknown_symbol_message
 from marketdata.models import Market
+from marketdata.process_state import process_state
 from marketdata.services import enabled_symbols
 from modelregistry.estimators.ensemble import Ensemble
 from modelregistry.estimators.kinds import RANGE
@@ -19,7 +20,13 @@ PLACES = Decimal(1).scaleb(-8)
 MAX_PRICES = 1000
 MARKET_CACHE_SECONDS = 1.0
 
-_directory: dict[str, Any] = {"read_at": None, "markets": {}}
+
+class EnabledMarkets:
+    """Enabled markets by symbol, as read a moment ago."""
+
+    def __init__(self) -> None:
+        self.read_at = float("-inf")
+        self.by_symbol: dict[str, Market] = {}
 
 
 def known_market(symbol: Any) -> Market:
@@ -44,17 +51,11 @@ def known_market(symbol: Any) -> Market:
 
 def cached_market(symbol: str) -> Market | None:
     """Enabled market of a symbol, at most a second old; None if not cached."""
-    read_at = _directory["read_at"]
-    if read_at is None or not 0 <= clock.monotonic() - read_at < MARKET_CACHE_SECONDS:
-        _directory["markets"] = {market.symbol: market for market in Market.objects.enabled()}
-        _directory["read_at"] = clock.monotonic()
-    found: Market | None = _directory["markets"].get(symbol)
-    return found
-
-
-def reset_markets() -> None:
-    """Clear the cached markets."""
-    _directory.update(read_at=None, markets={})
+    known = process_state.of(EnabledMarkets)
+    if not 0 <= clock.monotonic() - known.read_at < MARKET_CACHE_SECONDS:
+        known.by_symbol = {market.symbol: market for market in Market.objects.enabled()}
+        known.read_at = clock.monotonic()
+    return known.by_symbol.get(symbol)
 
 
 def known_horizon(horizon: Any, ensemble: Ensemble | None, kind: str = RANGE) -> int:

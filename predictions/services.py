@@ -43,17 +43,8 @@ def predict(
 def warm_up(digests: Mapping[str, str]) -> dict[str, str]:
     """Load the champions and forecast once with new ones, so that requests do not wait.
 
-    Nothing is logged or cached: the effect is loaded, imported and compiled code.
-
-    Parameters
-    ----------
-    digests : mapping of str to str
-        Digest by source of the ensembles already used in this process.
-
-    Returns
-    -------
-    dict of str to str
-        The same after this call.
+    Nothing is logged or cached: the effect is loaded, imported and compiled code. Takes and returns the digest by
+    source of the ensembles already used in this process.
     """
     by_source: dict[str, list[Market]] = {}
     for market in Market.objects.enabled():

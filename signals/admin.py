@@ -4,13 +4,26 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from marketdata.admin_pages import LargeLogAdmin, ReadOnlyAdmin, ReasonForm, age_of, confirm_step, plain, posted, row_of
+from marketdata.admin_pages import (
+    LargeLogAdmin,
+    NewestFilter,
+    ReadOnlyAdmin,
+    ReasonForm,
+    age_of,
+    column,
+    confirm_step,
+    cut,
+    plain,
+    posted,
+    row_of,
+)
 from marketdata.models import Market
 from predictions.admin import reason_sentence
 from signals import kill_switch
@@ -36,12 +49,30 @@ class OneMarketForm(ReasonForm):
         self.fields["symbol"].choices = [(symbol, symbol) for symbol in enabled]  # type: ignore[attr-defined]
 
 
+class TypeFilter(NewestFilter):
+    """Types of the newest signals."""
+
+    title = "signal, newest 7 days"
+    parameter_name = "type"
+    days = 7
+    conditions = {kind.value: (str(kind.label), Q(signal_type=kind.value)) for kind in SignalLog.Type}
+
+
+class OutcomeFilter(NewestFilter):
+    """Outcomes of the newest signals."""
+
+    title = "outcome, newest 7 days"
+    parameter_name = "result"
+    days = 7
+    conditions = {outcome.value: (str(outcome.label), Q(outcome=outcome.value)) for outcome in SignalLog.Outcome}
+
+
 @admin.register(SignalLog)
 class SignalLogAdmin(LargeLogAdmin):
     """Signals, one per closed candle."""
 
     list_display = ["symbol", "seq", "candle_time", "decision", "reason", "price", "probability", "expected", "result"]
-    list_filter = ["symbol", "signal_type", "outcome", "horizon", "simulated"]
+    list_filter = [TypeFilter, OutcomeFilter]
     fieldsets = [
         (None, {"fields": ["id", "symbol", "seq", "candle_time", "made_at", "valid_until", "simulated"]}),
         ("Signal", {"fields": ["signal_type", "confidence", "horizon", "entry_price", "considered_side"]}),
@@ -51,7 +82,7 @@ class SignalLogAdmin(LargeLogAdmin):
         ("Origin", {"fields": ["model_versions", "chain_index", "seal", "previous_seal", "created_at"]}),
     ]
 
-    @display(description="Signal", ordering="signal_type", label={"Buy": "success", "Sell": "danger"})
+    @display(description="Signal", ordering="signal_type", label={"Buy": "info", "Sell": "warning"})
     def decision(self, row: SignalLog) -> str:
         """Buy, sell or hold."""
         return row.get_signal_type_display()
@@ -59,7 +90,7 @@ class SignalLogAdmin(LargeLogAdmin):
     @display(description="Reason")
     def reason(self, row: SignalLog) -> str:
         """Texts of the reasons."""
-        return reason_sentence(row.reasons) or "–"
+        return cut(reason_sentence(row.reasons))
 
     @display(description="Price")
     def price(self, row: SignalLog) -> str:
@@ -81,7 +112,7 @@ class SignalLogAdmin(LargeLogAdmin):
     @display(
         description="Outcome",
         ordering="outcome",
-        label={"Take-profit": "success", "Stop-loss": "danger", "Timeout": "warning"},
+        label={"Take-profit": "info", "Stop-loss": "warning"},
     )
     def result(self, row: SignalLog) -> str | None:
         """Outcome of the signal; None until scored."""
@@ -93,7 +124,7 @@ class OutboxMessageAdmin(LargeLogAdmin):
     """Messages that were or will be published."""
 
     list_display = ["symbol", "seq", "written_at", "sent_at", "attempts"]
-    list_filter = ["symbol", ("sent_at", admin.EmptyFieldListFilter)]
+    list_filter = [("sent_at", admin.EmptyFieldListFilter)]
     ordering = ["-id"]
 
 
@@ -109,7 +140,7 @@ class SymbolSequenceAdmin(ReadOnlyAdmin):
 class SignalSwitchAdmin(ReadOnlyAdmin):
     """Kill switch: while signals are off, every signal is a hold."""
 
-    list_display = ["where", "state", "reason", "changed_by", "changed"]
+    list_display = ["where", "state", column("reason", cut), "changed_by", "changed"]
     list_before_template = "admin/signals/kill_switch.html"
     actions_list = ["switch_off_all", "switch_on_all", "switch_off_one"]
     actions_row = ["toggle"]

@@ -10,6 +10,7 @@ from marketdata import clock
 from marketdata.exchange import closes
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
+from marketdata.process_state import process_state
 from marketdata.storage import candles
 
 RECENT_MS = 288 * INTERVAL_MS
@@ -29,7 +30,11 @@ _DIALECTS: dict[str, tuple[str, str, str]] = {
 Spans = Mapping[Market, tuple[int, int]]
 """Open times by market, from inclusive to exclusive, ms."""
 
-_sweep: dict[str, float | None] = {"at": None}
+
+class Sweep:
+    """When this process last searched the older candles, in monotonic time."""
+
+    at = float("-inf")
 
 
 def mark_live_start(markets: Sequence[Market]) -> None:
@@ -78,16 +83,11 @@ def _recent(markets: Sequence[Market]) -> Spans:
 
 def sweep_is_due() -> bool:
     """Whether this process should search the older candles again."""
-    last, now = _sweep["at"], clock.monotonic()
-    if last is not None and 0 <= now - last < SWEEP_SECONDS:
+    last, now = process_state.of(Sweep), clock.monotonic()
+    if 0 <= now - last.at < SWEEP_SECONDS:
         return False
-    _sweep["at"] = now
+    last.at = now
     return True
-
-
-def reset_sweep() -> None:
-    """Make the next sweep due at once."""
-    _sweep["at"] = None
 
 
 def _confirmed() -> str:

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal
-from itertools import groupby
 
 import numpy as np
 from django.db.models import Q
@@ -12,15 +11,13 @@ from django.db.models import Q
 from indicators.barriers import Touch, first_touch
 from marketdata import clock
 from marketdata.intervals import INTERVAL_MS
-from predictions.market_windows import FollowingCandles, following_candles
-from predictions.scoring.outcomes import FINAL_AFTER_MS, Scored, due_ms, reopen_revised
+from predictions.market_windows import FollowingCandles
+from predictions.scoring.outcomes import FINAL_AFTER_MS, Scored, ScoredLog, due_ms, reopen_revised
 from signals.models import SignalLog
 
 PNL_STEP = Decimal("0.0001")
-CHUNK = 4000
 STOPS_AT_LEVEL, GAPPED_STOPS_AT_OPEN = 1, 2
 """Exit rules: a stop is filled at its level; or at the open of a candle that opens beyond it."""
-COLUMNS = ["outcome", "pnl_percent", "outcome_final", "outcome_at", "exit_rule"]
 _OUTCOMES = {
     Touch.TAKE_PROFIT: SignalLog.Outcome.TAKE_PROFIT,
     Touch.STOP_LOSS: SignalLog.Outcome.STOP_LOSS,
@@ -39,38 +36,25 @@ class NetResult:
 
 
 def score_signals() -> Scored:
-    """Score every buy and sell whose horizon has closed. Idempotent."""
+    """Score every buy and sell whose horizon has closed."""
     now_ms = clock.market_ms()
     reopen_revised(SignalLog.objects.all())
     acted = SignalLog.objects.filter(outcome_final=False).exclude(signal_type=SignalLog.Type.HOLD)
     rows = acted.filter(candle_time__lt=clock.to_datetime(now_ms - 2 * INTERVAL_MS)).select_related("market")
-    scored = Scored()
-    for _, of_market in groupby(rows.order_by("market_id", "candle_time"), key=lambda row: row.market_id):
-        found = [row for row in of_market if _is_due(row, now_ms)]
-        for start in range(0, len(found), CHUNK):
-            changed = score(found[start : start + CHUNK], now_ms)
-            SignalLog.objects.bulk_update(changed, COLUMNS, batch_size=500)
-            scored = Scored(scored.rows + len(changed), scored.final + sum(row.outcome_final for row in changed))
-    return scored
+    return SIGNALS.score((row for row in rows.order_by("market_id", "candle_time") if _is_due(row, now_ms)), now_ms)
 
 
-def score(rows: list[SignalLog], now_ms: int) -> list[SignalLog]:
-    """Score rows of one market and return the changed ones."""
-    opens = [clock.to_ms(row.candle_time) for row in rows]
-    after = following_candles(rows[0].market, opens, max(row.horizon or 0 for row in rows))
-    changed = []
-    for row, open_ms in zip(rows, opens, strict=True):
-        state = after.state(open_ms, row.horizon or 0)
-        final = now_ms >= due_ms(open_ms, row.horizon or 0) + FINAL_AFTER_MS
-        if state == "waiting" or (state == "absent" and not final):
-            continue
-        # Without candles at the exchange the first level is unknown, and no trade was possible.
-        row.outcome, row.pnl_percent = (
-            outcome_of(row, after, open_ms) if state == "whole" else (SignalLog.Outcome.VOID, None)
-        )
-        row.outcome_final, row.outcome_at, row.exit_rule = final, clock.wall_now(), GAPPED_STOPS_AT_OPEN
-        changed.append(row)
-    return changed
+def _write(row: SignalLog, after: FollowingCandles, open_ms: int) -> None:
+    row.outcome, row.pnl_percent = outcome_of(row, after, open_ms)
+    row.exit_rule = GAPPED_STOPS_AT_OPEN
+
+
+def _write_absent(row: SignalLog) -> None:
+    # Without candles at the exchange the first level is unknown, and no trade was possible.
+    row.outcome, row.pnl_percent, row.exit_rule = SignalLog.Outcome.VOID, None, GAPPED_STOPS_AT_OPEN
+
+
+SIGNALS = ScoredLog(SignalLog, ("outcome", "pnl_percent", "exit_rule"), _write, _write_absent)
 
 
 def outcome_of(

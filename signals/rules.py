@@ -78,10 +78,6 @@ def decide(
         A side, as a fraction; a round trip, in basis points.
     direction : ndarray of shape (n_rows, 3), optional
         P(buy), P(sell), P(hold).
-
-    Returns
-    -------
-    Decisions
     """
     costs = costs_of(fee_rate, slippage_bps)
     grid = np.array([(a, b) for a in MULTIPLES for b in MULTIPLES])

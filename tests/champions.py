@@ -13,17 +13,19 @@ from scipy.stats import norm
 
 from indicators.features import WARMUP
 from marketdata import clock
-from marketdata.exchange import rate_limit
 from marketdata.exchange.parsing import CandleRow
+from marketdata.exchange.rate_limit import LocalBan
 from marketdata.models import Candle, Market
+from marketdata.process_state import process_state
 from marketdata.simulator.generator.candles import CandleGenerator
 from marketdata.storage import candles
 from modelregistry.estimators.forecast import LEVELS
-from modelregistry.registry import serving
-from predictions import requests
-from predictions.forecasting import bracket_queries
-from predictions.live import coverage, windows
-from signals import backlog
+from modelregistry.registry.serving import LoadedVersions
+from predictions.forecasting.bracket_queries import RecentBatches
+from predictions.live.coverage import CoverageCounts
+from predictions.live.windows import WindowsBySource
+from predictions.requests import EnabledMarkets
+from signals.backlog import Sweep
 from signals.delivery.hub import hub
 from tests.modelregistry import champions as tiny
 
@@ -38,14 +40,14 @@ _invention = CandleGenerator((*SYMBOLS, "SOLUSDT"), seed=3)
 
 def reset_process_state():
     """Drop the state of this process, as in a new one."""
-    serving._serving.clear()
-    requests.reset_markets()
-    coverage.reset()
-    backlog.reset_sweep()
-    bracket_queries._batches.clear()
-    windows.reset()
+    process_state.of(LoadedVersions).serving.clear()
+    process_state.drop(EnabledMarkets)
+    process_state.drop(CoverageCounts)
+    process_state.drop(Sweep)
+    process_state.drop(RecentBatches)
+    process_state.drop(WindowsBySource)
     clock.clear_cached_reading()
-    rate_limit.clear_local_ban()
+    process_state.drop(LocalBan)
     hub.stop()
 
 
@@ -82,7 +84,7 @@ def bootstrap_champions(symbols=SYMBOLS, source="simulated"):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tiny, "estimator", consistent_estimator)
         found = tiny.bootstrap_all(source=source, symbols=symbols)
-    serving._serving.clear()
+    process_state.of(LoadedVersions).serving.clear()
     return found
 
 

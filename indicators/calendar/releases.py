@@ -73,11 +73,6 @@ RELEASES = {"inflation": (INFLATION, 8.5), "jobs": (JOBS, 8.5), "rates": (RATES,
 def release_times(name: str) -> Integers:
     """Instants (ms) of one kind of release, ascending.
 
-    Parameters
-    ----------
-    name : str
-        Key of :data:`RELEASES`.
-
     Examples
     --------
     >>> str(np.datetime64(int(release_times("jobs")[0]), "ms"))

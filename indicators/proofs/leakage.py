@@ -96,10 +96,6 @@ def check_leakage(
     progress : callable, optional
         Called with (done, total).
 
-    Returns
-    -------
-    LeakReport
-
     Examples
     --------
     >>> times = np.arange(40, dtype=np.int64) * 300_000

@@ -6,10 +6,11 @@ from typing import Any
 from marketdata import clock
 from marketdata.decimals import decimal_text
 from marketdata.models import Candle, Market
+from marketdata.storage.aggregation import IntervalCandle
 
 
-def candle_object(candle: Candle) -> dict[str, Any]:
-    """One closed candle."""
+def candle_object(candle: Candle | IntervalCandle) -> dict[str, Any]:
+    """One closed candle of any interval."""
     return {
         "open_time": clock.to_datetime(candle.open_time),
         "open": decimal_text(candle.open),
@@ -21,6 +22,7 @@ def candle_object(candle: Candle) -> dict[str, Any]:
         "trades": candle.trades,
         "taker_buy_base": decimal_text(candle.taker_buy_base),
         "taker_buy_quote": decimal_text(candle.taker_buy_quote),
+        "missing": candle.missing if isinstance(candle, IntervalCandle) else 0,
     }
 
 

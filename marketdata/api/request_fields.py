@@ -18,13 +18,12 @@ from rest_framework.request import Request
 
 from marketdata import clock
 from marketdata.clock import iso
+from marketdata.intervals import INTERVALS
 
 DIGITS = re.compile(r"-?[0-9]{1,18}")
 ESCAPED_OFFSET = re.compile(r" (?=[0-9]{2}:[0-9]{2}$)")
 PRICE = re.compile(r"[0-9]{1,12}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?")
 MAX_TIME_LENGTH = 64
-INTERVALS = ("5m",)
-"""Supported lengths of candles."""
 MAX_NAME_LENGTH = 40
 """Maximum characters of an unknown name in an error message."""
 MAX_NAMED = 20
@@ -79,7 +78,7 @@ class IntervalField(Choice):
     """The length of a candle."""
 
     def __init__(self, **options: Any) -> None:
-        options.setdefault("help_text", "Length of a candle.")
+        options.setdefault("help_text", "Length of a candle; longer ones are made from closed candles of 5m.")
         super().__init__(INTERVALS, **options)
 
 

@@ -3,10 +3,12 @@
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
-from marketdata.api.request_fields import INTERVALS, IntervalField, Query, SymbolField, Text, WholeNumber
+from marketdata.api.request_fields import Choice, IntervalField, Query, SymbolField, Text, WholeNumber
+from marketdata.intervals import INTERVAL, INTERVALS
 from marketdata.models import Candle
 
 MAX_ROWS = 1000
+STORED_INTERVALS = (INTERVAL,)
 MARKET_STATUSES = ("enabled", "quarantined", "disabled")
 
 
@@ -29,7 +31,7 @@ class MarketSerializer(serializers.Serializer):
     """One market this engine knows."""
 
     symbol = serializers.CharField()
-    interval = serializers.ChoiceField(choices=INTERVALS, help_text="Length of a candle.")
+    interval = serializers.ChoiceField(choices=STORED_INTERVALS, help_text="Length of a stored candle.")
     horizons = serializers.ListField(child=serializers.IntegerField(), help_text="Horizons served, in candles.")
     status = serializers.ChoiceField(choices=MARKET_STATUSES)
     message = serializers.CharField(help_text="Last message of the feed about it.")
@@ -39,18 +41,21 @@ class MarketSerializer(serializers.Serializer):
 
 
 class CandleSerializer(serializers.Serializer):
-    """One closed candle."""
+    """One closed candle; a longer one than of 5m is made from all of its parts that are stored."""
 
-    open_time = serializers.DateTimeField()
+    open_time = serializers.DateTimeField(help_text="A multiple of the interval, counted in UTC.")
     open = DecimalText()
     high = DecimalText()
     low = DecimalText()
     close = DecimalText()
     volume = DecimalText(help_text="In the base asset.")
-    quote_volume = DecimalText(allow_null=True)
+    quote_volume = DecimalText(allow_null=True, help_text="Null if it is unknown for any part, as the next three.")
     trades = serializers.IntegerField(allow_null=True)
     taker_buy_base = DecimalText(allow_null=True)
     taker_buy_quote = DecimalText(allow_null=True)
+    missing = serializers.IntegerField(
+        min_value=0, help_text="How many 5-minute parts of it are not stored; the other columns are of those that are."
+    )
 
 
 class CandleQuery(Query):
@@ -58,7 +63,15 @@ class CandleQuery(Query):
 
     spans_time = True
     symbol = SymbolField()
-    interval = IntervalField(required=False)
+    interval = IntervalField(default=INTERVAL)
+
+
+class CoverageQuery(Query):
+    """Selection of a stretch of the ledger."""
+
+    spans_time = True
+    symbol = SymbolField()
+    interval = Choice(STORED_INTERVALS, required=False, help_text="The ledger counts stored candles.")
 
 
 class StretchSerializer(serializers.Serializer):
@@ -133,7 +146,7 @@ class CoverageSerializer(serializers.Serializer):
     """The ledger of one market: every candle of the span is stored, missing or absent."""
 
     symbol = serializers.CharField()
-    interval = serializers.ChoiceField(choices=INTERVALS)
+    interval = serializers.ChoiceField(choices=STORED_INTERVALS)
     start = serializers.DateTimeField(allow_null=True)
     end = serializers.DateTimeField(allow_null=True)
     expected = serializers.IntegerField(help_text="Number of candles in the span.")
@@ -161,13 +174,13 @@ class IndicatorQuery(Query):
         help_text="Indicators or outputs of the catalogue, separated by commas; all when left out.",
     )
     limit = WholeNumber(in_query=True, required=False, min_value=1, max_value=MAX_ROWS, default=100)
-    interval = IntervalField(required=False)
+    interval = IntervalField(default=INTERVAL)
 
 
 class IndicatorRowSerializer(serializers.Serializer):
-    """All requested values at one candle."""
+    """All requested values at one closed candle of the interval."""
 
-    candle_time = serializers.DateTimeField()
+    candle_time = serializers.DateTimeField(help_text="Open of the candle.")
     values = serializers.DictField(
         child=serializers.FloatField(allow_null=True), help_text="{name: value}; null where it cannot be computed."
     )

@@ -1,6 +1,6 @@
 """Views of /markets, /candles, /candles/quality, /indicators and /indicators/catalog."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar
 
@@ -16,6 +16,7 @@ from marketdata.api import indicator_values, payloads, reading
 from marketdata.api.serializers import (
     CandleQuery,
     CandleSerializer,
+    CoverageQuery,
     CoverageSerializer,
     IndicatorCatalogSerializer,
     IndicatorQuery,
@@ -24,8 +25,10 @@ from marketdata.api.serializers import (
 )
 from marketdata.coverage import evidence
 from marketdata.coverage import ledger as coverage
+from marketdata.intervals import interval_ms
 from marketdata.models import Candle, Market
 from marketdata.storage import candles as store
+from marketdata.storage.aggregation import IntervalCandle
 
 
 def no_horizons(_market: Market) -> Sequence[int]:
@@ -60,25 +63,34 @@ class CandleViewSet(viewsets.GenericViewSet):
     queryset = Candle.objects.none()
     serializer_class = CandleSerializer
     starts_at_newest = False
-    queries: ClassVar = {"list": CandleQuery, "quality": CandleQuery}
+    queries: ClassVar = {"list": CandleQuery, "quality": CoverageQuery}
 
     @extend_schema(responses=CandleSerializer(many=True))
     def list(self, request: Request) -> Response:
-        """Closed candles, oldest first. Without `from` the first page is the newest; `previous` gives older ones."""
+        """Closed candles, oldest first. Without `from` the first page is the newest; `previous` gives older ones.
+
+        Intervals longer than 5m are made from closed candles of 5m and begin at multiples of their length in UTC. One
+        is listed as soon as its end has passed and its last part is stored, or ten minutes later without it.
+        """
         query = CandleQuery.of(request)
         market = services.market_of(query["symbol"])
         self.starts_at_newest = "from" not in query
-        candles = reading.candles_between(market, query.get("from"), query.get("to"))
-        page = self.get_paginated_response(
-            [payloads.candle_object(candle) for candle in self.paginate_queryset(candles) or []]
-        )
+        since, until = query.get("from"), query.get("to")
+        candles: Iterable[Candle | IntervalCandle]
+        if query["interval"] == market.interval:
+            candles = self.paginate_queryset(reading.candles_between(market, since, until)) or []
+        else:
+            paginator: Any = self.paginator  # the engine's own class, which can also page what a function reads
+            read = reading.intervals_between(market, interval_ms(query["interval"]), since, until)
+            candles = paginator.paginate_reads(read, ("open_time",), request, self)
+        page = self.get_paginated_response([payloads.candle_object(candle) for candle in candles])
         page.data["simulated"] = market.simulated
         return page
 
     @extend_schema(responses=CoverageSerializer, filters=False)
     def quality(self, request: Request) -> Response:
         """Stored, missing, absent, revised and quarantined candles of the given span, or of all."""
-        query = CandleQuery.of(request)
+        query = CoverageQuery.of(request)
         market = services.market_of(query["symbol"])
         span = [clock.to_ms(query[name]) if name in query else None for name in ("from", "to")]
         ledger, found = coverage.coverage_of(market, *span), evidence.evidence_of(market, *span)
@@ -93,16 +105,16 @@ class IndicatorViewSet(viewsets.ViewSet):
 
     @extend_schema(responses=forced_singular_serializer(IndicatorValuesSerializer))
     def list(self, request: Request) -> Response:
-        """Values at the newest candles, newest last."""
+        """Values at the newest closed candles of the interval, newest last."""
         query: dict[str, Any] = IndicatorQuery.of(request)
         market = services.market_of(query["symbol"])
         names = [name.strip() for name in query["names"].split(",") if name.strip()] if "names" in query else None
         return Response(
             {
                 "symbol": market.symbol,
-                "interval": market.interval,
+                "interval": query["interval"],
                 "simulated": market.simulated,
-                "results": indicator_values.indicator_values(market, names, query["limit"]),
+                "results": indicator_values.indicator_values(market, names, query["limit"], query["interval"]),
             }
         )
 

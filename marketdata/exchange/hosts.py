@@ -7,6 +7,7 @@ respond, never after a ban. A host outside the families (a simulator, a proxy) h
 from collections.abc import Sequence
 
 from marketdata import clock
+from marketdata.process_state import process_state
 
 REST = (
     "https://api.binance.com",
@@ -22,7 +23,10 @@ FAMILIES: list[Sequence[str]] = [REST, STREAMS]
 COOL_DOWN_SECONDS = 60.0
 """How long a host that did not respond is avoided, a failed name look-up included."""
 MAX_HOSTS_PER_CALL = 3
-_available_at: dict[str, float] = {}
+
+
+class CoolDowns(dict[str, float]):
+    """Monotonic time until which a host that did not respond is avoided."""
 
 
 def available(url: str) -> list[str]:
@@ -32,7 +36,6 @@ def available(url: str) -> list[str]:
 
     Examples
     --------
-    >>> reset()
     >>> available("http://127.0.0.1:9000")
     ['http://127.0.0.1:9000']
     >>> available("https://api.binance.com")[1]
@@ -40,15 +43,10 @@ def available(url: str) -> list[str]:
     """
     family = next((hosts for hosts in FAMILIES if url in hosts), (url,))
     in_order = [url, *(host for host in family if host != url)]
-    now = clock.monotonic()
-    return sorted(in_order, key=lambda host: _available_at.get(host, 0.0) > now)[:MAX_HOSTS_PER_CALL]
+    now, available_at = clock.monotonic(), process_state.of(CoolDowns)
+    return sorted(in_order, key=lambda host: available_at.get(host, 0.0) > now)[:MAX_HOSTS_PER_CALL]
 
 
 def cool_down(host: str) -> None:
     """Avoid a host that did not respond for a while."""
-    _available_at[host] = clock.monotonic() + COOL_DOWN_SECONDS
-
-
-def reset() -> None:
-    """End the cool-down of all hosts."""
-    _available_at.clear()
+    process_state.of(CoolDowns)[host] = clock.monotonic() + COOL_DOWN_SECONDS

@@ -149,17 +149,6 @@ def parse_kline_row(row: object, interval: str = INTERVAL) -> CandleRow:
 
     A candle interrupted by a halt of the exchange closes early, with the trades until then.
 
-    Parameters
-    ----------
-    row : list
-        Twelve values as the exchange documents them.
-    interval : str
-        The requested interval.
-
-    Returns
-    -------
-    CandleRow
-
     Raises
     ------
     MalformedCandle

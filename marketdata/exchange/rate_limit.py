@@ -6,6 +6,7 @@ from django.db.models import QuerySet
 from marketdata import clock
 from marketdata.errors import ExchangeBanned
 from marketdata.models import ExchangeState
+from marketdata.process_state import process_state
 
 SHARE = 0.5
 """Maximum share of the exchange's limit for this engine; the rest is for other programs at the address."""
@@ -15,7 +16,7 @@ MAX_BAN_MS = 3 * 24 * 3600 * 1000
 _OF_THIS_MINUTE = "(weight_seen_at >= %s AND weight_seen_at < %s)"
 
 
-class _LocalBan:
+class LocalBan:
     """The ban received by this process itself, in case the database is not available then."""
 
     until_ms = 0
@@ -30,7 +31,7 @@ def reserve(weight: int) -> float:
         While a ban is active; nothing may be sent.
     """
     now = clock.wall_ms()
-    if not is_ban(_LocalBan.until_ms, now) and _is_granted(weight, now):
+    if not is_ban(process_state.of(LocalBan).until_ms, now) and _is_granted(weight, now):
         return 0.0
     with transaction.atomic():
         state = _locked_state()
@@ -85,8 +86,8 @@ def observe(used: int | None) -> None:
 def ban(until_ms: int) -> None:
     """Store a ban until `until_ms` (wall time) for all processes and across restarts."""
     now = clock.wall_ms()
-    known = _LocalBan.until_ms if is_ban(_LocalBan.until_ms, now) else 0
-    _LocalBan.until_ms = max(min(until_ms, now + MAX_BAN_MS), known)
+    known = process_state.of(LocalBan).until_ms if is_ban(process_state.of(LocalBan).until_ms, now) else 0
+    process_state.of(LocalBan).until_ms = max(min(until_ms, now + MAX_BAN_MS), known)
     with transaction.atomic():
         _share_ban(_locked_state())
 
@@ -95,11 +96,6 @@ def active_ban() -> ExchangeBanned | None:
     """The active ban of any process, to be checked between requests with reserved weight."""
     until = banned_until()
     return None if until is None else ExchangeBanned(until)
-
-
-def clear_local_ban() -> None:
-    """Drop the ban known only to this process, as after a restart."""
-    _LocalBan.until_ms = 0
 
 
 def set_limit(limit: int) -> None:
@@ -130,7 +126,9 @@ def is_ban(until_ms: int | None, now: int) -> bool:
 
 def _banned_until(stored: int | None) -> int:
     now = clock.wall_ms()
-    return max((until for until in (stored, _LocalBan.until_ms) if until and is_ban(until, now)), default=0)
+    return max(
+        (until for until in (stored, process_state.of(LocalBan).until_ms) if until and is_ban(until, now)), default=0
+    )
 
 
 def _share_ban(state: ExchangeState) -> None:

@@ -26,13 +26,6 @@ class ExchangeStatusPoller:
     """Polls the exchange's clock, weight limit and trading statuses.
 
     It uses a session like all other requests, so it respects bans and the request budget.
-
-    Parameters
-    ----------
-    pace : FeedTimings
-        Periods of the requests.
-    on_reading : callable
-        Called with every new reading of the exchange's clock.
     """
 
     def __init__(self, pace: FeedTimings, on_reading: Callable[[clock.Reading], None]) -> None:

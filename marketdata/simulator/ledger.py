@@ -34,13 +34,7 @@ class LedgerEntry(NamedTuple):
 
 
 class Ledger:
-    """The list of entries, readable from any thread.
-
-    Parameters
-    ----------
-    path : Path, optional
-        A file to append each entry to as one line of JSON.
-    """
+    """The list of entries, readable from any thread."""
 
     def __init__(self, path: Path | None = None) -> None:
         self._entries: list[LedgerEntry] = []

@@ -25,19 +25,7 @@ class Message(NamedTuple):
 
 
 class Venue:
-    """A simulated exchange: candles, clock, ledger and faults.
-
-    Parameters
-    ----------
-    source : Source
-        Source of the candles.
-    market_clock : MarketClock
-        Market time; candles that closed before its start are history and not in the ledger.
-    faults : FaultPlan
-        Simulated faults.
-    ledger : Ledger
-        Record of every close.
-    """
+    """A simulated exchange: candles, clock, ledger and faults."""
 
     def __init__(self, source: Source, market_clock: MarketClock, faults: FaultPlan, ledger: Ledger) -> None:
         self.source = source

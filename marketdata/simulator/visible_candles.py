@@ -22,15 +22,7 @@ class Change(NamedTuple):
 
 
 class CandleView:
-    """Candles of a source with the candle faults of a plan.
-
-    Parameters
-    ----------
-    source : Source
-        Candles without faults.
-    faults : FaultPlan
-        Source of holes, corrections and other candle faults.
-    """
+    """Candles of a source with the candle faults of a plan."""
 
     def __init__(self, source: Source, faults: FaultPlan) -> None:
         self.source = source

@@ -69,7 +69,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         """The public prefix of the key."""
         return f"{key.prefix}…"
 
-    @display(description="State", label={"active": "success", "revoked": "danger", "expired": "warning"})
+    @display(description="State", label={"active": "success", "revoked": "default", "expired": "warning"})
     def state(self, key: ApiKey) -> str:
         """Active, revoked or expired."""
         if key.revoked_at:

@@ -10,20 +10,24 @@ from operator import or_
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 from django.db.models import OuterRef, Q, Subquery
 
+from indicators.arrays import Floats
 from indicators.candles import DAY_MS
 from marketdata import clock
 from marketdata.exchange import closes
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Candle, Market
 from marketdata.storage import candles
-from mlengine_project.console.drawings import Fan, Quantiles, Range, draw_fan, draw_ranges
+from mlengine_project.console.card_drawing import Fan, Held, Quantiles, Range, draw_fan, draw_ranges
 from predictions.models import PredictionLog
 from signals.models import SignalLog
 
 PAST_CANDLES = 96
-STALE_AFTER_MS = 2 * INTERVAL_MS + 30_000
+DAY_CANDLES = DAY_MS // INTERVAL_MS
+LATE_AFTER_MS = INTERVAL_MS + 15_000
+"""Age of the newest candle from which the next one is late; predictions expire at the same instant."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +39,25 @@ class Card:
     day_change: float | None
     closed_ms: int | None
     """Close of the newest stored candle."""
-    stale: bool
+    late: bool
     signal: SignalLog | None
     signal_is_current: bool
     ranges: list[Range]
     ranges_time: datetime | None
     """Candle of the newest prediction, valid or expired; only a valid one is drawn."""
+    ranges_valid_ms: int | None
+    """Instant until which the drawn ranges are valid."""
     fan: Fan | None
+
+    @property
+    def width(self) -> float | None:
+        """Width of the longest horizon's 80 % range, as a share of the price."""
+        return self.ranges[-1].relative_width if self.ranges else None
+
+    @property
+    def held(self) -> Held | None:
+        """Live coverage of the shortest horizon, which has the most outcomes."""
+        return next((row.held for row in self.ranges if row.held), None)
 
     @property
     def degraded(self) -> list[str]:
@@ -64,10 +80,21 @@ def cards(symbols: Iterable[str] | None = None) -> list[Card]:
             newest_answer=Subquery(newest_answer.values("candle_time")[:1]),
         )
     )
-    prices = _recent_closes(candles.newest_open(found))
+    newest_opens = candles.newest_open(found)
+    days, prices = _last_days(found, newest_opens), _newest_closes(newest_opens)
     signals = SignalLog.objects.in_bulk([market.newest_signal for market in found if market.newest_signal])
     answers = newest_quantiles({market.pk: market.newest_answer for market in found if market.newest_answer})
-    return [_card(market, prices[market.pk], signals, answers[market.pk]) for market in found]
+    return [
+        _card(
+            market,
+            newest_opens[market.pk],
+            prices.get(market.pk),
+            days.get(market.pk),
+            signals,
+            answers[market.pk],
+        )
+        for market in found
+    ]
 
 
 def newest_quantiles(times: dict[int, datetime]) -> dict[int, list[Quantiles]]:
@@ -82,58 +109,70 @@ def newest_quantiles(times: dict[int, datetime]) -> dict[int, list[Quantiles]]:
 
 
 def quantiles_of(row: PredictionLog) -> Quantiles:
-    """Convert a logged prediction to numbers for drawing."""
+    """The quantiles of a logged prediction."""
     return Quantiles(
         horizon=row.horizon,
-        high=[float(price) for price in row.high_quantiles],
-        low=[float(price) for price in row.low_quantiles],
-        predicted_high=row.predicted_high,
-        predicted_low=row.predicted_low,
+        high=[Decimal(price) for price in row.high_quantiles],
+        low=[Decimal(price) for price in row.low_quantiles],
         degraded=row.degraded,
         reasons=row.reasons,
         valid_until_ms=clock.to_ms(row.valid_until),
+        coverage=row.coverage,
     )
 
 
-def _recent_closes(newest_opens: dict[int, int | None]) -> dict[int, list[tuple[int, Decimal]]]:
-    """Closes of the last day of every market, oldest first, in one query."""
-    prices: dict[int, list[tuple[int, Decimal]]] = defaultdict(list)
+def _last_days(markets: list[Market], newest_opens: dict[int, int | None]) -> dict[int, Floats]:
+    """Closes of the day up to each market's newest candle, oldest first; a missing candle is NaN."""
     # Each market is read for its own last day, not from the oldest stop of all markets.
-    stopped_at: dict[int, list[int]] = defaultdict(list)
+    stopped_at: dict[int, list[Market]] = defaultdict(list)
+    for market in markets:
+        newest = newest_opens[market.pk]
+        if newest is not None:
+            stopped_at[newest].append(market)
+    days: dict[int, Floats] = {}
+    for newest, stopped in stopped_at.items():
+        grid = candles.load_grid(stopped, newest, DAY_CANDLES + 1)
+        days.update({market.pk: grid.close[row] for row, market in enumerate(stopped)})
+    return days
+
+
+def _newest_closes(newest_opens: dict[int, int | None]) -> dict[int, Decimal]:
+    """Exact close of each market's newest candle, in one query."""
+    by_open: dict[int, list[int]] = defaultdict(list)
     for market_id, newest in newest_opens.items():
         if newest is not None:
-            stopped_at[newest].append(market_id)
-    if not stopped_at:
-        return prices
-    days = [Q(market_id__in=ids, open_time__range=(newest - DAY_MS, newest)) for newest, ids in stopped_at.items()]
-    rows = Candle.objects.filter(reduce(or_, days)).order_by("open_time")
-    for market_id, open_time, close in rows.values_list("market_id", "open_time", "close"):
-        prices[market_id].append((open_time, close))
-    return prices
+            by_open[newest].append(market_id)
+    if not by_open:
+        return {}
+    wanted = reduce(or_, (Q(open_time=newest, market_id__in=ids) for newest, ids in by_open.items()))
+    return dict(Candle.objects.filter(wanted).values_list("market_id", "close"))
 
 
 def _card(
     market: Any,
-    closes: list[tuple[int, Decimal]],
+    newest_open: int | None,
+    price: Decimal | None,
+    day: Floats | None,
     signals: dict[UUID, SignalLog],
     predicted: list[Quantiles],
 ) -> Card:
-    newest_open, price = closes[-1] if closes else (None, None)
-    day_ago = dict(closes).get(newest_open - DAY_MS) if newest_open is not None else None
     closed_ms = None if newest_open is None else newest_open + INTERVAL_MS
     signal = signals.get(market.newest_signal)
     now = clock.market_ms()
     # An expired prediction is withheld, as everywhere else.
     valid = [newest for newest in predicted if newest.valid_until_ms >= now]
+    recent = [] if day is None else day[-PAST_CANDLES:]
+    day_ago = None if day is None or not np.isfinite(day[0]) else float(day[0])
     return Card(
         market=market,
         price=price,
-        day_change=float(price / day_ago - 1) if price is not None and day_ago else None,
+        day_change=float(price) / day_ago - 1 if price is not None and day_ago else None,
         closed_ms=closed_ms,
-        stale=closed_ms is not None and now - closed_ms > STALE_AFTER_MS,
+        late=closed_ms is not None and now - closed_ms > LATE_AFTER_MS,
         signal=signal,
         signal_is_current=signal is not None and clock.to_ms(signal.valid_until) >= now,
         ranges=draw_ranges(price, valid) if price is not None else [],
         ranges_time=market.newest_answer,
-        fan=draw_fan([float(close) for _, close in closes[-PAST_CANDLES:]], valid),
+        ranges_valid_ms=min((newest.valid_until_ms for newest in valid), default=None),
+        fan=draw_fan([float(close) for close in recent if np.isfinite(close)], valid),
     )

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from django.db.models import Count, Q
 from django.urls import reverse
+from django.utils.translation import gettext
 
 from marketdata import clock
 from marketdata.models import ExchangeState, Market, Source
@@ -13,6 +14,7 @@ from modelregistry.models import Kind, ModelVersion
 from signals.models import SignalSwitch
 
 HEARTBEAT_TIMEOUT_SECONDS = 60
+WALL_APART_MS = 2_000
 PARTS = {
     "web": "web server",
     "worker": "worker",
@@ -45,6 +47,8 @@ class EngineState:
     missing_kinds: list[str] = field(default_factory=list)
     training: Job | None = None
     process_states: list[tuple[str, bool]] = field(default_factory=list)
+    wall_apart: bool = False
+    """Whether market time differs visibly from wall time, so that both are shown."""
 
     @property
     def active_kinds(self) -> int:
@@ -62,11 +66,13 @@ def current_state() -> EngineState:
     active = set(
         ModelVersion.objects.filter(stage=ModelVersion.Stage.CHAMPION, source=source).values_list("kind", flat=True)
     )
-    missing = [str(kind.label) for kind in Kind if kind.value not in active]
+    missing = [gettext(str(kind.label)) for kind in Kind if kind.value not in active]
+    market_ms, rate = clock.market_ms(), clock.market_rate()
     jobs = list(Job.objects.filter(state__in=[Job.State.PENDING, Job.State.RUNNING]).order_by("created_at")[:5])
     return EngineState(
-        market_ms=clock.market_ms(),
-        rate=clock.market_rate(),
+        market_ms=market_ms,
+        rate=rate,
+        wall_apart=rate != 1.0 or abs(market_ms - clock.wall_ms()) > WALL_APART_MS,
         simulated=simulated,
         market_count=by_source["all"],
         notices=[
@@ -97,7 +103,13 @@ def process_states() -> list[tuple[str, bool]]:
 def _simulated_notice(simulated: bool) -> list[Notice]:
     if not simulated:
         return []
-    return [Notice("simulated", "Prices are simulated", "Nothing on this page is a real market. Do not trade on it.")]
+    return [
+        Notice(
+            "simulated",
+            gettext("Prices are simulated"),
+            gettext("Nothing on this page is a real market. Do not trade on it."),
+        )
+    ]
 
 
 def _switch_notices() -> list[Notice]:
@@ -105,7 +117,7 @@ def _switch_notices() -> list[Notice]:
     return [
         Notice(
             "stopped",
-            f"Signals are switched off for {switch.symbol or 'all markets'}",
+            gettext("Signals are switched off for %(market)s") % {"market": switch.symbol or gettext("all markets")},
             switch.reason + (f" ({switch.changed_by})" if switch.changed_by else ""),
             link=reverse("admin:signals_signalswitch_changelist"),
         )
@@ -118,25 +130,37 @@ def _feed_notices() -> list[Notice]:
     if exchange is None or not exchange.banned_until_ms or exchange.banned_until_ms <= clock.wall_ms():
         return []
     until = clock.to_datetime(exchange.banned_until_ms)
-    return [Notice("stopped", "The exchange refuses requests", f"until {until:%H:%M} UTC")]
+    return [
+        Notice(
+            "stopped",
+            gettext("The exchange refuses requests"),
+            gettext("until %(time)s UTC") % {"time": f"{until:%H:%M}"},
+        )
+    ]
 
 
 def _model_notices(source: str) -> list[Notice]:
     """Notices of active champions that this process could not load."""
     link = reverse("admin:modelregistry_modelversion_changelist")
     return [
-        Notice("stopped", f"{Kind(failure.kind).label} is not serving", failure.message, link=link)
+        Notice(
+            "stopped",
+            gettext("%(kind)s is not serving") % {"kind": gettext(str(Kind(failure.kind).label))},
+            failure.message,
+            link=link,
+        )
         for failure in registry.load_failures()
         if failure.source == source
     ]
 
 
 def _job_notice(job: Job) -> Notice:
-    verb = {"training": "Models are training", "backfill": "History is being fetched"}.get(job.kind, job.kind)
-    waiting = job.state == Job.State.PENDING
+    verbs = {"training": gettext("Models are training"), "backfill": gettext("History is being fetched")}
+    verb = verbs.get(job.kind, job.kind)
+    waiting, waits = job.state == Job.State.PENDING, gettext("waiting to start")
     return Notice(
         "working",
-        f"{verb}: waiting to start" if waiting else f"{verb}: {job.progress:.0%}",
+        f"{verb}: {waits}" if waiting else f"{verb}: {job.progress:.0%}",
         job.message,
         progress=0.0 if waiting else job.progress,
         link=reverse("admin:operations_job_change", args=[job.pk]),

@@ -2,15 +2,25 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Min
+from django.utils.translation import gettext
 
 from indicators.candles import DAY_MS
+from indicators.catalog import lookup
+from marketdata import clock
 from marketdata.coverage.ledger import Coverage, coverage_of
+from marketdata.intervals import INTERVALS
 from marketdata.models import Candle, Market
-from mlengine_project.console import board
+from mlengine_project.console import board, chart_feed
+from modelregistry.estimators.forecast import BANDS
+from modelregistry.models import ModelVersion
+from predictions.forecasting.explanation import Explanation, explain
+from predictions.models import PredictionLog
 from signals.models import SignalLog
 
 MAX_SIGNALS = 288
@@ -37,11 +47,110 @@ def context(symbol: str) -> dict[str, Any] | None:
     return {
         "card": card,
         "horizons": horizons,
-        "others": list(Market.objects.enabled().exclude(pk=card.market.pk).values_list("symbol", flat=True)[:24]),
+        "symbols": list(Market.objects.enabled().order_by("symbol").values_list("symbol", flat=True)),
+        "intervals": INTERVALS,
+        "catalogue": _catalogue(),
         "recent": _recent(card.market),
         "quality": _quality(card),
         "quality_days": QUALITY_DAYS,
     }
+
+
+def opened_forecast(market: Market, at_ms: int | None, horizon: int | None) -> dict[str, Any]:
+    """Context of one opened forecast; `prediction` is None where there is none."""
+    until = clock.market_now() if at_ms is None else clock.to_datetime(at_ms)
+    rows = chart_feed.newest_forecast(market, until)
+    prediction = next((row for row in rows if row.horizon == horizon), rows[0] if rows else None)
+    if prediction is None:
+        return {"prediction": None}
+    ids = [version_id for version_id in prediction.model_versions.values() if _is_id(version_id)]
+    versions = ModelVersion.objects.in_bulk([UUID(version_id) for version_id in ids])
+    found = explain(prediction)
+    return {
+        "prediction": prediction,
+        "horizons": [row.horizon for row in rows],
+        "bands": [_Band(level, prediction, lower, upper) for level, lower, upper in BANDS],
+        "versions": [
+            (kind, versions.get(UUID(version_id)) if _is_id(version_id) else None, version_id)
+            for kind, version_id in sorted(prediction.model_versions.items())
+        ],
+        "explanation": found,
+        "bars": _bars(found),
+    }
+
+
+@dataclass(frozen=True)
+class _Band:
+    """One band of a forecast as prices, and whether it held."""
+
+    level: float
+    prediction: PredictionLog
+    lower: int
+    upper: int
+
+    @property
+    def high(self) -> tuple[Decimal, Decimal]:
+        """Edges for the highest high."""
+        prices = self.prediction.high_quantiles
+        return Decimal(prices[self.lower]), Decimal(prices[self.upper])
+
+    @property
+    def low(self) -> tuple[Decimal, Decimal]:
+        """Edges for the lowest low."""
+        prices = self.prediction.low_quantiles
+        return Decimal(prices[self.lower]), Decimal(prices[self.upper])
+
+    @property
+    def high_held(self) -> bool | None:
+        """Whether the highest high came inside; None before it is known."""
+        actual = self.prediction.actual_high
+        return None if actual is None else self.high[0] <= actual <= self.high[1]
+
+    @property
+    def low_held(self) -> bool | None:
+        """Whether the lowest low came inside; None before it is known."""
+        actual = self.prediction.actual_low
+        return None if actual is None else self.low[0] <= actual <= self.low[1]
+
+
+@dataclass(frozen=True)
+class _Bar:
+    """One contribution as a bar left or right of zero, in units of the drawing."""
+
+    name: str
+    effect: float
+    x: float
+    width: float
+
+
+def _bars(explanation: Explanation | None) -> list[_Bar]:
+    """Bars around zero at 50 of 100 units; the longest one fills its half."""
+    if explanation is None:
+        return []
+    others = gettext("%(count)d other features") % {"count": explanation.other_count}
+    effects = [(found.feature, found.effect) for found in explanation.contributions] + [(others, explanation.others)]
+    largest = max(abs(effect) for _, effect in effects) or 1.0
+    bars = []
+    for name, effect in effects:
+        width = round(50 * abs(effect) / largest, 2)
+        bars.append(_Bar(name, effect, 50 if effect >= 0 else round(50 - width, 2), max(width, 0.3)))
+    return bars
+
+
+def _is_id(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _catalogue() -> dict[str, list[lookup.IndicatorSpec]]:
+    """Indicators of the catalogue by family."""
+    families: dict[str, list[lookup.IndicatorSpec]] = {}
+    for spec in lookup.CATALOG.values():
+        families.setdefault(spec.family, []).append(spec)
+    return families
 
 
 def _quality(card: board.Card) -> Coverage:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from marketdata.errors import UnknownSymbol
+from mlengine_project.console.wording import skill_sentence
 from predictions.scoring.scoreboard import scoreboard
 from signals.outcomes import net_results
 
@@ -27,7 +28,7 @@ def _line(result: dict[str, Any]) -> dict[str, Any]:
     eighty = next((band for band in result["coverage"] if band["level"] == EIGHTY), {"high": None, "low": None})
     return {
         **{name: result[name] for name in ("symbol", "horizon", "n", "effective_n", "too_few", "mae_percent")},
-        "skill": result["skill"]["ewm"],
+        "skill": skill_sentence(result["skill"]["ewm"], None, "EWM", result["effective_n"]),
         "high_held": eighty["high"],
         "low_held": eighty["low"],
         "net": result["net"],

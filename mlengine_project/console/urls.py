@@ -3,6 +3,8 @@
 from django.urls import path
 
 from mlengine_project.console import views
+from mlengine_project.console.versions import decisions as model_decisions
+from mlengine_project.console.versions import views as model_views
 
 app_name = "console"
 urlpatterns = [
@@ -11,9 +13,22 @@ urlpatterns = [
     path("console/cards", views.cards, name="cards"),
     path("console/notices", views.notices, name="notices"),
     path("console/chart/<str:symbol>", views.chart, name="chart"),
+    path("console/indicators/<str:symbol>", views.indicators, name="indicators"),
+    path("console/forecast/<str:symbol>", views.forecast, name="forecast"),
+    path("console/forecast/<str:symbol>/opened", views.opened_forecast, name="opened_forecast"),
     path("console/panels/<str:symbol>", views.panels, name="panels"),
-    path("console/models", views.models, name="models"),
-    path("console/record", views.record, name="record"),
+    path("console/models", model_views.models, name="models"),
+    path("console/models/compare", model_views.compare, name="compare"),
+    path("console/models/compare/charts", model_views.compared_charts, name="compared_charts"),
+    path("console/models/train", model_decisions.train, name="train"),
+    path("console/models/roll-back/<str:kind>", model_decisions.roll_back, name="roll_back"),
+    path("console/models/<uuid:version_id>", model_views.version, name="version"),
+    path("console/models/<uuid:version_id>/charts", model_views.charts, name="version_charts"),
+    path("console/models/<uuid:version_id>/promote", model_decisions.promote, name="promote"),
+    path("console/jobs/<uuid:job_id>/cancel", model_decisions.cancel, name="cancel_job"),
+    path("console/record-panel", views.record_panel, name="record_panel"),
+    path("console/language", views.language, name="language"),
+    path("console/texts.js", views.texts, name="texts"),
     path("console/sign-in", views.sign_in, name="sign_in"),
     path("console/sign-in/<str:token>", views.one_time, name="one_time"),
     path("console/sign-out", views.sign_out, name="sign_out"),

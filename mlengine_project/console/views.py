@@ -11,14 +11,20 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.views.decorators.cache import never_cache
+from django.utils.translation import gettext
+from django.views.decorators.cache import cache_control, never_cache
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters
+from django.views.i18n import JavaScriptCatalog, set_language
 
+from indicators.errors import UnknownIndicator
 from marketdata import clock
+from marketdata.intervals import INTERVAL, INTERVALS
+from marketdata.models import Market
 from mlengine_project.access.sign_in import ThrottledForm
 from mlengine_project.console import board as board_reads
-from mlengine_project.console import chart_feed, market_page, models_page, record_panel
+from mlengine_project.console import chart_feed, market_page
+from mlengine_project.console import record_panel as record_reads
 from mlengine_project.console import sign_in as one_time_links
 from mlengine_project.console.engine_state import current_state
 from mlengine_project.http.allowed_methods import allow
@@ -30,9 +36,12 @@ def page(request: HttpRequest, template: str, status: int = 200, **context: Any)
     """Render a page with the state of the engine."""
     state = current_state()
     context = {"engine": state, "now": clock.to_datetime(state.market_ms), **context}
-    response = render(request, template, context, status=status)
-    # Open pages correct their market clock with every fragment they fetch.
-    response["X-Market-Ms"], response["X-Market-Rate"] = str(state.market_ms), f"{state.rate:.6g}"
+    return timed(render(request, template, context, status=status))
+
+
+def timed(response: HttpResponse) -> HttpResponse:
+    """Add the market time, by which open pages correct their clock."""
+    response["X-Market-Ms"], response["X-Market-Rate"] = str(clock.market_ms()), f"{clock.market_rate():.6g}"
     return response
 
 
@@ -96,8 +105,8 @@ def market(request: HttpRequest, symbol: str) -> HttpResponse:
             request,
             "console/absent.html",
             status=404,
-            headline=f"{symbol[:20]} is not followed",
-            explanation="No enabled market has this symbol.",
+            headline=gettext("%(symbol)s is not followed") % {"symbol": symbol[:20]},
+            explanation=gettext("No enabled market has this symbol."),
         )
     return page(request, "console/market.html", live=True, **context)
 
@@ -115,28 +124,81 @@ def panels(request: HttpRequest, symbol: str) -> HttpResponse:
 @allow("GET")
 @login_required_fragment
 def chart(request: HttpRequest, symbol: str) -> HttpResponse:
-    """Candles, predictions and signals for the chart, as JSON."""
-    horizon, since = request.GET.get("horizon", ""), request.GET.get("since", "")
-    if not (horizon.isascii() and horizon.isdigit()) or not (since == "" or (since.isascii() and since.isdigit())):
-        return HttpResponse("horizon and since are whole numbers.", status=400, content_type="text/plain")
-    series = chart_feed.series(symbol, int(horizon[:6]), int(since[:15]) if since else None)
-    if series is None:
-        raise Http404
-    return JsonResponse(series)
+    """Candles, forecasts and signals for the chart, as JSON."""
+    market = _market_or_404(symbol)
+    interval = request.GET.get("interval", INTERVAL)
+    if interval not in INTERVALS:
+        return _bad_query(f"interval is one of {', '.join(INTERVALS)}.")
+    try:
+        horizon = _whole_number(request, "horizon", digits=6)
+        since_ms, before_ms = _whole_number(request, "since"), _whole_number(request, "before")
+    except ValueError:
+        return _bad_query("horizon, since and before are whole numbers.")
+    asked = {"horizon": horizon, "since_ms": since_ms, "before_ms": before_ms}
+    return timed(JsonResponse(chart_feed.series(market, interval, **asked)))
 
 
 @allow("GET")
 @login_required_fragment
-def record(request: HttpRequest) -> HttpResponse:
-    """The track record of one market, or of all."""
-    return page(request, "console/partial/track_record.html", **record_panel.context(request.GET.get("symbol") or None))
+def indicators(request: HttpRequest, symbol: str) -> HttpResponse:
+    """Values of named indicators for the chart, as JSON."""
+    market = _market_or_404(symbol)
+    interval, names = request.GET.get("interval", INTERVAL), request.GET.get("names", "").split(",")
+    if interval not in INTERVALS:
+        return _bad_query(f"interval is one of {', '.join(INTERVALS)}.")
+    try:
+        rows = _whole_number(request, "rows", digits=6) or chart_feed.CANDLES
+        return timed(JsonResponse(chart_feed.indicators(market, interval, names, rows)))
+    except (ValueError, UnknownIndicator):
+        return _bad_query("names are of the catalogue, and rows is a whole number.")
 
 
 @allow("GET")
-@login_required
-def models(request: HttpRequest) -> HttpResponse:
-    """The active models, their quality, and the promotion log."""
-    return page(request, "console/models.html", section="models", **models_page.context())
+@login_required_fragment
+def forecast(request: HttpRequest, symbol: str) -> HttpResponse:
+    """The forecast that was newest at an instant, with what came of it, as JSON."""
+    market = _market_or_404(symbol)
+    try:
+        at_ms = _whole_number(request, "at")
+    except ValueError:
+        return _bad_query("at is a whole number.")
+    found = None if at_ms is None else chart_feed.forecast(market, at_ms)
+    return timed(JsonResponse({"forecast": found}))
+
+
+@allow("GET")
+@login_required_fragment
+def opened_forecast(request: HttpRequest, symbol: str) -> HttpResponse:
+    """One forecast opened: versions, what drove it, its seal."""
+    market = _market_or_404(symbol)
+    try:
+        at_ms, horizon = _whole_number(request, "at"), _whole_number(request, "horizon", digits=6)
+    except ValueError:
+        return _bad_query("at and horizon are whole numbers.")
+    context = market_page.opened_forecast(market, at_ms, horizon)
+    return page(request, "console/partial/opened_forecast.html", **context)
+
+
+@allow("GET")
+@login_required_fragment
+def record_panel(request: HttpRequest) -> HttpResponse:
+    """The track record of one market, or of all."""
+    return page(request, "console/partial/track_record.html", **record_reads.context(request.GET.get("symbol") or None))
+
+
+@allow("POST")
+@csrf_protect
+def language(request: HttpRequest) -> HttpResponse:
+    """Keep the chosen language in a cookie and return to the page."""
+    return set_language(request)
+
+
+@allow("GET")
+@cache_control(private=True, max_age=300)
+def texts(request: HttpRequest) -> HttpResponse:
+    """Texts of the page scripts in the page's language."""
+    response: HttpResponse = JavaScriptCatalog.as_view()(request)
+    return response
 
 
 @allow("GET", "POST")
@@ -151,7 +213,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     form = ThrottledForm(request, data=request.POST)
     if not form.is_valid():
         throttled = form.has_error(NON_FIELD_ERRORS, "throttled")
-        refusal = form.non_field_errors()[0] if throttled else "User name and password do not match."
+        refusal = form.non_field_errors()[0] if throttled else gettext("User name and password do not match.")
         context = {"refusal": refusal, "user_name": form["username"].value() or "", "next": target}
         return page(request, "console/landing.html", status=400, **context)
     login(request, form.get_user())
@@ -183,3 +245,30 @@ def _safe_next(request: HttpRequest, target: str) -> str:
     """The target if it is a path of this site, else ''."""
     is_own_path = url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure())
     return target if is_own_path and target.startswith("/") else ""
+
+
+def _market_or_404(symbol: str) -> Market:
+    market = Market.objects.enabled().filter(symbol=symbol).first()
+    if market is None:
+        raise Http404
+    return market
+
+
+def _whole_number(request: HttpRequest, name: str, digits: int = 13) -> int | None:
+    """A number of the query, None without one; further digits are cut, as no time has more.
+
+    Raises
+    ------
+    ValueError
+        If it is no whole number.
+    """
+    text = request.GET.get(name, "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(name)
+    return int(text[:digits])
+
+
+def _bad_query(message: str) -> HttpResponse:
+    return HttpResponse(message, status=400, content_type="text/plain")

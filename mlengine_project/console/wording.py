@@ -1,8 +1,22 @@
-"""Formatting of prices, percentages, horizons and ages as text."""
+"""Formatting of prices, percentages, horizons, ages and skills as text."""
 
+from dataclasses import dataclass
 from decimal import Decimal
 
+from django.utils.translation import gettext, ngettext
+
 MINUTES_PER_CANDLE = 5
+SURE_FROM_OUTCOMES = 30
+"""With fewer independent outcomes, or days of tests, no skill counts as sure."""
+
+
+@dataclass(frozen=True)
+class SkillText:
+    """A skill in words, and whether it is surely better or worse than its baseline."""
+
+    text: str
+    tone: str
+    """`better`, `worse` or `unsure`; only the first two may have a colour."""
 
 
 def price_places(price: Decimal) -> int:
@@ -46,14 +60,82 @@ def percent_text(ratio: float | Decimal | None, places: int = 2, signed: bool = 
     return "+" + written if signed and number > 0 else written
 
 
+def skill_sentence(
+    skill: float | None, half_width: float | None, against: str, outcomes: int, unit: str = "outcomes"
+) -> SkillText:
+    """The one way to write a skill: percent, interval, baseline and number of independent outcomes.
+
+    Parameters
+    ----------
+    skill : float or None
+        Share of the baseline's loss that is saved.
+    half_width : float or None
+        Half of the 95 % interval of the skill, as a fraction; None if it is unknown.
+    against : str
+        Name of the baseline.
+    outcomes : int
+        Number of outcomes without overlap, or of days.
+    unit : {"outcomes", "days"}
+        What `outcomes` counts.
+
+    Examples
+    --------
+    >>> skill_sentence(0.009, 0.015, "HAR", 412)
+    SkillText(text='+0.90 % ± 1.50 against HAR, 412 independent outcomes', tone='unsure')
+    >>> skill_sentence(0.031, 0.012, "EWM", 412).tone, skill_sentence(0.031, 0.012, "EWM", 6).tone
+    ('better', 'unsure')
+    >>> skill_sentence(-0.02, None, "EWM", 10, "days")
+    SkillText(text='−2.00 %, interval unknown, against EWM, 10 days', tone='unsure')
+    >>> skill_sentence(None, None, "EWM", 0).text
+    'No skill against EWM is known yet'
+    """
+    if skill is None:
+        return SkillText(gettext("No skill against %(against)s is known yet") % {"against": against}, "unsure")
+    if unit == "days":
+        counted = ngettext("%(count)d day", "%(count)d days", outcomes) % {"count": outcomes}
+    else:
+        plural = ngettext("%(count)d independent outcome", "%(count)d independent outcomes", outcomes)
+        counted = plural % {"count": outcomes}
+    words = {"skill": percent_text(skill, signed=True), "against": against, "counted": counted}
+    if half_width is None:
+        text = gettext("%(skill)s, interval unknown, against %(against)s, %(counted)s") % words
+        return SkillText(text, "unsure")
+    words["half_width"] = f"{100 * half_width:.2f}"
+    text = gettext("%(skill)s ± %(half_width)s against %(against)s, %(counted)s") % words
+    # The gate requires as many days of tests.
+    sure = abs(skill) > half_width and outcomes >= SURE_FROM_OUTCOMES
+    return SkillText(text, ("better" if skill > 0 else "worse") if sure else "unsure")
+
+
+def held_sentence(horizon: int, high: float, low: float, outcomes: int, independent: int) -> str:
+    """How often the 80 % bands of a horizon held, beside what chance alone would explain.
+
+    >>> held_sentence(6, 0.791, 0.803, 412, 68)
+    '80 % bands of the next 30 min held 79.1 % (high) and 80.3 % (low) of 412 outcomes (expected 80 ± 9.5 %)'
+    """
+    margin = 1.96 * (0.8 * 0.2 / independent) ** 0.5
+    return gettext(
+        "80 %% bands of the next %(horizon)s held %(high)s (high) and %(low)s (low) of %(count)d outcomes "
+        "(expected 80 ± %(margin).1f %%)"
+    ) % {
+        "horizon": horizon_text(horizon),
+        "high": percent_text(high, places=1),
+        "low": percent_text(low, places=1),
+        "count": outcomes,
+        "margin": 100 * margin,
+    }
+
+
 def horizon_text(candles: int) -> str:
     """Write a horizon as a span of time.
 
     >>> [horizon_text(candles) for candles in (6, 18, 36, 72, 288, 432)]
-    ['30 min', '90 min', '3 h', '6 h', '24 h', '36 h']
+    ['30 min', '1 h 30', '3 h', '6 h', '24 h', '36 h']
     """
-    minutes = candles * MINUTES_PER_CANDLE
-    return f"{minutes} min" if minutes < 120 or minutes % 60 else f"{minutes // 60} h"
+    hours, minutes = divmod(candles * MINUTES_PER_CANDLE, 60)
+    if not hours:
+        return f"{minutes} min"
+    return f"{hours} h {minutes:02d}" if minutes else f"{hours} h"
 
 
 def age_text(seconds: float) -> str:

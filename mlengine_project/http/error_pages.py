@@ -6,6 +6,7 @@ from typing import Any
 import structlog
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.response import SimpleTemplateResponse
+from django.utils import translation
 from django.utils.safestring import SafeString
 from django.views.debug import ExceptionReporter
 from django.views.decorators.csrf import csrf_exempt
@@ -44,8 +45,9 @@ def error_response(request: HttpRequest, answer: Answer) -> HttpResponseBase:
     """The response of an error answer."""
     body = answer.body(request.path, request_id_of(request))
     if prefers_html(request):
-        page = SimpleTemplateResponse("surface/error.html", body, status=answer.status)
-        return page.render()
+        page = SimpleTemplateResponse("surface/error.html", {**body, "status": answer.status}, status=answer.status)
+        with translation.override(translation.get_language_from_request(request)):
+            return page.render()
     return HttpResponse(write_json(body), content_type="application/json", status=answer.status, headers=answer.headers)
 
 

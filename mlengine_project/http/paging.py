@@ -26,6 +26,8 @@ NAMES = ("limit", "cursor")
 
 Row = Any
 Key = list[Any]
+Read = Callable[[Key | None, bool, int], list[Row]]
+"""Reads at most so many rows after a key, or before it in the opposite order; without a key from the end."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,21 @@ class SignedCursorPagination(BasePagination):
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Row]:
         """One page of rows."""
         order = total_order(queryset)
+
+        def read(key: Key | None, backwards: bool, n_rows: int) -> list[Row]:
+            names = [reversed_column(name) for name in order] if backwards else order
+            rows = queryset
+            if key is not None:
+                rows = rows.filter(rows_after(order, typed_key(queryset.model, order, key), backwards))
+            return list(rows.order_by(*names)[:n_rows])
+
+        return self.paginate_reads(read, order, request, view)
+
+    def paginate_reads(self, read: Read, order: Sequence[str], request: Request, view: Any = None) -> list[Row]:
+        """One page of rows that a function reads, in an order of attributes that is total."""
         limit = requested_limit(request)
         cursor = self._cursor(request, order, getattr(view, "starts_at_newest", False))
-        if cursor.key is not None:
-            queryset = queryset.filter(
-                rows_after(order, typed_key(queryset.model, order, cursor.key), cursor.backwards)
-            )
-        names = [reversed_column(name) for name in order] if cursor.backwards else order
-        rows = list(queryset.order_by(*names)[: limit + 1])
+        rows = read(cursor.key, cursor.backwards, limit + 1)
         return self._page(request, order, cursor, rows, limit, lambda row: key_of(row, order))
 
     def paginate_rows(
@@ -184,7 +193,7 @@ def rows_after(order: Sequence[str], key: Sequence[Any], backwards: bool) -> Q:
     return Q(**{f"{column}__{direction}": key[0]}) & conditions
 
 
-def key_of(row: Model, order: Sequence[str]) -> Key:
+def key_of(row: Any, order: Sequence[str]) -> Key:
     """The sort key of a row, as stored in a cursor."""
     values = (getattr(row, name.lstrip("-")) for name in order)
     return [

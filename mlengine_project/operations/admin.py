@@ -15,7 +15,18 @@ from unfold.widgets import (
 )
 
 from marketdata import clock
-from marketdata.admin_pages import ReadOnlyAdmin, SwitchField, age_of, confirm_step, posted, progress_bar, row_of
+from marketdata.admin_pages import (
+    ReadOnlyAdmin,
+    SwitchField,
+    age_of,
+    column,
+    confirm_step,
+    cut,
+    posted,
+    progress_bar,
+    row_of,
+    significant,
+)
 from marketdata.models import Market
 from mlengine_project.operations import schedule_admin
 from mlengine_project.operations.jobs import control
@@ -23,7 +34,7 @@ from mlengine_project.operations.models import Counter, Heartbeat, Job
 from modelregistry.models import Kind
 
 __all__ = ["schedule_admin"]  # registers the schedule's pages
-STATES = {"Running": "info", "Succeeded": "success", "Failed": "danger", "Cancelled": "warning"}
+STATES = {"Running": "info", "Succeeded": "success", "Failed": "danger", "Cancelled": "default"}
 
 
 class TrainingForm(forms.Form):
@@ -58,7 +69,7 @@ class BackfillForm(forms.Form):
 class JobAdmin(ReadOnlyAdmin):
     """Admin of jobs, with their progress."""
 
-    list_display = ["kind", "state_label", "bar", "message", "asked_by", "created", "took"]
+    list_display = ["kind", "state_label", "bar", column("message", cut), "asked_by", "created", "took"]
     list_filter = ["kind", "state"]
     fieldsets = [
         (None, {"fields": ["kind", "state_label", "bar", "message", "cancel_requested", "asked_by"]}),
@@ -181,7 +192,7 @@ class JobAdmin(ReadOnlyAdmin):
 class HeartbeatAdmin(ReadOnlyAdmin):
     """Admin of the last heartbeat of every process."""
 
-    list_display = ["name", "part", "seen", "detail"]
+    list_display = ["name", "part", "seen", column("detail", lambda detail: cut(str(detail)))]
     list_filter = ["part"]
 
     @display(description="Last heartbeat", ordering="at")
@@ -194,6 +205,6 @@ class HeartbeatAdmin(ReadOnlyAdmin):
 class CounterAdmin(ReadOnlyAdmin):
     """Admin of counters shared by all processes."""
 
-    list_display = ["name", "labels", "value"]
+    list_display = ["name", "labels", column("value", significant)]
     list_filter = ["name"]
     ordering = ["name", "labels"]

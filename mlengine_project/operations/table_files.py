@@ -22,13 +22,7 @@ class TableFileError(MLEngineError):
 
 
 class TableFile:
-    """A table written block by block to a temporary file, renamed at the end.
-
-    Parameters
-    ----------
-    path : Path
-        Ends in `.parquet` or `.csv`.
-    """
+    """A table written block by block to a temporary file, renamed at the end."""
 
     def __init__(self, path: Path) -> None:
         if path.suffix not in FORMATS:

@@ -37,13 +37,6 @@ def is_booster(page: dict[str, Any]) -> bool:
 def check_booster(page: dict[str, Any], name: str) -> None:
     """Raise ModelLoadError unless the trees of a parsed XGBoost model are valid.
 
-    Parameters
-    ----------
-    page : dict
-        The parsed UBJ or JSON page.
-    name : str
-        File name for the error message.
-
     Raises
     ------
     ModelLoadError

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from marketdata.process_state import process_state
 from modelregistry.artifacts.reading import Signature, signature
 from modelregistry.errors import ModelLoadError
 
@@ -20,8 +21,11 @@ PROJECT = Path(__file__).resolve().parent.parent.parent
 PASSED_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "VIRTUAL_ENV")
 """Environment variables passed to the child: no key, no password, no address."""
 
-_verdict_cache: dict[tuple[str, str, str], tuple[Signature, str]] = {}
-_lock = threading.Lock()
+
+class Verdicts(dict[tuple[str, str, str], tuple[Signature, str]]):
+    """Verdicts of this process by root, kind and digest, with the files they are about."""
+
+    lock = threading.Lock()
 
 
 def verify_in_child(root: Path, artifacts: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
@@ -33,19 +37,20 @@ def verify_in_child(root: Path, artifacts: Sequence[tuple[str, str]]) -> dict[tu
         Reason why each artifact must not be used, or an empty string. A verdict is cached until a file
         of the artifact changes; one caused by the machine (a timeout) is not.
     """
-    with _lock:
+    verdict_cache = process_state.of(Verdicts)
+    with verdict_cache.lock:
         before = {key: signature(root, *key) for key in artifacts}
         verdicts = {key: _known(root, key, before[key]) for key in artifacts}
         left = [key for key in artifacts if verdicts[key] is None]
         while left:
             found, failure, lasting = _run(root, left)
             for key, verdict in found.items():
-                _verdict_cache[str(root), *key] = (before[key], verdict)
+                verdict_cache[str(root), *key] = (before[key], verdict)
             verdicts |= found
             if culprit := next((key for key in left if key not in found), None):
                 verdicts[culprit] = failure
                 if lasting:
-                    _verdict_cache[str(root), *culprit] = (before[culprit], failure)
+                    verdict_cache[str(root), *culprit] = (before[culprit], failure)
             left = [key for key in left if verdicts[key] is None]
         return {key: verdict or "" for key, verdict in verdicts.items()}
 
@@ -57,7 +62,7 @@ def require_verified(root: Path, kind: str, digest: str) -> None:
 
 
 def _known(root: Path, key: tuple[str, str], now: Signature) -> str | None:
-    then, verdict = _verdict_cache.get((str(root), *key), ((), ""))
+    then, verdict = process_state.of(Verdicts).get((str(root), *key), ((), ""))
     return verdict if now and then == now else None
 
 
@@ -92,9 +97,3 @@ def _run(root: Path, artifacts: list[tuple[str, str]]) -> tuple[dict[tuple[str, 
 def _verdicts(written: str) -> dict[tuple[str, str], str]:
     lines = [json.loads(line) for line in written.splitlines(keepends=True) if line.endswith("\n")]
     return {(line["kind"], line["digest"]): line["error"] for line in lines}
-
-
-def clear_verdicts() -> None:
-    """Drop every cached verdict."""
-    with _lock:
-        _verdict_cache.clear()

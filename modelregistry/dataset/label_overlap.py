@@ -43,14 +43,7 @@ def average_uniqueness(position: np.ndarray, candles: np.ndarray) -> np.ndarray:
 
 
 def row_uniqueness(rows: Dataset, candles: np.ndarray) -> np.ndarray:
-    """Average uniqueness of every row's label within its market, shape (n_rows,).
-
-    Parameters
-    ----------
-    rows : Dataset
-    candles : int ndarray of shape (n_rows,)
-        Candles each label spans.
-    """
+    """Average uniqueness of every row's label within its market, shape (n_rows,)."""
     shares = np.empty(len(rows))
     for code in np.unique(rows.market):
         in_market = rows.market == code

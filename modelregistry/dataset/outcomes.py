@@ -26,15 +26,6 @@ def window_outcomes(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Outcome of one bracket per row, and its gross return.
 
-    Parameters
-    ----------
-    rows : Dataset
-    horizon : int
-        Candles.
-    side : {"buy", "sell"}
-    take_profit, stop_loss : ndarray of shape (n_rows,)
-        Prices.
-
     Returns
     -------
     outcome : int8 ndarray of shape (n_rows,)

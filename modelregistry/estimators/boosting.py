@@ -123,6 +123,15 @@ def margin(booster: Booster, features: np.ndarray) -> np.ndarray:
     return np.asarray(booster.inplace_predict(rows, predict_type="margin"), dtype=np.float64)
 
 
+def contributions(booster: Booster, features: np.ndarray) -> np.ndarray:
+    """Shapley values of each row, float64 of shape (n_rows, n_features + 1); the last column is the mean output.
+
+    They add up to `margin`, apart from rounding.
+    """
+    rows = xgb.DMatrix(np.ascontiguousarray(features, dtype=np.float32), nthread=1)
+    return np.asarray(booster.predict(rows, pred_contribs=True), dtype=np.float64)
+
+
 def rounds_of(booster: Booster) -> int:
     """Number of boosting rounds in a booster."""
     return int(booster.num_boosted_rounds())

@@ -70,6 +70,26 @@ def walk_middle(near: np.ndarray, far: np.ndarray, tp: np.ndarray, sl: np.ndarra
     return np.clip((sl * far - tp * near) / np.maximum(1.0 - tp - sl, 1e-9), -far, near)
 
 
+def expected_return(probabilities: np.ndarray, near: np.ndarray, far: np.ndarray, middle: np.ndarray) -> np.ndarray:
+    """Expected return of a bracket before costs, as a fraction of the price.
+
+    Parameters
+    ----------
+    probabilities : ndarray
+        Of take-profit, stop-loss and neither on the last axis.
+    near, far : ndarray
+        Distances from the price to take-profit and to stop-loss, as fractions of it.
+    middle : ndarray
+        Mean return given neither.
+
+    Examples
+    --------
+    >>> expected_return(np.array([0.3, 0.5, 0.2]), 0.02, 0.01, 0.005).round(4)
+    np.float64(0.002)
+    """
+    return probabilities[..., 0] * near - probabilities[..., 1] * far + probabilities[..., 2] * middle
+
+
 def touch_terms(probability: np.ndarray, span: np.ndarray, deviation: np.ndarray) -> np.ndarray:
     """Design of the touch regression, on the last axis.
 

@@ -18,7 +18,6 @@ from modelregistry.registry.serving import (
     load_version,
     loaded_versions,
     require_files,
-    unload_all,
 )
 
 __all__ = [
@@ -37,5 +36,4 @@ __all__ = [
     "register",
     "require_files",
     "rollback",
-    "unload_all",
 ]

@@ -6,13 +6,14 @@ the failure is reported by `load_failures`.
 
 import logging
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from marketdata import clock
+from marketdata.process_state import process_state
 from modelregistry.artifacts import loading, model_root, reading, verification
 from modelregistry.errors import FilesRemovedError, ModelLoadError
 from modelregistry.estimators.kinds import KINDS, Estimator
@@ -63,9 +64,13 @@ class _Serving:
     ensemble: "Ensemble | None" = None
 
 
-_serving: dict[str, _Serving] = {}
-_estimators: OrderedDict[tuple[str, str], tuple[reading.Signature, Estimator]] = OrderedDict()
-_estimators_lock = threading.Lock()
+class LoadedVersions:
+    """Loaded champions of this process by source, and the newest loaded estimators."""
+
+    def __init__(self) -> None:
+        self.serving: defaultdict[str, _Serving] = defaultdict(_Serving)
+        self.estimators: OrderedDict[tuple[str, str], tuple[reading.Signature, Estimator]] = OrderedDict()
+        self.lock = threading.Lock()
 
 
 def load_ensemble(source: str, wait_seconds: float = 0.0) -> "Ensemble | None":
@@ -76,7 +81,7 @@ def load_ensemble(source: str, wait_seconds: float = 0.0) -> "Ensemble | None":
     at once or after `wait_seconds`. Where there is none, every call queries the database and waits
     for the load: a champion that exists is never reported as missing.
     """
-    serving = _serving.setdefault(source, _Serving())
+    serving = process_state.of(LoadedVersions).serving[source]
     if _is_fresh(serving):
         return serving.ensemble
     if not serving.lock.acquire(timeout=-1 if serving.ensemble is None else wait_seconds):
@@ -100,17 +105,18 @@ def load_version(version: ModelVersion) -> Estimator:
     require_files(version)
     root, key = model_root(), (version.kind, version.digest)
     now = reading.signature(root, *key)
-    with _estimators_lock:
-        then, estimator = _estimators.get(key, ((), None))
+    kept = process_state.of(LoadedVersions)
+    with kept.lock:
+        then, estimator = kept.estimators.get(key, ((), None))
         if estimator is not None and then == now:
-            _estimators.move_to_end(key)
+            kept.estimators.move_to_end(key)
             return estimator
     verification.require_verified(root, *key)
     estimator = loading.load_estimator(reading.read_artifact(root, *key))
-    with _estimators_lock:
-        _estimators[key] = (now, estimator)
-        while len(_estimators) > KEPT_ESTIMATORS:
-            _estimators.popitem(last=False)
+    with kept.lock:
+        kept.estimators[key] = (now, estimator)
+        while len(kept.estimators) > KEPT_ESTIMATORS:
+            kept.estimators.popitem(last=False)
     return estimator
 
 
@@ -132,28 +138,21 @@ def loaded_versions() -> dict[str, dict[str, str]]:
     """Ids of the versions loaded in this process, by source and kind."""
     return {
         source: {kind: str(entry.version.pk) for kind, entry in sorted(serving.loaded.items())}
-        for source, serving in sorted(_serving.items())
+        for source, serving in sorted(process_state.of(LoadedVersions).serving.items())
         if serving.loaded
     }
 
 
 def load_failures() -> list[LoadFailure]:
     """Champions this process could not load."""
-    return [failure for _, serving in sorted(_serving.items()) for failure in serving.failures.values()]
+    by_source = sorted(process_state.of(LoadedVersions).serving.items())
+    return [failure for _, serving in by_source for failure in serving.failures.values()]
 
 
 def recheck_champions() -> None:
     """Make the next call query the database."""
-    for serving in _serving.values():
+    for serving in process_state.of(LoadedVersions).serving.values():
         serving.checked_at = None if serving.checked_at is None else float("-inf")
-
-
-def unload_all() -> None:
-    """Drop all loaded estimators and cached verdicts, as in a new process."""
-    _serving.clear()
-    with _estimators_lock:
-        _estimators.clear()
-    verification.clear_verdicts()
 
 
 def _is_fresh(serving: _Serving) -> bool:

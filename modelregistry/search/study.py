@@ -70,13 +70,6 @@ def search(
 
     Returns the best one and the ledger report with its tests of selection bias. The first configuration is the one in
     use, as a reference.
-
-    Raises
-    ------
-    SearchUnavailable
-        If Optuna is not installed.
-    TrainingError
-        If there are too few candles for the folds.
     """
     sampler = _sampler(seed)
     budget = budget or Budget()

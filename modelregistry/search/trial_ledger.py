@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from marketdata import clock
-from modelregistry.evaluation.significance import multiple_trials as selection
+from modelregistry.evaluation.significance.multiple_trials import deflated_sharpe, independent_trials
+from modelregistry.evaluation.significance.overfitting import BLOCKS, probability_of_overfitting, sharpe
 from modelregistry.models import ModelVersion, TrainingTrial
 
 MIN_PERIODS = 30
@@ -167,14 +168,14 @@ def ledger_report(kind: str, source: str, study: str | None = None) -> dict[str,
         )
         return result
     # Trials without daily gains, or on other days, still count as trials: they raise the benchmark.
-    share = selection.independent_trials(scores) / scores.shape[1]
-    deflated = selection.deflated_sharpe(scores, trials=max(share * len(distinct), 1.0))
+    share = independent_trials(scores) / scores.shape[1]
+    deflated = deflated_sharpe(scores, trials=max(share * len(distinct), 1.0))
     result["compared"] = scores.shape[1]
     result["days"] = len(days)
-    result["best"] = digests[int(np.argmax([selection.sharpe(column) for column in scores.T]))]
+    result["best"] = digests[int(np.argmax([sharpe(column) for column in scores.T]))]
     result["deflated_sharpe"] = {**asdict(deflated), "significant": deflated.significant}
-    blocks = min(selection.BLOCKS, len(days) // 2 // 2 * 2)
-    result["overfitting"] = asdict(selection.probability_of_overfitting(scores, blocks))
+    blocks = min(BLOCKS, len(days) // 2 // 2 * 2)
+    result["overfitting"] = asdict(probability_of_overfitting(scores, blocks))
     return result
 
 

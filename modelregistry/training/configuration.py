@@ -148,7 +148,7 @@ def score_configuration(
     *,
     seed: int,
     threads: int,
-    tick: Callable[[str], None] | None = None,
+    tick: Callable[[str], None] = lambda _message: None,
 ) -> ConfigurationScore:
     """Score a configuration on purged walk-forward folds, beside baselines fitted on the same rows.
 
@@ -159,7 +159,6 @@ def score_configuration(
     folds : sequence of Fold
         Purged, oldest first.
     """
-    tick = tick or _ignore
     whole, fold_scores = reports.Collected(), []
     for number, fold in enumerate(folds, start=1):
         train = all_rows.take(fold.train[all_rows.has_features[fold.train]])
@@ -175,7 +174,3 @@ def score_configuration(
         tick(f"fold {number} of {len(folds)}: {fold_scores[-1]:+.2%}")
     score = float(reports.range_report(whole, all_rows.stride)["skill"])
     return ConfigurationScore(score, fold_scores, range_detail(whole, all_rows, all_rows.stride)["daily_gain"])
-
-
-def _ignore(_: str) -> None:
-    """Default progress callback: does nothing."""

@@ -109,13 +109,6 @@ def train_kinds(
 ) -> dict[str, TrainedEstimator]:
     """Train every requested kind on the same folds.
 
-    Parameters
-    ----------
-    request : TrainingRequest
-    progress, cancelled : callable, optional
-    workers : Workers
-        Where the rows are built and the parts are fitted.
-
     Raises
     ------
     TrainingError

@@ -29,7 +29,7 @@ def evaluate_on(
     fitted_until_ms: int,
     costs: float,
     stride: int = 1,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Callable[[int, int, str], None] = lambda *_: None,
 ) -> dict[str, Any]:
     """Score estimators by kind on the rows of `grid` from `from_ms` on.
 
@@ -50,7 +50,6 @@ def evaluate_on(
     TrainingError
         If there is nothing to score, or nothing to fit the baselines on.
     """
-    report_progress = progress or _ignore
     total = len(estimators) + 2
     horizons = tuple(sorted({h for estimator in estimators.values() for h in estimator.horizons}))
     # The seasonal profile of the baselines needs more history than the features.
@@ -58,7 +57,7 @@ def evaluate_on(
     test = build_dataset(grid.span(max(start, 0), len(grid)), symbols, horizons, stride, first=from_ms)
     if not len(test):
         raise TrainingError("the period has no candle with features and a known outcome")
-    report_progress(1, total, "features of the period")
+    progress(1, total, "features of the period")
     result: dict[str, Any] = {"rows": len(test), "answered": 100 * float(test.has_features.mean())}
     train = test
     if RANGE in estimators:
@@ -70,7 +69,7 @@ def evaluate_on(
             )
         train = build_dataset(before, symbols, horizons, BASELINE_STRIDE)
         train = train.take(np.flatnonzero(train.has_features))
-        report_progress(2, total, "baselines")
+        progress(2, total, "baselines")
     for number, (kind, estimator) in enumerate(sorted(estimators.items(), key=lambda one: KINDS.index(one[0])), 3):
         found = Collected()
         TRAINING_KINDS[kind].collect(found, estimator, test, train, costs)
@@ -79,10 +78,6 @@ def evaluate_on(
             meta = Collected()
             collect_meta_labels(meta, estimator, test, costs)
             result[kind]["meta_label"] = meta_label_report(meta, stride)
-        report_progress(min(number, total), total, kind)
-    report_progress(total, total, "done")
+        progress(min(number, total), total, kind)
+    progress(total, total, "done")
     return result
-
-
-def _ignore(*_: object) -> None:
-    """Default progress callback: does nothing."""

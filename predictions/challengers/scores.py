@@ -1,9 +1,9 @@
 """Losses of candidates and champions on the same candles, and their difference with intervals."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, timedelta
-from itertools import groupby, islice
+from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
@@ -11,25 +11,21 @@ import numpy as np
 from django.db.models import Count, Max, Min, Q, Sum
 from django.db.models.functions import TruncDate
 
-from indicators.barriers import Side, Touch, first_touch
+from indicators.candles import DAY_MS
 from marketdata import clock
 from marketdata.intervals import INTERVAL_MS
 from modelregistry import registry
-from modelregistry.estimators.kinds import RANGE, SIGNAL, TPSL
-from modelregistry.evaluation.metrics.scores import brier, pinball
 from modelregistry.evaluation.significance.blocks import block_interval
-from modelregistry.evaluation.significance.paired import DAY_MS
 from modelregistry.models import ModelVersion
-from predictions.market_windows import FollowingCandles, following_candles
+from predictions.challengers.kinds import CHALLENGER_KINDS
+from predictions.market_windows import following_candles
 from predictions.models import ChallengerLog
+from predictions.scoring.outcomes import by_market
 from predictions.scoring.track_record import MIN_INDEPENDENT_OUTCOMES
 
 CHUNK = 2000
 MAX_CANDLE_WAIT = timedelta(days=7)
 """How long after its horizon closed a forecast waits for missing candles."""
-
-Losses = tuple[float | None, float | None]
-"""Loss of the candidate and of the champion."""
 
 
 def score_challengers() -> int:
@@ -42,7 +38,9 @@ def score_challengers() -> int:
         changed = []
         for row, open_ms in zip(rows, opens, strict=True):
             if after.state(open_ms, row.horizon) == "whole":
-                row.loss, row.champion_loss = LOSSES[row.version.kind](row.answer, after, open_ms, row.horizon)
+                row.loss, row.champion_loss = CHALLENGER_KINDS[row.version.kind].losses(
+                    row.answer, after, open_ms, row.horizon
+                )
                 changed.append(row)
         ChallengerLog.objects.bulk_update(changed, ["loss", "champion_loss"], batch_size=500)
         scored += sum(row.loss is not None for row in changed)
@@ -135,62 +133,6 @@ class _DailyLosses:
         }
 
 
-def range_losses(forecasts: dict[str, Any], after: FollowingCandles, open_ms: int, horizon: int) -> Losses:
-    """Mean pinball loss over levels and both targets, in basis points of log price."""
-    high, low = (np.log([float(price) / forecasts["close"]]) for price in after.range_of(open_ms, horizon))
-
-    def loss(forecast: dict[str, Any] | None) -> float | None:
-        if forecast is None:
-            return None
-        up, down = (np.log(np.array([forecast[target]]) / forecasts["close"]) for target in ("high", "low"))
-        return float(5_000 * (pinball(up, high) + pinball(down, low))[0])
-
-    return loss(forecasts["candidate"]), loss(forecasts["champion"])
-
-
-def bracket_losses(forecasts: dict[str, Any], after: FollowingCandles, open_ms: int, horizon: int) -> Losses:
-    """Three-class Brier score, mean of both sides; None where the bracket was void."""
-    levels = {"buy": (forecasts["above"], forecasts["below"]), "sell": (forecasts["below"], forecasts["above"])}
-    ends = {side: _touched(after, open_ms, horizon, side, *levels[side]).outcome[0] for side in levels}  # type: ignore[arg-type]
-    if Touch.VOID in ends.values():
-        return None, None
-
-    def loss(forecast: dict[str, Any] | None) -> float | None:
-        if forecast is None:
-            return None
-        return float(np.mean([brier(np.array([forecast[side]]), np.eye(3)[[end]])[0] for side, end in ends.items()]))
-
-    return loss(forecasts["candidate"]), loss(forecasts["champion"])
-
-
-def direction_losses(forecasts: dict[str, Any], after: FollowingCandles, open_ms: int, horizon: int) -> Losses:
-    """Brier score of buy, sell and hold.
-
-    The class compares the costs with the move to the barrier touched, or to the last close.
-    """
-    touched = _touched(after, open_ms, horizon, "buy", forecasts["above"], forecasts["below"])
-    move = float(touched.move_to_barrier(np.array([forecasts["below"]]))[0])
-    actual = 2 if touched.ambiguous[0] or abs(move) <= forecasts["costs"] else int(move < 0)
-
-    def loss(forecast: list[float] | None) -> float | None:
-        return None if forecast is None else float(brier(np.array([forecast]), np.eye(3)[[actual]])[0])
-
-    return loss(forecasts["candidate"]), loss(forecasts["champion"])
-
-
-LOSSES: dict[str, Callable[[dict[str, Any], FollowingCandles, int, int], Losses]] = {
-    RANGE: range_losses,
-    TPSL: bracket_losses,
-    SIGNAL: direction_losses,
-}
-"""Loss function of a forecast, by kind."""
-
-
-def _touched(after: FollowingCandles, open_ms: int, horizon: int, side: Side, target: float, stop: float) -> Any:
-    windows = (after.floats(name, open_ms, horizon) for name in ("open", "high", "low", "close"))
-    return first_touch(*windows, side=side, take_profit=np.array([target]), stop_loss=np.array([stop]))
-
-
 def _due(now_ms: int) -> Iterator[list[ChallengerLog]]:
     """Unscored rows whose horizon has closed, market by market."""
     unscored = ChallengerLog.objects.filter(loss__isnull=True)
@@ -199,6 +141,4 @@ def _due(now_ms: int) -> Iterator[list[ChallengerLog]]:
         due = clock.to_datetime(now_ms - (horizon + 1) * INTERVAL_MS)
         wanted |= Q(horizon=horizon, candle_time__lte=due, candle_time__gt=due - MAX_CANDLE_WAIT)
     rows = unscored.filter(wanted).select_related("market", "version").order_by("market_id", "candle_time")
-    for _, of_market in groupby(rows.iterator(CHUNK), key=lambda row: row.market_id):
-        while part := list(islice(of_market, CHUNK)):
-            yield part
+    return by_market(rows.iterator(CHUNK), CHUNK)

@@ -8,16 +8,17 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from uuid import UUID
 
 import numpy as np
 from django.conf import settings
 
 from marketdata import clock
 from marketdata.models import Market
+from marketdata.process_state import process_state
 from modelregistry import registry
 from modelregistry.models import ModelVersion
-from predictions.challengers.forecasts import FORECASTERS
+from predictions.challengers.kinds import CHALLENGER_KINDS
 from predictions.forecasting.forecast_batch import ForecastBatch, forecast_batches
 from predictions.models import ChallengerLog, PredictionLog
 
@@ -34,7 +35,9 @@ SUSPEND_SECONDS = 3600.0
 Candle = tuple[int, datetime]
 """Market id and candle time."""
 
-_suspended_until: dict[Any, float] = {}
+
+class Suspensions(dict[UUID, float]):
+    """Monotonic time until which this process does not ask a slow candidate."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ def _pending_comparisons(
             and symbols[market_id] in candidate.symbols
             and (candidate.pk, market_id, at) not in done
         )
-        if candles and _suspended_until.get(candidate.pk, float("-inf")) <= clock.monotonic():
+        if candles and process_state.of(Suspensions).get(candidate.pk, float("-inf")) <= clock.monotonic():
             comparisons.append(ChampionComparison(candidate, champion, candles))
     return comparisons
 
@@ -125,7 +128,7 @@ def _forecast(markets: Sequence[Market], comparisons: list[ChampionComparison]) 
             took = clock.monotonic() - started
             if took > SLOW_SECONDS:
                 failed.add(comparison.candidate.pk)
-                _suspended_until[comparison.candidate.pk] = clock.monotonic() + SUSPEND_SECONDS
+                process_state.of(Suspensions)[comparison.candidate.pk] = clock.monotonic() + SUSPEND_SECONDS
                 logger.warning("challenger %s took %.0f s and is suspended for a while", comparison.candidate, took)
     return written
 
@@ -139,10 +142,10 @@ def _record(comparison: ChampionComparison, batch: ForecastBatch) -> int:
     ]
     if not candles:
         return 0
-    kind = comparison.candidate.kind
     positions = np.array([position for *_, position in candles], dtype=np.int64)
     candidate, champion = registry.load_version(comparison.candidate), registry.load_version(comparison.champion)
-    by_horizon = FORECASTERS[kind](candidate, champion, batch.forecasts.inputs.take(positions).uncorrected())
+    inputs = batch.forecasts.inputs.take(positions).uncorrected()
+    by_horizon = CHALLENGER_KINDS[comparison.candidate.kind].forecast(candidate, champion, inputs)
     rows = [
         ChallengerLog(
             market=market,

@@ -9,6 +9,7 @@ from django.conf import settings
 
 from marketdata import clock
 from marketdata.models import Market
+from marketdata.process_state import process_state
 from modelregistry import registry
 from modelregistry.estimators.ensemble import Ensemble
 from modelregistry.estimators.kinds import TPSL
@@ -21,31 +22,31 @@ from predictions.requests import check_side_of_close, known_horizon, known_marke
 
 MAX_CACHED_BATCHES = 1024
 
-_batches: OrderedDict[tuple[int, int, str], ForecastBatch] = OrderedDict()
-_lock = threading.Lock()
+
+class RecentBatches:
+    """Forecasts of the newest candles, by market, open time and ensemble."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.by_key: OrderedDict[tuple[int, int, str], ForecastBatch] = OrderedDict()
 
 
 def newest_forecasts(symbol: str, horizon: int) -> tuple[Market, Ensemble, Forecasts, int, int]:
-    """Forecast the newest candle: market, ensemble, forecasts, open time in ms, horizon.
-
-    Raises
-    ------
-    InvalidRequest, MarketDisabled, PredictionRefused
-        As for a prediction.
-    """
+    """Forecast the newest candle: market, ensemble, forecasts, open time in ms, horizon."""
     market = known_market(symbol)
     ensemble = registry.load_ensemble(market.source)
     horizon = known_horizon(horizon, ensemble, TPSL)
     ensemble, open_ms = newest_candle(market, ensemble, TPSL)
     key = (market.pk, open_ms, ensemble.digest)
-    with _lock:
-        batch = _batches.get(key)
+    recent = process_state.of(RecentBatches)
+    with recent.lock:
+        batch = recent.by_key.get(key)
     if batch is None:
         batch = forecast_batch([market], open_ms, 1, ensemble)
-        with _lock:
-            _batches[key] = batch
-            while len(_batches) > MAX_CACHED_BATCHES:
-                _batches.popitem(last=False)
+        with recent.lock:
+            recent.by_key[key] = batch
+            while len(recent.by_key) > MAX_CACHED_BATCHES:
+                recent.by_key.popitem(last=False)
     reasons = batch.forecasts.refusals(0, 0, (TPSL,))
     if reasons:
         refuse(reasons, batch.forecasts.explain(reasons))

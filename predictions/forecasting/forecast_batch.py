@@ -13,6 +13,7 @@ from indicators.candles import CandleGrid
 from indicators.features import WARMUP
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import AbsentStretch, Candle, Market
+from marketdata.process_state import process_state
 from marketdata.storage import candles as store
 from modelregistry import registry
 from modelregistry.estimators.ensemble import Ensemble
@@ -28,8 +29,9 @@ CHAMPION_WAIT_SECONDS = 4.0
 MAX_BATCH_CANDLES = 288
 """Candles of one batch at most: a backlog is worked off and committed day by day."""
 
-_uncorrected: dict[str, frozenset[str]] = {}
-"""Symbols by source that were last logged as uncorrected."""
+
+class LoggedUncorrected(dict[str, frozenset[str]]):
+    """Symbols by source that were last logged as uncorrected."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,9 +138,10 @@ def _log_uncorrected(source: str, batch: ForecastBatch) -> None:
     uncorrected = frozenset(
         market.symbol for index, market in enumerate(batch.markets) if batch.forecasts.uncorrected(index, -1)
     )
-    if uncorrected != _uncorrected.get(source, frozenset()):
+    logged = process_state.of(LoggedUncorrected)
+    if uncorrected != logged.get(source, frozenset()):
         logger.info("too little history for online correction: %s", ", ".join(sorted(uncorrected)) or "none any more")
-    _uncorrected[source] = uncorrected
+    logged[source] = uncorrected
 
 
 def _history(markets: Sequence[Market]) -> list[int | None]:

@@ -120,10 +120,6 @@ def forecast_candles(
         Candles to forecast; all by default. It saves work and changes no number.
     newest : ModelInputs, optional
         Inputs of the newest candle of the m markets, if already computed; `rows` is 1 then.
-
-    Returns
-    -------
-    Forecasts
     """
     window = _window_refusals(grid, rows, history, absences)
     champions = _champion_refusals(grid, rows, ensemble, symbols, max_age_days)

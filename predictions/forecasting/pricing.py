@@ -8,7 +8,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from indicators.arrays import Floats
+from modelregistry.estimators.bracket_calibration import expected_return
 
 Z = 1.645
 """Quantile of a one-sided 95 % interval; decisions use its lower bound."""
@@ -60,31 +61,6 @@ def costs_of(fee_rate: float, slippage_bps: float) -> float:
     return 2.0 * fee_rate + slippage_bps / 10_000.0
 
 
-def expected_net(
-    p_tp: Floats, p_sl: Floats, p_neither: Floats, a: Floats, b: Floats, m: Floats, costs: float
-) -> Floats:
-    """Expected return of a bracket after costs, as a fraction of price.
-
-    Parameters
-    ----------
-    p_tp, p_sl, p_neither : ndarray
-        Probabilities of the three ends.
-    a, b : ndarray
-        Distances from the close to take-profit and to stop-loss, as fractions of the close.
-    m : ndarray
-        Mean gross return given neither.
-    costs : float
-        Of the round trip.
-
-    Examples
-    --------
-    >>> half = np.array([0.5])
-    >>> expected_net(half, half, 0 * half, np.array([0.02]), np.array([0.01]), 0 * half, 0.002).round(4).tolist()
-    [0.003]
-    """
-    return p_tp * a - p_sl * b + p_neither * m - costs
-
-
 def break_even(p_neither: Floats, a: Floats, b: Floats, m: Floats, costs: float) -> Floats:
     """The probability of take-profit at which the expected net return is 0.
 
@@ -120,17 +96,12 @@ def price_brackets(
         Each on its side of the close.
     costs : float
         See :func:`costs_of`.
-
-    Returns
-    -------
-    PricedBrackets
-        Arrays of shape (n_rows, n_brackets).
     """
     level = close[:, None]
     a, b = np.abs(take_profit - level) / level, np.abs(stop_loss - level) / level
     p, m = probabilities.ends(horizon, side, take_profit, stop_loss)
     p_tp, p_sl, p_neither = p[..., 0], p[..., 1], p[..., 2]
-    net = expected_net(p_tp, p_sl, p_neither, a, b, m, costs)
+    net = expected_return(p, a, b, m) - costs
     return PricedBrackets(
         take_profit=take_profit,
         stop_loss=stop_loss,

@@ -16,14 +16,7 @@ Flags = dict[str, npt.NDArray[np.bool_]]
 
 
 class BatchCandles:
-    """Existing candles of a batch, oldest first, with the position of their forecasts.
-
-    Parameters
-    ----------
-    forecasts : Forecasts
-    symbols : sequence of str
-        Symbols of the markets of the batch.
-    """
+    """Existing candles of a batch, oldest first, with the position of their forecasts."""
 
     def __init__(self, forecasts: Forecasts, symbols: Sequence[str]) -> None:
         self.forecasts = forecasts

@@ -14,6 +14,7 @@ from typing import Any
 from marketdata import clock
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
+from marketdata.process_state import process_state
 from modelregistry.estimators.forecast import BANDS
 from predictions.models import PredictionLog
 
@@ -24,13 +25,15 @@ MarketHorizon = tuple[int, int]
 """Market id and horizon."""
 
 
-class _CoverageCounts:
+class CoverageCounts:
     """Which bands covered the outcome, by market, horizon and candle, with their counts."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.covered: dict[MarketHorizon, dict[datetime, tuple[bool, ...]]] = defaultdict(dict)
         self.counts: dict[MarketHorizon, list[int]] = defaultdict(lambda: [0] * (2 * len(BANDS)))
+        self.seen_until: dict[MarketHorizon, datetime] = {}
+        self.known_markets: set[int] = set()
 
     def put(self, key: MarketHorizon, candle_time: datetime, flags: tuple[bool, ...]) -> None:
         """Add one outcome, replacing an earlier one of the same candle."""
@@ -50,48 +53,37 @@ class _CoverageCounts:
             self.counts[key] = [count - flag for count, flag in zip(self.counts[key], flags, strict=True)]
 
 
-_counts = _CoverageCounts()
-_seen_until: dict[MarketHorizon, datetime] = {}
-_known_markets: set[int] = set()
-
-
-def reset() -> None:
-    """Clear all counts of this process."""
-    with _counts.lock:
-        _counts.covered.clear()
-        _counts.counts.clear()
-        _seen_until.clear()
-        _known_markets.clear()
-
-
 def refresh(markets: Sequence[Market]) -> None:
     """Read the outcomes that were scored since the last call."""
     oldest = clock.market_now() - TRAILING
-    with _counts.lock:
+    kept = process_state.of(CoverageCounts)
+    with kept.lock:
         seen: dict[int, datetime] = {}
-        for (market_id, _), at in _seen_until.items():
+        for (market_id, _), at in kept.seen_until.items():
             seen[market_id] = min(at, seen.get(market_id, at))
         by_start: dict[datetime, list[int]] = defaultdict(list)
         for market in markets:
             by_start[max(oldest, seen[market.id] - OVERLAP) if market.id in seen else oldest].append(market.id)
         for since, market_ids in by_start.items():
-            _read(market_ids, since)
-        _known_markets.update(market.id for market in markets)
-        _counts.prune(oldest)
+            _read(kept, market_ids, since)
+        kept.known_markets.update(market.id for market in markets)
+        kept.prune(oldest)
 
 
 def ensure(markets: Sequence[Market]) -> None:
     """Read the outcomes of markets this process has not read yet."""
-    missing = [market for market in markets if market.id not in _known_markets]
+    known = process_state.of(CoverageCounts).known_markets
+    missing = [market for market in markets if market.id not in known]
     if missing:
         refresh(missing)
 
 
 def coverage_of(market_id: int, horizon: int) -> list[dict[str, Any]]:
     """Share of outcomes inside each band, as dicts of ``level, high, low, n``."""
-    with _counts.lock:
+    kept = process_state.of(CoverageCounts)
+    with kept.lock:
         key = (market_id, horizon)
-        n, counts = len(_counts.covered.get(key, ())), _counts.counts.get(key, [0] * (2 * len(BANDS)))
+        n, counts = len(kept.covered.get(key, ())), kept.counts.get(key, [0] * (2 * len(BANDS)))
     return [
         {
             "level": share,
@@ -119,7 +111,7 @@ def covered_bands(
     return tuple(flags)
 
 
-def _read(market_ids: Sequence[int], since: datetime) -> None:
+def _read(kept: CoverageCounts, market_ids: Sequence[int], since: datetime) -> None:
     rows = PredictionLog.objects.filter(
         market_id__in=market_ids, candle_time__gte=since, actual_high__isnull=False, late=False
     ).values_list("market_id", "horizon", "candle_time", "high_quantiles", "low_quantiles", "actual_high", "actual_low")
@@ -127,5 +119,5 @@ def _read(market_ids: Sequence[int], since: datetime) -> None:
         key = (market_id, horizon)
         assert actual_high is not None
         assert actual_low is not None
-        _counts.put(key, candle_time, covered_bands(high, low, actual_high, actual_low))
-        _seen_until[key] = max(candle_time, _seen_until.get(key, candle_time))
+        kept.put(key, candle_time, covered_bands(high, low, actual_high, actual_low))
+        kept.seen_until[key] = max(candle_time, kept.seen_until.get(key, candle_time))

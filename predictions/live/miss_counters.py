@@ -23,12 +23,6 @@ class LiveMissCounters:
     """Raw forecasts of m markets without outcome, and the quantiles missed by earlier ones.
 
     Memory is about 25 KB per market with the default correction.
-
-    Parameters
-    ----------
-    predictor : RangePredictor
-        One with an online correction or a guard.
-    n_markets : int
     """
 
     def __init__(self, predictor: RangePredictor, n_markets: int) -> None:

@@ -10,7 +10,7 @@ Where ranges are corrected online, the misses of recent forecasts are kept besid
 
 import logging
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from indicators.candles import CANDLE_COLUMNS, CandleGrid
 from indicators.features import WARMUP, NewestFeatures
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
+from marketdata.process_state import process_state
 from marketdata.storage import tails
 from modelregistry.estimators.counters import lookback_candles, recent_forecasts
 from modelregistry.estimators.inputs import ModelInputs
@@ -176,22 +177,21 @@ def _chosen(held: LiveRows, at: npt.NDArray[np.int64]) -> LiveRows:
     return LiveRows(CandleGrid(held.grid.open_time, interval_ms=INTERVAL_MS, **columns), held.inputs.take(at))
 
 
-_live: dict[str, LiveWindows] = {}
+class WindowsBySource(defaultdict[str, LiveWindows]):
+    """Windows of the markets of each source."""
+
+    def __init__(self) -> None:
+        super().__init__(LiveWindows)
 
 
 def of_source(source: str) -> LiveWindows:
     """Windows this process keeps of the markets of a source."""
-    return _live.setdefault(source, LiveWindows())
+    return process_state.of(WindowsBySource)[source]
 
 
 def counts() -> dict[str, int]:
     """Number of events by kind since the process started, all sources together."""
     found: Counter[str] = Counter()
-    for windows in _live.values():
+    for windows in process_state.of(WindowsBySource).values():
         found.update(windows.counts)
     return dict(found)
-
-
-def reset() -> None:
-    """Drop everything held, as in a new process."""
-    _live.clear()

@@ -69,13 +69,7 @@ def write_rows(
 
 
 def read_rows(path: Path, model: type[models.Model]) -> Iterator[Any]:
-    """Read the rows of a file as they were in the database, oldest first.
-
-    Raises
-    ------
-    ArchiveError
-        If the file is missing, damaged, or of another schema.
-    """
+    """Read the rows of a file as they were in the database, oldest first."""
     decoders = {field.attname: _decoder(field) for field in _fields(model)}
     try:
         with pq.ParquetFile(path) as file:
@@ -87,13 +81,7 @@ def read_rows(path: Path, model: type[models.Model]) -> Iterator[Any]:
 
 
 def digest_of(path: Path) -> str:
-    """SHA-256 of a file.
-
-    Raises
-    ------
-    ArchiveError
-        If the file cannot be read.
-    """
+    """SHA-256 of a file."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

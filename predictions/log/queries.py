@@ -19,13 +19,7 @@ from predictions.requests import served_horizons
 def logged(
     symbol: str | None, horizon: int | None, since: datetime | None, until: datetime | None
 ) -> QuerySet[PredictionLog]:
-    """Rows of the log, newest first.
-
-    Raises
-    ------
-    UnknownSymbol, InvalidRequest
-        If no market has the symbol, or no row and no champion the horizon.
-    """
+    """Rows of the log, newest first."""
     wanted = Q()
     if symbol is not None:
         require_symbol(symbol)

@@ -20,16 +20,6 @@ def canonical(record: Mapping[str, Any]) -> bytes:
     numbers take the shortest form that reads back to the same bits, so a row read from any
     database gives the bytes it was sealed with.
 
-    Parameters
-    ----------
-    record : mapping
-        Column name to value.
-
-    Returns
-    -------
-    bytes
-        JSON in UTF-8.
-
     Examples
     --------
     >>> canonical({"b": Decimal("1.50000000"), "a": datetime(2024, 1, 1, tzinfo=UTC)})
@@ -40,18 +30,6 @@ def canonical(record: Mapping[str, Any]) -> bytes:
 
 def seal_of(previous: str, record: Mapping[str, Any]) -> str:
     """Seal of a record that follows the previous seal.
-
-    Parameters
-    ----------
-    previous : str
-        Seal of the previous row, or :data:`GENESIS`.
-    record : mapping
-        The immutable columns.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
 
     Examples
     --------

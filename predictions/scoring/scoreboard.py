@@ -9,6 +9,7 @@ from django.db.models import Exists, OuterRef
 
 from marketdata import clock
 from marketdata.models import Market
+from marketdata.process_state import process_state
 from predictions.log.queries import require_horizon, require_symbol
 from predictions.models import PredictionLog
 from predictions.scoring.track_record import NetOf, track_record
@@ -16,13 +17,13 @@ from predictions.scoring.track_record import NetOf, track_record
 CACHE_SECONDS = 60.0
 MAX_CACHED_RESULTS = 32
 
-_results: dict[tuple[Any, ...], tuple[float, list[dict[str, Any]]]] = {}
-_lock = threading.Lock()
 
+class Results:
+    """Track records of this process, each with the monotonic time it was computed at."""
 
-def reset() -> None:
-    """Clear the cached results."""
-    _results.clear()
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.by_request: dict[tuple[Any, ...], tuple[float, list[dict[str, Any]]]] = {}
 
 
 def scoreboard(
@@ -57,12 +58,13 @@ def _computed(since: datetime | None, net_results: Callable[..., NetOf] | None) 
     predicted = Exists(PredictionLog.objects.filter(market=OuterRef("pk")))
     markets = list(Market.objects.filter(predicted).order_by("symbol", "source"))
     key = (tuple(market.pk for market in markets), since)
-    with _lock:
-        made_at, results = _results.get(key, (float("-inf"), []))
+    kept = process_state.of(Results)
+    with kept.lock:
+        made_at, results = kept.by_request.get(key, (float("-inf"), []))
         if not 0 <= clock.monotonic() - made_at < CACHE_SECONDS:
             nets = net_results(since, [market.pk for market in markets]) if net_results else None
             results = track_record(markets, since, nets)
-            if len(_results) >= MAX_CACHED_RESULTS:
-                _results.clear()
-            _results[key] = (clock.monotonic(), results)
+            if len(kept.by_request) >= MAX_CACHED_RESULTS:
+                kept.by_request.clear()
+            kept.by_request[key] = (clock.monotonic(), results)
         return results

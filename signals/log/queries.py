@@ -13,13 +13,7 @@ from signals.models import SignalLog
 def logged(
     symbol: str | None, signal_type: str | None, since: datetime | None, until: datetime | None
 ) -> QuerySet[SignalLog]:
-    """Rows of the log, newest first.
-
-    Raises
-    ------
-    UnknownSymbol
-        If no market has the symbol.
-    """
+    """Rows of the log, newest first."""
     wanted = Q()
     if symbol is not None:
         require_symbol(symbol)

@@ -9,8 +9,10 @@ from django.db import connection
 
 from indicators.features import WARMUP
 from marketdata.models import Market
+from marketdata.process_state import process_state
 from marketdata.storage import candles
 from mlengine_project.operations.jobs import bootstrap, runs
+from mlengine_project.operations.jobs.runs import RunningJobs
 from mlengine_project.operations.models import Job
 from modelregistry.training.fit.plan import least_candles
 from tests.flows import processes
@@ -49,8 +51,8 @@ def test_killed_with_its_process_it_is_claimed_again_and_fetches_the_rest(traine
     job = bootstrap.request("start")
 
     def kill_half_way():
-        processes.wait_until(lambda: runs._running, 30, "the process runs")
-        (process,) = runs._running.values()
+        processes.wait_until(lambda: process_state.of(RunningJobs).processes, 30, "the process runs")
+        (process,) = process_state.of(RunningJobs).processes.values()
         processes.wait_until(lambda: stored() > WARMUP or process.poll() is not None, 60, "half is fetched")
         process.send_signal(signal.SIGKILL)
         connection.close()

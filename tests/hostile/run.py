@@ -149,7 +149,9 @@ def serve_over_rest(exchange, market, count, seed, begin):
                     if (market.symbol, at) in exchange.bodies or (at in valid and at not in stored_now)
                 ]
             kept = quarantined(Candle.Origin.REST) - before
-            by_form[f"REST: {name}"] = {"generated": n, "quarantined": kept, "stopped": len(remaining)}
+            # Equal bodies, such as `{}`, are quarantined once however often they come.
+            n_different = len({body for body, _ in answers.values()})
+            by_form[f"REST: {name}"] = {"generated": n_different, "quarantined": kept, "stopped": len(remaining)}
     return by_form, wanted
 
 

@@ -3,8 +3,9 @@
 import pytest
 
 from marketdata import clock, services
-from marketdata.exchange import rate_limit
+from marketdata.exchange.rate_limit import LocalBan
 from marketdata.models import Candle, Market
+from marketdata.process_state import process_state
 from marketdata.simulator.http.server import SimulatedExchange
 
 START = 1_735_689_600_000
@@ -14,10 +15,10 @@ STEP = 300_000
 @pytest.fixture(autouse=True)
 def _no_reading_from_another_test():
     clock.clear_cached_reading()
-    rate_limit.clear_local_ban()
+    process_state.drop(LocalBan)
     yield
     clock.clear_cached_reading()
-    rate_limit.clear_local_ban()
+    process_state.drop(LocalBan)
 
 
 @pytest.fixture

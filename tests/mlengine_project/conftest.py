@@ -3,8 +3,9 @@
 import pytest
 from django.test import Client
 
+from marketdata.process_state import process_state
 from mlengine_project.access import services
-from mlengine_project.operations.monitoring import health
+from mlengine_project.operations.monitoring.health import Readiness
 from tests.mlengine_project.buckets import empty_buckets
 
 
@@ -14,7 +15,7 @@ def anonymous_client(db, settings):
     settings.ALLOWED_HOSTS = ["testserver", "localhost"]
     services.clear_verified()
     empty_buckets()
-    health.clear_cache()
+    process_state.drop(Readiness)
     return Client(raise_request_exception=False)
 
 

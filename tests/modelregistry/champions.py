@@ -7,6 +7,7 @@ import numpy as np
 import xgboost as xgb
 
 from indicators.features import FEATURE_HASH, FEATURE_NAMES
+from marketdata.process_state import process_state
 from modelregistry import artifacts, registry
 from modelregistry.estimators import boosting
 from modelregistry.estimators.bracket_calibration import Calibration
@@ -19,7 +20,7 @@ from modelregistry.estimators.residuals import ResidualQuantiles
 from modelregistry.estimators.scale import LinearScale, ScaleModel
 from modelregistry.estimators.signal_classifier import SignalClassifier
 from modelregistry.estimators.tpsl_classifier import TpslClassifier
-from modelregistry.registry import serving
+from modelregistry.registry.serving import LoadedVersions
 
 HORIZONS = (6, 18, 36, 72)
 KINDS = ("range_predictor", "tpsl_classifier", "signal_classifier")
@@ -112,8 +113,8 @@ def bootstrap_all(source="exchange", seed=0, symbols=("BTCUSDT", "ETHUSDT")):
 
 def unload_estimators():
     """Unload all estimators; cached verification verdicts stay."""
-    serving._serving.clear()
-    serving._estimators.clear()
+    process_state.of(LoadedVersions).serving.clear()
+    process_state.of(LoadedVersions).estimators.clear()
 
 
 def damage(model_folder, version):

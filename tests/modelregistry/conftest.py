@@ -2,12 +2,14 @@
 
 import pytest
 
-from modelregistry import registry
+from marketdata.process_state import process_state
+from modelregistry.artifacts.verification import Verdicts
+from modelregistry.registry.serving import LoadedVersions
 
 
 @pytest.fixture(autouse=True)
 def model_folder(tmp_path, settings):
     settings.MODEL_PATH = tmp_path / "models"
-    registry.unload_all()
+    process_state.drop(LoadedVersions, Verdicts)
     yield settings.MODEL_PATH
-    registry.unload_all()
+    process_state.drop(LoadedVersions, Verdicts)

@@ -14,13 +14,16 @@ from openapi_schema_validator import OAS30Validator
 from indicators.features import WARMUP
 from marketdata import services as markets
 from marketdata.exchange.parsing import CandleRow
+from marketdata.process_state import process_state
 from marketdata.storage import candles
+from mlengine_project.console.versions.probability_charts import charts_of
 from modelregistry import registry, services
+from modelregistry.artifacts.verification import Verdicts
 from modelregistry.estimators.online.correction import DEFAULT_CORRECTION
-from modelregistry.evaluation.figures.ranges import figures_of
 from modelregistry.evaluation.reports.as_json import SCHEMAS, published
 from modelregistry.management.commands import train_models
 from modelregistry.models import TrainingTrial
+from modelregistry.registry.serving import LoadedVersions
 from modelregistry.search import trial_ledger
 from modelregistry.training.fit import range_predictor
 from modelregistry.training.pipeline import Cancelled
@@ -63,7 +66,7 @@ def test_a_training_run_is_recorded_and_its_version_has_details(stored):
     assert trial.configuration["hyperparameters"] == version.hyperparameters
     assert trial.tested_from is not None
     assert trial_ledger.ledger_report("signal_classifier", "simulated")["trials"] == 1
-    drawn = {figure.title for figure in figures_of(version.kind, version.report) if figure.panels}
+    drawn = {chart.title for chart in charts_of(version.kind, version.report) if chart.panels}
     assert {"Reliability", "Skill over time"} <= drawn
     assert len(trial.period_scores) >= 3
     assert "is a constant" in version.report["direction"]["words"]
@@ -144,7 +147,7 @@ def test_a_day_after_the_champion_the_comparison_uses_shared_test_days(stored):
 def test_a_champion_that_cannot_be_loaded_is_not_compared(stored, model_folder):
     (first,) = services.train(["signal_classifier"], source="simulated", small=True)
     next((model_folder / first.kind / first.digest).glob("*.ubj")).write_bytes(b"torn")
-    registry.unload_all()
+    process_state.drop(LoadedVersions, Verdicts)
     (second,) = services.train(["signal_classifier"], source="simulated", small=True, seed=2)
     assert "versus_champion" not in second.report
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predictions.forecasting.pricing import break_even, costs_of, expected_net
+from modelregistry.estimators.bracket_calibration import expected_return
+from predictions.forecasting.pricing import break_even, costs_of
 from signals.drafting import edge_text
 from signals.rules import decide
 
@@ -98,7 +99,8 @@ def test_levels_lie_on_their_sides_even_for_the_smallest_prices():
 def test_at_break_even_the_expected_return_is_zero(a, b, p_neither, m, costs):
     a, b, p_neither, m = (np.array([value]) for value in (a, b, p_neither, m))
     p = break_even(p_neither, a, b, m, costs)
-    assert expected_net(p, 1 - p_neither - p, p_neither, a, b, m, costs)[0] == pytest.approx(0, abs=1e-12)
+    ends = np.stack([p, 1 - p_neither - p, p_neither], axis=-1)
+    assert expected_return(ends, a, b, m)[0] - costs == pytest.approx(0, abs=1e-12)
 
 
 def test_costs_are_two_fees_and_the_slippage():

@@ -8,12 +8,14 @@ from django.test.utils import CaptureQueriesContext
 from indicators.features import WARMUP
 from marketdata import clock
 from marketdata.models import Candle, Market
+from marketdata.process_state import process_state
 from mlengine_project.operations.verification import verify_market
 from modelregistry import registry
-from modelregistry.registry import serving
+from modelregistry.registry.serving import LoadedVersions
 from predictions.log import chain
 from predictions.models import ChainHead, PredictionLog
 from signals import backlog, kill_switch, services
+from signals.backlog import Sweep
 from signals.errors import SignalPending
 from signals.models import OutboxMessage, SignalLog, SymbolSequence
 from tests.champions import BEGIN, STEP, at_close_of, make_markets, store_candles
@@ -91,7 +93,7 @@ def test_champions_without_a_common_horizon_hold_with_the_reason(champions, monk
     make_markets()
     other = tiny_candidate(monkeypatch, horizons=(12, 48))
     registry.promote(other, "tests", "brackets first")
-    serving._serving.clear()
+    process_state.of(LoadedVersions).serving.clear()
     advance()
     row = SignalLog.objects.get(symbol="BTCUSDT")
     assert (row.signal_type, row.reasons) == ("hold", ["NO_CHAMPION"])
@@ -105,7 +107,7 @@ def test_champions_without_a_common_horizon_hold_with_the_reason(champions, monk
 def test_champions_that_share_some_horizons_use_those(champions, monkeypatch):
     make_markets()
     registry.promote(tiny_candidate(monkeypatch, horizons=(12, 18)), "tests", "brackets first")
-    serving._serving.clear()
+    process_state.of(LoadedVersions).serving.clear()
     advance()
     assert {row.horizon for row in SignalLog.objects.all()} == {18}
 
@@ -138,7 +140,7 @@ def test_a_gap_repaired_later_gets_a_late_row(champions):
     newest = SignalLog.objects.filter(symbol="BTCUSDT").order_by("-candle_time").first()
     assert newest.reasons == ["GAP_IN_WINDOW"]
     store_candles(markets[0], BEGIN + 5 * STEP, 1)
-    backlog.reset_sweep()
+    process_state.drop(Sweep)
     advance(BEGIN + 399 * STEP)
     row = SignalLog.objects.get(symbol="BTCUSDT", candle_time=clock.to_datetime(BEGIN + 5 * STEP))
     assert row.seq == 401
@@ -170,14 +172,14 @@ def test_the_outbox_has_the_published_bytes_and_the_chain_is_valid(champions):
 
 
 def test_an_emitted_signal_has_a_positive_expected_return(champions, monkeypatch):
-    monkeypatch.setattr("predictions.forecasting.pricing.expected_net", lambda p, *_: 0 * p + 0.05)
+    monkeypatch.setattr("predictions.forecasting.pricing.expected_return", lambda p, *_: 0 * p[..., 0] + 0.05 + 0.0021)
     make_markets()
     advance()
     rows = SignalLog.objects.all()
     assert len(rows) == 2
     for row in rows:
         assert row.signal_type in {"buy", "sell"}
-        assert row.expected_net_return == 0.05
+        assert row.expected_net_return == pytest.approx(0.05)
         assert float(row.confidence) == pytest.approx(row.p_take_profit, abs=1e-4)
         assert row.reasons == []
 

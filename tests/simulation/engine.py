@@ -14,8 +14,9 @@ from marketdata.feed import supervisor
 from marketdata.feed.inbox import Inbox
 from marketdata.feed.sockets import FeedTimings, Sockets
 from marketdata.intervals import INTERVAL_MS, last_closed_open
+from marketdata.process_state import process_state
 from marketdata.tasks import re_read_history, sweep_quality
-from signals import backlog
+from signals.backlog import Sweep
 from signals.delivery import publisher
 from signals.services import advance
 from tests.simulation.storage import Crash, drop_connection
@@ -224,7 +225,7 @@ def _is_expected(error):
 def install():
     """Replace the runner of REST sessions; nothing else of the engine is replaced."""
     rest.Runner = VirtualRunner
-    backlog.reset_sweep()
+    process_state.drop(Sweep)
 
 
 assert threading.current_thread() is threading.main_thread()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from marketdata import clock, services
 from marketdata.coverage import backfill
@@ -18,6 +18,7 @@ from marketdata.coverage.ledger import coverage_of
 from marketdata.errors import ExchangeUnavailable, MarketDataError
 from marketdata.exchange import rate_limit
 from marketdata.intervals import floor_open
+from marketdata.management.command import EngineCommand
 from marketdata.management.instants import instant
 from marketdata.models import Market
 from marketdata.progress import progress_reporter
@@ -25,7 +26,7 @@ from marketdata.progress import progress_reporter
 DEFAULT_DAYS = 90
 
 
-class Command(BaseCommand):
+class Command(EngineCommand):
     """Fetch missing candles; interrupted at any point, the next run continues."""
 
     help = "Fetch missing candles from the exchange, within its request budget; resumable, a page a transaction."

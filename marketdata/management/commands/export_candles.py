@@ -4,16 +4,16 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
-from marketdata.errors import MarketDataError
 from marketdata.exchange.parsing import EARLIEST_MS, LATEST_MS
 from marketdata.files.exporting import export_candles
+from marketdata.management.command import EngineCommand
 from marketdata.management.instants import instant
 from marketdata.models import Market, Source
 
 
-class Command(BaseCommand):
+class Command(EngineCommand):
     """Write one file per market with the columns that `import_candles` reads."""
 
     help = "Write stored candles to SYMBOL-5m.parquet (or .csv) files."
@@ -38,8 +38,5 @@ class Command(BaseCommand):
         options["folder"].mkdir(parents=True, exist_ok=True)
         for market in markets:
             path = options["folder"] / f"{market.symbol}-{market.interval}.{options['format']}"
-            try:
-                count = export_candles(market, options["begin"], options["end"], path)
-            except MarketDataError as error:
-                raise CommandError(str(error)) from error
+            count = export_candles(market, options["begin"], options["end"], path)
             self.stdout.write(f"{path}: {count:,} candles of {market}")

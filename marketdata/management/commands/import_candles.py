@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
-from marketdata.errors import MarketDataError
 from marketdata.files import importing
 from marketdata.files.tables import Rejected
+from marketdata.management.command import EngineCommand
 from marketdata.models import Source
 from marketdata.progress import progress_reporter
 from marketdata.storage.candles import SaveResult
@@ -18,7 +18,7 @@ from marketdata.storage.candles import SaveResult
 MAX_LISTED = 50
 
 
-class Command(BaseCommand):
+class Command(EngineCommand):
     """Import files, each in one transaction: all rows, the good ones with --skip-bad, or none."""
 
     help = (
@@ -62,8 +62,6 @@ class Command(BaseCommand):
         except importing.BadRows as error:
             self._write_rejected(error.rejected, error.place)
             raise CommandError(f"{error}; --skip-bad imports the good ones") from error
-        except MarketDataError as error:
-            raise CommandError(str(error)) from error
         if len(files) > 1 and not options["json"]:
             words = ", ".join(f"{count:,} {name}" for name, count in total._asdict().items())
             self.stdout.write(f"{len(files)} files of {len(markets)} markets: {words}")

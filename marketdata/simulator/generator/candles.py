@@ -30,13 +30,6 @@ AVERAGE_TRADE = 600.0  # quote currency
 class CandleGenerator:
     """A source of generated candles from 2017 on without end.
 
-    Parameters
-    ----------
-    symbols : tuple of str
-        Symbols to trade; any name works.
-    seed : int
-        Another seed gives other candles.
-
     Examples
     --------
     >>> source = CandleGenerator(("BTCUSDT",), seed=1)
@@ -60,20 +53,7 @@ class CandleGenerator:
         return None
 
     def klines(self, symbol: str, from_ms: int, until_ms: int) -> Klines:
-        """Complete candles that open in [from_ms, until_ms).
-
-        Parameters
-        ----------
-        symbol : str
-            One of `symbols`.
-        from_ms, until_ms : int
-            Milliseconds UTC.
-
-        Returns
-        -------
-        Klines
-            Oldest first, no holes; nothing before the first open.
-        """
+        """Complete candles that open in [from_ms, until_ms)."""
         from_ms = max(from_ms, FIRST_OPEN)
         if from_ms >= until_ms:
             return Klines.empty()

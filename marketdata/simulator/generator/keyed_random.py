@@ -23,10 +23,6 @@ def uniforms(count: int, *key: str | int) -> NDArray[np.float64]:
     *key : str or int
         Parts of the key, for example a seed, a symbol and a week.
 
-    Returns
-    -------
-    array of shape (count,)
-
     Examples
     --------
     >>> bool((uniforms(3, 7, "BTCUSDT") == uniforms(5, 7, "BTCUSDT")[:3]).all())

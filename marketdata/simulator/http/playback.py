@@ -23,17 +23,7 @@ log = structlog.get_logger(__name__)
 
 
 class Playback:
-    """Sends the messages of a venue to a hub in real time.
-
-    Parameters
-    ----------
-    venue : Venue
-        Source of messages.
-    hub : StreamHub
-        Receiver of messages.
-    listen : callable
-        Opens (True) or closes (False) the port.
-    """
+    """Sends the messages of a venue to a hub in real time."""
 
     def __init__(self, venue: Venue, hub: StreamHub, listen: Callable[[bool], Awaitable[None]]) -> None:
         self.venue = venue

@@ -28,15 +28,7 @@ PAGE_DEFAULT, PAGE_LIMIT = 500, 1000
 
 
 class RestApi:
-    """Request handlers of one venue.
-
-    Parameters
-    ----------
-    venue : Venue
-        The market simulation.
-    meter : WeightMeter
-        Counts the weight of every request.
-    """
+    """Request handlers of one venue."""
 
     def __init__(self, venue: Venue, meter: WeightMeter) -> None:
         self.venue = venue

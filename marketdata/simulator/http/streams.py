@@ -59,13 +59,7 @@ class Connection:
 
 
 class StreamHub:
-    """All connections and their subscriptions.
-
-    Parameters
-    ----------
-    limits : Limits
-        Limits of pings, streams, messages and connections.
-    """
+    """All connections and their subscriptions."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits

@@ -32,16 +32,6 @@ class UnreadableCandles(MarketDataError):
 def read_files(paths: list[Path]) -> dict[str, Klines]:
     """Read files and folders of files.
 
-    Parameters
-    ----------
-    paths : list of Path
-        Files named by their symbol, or folders with such files (other files are ignored).
-
-    Returns
-    -------
-    dict
-        Candles by symbol, in the order found.
-
     Raises
     ------
     UnreadableCandles

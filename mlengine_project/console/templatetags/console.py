@@ -5,10 +5,15 @@ from decimal import Decimal
 from typing import Any
 
 from django import template
+from django.utils.dates import MONTHS_3
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
+from marketdata import clock
 from mlengine_project.console import wording
+from mlengine_project.console.card_drawing import Held
+from modelregistry.models import Kind
 from predictions import reasons
 from signals.models import SignalLog
 
@@ -48,16 +53,63 @@ def span(candles: int) -> str:
 @register.filter
 def reason(code: str) -> str:
     """The text of a reason code."""
-    return reasons.REASON_TEXTS.get(code, code)
+    return gettext(reasons.REASON_TEXTS[code]) if code in reasons.REASON_TEXTS else code
 
 
 @register.filter
-def utc(moment: datetime | None, form: str = "%d %b %H:%M") -> SafeString | str:
-    """A time in UTC; the browser adds the local time as a hint."""
+def verdict(signal: SignalLog) -> str:
+    """Buy, sell or hold."""
+    return gettext(SignalLog.Type(signal.signal_type).label)
+
+
+@register.filter
+def outcome(signal: SignalLog) -> str:
+    """What became of a signal."""
+    return gettext(SignalLog.Outcome(signal.outcome).label) if signal.outcome else ""
+
+
+@register.filter
+def side(name: str) -> str:
+    """The side of a bracket."""
+    return gettext(name) if name else "–"
+
+
+@register.filter
+def milliseconds(moment: datetime | str | None) -> str:
+    """An instant for scripts."""
+    return str(clock.to_ms(moment)) if isinstance(moment, datetime) else ""
+
+
+@register.filter
+def utc(moment: datetime | None, form: str = "") -> SafeString | str:
+    """A time in UTC, with its date if that is not today; scripts may show it as local time."""
     if moment is None:
         return "–"
     machine = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return format_html('<time datetime="{}" data-local>{}</time>', machine, moment.strftime(form))
+    is_today = moment.date() == clock.market_now().date()
+    form = form or ("%H:%M" if is_today else "%d %b %H:%M")
+    month = str(MONTHS_3[moment.month]).capitalize()
+    written = moment.strftime(form.replace("%b", month))
+    shows_date, shows_seconds = ("1" if sign in form else "0" for sign in ("%d", "%S"))
+    attributes = (machine, shows_date, shows_seconds, written)
+    return format_html('<time datetime="{}" data-local data-date="{}" data-seconds="{}">{}</time>', *attributes)
+
+
+@register.filter
+def held_sentence(held: Held) -> str:
+    """Live coverage as a sentence, with what was expected and how uncertain that is."""
+    return wording.held_sentence(held.horizon, held.high, held.low, held.outcomes, held.independent)
+
+
+@register.filter
+def held_short(held: Held) -> str:
+    """Live coverage in one line."""
+    return gettext("80 %% bands held %(high)s / %(low)s of %(count)s (high / low, %(horizon)s)") % {
+        "high": wording.percent_text(held.high, places=1),
+        "low": wording.percent_text(held.low, places=1),
+        "count": held.outcomes,
+        "horizon": wording.horizon_text(held.horizon),
+    }
 
 
 @register.filter
@@ -86,3 +138,27 @@ def odds(signal: SignalLog) -> dict[str, float | None]:
 def points(value: Decimal | float | None) -> str:
     """A signed number that is a percentage already."""
     return "–" if value is None else wording.percent_text(float(value) / 100, signed=True)
+
+
+@register.filter
+def whole_percent(level: float) -> str:
+    """A level as a whole percentage."""
+    return wording.percent_text(level, places=0)
+
+
+@register.filter
+def held_sign(held: bool) -> str:
+    """A sign and a word for a band that held or did not."""
+    return "✓ " + gettext("held") if held else "✕ " + gettext("missed")
+
+
+@register.filter
+def kind(name: str) -> str:
+    """The name of a kind of estimator."""
+    return gettext(str(Kind(name).label)) if name in Kind.values else name
+
+
+@register.filter
+def family(name: str) -> str:
+    """The name of a family of indicators."""
+    return gettext(name).capitalize()

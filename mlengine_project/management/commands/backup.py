@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from mlengine_project.operations.backups import BackupError, backup
+from marketdata.management.command import EngineCommand
+from mlengine_project.operations.backups import backup
 
 
-class Command(BaseCommand):
+class Command(EngineCommand):
     """Writes the archive completely or not at all."""
 
     help = "Write database, models and generated secrets into one .tar.gz archive (it holds secrets: mode 0600)."
@@ -19,10 +20,7 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Write the archive and print its contents."""
-        try:
-            manifest = backup(options["archive"])
-        except BackupError as error:
-            raise CommandError(str(error)) from error
+        manifest = backup(options["archive"])
         self.stdout.write(
             f"{options['archive']}: {sum(manifest['rows'].values())} rows, {len(manifest['files'])} files"
         )

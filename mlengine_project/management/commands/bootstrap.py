@@ -7,15 +7,15 @@ import threading
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
-from indicators.errors import MLEngineError
 from marketdata.errors import ExchangeUnavailable
+from marketdata.management.command import EngineCommand
 from marketdata.progress import progress_reporter
 from mlengine_project.operations.jobs import bootstrap
 
 
-class Command(BaseCommand):
+class Command(EngineCommand):
     """Safe to run at every start: existing rows are not changed."""
 
     help = (
@@ -55,8 +55,6 @@ class Command(BaseCommand):
         except ExchangeUnavailable as error:
             # A job that exits with this code waits for the exchange instead of failing.
             raise CommandError(f"{error}; what was fetched is kept", returncode=os.EX_TEMPFAIL) from error
-        except MLEngineError as error:
-            raise CommandError(str(error)) from error
         if as_json:
             self.stdout.write(json.dumps({"result": result}))
         for market in result["markets"]:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from indicators.candles import CandleGrid
-from indicators.errors import MLEngineError
 from indicators.features import WARMUP
 from marketdata.intervals import INTERVAL_MS
+from marketdata.management.command import EngineCommand
 from marketdata.storage import candles as store
 from mlengine_project.management.commands.replay_predictions import find_ensemble, find_markets
 from mlengine_project.operations.leakage import MUTATED_CANDLES, Verdict, examine
@@ -23,7 +23,7 @@ from predictions.live.online_correction import reach_of
 NEEDED = WARMUP + MUTATED_CANDLES
 
 
-class Command(BaseCommand):
+class Command(EngineCommand):
     """Exit code 1 if anything leaks, if live differs from batch, or if something could not be examined."""
 
     help = "Mutate the future at random candles and check that no feature and no champion's forecast changes."
@@ -43,19 +43,13 @@ class Command(BaseCommand):
         """Run the check and print the result."""
         if options["instants"] < 1 or options["parity"] < 0:
             raise CommandError("--instants must be at least 1 and --parity at least 0")
-        try:
-            grid, ensemble = self._read(options)
-        except MLEngineError as error:
-            raise CommandError(str(error)) from error
+        grid, ensemble = self._read(options)
         unexamined = {} if options["data"] else missing_champions(ensemble)
         if len(grid) < NEEDED:
             raise CommandError(f"the check needs {NEEDED} candles in a row, there are {len(grid)}")
-        try:
-            found = examine(
-                grid, ensemble, instants=options["instants"], parity_rows=options["parity"], seed=options["seed"]
-            )
-        except MLEngineError as error:
-            raise CommandError(str(error)) from error
+        found = examine(
+            grid, ensemble, instants=options["instants"], parity_rows=options["parity"], seed=options["seed"]
+        )
         verdict = replace(found, unexamined=unexamined)
         self.stdout.write(json.dumps(as_json(verdict)) if options["json"] else "\n".join(as_sentences(verdict)))
         if not verdict.clean:

@@ -3,15 +3,15 @@
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from indicators.errors import MLEngineError
+from marketdata.management.command import EngineCommand
 from mlengine_project.operations import retention
 
 MEBIBYTE = 2**20
 
 
-class Command(BaseCommand):
+class Command(EngineCommand):
     """Keeps files of champions, promoted versions and the newest candidates, and every row and report."""
 
     help = "Remove the files of model versions beyond MODEL_RETENTION; every row and report is kept."
@@ -23,12 +23,9 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Remove the files and list them with reasons."""
-        try:
-            removed = retention.prune(
-                dry_run=options["dry_run"], progress=self._progress if options["progress_json"] else None
-            )
-        except MLEngineError as error:
-            raise CommandError(str(error)) from error
+        removed = retention.prune(
+            dry_run=options["dry_run"], progress=self._progress if options["progress_json"] else None
+        )
         for one in removed:
             self.stdout.write(f"{one.folder}: {one.reason}")
         verb = "would be removed" if options["dry_run"] else "removed"

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
-from indicators.errors import MLEngineError
 from marketdata import clock
 from marketdata.intervals import INTERVAL_MS
+from marketdata.management.command import EngineCommand
 from marketdata.management.instants import instant
 from marketdata.models import Market
 from marketdata.progress import progress_reporter
@@ -25,7 +25,7 @@ from signals.drafting import decide_batch
 CANDLES_PER_BATCH = 2048
 
 
-class Command(BaseCommand):
+class Command(EngineCommand):
     """Runs the forecasting function of the live path in batch."""
 
     help = "Write the forecasts of the champions (or other versions) at every candle of a time range."
@@ -43,12 +43,6 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Run the replay and print the number of rows."""
-        try:
-            self._replay(options)
-        except MLEngineError as error:
-            raise CommandError(str(error)) from error
-
-    def _replay(self, options: dict[str, Any]) -> None:
         from_ms = options["from_time"]
         first_ms, end_ms = (-(-at // INTERVAL_MS) * INTERVAL_MS for at in (from_ms, options["to_time"]))
         if first_ms >= end_ms:

@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from mlengine_project.operations.backups import BackupError, restore
+from marketdata.management.command import EngineCommand
+from mlengine_project.operations.backups import restore
 
 
-class Command(BaseCommand):
+class Command(EngineCommand):
     """Verifies the archive first; needs an empty database unless forced."""
 
     help = "Restore an archive of `backup` into a migrated, empty database (--force replaces a full one)."
@@ -20,8 +21,5 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Restore the archive and print its contents."""
-        try:
-            manifest = restore(options["archive"], force=options["force"])
-        except BackupError as error:
-            raise CommandError(str(error)) from error
+        manifest = restore(options["archive"], force=options["force"])
         self.stdout.write(f"restored {sum(manifest['rows'].values())} rows made at {manifest['made_at']}")

@@ -12,13 +12,14 @@ from typing import Any
 import uvicorn
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from marketdata import clock
+from marketdata.management.command import EngineCommand
 from mlengine_project.checks import stop_on_errors
 from mlengine_project.embedded import price_sources
 from mlengine_project.embedded.first_run import Credentials, administrator, ensure_credentials
-from mlengine_project.embedded.instance_lock import AlreadyRunning, InstanceLock
+from mlengine_project.embedded.instance_lock import InstanceLock
 from mlengine_project.http.protocol import LimitedHttpProtocol
 from mlengine_project.http.websocket_protocol import ReadyFrameProtocol
 from mlengine_project.operations.scheduling.schedule import install_schedule
@@ -26,7 +27,7 @@ from mlengine_project.operations.scheduling.schedule import install_schedule
 GRACE_SECONDS = 5
 
 
-class Command(BaseCommand):
+class Command(EngineCommand):
     """Runs migrations, key, markets, candles, models, web, worker, beat and feed; Ctrl-C stops all."""
 
     help = "Run the whole engine in this process: no service, no network and no key are needed."
@@ -52,10 +53,7 @@ class Command(BaseCommand):
         self.started_at = clock.monotonic()
         url = f"http://{options['host']}:{options['port']}"
         lock = InstanceLock(settings.STATE_DIR)
-        try:
-            lock.acquire(url)
-        except AlreadyRunning as error:
-            raise CommandError(str(error)) from error
+        lock.acquire(url)
         try:
             require_free(options["host"], options["port"])
             self._run(url, options)
@@ -83,10 +81,7 @@ class Command(BaseCommand):
         stop_on_errors()
         install_schedule()
         credentials = ensure_credentials()
-        try:
-            feed, changed = price_sources.choose(options["feed"], options["data"], options["speed"])
-        except price_sources.FeedError as error:
-            raise CommandError(str(error)) from error
+        feed, changed = price_sources.choose(options["feed"], options["data"], options["speed"])
         _reduce_logging()
         self._print_addresses(url, credentials, feed)
 

@@ -20,6 +20,7 @@ from django.db import DatabaseError, InterfaceError, close_old_connections, conn
 from django.db.models import Case, F, Q, Value, When
 
 from marketdata import clock
+from marketdata.process_state import process_state
 from mlengine_project.operations.models import Job
 
 ORPHANED_SECONDS = 60
@@ -36,15 +37,21 @@ RELEASED_SLOT = Case(When(slot__startswith=DUPLICATE_SLOT_PREFIX, then=Value(Non
 """The slot of an ended job: one by arguments is released, one by day or market is kept."""
 
 log = structlog.get_logger(__name__)
-_running: dict[str, "subprocess.Popen[str]"] = {}
-"""Child processes of this process, by job."""
-_interrupted: set[str] = set()
+
+
+class RunningJobs:
+    """Child processes of this process, by job, and the jobs it interrupted."""
+
+    def __init__(self) -> None:
+        self.processes: dict[str, subprocess.Popen[str]] = {}
+        self.interrupted: set[str] = set()
 
 
 def interrupt_all() -> None:
     """Stop the child processes; their jobs become pending again for the next start."""
-    for job_id, process in list(_running.items()):
-        _interrupted.add(job_id)
+    running = process_state.of(RunningJobs)
+    for job_id, process in list(running.processes.items()):
+        running.interrupted.add(job_id)
         process.terminate()
 
 
@@ -103,7 +110,8 @@ def _follow(job: Job) -> None:
     )
     tail: list[str] = []
     result: dict[str, Any] = {}
-    _running[str(job.id)] = process
+    running = process_state.of(RunningJobs)
+    running.processes[str(job.id)] = process
     ended, cancelled = threading.Event(), threading.Event()
     watch = threading.Thread(target=_watch, args=(job, process, ended, cancelled), name="job-watch", daemon=True)
     watch.start()
@@ -119,15 +127,15 @@ def _follow(job: Job) -> None:
         code = process.wait()
     finally:
         ended.set()
-        _running.pop(str(job.id), None)
+        running.processes.pop(str(job.id), None)
         if process.poll() is None:
             _stop(process)
         watch.join(STOP_SECONDS)
     if cancelled.is_set():
         _end(job, Job.State.CANCELLED, "cancelled")
         return
-    if str(job.id) in _interrupted:
-        _interrupted.discard(str(job.id))
+    if str(job.id) in running.interrupted:
+        running.interrupted.discard(str(job.id))
         Job.objects.filter(id=job.id).update(state=Job.State.PENDING, message="interrupted")
         return
     result |= {"output": "\n".join(tail)}

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
-from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
 from marketdata import clock
 from marketdata import health as market_health
+from marketdata.process_state import process_state
 from mlengine_project.operations.models import Heartbeat
 from mlengine_project.operations.monitoring import heartbeats, processes
 from mlengine_project.operations.monitoring.background_refresher import refresher
@@ -30,8 +30,15 @@ MIN_FREE_MIB = 500
 PROBE_KEY = "health:probe"
 
 _pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="health")
-_lock = threading.Lock()
-_ready: dict[str, Any] = {"until": float("-inf"), "causes": []}
+
+
+class Readiness:
+    """The newest result of the readiness checks."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.valid_until = float("-inf")
+        self.causes: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -51,16 +58,12 @@ class Check:
 
 def readiness() -> list[str]:
     """Causes why this process cannot serve, empty when it can; at most 2 s old."""
-    with _lock:
-        if clock.monotonic() >= _ready["until"]:
-            _ready["causes"] = [*_causes_in_time(), *(["loading"] if refresher.is_loading else [])]
-            _ready["until"] = clock.monotonic() + READINESS_SECONDS
-        return list(_ready["causes"])
-
-
-def clear_cache() -> None:
-    """Drop the cached readiness result."""
-    _ready["until"] = float("-inf")
+    newest = process_state.of(Readiness)
+    with newest.lock:
+        if clock.monotonic() >= newest.valid_until:
+            newest.causes = [*_causes_in_time(), *(["loading"] if refresher.is_loading else [])]
+            newest.valid_until = clock.monotonic() + READINESS_SECONDS
+        return list(newest.causes)
 
 
 def detailed() -> Report:

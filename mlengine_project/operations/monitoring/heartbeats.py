@@ -12,6 +12,7 @@ from django.db import DatabaseError, close_old_connections, connections
 from django.db.models import Q
 
 from marketdata import clock
+from marketdata.process_state import process_state
 from mlengine_project.operations.models import Heartbeat
 from modelregistry import registry
 
@@ -21,8 +22,14 @@ CLOCK_TOLERANCE = timedelta(seconds=10)
 """A row further ahead of now was written before the clock was set back, and is ignored."""
 
 log = structlog.get_logger(__name__)
-_stops: dict[str, threading.Event] = {}
-_failures: dict[str, str] = {}
+
+
+class OwnHeartbeats:
+    """Heartbeats of this process: the events that stop them, and the newest failures, by part."""
+
+    def __init__(self) -> None:
+        self.stops: dict[str, threading.Event] = {}
+        self.failures: dict[str, str] = {}
 
 
 def record(name: str, part: str, detail: dict[str, Any] | None = None) -> None:
@@ -49,19 +56,20 @@ def remove(part: str) -> None:
 
 def start(part: str) -> None:
     """Start writing this process's heartbeat in a daemon thread, once per part."""
-    if part in _stops:
+    own = process_state.of(OwnHeartbeats)
+    if part in own.stops:
         return
-    stop_event = threading.Event()
-    _stops[part] = stop_event
+    stop_event = own.stops[part] = threading.Event()
     threading.Thread(target=_write_periodically, args=(part, stop_event), name=f"heartbeat-{part}", daemon=True).start()
 
 
 def stop(part: str) -> None:
     """Stop the heartbeat and remove its row, so that a clean stop is not reported as a failure."""
-    stop_event = _stops.pop(part, None)
+    own = process_state.of(OwnHeartbeats)
+    stop_event = own.stops.pop(part, None)
     if stop_event is not None:
         stop_event.set()
-    _failures.pop(part, None)
+    own.failures.pop(part, None)
     try:
         remove(part)
     except DatabaseError:
@@ -71,11 +79,12 @@ def stop(part: str) -> None:
 
 def write_own(part: str) -> None:
     """Write this process's row now; a failure is kept until the next success."""
+    failures = process_state.of(OwnHeartbeats).failures
     try:
         record(process_name(part), part, {"loaded": registry.loaded_versions()})
-        _failures.pop(part, None)
+        failures.pop(part, None)
     except DatabaseError as error:
-        _failures[part] = str(error).splitlines()[0]
+        failures[part] = str(error).splitlines()[0]
         log.warning("heartbeat_missed", part=part, error=str(error))
 
 
@@ -89,7 +98,7 @@ def _write_periodically(part: str, stop_event: threading.Event) -> None:
 
 def write_failure() -> str:
     """Error of the newest failed heartbeat write of this process; empty after a success."""
-    return next(iter(_failures.values()), "")
+    return next(iter(process_state.of(OwnHeartbeats).failures.values()), "")
 
 
 def prune_stale() -> int:

@@ -3,31 +3,7 @@
 import numpy as np
 
 from modelregistry.estimators.forecast import BANDS
-from modelregistry.evaluation.metrics.scores import BPS
-
-
-def interval_scores(lower: np.ndarray, upper: np.ndarray, actual: np.ndarray, share: float) -> np.ndarray:
-    """Winkler score per row: width plus ``2 / (1 - share)`` times the distance outside.
-
-    Parameters
-    ----------
-    lower, upper, actual : ndarray of shape (n_rows,)
-        Bounds and outcome in one unit.
-    share : float
-        Nominal coverage of the band, 0.8 for the band between the 10 and 90 % quantiles.
-
-    References
-    ----------
-    Gneiting, T. and Raftery, A. E. (2007). Strictly proper scoring rules, prediction, and estimation. Journal of the
-    American Statistical Association, 102(477), 359-378.
-
-    Examples
-    --------
-    >>> interval_scores(np.zeros(3), np.ones(3), np.array([0.5, 1.5, -0.25]), 0.75).tolist()
-    [1.0, 5.0, 3.0]
-    """
-    missed = np.maximum(lower - actual, 0.0) + np.maximum(actual - upper, 0.0)
-    return upper - lower + 2.0 / (1.0 - share) * missed
+from modelregistry.evaluation.metrics.scores import BPS, interval_scores
 
 
 def band_table(quantiles: np.ndarray, actual: np.ndarray) -> dict[str, list[float]]:

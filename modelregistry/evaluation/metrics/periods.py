@@ -15,11 +15,6 @@ MONTHS_FROM_DAYS = 100
 def terciles(sigma: np.ndarray) -> np.ndarray:
     """Volatility tercile of each row: 0 low, 1 middle, 2 high, -1 unknown.
 
-    Parameters
-    ----------
-    sigma : ndarray of shape (n_rows,)
-        Volatility known at the row, of one market.
-
     Examples
     --------
     >>> terciles(np.array([3.0, 1.0, 2.0, np.nan])).tolist()
@@ -34,11 +29,6 @@ def terciles(sigma: np.ndarray) -> np.ndarray:
 
 def periods(open_time: np.ndarray) -> tuple[list[str], np.ndarray]:
     """Calendar month of each row, or week where the rows span few days.
-
-    Parameters
-    ----------
-    open_time : ndarray of shape (n_rows,)
-        Milliseconds UTC.
 
     Returns
     -------

@@ -15,13 +15,6 @@ _LEVELS = np.array(LEVELS)
 def pinball(quantiles: np.ndarray, actual: np.ndarray) -> np.ndarray:
     """Pinball loss averaged over the seven levels, shape (n_rows,).
 
-    Parameters
-    ----------
-    quantiles : ndarray of shape (n_rows, 7)
-        Ascending quantiles for :data:`LEVELS`.
-    actual : ndarray of shape (n_rows,)
-        Observed values in the same unit.
-
     Examples
     --------
     >>> pinball(np.full((1, 7), 2.0), np.array([2.0])).tolist()
@@ -64,13 +57,34 @@ def coverage(quantiles: np.ndarray, actual: np.ndarray) -> dict[str, float]:
     return found
 
 
+def interval_scores(lower: np.ndarray, upper: np.ndarray, actual: np.ndarray, share: float) -> np.ndarray:
+    """Winkler score per row: width plus ``2 / (1 - share)`` times the distance outside.
+
+    Parameters
+    ----------
+    lower, upper, actual : ndarray of shape (n_rows,)
+        Bounds and outcome in one unit.
+    share : float
+        Nominal coverage of the band, 0.8 for the band between the 10 and 90 % quantiles.
+
+    References
+    ----------
+    Gneiting, T. and Raftery, A. E. (2007). Strictly proper scoring rules, prediction, and estimation. Journal of the
+    American Statistical Association, 102(477), 359-378.
+
+    Examples
+    --------
+    >>> interval_scores(np.zeros(3), np.ones(3), np.array([0.5, 1.5, -0.25]), 0.75).tolist()
+    [1.0, 5.0, 3.0]
+    """
+    missed = np.maximum(lower - actual, 0.0) + np.maximum(actual - upper, 0.0)
+    return upper - lower + 2.0 / (1.0 - share) * missed
+
+
 def interval_score(quantiles: np.ndarray, actual: np.ndarray, share: float = 0.8) -> float:
     """Mean Winkler score of a central band: its width plus a penalty for every miss."""
     _, low, high = next(band for band in BANDS if band[0] == share)
-    lower, upper = quantiles[:, low], quantiles[:, high]
-    penalty = 2.0 / (1.0 - share)
-    missed = np.maximum(lower - actual, 0.0) + np.maximum(actual - upper, 0.0)
-    return float((upper - lower + penalty * missed).mean())
+    return float(interval_scores(quantiles[:, low], quantiles[:, high], actual, share).mean())
 
 
 def brier(probabilities: np.ndarray, outcomes: np.ndarray) -> np.ndarray:

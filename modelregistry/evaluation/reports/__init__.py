@@ -1,1 +1,1 @@
-"""Reports of a version: numbers, tables and figures."""
+"""Reports of a version: numbers and tables."""

@@ -86,16 +86,6 @@ def versus_champion(
 ) -> dict[str, Any]:
     """Compare with the champion on candles after its training, or on shared test days.
 
-    Parameters
-    ----------
-    found : Collected
-        From :func:`collect_losses`, over all folds.
-    champion : ComparedChampion
-    report : mapping
-        Of the candidate, with its `detail`.
-    stride : int
-        Candles between rows.
-
     Returns
     -------
     dict

@@ -7,12 +7,11 @@ import numpy as np
 
 from indicators.candles import DAY_MS
 from modelregistry.evaluation.metrics import scores
+from modelregistry.evaluation.metrics.coverage import BANDS
 
 MAX_LOSS_PERCENT = 0.3
 """Largest increase of the loss that a correction may cause."""
 MONTH_MS = 30 * DAY_MS
-BANDS = (("80", 1, 5), ("90", 0, 6))
-"""Nominal coverage in percent, and indices of the lower and upper level."""
 
 Cells = Mapping[tuple[Any, ...], tuple[np.ndarray, ...]]
 
@@ -54,11 +53,6 @@ def correction_report(served: Cells, uncorrected: Cells) -> list[dict[str, Any]]
 
 def correction_verdict(horizons: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Decide whether a version keeps its correction; the result is part of the report.
-
-    Parameters
-    ----------
-    horizons : sequence of mapping
-        Rows of :func:`correction_report` on the walk-forward tests.
 
     Examples
     --------

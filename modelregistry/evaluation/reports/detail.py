@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from modelregistry.dataset.rows import Dataset
+from modelregistry.estimators.bracket_calibration import expected_return
 from modelregistry.evaluation.metrics import scores
 from modelregistry.evaluation.metrics.bands import band_table
 from modelregistry.evaluation.metrics.exceedance import exceedance, miss_test
@@ -13,7 +14,7 @@ from modelregistry.evaluation.metrics.groups import PER_GROUP, probability_terci
 from modelregistry.evaluation.metrics.periods import TERCILES, daily_gain, periods, terciles
 from modelregistry.evaluation.metrics.reliability import brier_parts, calibration, reliability_curve
 from modelregistry.evaluation.reports.cells import losses_of
-from modelregistry.evaluation.reports.report import Collected, expected_return
+from modelregistry.evaluation.reports.report import Collected
 from modelregistry.evaluation.significance.blocks import block_interval
 from modelregistry.evaluation.significance.diebold_mariano import diebold_mariano
 from modelregistry.evaluation.significance.paired import block_error
@@ -167,7 +168,7 @@ def bracket_detail(found: Collected, costs: float) -> dict[str, Any]:
                 "periods": _skill_by_period(gains[-1], constant, when),
             }
         )
-        expected = expected_return(probabilities, near, far, middle, costs)
+        expected = expected_return(probabilities, near, far, middle) - costs
         acted = expected - error_margin > 0
         traded.append((when[acted], expected[acted], gross[acted] - costs))
     net = _net(*(np.concatenate(column) for column in zip(*traded, strict=True)))

@@ -9,6 +9,7 @@ import numpy as np
 from indicators.barriers import Side, Touch
 from modelregistry.dataset.outcomes import bracket_levels, direction_labels, window_outcomes
 from modelregistry.dataset.rows import Dataset
+from modelregistry.estimators.bracket_calibration import expected_return
 from modelregistry.estimators.forecast import LEVELS, RangeForecast
 from modelregistry.estimators.online.correction import NO_CORRECTION
 from modelregistry.estimators.range_predictor import RangePredictor
@@ -171,20 +172,6 @@ def collect_brackets(found: Collected, classifier: TpslClassifier, test: Dataset
                         found.add((symbol, horizon, side, name), *(column[selected] for column in kept))
 
 
-def expected_return(
-    probabilities: np.ndarray, near: np.ndarray, far: np.ndarray, middle: np.ndarray, costs: float
-) -> np.ndarray:
-    """Expected net return of a bracket from its three outcome probabilities.
-
-    Examples
-    --------
-    >>> one = np.array([0.01])
-    >>> expected_return(np.array([[0.4, 0.4, 0.2]]), one, one, np.array([0.0]), costs=0.002).round(4).tolist()
-    [-0.002]
-    """
-    return probabilities[:, 0] * near - probabilities[:, 1] * far + probabilities[:, 2] * middle - costs
-
-
 def bracket_report(found: Collected, costs: float, stride: int) -> dict[str, Any]:
     """Scores of the cells, their means, and realised returns.
 
@@ -198,7 +185,7 @@ def bracket_report(found: Collected, costs: float, stride: int) -> dict[str, Any
         happened, distances = np.eye(3)[column["outcome"]], (column["near"], column["far"])
         scored = bracket_cell(column["probabilities"], happened, *distances, column["when"], named["horizon"], stride)
         cells.append({**named, **scored})
-        expected = expected_return(column["probabilities"], column["near"], column["far"], column["middle"], costs)
+        expected = expected_return(column["probabilities"], *distances, column["middle"]) - costs
         offers[key] = {**column, "expected": expected + costs}
         trades.append((column["gross"] - costs, expected, column["when"], expected - column["error_margin"]))
     net, expected, times, lower = (np.concatenate(column) for column in zip(*trades, strict=True))

@@ -17,12 +17,6 @@ def factors_before(predictor: RangePredictor, rows: Dataset) -> np.ndarray | Non
 
     The counted forecasts are recomputed from the candles before each row, so they do not depend on the other rows.
 
-    Parameters
-    ----------
-    predictor : RangePredictor
-    rows : Dataset
-        Rows with complete features.
-
     Returns
     -------
     ndarray of shape (n_rows, n_horizons, 2, 7)

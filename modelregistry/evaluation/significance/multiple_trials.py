@@ -5,25 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from modelregistry.evaluation.significance.overfitting import (
-    BLOCKS,
-    Overfitting,
-    checked,
-    probability_of_overfitting,
-    sharpe,
-)
-
-__all__ = [
-    "BLOCKS",
-    "DeflatedSharpe",
-    "Overfitting",
-    "deflated_sharpe",
-    "expected_max_sharpe",
-    "independent_trials",
-    "probabilistic_sharpe",
-    "probability_of_overfitting",
-    "sharpe",
-]
+from modelregistry.evaluation.significance.overfitting import checked, sharpe
 
 EULER = 0.5772156649015329
 

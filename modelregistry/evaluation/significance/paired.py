@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from indicators.candles import DAY_MS as DAY_MS  # noqa: PLC0414 - `challengers.scores` imports it from here
+from indicators.candles import DAY_MS
 
 BOOTSTRAP_SEED = 1
 DRAWS = 500

@@ -23,13 +23,6 @@ def pooled_skill(cells: Sequence[CellLosses], horizon: int, stride: int) -> dict
     Cells share candles, so their gains are averaged at each time before the error is estimated: the largest of day
     blocks, week blocks and Newey-West.
 
-    Parameters
-    ----------
-    cells : sequence of CellLosses
-        Of one horizon.
-    horizon, stride : int
-        Candles.
-
     Returns
     -------
     dict

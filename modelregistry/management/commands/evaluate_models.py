@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
-from indicators.errors import MLEngineError
+from marketdata.management.command import EngineCommand
 from marketdata.management.instants import instant
 from marketdata.models import Source
 from marketdata.progress import progress_reporter
@@ -19,7 +19,7 @@ WIDTH = 120
 """Maximum characters of a table line."""
 
 
-class Command(BaseCommand):
+class Command(EngineCommand):
     """Score any versions on any period beside the reference baselines; print summaries and tables."""
 
     help = "Score versions, by default the champions, on candles from --from to --until, beside reference baselines."
@@ -47,25 +47,22 @@ class Command(BaseCommand):
             raise CommandError("--from must be before --until")
         if options["stride"] < 1:
             raise CommandError("--stride must be at least 1")
-        try:
-            versions = [registry.find_version(text) for text in options["versions"]]
-            with progress_reporter("evaluating", self.stderr) as report_progress:
-                found = [
-                    services.json_ready(
-                        services.evaluate(
-                            from_ms,
-                            until_ms,
-                            together,
-                            options["symbols"],
-                            options["source"],
-                            stride=options["stride"],
-                            progress=report_progress,
-                        )
+        versions = [registry.find_version(text) for text in options["versions"]]
+        with progress_reporter("evaluating", self.stderr) as report_progress:
+            found = [
+                services.json_ready(
+                    services.evaluate(
+                        from_ms,
+                        until_ms,
+                        together,
+                        options["symbols"],
+                        options["source"],
+                        stride=options["stride"],
+                        progress=report_progress,
                     )
-                    for together in evaluation_groups(versions)
-                ]
-        except MLEngineError as error:
-            raise CommandError(str(error)) from error
+                )
+                for together in evaluation_groups(versions)
+            ]
         if options["json"]:
             shown = [published_evaluation(report) for report in found]
             self.stdout.write(json.dumps(shown[0] if len(shown) == 1 else {"evaluations": shown}, indent=2))

@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
-from indicators.errors import MLEngineError
+from marketdata.management.command import EngineCommand
 from modelregistry import registry
 from modelregistry.errors import PromotionRefused
 from modelregistry.management.actor import actor
 
 
-class Command(BaseCommand):
+class Command(EngineCommand):
     """Promote a version to champion of its kind and source."""
 
     help = "Promote a version to champion of its kind and source; the gate may refuse."
@@ -30,8 +30,6 @@ class Command(BaseCommand):
             event = registry.promote(version, actor(), options["reason"], override=options["override"])
         except PromotionRefused as refused:
             raise CommandError("\n  - ".join(["promotion refused:", *refused.reasons])) from refused
-        except MLEngineError as error:
-            raise CommandError(str(error)) from error
         before = event.from_version or "no champion"
         against = " against the gate's verdict" if event.override else ""
         self.stdout.write(f"promoted {version}{against}; before: {before}")

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
-from indicators.errors import MLEngineError
+from marketdata.management.command import EngineCommand
 from marketdata.models import Source
 from modelregistry import registry
 from modelregistry.errors import PromotionRefused
@@ -13,7 +13,7 @@ from modelregistry.models import Kind
 from modelregistry.registry.status import default_source
 
 
-class Command(BaseCommand):
+class Command(EngineCommand):
     """Undo the newest promotion of a kind that is not yet undone."""
 
     help = "Undo the newest promotion of a kind that is not yet undone; the version it replaced is champion again."
@@ -31,6 +31,4 @@ class Command(BaseCommand):
             event = registry.rollback(options["kind"], source, actor(), options["reason"])
         except PromotionRefused as refused:
             raise CommandError("\n  - ".join(["rollback refused:", *refused.reasons])) from refused
-        except MLEngineError as error:
-            raise CommandError(str(error)) from error
         self.stdout.write(f"rolled back from {event.from_version} to {event.to_version}")

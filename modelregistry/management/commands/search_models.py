@@ -3,9 +3,9 @@
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
-from indicators.errors import MLEngineError
+from marketdata.management.command import EngineCommand
 from marketdata.management.instants import instant
 from marketdata.models import Source
 from marketdata.progress import progress_reporter
@@ -13,7 +13,7 @@ from modelregistry.management.actor import actor
 from modelregistry.search.study import Budget, search
 
 
-class Command(BaseCommand):
+class Command(EngineCommand):
     """Try configurations on purged folds and record each of them."""
 
     help = (
@@ -60,22 +60,19 @@ class Command(BaseCommand):
             options["stride"],
             options["workers"],
         )
-        try:
-            with progress_reporter("searching", self.stderr) as report_progress:
-                found = search(
-                    options["until_time"],
-                    symbols=options["symbols"],
-                    source=options["source"],
-                    from_ms=options["from_time"],
-                    horizons=options["horizons"],
-                    budget=budget,
-                    seed=options["seed"],
-                    study=options["study"],
-                    actor=actor(),
-                    progress=report_progress,
-                )
-        except MLEngineError as error:
-            raise CommandError(str(error)) from error
+        with progress_reporter("searching", self.stderr) as report_progress:
+            found = search(
+                options["until_time"],
+                symbols=options["symbols"],
+                source=options["source"],
+                from_ms=options["from_time"],
+                horizons=options["horizons"],
+                budget=budget,
+                seed=options["seed"],
+                study=options["study"],
+                actor=actor(),
+                progress=report_progress,
+            )
         if options["json"]:
             self.stdout.write(json.dumps(found, indent=2))
             return

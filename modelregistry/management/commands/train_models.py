@@ -5,9 +5,9 @@ import signal
 from argparse import BooleanOptionalAction
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
-from indicators.errors import MLEngineError
+from marketdata.management.command import EngineCommand
 from marketdata.management.instants import instant
 from marketdata.models import Source
 from marketdata.progress import progress_reporter
@@ -17,7 +17,7 @@ from modelregistry.models import Kind, ModelVersion
 from modelregistry.training.fit.plan import ExcludedMarket
 
 
-class Command(BaseCommand):
+class Command(EngineCommand):
     """Train and register versions; bootstrap a champion for kinds without one."""
 
     help = (
@@ -78,8 +78,6 @@ class Command(BaseCommand):
                     workers=options["workers"],
                     actor=actor(),
                 )
-        except MLEngineError as error:
-            raise CommandError(str(error)) from error
         except KeyboardInterrupt as stopped:
             raise CommandError("interrupted; nothing was written") from stopped
         finally:

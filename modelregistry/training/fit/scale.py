@@ -86,16 +86,7 @@ def fit_linear(features: np.ndarray, target: np.ndarray, penalty: float = PENALT
 
 
 def fit_scale(rows: Dataset, plan: TrainingPlan, *, tick: Callable[[str], None]) -> FittedScale:
-    """Fit on all rows; rounds and residuals come from purged blocks.
-
-    Parameters
-    ----------
-    rows : Dataset
-        Training rows only, all with features.
-    plan : TrainingPlan
-    tick : callable
-        Called after every step; may raise to cancel.
-    """
+    """Fit on all rows; rounds and residuals come from purged blocks."""
     thinned = rows.take(rows.thinned_positions(plan.thinning))
     held_out = _hold_out(thinned, plan, tick)
     losses = ((held_out - thinned.log_range) ** 2).mean(axis=1)

@@ -45,13 +45,6 @@ def out_of_fold_sides(rows: Dataset, labels: np.ndarray, plan: TrainingPlan) -> 
     Blocks are contiguous and held out once each, purged on both sides with an embargo of the longest horizon: no side
     comes from a model that was fitted on the row's outcome or on an overlapping one.
 
-    Parameters
-    ----------
-    rows : Dataset
-    labels : ndarray of shape (n_rows,)
-        Of :class:`~indicators.labels.Direction`.
-    plan : TrainingPlan
-
     Returns
     -------
     int8 ndarray of shape (n_rows,)

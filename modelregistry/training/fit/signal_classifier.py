@@ -211,14 +211,6 @@ def choose_trust(losses: Callable[[float], np.ndarray], rows: Dataset, horizon: 
     """Trust with the smallest loss, or 0 if its gain is not significant.
 
     Returns the trust and the lower bound of its gain over a trust of 0.
-
-    Parameters
-    ----------
-    losses : callable
-        Loss of every row at a trust.
-    rows : Dataset
-        In time order.
-    horizon : int
     """
     constant = losses(0.0)
     best = min(TRUSTS, key=lambda trust: losses(trust).mean())

@@ -10,7 +10,13 @@ from indicators.barriers import Side, Touch
 from indicators.candles import DAY_MS
 from modelregistry.dataset.outcomes import bracket_levels, window_outcomes
 from modelregistry.dataset.rows import Dataset
-from modelregistry.estimators.bracket_calibration import Calibration, order_terms, touch_terms, walk_middle
+from modelregistry.estimators.bracket_calibration import (
+    Calibration,
+    expected_return,
+    order_terms,
+    touch_terms,
+    walk_middle,
+)
 from modelregistry.estimators.tpsl_classifier import BracketView, TpslClassifier
 from modelregistry.training.fit.plan import TrainingPlan
 from modelregistry.training.fit.range_predictor import fit_novelty
@@ -149,28 +155,14 @@ def _error(view: BracketView, rows: Dataset, horizon: int, brackets: Sequence[_B
         if one.side != side:
             continue
         probabilities, middle = view.ends(horizon, side, *one.levels)
-        expected = expected_gross(rows.close, *one.levels, probabilities, middle)[one.known]
+        near, far = (np.abs(level / rows.close - 1) for level in one.levels)
+        expected = expected_return(probabilities, near, far, middle)[one.known]
         codes, which = np.unique(month[one.known], return_inverse=True)
         missed = (one.gross - expected) / one.width
         counts = np.bincount(which, minlength=len(codes))
         means = np.bincount(which, missed, minlength=len(codes)) / counts
         squares.append(np.average(means**2, weights=counts))
     return round(float(np.sqrt(np.mean(squares))), DIGITS)
-
-
-def expected_gross(
-    close: np.ndarray, take_profit: np.ndarray, stop_loss: np.ndarray, probabilities: np.ndarray, middle: np.ndarray
-) -> np.ndarray:
-    """Expected return before costs, a fraction of the close.
-
-    Examples
-    --------
-    >>> close = np.array([100.0])
-    >>> expected_gross(close, close + 2, close - 1, np.array([[0.3, 0.5, 0.2]]), np.array([0.005])).round(4).tolist()
-    [0.002]
-    """
-    near, far = np.abs(take_profit / close - 1), np.abs(stop_loss / close - 1)
-    return probabilities[..., 0] * near - probabilities[..., 1] * far + probabilities[..., 2] * middle
 
 
 def _single(

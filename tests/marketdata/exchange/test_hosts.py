@@ -10,8 +10,10 @@ from marketdata import clock
 from marketdata.errors import ExchangeBanned, ExchangeUnavailable
 from marketdata.exchange import hosts
 from marketdata.exchange.client import ExchangeClient
+from marketdata.exchange.hosts import CoolDowns
 from marketdata.feed.inbox import Inbox
 from marketdata.feed.sockets import FeedTimings, Sockets
+from marketdata.process_state import process_state
 from marketdata.simulator.faults import Fault
 from marketdata.simulator.http.server import SimulatedExchange
 from tests.flows.processes import free_port
@@ -20,9 +22,9 @@ from tests.marketdata.conftest import START, STEP
 
 @pytest.fixture(autouse=True)
 def _no_cool_downs():
-    hosts.reset()
+    process_state.drop(CoolDowns)
     yield
-    hosts.reset()
+    process_state.drop(CoolDowns)
 
 
 @pytest.fixture

@@ -8,11 +8,13 @@ from django.db import OperationalError, connection
 from marketdata import clock, services
 from marketdata.errors import ExchangeBanned, ExchangeUnavailable
 from marketdata.exchange import rate_limit, rest
+from marketdata.exchange.rate_limit import LocalBan
 from marketdata.exchange.rest import PageRequest, RestSession
 from marketdata.feed import supervisor
 from marketdata.feed.sockets import FeedTimings
 from marketdata.feed.status_poller import ExchangeStatusPoller
 from marketdata.models import ExchangeState
+from marketdata.process_state import process_state
 from marketdata.simulator.faults import Fault
 from tests.marketdata.conftest import START, STEP, close_candles
 
@@ -115,7 +117,7 @@ def test_a_ban_received_without_database_is_stored_when_it_is_back(exchange, mar
     sent = exchange.rest.requests
     assert isinstance(request_a_candle().error, ExchangeBanned)
     assert exchange.rest.requests == sent
-    rate_limit.clear_local_ban()
+    process_state.drop(LocalBan)
     assert isinstance(request_a_candle().error, ExchangeBanned)  # by now it is stored for all processes
     assert exchange.rest.requests == sent
 
@@ -124,7 +126,7 @@ def test_a_ban_received_without_database_is_stored_when_it_is_back(exchange, mar
 def test_the_feed_started_during_a_ban_sends_requests_only_after_its_end(exchange, markets, monkeypatch):
     monkeypatch.setattr(services, "LIVE_WINDOW", 20)
     rate_limit.ban(clock.wall_ms() + 2_000)
-    rate_limit.clear_local_ban()
+    process_state.drop(LocalBan)
     stop = threading.Event()
     follow = lambda frames: services.sync_candles(services.enabled_markets(), frames)  # noqa: E731
     thread = threading.Thread(

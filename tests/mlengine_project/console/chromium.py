@@ -40,9 +40,9 @@ class Page:
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
-    async def until(self, expression):
+    async def until(self, expression, seconds=TIMEOUT_SECONDS):
         """Wait for an expression to be true."""
-        for _ in range(TIMEOUT_SECONDS * 5):
+        for _ in range(seconds * 5):
             if await self.value(expression):
                 return
             await asyncio.sleep(0.2)

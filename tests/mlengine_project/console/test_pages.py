@@ -5,7 +5,10 @@ import re
 import pytest
 from django.urls import reverse
 
+from marketdata.process_state import process_state
 from mlengine_project.operations.models import Job
+from modelregistry.artifacts.verification import Verdicts
+from modelregistry.registry.serving import LoadedVersions
 from signals.models import SignalSwitch
 from tests.mlengine_project.console import rows
 
@@ -15,7 +18,7 @@ FRAGMENTS = [
     "/console/cards",
     "/console/notices",
     "/console/panels/BTCUSDT",
-    "/console/record",
+    "/console/record-panel",
     "/console/chart/BTCUSDT?horizon=6",
 ]
 
@@ -91,12 +94,12 @@ def test_card_shows_price_ranges_and_signal_with_probabilities(admin_client):
     rows.signal(of, **rows.BUY)
     shown = words(admin_client.get("/"))
     assert "111.9000" in shown
-    for span in ("30 min", "90 min", "3 h", "6 h"):
+    for span in ("30 min", "1 h 30", "3 h", "6 h"):
         assert span in shown
     assert "take-profit 101.5000 , stop-loss 99.2500" in shown
     assert "42.0 % vs 39.5 % to break even" in shown
     assert "+0.12 % expected" in shown
-    assert "no longer valid" not in shown
+    assert "valid until 00:05:15" in shown
 
 
 def test_refusal_is_shown_as_text_until_it_expires(admin_client, just_after_a_close):
@@ -106,7 +109,7 @@ def test_refusal_is_shown_as_text_until_it_expires(admin_client, just_after_a_cl
     shown = words(admin_client.get("/"))
     assert "The market is unlike the training set; the predicted range is too wide to act on" in shown
     just_after_a_close.advance(320)
-    assert "no longer valid" in words(admin_client.get("/"))
+    assert "expired" in words(admin_client.get("/"))
 
 
 def test_expired_ranges_are_not_shown(admin_client, just_after_a_close):
@@ -128,20 +131,20 @@ def test_unloadable_champion_is_shown(admin_client, settings, tmp_path):
     from modelregistry import registry
 
     settings.MODEL_PATH = tmp_path
-    registry.unload_all()
+    process_state.drop(LoadedVersions, Verdicts)
     rows.candles(rows.market())
     rows.version(stage="champion")
     assert registry.load_ensemble("simulated") is None
     assert "Range predictor is not serving" in words(admin_client.get("/"))
-    registry.unload_all()
+    process_state.drop(LoadedVersions, Verdicts)
     assert "is not serving" not in words(admin_client.get("/"))
 
 
-def test_old_data_is_marked_as_stale(admin_client, just_after_a_close):
+def test_old_data_is_marked_as_late(admin_client, just_after_a_close):
     rows.candles(rows.market())
-    assert 'class="card"' in admin_client.get("/").content.decode()
-    just_after_a_close.advance(700)
-    assert 'class="card stale"' in admin_client.get("/").content.decode()
+    assert 'data-state="live"' in admin_client.get("/").content.decode()
+    just_after_a_close.advance(320)
+    assert 'data-state="late"' in admin_client.get("/").content.decode()
 
 
 def test_board_without_a_market_gives_advice(admin_client):
@@ -217,8 +220,8 @@ def test_an_unknown_or_disabled_market_has_no_page(admin_client):
         assert "is not followed" in words(missing)
 
 
-def test_models_page_compares_the_champion_with_baselines(admin_client):
-    champion = rows.version(stage="champion", unproven=True)
+def test_models_page_shows_the_champions_of_the_engines_own_prices(admin_client):
+    champion = rows.version(stage="champion", accepted=False, unproven=True)
     rows.version(seed=1)
     shown = words(admin_client.get("/console/models"))
     assert champion.digest[:10] not in shown, "an exchange engine is not answered by a simulated champion"
@@ -226,10 +229,9 @@ def test_models_page_compares_the_champion_with_baselines(admin_client):
     shown = words(admin_client.get("/console/models"))
     assert champion.digest[:10] in shown
     assert "unproven" in shown
-    assert "Skill against the best reference baseline +3.10 %" in shown
-    assert "BTCUSDT 6 high 5.25 5.75 5.5 4.5" in shown
-    assert "1 candidate waiting" in shown
-    assert shown.count("no active version") == 2
+    assert "Range predictor: not proven. +3.10 %, interval unknown" in shown
+    assert "Candidates 1" in shown
+    assert shown.count(": no active version.") == 2
 
 
 def test_pages_are_not_cached(admin_client):

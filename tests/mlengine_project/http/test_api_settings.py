@@ -102,7 +102,7 @@ def test_candles_are_oldest_first_and_the_first_page_is_the_newest(caller, engin
     assert [candle["open_time"] for candle in span] == times[:2]
     assert client.get(f"/candles?symbol=BTCUSDT&from={NEWEST}").json()["results"] == newest["results"][2:]
     assert set(newest["results"][0]) == {
-        "open_time", "open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_base", "taker_buy_quote"
+        "open_time", "open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_base", "taker_buy_quote", "missing"
     }  # fmt: skip
     assert PRICE.match(newest["results"][0]["close"])
 

@@ -11,8 +11,10 @@ from redis import ConnectionError as RedisAway
 from indicators.errors import FeatureError, MLEngineError, UnknownIndicator
 from marketdata.errors import ExchangeBanned, ExchangeUnavailable, MarketDataError, MarketDisabled, UnknownSymbol
 from marketdata.models import Market
+from marketdata.process_state import process_state
 from mlengine_project.access.errors import InvalidAPIKey, KeyStoreUnavailable, TooManyWrongKeys
 from mlengine_project.http.errors import answer_for
+from mlengine_project.operations.monitoring.health import Readiness
 from modelregistry.errors import ModelLoadError, ModelNotFoundError
 from predictions import services
 from predictions.errors import InvalidRequest, PredictionError, PredictionRefused
@@ -169,7 +171,7 @@ def test_health_reports_a_missing_database(client, database_away, monkeypatch):
     from mlengine_project.operations.monitoring import health
 
     monkeypatch.setattr(health, "_database_answers", lambda: False)
-    health.clear_cache()
+    process_state.drop(Readiness)
     ready = client.get("/health/ready")
     assert (ready.status_code, ready.json()) == (503, {"status": "not ready", "causes": ["database"]})
     assert client.get("/health").json() == {"status": "healthy"}

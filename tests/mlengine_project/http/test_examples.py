@@ -9,8 +9,10 @@ import orjson
 import pytest
 from openapi_schema_validator import OAS30Validator
 
+from marketdata.process_state import process_state
 from mlengine_project.http.schema import EXAMPLES, openapi_document
 from mlengine_project.operations.monitoring import health
+from mlengine_project.operations.monitoring.health import Readiness
 from signals.models import SignalLog
 from tests.mlengine_project.http.conftest import NEWEST
 
@@ -39,7 +41,7 @@ def answers(caller, engine, champions, settings, monkeypatch):
     """The engine's answers by operation: (request, status, body)."""
     # Runs in this thread: another one does not see the rows of a test's transaction.
     monkeypatch.setattr(health, "_causes_in_time", health._causes)
-    health.clear_cache()
+    process_state.drop(Readiness)
     settings.RATE_LIMIT = 0
     client = caller("admin")
     found = {name: (None, client.get(path)) for name, path in REQUESTS.items()}

@@ -94,11 +94,10 @@ def test_repeated_query_name_is_refused(client, query):
     assert "2 times" in invalid(client.get(f"/predictions?{query}"), name)
 
 
-@pytest.mark.parametrize("path", ["/candles", "/candles/quality", "/indicators"])
-def test_candles_have_one_interval(client, path):
-    assert client.get(f"{path}?symbol=BTCUSDT&interval=5m").status_code == 200
+def test_the_ledger_counts_stored_candles_only(client):
+    assert client.get("/candles/quality?symbol=BTCUSDT&interval=5m").status_code == 200
     for other in ("1h", "5M", "", "5", "300000"):
-        sentence = invalid(client.get(f"{path}?symbol=BTCUSDT&interval={other}"), "interval")
+        sentence = invalid(client.get(f"/candles/quality?symbol=BTCUSDT&interval={other}"), "interval")
         assert other == "" or sentence == "Write one of 5m."
 
 

@@ -110,7 +110,8 @@ def test_closed_lists_are_enums_by_name(schema):
         "tpsl_classifier",
         "signal_classifier",
     }
-    assert parts["Interval"]["enum"] == ["5m"]
+    assert parts["Interval"]["enum"] == ["5m", "15m", "1h", "4h", "1d"]
+    assert parts["StoredInterval"]["enum"] == ["5m"]
 
 
 def test_pages_limits_servers_and_prices(schema):

@@ -11,11 +11,12 @@ from indicators.errors import FeatureError
 from indicators.features import FEATURE_NAMES, WARMUP, build, families
 from indicators.features.stream import Stream
 from indicators.proofs.leakage import check_leakage, seeded_leaks
+from marketdata.process_state import process_state
 from mlengine_project.operations import leakage
 from modelregistry.estimators.ensemble import Ensemble
 from modelregistry.estimators.online.correction import Correction
 from modelregistry.estimators.online.guard import Guard
-from modelregistry.registry import serving
+from modelregistry.registry.serving import LoadedVersions
 from predictions.live import online_correction
 from tests.champions import bootstrap_champions, make_markets
 from tests.indicators.series import walk
@@ -188,7 +189,7 @@ def test_a_path_that_differs_from_the_batch_is_named(path, candle_file, capsys, 
 @pytest.mark.django_db
 def test_without_champions_the_check_fails_and_says_what_it_could_not_examine(capsys, tmp_path, settings):
     settings.MODEL_PATH = tmp_path / "models"
-    serving._serving.clear()
+    process_state.of(LoadedVersions).serving.clear()
     make_markets(count=WARMUP + 120)
     with pytest.raises(SystemExit) as ended:
         run(capsys, "--instants", 1, "--parity", 1)

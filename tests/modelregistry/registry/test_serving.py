@@ -8,10 +8,13 @@ import pytest
 from django.db import connection
 
 from marketdata import clock
+from marketdata.process_state import process_state
 from modelregistry import registry
+from modelregistry.artifacts.verification import Verdicts
 from modelregistry.errors import ModelLoadError
 from modelregistry.models import ModelVersion
 from modelregistry.registry import serving
+from modelregistry.registry.serving import LoadedVersions
 from tests.modelregistry import champions
 
 pytestmark = pytest.mark.django_db
@@ -27,7 +30,7 @@ def test_without_champions_there_is_no_ensemble():
 def test_champions_are_queried_once_a_second(django_assert_num_queries):
     bootstrapped = champions.bootstrap_all()
     with clock.use(clock.FrozenClock(1_700_000_000_000)) as frozen:
-        registry.unload_all()
+        process_state.drop(LoadedVersions, Verdicts)
         ensemble = registry.load_ensemble("exchange")
         assert ensemble.versions == {kind: str(version.pk) for kind, version in bootstrapped.items()}
         assert ensemble.symbols[KIND] == ["BTCUSDT", "ETHUSDT"]
@@ -59,7 +62,7 @@ def test_the_first_champions_are_loaded_at_the_next_call():
     with clock.use(clock.FrozenClock(1_700_000_000_000)):
         versions = champions.bootstrap_all()
         ModelVersion.objects.update(stage="candidate")
-        serving.unload_all()
+        process_state.drop(LoadedVersions, Verdicts)
         assert registry.load_ensemble("exchange") is None
         ModelVersion.objects.update(stage="champion")
         assert registry.load_ensemble("exchange").versions == {k: str(v.pk) for k, v in versions.items()}
@@ -74,7 +77,7 @@ def test_while_the_first_champions_are_loaded_other_callers_wait(monkeypatch):
         state.ensemble, state.checked_at = ensemble, clock.monotonic()
 
     monkeypatch.setattr(serving, "_refresh", load)
-    serving._serving["exchange"] = serving._Serving(checked_at=clock.monotonic())
+    process_state.of(LoadedVersions).serving["exchange"] = serving._Serving(checked_at=clock.monotonic())
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(registry.load_ensemble, "exchange")
         assert loading.wait(5)
@@ -120,7 +123,7 @@ def test_a_damaged_champion_never_replaces_what_is_loaded(model_folder):
 def test_a_new_process_with_a_damaged_champion_serves_the_other_kinds(model_folder):
     bootstrapped = champions.bootstrap_all()
     champions.damage(model_folder, bootstrapped[KIND])
-    registry.unload_all()
+    process_state.drop(LoadedVersions, Verdicts)
     ensemble = registry.load_ensemble("exchange")
     assert ensemble.range_predictor is None
     assert set(ensemble.versions) == {"tpsl_classifier", "signal_classifier"}
@@ -140,7 +143,7 @@ def test_load_version_loads_any_version_and_refuses_a_damaged_one(model_folder):
 @pytest.mark.django_db(transaction=True)
 def test_threads_share_one_ensemble():
     champions.bootstrap_all()
-    registry.unload_all()
+    process_state.drop(LoadedVersions, Verdicts)
 
     def ask(_):
         try:

@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import norm
 
 from modelregistry.evaluation.significance import multiple_trials as selection
+from modelregistry.evaluation.significance import overfitting
 from modelregistry.models import TrainingTrial
 from modelregistry.search import trial_ledger as ledger
 from tests.modelregistry import champions
@@ -19,7 +20,7 @@ def noise(seed, days=480, n_trials=200):
 
 
 def test_two_hundred_noise_configurations_look_like_noise():
-    found = [selection.probability_of_overfitting(noise(seed), 12).probability for seed in range(12)]
+    found = [overfitting.probability_of_overfitting(noise(seed), 12).probability for seed in range(12)]
     assert abs(np.mean(found) - 0.5) < 3 * 0.13 / np.sqrt(12) + 0.03
     deflated = [selection.deflated_sharpe(noise(seed)) for seed in range(40)]
     # Without the correction the best of 200 is nearly always significant.
@@ -32,18 +33,18 @@ def test_two_hundred_noise_configurations_look_like_noise():
 def test_a_configuration_with_skill_does_not_look_like_noise():
     scores = noise(1)
     scores[:, 17] += 0.3
-    overfit = selection.probability_of_overfitting(scores, 12)
+    overfit = overfitting.probability_of_overfitting(scores, 12)
     assert overfit.probability < 0.05
     assert overfit.loss_probability < 0.05
     found = selection.deflated_sharpe(scores)
     assert found.significant
-    assert found.sharpe == pytest.approx(selection.sharpe(scores[:, 17]))
+    assert found.sharpe == pytest.approx(overfitting.sharpe(scores[:, 17]))
 
 
 def test_the_overfitting_of_two_periods_each_way_by_hand():
     # Four blocks of one period; trial 0 is best in the first two, trial 1 in the last two.
     scores = np.array([[3.0, 0.0], [3.0, 0.0], [0.0, 3.0], [0.0, 3.0]])
-    found = selection.probability_of_overfitting(scores, 4, "mean")
+    found = overfitting.probability_of_overfitting(scores, 4, "mean")
     assert found.splits == 6
     # Halves {0,1} and {2,3} pick a winner that loses outside; the four mixed halves tie at 1.5 and rank in the middle.
     assert found.probability == 1.0
@@ -58,11 +59,13 @@ def test_overfitting_agrees_with_a_slow_loop():
     for half in combinations(range(6), 3):
         inside = np.concatenate([blocks[b] for b in half])
         outside = np.setdiff1d(np.arange(66), inside)
-        best = int(np.argmax([selection.sharpe(scores[inside, j]) for j in range(7)]))
-        there = np.array([selection.sharpe(scores[outside, j]) for j in range(7)])
+        best = int(np.argmax([overfitting.sharpe(scores[inside, j]) for j in range(7)]))
+        there = np.array([overfitting.sharpe(scores[outside, j]) for j in range(7)])
         omega = (there <= there[best]).sum() / 8
         logits.append(np.log(omega / (1 - omega)))
-    assert selection.probability_of_overfitting(scores, 6).probability == pytest.approx(np.mean(np.array(logits) <= 0))
+    assert overfitting.probability_of_overfitting(scores, 6).probability == pytest.approx(
+        np.mean(np.array(logits) <= 0)
+    )
 
 
 def test_the_expected_maximum_agrees_with_simulation():
@@ -89,19 +92,19 @@ def test_invalid_scores_are_refused(broken):
     with pytest.raises(ValueError, match="score"):
         selection.deflated_sharpe(broken)
     with pytest.raises(ValueError, match="score"):
-        selection.probability_of_overfitting(broken, 2)
+        overfitting.probability_of_overfitting(broken, 2)
 
 
 @pytest.mark.parametrize("blocks", [0, 3, 42])
 def test_blocks_that_cannot_be_halved_are_refused(blocks):
     with pytest.raises(ValueError, match="blocks"):
-        selection.probability_of_overfitting(noise(0, days=40, n_trials=3), blocks)
+        overfitting.probability_of_overfitting(noise(0, days=40, n_trials=3), blocks)
 
 
 def test_a_constant_series_is_not_significant():
     flat = np.zeros((60, 4))
     assert not selection.deflated_sharpe(flat).significant
-    assert selection.probability_of_overfitting(flat, 4).loss_probability == 1.0
+    assert overfitting.probability_of_overfitting(flat, 4).loss_probability == 1.0
 
 
 def record(column, **words):

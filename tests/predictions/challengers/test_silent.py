@@ -7,13 +7,18 @@ import numpy as np
 import pytest
 
 from marketdata import clock
+from marketdata.process_state import process_state
 from modelregistry import registry
 from modelregistry.artifacts import model_root
+from modelregistry.artifacts.verification import Verdicts
 from modelregistry.evaluation.significance.blocks import block_interval
 from modelregistry.models import ModelVersion
+from modelregistry.registry.serving import LoadedVersions
 from predictions import services
 from predictions.challengers import silent
-from predictions.challengers.scores import LOSSES, score_challengers, silent_comparison
+from predictions.challengers.kinds import CHALLENGER_KINDS
+from predictions.challengers.scores import score_challengers, silent_comparison
+from predictions.challengers.silent import Suspensions
 from predictions.market_windows import following_candles
 from predictions.models import ChallengerLog, PredictionLog
 from predictions.tasks import ask_challengers
@@ -29,7 +34,7 @@ def markets(champions):
     found = make_markets()
     for market in found:
         store_candles(market, BEGIN, 100)
-    silent._suspended_until.clear()
+    process_state.drop(Suspensions)
     return found
 
 
@@ -90,7 +95,7 @@ def test_only_a_few_newer_candidates_forecast_and_only_after_their_training_rang
 def test_a_damaged_challenger_is_logged_and_skipped_and_the_others_forecast(markets, caplog):
     predict_live(markets)
     damaged, sound = candidate(seed=11), candidate("tpsl_classifier", seed=1)
-    registry.unload_all()
+    process_state.drop(LoadedVersions, Verdicts)
     for path in (model_root() / damaged.kind / damaged.digest).iterdir():
         path.write_bytes(path.read_bytes()[:-7])
     with caplog.at_level(logging.WARNING, logger="predictions.challengers.silent"):
@@ -158,10 +163,12 @@ def test_bracket_and_direction_losses_equal_hand_computed_ones(db, prices, brack
 
     levels = {"above": 102.0, "below": 98.0, "costs": 0.004}
     forecast = {"buy": [1.0, 0.0, 0.0], "sell": [0.0, 1.0, 0.0]}
-    losses = LOSSES["tpsl_classifier"]({**levels, "candidate": forecast, "champion": None}, After, 0, 1)
+    losses = CHALLENGER_KINDS["tpsl_classifier"].losses(
+        {**levels, "candidate": forecast, "champion": None}, After, 0, 1
+    )
     assert losses == (bracket, None)
     probabilities = [1.0, 0.0, 0.0]
-    assert LOSSES["signal_classifier"](
+    assert CHALLENGER_KINDS["signal_classifier"].losses(
         {**levels, "candidate": probabilities, "champion": probabilities}, After, 0, 1
     ) == (
         direction,

@@ -12,14 +12,16 @@ import tests.champions
 from indicators.features import WARMUP
 from indicators.proofs.leakage import same_bits
 from marketdata.models import Candle
+from marketdata.process_state import process_state
 from marketdata.storage import candles
 from modelregistry import registry
 from modelregistry.estimators.online.correction import NO_CORRECTION, Correction
 from modelregistry.estimators.online.guard import Guard
-from modelregistry.registry import serving
+from modelregistry.registry.serving import LoadedVersions
 from predictions.forecasting import forecast_batch, parity
 from predictions.live import windows
 from predictions.live.online_correction import reach_of
+from predictions.live.windows import WindowsBySource
 from tests.champions import (
     BEGIN,
     STEP,
@@ -140,7 +142,7 @@ def test_a_gap_and_a_late_candle(markets):
 @postgres
 def test_a_restart_and_one_market_alone(markets):
     check_live(markets, NEWEST)
-    windows.reset()
+    process_state.drop(WindowsBySource)
     append(markets, BEGIN)
     assert check_live(markets, BEGIN)["filled"] == 1
     append(markets, BEGIN + STEP)
@@ -153,7 +155,7 @@ def test_a_promotion_starts_the_counters_of_the_new_version(markets, monkeypatch
     check_live(markets, NEWEST)
     monkeypatch.setattr(tiny, "estimator", corrected)
     registry.promote(tiny.candidate(seed=7, source="simulated"), "tests", "another")
-    serving._serving.clear()
+    process_state.of(LoadedVersions).serving.clear()
     append(markets, BEGIN)
     assert check_live(markets, BEGIN)["filled"] == 2
 
@@ -163,7 +165,7 @@ def test_a_version_without_correction_keeps_the_windows(markets, monkeypatch):
     check_live(markets, NEWEST)
     monkeypatch.setattr(tiny, "estimator", consistent_estimator)
     registry.promote(tiny.candidate(seed=7, source="simulated"), "tests", "an older kind")
-    serving._serving.clear()
+    process_state.of(LoadedVersions).serving.clear()
     append(markets, BEGIN)
     (live,) = forecast_batch.forecast_batches({market: [BEGIN] for market in markets}, live=True)
     assert live.from_memory
@@ -179,7 +181,7 @@ def test_a_version_without_correction_keeps_the_windows(markets, monkeypatch):
 def test_a_version_with_a_guard_and_without_correction(markets, monkeypatch):
     monkeypatch.setattr(tiny, "estimator", guarded)
     registry.promote(tiny.candidate(seed=7, source="simulated"), "tests", "guard only")
-    serving._serving.clear()
+    process_state.of(LoadedVersions).serving.clear()
     ensemble = registry.load_ensemble("simulated")
     assert reach_of(ensemble) == 288
     for k in range(60):
@@ -200,7 +202,7 @@ def test_a_market_with_too_little_history_is_not_corrected_and_is_logged(markets
     # A fifth of the counted forecasts must have an outcome; three weeks are short enough for every market.
     monkeypatch.setattr(tiny, "estimator", month_long)
     registry.promote(tiny.candidate(seed=7, source="simulated"), "tests", "a longer memory")
-    serving._serving.clear()
+    process_state.of(LoadedVersions).serving.clear()
     late = markets[1]
     Candle.objects.filter(market=late, open_time__lt=BEGIN - (WARMUP + 30) * STEP).delete()
     work = {market: [NEWEST] for market in markets}

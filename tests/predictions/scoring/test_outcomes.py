@@ -8,8 +8,10 @@ from django.core.management import CommandError, call_command
 
 from marketdata import clock
 from marketdata.models import AbsentStretch, Candle
+from marketdata.process_state import process_state
 from marketdata.storage import candles
 from predictions import services
+from predictions.live.coverage import CoverageCounts
 from predictions.models import PredictionLog
 from predictions.scoring.outcomes import score_predictions
 from predictions.scoring.track_record import track_record
@@ -154,13 +156,13 @@ def test_coverage_of_all_markets_is_read_in_one_statement(champions, django_asse
         for _ in services.predict(dict.fromkeys(markets, opens)):
             pass
     score_at(NEWEST)
-    coverage.reset()
+    process_state.drop(CoverageCounts)
     with clock.use(at_close_of(NEWEST)):
         for _ in range(2):  # from the beginning, and what came since
             with django_assert_num_queries(1):
                 coverage.refresh(markets)
             assert [coverage.coverage_of(market.id, 6)[0]["n"] for market in markets] == [30] * len(markets)
         once = [coverage.coverage_of(market.id, 6) for market in markets]
-        coverage.reset()
+        process_state.drop(CoverageCounts)
         coverage.refresh(markets)
     assert [coverage.coverage_of(market.id, 6) for market in markets] == once

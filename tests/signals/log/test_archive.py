@@ -9,11 +9,13 @@ from django.core.management import CommandError, call_command
 
 from marketdata import clock
 from marketdata.models import Market
+from marketdata.process_state import process_state
 from predictions.errors import InvalidRequest
 from predictions.log import archive, archive_files
 from predictions.models import ChainCut, PredictionLog
 from predictions.scoring.outcomes import score_predictions
 from signals import backlog, services
+from signals.backlog import Sweep
 from signals.delivery import replay
 from signals.drafting import Draft
 from signals.log import queries
@@ -100,7 +102,7 @@ def test_the_live_record_continues_after_the_cut_and_archived_candles_are_not_pe
     for market in engine:
         store_candles(market, BEGIN + 91 * STEP, 202)
     with clock.use(at_close_of(BEGIN + 20 * STEP)):  # a market clock set back by almost a day
-        backlog.reset_sweep()
+        process_state.drop(Sweep)
         found = [backlog.older_pending(engine), backlog.recent_pending(engine)]
         pending = [open_ms for work in found for opens in work.values() for open_ms in opens]
         assert pending

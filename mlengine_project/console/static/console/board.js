@@ -1,45 +1,141 @@
 // The live board: a signal frame means a closed candle, so the card of its market is fetched again.
 import { follow } from "./live.js";
-import { correctBy } from "./market_clock.js";
-import { hintLocalTimes } from "./page.js";
+import { ask } from "./page.js";
+import { turnPanels } from "./page_state.js";
+import { writeTimes } from "./times.js";
 
 const GATHER_MS = 150;
-const FETCH_ALL_ABOVE = 20;
+const CARDS_A_REQUEST = 50;
+const CARDS_A_FRAME = 20;
+const MOVE = 0.03;
 const board = document.getElementById("board");
 
 if (board) {
-  const symbols = [...board.querySelectorAll(".card")].map((card) => card.dataset.symbol);
+  const search = document.getElementById("board-search");
+  const sorting = document.getElementById("board-sort");
+  const nothing = document.getElementById("nothing-found");
+  const cards = new Map([...board.querySelectorAll(".card")].map((card) => [card.dataset.symbol, card]));
   const waiting = new Set();
   let timer = null;
   let busy = false;
 
-  const replace = (markup) => {
+  // --- search, filter, sort, layout ---
+  const remembered = (name, otherwise) => { try { return localStorage.getItem(`board-${name}`) ?? otherwise; } catch { return otherwise; } };
+  const remember = (name, value) => { try { localStorage.setItem(`board-${name}`, value); } catch { /* kept for this page only */ } };
+  const number = (text) => (text === "" ? -Infinity : Number(text));
+  const FILTERS = {
+    all: () => true,
+    signal: ({ dataset }) => dataset.signal === "buy" || dataset.signal === "sell",
+    refusal: ({ dataset }) => dataset.signal === "hold",
+    stale: ({ dataset }) => dataset.state !== "live",
+    mover: ({ dataset }) => dataset.change !== "" && Math.abs(Number(dataset.change)) >= MOVE,
+  };
+  const ORDERS = {
+    name: (a, b) => a.dataset.symbol.localeCompare(b.dataset.symbol),
+    expected: (a, b) => number(b.dataset.expected) - number(a.dataset.expected),
+    age: (a, b) => number(a.dataset.closedMs) - number(b.dataset.closedMs),
+    width: (a, b) => number(b.dataset.width) - number(a.dataset.width),
+  };
+  const chosenFilter = () => document.querySelector('input[name="filter"]:checked').value;
+
+  const select = () => {
+    const wanted = search.value.trim().toUpperCase();
+    const fits = FILTERS[chosenFilter()];
+    const counts = Object.fromEntries(Object.keys(FILTERS).map((name) => [name, 0]));
+    let shown = 0;
+    for (const card of cards.values()) {
+      for (const name in FILTERS) if (FILTERS[name](card)) counts[name] += 1;
+      const hide = !(fits(card) && card.dataset.symbol.includes(wanted));
+      if (card.hidden !== hide) card.hidden = hide;
+      if (!hide) shown += 1;
+    }
+    for (const place of document.querySelectorAll("[data-count]")) {
+      const count = String(counts[place.dataset.count]);
+      if (place.textContent !== count) place.textContent = count;
+    }
+    nothing.hidden = shown > 0;
+  };
+
+  const sort = () => {
+    const order = ORDERS[sorting.value];
+    const sorted = [...cards.values()].sort((a, b) => order(a, b) || ORDERS.name(a, b));
+    if (sorted.every((card, index) => board.children[index] === card)) return;
+    const focused = document.activeElement;
+    board.append(...sorted);
+    if (board.contains(focused)) focused.focus({ preventScroll: true });
+  };
+
+  const layout = (view) => {
+    board.dataset.view = view;
+    document.querySelector(`input[name="view"][value="${view}"]`).checked = true;
+  };
+
+  sorting.value = remembered("sort", "name");
+  if (!sorting.value) sorting.value = "name";
+  layout(remembered("view", board.dataset.view) === "rows" ? "rows" : "cards");
+  search.addEventListener("input", select);
+  sorting.addEventListener("change", () => { remember("sort", sorting.value); sort(); });
+  for (const choice of document.querySelectorAll('input[name="filter"]')) choice.addEventListener("change", select);
+  for (const choice of document.querySelectorAll('input[name="view"]')) {
+    choice.addEventListener("change", () => { remember("view", choice.value); layout(choice.value); });
+  }
+  document.getElementById("show-all").addEventListener("click", () => {
+    search.value = "";
+    document.querySelector('input[name="filter"][value="all"]').checked = true;
+    select();
+    search.focus();
+  });
+  // "/" leads to the search from anywhere, the arrow keys from market to market.
+  document.addEventListener("keydown", (event) => {
+    if (event.target.matches("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "/") { event.preventDefault(); search.focus(); }
+    const card = event.target.closest?.(".card");
+    if (!card || !["ArrowDown", "ArrowUp", "ArrowLeft", "ArrowRight"].includes(event.key)) return;
+    event.preventDefault();
+    const shown = [...board.children].filter((other) => !other.hidden);
+    const next = shown[shown.indexOf(card) + (event.key === "ArrowDown" || event.key === "ArrowRight" ? 1 : -1)];
+    next?.querySelector("h2 a").focus();
+  });
+
+  // --- updates ---
+  const replaceOne = (card) => {
+    const old = cards.get(card.dataset.symbol);
+    if (!old) return;
+    const focused = old.contains(document.activeElement);
+    const changed = old.querySelector(".price")?.textContent !== card.querySelector(".price")?.textContent;
+    card.hidden = old.hidden;
+    old.replaceWith(card);
+    cards.set(card.dataset.symbol, card);
+    if (changed) card.classList.add("fresh");
+    if (focused) card.querySelector("h2 a")?.focus({ preventScroll: true });
+    writeTimes(card);
+  };
+
+  // A few cards a frame, so that five hundred do not block the page.
+  const replace = async (markup) => {
     const fresh = document.createElement("template");
     fresh.innerHTML = markup;
-    for (const card of fresh.content.querySelectorAll(".card")) {
-      const old = board.querySelector(`.card[data-symbol="${CSS.escape(card.dataset.symbol)}"]`);
-      if (!old || old.outerHTML === card.outerHTML) continue;
-      const focused = old.contains(document.activeElement);
-      const changed = old.querySelector(".price")?.textContent !== card.querySelector(".price")?.textContent;
-      old.replaceWith(card);
-      if (changed) card.classList.add("fresh");
-      if (focused) card.querySelector("h2 a")?.focus({ preventScroll: true });
+    const arrived = [...fresh.content.querySelectorAll(".card")];
+    for (let start = 0; start < arrived.length; start += CARDS_A_FRAME) {
+      arrived.slice(start, start + CARDS_A_FRAME).forEach(replaceOne);
+      if (start + CARDS_A_FRAME < arrived.length) await new Promise((next) => { setTimeout(next); });
     }
-    hintLocalTimes(board);
+    turnPanels();
+    sort();
+    select();
   };
 
   const load = async () => {
     timer = null;
     if (busy) { timer = setTimeout(load, GATHER_MS); return; }
-    const requested = waiting.size > FETCH_ALL_ABOVE ? [] : [...waiting];
-    waiting.clear();
+    const requested = [...waiting].slice(0, CARDS_A_REQUEST);
+    for (const symbol of requested) waiting.delete(symbol);
     busy = true;
     try {
-      const query = requested.length ? `?symbols=${encodeURIComponent(requested.join(","))}` : "";
-      const answer = await fetch(board.dataset.refresh + query, { credentials: "same-origin" });
-      if (answer.status === 401) { location.reload(); return; }
-      if (answer.ok) { correctBy(answer); replace(await answer.text()); }
-    } catch { /* shown by the connection label */ } finally { busy = false; }
+      const answer = await ask(`${board.dataset.refresh}?symbols=${encodeURIComponent(requested.join(","))}`);
+      if (answer.ok) await replace(await answer.text());
+    } catch { /* shown by the line of state */ } finally { busy = false; }
+    if (waiting.size) timer ??= setTimeout(load);
   };
 
   const requestUpdate = (names) => {
@@ -47,16 +143,20 @@ if (board) {
     timer ??= setTimeout(load, GATHER_MS);
   };
 
+  const symbols = [...cards.keys()];
   follow(symbols, {
     onSignal: (symbol, signal) => {
       requestUpdate([symbol]);
-      if (signal.signal_type !== "hold") {
-        document.getElementById("announcer").textContent = `${symbol}: ${signal.signal_type}`;
-      }
+      if (signal.signal_type !== "hold") document.getElementById("announcer").textContent = `${symbol}: ${signal.signal_type}`;
     },
     onRefresh: () => requestUpdate(symbols),
   });
 
+  sort();
+  turnPanels();
+  select();
+  // Late and expired markets change the counts without any message.
+  setInterval(select, 5000);
   // While models train there may be no signal, but the progress on the cards must be updated.
   setInterval(() => { if (!document.hidden && board.querySelector(".waiting")) requestUpdate(symbols); }, 5000);
 }

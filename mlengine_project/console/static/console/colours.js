@@ -1,5 +1,5 @@
 // Colours of the current theme, resolved for use on a canvas.
-const NAMES = ["ink", "ink-2", "ink-3", "line", "line-strong", "surface", "up", "down", "band", "core", "accent", "amber"];
+const NAMES = ["ink", "ink-2", "ink-3", "line", "line-strong", "surface", "up", "down", "accent", "late", "series-1", "series-2", "series-3", "series-4", "series-5"];
 
 export function colours() {
   const probe = document.createElement("span");

@@ -1,18 +1,10 @@
 // Websocket of the console: subscribes, keeps the last seq of each symbol, and reconnects after a drop.
 // While it is disconnected the page polls, so that it is not outdated without notice.
+import { socketOpen } from "./page_state.js";
+
 const WATCHDOG_MS = 60000;
 const MAX_RETRY_MS = 20000;
 const POLL_MS = 15000;
-
-const label = document.getElementById("link-state");
-
-function setLinkState(state, words, why = "") {
-  if (!label) return;
-  label.dataset.state = state;
-  label.title = why;
-  const place = label.querySelector("span");
-  if (place.textContent !== words) place.textContent = words;
-}
 
 export function follow(symbols, { onSignal, onRefresh }) {
   const last = new Map();
@@ -31,11 +23,10 @@ export function follow(symbols, { onSignal, onRefresh }) {
     watchdog = setTimeout(() => socket?.close(), WATCHDOG_MS);
   };
 
-  const retry = (why) => {
+  const retry = () => {
     clearTimeout(watchdog);
     poll(true);
     attempt += 1;
-    setLinkState(navigator.onLine ? "polling" : "offline", navigator.onLine ? "reconnecting" : "offline", why);
     setTimeout(connect, Math.min(MAX_RETRY_MS, 500 * 2 ** attempt) * (0.6 + 0.4 * Math.random()));
   };
 
@@ -51,7 +42,7 @@ export function follow(symbols, { onSignal, onRefresh }) {
       case "subscribed":
         attempt = 0;
         poll(false);
-        setLinkState("live", "live", "Signals arrive as they are issued");
+        socketOpen(true);
         for (const [symbol, head] of Object.entries(frame.seq ?? {})) if (!last.has(symbol)) last.set(symbol, head);
         break;
       case "signal":
@@ -81,12 +72,12 @@ export function follow(symbols, { onSignal, onRefresh }) {
       receive(JSON.parse(message.data));
     };
     socket.onclose = (event) => {
+      socketOpen(false);
       if (event.code === 4401 || event.code === 4403) {
         clearTimeout(watchdog);
         poll(true);
-        setLinkState("polling", "polling", "The live connection was refused; the page refreshes every 15 seconds");
       } else {
-        retry(event.reason || `connection closed (${event.code})`);
+        retry();
       }
     };
   };

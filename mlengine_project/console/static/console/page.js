@@ -1,43 +1,49 @@
-// Script of every page: clock, ages, local-time hints, theme button and notices.
-import { age, correctBy, marketNow } from "./market_clock.js";
+// Script of every page: clocks, states, theme button and notices.
+import { correctBy, marketNow } from "./market_clock.js";
+import { answered, turnPanels, unanswered } from "./page_state.js";
+import { clockText, switchZone, writeTimes, zoneWord } from "./times.js";
 
+const NOTICES_MS = 5000;
+const RECORD_MS = 60000;
 const clock = document.getElementById("market-clock");
+const wallClock = document.getElementById("wall-clock");
 const toggle = document.getElementById("theme-toggle");
+const notices = document.getElementById("notices");
+const isSignedIn = document.querySelector(".sign-out") !== null;
 
 function tick() {
-  const now = marketNow();
-  if (clock) clock.textContent = new Date(now).toISOString().slice(11, 19) + " UTC";
-  for (const label of document.querySelectorAll("[data-since]")) {
-    const text = `closed ${age((now - Number(label.dataset.since)) / 1000)} ago`;
-    if (label.textContent !== text) label.textContent = text;
-  }
+  const zone = zoneWord();
+  if (clock) clock.querySelector(".clock-time").textContent = `${clockText(marketNow(), { seconds: true })} ${zone}`;
+  if (wallClock) wallClock.querySelector(".clock-time").textContent = `${clockText(Date.now(), { seconds: true })} ${zone}`;
+  turnPanels();
 }
 
-export function hintLocalTimes(root = document) {
-  for (const time of root.querySelectorAll("time[data-local]:not([title])")) {
-    const moment = new Date(time.dateTime);
-    time.title = moment.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" }) + " local time";
-  }
+// An answer of the engine; the page knows from it the market's time and that the engine can be reached.
+export async function ask(address) {
+  let answer;
+  try { answer = await fetch(address, { credentials: "same-origin" }); } catch (error) { unanswered(); throw error; }
+  if (answer.status === 401) { location.reload(); throw new Error("signed out"); }
+  answered();
+  correctBy(answer);
+  return answer;
 }
 
-export async function refreshNotices() {
-  const place = document.getElementById("notices");
+async function refreshNotices() {
   try {
-    const answer = await fetch("/console/notices", { credentials: "same-origin" });
+    const answer = await ask(notices.dataset.refresh);
     if (!answer.ok) return;
-    correctBy(answer);
     const written = await answer.text();
-    if (place.dataset.written !== written) {
-      place.innerHTML = written;
-      place.dataset.written = written;
+    if (notices.dataset.written !== written) {
+      notices.innerHTML = written;
+      notices.dataset.written = written;
     }
-  } catch { /* shown by the connection label */ }
+  } catch { /* shown by the line of state */ }
 }
 
 // Scores are computed at most once a minute and loaded after the page.
 async function loadRecord(place) {
   try {
-    const answer = await fetch(place.dataset.load, { credentials: "same-origin" });
+    const answer = await ask(place.dataset.load);
     if (answer.ok) place.innerHTML = await answer.text();
   } catch { /* tried again after a minute */ }
 }
@@ -50,13 +56,17 @@ toggle?.addEventListener("click", () => {
   document.dispatchEvent(new CustomEvent("theme-changed"));
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => document.dispatchEvent(new CustomEvent("theme-changed")));
+clock?.addEventListener("click", () => { switchZone(); tick(); });
 
 tick();
 setInterval(tick, 1000);
-hintLocalTimes();
+writeTimes();
 const record = document.getElementById("record");
-if (record) {
+if (record?.dataset.load) {
   loadRecord(record);
-  setInterval(() => { if (!document.hidden) loadRecord(record); }, 60000);
+  setInterval(() => { if (!document.hidden) loadRecord(record); }, RECORD_MS);
 }
-if (document.querySelector(".sign-out")) setInterval(() => { if (!document.hidden) refreshNotices(); }, 5000);
+if (isSignedIn) {
+  setInterval(() => { if (!document.hidden) refreshNotices(); }, NOTICES_MS);
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) refreshNotices(); });
+}

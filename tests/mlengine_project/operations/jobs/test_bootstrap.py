@@ -10,12 +10,14 @@ from django_celery_beat.models import PeriodicTask
 
 from marketdata import clock
 from marketdata.models import Market
+from marketdata.process_state import process_state
 from marketdata.simulator import SimulatedExchange
 from marketdata.storage import candles
 from mlengine_project.operations import doctor, tasks
 from mlengine_project.operations.jobs import bootstrap, control, runs
 from mlengine_project.operations.models import Heartbeat, Job
 from mlengine_project.operations.monitoring import health
+from mlengine_project.operations.monitoring.health import Readiness
 from mlengine_project.operations.scheduling.schedule import SCHEDULE
 from modelregistry import artifacts
 from modelregistry.training.fit.plan import least_candles, plan_for
@@ -212,18 +214,18 @@ def test_without_a_market_of_this_exchange_the_error_names_what_to_do(settings, 
 
 
 def test_readiness_names_a_missing_champion_until_one_covers_a_market(exchange):
-    health.clear_cache()
+    process_state.drop(Readiness)
     assert health.readiness() == ["NO_CHAMPION"]
     make_markets(count=1)
-    health.clear_cache()
+    process_state.drop(Readiness)
     assert health.readiness() == ["NO_CHAMPION"]
     bootstrap_champions(symbols=("OTHERUSDT",))
-    health.clear_cache()
+    process_state.drop(Readiness)
     assert health.readiness() == ["NO_CHAMPION"], "a market outside the training set is not served"
     Market.objects.create(symbol="OTHERUSDT", source="simulated")
-    health.clear_cache()
+    process_state.drop(Readiness)
     assert health.readiness() == []
-    health.clear_cache()
+    process_state.drop(Readiness)
 
 
 @pytest.mark.parametrize("writable", [True, False])

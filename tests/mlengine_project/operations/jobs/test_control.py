@@ -7,8 +7,10 @@ from datetime import timedelta
 import pytest
 
 from marketdata import clock
+from marketdata.process_state import process_state
 from mlengine_project.operations import tasks
 from mlengine_project.operations.jobs import control, runs
+from mlengine_project.operations.jobs.runs import RunningJobs
 from mlengine_project.operations.models import Job
 from modelregistry.models import ModelVersion
 from tests.flows.processes import database_url
@@ -107,7 +109,7 @@ def test_cancelling_stops_a_process_that_reports_nothing(queued, monkeypatch):
     runner = threading.Thread(target=run_and_close, args=(str(job.id),))
     runner.start()
     deadline = clock.monotonic() + 20
-    while not runs._running and clock.monotonic() < deadline:
+    while not process_state.of(RunningJobs).processes and clock.monotonic() < deadline:
         threading.Event().wait(0.05)
     assert control.cancel(job)
     runner.join(timeout=20)

@@ -11,12 +11,14 @@ from django_celery_beat.models import PeriodicTask
 from marketdata import clock
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Candle, ExchangeState, Market
+from marketdata.process_state import process_state
 from mlengine_project.operations.jobs import control
 from mlengine_project.operations.models import Heartbeat, Job
 from mlengine_project.operations.monitoring import health, heartbeats
+from mlengine_project.operations.monitoring.health import Readiness
 from mlengine_project.operations.scheduling.schedule import install_schedule
 from modelregistry.models import Kind, ModelVersion
-from modelregistry.registry import serving
+from modelregistry.registry.serving import LoadedVersions
 from signals.models import OutboxMessage, SignalLog
 from tests.champions import bootstrap_champions
 
@@ -30,7 +32,7 @@ def test_alive_does_no_io(client, settings):
 def test_readiness_is_cached_for_two_seconds(monkeypatch):
     queued = []
     monkeypatch.setattr(health, "_causes", lambda: queued.append(1) or ([] if len(queued) > 1 else ["database"]))
-    health.clear_cache()
+    process_state.drop(Readiness)
     with clock.use(clock.FrozenClock(1_790_000_000_000)) as frozen:
         assert health.readiness() == ["database"]
         frozen.advance(1.9)
@@ -38,7 +40,7 @@ def test_readiness_is_cached_for_two_seconds(monkeypatch):
         assert len(queued) == 1
         frozen.advance(0.2)
         assert health.readiness() == []
-    health.clear_cache()
+    process_state.drop(Readiness)
 
 
 def test_hanging_database_is_limited_by_the_timeout(monkeypatch):
@@ -47,10 +49,10 @@ def test_hanging_database_is_limited_by_the_timeout(monkeypatch):
     release = threading.Event()
     monkeypatch.setattr(health, "TIMEOUT_SECONDS", 0.05)
     monkeypatch.setattr(health, "_database_answers", lambda: release.wait(10))
-    health.clear_cache()
+    process_state.drop(Readiness)
     assert health.readiness() == ["database"]
     release.set()
-    health.clear_cache()
+    process_state.drop(Readiness)
 
 
 def parts_of_processes():
@@ -70,12 +72,12 @@ def faults():
 def test_without_a_champion_that_covers_an_enabled_market_there_is_a_cause(market, settings, tmp_path):
     assert health._causes() == ["NO_CHAMPION"]
     settings.MODEL_PATH = tmp_path / "models"
-    serving._serving.clear()
+    process_state.of(LoadedVersions).serving.clear()
     bootstrap_champions(symbols=("ETHUSDT",), source=market.source)
     assert "NO_CHAMPION" in health._causes(), "no enabled market is in its training set"
     Market.objects.create(symbol="ETHUSDT", source=market.source)
     assert "NO_CHAMPION" not in health._causes()
-    serving._serving.clear()
+    process_state.of(LoadedVersions).serving.clear()
 
 
 @pytest.fixture

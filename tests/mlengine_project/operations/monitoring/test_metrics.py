@@ -6,12 +6,14 @@ import pytest
 from django.db import OperationalError, connections
 from prometheus_client.parser import text_string_to_metric_families
 
+from marketdata.process_state import process_state
 from mlengine_project.operations.models import Counter
 from mlengine_project.operations.monitoring import counters as module
 from mlengine_project.operations.monitoring.background_refresher import BackgroundRefresher
 from mlengine_project.operations.monitoring.counters import LATENCY, PREDICTIONS, Measures
 from mlengine_project.operations.monitoring.metrics import exposition
 from predictions.live import windows as live_windows
+from predictions.live.windows import WindowsBySource
 
 pytestmark = pytest.mark.django_db
 
@@ -116,6 +118,6 @@ def test_events_of_windows_are_summed_over_processes(processes, monkeypatch):
     windows.counts.update(compared=9, different=1)
     refresher.refresh()
     refresher.refresh()
-    live_windows.reset()
+    process_state.drop(WindowsBySource)
     reported = {key[1]: value for key, value in scraped().items() if key[0] == "ml_live_windows_total"}
     assert reported == {"filled": 1.0, "compared": 9.0, "different": 1.0}

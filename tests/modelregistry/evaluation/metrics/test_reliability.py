@@ -5,10 +5,10 @@ import pytest
 from scipy.stats import chi2, ttest_1samp
 
 from modelregistry.estimators.forecast import LEVELS
-from modelregistry.evaluation.metrics.bands import band_table, interval_scores
+from modelregistry.evaluation.metrics.bands import band_table
 from modelregistry.evaluation.metrics.exceedance import exceedance, miss_test
 from modelregistry.evaluation.metrics.reliability import brier_parts, calibration, equal_bins, reliability_curve
-from modelregistry.evaluation.metrics.scores import interval_score
+from modelregistry.evaluation.metrics.scores import interval_score, interval_scores
 from modelregistry.evaluation.significance.blocks import block_interval
 from modelregistry.evaluation.significance.diebold_mariano import diebold_mariano
 

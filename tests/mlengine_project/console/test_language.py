@@ -1,0 +1,94 @@
+"""Languages of the console: chosen, or the browser's; the API and the admin stay English."""
+
+import ast
+import gettext
+import re
+
+import pytest
+from django.conf import settings
+from django.utils import translation
+
+from indicators.catalog.lookup import CATALOG
+from mlengine_project.console import catalogue
+from modelregistry.models import Kind
+from predictions.reasons import REASON_TEXTS
+from signals.models import SignalLog
+from tests.mlengine_project.console import rows
+
+pytestmark = pytest.mark.django_db
+ROOT = settings.BASE_DIR
+SPANISH = {"HTTP_ACCEPT_LANGUAGE": "es-MX,es;q=0.9"}
+
+
+def test_landing_page_follows_the_browser(client):
+    page = client.get("/", **SPANISH)
+    assert '<html lang="es"' in page.content.decode()
+    assert page["Content-Language"] == "es"
+    assert "Iniciar sesión" in page.content.decode()
+    assert '<html lang="en"' in client.get("/", HTTP_ACCEPT_LANGUAGE="fr").content.decode()
+
+
+def test_chosen_language_comes_before_the_browsers(admin_client):
+    rows.market()
+    sent = admin_client.post("/console/language", {"language": "es", "next": "/console/models"})
+    assert sent["Location"] == "/console/models"
+    assert '<html lang="es"' in admin_client.get("/", HTTP_ACCEPT_LANGUAGE="en").content.decode()
+    admin_client.post("/console/language", {"language": "en", "next": "https://elsewhere.example/"})
+    assert '<html lang="en"' in admin_client.get("/", **SPANISH).content.decode()
+
+
+def test_language_choice_does_not_lead_to_another_site(admin_client):
+    sent = admin_client.post("/console/language", {"language": "es", "next": "https://elsewhere.example/"})
+    assert sent["Location"] == "/"
+
+
+def test_script_texts_are_in_the_language_of_the_page(client):
+    assert "desconectado" in client.get("/console/texts.js", **SPANISH).content.decode()
+    assert "desconectado" not in client.get("/console/texts.js").content.decode()
+
+
+@pytest.mark.parametrize("path", ["/markets", "/predictions", "/schema"])
+def test_api_answers_in_english(client, path):
+    plain, asked = client.get(path), client.get(path, **SPANISH)
+    assert asked.status_code == plain.status_code
+    assert asked.json()["message"] == plain.json()["message"] if plain.status_code >= 400 else True
+
+
+def test_admin_stays_english(admin_client):
+    assert '<html lang="en' in admin_client.get("/admin/", **SPANISH).content.decode()
+
+
+def test_a_page_leaves_the_language_of_its_thread_as_it_was(client):
+    client.get("/", **SPANISH)
+    assert translation.get_language() == "en"
+
+
+@pytest.mark.parametrize("path", ["/", "/console/models", "/market/BTCUSDT"])
+def test_console_pages_forbid_inline_styles_and_scripts(admin_client, path):
+    rows.candles(rows.market())
+    policy = admin_client.get(path)["Content-Security-Policy"]
+    assert "unsafe-inline" not in policy
+    assert "style-src 'self'" in policy
+
+
+def test_every_text_of_other_apps_is_translated():
+    listed = set(catalogue.TEXTS)
+    for shown in (REASON_TEXTS.values(), *(choices.labels for choices in (SignalLog.Type, SignalLog.Outcome, Kind))):
+        assert {str(text) for text in shown} <= listed
+    assert {spec.family for spec in CATALOG.values()} <= listed
+    with translation.override("es"):
+        assert [text for text in listed if translation.gettext(text) == text] == []
+
+
+@pytest.mark.parametrize("domain", ["django", "djangojs"])
+def test_spanish_is_complete_and_compiled(domain):
+    folder = ROOT / "locale" / "es" / "LC_MESSAGES"
+    blocks = (folder / f"{domain}.po").read_text().split("\n\n")[1:]
+    assert [block for block in blocks if re.search(r'msgstr(\[\d\])? ""(?!\n")', block) or "#, fuzzy" in block] == []
+    with (folder / f"{domain}.mo").open("rb") as compiled:
+        known = gettext.GNUTranslations(compiled)
+    for block in blocks:
+        parts = re.findall(r'^(msgid|msgstr) ((?:".*"\n?)+)', block, re.MULTILINE)
+        words = {name: "".join(map(ast.literal_eval, text.strip().split("\n"))) for name, text in parts if text.strip()}
+        if "msgstr" in words:
+            assert known.gettext(words["msgid"]) == words["msgstr"]
