@@ -22,4 +22,4 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=90s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health', timeout=2)"]
 # uvicorn includes a worker's start-up in its first health check; its default of 5 s ends workers on a busy machine.
 CMD ["uvicorn", "mlengine_project.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--workers", "4", \
-     "--no-proxy-headers", "--no-server-header", "--no-access-log", "--http", "mlengine_project.http.protocol:LimitedHttpProtocol", "--ws", "websockets-sansio", "--ws-max-size", "65536", "--timeout-graceful-shutdown", "10", "--timeout-worker-healthcheck", "60"]
+     "--no-proxy-headers", "--no-server-header", "--no-access-log", "--http", "mlengine_project.http.protocol:LimitedHttpProtocol", "--ws", "mlengine_project.http.websocket_protocol:ReadyFrameProtocol", "--ws-max-size", "65536", "--ws-per-message-deflate", "false", "--timeout-graceful-shutdown", "10", "--timeout-worker-healthcheck", "60"]

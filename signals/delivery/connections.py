@@ -1,4 +1,4 @@
-"""Queue of frames of one websocket: order, gaps and back-pressure.
+"""Outgoing frames of one websocket: order, gaps and back-pressure.
 
 Runs in the event loop of its connection; no database access.
 """
@@ -6,38 +6,57 @@ Runs in the event loop of its connection; no database access.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 
 from signals.delivery import protocol
+from signals.delivery.protocol import Outgoing
 
-MAX_QUEUED = 512
+MAX_QUEUED = 1024
 """Frames queued for one connection; a live signal beyond that closes it."""
 REPLAY_QUEUE_LIMIT = 64
-"""A replay waits until fewer frames than this are queued."""
+"""A replay waits until fewer frames than this are queued; with one page of it the queue is still not full."""
 CLOSE_SECONDS = 10.0
-"""How long a connection closed as too slow may take to read the last frame."""
+"""How long a closed connection may take to read the last frame."""
 
-Item = tuple[str, int, str]
-"""Symbol ('' for anything but a signal), seq, frame text."""
+
+def always_queue(_ready: bytes) -> bool:
+    """Write nothing, for servers that cannot write ready frames; every frame is queued."""
+    return False
 
 
 class Connection:
-    """Bounded queue of frames with one writer, and the last seq of every subscribed symbol."""
+    """Position in every subscribed symbol, and a bounded queue that is used while the client reads slowly.
+
+    Parameters
+    ----------
+    send_text, close : callable
+        Send a text and close with a code, after the client has read enough.
+    key_id : str
+        API key of the client; empty for a session.
+    write_ready : callable
+        Writes the bytes of a frame if nothing waits for the client; returns whether it did.
+    """
 
     def __init__(
-        self, send_text: Callable[[str], Awaitable[None]], close: Callable[[int], Awaitable[None]], key_id: str = ""
+        self,
+        send_text: Callable[[str], Awaitable[None]],
+        close: Callable[[int], Awaitable[None]],
+        key_id: str = "",
+        write_ready: Callable[[bytes], bool] = always_queue,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.key_id = key_id
         self.positions: dict[str, int] = {}
         self.on_gap: Callable[[str], None] = lambda _symbol: None
-        self.sent: dict[str, int] = {}
-        self._buffered: dict[str, list[tuple[int, str]]] = {}
-        self._send_text, self._close = send_text, close
-        self._queue: deque[Item] = deque()
-        self._wake, self._has_room = asyncio.Event(), asyncio.Event()
+        self._buffered: dict[str, list[Outgoing]] = {}
+        self._send_text, self._close, self._write_ready = send_text, close, write_ready
+        self._queue: deque[Outgoing] = deque()
+        self._in_flight: Outgoing | None = None
+        self._has_room = asyncio.Event()
         self._has_room.set()
-        self._closing: int | None = None
-        self._writer = self.loop.create_task(self._write())
+        self._open = True
+        self._close_code: int | None = None
+        self._writer: asyncio.Task[None] | None = None
 
     @property
     def symbols(self) -> set[str]:
@@ -45,30 +64,28 @@ class Connection:
         return set(self.positions) | set(self._buffered)
 
     def put(self, text: str) -> None:
-        """Queue a frame that is not a signal."""
-        self._enqueue(("", 0, text))
+        """Send a frame that is not a signal."""
+        self._send(Outgoing.of(text))
 
     def hold(self, symbols: Iterable[str]) -> None:
         """Buffer live signals of these symbols until `release`."""
         for symbol in symbols:
             self._buffered.setdefault(symbol, [])
 
-    def put_replayed(self, symbol: str, seq: int, text: str) -> None:
-        """Queue a signal read from the log, unless it was queued before."""
-        if seq > self.positions.get(symbol, -1):
-            self.positions[symbol] = seq
-            self._enqueue((symbol, seq, text))
+    def put_replayed(self, message: Outgoing) -> None:
+        """Send a signal read from the log, unless it was sent before."""
+        if message.seq > self.positions.get(message.symbol, -1):
+            self.positions[message.symbol] = message.seq
+            self._send(message)
 
     def release(self, symbol: str) -> int | None:
-        """Queue the buffered signals; returns the first missing seq if there is a gap."""
+        """Send the buffered signals; returns the first missing seq if there is a gap."""
         buffered = self._buffered.get(symbol, [])
         while buffered:
-            seq, text = buffered[0]
             position = self.positions.get(symbol, 0)
-            if seq > position + 1:
+            if buffered[0].seq > position + 1:
                 return position + 1
-            buffered.pop(0)
-            self.put_replayed(symbol, seq, text)
+            self.put_replayed(buffered.pop(0))
         self._buffered.pop(symbol, None)
         self.positions.setdefault(symbol, 0)
         return None
@@ -79,82 +96,95 @@ class Connection:
             self.positions.pop(symbol, None)
             self._buffered.pop(symbol, None)
 
-    def offer(self, symbol: str, seq: int, text: str) -> None:
-        """Queue a live signal if it is the next one; drop repeats, report gaps."""
+    def offer(self, message: Outgoing) -> None:
+        """Send a live signal if it is the next one; drop repeats, report gaps."""
+        symbol, seq = message.symbol, message.seq
         if symbol in self._buffered:
-            self._buffered[symbol].append((seq, text))
+            self._buffered[symbol].append(message)
             del self._buffered[symbol][:-MAX_QUEUED]
             return
         position = self.positions.get(symbol)
         if position is None or seq <= position:
             return
         if seq > position + 1:
-            self._buffered[symbol] = [(seq, text)]
+            self._buffered[symbol] = [message]
             self.on_gap(symbol)
             return
         if len(self._queue) >= MAX_QUEUED:
             self.close_too_slow()
             return
         self.positions[symbol] = seq
-        self._enqueue((symbol, seq, text))
+        self._send(message)
 
     def close_too_slow(self) -> None:
         """Close a connection that reads too slowly, with the last sent seq of every symbol."""
-        if self._closing is not None:
-            return
-        reached = {symbol: self.sent.get(symbol, 0) for symbol in sorted(self.symbols)}
-        frame = protocol.error("TooSlow", "this connection does not read fast enough", seq=reached)
+        sent = {symbol: self.positions.get(symbol, 0) for symbol in sorted(self.symbols)}
+        unsent = [self._in_flight, *self._queue] if self._in_flight is not None else list(self._queue)
+        for message in reversed(unsent):
+            if message.symbol in sent:
+                sent[message.symbol] = message.seq - 1
+        frame = protocol.error("TooSlow", "this connection does not read fast enough", seq=sent)
         self.close(protocol.TOO_SLOW, frame)
-        self.loop.call_later(CLOSE_SECONDS, self._writer.cancel)
 
     def close(self, code: int, last_frame: str = "") -> None:
         """Drop queued frames, send `last_frame` and close."""
-        if self._closing is not None:
+        if not self._open:
             return
+        self._open, self._close_code = False, code
         self._queue.clear()
         if last_frame:
-            self._queue.append(("", 0, last_frame))
-        self._closing = code
-        self._wake.set()
+            self._queue.append(Outgoing.of(last_frame))
+        self.loop.call_later(CLOSE_SECONDS, self._start_writer().cancel)
 
     async def wait_for_room(self) -> None:
         """Wait until a replay may queue more."""
         await self._has_room.wait()
 
+    def end(self) -> None:
+        """Send nothing more: the websocket is closed or being closed."""
+        self._open = False
+        self._queue.clear()
+
     def stop(self) -> None:
         """Stop the writer after the client has disconnected."""
-        self._writer.cancel()
+        self.end()
+        if self._writer is not None:
+            self._writer.cancel()
 
     async def finished(self) -> None:
-        """Wait until the writer has ended."""
-        await asyncio.gather(self._writer, return_exceptions=True)
+        """Wait until no frame is queued."""
+        if self._writer is not None:
+            await asyncio.gather(self._writer, return_exceptions=True)
 
-    def _enqueue(self, item: Item) -> None:
-        if self._closing is not None:
+    def _send(self, message: Outgoing) -> None:
+        if not self._open or (self._writer is None and self._write_ready(message.ready)):
             return
-        self._queue.append(item)
+        self._queue.append(message)
         if len(self._queue) >= REPLAY_QUEUE_LIMIT:
             self._has_room.clear()
-        self._wake.set()
+        self._start_writer()
+
+    def _start_writer(self) -> asyncio.Task[None]:
+        if self._writer is None:
+            self._writer = self.loop.create_task(self._write())
+        return self._writer
 
     async def _write(self) -> None:
+        """Send what is queued, then close if that was requested."""
         try:
-            while True:
-                while self._queue:
-                    symbol, seq, text = self._queue.popleft()
-                    if len(self._queue) < REPLAY_QUEUE_LIMIT:
-                        self._has_room.set()
-                    await self._send_text(text)
-                    if symbol:
-                        self.sent[symbol] = seq
-                if self._closing is not None:
-                    return
-                self._wake.clear()
-                await self._wake.wait()
+            while self._queue:
+                self._in_flight = self._queue.popleft()
+                if len(self._queue) < REPLAY_QUEUE_LIMIT:
+                    self._has_room.set()
+                await self._send_text(self._in_flight.text)
+        except OSError:  # the client has disconnected, which the server reports to the consumer
+            self.end()
         except asyncio.CancelledError:
-            if self._closing is None:
+            if self._close_code is None:
                 raise
         finally:
+            self._in_flight = self._writer = None
             self._has_room.set()
-            if self._closing is not None:
-                await self._close(self._closing)
+            if self._close_code is not None:
+                with suppress(OSError):
+                    await self._close(self._close_code)

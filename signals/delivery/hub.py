@@ -131,13 +131,15 @@ class Hub:
             subscribers = list(self._subscribers.get(symbol, ()))
             if subscribers:
                 self.heads[symbol] = seq
-        text = protocol.signal(symbol, seq, payload)
+        if not subscribers:
+            return
+        message = protocol.signal(symbol, seq, payload)
         by_loop: dict[asyncio.AbstractEventLoop, list[Connection]] = {}
         for connection in subscribers:
             by_loop.setdefault(connection.loop, []).append(connection)
         for loop, part in by_loop.items():
             try:
-                loop.call_soon_threadsafe(_offer, part, symbol, seq, text)
+                loop.call_soon_threadsafe(_offer, part, message)
             except RuntimeError:  # its event loop was closed without a disconnect
                 for connection in part:
                     self.leave(connection)
@@ -221,9 +223,9 @@ class Hub:
             )
 
 
-def _offer(part: list[Connection], symbol: str, seq: int, text: str) -> None:
+def _offer(part: list[Connection], message: protocol.Outgoing) -> None:
     for connection in part:
-        connection.offer(symbol, seq, text)
+        connection.offer(message)
 
 
 hub = Hub()

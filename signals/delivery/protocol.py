@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import orjson
+from websockets.frames import Frame, Opcode
 
 BAD_MESSAGE = 4400
 NOT_AUTHENTICATED = 4401
@@ -14,6 +15,8 @@ TOO_MANY = 4429
 TRY_LATER = 1013
 """Close codes."""
 
+WRITE_READY = "signals.write_ready"
+"""Extension of the ASGI scope by a server that writes ready frames: bytes to whether they were written."""
 MAX_FIRST_MESSAGE_BYTES = 1024
 MAX_MESSAGE_BYTES = 64 * 1024
 MAX_SYMBOLS = 1000
@@ -36,6 +39,25 @@ class Message:
     symbols: tuple[str, ...] = ()
     after: Mapping[str, int] = field(default_factory=dict)
     ticket: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """Frame to send: text, bytes on the wire, and symbol and seq if it is a signal."""
+
+    text: str
+    ready: bytes
+    symbol: str = ""
+    seq: int = 0
+
+    @classmethod
+    def of(cls, text: str, symbol: str = "", seq: int = 0) -> Self:
+        r"""Encode a text as one unmasked, uncompressed websocket frame (RFC 6455, 5.2).
+
+        >>> Outgoing.of("hi").ready
+        b'\x81\x02hi'
+        """
+        return cls(text, Frame(Opcode.TEXT, text.encode()).serialize(mask=False), symbol, seq)
 
 
 def parse(text: str | None, longest: int = MAX_MESSAGE_BYTES) -> Message:
@@ -112,13 +134,13 @@ def error(name: str, message: str, **fields: Any) -> str:
     return frame("error", error=name, message=message, **fields)
 
 
-def signal(symbol: str, seq: int, payload: str) -> str:
+def signal(symbol: str, seq: int, payload: str) -> Outgoing:
     """Encode the frame of one signal around its published bytes.
 
-    >>> signal("BTCUSDT", 7, '{"id":"x"}')
+    >>> signal("BTCUSDT", 7, '{"id":"x"}').text
     '{"type":"signal","symbol":"BTCUSDT","seq":7,"signal":{"id":"x"}}'
     """
-    return f'{{"type":"signal","symbol":"{symbol}","seq":{seq},"signal":{payload}}}'
+    return Outgoing.of(f'{{"type":"signal","symbol":"{symbol}","seq":{seq},"signal":{payload}}}', symbol, seq)
 
 
 def snapshot(payloads: Sequence[str]) -> str:

@@ -95,7 +95,7 @@ class Subscriptions:
                 if symbol not in connection.symbols:
                     return  # unsubscribed meanwhile
                 for seq, payload in entries:
-                    connection.put_replayed(symbol, seq, protocol.signal(symbol, seq, payload))
+                    connection.put_replayed(protocol.signal(symbol, seq, payload))
                 if len(entries) == replay.PAGE:
                     continue
             if connection.release(symbol) is None:

@@ -16,7 +16,7 @@ from django.conf import settings
 from marketdata import clock
 from marketdata.clock import iso
 from signals.delivery import protocol
-from signals.delivery.connections import Connection
+from signals.delivery.connections import Connection, always_queue
 from signals.delivery.hub import hub
 from signals.delivery.origins import header_values, own_origin, session_is_valid
 from signals.delivery.subscriptions import Subscriptions
@@ -101,7 +101,8 @@ class SignalConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         if self._closed:
             return
         self._by_session = not key_id
-        self.connection = Connection(self.send, self._close_connection, key_id)
+        write_ready = self.scope.get("extensions", {}).get(protocol.WRITE_READY, always_queue)
+        self.connection = Connection(self.send, self._close_connection, key_id, write_ready)
         self._subscriptions = Subscriptions(self.connection, database_sync_to_async)
         self.connection.on_gap = lambda symbol: self._start(self._subscriptions.fill_gap(symbol))
         self.connection.put(protocol.frame("authenticated"))
@@ -116,6 +117,8 @@ class SignalConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
     async def _refuse(self, code: int, reason: str) -> None:
         if not self._closed:
             self._closed = True
+            if self.connection is not None:
+                self.connection.end()
             await self.close(code, reason)
 
     async def _close_connection(self, code: int) -> None:

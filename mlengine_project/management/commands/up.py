@@ -22,6 +22,7 @@ from mlengine_project.embedded import price_sources
 from mlengine_project.embedded.first_run import Credentials, administrator, ensure_credentials
 from mlengine_project.embedded.instance_lock import InstanceLock
 from mlengine_project.http.protocol import LimitedHttpProtocol
+from mlengine_project.http.websocket_protocol import ReadyFrameProtocol
 from mlengine_project.operations.scheduling.schedule import install_schedule
 
 GRACE_SECONDS = 5
@@ -101,8 +102,9 @@ class Command(EngineCommand):
                 host=options["host"],
                 port=options["port"],
                 http=LimitedHttpProtocol,
-                ws="websockets-sansio",
+                ws=ReadyFrameProtocol,
                 ws_max_size=64 * 1024,
+                ws_per_message_deflate=False,
                 proxy_headers=False,
                 server_header=False,
                 access_log=False,

@@ -105,7 +105,7 @@ async def test_a_running_consumer_sends_every_frame_of_the_document_and_no_other
     slow.release("ETHUSDT")
     payload = (await OutboxMessage.objects.aget(symbol="ETHUSDT")).payload
     for seq in range(1, 20):
-        slow.offer("ETHUSDT", seq, protocol.signal("ETHUSDT", seq, payload))
+        slow.offer(protocol.signal("ETHUSDT", seq, payload))
         await asyncio.sleep(0)
     reading.set()
     await slow.finished()

@@ -2,12 +2,10 @@
 
 import asyncio
 
-import orjson
 import pytest
 from channels.db import database_sync_to_async as sync_to_async
 
-from marketdata import clock
-from signals.delivery import connections, websocket
+from signals.delivery import websocket
 from signals.delivery.hub import hub
 from signals.models import OutboxMessage
 from tests.signals.sockets import (
@@ -204,31 +202,3 @@ async def test_too_many_messages_close_the_connection():
         await send_message(client, type="ping")
     frames = [await client.receive_output(timeout=3) for _ in range(61)]
     assert next(frame for frame in frames if frame["type"] == "websocket.close")["code"] == 4429
-
-
-async def test_a_slow_reader_gets_its_last_seq_and_is_closed(monkeypatch):
-    monkeypatch.setattr(connections, "MAX_QUEUED", 5)
-    reading = asyncio.Event()
-    received, ended = [], []
-
-    async def send(text):
-        received.append(orjson.loads(text))
-        if len(received) > 2:
-            await reading.wait()
-
-    async def close(code):
-        ended.append(code)
-
-    connection = connections.Connection(send, close)
-    connection.hold(["BTCUSDT"])
-    assert connection.release("BTCUSDT") is None
-    for seq in range(1, 20):
-        connection.offer("BTCUSDT", seq, orjson.dumps({"seq": seq}).decode())
-        await asyncio.sleep(0)
-    reading.set()
-    await connection.finished()
-    assert [one["seq"] for one in received[:3]] == [1, 2, 3]
-    assert received[-1]["error"] == "TooSlow"
-    assert received[-1]["seq"] == {"BTCUSDT": 2}
-    assert ended == [4408]
-    assert clock.monotonic() > 0
