@@ -40,8 +40,6 @@ TEXTS = (
     gettext_noop("gate refused"),
     gettext_noop("promoted by override: the gate had refused"),
     gettext_noop("unproven: first of its kind, the gate had refused"),
-    gettext_noop("EWM"),
-    gettext_noop("HAR"),
     gettext_noop("HAR with time of day"),
     gettext_noop("HAR with time of day, rescaled on 90 days"),
     gettext_noop("ridge regression"),

@@ -9,7 +9,6 @@ from mlengine_project.access import services as access
 from mlengine_project.console.record.export import as_csv
 from mlengine_project.console.record.page import line_of, margin_of
 from predictions.models import PredictionLog
-from predictions.scoring import scoreboard
 from tests.mlengine_project.console import rows
 from tests.mlengine_project.console.test_pages import words
 
@@ -20,7 +19,6 @@ STEP = rows.STEP
 @pytest.fixture
 def scored(admin_client):
     """Scored predictions of two markets; half of them final."""
-    scoreboard.reset()
     for number, symbol in enumerate(("BTCUSDT", "ETHUSDT")):
         of = rows.market(symbol)
         rows.candles(of, 1300)
@@ -32,8 +30,7 @@ def scored(admin_client):
             prediction.actual_high, prediction.actual_low = ("139.9", "129.0") if is_out else ("131.1", "128.7")
             prediction.mae, prediction.outcome_final = "0.5", prediction.chain_index % 2 == 0
             prediction.save()
-    yield admin_client
-    scoreboard.reset()
+    return admin_client
 
 
 def api_scores(client):
@@ -108,7 +105,6 @@ def test_no_skill_of_the_record_has_a_colour_without_an_interval():
 
 
 def test_empty_record_says_when_the_first_scores_appear(admin_client):
-    scoreboard.reset()
     rows.market()
     assert "Nothing is scored yet" in words(admin_client.get("/console/record"))
     assert admin_client.get("/console/record/track-record.csv").status_code == 200
