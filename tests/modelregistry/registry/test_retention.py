@@ -280,6 +280,6 @@ def test_the_admin_shows_whether_files_are_kept_and_refuses_to_promote_without(r
     assert ">kept<" in "".join(listed.split())
     page = f"/admin/modelregistry/modelversion/{removed.pk}"
     assert "not among the newest 1 candidates" in admin_client.get(f"{page}/change/").content.decode()
-    assert admin_client.get(f"{page}/report/").status_code == 200
+    assert admin_client.get(f"{page}/report/", follow=True).status_code == 200
     refused = admin_client.get(f"{page}/promote/", follow=True)
     assert "keeps only its report" in refused.content.decode()

@@ -4,7 +4,6 @@ import math
 
 from marketdata import clock
 from marketdata.models import Candle
-from modelregistry import registry
 from predictions import services
 from predictions.forecasting.explanation import SHOWN, explain
 from predictions.models import PredictionLog
@@ -43,15 +42,7 @@ def test_a_version_without_files_explains_nothing(champions, settings, tmp_path)
     prediction = logged()
     settings.MODEL_PATH = tmp_path
     reset_process_state()
-    registry.unload_all()
-    serving_cache_is_empty()
     assert explain(prediction) is None
-
-
-def serving_cache_is_empty():
-    from modelregistry.registry import serving
-
-    serving._estimators.clear()
 
 
 def test_a_forecast_of_an_unknown_version_explains_nothing(champions):
