@@ -40,13 +40,18 @@ from tests.chaos.engine import Engine
 from tests.crowd.__main__ import import_history
 from tests.flows import processes
 
-HORIZONS = 4
-WAIT_SECONDS = 600.0
+HORIZONS, WAIT_SECONDS = 4, 600.0
 BOOTSTRAP = """
 from django.conf import settings
+from marketdata.exchange.rest import RestSession
+from marketdata.models import Candle
 from tests.champions import bootstrap_champions
 bootstrap_champions(settings.SUPPORTED_SYMBOLS)
+with RestSession() as session:
+    since = session.read_clock().market_ms - 2 * 86_400_000
+Candle.objects.filter(open_time__gte=since).update(origin=Candle.Origin.REST)
 """
+"""Champions, and a newest day that counts as confirmed: else the feed first fetches it again, market by market."""
 LAG_MS = 86_400_000
 """Market time begins a day ago: files may not contain candles of the future."""
 SPEED, SPEED_OF_MANY = 30.0, 10.0
