@@ -72,15 +72,6 @@ def feed() -> None:
             services.advance()
 
 
-def server_command(port: int, workers: int) -> list[str]:
-    """Web command of the Dockerfile with another port and number of workers."""
-    arguments = processes.image_command()
-    arguments[arguments.index("--port") + 1] = str(port)
-    arguments[arguments.index("--host") + 1] = "127.0.0.1"
-    arguments[arguments.index("--workers") + 1] = str(workers)
-    return [sys.executable, "-m", *arguments]
-
-
 def workers_of(server: subprocess.Popen) -> set[int]:
     """Process ids of the current workers of a server."""
     children = psutil.Process(server.pid).children()
@@ -167,7 +158,7 @@ def measure(callers: int, workers: int, seconds: float, rest: float) -> dict:
                 lambda: "ready" in (folder / "feed.log").read_text(), 180, f"candles and champions\n{engine.logs()}"
             )
             begun = time.monotonic()
-            server_process = engine.start("web", *server_command(port, workers))
+            server_process = engine.start("web", *processes.web_words(port, workers))
             processes.wait_until(lambda: len(workers_of(server_process)) == workers, 60, "the workers begin")
             begun_workers = workers_of(server_process)
             processes.wait_until(lambda: processes.answers(port), 180, f"the web processes answer\n{engine.logs()}")

@@ -36,7 +36,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.websocket_clients import ClientGroup
-from tests.flows.processes import image_command
+from tests.flows.processes import web_words
 
 ROOT = Path(__file__).resolve().parent.parent
 KEY = "push-benchmark-key-of-more-than-32-characters"
@@ -305,14 +305,6 @@ def stop(process: subprocess.Popen) -> None:
         process.wait()
 
 
-def server_command(port: int) -> list[str]:
-    """Web command of the Dockerfile on another port, with one process."""
-    arguments = image_command()
-    for option, value in (("--port", str(port)), ("--host", "127.0.0.1"), ("--workers", "1")):
-        arguments[arguments.index(option) + 1] = value
-    return [sys.executable, "-m", *arguments]
-
-
 def measure(options: argparse.Namespace) -> dict:
     binary = shutil.which("redis-server")
     if binary is None:
@@ -334,7 +326,7 @@ def measure(options: argparse.Namespace) -> dict:
         plain += ["--log-level", "warning", "--no-access-log", "--ws-per-message-deflate", "false"]
         commands = (
             [binary, "--port", str(redis_port), "--save", "", "--bind", "127.0.0.1"],
-            server_command(ports[0]),
+            web_words(ports[0]),
             [*plain, "--port", str(ports[1]), "--factory", "benchmarks.push:baseline"],
             [sys.executable, "-c", f"from benchmarks.push import floor; floor({ports[2]})"],
         )

@@ -68,12 +68,12 @@ def advance(
     followed = list(marketdata.enabled_markets() if markets is None else markets)
     sync = _sync(followed, frames)
     backlog.mark_live_start(followed)
-    written = _process(backlog.newest_pending(followed))
-    sent = publisher.drain([market.symbol for market in followed])
+    written, sent = _process(backlog.newest_pending(followed))
+    sent += publisher.drain([market.symbol for market in followed])
     pending = backlog.recent_pending(followed) or (backlog.older_pending(followed) if backlog.sweep_is_due() else {})
     if pending:
-        written += _process(pending)
-        sent += publisher.drain()
+        more_written, more_sent = _process(pending)
+        written, sent = written + more_written, sent + more_sent + publisher.drain()
     coverage.refresh(followed)
     return AdvanceReport(sync, written, sent)
 
@@ -110,13 +110,18 @@ def _sync(markets: Sequence[Market], frames: Mapping[str, Sequence[CandleRow]] |
         return None
 
 
-def _process(work: Mapping[Market, Sequence[int]]) -> int:
-    """Predict, decide and record pending candles; each batch is committed before the next."""
-    written = 0
+def _process(work: Mapping[Market, Sequence[int]]) -> tuple[int, int]:
+    """Predict, decide, record and publish pending candles; returns the numbers recorded and published.
+
+    Each batch is committed and published before the next, and before its rows are checked.
+    """
+    written = sent = 0
     if not work:
-        return written
+        return written, sent
     switched_off = switched_off_symbols()
     for batch, _ in predictions.predict(work, live=True):
         now_ms = clock.market_ms()
-        written += len(record(draft(batch, now_ms, switched_off), now_ms))
-    return written
+        rows = record(draft(batch, now_ms, switched_off), now_ms)
+        written += len(rows)
+        sent += publisher.drain({row.symbol for row in rows})
+    return written, sent

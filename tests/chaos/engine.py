@@ -87,13 +87,13 @@ class Engine:
             "RATE_LIMIT": "0",
         }
         self._running = processes.Processes(folder, self.environment)
-        self._words = {
+        self.commands = {
             "stream": processes.stream_words(),
             "worker": processes.worker_words(),
             "beat": [sys.executable, "-m", "celery", "-A", "mlengine_project", "beat", "-s", str(state / "beat")],
         }
         if web:
-            self._words["web"] = [*processes.web_words(self.port), "--workers", str(WEB_WORKERS)]
+            self.commands["web"] = processes.web_words(self.port, WEB_WORKERS)
         for command in (["migrate", "--no-input", "-v0"], ["install_schedule"], ["seed_markets"]):
             words = [sys.executable, "manage.py", *command]
             subprocess.run(
@@ -101,7 +101,7 @@ class Engine:
             )
 
     def __enter__(self) -> Self:
-        for name in self._words:
+        for name in self.commands:
             self.start(name)
         return self
 
@@ -117,7 +117,7 @@ class Engine:
         elif name == "redis":
             self.redis.start()
         elif name != "web" or name not in self._running.running:
-            self._running.start(name, *self._words[name])
+            self._running.start(name, *self.commands[name])
 
     def kill(self, name: str) -> None:
         """Kill a part with SIGKILL; of the web processes, one worker."""

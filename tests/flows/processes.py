@@ -141,11 +141,12 @@ def stream_words():
     return [sys.executable, "manage.py", "stream_candles"]
 
 
-def web_words(port):
-    return [
-        *(sys.executable, "-m", "uvicorn", "mlengine_project.asgi:application", "--host", "127.0.0.1"),
-        *("--port", str(port), "--ws", "websockets-sansio", "--no-proxy-headers", "--log-level", "warning"),
-    ]
+def web_words(port, workers=1):
+    """The Dockerfile's web command on a loopback port, with another number of workers."""
+    arguments = image_command()
+    for option, value in (("--host", "127.0.0.1"), ("--port", str(port)), ("--workers", str(workers))):
+        arguments[arguments.index(option) + 1] = value
+    return [sys.executable, "-m", *arguments]
 
 
 def image_command():

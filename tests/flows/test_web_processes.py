@@ -68,10 +68,7 @@ def bring_up_to_date(markets):
 
 
 def serve(started, workers):
-    words = processes.image_command()
-    for option, value in {"--port": started.port, "--host": "127.0.0.1", "--workers": workers}.items():
-        words[words.index(option) + 1] = str(value)
-    return started.start("web", sys.executable, "-m", *words)
+    return started.start("web", *processes.web_words(started.port, workers))
 
 
 def workers_of(server):

@@ -12,6 +12,7 @@ from marketdata.process_state import process_state
 from mlengine_project.operations.verification import verify_market
 from modelregistry import registry
 from modelregistry.registry.serving import LoadedVersions
+from predictions.forecasting import parity
 from predictions.log import chain
 from predictions.models import ChainHead, PredictionLog
 from signals import backlog, kill_switch, services
@@ -59,6 +60,19 @@ def test_every_later_candle_gets_one_row_in_order(champions):
     assert [row.reasons for row in rows] == [["NO_EDGE_AFTER_FEES"], ["LATE"], *[["NO_EDGE_AFTER_FEES"]] * 2]
     assert all(row.expected_net_return is None for row in rows if row.reasons == ["LATE"])
     assert set(SymbolSequence.objects.values_list("head", flat=True)) == {4}
+
+
+def test_signals_are_published_before_their_rows_are_checked(champions, monkeypatch):
+    compare, counts = parity.compare, []
+
+    def observed(batch):
+        counts.append((OutboxMessage.objects.count(), OutboxMessage.objects.filter(sent_at__isnull=True).count()))
+        return compare(batch)
+
+    monkeypatch.setattr(parity, "compare", observed)
+    make_markets()
+    advance()
+    assert counts == [(2, 0)]
 
 
 def test_a_hold_without_edge_has_the_best_bracket(champions):
