@@ -25,18 +25,6 @@ from predictions.models import PredictionLog
 from signals.models import SignalLog
 
 PAST_CANDLES = 96
-SHOWN_FIELDS = (
-    "market_id",
-    "horizon",
-    "candle_time",
-    "valid_until",
-    "high_quantiles",
-    "low_quantiles",
-    "degraded",
-    "reasons",
-    "coverage",
-)
-"""Fields of a prediction that are drawn; reading the others would take as long again."""
 LATE_AFTER_MS = INTERVAL_MS + 15_000
 """Age of the newest candle from which the next one is late; predictions expire at the same instant."""
 
@@ -112,7 +100,7 @@ def cards(symbols: Iterable[str] | None = None) -> list[Card]:
 
 def newest_quantiles(times: dict[int, datetime]) -> dict[int, list[Quantiles]]:
     """Predictions of each market at a given candle, shortest horizon first."""
-    rows = PredictionLog.objects.filter(market_id__in=times, candle_time__in=set(times.values())).only(*SHOWN_FIELDS)
+    rows = PredictionLog.objects.filter(market_id__in=times, candle_time__in=set(times.values()))
     answers: dict[int, dict[int, Quantiles]] = defaultdict(dict)
     for row in rows.order_by("horizon", "created_at"):
         if times[row.market_id] == row.candle_time:
