@@ -8,6 +8,7 @@ from django.utils.translation import gettext
 
 from marketdata import clock
 from marketdata.models import ExchangeState, Market, Source
+from mlengine_project.console.wording import percent_text
 from mlengine_project.operations.models import Heartbeat, Job
 from modelregistry import registry
 from modelregistry.models import Kind, ModelVersion
@@ -160,7 +161,7 @@ def _job_notice(job: Job) -> Notice:
     waiting, waits = job.state == Job.State.PENDING, gettext("waiting to start")
     return Notice(
         "working",
-        f"{verb}: {waits}" if waiting else f"{verb}: {job.progress:.0%}",
+        f"{verb}: {waits}" if waiting else f"{verb}: {percent_text(job.progress, places=0)}",
         job.message,
         progress=0.0 if waiting else job.progress,
         link=reverse("admin:operations_job_change", args=[job.pk]),

@@ -1,8 +1,7 @@
-"""Track record panel: figures per market and horizon of the newest version."""
+"""Track record panel of one market: figures per horizon of the newest version."""
 
 from typing import Any
 
-from marketdata.errors import UnknownSymbol
 from mlengine_project.console.wording import skill_sentence
 from predictions.scoring.scoreboard import scoreboard
 from signals.outcomes import net_results
@@ -10,24 +9,20 @@ from signals.outcomes import net_results
 EIGHTY = 0.8
 
 
-def context(symbol: str | None) -> dict[str, Any]:
+def context(symbol: str) -> dict[str, Any]:
     """Context of the panel; of several versions the one that predicted last."""
-    try:
-        results = scoreboard(symbol=symbol, net_results=net_results)
-    except UnknownSymbol:
-        results = []
-    newest: dict[tuple[str, bool, int], dict[str, Any]] = {}
-    for result in results:
-        key = (result["symbol"], result["simulated"], result["horizon"])
+    newest: dict[tuple[bool, int], dict[str, Any]] = {}
+    for result in scoreboard(symbol=symbol, net_results=net_results):
+        key = (result["simulated"], result["horizon"])
         if key not in newest or result["to"] > newest[key]["to"]:
             newest[key] = result
-    return {"record": [_line(result) for result in newest.values()], "several_markets": symbol is None}
+    return {"record": [_line(result) for result in newest.values()]}
 
 
 def _line(result: dict[str, Any]) -> dict[str, Any]:
     eighty = next((band for band in result["coverage"] if band["level"] == EIGHTY), {"high": None, "low": None})
     return {
-        **{name: result[name] for name in ("symbol", "horizon", "n", "effective_n", "too_few", "mae_percent")},
+        **{name: result[name] for name in ("horizon", "n", "effective_n", "too_few", "mae_percent")},
         "skill": skill_sentence(result["skill"]["ewm"], None, "EWM", result["effective_n"]),
         "high_held": eighty["high"],
         "low_held": eighty["low"],

@@ -184,8 +184,9 @@ def opened_forecast(request: HttpRequest, symbol: str) -> HttpResponse:
 @allow("GET")
 @login_required_fragment
 def record_panel(request: HttpRequest) -> HttpResponse:
-    """The track record of one market, or of all."""
-    return page(request, "console/partial/track_record.html", **record_reads.context(request.GET.get("symbol") or None))
+    """The track record of one market."""
+    market = _market_or_404(request.GET.get("symbol", ""))
+    return page(request, "console/partial/track_record.html", **record_reads.context(market.symbol))
 
 
 @allow("POST")

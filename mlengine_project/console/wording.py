@@ -84,6 +84,8 @@ def skill_sentence(
     SkillText(text='+0.90 % ± 1.50 against HAR, 412 independent outcomes', tone='unsure')
     >>> skill_sentence(0.031, 0.012, "EWM", 412).tone, skill_sentence(0.031, 0.012, "EWM", 6).tone
     ('better', 'unsure')
+    >>> skill_sentence(0.031, 0.012, "EWM", 1607).text
+    '+3.10 % ± 1.20 against EWM, 1,607 independent outcomes'
     >>> skill_sentence(-0.02, None, "EWM", 10, "days")
     SkillText(text='−2.00 %, interval unknown, against EWM, 10 days', tone='unsure')
     >>> skill_sentence(None, None, "EWM", 0).text
@@ -92,10 +94,10 @@ def skill_sentence(
     if skill is None:
         return SkillText(gettext("No skill against %(against)s is known yet") % {"against": against}, "unsure")
     if unit == "days":
-        counted = ngettext("%(count)d day", "%(count)d days", outcomes) % {"count": outcomes}
+        counted = ngettext("%(count)s day", "%(count)s days", outcomes) % {"count": f"{outcomes:,}"}
     else:
-        plural = ngettext("%(count)d independent outcome", "%(count)d independent outcomes", outcomes)
-        counted = plural % {"count": outcomes}
+        plural = ngettext("%(count)s independent outcome", "%(count)s independent outcomes", outcomes)
+        counted = plural % {"count": f"{outcomes:,}"}
     words = {"skill": percent_text(skill, signed=True), "against": against, "counted": counted}
     if half_width is None:
         text = gettext("%(skill)s, interval unknown, against %(against)s, %(counted)s") % words

@@ -6,7 +6,7 @@ from typing import Any
 
 from django import template
 from django.utils.dates import MONTHS_3
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext
 
@@ -165,6 +165,13 @@ def points(value: Decimal | float | None) -> str:
 def whole_percent(level: float) -> str:
     """A level as a whole percentage."""
     return wording.percent_text(level, places=0)
+
+
+@register.filter
+def with_code(text: str) -> SafeString:
+    """A text in which commands between backticks are shown as code."""
+    parts = enumerate(text.split("`"))
+    return format_html_join("", "{}", ((format_html("<code>{}</code>", part) if i % 2 else part,) for i, part in parts))
 
 
 @register.filter

@@ -70,12 +70,15 @@ class ActiveVersion:
     def sentence(self) -> str:
         """What is so: kind, proven or not, skill.
 
-        It never calls proven what the gate had refused.
+        It calls proven only what the gate accepted and whose skill is surely above zero.
         """
         if self.champion is None:
             return gettext("%(kind)s: no active version.") % {"kind": self.label}
+        is_sure = self.champion.skill.tone == "better"
+        accepted = gettext("%(kind)s: proven. %(skill)s.")
+        unsure = gettext("%(kind)s: accepted by the gate, gain not sure. %(skill)s.")
         verdicts = {
-            Gate.ACCEPTED: gettext("%(kind)s: proven. %(skill)s."),
+            Gate.ACCEPTED: accepted if is_sure else unsure,
             Gate.OVERRIDDEN: gettext("%(kind)s: not proven, promoted by override. %(skill)s."),
         }
         words = verdicts.get(self.champion.state.gate, gettext("%(kind)s: not proven. %(skill)s."))

@@ -44,7 +44,7 @@ def skill_of(kind: str, report: Mapping[str, Any]) -> SkillText:
     days = report.get("test_days")
     if days is None:
         counts = [cell["effective_n"] for cell in cells if cell.get("effective_n") is not None]
-        return skill_sentence(skill, half_width, against(kind, cells), int(min(counts, default=0)))
+        return skill_sentence(skill, half_width, against(kind, cells), round(min(counts, default=0)))
     return skill_sentence(skill, half_width, against(kind, cells), int(days), "days")
 
 

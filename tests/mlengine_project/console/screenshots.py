@@ -3,9 +3,6 @@
     uv run python -m tests.mlengine_project.console.screenshots --folder docs/images
     uv run python -m tests.mlengine_project.console.screenshots --folder /tmp/pages --every
 
-With `--every` each page is pictured whole: light and dark, 360, 1280 and 2560 pixels wide, English and Spanish. Pages
-that overflow sideways and messages of the browser's log are printed.
-
 No real candles are read: the simulator invents them, and forecasts follow from their volatility. The clock is frozen two
 seconds after the close of the newest candle, so the same command makes the same pages, apart from seconds.
 """
@@ -24,24 +21,6 @@ from pathlib import Path
 WIDTH = 1280
 PICTURES = {"board.png": 660, "market.png": 755}
 """File names and heights, in pixels."""
-PAGES = {
-    "landing": "/",
-    "board": "/",
-    "market": "/market/BTCUSDT",
-    "models": "/console/models",
-    "record": "/console/record",
-    "data": "/console/data",
-    "operations": "/console/operations",
-    "absent": "/market/NOPE",
-    "nothing": "/there-is-no-such-page",
-}
-FORMS = {
-    "pages": list(PAGES),
-    "themes": ["light", "dark"],
-    "widths": [360, 1280, 2560],
-    "languages": ["en", "es"],
-}
-HEIGHTS = {360: 780, 1280: 800, 2560: 1440}
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 STEP_MS = 300_000
 NEWEST_OPEN_MS = 1_735_740_000_000
@@ -69,9 +48,6 @@ def main():
         with clock.use(clock.FrozenClock(NEWEST_OPEN_MS + STEP_MS + 2_000)):
             fill_database()
             with serving() as (address, link):
-                if options.every:
-                    asyncio.run(survey(options, Path(state), address, link))
-                    return
                 for path, size in asyncio.run(photograph(options.folder, Path(state), address, link)):
                     print(f"{path}: {size / 1000:.0f} kB")
 
@@ -79,9 +55,6 @@ def main():
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("docs/images"), help="Where the PNG files are written.")
-    parser.add_argument("--every", action="store_true", help="Picture every page in every form instead.")
-    for name, choices in FORMS.items():
-        parser.add_argument(f"--{name}", nargs="*", type=type(choices[0]), default=choices, help="With --every.")
     return parser.parse_args()
 
 
@@ -288,55 +261,6 @@ async def photograph(folder, state, address, link):
         await page.until("document.getElementById('link-state').dataset.state === 'live'")
         written.append(await save(page, folder / "market.png"))
     return written
-
-
-async def survey(options, state, address, link):
-    """Picture every page in every form, and print what overflows or is logged."""
-    from urllib.parse import quote
-
-    from tests.mlengine_project.console import chromium
-
-    async with chromium.Browser(state / "profile") as page:
-        await page.call("Emulation.setScrollbarsHidden", hidden=True)
-        signed_in = False
-        for name in sorted(options.pages, key=lambda name: name != "landing"):
-            if name != "landing" and not signed_in:
-                await page.open(link)
-                await page.until("document.querySelector('.card') !== null")
-                signed_in = True
-            for language in options.languages:
-                cookie = {"name": "django_language", "value": language, "url": address}
-                await page.call("Network.setCookie", **cookie)
-                for theme in options.themes:
-                    preference = [{"name": "prefers-color-scheme", "value": theme}]
-                    await page.call("Emulation.setEmulatedMedia", features=preference)
-                    for width in options.widths:
-                        await picture_whole(page, address + quote(PAGES[name]), width)
-                        overflow = await page.value(
-                            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-                        )
-                        errors, page.errors[:] = list(page.errors), []
-                        path = options.folder / f"{name}-{theme}-{width}-{language}.png"
-                        await write_whole(page, path)
-                        print(path.name, f"overflows by {overflow} px" if overflow > 0 else "", *errors, flush=True)
-
-
-async def picture_whole(page, address, width):
-    """Open a page in a window of the given width and wait until it is drawn."""
-    size = {"width": width, "height": HEIGHTS.get(width, 900)}
-    await page.call("Emulation.setDeviceMetricsOverride", **size, deviceScaleFactor=1, mobile=width < 600)
-    await page.open(address)
-    await asyncio.sleep(1.5)  # the chart and the record are drawn after the page
-
-
-async def write_whole(page, path):
-    """Write the whole page, at most four windows high."""
-    metrics = await page.call("Page.getLayoutMetrics")
-    content = metrics["cssContentSize"]
-    height = min(content["height"], 4 * metrics["cssLayoutViewport"]["clientHeight"])
-    clip = {"x": 0, "y": 0, "width": metrics["cssLayoutViewport"]["clientWidth"], "height": height, "scale": 1}
-    picture = await page.call("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)
-    path.write_bytes(base64.b64decode(picture["data"]))
 
 
 async def save(page, path):

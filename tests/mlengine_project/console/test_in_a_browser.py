@@ -11,6 +11,7 @@ from asgiref.sync import sync_to_async
 from django.db import connections
 
 from marketdata import clock
+from marketdata.models import AbsentStretch, Candle, CandleRevision, Market
 from mlengine_project.console.sign_in import one_time_link
 from modelregistry.models import ModelVersion
 from signals.delivery import publisher
@@ -253,3 +254,30 @@ def close_another():
     )
     publisher.drain([of.symbol])
     connections.close_all()  # those of this thread, which outlives the test
+
+
+async def remarks(address, link, folder):
+    async with chromium.Browser(folder / "profile") as page:
+        await page.open(link)
+        await page.until("location.pathname === '/'")
+        await page.open(f"{address}/market/BTCUSDT")
+        await page.until("document.querySelector('#chart canvas') !== null")
+        await page.until("document.getElementById('readout').textContent !== ''")
+        await page.value("document.getElementById('show-table').click()")
+        await page.until("document.querySelectorAll('#chart-table table').length === 2")
+        rows_of_table = "[...document.querySelectorAll('#chart-table table:last-child tbody tr')].slice(0, 12)"
+        found = await page.value(f"{rows_of_table}.map((row) => row.lastElementChild.textContent)")
+        assert page.errors == []
+        return found
+
+
+def test_the_chart_tells_missing_absent_and_revised_candles_apart(server, tmp_path):
+    address, link, _ = server
+    of = Market.objects.get(symbol="BTCUSDT")
+    missing, absent, revised = (rows.BEGIN - back * rows.STEP for back in (4, 6, 8))
+    Candle.objects.filter(market=of, open_time__in=[missing, absent]).delete()
+    AbsentStretch.objects.create(market=of, start=absent, end=absent + rows.STEP, evidence={})
+    CandleRevision.objects.create(market=of, open_time=revised, before={}, after={}, origin="rest")
+    found = asyncio.run(remarks(address, link, tmp_path))
+    told = {index: text for index, text in enumerate(found, 1) if text}
+    assert told == {4: "missing here", 6: "absent at the exchange", 8: "revised after its close"}

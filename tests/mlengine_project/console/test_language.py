@@ -3,6 +3,9 @@
 import ast
 import gettext
 import re
+import shutil
+import subprocess
+import sys
 
 import pytest
 from django.conf import settings
@@ -92,3 +95,40 @@ def test_spanish_is_complete_and_compiled(domain):
         words = {name: "".join(map(ast.literal_eval, text.strip().split("\n"))) for name, text in parts if text.strip()}
         if "msgstr" in words:
             assert known.gettext(words["msgid"]) == words["msgstr"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("xgettext") is None, reason="xgettext of the gettext tools is not installed")
+@pytest.mark.parametrize("domain", ["django", "djangojs"])
+def test_no_text_of_the_pages_is_left_out_of_the_catalogue(domain, tmp_path):
+    for name in (
+        "indicators",
+        "marketdata",
+        "mlengine_project",
+        "modelregistry",
+        "predictions",
+        "signals",
+        "templates",
+    ):
+        left_out = shutil.ignore_patterns("vendor", "__pycache__")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=left_out)
+    (tmp_path / "locale").mkdir()
+    script = f"""
+import django
+from django.conf import settings
+from django.core.management import call_command
+
+settings.configure()
+django.setup()
+call_command("makemessages", locale=["es"], domain="{domain}")
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    fresh, kept = (folder / "locale/es/LC_MESSAGES" / f"{domain}.po" for folder in (tmp_path, ROOT))
+    assert texts_of(fresh)
+    assert texts_of(fresh) - texts_of(kept) == set()
+
+
+def texts_of(file):
+    """Every text of a catalogue that is to be translated."""
+    found = re.findall(r'^msgid ((?:".*"\n?)+)', file.read_text(), re.MULTILINE)
+    return {"".join(map(ast.literal_eval, text.strip().split("\n"))) for text in found}

@@ -18,7 +18,7 @@ FRAGMENTS = [
     "/console/cards",
     "/console/notices",
     "/console/panels/BTCUSDT",
-    "/console/record-panel",
+    "/console/record-panel?symbol=BTCUSDT",
     "/console/chart/BTCUSDT?horizon=6",
 ]
 
@@ -158,7 +158,7 @@ def test_card_shows_training_progress(admin_client):
     assert "No active model yet." in words(admin_client.get("/"))
     Job.objects.create(kind="training", state="running", progress=0.43, message="fold 3 of 5")
     shown = admin_client.get("/")
-    assert "Models are training: 43%" in words(shown)
+    assert "Models are training: 43 %" in words(shown)
     assert "fold 3 of 5" in words(shown)
     assert '<progress max="1" value="0.430"' in shown.content.decode()
 

@@ -166,7 +166,7 @@ def test_track_record_shows_numbers_without_claiming_a_skill(admin_client, answe
     results = api("/track-record?symbol=BTCUSDT")["results"]
     shown = text(admin_client.get("/console/record-panel?symbol=BTCUSDT"))
     for result in results:
-        assert f"{result['n']} ({result['effective_n']}) {result['mae_percent']:.3f} %" in shown
+        assert f"{result['n']:,} ({result['effective_n']}) {result['mae_percent']:.3f} %" in shown
     panel = admin_client.get("/console/record-panel?symbol=BTCUSDT").content.decode()
     assert "skill unsure" in panel
     assert "skill better" not in panel

@@ -7,6 +7,7 @@ export class CandleStore {
     this.byTime = new Map();
     this.first = 0;
     this.last = 0;
+    this.absences = [];
   }
 
   get size() { return this.byTime.size; }
@@ -33,15 +34,18 @@ export class CandleStore {
     return found;
   }
 
-  // Stretches without candles as [first time, time after the last one].
+  // Whether the exchange itself lacks the whole candle; else a candle that is not stored is missing only here.
+  isAbsent(time) { return this.absences.some(([start, end]) => start <= time && time + this.step <= end); }
+
+  // Stretches without candles as [first time, time after the last one, absent at the exchange].
   holes() {
     const found = [];
-    let start = null;
     for (let time = this.first; time <= this.last; time += this.step) {
-      if (this.byTime.has(time)) {
-        if (start !== null) found.push([start, time]);
-        start = null;
-      } else start ??= time;
+      if (this.byTime.has(time)) continue;
+      const isAbsent = this.isAbsent(time);
+      const before = found.at(-1);
+      if (before?.[1] === time && before[2] === isAbsent) before[1] = time + this.step;
+      else found.push([time, time + this.step, isAbsent]);
     }
     return found;
   }

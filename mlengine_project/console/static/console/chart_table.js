@@ -35,9 +35,9 @@ export function forecastTable(forecast, digits, span) {
   ]));
 }
 
-export function candleTable(candles, digits, stamp) {
-  const heads = [gettext("Candle"), gettext("Open"), gettext("High"), gettext("Low"), gettext("Close"), gettext("Volume"), gettext("Absent parts")];
+export function candleTable(candles, digits, stamp, remark) {
+  const heads = [gettext("Candle"), gettext("Open"), gettext("High"), gettext("Low"), gettext("Close"), gettext("Volume"), gettext("Remark")];
   return table(heads, candles.slice(-MAX_ROWS).reverse().map((row) => (row.close === undefined
-    ? [stamp(row.time), "–", "–", "–", "–", "–", "–"]
-    : [stamp(row.time), digits(row.open), digits(row.high), digits(row.low), digits(row.close), row.volume.toLocaleString("en-US"), String(row.missing)])));
+    ? [stamp(row.time), "–", "–", "–", "–", "–", remark(row)]
+    : [stamp(row.time), digits(row.open), digits(row.high), digits(row.low), digits(row.close), row.volume.toLocaleString("en-US"), remark(row)])));
 }

@@ -15,6 +15,8 @@ export class ForecastLayer {
     this.ahead = null;
     this.chosen = null;
     this.past = [];
+    this.holes = [];
+    this.revised = [];
     this.pastHorizon = 0;
     this.showPast = false;
     this.isExpired = false;
@@ -59,6 +61,7 @@ export class ForecastLayer {
       context.save();
       context.lineJoin = "round";
       this.drawHoles(context, mediaSize);
+      this.drawRevisions(context, mediaSize);
       if (this.showPast) this.drawPast(context, mediaSize.width);
       if (this.chosen) this.drawForecast(context, this.chosen, mediaSize.width, 1);
       if (this.ahead && this.ahead.time !== this.chosen?.time) this.drawForecast(context, this.ahead, mediaSize.width, this.isExpired ? EXPIRED : 1);
@@ -69,13 +72,19 @@ export class ForecastLayer {
   x(time) { return this.origin + this.store.placeOf(time) * this.spacing; }
   y(price) { return this.series.priceToCoordinate(price); }
 
+  // Hatched where candles are missing here, plain where the exchange has none.
   drawHoles(context, { width, height }) {
     context.strokeStyle = faded(this.colours.line_strong, 0.6);
     context.lineWidth = 1;
-    for (const [from, until] of this.holes ?? []) {
+    for (const [from, until, isAbsent] of this.holes) {
       const left = this.origin + ((from - this.store.first) / this.store.step - 0.5) * this.spacing;
       const right = this.origin + ((until - this.store.first) / this.store.step - 0.5) * this.spacing;
       if (right < 0 || left > width) continue;
+      if (isAbsent) {
+        context.fillStyle = this.colours.line;
+        context.fillRect(left, 0, Math.max(2, right - left), height);
+        continue;
+      }
       context.save();
       context.beginPath();
       context.rect(left, 0, Math.max(2, right - left), height);
@@ -84,6 +93,28 @@ export class ForecastLayer {
       for (let x = Math.max(left, 0) - height; x < Math.min(right, width); x += 7) { context.moveTo(x, height); context.lineTo(x + height, 0); }
       context.stroke();
       context.restore();
+    }
+  }
+
+  // A diamond at the top edge, with a line down to its candle; below the candle are the signals.
+  drawRevisions(context, { width }) {
+    context.strokeStyle = this.colours.late;
+    context.fillStyle = this.colours.late;
+    context.lineWidth = 1;
+    for (const row of this.revised) {
+      const x = this.origin + ((row.time - this.store.first) / this.store.step) * this.spacing;
+      if (x < 0 || x > width) continue;
+      context.beginPath();
+      context.moveTo(x, 3);
+      for (const [right, down] of [[5, 8], [0, 13], [-5, 8]]) context.lineTo(x + right, down);
+      context.closePath();
+      context.fill();
+      context.beginPath();
+      context.setLineDash([1, 3]);
+      context.moveTo(x, 15);
+      context.lineTo(x, this.y(row.high) - 3);
+      context.stroke();
+      context.setLineDash([]);
     }
   }
 

@@ -3,11 +3,19 @@ import { LineSeries } from "./vendor/lightweight-charts-5.2.1/lightweight-charts
 
 const LINES = 5;
 
+// Values of an indicator are of any size; a price has the places of its market.
+function short(value) {
+  const size = Math.abs(value);
+  const places = size >= 100 ? 1 : size >= 1 || size === 0 ? 2 : size >= 0.01 ? 4 : 6;
+  return value.toLocaleString("en-US", { minimumFractionDigits: places, maximumFractionDigits: places }).replace("-", "−");
+}
+
 export class IndicatorPanes {
-  constructor(chart, choices, ask) {
+  constructor(chart, choices, ask, digits) {
     this.chart = chart;
     this.choices = choices;
     this.ask = ask;
+    this.digits = digits;
     this.series = new Map();
     this.request = 0;
   }
@@ -33,12 +41,13 @@ export class IndicatorPanes {
       for (const output of choice.dataset.outputs.split(",")) {
         const colour = colours[`series_${(line % LINES) + 1}`];
         line += 1;
-        const series = this.chart.addSeries(LineSeries, { color: colour, lineWidth: 1.5, title: output, priceLineVisible: false, crosshairMarkerRadius: 3 }, isOverlay ? 0 : pane);
+        const priceFormat = { type: "custom", formatter: isOverlay ? this.digits : short, minMove: 1e-8 };
+        const series = this.chart.addSeries(LineSeries, { color: colour, lineWidth: 1.5, title: output, priceFormat, priceLineVisible: false, crosshairMarkerRadius: 3 }, isOverlay ? 0 : pane);
         series.setData(times.map((time, i) => (values[output][i] === null ? { time } : { time, value: values[output][i] })));
         this.series.set(output, series);
       }
     }
-    this.chart.panes().forEach((one, index) => one.setStretchFactor(index ? 1 : 3));
+    this.chart.panes().forEach((one, index) => one.setStretchFactor(index ? 1 : 4));
   }
 
   clear() {

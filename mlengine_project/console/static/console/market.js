@@ -44,7 +44,7 @@ const chart = createChart(place, {
   crosshair: { mode: CrosshairMode.Normal },
   timeScale: { timeVisible: true, secondsVisible: false, rightOffset: 2, minBarSpacing: 0.05, tickMarkFormatter: (time, kind) => clockText(time * 1000, kind < 3 ? { date: true } : {}).slice(0, kind < 3 ? 6 : undefined) },
   rightPriceScale: { scaleMargins: { top: 0.08, bottom: 0.16 } },
-  localization: { priceFormatter: digits, timeFormatter: (time) => `${clockText(time * 1000, { date: true })} ${zoneWord()}` },
+  localization: { timeFormatter: (time) => `${clockText(time * 1000, { date: true })} ${zoneWord()}` },
 });
 const candleSeries = chart.addSeries(CandlestickSeries, { priceLineStyle: LineStyle.Dotted });
 const volumeSeries = chart.addSeries(HistogramSeries, { priceScaleId: "volume", priceFormat: { type: "volume" }, lastValueVisible: false, priceLineVisible: false });
@@ -52,7 +52,7 @@ chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.88, bottom: 0 }
 const markers = createSeriesMarkers(candleSeries, []);
 const layer = new ForecastLayer();
 candleSeries.attachPrimitive(layer);
-const panes = new IndicatorPanes(chart, [...document.querySelectorAll('input[name="indicator"]')], ask);
+const panes = new IndicatorPanes(chart, [...document.querySelectorAll('input[name="indicator"]')], ask, digits);
 const handle = document.createElement("button");
 handle.type = "button";
 handle.className = "handle";
@@ -68,14 +68,15 @@ function spanWords(candles) {
   return minutes ? `${hours} h ${String(minutes).padStart(2, "0")}` : `${hours} h`;
 }
 
-function places(price) {
-  if (price >= 1000) return 2;
+function places(signed) {
+  const price = Math.abs(signed);
+  if (price >= 1000 || price === 0) return 2;
   if (price >= 1) return 4;
   return price >= 0.01 ? 6 : 8;
 }
 
 function digits(price) {
-  return price.toLocaleString("en-US", { minimumFractionDigits: places(price), maximumFractionDigits: places(price) });
+  return price.toLocaleString("en-US", { minimumFractionDigits: places(price), maximumFractionDigits: places(price) }).replace("-", "−");
 }
 
 function stamp(time) { return clockText(time * 1000, { date: true }); }
@@ -93,6 +94,7 @@ function numbers(forecast) {
 
 function keep(answer) {
   store.put(answer.candles);
+  store.absences.push(...answer.absences);
   for (const [time, ...values] of answer.past) past.set(time, [time, ...values.map((value) => (value === null ? null : Number(value)))]);
   for (const signal of answer.signals) signals.set(signal.time, signal);
   for (const time of answer.revisions) revisions.add(time);
@@ -159,6 +161,7 @@ let indicatorTimer = null;
 function drawIndicators() {
   clearTimeout(indicatorTimer);
   const count = panes.chosen().length;
+  box.style.setProperty("--panes", String(panes.chosen().filter((choice) => choice.dataset.overlay !== "1").length));
   document.getElementById("indicator-count").textContent = count ? String(count) : "";
   indicatorTimer = setTimeout(() => { panes.draw(`${indicatorAddress}?interval=${interval}`, store.length, paint).catch(() => {}); }, GATHER_MS);
 }
@@ -182,11 +185,11 @@ function drawChart() {
   if (!store.size) return;
   const newest = store.newest();
   const reach = ahead ? Math.ceil(((ahead.horizons.at(-1).horizon + 1) * CANDLE_SECONDS) / store.step) : 1;
-  candleSeries.applyOptions({ priceFormat: { type: "price", precision: places(newest.close), minMove: 10 ** -places(newest.close) } });
+  candleSeries.applyOptions({ priceFormat: { type: "custom", formatter: digits, minMove: 10 ** -places(newest.close) } });
   const points = store.points(reach);
   candleSeries.setData(points);
   volumeSeries.setData(points.map((row) => (row.close === undefined ? { time: row.time } : { time: row.time, value: row.volume, color: faded(row.close >= row.open ? paint.up : paint.down, 0.3) })));
-  layer.show({ store, ahead, holes: store.holes(), past: [...past.values()].sort((a, b) => a[0] - b[0]), pastHorizon: chosenHorizon(), showPast: carpet.checked });
+  layer.show({ store, ahead, holes: store.holes(), revised: revisedCandles(), past: [...past.values()].sort((a, b) => a[0] - b[0]), pastHorizon: chosenHorizon(), showPast: carpet.checked });
   markers.setMarkers(allMarkers());
   rewind.max = String(Math.min(MAX_STEPS_BACK, Math.floor((store.last - store.first) / CANDLE_SECONDS)));
   if (!layer.chosen) rewind.value = rewind.max;
@@ -195,28 +198,42 @@ function drawChart() {
   if (!tablePlace.hidden) writeTable();
 }
 
+const bucket = (time) => time - (time % store.step);
+
+function revisedCandles() {
+  return [...new Set([...revisions].map(bucket))].flatMap((time) => store.byTime.get(time) ?? []);
+}
+
+// What is to be said of a candle, or of a place without one.
+function remark(row) {
+  if (row.close === undefined) return store.isAbsent(row.time) ? gettext("absent at the exchange") : gettext("missing here");
+  const parts = row.missing ? [fill(gettext("{count} of its five-minute candles are absent"), { count: row.missing })] : [];
+  if (revisedCandles().includes(row)) parts.push(gettext("revised after its close"));
+  return parts.join("; ");
+}
+
 function allMarkers() {
-  const bucket = (time) => time - (time % store.step);
   const outcomes = { tp: "✓", sl: "✕", timeout: "·", void: "∅" };
   const found = [...signals.values()].filter((signal) => store.byTime.has(bucket(signal.time))).map((signal) => {
     const buy = signal.type === "buy";
     return { time: bucket(signal.time), position: buy ? "belowBar" : "aboveBar", shape: buy ? "arrowUp" : "arrowDown", color: buy ? paint.up : paint.down, text: outcomes[signal.outcome] ?? "" };
   });
-  for (const time of revisions) if (store.byTime.has(bucket(time))) found.push({ time: bucket(time), position: "aboveBar", shape: "square", color: paint.late, text: "◆", size: 0.1 });
   return found.sort((a, b) => a.time - b.time);
 }
 
 function showRange() {
   const last = store.length - 1;
   const reach = ahead ? Math.ceil((ahead.horizons.at(-1).horizon * CANDLE_SECONDS) / store.step) : 6;
-  chart.timeScale().setVisibleLogicalRange({ from: Math.max(-2, last - SHOWN_CANDLES), to: last + reach + 2 });
+  chart.timeScale().setVisibleLogicalRange({ from: Math.max(-2, last - SHOWN_CANDLES), to: last + reach + 6 });
 }
 
 function showReadout(time) {
-  const row = store.byTime.get(time) ?? store.newest();
+  const isHole = time >= store.first && time <= store.last && !store.byTime.has(time);
+  const row = isHole ? { time } : store.byTime.get(time) ?? store.newest();
   if (!row) return;
-  const parts = [`${stamp(row.time)} ${zoneWord()}`, `O ${digits(row.open)}`, `H ${digits(row.high)}`, `L ${digits(row.low)}`, `C ${digits(row.close)}`];
-  if (row.missing) parts.push(fill(gettext("{count} of its five-minute candles are absent"), { count: row.missing }));
+  const parts = [`${stamp(row.time)} ${zoneWord()}`];
+  if (!isHole) parts.push(`O ${digits(row.open)}`, `H ${digits(row.high)}`, `L ${digits(row.low)}`, `C ${digits(row.close)}`);
+  if (remark(row)) parts.push(remark(row));
   const promised = past.get(row.time - chosenHorizon() * CANDLE_SECONDS);
   if (carpet.checked && promised) {
     parts.push(fill(gettext("promised for these {span}: {range}"), { span: spanWords(chosenHorizon()), range: `${digits(promised[5])} – ${digits(promised[2])}` }));
@@ -235,7 +252,7 @@ function writeTable() {
   const points = store.points();
   const visible = range ? points.slice(Math.max(0, Math.floor(range.from)), Math.max(0, Math.ceil(range.to) + 1)) : points;
   const shown = layer.chosen ?? ahead;
-  tablePlace.replaceChildren(...(shown ? [forecastTable(shown, digits, spanWords)] : []), candleTable(visible, digits, stamp));
+  tablePlace.replaceChildren(...(shown ? [forecastTable(shown, digits, spanWords)] : []), candleTable(visible, digits, stamp, remark));
 }
 
 function toggleTable() {

@@ -59,6 +59,14 @@ def test_page_begins_with_the_sentence_and_never_calls_an_override_accepted(pers
     assert expected in words(client.get("/console/models"))
 
 
+def test_page_calls_proven_only_what_is_surely_better(person):
+    rows.market()
+    champion = rows.version(stage="champion", report={**REPORT, "skill": 0.001, "test_days": 60})
+    assert "Range predictor: accepted by the gate, gain not sure. +0.10 %" in words(person().get("/console/models"))
+    ModelVersion.objects.filter(pk=champion.pk).update(report={**REPORT, "skill": 0.05, "test_days": 60})
+    assert "Range predictor: proven. +5.00 %" in words(person().get("/console/models"))
+
+
 def test_market_page_states_an_override_as_such(person):
     of = rows.market()
     rows.candles(of)
