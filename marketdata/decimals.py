@@ -9,7 +9,6 @@ from typing import Any
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models.expressions import Func
 
 WIDE = Context(prec=60, rounding=ROUND_HALF_EVEN)
 """Precise enough for every column; the default context has 28 digits, fewer than an amount may have."""
@@ -88,25 +87,6 @@ class ExactDecimalField(models.DecimalField):  # type: ignore[type-arg]
     def get_db_converters(self, connection: BaseDatabaseWrapper) -> list[Any]:  # noqa: ARG002
         """Only this field's decoder, never the backend's float one."""
         return [self.from_db_value]
-
-
-class DecimalText(Func):
-    """The texts of a decimal column with eight places, as by `decimal_text`, without a Decimal for each."""
-
-    output_field = models.TextField()
-
-    def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper, *_: Any, **__: Any) -> tuple[str, Any]:
-        """The column, as text where the database writes all its places."""
-        sql, params = compiler.compile(self.source_expressions[0])
-        return (f"{sql}::text" if connection.vendor == "postgresql" else sql), params
-
-    def get_db_converters(self, connection: BaseDatabaseWrapper) -> list[Any]:
-        """None where the database gives text, else the field's decoder."""
-        if connection.vendor == "postgresql":
-            return []
-        column: Any = self.source_expressions[0].output_field
-        decode = column.from_db_value
-        return [lambda value, *_: decimal_text(decode(value))]
 
 
 def price_field(**options: Any) -> ExactDecimalField:

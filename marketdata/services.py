@@ -61,8 +61,8 @@ def enabled_symbols() -> list[str]:
 
 def market_of(symbol: str) -> Market:
     """Find the enabled market of a symbol."""
-    market = Market.objects.enabled().filter(symbol=symbol).first()
-    if market is not None:
+    # Written out, since Django takes four times as long to write it, for every read of candles.
+    for market in Market.objects.raw("SELECT * FROM markets WHERE symbol = %s AND enabled", [symbol]):
         return market
     if Market.objects.filter(symbol=symbol).exists():
         raise MarketDisabled(f"the market {symbol} is known but not enabled")

@@ -7,8 +7,8 @@ from mlengine_project.http import error_pages
 
 urlpatterns = [
     path("admin/", admin.site.urls),
+    path("", include("mlengine_project.api")),  # before the pages, since programs ask more often
     path("", include("mlengine_project.console.urls")),
-    path("", include("mlengine_project.api")),
     # Unknown paths get the standard error answer, also with DEBUG.
     path("<path:rest>", error_pages.not_found),
 ]

@@ -23,6 +23,10 @@ CANDLE_FIELDS = (
     "taker_buy_quote",
 )
 """Fields of a candle in their order in JSON, after its time."""
+CANDLE_JSON = (
+    '{"open_time":"%s","open":"%s","high":"%s","low":"%s","close":"%s","volume":"%s","quote_volume":"%s",'
+    '"trades":%s,"taker_buy_base":"%s","taker_buy_quote":"%s","missing":0}'
+)
 
 
 def candles_json(rows: Iterable[Sequence[Any]]) -> bytes:
@@ -33,21 +37,9 @@ def candles_json(rows: Iterable[Sequence[Any]]) -> bytes:
     """
     found = list(rows)
     times = iso_texts([row[0] for row in found])
-    return ",".join(
-        f'{{"open_time":"{time}","open":"{row[1]}","high":"{row[2]}","low":"{row[3]}","close":"{row[4]}",'
-        f'"volume":"{row[5]}","quote_volume":{quoted(row[6])},"trades":{"null" if row[7] is None else row[7]},'
-        f'"taker_buy_base":{quoted(row[8])},"taker_buy_quote":{quoted(row[9])},"missing":0}}'
-        for time, row in zip(times, found, strict=True)
-    ).encode()
-
-
-def quoted(text: str | None) -> str:
-    """A text without special characters as JSON.
-
-    >>> quoted("1.50000000"), quoted(None)
-    ('"1.50000000"', 'null')
-    """
-    return "null" if text is None else f'"{text}"'
+    texts = [CANDLE_JSON % (time, *row[1:10]) for time, row in zip(times, found, strict=True)]
+    # Values are digits, so a None is that of an optional field.
+    return ",".join(texts).replace('"None"', "null").replace(":None", ":null").encode()
 
 
 def iso_texts(times_ms: Sequence[int] | npt.NDArray[np.int64]) -> list[str]:

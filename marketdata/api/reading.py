@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
 
 from django.db.models import QuerySet
 
 from marketdata import clock
 from marketdata.api.payloads import CANDLE_FIELDS
-from marketdata.decimals import DecimalText
 from marketdata.exchange import closes
 from marketdata.models import Candle, Market
 from marketdata.storage import aggregation
 from marketdata.storage.aggregation import IntervalCandle
+from marketdata.storage.text_rows import TextColumns
+
+CANDLE_COLUMNS = TextColumns(Candle, ("open_time", *CANDLE_FIELDS, "id"))
+"""What the list of candles shows; the primary key completes its order."""
 
 
 def candles_between(market: Market, since: datetime | None, until: datetime | None) -> QuerySet[Candle]:
@@ -23,12 +25,6 @@ def candles_between(market: Market, since: datetime | None, until: datetime | No
     if until is not None:
         candles = candles.filter(open_time__lt=clock.to_ms(until))
     return candles.order_by("open_time")
-
-
-def with_texts(candles: QuerySet[Candle]) -> QuerySet[Any]:
-    """Named tuples of an open time, the `CANDLE_FIELDS` with decimals as texts, and the primary key."""
-    columns = [name if name == "trades" else DecimalText(name) for name in CANDLE_FIELDS]
-    return candles.values_list("open_time", *columns, "id", named=True)
 
 
 def intervals_between(

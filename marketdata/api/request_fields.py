@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -223,10 +224,23 @@ class Query(serializers.Serializer):
 
     @classmethod
     def of(cls, request: Request) -> dict[str, Any]:
-        """Validate the query of a request."""
-        query = cls(data=request.query_params.dict())
-        query.is_valid(raise_exception=True)
-        return dict(query.validated_data)
+        """Validate the query of a request; other names, as those of paging, are not read."""
+        given = request.query_params.dict()
+        return dict(_validated(cls, tuple((name, given[name]) for name in query_names(cls) if name in given)))
+
+
+@lru_cache(maxsize=64)
+def query_names(query: type[Query]) -> tuple[str, ...]:
+    """Names that a query declares, remembered since the fields are copied each time they are asked for."""
+    return tuple(query().fields)
+
+
+@lru_cache(maxsize=512)
+def _validated(query: type[Query], given: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    """Valid values of a query, which depend on nothing but its texts; errors are not kept."""
+    found = query(data=dict(given))
+    found.is_valid(raise_exception=True)
+    return dict(found.validated_data)
 
 
 def unknown_names(given: Iterable[str], known: Collection[str]) -> dict[str, list[str]]:

@@ -75,11 +75,11 @@ class CandleViewSet(viewsets.GenericViewSet):
         market = services.market_of(query["symbol"])
         self.starts_at_newest = "from" not in query
         since, until = query.get("from"), query.get("to")
-        paginator: Any = self.paginator  # the engine's own class, which can also page JSON and what a function reads
+        paginator: Any = self.paginator  # the engine's own class, which can also page texts and what a function reads
         if query["interval"] == market.interval:
-            stored = reading.with_texts(reading.candles_between(market, since, until))
-            rows = payloads.candles_json(self.paginate_queryset(stored) or [])
-            found: Response = paginator.response_of_json(rows, simulated=market.simulated)
+            stored = reading.candles_between(market, since, until)
+            rows = paginator.paginate_texts(stored, reading.CANDLE_COLUMNS, request, self)
+            found: Response = paginator.response_of_json(payloads.candles_json(rows), simulated=market.simulated)
             return found
         read = reading.intervals_between(market, interval_ms(query["interval"]), since, until)
         candles = paginator.paginate_reads(read, ("open_time",), request, self)

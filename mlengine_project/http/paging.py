@@ -5,7 +5,7 @@ and so is unique. New rows, or another `limit`, do not affect the rows of later 
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -17,8 +17,9 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.utils.urls import remove_query_param, replace_query_param
+from rest_framework.utils.urls import replace_query_param
 
+from marketdata.storage.text_rows import TextColumns
 from mlengine_project.http.json_codec import write_json
 
 MAX_LIMIT = 1000
@@ -52,22 +53,31 @@ class SignedCursorPagination(BasePagination):
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Row]:
         """One page of rows."""
         order = total_order(queryset)
+        return self.paginate_reads(keyset_reader(queryset, order, list), order, request, view)
 
-        def read(key: Key | None, backwards: bool, n_rows: int) -> list[Row]:
-            names = [reversed_column(name) for name in order] if backwards else order
-            rows = queryset
-            if key is not None:
-                rows = rows.filter(rows_after(order, typed_key(queryset.model, order, key), backwards))
-            return list(rows.order_by(*names)[:n_rows])
+    def paginate_texts(self, queryset: Any, columns: TextColumns, request: Request, view: Any = None) -> list[Row]:
+        """One page of rows with the values of some columns, among them those of the order."""
+        order = total_order(queryset)
+        places = [columns.names.index(name.lstrip("-")) for name in order]
 
-        return self.paginate_reads(read, order, request, view)
+        def key(row: Row) -> Key:
+            return written_key(typed_key(queryset.model, order, [row[place] for place in places]))
 
-    def paginate_reads(self, read: Read, order: Sequence[str], request: Request, view: Any = None) -> list[Row]:
-        """One page of rows that a function reads, in an order of attributes that is total."""
+        return self.paginate_reads(keyset_reader(queryset, order, columns.read), order, request, view, key)
+
+    def paginate_reads(
+        self,
+        read: Read,
+        order: Sequence[str],
+        request: Request,
+        view: Any = None,
+        key: Callable[[Row], Key] | None = None,
+    ) -> list[Row]:
+        """One page of rows that a function reads, in an order that is total; a key is of attributes if not given."""
         limit = requested_limit(request)
         cursor = self._cursor(request, order, getattr(view, "starts_at_newest", False))
         rows = read(cursor.key, cursor.backwards, limit + 1)
-        return self._page(request, order, cursor, rows, limit, lambda row: key_of(row, order))
+        return self._page(request, order, cursor, rows, limit, key or (lambda row: key_of(row, order)))
 
     def paginate_rows(
         self, rows: Sequence[Mapping[str, Any]], names: Sequence[str], request: Request
@@ -169,6 +179,19 @@ class SignedCursorPagination(BasePagination):
         return rows
 
 
+def keyset_reader(queryset: Any, order: Sequence[str], load: Callable[[Any], list[Row]]) -> Read:
+    """Function that loads the rows of a queryset after or before a key."""
+
+    def read(key: Key | None, backwards: bool, n_rows: int) -> list[Row]:
+        names = [reversed_column(name) for name in order] if backwards else order
+        rows = queryset
+        if key is not None:
+            rows = rows.filter(rows_after(order, typed_key(queryset.model, order, key), backwards))
+        return load(rows.order_by(*names)[:n_rows])
+
+    return read
+
+
 def total_order(queryset: QuerySet[Any]) -> list[str]:
     """Order of a queryset or its model, with the primary key last."""
     meta = queryset.model._meta  # noqa: SLF001
@@ -204,7 +227,11 @@ def rows_after(order: Sequence[str], key: Sequence[Any], backwards: bool) -> Q:
 
 def key_of(row: Any, order: Sequence[str]) -> Key:
     """The sort key of a row, as stored in a cursor."""
-    values = (getattr(row, name.lstrip("-")) for name in order)
+    return written_key(getattr(row, name.lstrip("-")) for name in order)
+
+
+def written_key(values: Iterable[Any]) -> Key:
+    """The values of a key, as stored in a cursor."""
     return [
         value.isoformat() if isinstance(value, date) else value if isinstance(value, int | str) else str(value)
         for value in values
@@ -249,8 +276,7 @@ def invalid_cursor() -> ValidationError:
 
 def _link(request: Request, order: Sequence[str], cursor: Cursor) -> str:
     encoded = signing.dumps([cursor.backwards, cursor.key], salt=_salt(request, order))
-    address = remove_query_param(request.build_absolute_uri(), "cursor")
-    return str(replace_query_param(address, "cursor", encoded))
+    return str(replace_query_param(request.build_absolute_uri(), "cursor", encoded))
 
 
 def _salt(request: Request, order: Sequence[str]) -> str:

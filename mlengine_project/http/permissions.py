@@ -6,7 +6,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from marketdata.api.request_fields import MAX_NAME_LENGTH, unknown_names
+from marketdata.api.request_fields import MAX_NAME_LENGTH, query_names, unknown_names
 from mlengine_project.access.keys import Identity
 from mlengine_project.access.models import Scope
 from mlengine_project.http.paging import NAMES
@@ -58,4 +58,4 @@ def names_of(view: Any) -> list[str]:
     """Query names an action accepts."""
     query = getattr(view, "queries", {}).get(view.action)
     is_paged = view.action == "list" and getattr(view, "paginator", None) is not None
-    return [*(query().fields if query else ()), *(NAMES if is_paged else ())]
+    return [*(query_names(query) if query else ()), *(NAMES if is_paged else ())]

@@ -28,5 +28,5 @@ class Revalidation:
         if not is_read or not isinstance(response, Response):
             return response
         response.headers.setdefault("Cache-Control", CACHE_CONTROL)
-        response.headers.setdefault("ETag", f'"{hashlib.blake2b(response.content, digest_size=16).hexdigest()}"')
+        response.headers.setdefault("ETag", f'"{hashlib.sha256(response.content).hexdigest()[:32]}"')
         return cast("HttpResponse", get_conditional_response(request, etag=response["ETag"], response=response))

@@ -24,7 +24,7 @@ from predictions.api.serializers import (
 from predictions.forecasting import bracket_queries
 from predictions.log import queries as log
 from predictions.models import PredictionLog
-from predictions.payloads import prediction_object
+from predictions.payloads import LISTED, listed_object, prediction_object
 from predictions.scoring.scoreboard import scoreboard
 from predictions.scoring.track_record import NetOf
 
@@ -58,7 +58,9 @@ class PredictionViewSet(viewsets.GenericViewSet):
             rows = [prediction_object(row) for row in newest]
             return _paged(self, rows, NEWEST_KEY)
         found = log.logged(query.get("symbol"), query.get("horizon"), query.get("from"), query.get("to"))
-        return self.get_paginated_response([prediction_object(row) for row in self.paginate_queryset(found) or []])
+        paginator: Any = self.paginator  # the engine's own class, which can also page texts
+        page = paginator.paginate_texts(found, LISTED, request, self)
+        return self.get_paginated_response([listed_object(row) for row in page])
 
     @extend_schema(responses=PredictionSerializer)
     def retrieve(self, request: Request, id: str) -> Response:  # noqa: A002

@@ -1,6 +1,6 @@
 """REST views of /signals."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import viewsets
@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from signals import services
 from signals.api.serializers import SignalQuery, SignalRequest, SignalSerializer
 from signals.log import queries as log
-from signals.log.payloads import signal_object
+from signals.log.payloads import LISTED, listed_object, signal_object
 from signals.models import SignalLog
 
 
@@ -37,7 +37,9 @@ class SignalViewSet(viewsets.GenericViewSet):
         rows = log.logged(query.get("symbol"), query.get("signal_type"), query.get("from"), query.get("to"))
         if "after" in query:
             rows = log.replayed(rows, query.get("symbol"), query["after"])
-        return self.get_paginated_response([signal_object(row) for row in self.paginate_queryset(rows) or []])
+        paginator: Any = self.paginator  # the engine's own class, which can also page texts
+        page = paginator.paginate_texts(rows, LISTED, request, self)
+        return self.get_paginated_response([listed_object(row) for row in page])
 
     @extend_schema(responses=SignalSerializer)
     def retrieve(self, request: Request, id: str) -> Response:  # noqa: A002

@@ -1,13 +1,26 @@
 """JSON object of a signal row, the same in REST, Redis and the websocket."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
 from marketdata.clock import iso
 from marketdata.decimals import decimal_text
+from marketdata.storage.text_rows import TextColumns, json_of
 from predictions.payloads import in_key_order
 from signals.models import SignalLog
+
+LISTED = TextColumns(
+    SignalLog,
+    (
+        "id", "seq", "symbol", "candle_time", "made_at", "valid_until", "signal_type", "confidence", "horizon",
+        "entry_price", "considered_side", "take_profit", "stop_loss", "p_take_profit", "p_stop_loss", "p_neither",
+        "p_break_even", "expected_net_return", "fee_rate", "reasons", "reason_details", "model_versions", "simulated",
+        "outcome", "pnl_percent",
+    ),
+)  # fmt: skip
+"""Columns of a signal in the order of its JSON."""
 
 
 def signal_object(row: SignalLog, with_outcome: bool = True) -> dict[str, Any]:
@@ -42,6 +55,15 @@ def signal_object(row: SignalLog, with_outcome: bool = True) -> dict[str, Any]:
             "outcome": row.outcome,
             "pnl_percent": None if row.pnl_percent is None else float(row.pnl_percent),
         }
+    return body
+
+
+def listed_object(row: Sequence[Any]) -> dict[str, Any]:
+    """The same JSON object, with its outcome, of a row of `LISTED`, for lists."""
+    body = dict(zip(LISTED.names, row, strict=True))
+    body["considered_side"] = body["considered_side"] or None
+    for name in ("reasons", "reason_details", "model_versions"):
+        body[name] = json_of(body[name])
     return body
 
 

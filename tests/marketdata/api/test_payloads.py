@@ -7,7 +7,7 @@ import pytest
 
 from marketdata import clock
 from marketdata.api import indicator_values, payloads, reading
-from marketdata.decimals import DecimalText, decimal_text
+from marketdata.decimals import decimal_text
 from marketdata.models import Candle, Market
 from mlengine_project.http.json_codec import write_json
 
@@ -46,19 +46,12 @@ def market(db):
 def test_candles_as_text_are_their_objects(market):
     candles = Candle.objects.filter(market=market).order_by("open_time")
     expected = write_json([candle_object(candle) for candle in candles])
-    assert b"[" + payloads.candles_json(reading.with_texts(candles)) + b"]" == expected
+    assert b"[" + payloads.candles_json(reading.CANDLE_COLUMNS.read(candles)) + b"]" == expected
     assert len(expected) > 800
 
 
 def test_no_candles_are_no_text(market):
-    assert payloads.candles_json(reading.with_texts(Candle.objects.none())) == b""
-
-
-def test_decimals_as_text_are_those_of_the_column(market):
-    rows = Candle.objects.order_by("open_time").values_list("close", "taker_buy_base", DecimalText("close"))
-    assert [text for _, _, text in rows] == [decimal_text(close) for close, _, _ in rows]
-    amounts = Candle.objects.order_by("open_time").values_list("taker_buy_base", DecimalText("taker_buy_base"))
-    assert [text for _, text in amounts] == [decimal_text(amount) for amount, _ in amounts]
+    assert payloads.candles_json(reading.CANDLE_COLUMNS.read(Candle.objects.none())) == b""
 
 
 def test_columns_of_indicators_keep_every_bit():
