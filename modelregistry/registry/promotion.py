@@ -232,8 +232,8 @@ def _make_champion(
 
 def _verify(version: ModelVersion) -> None:
     serving.require_files(version)
-    artifacts.verify_in_child(version.kind, version.digest)
     serving.require_parts(version)
+    artifacts.verify_in_child(version.kind, version.digest)
 
 
 def _required_reason(reason: str) -> str:
