@@ -23,6 +23,10 @@ class TrainingError(MLEngineError):
     """A training run cannot start or finish on the candles given."""
 
 
+class ComparisonRefused(MLEngineError):
+    """Two versions cannot be compared fairly; the message names what is in the way."""
+
+
 class PromotionRefused(MLEngineError):
     """A promotion or rollback was refused; `reasons` are sentences."""
 

@@ -15,7 +15,7 @@ from marketdata import clock
 from marketdata.models import Candle, Market
 from marketdata.storage import candles as store
 from modelregistry import artifacts, registry
-from modelregistry.errors import ModelLoadError, ModelNotFoundError, TrainingError
+from modelregistry.errors import ComparisonRefused, ModelLoadError, ModelNotFoundError, TrainingError
 from modelregistry.estimators import boosting, extra
 from modelregistry.estimators.kinds import KINDS
 from modelregistry.evaluation.reports.champion_comparison import ComparedChampion
@@ -29,7 +29,7 @@ from modelregistry.training.pipeline import (
     TrainingRequest,
     train_kinds,
 )
-from modelregistry.training.stretch import evaluate_on
+from modelregistry.training.stretch import compare_on, evaluate_on
 from modelregistry.training.workers import Workers
 
 logger = logging.getLogger(__name__)
@@ -186,21 +186,10 @@ def evaluate(
     chosen = list(versions) or list(registry.champions(source).values())
     if not chosen:
         raise ModelNotFoundError(f"no champion of {source} candles to evaluate; run `manage.py train_models`")
-    for version in chosen:
-        registry.require_files(version)
-    shared = set.intersection(*(set(version.symbols) for version in chosen))
-    markets = _markets(symbols or sorted(shared), source)
-    if untrained := sorted({market.symbol for market in markets} - shared):
-        raise TrainingError(f"not in the training set of every version: {', '.join(untrained)}")
+    markets, grid = _period(chosen, symbols, source, until_ms)
     fitted_until = min(from_ms, *(clock.to_ms(version.trained_until) for version in chosen))
-    earliest, _ = _span(markets, None, until_ms)
-    grid = store.load_span(markets, earliest, until_ms)
     report: dict[str, Any] = {
-        "source": source,
-        "symbols": [market.symbol for market in markets],
-        "from": clock.to_datetime(from_ms).isoformat(),
-        "until": clock.to_datetime(until_ms).isoformat(),
-        "stride": stride,
+        **_described(markets, source, from_ms, until_ms, stride),
         "versions": {version.kind: str(version.pk) for version in chosen},
         "in_sample": sorted(version.kind for version in chosen if clock.to_ms(version.trained_until) > from_ms),
     }
@@ -215,6 +204,87 @@ def evaluate(
         stride=stride,
         progress=progress,
     )
+
+
+def compare(
+    first: ModelVersion,
+    second: ModelVersion,
+    from_ms: int,
+    until_ms: int,
+    symbols: Sequence[str] = (),
+    *,
+    stride: int = 1,
+) -> dict[str, Any]:
+    """Compare two versions of a kind on the same candles, from `from_ms` up to `until_ms`.
+
+    Raises
+    ------
+    ComparisonRefused
+        If the versions have too little in common, or the period overlaps the training of one of them.
+    """
+    pair = (first, second)
+    _refuse_unfair(first, second, from_ms, until_ms)
+    markets, grid = _period(pair, symbols, first.source, until_ms)
+    found = compare_on(
+        grid,
+        tuple(market.symbol for market in markets),
+        first.kind,
+        (registry.load_version(first), registry.load_version(second)),
+        from_ms=from_ms,
+        costs=2 * settings.FEE_RATE + settings.SLIPPAGE_BPS / 1e4,
+        stride=stride,
+    )
+    return {
+        **_described(markets, first.source, from_ms, until_ms, stride),
+        "kind": first.kind,
+        "versions": [str(version.pk) for version in pair],
+        "first": str(first),
+        "second": str(second),
+        **found,
+    }
+
+
+def _refuse_unfair(first: ModelVersion, second: ModelVersion, from_ms: int, until_ms: int) -> None:
+    """Refuse two versions with too little in common, or a period that one was trained on."""
+    if first.pk == second.pk:
+        raise ComparisonRefused(f"{first} is named twice; name two versions")
+    for name in ("kind", "source"):
+        if getattr(first, name) != getattr(second, name):
+            raise ComparisonRefused(f"{first} and {second} are not of one {name}")
+    for name, word in (("symbols", "market"), ("horizons", "horizon")):
+        if not set(getattr(first, name)) & set(getattr(second, name)):
+            raise ComparisonRefused(f"{first} and {second} have no {word} in common")
+    for version in (first, second):
+        if from_ms < clock.to_ms(version.trained_until) and until_ms > clock.to_ms(version.trained_from):
+            raise ComparisonRefused(
+                f"the period overlaps the training of {version}, from {version.trained_from:%Y-%m-%d %H:%M} up to "
+                f"{version.trained_until:%Y-%m-%d %H:%M} UTC; choose one outside the training of both versions"
+            )
+
+
+def _period(
+    versions: Sequence[ModelVersion], symbols: Sequence[str], source: str, until_ms: int
+) -> tuple[list[Market], CandleGrid]:
+    """Markets on which all versions are scored, by default those they share, with candles before `until_ms`."""
+    for version in versions:
+        registry.require_files(version)
+    shared = set.intersection(*(set(version.symbols) for version in versions))
+    markets = _markets(symbols or sorted(shared), source)
+    if untrained := sorted({market.symbol for market in markets} - shared):
+        raise TrainingError(f"not in the training set of every version: {', '.join(untrained)}")
+    earliest, _ = _span(markets, None, until_ms)
+    return markets, store.load_span(markets, earliest, until_ms)
+
+
+def _described(markets: Sequence[Market], source: str, from_ms: int, until_ms: int, stride: int) -> dict[str, Any]:
+    """What a report was made on."""
+    return {
+        "source": source,
+        "symbols": [market.symbol for market in markets],
+        "from": clock.to_datetime(from_ms).isoformat(),
+        "until": clock.to_datetime(until_ms).isoformat(),
+        "stride": stride,
+    }
 
 
 def _markets(symbols: Sequence[str], source: str) -> list[Market]:

@@ -18,10 +18,11 @@ from marketdata.storage import candles
 from modelregistry.dataset.folds import Fold, walk_forward
 from modelregistry.dataset.rows import Dataset, build_dataset
 from modelregistry.errors import TrainingError
+from modelregistry.evaluation.significance.paired import compare
 from modelregistry.models import Kind, TrainingTrial
 from modelregistry.registry.status import default_source
 from modelregistry.search import trial_ledger as trials
-from modelregistry.training.configuration import Configuration, score_configuration
+from modelregistry.training.configuration import Configuration, ConfigurationScore, score_configuration
 from modelregistry.training.pipeline import Progress
 
 HOW_TO_INSTALL = "Optuna is not installed; it is only for research: `uv sync --group research`"
@@ -29,6 +30,15 @@ HOW_TO_INSTALL = "Optuna is not installed; it is only for research: `uv sync --g
 
 class SearchUnavailable(TrainingError):
     """Optuna is not installed."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A configuration with its score and the id of its trial in the ledger."""
+
+    configuration: Configuration
+    score: ConfigurationScore
+    trial_id: int
 
 
 @dataclass(frozen=True)
@@ -68,8 +78,8 @@ def search(
 ) -> dict[str, Any]:
     """Try configurations of the range predictor on candles before `until_ms`.
 
-    Returns the best one and the ledger report with its tests of selection bias. The first configuration is the one in
-    use, as a reference.
+    Returns the best one, its gain over the settings in use, which are tried first, and the ledger report with its tests
+    of selection bias.
     """
     sampler = _sampler(seed)
     budget = budget or Budget()
@@ -79,19 +89,53 @@ def search(
     )
     name = study or f"range {clock.to_datetime(until_ms):%Y-%m-%d} seed {seed}"
     started = clock.monotonic()
-    best: tuple[float, dict[str, Any]] | None = None
+    in_use: Scored | None = None
+    best: Scored | None = None
     for number in range(budget.trials):
         if number and clock.monotonic() - started > budget.seconds:
             break
         trial, configuration = (None, Configuration()) if number == 0 else _suggest(sampler)
-        score = _try(configuration, trial, all_rows, folds, sampler, (name, source, actor), budget=budget, seed=seed)
-        if score is not None and (best is None or score > best[0]):
-            best = score, asdict(configuration)
+        found = _try(configuration, trial, all_rows, folds, sampler, (name, source, actor), budget=budget, seed=seed)
+        if number == 0:
+            in_use = found
+        if found is not None and (best is None or found.score.score > best.score.score):
+            best = found
         if progress is not None:
-            outcome = "failed" if score is None else f"{score:+.2%}"
+            outcome = "failed" if found is None else f"{found.score.score:+.2%}"
             progress(number + 1, budget.trials, f"configuration {number + 1}: {outcome}")
     ledger = trials.ledger_report(Kind.RANGE, source, name)
-    return {"study": name, "best_score": best and best[0], "best": best and best[1], "ledger": ledger}
+    return {
+        "study": name,
+        "best_score": best and best.score.score,
+        "best": best and asdict(best.configuration),
+        "best_trial": best and best.trial_id,
+        "over_settings_in_use": best and in_use and gain_over(best.score, in_use.score),
+        "ledger": ledger,
+    }
+
+
+def gain_over(best: ConfigurationScore, in_use: ConfigurationScore) -> dict[str, float]:
+    """Gain in skill of a configuration over another, paired by test day.
+
+    Returns
+    -------
+    dict
+        `gain` over all folds, and of the mean daily gain its block `error`, the central 95 % interval `lower` to
+        `upper`, and the number of `days`. It is not corrected for the choice among several configurations.
+
+    Examples
+    --------
+    >>> one, other = (ConfigurationScore(s, [s], {"2024-01-01": s, "2024-01-02": s}) for s in (0.5, 0.25))
+    >>> gain_over(one, other)
+    {'gain': 0.25, 'error': 0.0, 'lower': 0.25, 'upper': 0.25, 'days': 2}
+    """
+    days = sorted(set(best.daily_gain) & set(in_use.daily_gain))
+    when = np.array(days, dtype="datetime64[D]").astype(np.int64) * DAY_MS
+    lost = [-np.array([score.daily_gain[day] for day in days]) for score in (best, in_use)]
+    found = compare(lost[0], lost[1], when, horizon=1)
+    reach = found.mean - found.lower
+    gain = best.score - in_use.score
+    return {"gain": gain, "error": found.error, "lower": gain - reach, "upper": gain + reach, "days": len(days)}
 
 
 def _try(
@@ -104,9 +148,10 @@ def _try(
     *,
     budget: Budget,
     seed: int,
-) -> float | None:
-    """Score one configuration, record it, and pass the score to the sampler."""
+) -> Scored | None:
+    """Score one configuration, record it, and pass the score to the sampler; None if it failed."""
     name, source, actor = label
+    found: ConfigurationScore | None = None
     result: dict[str, Any] = {"failure": "interrupted"}
     try:
         found = score_configuration(all_rows, folds, configuration, seed=seed, threads=budget.threads)
@@ -114,7 +159,7 @@ def _try(
     except (TrainingError, ValueError, np.linalg.LinAlgError) as error:
         result = {"failure": f"{type(error).__name__}: {error}"}
     finally:
-        trials.record_trial(
+        recorded = trials.record_trial(
             kind=Kind.RANGE,
             source=source,
             origin=TrainingTrial.Origin.SEARCH,
@@ -126,10 +171,9 @@ def _try(
             tested_until=clock.to_datetime(int(all_rows.open_time[folds[-1].test].max())),
             **result,
         )
-    score = result.get("score")
     if trial is not None:
-        sampler.tell(trial, score, **({} if score is not None else {"state": _failed()}))
-    return score
+        sampler.tell(trial, found and found.score, **({} if found is not None else {"state": _failed()}))
+    return None if found is None else Scored(configuration, found, recorded.pk)
 
 
 def _trial_configuration(

@@ -1,4 +1,4 @@
-"""Evaluation of estimators on a period of candles, beside baselines fitted before it."""
+"""Evaluation of estimators on a period of candles, beside baselines or beside each other."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,13 +7,14 @@ import numpy as np
 
 from indicators.candles import CandleGrid
 from indicators.features import WARMUP
-from modelregistry.dataset.rows import build_dataset
+from modelregistry.dataset.rows import Dataset, build_dataset
 from modelregistry.errors import TrainingError
 from modelregistry.estimators.kinds import KINDS, RANGE, Estimator
 from modelregistry.estimators.signal_classifier import SignalClassifier
 from modelregistry.evaluation.baselines.regressions import SEASON_DAYS, SLOTS
 from modelregistry.evaluation.reports.meta_label import collect_meta_labels, meta_label_report
 from modelregistry.evaluation.reports.report import Collected
+from modelregistry.evaluation.reports.version_comparison import comparison_report, paired_losses
 from modelregistry.training.kinds import TRAINING_KINDS
 
 BASELINE_STRIDE = 6
@@ -52,11 +53,7 @@ def evaluate_on(
     """
     total = len(estimators) + 2
     horizons = tuple(sorted({h for estimator in estimators.values() for h in estimator.horizons}))
-    # The seasonal profile of the baselines needs more history than the features.
-    start = int(np.searchsorted(grid.open_time, from_ms)) - WARMUP - SEASON_DAYS * SLOTS
-    test = build_dataset(grid.span(max(start, 0), len(grid)), symbols, horizons, stride, first=from_ms)
-    if not len(test):
-        raise TrainingError("the period has no candle with features and a known outcome")
+    test = scored_rows(grid, symbols, horizons, from_ms=from_ms, stride=stride)
     progress(1, total, "features of the period")
     result: dict[str, Any] = {"rows": len(test), "answered": 100 * float(test.has_features.mean())}
     train = test
@@ -81,3 +78,51 @@ def evaluate_on(
         progress(min(number, total), total, kind)
     progress(total, total, "done")
     return result
+
+
+def compare_on(
+    grid: CandleGrid,
+    symbols: tuple[str, ...],
+    kind: str,
+    pair: tuple[Estimator, Estimator],
+    *,
+    from_ms: int,
+    costs: float,
+    stride: int = 1,
+) -> dict[str, Any]:
+    """Compare two estimators of one kind, row by row, on the rows of `grid` from `from_ms` on.
+
+    Raises
+    ------
+    TrainingError
+        If no row is answered by both.
+    """
+    horizons = tuple(sorted({horizon for estimator in pair for horizon in estimator.horizons}))
+    rows = scored_rows(grid, symbols, horizons, from_ms=from_ms, stride=stride)
+    rows = rows.take(np.flatnonzero(rows.has_features))
+    shared = sorted(set(pair[0].horizons) & set(pair[1].horizons))
+    cells = {}
+    if len(rows):
+        first, second = (TRAINING_KINDS[kind].losses(estimator, rows, costs) for estimator in pair)
+        cells = paired_losses(first, second, rows, shared)
+    if not cells:
+        raise TrainingError("the period has no candle that both versions answer")
+    return comparison_report(cells, stride)
+
+
+def scored_rows(
+    grid: CandleGrid, symbols: tuple[str, ...], horizons: tuple[int, ...], *, from_ms: int, stride: int
+) -> Dataset:
+    """Rows of a period with a known outcome.
+
+    Raises
+    ------
+    TrainingError
+        If there are none.
+    """
+    # The seasonal profile of the baselines needs more history than the features.
+    start = int(np.searchsorted(grid.open_time, from_ms)) - WARMUP - SEASON_DAYS * SLOTS
+    rows = build_dataset(grid.span(max(start, 0), len(grid)), symbols, horizons, stride, first=from_ms)
+    if not len(rows):
+        raise TrainingError("the period has no candle with features and a known outcome")
+    return rows

@@ -13,6 +13,8 @@ COMMANDS = [
     ["candles_quality"],
     ["train_models"],
     ["evaluate_models", "--from", "2025-01-01", "--to", "2025-01-02"],
+    ["compare_models", "abc", "def", "--from", "2025-01-01", "--to", "2025-01-02"],
+    ["list_models"],
     ["replay_predictions", "--from", "2025-01-01", "--to", "2025-01-02", "--ranges", "ranges.csv"],
     ["check_leakage"],
     ["verify_track_record"],

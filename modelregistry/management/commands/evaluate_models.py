@@ -12,11 +12,9 @@ from marketdata.models import Source
 from marketdata.progress import progress_reporter
 from modelregistry import registry, services
 from modelregistry.evaluation.reports.as_json import published_evaluation
-from modelregistry.evaluation.reports.tables import split_table, summary_lines, tables_of
+from modelregistry.evaluation.reports.tables import summary_lines, tables_of
+from modelregistry.management.tables import lines_of
 from modelregistry.models import ModelVersion
-
-WIDTH = 120
-"""Maximum characters of a table line."""
 
 
 class Command(EngineCommand):
@@ -88,12 +86,5 @@ def evaluation_groups(versions: Sequence[ModelVersion]) -> list[list[ModelVersio
 
 
 def table_lines(found: Mapping[str, Any]) -> list[str]:
-    """Format a report as plain tables of at most `WIDTH` characters; wider ones are split."""
-    lines = []
-    for table in tables_of(found):
-        for part in split_table(table, WIDTH):
-            rows = [part.headers, *part.rows]
-            widths = [max(len(row[i]) for row in rows) for i in range(len(part.headers))]
-            lines += ["", part.title] if part.title else [""]
-            lines += ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    return lines
+    """Format a report as plain tables."""
+    return [line for table in tables_of(found) for line in lines_of(table)]

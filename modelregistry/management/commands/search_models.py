@@ -1,6 +1,7 @@
 """Hyper-parameter search of the range predictor."""
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -11,6 +12,7 @@ from marketdata.models import Source
 from marketdata.progress import progress_reporter
 from modelregistry.management.actor import actor
 from modelregistry.search.study import Budget, search
+from modelregistry.training.configuration import Configuration
 
 
 class Command(EngineCommand):
@@ -88,6 +90,7 @@ def outcome_lines(found: dict[str, Any]) -> list[str]:
         return [*lines, "none could be scored"]
     lines.append(f"best: {found['best_score']:+.2%} skill against the best reference baseline on the folds")
     lines += [f"  {name} {value:g}" for name, value in found["best"].items()]
+    lines.append(gain_sentence(found))
     if ledger["overfitting"] is None:
         return [*lines, ledger["message"]]
     overfitting, sharpe = ledger["overfitting"]["probability"], ledger["deflated_sharpe"]
@@ -98,3 +101,17 @@ def outcome_lines(found: dict[str, Any]) -> list[str]:
         f"deflated Sharpe ratio {sharpe['probability']:.3f}: gain of the best one over the baseline is {verdict}"
     )
     return lines
+
+
+def gain_sentence(found: dict[str, Any]) -> str:
+    """Sentence about whether the best configuration beats the settings in use, and by how much."""
+    over = found["over_settings_in_use"]
+    if over is None:
+        return "the settings in use could not be scored, so nothing is said about a gain over them"
+    if found["best"] == asdict(Configuration()):
+        return "no configuration beats the settings in use"
+    verdict = "beats the settings in use" if over["lower"] > 0 else "does not surely beat the settings in use"
+    return (
+        f"trial {found['best_trial']} {verdict}: {over['gain']:+.2%} skill (95 % interval {over['lower']:+.2%} to "
+        f"{over['upper']:+.2%} over {over['days']} days, before the correction for the choice among configurations)"
+    )

@@ -1,5 +1,6 @@
 """Retention: which versions keep their files, removal, and errors without files."""
 
+import json
 import os
 import time
 import uuid
@@ -267,6 +268,13 @@ def test_the_command_lists_what_it_removes_and_a_dry_run_removes_nothing():
         f"{KIND}/{versions[1].digest}: not among the newest 3 candidates (MODEL_RETENTION)",
         "2 folders would be removed, 0.0 MiB",
     ]
+    as_json = StringIO()
+    call_command("prune_models", "--dry-run", "--json", stdout=as_json)
+    reason = "not among the newest 3 candidates (MODEL_RETENTION)"
+    assert json.loads(as_json.getvalue()) == {
+        "dry_run": True,
+        "removed": [{"folder": f"{KIND}/{one.digest}", "reason": reason, "size_bytes": 1000} for one in versions[:2]],
+    }
     assert len(kept()) == 5
     call_command("prune_models", stdout=output)
     assert output.getvalue().splitlines()[-1] == "2 folders removed, 0.0 MiB"

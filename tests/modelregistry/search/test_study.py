@@ -3,7 +3,7 @@
 import importlib.util
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -12,11 +12,16 @@ from django.core.management import CommandError, call_command
 from indicators.features import WARMUP
 from modelregistry.dataset.folds import walk_forward
 from modelregistry.dataset.rows import build_dataset
-from modelregistry.management.commands.search_models import outcome_lines
+from modelregistry.management.commands.search_models import gain_sentence, outcome_lines
 from modelregistry.models import TrainingTrial
 from modelregistry.search import study as searching
-from modelregistry.search.study import Budget
-from modelregistry.training.configuration import Configuration, fit_configuration, score_configuration
+from modelregistry.search.study import Budget, gain_over
+from modelregistry.training.configuration import (
+    Configuration,
+    ConfigurationScore,
+    fit_configuration,
+    score_configuration,
+)
 from tests.modelregistry import invented
 
 INSTALLED = importlib.util.find_spec("optuna") is not None
@@ -66,7 +71,8 @@ def test_no_fold_uses_future_rows(rows, folds):
 def test_importing_the_command_does_not_import_optuna():
     code = (
         "import sys; sys.path.insert(0, '.'); sys.modules['optuna'] = None; import django;"
-        "from django.conf import settings; settings.configure(INSTALLED_APPS=['marketdata', 'modelregistry']);"
+        "from django.conf import settings; settings.configure(INSTALLED_APPS=['marketdata', 'modelregistry'],"
+        " EXTRA_FEATURES=[], EXTRA_ESTIMATORS=[]);"
         "django.setup(); import modelregistry.management.commands.search_models as m; print(m.Command.help[:6])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -89,12 +95,48 @@ def test_an_empty_budget_is_refused(option):
 
 def test_the_outcome_reports_selection_bias():
     ledger = {"trials": 20, "failed": 1, "overfitting": None, "message": "too few"}
-    found = {"study": "s", "best_score": 0.02, "best": {"max_depth": 3, "eta": 0.05}, "ledger": ledger}
+    found = {
+        "study": "s",
+        "best_score": 0.02,
+        "best": {"max_depth": 3, "eta": 0.05},
+        "best_trial": 7,
+        "over_settings_in_use": None,
+        "ledger": ledger,
+    }
     assert outcome_lines(found)[-1] == "too few"
     ledger["overfitting"] = {"probability": 0.48}
     ledger["deflated_sharpe"] = {"probability": 0.61, "significant": False}
     assert "is not significant" in outcome_lines(found)[-1]
     assert outcome_lines({**found, "best": None})[-1] == "none could be scored"
+
+
+@pytest.mark.parametrize(
+    ("lower", "sentence"),
+    [
+        (0.001, "trial 7 beats the settings in use: +0.35% skill (95 % interval +0.10% to +0.60% over 120 days"),
+        (-0.001, "trial 7 does not surely beat the settings in use: +0.35% skill (95 % interval -0.10% to +0.60%"),
+    ],
+)
+def test_the_outcome_says_whether_the_settings_in_use_are_beaten(lower, sentence):
+    over = {"gain": 0.0035, "error": 0.001, "lower": lower, "upper": 0.006, "days": 120}
+    found = {"best": asdict(SMALL), "best_trial": 7, "over_settings_in_use": over}
+    assert gain_sentence(found).startswith(sentence)
+    assert "could not be scored" in gain_sentence({**found, "over_settings_in_use": None})
+    assert gain_sentence({**found, "best": asdict(Configuration())}) == "no configuration beats the settings in use"
+
+
+def test_the_gain_is_paired_by_day_and_has_an_error():
+    rng = np.random.default_rng(1)
+    shared = rng.normal(size=120)
+    days = np.datetime_as_string(np.arange(120).astype("datetime64[D]"))
+    scores = [
+        ConfigurationScore(lift, [], dict(zip(days, lift + shared + 0.01 * rng.normal(size=120), strict=True)))
+        for lift in (0.02, 0.01)
+    ]
+    found = gain_over(*scores)
+    assert found["gain"] == pytest.approx(0.01)
+    assert 0.0 < found["lower"] < 0.01 < found["upper"] < 0.02, "what both share must cancel"
+    assert found["days"] == 120
 
 
 @pytest.mark.skipif(not INSTALLED, reason="Optuna is not installed: uv sync --group research")
@@ -114,6 +156,9 @@ class TestWithOptuna:
         assert found["best_score"] == max(row.score for row in kept)
         assert kept[0].configuration["rounds"] == Configuration().rounds
         assert all(len(row.fold_scores) == 2 and row.period_scores for row in kept)
+        winner = max(kept, key=lambda row: row.score)
+        assert found["best_trial"] == winner.pk
+        assert found["over_settings_in_use"]["gain"] == pytest.approx(winner.score - kept[0].score)
         again = searching.search(1, source="simulated", budget=self.BUDGET, study="two")
         assert again["best"] == found["best"]
 
