@@ -1,13 +1,8 @@
 """Synthetic candles with volatility clustering and a time-of-day pattern."""
 
-from decimal import Decimal
-
 import numpy as np
 
 from indicators.candles import CandleGrid
-from marketdata import services
-from marketdata.exchange.parsing import CandleRow
-from marketdata.storage.candles import save_candles
 
 STEPS = 12
 """Steps of the path inside a candle."""
@@ -36,16 +31,3 @@ def grid(candles, markets=1, seed=0, sigma=0.001):
         columns["close"][market] = price * np.exp(path[:, -1])
         columns["volume"][market] = 100 * np.exp(0.3 * rng.normal(size=candles)) * size / sigma
     return CandleGrid(times, *(columns[name] for name in ("open", "high", "low", "close", "volume")))
-
-
-def stored_market(candles, seed):
-    """Store candles of the simulated market AUSDT; returns their open times."""
-    (market,) = services.seed_markets(["AUSDT"], "simulated")
-    made = grid(candles, seed=seed)
-    columns = [getattr(made, name)[0] for name in ("open", "high", "low", "close")]
-    rows = [
-        CandleRow(int(at), *(Decimal(f"{price:.8f}") for price in prices), Decimal(1))
-        for at, *prices in zip(made.open_time, *columns, strict=True)
-    ]
-    save_candles(market, rows, "import")
-    return made.open_time

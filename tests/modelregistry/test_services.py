@@ -23,7 +23,7 @@ from modelregistry.registry.serving import LoadedVersions
 from modelregistry.search import trial_ledger
 from modelregistry.training.fit import range_predictor
 from modelregistry.training.pipeline import Cancelled
-from tests.modelregistry import invented
+from tests.modelregistry import stored_candles
 
 pytestmark = pytest.mark.django_db
 CANDLES = WARMUP + 21 * 288
@@ -32,7 +32,7 @@ CANDLES = WARMUP + 21 * 288
 @pytest.fixture
 def stored():
     """Open times of one market with stored candles."""
-    return invented.stored_market(CANDLES, seed=3)
+    return stored_candles.market(CANDLES, seed=3)
 
 
 def is_as_promised(version):

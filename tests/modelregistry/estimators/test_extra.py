@@ -62,7 +62,7 @@ def test_it_needs_its_class_to_be_loaded(trained):
     one = trained["range_predictor"]
     digest = artifacts.write_artifact("range_predictor", one.estimator.to_files(), one.manifest_fields, one.golden_rows)
     extra.install({})
-    with pytest.raises(ModelLoadError, match="'constant-range' is not installed; add its class to EXTRA_ESTIMATORS"):
+    with pytest.raises(ModelLoadError, match="its estimator 'constant-range' is not among EXTRA_ESTIMATORS"):
         loading.load_serving(artifacts.read_artifact("range_predictor", digest))
     with pytest.raises(ModelLoadError, match="'constant-range' is not installed"):
         artifacts.verify_in_child("range_predictor", digest)

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from indicators.features import WARMUP
 from marketdata import clock
 from modelregistry import services
-from tests.modelregistry import champions, invented
+from tests.modelregistry import champions, stored_candles
 
 pytestmark = pytest.mark.django_db
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def span():
     """Arguments of three days of stored candles, all before the training of the versions."""
-    opens = invented.stored_market(WARMUP + 18 * 288, seed=3)
+    opens = stored_candles.market(WARMUP + 18 * 288, seed=3)
     return ["--from", str(opens[-3 * 288]), "--to", str(int(opens[-1]) + 300_000), "--stride", "6"]
 
 

@@ -10,7 +10,7 @@ from marketdata.models import Candle
 from modelregistry import registry, services
 from modelregistry.errors import TrainingError
 from modelregistry.models import ModelVersion
-from tests.modelregistry import invented
+from tests.modelregistry import stored_candles
 
 pytestmark = pytest.mark.django_db
 CANDLES = WARMUP + 20 * 288
@@ -20,7 +20,7 @@ KIND = ["signal_classifier"]
 @pytest.fixture
 def opens():
     """Open times of one market with stored candles."""
-    return invented.stored_market(CANDLES, seed=8)
+    return stored_candles.market(CANDLES, seed=8)
 
 
 def test_no_candle_at_or_after_until_is_read(opens):
