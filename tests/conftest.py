@@ -27,6 +27,7 @@ RUN_ONCE = (
     "tests/mlengine_project/http/test_names",
     "tests/mlengine_project/http/test_schema",
     "tests/mlengine_project/operations/scheduling/test_broker",
+    "tests/modelregistry/estimators/test_extra",
     "tests/modelregistry/search/",
     "tests/modelregistry/test_services",
     "tests/modelregistry/training/",
@@ -52,7 +53,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             getattr(item, "fixturenames", ())
         )
         independent = item.nodeid.startswith(ALONE) or isinstance(item, pytest.DoctestItem)
-        if item.nodeid.startswith(RUN_ONCE) or (independent and not needs_database):
+        in_browser = item.get_closest_marker("browser") is not None
+        if item.nodeid.startswith(RUN_ONCE) or in_browser or (independent and not needs_database):
             item.add_marker("alone")
 
 

@@ -1,6 +1,5 @@
 """Fit residual quantiles: linear regressions and pooled trees, conformally corrected."""
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -120,7 +119,8 @@ def condition_names(feature_names: Sequence[str], horizons: Sequence[int]) -> li
     for horizon in horizons:
         own = []
         for share in COMING:
-            windows = [int(name[len(share) + 1 :]) for name in feature_names if re.fullmatch(rf"{share}_\d+", name)]
+            endings = [name.removeprefix(f"{share}_") for name in feature_names if name.startswith(f"{share}_")]
+            windows = [int(ending) for ending in endings if ending.isdecimal()]
             if windows:
                 own.append(f"{share}_{min(windows, key=lambda window: abs(np.log(window / horizon)))}")
         result.append(shared + own)
