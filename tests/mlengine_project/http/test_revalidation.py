@@ -1,5 +1,6 @@
 """Conditional reads: 304 for an unchanged answer, another ETag after every change."""
 
+import time
 import uuid
 from decimal import Decimal
 
@@ -47,6 +48,13 @@ def test_unchanged_answer_is_304_without_content(client, path):
     other = client.get(path, headers={"If-None-Match": '"another"'})
     assert other.status_code == 200
     assert other.content[:20] == first.content[:20]
+
+
+def test_cursors_of_an_unchanged_page_do_not_change_with_the_time(client):
+    first = client.get("/candles?symbol=BTCUSDT&limit=5")
+    assert first.json()["previous"]
+    time.sleep(1.1)
+    assert client.get("/candles?symbol=BTCUSDT&limit=5").content == first.content
 
 
 def test_etag_changes_with_a_revision(client):
