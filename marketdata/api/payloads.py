@@ -32,7 +32,7 @@ CANDLE_JSON = (
 def candles_json(rows: Iterable[Sequence[Any]]) -> bytes:
     """Closed 5-minute candles as JSON objects separated by commas.
 
-    A row is an open time in ms, then `CANDLE_FIELDS` with decimals as texts. Written by hand, since a list may hold a
+    A row is an open time in ms, then `CANDLE_FIELDS` with decimals as texts. Written as text, since a list may hold a
     thousand candles: an object for each takes five times as long.
     """
     found = list(rows)

@@ -279,5 +279,5 @@ def test_the_chart_tells_missing_absent_and_revised_candles_apart(server, tmp_pa
     AbsentStretch.objects.create(market=of, start=absent, end=absent + rows.STEP, evidence={})
     CandleRevision.objects.create(market=of, open_time=revised, before={}, after={}, origin="rest")
     found = asyncio.run(remarks(address, link, tmp_path))
-    told = {index: text for index, text in enumerate(found, 1) if text}
-    assert told == {4: "missing here", 6: "absent at the exchange", 8: "revised after its close"}
+    given = {index: text for index, text in enumerate(found, 1) if text}
+    assert given == {4: "missing here", 6: "absent at the exchange", 8: "revised after its close"}

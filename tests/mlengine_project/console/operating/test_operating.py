@@ -68,9 +68,9 @@ def test_kill_switch_is_there_once_and_wants_permission_and_reason(person):
     assert client.get("/console/operations").content.decode().count("/console/operations/switch") == 1
     assert client.post("/console/operations/switch", {}).status_code == 400
     assert kill_switch.switched_off_symbols() == {}
-    off = words(client.post("/console/operations/switch", {"reason": "strange prices"}, follow=True))
-    assert "Signals are off for all markets strange prices (user" in off
-    assert kill_switch.switched_off_symbols() == {"": "strange prices"}
+    off = words(client.post("/console/operations/switch", {"reason": "implausible prices"}, follow=True))
+    assert "Signals are off for all markets implausible prices (user" in off
+    assert kill_switch.switched_off_symbols() == {"": "implausible prices"}
     assert "Signals are on" in words(client.post("/console/operations/switch", {"reason": "over"}, follow=True))
     assert kill_switch.switched_off_symbols() == {}
 
