@@ -16,23 +16,45 @@ ROOT = Path(__file__).resolve().parent.parent
 CANDLES = Path(os.environ.get("MLENGINE_CANDLES", ROOT.parent / "shared" / "data"))
 ALONE = ("tests/indicators/", "tests/benchmarks/", "tests/modelregistry/", "tests/marketdata/", "tests/test_")
 RUN_ONCE = (
+    "tests/candle_files/",
     "tests/fuzz/",
     "tests/flows/test_crowd",
     "tests/flows/test_shared_database",
     "tests/flows/test_two_engines",
     "tests/flows/test_upgrade",
+    "tests/marketdata/storage/test_exchange_intervals",
+    "tests/mlengine_project/access/test_a",
+    "tests/mlengine_project/access/test_proxy",
+    "tests/mlengine_project/access/test_sign_in",
+    "tests/mlengine_project/access/test_tls_proxy",
+    "tests/mlengine_project/console/operating/",
+    "tests/mlengine_project/console/test_language",
+    "tests/mlengine_project/console/test_pages",
+    "tests/mlengine_project/console/test_shown_figures",
+    "tests/mlengine_project/console/test_sign_in",
+    "tests/mlengine_project/console/versions/",
     "tests/mlengine_project/http/server/",
+    "tests/mlengine_project/http/test_e",
     "tests/mlengine_project/http/test_h",
     "tests/mlengine_project/http/test_limits",
+    "tests/mlengine_project/http/test_intervals",
     "tests/mlengine_project/http/test_names",
-    "tests/mlengine_project/http/test_schema",
+    "tests/mlengine_project/http/test_permissions",
+    "tests/mlengine_project/http/test_s",
     "tests/mlengine_project/operations/scheduling/test_broker",
+    "tests/mlengine_project/test_admin",
     "tests/modelregistry/estimators/test_extra",
+    "tests/modelregistry/management/",
     "tests/modelregistry/search/",
+    "tests/modelregistry/test_admin",
     "tests/modelregistry/test_services",
     "tests/modelregistry/training/",
+    "tests/signals/delivery/test_asyncapi",
 )
-"""Tests that start the services they need, fit models, or end before a query: other services change nothing for them."""
+"""Tests of which one run is enough.
+
+They start the services they need, fit models, end before a query, or are of pages and messages made from plain queries.
+"""
 SERVICES = {"postgres": ("DATABASE_URL", 5432), "redis": ("REDIS_URL", 6379)}
 
 
