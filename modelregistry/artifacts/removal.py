@@ -1,4 +1,4 @@
-"""Removal of artifacts in two steps, rename and delete, and of leftovers of interrupted work."""
+"""Two-step removal of artifacts (rename, then delete), and search for abandoned folders."""
 
 import contextlib
 import os
@@ -10,10 +10,10 @@ from modelregistry.artifacts.manifest import DIGEST, KIND
 from modelregistry.artifacts.reading import artifact_folder
 from modelregistry.artifacts.writing import ABANDONED_SECONDS, UNFINISHED
 
-SET_ASIDE = ".removing-"
+MARK = ".removing-"
 
 
-def stored(root: Path) -> Iterator[tuple[str, str]]:
+def stored_artifacts(root: Path) -> Iterator[tuple[str, str]]:
     """Kind and digest of every artifact folder under `root`."""
     for kind in _kind_folders(root):
         for folder in sorted(kind.iterdir()):
@@ -21,33 +21,33 @@ def stored(root: Path) -> Iterator[tuple[str, str]]:
                 yield kind.name, folder.name
 
 
-def set_aside(root: Path, kind: str, digest: str) -> bool:
-    """Rename an artifact's folder out of the way; False where there is none."""
+def mark_for_removal(root: Path, kind: str, digest: str) -> bool:
+    """Rename the folder of an artifact, which no longer serves; False where there is none."""
     try:
-        artifact_folder(root, kind, digest).rename(_aside(root, kind, digest))
+        artifact_folder(root, kind, digest).rename(_marked_path(root, kind, digest))
     except FileNotFoundError:
         return False
     return True
 
 
-def put_back(root: Path, kind: str, digest: str) -> None:
-    """Undo `set_aside`, unless the artifact was written again in the meantime."""
+def restore(root: Path, kind: str, digest: str) -> None:
+    """Undo `mark_for_removal`, unless the artifact was written again in the meantime."""
     with contextlib.suppress(OSError):
-        _aside(root, kind, digest).rename(artifact_folder(root, kind, digest))
+        _marked_path(root, kind, digest).rename(artifact_folder(root, kind, digest))
 
 
-def artifacts_set_aside(root: Path) -> list[tuple[str, str]]:
-    """Kind and digest of every artifact that is set aside."""
-    found = [folder for kind in _kind_folders(root) for folder in sorted(kind.glob(f"{SET_ASIDE}*"))]
-    return [(folder.parent.name, folder.name.removeprefix(SET_ASIDE)) for folder in found]
+def marked_artifacts(root: Path) -> list[tuple[str, str]]:
+    """Kind and digest of every artifact marked for removal."""
+    found = [folder for kind in _kind_folders(root) for folder in sorted(kind.glob(f"{MARK}*"))]
+    return [(folder.parent.name, folder.name.removeprefix(MARK)) for folder in found]
 
 
-def delete_set_aside(root: Path, kind: str, digest: str) -> None:
-    """Delete an artifact that was set aside; missing parts are no error."""
-    shutil.rmtree(_aside(root, kind, digest), ignore_errors=True)
+def delete_marked(root: Path, kind: str, digest: str) -> None:
+    """Delete an artifact marked for removal; missing parts are no error."""
+    shutil.rmtree(_marked_path(root, kind, digest), ignore_errors=True)
 
 
-def leftovers(root: Path, now: float) -> list[Path]:
+def abandoned_folders(root: Path, now: float) -> list[Path]:
     """Folders left by interrupted training a day or more before `now`, relative to `root`.
 
     `now` is in Unix seconds.
@@ -80,6 +80,6 @@ def _kind_folders(root: Path) -> list[Path]:
     return sorted(folder for folder in root.iterdir() if KIND.fullmatch(folder.name) and folder.is_dir())
 
 
-def _aside(root: Path, kind: str, digest: str) -> Path:
+def _marked_path(root: Path, kind: str, digest: str) -> Path:
     folder = artifact_folder(root, kind, digest)
-    return folder.with_name(SET_ASIDE + digest)
+    return folder.with_name(MARK + digest)

@@ -52,10 +52,10 @@ def prune(in_use: Collection[str], *, dry_run: bool = False, progress: Progress 
     if not root.is_dir():
         return []
     _refuse_unsuitable(root, dry_run=dry_run)
-    for kind, digest in () if dry_run else removal.artifacts_set_aside(root):
+    for kind, digest in () if dry_run else removal.marked_artifacts(root):
         if _is_needed(kind, digest):  # it was set aside before its row was marked
-            removal.put_back(root, kind, digest)
-        removal.delete_set_aside(root, kind, digest)
+            removal.restore(root, kind, digest)
+        removal.delete_marked(root, kind, digest)
     groups = list(ModelVersion.objects.order_by("kind", "source").values_list("kind", "source").distinct())
     removed: list[Removal] = []
     for done, (kind, source) in enumerate(groups):
@@ -80,7 +80,7 @@ def _refuse_unsuitable(root: Path, *, dry_run: bool) -> None:
 def _prune_group(root: Path, kind: str, source: str, in_use: Collection[str], *, dry_run: bool) -> list[Removal]:
     """Remove the files of one kind and source, under the locks of a promotion."""
     removed = []
-    set_aside = []
+    mark_for_removal = []
     with transaction.atomic():
         rows = ModelVersion.objects.filter(kind=kind, source=source)
         list(rows.order_by("pk").select_for_update().values_list("pk"))
@@ -95,10 +95,10 @@ def _prune_group(root: Path, kind: str, source: str, in_use: Collection[str], *,
                 continue
             version.files_removed_at, version.files_removed_reason = clock.wall_now(), reason
             version.save(update_fields=["files_removed_at", "files_removed_reason"])
-            if not _is_needed(kind, version.digest) and removal.set_aside(root, kind, version.digest):
-                set_aside.append(version.digest)
-    for digest in set_aside:
-        removal.delete_set_aside(root, kind, digest)
+            if not _is_needed(kind, version.digest) and removal.mark_for_removal(root, kind, version.digest):
+                mark_for_removal.append(version.digest)
+    for digest in mark_for_removal:
+        removal.delete_marked(root, kind, digest)
     return removed
 
 
@@ -137,14 +137,14 @@ def _sweep(root: Path, *, dry_run: bool) -> list[Removal]:
     found = []
     # Without a champion the database cannot verify that this folder belongs to it.
     if ModelVersion.objects.filter(stage=ModelVersion.Stage.CHAMPION).exists():
-        for kind, digest in removal.stored(root):
+        for kind, digest in removal.stored_artifacts(root):
             folder = reading.artifact_folder(root, kind, digest)
             if not removal.is_abandoned(folder, now) or _is_needed(kind, digest):
                 continue
             found.append(Removal(f"{kind}/{digest}", "no version keeps it", removal.size_bytes(folder)))
-            if not dry_run and removal.set_aside(root, kind, digest):
-                removal.delete_set_aside(root, kind, digest)
-    for folder in removal.leftovers(root, now):
+            if not dry_run and removal.mark_for_removal(root, kind, digest):
+                removal.delete_marked(root, kind, digest)
+    for folder in removal.abandoned_folders(root, now):
         found.append(Removal(str(folder), "left by an interrupted training", removal.size_bytes(root / folder)))
         if not dry_run:
             shutil.rmtree(root / folder, ignore_errors=True)

@@ -50,6 +50,15 @@ def changed(grid, position, factor=1.01, volume_factor=3.0):
     return CandleGrid(grid.open_time, **columns)
 
 
+def inverted(grid, position):
+    """The same grid with one candle upside down in its own range, so that a rise is a fall; twice the range."""
+    columns = {name: getattr(grid, name).copy() for name in CANDLE_COLUMNS}
+    middle = (columns["high"][:, position] + columns["low"][:, position]) / 2
+    for name, source in (("open", "open"), ("close", "close"), ("high", "low"), ("low", "high")):
+        columns[name][:, position] = middle + 2.0 * (middle - getattr(grid, source)[:, position])
+    return CandleGrid(grid.open_time, **columns)
+
+
 def bits(values):
     """float32 values as integers, so that equality compares bits (NaN included)."""
     assert values.dtype == np.float32

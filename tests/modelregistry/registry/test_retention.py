@@ -142,11 +142,11 @@ def test_a_removal_interrupted_before_the_row_is_marked_is_undone_and_done_again
     versions = [version(number) for number in range(4)]
 
     def interrupted(*arguments):
-        assert set_aside(*arguments)
+        assert mark_for_removal(*arguments)
         raise KeyboardInterrupt
 
-    set_aside = removal.set_aside
-    monkeypatch.setattr(removal, "set_aside", interrupted)
+    mark_for_removal = removal.mark_for_removal
+    monkeypatch.setattr(removal, "mark_for_removal", interrupted)
     with pytest.raises(KeyboardInterrupt):
         retention.prune([])
     monkeypatch.undo()
@@ -161,10 +161,10 @@ def test_a_removal_interrupted_before_the_row_is_marked_is_undone_and_done_again
 
 def test_a_removal_interrupted_after_the_row_is_marked_is_finished(monkeypatch):
     oldest, *_ = [version(number) for number in range(4)]
-    monkeypatch.setattr(removal, "delete_set_aside", lambda *_: None)
+    monkeypatch.setattr(removal, "delete_marked", lambda *_: None)
     retention.prune([])
     monkeypatch.undo()
-    assert removal.artifacts_set_aside(artifacts.model_root()) == [(KIND, oldest.digest)]
+    assert removal.marked_artifacts(artifacts.model_root()) == [(KIND, oldest.digest)]
     retention.prune([])
     assert [path.name for path in (artifacts.model_root() / KIND).iterdir() if path.name.startswith(".")] == []
 
