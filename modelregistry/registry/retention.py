@@ -53,7 +53,7 @@ def prune(in_use: Collection[str], *, dry_run: bool = False, progress: Progress 
         return []
     _refuse_unsuitable(root, dry_run=dry_run)
     for kind, digest in () if dry_run else removal.marked_artifacts(root):
-        if _is_needed(kind, digest):  # it was set aside before its row was marked
+        if _is_needed(kind, digest):  # interrupted before its row was marked
             removal.restore(root, kind, digest)
         removal.delete_marked(root, kind, digest)
     groups = list(ModelVersion.objects.order_by("kind", "source").values_list("kind", "source").distinct())

@@ -181,7 +181,7 @@ def summary_lines(evaluation: Mapping[str, Any]) -> list[str]:
     ...     "range_predictor": {"skill": 0.0075, "cells": cells}}
     >>> for sentence in summary_lines(evaluation):
     ...     print(sentence)
-    range_predictor 01234567 is better than the best reference baseline on average, but not significantly in every one:
+    range_predictor 01234567 is better than the best reference baseline on average, but not significantly everywhere:
       loss 0.75 % below it over 2 markets and horizons, lower in 1, significantly (by two standard errors) in 1
       99.5 % of 1,200 candles forecast
     """
@@ -195,9 +195,9 @@ def summary_lines(evaluation: Mapping[str, Any]) -> list[str]:
         better = sum(cell["skill"] > 0 for cell in cells)
         significant = sum(cell["skill"] > 2 * (cell.get("skill_error") or 0) and cell["skill"] > 0 for cell in cells)
         if significant == len(cells):
-            verdict = "is better than the best reference baseline, significantly in every one"
+            verdict = "is better than the best reference baseline, significantly everywhere"
         elif skill > 0:
-            verdict = "is better than the best reference baseline on average, but not significantly in every one"
+            verdict = "is better than the best reference baseline on average, but not significantly everywhere"
         else:
             verdict = "is NOT better than the best reference baseline"
         shares = f"lower in {better}, significantly (by two standard errors) in {significant}"

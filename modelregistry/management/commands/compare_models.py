@@ -28,7 +28,12 @@ class Command(EngineCommand):
             "--from", dest="from_time", type=instant, required=True, help="first candle scored: ISO 8601 (UTC) or ms"
         )
         parser.add_argument(
-            "--to", "--until", dest="until_time", type=instant, required=True, help="exclusive, labels included"
+            "--to",
+            "--until",
+            dest="until_time",
+            type=instant,
+            required=True,
+            help="end of the period, exclusive; label windows end before it",
         )
         parser.add_argument("--symbols", nargs="+", default=[], help="default: those of both training sets")
         parser.add_argument("--stride", type=int, default=1, help="score every n-th candle only")

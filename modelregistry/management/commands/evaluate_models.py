@@ -28,7 +28,12 @@ class Command(EngineCommand):
             "--from", dest="from_time", type=instant, required=True, help="first candle scored: ISO 8601 (UTC) or ms"
         )
         parser.add_argument(
-            "--until", "--to", dest="until_time", type=instant, required=True, help="exclusive, labels included"
+            "--until",
+            "--to",
+            dest="until_time",
+            type=instant,
+            required=True,
+            help="end of the period, exclusive; label windows end before it",
         )
         parser.add_argument(
             "--versions", nargs="+", default=[], help="ids or beginnings of digests; default: champions"
