@@ -32,6 +32,9 @@ CHAMPION_WAIT_SECONDS = 4.0
 MAX_BATCH_CANDLES = 288
 """Candles of one batch at most: a backlog is worked off and committed day by day."""
 
+SPAN_BATCH_CANDLES = 2048
+"""Candles of one batch of a span, which is not committed."""
+
 
 class LoggedUncorrected(dict[str, frozenset[str]]):
     """Symbols by source that were last logged as uncorrected."""
@@ -88,6 +91,16 @@ def forecast_batch(
     if grid.others and ensemble is not None:
         grid = replace(grid, late=_late_markets(markets, grid, rows, ensemble))
     return _batch(markets, grid, rows, ensemble, wanted)
+
+
+def forecast_span(
+    markets: list[Market], from_ms: int, until_ms: int, ensemble: Ensemble | None
+) -> Iterator[tuple[ForecastBatch, int]]:
+    """Forecast every candle of a span block by block; yields each with the close of its last candle, ms."""
+    first, end = from_ms // INTERVAL_MS, until_ms // INTERVAL_MS
+    for start in range(first, end, SPAN_BATCH_CANDLES):
+        stop = min(start + SPAN_BATCH_CANDLES, end)
+        yield forecast_batch(markets, (stop - 1) * INTERVAL_MS, stop - start, ensemble), stop * INTERVAL_MS
 
 
 def forecast_from_memory(
