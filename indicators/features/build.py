@@ -87,7 +87,7 @@ def iter_features(
         As :func:`build_features`.
     """
     features = features or installed()
-    streams = [Stream(1, features.other_markets) for _ in range(grid.n_markets)]
+    streams = [Stream(1, features.other_markets, features.further_columns) for _ in range(grid.n_markets)]
     fed = 0
     for start in range(WARMUP - 1, len(grid), chunk):
         rows = slice(start, min(start + chunk, len(grid)))

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from indicators.candles import CANDLE_COLUMNS, INTERVAL_MS
+from indicators.candles import CANDLE_COLUMNS, FURTHER_COLUMNS, INTERVAL_MS
 from indicators.errors import FeatureError
 from indicators.features import families
 from indicators.features.families import Family
@@ -46,6 +46,32 @@ def reads_markets(*symbols: str) -> Callable[[Decorated], Decorated]:
 
     def mark(family: Decorated) -> Decorated:
         family.markets = symbols  # type: ignore[attr-defined]
+        return family
+
+    return mark
+
+
+def reads_columns(*names: str) -> Callable[[Decorated], Decorated]:
+    """Declare that a family reads further columns of candles, by :meth:`indicators.features.window.Window.further`.
+
+    Raises
+    ------
+    FeatureError
+        If a name is not in `FURTHER_COLUMNS`.
+
+    Examples
+    --------
+    >>> @reads_columns("trades")
+    ... def features(window):
+    ...     yield "trades_12", window.further("trades", lambda trades: window.mean(trades, 12))
+    >>> FeatureSet((features,)).further_columns
+    ('trades',)
+    """
+    if unknown := [name for name in names if name not in FURTHER_COLUMNS]:
+        raise FeatureError(f"candles have no further column {unknown[0]!r}; there are {', '.join(FURTHER_COLUMNS)}")
+
+    def mark(family: Decorated) -> Decorated:
+        family.columns = names  # type: ignore[attr-defined]
         return family
 
     return mark
@@ -91,7 +117,7 @@ class FeatureSet:
         for family in self.extra:
             label = dotted_name(family)
             try:
-                names = tuple(name for name, _ in family(_blank_window(markets_of(family))))
+                names = tuple(name for name, _ in family(_blank_window(markets_of(family), columns_of(family))))
             except Exception as error:
                 raise FeatureError(f"{label} fails on a window of one candle: {error!r}") from error
             if bad := [name for name in names if not NAME.fullmatch(name)]:
@@ -119,9 +145,22 @@ class FeatureSet:
 
     def markets_read(self, positions: Sequence[int] | None) -> tuple[str, ...]:
         """Other markets that some columns depend on; None stands for all columns."""
+        return tuple(sorted({symbol for family in self._reading(positions) for symbol in markets_of(family)}))
+
+    @cached_property
+    def further_columns(self) -> tuple[str, ...]:
+        """Further columns of candles that families read, in the order of `FURTHER_COLUMNS`."""
+        read = {name for family in self.extra for name in columns_of(family)}
+        return tuple(name for name in FURTHER_COLUMNS if name in read)
+
+    def columns_read(self, positions: Sequence[int] | None) -> tuple[str, ...]:
+        """Further columns of candles that some columns depend on; None stands for all columns."""
+        return tuple(sorted({name for family in self._reading(positions) for name in columns_of(family)}))
+
+    def _reading(self, positions: Sequence[int] | None) -> list[Family]:
+        """Families of other packages that yield some of the columns."""
         names = set(self.names if positions is None else (self.names[at] for at in positions))
-        reading = [family for family in self.extra if names & set(self.families[dotted_name(family)])]
-        return tuple(sorted({symbol for family in reading for symbol in markets_of(family)}))
+        return [family for family in self.extra if names & set(self.families[dotted_name(family)])]
 
     @cached_property
     def definitions(self) -> dict[str, str]:
@@ -172,6 +211,11 @@ def markets_of(family: Family) -> tuple[str, ...]:
     return tuple(getattr(family, "markets", ()))
 
 
+def columns_of(family: Family) -> tuple[str, ...]:
+    """Further columns of candles a family declares to read."""
+    return tuple(getattr(family, "columns", ()))
+
+
 def dotted_name(family: Family) -> str:
     """Module and name of a family."""
     return f"{family.__module__}.{family.__qualname__}"
@@ -187,6 +231,8 @@ def definition_of(family: Family) -> str:
     if declared is not None:
         return hashlib.sha256(str(declared).encode()).hexdigest()
     pieces: dict[str, str] = {"markets": repr(markets_of(family))}
+    if columns_of(family):  # so that families without any keep the definition of before
+        pieces["columns"] = repr(columns_of(family))
     _collect(family, family.__module__.partition(".")[0], pieces)
     return hashlib.sha256("\n".join(f"{name}\n{pieces[name]}" for name in sorted(pieces)).encode()).hexdigest()
 
@@ -224,9 +270,10 @@ def _names_of(code: object) -> set[str]:
     return found
 
 
-def _blank_window(markets: Sequence[str] = ()) -> Window:
+def _blank_window(markets: Sequence[str] = (), further: Sequence[str] = ()) -> Window:
     candle = np.ones((len(CANDLE_COLUMNS), 1, 1))
-    return Stream(1, markets).feed(candle, dict.fromkeys(markets, candle))
+    own = np.ones((len(CANDLE_COLUMNS) + len(further), 1, 1))
+    return Stream(1, markets, further).feed(own, dict.fromkeys(markets, candle))
 
 
 def _listed(names: Sequence[str]) -> str:

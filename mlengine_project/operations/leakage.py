@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from indicators.candles import CANDLE_COLUMNS, CandleGrid
+from indicators.candles import CandleGrid
 from indicators.catalog.volatility import ewm_sigma
 from indicators.errors import FeatureError
 from indicators.features import WARMUP, NewestFeatures, build_features, installed, iter_features
@@ -68,16 +68,12 @@ def trained_features(grid: CandleGrid, rows: int) -> np.ndarray:
 def live_features(grid: CandleGrid, rows: int) -> np.ndarray:
     """Features as computed by the live path, candle by candle from memory."""
     newest = NewestFeatures.from_grid(grid.span(0, len(grid) - rows + 1))
-    found = [newest.rows()[0]]
+    found, further = [newest.rows()[0]], newest.features.further_columns
     for at in range(len(grid) - rows + 1, len(grid)):
-        others = {symbol: _candle(other, at) for symbol, other in grid.others.items()}
-        newest.push(int(grid.open_time[at]), _candle(grid, at), others)
+        others = {symbol: other.span(at, at + 1).columns()[:, :, 0] for symbol, other in grid.others.items()}
+        newest.push(int(grid.open_time[at]), grid.span(at, at + 1).columns(further)[:, :, 0], others)
         found.append(newest.rows()[0])
     return np.stack(found, axis=1)
-
-
-def _candle(grid: CandleGrid, at: int) -> np.ndarray:
-    return np.stack([getattr(grid, name)[:, at] for name in CANDLE_COLUMNS])
 
 
 def subjects(ensemble: Ensemble | None) -> Iterator[Subject]:

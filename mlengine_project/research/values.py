@@ -143,8 +143,8 @@ class Candles:
     def to_pandas(self) -> pd.DataFrame:
         """Frame of the candles that exist, one row per market and candle."""
         period = self.period
-        columns = np.stack([getattr(period, name) for name in CANDLE_COLUMNS], axis=2)
-        return self.at(columns, (("column", CANDLE_COLUMNS),)).to_pandas().rename_axis(columns=None)
+        columns = np.moveaxis(period.columns(tuple(period.further)), 0, 2)
+        return self.at(columns, (("column", (*CANDLE_COLUMNS, *period.further)),)).to_pandas().rename_axis(columns=None)
 
 
 @dataclass(frozen=True, eq=False)
