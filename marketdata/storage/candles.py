@@ -17,7 +17,8 @@ from marketdata.exchange.parsing import CandleRow
 from marketdata.intervals import INTERVAL_MS, interval_ms
 from marketdata.models import Candle, CandleRevision, Market, Source
 from marketdata.storage import column_cache
-from marketdata.storage.columns import COLUMNS, feature_columns, read_columns
+from marketdata.storage.columns import COLUMNS, read_columns
+from marketdata.storage.feature_inputs import feature_columns, other_market_ids
 
 FIELDS = CandleRow._fields
 FLOWS = ("quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
@@ -255,16 +256,6 @@ def load_span(markets: Sequence[Market], from_ms: int, until_ms: int) -> CandleG
     else:
         values = read_rows(read, start, len(open_time), length_ms, columns)
     return as_grid(open_time, values, read, ids, others, length_ms, columns)
-
-
-def other_market_ids(source: str) -> dict[str, int]:
-    """Markets of a source that installed features read beside a row's own, by symbol."""
-    from indicators.features import installed  # not before it is needed: a process that reads no candles computes none
-
-    symbols = installed().other_markets
-    if not symbols:
-        return {}
-    return dict(Market.objects.filter(source=source, symbol__in=symbols).values_list("symbol", "id"))
 
 
 def as_grid(

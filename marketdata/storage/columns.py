@@ -16,13 +16,6 @@ MAX_ROWS = 4_000_000
 """Maximum candles of one statement: PostgreSQL limits a value to 1 GiB."""
 
 
-def feature_columns() -> tuple[str, ...]:
-    """Columns that installed features read: those of every candle, then further ones, NaN where unknown."""
-    from indicators.features import installed  # not before it is needed: a process that reads no candles computes none
-
-    return (*COLUMNS, *installed().further_columns)
-
-
 def read_columns(
     market_ids: Sequence[int], from_ms: int, until_ms: int, step_ms: int, columns: Sequence[str] = COLUMNS
 ) -> dict[str, npt.NDArray[Any]]:

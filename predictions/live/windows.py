@@ -24,7 +24,8 @@ from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
 from marketdata.process_state import process_state
 from marketdata.storage import candles, tails
-from marketdata.storage.columns import COLUMNS, feature_columns
+from marketdata.storage.columns import COLUMNS
+from marketdata.storage.feature_inputs import feature_columns, other_market_ids
 from modelregistry.estimators.counters import lookback_candles, recent_forecasts
 from modelregistry.estimators.inputs import ModelInputs
 from modelregistry.estimators.range_predictor import RangePredictor
@@ -156,7 +157,7 @@ class LiveWindows:
         """Read the windows of these markets, and keep no others."""
         self._drop()
         self._ids, self._newest = ids, NewestFeatures(len(ids), open_ms)
-        self.others = candles.other_market_ids(self._source)
+        self.others = other_market_ids(self._source)
         self._misses = LiveMissCounters(corrector, len(ids)) if corrector is not None else None
         self._read(ids, self._newest)
         self.counts["filled"] += 1
