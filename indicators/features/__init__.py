@@ -8,6 +8,7 @@ bits. Batch is `build_features`; `NewestFeatures` gives the newest candle of man
 from indicators.features.build import FEATURE_HASH, FEATURE_NAMES, build_features, iter_features
 from indicators.features.feature_set import (
     FeatureSet,
+    features_for,
     find_families,
     install,
     installed,
@@ -24,6 +25,7 @@ __all__ = [
     "FeatureSet",
     "NewestFeatures",
     "build_features",
+    "features_for",
     "find_families",
     "install",
     "installed",

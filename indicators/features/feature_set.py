@@ -85,6 +85,8 @@ class FeatureSet:
     ----------
     extra : tuple of Family
         Functions of other packages; a process gets them by their dotted names.
+    day_ahead : bool, default False
+        Whether seasons and calendar look a whole day ahead too, for horizons above 72.
 
     Raises
     ------
@@ -98,16 +100,18 @@ class FeatureSet:
     """
 
     extra: tuple[Family, ...] = ()
+    day_ahead: bool = False
 
     @cached_property
     def candle_names(self) -> tuple[str, ...]:
         """Columns of our families of candles."""
-        return tuple(name for name, _ in families.candle_features(_blank_window()))
+        return tuple(name for name, _ in families.candle_features(_blank_window(), day_ahead=self.day_ahead))
 
     @cached_property
     def calendar_names(self) -> tuple[str, ...]:
         """Columns of the calendar."""
-        return tuple(name for name, _ in families.CALENDAR(np.zeros(1, dtype=np.int64), INTERVAL_MS))
+        times = np.zeros(1, dtype=np.int64)
+        return tuple(name for name, _ in families.CALENDAR(times, INTERVAL_MS, day_ahead=self.day_ahead))
 
     @cached_property
     def families(self) -> dict[str, tuple[str, ...]]:
@@ -192,6 +196,8 @@ class FeatureSet:
         if missing := [name for name in names if name not in own]:
             origins = sorted({definitions[name].split()[0] for name in missing if name in definitions})
             hint = f"; add {', '.join(origins)} to EXTRA_FEATURES" if origins else ""
+            if set(missing) <= set(FeatureSet(day_ahead=True).names):
+                hint = f"; write a horizon above {families.LONGEST_WITHOUT_DAY_AHEAD} into DEFAULT_HORIZONS"
             raise FeatureError(f"it reads {_listed(missing)}, which this installation does not compute{hint}")
         if changed := [name for name in names if definitions.get(name) != self.definitions.get(name)]:
             raise FeatureError(
@@ -280,7 +286,18 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def find_families(dotted: Sequence[str]) -> FeatureSet:
+def features_for(horizons: Sequence[int]) -> FeatureSet:
+    """Our own features for a training of these horizons.
+
+    Examples
+    --------
+    >>> features_for((6, 72)).day_ahead, features_for((12, 288)).day_ahead
+    (False, True)
+    """
+    return FeatureSet(day_ahead=max(horizons) > families.LONGEST_WITHOUT_DAY_AHEAD)
+
+
+def find_families(dotted: Sequence[str], *, day_ahead: bool = False) -> FeatureSet:
     """Set of our families and those with these dotted names.
 
     Raises
@@ -298,7 +315,7 @@ def find_families(dotted: Sequence[str]) -> FeatureSet:
         if not callable(family):
             raise FeatureError(f"{name} is no function of a window")
         found.append(family)
-    whole = FeatureSet(tuple(found))
+    whole = FeatureSet(tuple(found), day_ahead)
     _ = whole.digest  # computes names and definitions, so that what is wrong is known now
     return whole
 

@@ -184,5 +184,5 @@ class NewestFeatures:
         if not 0 <= at < len(self._calendar):
             self._calendar_from, at = self.open_time, 0
             times = self.open_time + np.arange(CALENDAR_AHEAD, dtype=np.int64) * self.interval_ms
-            self._calendar = calendar_features(times, self.interval_ms)
+            self._calendar = calendar_features(times, self.interval_ms, self.features)
         return self._calendar[at]
