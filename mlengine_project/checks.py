@@ -115,10 +115,10 @@ def extensions_are_usable(**_: Any) -> list[CheckMessage]:
 
     found = []
     if settings.EXTRA_FEATURES:
-        from indicators.features import find_families
+        from indicators.features import features_for, find_families
 
         try:
-            find_families(settings.EXTRA_FEATURES)
+            find_families(settings.EXTRA_FEATURES, day_ahead=features_for(settings.DEFAULT_HORIZONS).day_ahead)
         except FeatureError as error:
             found.append(f"EXTRA_FEATURES: {error}; write names such as EXTRA_FEATURES=mypackage.features.lead.")
     try:

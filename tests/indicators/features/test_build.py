@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from indicators.calendar.releases import RELEASES
 from indicators.candles import CANDLE_COLUMNS, CandleGrid
 from indicators.errors import FeatureError
-from indicators.features import FEATURE_HASH, FEATURE_NAMES, WARMUP, build_features, iter_features
+from indicators.features import FEATURE_HASH, FEATURE_NAMES, WARMUP, FeatureSet, build_features, iter_features
 from tests.indicators.series import bits, changed, walk, with_hole
 
 LONG = walk(WARMUP + 700, markets=2, seed=3)
-BATCH = build_features(LONG, 701)
+BATCH = build_features(LONG, 701, FeatureSet())
 
 
 def names_where(mask):
