@@ -25,6 +25,8 @@ EPOCH_MONDAY_MS = 4 * DAY_MS
 
 PRICE_COLUMNS = ("open", "high", "low", "close")
 CANDLE_COLUMNS = (*PRICE_COLUMNS, "volume")
+FURTHER_COLUMNS = ("quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
+"""Columns of the exchange that a candle may lack; only features that declare them read them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +43,10 @@ class CandleGrid:
         Length of a candle.
     others : mapping of symbol to CandleGrid of one market
         Other markets that features read, on the same instants.
-    late : mapping of symbol to bool array of shape (m, n)
-        Instants at which a row was computed before the candle of another market came.
+    late : mapping of symbol or further column to bool array of shape (m, n)
+        Instants at which a row was computed before the candle of another market, or the column, was known.
+    further : mapping of name in `FURTHER_COLUMNS` to float64 array of shape (m, n)
+        Columns that features declare; NaN where unknown. A candle exists without them.
 
     Raises
     ------
@@ -59,6 +63,7 @@ class CandleGrid:
     interval_ms: int = INTERVAL_MS
     others: Mapping[str, CandleGrid] = field(default_factory=dict)
     late: Mapping[str, Flags] = field(default_factory=dict)
+    further: Mapping[str, Floats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shape = self.close.shape
@@ -67,6 +72,9 @@ class CandleGrid:
         for name in CANDLE_COLUMNS:
             if getattr(self, name).shape != shape:
                 raise FeatureError(f"column {name} has shape {getattr(self, name).shape}, close has {shape}")
+        for name, values in self.further.items():
+            if name not in FURTHER_COLUMNS or values.shape != shape:
+                raise FeatureError(f"further column {name} has shape {values.shape}, close has {shape}")
         if len(self.open_time) > 1 and not (np.diff(self.open_time) == self.interval_ms).all():
             raise FeatureError(f"open times must be {self.interval_ms} ms apart; a hole is a NaN candle")
         for symbol, other in self.others.items():
@@ -94,8 +102,16 @@ class CandleGrid:
         """Return the instants from position `start` up to `stop`, exclusive (a view)."""
         columns = {name: getattr(self, name)[:, start:stop] for name in CANDLE_COLUMNS}
         others = {symbol: other.span(start, stop) for symbol, other in self.others.items()}
-        late = {symbol: flags[:, start:stop] for symbol, flags in self.late.items()}
-        return CandleGrid(self.open_time[start:stop], interval_ms=self.interval_ms, others=others, late=late, **columns)
+        late = {name: flags[:, start:stop] for name, flags in self.late.items()}
+        further = {name: values[:, start:stop] for name, values in self.further.items()}
+        return CandleGrid(
+            self.open_time[start:stop],
+            interval_ms=self.interval_ms,
+            others=others,
+            late=late,
+            further=further,
+            **columns,
+        )
 
     def select(self, i: int) -> CandleGrid:
         """Return market `i` alone, still of shape (1, n), beside the others it may read."""
@@ -106,8 +122,11 @@ class CandleGrid:
         # A slice is a view; candles of years are not copied for each market.
         rows = slice(int(markets[0]), int(markets[0]) + 1) if len(markets) == 1 else np.asarray(markets)
         columns = {name: getattr(self, name)[rows] for name in CANDLE_COLUMNS}
-        late = {symbol: flags[rows] for symbol, flags in self.late.items()}
-        return CandleGrid(self.open_time, interval_ms=self.interval_ms, others=self.others, late=late, **columns)
+        late = {name: flags[rows] for name, flags in self.late.items()}
+        further = {name: values[rows] for name, values in self.further.items()}
+        return CandleGrid(
+            self.open_time, interval_ms=self.interval_ms, others=self.others, late=late, further=further, **columns
+        )
 
     @classmethod
     def from_columns(
@@ -120,7 +139,7 @@ class CandleGrid:
         open_time : int array of shape (k,)
             Increasing, multiples of `interval_ms`; holes are allowed and become NaN.
         columns : mapping of "open", "high", "low", "close", "volume" to arrays
-            Of shape (k,) for one market or (m, k) for several.
+            Of shape (k,) for one market or (m, k) for several; those of `FURTHER_COLUMNS` are taken if given.
         interval_ms : int, default 300000
             Length of a candle.
 
@@ -150,20 +169,29 @@ class CandleGrid:
             grid_times = np.arange(times[0], times[-1] + interval_ms, interval_ms, dtype=np.int64)
             positions = (times - times[0]) // interval_ms
         columns_on_grid: dict[str, Any] = {}
-        for name in CANDLE_COLUMNS:
+        further = [name for name in FURTHER_COLUMNS if name in columns]
+        for name in (*CANDLE_COLUMNS, *further):
             values = np.atleast_2d(np.asarray(columns[name], dtype=np.float64))
             if positions is None:
                 columns_on_grid[name] = np.ascontiguousarray(values)
                 continue
             columns_on_grid[name] = np.full((values.shape[0], len(grid_times)), np.nan)
             columns_on_grid[name][:, positions] = values
-        return cls(grid_times, interval_ms=interval_ms, **columns_on_grid)
+        beside = {name: columns_on_grid.pop(name) for name in further}
+        return cls(grid_times, interval_ms=interval_ms, further=beside, **columns_on_grid)
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, interval_ms: int = INTERVAL_MS) -> CandleGrid:
         """Grid of one market from a frame with `open_time` and the candle columns."""
-        columns = {name: frame[name].to_numpy(dtype=np.float64) for name in CANDLE_COLUMNS if name in frame}
+        names = (*CANDLE_COLUMNS, *FURTHER_COLUMNS)
+        columns = {name: frame[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in names if name in frame}
         return cls.from_columns(frame["open_time"].to_numpy(dtype=np.int64), columns, interval_ms)
+
+    def columns(self, further: Sequence[str] = ()) -> Floats:
+        """Candle columns and further ones, shape (5 + k, m, n); NaN where the grid lacks one."""
+        unknown = np.full(self.close.shape, np.nan)
+        own = [getattr(self, name) for name in CANDLE_COLUMNS]
+        return np.stack([*own, *(self.further.get(name, unknown) for name in further)])
 
     @classmethod
     def stack(cls, grids: Sequence[CandleGrid]) -> CandleGrid:
@@ -184,12 +212,18 @@ class CandleGrid:
         last = max(int(grid.open_time[-1]) for grid in filled)
         times = np.arange(first, last + interval_ms, interval_ms, dtype=np.int64)
         markets = sum(grid.n_markets for grid in grids)
-        columns_on_grid: dict[str, Any] = {name: np.full((markets, len(times)), np.nan) for name in CANDLE_COLUMNS}
+        further = [name for name in FURTHER_COLUMNS if any(name in grid.further for grid in grids)]
+        columns_on_grid: dict[str, Any] = {
+            name: np.full((markets, len(times)), np.nan) for name in (*CANDLE_COLUMNS, *further)
+        }
         row = 0
         for grid in grids:
             if len(grid):
                 start = (int(grid.open_time[0]) - first) // interval_ms
                 for name in CANDLE_COLUMNS:
                     columns_on_grid[name][row : row + grid.n_markets, start : start + len(grid)] = getattr(grid, name)
+                for name, values in grid.further.items():
+                    columns_on_grid[name][row : row + grid.n_markets, start : start + len(grid)] = values
             row += grid.n_markets
-        return cls(times, interval_ms=interval_ms, **columns_on_grid)
+        beside = {name: columns_on_grid.pop(name) for name in further}
+        return cls(times, interval_ms=interval_ms, further=beside, **columns_on_grid)

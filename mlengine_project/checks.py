@@ -22,6 +22,8 @@ from mlengine_project.environment import PROBLEMS
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 MIN_API_KEY_CHARACTERS = 32
 MAX_REQUEST_THREADS = 64
+MAX_HORIZON = 288
+"""Seasons and calendar look a day ahead at most."""
 
 
 @checks.register(Tags.compatibility)
@@ -73,6 +75,12 @@ def _list_problems() -> list[str]:
         for host in settings.ALLOWED_HOSTS
         if not re.fullmatch(r"\*|\.?[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63}){0,126}\.?|\[[0-9A-Fa-f:.]{1,45}\]", host)
     ]
+    found += [
+        f"DEFAULT_HORIZONS holds {horizon}; write candles of five minutes, up to {MAX_HORIZON} (a day), such as "
+        "DEFAULT_HORIZONS=12,48,288."
+        for horizon in settings.DEFAULT_HORIZONS
+        if horizon > MAX_HORIZON
+    ]
     for network in settings.TRUSTED_PROXY:
         if network == UNIX_SOCKET:
             continue
@@ -107,10 +115,10 @@ def extensions_are_usable(**_: Any) -> list[CheckMessage]:
 
     found = []
     if settings.EXTRA_FEATURES:
-        from indicators.features import find_families
+        from indicators.features import features_for, find_families
 
         try:
-            find_families(settings.EXTRA_FEATURES)
+            find_families(settings.EXTRA_FEATURES, day_ahead=features_for(settings.DEFAULT_HORIZONS).day_ahead)
         except FeatureError as error:
             found.append(f"EXTRA_FEATURES: {error}; write names such as EXTRA_FEATURES=mypackage.features.lead.")
     try:

@@ -4,6 +4,9 @@ from contextlib import suppress
 
 from django.apps import AppConfig
 
+SIX_HOURS = 72
+"""Longest horizon, in candles, that needs no other features; they are not imported to find that out."""
+
 
 class ModelRegistryConfig(AppConfig):
     """Model versions, their reports, and the promotion log."""
@@ -18,12 +21,14 @@ class ModelRegistryConfig(AppConfig):
 
         from indicators.errors import FeatureError
 
-        # What is wrong with them is an error of the system checks, which say so in a sentence.
-        if settings.EXTRA_FEATURES:
-            from indicators.features import find_families, install
+        if settings.EXTRA_FEATURES or max(settings.DEFAULT_HORIZONS) > SIX_HOURS:
+            from indicators.features import features_for, find_families, install
 
+            own = features_for(settings.DEFAULT_HORIZONS)
+            install(own)
+            # What is wrong with them is an error of the system checks, which say so in a sentence.
             with suppress(FeatureError):
-                install(find_families(settings.EXTRA_FEATURES))
+                install(find_families(settings.EXTRA_FEATURES, day_ahead=own.day_ahead))
         if settings.EXTRA_ESTIMATORS:
             from modelregistry.estimators import extra
             from modelregistry.estimators.kinds import KINDS

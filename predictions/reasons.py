@@ -36,6 +36,9 @@ SUPPRESSED_FLAG_TEXT = "flagged as out of distribution, but so was much of the l
 UNKNOWN_MARKETS = "UNKNOWN_MARKETS"
 """Key of a detail, never a reason: other markets whose candles features would have read, but which were missing."""
 
+UNKNOWN_COLUMNS = "UNKNOWN_COLUMNS"
+"""Key of a detail, never a reason: further columns of candles that features would have read, but which were missing."""
+
 
 def in_order(reasons: set[str] | list[str]) -> list[str]:
     """Sort by importance and drop repeats.

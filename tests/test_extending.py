@@ -74,7 +74,10 @@ def installation(tmp_path_factory):
     for market, symbol in enumerate(SYMBOLS):
         columns = {name: getattr(grid, name)[market] for name in CANDLE_COLUMNS}
         file = folder / f"{symbol}-5m.parquet"
-        pd.DataFrame({"open_time": grid.open_time, **columns}).to_parquet(file)
+        bought = columns["volume"] * np.random.default_rng(market).uniform(0.3, 0.7, len(grid))
+        flows = {"quote_volume": columns["volume"] * columns["close"], "trades": 7, "taker_buy_base": bought}
+        flows["taker_buy_quote"] = bought * columns["close"]
+        pd.DataFrame({"open_time": grid.open_time, **columns, **flows}).to_parquet(file)
         installation.succeed("import_candles", file, "--source", "simulated")
     installation.succeed("train_models", "--kinds", "range_predictor", "--source", "simulated", "--small")
     return installation
@@ -103,7 +106,7 @@ def test_the_page_is_followed_word_by_word(installation):
         for words in commands
     ]
     assert "no issues" in printed[0]
-    columns = ["lead_1", "lead_12", "majors_1", "majors_12"]
+    columns = ["lead_1", "lead_12", "majors_1", "majors_12", "taker_share_12"]
     own, trees, constant = installation.versions(**settings)[1:]
     assert [one[1:] for one in (own, trees, constant)] == [
         ["candidate", None, columns],
@@ -138,7 +141,10 @@ def test_the_page_is_followed_word_by_word(installation):
     assert refused.returncode == 1
     assert "its estimator 'quantile-trees' is not among EXTRA_ESTIMATORS" in refused.stderr
     half = installation.manage("check", EXTRA_ESTIMATORS=settings["EXTRA_ESTIMATORS"])
-    assert "reads lead_1, majors_1, lead_12, majors_12, which this installation does not compute" in half.stderr
-    assert "add mytrading.features.lead to EXTRA_FEATURES" in half.stderr
+    assert (
+        "reads lead_1, majors_1, lead_12, majors_12, taker_share_12, which this installation does not compute"
+        in half.stderr
+    )
+    assert "add mytrading.features.flow, mytrading.features.lead to EXTRA_FEATURES" in half.stderr
     installation.succeed("rollback_model", "range_predictor", "--source", "simulated", "--reason", "back")
     installation.succeed("check")

@@ -6,7 +6,15 @@ bits. Batch is `build_features`; `NewestFeatures` gives the newest candle of man
 """
 
 from indicators.features.build import FEATURE_HASH, FEATURE_NAMES, build_features, iter_features
-from indicators.features.feature_set import FeatureSet, find_families, install, installed, reads_markets
+from indicators.features.feature_set import (
+    FeatureSet,
+    features_for,
+    find_families,
+    install,
+    installed,
+    reads_columns,
+    reads_markets,
+)
 from indicators.features.newest import NewestFeatures
 from indicators.features.window import WARMUP
 
@@ -17,9 +25,11 @@ __all__ = [
     "FeatureSet",
     "NewestFeatures",
     "build_features",
+    "features_for",
     "find_families",
     "install",
     "installed",
     "iter_features",
+    "reads_columns",
     "reads_markets",
 ]

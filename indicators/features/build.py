@@ -87,12 +87,12 @@ def iter_features(
         As :func:`build_features`.
     """
     features = features or installed()
-    streams = [Stream(1, features.other_markets) for _ in range(grid.n_markets)]
+    streams = [Stream(1, features.other_markets, features.further_columns) for _ in range(grid.n_markets)]
     fed = 0
     for start in range(WARMUP - 1, len(grid), chunk):
         rows = slice(start, min(start + chunk, len(grid)))
         built = np.empty((grid.n_markets, rows.stop - start, len(features.names)), dtype=np.float32)
-        calendar = calendar_features(grid.open_time[rows], grid.interval_ms)
+        calendar = calendar_features(grid.open_time[rows], grid.interval_ms, features)
         for market, stream in enumerate(streams):
             for first in range(fed, rows.stop, BLOCK):
                 last = min(first + BLOCK, rows.stop)
@@ -118,7 +118,7 @@ def write_features(window: Window, calendar: Float32s, built: Float32s, features
     """
     unwanted = len(window.present) - built.shape[1]
     computed = 0
-    for _, values in families.candle_features(window):
+    for _, values in families.candle_features(window, day_ahead=features.day_ahead):
         built[:, :, computed] = values[unwanted:].T
         computed += 1
     built[:, :, computed : computed + calendar.shape[1]] = calendar
@@ -133,6 +133,7 @@ def write_features(window: Window, calendar: Float32s, built: Float32s, features
     built[~window.complete()[unwanted:].T] = np.nan
 
 
-def calendar_features(open_time: Integers, interval_ms: int = INTERVAL_MS) -> Float32s:
+def calendar_features(open_time: Integers, interval_ms: int = INTERVAL_MS, features: FeatureSet = OWN) -> Float32s:
     """Features of the calendar for candles one after the other; shape (rows, names)."""
-    return np.stack([values for _, values in families.CALENDAR(open_time, interval_ms)], axis=1).astype(np.float32)
+    columns = families.CALENDAR(open_time, interval_ms, day_ahead=features.day_ahead)
+    return np.stack([values for _, values in columns], axis=1).astype(np.float32)

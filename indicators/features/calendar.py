@@ -29,7 +29,7 @@ PAST_WINDOW = 72
 JUST_PAST_WINDOW = 12
 
 
-def features(open_time: Integers, interval_ms: int) -> Named:
+def features(open_time: Integers, interval_ms: int, *, day_ahead: bool = False) -> Named:
     """Yield the calendar family, the same for every market: columns of shape (T,).
 
     Parameters
@@ -38,13 +38,16 @@ def features(open_time: Integers, interval_ms: int) -> Named:
         Opens in ms of candles that follow each other.
     interval_ms : int
         Length of a candle.
+    day_ahead : bool, default False
+        Whether to look a whole day ahead too, for horizons above 72.
     """
     yield from _now(open_time + interval_ms)
-    # Open times of the candles a day before the first row to 72 after the last.
-    slots = np.arange(len(open_time) + AHEAD_WINDOWS[-1] + DAY - 1, dtype=np.int64) - (DAY - 1)
+    ahead = (*AHEAD_WINDOWS, DAY) if day_ahead else AHEAD_WINDOWS
+    # Open times of the candles a day before the first row to the longest window after the last.
+    slots = np.arange(len(open_time) + ahead[-1] + DAY - 1, dtype=np.int64) - (DAY - 1)
     times = open_time[0] + slots * interval_ms
-    yield from _shares(times, len(open_time))
-    yield from _releases(times, len(open_time), interval_ms)
+    yield from _shares(times, len(open_time), ahead)
+    yield from _releases(times, len(open_time), interval_ms, ahead)
 
 
 def _now(now: Integers) -> Named:
@@ -62,30 +65,30 @@ def _now(now: Integers) -> Named:
     yield "new_york_clock", (local_ms(now, "new_york") % DAY_MS) / DAY_MS
 
 
-def _shares(times: Integers, rows: int) -> Named:
+def _shares(times: Integers, rows: int, ahead: tuple[int, ...]) -> Named:
     """What share of the candles ahead, and of the last 72, lies in each session, the weekend (UTC) and a holiday."""
     held = {name: _session(local_ms(times, city), opens, closes) for name, (city, opens, closes) in SESSIONS.items()}
     held["weekend"] = (weekday(times // DAY_MS) >= SATURDAY).astype(np.float64)
     held["holiday"] = np.isin(local_ms(times, "new_york") // DAY_MS, all_holidays()).astype(np.float64)
     for name, inside in held.items():
         total = _totals(inside, rows)
-        for length in AHEAD_WINDOWS:
-            yield f"{name}_ahead_{length}", total(length, AHEAD_WINDOWS[-1] - length) / length
-        yield f"{name}_past_{PAST_WINDOW}", total(PAST_WINDOW, AHEAD_WINDOWS[-1]) / PAST_WINDOW
+        for length in ahead:
+            yield f"{name}_ahead_{length}", total(length, ahead[-1] - length) / length
+        yield f"{name}_past_{PAST_WINDOW}", total(PAST_WINDOW, ahead[-1]) / PAST_WINDOW
         if name == "weekend":
-            yield f"{name}_past_{DAY}", total(DAY, AHEAD_WINDOWS[-1]) / DAY
+            yield f"{name}_past_{DAY}", total(DAY, ahead[-1]) / DAY
 
 
-def _releases(times: Integers, rows: int, interval_ms: int) -> Named:
+def _releases(times: Integers, rows: int, interval_ms: int, ahead: tuple[int, ...]) -> Named:
     """Yield the number of releases of each kind within the coming and the past candles."""
     for name in RELEASES:
         # A release at the open of a candle moves that candle.
         before = np.searchsorted(release_times(name), np.append(times, times[-1] + interval_ms))
         total = _totals(np.diff(before).astype(np.float64), rows)
-        for length in AHEAD_WINDOWS:
-            yield f"{name}_ahead_{length}", total(length, AHEAD_WINDOWS[-1] - length)
+        for length in ahead:
+            yield f"{name}_ahead_{length}", total(length, ahead[-1] - length)
         for length in (JUST_PAST_WINDOW, PAST_WINDOW):
-            yield f"{name}_past_{length}", total(length, AHEAD_WINDOWS[-1])
+            yield f"{name}_past_{length}", total(length, ahead[-1])
 
 
 def _totals(values: Floats, rows: int) -> Callable[[int, int], Floats]:

@@ -17,8 +17,13 @@ CANDLE_FAMILIES: tuple[Family, ...] = (volatility.features, momentum.features, v
 CALENDAR = calendar.features
 """The function of time alone; its columns are the last ones."""
 
+LONGEST_WITHOUT_DAY_AHEAD = max(seasonality.HORIZONS)
+"""Longest horizon, in candles, for which features do not look a whole day ahead."""
 
-def candle_features(window: Window) -> Iterator[tuple[str, Floats]]:
+
+def candle_features(window: Window, *, day_ahead: bool = False) -> Iterator[tuple[str, Floats]]:
     """Yield every feature but the calendar as (name, values of shape (T, m))."""
     for family in CANDLE_FAMILIES:
         yield from family(window)
+    if day_ahead:
+        yield from seasonality.day_ahead(window)

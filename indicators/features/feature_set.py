@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from indicators.candles import CANDLE_COLUMNS, INTERVAL_MS
+from indicators.candles import CANDLE_COLUMNS, FURTHER_COLUMNS, INTERVAL_MS
 from indicators.errors import FeatureError
 from indicators.features import families
 from indicators.features.families import Family
@@ -51,6 +51,32 @@ def reads_markets(*symbols: str) -> Callable[[Decorated], Decorated]:
     return mark
 
 
+def reads_columns(*names: str) -> Callable[[Decorated], Decorated]:
+    """Declare that a family reads further columns of candles, by :meth:`indicators.features.window.Window.further`.
+
+    Raises
+    ------
+    FeatureError
+        If a name is not in `FURTHER_COLUMNS`.
+
+    Examples
+    --------
+    >>> @reads_columns("trades")
+    ... def features(window):
+    ...     yield "trades_12", window.further("trades", lambda trades: window.mean(trades, 12))
+    >>> FeatureSet((features,)).further_columns
+    ('trades',)
+    """
+    if unknown := [name for name in names if name not in FURTHER_COLUMNS]:
+        raise FeatureError(f"candles have no further column {unknown[0]!r}; there are {', '.join(FURTHER_COLUMNS)}")
+
+    def mark(family: Decorated) -> Decorated:
+        family.columns = names  # type: ignore[attr-defined]
+        return family
+
+    return mark
+
+
 @dataclass(frozen=True)
 class FeatureSet:
     """Names and definitions of all columns, in order: candles, calendar, then families of other packages.
@@ -59,6 +85,8 @@ class FeatureSet:
     ----------
     extra : tuple of Family
         Functions of other packages; a process gets them by their dotted names.
+    day_ahead : bool, default False
+        Whether seasons and calendar look a whole day ahead too, for horizons above 72.
 
     Raises
     ------
@@ -72,16 +100,18 @@ class FeatureSet:
     """
 
     extra: tuple[Family, ...] = ()
+    day_ahead: bool = False
 
     @cached_property
     def candle_names(self) -> tuple[str, ...]:
         """Columns of our families of candles."""
-        return tuple(name for name, _ in families.candle_features(_blank_window()))
+        return tuple(name for name, _ in families.candle_features(_blank_window(), day_ahead=self.day_ahead))
 
     @cached_property
     def calendar_names(self) -> tuple[str, ...]:
         """Columns of the calendar."""
-        return tuple(name for name, _ in families.CALENDAR(np.zeros(1, dtype=np.int64), INTERVAL_MS))
+        times = np.zeros(1, dtype=np.int64)
+        return tuple(name for name, _ in families.CALENDAR(times, INTERVAL_MS, day_ahead=self.day_ahead))
 
     @cached_property
     def families(self) -> dict[str, tuple[str, ...]]:
@@ -91,7 +121,7 @@ class FeatureSet:
         for family in self.extra:
             label = dotted_name(family)
             try:
-                names = tuple(name for name, _ in family(_blank_window(markets_of(family))))
+                names = tuple(name for name, _ in family(_blank_window(markets_of(family), columns_of(family))))
             except Exception as error:
                 raise FeatureError(f"{label} fails on a window of one candle: {error!r}") from error
             if bad := [name for name in names if not NAME.fullmatch(name)]:
@@ -119,9 +149,22 @@ class FeatureSet:
 
     def markets_read(self, positions: Sequence[int] | None) -> tuple[str, ...]:
         """Other markets that some columns depend on; None stands for all columns."""
+        return tuple(sorted({symbol for family in self._reading(positions) for symbol in markets_of(family)}))
+
+    @cached_property
+    def further_columns(self) -> tuple[str, ...]:
+        """Further columns of candles that families read, in the order of `FURTHER_COLUMNS`."""
+        read = {name for family in self.extra for name in columns_of(family)}
+        return tuple(name for name in FURTHER_COLUMNS if name in read)
+
+    def columns_read(self, positions: Sequence[int] | None) -> tuple[str, ...]:
+        """Further columns of candles that some columns depend on; None stands for all columns."""
+        return tuple(sorted({name for family in self._reading(positions) for name in columns_of(family)}))
+
+    def _reading(self, positions: Sequence[int] | None) -> list[Family]:
+        """Families of other packages that yield some of the columns."""
         names = set(self.names if positions is None else (self.names[at] for at in positions))
-        reading = [family for family in self.extra if names & set(self.families[dotted_name(family)])]
-        return tuple(sorted({symbol for family in reading for symbol in markets_of(family)}))
+        return [family for family in self.extra if names & set(self.families[dotted_name(family)])]
 
     @cached_property
     def definitions(self) -> dict[str, str]:
@@ -153,6 +196,8 @@ class FeatureSet:
         if missing := [name for name in names if name not in own]:
             origins = sorted({definitions[name].split()[0] for name in missing if name in definitions})
             hint = f"; add {', '.join(origins)} to EXTRA_FEATURES" if origins else ""
+            if set(missing) <= set(FeatureSet(day_ahead=True).names):
+                hint = f"; write a horizon above {families.LONGEST_WITHOUT_DAY_AHEAD} into DEFAULT_HORIZONS"
             raise FeatureError(f"it reads {_listed(missing)}, which this installation does not compute{hint}")
         if changed := [name for name in names if definitions.get(name) != self.definitions.get(name)]:
             raise FeatureError(
@@ -172,6 +217,11 @@ def markets_of(family: Family) -> tuple[str, ...]:
     return tuple(getattr(family, "markets", ()))
 
 
+def columns_of(family: Family) -> tuple[str, ...]:
+    """Further columns of candles a family declares to read."""
+    return tuple(getattr(family, "columns", ()))
+
+
 def dotted_name(family: Family) -> str:
     """Module and name of a family."""
     return f"{family.__module__}.{family.__qualname__}"
@@ -187,6 +237,8 @@ def definition_of(family: Family) -> str:
     if declared is not None:
         return hashlib.sha256(str(declared).encode()).hexdigest()
     pieces: dict[str, str] = {"markets": repr(markets_of(family))}
+    if columns_of(family):  # so that families without any keep the definition of before
+        pieces["columns"] = repr(columns_of(family))
     _collect(family, family.__module__.partition(".")[0], pieces)
     return hashlib.sha256("\n".join(f"{name}\n{pieces[name]}" for name in sorted(pieces)).encode()).hexdigest()
 
@@ -224,16 +276,28 @@ def _names_of(code: object) -> set[str]:
     return found
 
 
-def _blank_window(markets: Sequence[str] = ()) -> Window:
+def _blank_window(markets: Sequence[str] = (), further: Sequence[str] = ()) -> Window:
     candle = np.ones((len(CANDLE_COLUMNS), 1, 1))
-    return Stream(1, markets).feed(candle, dict.fromkeys(markets, candle))
+    own = np.ones((len(CANDLE_COLUMNS) + len(further), 1, 1))
+    return Stream(1, markets, further).feed(own, dict.fromkeys(markets, candle))
 
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def find_families(dotted: Sequence[str]) -> FeatureSet:
+def features_for(horizons: Sequence[int]) -> FeatureSet:
+    """Our own features for a training of these horizons.
+
+    Examples
+    --------
+    >>> features_for((6, 72)).day_ahead, features_for((12, 288)).day_ahead
+    (False, True)
+    """
+    return FeatureSet(day_ahead=max(horizons) > families.LONGEST_WITHOUT_DAY_AHEAD)
+
+
+def find_families(dotted: Sequence[str], *, day_ahead: bool = False) -> FeatureSet:
     """Set of our families and those with these dotted names.
 
     Raises
@@ -251,7 +315,7 @@ def find_families(dotted: Sequence[str]) -> FeatureSet:
         if not callable(family):
             raise FeatureError(f"{name} is no function of a window")
         found.append(family)
-    whole = FeatureSet(tuple(found))
+    whole = FeatureSet(tuple(found), day_ahead)
     _ = whole.digest  # computes names and definitions, so that what is wrong is known now
     return whole
 

@@ -56,12 +56,14 @@ class NewestFeatures:
         self.n_markets = n_markets
         self.open_time = open_time
         self.interval_ms = interval_ms
-        self._stream = Stream(n_markets, self.features.other_markets)
+        self._further = self.features.further_columns
+        self._stream = Stream(n_markets, self.features.other_markets, self._further)
         self._features = np.full((n_markets, len(self.features.names)), np.nan, dtype=np.float32)
         self._sigma = np.full(n_markets, np.nan)
-        self._candles = np.full((len(CANDLE_COLUMNS), n_markets, WARMUP + ROOM), np.nan)
+        self._candles = np.full((len(CANDLE_COLUMNS) + len(self._further), n_markets, WARMUP + ROOM), np.nan)
         self._present = np.zeros((n_markets, WARMUP + ROOM), dtype=np.bool_)
-        self._others = {symbol: self._candles[:, :1].copy() for symbol in self.features.other_markets}
+        one = np.full((len(CANDLE_COLUMNS), 1, WARMUP + ROOM), np.nan)
+        self._others = {symbol: one.copy() for symbol in self.features.other_markets}
         self._stop = WARMUP
         self._calendar_from, self._calendar = 0, np.empty((0, 0), dtype=np.float32)
 
@@ -86,12 +88,13 @@ class NewestFeatures:
         """The `WARMUP` candles held: views, good until the next candle is taken in."""
         times = self.open_time + np.arange(1 - WARMUP, 1, dtype=np.int64) * self.interval_ms
         window = slice(self._stop - WARMUP, self._stop)
-        columns = dict(zip(CANDLE_COLUMNS, self._candles[:, :, window], strict=True))
+        columns = dict(zip((*CANDLE_COLUMNS, *self._further), self._candles[:, :, window], strict=True))
+        further = {name: columns.pop(name) for name in self._further}
         others = {
             symbol: CandleGrid(times, *candles[:, :, window], interval_ms=self.interval_ms)  # type: ignore[misc]
             for symbol, candles in self._others.items()
         }
-        grid = CandleGrid(times, interval_ms=self.interval_ms, others=others, **columns)
+        grid = CandleGrid(times, interval_ms=self.interval_ms, others=others, further=further, **columns)
         # Known already; to find it again would cost more than all features.
         vars(grid)["present"] = self._present[:, window]
         return grid
@@ -103,8 +106,8 @@ class NewestFeatures:
         ----------
         open_time : int
             Its open in ms: one interval after the newest one.
-        columns : float64 array of shape (5, m)
-            Open, high, low, close and volume; NaN for a market that misses it.
+        columns : float64 array of shape (5 + k, m)
+            Open, high, low, close and volume, NaN for a market that misses it; then the further columns.
         others : mapping of symbol to float64 array of shape (5, 1), optional
             The same candle of other markets; one that is not given is missing.
 
@@ -115,15 +118,16 @@ class NewestFeatures:
         """
         if open_time != self.open_time + self.interval_ms:
             raise FeatureError(f"the candle after {self.open_time} opens {self.interval_ms} ms later, not {open_time}")
-        if columns.shape != (len(CANDLE_COLUMNS), self.n_markets):
-            raise FeatureError(f"a candle of {self.n_markets} markets has shape (5, m), got {columns.shape}")
+        if columns.shape != (len(self._candles), self.n_markets):
+            expected = f"({len(self._candles)}, m)"
+            raise FeatureError(f"a candle of {self.n_markets} markets has shape {expected}, got {columns.shape}")
         self.open_time = open_time
         if self._stop == WARMUP + ROOM:
             for kept in (self._candles, self._present, *self._others.values()):
                 kept[..., :WARMUP] = kept[..., ROOM:].copy()
             self._stop = WARMUP
         self._candles[:, :, self._stop] = columns
-        self._present[:, self._stop] = np.isfinite(columns.sum(axis=0))
+        self._present[:, self._stop] = np.isfinite(columns[: len(CANDLE_COLUMNS)].sum(axis=0))
         beside = {
             symbol: (others or {}).get(symbol, np.full((len(CANDLE_COLUMNS), 1), np.nan)) for symbol in self._others
         }
@@ -157,13 +161,13 @@ class NewestFeatures:
         """
         if grid.n_markets != 1 or len(grid) != WARMUP or int(grid.open_time[-1]) != self.open_time:
             raise FeatureError("a replacement gives one market all the candles that are held")
-        candles = np.stack([getattr(grid, name) for name in CANDLE_COLUMNS])
+        candles = grid.columns(self._further)
         window = slice(self._stop - WARMUP, self._stop)
         self._candles[:, market, window], self._present[market, window] = candles[:, 0], grid.present[0]
         for symbol, kept in self._others.items():
             other = grid.others.get(symbol)
-            kept[:, :, window] = np.nan if other is None else np.stack([getattr(other, n) for n in CANDLE_COLUMNS])
-        alone = Stream(1, self.features.other_markets)
+            kept[:, :, window] = np.nan if other is None else other.columns()
+        alone = Stream(1, self.features.other_markets, self._further)
         features, sigma = self._compute(alone.feed_grid(grid))
         self._stream.put(market, alone)
         self._features[market], self._sigma[market] = features[0], sigma[0]
@@ -180,5 +184,5 @@ class NewestFeatures:
         if not 0 <= at < len(self._calendar):
             self._calendar_from, at = self.open_time, 0
             times = self.open_time + np.arange(CALENDAR_AHEAD, dtype=np.int64) * self.interval_ms
-            self._calendar = calendar_features(times, self.interval_ms)
+            self._calendar = calendar_features(times, self.interval_ms, self.features)
         return self._calendar[at]

@@ -72,6 +72,21 @@ def features(window: Window) -> Named:
         yield f"volume_surprise_{length}", log_surprise(recent, volumes.behind(length))
 
 
+def day_ahead(window: Window) -> Named:
+    """Yield the daily and the weekly profile of the coming day, for horizons above 72.
+
+    Over a whole day the daily profile is the mean of the 14 days. The coming day one and two weeks ago is known, as the
+    slots of the weekly profile are.
+    """
+    usual = window.mean(window.log_spans, DAYS * DAY)
+    yield f"season_log_{DAY}", usual - window.mean(window.log_spans, SHORT)
+    slots, counts = 2.0 * DAY * usual, np.full(usual.shape, 2.0 * DAY)
+    for week in (1, 2):
+        slots = slots + window.total(window.log_spans, DAY, WEEK * week - DAY)
+        counts = counts + window.total(window.present, DAY, WEEK * week - DAY)
+    yield f"week_{DAY}", slots / counts - usual
+
+
 def _ranges(window: Window) -> Named:
     profile = Profile(window, window.spans)
     usual = log_range(window.mean(window.spans, DAYS * DAY))

@@ -102,6 +102,8 @@ class Stream:
     n_markets : int
     others : sequence of str
         Symbols of further markets whose candles of the same closes features may read.
+    further : sequence of str
+        Further columns of the own candles that features may read.
 
     Examples
     --------
@@ -111,8 +113,9 @@ class Stream:
     [[[0.0]], [[1.0], [1.0], [1.0]]]
     """
 
-    def __init__(self, n_markets: int, others: Sequence[str] = ()) -> None:
+    def __init__(self, n_markets: int, others: Sequence[str] = (), further: Sequence[str] = ()) -> None:
         self.n_markets = n_markets
+        self._columns = (*CANDLE_COLUMNS, *further)
         self._others = {symbol: Stream(1) for symbol in others}
         self._histories: list[History] = []
         self._read: dict[int, tuple[Floats, History]] = {}
@@ -123,13 +126,10 @@ class Stream:
         """Whether a window is out that must be computed to its end."""
 
     def feed_grid(self, grid: CandleGrid) -> Window:
-        """Return the window of the candles of a grid; other markets it does not hold are unknown."""
-        candles = np.stack([getattr(grid, name).T for name in CANDLE_COLUMNS])
-        others = {
-            symbol: np.stack([getattr(other, name).T for name in CANDLE_COLUMNS])
-            for symbol, other in grid.others.items()
-        }
-        return self.feed(candles, others, {symbol: flags.T for symbol, flags in grid.late.items()})
+        """Return the window of the candles of a grid; markets and columns it does not hold are unknown."""
+        candles = grid.columns(self._columns[len(CANDLE_COLUMNS) :]).swapaxes(1, 2)
+        others = {symbol: other.columns().swapaxes(1, 2) for symbol, other in grid.others.items()}
+        return self.feed(candles, others, {name: flags.T for name, flags in grid.late.items()})
 
     def feed(
         self, candles: Floats, others: Mapping[str, Floats] | None = None, late: Mapping[str, Flags] | None = None
@@ -138,12 +138,12 @@ class Stream:
 
         Parameters
         ----------
-        candles : float64 array of shape (5, T, m)
-            Open, high, low, close and volume; NaN where there is no candle.
+        candles : float64 array of shape (5 + k, T, m)
+            Open, high, low, close and volume, NaN where there is no candle; then the further columns.
         others : mapping of symbol to float64 array of shape (5, T, 1), optional
             Candles of the other markets; one that is not given is unknown.
-        late : mapping of symbol to bool array of shape (T, m), optional
-            Rows that another market's candle came too late for: it is unknown there, and known to later rows.
+        late : mapping of symbol or further column to bool array of shape (T, m), optional
+            Rows that another market's candle, or a column, came too late for: unknown there, known to later rows.
 
         Returns
         -------
@@ -155,14 +155,17 @@ class Stream:
         FeatureError
             If the candles are of other markets, or not all functions were run on the window before.
         """
-        if candles.ndim != 3 or len(candles) != len(CANDLE_COLUMNS) or candles.shape[2] != self.n_markets:
-            raise FeatureError(f"candles of {self.n_markets} markets have shape (5, T, m), got {candles.shape}")
+        expected = len(self._columns)
+        if candles.ndim != 3 or len(candles) != expected or candles.shape[2] != self.n_markets:
+            raise FeatureError(
+                f"candles of {self.n_markets} markets have shape ({expected}, T, m), got {candles.shape}"
+            )
         self._finish()
         self._is_open = True
         unknown = np.full((len(CANDLE_COLUMNS), candles.shape[1], 1), np.nan)
         found = {symbol: stream.feed((others or {}).get(symbol, unknown)) for symbol, stream in self._others.items()}
-        is_present = np.isfinite(candles.sum(axis=0))
-        return Window(dict(zip(CANDLE_COLUMNS, candles, strict=True)), is_present, self._before, found, late or {})
+        is_present = np.isfinite(candles[: len(CANDLE_COLUMNS)].sum(axis=0))
+        return Window(dict(zip(self._columns, candles, strict=True)), is_present, self._before, found, late or {})
 
     def trim(self) -> None:
         """Drop all that the next block does not read: after a long block, almost everything."""

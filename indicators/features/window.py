@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from indicators.arrays import Flags, Floats
+from indicators.candles import CANDLE_COLUMNS
 from indicators.catalog.volatility import PARKINSON, SIGMA_FLOOR, sigma_memory
 from indicators.errors import FeatureError
 
@@ -119,15 +120,16 @@ class Window:
 
     Parameters
     ----------
-    candles : mapping of "open", "high", "low", "close", "volume" to float64 arrays of shape (T, m)
+    candles : mapping of column to float64 array of shape (T, m)
+        Open, high, low, close and volume, and the further columns that features declare.
     is_present : bool array of shape (T, m)
         Where there is a candle; elsewhere its numbers are not read.
     before : callable
         The only access to earlier values; :class:`indicators.features.stream.Stream` provides it.
     others : mapping of symbol to Window of shape (T, 1)
         The same closes of other markets.
-    late : mapping of symbol to bool array of shape (T, m)
-        Rows that another market's candle came too late for.
+    late : mapping of symbol or further column to bool array of shape (T, m)
+        Rows that another market's candle, or a column, came too late for.
 
     Examples
     --------
@@ -151,12 +153,18 @@ class Window:
         self._candles = candles
         self._others = others or {}
         # At once, so that every block looks back at the same series, whichever of them families read.
-        self._is_known: dict[str, Flags] = {}
-        for symbol, window in self._others.items():
-            whole: Flags = window.total(window.present, WARMUP) == WARMUP
-            self._is_known[symbol] = whole & ~late[symbol] if late and symbol in late else whole
         self._series: dict[str, Floats] = {}
         self._derived: dict[tuple[object, int], tuple[Floats, object]] = {}
+        self._is_known: dict[str, Flags] = {}
+        for symbol, window in self._others.items():
+            self._is_known[symbol] = window.total(window.present, WARMUP) == WARMUP
+        for name in candles:
+            if name not in CANDLE_COLUMNS:
+                unknown = (is_present & ~np.isfinite(candles[name])).astype(np.float64)
+                self._is_known[name] = self.total(unknown, WARMUP) == 0.0
+        for name, flags in (late or {}).items():
+            if name in self._is_known:
+                self._is_known[name] = self._is_known[name] & ~flags
 
     def series(self, name: str, make: Callable[[], Floats]) -> Floats:
         """Make a series at its first use, so that several features share it and what is derived of it."""
@@ -206,6 +214,25 @@ class Window:
     def variances(self) -> Floats:
         """Parkinson variance of each candle."""
         return self.spans * self.spans / PARKINSON
+
+    def further(self, name: str, values: Callable[[Floats], Floats]) -> Floats:
+        """Values of a further column of the exchange, shape (T, m).
+
+        They are NaN, which is unknown, where one of the market's last `WARMUP` candles lacks the column, and in rows
+        that were computed before it was known.
+
+        Parameters
+        ----------
+        name : str
+            A column the family declares by :func:`indicators.features.reads_columns`.
+        values : callable
+            From the series of the column, 0 where unknown, to values of shape (T, m).
+        """
+        if name not in self._candles or name in CANDLE_COLUMNS:
+            raise FeatureError(f"{name} is not among the further columns the family reads")
+        known = self.is_present & np.isfinite(self._candles[name])
+        series = self.series(name, lambda: np.where(known, self._candles[name], 0.0))
+        return np.where(self._is_known[name], values(series), np.nan)
 
     # Windows that end at each row, or `lag` candles before it.
 

@@ -61,8 +61,13 @@ def corrupted(grid: CandleGrid, first: int, stop: int, generator: np.random.Gene
     columns["high"][:, first:stop] = price * np.maximum(body, 1.0) * 1.5
     columns["low"][:, first:stop] = price * np.minimum(body, 1.0) * 0.5
     columns["volume"][:, first:stop] = np.exp(generator.normal(5.0, 3.0, size=shape))
+    further = {name: values.copy() for name, values in grid.further.items()}
+    for values in further.values():
+        values[:, first:stop] = np.exp(generator.normal(5.0, 3.0, size=shape))
     others = {symbol: corrupted(other, first, stop, generator) for symbol, other in grid.others.items()}
-    return CandleGrid(grid.open_time, interval_ms=grid.interval_ms, others=others, late=grid.late, **columns)
+    return CandleGrid(
+        grid.open_time, interval_ms=grid.interval_ms, others=others, late=grid.late, further=further, **columns
+    )
 
 
 def check_leakage(

@@ -18,6 +18,7 @@ from marketdata.intervals import INTERVAL_MS, interval_ms
 from marketdata.models import Candle, CandleRevision, Market, Source
 from marketdata.storage import column_cache
 from marketdata.storage.columns import COLUMNS, read_columns
+from marketdata.storage.feature_inputs import feature_columns, other_market_ids
 
 FIELDS = CandleRow._fields
 FLOWS = ("quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
@@ -242,29 +243,19 @@ def load_grid(markets: Sequence[Market], end_open_ms: int, rows: int) -> CandleG
 def load_span(markets: Sequence[Market], from_ms: int, until_ms: int) -> CandleGrid:
     """Read the candles opening in ``[from_ms, until_ms)`` as a grid; missing ones are NaN.
 
-    Beside them stand the other markets that installed features read.
+    Beside them stand the other markets, and the further columns, that installed features read.
     """
     length_ms = _shared_interval(markets)
     start = -(-from_ms // length_ms) * length_ms
     open_time = np.arange(start, max(until_ms, start), length_ms, dtype=np.int64)
     ids = [market.id for market in markets]
     others = other_market_ids(markets[0].source if markets else "")
-    read = list(dict.fromkeys([*ids, *others.values()]))
+    read, columns = list(dict.fromkeys([*ids, *others.values()])), feature_columns()
     if column_cache.is_used(read, len(open_time), length_ms):
-        values = column_cache.read_blocks(read, start, len(open_time))
+        values = column_cache.read_blocks(read, start, len(open_time), columns)
     else:
-        values = read_rows(read, start, len(open_time), length_ms)
-    return as_grid(open_time, values, read, ids, others, length_ms)
-
-
-def other_market_ids(source: str) -> dict[str, int]:
-    """Markets of a source that installed features read beside a row's own, by symbol."""
-    from indicators.features import installed  # not before it is needed: a process that reads no candles computes none
-
-    symbols = installed().other_markets
-    if not symbols:
-        return {}
-    return dict(Market.objects.filter(source=source, symbol__in=symbols).values_list("symbol", "id"))
+        values = read_rows(read, start, len(open_time), length_ms, columns)
+    return as_grid(open_time, values, read, ids, others, length_ms, columns)
 
 
 def as_grid(
@@ -274,35 +265,46 @@ def as_grid(
     ids: Sequence[int],
     others: Mapping[str, int],
     length_ms: int = INTERVAL_MS,
+    columns: Sequence[str] = COLUMNS,
 ) -> CandleGrid:
     """Grid of some markets beside the others, from what was read of all of them.
 
     Parameters
     ----------
     open_time : int64 array of shape (n,)
-    values : float64 array of shape (5, len(read), n)
+    values : float64 array of shape (len(columns), len(read), n)
     read, ids : sequence of int
         Markets that were read, and those of the grid.
     others : mapping of symbol to id
     length_ms : int
+    columns : sequence of str
+        Those of every candle, then further ones.
     """
+    plain = len(COLUMNS)
     beside = {
-        symbol: CandleGrid(open_time, *values[:, [list(read).index(key)]], interval_ms=length_ms)  # type: ignore[misc]
+        symbol: CandleGrid(open_time, *values[:plain, [list(read).index(key)]], interval_ms=length_ms)  # type: ignore[misc]
         for symbol, key in others.items()
     }
     own = values if list(read) == list(ids) else values[:, [list(read).index(key) for key in ids]]
-    return CandleGrid(open_time, *own, interval_ms=length_ms, others=beside)  # type: ignore[misc]
+    further = dict(zip(columns[plain:], own[plain:], strict=True))
+    return CandleGrid(open_time, *own[:plain], interval_ms=length_ms, others=beside, further=further)  # type: ignore[misc]
 
 
-def read_rows(market_ids: Sequence[int], start: int, n_candles: int, length_ms: int = INTERVAL_MS) -> Any:
-    """Columns of candles from `start` on, shape (5, markets, candles), without the file cache."""
+def read_rows(
+    market_ids: Sequence[int],
+    start: int,
+    n_candles: int,
+    length_ms: int = INTERVAL_MS,
+    columns: Sequence[str] = COLUMNS,
+) -> Any:
+    """Columns of candles from `start` on, shape (columns, markets, candles), without the file cache."""
     ids = np.array(market_ids, dtype=np.int64)
     order = np.argsort(ids)
-    found = read_columns(market_ids, start, start + n_candles * length_ms, length_ms)
+    found = read_columns(market_ids, start, start + n_candles * length_ms, length_ms, columns)
     row = order[np.searchsorted(ids, found["market_id"], sorter=order)]
     position = (found["open_time"] - start) // length_ms
-    values = np.full((len(COLUMNS), len(ids), n_candles), np.nan)
-    for index, name in enumerate(COLUMNS):
+    values = np.full((len(columns), len(ids), n_candles), np.nan)
+    for index, name in enumerate(columns):
         values[index, row, position] = found[name]
     return values
 

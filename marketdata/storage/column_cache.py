@@ -27,7 +27,6 @@ LENGTH_MS = LENGTH * INTERVAL_MS
 Numbers = npt.NDArray[np.float64]
 Key = tuple[int, int]
 """A market and the number of a block since 1970."""
-_SHAPE = (len(COLUMNS), LENGTH)
 _BLOCKS_PER_QUERY = 200
 
 log = structlog.get_logger(__name__)
@@ -38,23 +37,23 @@ def is_used(market_ids: Sequence[int], n_candles: int, length_ms: int) -> bool:
     return connection.vendor == "postgresql" and n_candles >= LENGTH and length_ms == INTERVAL_MS and bool(market_ids)
 
 
-def read_blocks(market_ids: Sequence[int], start: int, n_candles: int) -> Numbers:
-    """Columns of candles from `start` on, shape (5, markets, candles); missing ones are NaN."""
-    values = np.full((len(COLUMNS), len(market_ids), n_candles), np.nan)
+def read_blocks(market_ids: Sequence[int], start: int, n_candles: int, columns: Sequence[str] = COLUMNS) -> Numbers:
+    """Columns of candles from `start` on, shape (columns, markets, candles); missing ones are NaN."""
+    values = np.full((len(columns), len(market_ids), n_candles), np.nan)
     until = start + n_candles * INTERVAL_MS
     rows = {market_id: row for row, market_id in enumerate(market_ids)}
     stamps = _stamps(market_ids, start // LENGTH_MS, (until - 1) // LENGTH_MS)
     unknown: list[Key] = []
     for key, stamp in stamps.items():
-        block = _read_file(key, stamp)
+        block = _read_file(key, stamp, columns)
         if block is None:
             unknown.append(key)
         else:
             _copy_into(values[:, rows[key[0]]], block, key[1], start)
     for at in range(0, len(unknown), _BLOCKS_PER_QUERY):
-        for key, stamp, block in _read_database(unknown[at : at + _BLOCKS_PER_QUERY]):
+        for key, stamp, block in _read_database(unknown[at : at + _BLOCKS_PER_QUERY], columns):
             _copy_into(values[:, rows[key[0]]], block, key[1], start)
-            _write_file(key, stamp, block)
+            _write_file(key, stamp, block, columns)
     return values
 
 
@@ -64,21 +63,21 @@ def _stamps(market_ids: Sequence[int], first: int, last: int) -> dict[Key, UUID]
     return {(market_id, block): stamp for market_id, block, stamp in blocks.values_list("market_id", "block", "stamp")}
 
 
-def _read_database(keys: Sequence[Key]) -> list[tuple[Key, UUID, Numbers]]:
+def _read_database(keys: Sequence[Key], columns: Sequence[str]) -> list[tuple[Key, UUID, Numbers]]:
     """Candles and stamps of blocks, read in one statement."""
     wanted = ", ".join(f"({int(market_id)}, {int(block)})" for market_id, block in keys)
     rows = fetch_binary(
-        f"SELECT market_id, block, stamp, (SELECT {packed()} FROM candles "  # noqa: S608
+        f"SELECT market_id, block, stamp, (SELECT {packed(columns)} FROM candles "  # noqa: S608
         "WHERE candles.market_id = candle_blocks.market_id "
         f"AND open_time >= block * {LENGTH_MS} AND open_time < (block + 1) * {LENGTH_MS}) "
         f"FROM candle_blocks WHERE (market_id, block) IN ({wanted})"
     )
     found = []
     for market_id, block, stamp, value in rows:
-        candles = unpacked(value)
-        numbers = np.full(_SHAPE, np.nan)
+        candles = unpacked(value, columns)
+        numbers = np.full((len(columns), LENGTH), np.nan)
         position = (candles["open_time"].astype(np.int64) - block * LENGTH_MS) // INTERVAL_MS
-        for index, name in enumerate(COLUMNS):
+        for index, name in enumerate(columns):
             numbers[index, position] = candles[name]
         found.append(((market_id, block), stamp, numbers))
     return found
@@ -95,29 +94,30 @@ def _folder() -> Path:
     return Path(settings.STATE_DIR) / "candle_blocks"
 
 
-def _path(key: Key, stamp: UUID) -> Path:
-    return _folder() / f"{key[0]}-{key[1]}-{stamp.hex}.f8"
+def _path(key: Key, stamp: UUID, columns: Sequence[str]) -> Path:
+    name = "-".join([str(key[0]), str(key[1]), stamp.hex, *columns[len(COLUMNS) :]])
+    return _folder() / f"{name}.f8"
 
 
 def _checksum(key: Key, stamp: UUID, content: bytes) -> bytes:
     return zlib.crc32(content, zlib.crc32(f"{key} {stamp}".encode())).to_bytes(4, "little")
 
 
-def _read_file(key: Key, stamp: UUID) -> Numbers | None:
+def _read_file(key: Key, stamp: UUID, columns: Sequence[str]) -> Numbers | None:
     """Numbers cached under this stamp; None if there are none or the file is corrupt."""
     try:
-        content = _path(key, stamp).read_bytes()
+        content = _path(key, stamp, columns).read_bytes()
     except OSError:
         return None
-    if len(content) != 8 * _SHAPE[0] * _SHAPE[1] + 4 or content[-4:] != _checksum(key, stamp, content[:-4]):
+    if len(content) != 8 * len(columns) * LENGTH + 4 or content[-4:] != _checksum(key, stamp, content[:-4]):
         log.warning("candle_block_is_torn", market=key[0], block=key[1])
         return None
-    return np.frombuffer(content, dtype="<f8", count=_SHAPE[0] * _SHAPE[1]).reshape(_SHAPE)
+    return np.frombuffer(content, dtype="<f8", count=len(columns) * LENGTH).reshape(len(columns), LENGTH)
 
 
-def _write_file(key: Key, stamp: UUID, block: Numbers) -> None:
+def _write_file(key: Key, stamp: UUID, block: Numbers, columns: Sequence[str]) -> None:
     """Cache numbers for the next read and delete older files; write errors are only logged."""
-    path, content = _path(key, stamp), block.astype("<f8").tobytes()
+    path, content = _path(key, stamp, columns), block.astype("<f8").tobytes()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")

@@ -37,28 +37,30 @@ def is_available() -> bool:
     return connection.vendor == "postgresql" and not connection.in_atomic_block
 
 
-def read_tail(market_ids: Sequence[int], marks_from: int, start: int, until: int) -> Tail:
+def read_tail(
+    market_ids: Sequence[int], marks_from: int, start: int, until: int, columns: Sequence[str] = COLUMNS
+) -> Tail:
     """Read candles opening in ``[start, until)`` and the marks of the blocks of ``[marks_from, until)``.
 
     Returns
     -------
     Tail
-        `values` of shape (5, markets, candles), NaN where there is none.
+        `values` of shape (columns, markets, candles), NaN where there is none.
     """
     ids = ", ".join(str(int(key)) for key in market_ids)
     mark = "int8send(market_id) || int8send(block) || int8send(newest) || uuid_send(coalesce(settled, stamp))"
     candles, marks = fetch_binary(
-        f"SELECT (SELECT {packed()} FROM candles WHERE market_id IN ({ids}) "  # noqa: S608
+        f"SELECT (SELECT {packed(columns)} FROM candles WHERE market_id IN ({ids}) "  # noqa: S608
         f"AND open_time >= {int(start)} AND open_time < {int(until)}), "
         f"(SELECT string_agg({mark}, ''::bytea) FROM candle_blocks WHERE market_id IN ({ids}) "
         f"AND block >= {int(marks_from) // LENGTH_MS} AND block <= {(int(until) - 1) // LENGTH_MS})"
     )[0]
     order = np.argsort(np.array(market_ids, dtype=np.int64))
-    found = unpacked(candles)
+    found = unpacked(candles, columns)
     row = order[np.searchsorted(np.array(market_ids, dtype=np.int64), found["market_id"], sorter=order)]
-    values = np.full((len(COLUMNS), len(market_ids), (until - start) // INTERVAL_MS), np.nan)
+    values = np.full((len(columns), len(market_ids), (until - start) // INTERVAL_MS), np.nan)
     position = (found["open_time"].astype(np.int64) - start) // INTERVAL_MS
-    for column, name in zip(values, COLUMNS, strict=True):
+    for column, name in zip(values, columns, strict=True):
         column[row, position] = found[name]
     rows = np.frombuffer(marks or b"", dtype=_MARK)
     return Tail(

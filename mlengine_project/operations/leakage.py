@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from indicators.candles import CANDLE_COLUMNS, CandleGrid
+from indicators.candles import CandleGrid
 from indicators.catalog.volatility import ewm_sigma
 from indicators.errors import FeatureError
 from indicators.features import WARMUP, NewestFeatures, build_features, installed, iter_features
@@ -20,7 +20,7 @@ from modelregistry.estimators.tpsl_classifier import TpslClassifier
 from predictions.live.online_correction import reach_of, window_inputs
 
 MUTATED_CANDLES = 80
-"""Candles mutated after an instant; more than the longest horizon."""
+"""Candles mutated after an instant, at least; more than the longest horizon."""
 
 
 @dataclass(frozen=True)
@@ -68,16 +68,12 @@ def trained_features(grid: CandleGrid, rows: int) -> np.ndarray:
 def live_features(grid: CandleGrid, rows: int) -> np.ndarray:
     """Features as computed by the live path, candle by candle from memory."""
     newest = NewestFeatures.from_grid(grid.span(0, len(grid) - rows + 1))
-    found = [newest.rows()[0]]
+    found, further = [newest.rows()[0]], newest.features.further_columns
     for at in range(len(grid) - rows + 1, len(grid)):
-        others = {symbol: _candle(other, at) for symbol, other in grid.others.items()}
-        newest.push(int(grid.open_time[at]), _candle(grid, at), others)
+        others = {symbol: other.span(at, at + 1).columns()[:, :, 0] for symbol, other in grid.others.items()}
+        newest.push(int(grid.open_time[at]), grid.span(at, at + 1).columns(further)[:, :, 0], others)
         found.append(newest.rows()[0])
     return np.stack(found, axis=1)
-
-
-def _candle(grid: CandleGrid, at: int) -> np.ndarray:
-    return np.stack([getattr(grid, name)[:, at] for name in CANDLE_COLUMNS])
 
 
 def subjects(ensemble: Ensemble | None) -> Iterator[Subject]:
@@ -154,17 +150,25 @@ def _forecasts(forecast_rows: Callable[[ModelInputs], np.ndarray], corrected: En
     return compute
 
 
+def mutated_candles(ensemble: Ensemble | None) -> int:
+    """Candles that are mutated after an instant: more than the longest horizon of the champions."""
+    estimators = () if ensemble is None else (ensemble.range_predictor, ensemble.tpsl, ensemble.signal)
+    horizons = [horizon for one in estimators if one is not None for horizon in one.horizons]
+    return max([MUTATED_CANDLES, *(horizon + 8 for horizon in horizons)])
+
+
 def examine(grid: CandleGrid, ensemble: Ensemble | None, *, instants: int, parity_rows: int, seed: int) -> Verdict:
     """Mutate the future at random instants, compare live with batch, and check seeded leaks."""
     generator, names = np.random.default_rng(seed), installed().names
-    chosen = draw(grid, instants, generator, after=MUTATED_CANDLES)
+    ahead = mutated_candles(ensemble)
+    chosen = draw(grid, instants, generator, after=ahead)
     reports = {}
     for subject in subjects(ensemble):
         # With fewer candles there is no online correction.
-        window = min(WARMUP + subject.reach, len(grid) - MUTATED_CANDLES)
-        at = draw(grid, instants, generator, after=MUTATED_CANDLES, window=window) if subject.reach else chosen
+        window = min(WARMUP + subject.reach, len(grid) - ahead)
+        at = draw(grid, instants, generator, after=ahead, window=window) if subject.reach else chosen
         reports[subject.name] = check_leakage(
-            subject.compute, subject.columns, grid, at, warmup=window, ahead=MUTATED_CANDLES, generator=generator
+            subject.compute, subject.columns, grid, at, warmup=window, ahead=ahead, generator=generator
         )
     at = draw(grid, parity_rows, generator, after=0)
     mismatches = [
@@ -177,9 +181,7 @@ def examine(grid: CandleGrid, ensemble: Ensemble | None, *, instants: int, parit
         positions = range(WARMUP - 1, len(recent))
         mismatches += check_parity(build_features, names, recent, positions, warmup=WARMUP, batch=live_features)
     caught = {
-        name: not check_leakage(
-            leaky, names, grid, chosen[:3], warmup=WARMUP, ahead=MUTATED_CANDLES, generator=generator
-        ).clean
+        name: not check_leakage(leaky, names, grid, chosen[:3], warmup=WARMUP, ahead=ahead, generator=generator).clean
         for name, leaky in seeded_leaks(build_features)
     }
     return Verdict(reports, mismatches, parity_rows, caught)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 from django.conf import settings
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, Q, Subquery
 
 from indicators.candles import CandleGrid
 from indicators.features import WARMUP
@@ -31,6 +31,9 @@ CHAMPION_WAIT_SECONDS = 4.0
 """Longest wait of a candle for a champion that another thread is loading."""
 MAX_BATCH_CANDLES = 288
 """Candles of one batch at most: a backlog is worked off and committed day by day."""
+
+SPAN_BATCH_CANDLES = 2048
+"""Candles of one batch of a span, which is not committed."""
 
 
 class LoggedUncorrected(dict[str, frozenset[str]]):
@@ -85,9 +88,19 @@ def forecast_batch(
 ) -> ForecastBatch:
     """Read one window that ends at `end_open_ms` and forecast its last `rows` candles."""
     grid = store.load_grid(markets, end_open_ms, WARMUP + rows - 1 + reach_of(ensemble))
-    if grid.others and ensemble is not None:
-        grid = replace(grid, late=_late_markets(markets, grid, rows, ensemble))
+    if (grid.others or grid.further) and ensemble is not None:
+        grid = replace(grid, late=_late_inputs(markets, grid, rows, ensemble))
     return _batch(markets, grid, rows, ensemble, wanted)
+
+
+def forecast_span(
+    markets: list[Market], from_ms: int, until_ms: int, ensemble: Ensemble | None
+) -> Iterator[tuple[ForecastBatch, int]]:
+    """Forecast every candle of a span block by block; yields each with the close of its last candle, ms."""
+    first, end = from_ms // INTERVAL_MS, until_ms // INTERVAL_MS
+    for start in range(first, end, SPAN_BATCH_CANDLES):
+        stop = min(start + SPAN_BATCH_CANDLES, end)
+        yield forecast_batch(markets, (stop - 1) * INTERVAL_MS, stop - start, ensemble), stop * INTERVAL_MS
 
 
 def forecast_from_memory(
@@ -123,24 +136,25 @@ def _batch(
     return ForecastBatch(markets, ensemble, present, forecasts, from_memory=live is not None)
 
 
-def _late_markets(
+def _late_inputs(
     markets: Sequence[Market], grid: CandleGrid, rows: int, ensemble: Ensemble
 ) -> dict[str, npt.NDArray[np.bool_]]:
     """What the features of predictions already made did not know, so that they are repeated as they were."""
-    late = {symbol: np.zeros((len(markets), len(grid)), dtype=bool) for symbol in grid.others}
+    late = {name: np.zeros((len(markets), len(grid)), dtype=bool) for name in (*grid.others, *grid.further)}
     made = PredictionLog.objects.filter(
+        Q(reason_details__has_key=codes.UNKNOWN_MARKETS) | Q(reason_details__has_key=codes.UNKNOWN_COLUMNS),
         market__in=markets,
         ensemble=ensemble.digest,
         candle_time__gte=clock.to_datetime(int(grid.open_time[-rows])),
         candle_time__lte=clock.to_datetime(int(grid.open_time[-1])),
-        reason_details__has_key=codes.UNKNOWN_MARKETS,
     )
     places = {market.pk: index for index, market in enumerate(markets)}
     for market_id, candle_time, details in made.order_by().values_list("market_id", "candle_time", "reason_details"):
         at = (clock.to_ms(candle_time) - int(grid.open_time[0])) // grid.interval_ms
-        for symbol in details[codes.UNKNOWN_MARKETS].split(", "):
-            if symbol in late:
-                late[symbol][places[market_id], at] = True
+        for key in (codes.UNKNOWN_MARKETS, codes.UNKNOWN_COLUMNS):
+            for name in details.get(key, "").split(", "):
+                if name in late:
+                    late[name][places[market_id], at] = True
     return late
 
 

@@ -4,7 +4,7 @@ Vectorised over markets and candles. Nothing here reads a database or a clock; a
 the candles up to it and on the ensemble alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -53,6 +53,8 @@ class Forecasts:
     """Rows flagged as out of distribution whose flag the guard suppresses."""
     unknown_markets: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
     """By symbol, rows of shape (m, r) whose features lacked that market's candles; replay repeats it."""
+    unknown_columns: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+    """By further column of candles, the same."""
     ranges: RangeForecast | None = None
     brackets: BracketView | None = None
     degradations: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
@@ -70,12 +72,16 @@ class Forecasts:
         return in_order({code for code, flags in self.degradations.items() if at >= 0 and flags[at]})
 
     def notes(self, market: int, row: int) -> dict[str, str]:
-        """Details that are no reasons: a suppressed out-of-distribution flag, and markets features did not know."""
+        """Details that are no reasons: a suppressed out-of-distribution flag, and what features did not know."""
         at, found = self.position[market, row], {}
         if at >= 0 and self.suppressed_flags[at]:
             found[codes.OUT_OF_DISTRIBUTION] = codes.SUPPRESSED_FLAG_TEXT
-        if unknown := [symbol for symbol, flags in self.unknown_markets.items() if flags[market, row]]:
-            found[codes.UNKNOWN_MARKETS] = ", ".join(sorted(unknown))
+        for key, names in (
+            (codes.UNKNOWN_MARKETS, self.unknown_markets),
+            (codes.UNKNOWN_COLUMNS, self.unknown_columns),
+        ):
+            if unknown := [name for name, flags in names.items() if flags[market, row]]:
+                found[key] = ", ".join(sorted(unknown))
         return found
 
     def uncorrected(self, market: int, row: int) -> bool:
@@ -148,6 +154,7 @@ def forecast_candles(
         inputs=ModelInputs(np.zeros((0, 0), dtype=np.float32), np.zeros(0), np.zeros(0)),
         suppressed_flags=np.zeros(0, dtype=np.bool_),
         unknown_markets=_unknown_markets(grid, rows, ensemble),
+        unknown_columns=_unknown_columns(grid, rows, ensemble),
     )
     if ensemble is None or not selected.any():
         return forecasts
@@ -208,13 +215,8 @@ def _window_refusals(
 
 def _unknown_markets(grid: CandleGrid, rows: int, ensemble: Ensemble | None) -> dict[str, npt.NDArray[np.bool_]]:
     """Rows whose features lack a candle of another market that the ensemble reads, by symbol."""
-    features, found = installed(), {}
-    read = {
-        symbol
-        for one in (ensemble.estimators.values() if ensemble is not None else ())
-        for symbol in features.markets_read(None if one.columns is None else one.columns.tolist())
-    }
-    for symbol in sorted(read):
+    found = {}
+    for symbol in _names_read(ensemble, installed().markets_read):
         flags = np.ones((grid.n_markets, rows), dtype=bool)
         if symbol in grid.others:
             flags[:] = _count(~grid.others[symbol].present[0], rows, WARMUP) > 0
@@ -222,6 +224,28 @@ def _unknown_markets(grid: CandleGrid, rows: int, ensemble: Ensemble | None) -> 
             flags |= grid.late[symbol][:, -rows:]
         found[symbol] = flags
     return found
+
+
+def _unknown_columns(grid: CandleGrid, rows: int, ensemble: Ensemble | None) -> dict[str, npt.NDArray[np.bool_]]:
+    """Rows whose features lack a further column of candles that the ensemble reads, by its name."""
+    found = {}
+    for name in _names_read(ensemble, installed().columns_read):
+        flags = np.ones((grid.n_markets, rows), dtype=bool)
+        if name in grid.further:
+            lacking = grid.present & ~np.isfinite(grid.further[name])
+            flags = np.stack([_count(one, rows, WARMUP) > 0 for one in lacking])
+        if name in grid.late:
+            flags |= grid.late[name][:, -rows:]
+        found[name] = flags
+    return found
+
+
+def _names_read(ensemble: Ensemble | None, names_of: Callable[[Sequence[int] | None], tuple[str, ...]]) -> list[str]:
+    """Names that the features of an ensemble's estimators read."""
+    estimators = ensemble.estimators.values() if ensemble is not None else ()
+    return sorted(
+        {name for one in estimators for name in names_of(None if one.columns is None else one.columns.tolist())}
+    )
 
 
 def _count(flags: npt.NDArray[np.bool_], rows: int, window: int) -> npt.NDArray[np.int64]:

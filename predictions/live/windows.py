@@ -24,6 +24,8 @@ from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
 from marketdata.process_state import process_state
 from marketdata.storage import candles, tails
+from marketdata.storage.columns import COLUMNS
+from marketdata.storage.feature_inputs import feature_columns, other_market_ids
 from modelregistry.estimators.counters import lookback_candles, recent_forecasts
 from modelregistry.estimators.inputs import ModelInputs
 from modelregistry.estimators.range_predictor import RangePredictor
@@ -51,9 +53,10 @@ def read_windows(
     """Read the windows that end at a candle, `reach` candles longer, and their marks, beside other markets."""
     start = open_ms - (WARMUP + reach - 1) * INTERVAL_MS
     read = list(dict.fromkeys([*ids, *(others or {}).values()]))
-    tail = tails.read_tail(read, start, start, open_ms + INTERVAL_MS)
+    columns = feature_columns()
+    tail = tails.read_tail(read, start, start, open_ms + INTERVAL_MS, columns)
     times = start + np.arange(WARMUP + reach, dtype=np.int64) * INTERVAL_MS
-    return candles.as_grid(times, tail.values, read, ids, others or {}), tail.marks
+    return candles.as_grid(times, tail.values, read, ids, others or {}, columns=columns), tail.marks
 
 
 class LiveWindows:
@@ -132,11 +135,11 @@ class LiveWindows:
             return None
         first = until - (WARMUP + self.reach - 1) * INTERVAL_MS
         read = list(dict.fromkeys([*self._ids, *self.others.values()]))
-        tail = tails.read_tail(read, first, until + INTERVAL_MS, open_ms + INTERVAL_MS)
+        tail = tails.read_tail(read, first, until + INTERVAL_MS, open_ms + INTERVAL_MS, feature_columns())
         before = {key: mark for key, mark in self._marks.items() if key[1] >= first // tails.LENGTH_MS}
         changed = sorted(tails.changed_markets(before, tail.marks, until))
         for k in range(tail.values.shape[2]):
-            beside = {symbol: tail.values[:, [read.index(key)], k] for symbol, key in self.others.items()}
+            beside = {symbol: tail.values[: len(COLUMNS), [read.index(key)], k] for symbol, key in self.others.items()}
             newest.push(until + (k + 1) * INTERVAL_MS, tail.values[:, : len(self._ids), k], beside)
             if misses is not None:
                 misses.push(newest)
@@ -154,7 +157,7 @@ class LiveWindows:
         """Read the windows of these markets, and keep no others."""
         self._drop()
         self._ids, self._newest = ids, NewestFeatures(len(ids), open_ms)
-        self.others = candles.other_market_ids(self._source)
+        self.others = other_market_ids(self._source)
         self._misses = LiveMissCounters(corrector, len(ids)) if corrector is not None else None
         self._read(ids, self._newest)
         self.counts["filled"] += 1

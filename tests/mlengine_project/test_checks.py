@@ -187,3 +187,13 @@ def test_a_champion_without_its_features_is_an_error_also_inside_an_event_loop(t
     outside = [message.msg for message in checks.extensions_are_usable()]
     assert "reads volatility_level, which this installation does not compute" in outside[0]
     assert [message.msg for message in asyncio.run(inside())] == outside
+
+
+def test_a_horizon_above_a_day_is_refused(settings):
+    settings.DEFAULT_HORIZONS = [12, 288]
+    assert checks.settings_are_valid() == []
+    settings.DEFAULT_HORIZONS = [12, 289, 576]
+    assert [message.msg.partition(";")[0] for message in checks.settings_are_valid()] == [
+        "DEFAULT_HORIZONS holds 289",
+        "DEFAULT_HORIZONS holds 576",
+    ]

@@ -15,13 +15,11 @@ from marketdata.intervals import INTERVAL_MS
 from marketdata.management.command import EngineCommand
 from marketdata.storage import candles as store
 from mlengine_project.management.commands.replay_predictions import find_ensemble, find_markets
-from mlengine_project.operations.leakage import MUTATED_CANDLES, Verdict, examine
+from mlengine_project.operations.leakage import Verdict, examine, mutated_candles
 from modelregistry import registry
 from modelregistry.estimators.ensemble import Ensemble
 from modelregistry.models import Kind
 from predictions.live.online_correction import reach_of
-
-NEEDED = WARMUP + MUTATED_CANDLES
 
 
 class Command(EngineCommand):
@@ -46,8 +44,9 @@ class Command(EngineCommand):
             raise CommandError("--instants must be at least 1 and --parity at least 0")
         grid, ensemble = self._read(options)
         unexamined = {} if options["data"] else missing_champions(ensemble)
-        if len(grid) < NEEDED:
-            raise CommandError(f"the check needs {NEEDED} candles in a row, there are {len(grid)}")
+        needed = WARMUP + mutated_candles(ensemble)
+        if len(grid) < needed:
+            raise CommandError(f"the check needs {needed} candles in a row, there are {len(grid)}")
         found = examine(
             grid, ensemble, instants=options["instants"], parity_rows=options["parity"], seed=options["seed"]
         )
@@ -64,7 +63,7 @@ class Command(EngineCommand):
         if not newest:
             raise CommandError("no candle is stored yet; import some or name a file with --data")
         until, ensemble = max(newest) + INTERVAL_MS, find_ensemble([], markets)
-        candles = max(options["candles"], NEEDED + reach_of(ensemble))
+        candles = max(options["candles"], WARMUP + mutated_candles(ensemble) + reach_of(ensemble))
         grid = store.load_span(markets, until - candles * INTERVAL_MS, until)
         # There is nothing to examine before the first stored candle.
         return grid.tail(len(grid) - int(grid.present.any(axis=0).argmax())), ensemble

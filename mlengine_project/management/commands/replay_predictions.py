@@ -1,6 +1,5 @@
 """Write the forecasts of the champions at every candle of a time range."""
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,11 @@ from marketdata.progress import progress_reporter
 from mlengine_project.operations.table_files import TableFile
 from modelregistry import registry
 from modelregistry.estimators.ensemble import Ensemble
-from predictions.forecasting.forecast_batch import ForecastBatch, forecast_batch
+from predictions.forecasting.forecast_batch import forecast_span
 from predictions.forecasting.pricing import costs_of
 from predictions.forecasting.range_table import BatchCandles, range_rows
 from signals.bracket_table import bracket_rows
 from signals.drafting import decide_batch
-
-CANDLES_PER_BATCH = 2048
 
 
 class Command(EngineCommand):
@@ -63,7 +60,7 @@ class Command(EngineCommand):
                 for name in ("ranges", "brackets")
             )
             report = stack.enter_context(progress_reporter("replay", self.stderr))
-            for done, last_ms in passes(markets, first_ms, end_ms, ensemble):
+            for done, last_ms in forecast_span(markets, first_ms, end_ms, ensemble):
                 cells = BatchCandles(done.forecasts, symbols)
                 if ranges is not None:
                     ranges.write(range_rows(cells, horizons))
@@ -81,16 +78,6 @@ class Command(EngineCommand):
             self.stdout.write(f"note: candles before {max(seen):%Y-%m-%d %H:%M} were in a training set")
         for failure in registry.load_failures():
             self.stdout.write(f"note: champion {failure.kind} could not be loaded: {failure.message}")
-
-
-def passes(
-    markets: list[Market], from_ms: int, until_ms: int, ensemble: Ensemble | None
-) -> Iterator[tuple[ForecastBatch, int]]:
-    """Forecast the range block by block; yields each with the close of its last candle, ms."""
-    first, end = from_ms // INTERVAL_MS, until_ms // INTERVAL_MS
-    for start in range(first, end, CANDLES_PER_BATCH):
-        stop = min(start + CANDLES_PER_BATCH, end)
-        yield forecast_batch(markets, (stop - 1) * INTERVAL_MS, stop - start, ensemble), stop * INTERVAL_MS
 
 
 def horizons_of(ensemble: Ensemble | None) -> tuple[list[int], list[int]]:

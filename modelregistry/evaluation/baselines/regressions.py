@@ -38,8 +38,9 @@ def har_inputs(grid: CandleGrid, horizons: tuple[int, ...]) -> np.ndarray:
             lambda one: one.shift(1).rolling(SEASON_DAYS, min_periods=SEASON_DAYS // 2).mean()
         )
         for k, horizon in enumerate(horizons):
-            coming = days.rolling(horizon).mean().shift(SLOTS - horizon)
-            # The slots ahead were last estimated one day earlier, SLOTS - horizon candles ago.
+            # The slots ahead were last estimated a day earlier, SLOTS - ahead candles ago; longer horizons repeat it.
+            ahead = min(horizon, SLOTS)
+            coming = days.rolling(ahead).mean().shift(SLOTS - ahead)
             result[market, :, len(HAR_WINDOWS) + k] = 0.5 * _log(coming.ffill(limit=2016).to_numpy())
     return result
 

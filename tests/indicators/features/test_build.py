@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from indicators.calendar.releases import RELEASES
 from indicators.candles import CANDLE_COLUMNS, CandleGrid
 from indicators.errors import FeatureError
-from indicators.features import FEATURE_HASH, FEATURE_NAMES, WARMUP, build_features, iter_features
+from indicators.features import FEATURE_HASH, FEATURE_NAMES, WARMUP, FeatureSet, build_features, iter_features
 from tests.indicators.series import bits, changed, inverted, walk, with_hole
 
 LONG = walk(WARMUP + 700, markets=2, seed=3)
-BATCH = build_features(LONG, 701)
+BATCH = build_features(LONG, 701, FeatureSet())
 
 
 def names_where(mask):
@@ -86,10 +86,10 @@ def test_warmup_is_exact():
 def test_every_candle_feature_reads_the_newest_candle():
     """All but calendar features and profiles of coming slots change with the row's own candle."""
     grid = LONG.span(0, WARMUP)
-    before = bits(build_features(grid, 1))
+    before = bits(build_features(grid, 1, FeatureSet()))
     moved = np.zeros(len(FEATURE_NAMES), dtype=bool)
     for other in (changed(grid, WARMUP - 1), inverted(grid, WARMUP - 1)):
-        moved |= (bits(build_features(other, 1)) != before)[0].any(axis=0)
+        moved |= (bits(build_features(other, 1, FeatureSet())) != before)[0].any(axis=0)
     calendar = ("season", "week", "day_", "to_next", "new_york", "london", "tokyo", "weekend", "holiday", *RELEASES)
     assert [name for name in names_where(~moved) if not name.startswith(calendar)] == []
 

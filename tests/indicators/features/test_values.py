@@ -9,12 +9,12 @@ import pytest
 
 from indicators.calendar.local_time import local_ms
 from indicators.candles import INTERVAL_MS
-from indicators.features import FEATURE_NAMES, WARMUP, build_features
+from indicators.features import FEATURE_NAMES, WARMUP, FeatureSet, build_features
 from indicators.features.seasonality import DAYS
 from tests.indicators.series import walk, with_hole
 
 GRID = walk(WARMUP + 40, seed=11)
-ROW = dict(zip(FEATURE_NAMES, build_features(GRID, 1)[0, 0].astype(float), strict=True))
+ROW = dict(zip(FEATURE_NAMES, build_features(GRID, 1, FeatureSet())[0, 0].astype(float), strict=True))
 SPAN = np.log(GRID.high[0] / GRID.low[0])
 LOG_SPAN = np.log(np.maximum(SPAN, 1e-5))
 CLOSE = np.log(GRID.close[0])

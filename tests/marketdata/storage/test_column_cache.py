@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from marketdata.exchange.parsing import CandleRow
 from marketdata.models import Candle, CandleBlock, Market
 from marketdata.storage import candles, column_cache
+from marketdata.storage.columns import COLUMNS
 
 STEP = 300_000
 START = 650 * 30 * 86_400_000 + 7 * STEP
@@ -49,6 +50,19 @@ def same(markets, begin=START, count=SPAN):
     ids = [market.id for market in markets]
     direct = candles.read_rows(ids, begin, count)
     return all(np.array_equal(column_cache.read_blocks(ids, begin, count), direct, equal_nan=True) for _ in range(2))
+
+
+def test_further_columns_have_files_of_their_own(stored):
+    Candle.objects.filter(market=stored[0]).update(trades=7)
+    ids, wide = [market.id for market in stored], (*COLUMNS, "trades", "taker_buy_base")
+    direct = candles.read_rows(ids, START, SPAN, columns=wide)
+    for _ in range(2):
+        assert np.array_equal(column_cache.read_blocks(ids, START, SPAN, wide), direct, equal_nan=True)
+        assert same(stored)
+    known = np.isfinite(direct[0])
+    assert (direct[5, 0, known[0]] == 7).all()
+    assert np.isnan(direct[5, 1]).all()
+    assert np.isnan(direct[6]).all()
 
 
 def test_files_have_the_bits_of_the_rows(stored):

@@ -156,7 +156,7 @@ def test_csv_has_the_same_numbers_as_parquet(markets, tmp_path):
 def test_block_size_does_not_change_the_result(markets, tmp_path, monkeypatch):
     champions.bootstrap_all()
     whole = replay(tmp_path)
-    monkeypatch.setattr("mlengine_project.management.commands.replay_predictions.CANDLES_PER_BATCH", 7)
+    monkeypatch.setattr("predictions.forecasting.forecast_batch.SPAN_BATCH_CANDLES", 7)
     for one, other in zip(whole, replay(tmp_path), strict=True):
         pd.testing.assert_frame_equal(one, other, check_exact=True)
 

@@ -72,7 +72,7 @@ def test_importing_the_command_does_not_import_optuna():
     code = (
         "import sys; sys.path.insert(0, '.'); sys.modules['optuna'] = None; import django;"
         "from django.conf import settings; settings.configure(INSTALLED_APPS=['marketdata', 'modelregistry'],"
-        " EXTRA_FEATURES=[], EXTRA_ESTIMATORS=[]);"
+        " EXTRA_FEATURES=[], EXTRA_ESTIMATORS=[], DEFAULT_HORIZONS=[6]);"
         "django.setup(); import modelregistry.management.commands.search_models as m; print(m.Command.help[:6])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
