@@ -9,7 +9,7 @@ from django.utils.translation import gettext
 
 from marketdata.errors import UnknownSymbol
 from mlengine_project.console.versions.charts import Chart, Panel, Series, chart
-from mlengine_project.console.wording import SkillText, horizon_text, skill_sentence
+from mlengine_project.console.wording import SkillText, half_width, horizon_text, skill_sentence
 from predictions.errors import InvalidRequest
 from predictions.scoring.scoreboard import scoreboard
 from signals.outcomes import net_results
@@ -71,13 +71,16 @@ def line_of(score: Score) -> Line:
         Held(band["level"], band["high"], band["low"], margin_of(band["level"], independent))
         for band in score["coverage"]
     ]
-    ewm, har = (score["skill"][name] for name in ("ewm", "har_season"))
-    return Line(
-        score,
-        bands,
-        skill_sentence(ewm, None, "EWM", independent),
-        skill_sentence(har, None, gettext("HAR with time of day"), independent),
+    ewm, har = (
+        skill_sentence(
+            score["skill"][name],
+            half_width(score["skill"][name], score["skill_interval"][name]),
+            against,
+            independent,
+        )
+        for name, against in (("ewm", "EWM"), ("har_season", gettext("HAR with time of day")))
     )
+    return Line(score, bands, ewm, har)
 
 
 def scores(symbol: str, horizon: str) -> list[Score]:

@@ -78,7 +78,7 @@ async def test_pages_run_without_errors_from_sign_in_link_to_admin(served, tmp_p
 
         just_after_a_close.advance(300)
         await sync_to_async(close_another)()
-        await page.until("document.querySelector('[data-symbol=BTCUSDT] .price').textContent === '140.0000'")
+        await page.until("document.querySelector('[data-symbol=BTCUSDT] .price').textContent === '140.0'")
         await page.until("document.getElementById('announcer').textContent === 'BTCUSDT: buy'")
 
         await page.open(f"{address}/market/BTCUSDT")

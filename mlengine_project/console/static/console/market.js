@@ -24,7 +24,7 @@ const rewindWords = document.getElementById("rewind-words");
 const tablePlace = document.getElementById("chart-table");
 const tableButton = document.getElementById("show-table");
 const opened = document.getElementById("opened");
-const { symbol, feed, forecast: forecastAddress, opened: openedAddress, indicators: indicatorAddress, panels } = place.dataset;
+const { symbol, feed, forecast: forecastAddress, opened: openedAddress, indicators: indicatorAddress, panels, places: ownPlaces } = place.dataset;
 
 let paint = colours();
 let interval = "5m";
@@ -68,7 +68,9 @@ function spanWords(candles) {
   return minutes ? `${hours} h ${String(minutes).padStart(2, "0")}` : `${hours} h`;
 }
 
+// Decimals of the market's own prices; before they are known, those of the size of a price.
 function places(signed) {
+  if (ownPlaces) return Number(ownPlaces);
   const price = Math.abs(signed);
   if (price >= 1000 || price === 0) return 2;
   if (price >= 1) return 4;
