@@ -139,10 +139,11 @@ def chart(request: HttpRequest, symbol: str) -> HttpResponse:
     try:
         horizon = _whole_number(request, "horizon", digits=6)
         since_ms, before_ms = _whole_number(request, "since"), _whole_number(request, "before")
+        count = _whole_number(request, "count", digits=6) or chart_feed.CANDLES
     except ValueError:
-        return _bad_query("horizon, since and before are whole numbers.")
-    asked = {"horizon": horizon, "since_ms": since_ms, "before_ms": before_ms}
-    return timed(JsonResponse(chart_feed.series(market, interval, **asked)))
+        return _bad_query("horizon, since, before and count are whole numbers.")
+    series = chart_feed.series(market, interval, horizon=horizon, since_ms=since_ms, before_ms=before_ms, count=count)
+    return timed(JsonResponse(series))
 
 
 @allow("GET")

@@ -145,7 +145,8 @@ async function loadOlder() {
   isLoadingOlder = true;
   const own = generation;
   try {
-    const answer = await ask(address(`&before=${store.first * 1000}`));
+    // As many more as there are: each is drawn again with every stretch, so few long stretches cost less than many.
+    const answer = await ask(address(`&before=${store.first * 1000}&count=${store.size}`));
     if (!answer.ok || own !== generation) return;
     const series = await answer.json();
     if (!series.candles.length) { isEnd = true; return; }
@@ -157,6 +158,12 @@ async function loadOlder() {
     chart.timeScale().setVisibleLogicalRange({ from: range.from + added, to: range.to + added });
     drawIndicators();
   } finally { isLoadingOlder = false; }
+  fillLeft(chart.timeScale().getVisibleLogicalRange());
+}
+
+// Loads older candles while the left edge shows empty places.
+function fillLeft(range) {
+  if (range && range.from < LOAD_OLDER_WITHIN) loadOlder().catch(() => {});
 }
 
 let indicatorTimer = null;
@@ -421,7 +428,7 @@ switcher.addEventListener("change", (event) => { if (document.querySelector(`#sy
 chart.subscribeCrosshairMove((move) => showReadout(move.time));
 chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
   placeHandle();
-  if (range && range.from < LOAD_OLDER_WITHIN) loadOlder().catch(() => {});
+  fillLeft(range);
 });
 // An expired forecast fades without any message.
 setInterval(() => {
