@@ -197,7 +197,8 @@ function drawChart() {
   candleSeries.applyOptions({ priceFormat: { type: "custom", formatter: digits, minMove: 10 ** -places(newest.close) } });
   const points = store.points(reach);
   candleSeries.setData(points);
-  volumeSeries.setData(points.map((row) => (row.close === undefined ? { time: row.time } : { time: row.time, value: row.volume, color: faded(row.close >= row.open ? paint.up : paint.down, 0.3) })));
+  const [rise, fall] = [faded(paint.up, 0.3), faded(paint.down, 0.3)];
+  volumeSeries.setData(points.map((row) => (row.close === undefined ? row : { time: row.time, value: row.volume, color: row.close >= row.open ? rise : fall })));
   layer.show({ store, ahead, holes: store.holes(), revised: revisedCandles(), past: [...past.values()].sort((a, b) => a[0] - b[0]), pastHorizon: chosenHorizon(), showPast: carpet.checked });
   markers.setMarkers(allMarkers());
   rewind.max = String(Math.min(MAX_STEPS_BACK, Math.floor((store.last - store.first) / CANDLE_SECONDS)));
