@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import threading
+from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
@@ -100,6 +101,7 @@ async def test_pages_run_without_errors_from_sign_in_link_to_admin(served, tmp_p
         await asyncio.sleep(0.3)
         await page.value("1")
     assert page.errors == []
+    assert page.hosts == {urlsplit(address).netloc}
 
 
 async def test_panels_turn_late_and_expired_by_the_clock_and_come_back(served, tmp_path, just_after_a_close):
