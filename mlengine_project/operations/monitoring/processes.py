@@ -95,7 +95,7 @@ def _schedule_fault(rows: list[PeriodicTask]) -> str:
     """Faults of the schedule rows that fire at least once an hour."""
     if not rows:
         return gettext("the schedule has no rows")
-    off = sorted(row.name for row in rows if not row.enabled)
+    off = sorted(gettext(row.name) for row in rows if not row.enabled)
     now = clock.wall_now()
     ahead, late = [], []
     for row in rows:
@@ -103,9 +103,9 @@ def _schedule_fault(rows: list[PeriodicTask]) -> str:
         if not row.enabled or last is None:
             continue
         if last > now + heartbeats.CLOCK_TOLERANCE:
-            ahead.append(row.name)
+            ahead.append(gettext(row.name))
         elif row.schedule.remaining_estimate(last).total_seconds() < -LATE_SECONDS:
-            late.append(row.name)
+            late.append(gettext(row.name))
     faults = (
         gettext("switched off: %(names)s") % {"names": ", ".join(off)} if off else "",
         gettext("last run ahead of now: %(names)s") % {"names": ", ".join(sorted(ahead))} if ahead else "",
