@@ -11,8 +11,9 @@ from django.contrib.admin import ModelAdmin as DjangoModelAdmin
 from django.contrib.admin import SimpleListFilter
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import FieldDoesNotExist
 from django.db import connection
-from django.db.models import Max, Q, QuerySet, UUIDField
+from django.db.models import BigIntegerField, DecimalField, FloatField, JSONField, Max, Q, QuerySet, UUIDField
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
@@ -24,6 +25,10 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanSwitchWidget
 from marketdata import clock
 from marketdata.decimals import plain_text
 from marketdata.models import Market
+
+MS_FIELDS = ("open_time", "close_time", "start", "end")
+COMPUTED_PRICES = ("predicted_high", "predicted_low", "take_profit", "stop_loss")
+"""Prices with more digits than a market trades in."""
 
 
 class ReadOnlyAdmin(ModelAdmin):
@@ -45,6 +50,31 @@ class ReadOnlyAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
         """Rows cannot be deleted."""
         return False
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Fields of the page of one row, with numbers and times as people read them."""
+        return [
+            (title, {**options, "fields": [self._readable(name) for name in options["fields"]]})
+            for title, options in super().get_fieldsets(request, obj)
+        ]
+
+    def _readable(self, name: Any) -> Any:
+        """A field, or what shows its value rounded with the exact one in its title."""
+        try:
+            field = self.opts.get_field(name)
+        except (FieldDoesNotExist, TypeError):
+            return name
+        text = readable_text(field)
+        if text is None:
+            return name
+
+        @display(description=str(getattr(field, "verbose_name", name)).capitalize())
+        def shown(row: Any) -> str | None:
+            value = getattr(row, name)
+            return None if value in (None, []) else format_html('<span title="{}">{}</span>', value, text(value))
+
+        shown.__name__ = name
+        return shown
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         """A list that names no total where nothing is hidden."""
@@ -196,6 +226,19 @@ def confirm_step(
 def utc_of_ms(milliseconds: int | None) -> str:
     """Candle time as text, such as `2024-03-01 12:05 UTC`."""
     return "–" if milliseconds is None else f"{clock.to_datetime(milliseconds):%Y-%m-%d %H:%M} UTC"
+
+
+def readable_text(field: Any) -> Callable[[Any], str] | None:
+    """How the value of a field is written on the page of one row; None for one shown as it is."""
+    if isinstance(field, DecimalField):
+        return rounded_price if field.name in COMPUTED_PRICES else plain
+    if isinstance(field, FloatField):
+        return significant
+    if isinstance(field, BigIntegerField) and (field.name in MS_FIELDS or field.name.endswith("_ms")):
+        return utc_of_ms
+    if isinstance(field, JSONField) and field.name.endswith("_quantiles"):
+        return lambda prices: ", ".join(rounded_price(Decimal(price)) for price in prices)
+    return None
 
 
 def plain(number: Decimal | None) -> str:

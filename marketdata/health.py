@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.utils.translation import gettext
+
 from marketdata import clock
 from marketdata.exchange import rate_limit
 from marketdata.intervals import INTERVAL_MS
@@ -19,11 +21,11 @@ def report() -> dict[str, Any]:
     ages, rate = data_age_seconds(), max(clock.market_rate(), 1.0)
     ahead = sorted(symbol for symbol, age in ages.items() if age is not None and age < -AHEAD_SECONDS * rate)
     if ahead:
-        message = f"the newest candle comes from the future: {', '.join(ahead[:10])}"
+        message = gettext("the newest candle comes from the future: %(markets)s") % {"markets": ", ".join(ahead[:10])}
         return {"status": "unhealthy", "message": message, "cause": "candles_from_the_future"}
     state = ExchangeState.objects.filter(pk=1).first()
     if state is None or state.clock_wall_ms is None:
-        return {"status": "degraded", "message": "the exchange was never reached", "used_weight": 0}
+        return {"status": "degraded", "message": gettext("the exchange was never reached"), "used_weight": 0}
     halted = sorted(market.symbol for market in Market.objects.enabled() if market.is_halted)
     details: dict[str, Any] = {
         "used_weight": state.used_weight,
@@ -38,7 +40,7 @@ def report() -> dict[str, Any]:
     faults = [
         _ban(state),
         _clock_fault(state),
-        f"no recent candle of {', '.join(late[:10])}" if late else "",
+        gettext("no recent candle of %(markets)s") % {"markets": ", ".join(late[:10])} if late else "",
     ]
     if late and all((ages[symbol] or 0) > limit for symbol in followed):
         return {"status": "degraded", "message": _joined(faults), "cause": "STALE_DATA", **details}
@@ -48,12 +50,14 @@ def report() -> dict[str, Any]:
 def _ban(state: ExchangeState) -> str:
     if not rate_limit.is_ban(state.banned_until_ms, clock.wall_ms()):
         return ""
-    return f"it banned this address until {clock.to_datetime(state.banned_until_ms or 0):%Y-%m-%dT%H:%M:%SZ}"
+    until = clock.to_datetime(state.banned_until_ms or 0)
+    return gettext("it banned this address until %(time)s") % {"time": f"{until:%Y-%m-%dT%H:%M:%SZ}"}
 
 
 def _clock_fault(state: ExchangeState) -> str:
     ahead = ((state.clock_wall_ms or 0) - clock.wall_ms()) / 1000
-    return f"the system's clock was set back: the exchange's was read {ahead:.0f} s from now" if ahead > 5 else ""
+    words = gettext("the system's clock was set back: the exchange's was read %(seconds).0f s from now")
+    return words % {"seconds": ahead} if ahead > 5 else ""
 
 
 def _joined(faults: list[str]) -> str:

@@ -26,6 +26,7 @@ from modelregistry.api.report_pages import ReportPages
 from modelregistry.errors import FilesRemovedError, ModelLoadError, PromotionRefused
 from modelregistry.evaluation.reports.tables import Table, baseline_table, differences, tables_of
 from modelregistry.models import ModelVersion, PromotionEvent, TrainingTrial
+from modelregistry.promotion_form import GateForm
 from modelregistry.registry.version_state import GATE_WORDS, LOG, RESTORED, ROLLED_BACK, Gate, state_of
 
 MAY_PROMOTE = "modelregistry.promote_modelversion"
@@ -38,26 +39,13 @@ GATES = {
 }
 
 
-class PromotionForm(ReasonForm):
+class PromotionForm(GateForm, ReasonForm):
     """Reason of a promotion, and an override where the gate refused."""
 
     override = SwitchField(
         label="Override the gate",
         help_text="The gate refused this version. An override is logged with your user name.",
     )
-
-    def __init__(self, *args: Any, gate_accepted: bool, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.gate_accepted = gate_accepted
-        if gate_accepted:
-            del self.fields["override"]
-
-    def clean(self) -> dict[str, Any]:
-        """Require the override for a version the gate refused."""
-        cleaned = super().clean() or {}
-        if not self.gate_accepted and not cleaned.get("override"):
-            self.add_error("override", "The gate refused this version; promote it only with an override.")
-        return cleaned
 
 
 @admin.register(ModelVersion)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.utils.translation import gettext
+
 from marketdata.models import Market
 from modelregistry import artifacts, registry
 from modelregistry.models import Kind
@@ -19,18 +21,21 @@ def report() -> dict[str, Any]:
     unavailable = ranges is None or bool(enabled and not enabled & set(ranges.symbols))
     refused = {"cause": "NO_CHAMPION"} if unavailable else {}
     if missing:
-        return {"status": "degraded", "message": f"no champion: {', '.join(missing)}", **refused, **ids}
+        message = gettext("no champion: %(kinds)s") % {"kinds": ", ".join(missing)}
+        return {"status": "degraded", "message": message, **refused, **ids}
     if unavailable:
-        return {"status": "degraded", "message": "no enabled market is in the training set", **refused, **ids}
+        message = gettext("no enabled market is in the training set")
+        return {"status": "degraded", "message": message, **refused, **ids}
     failed = {failure.kind: failure.message for failure in registry.load_failures()}
     serving = {kind for kinds in registry.loaded_versions().values() for kind in kinds}
     for kind, version in champions.items():
         if kind not in serving and kind not in failed and not artifacts.is_present(kind, version.digest):
-            failed[kind] = "its artifact cannot be read"
+            failed[kind] = gettext("its artifact cannot be read")
     if failed:
         named = "; ".join(f"{kind}: {message}" for kind, message in sorted(failed.items()))
         # An older champion that is still loaded keeps serving; without one nothing can be forecast.
         without = set(failed) - serving
         cause = {"cause": "champion_not_loaded"} if without else {}
-        return {"status": "degraded", "message": f"not loaded here: {named}", **cause, **ids}
+        message = gettext("not loaded here: %(versions)s") % {"versions": named}
+        return {"status": "degraded", "message": message, **cause, **ids}
     return {"status": "healthy", "message": "", **ids}

@@ -3,6 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
+from django.utils.translation import gettext
+
 from predictions.log.queries import suppressed_counts
 
 OVER = timedelta(hours=1)
@@ -13,6 +15,6 @@ def report() -> dict[str, Any]:
     symbols = sorted(suppressed_counts(OVER))
     details: dict[str, Any] = {"detector_distrusted": symbols}
     if symbols:
-        text = "too many candles are flagged as out of distribution, so the flags are suppressed"
-        return {"status": "degraded", "message": f"{text}: {', '.join(symbols)}", **details}
+        text = gettext("too many candles are flagged as out of distribution, so the flags are suppressed: %(markets)s")
+        return {"status": "degraded", "message": text % {"markets": ", ".join(symbols)}, **details}
     return {"status": "healthy", "message": "", **details}

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.db.models import Count, Min
+from django.utils.translation import gettext
 
 from marketdata import clock
 from marketdata.intervals import INTERVAL_MS
@@ -18,16 +19,19 @@ def report() -> dict[str, Any]:
     """Status, message, state of the outbox and markets switched off."""
     unsent, age = outbox()
     switched_off = sorted(
-        symbol or "all markets" for symbol in SignalSwitch.objects.filter(off=True).values_list("symbol", flat=True)
+        symbol or gettext("all markets")
+        for symbol in SignalSwitch.objects.filter(off=True).values_list("symbol", flat=True)
     )
     details: dict[str, Any] = {"unsent": unsent, "outbox_age_seconds": age, "held": switched_off}
     if age is not None and age > LATE_SECONDS:
-        return {"status": "degraded", "message": f"{unsent} signals wait, the oldest for {age:.0f} s", **details}
+        message = gettext("%(count)d signals wait, the oldest for %(seconds).0f s") % {"count": unsent, "seconds": age}
+        return {"status": "degraded", "message": message, **details}
     if waiting := _markets_without_signal():
-        message = f"stored candles have no signal: {', '.join(waiting[:10])}"
+        message = gettext("stored candles have no signal: %(markets)s") % {"markets": ", ".join(waiting[:10])}
         return {"status": "degraded", "message": message, **details}
     if switched_off:
-        return {"status": "degraded", "message": f"switched off: {', '.join(switched_off)}", **details}
+        message = gettext("switched off: %(names)s") % {"names": ", ".join(switched_off)}
+        return {"status": "degraded", "message": message, **details}
     return {"status": "healthy", "message": "", **details}
 
 

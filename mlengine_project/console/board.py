@@ -25,6 +25,9 @@ from predictions.models import PredictionLog
 from signals.models import SignalLog
 
 PAST_CANDLES = 96
+MIN_CANDLES_FOR_PLACES = 12
+"""With fewer candles the decimals of a market's prices are not known."""
+MAX_PLACES = 8
 LATE_AFTER_MS = INTERVAL_MS + 15_000
 """Age of the newest candle from which the next one is late; predictions expire at the same instant."""
 
@@ -35,6 +38,8 @@ class Card:
 
     market: Market
     price: Decimal | None
+    places: int | None
+    """Decimals of the market's prices; None before enough candles are stored."""
     day_change: float | None
     closed_ms: int | None
     """Close of the newest stored candle."""
@@ -64,11 +69,9 @@ class Card:
         return next((row.reasons for row in self.ranges if row.degraded), [])
 
 
-def cards(symbols: Iterable[str] | None = None) -> list[Card]:
-    """Read the cards of all enabled markets, or of those named."""
-    markets = Market.objects.enabled()
-    if symbols is not None:
-        markets = markets.filter(symbol__in=list(symbols))
+def cards(symbols: Iterable[str]) -> list[Card]:
+    """Read the cards of the named markets that are enabled."""
+    markets = Market.objects.enabled().filter(symbol__in=list(symbols))
     past = Q(candle_time__lte=clock.to_datetime(closes.latest_open()))
     signals_of = SignalLog.objects.filter(past, market=OuterRef("pk"))
     newest_signal = signals_of.order_by("-candle_time").values("pk")[:1]
@@ -80,7 +83,7 @@ def cards(symbols: Iterable[str] | None = None) -> list[Card]:
         )
     )
     newest_opens = candles.newest_open(found)
-    recent, prices = _recent_closes(found, newest_opens), _closes_at(newest_opens)
+    recent, prices = recent_prices(found, newest_opens), _closes_at(newest_opens)
     day_ago = _closes_at(newest_opens, earlier_ms=DAY_MS)
     signals = SignalLog.objects.in_bulk([market.newest_signal for market in found if market.newest_signal])
     answers = newest_quantiles({market.pk: market.newest_answer for market in found if market.newest_answer})
@@ -122,19 +125,44 @@ def quantiles_of(row: PredictionLog) -> Quantiles:
     )
 
 
-def _recent_closes(markets: list[Market], newest_opens: dict[int, int | None]) -> dict[int, Floats]:
-    """Closes up to each market's newest candle, oldest first; a missing candle is NaN."""
+@dataclass(frozen=True, eq=False)
+class RecentPrices:
+    """Closes of a market's newest candles, oldest first, and the decimals of its prices."""
+
+    closes: Floats
+    places: int | None
+
+
+def recent_prices(markets: list[Market], newest_opens: dict[int, int | None]) -> dict[int, RecentPrices]:
+    """Prices up to each market's newest candle."""
     # Each market is read for its own last hours, not from the oldest stop of all markets.
     stopped_at: dict[int, list[Market]] = defaultdict(list)
     for market in markets:
         newest = newest_opens[market.pk]
         if newest is not None:
             stopped_at[newest].append(market)
-    recent: dict[int, Floats] = {}
+    recent: dict[int, RecentPrices] = {}
     for newest, stopped in stopped_at.items():
         grid = candles.load_grid(stopped, newest, PAST_CANDLES)
-        recent.update({market.pk: grid.close[row] for row, market in enumerate(stopped)})
+        for row, market in enumerate(stopped):
+            prices = np.concatenate([grid.open[row], grid.high[row], grid.low[row], grid.close[row]])
+            closes = grid.close[row]
+            recent[market.pk] = RecentPrices(closes[np.isfinite(closes)], places_of(prices[np.isfinite(prices)]))
     return recent
+
+
+def places_of(prices: Floats) -> int | None:
+    """Fewest decimals in which every price can be written: those of the market's tick.
+
+    >>> places_of(np.linspace(0.5, 30.0, 60)), places_of(np.full(60, 1.25)), places_of(np.ones(3))
+    (1, 2, None)
+    """
+    if len(prices) < 4 * MIN_CANDLES_FOR_PLACES:
+        return None
+    for places in range(MAX_PLACES):
+        if np.allclose(np.round(prices, places), prices, rtol=1e-13, atol=0.0):
+            return places
+    return MAX_PLACES
 
 
 def _closes_at(opens: dict[int, int | None], earlier_ms: int = 0) -> dict[int, Decimal]:
@@ -154,7 +182,7 @@ def _card(
     newest_open: int | None,
     price: Decimal | None,
     day_ago: Decimal | None,
-    recent: Floats | None,
+    recent: RecentPrices | None,
     signals: dict[UUID, SignalLog],
     predicted: list[Quantiles],
 ) -> Card:
@@ -163,10 +191,11 @@ def _card(
     now = clock.market_ms()
     # An expired prediction is withheld, as everywhere else.
     valid = [newest for newest in predicted if newest.valid_until_ms >= now]
-    past = [] if recent is None else [float(close) for close in recent if np.isfinite(close)]
+    past = [] if recent is None else recent.closes.tolist()
     return Card(
         market=market,
         price=price,
+        places=None if recent is None else recent.places,
         day_change=float(price / day_ago) - 1 if price is not None and day_ago else None,
         closed_ms=closed_ms,
         late=closed_ms is not None and now - closed_ms > LATE_AFTER_MS,

@@ -22,7 +22,9 @@ from predictions.models import PredictionLog
 from signals.models import SignalLog
 
 CANDLES = 1_152
-"""Candles of one answer: four days of five minutes; older ones are asked for as the chart is scrolled."""
+"""Candles of an answer: four days of five minutes; older ones are asked for as the chart is scrolled."""
+MAX_CANDLES = 16 * CANDLES
+"""Limit of one answer: a chart that is scrolled back asks for as many more as it has."""
 MAX_INDICATOR_ROWS = 100_000
 FORECAST_REACH = timedelta(days=1)
 """How far before the requested instant a forecast is looked for."""
@@ -35,6 +37,7 @@ def series(
     horizon: int | None = None,
     since_ms: int | None = None,
     before_ms: int | None = None,
+    count: int = CANDLES,
 ) -> dict[str, Any]:
     """Candles of one interval with everything drawn on them.
 
@@ -49,9 +52,11 @@ def series(
         Only what can have changed since the candle opened at that time.
     before_ms : int, optional
         Only what lies before it: the next older stretch.
+    count : int
+        Candles at most, up to :data:`MAX_CANDLES`.
     """
     length_ms = interval_ms(interval)
-    candles = _candles(market, length_ms, since_ms, before_ms)
+    candles = _candles(market, length_ms, since_ms, before_ms, min(count, MAX_CANDLES))
     first_ms = candles[0][0] * 1000 if candles else clock.market_ms()
     until_ms = candles[-1][0] * 1000 + length_ms if candles else clock.market_ms()
     # Outcomes of the last `horizon` candles fall due while the page is open.
@@ -134,24 +139,28 @@ def indicators(market: Market, interval: str, names: Sequence[str], rows: int) -
     }
 
 
-def _candles(market: Market, length_ms: int, since_ms: int | None, before_ms: int | None) -> list[list[Any]]:
+def _candles(
+    market: Market, length_ms: int, since_ms: int | None, before_ms: int | None, count: int
+) -> list[list[Any]]:
     if length_ms != INTERVAL_MS:
-        return _longer_candles(market, length_ms, since_ms, before_ms)
+        return _longer_candles(market, length_ms, since_ms, before_ms, count)
     rows = candles_between(market, None, None)
     if since_ms is not None:
         rows = rows.filter(open_time__gte=since_ms)
     if before_ms is not None:
         rows = rows.filter(open_time__lt=before_ms)
-    newest = rows.order_by("-open_time").values_list("open_time", "open", "high", "low", "close", "volume")[:CANDLES]
+    newest = rows.order_by("-open_time").values_list("open_time", "open", "high", "low", "close", "volume")[:count]
     return [[open_time // 1000, *map(_plain, numbers), 0] for open_time, *numbers in reversed(list(newest))]
 
 
-def _longer_candles(market: Market, length_ms: int, since_ms: int | None, before_ms: int | None) -> list[list[Any]]:
+def _longer_candles(
+    market: Market, length_ms: int, since_ms: int | None, before_ms: int | None, count: int
+) -> list[list[Any]]:
     until_ms = aggregation.closed_until(market, length_ms)
     if before_ms is not None:
         until_ms = min(until_ms, before_ms - before_ms % length_ms)
     from_ms = 0 if since_ms is None else since_ms - since_ms % length_ms
-    found = aggregation.read_first(market, length_ms, from_ms, until_ms, CANDLES, newest_first=True)
+    found = aggregation.read_first(market, length_ms, from_ms, until_ms, count, newest_first=True)
     return [
         [
             candle.open_time // 1000,

@@ -16,6 +16,7 @@ from marketdata import clock
 from marketdata.coverage.ledger import Coverage, coverage_of
 from marketdata.intervals import INTERVALS
 from marketdata.models import Candle, Market
+from marketdata.storage import candles
 from mlengine_project.console import board, chart_feed
 from modelregistry.estimators.forecast import BANDS
 from modelregistry.models import ModelVersion
@@ -74,7 +75,9 @@ def opened_forecast(market: Market, at_ms: int | None, horizon: int | None) -> d
     ids = [version_id for version_id in prediction.model_versions.values() if _is_id(version_id)]
     versions = ModelVersion.objects.prefetch_related(*LOG).in_bulk([UUID(version_id) for version_id in ids])
     found = explain(prediction)
+    recent = board.recent_prices([market], candles.newest_open([market]))
     return {
+        "places": recent[market.pk].places if recent else None,
         "prediction": prediction,
         "horizons": [row.horizon for row in rows],
         "bands": [_Band(level, prediction, lower, upper) for level, lower, upper in BANDS],

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mlengine_project.console.wording import skill_sentence
+from mlengine_project.console.wording import half_width, skill_sentence
 from predictions.scoring.scoreboard import scoreboard
 from signals.outcomes import net_results
 
@@ -21,9 +21,10 @@ def context(symbol: str) -> dict[str, Any]:
 
 def _line(result: dict[str, Any]) -> dict[str, Any]:
     eighty = next((band for band in result["coverage"] if band["level"] == EIGHTY), {"high": None, "low": None})
+    skill, interval = result["skill"]["ewm"], result["skill_interval"]["ewm"]
     return {
         **{name: result[name] for name in ("horizon", "n", "effective_n", "too_few", "mae_percent")},
-        "skill": skill_sentence(result["skill"]["ewm"], None, "EWM", result["effective_n"]),
+        "skill": skill_sentence(skill, half_width(skill, interval), "EWM", result["effective_n"]),
         "high_held": eighty["high"],
         "low_held": eighty["low"],
         "net": result["net"],

@@ -32,6 +32,8 @@ from mlengine_project.http.allowed_methods import allow
 View = Callable[..., HttpResponse]
 MAX_WHOLE_CARDS = 24
 """With more markets the board opens as dense rows."""
+FIRST_CARDS = 60
+"""Markets the page of the board is sent with; it asks for the others, by name, once it is drawn."""
 
 
 def page(request: HttpRequest, template: str, status: int = 200, **context: Any) -> HttpResponse:
@@ -79,7 +81,10 @@ def board(request: HttpRequest) -> HttpResponse:
     """The live board; the landing page for anonymous visitors."""
     if not request.user.is_authenticated:
         return page(request, "console/landing.html", next=_safe_next(request, request.GET.get("next", "")))
-    return page(request, "console/board.html", section="board", **_board_context(None, request.GET.get("view", "")))
+    symbols = list(Market.objects.enabled().values_list("symbol", flat=True))
+    view = "cards" if len(symbols) <= MAX_WHOLE_CARDS else "rows"
+    context = _board_context(symbols[:FIRST_CARDS], request.GET.get("view") or view)
+    return page(request, "console/board.html", section="board", later=symbols[FIRST_CARDS:], **context)
 
 
 @allow("GET")
@@ -87,7 +92,7 @@ def board(request: HttpRequest) -> HttpResponse:
 def cards(request: HttpRequest) -> HttpResponse:
     """Cards of the named markets, which replace the old ones."""
     named = [symbol for symbol in request.GET.get("symbols", "").split(",") if symbol]
-    return page(request, "console/cards.html", **_board_context(named or None, request.GET.get("view", "")))
+    return page(request, "console/cards.html", **_board_context(named, request.GET.get("view", "")))
 
 
 @allow("GET")
@@ -134,10 +139,11 @@ def chart(request: HttpRequest, symbol: str) -> HttpResponse:
     try:
         horizon = _whole_number(request, "horizon", digits=6)
         since_ms, before_ms = _whole_number(request, "since"), _whole_number(request, "before")
+        count = _whole_number(request, "count", digits=6) or chart_feed.CANDLES
     except ValueError:
-        return _bad_query("horizon, since and before are whole numbers.")
-    asked = {"horizon": horizon, "since_ms": since_ms, "before_ms": before_ms}
-    return timed(JsonResponse(chart_feed.series(market, interval, **asked)))
+        return _bad_query("horizon, since, before and count are whole numbers.")
+    series = chart_feed.series(market, interval, horizon=horizon, since_ms=since_ms, before_ms=before_ms, count=count)
+    return timed(JsonResponse(series))
 
 
 @allow("GET")
@@ -249,11 +255,9 @@ def _safe_next(request: HttpRequest, target: str) -> str:
     return target if is_own_path and target.startswith("/") else ""
 
 
-def _board_context(symbols: list[str] | None, view: str) -> dict[str, Any]:
+def _board_context(symbols: list[str], view: str) -> dict[str, Any]:
     """Cards, and whether all of their parts are written: dense rows hide most of them."""
-    found = board_reads.cards(symbols)
-    whole = view == "cards" or (view != "rows" and len(found) <= MAX_WHOLE_CARDS)
-    return {"cards": found, "whole": whole}
+    return {"cards": board_reads.cards(symbols), "whole": view != "rows"}
 
 
 def _market_or_404(symbol: str) -> Market:

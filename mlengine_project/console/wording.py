@@ -1,5 +1,6 @@
 """Formatting of prices, percentages, horizons, ages and skills as text."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -33,16 +34,16 @@ def price_places(price: Decimal) -> int:
     return 6 if size >= Decimal("0.01") else 8
 
 
-def price_text(price: Decimal | str | None) -> str:
-    """Write a price with thousands separators and the decimals of its size.
+def price_text(price: Decimal | str | None, places: int | None = None) -> str:
+    """Write a price with thousands separators and its market's decimals, or those of its size.
 
-    >>> price_text("64210.50000000"), price_text(Decimal("0.00001234")), price_text(None)
-    ('64,210.50', '0.00001234', '–')
+    >>> price_text("64210.50000000", 1), price_text("64210.5"), price_text(Decimal("0.00001234")), price_text(None)
+    ('64,210.5', '64,210.50', '0.00001234', '–')
     """
     if price is None:
         return "–"
     amount = Decimal(price)
-    return f"{amount:,.{price_places(amount)}f}"
+    return f"{amount:,.{price_places(amount) if places is None else places}f}"
 
 
 def percent_text(ratio: float | Decimal | None, places: int = 2, signed: bool = False) -> str:
@@ -107,6 +108,17 @@ def skill_sentence(
     # The gate requires as many days of tests.
     sure = abs(skill) > half_width and outcomes >= SURE_FROM_OUTCOMES
     return SkillText(text, ("better" if skill > 0 else "worse") if sure else "unsure")
+
+
+def half_width(skill: float | None, interval: Mapping[str, float] | None) -> float | None:
+    """Larger distance of a skill from the ends of its interval; None without one.
+
+    >>> round(half_width(0.03, {"lower": 0.01, "upper": 0.04}), 4), half_width(0.03, None)
+    (0.02, None)
+    """
+    if skill is None or interval is None:
+        return None
+    return max(skill - interval["lower"], interval["upper"] - skill)
 
 
 def held_sentence(horizon: int, high: float, low: float, outcomes: int, independent: int) -> str:

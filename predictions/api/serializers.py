@@ -203,6 +203,20 @@ class BesideSerializer(serializers.Serializer):
     )
 
 
+class SkillIntervalSerializer(serializers.Serializer):
+    """95 % interval."""
+
+    lower = serializers.FloatField()
+    upper = serializers.FloatField()
+
+
+class BesideIntervalsSerializer(serializers.Serializer):
+    """One interval for each reference baseline; null from fewer than ten days."""
+
+    ewm = SkillIntervalSerializer(allow_null=True)
+    har_season = SkillIntervalSerializer(allow_null=True)
+
+
 class ScoreSerializer(serializers.Serializer):
     """Scores of one version for one market and horizon."""
 
@@ -220,6 +234,9 @@ class ScoreSerializer(serializers.Serializer):
     pinball_bps = serializers.FloatField(allow_null=True, help_text="Mean over levels and both targets.")
     baselines = BesideSerializer(help_text="The same loss of the reference baselines.")
     skill = BesideSerializer(help_text="1 - loss / baseline's loss.")
+    skill_interval = BesideIntervalsSerializer(
+        help_text="95 % intervals of the skills by a bootstrap over blocks of a day and of a week."
+    )
     coverage = CoveredSerializer(many=True)
     calibration = CalibrationSerializer(many=True)
     net = NetSerializer()

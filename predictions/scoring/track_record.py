@@ -28,6 +28,8 @@ from modelregistry.evaluation.baselines.kept import BASELINE_KEY, stored_quantil
 from modelregistry.evaluation.baselines.kept import HISTORY_CANDLES as HAR_REACH
 from modelregistry.evaluation.baselines.regressions import har_inputs
 from modelregistry.evaluation.metrics.scores import pinball
+from modelregistry.evaluation.significance.blocks import block_interval
+from modelregistry.evaluation.significance.paired import count_days
 from modelregistry.models import ModelVersion
 from predictions.models import PredictionLog
 
@@ -36,6 +38,8 @@ REACH = 1024
 """Candles of history for the volatility of the baseline."""
 MIN_INDEPENDENT_OUTCOMES = 30
 """With fewer independent outcomes than this, a score is marked `too_few`."""
+MIN_INTERVAL_DAYS = 10
+"""With fewer days the bootstrap has too few blocks for an interval."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,10 @@ def score(
         "pinball_bps": loss,
         "baselines": {"ewm": ewm_loss, "har_season": har_loss},
         "skill": {"ewm": _skill(loss, ewm_loss), "har_season": _skill(loss_beside_har, har_loss)},
+        "skill_interval": {
+            "ewm": _skill_interval(model_losses[with_ewm], ewm_losses[with_ewm], scored.open_ms[with_ewm]),
+            "har_season": _skill_interval(model_losses[with_har], har_losses[with_har], scored.open_ms[with_har]),
+        },
         "coverage": [
             {
                 "level": share,
@@ -154,6 +162,14 @@ def _losses(scored: ScoredPredictions, up: Floats, down: Floats) -> Floats:
 
 def _skill(loss: float | None, base: float | None) -> float | None:
     return 1 - loss / base if loss is not None and base else None
+
+
+def _skill_interval(losses: Floats, baseline: Floats, open_ms: Integers) -> dict[str, float] | None:
+    """95 % interval of the skill by a bootstrap over calendar blocks; None with too few days."""
+    if count_days(open_ms) < MIN_INTERVAL_DAYS:
+        return None
+    ratio = block_interval(losses, open_ms, weights=baseline)
+    return {"lower": round(1 - ratio.upper, 6), "upper": round(1 - ratio.lower, 6)}
 
 
 def _share(actual: Floats, quantiles: Floats, lower: int, upper: int) -> float | None:

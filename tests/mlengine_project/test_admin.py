@@ -316,3 +316,13 @@ def test_no_list_names_a_total_that_was_not_counted(admin_client):
         page = admin_client.get(address(model, "changelist")).content.decode()
         assert "results (" not in page, model
         assert "Show all" not in page, model
+
+
+def test_page_of_one_row_has_rounded_numbers_and_dates(admin_client):
+    prediction = rows.PredictionLog.objects.filter(horizon=6).first()
+    page = admin_client.get(address(rows.PredictionLog, "change", prediction.pk)).content.decode()
+    assert '<span title="100.97979590">100.98</span>' in page
+    candle = rows.Candle.objects.first()
+    page = admin_client.get(address(rows.Candle, "change", candle.pk)).content.decode()
+    assert f'<span title="{candle.open_time}">2024-12-31 22:00 UTC</span>' in page
+    assert f'<span title="{candle.close:.8f}">100</span>' in page

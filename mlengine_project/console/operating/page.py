@@ -12,11 +12,12 @@ from mlengine_project.access.models import ApiKey
 from mlengine_project.operations.jobs.control import ACTIVE_STATES
 from mlengine_project.operations.models import Job
 from mlengine_project.operations.monitoring import health
-from mlengine_project.operations.scheduling.words import schedule_warning, schedule_words
+from mlengine_project.operations.scheduling.words import interval_words, runs_warning, schedule_warning, schedule_words
 from signals import kill_switch
 from signals.models import SignalSwitch
 
 PAST_JOBS = 12
+DAY_SECONDS = 86_400
 NAMES = {
     "database": "Database",
     "cache": "Cache",
@@ -88,7 +89,7 @@ def health_lines() -> list[HealthLine]:
     order = {"unhealthy": 0, "degraded": 1, "healthy": 2}
     advice = {check.name: check.advice for check in health.CHECKS}
     lines = [
-        HealthLine(gettext(NAMES.get(name, name)), report["status"], report["message"], advice[name])
+        HealthLine(gettext(NAMES.get(name, name)), report["status"], report["message"], gettext(advice[name]))
         for name, report in health.parts().items()
     ]
     return sorted(lines, key=lambda line: order.get(line.status, 0))
@@ -107,7 +108,11 @@ def schedule() -> list[ScheduleLine]:
                 fields.minute, fields.hour, fields.day_of_week, fields.day_of_month, fields.month_of_year
             )
             warning = schedule_warning(row.task, fields.minute, fields.hour)
-        lines.append(ScheduleLine(row.name, when, row.description, row.enabled, row.last_run_at, warning, row.pk))
+        elif row.interval:
+            seconds = row.interval.schedule.run_every.total_seconds()
+            when, warning = interval_words(seconds), runs_warning(row.task, round(DAY_SECONDS / seconds))
+        name, description = (gettext(text) if text else "" for text in (row.name, row.description))
+        lines.append(ScheduleLine(name, when, description, row.enabled, row.last_run_at, warning, row.pk))
     return lines
 
 

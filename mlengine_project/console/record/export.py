@@ -24,7 +24,10 @@ def rows_of(scores: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for score in scores:
         row: dict[str, Any] = {}
         for name, value in score.items():
-            if isinstance(value, Mapping):
+            if name == "skill_interval":
+                ends = {inner: interval or {"lower": None, "upper": None} for inner, interval in value.items()}
+                row |= {f"skill_{inner}_{end}": at for inner, interval in ends.items() for end, at in interval.items()}
+            elif isinstance(value, Mapping):
                 row |= {f"{name}_{inner}": item for inner, item in value.items()}
             elif isinstance(value, list):
                 prefix = "held" if name == "coverage" else "below"

@@ -9,7 +9,7 @@ from django.utils.translation import gettext
 
 from marketdata.errors import UnknownSymbol
 from mlengine_project.console.versions.charts import Chart, Panel, Series, chart
-from mlengine_project.console.wording import SkillText, horizon_text, skill_sentence
+from mlengine_project.console.wording import SkillText, half_width, horizon_text, skill_sentence
 from predictions.errors import InvalidRequest
 from predictions.scoring.scoreboard import scoreboard
 from signals.outcomes import net_results
@@ -71,13 +71,16 @@ def line_of(score: Score) -> Line:
         Held(band["level"], band["high"], band["low"], margin_of(band["level"], independent))
         for band in score["coverage"]
     ]
-    ewm, har = (score["skill"][name] for name in ("ewm", "har_season"))
-    return Line(
-        score,
-        bands,
-        skill_sentence(ewm, None, "EWM", independent),
-        skill_sentence(har, None, gettext("HAR with time of day"), independent),
+    ewm, har = (
+        skill_sentence(
+            score["skill"][name],
+            half_width(score["skill"][name], score["skill_interval"][name]),
+            against,
+            independent,
+        )
+        for name, against in (("ewm", "EWM"), ("har_season", gettext("HAR with time of day")))
     )
+    return Line(score, bands, ewm, har)
 
 
 def scores(symbol: str, horizon: str) -> list[Score]:
@@ -132,56 +135,45 @@ def sentences(found: Sequence[Score]) -> list[str]:
 
 def charts_of(found: Sequence[Score]) -> list[Chart]:
     """Charts of promised against observed: bands and quantiles, by horizon."""
-    bands, quantiles = [], []
-    for horizon, of_horizon in _by_horizon(found).items():
-        independent = _independent(of_horizon)
-        title = gettext("%(horizon)s, n = %(count)s independent") % {
-            "horizon": horizon_text(horizon),
-            "count": f"{independent:,}",
-        }
-        levels = [band["level"] for band in of_horizon[0]["coverage"]]
-        bands.append(
-            Panel(
-                title,
-                [f"{100 * level:.0f} %" for level in levels],
-                [
-                    _off(of_horizon, "coverage", levels, side, name, independent)
-                    for side, name in (("high", gettext("highs")), ("low", gettext("lows")))
-                ],
-            )
-        )
-        points = [row["level"] for row in of_horizon[0]["calibration"]]
-        quantiles.append(
-            Panel(
-                title,
-                [f"{100 * level:.0f} %" for level in points],
-                [
-                    _off(of_horizon, "calibration", points, side, name, independent)
-                    for side, name in (("high_below", gettext("highs")), ("low_below", gettext("lows")))
-                ],
-            )
-        )
-    if not bands:
+    groups = _by_horizon(found)
+    if not groups:
         return []
     bars = gettext("Means over the markets shown, weighted by outcomes; bars are the 95 % interval of one market.")
+    above_bands = gettext("In percentage points; above zero the bands are too wide.")
+    above_quantiles = gettext("In percentage points; above zero the quantile is too high.")
+    tables = (
+        (gettext("Bands: share that came minus share promised"), above_bands, "coverage", ("high", "low")),
+        (
+            gettext("Quantiles: share below minus level promised"),
+            above_quantiles,
+            "calibration",
+            ("high_below", "low_below"),
+        ),
+    )
     return [
         chart(
-            gettext("Bands: share that came minus share promised"),
-            gettext("In percentage points; above zero the bands are too wide.") + " " + bars,
-            bands,
+            title,
+            f"{caption} {bars}",
+            [_panel(horizon, of_horizon, table, sides) for horizon, of_horizon in groups.items()],
             "time",
             lines=[0.0],
             include=[-5.0, 5.0],
-        ),
-        chart(
-            gettext("Quantiles: share below minus level promised"),
-            gettext("In percentage points; above zero the quantile is too high.") + " " + bars,
-            quantiles,
-            "time",
-            lines=[0.0],
-            include=[-5.0, 5.0],
-        ),
+        )
+        for title, caption, table, sides in tables
     ]
+
+
+def _panel(horizon: int, of_horizon: Sequence[Score], table: str, sides: tuple[str, str]) -> Panel:
+    """Highs and lows of one horizon: what came minus what was promised, by level."""
+    independent = _independent(of_horizon)
+    title = gettext("%(horizon)s, n = %(count)s independent") % {
+        "horizon": horizon_text(horizon),
+        "count": f"{independent:,}",
+    }
+    levels = [row["level"] for row in of_horizon[0][table]]
+    names = (gettext("highs"), gettext("lows"))
+    series = [_off(of_horizon, table, levels, side, name, independent) for side, name in zip(sides, names, strict=True)]
+    return Panel(title, [f"{100 * level:.0f} %" for level in levels], series)
 
 
 def _off(

@@ -22,9 +22,9 @@ register = template.Library()
 
 
 @register.filter
-def price(value: Decimal | str | None) -> str:
-    """A price with thousands separators."""
-    return wording.price_text(value)
+def price(value: Decimal | str | None, places: int | None = None) -> str:
+    """A price with thousands separators and the decimals of its market."""
+    return wording.price_text(value, places)
 
 
 @register.filter

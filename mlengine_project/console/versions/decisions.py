@@ -17,6 +17,7 @@ from modelregistry import registry
 from modelregistry.errors import FilesRemovedError, ModelLoadError, PromotionRefused
 from modelregistry.evaluation.reports.tables import differences
 from modelregistry.models import Kind, ModelVersion, PromotionEvent
+from modelregistry.promotion_form import GateForm
 from modelregistry.registry.status import default_source
 
 MAY_PROMOTE = "modelregistry.promote_modelversion"
@@ -24,7 +25,7 @@ MAY_REQUEST = "operations.add_job"
 MAY_CANCEL = "operations.change_job"
 
 
-class PromotionForm(ReasonForm):
+class PromotionForm(GateForm, ReasonForm):
     """Reason of a promotion, and an override where the gate refused."""
 
     override = forms.BooleanField(
@@ -34,19 +35,6 @@ class PromotionForm(ReasonForm):
             "The gate refused this version. The override is logged with your name and shown everywhere."
         ),
     )
-
-    def __init__(self, *args: Any, gate_accepted: bool, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.gate_accepted = gate_accepted
-        if gate_accepted:
-            del self.fields["override"]
-
-    def clean(self) -> dict[str, Any]:
-        """Require the override for a version the gate refused."""
-        cleaned = super().clean() or {}
-        if not self.gate_accepted and not cleaned.get("override"):
-            self.add_error("override", gettext("The gate refused this version; promote it only with an override."))
-        return cleaned
 
 
 class TrainingForm(ReasonForm):

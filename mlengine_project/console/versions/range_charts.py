@@ -24,7 +24,7 @@ from mlengine_project.console.versions.charts import (
     value,
 )
 
-SHAPES = ("rect", "diamond", "triangle", "roundRect", "arrow")
+SHAPES = ("rect", "diamond", "triangle", "cross", "down")
 BASELINES = {
     "ewm": "EWM",
     "har": "HAR",

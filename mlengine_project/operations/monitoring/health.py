@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
+from django.utils.translation import gettext
 
 from marketdata import clock
 from marketdata import health as market_health
@@ -82,7 +83,7 @@ def parts() -> dict[str, Report]:
     reports: dict[str, Report] = {}
     for check in CHECKS:
         if check.needs_database and reports["database"].get("cause") == "database":
-            reports[check.name] = part("unhealthy", "unknown while the database is unavailable")
+            reports[check.name] = part("unhealthy", gettext("unknown while the database is unavailable"))
         else:
             reports[check.name] = run_check(check)
     return reports
@@ -93,7 +94,7 @@ def run_check(check: Check) -> Report:
     try:
         return check.run()
     except (DatabaseError, InterfaceError):
-        return part("unhealthy", "the database does not answer", cause="database")
+        return part("unhealthy", gettext("the database does not answer"), cause="database")
 
 
 def loaded_by() -> dict[str, list[str]]:
@@ -150,20 +151,25 @@ def _database_report() -> Report:
                 cursor.execute("SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean")
                 is_standby, is_read_only = cursor.fetchone()
                 if is_standby or is_read_only:
-                    why = "it is a standby in recovery" if is_standby else "its transactions are read-only"
-                    return part("unhealthy", f"does not accept writes: {why}", kind=kind, cause="database_read_only")
+                    standby = gettext("it is a standby in recovery")
+                    message = _no_writes(standby if is_standby else gettext("its transactions are read-only"))
+                    return part("unhealthy", message, kind=kind, cause="database_read_only")
     except (DatabaseError, InterfaceError):
-        return part("unhealthy", "does not answer", kind=kind, cause="database")
+        return part("unhealthy", gettext("does not answer"), kind=kind, cause="database")
     if refused := heartbeats.write_failure():
-        return part("unhealthy", f"does not accept writes: {refused}", kind=kind, cause="database_refuses_writes")
+        return part("unhealthy", _no_writes(refused), kind=kind, cause="database_refuses_writes")
     return part("healthy", kind=kind)
+
+
+def _no_writes(why: str) -> str:
+    return gettext("does not accept writes: %(why)s") % {"why": why}
 
 
 def _cache_report() -> Report:
     kind = "in process" if settings.EMBEDDED else "redis"
     try:
         cache.set(PROBE_KEY, b"1", 10)
-        message = "" if cache.get(PROBE_KEY) is not None else "does not answer"
+        message = "" if cache.get(PROBE_KEY) is not None else gettext("does not answer")
     except Exception as error:  # noqa: BLE001  # whatever the client raises, the cache does not answer
         message = _refusal(str(error.__cause__ or error))
     return part("degraded" if message else "healthy", message, kind=kind)
@@ -172,25 +178,25 @@ def _cache_report() -> Report:
 def _refusal(answer: str) -> str:
     """Meaning of a Redis error; the broker is the same server, so no task is queued either."""
     reasons = {
-        "OOM": "refuses writes: its memory is full",
-        "READONLY": "refuses writes: it is a read-only replica",
-        "MISCONF": "refuses writes: it cannot save to its disk",
-        "NOAUTH": "refuses the connection: REDIS_URL has no password",
-        "WRONGPASS": "refuses the connection: the password in REDIS_URL is wrong",
+        "OOM": gettext("refuses writes: its memory is full"),
+        "READONLY": gettext("refuses writes: it is a read-only replica"),
+        "MISCONF": gettext("refuses writes: it cannot save to its disk"),
+        "NOAUTH": gettext("refuses the connection: REDIS_URL has no password"),
+        "WRONGPASS": gettext("refuses the connection: the password in REDIS_URL is wrong"),
     }
     lowered = answer.lower()
     if "maxmemory" in lowered:
         return reasons["OOM"]
     if "read only replica" in lowered or "read-only replica" in lowered:
         return reasons["READONLY"]
-    return next((words for word, words in reasons.items() if word in answer), "does not answer")
+    return next((words for word, words in reasons.items() if word in answer), gettext("does not answer"))
 
 
 def _disk_report() -> Report:
     folders = {
-        "model folder": settings.MODEL_PATH,
-        "archive": settings.ARCHIVE_PATH,
-        "state folder": settings.STATE_DIR,
+        gettext("model folder"): settings.MODEL_PATH,
+        gettext("archive"): settings.ARCHIVE_PATH,
+        gettext("state folder"): settings.STATE_DIR,
     }
     faults, free = [], {}
     for name, folder in folders.items():
@@ -200,10 +206,12 @@ def _disk_report() -> Report:
             next(folder.iterdir(), None)
             free[name] = shutil.disk_usage(folder).free // 2**20
         except OSError as error:
-            faults.append(f"the {name} cannot be read: {error.strerror}")
+            words = gettext("the %(folder)s cannot be read: %(error)s")
+            faults.append(words % {"folder": name, "error": error.strerror})
             continue
         if free[name] < MIN_FREE_MIB:
-            faults.append(f"only {free[name]} MiB are free on the disk of the {name}")
+            words = gettext("only %(mib)d MiB are free on the disk of the %(folder)s")
+            faults.append(words % {"mib": free[name], "folder": name})
     return part("degraded" if faults else "healthy", "; ".join(faults), free_mib=min(free.values(), default=None))
 
 

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from django.utils.translation import gettext
 from django_celery_beat.models import PeriodicTask
 
 from marketdata import clock
@@ -34,7 +35,8 @@ def worker() -> Report:
     credible = Heartbeat.objects.filter(name="beat", at__lte=clock.wall_now() + heartbeats.CLOCK_TOLERANCE)
     done = credible.values_list("at", flat=True).first()
     late = sent is not None and _age(sent) > LATE_SECONDS and (done is None or done < sent - heartbeats.CLOCK_TOLERANCE)
-    return _report(newest, f"runs no tasks: one sent {_age(sent):.0f} s ago has not been run" if late and sent else "")
+    words = gettext("runs no tasks: one sent %(seconds).0f s ago has not been run")
+    return _report(newest, words % {"seconds": _age(sent)} if late and sent else "")
 
 
 def beat() -> Report:
@@ -45,7 +47,8 @@ def beat() -> Report:
     if report is not None:
         return report | {"message": "; ".join(filter(None, [report["message"], *faults]))}
     refused = newest.detail.get("refused") if newest is not None else ""
-    return _report(newest, f"the broker does not accept tasks: {refused}" if refused else "", *faults)
+    words = gettext("the broker does not accept tasks: %(refusal)s")
+    return _report(newest, words % {"refusal": refused} if refused else "", *faults)
 
 
 def stream() -> Report:
@@ -54,12 +57,13 @@ def stream() -> Report:
     if report is not None or newest is None:
         return report or _report(newest)
     if not newest.detail.get("markets"):
-        return _report(newest, "no market is enabled")
+        return _report(newest, gettext("no market is enabled"))
     silent_seconds = newest.detail.get("silent_seconds")
     if silent_seconds is None:
-        return _report(newest, "has received no message yet")
+        return _report(newest, gettext("has received no message yet"))
     is_cut_off = silent_seconds > NO_MESSAGE_SECONDS
-    return _report(newest, f"has received no message for {silent_seconds:.0f} s" if is_cut_off else "")
+    words = gettext("has received no message for %(seconds).0f s")
+    return _report(newest, words % {"seconds": silent_seconds} if is_cut_off else "")
 
 
 def _newest_heartbeat(heartbeat: str) -> tuple[Report | None, Heartbeat | None]:
@@ -68,11 +72,13 @@ def _newest_heartbeat(heartbeat: str) -> tuple[Report | None, Heartbeat | None]:
     rows = Heartbeat.objects.filter(part=heartbeat)
     newest = rows.filter(at__lte=now + heartbeats.CLOCK_TOLERANCE).order_by("-at").first()
     if newest is None:
-        message = "its heartbeat is dated ahead of now: a clock was set back" if rows.exists() else "no heartbeat yet"
+        ahead = gettext("its heartbeat is dated ahead of now: a clock was set back")
+        message = ahead if rows.exists() else gettext("no heartbeat yet")
         return part("degraded", message, age_seconds=None), None
     age = _age(newest.at)
     if age > SILENT_SECONDS:
-        return part("degraded", f"no heartbeat for {age:.0f} s", age_seconds=round(age, 1)), newest
+        message = gettext("no heartbeat for %(seconds).0f s") % {"seconds": age}
+        return part("degraded", message, age_seconds=round(age, 1)), newest
     return None, newest
 
 
@@ -88,8 +94,8 @@ def _report(newest: Heartbeat | None, *faults: str, **more: Any) -> Report:
 def _schedule_fault(rows: list[PeriodicTask]) -> str:
     """Faults of the schedule rows that fire at least once an hour."""
     if not rows:
-        return "the schedule has no rows"
-    off = sorted(row.name for row in rows if not row.enabled)
+        return gettext("the schedule has no rows")
+    off = sorted(gettext(row.name) for row in rows if not row.enabled)
     now = clock.wall_now()
     ahead, late = [], []
     for row in rows:
@@ -97,12 +103,12 @@ def _schedule_fault(rows: list[PeriodicTask]) -> str:
         if not row.enabled or last is None:
             continue
         if last > now + heartbeats.CLOCK_TOLERANCE:
-            ahead.append(row.name)
+            ahead.append(gettext(row.name))
         elif row.schedule.remaining_estimate(last).total_seconds() < -LATE_SECONDS:
-            late.append(row.name)
+            late.append(gettext(row.name))
     faults = (
-        f"switched off: {', '.join(off)}" if off else "",
-        f"last run ahead of now: {', '.join(sorted(ahead))}" if ahead else "",
-        f"due and not fired: {', '.join(sorted(late))}" if late else "",
+        gettext("switched off: %(names)s") % {"names": ", ".join(off)} if off else "",
+        gettext("last run ahead of now: %(names)s") % {"names": ", ".join(sorted(ahead))} if ahead else "",
+        gettext("due and not fired: %(names)s") % {"names": ", ".join(sorted(late))} if late else "",
     )
     return "; ".join(filter(None, faults))

@@ -72,6 +72,25 @@ def _within_the_hour(minutes: list[int]) -> str:
     return words % {"step": steps.pop(), "minute": minutes[0]}
 
 
+def interval_words(seconds: float) -> str:
+    """An interval as a phrase.
+
+    Examples
+    --------
+    >>> interval_words(60), interval_words(90), interval_words(600), interval_words(172_800)
+    ('every minute', 'every 90 seconds', 'every 10 minutes', 'every 2 days')
+    """
+    whole = round(seconds)
+    for size, one, many in (
+        (86_400, gettext("every day"), gettext("every %(step)d days")),
+        (3_600, gettext("every hour"), gettext("every %(step)d hours")),
+        (60, gettext("every minute"), gettext("every %(step)d minutes")),
+    ):
+        if whole >= size and whole % size == 0:
+            return one if whole == size else many % {"step": whole // size}
+    return gettext("every %(step)g seconds") % {"step": seconds}
+
+
 def schedule_warning(task: str, minute: str, hour: str) -> str:
     """Warning before a training is run too often, else empty.
 
@@ -82,7 +101,17 @@ def schedule_warning(task: str, minute: str, hour: str) -> str:
     >>> schedule_warning(TRAINING_TASK, "*/5", "*")
     'This asks for a training 288 times a day. Once a day is enough; a request of the same day is not repeated.'
     """
-    runs = len(times(minute, MINUTES) or []) * len(times(hour, HOURS) or [])
+    return runs_warning(task, len(times(minute, MINUTES) or []) * len(times(hour, HOURS) or []))
+
+
+def runs_warning(task: str, runs: int) -> str:
+    """Warning before a training that is asked for `runs` times a day, else empty.
+
+    Examples
+    --------
+    >>> runs_warning(TRAINING_TASK, 1), runs_warning(TRAINING_TASK, 24)[:40]
+    ('', 'This asks for a training 24 times a day.')
+    """
     if task != TRAINING_TASK or runs <= TRAININGS_A_DAY:
         return ""
     words = gettext(

@@ -4,6 +4,7 @@ import asyncio
 import json
 import shutil
 import subprocess
+from urllib.parse import urlsplit
 
 import websockets
 
@@ -18,10 +19,10 @@ def installed():
 
 
 class Page:
-    """One tab, with its log messages and the evaluation of expressions."""
+    """One tab, with its log messages, the hosts it asked, and the evaluation of expressions."""
 
     def __init__(self, socket):
-        self.socket, self.number, self.errors = socket, 0, []
+        self.socket, self.number, self.errors, self.hosts = socket, 0, [], set()
 
     async def call(self, method, **parameters):
         """Send one command and return its result; messages of the page are collected."""
@@ -54,7 +55,11 @@ class Page:
 
     def _record_event(self, message):
         parameters = message.get("params", {})
-        if message.get("method") == "Runtime.exceptionThrown":
+        if message.get("method") == "Network.requestWillBeSent":
+            asked = urlsplit(parameters["request"]["url"])
+            if asked.scheme in {"http", "https", "ws", "wss"}:
+                self.hosts.add(asked.netloc)
+        elif message.get("method") == "Runtime.exceptionThrown":
             self.errors.append(parameters["exceptionDetails"]["text"])
         elif message.get("method") == "Log.entryAdded" and parameters["entry"]["level"] in {"error", "warning"}:
             self.errors.append(f"{parameters['entry']['text']} {parameters['entry'].get('url', '')}")
@@ -79,7 +84,7 @@ class Browser:
             target = await asyncio.to_thread(self._first_tab, port)
         self.socket = await websockets.connect(target, max_size=None)
         page = Page(self.socket)
-        for domain in ("Page", "Runtime", "Log"):
+        for domain in ("Page", "Runtime", "Log", "Network"):
             await page.call(f"{domain}.enable")
         return page
 

@@ -102,6 +102,8 @@ def test_older_candles_follow_without_overlap_until_the_beginning(admin_client):
     assert older["candles"][-1][0] + 300 == newest[0][0]
     assert older["ahead"] is None
     assert feed(admin_client, f"before={older['candles'][0][0] * 1000}")["candles"] == []
+    few = feed(admin_client, f"before={newest[0][0] * 1000}&count=3")["candles"]
+    assert few == older["candles"][-3:]
 
 
 def test_longer_intervals_are_paged_and_count_absent_parts(admin_client):

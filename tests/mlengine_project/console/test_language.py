@@ -12,7 +12,10 @@ from django.conf import settings
 from django.utils import translation
 
 from indicators.catalog.lookup import CATALOG
+from mlengine_project.access import services as access
 from mlengine_project.console import catalogue
+from mlengine_project.operations.monitoring.health import CHECKS
+from mlengine_project.operations.scheduling.schedule import SCHEDULE, install_schedule
 from modelregistry.models import Kind
 from predictions.reasons import REASON_TEXTS
 from signals.models import SignalLog
@@ -57,6 +60,18 @@ def test_api_answers_in_english(client, path):
     assert asked.json()["message"] == plain.json()["message"] if plain.status_code >= 400 else True
 
 
+def test_health_and_schedule_are_in_the_language_of_the_page_and_english_in_the_api(admin_client):
+    rows.market()
+    install_schedule()
+    page = admin_client.get("/console/operations", **SPANISH).content.decode()
+    assert "Nunca se llegó a la bolsa." in page
+    assert "inicie exactamente una fuente" in page.lower()
+    assert "Entrenamiento diario" in page
+    _, secret = access.create_key("tests", "read")
+    answer = admin_client.get("/health/detailed", headers={"X-API-Key": secret}, **SPANISH).json()
+    assert answer["binance"]["message"] == "the exchange was never reached"
+
+
 def test_admin_stays_english(admin_client):
     assert '<html lang="en' in admin_client.get("/admin/", **SPANISH).content.decode()
 
@@ -79,6 +94,8 @@ def test_every_text_of_other_apps_is_translated():
     for shown in (REASON_TEXTS.values(), *(choices.labels for choices in (SignalLog.Type, SignalLog.Outcome, Kind))):
         assert {str(text) for text in shown} <= listed
     assert {spec.family for spec in CATALOG.values()} <= listed
+    assert {text for entry in SCHEDULE for text in (entry.name, entry.description)} <= listed
+    assert {check.advice for check in CHECKS} <= listed
     with translation.override("es"):
         assert [text for text in listed if translation.gettext(text) == text] == []
 

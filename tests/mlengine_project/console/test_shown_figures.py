@@ -47,7 +47,8 @@ def text(response):
 
 
 def written(price):
-    return f"{Decimal(price):,.4f}"
+    """A price by the tick of the candles, a tenth."""
+    return f"{Decimal(price):,.1f}"
 
 
 @pytest.fixture(params=["/", "/market/BTCUSDT"])

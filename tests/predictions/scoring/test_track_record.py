@@ -9,7 +9,7 @@ from modelregistry.models import ModelVersion
 from predictions import services
 from predictions.models import PredictionLog
 from predictions.scoring.outcomes import score_predictions
-from predictions.scoring.track_record import track_record
+from predictions.scoring.track_record import ScoredPredictions, score, track_record
 from tests.champions import BEGIN, STEP, at_close_of, make_markets
 
 NEWEST = BEGIN - STEP
@@ -54,3 +54,22 @@ def test_the_stored_baseline_is_scored_beside_its_version(champions):
     assert cell["skill"]["har_season"] == pytest.approx(1 - cell["pinball_bps"] / cell["baselines"]["har_season"])
     assert cell["skill"]["ewm"] == next(one for one in before if one["horizon"] == 18)["skill"]["ewm"]
     assert after[6]["skill"]["har_season"] is None
+
+
+def scored_days(days, seed=3):
+    """Constant forecasts of normal moves, one a candle."""
+    n = 288 * days
+    moves = np.abs(np.random.default_rng(seed).normal(0.0, SCALE, (2, n)))
+    bands = np.tile(100 * np.exp(SCALE * UNITS[0]), (n, 1)), np.tile(100 * np.exp(-SCALE * UNITS[1][::-1]), (n, 1))
+    came = 100 * np.exp(moves[0]), 100 * np.exp(-moves[1])
+    open_ms = BEGIN + STEP * np.arange(n)
+    return ScoredPredictions(open_ms, np.full(n, 100.0), *bands, *came, np.full(n, 0.1), np.ones(n, dtype=bool))
+
+
+def test_a_skill_has_an_interval_from_ten_days_on():
+    found = score(scored_days(12), 6, np.full(288 * 12, SCALE))
+    interval = found["skill_interval"]["ewm"]
+    assert interval["lower"] < found["skill"]["ewm"] < interval["upper"]
+    assert interval["upper"] - interval["lower"] < 0.1
+    assert found["skill_interval"]["har_season"] is None
+    assert score(scored_days(8), 6, np.full(288 * 8, SCALE))["skill_interval"]["ewm"] is None

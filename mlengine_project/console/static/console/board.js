@@ -22,13 +22,13 @@ if (board) {
   // --- search, filter, sort, layout ---
   const remembered = (name, otherwise) => { try { return localStorage.getItem(`board-${name}`) ?? otherwise; } catch { return otherwise; } };
   const remember = (name, value) => { try { localStorage.setItem(`board-${name}`, value); } catch { /* kept for this page only */ } };
-  const number = (text) => (text === "" ? -Infinity : Number(text));
+  const number = (text) => (text ? Number(text) : -Infinity);
   const FILTERS = {
     all: () => true,
     signal: ({ dataset }) => dataset.signal === "buy" || dataset.signal === "sell",
     refusal: ({ dataset }) => dataset.signal === "hold",
-    stale: ({ dataset }) => dataset.state !== "live",
-    mover: ({ dataset }) => dataset.change !== "" && Math.abs(Number(dataset.change)) >= MOVE,
+    stale: ({ dataset }) => dataset.state !== "live" && dataset.state !== "loading",
+    mover: ({ dataset }) => dataset.change && Math.abs(Number(dataset.change)) >= MOVE,
   };
   const ORDERS = {
     name: (a, b) => a.dataset.symbol.localeCompare(b.dataset.symbol),
@@ -67,8 +67,9 @@ if (board) {
 
   const layout = (view) => {
     board.dataset.view = view;
-    // Rows come without the parts they hide.
-    if (view === "cards") requestUpdate([...cards.values()].filter((card) => card.dataset.whole === undefined).map((card) => card.dataset.symbol));
+    // Rows come without the parts they hide; the markets beyond the first come with their names only.
+    const lacks = ({ dataset }) => dataset.state === "loading" || (view === "cards" && dataset.whole === undefined);
+    requestUpdate([...cards.values()].filter(lacks).map((card) => card.dataset.symbol));
     document.querySelector(`input[name="view"][value="${view}"]`).checked = true;
   };
 
@@ -149,7 +150,8 @@ if (board) {
   follow(symbols, {
     onSignal: (symbol, signal) => {
       requestUpdate([symbol]);
-      if (signal.signal_type !== "hold") document.getElementById("announcer").textContent = `${symbol}: ${signal.signal_type}`;
+      const isShown = cards.get(symbol)?.dataset.state !== "loading";
+      if (isShown && signal.signal_type !== "hold") document.getElementById("announcer").textContent = `${symbol}: ${signal.signal_type}`;
     },
     onRefresh: () => requestUpdate(symbols),
     shownSeq: (symbol) => Number(cards.get(symbol)?.dataset.seq || 0),

@@ -1,6 +1,9 @@
 // Options of a chart of statistics for ECharts, from the numbers of one panel.
 import { gettext } from "./words.js";
 
+// Signs that the library does not have by name.
+const SHAPES = { cross: "path://M4 0h2v4h4v2H6v4H4V6H0V4h4z", down: "path://M0 0h10L5 10z" };
+
 const BAR = 4;
 
 export function places(ends) {
@@ -54,7 +57,7 @@ function marks(chart, panel, ink, isRow) {
     const isColumn = chart.form === "columns" && isOwn;
     const joined = chart.form === "time" || chart.form === "curves";
     series.push({
-      name: one.name, type: isColumn ? "bar" : joined ? "line" : "scatter", symbol: one.shape, symbolSize: chart.form === "curves" ? 5 : isOwn ? 8 : 7,
+      name: one.name, type: isColumn ? "bar" : joined ? "line" : "scatter", symbol: SHAPES[one.shape] ?? one.shape, symbolSize: chart.form === "curves" ? 5 : isOwn ? 8 : 7,
       // Nothing joins what lies on both sides of an unknown value.
       data: joined && chart.form === "time" ? one.values.map((value, i) => (value === null ? "-" : position(value, i))) : known.map(([value, i]) => position(value, i)),
       connectNulls: false, showSymbol: true, z: isOwn ? 4 : 3, animation: false, barMaxWidth: 22, cursor: "default",

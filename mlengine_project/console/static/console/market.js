@@ -24,7 +24,7 @@ const rewindWords = document.getElementById("rewind-words");
 const tablePlace = document.getElementById("chart-table");
 const tableButton = document.getElementById("show-table");
 const opened = document.getElementById("opened");
-const { symbol, feed, forecast: forecastAddress, opened: openedAddress, indicators: indicatorAddress, panels } = place.dataset;
+const { symbol, feed, forecast: forecastAddress, opened: openedAddress, indicators: indicatorAddress, panels, places: ownPlaces } = place.dataset;
 
 let paint = colours();
 let interval = "5m";
@@ -68,7 +68,9 @@ function spanWords(candles) {
   return minutes ? `${hours} h ${String(minutes).padStart(2, "0")}` : `${hours} h`;
 }
 
+// Decimals of the market's own prices; before they are known, those of the size of a price.
 function places(signed) {
+  if (ownPlaces) return Number(ownPlaces);
   const price = Math.abs(signed);
   if (price >= 1000 || price === 0) return 2;
   if (price >= 1) return 4;
@@ -143,7 +145,8 @@ async function loadOlder() {
   isLoadingOlder = true;
   const own = generation;
   try {
-    const answer = await ask(address(`&before=${store.first * 1000}`));
+    // As many more as there are: each is drawn again with every stretch, so few long stretches cost less than many.
+    const answer = await ask(address(`&before=${store.first * 1000}&count=${store.size}`));
     if (!answer.ok || own !== generation) return;
     const series = await answer.json();
     if (!series.candles.length) { isEnd = true; return; }
@@ -155,6 +158,12 @@ async function loadOlder() {
     chart.timeScale().setVisibleLogicalRange({ from: range.from + added, to: range.to + added });
     drawIndicators();
   } finally { isLoadingOlder = false; }
+  fillLeft(chart.timeScale().getVisibleLogicalRange());
+}
+
+// Loads older candles while the left edge shows empty places.
+function fillLeft(range) {
+  if (range && range.from < LOAD_OLDER_WITHIN) loadOlder().catch(() => {});
 }
 
 let indicatorTimer = null;
@@ -188,7 +197,8 @@ function drawChart() {
   candleSeries.applyOptions({ priceFormat: { type: "custom", formatter: digits, minMove: 10 ** -places(newest.close) } });
   const points = store.points(reach);
   candleSeries.setData(points);
-  volumeSeries.setData(points.map((row) => (row.close === undefined ? { time: row.time } : { time: row.time, value: row.volume, color: faded(row.close >= row.open ? paint.up : paint.down, 0.3) })));
+  const [rise, fall] = [faded(paint.up, 0.3), faded(paint.down, 0.3)];
+  volumeSeries.setData(points.map((row) => (row.close === undefined ? row : { time: row.time, value: row.volume, color: row.close >= row.open ? rise : fall })));
   layer.show({ store, ahead, holes: store.holes(), revised: revisedCandles(), past: [...past.values()].sort((a, b) => a[0] - b[0]), pastHorizon: chosenHorizon(), showPast: carpet.checked });
   markers.setMarkers(allMarkers());
   rewind.max = String(Math.min(MAX_STEPS_BACK, Math.floor((store.last - store.first) / CANDLE_SECONDS)));
@@ -419,7 +429,7 @@ switcher.addEventListener("change", (event) => { if (document.querySelector(`#sy
 chart.subscribeCrosshairMove((move) => showReadout(move.time));
 chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
   placeHandle();
-  if (range && range.from < LOAD_OLDER_WITHIN) loadOlder().catch(() => {});
+  fillLeft(range);
 });
 // An expired forecast fades without any message.
 setInterval(() => {

@@ -11,6 +11,13 @@ const toggle = document.getElementById("theme-toggle");
 const notices = document.getElementById("notices");
 const isSignedIn = document.querySelector(".sign-out") !== null;
 
+// Draws everything in a theme, charts too; without one, in that of the system.
+function showTheme(theme) {
+  const root = document.documentElement;
+  if (theme) root.dataset.theme = theme; else delete root.dataset.theme;
+  document.dispatchEvent(new CustomEvent("theme-changed"));
+}
+
 function tick() {
   const zone = zoneWord();
   if (clock) clock.querySelector(".clock-time").textContent = `${clockText(marketNow(), { seconds: true })} ${zone}`;
@@ -51,10 +58,12 @@ async function loadRecord(place) {
 toggle?.addEventListener("click", () => {
   const root = document.documentElement;
   const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  root.dataset.theme = dark ? "light" : "dark";
+  showTheme(dark ? "light" : "dark");
   try { localStorage.setItem("theme", root.dataset.theme); } catch { /* then the choice is kept for this page only */ }
-  document.dispatchEvent(new CustomEvent("theme-changed"));
 });
+let themeOfScreen;
+addEventListener("beforeprint", () => { themeOfScreen = document.documentElement.dataset.theme; showTheme("light"); });
+addEventListener("afterprint", () => showTheme(themeOfScreen));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => document.dispatchEvent(new CustomEvent("theme-changed")));
 clock?.addEventListener("click", () => { switchZone(); tick(); });
 

@@ -2,7 +2,7 @@
 
 import pytest
 from django.contrib.auth.models import Permission
-from django_celery_beat.models import CrontabSchedule, PeriodicTask
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from mlengine_project.access import services as access
 from mlengine_project.access.models import ApiKey
@@ -49,6 +49,11 @@ def test_schedule_is_in_words_with_a_warning_before_too_many_trainings(admin_cli
     often, _ = CrontabSchedule.objects.get_or_create(minute="*/5", hour="*", timezone="UTC")
     PeriodicTask.objects.filter(name="daily training").update(crontab=often)
     assert "This asks for a training 288 times a day" in words(admin_client.get("/console/operations"))
+    hourly, _ = IntervalSchedule.objects.get_or_create(every=1, period=IntervalSchedule.HOURS)
+    PeriodicTask.objects.filter(name="daily training").update(crontab=None, interval=hourly)
+    shown = words(admin_client.get("/console/operations"))
+    assert "Daily training every hour" in shown
+    assert "This asks for a training 24 times a day" in shown
 
 
 def test_jobs_are_live_and_can_be_cancelled_only_by_permission(person):
@@ -65,7 +70,7 @@ def test_kill_switch_is_there_once_and_wants_permission_and_reason(person):
     assert "/console/operations/switch" not in client.get("/console/operations").content.decode()
     assert client.post("/console/operations/switch", {"reason": "x"}).status_code == 403
     client = person("change_signalswitch")
-    assert client.get("/console/operations").content.decode().count("/console/operations/switch") == 1
+    assert client.get("/console/operations").content.decode().count('/console/operations/switch"') == 1
     assert client.post("/console/operations/switch", {}).status_code == 400
     assert kill_switch.switched_off_symbols() == {}
     off = words(client.post("/console/operations/switch", {"reason": "implausible prices"}, follow=True))
@@ -73,6 +78,37 @@ def test_kill_switch_is_there_once_and_wants_permission_and_reason(person):
     assert kill_switch.switched_off_symbols() == {"": "implausible prices"}
     assert "Signals are on" in words(client.post("/console/operations/switch", {"reason": "over"}, follow=True))
     assert kill_switch.switched_off_symbols() == {}
+
+
+def test_signals_of_one_market_are_switched_off_and_on(person):
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        rows.market(symbol)
+    off, on = "/console/operations/switch/off", "/console/operations/switch/on/ETHUSDT"
+    assert person().post(off, {"symbol": "ETHUSDT", "reason": "x"}).status_code == 403
+    client = person("change_signalswitch")
+    assert client.get(on).status_code == 404
+    assert client.post(off, {"symbol": "NOPE", "reason": "x"}).status_code == 400
+    shown = words(client.post(off, {"symbol": "ETHUSDT", "reason": "halted"}, follow=True))
+    assert "Signals are on" in shown
+    assert "Off by market: ETHUSDT (halted)" in shown
+    assert kill_switch.switched_off_symbols() == {"ETHUSDT": "halted"}
+    assert "ETHUSDT" not in words(client.get(off)).split("Market", 1)[1]
+    assert "Off by market" not in words(client.post(on, {"reason": "over"}, follow=True))
+    assert kill_switch.switched_off_symbols() == {}
+
+
+def test_key_is_rotated_once_and_both_are_valid_meanwhile(person):
+    key, old = access.create_key("backend", "predict")
+    path = f"/console/operations/keys/{key.pk}/rotate"
+    assert person("view_apikey").post(path, {"reason": "yearly"}).status_code == 403
+    client = person("view_apikey", "change_apikey")
+    assert path in client.get("/console/operations").content.decode()
+    made = client.post(path, {"reason": "yearly"})
+    secret = made.content.decode().split('id="new-key" tabindex="0">')[1].split("<")[0]
+    identities = [access.authenticate_key(one) for one in (old, secret)]
+    assert [(one.name, one.scope) for one in identities] == 2 * [("backend", "predict")]
+    assert client.post(path, {"reason": "again"}).status_code == 409
+    assert path not in client.get("/console/operations").content.decode()
 
 
 def test_key_is_shown_once_and_revoked_by_permission(person):

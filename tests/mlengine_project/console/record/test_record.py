@@ -78,6 +78,7 @@ def test_files_have_the_numbers_of_the_api(scored, client):
     parquet = scored.get("/console/record/track-record.parquet")
     table = pq.read_table(io.BytesIO(parquet.content)).to_pylist()
     assert [row["skill_ewm"] for row in table] == [result["skill"]["ewm"] for result in results]
+    assert {row["skill_ewm_lower"] for row in table} == {None}, "no interval from less than ten days"
     assert [row["held_80_high"] for row in table] == [
         next(band["high"] for band in result["coverage"] if band["level"] == 0.8) for result in results
     ]
@@ -97,11 +98,23 @@ def test_no_text_of_a_csv_file_is_a_formula(start):
     assert "'-1.5" not in written
 
 
-def test_no_skill_of_the_record_has_a_colour_without_an_interval():
-    score = {"effective_n": 500, "coverage": [], "skill": {"ewm": 0.2, "har_season": None}}
+@pytest.mark.parametrize(
+    ("interval", "text", "tone"),
+    [
+        (None, "+20.00 %, interval unknown, against EWM, 500 independent outcomes", "unsure"),
+        ({"lower": 0.15, "upper": 0.24}, "+20.00 % ± 5.00 against EWM, 500 independent outcomes", "better"),
+        ({"lower": -0.01, "upper": 0.41}, "+20.00 % ± 21.00 against EWM, 500 independent outcomes", "unsure"),
+    ],
+)
+def test_a_skill_of_the_record_has_a_colour_only_outside_its_interval(interval, text, tone):
+    score = {
+        "effective_n": 500,
+        "coverage": [],
+        "skill": {"ewm": 0.2, "har_season": None},
+        "skill_interval": {"ewm": interval, "har_season": None},
+    }
     line = line_of(score)
-    assert line.skill.tone == "unsure"
-    assert line.skill.text == "+20.00 %, interval unknown, against EWM, 500 independent outcomes"
+    assert (line.skill.text, line.skill.tone) == (text, tone)
 
 
 def test_empty_record_says_when_the_first_scores_appear(admin_client):
