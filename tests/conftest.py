@@ -111,6 +111,17 @@ def _absent(reason: str) -> None:
     pytest.skip(reason)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _own_features():
+    """Only our own features, whatever EXTRA_FEATURES names: tests install what they need."""
+    from indicators.features import FeatureSet, install, installed
+
+    before = installed()
+    install(FeatureSet())
+    yield
+    install(before)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _quick_passwords():
     """A fast password hasher; a million rounds for each test user are not needed."""

@@ -54,7 +54,7 @@ def build_features(grid: CandleGrid, rows: int, features: FeatureSet | None = No
     --------
     >>> prices = np.exp(np.cumsum(np.sin(np.arange(WARMUP + 1.0)) / 1e3))[None]
     >>> grid = CandleGrid(np.arange(WARMUP + 1) * 300_000, prices, prices, prices, prices, prices)
-    >>> build_features(grid, 2).shape == (1, 2, len(FEATURE_NAMES))
+    >>> build_features(grid, 2).shape == (1, 2, len(installed().names))
     True
     """
     if rows < 1:

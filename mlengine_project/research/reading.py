@@ -113,12 +113,11 @@ def features(of: Candles, columns: FeatureSet | None = None) -> Values:
 
     Examples
     --------
-    >>> from indicators.features import FEATURE_NAMES
     >>> steps = np.sin(np.arange(WARMUP + 2.0))[None] / 1e3
     >>> prices = np.exp(np.cumsum(steps, axis=1))
     >>> grid = CandleGrid(np.arange(WARMUP + 2) * 300_000, prices, prices, prices, prices, prices)
     >>> found = features(Candles(("BTCUSDT",), grid, start=WARMUP))
-    >>> found.array.shape == (2, len(FEATURE_NAMES)), found.to_pandas().day_sin_1.astype(float).round(3).tolist()
+    >>> found.array.shape == (2, len(installed().names)), found.to_pandas().day_sin_1.astype(float).round(3).tolist()
     (True, [1.0, 0.999])
     """
     columns = columns or installed()
