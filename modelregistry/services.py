@@ -1,7 +1,7 @@
 """Training and evaluation, from stored candles to registered versions and reports."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -17,12 +17,14 @@ from marketdata.storage import candles as store
 from modelregistry import artifacts, registry
 from modelregistry.errors import ComparisonRefused, ModelLoadError, ModelNotFoundError, TrainingError
 from modelregistry.estimators import boosting, extra
-from modelregistry.estimators.kinds import KINDS
+from modelregistry.estimators.kinds import KINDS, RANGE
 from modelregistry.evaluation.reports.champion_comparison import ComparedChampion
 from modelregistry.models import ModelVersion
 from modelregistry.registry.status import default_source
 from modelregistry.search import trial_ledger
+from modelregistry.search.trial_settings import settings_of
 from modelregistry.training.fit.plan import ExcludedMarket, excluded_markets, least_candles, plan_for
+from modelregistry.training.kinds import TRAINING_KINDS
 from modelregistry.training.pipeline import (
     Progress,
     TrainedEstimator,
@@ -50,24 +52,30 @@ def train(
     workers: int = 1,
     actor: str = "train_models",
     estimator: str = "",
+    settings_from: int | None = None,
 ) -> list[ModelVersion]:
     """Train, write and register versions; bootstrap a champion for kinds without one.
 
     So many processes as `workers` build the rows of the markets and fit the parts of the run, or the Dask cluster at
     DASK_SCHEDULER; the bytes stay the same. Ranges that are `corrected` follow their own misses of the last three
     weeks, where their window reaches that far. With `estimator`, the name of one of another package (EXTRA_ESTIMATORS),
-    its kind alone is trained, and by it.
+    its kind alone is trained, and by it. With `settings_from`, the id of a trial, the range predictor is trained with
+    the settings of that trial, and on request the TP/SL classifier, which has the same scale model.
 
     Raises
     ------
     TrainingError
-        If a symbol or kind is unknown, or there are too few candles; nothing is written.
+        If a symbol, kind or trial is unknown, or there are too few candles; nothing is written.
     """
     started = clock.monotonic()
     source = source or default_source()
     if unknown := sorted(set(kinds) - set(KINDS)):
         raise TrainingError(f"no kind of estimator is called {', '.join(unknown)}; there are {', '.join(KINDS)}")
     chosen = _extra_estimator(estimator, kinds)
+    searched = None
+    if settings_from is not None:
+        searched = settings_of(settings_from, source)
+        kinds = _searched_kinds(kinds, chosen)
     kinds = [kind for kind in KINDS if kind in (chosen or kinds or KINDS)]
     markets = _markets(symbols, source)
     horizons = tuple(sorted(settings.DEFAULT_HORIZONS))
@@ -81,7 +89,7 @@ def train(
         source=source,
         kinds=tuple(kinds),
         horizons=horizons,
-        plan=replace(plan_for(candles, horizons, seed=seed, small=small), corrected=corrected),
+        plan=replace(plan_for(candles, horizons, seed=seed, small=small), corrected=corrected).with_settings(searched),
         costs=2 * settings.FEE_RATE + settings.SLIPPAGE_BPS / 1e4,
         first=from_ms,
         champions=_compared_champions(kinds, source, horizons),
@@ -111,6 +119,16 @@ def _extra_estimator(name: str, kinds: Sequence[str]) -> dict[str, extra.Estimat
     if kinds and list(kinds) != [chosen.kind]:
         raise TrainingError(f"estimator {name!r} is of kind {chosen.kind}, not {', '.join(kinds)}")
     return {chosen.kind: chosen}
+
+
+def _searched_kinds(kinds: Sequence[str], chosen: Mapping[str, extra.EstimatorClass]) -> list[str]:
+    """Kinds to train with the settings of a trial: those asked for, by default the range predictor."""
+    if chosen:
+        raise TrainingError("the settings of a trial are those of our scale model; an estimator has its own")
+    sharing = [kind for kind, of in TRAINING_KINDS.items() if of.shares_scale]
+    if other := sorted(set(kinds) - set(sharing)):
+        raise TrainingError(f"the settings of a trial are those of {' and '.join(sharing)}, not of {', '.join(other)}")
+    return list(kinds) or [RANGE]
 
 
 def _tried(request: TrainingRequest) -> dict[str, Any]:

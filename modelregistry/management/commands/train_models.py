@@ -31,6 +31,13 @@ class Command(EngineCommand):
         """Add kinds, data and options."""
         parser.add_argument("--kinds", nargs="+", default=[], choices=Kind.values, help="default: all three")
         parser.add_argument("--estimator", default="", help="name of an estimator of another package: EXTRA_ESTIMATORS")
+        parser.add_argument(
+            "--settings-from",
+            type=int,
+            metavar="TRIAL",
+            help="settings of a trial of search_models, by its id in `list_models --trials`; for the range predictor, "
+            "and with --kinds for the TP/SL classifier",
+        )
         parser.add_argument("--symbols", nargs="+", default=[], help="default: the enabled markets")
         parser.add_argument("--source", choices=Source.values, help="default: that of the enabled markets")
         parser.add_argument("--from", dest="from_time", type=instant, help="first training row: ISO 8601 (UTC) or ms")
@@ -82,6 +89,7 @@ class Command(EngineCommand):
                     workers=options["workers"],
                     actor=actor(),
                     estimator=options["estimator"],
+                    settings_from=options["settings_from"],
                 )
         except KeyboardInterrupt as stopped:
             raise CommandError("interrupted; nothing was written") from stopped

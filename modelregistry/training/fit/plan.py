@@ -1,9 +1,9 @@
 """Size of a training run, chosen from the number of candles."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from indicators.candles import CandleGrid
 from indicators.features import WARMUP
 from modelregistry.dataset.rows import Dataset
 from modelregistry.errors import TrainingError
+from modelregistry.training.fit.settings import TrialSettings
 
 DAY_ROWS = 288
 MIN_LABELLED_DAYS = 15
@@ -42,6 +43,8 @@ class TrainingPlan:
         Fixed, so that the same candles give the same bytes.
     corrected : bool
         Whether the range predictor uses the online correction over three weeks.
+    settings : TrialSettings, optional
+        Of the scale model, from a trial of the ledger; by default those in use.
     """
 
     stride: int
@@ -54,14 +57,21 @@ class TrainingPlan:
     seed: int = 1
     threads: int = 2
     corrected: bool = False
+    settings: TrialSettings | None = None
 
     def embargo_ms(self, rows: Dataset) -> int:
         """Embargo after a held-out block: as long as the longest horizon, ms."""
         return max(rows.horizons) * rows.grid.interval_ms
 
     def as_hyperparameters(self) -> dict[str, Any]:
-        """JSON values for the manifest."""
-        return {**asdict(self), "marks": list(self.marks)}
+        """JSON values for the manifest; those of a trial only where there is one, as before there were any."""
+        found = {**asdict(self), "marks": list(self.marks)}
+        del found["settings"]
+        return found | (self.settings.as_hyperparameters() if self.settings else {})
+
+    def with_settings(self, settings: TrialSettings | None) -> Self:
+        """The same plan with the settings of a trial, whose number of rounds is the only one."""
+        return self if settings is None else replace(self, settings=settings, marks=(settings.configuration.rounds,))
 
 
 @dataclass(frozen=True)
