@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-import numpy as np
 from django.conf import settings
 from django.db import transaction
 
@@ -18,19 +17,17 @@ from modelregistry import artifacts, registry
 from modelregistry.errors import ComparisonRefused, ModelLoadError, ModelNotFoundError, TrainingError
 from modelregistry.estimators import boosting, extra
 from modelregistry.estimators.kinds import KINDS, RANGE
+from modelregistry.evaluation.reports.as_json import json_ready
 from modelregistry.evaluation.reports.champion_comparison import ComparedChampion
 from modelregistry.models import ModelVersion
+from modelregistry.registry import comparisons
 from modelregistry.registry.status import default_source
 from modelregistry.search import trial_ledger
 from modelregistry.search.trial_settings import settings_of
 from modelregistry.training.fit.plan import ExcludedMarket, excluded_markets, least_candles, plan_for
 from modelregistry.training.kinds import TRAINING_KINDS
-from modelregistry.training.pipeline import (
-    Progress,
-    TrainedEstimator,
-    TrainingRequest,
-    train_kinds,
-)
+from modelregistry.training.pipeline import Progress, TrainedEstimator, TrainingRequest, train_kinds
+from modelregistry.training.refresh import Recipe
 from modelregistry.training.stretch import compare_on, evaluate_on
 from modelregistry.training.workers import Workers
 
@@ -83,6 +80,7 @@ def train(
     for market in absent:
         logger.warning("training: %s", market.as_sentence())
     candles = int(grid.present.sum(axis=1).min())
+    champions = registry.champions(source)
     request = TrainingRequest(
         grid=grid,
         symbols=tuple(market.symbol for market in markets),
@@ -92,7 +90,9 @@ def train(
         plan=replace(plan_for(candles, horizons, seed=seed, small=small), corrected=corrected).with_settings(searched),
         costs=2 * settings.FEE_RATE + settings.SLIPPAGE_BPS / 1e4,
         first=from_ms,
-        champions=_compared_champions(kinds, source, horizons),
+        champions=_compared_champions(kinds, champions, horizons),
+        recipes={kind: _recipe(champions[kind]) for kind in kinds if kind in champions},
+        refresh_margin=settings.REFRESH_MARGIN,
         extra=chosen,
     )
     with trial_ledger.record_unfinished(kinds, source, _tried(request), request.symbols, actor) as counted:
@@ -100,7 +100,7 @@ def train(
         seconds = clock.monotonic() - started
         for one in trained.values():
             one.report["left_out"] = [asdict(market) for market in absent]
-        kept = [_keep(one, source, seed, seconds) for one in trained.values()]
+        kept = [_keep(one, source, seed, seconds, champions.get(one.kind)) for one in trained.values()]
         bootstrap_versions(kept, actor)
         for version in kept:
             trial_ledger.record_run(version, actor)
@@ -156,7 +156,9 @@ def bootstrap_versions(versions: Sequence[ModelVersion], actor: str) -> None:
         version.refresh_from_db()
 
 
-def _keep(trained: TrainedEstimator, source: str, seed: int, seconds: float) -> ModelVersion:
+def _keep(
+    trained: TrainedEstimator, source: str, seed: int, seconds: float, champion: ModelVersion | None
+) -> ModelVersion:
     fields = trained.manifest_fields
     digest = artifacts.write_artifact(trained.kind, trained.estimator.to_files(), fields, trained.golden_rows)
     return registry.register(
@@ -175,6 +177,7 @@ def _keep(trained: TrainedEstimator, source: str, seed: int, seconds: float) -> 
         report=json_ready(trained.report),
         gate_accepted=trained.verdict.accepted,
         gate_reasons=trained.verdict.reasons,
+        refresh_of=champion if trained.is_refresh else None,
         training_seconds=seconds,
     )
 
@@ -232,8 +235,9 @@ def compare(
     symbols: Sequence[str] = (),
     *,
     stride: int = 1,
+    actor: str = "compare_models",
 ) -> dict[str, Any]:
-    """Compare two versions of a kind on the same candles, from `from_ms` up to `until_ms`.
+    """Compare two versions of a kind on the same candles, from `from_ms` up to `until_ms`; keep the result.
 
     Raises
     ------
@@ -243,7 +247,7 @@ def compare(
     pair = (first, second)
     _refuse_unfair(first, second, from_ms, until_ms)
     markets, grid = _period(pair, symbols, first.source, until_ms)
-    found = compare_on(
+    compared = compare_on(
         grid,
         tuple(market.symbol for market in markets),
         first.kind,
@@ -252,14 +256,15 @@ def compare(
         costs=2 * settings.FEE_RATE + settings.SLIPPAGE_BPS / 1e4,
         stride=stride,
     )
-    return {
+    found: dict[str, Any] = {
         **_described(markets, first.source, from_ms, until_ms, stride),
         "kind": first.kind,
         "versions": [str(version.pk) for version in pair],
         "first": str(first),
         "second": str(second),
-        **found,
+        **json_ready(compared),
     }
+    return {"id": comparisons.keep(first, second, from_ms, until_ms, found, actor).pk, **found}
 
 
 def _refuse_unfair(first: ModelVersion, second: ModelVersion, from_ms: int, until_ms: int) -> None:
@@ -360,10 +365,23 @@ def _span(markets: Sequence[Market], from_ms: int | None, until_ms: int | None) 
     return int(first), int(end if until_ms is None else min(end, until_ms))
 
 
-def _compared_champions(kinds: Sequence[str], source: str, horizons: tuple[int, ...]) -> dict[str, ComparedChampion]:
+def _recipe(version: ModelVersion) -> Recipe:
+    """What a version was trained with and on."""
+    return Recipe(
+        version.feature_hash,
+        tuple(version.horizons),
+        tuple(version.symbols),
+        version.hyperparameters,
+        clock.to_ms(version.trained_until),
+    )
+
+
+def _compared_champions(
+    kinds: Sequence[str], champions: Mapping[str, ModelVersion], horizons: tuple[int, ...]
+) -> dict[str, ComparedChampion]:
     """Champions that candidates are compared with; those that cannot be loaded are skipped."""
     found = {}
-    for kind, version in registry.champions(source).items():
+    for kind, version in champions.items():
         if kind not in kinds or not set(version.horizons) <= set(horizons):
             continue
         try:
@@ -379,16 +397,3 @@ def _compared_champions(kinds: Sequence[str], source: str, horizons: tuple[int, 
             (version.report.get("detail") or {}).get("daily_gain") or {},
         )
     return found
-
-
-def json_ready(value: Any) -> Any:
-    """Convert a report to JSON values: plain numbers, None for non-finite ones."""
-    if isinstance(value, dict):
-        return {str(key): json_ready(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [json_ready(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value

@@ -51,6 +51,8 @@ class TrainingKind:
     """Losses of an estimator on rows by horizon, after costs."""
     judge: Callable[[Mapping[str, Any], Mapping[str, Any] | None], gate.Verdict]
     """Report and champion comparison to verdict."""
+    calibration: Callable[[Mapping[str, Any]], list[str]]
+    """Report to the reasons why the kind is not calibrated."""
 
     def detail_of(self, found: Collected, rows: Dataset, stride: int, costs: float) -> Report:
         """Detail of a report; without scores it has no cells."""
@@ -74,6 +76,7 @@ TRAINING_KINDS = {
         detail=lambda found, rows, stride, _costs: range_detail(found, rows, stride),
         losses=range_losses,
         judge=gate.range_verdict,
+        calibration=gate.range_calibration,
     ),
     kinds.TPSL: TrainingKind(
         label="first touch after entry at the next open; both in one candle is a stop-loss",
@@ -85,6 +88,7 @@ TRAINING_KINDS = {
         detail=lambda found, _rows, _stride, costs: bracket_detail(found, costs),
         losses=bracket_losses,
         judge=gate.bracket_verdict,
+        calibration=gate.bracket_calibration,
     ),
     kinds.SIGNAL: TrainingKind(
         label="meta-label of an out-of-fold side: triple barrier at sigma * sqrt(h) with costs",
@@ -100,5 +104,6 @@ TRAINING_KINDS = {
         detail=lambda found, rows, _stride, _costs: direction_detail(found, rows),
         losses=direction_losses,
         judge=gate.direction_verdict,
+        calibration=gate.direction_calibration,
     ),
 }

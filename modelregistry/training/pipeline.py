@@ -24,6 +24,7 @@ from modelregistry.training.fit.plan import TrainingPlan
 from modelregistry.training.fold_tests import FoldEvaluation
 from modelregistry.training.kinds import TRAINING_KINDS
 from modelregistry.training.parts import Part, Workload, parts_of, steps_of
+from modelregistry.training.refresh import Recipe, refresh_verdict
 from modelregistry.training.workers import IN_PROCESS, Workers
 
 GOLDEN_ROWS = 16
@@ -54,6 +55,10 @@ class TrainingRequest:
         Open time (ms) of the earliest training row.
     champions : mapping of kind to ComparedChampion
         Champions that candidates are compared with.
+    recipes : mapping of kind to Recipe
+        Of every champion, one that cannot be compared too.
+    refresh_margin : float
+        Accepted increase of the loss of a refresh, in percent of the champion's.
     features : FeatureSet
     extra : mapping of kind to class
         Estimators of other packages to train instead of ours.
@@ -68,6 +73,8 @@ class TrainingRequest:
     costs: float
     first: int | None = None
     champions: Mapping[str, ComparedChampion] = field(default_factory=dict)
+    recipes: Mapping[str, Recipe] = field(default_factory=dict)
+    refresh_margin: float = 0.0
     features: FeatureSet = field(default_factory=installed)
     extra: Mapping[str, EstimatorClass] = field(default_factory=dict)
 
@@ -89,6 +96,11 @@ class TrainedEstimator:
     golden_rows: dict[str, Any]
     report: dict[str, Any]
     verdict: gate.Verdict
+
+    @property
+    def is_refresh(self) -> bool:
+        """Whether it may replace the champion as a refresh."""
+        return bool(self.report.get("refresh", {}).get("accepted"))
 
 
 class _Steps:
@@ -157,11 +169,11 @@ def train_kinds(
         if kind == RANGE:
             report[BASELINE_KEY] = fit_stored_baseline(rows.horizons, rows.har, rows.sigma, rows.up, rows.down)
         verdict = TRAINING_KINDS[kind].judge(report, report.get("versus_champion"))
+        manifest = _manifest(kind, estimator, rows, request)
+        report |= _refresh(kind, manifest, report, request)
         pick = np.linspace(0, len(rows) - 1, GOLDEN_ROWS).astype(int)
         golden = golden_rows(estimator, rows.inputs.take(pick))
-        trained[kind] = TrainedEstimator(
-            kind, estimator, _manifest(kind, estimator, rows, request), golden, report, verdict
-        )
+        trained[kind] = TrainedEstimator(kind, estimator, manifest, golden, report, verdict)
     return trained
 
 
@@ -173,6 +185,23 @@ def _next(fitted: Generator[dict[str, Estimator]], parts: Sequence[Part], fold: 
 def _time_span(rows: Dataset, picked: np.ndarray) -> dict[str, int]:
     times = rows.open_time[picked]
     return {"from_ms": int(times.min()), "to_ms": int(times.max()), "rows": len(picked)}
+
+
+def _refresh(
+    kind: str, manifest: Mapping[str, Any], report: Mapping[str, Any], request: TrainingRequest
+) -> dict[str, Any]:
+    """Verdict of the refresh rule, for the report; empty without a champion."""
+    if kind not in request.recipes:
+        return {}
+    own = Recipe(
+        manifest["feature_hash"],
+        tuple(manifest["horizons"]),
+        tuple(manifest["symbols"]),
+        manifest["hyperparameters"],
+        manifest["trained_until_ms"],
+    )
+    verdict = refresh_verdict(kind, own, request.recipes[kind], report, request.refresh_margin)
+    return {"refresh": {"accepted": verdict.accepted, "reasons": verdict.reasons, "margin": request.refresh_margin}}
 
 
 def _manifest(kind: str, estimator: Estimator, rows: Dataset, request: TrainingRequest) -> dict[str, Any]:

@@ -35,16 +35,16 @@ class PromotionForm(ReasonForm):
         ),
     )
 
-    def __init__(self, *args: Any, gate_accepted: bool, **options: Any) -> None:
+    def __init__(self, *args: Any, needs_override: bool, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.gate_accepted = gate_accepted
-        if gate_accepted:
+        self.needs_override = needs_override
+        if not needs_override:
             del self.fields["override"]
 
     def clean(self) -> dict[str, Any]:
         """Require the override for a version the gate refused."""
         cleaned = super().clean() or {}
-        if not self.gate_accepted and not cleaned.get("override"):
+        if self.needs_override and not cleaned.get("override"):
             self.add_error("override", gettext("The gate refused this version; promote it only with an override."))
         return cleaned
 
@@ -71,7 +71,7 @@ def promote(request: HttpRequest, version_id: UUID) -> HttpResponse:
     """Promote a version to champion, by override where the gate refused it."""
     version = get_object_or_404(ModelVersion, pk=version_id)
     champion = registry.champions(version.source).get(version.kind)
-    form = PromotionForm(request.POST or None, gate_accepted=version.gate_accepted)
+    form = PromotionForm(request.POST or None, needs_override=registry.needs_override(version, champion))
     label = gettext(version.get_kind_display())
 
     def act(values: dict[str, Any]) -> str:

@@ -122,5 +122,8 @@ def version_summary(version: ModelVersion) -> str:
     skill = version.report.get("skill")
     summary = f"{skill:+.2%} out of sample, against the best reference baseline" if skill is not None else ""
     verdict = "accepted by the gate" if version.gate_accepted else "refused by the gate"
+    if version.refresh_of_id is not None:
+        verdict += ", may replace the champion as a refresh"
     lines = [f"{version.kind} {version.digest[:12]} {version.stage}: {summary}; {verdict}"]
-    return "\n  - ".join([*lines, *version.gate_reasons])
+    no_refresh = [f"no refresh: {reason}" for reason in version.report.get("refresh", {}).get("reasons", [])]
+    return "\n  - ".join([*lines, *version.gate_reasons, *(no_refresh if not version.gate_accepted else [])])
