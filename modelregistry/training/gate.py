@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from indicators.candles import DAY_MS, INTERVAL_MS
 from modelregistry.evaluation.reports.champion_comparison import ENOUGH_DAYS
 
 Report = Mapping[str, Any]
@@ -15,7 +16,7 @@ COVERAGE_POINTS = 2.0
 SLOPE = (0.8, 1.25)
 """Allowed mean calibration slope of the take-profit probability."""
 CALIBRATION_ERROR = 0.05
-"""Allowed mean calibration error of P(buy) and P(sell) of a refresh."""
+"""Allowed mean calibration error of P(buy) and P(sell) of a refresh, in addition to two errors of a share."""
 Z_95 = 1.96
 MIN_TEST_DAYS = 30
 """Minimum days of walk-forward tests."""
@@ -110,11 +111,23 @@ def direction_verdict(report: Report, versus_champion: Report | None = None) -> 
 
 
 def direction_calibration(report: Report) -> list[str]:
-    """Reasons why a signal classifier is not calibrated: the mean errors of P(buy) and P(sell)."""
-    reasons = []
+    """Reasons why a signal classifier is not calibrated: the mean errors of P(buy) and P(sell).
+
+    The share of an outcome differs from one test period to another by chance, all the more where few do not overlap.
+
+    Examples
+    --------
+    >>> errors = {"calibration_error_buy": 0.02, "calibration_error_sell": 0.2}
+    >>> cell = {"horizon": 72, "shares": {"buy": 0.3, "sell": 0.3}, **errors}
+    >>> direction_calibration({"test_days": 90, "cells": [cell]})
+    ['P(sell) differs from the observed share by 20.0 points in the mean']
+    """
+    reasons, cells = [], report["cells"]
     for side in ("buy", "sell"):
-        error = float(np.mean([cell[f"calibration_error_{side}"] for cell in report["cells"]]))
-        if not error <= CALIBRATION_ERROR:
+        error = float(np.mean([cell[f"calibration_error_{side}"] for cell in cells]))
+        share = float(np.mean([cell["shares"][side] for cell in cells]))
+        outcomes = report["test_days"] * DAY_MS / INTERVAL_MS / cells[0]["horizon"]
+        if not error <= CALIBRATION_ERROR + 2 * np.sqrt(share * (1 - share) / outcomes):
             reasons.append(f"P({side}) differs from the observed share by {100 * error:.1f} points in the mean")
     return reasons
 

@@ -96,8 +96,13 @@ def test_a_market_more_is_no_other_recipe():
         ("tpsl_classifier", {"calibration_slope": 0.7}, "calibration slope 0.70 is outside 0.8 to 1.25"),
         (
             "signal_classifier",
-            {"calibration_error_buy": 0.01, "calibration_error_sell": 0.08},
-            "P(sell) differs from the observed share by 8.0 points in the mean",
+            {
+                "horizon": 72,
+                "shares": {"buy": 0.3, "sell": 0.3},
+                "calibration_error_buy": 0.07,
+                "calibration_error_sell": 0.11,
+            },
+            "P(sell) differs from the observed share by 11.0 points in the mean",
         ),
     ],
 )
