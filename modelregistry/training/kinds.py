@@ -18,9 +18,8 @@ from modelregistry.evaluation.reports.report import Collected
 from modelregistry.training import gate
 from modelregistry.training.fit.plan import TrainingPlan
 from modelregistry.training.fit.range_predictor import fit_range
-from modelregistry.training.fit.residuals import CROSS_BLOCKS
 from modelregistry.training.fit.scale import FittedScale, fit_linear
-from modelregistry.training.fit.signal_classifier import STEPS, fit_direction
+from modelregistry.training.fit.signal_classifier import fit_direction
 from modelregistry.training.fit.tpsl_classifier import fit_brackets
 
 Tick = Callable[[str], None]
@@ -37,8 +36,6 @@ class TrainingKind:
     label: str
     """The label it is fitted to, as written in manifests."""
     shares_scale: bool
-    steps: Callable[[int], int]
-    """Number of horizons to number of steps of a fit, without those of the scale."""
     fit: Callable[[Dataset, Callable[[], FittedScale], TrainingPlan, Sequence[str], Tick, float], kinds.Estimator]
     """Rows, fitted scale, plan, names of the features, progress and costs to estimator."""
     collect: Callable[[Collected, Any, Dataset, Dataset, float], None]
@@ -67,7 +64,6 @@ TRAINING_KINDS = {
     kinds.RANGE: TrainingKind(
         label="log(H/C) and log(C/L) over the next h candles",
         shares_scale=True,
-        steps=lambda _horizons: 2 + CROSS_BLOCKS,
         fit=lambda rows, scale, plan, names, tick, _costs: fit_range(rows, scale(), plan, names, tick),
         collect=lambda found, predictor, test, train, _costs: reports.collect_ranges(
             found, predictor, test, train, fit_linear(train.features, train.log_range)
@@ -81,7 +77,6 @@ TRAINING_KINDS = {
     kinds.TPSL: TrainingKind(
         label="first touch after entry at the next open; both in one candle is a stop-loss",
         shares_scale=True,
-        steps=lambda horizons: horizons,
         fit=lambda rows, scale, plan, names, tick, _costs: fit_brackets(rows, scale(), plan, names, tick),
         collect=lambda found, classifier, test, _train, _costs: reports.collect_brackets(found, classifier, test),
         report=lambda found, stride, costs: reports.bracket_report(found, costs, stride),
@@ -93,7 +88,6 @@ TRAINING_KINDS = {
     kinds.SIGNAL: TrainingKind(
         label="meta-label of an out-of-fold side: triple barrier at sigma * sqrt(h) with costs",
         shares_scale=False,
-        steps=lambda _horizons: STEPS,
         fit=lambda rows, _scale, plan, names, tick, costs: fit_direction(
             rows, plan, names, tick, horizon=max(rows.horizons), costs=costs
         ),
