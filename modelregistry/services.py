@@ -79,7 +79,8 @@ def train(
     markets, grid, absent = _trainable(markets, from_ms, until_ms, horizons, small=small)
     for market in absent:
         logger.warning("training: %s", market.as_sentence())
-    candles = int(grid.present.sum(axis=1).min())
+    candles = grid.present.sum(axis=1)
+    plan = plan_for(int(candles.min()), horizons, seed=seed, small=small, all_candles=int(candles.sum()))
     champions = registry.champions(source)
     request = TrainingRequest(
         grid=grid,
@@ -87,7 +88,7 @@ def train(
         source=source,
         kinds=tuple(kinds),
         horizons=horizons,
-        plan=replace(plan_for(candles, horizons, seed=seed, small=small), corrected=corrected).with_settings(searched),
+        plan=replace(plan, corrected=corrected).with_settings(searched),
         costs=2 * settings.FEE_RATE + settings.SLIPPAGE_BPS / 1e4,
         first=from_ms,
         champions=_compared_champions(kinds, champions, horizons),

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from math import ceil
 from typing import Any, Self
 
 import numpy as np
@@ -17,6 +18,8 @@ DAY_ROWS = 288
 MIN_LABELLED_DAYS = 15
 """Minimum days of labelled rows of a training."""
 SMALL_DAYS = 150
+MAX_ROWS = 2_200_000
+"""Most rows of a run, so that 50 markets of three years are trained within 8 GiB."""
 
 
 @dataclass(frozen=True)
@@ -152,9 +155,18 @@ def excluded_markets(
 
 
 def plan_for(
-    candles: int, horizons: tuple[int, ...], seed: int = 1, threads: int = 2, *, small: bool = False
+    candles: int,
+    horizons: tuple[int, ...],
+    seed: int = 1,
+    threads: int = 2,
+    *,
+    small: bool = False,
+    all_candles: int | None = None,
 ) -> TrainingPlan:
-    """Training plan for `candles` candles per market.
+    """Training plan for `candles` candles per market, and `all_candles` of all markets together.
+
+    With more than `MAX_ROWS` rows at the usual stride, every market is sampled more sparsely; the stride is part of the
+    hyper-parameters in the manifest.
 
     Raises
     ------
@@ -165,6 +177,8 @@ def plan_for(
     --------
     >>> plan_for(290_000, (6, 72)).folds, plan_for(15_000, (6, 72)).folds
     (3, 1)
+    >>> [plan_for(315_000, (6, 72), all_candles=markets * 315_000).stride for markets in (6, 20, 50)]
+    [3, 3, 9]
     """
     needed = least_candles(horizons)
     if candles < needed:
@@ -173,8 +187,9 @@ def plan_for(
             f"({WARMUP} to warm up the features, {MIN_LABELLED_DAYS} days of rows, the longest horizon)"
         )
     days = (candles - WARMUP) // DAY_ROWS
+    sparse = 3 * max(1, ceil((all_candles or candles) / 3 / MAX_ROWS))
     if small or days < SMALL_DAYS:
-        stride = max(3, days // 50 * 3)
+        stride = max(sparse, days // 50 * 3)
         return TrainingPlan(stride, 1, min(max(days // 5, 3), 60), 3, (10, 20, 40), 15, 1, seed, threads)
     folds = max(1, min(3, days // 120))
-    return TrainingPlan(3, folds, min(120, days // 5), 4, (40, 80, 150, 250), 40, 2, seed, threads)
+    return TrainingPlan(sparse, folds, min(120, days // 5), 4, (40, 80, 150, 250), 40, 2, seed, threads)
