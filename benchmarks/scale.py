@@ -47,7 +47,7 @@ def _aligned(tables: list, candles: int) -> CandleGrid:
         inside = (place >= 0) & (place < candles)
         for name in CANDLE_COLUMNS:
             columns[name][row, place[inside]] = table[name].to_numpy()[inside]
-    return CandleGrid(axis, **columns)
+    return CandleGrid(axis, *(columns[name] for name in CANDLE_COLUMNS))
 
 
 def invented_candles(markets: int, candles: int) -> CandleGrid:
@@ -61,7 +61,7 @@ def invented_candles(markets: int, candles: int) -> CandleGrid:
         klines = generator.klines(symbol, BEGIN, BEGIN + candles * STEP)
         for name in CANDLE_COLUMNS:
             columns[name][row] = getattr(klines, name)
-    return CandleGrid(BEGIN + STEP * np.arange(candles), **columns)
+    return CandleGrid(BEGIN + STEP * np.arange(candles), *(columns[name] for name in CANDLE_COLUMNS))
 
 
 def train(markets: int, years: float, *, small: bool) -> dict:
