@@ -11,6 +11,7 @@ from marketdata import clock
 
 PLAIN_SECONDS = 5.0
 JSON_SECONDS = 0.5
+WHOLE_RUN_SECONDS = 1e9
 Stream = TextIO | OutputWrapper
 
 
@@ -83,7 +84,8 @@ def _bar(label: str) -> Iterator[Report]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    # Steps may take minutes each: the time left follows from the whole run, not from its last half minute.
+    with Progress(*columns, console=Console(stderr=True), speed_estimate_period=WHOLE_RUN_SECONDS) as progress:
         task = progress.add_task(label, total=None)
         yield lambda done, total, step="", /: progress.update(
             task, completed=done, total=total, description=step or label

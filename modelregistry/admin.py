@@ -25,7 +25,7 @@ from modelregistry import registry
 from modelregistry.api.report_pages import ReportPages
 from modelregistry.errors import FilesRemovedError, ModelLoadError, PromotionRefused
 from modelregistry.evaluation.reports.tables import Table, baseline_table, differences, tables_of
-from modelregistry.models import ModelVersion, PromotionEvent, TrainingTrial
+from modelregistry.models import ModelVersion, PromotionEvent, TrainingTrial, VersionComparison
 from modelregistry.promotion_form import GateForm
 from modelregistry.registry.version_state import GATE_WORDS, LOG, RESTORED, ROLLED_BACK, Gate, state_of
 
@@ -33,10 +33,13 @@ MAY_PROMOTE = "modelregistry.promote_modelversion"
 STAGES = {"champion": "primary", RESTORED: "primary", "candidate": "info", "retired": "default", ROLLED_BACK: "default"}
 GATES = {
     GATE_WORDS[Gate.ACCEPTED]: "default",
+    GATE_WORDS[Gate.REFRESH]: "info",
     GATE_WORDS[Gate.REFUSED]: "danger",
     GATE_WORDS[Gate.OVERRIDDEN]: "danger",
     GATE_WORDS[Gate.UNPROVEN]: "warning",
 }
+EVENT_ACTIONS = {"Promotion": "primary", "Refresh": "info", "Rollback": "warning"}
+EVENT_GATES = {"accepted": "default", "refresh": "info", "overridden": "warning", "refused": "danger"}
 
 
 class PromotionForm(GateForm, ReasonForm):
@@ -67,7 +70,7 @@ class ModelVersionAdmin(ReportPages, ReadOnlyAdmin):
     search_fields = ["digest"]
     change_form_outer_before_template = "admin/modelregistry/report.html"
     fieldsets = [
-        (None, {"fields": ["kind", "source", "stage_label", "gate", "gate_reasons", "unproven"]}),
+        (None, {"fields": ["kind", "source", "stage_label", "gate", "gate_reasons", "refresh_of", "unproven"]}),
         ("Training", {"fields": ["symbols", "horizons", "trained_from", "trained_until", "row_count", "seed"]}),
         ("Artifact", {"fields": ["id", "digest", "feature_hash", "libraries", "hyperparameters", "training_seconds"]}),
         ("Files", {"fields": ["files", "files_removed_at", "files_removed_reason"]}),
@@ -144,7 +147,7 @@ class ModelVersionAdmin(ReportPages, ReadOnlyAdmin):
         if (refusal := _removed(version)) is not None:
             messages.error(request, refusal)
             return HttpResponseRedirect(_page(version))
-        form = PromotionForm(posted(request), gate_accepted=version.gate_accepted)
+        form = PromotionForm(posted(request), needs_override=registry.needs_override(version, champion))
         if form.is_valid():
             cleaned = form.cleaned_data
             return self._do(
@@ -250,16 +253,22 @@ class PromotionEventAdmin(ReadOnlyAdmin):
     list_select_related = ["from_version", "to_version"]
     search_fields = ["actor", "reason"]
 
-    @display(description="Action", ordering="action", label={"Promotion": "primary", "Rollback": "warning"})
+    @display(
+        description="Action",
+        ordering="action",
+        label={"Promotion": "primary", "Refresh": "info", "Rollback": "warning"},
+    )
     def action_label(self, event: PromotionEvent) -> str:
         """Kind of the change."""
         return event.get_action_display()
 
-    @display(description="Gate", label={"accepted": "default", "overridden": "warning", "refused": "danger"})
+    @display(description="Gate", label=EVENT_GATES)
     def gate_label(self, event: PromotionEvent) -> str:
-        """Verdict of the gate, and whether it was overridden."""
+        """Verdict of the gate, and what was made of it."""
         if event.override:
             return "overridden"
+        if event.action == PromotionEvent.Action.REFRESH:
+            return "refresh"
         return "accepted" if event.gate_accepted else "refused"
 
 
@@ -281,6 +290,29 @@ class TrainingTrialAdmin(ReadOnlyAdmin):
     list_filter = ["kind", "origin", "source"]
     list_select_related = ["version"]
     search_fields = ["study", "configuration_digest"]
+
+
+@admin.register(VersionComparison)
+class VersionComparisonAdmin(ReadOnlyAdmin):
+    """Kept comparisons of two versions."""
+
+    list_display = ["at", "first", "second", "compared_from", "compared_until", "gain", "interval", "actor"]
+    list_select_related = ["first", "second"]
+    search_fields = ["first__digest", "second__digest"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[VersionComparison]:
+        """Comparisons without the reports of their versions."""
+        return super().get_queryset(request).defer("first__report", "second__report")
+
+    @display(description="Gain of the first")
+    def gain(self, comparison: VersionComparison) -> str:
+        """Share of the second version's loss."""
+        return f"{comparison.result['gain']:+.2%}"
+
+    @display(description="95 % interval")
+    def interval(self, comparison: VersionComparison) -> str:
+        """Bounds of the gain."""
+        return f"{comparison.result['lower']:+.2%} to {comparison.result['upper']:+.2%}"
 
 
 def _promotion_to_undo(version: ModelVersion) -> PromotionEvent | None:

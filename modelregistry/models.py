@@ -46,6 +46,14 @@ class ModelVersion(models.Model):
     report = models.JSONField(default=dict, help_text="Out-of-sample metrics beside the baselines.")
     gate_accepted = models.BooleanField(default=False)
     gate_reasons = models.JSONField(default=list)
+    refresh_of = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="refreshes",
+        help_text="Champion that it may replace as a refresh: same recipe, newer candles, not worse.",
+    )
     unproven = models.BooleanField(default=False, help_text="Bootstrap champion that the gate did not accept.")
     training_seconds = models.FloatField(null=True, blank=True)
     files_removed_at = models.DateTimeField(
@@ -85,6 +93,7 @@ class PromotionEvent(models.Model):
 
         BOOTSTRAP = "bootstrap", "Bootstrap"
         PROMOTE = "promote", "Promotion"
+        REFRESH = "refresh", "Refresh"
         ROLLBACK = "rollback", "Rollback"
 
     kind = models.CharField(max_length=20, choices=Kind.choices)
@@ -124,6 +133,35 @@ class PromotionEvent(models.Model):
     def delete(self, *_args: Any, **_kwargs: Any) -> tuple[int, dict[str, int]]:
         """Refuse: the log is append-only."""
         raise TypeError("the promotion log is append-only")
+
+
+class VersionComparison(models.Model):
+    """Comparison of two versions on candles outside both trainings; repeated, it renews its result."""
+
+    first = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="comparisons_as_first")
+    second = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="comparisons_as_second")
+    compared_from = models.DateTimeField(help_text="Open time of the first candle scored.")
+    compared_until = models.DateTimeField(help_text="Exclusive, labels included.")
+    symbols = models.JSONField(help_text="Symbols of the markets scored, sorted.")
+    stride = models.PositiveIntegerField(help_text="Candles between scored rows.")
+    result = models.JSONField(help_text="Gains of the first version, as `compare_models --json` prints them.")
+    actor = models.CharField(max_length=150, help_text="User who compared last.")
+    at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        """One row for each question; newest first."""
+
+        db_table = "version_comparisons"
+        ordering: ClassVar = ["-at", "-id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["first", "second", "compared_from", "compared_until", "symbols", "stride"],
+                name="one_row_per_comparison",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.first} and {self.second}, {self.compared_from:%Y-%m-%d} to {self.compared_until:%Y-%m-%d}"
 
 
 class TrainingTrial(models.Model):

@@ -9,15 +9,15 @@ from django.utils.translation import gettext
 class GateForm(forms.Form):
     """A form whose field `override` exists, and is required, only for a refused version."""
 
-    def __init__(self, *args: Any, gate_accepted: bool, **options: Any) -> None:
+    def __init__(self, *args: Any, needs_override: bool, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.gate_accepted = gate_accepted
-        if gate_accepted:
+        self.needs_override = needs_override
+        if not needs_override:
             del self.fields["override"]
 
     def clean(self) -> dict[str, Any]:
         """Require the override for a version the gate refused."""
         cleaned = super().clean() or {}
-        if not self.gate_accepted and not cleaned.get("override"):
+        if self.needs_override and not cleaned.get("override"):
             self.add_error("override", gettext("The gate refused this version; promote it only with an override."))
         return cleaned

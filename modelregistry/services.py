@@ -1,11 +1,10 @@
 """Training and evaluation, from stored candles to registered versions and reports."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-import numpy as np
 from django.conf import settings
 from django.db import transaction
 
@@ -17,18 +16,18 @@ from marketdata.storage import candles as store
 from modelregistry import artifacts, registry
 from modelregistry.errors import ComparisonRefused, ModelLoadError, ModelNotFoundError, TrainingError
 from modelregistry.estimators import boosting, extra
-from modelregistry.estimators.kinds import KINDS
+from modelregistry.estimators.kinds import KINDS, RANGE
+from modelregistry.evaluation.reports.as_json import json_ready
 from modelregistry.evaluation.reports.champion_comparison import ComparedChampion
 from modelregistry.models import ModelVersion
+from modelregistry.registry import comparisons
 from modelregistry.registry.status import default_source
 from modelregistry.search import trial_ledger
+from modelregistry.search.trial_settings import settings_of
 from modelregistry.training.fit.plan import ExcludedMarket, excluded_markets, least_candles, plan_for
-from modelregistry.training.pipeline import (
-    Progress,
-    TrainedEstimator,
-    TrainingRequest,
-    train_kinds,
-)
+from modelregistry.training.kinds import TRAINING_KINDS
+from modelregistry.training.pipeline import Progress, TrainedEstimator, TrainingRequest, train_kinds
+from modelregistry.training.refresh import Recipe
 from modelregistry.training.stretch import compare_on, evaluate_on
 from modelregistry.training.workers import Workers
 
@@ -50,41 +49,51 @@ def train(
     workers: int = 1,
     actor: str = "train_models",
     estimator: str = "",
+    settings_from: int | None = None,
 ) -> list[ModelVersion]:
     """Train, write and register versions; bootstrap a champion for kinds without one.
 
     So many processes as `workers` build the rows of the markets and fit the parts of the run, or the Dask cluster at
     DASK_SCHEDULER; the bytes stay the same. Ranges that are `corrected` follow their own misses of the last three
     weeks, where their window reaches that far. With `estimator`, the name of one of another package (EXTRA_ESTIMATORS),
-    its kind alone is trained, and by it.
+    its kind alone is trained, and by it. With `settings_from`, the id of a trial, the range predictor is trained with
+    the settings of that trial, and on request the TP/SL classifier, which has the same scale model.
 
     Raises
     ------
     TrainingError
-        If a symbol or kind is unknown, or there are too few candles; nothing is written.
+        If a symbol, kind or trial is unknown, or there are too few candles; nothing is written.
     """
     started = clock.monotonic()
     source = source or default_source()
     if unknown := sorted(set(kinds) - set(KINDS)):
         raise TrainingError(f"no kind of estimator is called {', '.join(unknown)}; there are {', '.join(KINDS)}")
     chosen = _extra_estimator(estimator, kinds)
+    searched = None
+    if settings_from is not None:
+        searched = settings_of(settings_from, source)
+        kinds = _searched_kinds(kinds, chosen)
     kinds = [kind for kind in KINDS if kind in (chosen or kinds or KINDS)]
     markets = _markets(symbols, source)
     horizons = tuple(sorted(settings.DEFAULT_HORIZONS))
     markets, grid, absent = _trainable(markets, from_ms, until_ms, horizons, small=small)
     for market in absent:
         logger.warning("training: %s", market.as_sentence())
-    candles = int(grid.present.sum(axis=1).min())
+    candles = grid.present.sum(axis=1)
+    plan = plan_for(int(candles.min()), horizons, seed=seed, small=small, all_candles=int(candles.sum()))
+    champions = registry.champions(source)
     request = TrainingRequest(
         grid=grid,
         symbols=tuple(market.symbol for market in markets),
         source=source,
         kinds=tuple(kinds),
         horizons=horizons,
-        plan=replace(plan_for(candles, horizons, seed=seed, small=small), corrected=corrected),
+        plan=replace(plan, corrected=corrected).with_settings(searched),
         costs=2 * settings.FEE_RATE + settings.SLIPPAGE_BPS / 1e4,
         first=from_ms,
-        champions=_compared_champions(kinds, source, horizons),
+        champions=_compared_champions(kinds, champions, horizons),
+        recipes={kind: _recipe(champions[kind]) for kind in kinds if kind in champions},
+        refresh_margin=settings.REFRESH_MARGIN,
         extra=chosen,
     )
     with trial_ledger.record_unfinished(kinds, source, _tried(request), request.symbols, actor) as counted:
@@ -92,7 +101,7 @@ def train(
         seconds = clock.monotonic() - started
         for one in trained.values():
             one.report["left_out"] = [asdict(market) for market in absent]
-        kept = [_keep(one, source, seed, seconds) for one in trained.values()]
+        kept = [_keep(one, source, seed, seconds, champions.get(one.kind)) for one in trained.values()]
         bootstrap_versions(kept, actor)
         for version in kept:
             trial_ledger.record_run(version, actor)
@@ -111,6 +120,16 @@ def _extra_estimator(name: str, kinds: Sequence[str]) -> dict[str, extra.Estimat
     if kinds and list(kinds) != [chosen.kind]:
         raise TrainingError(f"estimator {name!r} is of kind {chosen.kind}, not {', '.join(kinds)}")
     return {chosen.kind: chosen}
+
+
+def _searched_kinds(kinds: Sequence[str], chosen: Mapping[str, extra.EstimatorClass]) -> list[str]:
+    """Kinds to train with the settings of a trial: those asked for, by default the range predictor."""
+    if chosen:
+        raise TrainingError("the settings of a trial are those of our scale model; an estimator has its own")
+    sharing = [kind for kind, of in TRAINING_KINDS.items() if of.shares_scale]
+    if other := sorted(set(kinds) - set(sharing)):
+        raise TrainingError(f"the settings of a trial are those of {' and '.join(sharing)}, not of {', '.join(other)}")
+    return list(kinds) or [RANGE]
 
 
 def _tried(request: TrainingRequest) -> dict[str, Any]:
@@ -138,7 +157,9 @@ def bootstrap_versions(versions: Sequence[ModelVersion], actor: str) -> None:
         version.refresh_from_db()
 
 
-def _keep(trained: TrainedEstimator, source: str, seed: int, seconds: float) -> ModelVersion:
+def _keep(
+    trained: TrainedEstimator, source: str, seed: int, seconds: float, champion: ModelVersion | None
+) -> ModelVersion:
     fields = trained.manifest_fields
     digest = artifacts.write_artifact(trained.kind, trained.estimator.to_files(), fields, trained.golden_rows)
     return registry.register(
@@ -157,6 +178,7 @@ def _keep(trained: TrainedEstimator, source: str, seed: int, seconds: float) -> 
         report=json_ready(trained.report),
         gate_accepted=trained.verdict.accepted,
         gate_reasons=trained.verdict.reasons,
+        refresh_of=champion if trained.is_refresh else None,
         training_seconds=seconds,
     )
 
@@ -214,8 +236,9 @@ def compare(
     symbols: Sequence[str] = (),
     *,
     stride: int = 1,
+    actor: str = "compare_models",
 ) -> dict[str, Any]:
-    """Compare two versions of a kind on the same candles, from `from_ms` up to `until_ms`.
+    """Compare two versions of a kind on the same candles, from `from_ms` up to `until_ms`; keep the result.
 
     Raises
     ------
@@ -225,7 +248,7 @@ def compare(
     pair = (first, second)
     _refuse_unfair(first, second, from_ms, until_ms)
     markets, grid = _period(pair, symbols, first.source, until_ms)
-    found = compare_on(
+    compared = compare_on(
         grid,
         tuple(market.symbol for market in markets),
         first.kind,
@@ -234,14 +257,15 @@ def compare(
         costs=2 * settings.FEE_RATE + settings.SLIPPAGE_BPS / 1e4,
         stride=stride,
     )
-    return {
+    found: dict[str, Any] = {
         **_described(markets, first.source, from_ms, until_ms, stride),
         "kind": first.kind,
         "versions": [str(version.pk) for version in pair],
         "first": str(first),
         "second": str(second),
-        **found,
+        **json_ready(compared),
     }
+    return {"id": comparisons.keep(first, second, from_ms, until_ms, found, actor).pk, **found}
 
 
 def _refuse_unfair(first: ModelVersion, second: ModelVersion, from_ms: int, until_ms: int) -> None:
@@ -342,10 +366,23 @@ def _span(markets: Sequence[Market], from_ms: int | None, until_ms: int | None) 
     return int(first), int(end if until_ms is None else min(end, until_ms))
 
 
-def _compared_champions(kinds: Sequence[str], source: str, horizons: tuple[int, ...]) -> dict[str, ComparedChampion]:
+def _recipe(version: ModelVersion) -> Recipe:
+    """What a version was trained with and on."""
+    return Recipe(
+        version.feature_hash,
+        tuple(version.horizons),
+        tuple(version.symbols),
+        version.hyperparameters,
+        clock.to_ms(version.trained_until),
+    )
+
+
+def _compared_champions(
+    kinds: Sequence[str], champions: Mapping[str, ModelVersion], horizons: tuple[int, ...]
+) -> dict[str, ComparedChampion]:
     """Champions that candidates are compared with; those that cannot be loaded are skipped."""
     found = {}
-    for kind, version in registry.champions(source).items():
+    for kind, version in champions.items():
         if kind not in kinds or not set(version.horizons) <= set(horizons):
             continue
         try:
@@ -361,16 +398,3 @@ def _compared_champions(kinds: Sequence[str], source: str, horizons: tuple[int, 
             (version.report.get("detail") or {}).get("daily_gain") or {},
         )
     return found
-
-
-def json_ready(value: Any) -> Any:
-    """Convert a report to JSON values: plain numbers, None for non-finite ones."""
-    if isinstance(value, dict):
-        return {str(key): json_ready(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [json_ready(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value

@@ -37,6 +37,8 @@ TEXTS = (
     gettext_noop("rolled back"),
     gettext_noop("champion again after a rollback"),
     gettext_noop("gate accepted"),
+    gettext_noop("refresh: same recipe, newer candles"),
+    gettext_noop("Refresh"),
     gettext_noop("gate refused"),
     gettext_noop("promoted by override: the gate had refused"),
     gettext_noop("unproven: first of its kind, the gate had refused"),

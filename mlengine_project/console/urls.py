@@ -23,6 +23,7 @@ urlpatterns = [
     path("console/models", model_views.models, name="models"),
     path("console/models/compare", model_views.compare, name="compare"),
     path("console/models/compare/charts", model_views.compared_charts, name="compared_charts"),
+    path("console/models/comparisons/<int:comparison_id>", model_views.comparison, name="comparison"),
     path("console/models/train", model_decisions.train, name="train"),
     path("console/models/roll-back/<str:kind>", model_decisions.roll_back, name="roll_back"),
     path("console/models/<uuid:version_id>", model_views.version, name="version"),

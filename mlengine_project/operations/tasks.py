@@ -2,14 +2,15 @@
 
 from celery import shared_task
 
-from mlengine_project.operations.jobs import bootstrap, control, runs
+from mlengine_project.operations.jobs import bootstrap, control, refreshing, runs
 from mlengine_project.operations.monitoring import heartbeats
 
 
 @shared_task(ignore_result=True)
 def run_job(job_id: str) -> None:
-    """Run one job, and request the retention run that follows a training."""
+    """Run one job; after a training refresh the champions, and request the retention run."""
     runs.run(job_id)
+    refreshing.refresh_after(job_id)
     control.request_retention_after(job_id)
 
 

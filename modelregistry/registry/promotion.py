@@ -6,7 +6,8 @@ like any other. The bootstrap cannot be rolled back: a bad champion is replaced 
 kill switch), never by having no champion.
 """
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,11 +17,12 @@ from django.db.models import Q
 
 from marketdata.models import Market
 from modelregistry import artifacts
-from modelregistry.errors import ModelNotFoundError, PromotionRefused
+from modelregistry.errors import ModelLoadError, ModelNotFoundError, PromotionRefused
 from modelregistry.models import Kind, ModelVersion, PromotionEvent
 from modelregistry.registry import serving
 
-RENEWED_FIELDS = ("report", "gate_accepted", "gate_reasons", "training_seconds")
+logger = logging.getLogger(__name__)
+RENEWED_FIELDS = ("report", "gate_accepted", "gate_reasons", "refresh_of", "training_seconds")
 """Fields that a second, identical training updates; all others are the same by the digest."""
 
 
@@ -59,6 +61,8 @@ def bootstrap(version: ModelVersion, actor: str, reason: str) -> PromotionEvent 
 def promote(version: ModelVersion, actor: str, reason: str, override: bool = False) -> PromotionEvent:
     """Promote `version` to champion of its kind and source, in one transaction.
 
+    A version that the gate refused needs no override to replace the champion whose refresh it is.
+
     Raises
     ------
     PromotionRefused
@@ -73,11 +77,56 @@ def promote(version: ModelVersion, actor: str, reason: str, override: bool = Fal
         candidate, champion = _locked(version)
         if champion is not None and champion.pk == candidate.pk:
             raise PromotionRefused(["it is the champion already"])
-        if not candidate.gate_accepted and not override:
-            raise PromotionRefused(list(candidate.gate_reasons) or ["the gate has not accepted it"])
-        overridden = override and not candidate.gate_accepted
-        action = PromotionEvent.Action.PROMOTE
+        refused = needs_override(candidate, champion)
+        if refused and not override:
+            outdated = ["it would have been a refresh of another champion"] if candidate.refresh_of_id else []
+            raise PromotionRefused([*candidate.gate_reasons, *outdated] or ["the gate has not accepted it"])
+        overridden = override and refused
+        is_refresh = not refused and not candidate.gate_accepted
+        action = PromotionEvent.Action.REFRESH if is_refresh else PromotionEvent.Action.PROMOTE
         return _make_champion(action, champion, candidate, actor=actor, reason=reason, override=overridden)
+
+
+def needs_override(version: ModelVersion, champion: ModelVersion | None) -> bool:
+    """Whether the gate refused `version` and it is no refresh of `champion`."""
+    return not version.gate_accepted and (champion is None or version.refresh_of_id != champion.pk)
+
+
+def refresh_champions(versions: Iterable[ModelVersion], actor: str) -> list[PromotionEvent]:
+    """Promote each version that is a refresh of its champion, all in one transaction.
+
+    A kind whose newest change is a rollback stays as it is until a person promotes. What is refused or damaged is
+    logged and left out.
+    """
+    made = []
+    with transaction.atomic():
+        for version in versions:
+            events = PromotionEvent.objects.filter(kind=version.kind, source=version.source)
+            newest = events.order_by("-id").first()
+            if version.refresh_of_id is None or newest is None:
+                continue
+            if newest.action == PromotionEvent.Action.ROLLBACK:
+                logger.info("%s is not refreshed: its newest change is a rollback by %s", version, newest.actor)
+                continue
+            try:
+                made.append(_refresh(version, actor))
+            except (PromotionRefused, ModelLoadError) as error:
+                logger.warning("%s is not refreshed: %s", version, error)
+    return made
+
+
+def _refresh(version: ModelVersion, actor: str) -> PromotionEvent:
+    """Promote a version if it is a refresh of the champion there is now."""
+    champion = champions(version.source).get(version.kind)
+    if champion is None or version.refresh_of_id != champion.pk:
+        raise PromotionRefused(["it would have been a refresh of another champion"])
+    versus, margin = version.report["versus_champion"], version.report["refresh"]["margin"]
+    loss = f"its loss changes by {versus['increase']:+.2f} %, surely by at most {versus['increase_upper']:+.2f} %"
+    reason = (
+        f"refresh: the recipe of the champion on candles until {version.trained_until:%Y-%m-%d %H:%M}; "
+        f"on {versus['days']} days {loss} (REFRESH_MARGIN {margin:g} %)"
+    )
+    return promote(version, actor, reason)
 
 
 def promotion_warnings(version: ModelVersion) -> list[str]:
@@ -214,7 +263,9 @@ def _make_champion(
         champion.save(update_fields=["stage"])
     successor.stage = ModelVersion.Stage.CHAMPION
     if action != PromotionEvent.Action.ROLLBACK:
-        successor.unproven = not successor.gate_accepted and action == PromotionEvent.Action.BOOTSTRAP
+        # A refresh shows nothing better: what was unproven stays so.
+        inherited = action == PromotionEvent.Action.REFRESH and champion is not None and champion.unproven
+        successor.unproven = inherited or (not successor.gate_accepted and action == PromotionEvent.Action.BOOTSTRAP)
     successor.save(update_fields=["stage", "unproven"])
     logged = PromotionEvent.objects.create(
         kind=successor.kind,

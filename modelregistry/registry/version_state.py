@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from django.db.models import Prefetch
+
 from modelregistry.models import ModelVersion, PromotionEvent
 
-LOG = ("promotions", "retirements")
+LOG = ("promotions", "retirements", Prefetch("refresh_of", ModelVersion.objects.only("stage")))
 """Relations read by :func:`state_of`; prefetch them for more than one version."""
 
 
@@ -18,6 +20,7 @@ class Gate(StrEnum):
     """Verdict of the gate on a version, and what was made of it."""
 
     ACCEPTED = "accepted"
+    REFRESH = "refresh"
     REFUSED = "refused"
     OVERRIDDEN = "overridden"
     UNPROVEN = "unproven"
@@ -32,11 +35,18 @@ ROLLED_BACK = "rolled back"
 RESTORED = "champion again after a rollback"
 GATE_WORDS = {
     Gate.ACCEPTED: "gate accepted",
+    Gate.REFRESH: "refresh: same recipe, newer candles",
     Gate.REFUSED: "gate refused",
     Gate.OVERRIDDEN: "promoted by override: the gate had refused",
     Gate.UNPROVEN: "unproven: first of its kind, the gate had refused",
 }
-GATE_TONES = {Gate.ACCEPTED: "good", Gate.REFUSED: "", Gate.OVERRIDDEN: "bad", Gate.UNPROVEN: "unproven"}
+GATE_TONES = {
+    Gate.ACCEPTED: "good",
+    Gate.REFRESH: "",
+    Gate.REFUSED: "",
+    Gate.OVERRIDDEN: "bad",
+    Gate.UNPROVEN: "unproven",
+}
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,7 @@ class VersionState:
     event : PromotionEvent or None
         The promotion that made it champion; None if it never was.
     reasons : sequence of str
-        Why the gate refused, empty if it accepted.
+        Why the gate refused, empty if it accepted or the version is a refresh.
     """
 
     stage: str
@@ -98,16 +108,27 @@ def state_of(version: ModelVersion) -> VersionState:
         words = RESTORED
     gate = _gate(version, promoted)
     refusing = promoted.gate_reasons if promoted is not None else version.gate_reasons
-    return VersionState(version.stage, words, gate, promoted, [] if gate == Gate.ACCEPTED else list(refusing))
+    is_allowed = gate in {Gate.ACCEPTED, Gate.REFRESH}
+    return VersionState(version.stage, words, gate, promoted, [] if is_allowed else list(refusing))
 
 
 def _gate(version: ModelVersion, promoted: PromotionEvent | None) -> Gate:
     if promoted is None:
-        if version.stage == ModelVersion.Stage.CHAMPION and version.unproven:
-            return Gate.UNPROVEN
-        return Gate.ACCEPTED if version.gate_accepted else Gate.REFUSED
+        return _gate_before_promotion(version)
     if promoted.gate_accepted:
         return Gate.ACCEPTED
     if promoted.override:
         return Gate.OVERRIDDEN
-    return Gate.UNPROVEN if promoted.action == PromotionEvent.Action.BOOTSTRAP else Gate.REFUSED
+    by_action = {PromotionEvent.Action.BOOTSTRAP: Gate.UNPROVEN, PromotionEvent.Action.REFRESH: Gate.REFRESH}
+    return by_action.get(PromotionEvent.Action(promoted.action), Gate.REFUSED)
+
+
+def _gate_before_promotion(version: ModelVersion) -> Gate:
+    if version.stage == ModelVersion.Stage.CHAMPION and version.unproven:
+        return Gate.UNPROVEN
+    if version.gate_accepted:
+        return Gate.ACCEPTED
+    # Once another version is champion, the comparison with the former one says nothing.
+    champion = version.refresh_of
+    is_refresh = champion is not None and champion.stage == ModelVersion.Stage.CHAMPION
+    return Gate.REFRESH if is_refresh else Gate.REFUSED

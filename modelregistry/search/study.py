@@ -22,7 +22,8 @@ from modelregistry.evaluation.significance.paired import compare
 from modelregistry.models import Kind, TrainingTrial
 from modelregistry.registry.status import default_source
 from modelregistry.search import trial_ledger as trials
-from modelregistry.training.configuration import Configuration, ConfigurationScore, score_configuration
+from modelregistry.training.configuration import ConfigurationScore, score_configuration
+from modelregistry.training.fit.settings import Configuration
 from modelregistry.training.pipeline import Progress
 
 HOW_TO_INSTALL = "Optuna is not installed; it is only for research: `uv sync --group research`"

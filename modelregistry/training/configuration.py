@@ -1,12 +1,12 @@
 """Evaluation of one configuration of the scale model on purged folds, for the search.
 
 The scale model is searched because ranges and brackets both depend on it; its quantiles are unconditional here, unlike
-in production. The best configuration is entered manually in :mod:`modelregistry.training.fit.scale`.
+in production. `train_models --settings-from TRIAL` trains a configuration whole.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -20,47 +20,11 @@ from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.estimators.scale import ScaleModel, base_prediction, current_level
 from modelregistry.evaluation.reports import report as reports
 from modelregistry.evaluation.reports.detail import range_detail
-from modelregistry.training.fit.scale import DIGITS, TREES, fit_linear
+from modelregistry.training.fit.scale import DIGITS, fit_linear
+from modelregistry.training.fit.settings import Configuration
 
 LATE_SHARE = 0.2
 """Newest share of a training set used for the residual quantiles, purged from the rows of the trees."""
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """Hyper-parameters that a search varies.
-
-    Parameters
-    ----------
-    max_depth, rounds : int
-        Of the trees.
-    eta, subsample, colsample_bytree, reg_lambda : float
-        As in XGBoost.
-    child_share : float
-        Minimum share of the rows in a leaf.
-    penalty : float
-        Of the ridge regression, in units of a feature's variance.
-    """
-
-    max_depth: int = 4
-    rounds: int = 80
-    eta: float = 0.05
-    subsample: float = 0.5
-    colsample_bytree: float = 0.4
-    reg_lambda: float = 50.0
-    child_share: float = 0.005
-    penalty: float = 0.01
-
-    def trees(self, rows: int) -> dict[str, Any]:
-        """XGBoost parameters for a number of rows.
-
-        Examples
-        --------
-        >>> Configuration(max_depth=3).trees(1000)["max_depth"], Configuration().trees(1000)["min_child_weight"]
-        (3, 5.0)
-        """
-        varied = {name: value for name, value in asdict(self).items() if name in TREES}
-        return {**TREES, **varied, "min_child_weight": max(self.child_share * rows, 1.0)}
 
 
 @dataclass(frozen=True)

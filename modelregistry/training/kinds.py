@@ -18,9 +18,8 @@ from modelregistry.evaluation.reports.report import Collected
 from modelregistry.training import gate
 from modelregistry.training.fit.plan import TrainingPlan
 from modelregistry.training.fit.range_predictor import fit_range
-from modelregistry.training.fit.residuals import CROSS_BLOCKS
 from modelregistry.training.fit.scale import FittedScale, fit_linear
-from modelregistry.training.fit.signal_classifier import STEPS, fit_direction
+from modelregistry.training.fit.signal_classifier import fit_direction
 from modelregistry.training.fit.tpsl_classifier import fit_brackets
 
 Tick = Callable[[str], None]
@@ -37,8 +36,6 @@ class TrainingKind:
     label: str
     """The label it is fitted to, as written in manifests."""
     shares_scale: bool
-    steps: Callable[[int], int]
-    """Number of horizons to number of steps of a fit, without those of the scale."""
     fit: Callable[[Dataset, Callable[[], FittedScale], TrainingPlan, Sequence[str], Tick, float], kinds.Estimator]
     """Rows, fitted scale, plan, names of the features, progress and costs to estimator."""
     collect: Callable[[Collected, Any, Dataset, Dataset, float], None]
@@ -51,6 +48,8 @@ class TrainingKind:
     """Losses of an estimator on rows by horizon, after costs."""
     judge: Callable[[Mapping[str, Any], Mapping[str, Any] | None], gate.Verdict]
     """Report and champion comparison to verdict."""
+    calibration: Callable[[Mapping[str, Any]], list[str]]
+    """Report to the reasons why the kind is not calibrated."""
 
     def detail_of(self, found: Collected, rows: Dataset, stride: int, costs: float) -> Report:
         """Detail of a report; without scores it has no cells."""
@@ -65,7 +64,6 @@ TRAINING_KINDS = {
     kinds.RANGE: TrainingKind(
         label="log(H/C) and log(C/L) over the next h candles",
         shares_scale=True,
-        steps=lambda _horizons: 2 + CROSS_BLOCKS,
         fit=lambda rows, scale, plan, names, tick, _costs: fit_range(rows, scale(), plan, names, tick),
         collect=lambda found, predictor, test, train, _costs: reports.collect_ranges(
             found, predictor, test, train, fit_linear(train.features, train.log_range)
@@ -74,22 +72,22 @@ TRAINING_KINDS = {
         detail=lambda found, rows, stride, _costs: range_detail(found, rows, stride),
         losses=range_losses,
         judge=gate.range_verdict,
+        calibration=gate.range_calibration,
     ),
     kinds.TPSL: TrainingKind(
         label="first touch after entry at the next open; both in one candle is a stop-loss",
         shares_scale=True,
-        steps=lambda horizons: horizons,
         fit=lambda rows, scale, plan, names, tick, _costs: fit_brackets(rows, scale(), plan, names, tick),
         collect=lambda found, classifier, test, _train, _costs: reports.collect_brackets(found, classifier, test),
         report=lambda found, stride, costs: reports.bracket_report(found, costs, stride),
         detail=lambda found, _rows, _stride, costs: bracket_detail(found, costs),
         losses=bracket_losses,
         judge=gate.bracket_verdict,
+        calibration=gate.bracket_calibration,
     ),
     kinds.SIGNAL: TrainingKind(
         label="meta-label of an out-of-fold side: triple barrier at sigma * sqrt(h) with costs",
         shares_scale=False,
-        steps=lambda _horizons: STEPS,
         fit=lambda rows, _scale, plan, names, tick, costs: fit_direction(
             rows, plan, names, tick, horizon=max(rows.horizons), costs=costs
         ),
@@ -100,5 +98,6 @@ TRAINING_KINDS = {
         detail=lambda found, rows, _stride, _costs: direction_detail(found, rows),
         losses=direction_losses,
         judge=gate.direction_verdict,
+        calibration=gate.direction_calibration,
     ),
 }

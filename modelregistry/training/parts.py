@@ -95,13 +95,6 @@ def parts_of(kinds: Sequence[str], folds: int) -> list[Part]:
     return [Part(fold, group) for fold in (*range(folds), None) for group in (sharing, alone) if group]
 
 
-def steps_of(part: Part, plan: TrainingPlan, horizons: int) -> int:
-    """Number of progress steps a part reports."""
-    kinds = [TRAINING_KINDS[kind] for kind in part.kinds]
-    scale = (plan.cross_blocks + 1) * horizons if any(kind.shares_scale for kind in kinds) else 0
-    return scale + sum(kind.steps(horizons) for kind in kinds)
-
-
 def fit_part(workload: Workload, part: Part, tick: Tick = lambda _message: None) -> dict[str, Estimator]:
     """Fit the estimators of one part.
 

@@ -59,7 +59,7 @@ def promote(request: HttpRequest, version_id: UUID) -> HttpResponse:
     """Promote a version to champion, by override where the gate refused it."""
     version = get_object_or_404(ModelVersion, pk=version_id)
     champion = registry.champions(version.source).get(version.kind)
-    form = PromotionForm(request.POST or None, gate_accepted=version.gate_accepted)
+    form = PromotionForm(request.POST or None, needs_override=registry.needs_override(version, champion))
     label = gettext(version.get_kind_display())
 
     def act(values: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from django.utils.translation import gettext, gettext_noop
 
 from marketdata import clock
 from mlengine_project.console.engine_state import HEARTBEAT_TIMEOUT_SECONDS
+from mlengine_project.console.versions import comparisons
 from mlengine_project.console.versions.charts import Chart, Panel
 from mlengine_project.console.versions.probability_charts import charts_of
 from mlengine_project.console.versions.skill import skill_of, skill_parts, with_skill_parts
@@ -76,9 +77,12 @@ class ActiveVersion:
             return gettext("%(kind)s: no active version.") % {"kind": self.label}
         is_sure = self.champion.skill.tone == "better"
         accepted = gettext("%(kind)s: proven. %(skill)s.")
+        unproven_refresh = gettext("%(kind)s: not proven, refreshed on newer candles. %(skill)s.")
+        refreshed = gettext("%(kind)s: refreshed on newer candles. %(skill)s.")
         unsure = gettext("%(kind)s: accepted by the gate, gain not sure. %(skill)s.")
         verdicts = {
             Gate.ACCEPTED: accepted if is_sure else unsure,
+            Gate.REFRESH: unproven_refresh if self.champion.version.unproven else refreshed,
             Gate.OVERRIDDEN: gettext("%(kind)s: not proven, promoted by override. %(skill)s."),
         }
         words = verdicts.get(self.champion.state.gate, gettext("%(kind)s: not proven. %(skill)s."))
@@ -134,6 +138,7 @@ def version_context(version: ModelVersion) -> dict[str, Any]:
             (clock.to_datetime(fold["from_ms"]), clock.to_datetime(fold["to_ms"])) for fold in report.get("folds") or []
         ],
         "tables": tables,
+        "comparisons": comparisons.listed(version),
         "ledger": ledger_report(version.kind, version.source),
         "source_label": gettext(version.get_source_display()),
     }
@@ -144,6 +149,7 @@ def comparison(first: ModelVersion, second: ModelVersion) -> dict[str, Any]:
     return {
         "pair": [shown_whole(first), shown_whole(second)],
         "differences": differences(first.report, second.report),
+        "comparisons": comparisons.listed(first, second),
     }
 
 

@@ -7,10 +7,11 @@ from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext
 
 from mlengine_project.console.versions import page as pages
+from mlengine_project.console.versions.comparisons import comparison_context
 from mlengine_project.console.versions.probability_charts import charts_of
 from mlengine_project.console.views import login_required, login_required_fragment, page
 from mlengine_project.http.allowed_methods import allow
-from modelregistry.models import ModelVersion
+from modelregistry.models import ModelVersion, VersionComparison
 
 
 @allow("GET")
@@ -46,6 +47,15 @@ def compare(request: HttpRequest) -> HttpResponse:
         headline = gettext("Nothing to compare")
         return page(request, "console/absent.html", 400, section="models", headline=headline, explanation=explanation)
     return page(request, "console/compare.html", section="models", **pages.comparison(*pair))
+
+
+@allow("GET")
+@login_required
+def comparison(request: HttpRequest, comparison_id: int) -> HttpResponse:
+    """A kept comparison of two versions."""
+    kept = VersionComparison.objects.select_related("first", "second").defer("first__report", "second__report")
+    found = get_object_or_404(kept, pk=comparison_id)
+    return page(request, "console/comparison.html", section="models", **comparison_context(found))
 
 
 @allow("GET")

@@ -15,6 +15,10 @@ from mlengine_project.operations.jobs.runs import DUPLICATE_SLOT_PREFIX, ORPHANE
 from mlengine_project.operations.models import Job
 from mlengine_project.operations.monitoring import heartbeats
 
+SCHEDULE = "schedule"
+"""Who requests what the schedule requests."""
+DAILY_TRAINING = "daily-training-"
+"""Prefix of the slots of nightly trainings; the day follows."""
 ACTIVE_STATES = (Job.State.PENDING, Job.State.RUNNING)
 log = structlog.get_logger(__name__)
 
@@ -36,12 +40,12 @@ def request_bootstrap(asked_by: str) -> Job:
 
 def request_daily_training() -> Job:
     """Request the training of this UTC day, once however many beats run."""
-    return request_training("schedule", slot=f"daily-training-{clock.wall_now():%Y-%m-%d}")
+    return request_training(SCHEDULE, slot=f"{DAILY_TRAINING}{clock.wall_now():%Y-%m-%d}")
 
 
 def request_daily_retention() -> Job:
     """Request the retention run of this UTC day, once however many beats run."""
-    return _request(Job.Kind.RETENTION, "schedule", {}, f"daily-retention-{clock.wall_now():%Y-%m-%d}")
+    return _request(Job.Kind.RETENTION, SCHEDULE, {}, f"daily-retention-{clock.wall_now():%Y-%m-%d}")
 
 
 def request_retention_after(job_id: str) -> Job | None:

@@ -7,6 +7,8 @@ this module converts them for JSON.
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 PERCENT = 100.0
 OTHER_SKILLS = frozenset({"worst_over_first_passage"})
 """Skills whose name does not begin with `skill`."""
@@ -38,6 +40,19 @@ def _converted(name: str, value: Any) -> Any:
     is_skill = name.startswith("skill") or name in OTHER_SKILLS
     # Rounded to the digits a percentage has after the point, so that 2.3 % is 0.023 and not 0.022999999999999996.
     return round(value / PERCENT, 12) if is_skill and isinstance(value, int | float) else value
+
+
+def json_ready(value: Any) -> Any:
+    """Convert a report to JSON values: plain numbers, None for non-finite ones."""
+    if isinstance(value, dict):
+        return {str(key): json_ready(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_ready(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
 
 
 Schema = dict[str, Any]
@@ -142,6 +157,15 @@ SCHEMAS: Schema = {
             "hoped": FIGURES,
             "net": FIGURES,
             "versus_champion": {"oneOf": [FIGURES, {"enum": [None]}], "nullable": True},
+            "refresh": {
+                "type": "object",
+                "description": "Verdict of the refresh rule beside the champion of the training.",
+                "properties": {
+                    "accepted": {"type": "boolean"},
+                    "reasons": rows({"type": "string"}, "Why it is no refresh."),
+                    "margin": {**NUMBER, "description": "REFRESH_MARGIN, percent of the champion's loss."},
+                },
+            },
             "uniqueness": FIGURES,
             "left_out": rows(FIGURES, "Markets excluded from training, with the candles they lack."),
             "detail": reference("ReportDetail"),

@@ -4,7 +4,7 @@ The champion can only be scored on candles after its training. While there are t
 their purged walk-forward tests on the days they share.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from modelregistry.estimators.tpsl_classifier import TpslClassifier
 from modelregistry.evaluation.metrics import scores
 from modelregistry.evaluation.reports.report import Collected
 from modelregistry.evaluation.reports.served import served_forecast
+from modelregistry.evaluation.significance.blocks import block_interval
 from modelregistry.evaluation.significance.paired import Comparison, compare, count_days
 
 ENOUGH_DAYS = 30
@@ -59,12 +60,14 @@ def collect_losses(
     test: Dataset,
     costs: float,
 ) -> None:
-    """Add losses of both on the rows of `test` after the champion's training.
+    """Add losses of both on the rows of `test` after the champion's training, of the markets it was trained on.
 
     For a candidate with an online correction the uncorrected losses are added as well, because the correction may be
     removed.
     """
-    rows = test.take(np.flatnonzero((test.open_time >= champion.trained_until_ms) & test.has_features))
+    shared = [code for code, symbol in enumerate(test.symbols) if symbol in (champion.symbols or test.symbols)]
+    answered = test.has_features & np.isin(test.market, shared)
+    rows = test.take(np.flatnonzero((test.open_time >= champion.trained_until_ms) & answered))
     if not len(rows):
         return
     own_at, champions_at = losses(candidate, rows, costs), losses(champion.estimator, rows, costs)
@@ -91,7 +94,7 @@ def versus_champion(
     dict
         `evidence` ("later candles", "shared tests" or "none"), the `days` it rests on and the `later_days` there are
         after the champion's training; in percent of the champion's (or the baseline's) loss the `gain`, its block
-        `error` and its `lower` bound.
+        `error` and its `lower` bound; for later candles also the `increase` of the loss and its `increase_upper` bound.
     """
     cells = {key: columns for key, columns in found.cells().items() if len(columns[0])}
     later = count_days(np.concatenate([when for *_, when in cells.values()])) if cells else 0
@@ -100,7 +103,8 @@ def versus_champion(
             (compare(own, champion_losses, when, horizon, stride), float(champion_losses.mean()))
             for (horizon,), (own, champion_losses, when) in sorted(cells.items())
         ]
-        return {"evidence": "later candles", "days": later, "later_days": later, **_mean(results)}
+        figures = _mean(results) | loss_increase(cells.values())
+        return {"evidence": "later candles", "days": later, "later_days": later, **figures}
     gains = _daily_gain(report, champion)
     days = sorted(set(gains) & set(champion.daily_gain))
     if len(days) < ENOUGH_DAYS:
@@ -110,6 +114,32 @@ def versus_champion(
     lost = [-np.array([by_day[day] for day in days]) for by_day in (gains, champion.daily_gain)]
     result = compare(lost[0], lost[1], when, horizon=1)
     return {"evidence": "shared tests", "days": len(days), "later_days": later, **_mean([(result, 1.0)])}
+
+
+def loss_increase(cells: Iterable[tuple[np.ndarray, ...]]) -> dict[str, float]:
+    """Increase of the loss over the champion's, in percent, by a block bootstrap of the paired rows.
+
+    Parameters
+    ----------
+    cells : iterable of tuple
+        Of each horizon the candidate's losses, the champion's losses and the open times (ms) of the same rows.
+
+    Returns
+    -------
+    dict
+        `increase`, the mean over the horizons, and `increase_upper`, the upper bound of its central 95 % interval.
+
+    Examples
+    --------
+    >>> champion, times = np.ones(2000), np.arange(2000) * 300_000
+    >>> loss_increase([(1.5 * champion, champion, times), (1.0 * champion, champion, times)])
+    {'increase': 25.0, 'increase_upper': 25.0}
+    """
+    # In units of the champion's mean loss, so that every horizon counts the same.
+    scaled = [(own / theirs.mean(), theirs / theirs.mean(), when) for own, theirs, when in cells]
+    own, theirs, when = (np.concatenate(column) for column in zip(*scaled, strict=True))
+    found = block_interval(own - theirs, when, theirs)
+    return {"increase": 100 * found.mean, "increase_upper": 100 * found.upper}
 
 
 def _mean(results: list[tuple[Comparison, float]]) -> dict[str, float]:

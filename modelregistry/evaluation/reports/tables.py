@@ -21,7 +21,7 @@ LABEL_COLUMNS = (
 )
 """Columns that identify a row; they come first and are part of the name of a value."""
 
-NOT_COMPARED = ("folds", "versus_champion", "rows", "detail", "direction", BASELINE_KEY)
+NOT_COMPARED = ("folds", "versus_champion", "refresh", "rows", "detail", "direction", BASELINE_KEY)
 """Parts of a report that are not compared: they describe its own test, not the version."""
 NOT_TABULATED = ("detail", BASELINE_KEY)
 """Parts shown as figures, or read by programs only."""

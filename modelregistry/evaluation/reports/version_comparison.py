@@ -37,8 +37,8 @@ def comparison_report(cells: Cells, stride: int) -> dict[str, Any]:
     -------
     dict
         `gain` (a share of the second's loss; positive if the first loses less), its block `error`, the central 95 %
-        interval `lower` to `upper`, the two-sided Diebold-Mariano `p_value`, `rows` and `days`; the same in
-        `horizons` and `cells`, those with both mean losses.
+        interval `lower` to `upper`, the two-sided Diebold-Mariano `p_value`, the number of independent observations
+        `effective_n`, `rows` and `days`; the same in `horizons` and `cells`, those with both mean losses.
 
     Examples
     --------
@@ -77,6 +77,7 @@ def _gain(cells: Sequence[CellLosses], horizon: int, stride: int) -> dict[str, A
         "lower": lower,
         "upper": 2 * gain - lower,
         "p_value": 2 * min(one_sided, 1 - one_sided) if gain else 1.0,
+        "effective_n": found["effective_n"],
         "rows": sum(len(one.own) for one in cells),
         "days": count_days(np.concatenate([one.open_time for one in cells])),
     }
@@ -100,13 +101,14 @@ def comparison_sentence(found: Mapping[str, Any]) -> str:
 
 def comparison_table(found: Mapping[str, Any]) -> Table:
     """Table of every market and horizon, then all markets by horizon."""
-    headers = ["market", "horizon", "rows", "first loss", "second loss", "gain", "from", "to", "p"]
+    headers = ["market", "horizon", "rows", "independent", "first loss", "second loss", "gain", "from", "to", "p"]
     means = [{"symbol": "all", **row} for row in found["horizons"]]
     rows = [
         [
             row["symbol"],
             str(row["horizon"]),
             f"{row['rows']:,}",
+            f"{row['effective_n']:,.0f}",
             *(f"{row[name]:.6g}" if name in row else "–" for name in ("first_loss", "second_loss")),
             *(f"{row[name]:+.2%}" for name in ("gain", "lower", "upper")),
             f"{row['p_value']:.3f}",

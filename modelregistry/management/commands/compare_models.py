@@ -9,6 +9,7 @@ from marketdata.management.command import EngineCommand
 from marketdata.management.instants import instant
 from modelregistry import registry, services
 from modelregistry.evaluation.reports.version_comparison import comparison_sentence, comparison_table
+from modelregistry.management.actor import actor
 from modelregistry.management.tables import lines_of
 
 
@@ -17,7 +18,8 @@ class Command(EngineCommand):
 
     help = (
         "Compare two versions of one kind on the same candles, outside the training of both: gain of the first by "
-        "market and horizon, with 95 %% intervals and the Diebold-Mariano test."
+        "market and horizon, with 95 %% intervals and the Diebold-Mariano test. The result is kept and shown in the "
+        "console with both versions."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -45,15 +47,14 @@ class Command(EngineCommand):
             raise CommandError("--from must be before --to")
         if options["stride"] < 1:
             raise CommandError("--stride must be at least 1")
-        found = services.json_ready(
-            services.compare(
-                registry.find_version(options["first"]),
-                registry.find_version(options["second"]),
-                options["from_time"],
-                options["until_time"],
-                options["symbols"],
-                stride=options["stride"],
-            )
+        found = services.compare(
+            registry.find_version(options["first"]),
+            registry.find_version(options["second"]),
+            options["from_time"],
+            options["until_time"],
+            options["symbols"],
+            stride=options["stride"],
+            actor=actor(),
         )
         if options["json"]:
             self.stdout.write(json.dumps(found, indent=2))

@@ -11,7 +11,7 @@ from marketdata.management.instants import instant
 from marketdata.models import Source
 from marketdata.progress import progress_reporter
 from modelregistry import registry, services
-from modelregistry.evaluation.reports.as_json import published_evaluation
+from modelregistry.evaluation.reports.as_json import json_ready, published_evaluation
 from modelregistry.evaluation.reports.tables import summary_lines, tables_of
 from modelregistry.management.tables import lines_of
 from modelregistry.models import ModelVersion
@@ -53,7 +53,7 @@ class Command(EngineCommand):
         versions = [registry.find_version(text) for text in options["versions"]]
         with progress_reporter("evaluating", self.stderr) as report_progress:
             found = [
-                services.json_ready(
+                json_ready(
                     services.evaluate(
                         from_ms,
                         until_ms,

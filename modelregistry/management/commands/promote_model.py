@@ -35,4 +35,5 @@ class Command(EngineCommand):
             raise CommandError("\n  - ".join(["promotion refused:", *refused.reasons])) from refused
         before = event.from_version or "no champion"
         against = " against the gate's verdict" if event.override else ""
-        self.stdout.write(f"promoted {version}{against}; before: {before}")
+        how = " as a refresh" if event.action == event.Action.REFRESH else against
+        self.stdout.write(f"promoted {version}{how}; before: {before}")

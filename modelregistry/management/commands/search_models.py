@@ -1,18 +1,22 @@
 """Hyper-parameter search of the range predictor."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
+from marketdata import clock
+from marketdata.clock import iso
 from marketdata.management.command import EngineCommand
 from marketdata.management.instants import instant
 from marketdata.models import Source
 from marketdata.progress import progress_reporter
 from modelregistry.management.actor import actor
 from modelregistry.search.study import Budget, search
-from modelregistry.training.configuration import Configuration
+from modelregistry.training.fit.settings import Configuration
 
 
 class Command(EngineCommand):
@@ -75,11 +79,36 @@ class Command(EngineCommand):
                 actor=actor(),
                 progress=report_progress,
             )
+        command = found["best_trial"] and training_command(found["best_trial"], options)
         if options["json"]:
-            self.stdout.write(json.dumps(found, indent=2))
+            self.stdout.write(json.dumps({**found, "training_command": command}, indent=2))
             return
-        for line in outcome_lines(found):
+        for line in [*outcome_lines(found), *([f"train it: {command}"] if command else [])]:
             self.stdout.write(line)
+
+
+def training_command(trial: int, options: Mapping[str, Any]) -> str:
+    """Command that trains a trial on the candles that the search was allowed to read.
+
+    Examples
+    --------
+    >>> chosen = {"until_time": 1730332800000, "from_time": None, "symbols": ["BTCUSDT"], "source": None, "seed": 1}
+    >>> training_command(7, {**chosen, "horizons": []})
+    'uv run manage.py train_models --settings-from 7 --symbols BTCUSDT --until 2024-10-31T00:00:00Z'
+    """
+    given = {
+        "--symbols": " ".join(options["symbols"]),
+        "--source": options["source"],
+        "--from": options["from_time"] is not None and iso(clock.to_datetime(options["from_time"])),
+        "--until": iso(clock.to_datetime(options["until_time"])),
+        "--seed": options["seed"] != 1 and str(options["seed"]),
+    }
+    horizons = sorted(options["horizons"] or settings.DEFAULT_HORIZONS)
+    other = (
+        [f"DEFAULT_HORIZONS={','.join(map(str, horizons))}"] if horizons != sorted(settings.DEFAULT_HORIZONS) else []
+    )
+    words = [*other, "uv run manage.py train_models --settings-from", str(trial)]
+    return " ".join([*words, *(f"{name} {value}" for name, value in given.items() if value)])
 
 
 def outcome_lines(found: dict[str, Any]) -> list[str]:

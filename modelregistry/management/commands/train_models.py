@@ -31,6 +31,13 @@ class Command(EngineCommand):
         """Add kinds, data and options."""
         parser.add_argument("--kinds", nargs="+", default=[], choices=Kind.values, help="default: all three")
         parser.add_argument("--estimator", default="", help="name of an estimator of another package: EXTRA_ESTIMATORS")
+        parser.add_argument(
+            "--settings-from",
+            type=int,
+            metavar="TRIAL",
+            help="settings of a trial of search_models, by its id in `list_models --trials`; for the range predictor, "
+            "and with --kinds for the TP/SL classifier",
+        )
         parser.add_argument("--symbols", nargs="+", default=[], help="default: the enabled markets")
         parser.add_argument("--source", choices=Source.values, help="default: that of the enabled markets")
         parser.add_argument("--from", dest="from_time", type=instant, help="first training row: ISO 8601 (UTC) or ms")
@@ -82,6 +89,7 @@ class Command(EngineCommand):
                     workers=options["workers"],
                     actor=actor(),
                     estimator=options["estimator"],
+                    settings_from=options["settings_from"],
                 )
         except KeyboardInterrupt as stopped:
             raise CommandError("interrupted; nothing was written") from stopped
@@ -114,5 +122,8 @@ def version_summary(version: ModelVersion) -> str:
     skill = version.report.get("skill")
     summary = f"{skill:+.2%} out of sample, against the best reference baseline" if skill is not None else ""
     verdict = "accepted by the gate" if version.gate_accepted else "refused by the gate"
+    if version.refresh_of_id is not None:
+        verdict += ", may replace the champion as a refresh"
     lines = [f"{version.kind} {version.digest[:12]} {version.stage}: {summary}; {verdict}"]
-    return "\n  - ".join([*lines, *version.gate_reasons])
+    no_refresh = [f"no refresh: {reason}" for reason in version.report.get("refresh", {}).get("reasons", [])]
+    return "\n  - ".join([*lines, *version.gate_reasons, *(no_refresh if not version.gate_accepted else [])])

@@ -1,9 +1,10 @@
 """Size of a training run, chosen from the number of candles."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from math import ceil
+from typing import Any, Self
 
 import numpy as np
 
@@ -11,11 +12,14 @@ from indicators.candles import CandleGrid
 from indicators.features import WARMUP
 from modelregistry.dataset.rows import Dataset
 from modelregistry.errors import TrainingError
+from modelregistry.training.fit.settings import TrialSettings
 
 DAY_ROWS = 288
 MIN_LABELLED_DAYS = 15
 """Minimum days of labelled rows of a training."""
 SMALL_DAYS = 150
+MAX_ROWS = 2_200_000
+"""Most rows of a run, so that 50 markets of three years are trained within 8 GiB."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class TrainingPlan:
         Fixed, so that the same candles give the same bytes.
     corrected : bool
         Whether the range predictor uses the online correction over three weeks.
+    settings : TrialSettings, optional
+        Of the scale model, from a trial of the ledger; by default those in use.
     """
 
     stride: int
@@ -54,14 +60,21 @@ class TrainingPlan:
     seed: int = 1
     threads: int = 2
     corrected: bool = False
+    settings: TrialSettings | None = None
 
     def embargo_ms(self, rows: Dataset) -> int:
         """Embargo after a held-out block: as long as the longest horizon, ms."""
         return max(rows.horizons) * rows.grid.interval_ms
 
     def as_hyperparameters(self) -> dict[str, Any]:
-        """JSON values for the manifest."""
-        return {**asdict(self), "marks": list(self.marks)}
+        """JSON values for the manifest; those of a trial only where there is one, as before there were any."""
+        found = {**asdict(self), "marks": list(self.marks)}
+        del found["settings"]
+        return found | (self.settings.as_hyperparameters() if self.settings else {})
+
+    def with_settings(self, settings: TrialSettings | None) -> Self:
+        """The same plan with the settings of a trial, whose number of rounds is the only one."""
+        return self if settings is None else replace(self, settings=settings, marks=(settings.configuration.rounds,))
 
 
 @dataclass(frozen=True)
@@ -142,9 +155,18 @@ def excluded_markets(
 
 
 def plan_for(
-    candles: int, horizons: tuple[int, ...], seed: int = 1, threads: int = 2, *, small: bool = False
+    candles: int,
+    horizons: tuple[int, ...],
+    seed: int = 1,
+    threads: int = 2,
+    *,
+    small: bool = False,
+    all_candles: int | None = None,
 ) -> TrainingPlan:
-    """Training plan for `candles` candles per market.
+    """Training plan for `candles` candles per market, and `all_candles` of all markets together.
+
+    With more than `MAX_ROWS` rows at the usual stride, every market is sampled more sparsely; the stride is part of the
+    hyper-parameters in the manifest.
 
     Raises
     ------
@@ -155,6 +177,8 @@ def plan_for(
     --------
     >>> plan_for(290_000, (6, 72)).folds, plan_for(15_000, (6, 72)).folds
     (3, 1)
+    >>> [plan_for(315_000, (6, 72), all_candles=markets * 315_000).stride for markets in (6, 20, 50)]
+    [3, 3, 9]
     """
     needed = least_candles(horizons)
     if candles < needed:
@@ -163,8 +187,9 @@ def plan_for(
             f"({WARMUP} to warm up the features, {MIN_LABELLED_DAYS} days of rows, the longest horizon)"
         )
     days = (candles - WARMUP) // DAY_ROWS
+    sparse = 3 * max(1, ceil((all_candles or candles) / 3 / MAX_ROWS))
     if small or days < SMALL_DAYS:
-        stride = max(3, days // 50 * 3)
+        stride = max(sparse, days // 50 * 3)
         return TrainingPlan(stride, 1, min(max(days // 5, 3), 60), 3, (10, 20, 40), 15, 1, seed, threads)
     folds = max(1, min(3, days // 120))
-    return TrainingPlan(3, folds, min(120, days // 5), 4, (40, 80, 150, 250), 40, 2, seed, threads)
+    return TrainingPlan(sparse, folds, min(120, days // 5), 4, (40, 80, 150, 250), 40, 2, seed, threads)

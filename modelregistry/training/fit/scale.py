@@ -12,19 +12,8 @@ from modelregistry.estimators import boosting
 from modelregistry.estimators.extra import ExtraScale
 from modelregistry.estimators.scale import CHUNK, LinearScale, ScaleModel, base_prediction, current_level
 from modelregistry.training.fit.plan import TrainingPlan
+from modelregistry.training.fit.settings import PENALTY, TREES
 
-PENALTY = 0.01
-"""Ridge penalty in units of a standardised feature's variance."""
-TREES: dict[str, Any] = {
-    "objective": "reg:squarederror",
-    "base_score": 0.0,
-    "max_depth": 4,
-    "eta": 0.05,
-    "subsample": 0.5,
-    "colsample_bytree": 0.4,
-    "min_child_weight": 200.0,
-    "reg_lambda": 50.0,
-}
 DIGITS = 12
 """Decimals of stored weights, so that the order of summation in BLAS does not change the artifact."""
 
@@ -97,7 +86,7 @@ def fit_scale(rows: Dataset, plan: TrainingPlan, *, tick: Callable[[str], None])
     losses = ((held_out - thinned.log_range) ** 2).mean(axis=1)
     best = losses.argmin(axis=0)
     out_of_fold = np.stack([held_out[m, :, k] for k, m in enumerate(best)], axis=1)
-    linear, level = _begin(rows)
+    linear, level = _begin(rows, plan)
     residual = rows.log_range - base_prediction(linear, level, rows.horizons, rows.features, rows.sigma)
     matrix = boosting.binned(rows.features, residual[:, 0], threads=plan.threads)
     boosters = []
@@ -114,7 +103,7 @@ def _hold_out(rows: Dataset, plan: TrainingPlan, tick: Callable[[str], None]) ->
     held_out = np.empty((len(marks), len(rows), len(rows.horizons)))
     for fold in cross_blocks(rows.open_time, rows.ends, plan.cross_blocks, embargo=plan.embargo_ms(rows)):
         train, test = rows.take(fold.train), rows.take(fold.test)
-        linear, level = _begin(train)
+        linear, level = _begin(train, plan)
         start = base_prediction(linear, level, rows.horizons, test.features, test.sigma)
         residual = train.log_range - base_prediction(linear, level, rows.horizons, train.features, train.sigma)
         matrix = boosting.binned(train.features, residual[:, 0], threads=plan.threads)
@@ -126,12 +115,16 @@ def _hold_out(rows: Dataset, plan: TrainingPlan, tick: Callable[[str], None]) ->
     return held_out
 
 
-def _begin(rows: Dataset) -> tuple[LinearScale, np.ndarray]:
-    target = rows.log_range
+def _begin(rows: Dataset, plan: TrainingPlan) -> tuple[LinearScale, np.ndarray]:
+    target, penalty = rows.log_range, plan.settings.configuration.penalty if plan.settings else PENALTY
     level = (target - current_level(rows.horizons, rows.sigma)).mean(axis=0).round(DIGITS)
-    return fit_linear(rows.features, target), level
+    return fit_linear(rows.features, target, penalty), level
 
 
 def _trees(matrix: Any, rounds: int, plan: TrainingPlan) -> boosting.Booster:
-    child = min(TREES["min_child_weight"], matrix.num_row() / 200)
-    return boosting.fit(matrix, {**TREES, "min_child_weight": child}, rounds, seed=plan.seed, threads=plan.threads)
+    rows = matrix.num_row()
+    if plan.settings is not None:
+        parameters = plan.settings.configuration.trees(rows)
+    else:
+        parameters = {**TREES, "min_child_weight": min(TREES["min_child_weight"], rows / 200)}
+    return boosting.fit(matrix, parameters, rounds, seed=plan.seed, threads=plan.threads)

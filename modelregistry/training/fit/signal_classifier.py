@@ -35,7 +35,6 @@ UNIQUENESS = (
 )
 """Hyper-parameters about label overlap in the report: gain in log loss without and with uniqueness weights."""
 TRUSTS = (0.0, 0.25, 0.5, 0.75, 1.0)
-STEPS = 3
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,7 @@ import hashlib
 from datetime import timedelta
 from decimal import Decimal
 
+import numpy as np
 from django.contrib.auth import get_user_model
 
 from marketdata import clock
@@ -21,7 +22,10 @@ from marketdata.models import (
 from mlengine_project.access import services as access
 from mlengine_project.access.models import KnownAddress, WebsocketTicket
 from mlengine_project.operations.models import Counter, Heartbeat, Job
+from modelregistry.evaluation.reports.version_comparison import comparison_report
+from modelregistry.evaluation.significance.pooled import CellLosses
 from modelregistry.models import Kind, ModelVersion, PromotionEvent, TrainingTrial
+from modelregistry.registry.comparisons import keep
 from predictions.models import ChainCut, ChainHead, ChallengerLog, PredictionLog
 from signals.models import OutboxMessage, SignalLog, SignalSwitch, SymbolSequence
 
@@ -151,6 +155,27 @@ def version(kind="range_predictor", stage="candidate", seed=0, accepted=True, re
     )
 
 
+def comparison(first, second, days=40, **fields):
+    """A kept comparison on invented losses: the first version is a little better at the first horizon alone."""
+    rng = np.random.default_rng(5)
+    when = np.arange(days * 288) * STEP + BEGIN
+    cells = {}
+    for horizon, gain in zip(HORIZONS, (0.03, 0.004, -0.002, -0.03), strict=True):
+        theirs = 0.001 * horizon**0.5 * rng.gamma(2.0, 1.0, len(when))
+        noise = 0.02 * rng.normal(size=days).repeat(288)
+        cells["BTCUSDT", horizon] = CellLosses(theirs * (1 - gain + noise), theirs, when)
+    result = {"symbols": ["BTCUSDT"], "stride": 1, **comparison_report(cells, 1)}
+    return keep(first, second, BEGIN, BEGIN + days * 288 * STEP, result, fields.pop("actor", "olga"))
+
+
+def refresh_report(report, accepted=True):
+    """The report with the verdict of the refresh rule."""
+    versus = {"evidence": "later candles", "days": 41, "later_days": 41, "gain": -0.12, "error": 0.1, "lower": -0.32}
+    reasons = [] if accepted else ["not enough candles since the training of the champion: 12 of 30 days"]
+    verdict = {"accepted": accepted, "reasons": reasons, "margin": 0.5}
+    return {**report, "versus_champion": {**versus, "increase": 0.12, "increase_upper": 0.31}, "refresh": verdict}
+
+
 REPORT = {
     "skill": 0.031,
     "cells": [
@@ -190,6 +215,7 @@ def one_of_everything():
         version=champion,
         actor="tests",
     )
+    comparison(champion, champion, days=2)
     predictions = [prediction(of, horizon, rows[-1].open_time) for horizon in HORIZONS]
     ChallengerLog.objects.create(
         market=of, version=champion, horizon=6, candle_time=predictions[0].candle_time, answer={}

@@ -101,6 +101,10 @@ def add_rows():
         champions[version.kind] = version
     champion = champions["range_predictor"]
     candidate = rows.version(seed=2, accepted=False, report=report_of("range_predictor"))
+    refresh = rows.version(
+        seed=3, accepted=False, report=rows.refresh_report(report_of("range_predictor")), refresh_of=champion
+    )
+    kept = rows.comparison(champion, candidate)
     Job.objects.create(kind="training", state="running", progress=0.43, message="fold 3 of 5")
     pair = f"?version={champion.pk}&version={candidate.pk}"
     return {
@@ -117,6 +121,8 @@ def add_rows():
         "version": reverse("console:version", args=[champion.pk]),
         "brackets": reverse("console:version", args=[champions["tpsl_classifier"].pk]),
         "compare": reverse("console:compare") + pair,
+        "refresh": reverse("console:version", args=[refresh.pk]),
+        "comparison": reverse("console:comparison", args=[kept.pk]),
         "record": reverse("console:record"),
         "data": reverse("console:data"),
         "operations": reverse("console:operations"),

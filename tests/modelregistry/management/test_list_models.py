@@ -58,6 +58,7 @@ def test_json_and_the_choice_of_kind_and_source(versions):
         "digest": champion.digest,
         "stage": "champion",
         "gate_accepted": True,
+        "refresh_of": None,
         "unproven": False,
         "trained_from": "2024-01-01T00:00:00Z",
         "trained_until": "2025-01-01T00:00:00Z",

@@ -10,6 +10,7 @@ import pytest
 from mlengine_project.console.versions.page import compared_charts
 from mlengine_project.console.versions.probability_charts import charts_of
 from mlengine_project.console.versions.range_charts import BASELINES
+from modelregistry.evaluation.reports.as_json import json_ready
 from modelregistry.evaluation.reports.detail import bracket_detail, direction_detail, range_detail
 from modelregistry.evaluation.reports.report import (
     BASELINE_NAMES,
@@ -19,7 +20,6 @@ from modelregistry.evaluation.reports.report import (
     range_report,
 )
 from modelregistry.models import ModelVersion
-from modelregistry.services import json_ready
 from tests.modelregistry.evaluation.reports.test_detail import FIRST, HOUR, brackets, ranges
 
 KINDS = ("range_predictor", "tpsl_classifier", "signal_classifier")

@@ -6,6 +6,7 @@ from django.contrib.auth.models import Permission
 from django.urls import reverse
 
 from mlengine_project.access import services as access
+from mlengine_project.console.versions.comparisons import sentence
 from mlengine_project.operations.models import Job
 from modelregistry import registry
 from modelregistry.models import ModelVersion, PromotionEvent
@@ -117,6 +118,76 @@ def test_two_versions_are_compared_and_only_two_of_one_kind(person):
     for chosen in ([first.pk], [first.pk, other.pk], [first.pk, "x"], [first.pk, first.pk]):
         assert client.get("/console/models/compare", {"version": chosen}).status_code == 400
     assert client.get("/console/models/compare/charts", {"version": [first.pk, second.pk]}).status_code == 200
+
+
+def test_a_kept_comparison_has_a_page_that_both_versions_lead_to(person):
+    client = person()
+    first, second = rows.version(seed=1), rows.version(seed=2)
+    kept = rows.comparison(first, second)
+    address = f"/console/models/comparisons/{kept.pk}"
+    for page in (f"/console/models/{first.pk}", f"/console/models/{second.pk}",
+                 f"/console/models/compare?version={second.pk}&version={first.pk}"):  # fmt: skip
+        assert f'href="{address}"' in client.get(page).content.decode()
+    page = client.get(address)
+    text = words(page)
+    found = kept.result
+    sentence = f"No sure difference between {first.digest[:12]} and {second.digest[:12]}: the first loses"
+    assert text.index(sentence) < text.index("Candles scored")
+    assert f"Diebold-Mariano p = {found['p_value']:.3f}, 40 days)." in text
+    content = page.content.decode()
+    better, *_, worse = found["cells"]
+    for cell, tone, sign in ((better, "better", "+"), (worse, "worse", "−")):
+        assert f'<span class="skill {tone}">{sign}{abs(100 * cell["gain"]):.2f} %</span>' in content
+        assert f"{100 * cell['lower']:+.2f} % to {100 * cell['upper']:+.2f} %".replace("-", "−") in text
+        assert f"{cell['effective_n']:,.0f} {cell['rows']:,}" in text
+    assert text.count("all markets") == len(found["horizons"]) == 4
+    for version in (first, second):
+        assert f'href="/console/models/{version.pk}"' in content
+    assert client.get("/console/models/comparisons/999").status_code == 404
+
+
+def test_the_sentence_of_a_comparison_says_what_is_sure():
+    kept = rows.comparison(rows.version(seed=1), rows.version(seed=2))
+    for gain, words_of in ((0.02, "is surely better than"), (-0.02, "is surely worse than")):
+        kept.result |= {"gain": gain, "lower": gain - 0.01, "upper": gain + 0.01}
+        assert words_of in sentence(kept)
+        assert f"it loses 2.00 % {'less' if gain > 0 else 'more'}" in sentence(kept)
+
+
+def test_a_version_without_a_comparison_names_the_command(person):
+    assert "manage.py compare_models" in words(person().get(f"/console/models/{rows.version().pk}"))
+
+
+def test_a_refresh_is_shown_as_such_and_never_as_better(person):
+    rows.market()
+    champion = rows.version(stage="champion", seed=1, report=REPORT)
+    PromotionEvent.objects.create(kind=champion.kind, source=champion.source, action="bootstrap", to_version=champion,
+                                  actor="ada", reason="first", gate_accepted=True)  # fmt: skip
+    refresh = rows.version(seed=2, accepted=False, report=rows.refresh_report(REPORT), refresh_of=champion)
+    client = person("promote_modelversion")
+    page = words(client.get(f"/console/models/{refresh.pk}"))
+    assert "refresh: same recipe, newer candles" in page
+    assert "its loss changes by 0.12 %, surely by at most 0.31 %; the margin is 0.50 %." in page
+    sheet = client.get(reverse("console:promote", args=[refresh.pk]))
+    assert "better than the champion" not in words(sheet)
+    assert "Override the gate" not in words(sheet)
+
+    ModelVersion.objects.filter(pk=champion.pk).update(stage="retired")
+    ModelVersion.objects.filter(pk=refresh.pk).update(stage="champion")
+    PromotionEvent.objects.create(kind=champion.kind, source=champion.source, action="refresh", from_version=champion,
+                                  to_version=refresh, actor="schedule", reason="refresh: the recipe")  # fmt: skip
+    page = words(client.get("/console/models"))
+    assert "Range predictor: refreshed on newer candles. +0.90 % ± 1.51 against HAR, 10 days." in page
+    assert "proven" not in page
+    assert "Refresh" in page
+    ModelVersion.objects.filter(pk=refresh.pk).update(unproven=True)
+    assert "Range predictor: not proven, refreshed on newer candles." in words(client.get("/console/models"))
+
+
+def test_a_version_that_is_no_refresh_says_why(person):
+    version = rows.version(accepted=False, report=rows.refresh_report(REPORT, accepted=False))
+    page = words(person().get(f"/console/models/{version.pk}"))
+    assert "It is no refresh of the champion: Not enough candles since the training of the champion: 12 of 30" in page
 
 
 def test_admin_leads_to_the_page_of_the_console(admin_client):
