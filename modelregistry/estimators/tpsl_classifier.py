@@ -1,6 +1,5 @@
 """TP/SL classifier: which level of a bracket is reached first, and touch probabilities."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -49,7 +48,18 @@ class BracketView:
 
         The mean is the calibrated share of that of a driftless random walk.
         """
-        near, far, tp, sl, deviation = self.closed_form(horizon, side, take_profit, stop_loss)
+        return self._ends(horizon, *self.closed_form(horizon, side, take_profit, stop_loss))
+
+    def ends_of_sides(
+        self, horizon: int, above: np.ndarray, below: np.ndarray
+    ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+        """`ends` of the buys and of the sells between the same levels, which share the closed form."""
+        near, far, tp, sl, deviation = self.closed_form(horizon, "buy", above, below)
+        return self._ends(horizon, near, far, tp, sl, deviation), self._ends(horizon, far, near, sl, tp, deviation)
+
+    def _ends(
+        self, horizon: int, near: np.ndarray, far: np.ndarray, tp: np.ndarray, sl: np.ndarray, deviation: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         calibration = self.calibrations[self._position(horizon)]
         touch = calibrated_touch(tp + sl, near + far, deviation, calibration.touch)
         order = calibrated_order(tp, sl, near, far, self._like(self.sigma, near), calibration.order)
@@ -99,7 +109,7 @@ class BracketView:
         reached = self._mixed(k, distance, lambda factor: passage.reach(distance, deviation * factor))
         return distance, reached, deviation
 
-    def _mixed(self, k: int, like: np.ndarray, result: Callable[[Any], np.ndarray]) -> np.ndarray:
+    def _mixed(self, k: int, like: np.ndarray, result: Any) -> np.ndarray:
         """Mean of a probability over the unknown true scale; `result` takes a factor, or factors on a first axis."""
         factors, weights = passage.mixture_nodes(self.calibrations[k].spread)
         # For few values one call on all factors costs a fraction; for many it would only need more memory.
