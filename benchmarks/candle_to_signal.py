@@ -9,7 +9,8 @@ features and the path around the models rather than large trees; every measured 
 
 A round begins with the first closed frame of a candle and ends when the last client has its message. Both processes
 are started by this module, which makes them write the time at the ends of stages. The last line is one JSON object of
-medians: `two_markets_ms`, `five_hundred_markets_last_ms`, and `stages`, the milliseconds of each.
+medians: `two_markets_ms`, `five_hundred_markets_last_ms`, and `stages`, the milliseconds of each. `stream_processor` is
+the processor time of the stream process up to its commit, which other work on the machine disturbs less.
 """
 
 import argparse
@@ -60,13 +61,14 @@ STAGES = {
     "received": ("marketdata.feed.inbox:Inbox", "put_closed"),
     "collected": ("marketdata.feed.supervisor:Supervisor", "_deliver"),
     "stored": ("signals.services", "_sync"),
-    "forecast": ("predictions.log.recording", "record"),
-    "recorded": ("signals.services", "record"),
+    "forecast": ("signals.services", "draft"),
+    "decided": ("signals.services", "draft"),
+    "recorded": ("signals.delivery.publisher", "publish"),
     "published": ("signals.delivery.announcements:Announcer", "announce"),
     "hub": ("signals.delivery.hub", "_offer"),
 }
 """The function whose last call ends a stage, at the begin of the call except for `AT_RETURN`."""
-AT_RETURN = {"stored", "recorded"}
+AT_RETURN = {"stored", "decided", "published"}
 
 
 def stamp(owner: object, function: str, name: str) -> None:
@@ -75,12 +77,12 @@ def stamp(owner: object, function: str, name: str) -> None:
 
     @wraps(original)
     def stamped(*arguments, **named):
-        at = time.perf_counter()
+        at = time.perf_counter(), time.process_time()
         try:
             return original(*arguments, **named)
         finally:
-            at = time.perf_counter() if name in AT_RETURN else at
-            os.write(1, f"stamp {name} {at}\n".encode())
+            at = (time.perf_counter(), time.process_time()) if name in AT_RETURN else at
+            os.write(1, f"stamp {name} {at[0]} {at[1]}\n".encode())
 
     setattr(owner, function, stamped)
 
@@ -98,26 +100,31 @@ def run() -> None:
     uvicorn.main() if sys.argv[0] == "uvicorn" else call_command(*sys.argv[1:])
 
 
-def stamps(folder: Path, since: float, until: float) -> dict[str, list[float]]:
-    """Times written in a span, by name."""
-    found: dict[str, list[float]] = {}
+Stamp = tuple[float, float]
+"""A time, and the processor time of its process."""
+
+
+def stamps(folder: Path, since: float, until: float) -> dict[str, list[Stamp]]:
+    """Stamps written in a span, by name."""
+    found: dict[str, list[Stamp]] = {}
     for log in ("stream", "web"):
         for line in (folder / f"{log}.log").read_text().splitlines():
             if line.startswith("stamp "):
-                _, name, at = line.split()
+                _, name, at, processor = line.split()
                 if since <= float(at) <= until:
-                    found.setdefault(name, []).append(float(at))
+                    found.setdefault(name, []).append((float(at), float(processor)))
     return found
 
 
-def stages_ms(found: dict[str, list[float]], last_at: float) -> dict[str, float]:
-    """Milliseconds of each stage of a round, and of all."""
-    begun = at = min(found["received"])
-    spent = {}
+def stages_ms(found: dict[str, list[Stamp]], last_at: float) -> dict[str, float]:
+    """Milliseconds of each stage of a round and of all, and of processor time of the stream process."""
+    begun = first, _ = min(found["received"])
+    at, spent = first, {}
     for stage in STAGES:
-        end = max(at, *found.get(stage, [at]))  # none for a stage that the hub's own reading of the log overtook
+        end = max([at, *(one for one, _ in found.get(stage, []))])  # none where the hub's own reading overtook it
         spent[stage], at = 1000 * (end - at), end
-    return spent | {"client": 1000 * (last_at - at), "total": 1000 * (last_at - begun)}
+    processor = 1000 * (min(found["recorded"])[1] - begun[1])
+    return spent | {"client": 1000 * (last_at - at), "total": 1000 * (last_at - first), "stream_processor": processor}
 
 
 async def follow(engine: Engine, exchange: SimulatedExchange, rounds: int) -> list[dict[str, float]]:

@@ -14,6 +14,7 @@ from marketdata.exchange.parsing import CandleRow
 from marketdata.exchange.rest import RestSession
 from marketdata.intervals import INTERVAL_MS, Gap, last_closed_open, subtract
 from marketdata.models import Candle, Market
+from marketdata.process_state import process_state
 from marketdata.storage import candles
 
 __all__ = [
@@ -36,6 +37,10 @@ SETTLED_MS = 60_000
 RE_READ = 3
 
 log = structlog.get_logger(__name__)
+
+
+class CheckedUntil(dict[int, int]):
+    """Open, by market id, of the candle up to which this process found no holes."""
 
 
 def seed_markets(symbols: Sequence[str], source: str) -> list[Market]:
@@ -150,9 +155,21 @@ def _early(delivered: Mapping[Market, Sequence[CandleRow]]) -> dict[Market, list
 
 
 def _is_contiguous(delivered: Mapping[Market, Sequence[CandleRow]], newest: Mapping[int, int | None]) -> bool:
-    """Whether every market ends at the delivered candle without holes, so no request is needed."""
+    """Whether every market ends at the delivered candle without holes, so no request is needed.
+
+    A market checked up to the candle before is not counted again: later holes are found by `sweep_quality`.
+    """
     head = max(row.open_time for rows in delivered.values() for row in rows)
-    return not any(_open_gaps(list(delivered), head, newest).values())
+    checked = process_state.of(CheckedUntil)
+    unchecked = [
+        market
+        for market in delivered
+        if newest[market.pk] != head or checked.get(market.pk) not in (head, head - INTERVAL_MS)
+    ]
+    if any(_open_gaps(unchecked, head, newest).values()):
+        return False
+    checked.update({market.pk: head for market in delivered})
+    return True
 
 
 def _open_gaps(markets: Sequence[Market], head: int, newest: Mapping[int, int | None]) -> dict[Market, list[Gap]]:

@@ -24,19 +24,28 @@ from predictions.refusals import newest_candle, refuse, retry_after_seconds
 from predictions.requests import cached_market, known_horizon, known_market
 from predictions.validity import valid_until_ms
 
-__all__ = ["brackets", "cached_prediction", "latest_prediction", "predict", "touches", "warm_up"]
+__all__ = ["brackets", "cached_prediction", "forecast", "latest_prediction", "predict", "touches", "warm_up"]
 
 
 def predict(
     work: Mapping[Market, Sequence[int]], *, live: bool = False
 ) -> Iterator[tuple[ForecastBatch, dict[Key, PredictionLog]]]:
-    """Forecast and log the given open times (ms) of each market.
+    """Forecast, log and cache the given open times (ms) of each market, see `forecast`."""
+    for batch in forecast(work, live=live):
+        made_at_ms = clock.market_ms()
+        rows = recording.record(batch, made_at_ms)
+        recording.cache_newest(rows.values(), made_at_ms)
+        yield batch, rows
+
+
+def forecast(work: Mapping[Market, Sequence[int]], *, live: bool = False) -> Iterator[ForecastBatch]:
+    """Forecast the given open times (ms) of each market.
 
     A backlog is processed day by day. The live path forecasts from the windows in memory, and checks some of its
     rows against the batch after the caller has processed them.
     """
     for batch in forecast_batches(work, live=live):
-        yield batch, recording.record(batch)
+        yield batch
         parity.compare(batch)
 
 

@@ -47,12 +47,15 @@ def mark_live_start(markets: Sequence[Market]) -> None:
             Market.objects.filter(pk=market_id, live_since__isnull=True).update(live_since=clock.to_datetime(open_ms))
 
 
-def newest_pending(markets: Sequence[Market]) -> dict[Market, list[int]]:
+def newest_pending(
+    markets: Sequence[Market], newest: Mapping[int, int | None] | None = None
+) -> dict[Market, list[int]]:
     """Pending candles of the last day after the newest signal of each market.
 
-    The usual work after a close; reads the ends of two indexes.
+    The usual work after a close; reads the ends of two indexes. `newest` is the newest confirmed open by market id, if
+    already read.
     """
-    return _after_signals(_recent(markets))
+    return _after_signals(_recent(markets, newest))
 
 
 def recent_pending(markets: Sequence[Market]) -> dict[Market, list[int]]:
@@ -71,13 +74,13 @@ def older_pending(markets: Sequence[Market]) -> dict[Market, list[int]]:
     )
 
 
-def _recent(markets: Sequence[Market]) -> Spans:
+def _recent(markets: Sequence[Market], newest: Mapping[int, int | None] | None = None) -> Spans:
     """Last day of each market that has candles, up to its newest confirmed one."""
-    newest = candles.newest_open(markets)
+    known = candles.newest_open(markets) if newest is None else newest
     return {
         market: (open_ms - RECENT_MS, open_ms + INTERVAL_MS)
         for market in markets
-        if (open_ms := newest[market.pk]) is not None
+        if (open_ms := known.get(market.pk)) is not None
     }
 
 

@@ -11,7 +11,7 @@ from indicators.arrays import Flags, Floats, Integers
 from modelregistry.estimators.bracket_calibration import SIDES
 from modelregistry.estimators.forecast import RangeForecast
 from modelregistry.estimators.tpsl_classifier import BracketView
-from predictions.forecasting.pricing import PricedBrackets, costs_of, price_brackets
+from predictions.forecasting.pricing import PricedBrackets, costs_of, price_sides
 
 MULTIPLES = (0.75, 1.0, 1.5, 2.0)
 """Distances tried for take-profit and for stop-loss, in units of half the predicted median range."""
@@ -63,17 +63,18 @@ def decide(
     """
     costs = costs_of(fee_rate, slippage_bps)
     grid = np.array([(a, b) for a in MULTIPLES for b in MULTIPLES])
+    swapped = np.arange(len(grid)).reshape(len(MULTIPLES), -1).T.ravel()
     per_horizon = []
     for horizon in horizons:
         k = ranges.horizons.index(horizon)
         middle = ranges.high.shape[-1] // 2
         unit = (ranges.high[:, k, middle] - ranges.low[:, k, middle]) / 2.0
-        per_side = []
-        for sign, side in zip((1.0, -1.0), SIDES, strict=True):
-            take_profit = level(close, sign, unit, grid[:, 0])
-            stop_loss = level(close, -sign, unit, grid[:, 1])
-            priced = price_brackets(probabilities, close, horizon, side, take_profit, stop_loss, costs)
-            per_side.append(priced.take(priced.expected_net_return.argmax(axis=1)))
+        above, below = level(close, 1.0, unit, grid[:, 0]), level(close, -1.0, unit, grid[:, 1])
+        buys, sells = price_sides(probabilities, close, horizon, above, below, costs)
+        best_buy = buys.expected_net_return.argmax(axis=1)
+        # In the order of the sells' own distances, so that of equal ones the same is chosen as of the buys.
+        best_sell = swapped[sells.expected_net_return[:, swapped].argmax(axis=1)]
+        per_side = [buys.take(best_buy), sells.take(best_sell)]
         per_horizon.append(_stack(per_side))
     chosen = _stack(per_horizon)
     return _best(chosen, np.array(horizons, dtype=np.int64), direction)

@@ -4,6 +4,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from django.db import transaction
+
 from marketdata import clock
 from marketdata import services as marketdata
 from marketdata.coverage.gap_filling import SyncReport
@@ -14,6 +16,8 @@ from marketdata.models import Market
 from marketdata.storage import candles
 from predictions import services as predictions
 from predictions.live import coverage
+from predictions.log.recording import cache_newest
+from predictions.log.recording import record as record_predictions
 from predictions.requests import known_market
 from signals import backlog
 from signals.delivery import publisher
@@ -68,7 +72,7 @@ def advance(
     followed = list(marketdata.enabled_markets() if markets is None else markets)
     sync = _sync(followed, frames)
     backlog.mark_live_start(followed)
-    written, sent = _process(backlog.newest_pending(followed))
+    written, sent = _process(backlog.newest_pending(followed, sync.newest if sync is not None else None))
     sent += publisher.drain([market.symbol for market in followed])
     pending = backlog.recent_pending(followed) or (backlog.older_pending(followed) if backlog.sweep_is_due() else {})
     if pending:
@@ -113,15 +117,20 @@ def _sync(markets: Sequence[Market], frames: Mapping[str, Sequence[CandleRow]] |
 def _process(work: Mapping[Market, Sequence[int]]) -> tuple[int, int]:
     """Predict, decide, record and publish pending candles; returns the numbers recorded and published.
 
-    Each batch is committed and published before the next, and before its rows are checked.
+    Predictions and signals of a batch are one transaction. It is published before the cache is filled, the rows are
+    checked and the next batch begins.
     """
     written = sent = 0
     if not work:
         return written, sent
     switched_off = switched_off_symbols()
-    for batch, _ in predictions.predict(work, live=True):
+    for batch in predictions.forecast(work, live=True):
         now_ms = clock.market_ms()
-        rows = record(draft(batch, now_ms, switched_off), now_ms)
+        drafts = draft(batch, now_ms, switched_off)
+        with transaction.atomic():
+            predicted = record_predictions(batch, now_ms)
+            rows = record(drafts, now_ms)
         written += len(rows)
-        sent += publisher.drain({row.symbol for row in rows})
+        sent += publisher.publish({row.symbol for row in rows})
+        cache_newest(predicted.values(), now_ms)
     return written, sent

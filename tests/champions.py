@@ -17,6 +17,7 @@ from marketdata.exchange.parsing import CandleRow
 from marketdata.exchange.rate_limit import LocalBan
 from marketdata.models import Candle, Market
 from marketdata.process_state import process_state
+from marketdata.services import CheckedUntil
 from marketdata.simulator.generator.candles import CandleGenerator
 from marketdata.storage import candles
 from modelregistry.estimators.forecast import LEVELS
@@ -48,6 +49,7 @@ def reset_process_state():
     process_state.drop(WindowsBySource)
     clock.clear_cached_reading()
     process_state.drop(LocalBan)
+    process_state.drop(CheckedUntil)
     hub.stop()
 
 

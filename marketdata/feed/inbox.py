@@ -36,6 +36,8 @@ class Inbox:
         self._refused: deque[Refused] = deque()
         self._n_dropped = 0
         self._is_notified = False
+        self.expected = 1
+        """Candles of a whole round: the reader is not woken for each, only for the first and from so many on."""
         self.first_at: float | None = None
         self.last_at: float | None = None
         self.last_message_at: float | None = None
@@ -50,7 +52,8 @@ class Inbox:
                 self._closed[symbol, row.open_time] = row
                 self.first_at = now if self.first_at is None else self.first_at
                 self.last_at = now
-            self._notify()
+            if not 1 < len(self._closed) < self.expected:
+                self._notify()
 
     def put_refused(self, raw: object, reason: str) -> None:
         """Add a refused message; beyond the limit messages are only counted."""

@@ -134,6 +134,7 @@ class Supervisor:
         if changed:
             self.sockets.follow([market.symbol for market in listed])
         self._markets = self.status_poller.markets = listed
+        self.inbox.expected = sum(not market.is_halted for market in listed)
         self._listed_at = clock.monotonic()
 
     def _store_refused(self) -> None:

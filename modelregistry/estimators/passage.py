@@ -1,5 +1,7 @@
 """First passage of a driftless Brownian motion between two barriers: closed forms, no fitting."""
 
+from functools import lru_cache
+
 import numpy as np
 from scipy.special import erfc
 
@@ -51,20 +53,37 @@ def first_exit(near: np.ndarray, far: np.ndarray, deviation: np.ndarray) -> np.n
     >>> first_exit(one, 2 * one, np.array([100.0])).round(4).tolist()
     [0.6667]
     """
-    near, far, deviation = np.broadcast_arrays(near, far, deviation)
     span = near + far
     ratio = deviation / span
-    images = np.zeros(near.shape)
+    is_wide = ratio < _SWITCH
+    # Usually all barriers of a bracket are wide or all narrow; a series that no element takes costs as much.
+    if is_wide.all():
+        return np.clip(_images(near, far, span, deviation), 0.0, 1.0)
+    waves = _waves(far, span, ratio)
+    if is_wide.any():
+        waves = np.where(is_wide, _images(near, far, span, deviation), waves)
+    return np.clip(waves, 0.0, 1.0)
+
+
+def _images(near: np.ndarray, far: np.ndarray, span: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    """Method of images, for barriers that are wide against the deviation."""
     unit = deviation * np.sqrt(2.0)
+    images = np.zeros(np.shape(unit))
     for n in _IMAGES:
-        images += erfc((near + 2 * n * span) / unit) - erfc((near + 2 * far + 2 * n * span) / unit)
+        images = images + (erfc((near + 2 * n * span) / unit) - erfc((near + 2 * far + 2 * n * span) / unit))
+    return images
+
+
+def _waves(far: np.ndarray, span: np.ndarray, ratio: np.ndarray) -> np.ndarray:
+    """Eigenfunction series, for barriers that are narrow against the deviation."""
     waves = far / span
     decay = 0.5 * (np.pi * np.maximum(ratio, _SWITCH / 2)) ** 2
     for k in _WAVES:
         waves = waves + (2 / np.pi) * ((-1) ** k / k) * np.sin(k * np.pi * far / span) * np.exp(-(k**2) * decay)
-    return np.clip(np.where(ratio < _SWITCH, images, waves), 0.0, 1.0)
+    return waves
 
 
+@lru_cache(maxsize=256)
 def mixture_nodes(spread: float, count: int = 5) -> tuple[np.ndarray, np.ndarray]:
     """Factors and weights of a lognormal of log standard deviation `spread` (Gauss-Hermite).
 

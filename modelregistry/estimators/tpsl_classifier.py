@@ -17,6 +17,9 @@ from modelregistry.estimators.inputs import Columns, ModelInputs, own_features
 from modelregistry.estimators.novelty import Novelty
 from modelregistry.estimators.scale import ScaleModel
 
+FEW_VALUES = 4096
+"""Values up to which all factors of a mixture are computed in one call."""
+
 
 @dataclass(frozen=True)
 class BracketView:
@@ -45,7 +48,18 @@ class BracketView:
 
         The mean is the calibrated share of that of a driftless random walk.
         """
-        near, far, tp, sl, deviation = self.closed_form(horizon, side, take_profit, stop_loss)
+        return self._ends(horizon, *self.closed_form(horizon, side, take_profit, stop_loss))
+
+    def ends_of_sides(
+        self, horizon: int, above: np.ndarray, below: np.ndarray
+    ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+        """`ends` of the buys and of the sells between the same levels, which share the closed form."""
+        near, far, tp, sl, deviation = self.closed_form(horizon, "buy", above, below)
+        return self._ends(horizon, near, far, tp, sl, deviation), self._ends(horizon, far, near, sl, tp, deviation)
+
+    def _ends(
+        self, horizon: int, near: np.ndarray, far: np.ndarray, tp: np.ndarray, sl: np.ndarray, deviation: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         calibration = self.calibrations[self._position(horizon)]
         touch = calibrated_touch(tp + sl, near + far, deviation, calibration.touch)
         order = calibrated_order(tp, sl, near, far, self._like(self.sigma, near), calibration.order)
@@ -65,12 +79,13 @@ class BracketView:
     def expected_candles(self, horizon: int, side: str, take_profit: np.ndarray, stop_loss: np.ndarray) -> np.ndarray:
         """Expected candles until either level is reached, or `horizon` if neither is."""
         near, far = self._distances(side, take_profit, stop_loss)
+        sides, axis = (np.stack([near, far]), np.stack([far, near])), -near.ndim - 1
         k = self._position(horizon)
         steps = np.linspace(0.0, 1.0, 25)[1:]
         untouched = [np.ones(near.shape)]
         for share in steps:
             deviation = self._deviation(k, near) * np.sqrt(share)
-            exits = self._mixed(k, lambda f, d=deviation: _both(near, far, d * f).sum(axis=0))
+            exits = self._mixed(k, sides[0], lambda f, d=deviation: passage.first_exit(*sides, d * f).sum(axis=axis))
             untouched.append(1 - np.clip(exits, 0.0, 1.0))
         mean = (np.sum(untouched, axis=0) - (untouched[0] + untouched[-1]) / 2) / len(steps)
         return horizon * mean
@@ -82,19 +97,24 @@ class BracketView:
         near, far = self._distances(side, take_profit, stop_loss)
         k = self._position(horizon)
         deviation = self._deviation(k, near)
-        both = self._mixed(k, lambda factor: _both(near, far, deviation * factor))
-        return near, far, both[0], both[1], deviation
+        sides = np.stack([near, far]), np.stack([far, near])
+        tp, sl = self._mixed(k, sides[0], lambda factor: passage.first_exit(*sides, deviation * factor))
+        return near, far, tp, sl, deviation
 
     def closed_reach(self, horizon: int, price: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Distance to a price, the random-walk probability of reaching it, and the deviation."""
         k = self._position(horizon)
         distance = np.abs(np.log(np.asarray(price, dtype=np.float64) / self._like(self.close, price)))
         deviation = self._deviation(k, distance)
-        return distance, self._mixed(k, lambda factor: passage.reach(distance, deviation * factor)), deviation
+        reached = self._mixed(k, distance, lambda factor: passage.reach(distance, deviation * factor))
+        return distance, reached, deviation
 
-    def _mixed(self, k: int, result: Any) -> np.ndarray:
+    def _mixed(self, k: int, like: np.ndarray, result: Any) -> np.ndarray:
+        """Mean of a probability over the unknown true scale; `result` takes a factor, or factors on a first axis."""
         factors, weights = passage.mixture_nodes(self.calibrations[k].spread)
-        return sum(weight * result(factor) for factor, weight in zip(factors, weights, strict=True))
+        # For few values one call on all factors costs a fraction; for many it would only need more memory.
+        found = result(factors.reshape(-1, *[1] * like.ndim)) if like.size <= FEW_VALUES else map(result, factors)
+        return sum(weight * one for weight, one in zip(weights, found, strict=True))
 
     def _deviation(self, k: int, like: np.ndarray) -> np.ndarray:
         return self._like(np.exp(np.ascontiguousarray(self.log_scale[:, k]) + self.calibrations[k].level), like)
@@ -119,10 +139,6 @@ class BracketView:
     def _like(values: np.ndarray, like: np.ndarray) -> np.ndarray:
         values = np.asarray(values, dtype=np.float64)
         return values[:, None] if np.ndim(like) == 2 else values
-
-
-def _both(near: np.ndarray, far: np.ndarray, deviation: np.ndarray) -> np.ndarray:
-    return np.stack([passage.first_exit(near, far, deviation), passage.first_exit(far, near, deviation)])
 
 
 @dataclass(frozen=True)

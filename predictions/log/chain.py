@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from django.db import connection
 
+from marketdata.storage.value_lists import among, table_of
 from predictions.errors import BrokenChain
 from predictions.log.seal import GENESIS, seal_of
 from predictions.models import ChainHead
@@ -46,11 +47,12 @@ def lock_heads(log: str, market_ids: Iterable[int]) -> dict[int, ChainHead]:
 def _locked(log: str, market_ids: Sequence[int]) -> dict[int, ChainHead]:
     # Before every candle's rows: building this through the ORM costs several times what the database does.
     lock = connection.ops.for_update_sql() if connection.features.has_select_for_update else ""
+    condition, parameters = among("market_id", "bigint", market_ids)
     with connection.cursor() as cursor:
         cursor.execute(
             'SELECT id, market_id, "index", seal FROM chain_heads '  # noqa: S608
-            f"WHERE log = %s AND market_id IN ({', '.join(['%s'] * len(market_ids))}) ORDER BY market_id {lock}",
-            [log, *market_ids],
+            f"WHERE log = %s AND {condition} ORDER BY market_id {lock}",
+            [log, *parameters],
         )
         names = "id", "market_id", "index", "seal"
         heads = [ChainHead(log=log, **dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
@@ -67,12 +69,13 @@ def append(head: ChainHead, row: Sealed, columns: Sequence[str]) -> None:
 
 def save_heads(heads: Mapping[int, ChainHead]) -> None:
     """Save advanced heads; call in the transaction that writes the rows."""
-    rows = ", ".join(["(%s, %s, %s)"] * len(heads))
+    ids, indexes, seals = zip(*((head.pk, head.index, head.seal) for head in heads.values()), strict=True)
+    moved, parameters = table_of("moved", ("bigint", ids), ("bigint", indexes), ("text", seals))
     with connection.cursor() as cursor:
         cursor.execute(
             'UPDATE chain_heads SET "index" = moved.column2, seal = moved.column3 '  # noqa: S608
-            f"FROM (VALUES {rows}) AS moved WHERE chain_heads.id = moved.column1",
-            [cell for head in heads.values() for cell in (head.pk, head.index, head.seal)],
+            f"FROM {moved} WHERE chain_heads.id = moved.column1",
+            parameters,
         )
 
 

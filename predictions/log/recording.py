@@ -1,14 +1,16 @@
-"""Writing of predictions: sealed rows under the lock of the chain head, then the cache."""
+"""Writing of predictions: sealed rows under the lock of the chain head, and the cache."""
 
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from django.db import transaction
 
 from marketdata import clock
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
+from marketdata.storage import new_rows
 from modelregistry.estimators.forecast import MEDIAN, RangeForecast
 from predictions.forecasting.forecast_batch import ForecastBatch
 from predictions.live import cache, coverage
@@ -30,19 +32,18 @@ def price(value: float) -> Decimal:
     return Decimal(f"{value:.8f}")
 
 
-def record(batch: ForecastBatch) -> dict[Key, PredictionLog]:
+def record(batch: ForecastBatch, made_at_ms: int) -> dict[Key, PredictionLog]:
     """Store the predictions of a batch and return its rows by key.
 
     A candle already predicted by the same champions keeps its rows.
     """
-    made_at_ms = clock.market_ms()
     candles = [item for item in batch.candles() if not batch.forecasts.refusals(item[0], item[1])]
     ensemble, forecast = batch.ensemble, batch.forecasts.ranges
     if not candles or ensemble is None or forecast is None:
         return {}
     coverage.ensure(batch.markets)
     times = [clock.to_datetime(item[3]) for item in candles]
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         heads = chain.lock_heads(ChainHead.Log.PREDICTIONS, [item[2].pk for item in candles])
         known = PredictionLog.objects.filter(
             market_id__in=list(heads), candle_time__gte=times[0], candle_time__lte=times[-1], ensemble=ensemble.digest
@@ -50,62 +51,62 @@ def record(batch: ForecastBatch) -> dict[Key, PredictionLog]:
         rows: dict[Key, PredictionLog] = {(row.market_id, row.candle_time, row.horizon): row for row in known}
         fresh: list[PredictionLog] = []
         for (index, at, market, open_ms), candle_time in zip(candles, times, strict=True):
+            shared = _shared_columns(batch, market, index, at, open_ms, made_at_ms)
+            position = int(batch.forecasts.position[index, at])
             for k, horizon in enumerate(forecast.horizons):
                 key = (market.pk, candle_time, horizon)
                 if key not in rows:
-                    rows[key] = _row(batch, forecast, market, index, at, k, open_ms, made_at_ms)
+                    rows[key] = _row(shared, forecast, position, k)
                     chain.append(heads[market.pk], rows[key], chain.PREDICTION_COLUMNS)
                     fresh.append(rows[key])
         if fresh:
-            PredictionLog.objects.bulk_create(fresh, batch_size=1000)
+            new_rows.insert(fresh)
             chain.save_heads(heads)
-    _cache_newest(rows.values(), made_at_ms)
     return rows
 
 
-def _row(
-    batch: ForecastBatch,
-    forecast: RangeForecast,
-    market: Market,
-    index: int,
-    at: int,
-    k: int,
-    open_ms: int,
-    made_at_ms: int,
-) -> PredictionLog:
+def _shared_columns(
+    batch: ForecastBatch, market: Market, index: int, at: int, open_ms: int, made_at_ms: int
+) -> dict[str, Any]:
+    """Columns that the predictions of one candle have in common."""
     forecasts = batch.forecasts
-    position = int(forecasts.position[index, at])
     assert batch.ensemble is not None
-    high = [f"{value:.8f}" for value in forecast.high[position, k]]
-    low = [f"{value:.8f}" for value in forecast.low[position, k]]
     reasons = forecasts.degraded(index, at)
+    return {
+        "market_id": market.pk,
+        "symbol": market.symbol,
+        "candle_time": clock.to_datetime(open_ms),
+        "ensemble": batch.ensemble.digest,
+        "model_versions": dict(batch.ensemble.versions),
+        "made_at": clock.to_datetime(made_at_ms),
+        "valid_until": clock.to_datetime(valid_until_ms(open_ms)),
+        "late": made_at_ms > valid_until_ms(open_ms),
+        "current_price": price(float(forecasts.close[index, at])),
+        "data_age_seconds": round((made_at_ms - open_ms - INTERVAL_MS) / 1000, 3),
+        "degraded": bool(reasons),
+        "reasons": reasons,
+        "reason_details": {**forecasts.explain(reasons), **forecasts.notes(index, at)},
+        "simulated": market.simulated,
+    }
+
+
+def _row(shared: dict[str, Any], forecast: RangeForecast, position: int, k: int) -> PredictionLog:
+    high, low = ([f"{value:.8f}" for value in side[position, k].tolist()] for side in (forecast.high, forecast.low))
+    horizon = int(forecast.horizons[k])
     return PredictionLog(
+        **shared,
         id=clock.new_id(),
-        market=market,
-        symbol=market.symbol,
-        horizon=int(forecast.horizons[k]),
-        candle_time=clock.to_datetime(open_ms),
-        ensemble=batch.ensemble.digest,
-        model_versions=dict(batch.ensemble.versions),
-        made_at=clock.to_datetime(made_at_ms),
-        valid_until=clock.to_datetime(valid_until_ms(open_ms)),
-        late=made_at_ms > valid_until_ms(open_ms),
-        current_price=price(float(forecasts.close[index, at])),
+        horizon=horizon,
         predicted_high=Decimal(high[MEDIAN]),
         predicted_low=Decimal(low[MEDIAN]),
         high_quantiles=high,
         low_quantiles=low,
-        coverage=coverage.coverage_of(market.pk, int(forecast.horizons[k])),
-        data_age_seconds=round((made_at_ms - open_ms - INTERVAL_MS) / 1000, 3),
-        degraded=bool(reasons),
-        reasons=reasons,
-        reason_details={**forecasts.explain(reasons), **forecasts.notes(index, at)},
-        simulated=market.simulated,
+        coverage=coverage.coverage_of(shared["market_id"], horizon),
     )
 
 
-def _cache_newest(rows: Iterable[PredictionLog], now_ms: int) -> None:
-    """Cache the predictions of each market's newest candle, unless they have expired."""
+def cache_newest(rows: Iterable[PredictionLog], now_ms: int) -> None:
+    """Cache the predictions of each market's newest candle, unless they have expired; call after the commit."""
     newest: dict[int, list[PredictionLog]] = {}
     for row in rows:
         kept = newest.get(row.market_id)

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
-from uuid import UUID
 
 import orjson
 
@@ -44,8 +44,10 @@ def seal_of(previous: str, record: Mapping[str, Any]) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
         return f"{value:f}"
-    if isinstance(value, UUID):
-        return str(value)
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    return value
+    return _instant_text(value) if isinstance(value, datetime) else value
+
+
+@lru_cache(maxsize=1024)
+def _instant_text(instant: datetime) -> str:
+    """Text of an instant; the rows of one candle share few."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -25,6 +25,9 @@ MAX_RETRY_SECONDS = 5.0
 EMPTY_READ_PAUSE_SECONDS = 0.05
 """Pause after an announcement without new signals, so that forged ones cannot load the database."""
 
+Deliveries = dict[asyncio.AbstractEventLoop, list[tuple[list[Connection], protocol.Outgoing]]]
+"""Connections of each event loop, and what they are sent, in order."""
+
 
 class Hub:
     """Subscribers by symbol, and the last delivered seq of each symbol."""
@@ -91,13 +94,22 @@ class Hub:
 
     def publish(self, symbol: str, seq: int, payload: str) -> None:
         """Deliver one signal of the log; drops repeats and fills gaps. Thread-safe."""
+        self._publish_all([(symbol, seq, payload)])
+
+    def _publish_all(self, signals: Iterable[tuple[str, int, str]]) -> None:
+        """Deliver signals, given as symbol, seq and payload, with one wake-up of each event loop."""
         with self._order:
-            last = self.heads.get(symbol)
-            if last is not None and seq <= last:
-                return
-            if last is not None and seq > last + 1:
-                self._fill(symbol, last, seq - 1)
-            self._deliver(symbol, seq, payload)
+            deliveries: Deliveries = {}
+            try:
+                for symbol, seq, payload in signals:
+                    last = self.heads.get(symbol)
+                    if last is not None and seq <= last:
+                        continue
+                    if last is not None and seq > last + 1:
+                        self._fill(symbol, last, seq - 1)
+                    self._prepare(deliveries, symbol, seq, payload)
+            finally:  # heads are advanced already
+                self._deliver(deliveries)
 
     def stop(self) -> None:
         """Stop the thread and clear all state."""
@@ -122,26 +134,32 @@ class Hub:
 
     def _fill(self, symbol: str, after: int, until: int) -> None:
         while entries := replay.entries_after(symbol, after, until):
+            deliveries: Deliveries = {}
             for seq, payload in entries:
-                self._deliver(symbol, seq, payload)
+                self._prepare(deliveries, symbol, seq, payload)
+            self._deliver(deliveries)
             after = entries[-1][0]
 
-    def _deliver(self, symbol: str, seq: int, payload: str) -> None:
+    def _prepare(self, deliveries: Deliveries, symbol: str, seq: int, payload: str) -> None:
+        """Add a signal for each event loop with subscribers of its symbol, and advance the head."""
         with self._registry:
             subscribers = list(self._subscribers.get(symbol, ()))
-            if subscribers:
-                self.heads[symbol] = seq
-        if not subscribers:
-            return
+            if not subscribers:
+                return
+            self.heads[symbol] = seq
         message = protocol.signal(symbol, seq, payload)
         by_loop: dict[asyncio.AbstractEventLoop, list[Connection]] = {}
         for connection in subscribers:
             by_loop.setdefault(connection.loop, []).append(connection)
         for loop, part in by_loop.items():
+            deliveries.setdefault(loop, []).append((part, message))
+
+    def _deliver(self, deliveries: Deliveries) -> None:
+        for loop, parts in deliveries.items():
             try:
-                loop.call_soon_threadsafe(_offer, part, message)
+                loop.call_soon_threadsafe(_offer, parts)
             except RuntimeError:  # its event loop was closed without a disconnect
-                for connection in part:
+                for connection in {connection for part, _ in parts for connection in part}:
                     self.leave(connection)
 
     def _run(self) -> None:
@@ -190,9 +208,7 @@ class Hub:
         """Deliver undelivered signals of these symbols; returns whether there were any."""
         known = {symbol: self.heads.get(symbol, 0) for symbol in symbols}  # first: meanwhile both only grow
         found = replay.newest_beyond(known)
-        for symbol, (head, payload) in found.items():
-            if payload is not None:
-                self.publish(symbol, head, payload)
+        self._publish_all((symbol, head, payload) for symbol, (head, payload) in found.items() if payload is not None)
         self._rewind({symbol: head for symbol, (head, _) in found.items() if head < known[symbol]})
         return any(head > known[symbol] for symbol, (head, _) in found.items())
 
@@ -223,9 +239,10 @@ class Hub:
             )
 
 
-def _offer(part: list[Connection], message: protocol.Outgoing) -> None:
-    for connection in part:
-        connection.offer(message)
+def _offer(parts: list[tuple[list[Connection], protocol.Outgoing]]) -> None:
+    for part, message in parts:
+        for connection in part:
+            connection.offer(message)
 
 
 hub = Hub()

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import redis
@@ -35,7 +35,19 @@ def channel_of(symbol: str) -> str:
     return f"signals:{symbol}"
 
 
-def drain(symbols: Iterable[str] | None = None) -> int:
+def publish(symbols: Collection[str]) -> int:
+    """Announce symbols whose signals were just committed, drain them and return the number of messages sent.
+
+    The announcement comes before all work on the outbox: receivers read the log.
+    """
+    if not symbols:
+        return 0
+    with _drain_lock:
+        announced = not settings.EMBEDDED and _announce(symbols) is None
+    return drain(symbols, announced=announced)
+
+
+def drain(symbols: Iterable[str] | None = None, *, announced: bool = False) -> int:
     """Publish all unsent messages (of these symbols) and return their number.
 
     A message is marked after it was sent, in the transaction that locks its symbol's oldest unsent
@@ -52,7 +64,8 @@ def drain(symbols: Iterable[str] | None = None) -> int:
             batch = _claim(heads)
             if not batch:
                 return sent
-            failure = _send(batch)
+            failure = None if announced or settings.EMBEDDED else _announce({message.symbol for message in batch})
+            failure = failure or _send(batch)
             if failure is not None:
                 OutboxMessage.objects.filter(pk__in=_first_of_each(batch)).update(attempts=F("attempts") + 1)
                 logger.warning("publishing failed, signals stay in the outbox: %s", failure)
@@ -91,6 +104,15 @@ def _first_of_each(batch: Sequence[OutboxMessage]) -> list[int]:
     return sorted(heads.values())
 
 
+def _announce(symbols: Iterable[str]) -> PublishFailed | None:
+    """Announce symbols to the processes of the engine."""
+    try:
+        _announcer.announce(symbols)
+    except (redis.RedisError, OSError) as error:
+        return _failure(error)
+    return None
+
+
 def _send(batch: Sequence[OutboxMessage]) -> PublishFailed | None:
     """Send messages in order: to Redis, or embedded to the hub of this process.
 
@@ -102,14 +124,17 @@ def _send(batch: Sequence[OutboxMessage]) -> PublishFailed | None:
             hub.publish(message.symbol, message.seq, message.payload)
         return None
     try:
-        _announcer.announce(message.symbol for message in batch)
         pipeline = _client().pipeline(transaction=False)
         for message in batch:
             pipeline.publish(channel_of(message.symbol), message.payload)
         pipeline.execute()
     except (redis.RedisError, OSError) as error:
-        return PublishFailed(f"{type(error).__name__}: {error}")
+        return _failure(error)
     return None
+
+
+def _failure(error: Exception) -> PublishFailed:
+    return PublishFailed(f"{type(error).__name__}: {error}")
 
 
 def _client() -> Any:

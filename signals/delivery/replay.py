@@ -9,6 +9,7 @@ from django.db import connection
 from django.db.models import Min
 
 from marketdata.models import Market
+from marketdata.storage.value_lists import table_of
 from signals.log.archive import last_archived_seq
 from signals.models import OutboxMessage, SymbolSequence
 
@@ -53,15 +54,15 @@ def newest_beyond(known: Mapping[str, int]) -> dict[str, tuple[int, str | None]]
     """Head of each symbol in one query, with its payload if beyond the known seq."""
     if not known:
         return {}
-    rows = ", ".join(["(%s, %s)"] * len(known))
+    beyond, parameters = table_of("known", ("text", list(known)), ("bigint", list(known.values())))
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT sequence.symbol, head, payload "  # noqa: S608
-            f"FROM (VALUES {rows}) AS known JOIN symbol_sequences AS sequence ON sequence.symbol = known.column1 "
+            f"FROM {beyond} JOIN symbol_sequences AS sequence ON sequence.symbol = known.column1 "
             "LEFT JOIN signal_logs AS signal "
             "ON signal.symbol = sequence.symbol AND signal.seq = head AND head > known.column2 "
             "LEFT JOIN outbox_messages AS message ON message.signal_id = signal.id",
-            [cell for symbol, seq in known.items() for cell in (symbol, seq)],
+            parameters,
         )
         return {symbol: (head, payload) for symbol, head, payload in cursor.fetchall()}
 

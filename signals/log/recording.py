@@ -1,12 +1,15 @@
 """Writing of signals: row, seq, seal and outbox message in one transaction."""
 
 from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 from decimal import Decimal
 
 from django.conf import settings
 from django.db import connection, transaction
 
 from marketdata import clock
+from marketdata.storage import new_rows
+from marketdata.storage.value_lists import among, table_of
 from predictions.log import chain
 from predictions.log.recording import price
 from predictions.models import ChainHead
@@ -20,7 +23,7 @@ def record(drafts: Sequence[Draft], made_at_ms: int) -> list[SignalLog]:
     """Store drafts and return the new rows; a candle that has a row keeps it."""
     if not drafts:
         return []
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         sequences = _lock_sequences({one.market.symbol for one in drafts})
         heads = chain.lock_heads(ChainHead.Log.SIGNALS, [one.market.pk for one in drafts])
         opens = [one.open_ms for one in drafts]
@@ -41,12 +44,9 @@ def record(drafts: Sequence[Draft], made_at_ms: int) -> list[SignalLog]:
             chain.append(heads[one.market.pk], row, chain.SIGNAL_COLUMNS)
             fresh.append(row)
         if fresh:
-            SignalLog.objects.bulk_create(fresh, batch_size=1000)
-            messages = [
-                OutboxMessage(signal=row, symbol=row.symbol, seq=row.seq, payload=signal_bytes(row).decode())
-                for row in fresh
-            ]
-            OutboxMessage.objects.bulk_create(messages, batch_size=1000)
+            now = clock.wall_now()
+            new_rows.insert(fresh)
+            new_rows.insert([_message(row, now) for row in fresh])
             _save_sequences(sequences.values())
             chain.save_heads(heads)
     return fresh
@@ -65,23 +65,29 @@ def _lock_sequences(symbols: Iterable[str]) -> dict[str, SymbolSequence]:
 
 def _locked(symbols: Sequence[str]) -> dict[str, SymbolSequence]:
     lock = connection.ops.for_update_sql() if connection.features.has_select_for_update else ""
+    condition, parameters = among("symbol", "text", symbols)
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT symbol, head FROM symbol_sequences "  # noqa: S608
-            f"WHERE symbol IN ({', '.join(['%s'] * len(symbols))}) ORDER BY symbol {lock}",
-            symbols,
+            f"SELECT symbol, head FROM symbol_sequences WHERE {condition} ORDER BY symbol {lock}",  # noqa: S608
+            parameters,
         )
         return {symbol: SymbolSequence(symbol=symbol, head=head) for symbol, head in cursor.fetchall()}
 
 
 def _save_sequences(sequences: Collection[SymbolSequence]) -> None:
-    rows = ", ".join(["(%s, %s)"] * len(sequences))
+    symbols, heads = zip(*((sequence.symbol, sequence.head) for sequence in sequences), strict=True)
+    moved, parameters = table_of("moved", ("text", symbols), ("bigint", heads))
     with connection.cursor() as cursor:
         cursor.execute(
-            f"UPDATE symbol_sequences SET head = moved.column2 FROM (VALUES {rows}) AS moved "  # noqa: S608
-            "WHERE symbol = moved.column1",
-            [cell for sequence in sequences for cell in (sequence.symbol, sequence.head)],
+            "UPDATE symbol_sequences SET head = moved.column2 "  # noqa: S608
+            f"FROM {moved} WHERE symbol = moved.column1",
+            parameters,
         )
+
+
+def _message(row: SignalLog, now: datetime) -> OutboxMessage:
+    payload = signal_bytes(row).decode()
+    return OutboxMessage(signal_id=row.pk, symbol=row.symbol, seq=row.seq, payload=payload, written_at=now)
 
 
 def _row(one: Draft, seq: int, made_at_ms: int) -> SignalLog:
@@ -89,7 +95,7 @@ def _row(one: Draft, seq: int, made_at_ms: int) -> SignalLog:
     actionable = one.signal_type != SignalLog.Type.HOLD
     return SignalLog(
         id=clock.new_id(),
-        market=one.market,
+        market_id=one.market.pk,
         symbol=one.market.symbol,
         seq=seq,
         candle_time=clock.to_datetime(one.open_ms),

@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,6 +103,7 @@ def judge(answers: list[Answer], changes: list[tuple[float, tuple[str, ...]]]) -
         + sum(len(versions) > 1 for versions in by_id.values()),
         "answers_by_the_old_after_2_s": late,
         "longest_seconds_to_change": round(max(delays), 2),
+        "seconds_to_change": [round(delay, 2) for delay in delays[1:]],
         "ensembles_seen": len({answer.versions for answer in given}),
     }
 
@@ -120,8 +122,11 @@ def changes_of(database_url: str) -> list[tuple[float, tuple[str, ...]]]:
 
 def web_workers(server: subprocess.Popen) -> list[psutil.Process]:
     """Running workers of the web server."""
-    children = psutil.Process(server.pid).children()
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    found = []
+    for child in psutil.Process(server.pid).children():
+        with suppress(psutil.Error):  # it has just ended
+            found += [child] if "spawn_main" in " ".join(child.cmdline()) else []
+    return found
 
 
 def manage(engine: processes.Processes, *words: str) -> None:

@@ -15,10 +15,10 @@ STEP = 300_000
 @pytest.fixture(autouse=True)
 def _no_reading_from_another_test():
     clock.clear_cached_reading()
-    process_state.drop(LocalBan)
+    process_state.drop(LocalBan, services.CheckedUntil)
     yield
     clock.clear_cached_reading()
-    process_state.drop(LocalBan)
+    process_state.drop(LocalBan, services.CheckedUntil)
 
 
 @pytest.fixture

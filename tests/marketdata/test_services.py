@@ -245,3 +245,17 @@ def test_stream_candles_ends_with_one_sentence_without_redis(settings):
     settings.EMBEDDED = True
     with pytest.raises(CommandError, match="REDIS_URL"):
         call_command("stream_candles")
+
+
+def test_holes_are_counted_once_and_not_again_while_candles_continue(exchange, markets):
+    services.sync_candles(markets)
+    counted = []
+    for count in (1, 1, 2):  # two candles close before the last round: the one between is a hole
+        close_candles(exchange, count)
+        last = START + (exchange.now_ms() - START) // STEP * STEP - STEP
+        frames = {market.symbol: [frame(market.symbol, last)[0]] for market in markets}
+        with CaptureQueriesContext(connection) as queries:
+            services.sync_candles(markets, frames)
+        counted.append(sum("count(*)" in query["sql"] for query in queries) > 0)
+        assert all(opens(market)[-2:] == [last - STEP, last] for market in markets)
+    assert counted == [True, False, True]

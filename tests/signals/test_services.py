@@ -17,9 +17,11 @@ from predictions.log import chain
 from predictions.models import ChainHead, PredictionLog
 from signals import backlog, kill_switch, services
 from signals.backlog import Sweep
+from signals.delivery import publisher
 from signals.errors import SignalPending
 from signals.models import OutboxMessage, SignalLog, SymbolSequence
 from tests.champions import BEGIN, STEP, at_close_of, make_markets, store_candles
+from tests.conftest import use_redis
 from tests.modelregistry import champions as tiny
 
 NEWEST = BEGIN - STEP
@@ -73,6 +75,54 @@ def test_signals_are_published_before_their_rows_are_checked(champions, monkeypa
     make_markets()
     advance()
     assert counts == [(2, 0)]
+
+
+def test_predictions_and_signals_are_written_together_or_not_at_all(champions, monkeypatch):
+    make_markets()
+    with monkeypatch.context() as patch:
+        patch.setattr("signals.services.record", failing)
+        with pytest.raises(RuntimeError):
+            advance()
+    assert not PredictionLog.objects.exists()
+    assert not ChainHead.objects.filter(index__gt=0).exists()
+    assert advance().signals == 2
+    assert PredictionLog.objects.count() == 8
+
+
+def failing(*_):
+    raise RuntimeError("the process ends before the signals are written")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_signals_are_announced_after_their_commit_and_before_the_outbox_is_read(
+    champions, settings, redis_url, monkeypatch
+):
+    use_redis(settings, redis_url)
+    announced, announce = [], publisher._announcer.announce
+
+    def observed(symbols):
+        announced.append((sorted(symbols), connection.in_atomic_block, SignalLog.objects.count()))
+        return announce(symbols)
+
+    monkeypatch.setattr(publisher._announcer, "announce", observed)
+    make_markets()
+    assert advance().sent == 2
+    assert announced == [(["BTCUSDT", "ETHUSDT"], False, 2)]
+    assert not OutboxMessage.objects.filter(sent_at__isnull=True).exists()
+
+
+def test_a_close_of_two_markets_needs_as_many_statements_as_one_of_one(champions):
+    markets = make_markets()
+    advance()
+    counts = []
+    for candle, part in enumerate((markets[:1], markets[:1], markets)):
+        open_ms = BEGIN + candle * STEP
+        for market in markets:
+            store_candles(market, open_ms, 1)
+        with CaptureQueriesContext(connection) as queries, clock.use(at_close_of(open_ms)):
+            services.advance(part)
+        counts.append(len(queries))
+    assert counts[2] <= counts[1], counts
 
 
 def test_a_hold_without_edge_has_the_best_bracket(champions):

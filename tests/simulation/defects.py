@@ -63,7 +63,7 @@ def mark_before_sending():
     from signals.delivery import publisher
     from signals.models import OutboxMessage
 
-    def drain(symbols=None):
+    def drain(symbols=None, *, announced=False):
         unsent = OutboxMessage.objects.filter(sent_at__isnull=True)
         unsent = unsent if symbols is None else unsent.filter(symbol__in=list(symbols))
         batch = list(unsent.order_by("symbol", "seq"))

@@ -14,6 +14,7 @@ from marketdata.coverage import quarantine
 from marketdata.exchange.backoff import Backoff
 from marketdata.exchange.client import QUEUE_SIZE
 from marketdata.feed import supervisor as stream
+from marketdata.feed.inbox import Inbox
 from marketdata.feed.sockets import FeedTimings
 from marketdata.models import Candle, CandleRevision, ExchangeState, Market, QuarantinedMessage
 from marketdata.simulator.faults import Fault
@@ -323,3 +324,14 @@ def test_a_market_that_features_read_is_waited_for_up_to_two_seconds(missing, re
     assert feed._round_is_ready() is not waits
     now[0] += 0.02
     assert feed._round_is_ready()
+
+
+def test_the_reader_is_woken_by_the_first_and_by_the_last_candle_of_a_round():
+    inbox, rows = Inbox(), candle_rows("BTCUSDT", START, 1)
+    inbox.expected = 4
+    woken = []
+    for symbol in ("A", "B", "C", "D", "E"):
+        inbox.put_closed(symbol, rows[0])
+        woken.append(inbox._is_notified)
+        inbox.wait(0)
+    assert woken == [True, False, False, True, True]

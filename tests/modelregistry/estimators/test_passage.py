@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from modelregistry.estimators import passage
+from modelregistry.estimators import passage, tpsl_classifier
+from modelregistry.estimators.bracket_calibration import Calibration
+from modelregistry.estimators.tpsl_classifier import BracketView
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +49,28 @@ def test_exits_are_probabilities_and_grow_with_time():
     assert (np.diff(up) >= -1e-9).all()
     assert (np.diff(down) >= -1e-9).all()
     assert abs(up[-1] - 0.3 / 1.1) < 1e-6
+
+
+def test_few_and_many_values_and_both_sides_have_the_same_bits(monkeypatch):
+    calibration = Calibration(-0.4, 0.3, *np.split(np.linspace(-0.2, 1.1, 11), [4, 7]))
+    rows = 40
+    rng = np.random.default_rng(1)
+    close, log_scale = np.exp(rng.normal(size=rows)), rng.normal(-5, 2, size=(rows, 1))
+    view = BracketView((6,), (calibration,), close, np.full(rows, 0.002), log_scale)
+    reach = np.array([[0.0005, 0.004, 0.02]])
+    above, below = close[:, None] * (1 + reach), close[:, None] * (1 - reach[:, ::-1])
+
+    def answers():
+        yield from view.ends(6, "buy", above, below)
+        yield from view.ends(6, "sell", below, above)
+        yield view.expected_candles(6, "buy", above, below)
+        yield view.touch(6, above)
+        yield view.touch(6, above[:, 0])
+
+    few = list(answers())
+    buys, sells = view.ends_of_sides(6, above, below)
+    monkeypatch.setattr(tpsl_classifier, "FEW_VALUES", 0)
+    for one, other in zip(few, answers(), strict=True):
+        assert one.tobytes() == other.tobytes()
+    for one, other in zip(few, (*buys, *sells), strict=False):
+        assert one.tobytes() == other.tobytes()
