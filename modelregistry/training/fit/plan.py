@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from indicators.candles import CandleGrid
+from indicators.candles import DAY_MS, CandleGrid
 from indicators.features import WARMUP
 from modelregistry.dataset.rows import Dataset
 from modelregistry.errors import TrainingError
@@ -16,6 +16,8 @@ DAY_ROWS = 288
 MIN_LABELLED_DAYS = 15
 """Minimum days of labelled rows of a training."""
 SMALL_DAYS = 150
+HALF_LIFE_DAYS = 365.0
+"""Age at which a training row counts half as much as the newest one."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class TrainingPlan:
         Fixed, so that the same candles give the same bytes.
     corrected : bool
         Whether the range predictor uses the online correction over three weeks.
+    half_life_days : float
+        Age at which a row of the scale and of the residual quantiles counts half.
     """
 
     stride: int
@@ -54,6 +58,13 @@ class TrainingPlan:
     seed: int = 1
     threads: int = 2
     corrected: bool = False
+    half_life_days: float = HALF_LIFE_DAYS
+
+    def recency_weights(self, rows: Dataset) -> np.ndarray:
+        """Weights of rows by their age, 1 on average."""
+        age_days = (rows.open_time.max() - rows.open_time) / DAY_MS
+        weights = 0.5 ** (age_days / self.half_life_days)
+        return np.asarray(weights / weights.mean())
 
     def embargo_ms(self, rows: Dataset) -> int:
         """Embargo after a held-out block: as long as the longest horizon, ms."""
