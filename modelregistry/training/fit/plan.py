@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from indicators.candles import CandleGrid
+from indicators.candles import DAY_MS, CandleGrid
 from indicators.features import WARMUP
 from modelregistry.dataset.rows import Dataset
 from modelregistry.errors import TrainingError
@@ -20,6 +20,8 @@ MIN_LABELLED_DAYS = 15
 SMALL_DAYS = 150
 MAX_ROWS = 2_200_000
 """Most rows of a run, so that 50 markets of three years are trained within 8 GiB."""
+HALF_LIFE_DAYS = 365.0
+"""Age at which a training row counts half as much as the newest one."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class TrainingPlan:
         Whether the range predictor uses the online correction over three weeks.
     settings : TrialSettings, optional
         Of the scale model, from a trial of the ledger; by default those in use.
+    half_life_days : float
+        Age at which a row of the scale and of the residual quantiles counts half.
     """
 
     stride: int
@@ -61,6 +65,13 @@ class TrainingPlan:
     threads: int = 2
     corrected: bool = False
     settings: TrialSettings | None = None
+    half_life_days: float = HALF_LIFE_DAYS
+
+    def recency_weights(self, rows: Dataset) -> np.ndarray:
+        """Weights of rows by their age, 1 on average."""
+        age_days = (rows.open_time.max() - rows.open_time) / DAY_MS
+        weights = 0.5 ** (age_days / self.half_life_days)
+        return np.asarray(weights / weights.mean())
 
     def embargo_ms(self, rows: Dataset) -> int:
         """Embargo after a held-out block: as long as the longest horizon, ms."""

@@ -86,7 +86,9 @@ def fit_residuals(
         unit,
     )
     z = bare.conditions(rows.features)
-    weights = np.exp(log_scale) / np.exp(log_scale).mean(axis=0)
+    recency = plan.recency_weights(rows)
+    weights = np.exp(log_scale) * recency[:, None]
+    weights /= weights.mean(axis=0)
     own = [[columns.index(feature_names.index(name)) for name in one] for one in names]
     _fit_lines(bare, rows, z, own, units, weights, tick)
     held_out = np.empty((len(rows), *shape))
@@ -99,7 +101,7 @@ def fit_residuals(
         predicted = np.maximum(0.5 * (bare.lines(side, z) + held_out[:, :, side]), 1e-6)
         for k in range(len(rows.horizons)):
             for j, level in enumerate(LEVELS):
-                factor = conformal_factor(units[:, k, side] / predicted[:, k, j], level)
+                factor = conformal_factor(units[:, k, side] / predicted[:, k, j], level, recency)
                 bare.correction[k, side, j] = round(factor, DIGITS)
     trees = _fit_trees(rows, units, unit, np.arange(len(rows)), plan)
     tick("residual trees, all rows")
@@ -159,7 +161,10 @@ def _fit_trees(
     features = pooled_rows(rows.features[train], rows.horizons)
     relative = units[train] / unit
     settings = {**TREES, "min_child_weight": min(TREES["min_child_weight"], len(features) / 100)}
-    matrix = boosting.binned(features, relative[:, :, 0].reshape(-1), threads=plan.threads)
+    weights = np.repeat(plan.recency_weights(rows)[train], len(rows.horizons))
+    matrix = boosting.binned(
+        features, relative[:, :, 0].reshape(-1), threads=plan.threads, weight=weights / weights.mean()
+    )
     return [
         boosting.fit(
             boosting.relabel(matrix, relative[:, :, side].reshape(-1)),
@@ -221,13 +226,17 @@ def quantile_slopes(
     return float(weights[0]), weights[1:]
 
 
-def conformal_factor(ratios: np.ndarray, level: float) -> float:
-    """Factor that makes a quantile cover `level` of the rows, by the finite-sample rank.
+def conformal_factor(ratios: np.ndarray, level: float, weights: np.ndarray) -> float:
+    """Factor that makes a quantile cover `level` of the weighted rows, by the finite-sample rank.
 
     Examples
     --------
-    >>> conformal_factor(np.array([0.5, 1.0, 1.5, 2.0]), 0.5)
+    >>> conformal_factor(np.array([0.5, 1.0, 1.5, 2.0]), 0.5, np.ones(4))
     1.5
     """
-    rank = min(int(np.ceil((len(ratios) + 1) * level)), len(ratios))
-    return float(np.clip(np.partition(ratios, rank - 1)[rank - 1], 0.2, 5.0))
+    order = np.argsort(ratios, kind="stable")
+    reached = np.cumsum(weights[order])
+    # A further row of average weight stands for the one to be forecast.
+    wanted = level * (reached[-1] + reached[-1] / len(ratios))
+    rank = min(int(np.searchsorted(reached, wanted * (1.0 - 1e-12))), len(ratios) - 1)
+    return float(np.clip(ratios[order[rank]], 0.2, 5.0))

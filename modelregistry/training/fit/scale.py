@@ -38,7 +38,9 @@ class FittedScale:
     chosen: dict[str, list[int]]
 
 
-def fit_linear(features: np.ndarray, target: np.ndarray, penalty: float = PENALTY) -> LinearScale:
+def fit_linear(
+    features: np.ndarray, target: np.ndarray, penalty: float = PENALTY, weights: np.ndarray | None = None
+) -> LinearScale:
     """Ridge regression on standardised, clipped features; the intercept is not penalised.
 
     Parameters
@@ -46,6 +48,9 @@ def fit_linear(features: np.ndarray, target: np.ndarray, penalty: float = PENALT
     features : ndarray of shape (n_rows, n_features), float32
         NaN counts as the mean of the known values.
     target : ndarray of shape (n_rows, n_targets)
+    penalty : float
+    weights : ndarray of shape (n_rows,), optional
+        Of the rows, 1 on average; ones by default.
 
     Examples
     --------
@@ -61,22 +66,24 @@ def fit_linear(features: np.ndarray, target: np.ndarray, penalty: float = PENALT
         centre[column], spread[column] = (known.mean(), known.std()) if len(known) else (0.0, 1.0)
     spread = np.where(spread > 1e-9, spread, 1.0)
     unit = LinearScale(centre, spread, np.zeros((1, len(centre))), np.zeros(1))
-    mean = target.mean(axis=0)
+    weights = np.ones(len(features)) if weights is None else weights
+    mean = np.average(target, axis=0, weights=weights)
     gram = np.zeros((len(centre), len(centre)))
     cross = np.zeros((len(centre), target.shape[1]))
     offset = np.zeros(len(centre))
     for start in range(0, len(features), CHUNK):
         z = unit.standardise(features[start : start + CHUNK].astype(np.float64))
-        gram += z.T @ z
-        cross += z.T @ (target[start : start + CHUNK] - mean)
-        offset += z.sum(axis=0)
+        weighted = z * weights[start : start + CHUNK, None]
+        gram += weighted.T @ z
+        cross += weighted.T @ (target[start : start + CHUNK] - mean)
+        offset += weighted.sum(axis=0)
     n = len(features)
     # Clipping moves the means slightly off zero.
     offset /= n
     gram = gram / n - np.outer(offset, offset) + penalty * np.eye(len(centre))
-    weights = np.linalg.solve(gram + 1e-12 * np.eye(len(centre)), cross / n).T
-    intercept = mean - weights @ offset
-    return LinearScale(centre, spread, weights.round(DIGITS), intercept.round(DIGITS))
+    slopes = np.linalg.solve(gram + 1e-12 * np.eye(len(centre)), cross / n).T
+    intercept = mean - slopes @ offset
+    return LinearScale(centre, spread, slopes.round(DIGITS), intercept.round(DIGITS))
 
 
 def fit_scale(rows: Dataset, plan: TrainingPlan, *, tick: Callable[[str], None]) -> FittedScale:
@@ -86,9 +93,7 @@ def fit_scale(rows: Dataset, plan: TrainingPlan, *, tick: Callable[[str], None])
     losses = ((held_out - thinned.log_range) ** 2).mean(axis=1)
     best = losses.argmin(axis=0)
     out_of_fold = np.stack([held_out[m, :, k] for k, m in enumerate(best)], axis=1)
-    linear, level = _begin(rows, plan)
-    residual = rows.log_range - base_prediction(linear, level, rows.horizons, rows.features, rows.sigma)
-    matrix = boosting.binned(rows.features, residual[:, 0], threads=plan.threads)
+    linear, level, residual, matrix = _begin(rows, plan)
     boosters = []
     for k, m in enumerate(best):
         boosters.append(_trees(boosting.relabel(matrix, residual[:, k]), plan.marks[m], plan))
@@ -103,10 +108,8 @@ def _hold_out(rows: Dataset, plan: TrainingPlan, tick: Callable[[str], None]) ->
     held_out = np.empty((len(marks), len(rows), len(rows.horizons)))
     for fold in cross_blocks(rows.open_time, rows.ends, plan.cross_blocks, embargo=plan.embargo_ms(rows)):
         train, test = rows.take(fold.train), rows.take(fold.test)
-        linear, level = _begin(train, plan)
+        linear, level, residual, matrix = _begin(train, plan)
         start = base_prediction(linear, level, rows.horizons, test.features, test.sigma)
-        residual = train.log_range - base_prediction(linear, level, rows.horizons, train.features, train.sigma)
-        matrix = boosting.binned(train.features, residual[:, 0], threads=plan.threads)
         for k in range(len(rows.horizons)):
             booster = _trees(boosting.relabel(matrix, residual[:, k]), marks[-1], plan)
             for m, rounds in enumerate(marks):
@@ -115,10 +118,15 @@ def _hold_out(rows: Dataset, plan: TrainingPlan, tick: Callable[[str], None]) ->
     return held_out
 
 
-def _begin(rows: Dataset, plan: TrainingPlan) -> tuple[LinearScale, np.ndarray]:
-    target, penalty = rows.log_range, plan.settings.configuration.penalty if plan.settings else PENALTY
-    level = (target - current_level(rows.horizons, rows.sigma)).mean(axis=0).round(DIGITS)
-    return fit_linear(rows.features, target, penalty), level
+def _begin(rows: Dataset, plan: TrainingPlan) -> tuple[LinearScale, np.ndarray, np.ndarray, Any]:
+    """Ridge regression, level, and what they leave to the trees, as values and as a matrix."""
+    target, weights = rows.log_range, plan.recency_weights(rows)
+    penalty = plan.settings.configuration.penalty if plan.settings else PENALTY
+    level = np.average(target - current_level(rows.horizons, rows.sigma), axis=0, weights=weights).round(DIGITS)
+    linear = fit_linear(rows.features, target, penalty, weights=weights)
+    residual = target - base_prediction(linear, level, rows.horizons, rows.features, rows.sigma)
+    matrix = boosting.binned(rows.features, residual[:, 0], threads=plan.threads, weight=weights)
+    return linear, level, residual, matrix
 
 
 def _trees(matrix: Any, rounds: int, plan: TrainingPlan) -> boosting.Booster:
