@@ -1,14 +1,16 @@
 """ASGI middleware that answers predictions from memory, in the event loop: same key, limit and bytes as Django.
 
 It answers `POST /predictions` when the body is small and plain, the key was verified within the last minute and the
-rate limit is not reached. A finished answer needs no thread, Redis or database; one that is missing is fetched or
-computed once in a thread, while other requests for it wait. Every other request goes to Django. Response headers are
-copied from Django's last answer to the same kind of request, so that both paths return the same headers.
+rate limit is not reached. A finished answer needs no thread, Redis or database: the server's protocol asks for it as
+soon as the request is complete (`answer_now`), before it starts a task. One that is missing is fetched or computed once
+in a thread, while other requests for it wait. Every other request goes to Django. Response headers are copied from
+Django's last answer to the same kind of request, so that both paths return the same headers.
 """
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
@@ -21,6 +23,7 @@ from marketdata import clock
 from mlengine_project.access.keys import Identity
 from mlengine_project.access.models import Scope
 from mlengine_project.access.services import authenticate_key, verified_identity, was_verified
+from mlengine_project.access.sliding_window import WindowResult
 from mlengine_project.access.throttling import limit_headers, take_from_bucket, take_from_reserved
 from mlengine_project.http.asgi_types import Application, AsgiScope, Message, Receive, Send
 from mlengine_project.http.json_codec import media_type_of, read_json
@@ -60,6 +63,19 @@ _pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="fast-road")
 Result = TypeVar("Result")
 
 
+@dataclass(frozen=True, slots=True)
+class ReadyAnswer:
+    """Headers and content of a 200; `head` holds the same headers as a server writes them."""
+
+    headers: Headers
+    content: bytes
+
+    @property
+    def head(self) -> bytes:
+        """Header lines, with lower-case names."""
+        return b"".join([b"%b: %b\r\n" % pair for pair in self.headers])
+
+
 class FastRoad:
     """ASGI middleware that answers predictions from memory and passes other requests on."""
 
@@ -71,22 +87,17 @@ class FastRoad:
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer the request or pass it on."""
-        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] != PATH or scope["query_string"]:
+        headers = plain_headers(scope)
+        if headers is None:
             await self.application(scope, receive, send)
             return
         started = clock.monotonic()
-        headers = dict(scope["headers"])
-        if not is_plain(scope["headers"], headers):
-            await self.application(scope, receive, send)
-            return
         body = await receive()
-        template = self.templates.get(scope["scheme"])
-        if template is not None and body["type"] == "http.request" and not body.get("more_body", False):
-            answered = await self.answer(headers, body.get("body", b""), started)
-            if answered is not None:
-                content, own = answered
-                await send({"type": "http.response.start", "status": 200, "headers": template + own})
-                await send({"type": "http.response.body", "body": content})
+        if body["type"] == "http.request" and not body.get("more_body", False):
+            answer = await self.answer(scope, headers, body.get("body", b""), started)
+            if answer is not None:
+                await send({"type": "http.response.start", "status": 200, "headers": answer.headers})
+                await send({"type": "http.response.body", "body": answer.content})
                 return
         await self.application(scope, replay_first(body, receive), self.recording_headers(scope["scheme"], send))
 
@@ -95,33 +106,76 @@ class FastRoad:
 
         async def observed(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] == 200:
-                self.templates[kind] = [pair for pair in message["headers"] if pair[0].lower() not in VARYING_HEADERS]
+                pairs = [(name.lower(), value) for name, value in message["headers"]]
+                self.templates[kind] = [pair for pair in pairs if pair[0] not in VARYING_HEADERS]
             await send(message)
 
         return observed
 
-    async def answer(self, headers: dict[bytes, bytes], body: bytes, started: float) -> tuple[bytes, Headers] | None:
-        """The prediction and the headers of its own; None when Django has to answer.
+    def answer_now(self, scope: AsgiScope, body: bytes) -> ReadyAnswer | None:
+        """The answer where it is in memory and within the reserved calls; None where anything else is needed.
+
+        For a server that has the whole request: no task, no thread.
+        """
+        started, answers = clock.monotonic(), self.answers
+        headers = plain_headers(scope)
+        question = None if headers is None else parse_request(body)
+        if headers is None or question is None or started >= min(answers.renewal_at, answers.valid_until):
+            return None
+        identity, content = verified_identity(key_of(headers)), answers.find(question)
+        if identity is None or content is None or not identity.includes(Scope.PREDICT):
+            return None
+        if scope["scheme"] not in self.templates:
+            return None
+        limited = settings.RATE_LIMIT > 0
+        take = take_from_reserved(identity) if limited else None
+        if limited and (take is None or not take.admitted):
+            return None
+        return self.finished(scope, headers, question, identity, content, take, started)
+
+    async def answer(
+        self, scope: AsgiScope, headers: dict[bytes, bytes], body: bytes, started: float
+    ) -> ReadyAnswer | None:
+        """The answer, from memory or computed; None when Django has to answer.
 
         The request is counted against the rate limit last, so that it is not counted twice.
         """
-        question = parse_request(body)
-        secret = headers.get(b"x-api-key", b"").decode("latin-1")
+        question, secret = parse_request(body), key_of(headers)
+        if question is None or scope["scheme"] not in self.templates:
+            return None
         identity = verified_identity(secret)
         if identity is None and was_verified(secret):
             identity = await self.once(("key", secret), lambda: authenticate_key(secret))
-        if question is None or identity is None or not identity.includes(Scope.PREDICT):
+        if identity is None or not identity.includes(Scope.PREDICT):
             return None
         content = await self.content(question)
-        own = None if content is None else await self.bucket_headers(identity)
-        if content is None or own is None:
+        if content is None:
             return None
-        request_id = request_id_from(headers.get(b"x-request-id", b"").decode("latin-1"))
-        own += [(b"content-length", b"%d" % len(content)), (b"x-request-id", request_id.encode())]
+        take = await self.take(identity)
+        if take is not None and not take.admitted:
+            return None
+        return self.finished(scope, headers, question, identity, content, take, started)
+
+    def finished(
+        self,
+        scope: AsgiScope,
+        given: dict[bytes, bytes],
+        question: Question,
+        identity: Identity,
+        content: bytes,
+        take: WindowResult | None,
+        started: float,
+    ) -> ReadyAnswer:
+        """The answer with its headers, counted and logged."""
+        request_id = request_id_from(given.get(b"x-request-id", b"").decode("latin-1"))
+        headers = [*self.templates[scope["scheme"]]]
+        if take is not None:
+            headers += [(name.lower().encode(), value.encode()) for name, value in limit_headers(take).items()]
+        headers += [(b"content-length", b"%d" % len(content)), (b"x-request-id", request_id.encode())]
         seconds = clock.monotonic() - started
         count_prediction(*question, seconds)
         log_request("POST", PATH, 200, seconds, identity.key_id, request_id)
-        return content, own
+        return ReadyAnswer(headers, content)
 
     async def content(self, question: Question) -> bytes | None:
         """The answer in memory, else the one that is fetched or computed once for all who wait for it."""
@@ -144,17 +198,15 @@ class FastRoad:
         self.answers.keep(state, question, content)
         return content
 
-    async def bucket_headers(self, identity: Identity) -> Headers | None:
-        """Count the request against the key's limit; None over the limit, which Django reports."""
+    async def take(self, identity: Identity) -> WindowResult | None:
+        """Count the request against the key's limit, near it by the shared counter; None when there is no limit."""
         if settings.RATE_LIMIT <= 0:
-            return []
+            return None
         take = take_from_reserved(identity)
         if take is None:
             loop = asyncio.get_running_loop()
             take = await loop.run_in_executor(_pool, take_from_bucket, identity)
-        if take is None or not take.admitted:
-            return None
-        return [(name.lower().encode(), value.encode()) for name, value in limit_headers(take).items()]
+        return take
 
     async def once(self, name: Hashable, work: Callable[[], Result]) -> Result | None:
         """The result of work in a thread, shared by all who wait for it; None if it failed, which Django reports."""
@@ -181,15 +233,24 @@ def _result_of(work: Callable[[], Result]) -> Result | None:
         close_old_connections()
 
 
-def is_plain(pairs: Iterable[tuple[bytes, bytes]], headers: dict[bytes, bytes]) -> bool:
-    """Whether the request has only plain headers, JSON and an allowed host."""
-    names = [name for name, _ in pairs]
-    return (
-        len(names) == len(headers)
-        and ORDINARY_HEADERS.issuperset(names)
+def plain_headers(scope: AsgiScope) -> dict[bytes, bytes] | None:
+    """Headers of a POST of JSON for a prediction to an allowed host, if all are ordinary; None for any other request."""
+    if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] != PATH or scope["query_string"]:
+        return None
+    pairs = scope["headers"]
+    headers = dict(pairs)
+    is_plain = (
+        len(pairs) == len(headers)
+        and ORDINARY_HEADERS.issuperset(headers)
         and is_json(headers.get(b"content-type", b""))
         and is_allowed(headers.get(b"host", b""), tuple(settings.ALLOWED_HOSTS))
     )
+    return headers if is_plain else None
+
+
+def key_of(headers: dict[bytes, bytes]) -> str:
+    """The key that was sent, empty if there is none."""
+    return headers.get(b"x-api-key", b"").decode("latin-1")
 
 
 @lru_cache(maxsize=64)

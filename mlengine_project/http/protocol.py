@@ -9,7 +9,7 @@ import asyncio
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 MAX_URL_BYTES = 16 * 1024
 MAX_HEADER_BYTES = 8 * 1024
@@ -28,6 +28,8 @@ WRITE_SECONDS = 30.0
 PIECE_BYTES = 16 * 1024
 """Bytes parsed at once; an unfinished header grows by at most this much unchecked."""
 MAX_PATH_CHARACTERS = 256
+IMMEDIATE_TARGET = b"/predictions"
+"""Target of requests that the application is asked to answer at once."""
 
 NOT_HTTP = "This is not an HTTP/1.1 request."
 
@@ -50,6 +52,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.offers_upgrade = self.is_handshake = False
         self.head_timer: asyncio.TimerHandle | None = None
         self.unread_timer: asyncio.TimerHandle | None = None
+        self.answer_now = getattr(self.app, "answer_now", None)
+        self.is_new = False
+        self.held: RequestResponseCycle | None = None
 
     # --- bytes ------------------------------------------------------------------------------------
 
@@ -79,6 +84,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             return
         if self.head_timer is None and (self.in_head or self._is_idle()):
             self.head_timer = self.loop.call_later(HEAD_SECONDS, self._head_is_late)
+        if self.held is not None:
+            self._run_held(self.held)
 
     def _feed(self, piece: bytes) -> bool:
         """Parse one piece; False when the connection has become a websocket."""
@@ -164,7 +171,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             raise RequestRefused(414, "The URL of a websocket is longer than 8,000 bytes.")
         self.in_head, self.unread_bytes, self.fields, self.field_bytes = False, 0, 0, 0
         if self.is_handshake or not self.offers_upgrade:
+            self.is_new = True
             super().on_headers_complete()
+            self.is_new = False
             self.in_body = not self.is_handshake
 
     def on_chunk_header(self) -> None:
@@ -181,6 +190,31 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.in_body, self.unread_bytes = False, 0
         if not self.offers_upgrade:
             super().on_message_complete()
+
+    # --- answers without a task ------------------------------------------------------------------
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Start a request; a new one that the application may answer at once is held until these bytes are parsed."""
+        if self.is_new and self.url == IMMEDIATE_TARGET and self.answer_now is not None and app is self.app:
+            self.held = cycle
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def _run_held(self, cycle: RequestResponseCycle) -> None:
+        """Answer the request that is held if its body is complete and its answer ready, else start it."""
+        self.held, answer = None, None
+        if cycle.keep_alive and not cycle.more_body and not self.flow.write_paused:
+            try:
+                answer = self.answer_now(cycle.scope, bytes(cycle.body))
+            except Exception:  # noqa: BLE001  # the application meets the same error and reports it
+                answer = None
+        if answer is None:
+            super()._start_asgi_task(cycle, self.app)
+            return
+        date = b"".join([b"%b: %b\r\n" % pair for pair in cycle.default_headers])
+        self.transport.write(b"".join([STATUS_LINE[200], date, answer.head, b"\r\n", answer.content]))
+        cycle.response_started = cycle.response_complete = True
+        self.on_response_complete()
 
     def _should_upgrade(self) -> bool:
         """Whether these are the headers of a websocket handshake, without an earlier request."""
@@ -213,7 +247,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def _refuse(self, refused: RequestRefused) -> None:
         """Stop reading and answer in order, in place of a request with an incomplete body."""
         self._stop_head_timer()
-        self.refused = True
+        self.refused, self.held = True, None
         broken = self.cycle if self.in_body else None
         if broken is not None and broken.response_started:
             broken.more_body = broken.keep_alive = False
