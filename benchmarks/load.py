@@ -50,11 +50,11 @@ class Caller:
         self.socket = socket.create_connection(("127.0.0.1", port), CONNECT_SECONDS)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.setblocking(False)
-        self.received, self.expected, self.status, self.sent_at = 0, 0, 0, 0.0
+        self.head, self.received, self.expected, self.status, self.sent_at = b"", 0, 0, 0, 0.0
 
     def send(self, message: bytes) -> None:
         """Send a request, which is smaller than any send buffer."""
-        self.received = self.expected = self.status = 0
+        self.head, self.received, self.expected = b"", 0, 0
         self.sent_at = time.perf_counter()
         self.socket.send(message)
 
@@ -65,8 +65,10 @@ class Caller:
             raise ConnectionError("the server closed the connection")
         self.received += len(part)
         if not self.expected:
-            self.status = int(part[9:12])
-            self.expected = answer_length(part)
+            self.head += part
+            if b"\r\n\r\n" not in self.head:
+                return False
+            self.status, self.expected = int(self.head[9:12]), answer_length(self.head)
         return self.received >= self.expected
 
 

@@ -137,7 +137,7 @@ def indicators(market: Market, interval: str, names: Sequence[str], rows: int) -
 def _candles(market: Market, length_ms: int, since_ms: int | None, before_ms: int | None) -> list[list[Any]]:
     if length_ms != INTERVAL_MS:
         return _longer_candles(market, length_ms, since_ms, before_ms)
-    rows = candles_between(market, None, None)
+    rows = candles_between(market, None, None).rows
     if since_ms is not None:
         rows = rows.filter(open_time__gte=since_ms)
     if before_ms is not None:

@@ -16,7 +16,6 @@ from typing import TypeVar
 
 from django.conf import settings
 from django.db import close_old_connections
-from django.http.request import split_domain_port, validate_host
 from rest_framework.exceptions import ParseError
 
 from marketdata import clock
@@ -28,35 +27,14 @@ from mlengine_project.access.throttling import limit_headers, take_from_bucket, 
 from mlengine_project.http.asgi_types import Application, AsgiScope, Message, Receive, Send
 from mlengine_project.http.json_codec import media_type_of, read_json
 from mlengine_project.http.limits import replay_first
+from mlengine_project.http.plain_requests import Headers, key_of, plain_headers, shared_headers
 from mlengine_project.http.response_counts import count_prediction
 from mlengine_project.operations.logs.structured import log_request, request_id_from
 from predictions.live.answers import Answers, Question
 from predictions.services import latest_prediction
 
-Headers = list[tuple[bytes, bytes]]
-
 PATH = "/predictions"
 MAX_BODY_BYTES = 1024
-VARYING_HEADERS = frozenset({b"content-length", b"x-request-id", b"ratelimit", b"ratelimit-policy", b"date", b"server"})
-"""Headers that differ between answers; all others are the same for every answer of a kind."""
-ORDINARY_HEADERS = frozenset(
-    {
-        b"host",
-        b"x-api-key",
-        b"content-type",
-        b"content-length",
-        b"accept",
-        b"accept-encoding",
-        b"accept-language",
-        b"user-agent",
-        b"connection",
-        b"x-request-id",
-        b"idempotency-key",
-        b"traceparent",
-        b"tracestate",
-    }
-)
-"""A request with any other header (Origin, cookie, transfer coding) goes to Django."""
 
 _pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="fast-road")
 
@@ -64,16 +42,35 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class ReadyAnswer:
-    """Headers and content of a 200; `head` holds the same headers as a server writes them."""
+class SharedHeaders:
+    """Headers of every answer of a kind, also as the lines a server writes."""
 
-    headers: Headers
+    pairs: Headers
+    lines: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyAnswer:
+    """A 200 with the headers of its kind, its own and its content."""
+
+    shared: SharedHeaders
+    own: Headers
     content: bytes
 
     @property
+    def headers(self) -> Headers:
+        """All headers."""
+        return self.shared.pairs + self.own
+
+    @property
     def head(self) -> bytes:
-        """Header lines, with lower-case names."""
-        return b"".join([b"%b: %b\r\n" % pair for pair in self.headers])
+        """All headers as lines, with lower-case names."""
+        return self.shared.lines + lines_of(self.own)
+
+
+def lines_of(headers: Headers) -> bytes:
+    """Headers as a server writes them."""
+    return b"".join([b"%b: %b\r\n" % pair for pair in headers])
 
 
 class FastRoad:
@@ -81,13 +78,13 @@ class FastRoad:
 
     def __init__(self, application: Application) -> None:
         self.application = application
-        self.templates: dict[str, Headers] = {}
+        self.templates: dict[str, SharedHeaders] = {}
         self.answers = Answers()
         self.running: dict[Hashable, asyncio.Future[object]] = {}
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer the request or pass it on."""
-        headers = plain_headers(scope)
+        headers = predicting_headers(scope)
         if headers is None:
             await self.application(scope, receive, send)
             return
@@ -106,8 +103,8 @@ class FastRoad:
 
         async def observed(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] == 200:
-                pairs = [(name.lower(), value) for name, value in message["headers"]]
-                self.templates[kind] = [pair for pair in pairs if pair[0] not in VARYING_HEADERS]
+                pairs = shared_headers(message["headers"])
+                self.templates[kind] = SharedHeaders(pairs, lines_of(pairs))
             await send(message)
 
         return observed
@@ -118,10 +115,12 @@ class FastRoad:
         For a server that has the whole request: no task, no thread.
         """
         started, answers = clock.monotonic(), self.answers
-        headers = plain_headers(scope)
+        headers = predicting_headers(scope)
         question = None if headers is None else parse_request(body)
-        if headers is None or question is None or started >= min(answers.renewal_at, answers.valid_until):
+        if headers is None or question is None or started >= answers.valid_until:
             return None
+        if started >= answers.renewal_at:
+            self.start("state", answers.renew)
         identity, content = verified_identity(key_of(headers)), answers.find(question)
         if identity is None or content is None or not identity.includes(Scope.PREDICT):
             return None
@@ -168,14 +167,13 @@ class FastRoad:
     ) -> ReadyAnswer:
         """The answer with its headers, counted and logged."""
         request_id = request_id_from(given.get(b"x-request-id", b"").decode("latin-1"))
-        headers = [*self.templates[scope["scheme"]]]
+        own = [(b"content-length", b"%d" % len(content)), (b"x-request-id", request_id.encode())]
         if take is not None:
-            headers += [(name.lower().encode(), value.encode()) for name, value in limit_headers(take).items()]
-        headers += [(b"content-length", b"%d" % len(content)), (b"x-request-id", request_id.encode())]
+            own += [(name.lower().encode(), value.encode()) for name, value in limit_headers(take).items()]
         seconds = clock.monotonic() - started
         count_prediction(*question, seconds)
         log_request("POST", PATH, 200, seconds, identity.key_id, request_id)
-        return ReadyAnswer(headers, content)
+        return ReadyAnswer(self.templates[scope["scheme"]], own, content)
 
     async def content(self, question: Question) -> bytes | None:
         """The answer in memory, else the one that is fetched or computed once for all who wait for it."""
@@ -233,37 +231,18 @@ def _result_of(work: Callable[[], Result]) -> Result | None:
         close_old_connections()
 
 
-def plain_headers(scope: AsgiScope) -> dict[bytes, bytes] | None:
-    """Headers of a POST of JSON for a prediction to an allowed host, if all are ordinary; None for any other request."""
+def predicting_headers(scope: AsgiScope) -> dict[bytes, bytes] | None:
+    """Headers of a plain POST of JSON for a prediction; None for any other request."""
     if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] != PATH or scope["query_string"]:
         return None
-    pairs = scope["headers"]
-    headers = dict(pairs)
-    is_plain = (
-        len(pairs) == len(headers)
-        and ORDINARY_HEADERS.issuperset(headers)
-        and is_json(headers.get(b"content-type", b""))
-        and is_allowed(headers.get(b"host", b""), tuple(settings.ALLOWED_HOSTS))
-    )
-    return headers if is_plain else None
-
-
-def key_of(headers: dict[bytes, bytes]) -> str:
-    """The key that was sent, empty if there is none."""
-    return headers.get(b"x-api-key", b"").decode("latin-1")
+    headers = plain_headers(scope)
+    return headers if headers is not None and is_json(headers.get(b"content-type", b"")) else None
 
 
 @lru_cache(maxsize=64)
 def is_json(content_type: bytes) -> bool:
     """Whether a body of this type is JSON."""
     return media_type_of(content_type.decode("latin-1")) == "application/json"
-
-
-@lru_cache(maxsize=64)
-def is_allowed(host: bytes, allowed_hosts: tuple[str, ...]) -> bool:
-    """Whether the host is one of ALLOWED_HOSTS."""
-    domain, _ = split_domain_port(host.decode("latin-1"))
-    return bool(domain) and validate_host(domain, allowed_hosts)
 
 
 def parse_request(body: bytes) -> tuple[str, int] | None:
