@@ -33,12 +33,14 @@ if not settings.IS_TEST:
     # Static files are small and read by a blocking iterator; Django warns once for each.
     warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume")
 
+fast_road = FastRoad(RequestThreads(OneThreadHandler(), settings.REQUEST_THREADS))
 application = TrustedProxy(
     ProtocolTypeRouter(
         {
-            "http": RequestLimits(FastRoad(RequestThreads(OneThreadHandler(), settings.REQUEST_THREADS))),
+            "http": RequestLimits(fast_road),
             "websocket": Handshakes("/ws/signals", SessionMiddlewareStack(AuthMiddleware(signal_consumer()))),
             "lifespan": Lifespan(),
         }
-    )
+    ),
+    fast_road.answer_now,
 )

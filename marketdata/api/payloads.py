@@ -1,6 +1,6 @@
 """JSON objects of markets and candles for the API."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,17 +29,11 @@ CANDLE_JSON = (
 )
 
 
-def candles_json(rows: Iterable[Sequence[Any]]) -> bytes:
-    """Closed 5-minute candles as JSON objects separated by commas.
-
-    A row is an open time in ms, then `CANDLE_FIELDS` with decimals as texts. Written as text, since a list may hold a
-    thousand candles: an object for each takes five times as long.
-    """
-    found = list(rows)
-    times = iso_texts([row[0] for row in found])
-    texts = [CANDLE_JSON % (time, *row[1:10]) for time, row in zip(times, found, strict=True)]
+def candle_json(open_ms: int, values: Sequence[Any]) -> str:
+    """JSON object of a closed 5-minute candle, from the values of `CANDLE_FIELDS` with decimals as texts."""
+    text = CANDLE_JSON % (clock.iso(clock.to_datetime(open_ms)), *values)
     # Values are digits, so a None is that of an optional field.
-    return ",".join(texts).replace('"None"', "null").replace(":None", ":null").encode()
+    return text.replace('"None"', "null").replace(":None", ":null")
 
 
 def iso_texts(times_ms: Sequence[int] | npt.NDArray[np.int64]) -> list[str]:

@@ -1,30 +1,65 @@
 """Queries of stored candles for the API."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from django.db import connection
 from django.db.models import QuerySet
 
 from marketdata import clock
-from marketdata.api.payloads import CANDLE_FIELDS
+from marketdata.api.payloads import CANDLE_FIELDS, candle_json
 from marketdata.exchange import closes
 from marketdata.models import Candle, Market
 from marketdata.storage import aggregation
 from marketdata.storage.aggregation import IntervalCandle
-from marketdata.storage.text_rows import TextColumns
-
-CANDLE_COLUMNS = TextColumns(Candle, ("open_time", *CANDLE_FIELDS, "id"))
-"""What the list of candles shows; the primary key completes its order."""
+from marketdata.storage.selections import Selection
+from marketdata.storage.text_rows import TextColumns, select
 
 
-def candles_between(market: Market, since: datetime | None, until: datetime | None) -> QuerySet[Candle]:
+def candle_json_sql() -> str:
+    """SQL expression of a stored candle's JSON, the same text as `candle_json`."""
+    time = "to_char(to_timestamp(open_time / 1000) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
+    parts = [f"""'{{"open_time":"' || {time} || '"'"""]
+    for name in CANDLE_FIELDS:
+        field = Candle._meta.get_field(name)  # noqa: SLF001
+        quote = "" if name == "trades" else '"'
+        text = f"""'{quote}' || candles."{name}" || '{quote}'"""
+        parts.append(f"""',"{name}":'""")
+        parts.append(f"coalesce({text}, 'null')" if field.null else text)
+    return " || ".join([*parts, """',"missing":0}'"""])
+
+
+@dataclass(frozen=True)
+class ListedCandles:
+    """Candles as the list of candles shows them: open time, id and JSON object.
+
+    PostgreSQL writes the JSON, since a list may hold a thousand candles; for SQLite it is written here.
+    """
+
+    names = ("open_time", "id", "json")
+    columns = TextColumns(Candle, ("open_time", "id", *CANDLE_FIELDS))
+    expressions = f"open_time, id, {candle_json_sql()}"
+
+    def read(self, rows: QuerySet[Any]) -> list[tuple[Any, ...]]:
+        """The rows of a query, each with its open time, id and JSON."""
+        if connection.vendor == "postgresql":
+            return select(self.expressions, rows)
+        return [(*row[:2], candle_json(row[0], row[2:])) for row in self.columns.read(rows)]
+
+
+LISTED = ListedCandles()
+CANDLES = Selection(Candle, ("open_time", "id"))
+"""All candles, oldest first."""
+
+
+def candles_between(market: Market, since: datetime | None, until: datetime | None) -> Selection:
     """Candles opening in ``[since, until)``, oldest first; none later than the market's clock."""
-    candles = Candle.objects.filter(market=market, open_time__lte=closes.last_open_to_follow(market.source))
+    candles = CANDLES.where(market=market.pk, open_time__lte=closes.last_open_to_follow(market.source))
     if since is not None:
-        candles = candles.filter(open_time__gte=clock.to_ms(since))
-    if until is not None:
-        candles = candles.filter(open_time__lt=clock.to_ms(until))
-    return candles.order_by("open_time")
+        candles = candles.where(open_time__gte=clock.to_ms(since))
+    return candles if until is None else candles.where(open_time__lt=clock.to_ms(until))
 
 
 def intervals_between(

@@ -78,8 +78,9 @@ class CandleViewSet(viewsets.GenericViewSet):
         paginator: Any = self.paginator  # the engine's own class, which can also page texts and what a function reads
         if query["interval"] == market.interval:
             stored = reading.candles_between(market, since, until)
-            rows = paginator.paginate_texts(stored, reading.CANDLE_COLUMNS, request, self)
-            found: Response = paginator.response_of_json(payloads.candles_json(rows), simulated=market.simulated)
+            rows = paginator.paginate_texts(stored, reading.LISTED, request, self)
+            objects = ",".join([row[2] for row in rows]).encode()
+            found: Response = paginator.response_of_json(objects, simulated=market.simulated)
             return found
         read = reading.intervals_between(market, interval_ms(query["interval"]), since, until)
         candles = paginator.paginate_reads(read, ("open_time",), request, self)

@@ -16,6 +16,7 @@ from marketdata.intervals import INTERVAL_MS
 from marketdata.storage.column_cache import LENGTH_MS
 from marketdata.storage.columns import COLUMNS, fetch_binary, packed, unpacked
 
+MARK_SQL = "int8send(market_id) || int8send(block) || int8send(newest) || uuid_send(coalesce(settled, stamp))"
 _MARK = np.dtype([("market_id", ">i8"), ("block", ">i8"), ("newest", ">i8"), ("settled", "V16")])
 
 Mark = tuple[int, bytes]
@@ -48,11 +49,10 @@ def read_tail(
         `values` of shape (columns, markets, candles), NaN where there is none.
     """
     ids = ", ".join(str(int(key)) for key in market_ids)
-    mark = "int8send(market_id) || int8send(block) || int8send(newest) || uuid_send(coalesce(settled, stamp))"
     candles, marks = fetch_binary(
         f"SELECT (SELECT {packed(columns)} FROM candles WHERE market_id IN ({ids}) "  # noqa: S608
         f"AND open_time >= {int(start)} AND open_time < {int(until)}), "
-        f"(SELECT string_agg({mark}, ''::bytea) FROM candle_blocks WHERE market_id IN ({ids}) "
+        f"(SELECT string_agg({MARK_SQL}, ''::bytea) FROM candle_blocks WHERE market_id IN ({ids}) "
         f"AND block >= {int(marks_from) // LENGTH_MS} AND block <= {(int(until) - 1) // LENGTH_MS})"
     )[0]
     order = np.argsort(np.array(market_ids, dtype=np.int64))
@@ -67,6 +67,16 @@ def read_tail(
         values,
         {(int(row["market_id"]), int(row["block"])): (int(row["newest"]), row["settled"].tobytes()) for row in rows},
     )
+
+
+def read_marks(market_id: int, from_ms: int, until_ms: int) -> bytes:
+    """The marks of a market's blocks from one open time to another, as one value."""
+    statement = (
+        f"SELECT string_agg({MARK_SQL}, ''::bytea ORDER BY block) FROM candle_blocks "  # noqa: S608
+        f"WHERE market_id = {int(market_id)} AND block >= {int(from_ms) // LENGTH_MS} "
+        f"AND block <= {int(until_ms) // LENGTH_MS}"
+    )
+    return bytes(fetch_binary(statement)[0][0] or b"")
 
 
 def changed_markets(before: Marks, after: Marks, held_until: int) -> set[int]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import orjson
@@ -18,6 +18,21 @@ from marketdata.decimals import decimal_text
 
 PRICE_PLACES = 8
 """Decimals with so many places are texts in JSON, all others are numbers."""
+
+
+class Columns(Protocol):
+    """Values of a table's rows by name, read without model instances."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the values."""
+
+    @property
+    def expressions(self) -> str:
+        """SQL expressions of the values on PostgreSQL."""
+
+    def read(self, rows: QuerySet[Any]) -> list[tuple[Any, ...]]:
+        """The rows of a query of the table, each with its values."""
 
 
 @dataclass(frozen=True)
@@ -36,22 +51,28 @@ class TextColumns:
         if connection.vendor != "postgresql":
             found = rows.values_list(*self.names)
             return [tuple(map(_plain, row, self._fields)) for row in found]
-        try:
-            query, parameters = rows.values_list("pk").query.sql_with_params()
-        except EmptyResultSet:
-            return []
-        with connection.cursor() as cursor:
-            cursor.execute(f"SELECT {self._selection} FROM {query.partition(' FROM ')[2]}", parameters)  # noqa: S608
-            return cursor.fetchall()
+        return select(self.expressions, rows)
 
     @cached_property
     def _fields(self) -> Sequence["Field[Any, Any]"]:
         return [self.model._meta.get_field(name) for name in self.names]  # type: ignore[misc]  # noqa: SLF001
 
     @cached_property
-    def _selection(self) -> str:
+    def expressions(self) -> str:
+        """SQL expressions of the values on PostgreSQL."""
         table = self.model._meta.db_table  # noqa: SLF001
         return ", ".join(_postgresql_value(field, f'"{table}"."{field.column}"') for field in self._fields)
+
+
+def select(expressions: str, rows: QuerySet[Any]) -> list[tuple[Any, ...]]:
+    """Rows of a query of one table with the values of SQL expressions."""
+    try:
+        query, parameters = rows.values_list("pk").query.sql_with_params()
+    except EmptyResultSet:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {expressions} FROM {query.partition(' FROM ')[2]}", parameters)  # noqa: S608
+        return cursor.fetchall()
 
 
 @lru_cache(maxsize=4096)

@@ -65,16 +65,16 @@ def digest_of(secret: str) -> str:
 
     Spaces and tabs around a header's value do not belong to it (RFC 9110, 5.5).
     """
-    raw = secret.strip(" \t")[:MAX_KEY_CHARACTERS].encode("utf-8", "surrogatepass")
-    return hmac.digest(settings.API_KEY_PEPPER.encode(), raw, "sha256").hex()
+    return _digest_of(secret.strip(" \t")[:MAX_KEY_CHARACTERS], settings.API_KEY_PEPPER)
 
 
 def is_bootstrap(digest: str) -> bool:
     """Whether the digest is that of `API_KEY`, compared in constant time."""
     given: str = settings.API_KEY
-    return bool(given) and hmac.compare_digest(digest, _digest_of_setting(given, settings.API_KEY_PEPPER))
+    return bool(given) and hmac.compare_digest(digest, digest_of(given))
 
 
-@lru_cache(maxsize=1)
-def _digest_of_setting(secret: str, _pepper: str) -> str:
-    return digest_of(secret)
+@lru_cache(maxsize=256)
+def _digest_of(secret: str, pepper: str) -> str:
+    """Digest of a key, kept since the same few are sent again and again."""
+    return hmac.digest(pepper.encode(), secret.encode("utf-8", "surrogatepass"), "sha256").hex()

@@ -12,6 +12,7 @@ from typing import Any
 from django.conf import settings
 
 Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
+AnswerNow = Callable[[dict[str, Any], bytes], Any]
 Network = IPv4Network | IPv6Network
 FORWARDED = frozenset(
     {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"forwarded"}
@@ -26,15 +27,26 @@ UNKNOWN = "unknown"
 class TrustedProxy:
     """The outermost ASGI middleware."""
 
-    def __init__(self, application: Application) -> None:
-        self.application = application
+    def __init__(self, application: Application, answer_now: AnswerNow | None = None) -> None:
+        self.application, self._answer_now = application, answer_now
+
+    def answer_now(self, scope: dict[str, Any], body: bytes) -> Any:
+        """Answer of the application to a complete request, where it needs no task; None for any other."""
+        return None if self._answer_now is None else self._answer_now(trusted_scope(scope), body)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Rewrite the scope of a request; pass other scopes on unchanged."""
         if scope["type"] in {"http", "websocket"}:
-            networks = trusted_networks(tuple(settings.TRUSTED_PROXY))
-            scope = rewritten(scope, networks, trust_socket=UNIX_SOCKET in settings.TRUSTED_PROXY)
+            scope = trusted_scope(scope)
         await self.application(scope, receive, send)
+
+
+def trusted_scope(scope: dict[str, Any]) -> dict[str, Any]:
+    """The scope by the proxies in TRUSTED_PROXY."""
+    if FORWARDED.isdisjoint([name for name, _ in scope.get("headers", [])]):
+        return scope
+    networks = trusted_networks(tuple(settings.TRUSTED_PROXY))
+    return rewritten(scope, networks, trust_socket=UNIX_SOCKET in settings.TRUSTED_PROXY)
 
 
 @lru_cache(maxsize=8)

@@ -144,7 +144,7 @@ def _candles(
 ) -> list[list[Any]]:
     if length_ms != INTERVAL_MS:
         return _longer_candles(market, length_ms, since_ms, before_ms, count)
-    rows = candles_between(market, None, None)
+    rows = candles_between(market, None, None).rows
     if since_ms is not None:
         rows = rows.filter(open_time__gte=since_ms)
     if before_ms is not None:

@@ -117,7 +117,9 @@ def logging_of(level: str, pretty: bool) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": "mlengine_project.operations.logs.structured.formatter", "pretty": pretty}},
         "filters": {"without_trace": {"()": "mlengine_project.operations.logs.structured.WithoutTraceback"}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "handlers": {
+            "stderr": {"class": "mlengine_project.operations.logs.structured.LineHandler", "formatter": "line"}
+        },
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             # The engine logs one line per request itself, with the request id.

@@ -8,18 +8,21 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
+from django.conf import settings
 from django.core import signing
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Model, QuerySet
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
-from marketdata.storage.text_rows import TextColumns
+from marketdata.storage.selections import Selection, reversed_column, rows_after
+from marketdata.storage.text_rows import Columns
 from mlengine_project.http.json_codec import write_json
 
 MAX_LIMIT = 1000
@@ -53,17 +56,20 @@ class SignedCursorPagination(BasePagination):
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Row]:
         """One page of rows."""
         order = total_order(queryset)
-        return self.paginate_reads(keyset_reader(queryset, order, list), order, request, view)
+        return self.paginate_reads(keyset_reader(queryset, order), order, request, view)
 
-    def paginate_texts(self, queryset: Any, columns: TextColumns, request: Request, view: Any = None) -> list[Row]:
+    def paginate_texts(self, selection: Selection, columns: Columns, request: Request, view: Any = None) -> list[Row]:
         """One page of rows with the values of some columns, among them those of the order."""
-        order = total_order(queryset)
+        model, order = selection.model, selection.order
         places = [columns.names.index(name.lstrip("-")) for name in order]
 
         def key(row: Row) -> Key:
-            return written_key(typed_key(queryset.model, order, [row[place] for place in places]))
+            return written_key(typed_key(model, order, [row[place] for place in places]))
 
-        return self.paginate_reads(keyset_reader(queryset, order, columns.read), order, request, view, key)
+        def read(given: Key | None, backwards: bool, n_rows: int) -> list[Row]:
+            return selection.page(columns, given and typed_key(model, order, given), backwards, n_rows)
+
+        return self.paginate_reads(read, order, request, view, key)
 
     def paginate_reads(
         self,
@@ -179,15 +185,15 @@ class SignedCursorPagination(BasePagination):
         return rows
 
 
-def keyset_reader(queryset: Any, order: Sequence[str], load: Callable[[Any], list[Row]]) -> Read:
+def keyset_reader(queryset: Any, order: Sequence[str]) -> Read:
     """Function that loads the rows of a queryset after or before a key."""
 
     def read(key: Key | None, backwards: bool, n_rows: int) -> list[Row]:
         names = [reversed_column(name) for name in order] if backwards else order
         rows = queryset
         if key is not None:
-            rows = rows.filter(rows_after(order, typed_key(queryset.model, order, key), backwards))
-        return load(rows.order_by(*names)[:n_rows])
+            rows = rows.filter(rows_after(names, typed_key(queryset.model, order, key)))
+        return list(rows.order_by(*names)[:n_rows])
 
     return read
 
@@ -198,31 +204,6 @@ def total_order(queryset: QuerySet[Any]) -> list[str]:
     names = [str(name) for name in queryset.query.order_by or meta.ordering]
     own = meta.pk.name
     return names if names and names[-1].lstrip("-") in {"pk", own} else [*names, own]
-
-
-def reversed_column(name: str) -> str:
-    """The same order column in the opposite direction.
-
-    >>> reversed_column("-candle_time"), reversed_column("symbol")
-    ('candle_time', '-symbol')
-    """
-    return name[1:] if name.startswith("-") else f"-{name}"
-
-
-def rows_after(order: Sequence[str], key: Sequence[Any], backwards: bool) -> Q:
-    """Filter for the rows after a key, or before it.
-
-    The bound on the first column is also given alone, so that an index on that column is used.
-    """
-    conditions = Q()
-    for name, value in reversed(list(zip(order, key, strict=True))):
-        column = name.lstrip("-")
-        direction = "lt" if name.startswith("-") != backwards else "gt"
-        later = Q(**{f"{column}__{direction}": value})
-        conditions = later | (Q(**{column: value}) & conditions) if conditions else later
-    column = order[0].lstrip("-")
-    direction = "lte" if order[0].startswith("-") != backwards else "gte"
-    return Q(**{f"{column}__{direction}": key[0]}) & conditions
 
 
 def key_of(row: Any, order: Sequence[str]) -> Key:
@@ -276,8 +257,15 @@ def invalid_cursor() -> ValidationError:
 
 def _link(request: Request, order: Sequence[str], cursor: Cursor) -> str:
     # Without a time, so that an unchanged page has an unchanged ETag.
-    encoded = signing.Signer(salt=_salt(request, order)).sign_object([cursor.backwards, cursor.key])
-    return str(replace_query_param(request.build_absolute_uri(), "cursor", encoded))
+    key = tuple(cursor.key or ())
+    return _signed_link(request.build_absolute_uri(), _salt(request, order), settings.SECRET_KEY, cursor.backwards, key)
+
+
+@lru_cache(maxsize=256)
+def _signed_link(address: str, salt: str, secret: str, backwards: bool, key: tuple[Any, ...]) -> str:
+    """Address of a page, kept since most callers ask for the same newest one."""
+    encoded = signing.Signer(key=secret, salt=salt).sign_object([backwards, key])
+    return str(replace_query_param(address, "cursor", encoded))
 
 
 def _salt(request: Request, order: Sequence[str]) -> str:

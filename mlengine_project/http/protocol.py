@@ -9,7 +9,7 @@ import asyncio
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 MAX_URL_BYTES = 16 * 1024
 MAX_HEADER_BYTES = 8 * 1024
@@ -28,8 +28,17 @@ WRITE_SECONDS = 30.0
 PIECE_BYTES = 16 * 1024
 """Bytes parsed at once; an unfinished header grows by at most this much unchecked."""
 MAX_PATH_CHARACTERS = 256
+IMMEDIATE_TARGET = b"/predictions"
+"""Target of requests that the application is asked to answer at once."""
+
+MAX_KNOWN_REQUESTS = 256
+MAX_KNOWN_BYTES = 1024
 
 NOT_HTTP = "This is not an HTTP/1.1 request."
+
+
+known_requests: dict[bytes, tuple[dict[str, Any], bytes]] = {}
+"""Requests that were answered at once: scope and body by the bytes that were received."""
 
 
 class RequestRefused(Exception):
@@ -50,6 +59,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.offers_upgrade = self.is_handshake = False
         self.head_timer: asyncio.TimerHandle | None = None
         self.unread_timer: asyncio.TimerHandle | None = None
+        self.answer_now = getattr(self.app, "answer_now", None)
+        self.is_new = False
+        self.held: RequestResponseCycle | None = None
 
     # --- bytes ------------------------------------------------------------------------------------
 
@@ -69,7 +81,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self.refused:
             self.cycle.message_event.set()
             return
+        if len(data) <= MAX_KNOWN_BYTES and data in known_requests and self._answer_known(*known_requests[data]):
+            return
         self._unset_keepalive_if_required()
+        is_whole = self._is_between_requests()
         try:
             for start in range(0, len(data), PIECE_BYTES):
                 if not self._feed(data[start : start + PIECE_BYTES]):
@@ -79,6 +94,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             return
         if self.head_timer is None and (self.in_head or self._is_idle()):
             self.head_timer = self.loop.call_later(HEAD_SECONDS, self._head_is_late)
+        if self.held is not None and self._run_held(self.held) and is_whole and self._is_between_requests():
+            remember_request(data, self.cycle)
 
     def _feed(self, piece: bytes) -> bool:
         """Parse one piece; False when the connection has become a websocket."""
@@ -139,11 +156,12 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header without spaces around its value; count and drop a trailer."""
+        size = len(name) + len(value)
         self.fields += 1
-        self.field_bytes += len(name) + len(value)
+        self.field_bytes += size
         if self.fields > MAX_HEADERS:
             raise RequestRefused(431, f"A request has at most {MAX_HEADERS} headers.")
-        if len(name) + len(value) > MAX_HEADER_BYTES:
+        if size > MAX_HEADER_BYTES:
             raise RequestRefused(431, f"A header is longer than {MAX_HEADER_BYTES // 1024} KiB.")
         if self.field_bytes > MAX_HEAD_BYTES:
             raise RequestRefused(431, f"The headers are larger than {MAX_HEAD_BYTES // 1024} KiB.")
@@ -164,7 +182,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             raise RequestRefused(414, "The URL of a websocket is longer than 8,000 bytes.")
         self.in_head, self.unread_bytes, self.fields, self.field_bytes = False, 0, 0, 0
         if self.is_handshake or not self.offers_upgrade:
+            self.is_new = True
             super().on_headers_complete()
+            self.is_new = False
             self.in_body = not self.is_handshake
 
     def on_chunk_header(self) -> None:
@@ -181,6 +201,56 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.in_body, self.unread_bytes = False, 0
         if not self.offers_upgrade:
             super().on_message_complete()
+
+    # --- answers without a task ------------------------------------------------------------------
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Start a request; a new one that the application may answer at once is held until these bytes are parsed."""
+        if self.is_new and self.url == IMMEDIATE_TARGET and self.answer_now is not None and app is self.app:
+            self.held = cycle
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def _run_held(self, cycle: RequestResponseCycle) -> bool:
+        """Answer the request that is held if its body is complete and its answer ready, else start it."""
+        self.held = None
+        is_complete = cycle.keep_alive and not cycle.more_body
+        answer = self._ready_answer(dict(cycle.scope), bytes(cycle.body)) if is_complete else None
+        if answer is None:
+            super()._start_asgi_task(cycle, self.app)
+            return False
+        cycle.response_started = cycle.response_complete = True
+        self._write(answer)
+        return True
+
+    def _answer_known(self, scope: dict[str, Any], body: bytes) -> bool:
+        """Answer a request whose bytes were parsed before, if the parser is between two requests."""
+        is_next = self._is_between_requests() and scope["scheme"] == self.scheme
+        own = {**scope, "client": self.client, "server": self.server}
+        answer = self._ready_answer(own, body) if is_next else None
+        if answer is None:
+            return False
+        self._stop_head_timer()
+        self._write(answer)
+        return True
+
+    def _ready_answer(self, scope: dict[str, Any], body: bytes) -> Any:
+        """The application's answer if it is ready."""
+        if self.answer_now is None or self.flow.write_paused:
+            return None
+        try:
+            return self.answer_now(scope, body)
+        except Exception:  # noqa: BLE001  # the application meets the same error and reports it
+            return None
+
+    def _write(self, answer: Any) -> None:
+        date = b"".join([b"%b: %b\r\n" % pair for pair in self.server_state.default_headers])
+        self.transport.write(b"".join([STATUS_LINE[200], date, answer.head, b"\r\n", answer.content]))
+        self.on_response_complete()
+
+    def _is_between_requests(self) -> bool:
+        """Whether the parser is at the start of a request and every earlier one was answered."""
+        return not (self.in_head or self.unread_bytes) and self._is_idle()
 
     def _should_upgrade(self) -> bool:
         """Whether these are the headers of a websocket handshake, without an earlier request."""
@@ -213,7 +283,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def _refuse(self, refused: RequestRefused) -> None:
         """Stop reading and answer in order, in place of a request with an incomplete body."""
         self._stop_head_timer()
-        self.refused = True
+        self.refused, self.held = True, None
         broken = self.cycle if self.in_body else None
         if broken is not None and broken.response_started:
             broken.more_body = broken.keep_alive = False
@@ -282,6 +352,14 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self.unread_timer.cancel()
             self.unread_timer = None
         super().resume_writing()
+
+
+def remember_request(data: bytes, cycle: RequestResponseCycle) -> None:
+    """Keep the parsed form of a short request that was answered at once; a caller sends the same bytes again."""
+    if len(data) <= MAX_KNOWN_BYTES:
+        if len(known_requests) >= MAX_KNOWN_REQUESTS:
+            known_requests.clear()
+        known_requests[data] = (dict(cycle.scope), bytes(cycle.body))
 
 
 def _refusal_of(error: httptools.HttpParserError) -> RequestRefused:

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from asgiref.sync import ThreadSensitiveContext
 from django.db import close_old_connections
 
 from mlengine_project.http.asgi_types import Application, AsgiScope, Message, Receive, Send
@@ -19,6 +18,8 @@ READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PROBE_PATHS = frozenset({"/health", "/health/ready"})
 """Paths with threads of their own, so that they answer while other requests wait."""
 PROBE_THREADS = 2
+THREAD = "mlengine.thread"
+"""Name in a scope of the executor whose only thread the request runs in."""
 CLOSE_SECONDS = 30.0
 """How often idle threads check whether their connection is older than CONN_MAX_AGE."""
 
@@ -87,8 +88,8 @@ class RequestThreads:
             await turn.aclose()
             await send(message)
 
-        async with turn, ThreadSensitiveContext(executor=thread):
-            await self.application(scope, receive, sending)
+        async with turn:
+            await self.application({**scope, THREAD: thread}, receive, sending)
 
     async def _close_regularly(self) -> None:
         while True:

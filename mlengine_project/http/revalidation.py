@@ -4,13 +4,14 @@ The content holds revisions, outcomes and champions, so the ETag changes with ea
 each time; `private` keeps answers to one key out of shared caches.
 """
 
-import hashlib
 from collections.abc import Callable
 from typing import cast
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import get_conditional_response
 from rest_framework.response import Response
+
+from mlengine_project.http.direct_reads import etag_of
 
 CACHE_CONTROL = "private, no-cache"
 
@@ -28,5 +29,5 @@ class Revalidation:
         if not is_read or not isinstance(response, Response):
             return response
         response.headers.setdefault("Cache-Control", CACHE_CONTROL)
-        response.headers.setdefault("ETag", f'"{hashlib.sha256(response.content).hexdigest()[:32]}"')
+        response.headers.setdefault("ETag", etag_of(response.content))
         return cast("HttpResponse", get_conditional_response(request, etag=response["ETag"], response=response))

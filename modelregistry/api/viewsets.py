@@ -49,5 +49,5 @@ class ModelViewSet(viewsets.GenericViewSet):
         """Champion of each kind, its metrics beside the baselines, and where it is loaded."""
         query: dict[str, Any] = StatusQuery.of(request)
         loaded_by = self.loaded_by() if self.loaded_by else {}
-        found = status.status_at(query.get("at"), query.get("source"), loaded_by)
-        return Response(found, headers={"ETag": status.etag_of(found)})
+        found, etag = status.status_at(query.get("at"), query.get("source"), loaded_by)
+        return Response(found, headers={"ETag": etag})

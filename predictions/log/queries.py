@@ -3,43 +3,40 @@
 from collections import Counter, defaultdict
 from datetime import datetime, timedelta
 
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import OuterRef, Q, Subquery
 
 from marketdata import clock
 from marketdata.errors import UnknownSymbol, unknown_symbol_message
 from marketdata.exchange import closes
 from marketdata.models import Market
+from marketdata.storage.selections import Selection
 from modelregistry import registry
 from predictions.errors import InvalidRequest
 from predictions.models import PredictionLog
 from predictions.reasons import OUT_OF_DISTRIBUTION
 from predictions.requests import served_horizons
 
+NEWEST_FIRST = Selection(PredictionLog, ("-candle_time", "symbol", "horizon", "-made_at", "id"))
+"""The whole log, newest first."""
 
-def logged(
-    symbol: str | None, horizon: int | None, since: datetime | None, until: datetime | None
-) -> QuerySet[PredictionLog]:
+
+def logged(symbol: str | None, horizon: int | None, since: datetime | None, until: datetime | None) -> Selection:
     """Rows of the log, newest first."""
-    wanted = Q()
+    found = NEWEST_FIRST
     if symbol is not None:
         require_symbol(symbol)
-        wanted &= Q(symbol=symbol)
+        found = found.where(symbol=symbol)
     if horizon is not None:
         require_horizon(horizon)
-        wanted &= Q(horizon=horizon)
-    return PredictionLog.objects.filter(wanted & in_period(since, until)).order_by(
-        "-candle_time", "symbol", "horizon", "-made_at"
-    )
+        found = found.where(horizon=horizon)
+    return in_period(found, since, until)
 
 
-def in_period(since: datetime | None, until: datetime | None) -> Q:
-    """Condition on rows for candles in ``[since, until)``; None leaves an end open."""
-    wanted = Q()
+def in_period(rows: Selection, since: datetime | None, until: datetime | None) -> Selection:
+    """Rows for candles in ``[since, until)``; None leaves an end open."""
     if since is not None:
-        wanted &= Q(candle_time__gte=since)
-    if until is not None:
-        wanted &= Q(candle_time__lt=until)
-    return wanted
+        rows = rows.where(candle_time__gte=since)
+    return rows if until is None else rows.where(candle_time__lt=until)
 
 
 def degraded_counts(over: timedelta) -> Counter[str]:

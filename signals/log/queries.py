@@ -1,29 +1,30 @@
 """Queries of the signal log."""
 
+from dataclasses import replace
 from datetime import datetime
 
-from django.db.models import Q, QuerySet
-
+from marketdata.storage.selections import Selection
 from predictions.errors import InvalidRequest
 from predictions.log.queries import in_period, require_symbol
 from signals.log.archive import last_archived_seq
 from signals.models import SignalLog
 
+NEWEST_FIRST = Selection(SignalLog, ("-candle_time", "symbol", "-seq", "id"))
+"""The whole log, newest first."""
 
-def logged(
-    symbol: str | None, signal_type: str | None, since: datetime | None, until: datetime | None
-) -> QuerySet[SignalLog]:
+
+def logged(symbol: str | None, signal_type: str | None, since: datetime | None, until: datetime | None) -> Selection:
     """Rows of the log, newest first."""
-    wanted = Q()
+    found = NEWEST_FIRST
     if symbol is not None:
         require_symbol(symbol)
-        wanted &= Q(symbol=symbol)
+        found = found.where(symbol=symbol)
     if signal_type is not None:
-        wanted &= Q(signal_type=signal_type)
-    return SignalLog.objects.filter(wanted & in_period(since, until)).order_by("-candle_time", "symbol", "-seq")
+        found = found.where(signal_type=signal_type)
+    return in_period(found, since, until)
 
 
-def replayed(rows: QuerySet[SignalLog], symbol: str | None, after: int) -> QuerySet[SignalLog]:
+def replayed(rows: Selection, symbol: str | None, after: int) -> Selection:
     """Rows of one symbol with a seq above `after`, in order of seq.
 
     Raises
@@ -36,4 +37,4 @@ def replayed(rows: QuerySet[SignalLog], symbol: str | None, after: int) -> Query
     archived = last_archived_seq(symbol)
     if after < archived:
         raise InvalidRequest({"after": [f"Older signals are archived; the first signal is {archived + 1}."]})
-    return rows.filter(seq__gt=after).order_by("seq")
+    return replace(rows.where(seq__gt=after), order=("seq", "id"))

@@ -78,6 +78,7 @@ def run(n_requests: int, n_pairs: int, seed: int) -> dict[str, Any]:
             figures["pairs"] = {
                 "sent": pairs.n_pairs,
                 "by_the_fast_road": pairs.n_fast,
+                "directly_by_an_action": pairs.n_direct,
                 "statuses": dict(sorted(pairs.statuses.items())),
                 "seconds": round(time.monotonic() - started, 1),
                 "failures": pairs.differences,

@@ -1,4 +1,7 @@
-"""Pairs of mutated requests for a prediction: through the fast road and without it, compared byte by byte."""
+"""Pairs of mutated requests: as the engine answers them and by Django alone, compared byte by byte.
+
+Most ask for a prediction, which the fast road may answer; the others are reads, which their action may answer directly.
+"""
 
 import asyncio
 import random
@@ -10,10 +13,14 @@ from typing import Any
 
 from django.conf import settings
 from django.core.asgi import get_asgi_application
+from django.db import connections
 
 from mlengine_project.access import services
+from mlengine_project.http.direct_reads import PATHS as READ_PATHS
+from mlengine_project.http.django_handler import OneThreadHandler
 from mlengine_project.http.fast_road import FastRoad
 from mlengine_project.http.limits import RequestLimits
+from mlengine_project.http.request_threads import RequestThreads
 from tests.mlengine_project.buckets import empty_buckets
 
 Headers = list[tuple[bytes, bytes]]
@@ -73,13 +80,22 @@ PATHS = (
     "/predictions\x00",
     "/predictions;x",
 )
+READ_QUERIES = (
+    b"", b"limit=3", b"symbol=BTCUSDT", b"symbol=BTCUSDT&limit=5", b"symbol=ETHUSDT&limit=1000", b"symbol=BTCUSDT&limit=0",
+    b"symbol=BTCUSDT&limit=5&cursor=x", b"symbol=SOLUSDT", b"symbol=NOPE", b"symbol=BTCUSDT&symbol=BTCUSDT", b"symbol=%42TCUSDT",
+    b"symbol=BTCUSDT&from=2025-01-01T00:00:00%2B00:00", b"symbol=BTCUSDT&to=1735689600000&limit=2", b"symbol=BTCUSDT&after=0",
+    b"after=0", b"signal_type=hold", b"signal_type=x", b"names=rsi_14,sma_20&symbol=BTCUSDT", b"names=nope&symbol=BTCUSDT",
+    b"symbol=BTCUSDT&interval=1h", b"symbol=BTCUSDT&interval=5m&limit=2", b"source=simulated", b"source=exchange", b"x=1",
+    b"at=2025-01-01T00:00:00Z&source=simulated", b"symbol=BTC%00", b"symbol=\xff", b"api_key=mle_wrong", b"limit", b"&&", b"limit=+5",
+)  # fmt: skip
 METHODS = ("GET", "PUT", "HEAD", "OPTIONS", "PATCH", "DELETE", "post", "TRACE")
 OF_ONE_ANSWER = (
     (re.compile(rb'"request_id":"[^"]*"'), b'"request_id":""'),
     (re.compile(rb"r=\d+;t=\d+"), b"r;t"),
+    (re.compile(rb'"at":"[^"]*"'), b'"at":""'),
     (re.compile(rb"csrftoken=\w+; expires=[^;]+"), b"csrftoken"),
 )
-"""Parts that differ between any two answers: request id, remaining calls, CSRF token and its date."""
+"""Parts that differ between any two answers: request id, remaining calls, time, CSRF token and its date."""
 
 
 @dataclass(frozen=True)
@@ -97,18 +113,30 @@ class ProbeRequest:
         return f"{self.method} {self.path!r}?{self.query!r} {self.headers} {self.parts}"[:1200]
 
 
+class CountingHandler(OneThreadHandler):
+    """The engine's handler, with a count of the requests that Django answered."""
+
+    n_by_django = 0
+
+    def get_response(self, request: Any) -> Any:
+        """Count and answer."""
+        self.n_by_django += 1
+        return super().get_response(request)
+
+
 @dataclass
 class Pairs:
-    """Numbers of compared pairs and of fast answers, and the differences."""
+    """Numbers of compared pairs, of answers by the fast road and directly by an action, and the differences."""
 
     n_pairs: int = 0
     n_fast: int = 0
+    n_direct: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     differences: dict[str, str] = field(default_factory=dict)
 
 
 def mutated(rng: random.Random, keys: dict[str, str]) -> ProbeRequest:
-    """A prediction request with up to four mutations."""
+    """A request for a prediction, or a read, with up to four mutations."""
     headers: Headers = [
         (b"host", b"testserver"),
         (b"x-api-key", keys["predict"].encode()),
@@ -116,6 +144,8 @@ def mutated(rng: random.Random, keys: dict[str, str]) -> ProbeRequest:
     ]
     method, path, query, body = "POST", "/predictions", b"", PLAIN if rng.random() < 0.6 else rng.choice(BODIES)
     scheme = "http"
+    if rng.random() < 0.4:
+        method, path, query, body = "GET", rng.choice(sorted(READ_PATHS)), rng.choice(READ_QUERIES), b""
     for _ in range(rng.choice((0, 0, 1, 1, 2, 3, 4))):
         match rng.choice(
             (
@@ -142,7 +172,7 @@ def mutated(rng: random.Random, keys: dict[str, str]) -> ProbeRequest:
             case "body":
                 body = damaged(rng, body)
             case "query":
-                query = rng.choice(QUERIES)
+                query = rng.choice(QUERIES if method == "POST" else READ_QUERIES)
             case "path":
                 path = rng.choice(PATHS)
             case "method":
@@ -204,14 +234,9 @@ def compare(keys: dict[str, str], n_pairs: int, seed: int = 1) -> Pairs:
 
 async def _compare(keys: dict[str, str], n_pairs: int, rng: random.Random) -> Pairs:
     django = get_asgi_application()
-    found, behind = Pairs(), 0
-
-    async def counted(scope: Any, receive: Any, send: Any) -> None:
-        nonlocal behind
-        behind += 1
-        await django(scope, receive, send)
-
-    fast, slow = RequestLimits(FastRoad(counted)), RequestLimits(django)  # type: ignore[arg-type]
+    found, engine = Pairs(), CountingHandler()
+    threads = RequestThreads(engine, 2)  # type: ignore[arg-type]
+    fast, slow = RequestLimits(FastRoad(threads)), RequestLimits(django)  # type: ignore[arg-type]
     limit = settings.RATE_LIMIT
     try:
         for number in range(n_pairs):
@@ -222,10 +247,13 @@ async def _compare(keys: dict[str, str], n_pairs: int, rng: random.Random) -> Pa
                 await asyncio.to_thread(_verify_keys, keys)
                 for scheme in ("http", "https"):
                     await answer(fast, _plain_request(keys, scheme))
+                    for path in READ_PATHS:
+                        await answer(fast, _plain_read(keys, scheme, path))
             request = mutated(rng, keys)
-            before = behind
+            before = engine.n_by_django
             ours = await answer(fast, request)
-            found.n_fast += behind == before
+            found.n_fast += engine.n_by_django == before and request.method == "POST"
+            found.n_direct += engine.n_by_django == before and request.method == "GET"
             theirs = await answer(slow, request)
             found.n_pairs += 1
             found.statuses[theirs[0]] += 1
@@ -236,6 +264,8 @@ async def _compare(keys: dict[str, str], n_pairs: int, rng: random.Random) -> Pa
                     )
     finally:
         settings.RATE_LIMIT = limit
+        for thread in (*threads.threads.idle, *threads.probes.idle):
+            await asyncio.wrap_future(thread.submit(connections.close_all))
     return found
 
 
@@ -253,6 +283,12 @@ def _plain_request(keys: dict[str, str], scheme: str) -> ProbeRequest:
     ]
     headers.append((b"content-length", str(len(PLAIN)).encode()))
     return ProbeRequest("POST", "/predictions", b"", headers, (PLAIN,), scheme)
+
+
+def _plain_read(keys: dict[str, str], scheme: str, path: str) -> ProbeRequest:
+    headers = [(b"host", b"testserver"), (b"x-api-key", keys["read"].encode())]
+    query = b"" if path in {"/signals", "/models/status"} else b"symbol=BTCUSDT"
+    return ProbeRequest("GET", path, query, headers, (b"",), scheme)
 
 
 async def answer(application: Callable[..., Any], request: ProbeRequest) -> tuple[int, Headers, bytes]:

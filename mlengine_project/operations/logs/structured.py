@@ -9,6 +9,7 @@ import logging
 import re
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -27,6 +28,7 @@ MAX_PATH_CHARACTERS = 256
 """Characters of a path in a log line; a URL may have sixteen thousand."""
 
 REQUESTS = logging.getLogger("mlengine.requests")
+ROOT = logging.getLogger()
 
 
 def shared_processors() -> list[Any]:
@@ -63,6 +65,16 @@ class RequestEvent(dict[str, Any]):
 def quoted(text: str) -> str:
     """A text as JSON, remembered for methods and paths that repeat."""
     return json.dumps(text)
+
+
+class LineHandler(logging.StreamHandler[Any]):
+    """Handler of the log that also takes finished lines."""
+
+    def write_line(self, line: str) -> None:
+        """Write a line that needs no record."""
+        with self.lock or nullcontext():
+            self.stream.write(line + self.terminator)
+            self.flush()
 
 
 class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
@@ -153,11 +165,36 @@ def log_request(
     )
     if request_id is not None:
         event["request_id"] = loggable_request_id(request_id)
+    second, milliseconds = divmod(clock.wall_ms(), 1000)
+    event["logger"], event["level"] = REQUESTS.name, "info"
+    event["timestamp"] = f"{text_of_second(second)}.{milliseconds:03}000Z"
+    handler = only_handler()
+    if handler is not None:
+        handler.write_line(event.as_json())
+        return
     record = logging.LogRecord(REQUESTS.name, logging.INFO, "", 0, event, None, None)
-    written = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds")
-    event |= {"logger": REQUESTS.name, "level": "info", "timestamp": written.replace("+00:00", "Z")}
     record._logger, record._name = None, "info"  # type: ignore[attr-defined]  # noqa: SLF001  # as structlog's own
     REQUESTS.handle(record)
+
+
+def only_handler() -> LineHandler | None:
+    """The handler of JSON lines, where requests have no other and no record is needed."""
+    handlers = ROOT.handlers
+    if len(handlers) != 1 or REQUESTS.handlers or REQUESTS.filters or not isinstance(handlers[0], LineHandler):
+        return None
+    formatter = handlers[0].formatter
+    is_json = isinstance(formatter, RedactingFormatter) and not formatter.pretty
+    return handlers[0] if is_json and REQUESTS.propagate else None
+
+
+@lru_cache(maxsize=2)
+def text_of_second(second: int) -> str:
+    """A second since 1970 in ISO 8601 without a zone.
+
+    >>> text_of_second(1_659_312_000)
+    '2022-08-01T00:00:00'
+    """
+    return datetime.fromtimestamp(second, UTC).isoformat()[:19]
 
 
 @lru_cache(maxsize=256)

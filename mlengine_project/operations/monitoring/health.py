@@ -101,12 +101,13 @@ def loaded_by() -> dict[str, list[str]]:
     """Running processes that have loaded a model version, by its id."""
     now = clock.wall_now()
     found: dict[str, list[str]] = {}
-    for name, at, detail in Heartbeat.objects.values_list("name", "at", "detail"):
-        if not -heartbeats.CLOCK_TOLERANCE.total_seconds() <= (now - at).total_seconds() <= processes.SILENT_SECONDS:
+    for row in Heartbeat.objects.raw("SELECT name, at, detail FROM heartbeats"):
+        age_seconds = (now - row.at).total_seconds()
+        if not -heartbeats.CLOCK_TOLERANCE.total_seconds() <= age_seconds <= processes.SILENT_SECONDS:
             continue
-        for kinds in detail.get("loaded", {}).values():
+        for kinds in row.detail.get("loaded", {}).values():
             for version in kinds.values():
-                found.setdefault(version, []).append(name)
+                found.setdefault(version, []).append(row.name)
     return {version: sorted(names) for version, names in found.items()}
 
 

@@ -46,12 +46,14 @@ def market(db):
 def test_candles_as_text_are_their_objects(market):
     candles = Candle.objects.filter(market=market).order_by("open_time")
     expected = write_json([candle_object(candle) for candle in candles])
-    assert b"[" + payloads.candles_json(reading.CANDLE_COLUMNS.read(candles)) + b"]" == expected
+    rows = reading.LISTED.read(candles)
+    assert "[" + ",".join(row[2] for row in rows) + "]" == expected.decode()
+    assert [row[:2] for row in rows] == [(candle.open_time, candle.pk) for candle in candles]
     assert len(expected) > 800
 
 
-def test_no_candles_are_no_text(market):
-    assert payloads.candles_json(reading.CANDLE_COLUMNS.read(Candle.objects.none())) == b""
+def test_no_candles_are_no_rows(market):
+    assert reading.LISTED.read(Candle.objects.none()) == []
 
 
 def test_columns_of_indicators_keep_every_bit():

@@ -133,7 +133,7 @@ def with_future(market):
 def test_rows_ahead_of_the_clock_are_not_used(with_future):
     market = with_future
     assert candles.newest_open([market]) == {market.pk: START}
-    assert [candle.open_time for candle in reading.candles_between(market, None, None)] == [START]
+    assert [candle.open_time for candle in reading.candles_between(market, None, None).rows] == [START]
     ledger = coverage_of(market)
     assert (ledger.expected, ledger.stored, ledger.missing, ledger.ahead) == (1, 1, 0, 2)
     assert [at.open_time.year for at in evidence.evidence_of(market).ahead] == [2099, 2027]

@@ -7,7 +7,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import connection, connections
 
-from mlengine_project.http.request_threads import RequestThreads
+from mlengine_project.http.request_threads import THREAD, RequestThreads
 
 COUNT = 4
 
@@ -24,7 +24,7 @@ class Work:
             assert self.go_on.wait(20)
 
     async def __call__(self, scope, receive, send):
-        await sync_to_async(self.step)(scope["method"])
+        await asyncio.get_running_loop().run_in_executor(scope[THREAD], self.step, scope["method"])
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
@@ -140,8 +140,8 @@ async def test_each_thread_has_one_connection_and_closes_an_old_one(settings):
 
     pids = []
 
-    async def application(_scope, _receive, send):
-        pids.append(await sync_to_async(backend)())
+    async def application(scope, _receive, send):
+        pids.append(await asyncio.get_running_loop().run_in_executor(scope[THREAD], backend))
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
     def active_connections():

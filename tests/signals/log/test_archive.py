@@ -117,10 +117,9 @@ def test_a_replay_from_an_archived_seq_is_refused_and_names_the_first_one(engine
     archive_all()
     assert replay.first_seq("BTCUSDT") == OLD + 1
     with pytest.raises(InvalidRequest, match=f"the first signal is {OLD + 1}"):
-        queries.replayed(SignalLog.objects.all(), "BTCUSDT", OLD - 1)
-    assert (
-        next(row.seq for row in queries.replayed(SignalLog.objects.filter(symbol="BTCUSDT"), "BTCUSDT", OLD)) == OLD + 1
-    )
+        queries.replayed(queries.NEWEST_FIRST, "BTCUSDT", OLD - 1)
+    rows = queries.replayed(queries.logged("BTCUSDT", None, None, None), "BTCUSDT", OLD).rows
+    assert next(row.seq for row in rows) == OLD + 1
 
 
 def test_a_symbol_with_two_markets_is_replayed_after_the_cuts_of_both(db):

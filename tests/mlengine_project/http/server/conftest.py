@@ -54,7 +54,7 @@ def serve():
         port = free_port()
         config = uvicorn.Config(
             application, port=port, http=LimitedHttpProtocol, ws="websockets-sansio", lifespan="off", log_config=None,
-            access_log=False, timeout_graceful_shutdown=1,
+            access_log=False, proxy_headers=False, timeout_graceful_shutdown=1,
         )  # fmt: skip
         server = uvicorn.Server(config)
         server.capture_signals = contextlib.nullcontext
