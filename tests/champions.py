@@ -42,6 +42,7 @@ _invention = CandleGenerator((*SYMBOLS, "SOLUSDT"), seed=3)
 def reset_process_state():
     """Drop the state of this process, as in a new one."""
     process_state.of(LoadedVersions).serving.clear()
+    process_state.of(LoadedVersions).estimators.clear()  # another test may have installed other features
     process_state.drop(EnabledMarkets)
     process_state.drop(CoverageCounts)
     process_state.drop(Sweep)
