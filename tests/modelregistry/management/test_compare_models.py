@@ -11,6 +11,8 @@ from django.core.management import CommandError, call_command
 from indicators.features import WARMUP
 from marketdata import clock
 from modelregistry import services
+from modelregistry.models import VersionComparison
+from modelregistry.registry.comparisons import comparisons_of
 from tests.modelregistry import champions, stored_candles
 
 pytestmark = pytest.mark.django_db
@@ -102,3 +104,13 @@ def test_a_period_turned_round_is_refused():
     first, second = pair()
     with pytest.raises(CommandError, match="--from must be before --to"):
         run(first.pk, second.pk, "--from", "2025-02-01", "--to", "2025-01-01")
+
+
+def test_the_result_is_kept_with_both_versions_and_renewed_when_asked_again(span):
+    first, second = pair("signal_classifier")
+    found = [json.loads(run(first.pk, second.pk, *span, "--json")) for _ in range(2)]
+    (kept,) = VersionComparison.objects.all()
+    assert [one["id"] for one in found] == [kept.pk] * 2
+    assert kept.result == {name: value for name, value in found[1].items() if name != "id"}
+    assert {"gain", "lower", "upper", "p_value", "effective_n"} <= set(kept.result["cells"][0])
+    assert list(comparisons_of(first)) == list(comparisons_of(second)) == [kept]
