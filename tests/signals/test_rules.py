@@ -22,6 +22,9 @@ class ConstantProbabilities:
         parts = [np.full(shape, self.p_tp), np.full(shape, self.p_sl), np.full(shape, 1 - self.p_tp - self.p_sl)]
         return np.stack(parts, axis=-1), np.zeros(shape)
 
+    def ends_of_sides(self, horizon, above, below):
+        return self.ends(horizon, "buy", above, below), self.ends(horizon, "sell", below, above)
+
     def standard_error(self, horizon, side):
         return 0.02
 
