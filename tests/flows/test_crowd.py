@@ -68,7 +68,7 @@ def test_twenty_at_once_on_sqlite(tmp_path):
     assert sum(one["sent"] for one in reported) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.postgres
 def test_twenty_at_once_on_postgresql_and_redis(tmp_path, redis_url):
     url = os.environ["DATABASE_URL"]

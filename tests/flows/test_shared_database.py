@@ -106,6 +106,7 @@ def test_earlier_application_in_public_is_neither_read_nor_written(shop, databas
     assert tables(url, "public") == theirs
 
 
+@pytest.mark.long
 def test_later_application_finds_public_empty(shop, database):
     url = database["DATABASE_URL"]
     manage(database, "migrate", "--no-input")
@@ -118,6 +119,7 @@ def test_later_application_finds_public_empty(shop, database):
     assert "No migrations to apply" in manage(database, "migrate", "--no-input")
 
 
+@pytest.mark.long
 def test_a_user_who_may_not_create_schemas_needs_only_the_schema(database):
     url, user, password = database["DATABASE_URL"], f"engine_{secrets.token_hex(4)}", secrets.token_hex(8)
     parts = urlsplit(url)
@@ -147,6 +149,7 @@ DELETE FROM public.django_migrations WHERE app = 'access' AND name > '0002';
 """State left by version 0.1 in `public`, with the websocket tickets moved already."""
 
 
+@pytest.mark.long
 def test_table_is_moved_only_if_its_columns_match(database):
     url = database["DATABASE_URL"]
     manage(database, "migrate", "--no-input")

@@ -125,6 +125,7 @@ def test_signals_do_not_reach_sockets_of_another_engine(engines):
     asyncio.run(exchange_signals())
 
 
+@pytest.mark.long
 def test_workers_run_tasks_of_their_own_engine_only(engines):
     members = {
         "first": engines("first", 0),

@@ -5,8 +5,6 @@ import os
 import subprocess
 import sys
 
-import pytest
-
 from mlengine_project.environment import ROOT
 
 COMMANDS = [
@@ -28,9 +26,27 @@ COMMANDS = [
 ]
 
 
-def run(arguments, folder, **environment):
+EVERY_COMMAND = """
+import contextlib, io, json, os, sys
+os.environ["DJANGO_SETTINGS_MODULE"] = "mlengine_project.settings"
+from mlengine_project.command_line import execute
+
+ended = []
+for arguments in json.loads(sys.argv[1]):
+    errors, code = io.StringIO(), 0
+    with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            execute(["manage.py", *arguments])
+        except SystemExit as stop:
+            code = stop.code
+    ended.append([arguments[0], code, errors.getvalue()])
+print(json.dumps(ended))
+"""
+
+
+def run(arguments, folder, script=ROOT / "manage.py", **environment):
     return subprocess.run(
-        [sys.executable, str(ROOT / "manage.py"), *arguments],
+        [sys.executable, str(script), *arguments],
         cwd=folder,
         env={**os.environ, "MLENGINE_STATE_DIR": str(folder), "MLENGINE_ENV_FILE": "", "DATABASE_URL": "", "REDIS_URL": "",
              **environment},
@@ -41,11 +57,20 @@ def run(arguments, folder, **environment):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("arguments", COMMANDS, ids=lambda words: words[0])
-def test_command_before_migrate_reports_it(arguments, tmp_path):
-    ended = run(arguments, tmp_path)
+def test_commands_before_migrate_report_it(tmp_path):
+    """All in one process, which is started once."""
+    (tmp_path / "every.py").write_text(EVERY_COMMAND)
+    ended = run([json.dumps(COMMANDS)], tmp_path, script=tmp_path / "every.py", PYTHONPATH=str(ROOT))
+    assert ended.returncode == 0, ended.stderr
+    for name, code, written in json.loads(ended.stdout):
+        assert code != 0, name
+        assert "Traceback" not in written
+        assert written.rstrip().endswith("run `manage.py migrate`"), (name, written)
+
+
+def test_command_before_migrate_ends_its_process_with_an_error(tmp_path):
+    ended = run(COMMANDS[0], tmp_path)
     assert ended.returncode != 0
-    assert "Traceback" not in ended.stderr
     assert ended.stderr.rstrip().endswith("run `manage.py migrate`"), ended.stderr
 
 

@@ -163,7 +163,7 @@ def test_hostile_series_have_the_bits_of_batch(seed, flat_share, scale, volume_s
 
 
 @pytest.mark.candles
-@pytest.mark.slow
+@pytest.mark.long
 def test_thousands_of_real_candles_have_the_bits_of_batch(candles_folder):
     files = [candles_folder / f"{symbol}-5m.parquet" for symbol in ("BTCUSDT", "ETHUSDT")]
     grid = CandleGrid.stack([CandleGrid.from_frame(pd.read_parquet(file)) for file in files])

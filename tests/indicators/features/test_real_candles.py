@@ -21,10 +21,10 @@ def grid(candles_folder):
 
 @pytest.fixture(scope="module")
 def instants(grid):
-    return np.random.default_rng(7).integers(WARMUP - 1, len(grid) - 80, size=1000).tolist()
+    return np.random.default_rng(7).integers(WARMUP - 1, len(grid) - 80, size=200).tolist()
 
 
-def test_live_equals_batch_at_1000_random_candles_of_both_markets(grid, instants):
+def test_live_equals_batch_at_200_random_candles_of_both_markets(grid, instants):
     assert check_parity(build_features, FEATURE_NAMES, grid, instants, warmup=WARMUP) == []
 
 

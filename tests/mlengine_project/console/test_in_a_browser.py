@@ -105,6 +105,7 @@ async def test_pages_run_without_errors_from_sign_in_link_to_admin(served, tmp_p
     assert page.hosts == {urlsplit(address).netloc}
 
 
+@pytest.mark.long
 async def test_panels_turn_late_and_expired_by_the_clock_and_come_back(served, tmp_path, just_after_a_close):
     _, link = served
     async with chromium.Browser(tmp_path / "profile") as page:
@@ -124,6 +125,7 @@ async def test_panels_turn_late_and_expired_by_the_clock_and_come_back(served, t
     assert page.errors == []
 
 
+@pytest.mark.long
 async def test_a_page_whose_requests_are_blocked_does_not_say_live(served, tmp_path):
     _, link = served
     with clock.use(clock.FrozenClock(rows.BEGIN + 2_000, rate=60.0)):
@@ -136,6 +138,7 @@ async def test_a_page_whose_requests_are_blocked_does_not_say_live(served, tmp_p
             await page.until("/late 1\\d min/.test(document.getElementById('link-state')?.textContent)")
 
 
+@pytest.mark.long
 async def test_a_stopped_engine_is_shown_as_disconnected(server, tmp_path):
     _, link, stop = server
     async with chromium.Browser(tmp_path / "profile") as page:
@@ -194,6 +197,7 @@ async def test_a_past_forecast_is_chosen_by_slider_and_by_dragging_and_opened(se
     assert page.errors == []
 
 
+@pytest.mark.long
 async def test_indicators_are_drawn_in_panes(served, tmp_path):
     address, link = served
     async with chromium.Browser(tmp_path / "profile") as page:
@@ -222,6 +226,7 @@ async def test_language_is_switched_in_the_header(served, tmp_path):
     assert page.errors == []
 
 
+@pytest.mark.long
 async def test_pages_fit_the_width_of_a_phone(served, tmp_path):
     address, link = served
     async with chromium.Browser(tmp_path / "profile") as page:

@@ -169,7 +169,7 @@ def test_every_path_reads_the_one_list_of_families():
     assert tuple(columns) == FEATURE_NAMES
 
 
-@pytest.mark.parametrize("path", ["trained_features", "live_features"])
+@pytest.mark.parametrize("path", ["trained_features", pytest.param("live_features", marks=pytest.mark.long)])
 def test_a_path_that_differs_from_the_batch_is_named(path, candle_file, capsys, monkeypatch):
     honest = getattr(leakage, path)
 

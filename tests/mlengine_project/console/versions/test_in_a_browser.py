@@ -70,6 +70,7 @@ async def test_charts_tables_sheets_and_calendar(served, tmp_path):  # noqa: F81
     assert page.errors == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("width", [360, 2560])
 async def test_no_page_is_wider_than_the_window(served, tmp_path, width):  # noqa: F811
     address, link = served
