@@ -193,8 +193,9 @@ def test_older_installation_is_upgraded_and_downgraded(older, environment, tmp_p
     if environment["DATABASE_URL"]:
         assert set(tables(environment["DATABASE_URL"], "public")) == {"django_migrations"}
     output = manage(environment, "shell", "-c", UPGRADED.format(made=made, steps=steps))
-    facts = {"oldest": made["oldest"], "kept": True, "edited": "3-59/5", "disabled": True, "unknown": []}
-    assert printed(output) == facts
+    facts = printed(output)
+    assert facts.pop("oldest") <= made["oldest"]  # beat may have requested older history in the meantime
+    assert facts == {"kept": True, "edited": "3-59/5", "disabled": True, "unknown": []}
     assert output.count("in unbroken chains") == 2
     assert "and 0 signals" not in output
 
