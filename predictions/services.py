@@ -9,6 +9,7 @@ from marketdata.intervals import last_closed_open
 from marketdata.models import Market
 from marketdata.storage import candles
 from modelregistry import registry
+from modelregistry.estimators.ensemble import Ensemble
 from modelregistry.estimators.kinds import RANGE
 from predictions import reasons as codes
 from predictions.errors import PredictionRefused
@@ -90,10 +91,13 @@ def latest_prediction(symbol: str, horizon: int) -> bytes:
     found = cached_prediction(symbol, horizon)
     if found is not None:
         return found
-    market = known_market(symbol)
+    market = cached_market(symbol) or known_market(symbol)
     ensemble = registry.load_ensemble(market.source)
     horizon = known_horizon(horizon, ensemble)
     ensemble, open_ms = newest_candle(market, ensemble, RANGE)
+    found = _cached(market, horizon, open_ms, ensemble)
+    if found is not None:
+        return found
     key = (market.pk, clock.to_datetime(open_ms), horizon)
     row = PredictionLog.objects.filter(
         market=market, candle_time=key[1], horizon=horizon, ensemble=ensemble.digest
@@ -121,11 +125,16 @@ def cached_prediction(symbol: str, horizon: int) -> bytes | None:
         return None
     now_ms = clock.market_ms()
     open_ms = last_closed_open(now_ms)
-    value = cache.read(cache.key_of(symbol, horizon, clock.to_datetime(open_ms)))
-    if value is None or now_ms > valid_until_ms(open_ms):
+    if now_ms > valid_until_ms(open_ms):
         return None
-    ensemble = registry.load_ensemble(market.source)
+    return _cached(market, horizon, open_ms, registry.load_ensemble(market.source))
+
+
+def _cached(market: Market, horizon: int, open_ms: int, ensemble: Ensemble | None) -> bytes | None:
+    """Cached prediction for a candle; None if there is none of this market and these champions."""
+    value = cache.read(cache.key_of(market.symbol, horizon, clock.to_datetime(open_ms)))
+    if value is None or ensemble is None:
+        return None
     body, market_id = cache.split(value)
-    if ensemble is None or market_id != market.pk:
-        return None
-    return body if orjson.loads(body)["model_versions"] == dict(ensemble.versions) else None
+    versions = orjson.loads(body)["model_versions"]
+    return body if market_id == market.pk and versions == dict(ensemble.versions) else None
