@@ -247,8 +247,12 @@ def is_json(content_type: bytes) -> bool:
 
 def parse_request(body: bytes) -> tuple[str, int] | None:
     """Symbol and horizon of a small, plain body; None for any other."""
-    if len(body) > MAX_BODY_BYTES:
-        return None
+    return question_of(body) if len(body) <= MAX_BODY_BYTES else None
+
+
+@lru_cache(maxsize=256)
+def question_of(body: bytes) -> tuple[str, int] | None:
+    """Symbol and horizon of a plain body; equal bodies are read once."""
     try:
         requested = read_json(body)
     except ParseError:
