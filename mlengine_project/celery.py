@@ -40,9 +40,12 @@ refuse_without_redis()
 @beat_init.connect
 def refuse_bad_settings(**_: Any) -> None:
     """Run the system checks, which Django runs only for commands."""
+    from django.db import connections
+
     from mlengine_project.checks import stop_on_errors
 
     stop_on_errors()
+    connections.close_all()  # the checks read the champions; children are forked without a connection
 
 
 @worker_ready.connect
