@@ -91,6 +91,7 @@ READ_QUERIES = (
 METHODS = ("GET", "PUT", "HEAD", "OPTIONS", "PATCH", "DELETE", "post", "TRACE")
 OF_ONE_ANSWER = (
     (re.compile(rb'"request_id":"[^"]*"'), b'"request_id":""'),
+    (re.compile(rb"Request <code>[0-9a-f]{32}</code>"), b"Request"),
     (re.compile(rb"r=\d+;t=\d+"), b"r;t"),
     (re.compile(rb'"at":"[^"]*"'), b'"at":""'),
     (re.compile(rb"csrftoken=\w+; expires=[^;]+"), b"csrftoken"),
