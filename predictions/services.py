@@ -95,9 +95,10 @@ def latest_prediction(symbol: str, horizon: int) -> bytes:
     ensemble = registry.load_ensemble(market.source)
     horizon = known_horizon(horizon, ensemble)
     ensemble, open_ms = newest_candle(market, ensemble, RANGE)
-    found = _cached(market, horizon, open_ms, ensemble)
-    if found is not None:
-        return found
+    if open_ms < last_closed_open(clock.market_ms()):  # the last closed candle was looked up above
+        found = _cached(market, horizon, open_ms, ensemble)
+        if found is not None:
+            return found
     key = (market.pk, clock.to_datetime(open_ms), horizon)
     row = PredictionLog.objects.filter(
         market=market, candle_time=key[1], horizon=horizon, ensemble=ensemble.digest

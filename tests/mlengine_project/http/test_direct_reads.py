@@ -79,6 +79,16 @@ def test_revoked_key_is_refused(reads):
     assert reads.get("/signals")[::3] == (401, True)
 
 
+def test_unknown_key_is_django_s_alone(reads, django_assert_num_queries):
+    scope = {
+        "type": "http", "method": "GET", "scheme": "http", "path": "/signals", "query_string": b"limit=5",
+        "headers": [(b"host", b"testserver"), (b"x-api-key", b"mle_00000000_unknown")],
+    }  # fmt: skip
+    with django_assert_num_queries(0):
+        assert reads.handler.reads.answer(scope) is None
+    assert reads.handler.reads.answer({**scope, "headers": [scope["headers"][0], reads.key]}) is not None
+
+
 def test_disabled_market_is_409(reads):
     Market.objects.filter(symbol="BTCUSDT").update(enabled=False)
     assert reads.get("/candles")[::3] == (409, True)
