@@ -1,84 +1,27 @@
 """The package of `docs/extending.md`, outside the repository: checked, trained, refused by the gate, promoted, served."""
 
-import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from indicators.candles import CANDLE_COLUMNS
 from indicators.features import FEATURE_NAMES, WARMUP
-from tests.modelregistry import invented
+from tests.installation import Installation
 
 pytest.importorskip("lightgbm", reason="LightGBM is not installed: uv sync --group lightgbm")
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "extending.md").read_text()
-SYMBOLS = ("BTCUSDT", "ETHUSDT")
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
-
-
-class Installation:
-    """An installation with its own database, models and environment."""
-
-    def __init__(self, folder):
-        kept = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
-        self.environment = {
-            **kept,
-            "MLENGINE_ENV_FILE": "",
-            "MLENGINE_STATE_DIR": str(folder / "state"),
-            "PYTHONPATH": str(folder),
-        }
-
-    def manage(self, *words, **environment):
-        return subprocess.run(
-            [sys.executable, str(ROOT / "manage.py"), *map(str, words)],
-            env={**self.environment, **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def succeed(self, *words, **environment):
-        done = self.manage(*words, **environment)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def versions(self, **environment):
-        """Versions as (digest, stage, estimator, features of other packages), oldest first."""
-        script = (
-            "import json\n"
-            "from modelregistry.artifacts import model_root, reading\n"
-            "from modelregistry.models import ModelVersion\n"
-            "found = [(one.digest, one.stage, one.hyperparameters.get('estimator'), sorted(reading.read_manifest("
-            "model_root(), one.kind, one.digest).get('feature_definitions', {}))) "
-            "for one in ModelVersion.objects.order_by('created_at')]\n"
-            "print(json.dumps(found))"
-        )
-        return json.loads(self.succeed("shell", "-v0", "-c", script, **environment).splitlines()[-1])
 
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory):
     """Candles of two markets, and a champion that was trained before the package came."""
-    folder = tmp_path_factory.mktemp("extending")
-    (folder / "state").mkdir()
-    installation = Installation(folder)
-    installation.succeed("migrate", "-v0")
-    grid = invented.grid(WARMUP + 21 * 288, markets=2, seed=3)
-    for market, symbol in enumerate(SYMBOLS):
-        columns = {name: getattr(grid, name)[market] for name in CANDLE_COLUMNS}
-        file = folder / f"{symbol}-5m.parquet"
-        bought = columns["volume"] * np.random.default_rng(market).uniform(0.3, 0.7, len(grid))
-        flows = {"quote_volume": columns["volume"] * columns["close"], "trades": 7, "taker_buy_base": bought}
-        flows["taker_buy_quote"] = bought * columns["close"]
-        pd.DataFrame({"open_time": grid.open_time, **columns, **flows}).to_parquet(file)
-        installation.succeed("import_candles", file, "--source", "simulated")
+    installation = Installation(tmp_path_factory.mktemp("extending"))
+    installation.import_invented(WARMUP + 21 * 288)
     installation.succeed("train_models", "--kinds", "range_predictor", "--source", "simulated", "--small")
     return installation
 

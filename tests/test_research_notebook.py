@@ -6,13 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
-from indicators.candles import CANDLE_COLUMNS
 from indicators.features import WARMUP
-from tests.modelregistry import invented
-from tests.test_extending import Installation
+from tests.installation import Installation
 
 for package in ("nbclient", "ipykernel", "matplotlib"):
     pytest.importorskip(package, reason=f"{package} is not installed: uv sync --group research")
@@ -20,24 +17,15 @@ for package in ("nbclient", "ipykernel", "matplotlib"):
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOK = ROOT / "docs" / "research-api.ipynb"
 PAGE = (ROOT / "docs" / "research-api.md").read_text()
-SYMBOLS = ("BTCUSDT", "ETHUSDT")
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory):
     """Candles of two markets, and a champion that ends before the notebook's last ten days."""
-    folder = tmp_path_factory.mktemp("notebook")
-    (folder / "state").mkdir()
-    found = Installation(folder)
-    found.succeed("migrate", "-v0")
-    grid = invented.grid(WARMUP + 55 * 288, markets=2, seed=3)
-    for market, symbol in enumerate(SYMBOLS):
-        columns = {name: getattr(grid, name)[market] for name in CANDLE_COLUMNS}
-        file = folder / f"{symbol}-5m.parquet"
-        pd.DataFrame({"open_time": grid.open_time, **columns}).to_parquet(file)
-        found.succeed("import_candles", file, "--source", "simulated")
-    until = ("--until", grid.open_time[-11 * 288])
+    found = Installation(tmp_path_factory.mktemp("notebook"))
+    open_time = found.import_invented(WARMUP + 55 * 288)
+    until = ("--until", open_time[-11 * 288])
     found.succeed("train_models", "--kinds", "range_predictor", "--source", "simulated", "--small", *until)
     return found
 
