@@ -3,10 +3,13 @@
 One thread writes and reads raw sockets, so that the load costs far less CPU than any server measured.
 """
 
+import math
 import select
 import socket
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 
 RECEIVE_BYTES = 256 * 1024
 CONNECT_SECONDS = 5.0
@@ -44,19 +47,26 @@ class Load:
 
 
 class Caller:
-    """One connection with at most one request under way, whose answer has a Content-Length."""
+    """One connection with at most one request under way, whose answer has a Content-Length.
 
-    def __init__(self, port: int) -> None:
+    Between the starts of two requests are at least `pause` seconds.
+    """
+
+    def __init__(self, port: int, pause: float) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), CONNECT_SECONDS)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.setblocking(False)
-        self.head, self.received, self.expected, self.status, self.sent_at = b"", 0, 0, 0, 0.0
+        self.head, self.received, self.expected, self.status = b"", 0, 0, 0
+        self.pause, self.due_at, self.sent_at, self.is_idle = pause, 0.0, 0.0, True
 
-    def send(self, message: bytes) -> None:
-        """Send a request, which is smaller than any send buffer."""
-        self.head, self.received, self.expected = b"", 0, 0
-        self.sent_at = time.perf_counter()
-        self.socket.send(message)
+    def send_if_due(self, messages: Iterator[bytes]) -> None:
+        """Send the next request, which is smaller than any send buffer, if its time has come."""
+        now = time.perf_counter()
+        self.is_idle = now < self.due_at
+        if not self.is_idle:
+            self.head, self.received, self.expected = b"", 0, 0
+            self.sent_at, self.due_at = now, max(self.due_at, now - self.pause) + self.pause
+            self.socket.send(next(messages))
 
     def receive(self) -> bool:
         """Read what is there; whether the answer is complete."""
@@ -80,28 +90,32 @@ def answer_length(start: bytes) -> int:
     return head_end + (int(head[place + 17 : head.index(b"\r\n", place + 17)]) if place >= 0 else 0)
 
 
-def run(port: int, call: Call, connections: int, seconds: float) -> Load:
-    """Send a request over some connections, each as fast as it is answered."""
-    message, waits, failed = call.message(port), [], 0
+def run(port: int, calls: Sequence[Call], connections: int, seconds: float, most_per_second: float = math.inf) -> Load:
+    """Send requests in turn over some connections, as fast as they are answered or at most so many per second."""
+    messages, waits, failed = cycle([call.message(port) for call in calls]), [], 0
     begun, begun_cpu = time.perf_counter(), time.thread_time()
     until, poll, callers = begun + seconds, select.epoll(), {}
+    pause = connections / most_per_second
 
     def connect() -> None:
-        caller = Caller(port)
+        caller = Caller(port, pause)
         callers[caller.socket.fileno()] = caller
         poll.register(caller.socket.fileno(), select.EPOLLIN)
-        caller.send(message)
+        caller.send_if_due(messages)
 
     for _ in range(connections):
         connect()
     while (now := time.perf_counter()) < until:
-        for descriptor, _ in poll.poll(until - now):
+        idle = [caller for caller in callers.values() if caller.is_idle] if pause else []
+        for caller in idle:
+            caller.send_if_due(messages)
+        for descriptor, _ in poll.poll(max(0.0, min([until, *(caller.due_at for caller in idle)]) - now)):
             caller = callers[descriptor]
             try:
                 if caller.receive():
                     waits.append(time.perf_counter() - caller.sent_at)
                     failed += caller.status >= 400
-                    caller.send(message)
+                    caller.send_if_due(messages)
             except (OSError, ValueError):
                 failed += 1
                 callers.pop(descriptor).socket.close()

@@ -299,9 +299,9 @@ def run_rounds(options: argparse.Namespace, now: Engine, servers: dict[str, Serv
             now.set_market_time(305 if name.startswith("uncached") else 60)
             for who, call in cell if turn % 2 else cell[::-1]:
                 server = servers[who]
-                run(server.port, call, options.callers, 2)  # warms up
+                run(server.port, [call], options.callers, 2)  # warms up
                 begun = server.cpu_seconds()
-                load = run(server.port, call, options.callers, options.seconds)
+                load = run(server.port, [call], options.callers, options.seconds)
                 cpu_us = 1e6 * (server.cpu_seconds() - begun) / (load.per_second * options.seconds)
                 results[name][who].append(Result(load, round(cpu_us)))
                 print(f"{name} {who}: {results[name][who][-1]}", file=sys.stderr)

@@ -78,7 +78,9 @@ class Client(asyncio.Protocol):
         self._write(0x81, json.dumps(message).encode())
 
     def _write(self, first: int, content: bytes) -> None:
-        self.transport.write(bytes([first, 0x80 | len(content)]) + bytes(4) + content)
+        length = len(content)
+        size = bytes([0x80 | length]) if length < 126 else bytes([0x80 | 126]) + length.to_bytes(2)
+        self.transport.write(bytes([first]) + size + bytes(4) + content)
 
     async def next_text(self, part: bytes) -> bytes:
         """Next message that is not a signal; it must contain this part."""

@@ -20,6 +20,7 @@ from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.estimators.scale import ScaleModel, base_prediction, current_level
 from modelregistry.evaluation.reports import report as reports
 from modelregistry.evaluation.reports.detail import range_detail
+from modelregistry.training.fit.plan import recency_weights
 from modelregistry.training.fit.scale import DIGITS, fit_linear
 from modelregistry.training.fit.settings import Configuration
 
@@ -73,7 +74,7 @@ class UnconditionalRange:
 
 
 def fit_configuration(rows: Dataset, configuration: Configuration, *, seed: int, threads: int) -> UnconditionalRange:
-    """Fit the scale on older rows and the quantiles on purged newer rows.
+    """Fit the scale on older rows, weighted by age as in a training, and the quantiles on purged newer rows.
 
     Raises
     ------
@@ -85,10 +86,12 @@ def fit_configuration(rows: Dataset, configuration: Configuration, *, seed: int,
     late = rows.take(np.flatnonzero(rows.open_time >= edge))
     if not len(early) or not len(late):
         raise TrainingError(f"{len(rows)} rows are too few to fit on and to take residuals on")
-    linear = fit_linear(early.features, early.log_range, configuration.penalty)
-    level = (early.log_range - current_level(rows.horizons, early.sigma)).mean(axis=0).round(DIGITS)
+    weights = recency_weights(early.open_time)
+    linear = fit_linear(early.features, early.log_range, configuration.penalty, weights=weights)
+    distance = early.log_range - current_level(rows.horizons, early.sigma)
+    level = np.average(distance, axis=0, weights=weights).round(DIGITS)
     residual = early.log_range - base_prediction(linear, level, rows.horizons, early.features, early.sigma)
-    matrix = boosting.binned(early.features, residual[:, 0], threads=threads)
+    matrix = boosting.binned(early.features, residual[:, 0], threads=threads, weight=weights)
     boosters = [
         boosting.fit(
             boosting.relabel(matrix, residual[:, k]),

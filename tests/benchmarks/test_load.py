@@ -46,7 +46,7 @@ def port():
 
 def test_every_answer_is_counted(port):
     before = Handler.received
-    load = run(port, Call("POST", "/", "hello"), 4, 0.3)
+    load = run(port, [Call("POST", "/", "hello")], 4, 0.3)
     answered = load.per_second * 0.3
     assert load.failed == 0
     assert 0 < load.p50_ms <= load.p99_ms
@@ -54,5 +54,16 @@ def test_every_answer_is_counted(port):
 
 
 def test_refusals_are_failures(port):
-    load = run(port, Call("POST", "/", "refuse"), 2, 0.2)
+    load = run(port, [Call("POST", "/", "refuse")], 2, 0.2)
     assert load.failed > 0
+
+
+def test_requests_are_sent_at_most_so_often(port):
+    before = Handler.received
+    load = run(port, [Call("POST", "/", "hello")], 4, 0.5, most_per_second=40)
+    assert load.failed == 0
+    assert 10 <= Handler.received - before <= 40 * 0.5 + 4
+
+
+def test_requests_are_sent_in_turns(port):
+    assert run(port, [Call("POST", "/", "hello"), Call("POST", "/", "refuse")], 1, 0.3).failed > 0

@@ -69,9 +69,7 @@ class TrainingPlan:
 
     def recency_weights(self, rows: Dataset) -> np.ndarray:
         """Weights of rows by their age, 1 on average."""
-        age_days = (rows.open_time.max() - rows.open_time) / DAY_MS
-        weights = 0.5 ** (age_days / self.half_life_days)
-        return np.asarray(weights / weights.mean())
+        return recency_weights(rows.open_time, self.half_life_days)
 
     def embargo_ms(self, rows: Dataset) -> int:
         """Embargo after a held-out block: as long as the longest horizon, ms."""
@@ -86,6 +84,26 @@ class TrainingPlan:
     def with_settings(self, settings: TrialSettings | None) -> Self:
         """The same plan with the settings of a trial, whose number of rounds is the only one."""
         return self if settings is None else replace(self, settings=settings, marks=(settings.configuration.rounds,))
+
+
+def recency_weights(open_time: np.ndarray, half_life_days: float = HALF_LIFE_DAYS) -> np.ndarray:
+    """Weights of rows by their age before the newest one, 1 on average.
+
+    Parameters
+    ----------
+    open_time : ndarray of shape (n_rows,)
+        Open times, ms.
+    half_life_days : float
+        Age at which a row counts half as much as the newest.
+
+    Examples
+    --------
+    >>> recency_weights(np.array([0, 365 * DAY_MS])).round(3).tolist()
+    [0.667, 1.333]
+    """
+    age_days = (open_time.max() - open_time) / DAY_MS
+    weights = 0.5 ** (age_days / half_life_days)
+    return np.asarray(weights / weights.mean())
 
 
 @dataclass(frozen=True)

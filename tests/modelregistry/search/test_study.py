@@ -55,6 +55,17 @@ def test_a_bad_configuration_scores_worse(rows, folds):
     assert score_configuration(rows, folds, wild, seed=1, threads=1).score < good.score - 0.01
 
 
+def test_rows_count_by_age_as_in_a_training(rows, folds):
+    train = rows.take(folds[0].train)
+    begin_ms = int(train.open_time.min())
+    old = train.open_time < begin_ms + (int(train.open_time.max()) - begin_ms) // 2
+    wider = [np.where(old[:, None], 3.0 * side, side) for side in (train.up, train.down)]
+    aged = replace(train, up=wider[0], down=wider[1])
+    long_ago = replace(aged, open_time=np.where(old, train.open_time - 8 * 365 * DAY_MS, train.open_time))
+    levels = [fit_configuration(one, SMALL, seed=1, threads=1).scale.level for one in (aged, long_ago)]
+    assert (levels[1] < levels[0] - 0.3).all()
+
+
 def test_no_fold_uses_future_rows(rows, folds):
     fold = folds[0]
     assert rows.ends[fold.train].max() < rows.open_time[fold.test].min()
