@@ -42,5 +42,5 @@ application = TrustedProxy(
             "lifespan": Lifespan(),
         }
     ),
-    fast_road.answer_now,
+    fast_road,
 )

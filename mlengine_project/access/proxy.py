@@ -7,12 +7,11 @@ trusted proxy replace those of the connection.
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any
+from typing import Any, Protocol
 
 from django.conf import settings
 
 Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
-AnswerNow = Callable[[dict[str, Any], bytes], Any]
 Network = IPv4Network | IPv6Network
 FORWARDED = frozenset(
     {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"forwarded"}
@@ -24,15 +23,29 @@ SECURE = {"http": False, "ws": False, "https": True, "wss": True}
 UNKNOWN = "unknown"
 
 
+class AnswersWithoutTask(Protocol):
+    """An application that answers some complete requests without a task of their own."""
+
+    def answer_now(self, scope: dict[str, Any], body: bytes) -> Any:
+        """The answer if it is ready; None for any other request."""
+
+    def answer_soon(self, scope: dict[str, Any], body: bytes, deliver: Callable[[Callable[[], Any]], None]) -> bool:
+        """Whether the answer is being computed; `deliver` is then called once with a function that finishes it."""
+
+
 class TrustedProxy:
     """The outermost ASGI middleware."""
 
-    def __init__(self, application: Application, answer_now: AnswerNow | None = None) -> None:
-        self.application, self._answer_now = application, answer_now
+    def __init__(self, application: Application, without_task: AnswersWithoutTask | None = None) -> None:
+        self.application, self.without_task = application, without_task
 
     def answer_now(self, scope: dict[str, Any], body: bytes) -> Any:
         """Answer of the application to a complete request, where it needs no task; None for any other."""
-        return None if self._answer_now is None else self._answer_now(trusted_scope(scope), body)
+        return None if self.without_task is None else self.without_task.answer_now(trusted_scope(scope), body)
+
+    def answer_soon(self, scope: dict[str, Any], body: bytes, deliver: Callable[[Callable[[], Any]], None]) -> bool:
+        """Whether the application computes the answer and will deliver it."""
+        return self.without_task is not None and self.without_task.answer_soon(trusted_scope(scope), body, deliver)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Rewrite the scope of a request; pass other scopes on unchanged."""

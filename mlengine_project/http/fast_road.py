@@ -3,8 +3,9 @@
 It answers `POST /predictions` when the body is small and plain, the key was verified within the last minute and the
 rate limit is not reached. A finished answer needs no thread, Redis or database: the server's protocol asks for it as
 soon as the request is complete (`answer_now`), before it starts a task. One that is missing is fetched or computed once
-in a thread, while other requests for it wait. Every other request goes to Django. Response headers are copied from
-Django's last answer to the same kind of request, so that both paths return the same headers.
+in a thread, while other requests for it wait, also without a task (`answer_soon`). Every other request goes to Django.
+Response headers are copied from Django's last answer to the same kind of request, so that both paths return the same
+headers.
 """
 
 import asyncio
@@ -35,6 +36,8 @@ from predictions.services import latest_prediction
 
 PATH = "/predictions"
 MAX_BODY_BYTES = 1024
+SOON_SECONDS = 1.0
+"""Longest wait of a request without a task; one that takes longer gets a task with its own time limit."""
 
 _pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="fast-road")
 
@@ -71,6 +74,17 @@ class ReadyAnswer:
 def lines_of(headers: Headers) -> bytes:
     """Headers as a server writes them."""
     return b"".join([b"%b: %b\r\n" % pair for pair in headers])
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A complete request for a prediction by a known key."""
+
+    kind: str
+    headers: dict[bytes, bytes]
+    question: Question
+    identity: Identity
+    started: float
 
 
 class FastRoad:
@@ -114,6 +128,38 @@ class FastRoad:
 
         For a server that has the whole request: no task, no thread.
         """
+        asked = self.asked(scope, body)
+        content = None if asked is None else self.answers.find(asked.question)
+        return None if asked is None or content is None else self.within_reserved(asked, content)
+
+    def answer_soon(
+        self, scope: AsgiScope, body: bytes, deliver: Callable[[Callable[[], ReadyAnswer | None]], None]
+    ) -> bool:
+        """Whether a missing answer is being computed, for a server that has the whole request.
+
+        `deliver` is then called once, with a function that finishes the answer, or returns None where the request has
+        to be started as any other.
+        """
+        asked = self.asked(scope, body)
+        if asked is None or not self.answers.is_served(asked.question):
+            return False
+        running = self.start(asked.question, lambda: self.computed(asked.question))
+
+        def when_computed(computed: asyncio.Future[bytes | None]) -> None:
+            timer.cancel()
+            content = None if computed.cancelled() else computed.result()
+            deliver(lambda: None if content is None else self.within_reserved(asked, content))
+
+        def when_late() -> None:
+            running.remove_done_callback(when_computed)
+            deliver(lambda: None)
+
+        running.add_done_callback(when_computed)
+        timer = asyncio.get_running_loop().call_later(SOON_SECONDS, when_late)
+        return True
+
+    def asked(self, scope: AsgiScope, body: bytes) -> Asked | None:
+        """A request that may be answered without a task; None for any other, or while the state is not known."""
         started, answers = clock.monotonic(), self.answers
         headers = predicting_headers(scope)
         question = None if headers is None else parse_request(body)
@@ -121,16 +167,18 @@ class FastRoad:
             return None
         if started >= answers.renewal_at:
             self.start("state", answers.renew)
-        identity, content = verified_identity(key_of(headers)), answers.find(question)
-        if identity is None or content is None or not identity.includes(Scope.PREDICT):
+        identity = verified_identity(key_of(headers))
+        if identity is None or not identity.includes(Scope.PREDICT) or scope["scheme"] not in self.templates:
             return None
-        if scope["scheme"] not in self.templates:
-            return None
+        return Asked(scope["scheme"], headers, question, identity, started)
+
+    def within_reserved(self, asked: Asked, content: bytes) -> ReadyAnswer | None:
+        """The answer, counted against the reserved calls of its key; None where they are used up."""
         limited = settings.RATE_LIMIT > 0
-        take = take_from_reserved(identity) if limited else None
+        take = take_from_reserved(asked.identity) if limited else None
         if limited and (take is None or not take.admitted):
             return None
-        return self.finished(scope, headers, question, identity, content, take, started)
+        return self.finished(asked, content, take)
 
     async def answer(
         self, scope: AsgiScope, headers: dict[bytes, bytes], body: bytes, started: float
@@ -153,27 +201,18 @@ class FastRoad:
         take = await self.take(identity)
         if take is not None and not take.admitted:
             return None
-        return self.finished(scope, headers, question, identity, content, take, started)
+        return self.finished(Asked(scope["scheme"], headers, question, identity, started), content, take)
 
-    def finished(
-        self,
-        scope: AsgiScope,
-        given: dict[bytes, bytes],
-        question: Question,
-        identity: Identity,
-        content: bytes,
-        take: WindowResult | None,
-        started: float,
-    ) -> ReadyAnswer:
+    def finished(self, asked: Asked, content: bytes, take: WindowResult | None) -> ReadyAnswer:
         """The answer with its headers, counted and logged."""
-        request_id = request_id_from(given.get(b"x-request-id", b"").decode("latin-1"))
+        request_id = request_id_from(asked.headers.get(b"x-request-id", b"").decode("latin-1"))
         own = [(b"content-length", b"%d" % len(content)), (b"x-request-id", request_id.encode())]
         if take is not None:
             own += [(name.lower().encode(), value.encode()) for name, value in limit_headers(take).items()]
-        seconds = clock.monotonic() - started
-        count_prediction(*question, seconds)
-        log_request("POST", PATH, 200, seconds, identity.key_id, request_id)
-        return ReadyAnswer(self.templates[scope["scheme"]], own, content)
+        seconds = clock.monotonic() - asked.started
+        count_prediction(*asked.question, seconds)
+        log_request("POST", PATH, 200, seconds, asked.identity.key_id, request_id)
+        return ReadyAnswer(self.templates[asked.kind], own, content)
 
     async def content(self, question: Question) -> bytes | None:
         """The answer in memory, else the one that is fetched or computed once for all who wait for it."""

@@ -6,6 +6,7 @@ Dockerfile names this class (`--http`), and `up` uses it too.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import httptools
@@ -60,6 +61,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.head_timer: asyncio.TimerHandle | None = None
         self.unread_timer: asyncio.TimerHandle | None = None
         self.answer_now = getattr(self.app, "answer_now", None)
+        self.answer_soon = getattr(self.app, "answer_soon", None)
         self.is_new = False
         self.held: RequestResponseCycle | None = None
 
@@ -216,12 +218,30 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.held = None
         is_complete = cycle.keep_alive and not cycle.more_body
         answer = self._ready_answer(dict(cycle.scope), bytes(cycle.body)) if is_complete else None
-        if answer is None:
+        if answer is not None:
+            cycle.response_started = cycle.response_complete = True
+            self._write(answer)
+        elif not (is_complete and self._await_answer(cycle)):
             super()._start_asgi_task(cycle, self.app)
+        return answer is not None
+
+    def _await_answer(self, cycle: RequestResponseCycle) -> bool:
+        """Whether the application computes the answer, which is written when it is delivered."""
+
+        def deliver(finish: Callable[[], Any]) -> None:
+            if cycle.disconnected:
+                return
+            answer = finish() if cycle.keep_alive and not self.flow.write_paused else None
+            if answer is None:
+                self._start_asgi_task(cycle, self.app)
+                return
+            cycle.response_started = cycle.response_complete = True
+            self._write(answer)
+
+        try:
+            return self.answer_soon is not None and self.answer_soon(dict(cycle.scope), bytes(cycle.body), deliver)
+        except Exception:  # noqa: BLE001  # the application meets the same error and reports it
             return False
-        cycle.response_started = cycle.response_complete = True
-        self._write(answer)
-        return True
 
     def _answer_known(self, scope: dict[str, Any], body: bytes) -> bool:
         """Answer a request whose bytes were parsed before, if the parser is between two requests."""

@@ -19,6 +19,7 @@ from mlengine_project.http.fast_road import FastRoad
 from mlengine_project.http.limits import RequestLimits
 from mlengine_project.operations.monitoring.counters import PREDICTIONS, measures
 from modelregistry import registry
+from predictions.errors import PredictionRefused
 from predictions.live.answers import Answers
 from predictions.live.cache import cache
 from predictions.services import cached_prediction, latest_prediction
@@ -40,7 +41,15 @@ def send_request(application, headers, **how):
     return async_to_sync(exchange)(application, headers, **how)
 
 
-async def exchange(application, headers, body=BODY, path="/predictions", method="POST", query=b"", parts=()):
+def scope_of(headers, length=(), path="/predictions", method="POST", query=b""):
+    return {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
+        "path": path, "raw_path": path.encode(), "query_string": query, "root_path": "", "client": ("10.0.0.9", 1),
+        "server": ("testserver", 80), "headers": [(b"host", b"testserver"), *length, *headers],
+    }  # fmt: skip
+
+
+async def exchange(application, headers, body=BODY, parts=(), **target):
     pieces = list(parts) or [body]
     sent = []
 
@@ -54,12 +63,7 @@ async def exchange(application, headers, body=BODY, path="/predictions", method=
 
     chunked = b"transfer-encoding" in dict(headers)
     length = [] if chunked else [(b"content-length", str(sum(map(len, pieces))).encode())]
-    scope = {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
-        "path": path, "raw_path": path.encode(), "query_string": query, "root_path": "", "client": ("10.0.0.9", 1),
-        "server": ("testserver", 80), "headers": [(b"host", b"testserver"), *length, *headers],
-    }  # fmt: skip
-    await application(scope, receive, send)
+    await application(scope_of(headers, length, **target), receive, send)
     content = b"".join(message.get("body", b"") for message in sent[1:])
     return sent[0]["status"], {name.lower(): value for name, value in sent[0]["headers"]}, content
 
@@ -258,6 +262,66 @@ def test_missing_answer_is_computed_once_for_all_who_wait(paths, monkeypatch):
     assert {status for status, _, _ in answers} == {200}
     assert len({content for _, _, content in answers}) == 1
     assert paths.passed_on == before
+
+
+async def answers_soon(road, headers, bodies, seconds=5.0):
+    """Answers delivered without a task, None where the request has to be started; False where none was promised."""
+    await asyncio.to_thread(road.answers.renew)
+    delivered = [asyncio.get_running_loop().create_future() for _ in bodies]
+    found = []
+    for body, future in zip(bodies, delivered, strict=True):
+        is_coming = road.answer_soon(scope_of(headers), body, lambda finish, future=future: future.set_result(finish()))
+        found.append(future if is_coming else False)
+    return [one and await asyncio.wait_for(one, seconds) for one in found]
+
+
+def test_missing_answer_is_delivered_without_a_task_to_all_who_wait(paths, monkeypatch):
+    computed = []
+
+    def counted(symbol, horizon):
+        computed.append((symbol, horizon))
+        return latest_prediction(symbol, horizon)
+
+    monkeypatch.setattr(fast_road, "latest_prediction", counted)
+    body, unknown = (b'{"symbol": "%b", "horizon": 18}' % symbol for symbol in (b"ETHUSDT", b"OTHERUSDT"))
+    found = async_to_sync(answers_soon)(paths.fast, [paths.key, JSON], [body, body, body, unknown])
+    plain = send_request(paths.django, [paths.key, JSON], body=body)[2]
+    assert computed == [("ETHUSDT", 18)]
+    assert [one and one.content for one in found] == [plain, plain, plain, False]
+    assert (b"content-length", b"%d" % len(plain)) in found[0].headers
+    assert paths.fast.answer_now(scope_of([paths.key, JSON]), body).content == plain, "kept for the next"
+
+
+def test_request_is_started_where_its_answer_takes_long(paths, monkeypatch):
+    release = threading.Event()
+    monkeypatch.setattr(fast_road, "SOON_SECONDS", 0.05)
+    monkeypatch.setattr(fast_road, "latest_prediction", lambda *_: release.wait(10))
+    try:
+        assert async_to_sync(answers_soon)(
+            paths.fast, [paths.key, JSON], [b'{"symbol": "ETHUSDT", "horizon": 36}']
+        ) == [None]
+    finally:
+        release.set()
+
+
+def test_request_is_started_where_its_answer_is_refused(paths, monkeypatch):
+    def refused(*_):
+        raise PredictionRefused(["GAP_IN_WINDOW"], "a candle is missing", 1)
+
+    monkeypatch.setattr(fast_road, "latest_prediction", refused)
+    found = async_to_sync(answers_soon)(paths.fast, [paths.key, JSON], [b'{"symbol": "ETHUSDT", "horizon": 36}'])
+    assert found == [None]
+
+
+def test_request_above_the_limit_is_started_and_counted_by_its_task(paths, settings):
+    settings.RATE_LIMIT = 3
+    empty_buckets()
+    body = b'{"symbol": "ETHUSDT", "horizon": 72}'
+    found = async_to_sync(answers_soon)(paths.fast, [paths.key, JSON], [body] * 9)
+    assert found.count(None) >= 6
+    statuses = [send_request(paths.fast, [paths.key, JSON], body=body)[0] for _ in range(4)]
+    assert len(found) - found.count(None) + statuses.count(200) == 3
+    assert statuses[-1] == 429
 
 
 def test_answer_ends_with_its_candle(paths, engine):

@@ -1,5 +1,6 @@
 """Requests that the application answers as soon as they are complete, and all others of the same path."""
 
+import asyncio
 from types import SimpleNamespace
 
 import pytest
@@ -10,15 +11,18 @@ from tests.mlengine_project.http.server.sockets import Caller, chunked, request
 
 NOW = request(b"POST", b"/predictions", body=b"now")
 LATER = request(b"POST", b"/predictions", body=b"later")
+SOON = request(b"POST", b"/predictions", body=b"soon")
+NEVER = request(b"POST", b"/predictions", body=b"never")
 
 
 class AtOnce:
     """An application that answers the body `now` at once, and records whom it answered so."""
 
     def __init__(self):
-        self.is_ready, self.answered = True, []
+        self.is_ready, self.answered, self.started = True, [], 0
 
     async def __call__(self, scope, receive, send):
+        self.started += 1
         await mirror(scope, receive, send)
 
     def answer_now(self, scope, body):
@@ -28,7 +32,18 @@ class AtOnce:
             return None
         self.answered.append((scope["client"], dict(scope["headers"])))
         content = b"%d at once" % len(self.answered)
-        return SimpleNamespace(head=b"content-length: %d\r\n" % len(content), content=content)
+        return ready(content)
+
+    def answer_soon(self, scope, body, deliver):
+        if body not in {b"soon", b"never"}:
+            return False
+        finish = (lambda: ready(b"soon")) if body == b"soon" else (lambda: None)
+        asyncio.get_running_loop().call_later(0.2, deliver, finish)
+        return True
+
+
+def ready(content):
+    return SimpleNamespace(head=b"content-length: %d\r\n" % len(content), content=content)
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +61,7 @@ def _nothing_known(application):
     protocol.known_requests.clear()
     application.is_ready = True
     application.answered.clear()
+    application.started = 0
 
 
 def test_equal_requests_are_parsed_once_and_answered_each_time(port):
@@ -100,3 +116,35 @@ def test_known_request_has_the_address_of_its_connection(port, application):
         with Caller(port) as caller:
             caller.send(NOW).answer()
     assert len({client for client, _ in application.answered}) == 2
+
+
+def test_answer_that_is_computed_is_written_without_a_task(port, application):
+    with Caller(port) as caller:
+        assert caller.send(SOON).answer().body == b"soon"
+        assert caller.send(NOW).answer().body == b"1 at once"
+    assert application.started == 0
+
+
+def test_request_whose_answer_was_not_computed_is_started(port, application):
+    with Caller(port) as caller:
+        assert b'"body":"never"' in caller.send(NEVER).answer().body
+        assert caller.send(SOON).answer().body == b"soon"
+    assert application.started == 1
+
+
+def test_requests_behind_one_that_waits_are_answered_in_order(port):
+    with Caller(port) as caller:
+        caller.send(SOON + NOW + NEVER + LATER)
+        bodies = [caller.answer().body for _ in range(4)]
+    assert bodies[0] == b"soon"
+    assert all(
+        b'"body":"%b"' % name in body for name, body in zip((b"now", b"never", b"later"), bodies[1:], strict=True)
+    )
+
+
+def test_caller_that_left_gets_nothing_and_disturbs_no_other(port, application):
+    with Caller(port) as caller:
+        caller.send(SOON)
+    with Caller(port) as caller:
+        assert caller.send(SOON).answer().body == b"soon"
+    assert application.started == 0
