@@ -16,7 +16,9 @@ COPY --from=build --chown=root:root /srv/mlengine /srv/mlengine
 # Writable: only the state folder (generated secrets), the model volume and the archive volume.
 RUN mkdir -p /srv/mlengine/data /models /archive && chown mlengine:mlengine /srv/mlengine/data /models /archive
 USER mlengine
-ENV PATH=/srv/mlengine/.venv/bin:$PATH PYTHONUNBUFFERED=1 MODEL_PATH=/models API_HOST=0.0.0.0 OMP_NUM_THREADS=1
+# Without a limit glibc keeps a heap for each request thread, which grows to that of its largest request.
+ENV PATH=/srv/mlengine/.venv/bin:$PATH PYTHONUNBUFFERED=1 MODEL_PATH=/models API_HOST=0.0.0.0 OMP_NUM_THREADS=1 \
+    MALLOC_ARENA_MAX=2
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=90s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health', timeout=2)"]

@@ -73,6 +73,7 @@ class Engine:
         state = folder / "state"
         state.mkdir()
         self.environment = {
+            **processes.image_environment(),
             "DATABASE_URL": self.postgres.url,
             "REDIS_URL": self.redis.url,
             "BINANCE_API_URL": exchange.base_url,

@@ -155,6 +155,12 @@ def image_command():
     return json.loads(re.findall(r"^CMD (\[.*\])", text, re.MULTILINE)[-1])
 
 
+def image_environment():
+    """The variables of the Dockerfile that limit threads and memory."""
+    text = (ROOT / "Dockerfile").read_text()
+    return dict(re.findall(r"\b(OMP_NUM_THREADS|MALLOC_ARENA_MAX)=(\d+)", text))
+
+
 def answers(port):
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1) as answer:
