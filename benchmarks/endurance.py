@@ -120,12 +120,14 @@ def calls_of(key: str, symbols: tuple[str, ...]) -> list[Call]:
     return calls
 
 
-def call_at_half(engine: Engine, symbols: tuple[str, ...], callers: int, seconds: float) -> Load:
+def call_at_half(
+    engine: Engine, symbols: tuple[str, ...], callers: int, seconds: float, stopping: threading.Event
+) -> Load:
     """Requests at half the pace these callers reach, for some seconds."""
     calls = calls_of(engine.environment["API_KEY"], symbols)
     most = run(engine.port, calls, callers, SECONDS_OF_MOST)
     print(f"at most {most.per_second} requests per second", file=sys.stderr)
-    return run(engine.port, calls, callers, seconds - SECONDS_OF_MOST, most.per_second / 2)
+    return run(engine.port, calls, callers, seconds - SECONDS_OF_MOST, most.per_second / 2, stopping)
 
 
 async def listen(engine: Engine, symbols: tuple[str, ...], sockets: int, stopping: threading.Event) -> dict[str, int]:
@@ -148,9 +150,11 @@ def measure(options: argparse.Namespace) -> dict:
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
         SimulatedExchange(source=source, seed=options.seed, speed=options.speed, begin_at=begin_at) as exchange,
-        ExitStack() as stack,
         ThreadPoolExecutor(2) as threads,
+        ExitStack() as stack,
     ):
+        stopping = threading.Event()
+        stack.callback(stopping.set)  # ends the threads also where this process is stopped
         engine = Engine(Path(folder), exchange, web=True)
         stack.push(engine)  # it is stopped even if preparing it fails
         prepare(engine, exchange, Path(folder))
@@ -158,13 +162,13 @@ def measure(options: argparse.Namespace) -> dict:
             engine.start(command)
         engine.wait_for_first_candle()
         clients = Clients(engine, symbols)
-        started, samples, times, stopping = time.monotonic(), [], [], threading.Event()
+        started, samples, times = time.monotonic(), [], []
         seconds = options.hours * 3600 / options.speed
         listening = calling = None
         if options.sockets:
             listening = threads.submit(lambda: asyncio.run(listen(engine, symbols, options.sockets, stopping)))
         if options.callers:
-            calling = threads.submit(call_at_half, engine, symbols, options.callers, seconds)
+            calling = threads.submit(call_at_half, engine, symbols, options.callers, seconds, stopping)
         while (passed := time.monotonic() - started) < seconds:
             samples.append(sample(engine))
             times.append(passed)

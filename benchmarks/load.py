@@ -6,6 +6,7 @@ One thread writes and reads raw sockets, so that the load costs far less CPU tha
 import math
 import select
 import socket
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -90,7 +91,14 @@ def answer_length(start: bytes) -> int:
     return head_end + (int(head[place + 17 : head.index(b"\r\n", place + 17)]) if place >= 0 else 0)
 
 
-def run(port: int, calls: Sequence[Call], connections: int, seconds: float, most_per_second: float = math.inf) -> Load:
+def run(
+    port: int,
+    calls: Sequence[Call],
+    connections: int,
+    seconds: float,
+    most_per_second: float = math.inf,
+    stopping: threading.Event | None = None,
+) -> Load:
     """Send requests in turn over some connections, as fast as they are answered or at most so many per second."""
     messages, waits, failed = cycle([call.message(port) for call in calls]), [], 0
     begun, begun_cpu = time.perf_counter(), time.thread_time()
@@ -105,7 +113,7 @@ def run(port: int, calls: Sequence[Call], connections: int, seconds: float, most
 
     for _ in range(connections):
         connect()
-    while (now := time.perf_counter()) < until:
+    while (now := time.perf_counter()) < until and not (stopping and stopping.is_set()):
         idle = [caller for caller in callers.values() if caller.is_idle] if pause else []
         for caller in idle:
             caller.send_if_due(messages)
