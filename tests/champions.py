@@ -5,7 +5,7 @@ Import the fixtures in a conftest: ``from tests.champions import artifact_folder
 
 from dataclasses import replace
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import pytest
@@ -28,6 +28,7 @@ from predictions.live.windows import WindowsBySource
 from predictions.requests import EnabledMarkets
 from signals.backlog import Sweep
 from signals.delivery.hub import hub
+from tests.candle_copies import store_once
 from tests.modelregistry import champions as tiny
 
 STEP = 300_000
@@ -118,7 +119,8 @@ def make_markets(count=WARMUP + 50, until=BEGIN, symbols=SYMBOLS):
     """Enabled simulated markets with `count` candles of history before `until`."""
     markets = [Market.objects.create(symbol=symbol, source="simulated") for symbol in symbols]
     for market in markets:
-        store_candles(market, until - count * STEP, count)
+        begin = until - count * STEP
+        store_once(market, (begin, count), partial(store_candles, market, begin, count))
     return markets
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.test import override_settings
+from whitenoise.middleware import WhiteNoiseMiddleware
 
 from mlengine_project.settings import channel_layer
 
@@ -131,6 +132,24 @@ def _own_features():
 def _quick_passwords():
     """A fast password hasher; a million rounds for each test user are not needed."""
     with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _static_files_listed_once():
+    """One list of the static files for all clients; each new client would read every folder again."""
+    listed: dict[tuple[str, str], dict] = {}
+    list_files = WhiteNoiseMiddleware.add_files_from_finders
+
+    def listed_once(self: WhiteNoiseMiddleware) -> None:
+        key = (self.static_prefix, str(self.max_age))
+        if key not in listed:
+            list_files(self)
+            listed[key] = dict(self.files)
+        self.files.update(listed[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WhiteNoiseMiddleware, "add_files_from_finders", listed_once)
         yield
 
 

@@ -11,7 +11,7 @@ from benchmarks import hostile_text
 OWN_TEXT = {"mlengine_project/http/schema.py"}
 """Patterns applied only to paths and docstrings of this package."""
 LARGEST_BOUND = 4096
-PATTERNS = list(hostile_text.literal_patterns())
+PATTERNS = hostile_text.literal_patterns()
 
 
 def unbounded(parsed):

@@ -11,6 +11,7 @@ from django.conf import settings
 from indicators.features import FEATURE_NAMES, FeatureSet, feature_set
 from mlengine_project import checks
 from modelregistry import registry
+from tests.fresh_processes import run_script
 from tests.modelregistry import champions
 
 BAD = {
@@ -35,13 +36,8 @@ BAD = {
 
 def run_check(tmp_path, *arguments, **environment):
     kept = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL", *BAD}}
-    return subprocess.run(
-        [sys.executable, str(settings.BASE_DIR / "manage.py"), "check", *arguments],
-        env={**kept, "MLENGINE_STATE_DIR": str(tmp_path), "MLENGINE_ENV_FILE": "", **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    environment = {**kept, "MLENGINE_STATE_DIR": str(tmp_path), "MLENGINE_ENV_FILE": "", **environment}
+    return run_script(settings.BASE_DIR / "manage.py", "check", *arguments, environment=environment)
 
 
 def test_the_defaults_need_nothing(tmp_path):

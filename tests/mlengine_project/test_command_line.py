@@ -2,10 +2,9 @@
 
 import json
 import os
-import subprocess
-import sys
 
 from mlengine_project.environment import ROOT
+from tests.fresh_processes import run_script
 
 COMMANDS = [
     ["candles_quality"],
@@ -45,16 +44,8 @@ print(json.dumps(ended))
 
 
 def run(arguments, folder, script=ROOT / "manage.py", **environment):
-    return subprocess.run(
-        [sys.executable, str(script), *arguments],
-        cwd=folder,
-        env={**os.environ, "MLENGINE_STATE_DIR": str(folder), "MLENGINE_ENV_FILE": "", "DATABASE_URL": "", "REDIS_URL": "",
-             **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )  # fmt: skip
+    own = {"MLENGINE_STATE_DIR": str(folder), "MLENGINE_ENV_FILE": "", "DATABASE_URL": "", "REDIS_URL": ""}
+    return run_script(script, *arguments, environment={**os.environ, **own, **environment}, cwd=folder)
 
 
 def test_commands_before_migrate_report_it(tmp_path):

@@ -9,6 +9,7 @@ import xgboost as xgb
 from indicators.features import FEATURE_HASH, FEATURE_NAMES
 from marketdata.process_state import process_state
 from modelregistry import artifacts, registry
+from modelregistry.artifacts import reading, verification
 from modelregistry.estimators import boosting
 from modelregistry.estimators.bracket_calibration import Calibration
 from modelregistry.estimators.forecast import LEVELS
@@ -85,12 +86,32 @@ def write(kind, seed=0):
     return artifacts.write_artifact(kind, fitted.to_files(), fields(seed), golden(fitted))
 
 
+_verdicts = {}
+"""Verdicts of the verification process by kind and digest, for all folders of this session."""
+
+
+def verify_once(kind, digest):
+    """Verify a new artifact in a child process, unless one with the same content has been verified.
+
+    Each such process takes half a second, and most tests have a model folder of their own.
+    """
+    root = artifacts.model_root()
+    if (kind, digest) not in _verdicts:
+        _verdicts[kind, digest] = verification.verify_in_child(root, [(kind, digest)])[kind, digest]
+    process_state.of(verification.Verdicts)[str(root), kind, digest] = (
+        reading.signature(root, kind, digest),
+        _verdicts[kind, digest],
+    )
+
+
 def candidate(kind="range_predictor", seed=0, source="exchange", symbols=("BTCUSDT", "ETHUSDT"), accepted=True):
     """A registered candidate with a real artifact."""
+    digest = write(kind, seed)
+    verify_once(kind, digest)
     return registry.register(
         kind=kind,
         source=source,
-        digest=write(kind, seed),
+        digest=digest,
         symbols=list(symbols),
         horizons=[18] if kind == "signal_classifier" else list(HORIZONS),
         feature_hash=FEATURE_HASH,

@@ -1,8 +1,10 @@
 """A few plausible rows of every table, as written by the engine."""
 
 import hashlib
+from copy import deepcopy
 from datetime import timedelta
 from decimal import Decimal
+from functools import cache
 
 import numpy as np
 from django.contrib.auth import get_user_model
@@ -155,8 +157,9 @@ def version(kind="range_predictor", stage="candidate", seed=0, accepted=True, re
     )
 
 
-def comparison(first, second, days=40, **fields):
-    """A kept comparison on invented losses: the first version is a little better at the first horizon alone."""
+@cache
+def invented_comparison(days):
+    """Result of a comparison on invented losses: one version is a little better at the first horizon alone."""
     rng = np.random.default_rng(5)
     when = np.arange(days * 288) * STEP + BEGIN
     cells = {}
@@ -164,7 +167,12 @@ def comparison(first, second, days=40, **fields):
         theirs = 0.001 * horizon**0.5 * rng.gamma(2.0, 1.0, len(when))
         noise = 0.02 * rng.normal(size=days).repeat(288)
         cells["BTCUSDT", horizon] = CellLosses(theirs * (1 - gain + noise), theirs, when)
-    result = {"symbols": ["BTCUSDT"], "stride": 1, **comparison_report(cells, 1)}
+    return {"symbols": ["BTCUSDT"], "stride": 1, **comparison_report(cells, 1)}
+
+
+def comparison(first, second, days=40, **fields):
+    """A kept comparison of two versions, of which the first is a little better at the first horizon alone."""
+    result = deepcopy(invented_comparison(days))
     return keep(first, second, BEGIN, BEGIN + days * 288 * STEP, result, fields.pop("actor", "olga"))
 
 

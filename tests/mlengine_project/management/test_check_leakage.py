@@ -169,18 +169,18 @@ def test_every_path_reads_the_one_list_of_families():
     assert tuple(columns) == FEATURE_NAMES
 
 
-@pytest.mark.parametrize("path", ["trained_features", pytest.param("live_features", marks=pytest.mark.long)])
+@pytest.mark.parametrize("path", ["trained_features", "live_features"])
 def test_a_path_that_differs_from_the_batch_is_named(path, candle_file, capsys, monkeypatch):
     honest = getattr(leakage, path)
 
     def differing(grid, rows):
         values = honest(grid, rows)
-        values[:, -1, 4] += 1
+        values[:, ::2, 4] += 1
         return values
 
     monkeypatch.setattr(leakage, path, differing)
     with pytest.raises(SystemExit):
-        run(capsys, "--data", candle_file, "--instants", 1, "--parity", 400)
+        run(capsys, "--data", candle_file, "--instants", 1, "--parity", 20)
     assert f"DIFFERS: {FEATURE_NAMES[4]}" in capsys.readouterr().out
 
 
