@@ -5,25 +5,27 @@ from typing import Any
 
 from django.utils.translation import gettext
 
-from mlengine_project.console.versions.charts import (
+from mlengine_project.console.versions.cells import (
     Cell,
+    by_horizon,
+    cell_name,
+    cells_of,
+    has_table,
+    means_by_name,
+    panel_title,
+    value,
+)
+from mlengine_project.console.versions.charts import (
     Chart,
     Panel,
     Series,
     Tone,
-    by_horizon,
-    cell_name,
-    cells_of,
     chart,
     doubled,
     effective_sizes,
-    has_table,
-    means_by_name,
     no_detail,
-    panel_title,
     signed,
     skill_over_time,
-    value,
 )
 from mlengine_project.console.versions.range_charts import range_charts
 from modelregistry.models import Kind

@@ -4,24 +4,26 @@ from collections.abc import Sequence
 
 from django.utils.translation import gettext
 
-from mlengine_project.console.versions.charts import (
+from mlengine_project.console.versions.cells import (
     Cell,
+    by_horizon,
+    cell_name,
+    has_table,
+    means_by_name,
+    panel_title,
+    value,
+)
+from mlengine_project.console.versions.charts import (
     Chart,
     Panel,
     Series,
-    by_horizon,
-    cell_name,
     chart,
     doubled,
     effective_sizes,
-    has_table,
-    means_by_name,
     no_detail,
     over_time,
-    panel_title,
     signed,
     skill_over_time,
-    value,
 )
 
 SHAPES = ("rect", "diamond", "triangle", "cross", "down")
