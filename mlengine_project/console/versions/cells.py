@@ -33,7 +33,7 @@ def panel_title(horizon: int, cells: Sequence[Cell]) -> str:
     >>> panel_title(6, [{"effective_n": 412.4}, {"effective_n": 380.0}]), panel_title(18, [{}])
     ('30 min, n = 380 to 412 independent', '1 h 30')
     """
-    counts = [count for cell in cells if (count := value(cell, "effective_n")) is not None]
+    counts = [count for cell in cells if (count := cell_value(cell, "effective_n")) is not None]
     if not counts:
         return horizon_text(horizon)
     low, high = (f"{count:,.0f}" for count in (min(counts), max(counts)))
@@ -57,7 +57,7 @@ def cell_name(cell: Cell) -> str:
     return " ".join([*words, bracket] if bracket else words)
 
 
-def value(cell: Cell, name: str) -> float | None:
+def cell_value(cell: Cell, name: str) -> float | None:
     """Value of a cell as float, or None."""
     found = cell.get(name)
     return None if found is None or isinstance(found, bool | str) else float(found)

@@ -1,6 +1,9 @@
-"""Numbers of the charts of statistics; the page draws them, and shows the same numbers as a table."""
+"""Charts of a version's evaluation report, as data for the page.
 
-from collections.abc import Mapping, Sequence
+The page draws them, and shows the same numbers as a table.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -10,10 +13,10 @@ from mlengine_project.console.versions.cells import (
     Cell,
     by_horizon,
     cell_name,
+    cell_value,
     has_table,
     means_by_name,
     panel_title,
-    value,
 )
 from mlengine_project.console.wording import horizon_text
 
@@ -93,23 +96,23 @@ class Chart:
 def chart(title: str, caption: str, panels: list[Panel], form: Form = "rows", **more: Any) -> Chart:
     """A chart whose scale holds every value with its bar, and every reference line."""
     include = [*more.pop("include", []), *more.get("lines", [])]
-    return Chart(title, caption, form, panels=panels, ends=ends_of(panels, include), **more)
+    return Chart(title, caption, form, panels=panels, ends=axis_range(panels, include), **more)
 
 
-def no_detail(title: str) -> Chart:
+def chart_without_detail(title: str) -> Chart:
     """A chart that cannot be drawn from a report without detail."""
     explanation = gettext("This report holds no detail. Train a new version to get it.")
     return Chart(title, missing=explanation)
 
 
-def ends_of(panels: Sequence[Panel], include: Sequence[float] = (), margin: float = 0.06) -> tuple[float, float]:
+def axis_range(panels: Sequence[Panel], include: Sequence[float] = (), margin: float = 0.06) -> tuple[float, float]:
     """Ends of a scale that holds all values with their bars, never of length zero.
 
     Examples
     --------
-    >>> ends_of([Panel("", ["a", "b"], [Series("own", [1.0, None], [0.5, None])])], [0.0], margin=0.0)
+    >>> axis_range([Panel("", ["a", "b"], [Series("own", [1.0, None], [0.5, None])])], [0.0], margin=0.0)
     (0.0, 1.5)
-    >>> ends_of([], [2.0])
+    >>> axis_range([], [2.0])
     (1.0, 3.0)
     """
     known = list(include)
@@ -125,9 +128,9 @@ def ends_of(panels: Sequence[Panel], include: Sequence[float] = (), margin: floa
     return low - margin * (high - low), high + margin * (high - low)
 
 
-def doubled(error: float | None) -> float | None:
-    """Two standard errors, the length of error bars."""
-    return None if error is None else 2 * error
+def two_standard_errors(errors: Iterable[float | None]) -> list[float | None]:
+    """Lengths of error bars: two standard errors each."""
+    return [None if error is None else 2 * error for error in errors]
 
 
 def signed(figure: float | None, unit: str = "", places: int = 1) -> str:
@@ -157,7 +160,7 @@ def over_time(
 ) -> Chart:
     """Chart of columns of the detail by period, one panel for each horizon."""
     if not has_table(cells, "periods"):
-        return no_detail(title)
+        return chart_without_detail(title)
     panels = []
     for horizon, of_horizon in by_horizon(cells).items():
         periods = sorted(means_by_name(of_horizon, "periods", "period", next(iter(columns))))
@@ -166,7 +169,8 @@ def over_time(
             found = means_by_name(of_horizon, "periods", "period", column)
             errors = means_by_name(of_horizon, "periods", "period", f"{column}_error")
             values = [found.get(period) for period in periods]
-            series.append(Series(name, values, [doubled(errors.get(period)) for period in periods], tone=tone))
+            bars = two_standard_errors(errors.get(period) for period in periods)
+            series.append(Series(name, values, bars, tone=tone))
         panels.append(Panel(panel_title(horizon, of_horizon), periods, series))
     return chart(title, caption, panels, "time", unit="%", lines=lines)
 
@@ -174,13 +178,13 @@ def over_time(
 def effective_sizes(cells: Sequence[Cell]) -> Chart:
     """Chart of the number of independent outcomes of each cell."""
     title = gettext("Independent outcomes")
-    if not any(value(cell, "effective_n") for cell in cells):
-        return no_detail(title)
+    if not any(cell_value(cell, "effective_n") for cell in cells):
+        return chart_without_detail(title)
     panels = []
     for horizon, of_horizon in by_horizon(cells).items():
-        known = [cell for cell in of_horizon if value(cell, "effective_n") is not None]
+        known = [cell for cell in of_horizon if cell_value(cell, "effective_n") is not None]
         notes = [gettext("of %(rows)s") % {"rows": f"{int(cell.get('rows') or 0):,}"} for cell in known]
-        counts = Series(title, [value(cell, "effective_n") for cell in known])
+        counts = Series(title, [cell_value(cell, "effective_n") for cell in known])
         panels.append(Panel(horizon_text(horizon), [cell_name(cell) for cell in known], [counts], notes))
     caption = gettext(
         "Number of independent observations with the same standard error of the skill. Neighbouring outcomes overlap, "
