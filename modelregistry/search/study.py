@@ -34,7 +34,7 @@ class SearchUnavailable(TrainingError):
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredConfiguration:
     """A configuration with its score and the id of its trial in the ledger."""
 
     configuration: Configuration
@@ -90,8 +90,8 @@ def search(
     )
     name = study or f"range {clock.to_datetime(until_ms):%Y-%m-%d} seed {seed}"
     started = clock.monotonic()
-    in_use: Scored | None = None
-    best: Scored | None = None
+    in_use: ScoredConfiguration | None = None
+    best: ScoredConfiguration | None = None
     for number in range(budget.trials):
         if number and clock.monotonic() - started > budget.seconds:
             break
@@ -149,7 +149,7 @@ def _try(
     *,
     budget: Budget,
     seed: int,
-) -> Scored | None:
+) -> ScoredConfiguration | None:
     """Score one configuration, record it, and pass the score to the sampler; None if it failed."""
     name, source, actor = label
     found: ConfigurationScore | None = None
@@ -174,7 +174,7 @@ def _try(
         )
     if trial is not None:
         sampler.tell(trial, found and found.score, **({} if found is not None else {"state": _failed()}))
-    return None if found is None else Scored(configuration, found, recorded.pk)
+    return None if found is None else ScoredConfiguration(configuration, found, recorded.pk)
 
 
 def _trial_configuration(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from modelregistry.dataset.folds import cross_blocks
+from modelregistry.dataset.folds import purged_k_fold
 from modelregistry.dataset.rows import Dataset
 from modelregistry.estimators import boosting
 from modelregistry.estimators.extra import ExtraScale
@@ -106,7 +106,7 @@ def _hold_out(rows: Dataset, plan: TrainingPlan, tick: Callable[[str], None]) ->
     """Out-of-fold log scales of every row, shape (n_marks, n_rows, n_horizons)."""
     marks = plan.marks
     held_out = np.empty((len(marks), len(rows), len(rows.horizons)))
-    for fold in cross_blocks(rows.open_time, rows.ends, plan.cross_blocks, embargo=plan.embargo_ms(rows)):
+    for fold in purged_k_fold(rows.open_time, rows.ends, plan.cross_blocks, embargo=plan.embargo_ms(rows)):
         train, test = rows.take(fold.train), rows.take(fold.test)
         linear, level, residual, matrix = _begin(train, plan)
         start = base_prediction(linear, level, rows.horizons, test.features, test.sigma)
