@@ -4,7 +4,7 @@ Threads and seeds are always explicit.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -158,7 +158,6 @@ def from_bytes(raw: bytes) -> Booster:
     return booster
 
 
-def library_versions(names: Sequence[str] = ("xgboost", "numpy")) -> dict[str, str]:
+def library_versions() -> dict[str, str]:
     """Library versions that determine the bits of a fit."""
-    found = {"xgboost": xgb.__version__, "numpy": np.__version__}
-    return {name: found[name] for name in names}
+    return {"xgboost": xgb.__version__, "numpy": np.__version__}

@@ -4,7 +4,7 @@ The scale model is searched because ranges and brackets both depend on it; its q
 in production. `train_models --settings-from TRIAL` trains a configuration whole.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -106,13 +106,7 @@ def fit_configuration(rows: Dataset, configuration: Configuration, *, seed: int,
 
 
 def score_configuration(
-    all_rows: Dataset,
-    folds: Sequence[Fold],
-    configuration: Configuration,
-    *,
-    seed: int,
-    threads: int,
-    tick: Callable[[str], None] = lambda _message: None,
+    all_rows: Dataset, folds: Sequence[Fold], configuration: Configuration, *, seed: int, threads: int
 ) -> ConfigurationScore:
     """Score a configuration on purged walk-forward folds, beside baselines fitted on the same rows.
 
@@ -124,7 +118,7 @@ def score_configuration(
         Purged, oldest first.
     """
     whole, fold_scores = reports.Collected(), []
-    for number, fold in enumerate(folds, start=1):
+    for fold in folds:
         train = all_rows.take(fold.train[all_rows.has_features[fold.train]])
         test = all_rows.take(fold.test)
         predictor = fit_configuration(train, configuration, seed=seed, threads=threads)
@@ -135,6 +129,5 @@ def score_configuration(
             whole.add(key, *arrays)
         whole.names = found.names
         fold_scores.append(float(reports.range_report(found, all_rows.stride)["skill"]))
-        tick(f"fold {number} of {len(folds)}: {fold_scores[-1]:+.2%}")
     score = float(reports.range_report(whole, all_rows.stride)["skill"])
     return ConfigurationScore(score, fold_scores, range_detail(whole, all_rows, all_rows.stride)["daily_gain"])

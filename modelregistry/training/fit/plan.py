@@ -22,6 +22,8 @@ MAX_ROWS = 2_200_000
 """Most rows of a run, so that 50 markets of three years are trained within 8 GiB."""
 HALF_LIFE_DAYS = 365.0
 """Age at which a training row counts half as much as the newest one."""
+THREADS = 2
+"""Of a fit; fixed, so that the same rows give the same trees."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,6 @@ def plan_for(
     candles: int,
     horizons: tuple[int, ...],
     seed: int = 1,
-    threads: int = 2,
     *,
     small: bool = False,
     all_candles: int | None = None,
@@ -201,6 +202,6 @@ def plan_for(
     sparse = 3 * max(1, ceil((all_candles or candles) / 3 / MAX_ROWS))
     if small or days < SMALL_DAYS:
         stride = max(sparse, days // 50 * 3)
-        return TrainingPlan(stride, 1, min(max(days // 5, 3), 60), 3, (10, 20, 40), 15, 1, seed, threads)
+        return TrainingPlan(stride, 1, min(max(days // 5, 3), 60), 3, (10, 20, 40), 15, 1, seed, THREADS)
     folds = max(1, min(3, days // 120))
-    return TrainingPlan(sparse, folds, min(120, days // 5), 4, (40, 80, 150, 250), 40, 2, seed, threads)
+    return TrainingPlan(sparse, folds, min(120, days // 5), 4, (40, 80, 150, 250), 40, 2, seed, THREADS)
