@@ -18,6 +18,7 @@ from indicators.features import WARMUP
 from marketdata import clock, services
 from marketdata.exchange.rest import RestSession
 from marketdata.feed import supervisor
+from marketdata.feed.inbox import Frames
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
 from marketdata.storage import candles
@@ -125,7 +126,7 @@ class EmbeddedEngine:
         )
         heartbeats.remove("stream")
 
-    def _on_closed(self, frames: Any) -> None:
+    def _on_closed(self, frames: Frames) -> None:
         signals.advance(frames=frames)
 
     def _fill_history(self, markets: list[Market]) -> None:

@@ -151,12 +151,12 @@ def signed(figure: float | None, unit: str = "", places: int = 1) -> str:
 def skill_over_time(cells: Sequence[Cell], caption: str) -> Chart:
     """Chart of the skill by month or week."""
     note = gettext("Bars are two block standard errors of a single market and target.")
-    columns = {"skill": (gettext("skill"), "own")}
+    columns: dict[str, tuple[str, Tone]] = {"skill": (gettext("skill"), "own")}
     return over_time(cells, gettext("Skill over time"), f"{caption} {note}", columns, [0.0])
 
 
 def over_time(
-    cells: Sequence[Cell], title: str, caption: str, columns: Mapping[str, tuple[str, Any]], lines: list[float]
+    cells: Sequence[Cell], title: str, caption: str, columns: Mapping[str, tuple[str, Tone]], lines: list[float]
 ) -> Chart:
     """Chart of columns of the detail by period, one panel for each horizon."""
     if not has_table(cells, "periods"):

@@ -17,6 +17,7 @@ from mlengine_project.console.versions.charts import (
     Chart,
     Panel,
     Series,
+    Tone,
     chart,
     chart_without_detail,
     effective_sizes,
@@ -131,7 +132,10 @@ def coverage_over_time(cells: Sequence[Cell]) -> Chart:
         "Percent of outcomes inside the 80 and 90 % bands, means over markets, highs and lows. Bars are two block "
         "standard errors of a single market and target."
     )
-    columns = {"coverage_80": (gettext("80 % band"), "own"), "coverage_90": (gettext("90 % band"), "second")}
+    columns: dict[str, tuple[str, Tone]] = {
+        "coverage_80": (gettext("80 % band"), "own"),
+        "coverage_90": (gettext("90 % band"), "second"),
+    }
     return over_time(cells, gettext("Coverage over time"), caption, columns, [80.0, 90.0])
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -118,7 +117,7 @@ def _hold_out(rows: Dataset, plan: TrainingPlan, tick: Callable[[str], None]) ->
     return held_out
 
 
-def _begin(rows: Dataset, plan: TrainingPlan) -> tuple[LinearScale, np.ndarray, np.ndarray, Any]:
+def _begin(rows: Dataset, plan: TrainingPlan) -> tuple[LinearScale, np.ndarray, np.ndarray, boosting.Matrix]:
     """Ridge regression, level, and what they leave to the trees, as values and as a matrix."""
     target, weights = rows.log_range, plan.recency_weights(rows)
     penalty = plan.settings.configuration.penalty if plan.settings else PENALTY
@@ -129,7 +128,7 @@ def _begin(rows: Dataset, plan: TrainingPlan) -> tuple[LinearScale, np.ndarray, 
     return linear, level, residual, matrix
 
 
-def _trees(matrix: Any, rounds: int, plan: TrainingPlan) -> boosting.Booster:
+def _trees(matrix: boosting.Matrix, rounds: int, plan: TrainingPlan) -> boosting.Booster:
     rows = matrix.num_row()
     if plan.settings is not None:
         parameters = plan.settings.configuration.trees(rows)
