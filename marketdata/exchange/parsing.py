@@ -5,7 +5,7 @@ import reprlib
 import unicodedata
 from collections.abc import Collection, Iterable
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from marketdata.errors import MalformedCandle
 from marketdata.intervals import INTERVAL, INTERVAL_MS, interval_ms
@@ -185,7 +185,7 @@ def parse_kline_row(row: object, interval: str = INTERVAL) -> CandleRow:
     return candle
 
 
-def early_closes(page: Iterable[Any], good: Iterable[CandleRow]) -> dict[int, int]:
+def early_closes(page: Iterable[object], good: Iterable[CandleRow]) -> dict[int, int]:
     """Last milliseconds, by open, of the good rows of a page that were cut short.
 
     Examples
