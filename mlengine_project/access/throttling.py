@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
-from rest_framework.views import APIView
 
 from mlengine_project.access.keys import Identity
 from mlengine_project.access.sliding_window import WINDOW_SECONDS, WindowResult, window
@@ -40,7 +40,7 @@ class BucketThrottle(BaseThrottle):
     def __init__(self) -> None:
         self._take: WindowResult | None = None
 
-    def allow_request(self, request: Request, view: APIView) -> bool:
+    def allow_request(self, request: Request, view: Any) -> bool:
         """Admit or refuse the call; the result is set on the request for `LimitHeaders`."""
         if getattr(view, "rate_bucket", None) is None or not isinstance(request.user, Identity):
             return True

@@ -20,7 +20,6 @@ from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
-from rest_framework.views import APIView
 
 from marketdata.storage.selections import Selection, reversed_column, rows_after
 from marketdata.storage.text_rows import Columns
@@ -54,14 +53,12 @@ class SignedCursorPagination(BasePagination):
 
     _links: tuple[str | None, str | None] = (None, None)
 
-    def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Row]:
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Row]:
         """One page of rows."""
         order = total_order(queryset)
         return self.paginate_reads(keyset_reader(queryset, order), order, request, view)
 
-    def paginate_texts(
-        self, selection: Selection, columns: Columns, request: Request, view: APIView | None = None
-    ) -> list[Row]:
+    def paginate_texts(self, selection: Selection, columns: Columns, request: Request, view: Any = None) -> list[Row]:
         """One page of rows with the values of some columns, among them those of the order."""
         model, order = selection.model, selection.order
         places = [columns.names.index(name.lstrip("-")) for name in order]
@@ -79,7 +76,7 @@ class SignedCursorPagination(BasePagination):
         read: Read,
         order: Sequence[str],
         request: Request,
-        view: APIView | None = None,
+        view: Any = None,
         key: Callable[[Row], Key] | None = None,
     ) -> list[Row]:
         """One page of rows that a function reads, in an order that is total; a key is of attributes if not given."""
@@ -135,7 +132,7 @@ class SignedCursorPagination(BasePagination):
             },
         }
 
-    def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         """OpenAPI parameters `limit` and `cursor`."""
         limit = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
         return [
