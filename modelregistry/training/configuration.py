@@ -6,7 +6,6 @@ in production. `train_models --settings-from TRIAL` trains a configuration whole
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 
@@ -14,9 +13,10 @@ from modelregistry.dataset.folds import Fold
 from modelregistry.dataset.rows import Dataset
 from modelregistry.errors import TrainingError
 from modelregistry.estimators import boosting
-from modelregistry.estimators.forecast import LEVELS, RangeForecast
-from modelregistry.estimators.inputs import ModelInputs
+from modelregistry.estimators.forecast import LEVELS
+from modelregistry.estimators.novelty import Novelty
 from modelregistry.estimators.range_predictor import RangePredictor
+from modelregistry.estimators.residuals import ResidualQuantiles
 from modelregistry.estimators.scale import ScaleModel, base_prediction, current_level
 from modelregistry.evaluation.reports import report as reports
 from modelregistry.evaluation.reports.detail import range_detail
@@ -45,35 +45,8 @@ class ConfigurationScore:
     daily_gain: dict[str, float]
 
 
-@dataclass(frozen=True)
-class UnconditionalRange:
-    """A scale model and unconditional quantiles of distance over scale.
-
-    Parameters
-    ----------
-    scale : ScaleModel
-    units : ndarray of shape (n_horizons, 2, 7)
-        Side 0 up and side 1 down.
-    """
-
-    scale: ScaleModel
-    units: np.ndarray
-
-    @property
-    def horizons(self) -> tuple[int, ...]:
-        """Horizons in candles, ascending."""
-        return self.scale.horizons
-
-    def predict(self, inputs: ModelInputs) -> RangeForecast:
-        """Forecast ranges, with the interface of a range predictor."""
-        scale = np.exp(self.scale.log_scale(inputs.features, inputs.sigma))[:, :, None]
-        return RangeForecast.from_distances(
-            self.horizons, inputs.close, scale * self.units[:, 0], scale * self.units[:, 1]
-        )
-
-
-def fit_configuration(rows: Dataset, configuration: Configuration, *, seed: int, threads: int) -> UnconditionalRange:
-    """Fit the scale on older rows and the quantiles on purged newer rows.
+def fit_configuration(rows: Dataset, configuration: Configuration, *, seed: int, threads: int) -> RangePredictor:
+    """Fit the scale on older rows and unconditional quantiles in its units on purged newer rows.
 
     Raises
     ------
@@ -102,7 +75,9 @@ def fit_configuration(rows: Dataset, configuration: Configuration, *, seed: int,
     scale = ScaleModel(rows.horizons, linear, level, boosters)
     reach = np.exp(scale.log_scale(late.features, late.sigma))
     units = np.stack([np.quantile(side / reach, LEVELS, axis=0).T for side in (late.up, late.down)], axis=1)
-    return UnconditionalRange(scale, units)
+    none = np.empty(0)
+    residuals = ResidualQuantiles((), none, none, units, np.empty((*units.shape, 0)), np.ones(units.shape))
+    return RangePredictor(scale, residuals, Novelty((), none, none, np.empty((0, 0)), np.inf), np.inf * units[:, 0, 0])
 
 
 def score_configuration(
@@ -124,7 +99,7 @@ def score_configuration(
         predictor = fit_configuration(train, configuration, seed=seed, threads=threads)
         linear = fit_linear(train.features, train.log_range)
         found = reports.Collected()
-        reports.collect_ranges(found, cast("RangePredictor", predictor), test, train, linear)
+        reports.collect_ranges(found, predictor, test, train, linear)
         for key, arrays in found.cells().items():
             whole.add(key, *arrays)
         whole.names = found.names
