@@ -158,6 +158,22 @@ def from_bytes(raw: bytes) -> Booster:
     return booster
 
 
+def from_file(files: Mapping[str, bytes], name: str, n_features: int) -> Booster:
+    """Load a booster of `n_features` features from a file of an artifact.
+
+    Raises
+    ------
+    ValueError
+        If the file is missing, not a booster, or of another number of features; one without splits names none.
+    """
+    if name not in files:
+        raise ValueError(f"{name} is missing")
+    booster = from_bytes(files[name])
+    if booster.num_features() not in {0, n_features}:
+        raise ValueError(f"{name} has {booster.num_features()} features, expected {n_features}")
+    return booster
+
+
 def library_versions() -> dict[str, str]:
     """Library versions that determine the bits of a fit."""
     return {"xgboost": xgb.__version__, "numpy": np.__version__}

@@ -131,14 +131,7 @@ class ScaleModel:
         ValueError
             If a tree file is missing or has another number of features.
         """
-        boosters = []
-        for h in horizons:
-            if f"scale_{h}.ubj" not in files:
-                raise ValueError(f"scale_{h}.ubj is missing")
-            booster = boosting.from_bytes(files[f"scale_{h}.ubj"])
-            if booster.num_features() not in {0, n_features}:
-                raise ValueError(f"scale_{h}.ubj has {booster.num_features()} features, expected {n_features}")
-            boosters.append(booster)
+        boosters = [boosting.from_file(files, f"scale_{h}.ubj", n_features) for h in horizons]
         linear = LinearScale.from_parameters(kept["linear"], len(horizons), n_features)
         return cls(horizons, linear, parameters.array(kept["level"], len(horizons)), boosters)
 
