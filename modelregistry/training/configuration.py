@@ -77,7 +77,8 @@ def fit_configuration(rows: Dataset, configuration: Configuration, *, seed: int,
     units = np.stack([np.quantile(side / reach, LEVELS, axis=0).T for side in (late.up, late.down)], axis=1)
     none = np.empty(0)
     residuals = ResidualQuantiles((), none, none, units, np.empty((*units.shape, 0)), np.ones(units.shape))
-    return RangePredictor(scale, residuals, Novelty((), none, none, np.empty((0, 0)), np.inf), np.inf * units[:, 0, 0])
+    never_novel, never_wide = Novelty((), none, none, np.empty((0, 0)), np.inf), np.full(len(rows.horizons), np.inf)
+    return RangePredictor(scale, residuals, never_novel, never_wide)
 
 
 def score_configuration(
