@@ -20,6 +20,8 @@ INTERVAL_MS = 300_000
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 WEEK_MS = 7 * DAY_MS
+MONTH_MS = 30 * DAY_MS
+DAY_CANDLES = DAY_MS // INTERVAL_MS
 EPOCH_MONDAY_MS = 4 * DAY_MS
 """Monday 1970-01-05 00:00 UTC, from which days, weeks and blocks are counted."""
 

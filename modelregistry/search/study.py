@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from django.conf import settings
 
-from indicators.candles import DAY_MS, INTERVAL_MS
+from indicators.candles import DAY_CANDLES, DAY_MS, INTERVAL_MS
 from indicators.features import WARMUP, installed
 from marketdata import clock
 from marketdata.models import Candle, Market
@@ -233,7 +233,7 @@ def _rows(
     first = max(int(oldest), from_ms - WARMUP * INTERVAL_MS) if from_ms is not None else int(oldest)
     newest = [at for at in candles.newest_open(markets).values() if at is not None]
     grid = candles.load_span(markets, first, min(until_ms, max(newest) + INTERVAL_MS))
-    needed = WARMUP + (budget.folds + 1) * budget.test_days * 288 + max(horizons)
+    needed = WARMUP + (budget.folds + 1) * budget.test_days * DAY_CANDLES + max(horizons)
     if len(grid) < needed:
         raise TrainingError(
             f"{len(grid)} candles are too few: {budget.folds} folds of {budget.test_days} days need {needed}"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from indicators.candles import CandleGrid
+from indicators.candles import DAY_CANDLES, CandleGrid
 from indicators.features import WARMUP, FeatureSet, installed
 from modelregistry.dataset.rows import Dataset, MarketCandles, interleave
 from modelregistry.errors import TrainingError
@@ -176,7 +176,7 @@ def train_kinds(
         all_rows = interleave(list(built), request.grid)
     rows = all_rows.take(np.flatnonzero(all_rows.has_features))
     for code, symbol in enumerate(request.symbols):
-        if (rows.market == code).sum() * plan.stride < plan.test_days * 288 * 2:
+        if (rows.market == code).sum() * plan.stride < plan.test_days * DAY_CANDLES * 2:
             raise TrainingError(f"too few candles of {symbol} have features and a known outcome to train on")
     evaluations = {
         kind: EVALUATIONS[kind](kind, plan, request.costs, request.champions.get(kind)) for kind in request.kinds

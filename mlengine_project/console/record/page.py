@@ -10,11 +10,11 @@ from django.utils.translation import gettext
 from marketdata.errors import UnknownSymbol
 from mlengine_project.console.versions.charts import Chart, Panel, Series, chart
 from mlengine_project.console.wording import SkillText, half_width, horizon_text, skill_sentence
+from modelregistry.evaluation.significance.paired import Z_95
 from predictions.errors import InvalidRequest
 from predictions.scoring.scoreboard import scoreboard
 from signals.outcomes import net_results
 
-Z_95 = 1.96
 Score = dict[str, Any]
 
 

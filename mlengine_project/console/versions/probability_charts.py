@@ -28,11 +28,11 @@ from mlengine_project.console.versions.charts import (
     two_standard_errors,
 )
 from mlengine_project.console.versions.range_charts import range_charts
+from modelregistry.evaluation.significance.paired import Z_95
 from modelregistry.models import Kind
 
 BRACKET_TONES: dict[str, Tone] = {"1x1": "own", "1.5x0.75": "second", "0.75x1.5": "third"}
 ENOUGH_DAYS = 30
-Z_95 = 1.96
 
 
 def charts_of(kind: str, report: Mapping[str, Any]) -> list[Chart]:

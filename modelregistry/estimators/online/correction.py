@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from indicators.candles import DAY_CANDLES
 from modelregistry.estimators.forecast import LEVELS
 
 
@@ -37,7 +38,7 @@ def random_walk_slopes(levels: Sequence[float]) -> tuple[float, ...]:
 SLOPES = random_walk_slopes(LEVELS)
 MAX_LOG_CORRECTION = 0.5
 """Largest absolute correction of a log quantile."""
-MAX_CANDLES = 30 * 288
+MAX_CANDLES = 30 * DAY_CANDLES
 """Longest window: it is read at every candle, in addition to the warm-up."""
 
 
@@ -162,7 +163,7 @@ class Correction:
 
 
 NO_CORRECTION = Correction()
-DEFAULT_CORRECTION = Correction(candles=21 * 288, stride=12, gain=0.75, prior=20.0)
+DEFAULT_CORRECTION = Correction(candles=21 * DAY_CANDLES, stride=12, gain=0.75, prior=20.0)
 """Chosen by walk-forward evaluation: `docs/decisions/0014`."""
 
 

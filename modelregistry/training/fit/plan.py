@@ -8,13 +8,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from indicators.candles import DAY_MS, CandleGrid
+from indicators.candles import DAY_CANDLES, DAY_MS, CandleGrid
 from indicators.features import WARMUP
 from modelregistry.dataset.rows import Dataset
 from modelregistry.errors import TrainingError
 from modelregistry.training.fit.settings import TrialSettings
 
-DAY_ROWS = 288
 MIN_LABELLED_DAYS = 15
 """Minimum days of labelled rows of a training."""
 SMALL_DAYS = 150
@@ -122,12 +121,12 @@ def least_candles(horizons: tuple[int, ...]) -> int:
     >>> least_candles((6, 72))
     8496
     """
-    return WARMUP + MIN_LABELLED_DAYS * DAY_ROWS + max(horizons)
+    return WARMUP + MIN_LABELLED_DAYS * DAY_CANDLES + max(horizons)
 
 
 def ordinary_candles(horizons: tuple[int, ...]) -> int:
     """Minimum number of candles for a full-size training."""
-    return WARMUP + SMALL_DAYS * DAY_ROWS + max(horizons)
+    return WARMUP + SMALL_DAYS * DAY_CANDLES + max(horizons)
 
 
 def excluded_markets(
@@ -198,7 +197,7 @@ def plan_for(
             f"{candles} candles per market are too few to train on: {needed} are needed "
             f"({WARMUP} to warm up the features, {MIN_LABELLED_DAYS} days of rows, the longest horizon)"
         )
-    days = (candles - WARMUP) // DAY_ROWS
+    days = (candles - WARMUP) // DAY_CANDLES
     sparse = 3 * max(1, ceil((all_candles or candles) / 3 / MAX_ROWS))
     if small or days < SMALL_DAYS:
         stride = max(sparse, days // 50 * 3)
