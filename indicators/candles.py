@@ -20,6 +20,8 @@ INTERVAL_MS = 300_000
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 WEEK_MS = 7 * DAY_MS
+MONTH_MS = 30 * DAY_MS
+DAY_CANDLES = DAY_MS // INTERVAL_MS
 EPOCH_MONDAY_MS = 4 * DAY_MS
 """Monday 1970-01-05 00:00 UTC, from which days, weeks and blocks are counted."""
 
@@ -181,11 +183,11 @@ class CandleGrid:
         return cls(grid_times, interval_ms=interval_ms, further=beside, **columns_on_grid)
 
     @classmethod
-    def from_frame(cls, frame: pd.DataFrame, interval_ms: int = INTERVAL_MS) -> CandleGrid:
+    def from_frame(cls, frame: pd.DataFrame) -> CandleGrid:
         """Grid of one market from a frame with `open_time` and the candle columns."""
         names = (*CANDLE_COLUMNS, *FURTHER_COLUMNS)
         columns = {name: frame[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in names if name in frame}
-        return cls.from_columns(frame["open_time"].to_numpy(dtype=np.int64), columns, interval_ms)
+        return cls.from_columns(frame["open_time"].to_numpy(dtype=np.int64), columns)
 
     def columns(self, further: Sequence[str] = ()) -> Floats:
         """Candle columns and further ones, shape (5 + k, m, n); NaN where the grid lacks one."""

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
+from indicators.candles import DAY_CANDLES
 from marketdata import clock
 from marketdata.admin_pages import LargeLogAdmin, ReadOnlyAdmin, column, cut, plain, significant, utc_of_ms
 from marketdata.exchange import closes
@@ -27,7 +28,6 @@ from marketdata.models import (
     SuspectedStretch,
 )
 
-DAY_CANDLES = 288
 BLOCK_DAYS = 30
 SOURCE_LABELS = {Source.EXCHANGE.label: "default", Source.SIMULATED.label: "warning"}
 

@@ -1,5 +1,6 @@
 """Admin of model versions: reports beside the baselines, promotion and rollback by permission."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -221,7 +222,9 @@ class ModelVersionAdmin(ReportPages, ReadOnlyAdmin):
             **words,
         )
 
-    def _do(self, request: HttpRequest, version: ModelVersion, done: str, step: Any) -> HttpResponse:
+    def _do(
+        self, request: HttpRequest, version: ModelVersion, done: str, step: Callable[[str], PromotionEvent]
+    ) -> HttpResponse:
         try:
             event = step(request.user.get_username())
         except PromotionRefused as refused:

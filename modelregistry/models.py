@@ -85,7 +85,26 @@ class ModelVersion(models.Model):
         return self.files_removed_at is None
 
 
-class PromotionEvent(models.Model):
+class AppendOnly(models.Model):
+    """A log whose rows are inserted and never changed or deleted."""
+
+    class Meta:
+        """No table of its own."""
+
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Insert only: an existing row raises TypeError."""
+        if not self._state.adding:
+            raise TypeError(f"the {self._meta.verbose_name} is append-only")
+        super().save(*args, **kwargs)
+
+    def delete(self, *_args: Any, **_kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Refuse: the log is append-only."""
+        raise TypeError(f"the {self._meta.verbose_name} is append-only")
+
+
+class PromotionEvent(AppendOnly):
     """One change of champion: actor, time, versions and reason. Append-only."""
 
     class Action(models.TextChoices):
@@ -124,16 +143,6 @@ class PromotionEvent(models.Model):
     def __str__(self) -> str:
         return f"{self.action} {self.kind} {self.at:%Y-%m-%d %H:%M}"
 
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """Insert only: an existing row raises TypeError."""
-        if not self._state.adding:
-            raise TypeError("the promotion log is append-only")
-        super().save(*args, **kwargs)
-
-    def delete(self, *_args: Any, **_kwargs: Any) -> tuple[int, dict[str, int]]:
-        """Refuse: the log is append-only."""
-        raise TypeError("the promotion log is append-only")
-
 
 class VersionComparison(models.Model):
     """Comparison of two versions on candles outside both trainings; repeated, it renews its result."""
@@ -164,7 +173,7 @@ class VersionComparison(models.Model):
         return f"{self.first} and {self.second}, {self.compared_from:%Y-%m-%d} to {self.compared_until:%Y-%m-%d}"
 
 
-class TrainingTrial(models.Model):
+class TrainingTrial(AppendOnly):
     """One configuration tried by a training run or a search. Append-only.
 
     All trials are counted, so that the best score can be corrected for selection bias.
@@ -209,13 +218,3 @@ class TrainingTrial(models.Model):
 
     def __str__(self) -> str:
         return f"{self.origin} {self.kind} {self.configuration_digest[:12]}"
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """Insert only: an existing row raises TypeError."""
-        if not self._state.adding:
-            raise TypeError("the trial ledger is append-only")
-        super().save(*args, **kwargs)
-
-    def delete(self, *_: Any, **__: Any) -> tuple[int, dict[str, int]]:
-        """Refuse: the log is append-only."""
-        raise TypeError("the trial ledger is append-only")

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from indicators.arrays import Floats
+from indicators.candles import DAY_CANDLES
 from indicators.catalog import momentum, trend, volatility, volume
 from indicators.catalog.specification import Columns, Family, IndicatorSpec, Start
 
 WILDER = trend.WILDER_REACH_WINDOWS
 EXPONENTIAL = trend.EXPONENTIAL_REACH_WINDOWS
-DAY_CANDLES = 288
 WEEK_CANDLES = 7 * DAY_CANDLES
 INDEX = (0.0, 100.0)
 POSITIVE = (0.0, np.inf)

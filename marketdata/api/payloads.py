@@ -29,7 +29,7 @@ CANDLE_JSON = (
 )
 
 
-def candle_json(open_ms: int, values: Sequence[Any]) -> str:
+def candle_json(open_ms: int, values: Sequence[object]) -> str:
     """JSON object of a closed 5-minute candle, from the values of `CANDLE_FIELDS` with decimals as texts."""
     text = CANDLE_JSON % (clock.iso(clock.to_datetime(open_ms)), *values)
     # Values are digits, so a None is that of an optional field.

@@ -5,7 +5,7 @@ import reprlib
 import unicodedata
 from collections.abc import Collection, Iterable
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from marketdata.errors import MalformedCandle
 from marketdata.intervals import INTERVAL, INTERVAL_MS, interval_ms
@@ -24,6 +24,7 @@ _INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe0
 PAGE = 1000
 """Maximum candles of one request."""
 REST_COLUMNS = 12
+MAX_SHOWN_CHARACTERS = 120
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 50
 _SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict = 2, 3, 3
@@ -185,7 +186,7 @@ def parse_kline_row(row: object, interval: str = INTERVAL) -> CandleRow:
     return candle
 
 
-def early_closes(page: Iterable[Any], good: Iterable[CandleRow]) -> dict[int, int]:
+def early_closes(page: Iterable[object], good: Iterable[CandleRow]) -> dict[int, int]:
     """Last milliseconds, by open, of the good rows of a page that were cut short.
 
     Examples
@@ -329,4 +330,5 @@ def parse_stream_frame(
 
 def _shown(raw: object) -> str:
     """Shorten an untrusted value for a message, without traversing all of it."""
-    return _SHORT.repr(raw)
+    shown = _SHORT.repr(raw)
+    return shown if len(shown) <= MAX_SHOWN_CHARACTERS else f"{shown[:MAX_SHOWN_CHARACTERS]}..."

@@ -7,12 +7,14 @@ compared, so that parallel attempts are counted too.
 
 import hashlib
 import math
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import structlog
 from django.conf import settings
 from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.models import User
 from django.core import signing
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponseBase
@@ -106,7 +108,7 @@ class AdminSignInForm(ThrottledForm, AdminAuthenticationForm):
 class SignInResponses:
     """Middleware that sets status 429 of throttled sign-ins and the device cookie of successful ones."""
 
-    def __init__(self, get_response: Any) -> None:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
@@ -129,7 +131,7 @@ class SignInResponses:
         return response
 
 
-def record_sign_in(request: HttpRequest, user: Any) -> None:
+def record_sign_in(request: HttpRequest, user: User) -> None:
     """Record the device and the address of a successful sign-in."""
     account = account_of(user.get_username())
     device = device_of(request, account) or clock.new_id().hex

@@ -1,7 +1,7 @@
 """Data of the chart of one market as plain lists; prices are decimal strings."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -101,7 +101,7 @@ def forecast(market: Market, at_ms: int) -> dict[str, Any] | None:
     }
 
 
-def newest_forecast(market: Market, until: Any) -> list[PredictionLog]:
+def newest_forecast(market: Market, until: datetime) -> list[PredictionLog]:
     """All horizons of the newest forecast made from a candle that opened at `until` or before."""
     logged = PredictionLog.objects.filter(
         market=market, candle_time__lte=until, candle_time__gte=until - FORECAST_REACH

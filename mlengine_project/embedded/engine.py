@@ -13,11 +13,13 @@ from typing import Any
 import structlog
 from django.db import connections
 
+from indicators.candles import DAY_CANDLES
 from indicators.errors import MLEngineError
 from indicators.features import WARMUP
 from marketdata import clock, services
 from marketdata.exchange.rest import RestSession
 from marketdata.feed import supervisor
+from marketdata.feed.inbox import Frames
 from marketdata.intervals import INTERVAL_MS
 from marketdata.models import Market
 from marketdata.storage import candles
@@ -36,7 +38,6 @@ TRAINING_DAYS = 50
 """History fetched for the first, small models; enough to learn the daily seasonality."""
 POLL_SECONDS = 0.5
 JOIN_SECONDS = 8.0
-CANDLES_PER_DAY = 288
 
 log = structlog.get_logger(__name__)
 ReportLine = Callable[[str], None]
@@ -125,11 +126,11 @@ class EmbeddedEngine:
         )
         heartbeats.remove("stream")
 
-    def _on_closed(self, frames: Any) -> None:
+    def _on_closed(self, frames: Frames) -> None:
         signals.advance(frames=frames)
 
     def _fill_history(self, markets: list[Market]) -> None:
-        needed = WARMUP + TRAINING_DAYS * CANDLES_PER_DAY
+        needed = WARMUP + TRAINING_DAYS * DAY_CANDLES
         until_ms = clock.market_ms()
         for market in markets:
             newest = candles.newest_open([market]).get(market.id)

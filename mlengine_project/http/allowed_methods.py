@@ -1,7 +1,7 @@
 """Allowed methods of a path, for the `Allow` header and `OPTIONS`; `GET` includes `HEAD`."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
@@ -21,7 +21,7 @@ def allow(*methods: str) -> Callable[[View], View]:
     return declared
 
 
-def allowed_methods(view: Any) -> tuple[str, ...]:
+def allowed_methods(view: object) -> tuple[str, ...]:
     """Methods of a view, with `HEAD` and `OPTIONS`; empty for views that declare none (the admin's)."""
     declared = getattr(view, "allowed_methods", None) or getattr(view, "actions", None) or ()
     methods = dict.fromkeys(method.upper() for method in declared)
@@ -40,7 +40,9 @@ class AllowedMethods:
         """Pass the request on."""
         return self.get_response(request)
 
-    def process_view(self, request: HttpRequest, view: Any, _args: Any, _kwargs: Any) -> HttpResponseBase | None:
+    def process_view(
+        self, request: HttpRequest, view: object, _args: object, _kwargs: object
+    ) -> HttpResponseBase | None:
         """Django's hook before a view; REST views check their methods after the key."""
         methods = allowed_methods(view)
         if not methods:

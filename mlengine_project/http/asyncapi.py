@@ -53,7 +53,7 @@ def document() -> Schema:
     return made
 
 
-def references(schema: Any) -> Iterator[str]:
+def references(schema: object) -> Iterator[str]:
     """Names of the component schemas a schema refers to.
 
     >>> list(references({"oneOf": [{"$ref": "#/components/schemas/Side"}]}))

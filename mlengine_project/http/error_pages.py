@@ -65,7 +65,7 @@ def report(error: BaseException, answer: Answer, path: str) -> None:
         )
 
 
-def request_id_of(request: Any) -> str:
+def request_id_of(request: object) -> str:
     """The request id set by the middleware."""
     return str(getattr(getattr(request, "_request", request), "request_id", ""))
 

@@ -158,7 +158,7 @@ def _framework_error(error: drf.APIException) -> Answer:  # noqa: PLR0911  # one
     return Answer(status, "ValidationError" if status < 500 else "MLEngineError", str(error.detail))
 
 
-def sentences_of(detail: Any) -> dict[str, list[str]]:
+def sentences_of(detail: object) -> dict[str, list[str]]:
     """DRF's nested details by field; messages about a list item begin with its index.
 
     >>> sentences_of({"prices": {"1": ["A price is positive."]}, "side": ["Write one of buy, sell."]})
@@ -172,7 +172,7 @@ def sentences_of(detail: Any) -> dict[str, list[str]]:
     }
 
 
-def _flat(detail: Any, place: str) -> list[tuple[str, str]]:
+def _flat(detail: object, place: str) -> list[tuple[str, str]]:
     """Messages of one field, each with its position inside."""
     if isinstance(detail, dict):
         return [pair for key, inner in detail.items() for pair in _flat(inner, f"{place}[{key}]")]

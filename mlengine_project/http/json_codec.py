@@ -38,7 +38,7 @@ def read_json(body: bytes) -> Any:
     return value
 
 
-def depth_of(value: Any) -> int:
+def depth_of(value: object) -> int:
     """Nesting depth, computed without recursion.
 
     >>> depth_of({"a": [1, {"b": 2}]})
@@ -54,7 +54,7 @@ def depth_of(value: Any) -> int:
     return deepest
 
 
-def contains_nul(value: Any) -> bool:
+def contains_nul(value: object) -> bool:
     r"""Whether a text or name in a value contains NUL, which databases do not store.
 
     >>> contains_nul({"symbols": ["BTC\x00"]}), contains_nul({"symbols": ["BTC"]})
@@ -86,12 +86,12 @@ def media_type_of(content_type: str) -> str:
     return media_type.lower() if charset in {"utf-8", "utf8"} else ""
 
 
-def write_json(value: Any) -> bytes:
+def write_json(value: object) -> bytes:
     """Render JSON: times in UTC with `Z`, decimals as strings, NaN and Infinity as null."""
     return orjson.dumps(value, default=_plain, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, Decimal):
         return f"{value:f}"
     if hasattr(value, "item"):  # a numpy scalar

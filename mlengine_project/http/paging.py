@@ -31,7 +31,7 @@ NAMES = ("limit", "cursor")
 """Query names of every list."""
 
 Row = Any
-Key = list[Any]
+Key = list[int | str]
 Read = Callable[[Key | None, bool, int], list[Row]]
 """Reads at most so many rows after a key, or before it in the opposite order; without a key from the end."""
 
@@ -167,10 +167,10 @@ class SignedCursorPagination(BasePagination):
         request: Request,
         order: Sequence[str],
         cursor: Cursor,
-        rows: list[Any],
+        rows: list[Row],
         limit: int,
-        key: Callable[[Any], Key],
-    ) -> list[Any]:
+        key: Callable[[Row], Key],
+    ) -> list[Row]:
         """Cut the extra row that shows that there are more, restore the order and build the links."""
         has_more, rows = len(rows) > limit, rows[:limit]
         if cursor.backwards:
@@ -185,7 +185,7 @@ class SignedCursorPagination(BasePagination):
         return rows
 
 
-def keyset_reader(queryset: Any, order: Sequence[str]) -> Read:
+def keyset_reader(queryset: QuerySet[Any], order: Sequence[str]) -> Read:
     """Function that loads the rows of a queryset after or before a key."""
 
     def read(key: Key | None, backwards: bool, n_rows: int) -> list[Row]:
@@ -206,12 +206,12 @@ def total_order(queryset: QuerySet[Any]) -> list[str]:
     return names if names and names[-1].lstrip("-") in {"pk", own} else [*names, own]
 
 
-def key_of(row: Any, order: Sequence[str]) -> Key:
+def key_of(row: Row, order: Sequence[str]) -> Key:
     """The sort key of a row, as stored in a cursor."""
     return written_key(getattr(row, name.lstrip("-")) for name in order)
 
 
-def written_key(values: Iterable[Any]) -> Key:
+def written_key(values: Iterable[object]) -> Key:
     """The values of a key, as stored in a cursor."""
     return [
         value.isoformat() if isinstance(value, date) else value if isinstance(value, int | str) else str(value)
@@ -262,7 +262,7 @@ def _link(request: Request, order: Sequence[str], cursor: Cursor) -> str:
 
 
 @lru_cache(maxsize=256)
-def _signed_link(address: str, salt: str, secret: str, backwards: bool, key: tuple[Any, ...]) -> str:
+def _signed_link(address: str, salt: str, secret: str, backwards: bool, key: tuple[int | str, ...]) -> str:
     """Address of a page, kept since most callers ask for the same newest one."""
     encoded = signing.Signer(key=secret, salt=salt).sign_object([backwards, key])
     return str(replace_query_param(address, "cursor", encoded))

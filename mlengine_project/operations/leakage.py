@@ -1,8 +1,9 @@
 """Leakage check of features (trained and served), sigma, and outputs of the champions."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -54,8 +55,6 @@ class Verdict:
 
 LIVE_ROWS = 24
 """Candles pushed one by one through the live path for comparison."""
-
-
 TRAINED_ROWS = 700
 """Rows a training is given at a time to be compared: each block continues the one before."""
 
@@ -74,36 +73,6 @@ def live_features(grid: CandleGrid, rows: int) -> np.ndarray:
         newest.push(int(grid.open_time[at]), grid.span(at, at + 1).columns(further)[:, :, 0], others)
         found.append(newest.rows()[0])
     return np.stack(found, axis=1)
-
-
-def subjects(ensemble: Ensemble | None) -> Iterator[Subject]:
-    """Yield features, sigma, and the outputs of the existing champions."""
-    yield Subject("features", installed().names, build_features)
-    yield Subject("training features", installed().names, trained_features)
-    yield Subject("sigma", ("sigma",), lambda grid, rows: ewm_sigma(grid, rows)[:, :, None])
-    if ensemble is None:
-        return
-    if ensemble.range_predictor is not None:
-        names = [
-            f"{side}_{horizon}_q{level}"
-            for side in ("high", "low")
-            for horizon in ensemble.horizons
-            for level in range(1, 8)
-        ]
-        served = _forecasts(partial(_ranges, ensemble.range_predictor), ensemble)
-        yield Subject(RANGE, tuple(names), served, reach_of(ensemble))
-        if ensemble.range_predictor.novelty.guard.active:
-            suppressed = partial(_suppressed, ensemble)
-            yield Subject("distrust", ("distrusted",), suppressed, reach_of(ensemble))
-    if ensemble.tpsl is not None:
-        names = [f"{side}_{horizon}_p{part}" for horizon in ensemble.tpsl.horizons for side, part in _PARTS]
-        yield Subject(TPSL, tuple(names), _forecasts(partial(_brackets, ensemble.tpsl)))
-    if ensemble.signal is not None:
-        columns, signal = ("p_buy", "p_sell", "p_hold"), ensemble.signal
-        yield Subject(SIGNAL, columns, _forecasts(lambda inputs: signal.predict(inputs.features)))
-
-
-_PARTS = [(side, part) for side in ("buy", "sell") for part in range(3)]
 
 
 def _suppressed(ensemble: Ensemble, grid: CandleGrid, rows: int) -> np.ndarray:
@@ -150,10 +119,56 @@ def _forecasts(forecast_rows: Callable[[ModelInputs], np.ndarray], corrected: En
     return compute
 
 
+@dataclass(frozen=True)
+class Output:
+    """Outputs of one kind of champion that are checked."""
+
+    columns: Callable[[Sequence[int]], Iterable[str]]
+    """Horizons to names of the columns."""
+    compute: Callable[[Any, ModelInputs], np.ndarray]
+    """Estimator and inputs to the columns."""
+    corrected: bool = False
+    """Whether they are served with the online correction."""
+
+
+OUTPUTS = {
+    RANGE: Output(
+        lambda horizons: (
+            f"{side}_{h}_q{level}" for side in ("high", "low") for h in horizons for level in range(1, 8)
+        ),
+        _ranges,
+        corrected=True,
+    ),
+    TPSL: Output(
+        lambda horizons: (f"{side}_{h}_p{part}" for h in horizons for side in ("buy", "sell") for part in range(3)),
+        _brackets,
+    ),
+    SIGNAL: Output(
+        lambda _horizons: ("p_buy", "p_sell", "p_hold"), lambda classifier, inputs: classifier.predict(inputs.features)
+    ),
+}
+
+
+def subjects(ensemble: Ensemble | None) -> Iterator[Subject]:
+    """Yield features, sigma, and the outputs of the existing champions."""
+    yield Subject("features", installed().names, build_features)
+    yield Subject("training features", installed().names, trained_features)
+    yield Subject("sigma", ("sigma",), lambda grid, rows: ewm_sigma(grid, rows)[:, :, None])
+    if ensemble is None:
+        return
+    for kind, estimator in ensemble.estimators.items():
+        output = OUTPUTS[kind]
+        corrected = ensemble if output.corrected else None
+        served = _forecasts(partial(output.compute, estimator), corrected)
+        yield Subject(kind, tuple(output.columns(estimator.horizons)), served, reach_of(corrected))
+    if ensemble.range_predictor is not None and ensemble.range_predictor.novelty.guard.active:
+        yield Subject("distrust", ("distrusted",), partial(_suppressed, ensemble), reach_of(ensemble))
+
+
 def mutated_candles(ensemble: Ensemble | None) -> int:
     """Candles that are mutated after an instant: more than the longest horizon of the champions."""
-    estimators = () if ensemble is None else (ensemble.range_predictor, ensemble.tpsl, ensemble.signal)
-    horizons = [horizon for one in estimators if one is not None for horizon in one.horizons]
+    estimators = ensemble.estimators.values() if ensemble is not None else ()
+    horizons = [horizon for one in estimators for horizon in one.horizons]
     return max([MUTATED_CANDLES, *(horizon + 8 for horizon in horizons)])
 
 

@@ -6,14 +6,13 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
 from indicators.errors import MLEngineError
 
-Columns = dict[str, npt.NDArray[Any]]
+Columns = dict[str, np.ndarray]
 FORMATS = (".parquet", ".csv")
 
 
@@ -75,7 +74,7 @@ class TableFile:
         return TableFileError(f"{self.path} could not be written: {problem.strerror or problem}")
 
 
-def _column(values: npt.NDArray[Any]) -> pa.Array:
+def _column(values: np.ndarray) -> pa.Array:
     """An Arrow array of a column; NaN becomes null, repeated texts are dictionary-encoded."""
     if values.dtype != object:
         return pa.array(values, from_pandas=True)

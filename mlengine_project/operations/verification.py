@@ -15,9 +15,10 @@ from predictions.log.archive_files import read_rows
 from predictions.log.cursor import streamed_rows
 from predictions.log.seal import GENESIS
 from predictions.market_windows import FollowingCandles, following_candles
-from predictions.models import ChainCut, ChainHead
+from predictions.models import ChainCut, ChainHead, PredictionLog
 from predictions.scoring.outcomes import outcome_of as prediction_outcome
 from signals.log.archive import SIGNALS
+from signals.models import SignalLog
 from signals.outcomes import outcome_of as signal_outcome
 
 CHUNK = 5000
@@ -99,14 +100,14 @@ def _verify_archive(market: Market) -> tuple[int, int]:
     return count, scored
 
 
-def _verify_predictions(market: Market, rows: Iterator[Any]) -> int:
+def _verify_predictions(market: Market, rows: Iterator[PredictionLog]) -> int:
     scored = (row for row in rows if row.actual_high is not None)
     return _recompute(
         market, "prediction", scored, lambda row: (row.actual_high, row.actual_low, row.mae), prediction_outcome
     )
 
 
-def _verify_signals(market: Market, rows: Iterator[Any]) -> int:
+def _verify_signals(market: Market, rows: Iterator[SignalLog]) -> int:
     scored = (row for row in rows if row.pnl_percent is not None)
     return _recompute(
         market,
@@ -121,8 +122,8 @@ def _recompute(
     market: Market,
     noun: str,
     rows: Iterator[Any],
-    stored_of: Callable[[Any], tuple[Any, ...]],
-    outcome_of: Callable[[Any, FollowingCandles, int], tuple[Any, ...]],
+    stored_of: Callable[[Any], tuple[object, ...]],
+    outcome_of: Callable[[Any, FollowingCandles, int], tuple[object, ...]],
 ) -> int:
     count = 0
     for part in _chunks(rows):
@@ -138,7 +139,7 @@ def _recompute(
     return count
 
 
-def _text(values: Iterable[Any]) -> str:
+def _text(values: Iterable[object]) -> str:
     return ", ".join(str(value) for value in values)
 
 

@@ -7,6 +7,7 @@ bounds. A hash shows that the bytes are unchanged; these checks show that they a
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from modelregistry.errors import ModelLoadError
 
@@ -146,13 +147,13 @@ def _require(condition: bool, message: str) -> None:
         raise ValueError(message)
 
 
-def _count(value: Any, most: int) -> int:
+def _count(value: str | int, most: int) -> int:
     number = int(value)
     _require(0 <= number <= most, f"a count of {str(value)[:20]} is outside 0 to {most}")
     return number
 
 
-def _whole(values: Any, expected: int | None, name: str) -> np.ndarray:
+def _whole(values: npt.ArrayLike, expected: int | None, name: str) -> np.ndarray:
     array = np.asarray(values)
     _require(
         array.ndim == 1 and (array.dtype.kind in "iub" or not array.size), f"{name} is not a list of whole numbers"

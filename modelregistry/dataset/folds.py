@@ -15,7 +15,7 @@ class Fold:
     test: np.ndarray
 
 
-def purged(
+def purge(
     starts: np.ndarray, ends: np.ndarray, test: np.ndarray, blocks: Sequence[tuple[int, int]], embargo: int = 0
 ) -> np.ndarray:
     """Positions of the rows that may be used for training, given the test rows.
@@ -38,7 +38,7 @@ def purged(
     --------
     >>> starts = np.arange(6)
     >>> test = starts == 3
-    >>> purged(starts, starts + 1, test, [(3, 4)]).tolist()
+    >>> purge(starts, starts + 1, test, [(3, 4)]).tolist()
     [0, 1, 5]
     """
     keep = ~test
@@ -88,7 +88,7 @@ def walk_forward(starts: np.ndarray, ends: np.ndarray, count: int, *, test_span:
         yield Fold(train, test)
 
 
-def cross_blocks(starts: np.ndarray, ends: np.ndarray, count: int, *, embargo: int) -> Iterator[Fold]:
+def purged_k_fold(starts: np.ndarray, ends: np.ndarray, count: int, *, embargo: int) -> Iterator[Fold]:
     """Contiguous blocks of equal time, each held out once with purge and embargo.
 
     For out-of-fold predictions inside a training set. A fold may train on rows later than its test rows, so it must
@@ -102,7 +102,7 @@ def cross_blocks(starts: np.ndarray, ends: np.ndarray, count: int, *, embargo: i
     edges = np.linspace(int(starts.min()), int(starts.max()) + 1, count + 1).astype(np.int64)
     for first, last in pairwise(edges):
         test = (starts >= first) & (starts < last)
-        train = purged(starts, ends, test, [(int(first), int(last))], embargo)
+        train = purge(starts, ends, test, [(int(first), int(last))], embargo)
         if not len(train) or not test.any():
             raise ValueError(f"a block has {len(train)} rows to train and {int(test.sum())} to hold out")
         yield Fold(train, np.flatnonzero(test))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from modelregistry.estimators import boosting
-from modelregistry.estimators.scale import LEAN, ScaleModel
+from modelregistry.estimators.scale import VOLATILITY_SHARE, ScaleModel
 
 
 def scale_contributions(model: ScaleModel, features: np.ndarray) -> np.ndarray:
@@ -27,6 +27,6 @@ def scale_contributions(model: ScaleModel, features: np.ndarray) -> np.ndarray:
     result = np.zeros((len(features), len(model.horizons), features.shape[1] + 1))
     for k, booster in enumerate(model.boosters):
         result[:, k] = boosting.contributions(booster, features)
-        result[:, k, :-1] += (1.0 - LEAN) * standard * model.linear.weights[k]
-        result[:, k, -1] += (1.0 - LEAN) * model.linear.intercept[k] + LEAN * model.level[k]
+        result[:, k, :-1] += (1.0 - VOLATILITY_SHARE) * standard * model.linear.weights[k]
+        result[:, k, -1] += (1.0 - VOLATILITY_SHARE) * model.linear.intercept[k] + VOLATILITY_SHARE * model.level[k]
     return result

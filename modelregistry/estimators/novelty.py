@@ -108,6 +108,5 @@ class Novelty:
             parameters.array(kept["spread"], n),
             parameters.array(kept["whitening"], n, n),
             float(kept["limit"]),
-            # Older versions store no guard; they are never suppressed.
-            Guard.from_parameters(kept.get("guard", NO_GUARD.as_parameters())),
+            Guard.from_parameters(kept["guard"]),
         )

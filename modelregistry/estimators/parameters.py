@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 FILE = "parameters.json"
 """File with every parameter of an estimator that is not a tree."""
@@ -41,7 +42,7 @@ def load(files: dict[str, bytes], kind: str) -> dict[str, Any]:
     return parameters
 
 
-def array(values: Any, *shape: int) -> np.ndarray:
+def array(values: npt.ArrayLike, *shape: int) -> np.ndarray:
     """Convert to a float array of a known shape, all values finite.
 
     Raises
@@ -55,7 +56,7 @@ def array(values: Any, *shape: int) -> np.ndarray:
     return found
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, np.generic):

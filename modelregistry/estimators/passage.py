@@ -8,6 +8,7 @@ from scipy.special import erfc
 _SWITCH = 1.0
 _IMAGES = range(4)
 _WAVES = range(1, 7)
+_NODES = 5
 
 
 def reach(distance: np.ndarray, deviation: np.ndarray) -> np.ndarray:
@@ -84,7 +85,7 @@ def _waves(far: np.ndarray, span: np.ndarray, ratio: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=256)
-def mixture_nodes(spread: float, count: int = 5) -> tuple[np.ndarray, np.ndarray]:
+def mixture_nodes(spread: float) -> tuple[np.ndarray, np.ndarray]:
     """Factors and weights of a lognormal of log standard deviation `spread` (Gauss-Hermite).
 
     Examples
@@ -93,5 +94,5 @@ def mixture_nodes(spread: float, count: int = 5) -> tuple[np.ndarray, np.ndarray
     >>> round(float(weights.sum()), 9), abs(float((weights * np.log(factors)).sum())) < 1e-12
     (1.0, True)
     """
-    points, weights = np.polynomial.hermite_e.hermegauss(count)
+    points, weights = np.polynomial.hermite_e.hermegauss(_NODES)
     return np.exp(spread * points), weights / weights.sum()

@@ -122,6 +122,5 @@ class RangePredictor:
             Novelty.from_parameters(kept["novelty"]),
             parameters.array(kept["widest"], len(horizons)),
             kept["hyperparameters"],
-            # Older versions store no correction; they stay uncorrected.
-            Correction.from_parameters(kept.get("correction", NO_CORRECTION.as_parameters())),
+            Correction.from_parameters(kept["correction"]),
         )

@@ -113,15 +113,8 @@ class ResidualQuantiles:
         if any(not 0 <= c < n_features for c in columns):
             raise ValueError(f"a condition column is outside 0..{n_features - 1}")
         shape = (len(horizons), 2, len(LEVELS))
-        trees = []
-        for name in SIDES if kept["with_trees"] else ():
-            if f"residual_{name}.ubj" not in files:
-                raise ValueError(f"residual_{name}.ubj is missing")
-            trees.append(boosting.from_bytes(files[f"residual_{name}.ubj"]))
-            if trees[-1].num_features() != n_features + 1:
-                raise ValueError(
-                    f"residual_{name}.ubj has {trees[-1].num_features()} features, expected {n_features + 1}"
-                )
+        names = SIDES if kept["with_trees"] else ()
+        trees = tuple(boosting.from_file(files, f"residual_{name}.ubj", n_features + 1) for name in names)
         return cls(
             columns,
             parameters.array(kept["centre"], len(columns)),
@@ -131,7 +124,7 @@ class ResidualQuantiles:
             parameters.array(kept["correction"], *shape),
             horizons,
             parameters.array(kept["unit"], len(horizons), 2) if trees else None,
-            tuple(trees),
+            trees,
         )
 
 

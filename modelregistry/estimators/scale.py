@@ -10,7 +10,7 @@ from modelregistry.estimators import boosting, parameters
 
 CLIP = 6.0
 """Standardised features are clipped here, so that one extreme candle cannot dominate a linear model."""
-LEAN = 0.5
+VOLATILITY_SHARE = 0.5
 """Share of the current volatility in the starting point of the trees."""
 CHUNK = 32_768
 """Rows processed at once; bounds the memory of a replay of years."""
@@ -131,14 +131,7 @@ class ScaleModel:
         ValueError
             If a tree file is missing or has another number of features.
         """
-        boosters = []
-        for h in horizons:
-            if f"scale_{h}.ubj" not in files:
-                raise ValueError(f"scale_{h}.ubj is missing")
-            booster = boosting.from_bytes(files[f"scale_{h}.ubj"])
-            if booster.num_features() not in {0, n_features}:
-                raise ValueError(f"scale_{h}.ubj has {booster.num_features()} features, expected {n_features}")
-            boosters.append(booster)
+        boosters = [boosting.from_file(files, f"scale_{h}.ubj", n_features) for h in horizons]
         linear = LinearScale.from_parameters(kept["linear"], len(horizons), n_features)
         return cls(horizons, linear, parameters.array(kept["level"], len(horizons)), boosters)
 
@@ -153,4 +146,5 @@ def base_prediction(
     linear: LinearScale, level: np.ndarray, horizons: tuple[int, ...], features: np.ndarray, sigma: np.ndarray
 ) -> np.ndarray:
     """Base prediction of the trees: weighted mean of ridge regression and current volatility."""
-    return LEAN * (current_level(horizons, sigma) + level) + (1.0 - LEAN) * linear.predict(features)
+    current = current_level(horizons, sigma) + level
+    return VOLATILITY_SHARE * current + (1.0 - VOLATILITY_SHARE) * linear.predict(features)

@@ -118,13 +118,11 @@ class SignalClassifier:
         Raises
         ------
         ValueError
-            If a file is missing or torn, the class order differs, or the version predates the meta-label.
+            If a file is missing or torn, or the class order differs.
         """
         kept = parameters.load(files, cls.kind)
         if tuple(kept["classes"]) != CLASSES:
             raise ValueError(f"class order is {kept['classes']}, expected {list(CLASSES)}")
-        if "meta_trust" not in kept:
-            raise ValueError("it was trained before sides were meta-labelled; train a new version")
         touch, primary, meta = _models_of(kept, files)
         return cls(
             int(kept["horizon"]),
@@ -146,10 +144,9 @@ def _models_of(kept: dict[str, Any], files: dict[str, bytes]) -> list[LogOdds]:
     if "estimator" in kept:
         estimator = extra.rebuild(kept["estimator"], files)
         return [extra.ExtraOdds(estimator, question) for question in _TREES]
-    for file in _TREES.values():
-        if file not in files:
-            raise ValueError(f"{file} is missing")
-    return [boosting.from_bytes(files[file]) for file in _TREES.values()]
+    n_features = int(kept["n_features"])
+    # The meta-label also reads the side.
+    return [boosting.from_file(files, file, n_features + (name == "meta")) for name, file in _TREES.items()]
 
 
 def log_odds_of(model: LogOdds, features: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """TP/SL classifier: which level of a bracket is reached first, and touch probabilities."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -109,7 +110,7 @@ class BracketView:
         reached = self._mixed(k, distance, lambda factor: passage.reach(distance, deviation * factor))
         return distance, reached, deviation
 
-    def _mixed(self, k: int, like: np.ndarray, result: Any) -> np.ndarray:
+    def _mixed(self, k: int, like: np.ndarray, result: Callable[..., np.ndarray]) -> np.ndarray:
         """Mean of a probability over the unknown true scale; `result` takes a factor, or factors on a first axis."""
         factors, weights = passage.mixture_nodes(self.calibrations[k].spread)
         # For few values one call on all factors costs a fraction; for many it would only need more memory.

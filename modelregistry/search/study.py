@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from django.conf import settings
 
-from indicators.candles import DAY_MS, INTERVAL_MS
+from indicators.candles import DAY_CANDLES, DAY_MS, INTERVAL_MS
 from indicators.features import WARMUP, installed
 from marketdata import clock
 from marketdata.models import Candle, Market
@@ -34,7 +34,7 @@ class SearchUnavailable(TrainingError):
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredConfiguration:
     """A configuration with its score and the id of its trial in the ledger."""
 
     configuration: Configuration
@@ -90,8 +90,8 @@ def search(
     )
     name = study or f"range {clock.to_datetime(until_ms):%Y-%m-%d} seed {seed}"
     started = clock.monotonic()
-    in_use: Scored | None = None
-    best: Scored | None = None
+    in_use: ScoredConfiguration | None = None
+    best: ScoredConfiguration | None = None
     for number in range(budget.trials):
         if number and clock.monotonic() - started > budget.seconds:
             break
@@ -149,7 +149,7 @@ def _try(
     *,
     budget: Budget,
     seed: int,
-) -> Scored | None:
+) -> ScoredConfiguration | None:
     """Score one configuration, record it, and pass the score to the sampler; None if it failed."""
     name, source, actor = label
     found: ConfigurationScore | None = None
@@ -174,7 +174,7 @@ def _try(
         )
     if trial is not None:
         sampler.tell(trial, found and found.score, **({} if found is not None else {"state": _failed()}))
-    return None if found is None else Scored(configuration, found, recorded.pk)
+    return None if found is None else ScoredConfiguration(configuration, found, recorded.pk)
 
 
 def _trial_configuration(
@@ -233,7 +233,7 @@ def _rows(
     first = max(int(oldest), from_ms - WARMUP * INTERVAL_MS) if from_ms is not None else int(oldest)
     newest = [at for at in candles.newest_open(markets).values() if at is not None]
     grid = candles.load_span(markets, first, min(until_ms, max(newest) + INTERVAL_MS))
-    needed = WARMUP + (budget.folds + 1) * budget.test_days * 288 + max(horizons)
+    needed = WARMUP + (budget.folds + 1) * budget.test_days * DAY_CANDLES + max(horizons)
     if len(grid) < needed:
         raise TrainingError(
             f"{len(grid)} candles are too few: {budget.folds} folds of {budget.test_days} days need {needed}"

@@ -200,7 +200,7 @@ def _finite(value: float | None) -> float | None:
     return None if value is None or not np.isfinite(value) else float(value)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """Convert NumPy values to JSON values."""
     if isinstance(value, np.generic):
         return value.item()

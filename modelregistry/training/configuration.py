@@ -4,9 +4,8 @@ The scale model is searched because ranges and brackets both depend on it; its q
 in production. `train_models --settings-from TRIAL` trains a configuration whole.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 
@@ -14,9 +13,10 @@ from modelregistry.dataset.folds import Fold
 from modelregistry.dataset.rows import Dataset
 from modelregistry.errors import TrainingError
 from modelregistry.estimators import boosting
-from modelregistry.estimators.forecast import LEVELS, RangeForecast
-from modelregistry.estimators.inputs import ModelInputs
+from modelregistry.estimators.forecast import LEVELS
+from modelregistry.estimators.novelty import Novelty
 from modelregistry.estimators.range_predictor import RangePredictor
+from modelregistry.estimators.residuals import ResidualQuantiles
 from modelregistry.estimators.scale import ScaleModel, base_prediction, current_level
 from modelregistry.evaluation.reports import report as reports
 from modelregistry.evaluation.reports.detail import range_detail
@@ -46,35 +46,8 @@ class ConfigurationScore:
     daily_gain: dict[str, float]
 
 
-@dataclass(frozen=True)
-class UnconditionalRange:
-    """A scale model and unconditional quantiles of distance over scale.
-
-    Parameters
-    ----------
-    scale : ScaleModel
-    units : ndarray of shape (n_horizons, 2, 7)
-        Side 0 up and side 1 down.
-    """
-
-    scale: ScaleModel
-    units: np.ndarray
-
-    @property
-    def horizons(self) -> tuple[int, ...]:
-        """Horizons in candles, ascending."""
-        return self.scale.horizons
-
-    def predict(self, inputs: ModelInputs) -> RangeForecast:
-        """Forecast ranges, with the interface of a range predictor."""
-        scale = np.exp(self.scale.log_scale(inputs.features, inputs.sigma))[:, :, None]
-        return RangeForecast.from_distances(
-            self.horizons, inputs.close, scale * self.units[:, 0], scale * self.units[:, 1]
-        )
-
-
-def fit_configuration(rows: Dataset, configuration: Configuration, *, seed: int, threads: int) -> UnconditionalRange:
-    """Fit the scale on older rows, weighted by age as in a training, and the quantiles on purged newer rows.
+def fit_configuration(rows: Dataset, configuration: Configuration, *, seed: int, threads: int) -> RangePredictor:
+    """Fit the scale on older rows, weighted by age, and unconditional quantiles in its units on purged newer rows.
 
     Raises
     ------
@@ -105,17 +78,14 @@ def fit_configuration(rows: Dataset, configuration: Configuration, *, seed: int,
     scale = ScaleModel(rows.horizons, linear, level, boosters)
     reach = np.exp(scale.log_scale(late.features, late.sigma))
     units = np.stack([np.quantile(side / reach, LEVELS, axis=0).T for side in (late.up, late.down)], axis=1)
-    return UnconditionalRange(scale, units)
+    none = np.empty(0)
+    residuals = ResidualQuantiles((), none, none, units, np.empty((*units.shape, 0)), np.ones(units.shape))
+    never_novel, never_wide = Novelty((), none, none, np.empty((0, 0)), np.inf), np.full(len(rows.horizons), np.inf)
+    return RangePredictor(scale, residuals, never_novel, never_wide)
 
 
 def score_configuration(
-    all_rows: Dataset,
-    folds: Sequence[Fold],
-    configuration: Configuration,
-    *,
-    seed: int,
-    threads: int,
-    tick: Callable[[str], None] = lambda _message: None,
+    all_rows: Dataset, folds: Sequence[Fold], configuration: Configuration, *, seed: int, threads: int
 ) -> ConfigurationScore:
     """Score a configuration on purged walk-forward folds, beside baselines fitted on the same rows.
 
@@ -127,17 +97,16 @@ def score_configuration(
         Purged, oldest first.
     """
     whole, fold_scores = reports.Collected(), []
-    for number, fold in enumerate(folds, start=1):
+    for fold in folds:
         train = all_rows.take(fold.train[all_rows.has_features[fold.train]])
         test = all_rows.take(fold.test)
         predictor = fit_configuration(train, configuration, seed=seed, threads=threads)
         linear = fit_linear(train.features, train.log_range)
         found = reports.Collected()
-        reports.collect_ranges(found, cast("RangePredictor", predictor), test, train, linear)
+        reports.collect_ranges(found, predictor, test, train, linear)
         for key, arrays in found.cells().items():
             whole.add(key, *arrays)
         whole.names = found.names
         fold_scores.append(float(reports.range_report(found, all_rows.stride)["skill"]))
-        tick(f"fold {number} of {len(folds)}: {fold_scores[-1]:+.2%}")
     score = float(reports.range_report(whole, all_rows.stride)["skill"])
     return ConfigurationScore(score, fold_scores, range_detail(whole, all_rows, all_rows.stride)["daily_gain"])

@@ -8,6 +8,7 @@ import numpy as np
 
 from indicators.candles import DAY_MS, INTERVAL_MS
 from modelregistry.evaluation.reports.champion_comparison import ENOUGH_DAYS
+from modelregistry.evaluation.significance.paired import Z_95
 
 Report = Mapping[str, Any]
 """A report of walk-forward tests, or the champion comparison of one."""
@@ -17,7 +18,6 @@ SLOPE = (0.8, 1.25)
 """Allowed mean calibration slope of the take-profit probability."""
 CALIBRATION_ERROR = 0.05
 """Allowed mean calibration error of P(buy) and P(sell) of a refresh, in addition to two errors of a share."""
-Z_95 = 1.96
 MIN_TEST_DAYS = 30
 """Minimum days of walk-forward tests."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from indicators.candles import CandleGrid
+from indicators.candles import DAY_CANDLES, CandleGrid
 from indicators.features import WARMUP, FeatureSet, installed
 from modelregistry.dataset.rows import Dataset, MarketCandles, interleave
 from modelregistry.errors import TrainingError
@@ -22,7 +22,7 @@ from modelregistry.evaluation.reports.champion_comparison import ComparedChampio
 from modelregistry.training import gate
 from modelregistry.training.effort import CANDLE, REPORTED, SCORED, RunSize, step_seconds
 from modelregistry.training.fit.plan import TrainingPlan
-from modelregistry.training.fold_tests import FoldEvaluation
+from modelregistry.training.fold_tests import EVALUATIONS
 from modelregistry.training.kinds import TRAINING_KINDS
 from modelregistry.training.parts import Part, Workload, parts_of
 from modelregistry.training.refresh import Recipe, refresh_verdict
@@ -176,9 +176,11 @@ def train_kinds(
         all_rows = interleave(list(built), request.grid)
     rows = all_rows.take(np.flatnonzero(all_rows.has_features))
     for code, symbol in enumerate(request.symbols):
-        if (rows.market == code).sum() * plan.stride < plan.test_days * 288 * 2:
+        if (rows.market == code).sum() * plan.stride < plan.test_days * DAY_CANDLES * 2:
             raise TrainingError(f"too few candles of {symbol} have features and a known outcome to train on")
-    tests = FoldEvaluation(request)
+    evaluations = {
+        kind: EVALUATIONS[kind](kind, plan, request.costs, request.champions.get(kind)) for kind in request.kinds
+    }
     workload = Workload(all_rows, plan, request.costs, request.extra)
     folds = workload.folds()
     with closing(workers.fit(workload, parts, steps)) as fitted:
@@ -187,14 +189,15 @@ def train_kinds(
             train = all_rows.take(fold.train[all_rows.has_features[fold.train]])
             test = all_rows.take(fold.test)
             for kind, estimator in _next(fitted, parts, number - 1).items():
-                tests.score(kind, estimator, test, train)
+                evaluations[kind].score(estimator, test, train)
                 steps(f"{kind} scored")
         steps.stage = "all candles"
         final = _next(fitted, parts, None)
     steps.stage = "reports"
     trained = {}
-    for kind, estimator in tests.with_verdicts(final).items():
-        report = tests.report(kind, estimator, all_rows)
+    for kind, fitted_on_all in final.items():
+        estimator = evaluations[kind].without_useless_parts(fitted_on_all)
+        report = evaluations[kind].report(estimator, all_rows)
         report |= {
             "rows": len(rows),
             "test_days": plan.folds * plan.test_days,

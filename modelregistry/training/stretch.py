@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from indicators.candles import CandleGrid
+from indicators.candles import DAY_CANDLES, CandleGrid
 from indicators.features import WARMUP
 from modelregistry.dataset.rows import Dataset, build_dataset
 from modelregistry.errors import TrainingError
@@ -59,10 +59,10 @@ def evaluate_on(
     train = test
     if RANGE in estimators:
         before = grid.span(0, int(np.searchsorted(grid.open_time, fitted_until_ms)))
-        if len(before) < WARMUP + max(horizons) + 288:
+        if len(before) < WARMUP + max(horizons) + DAY_CANDLES:
             raise TrainingError(
                 "the baselines are fitted on candles up to the end of the version's training, and too few are stored: "
-                f"{len(before):,} of {WARMUP + max(horizons) + 288:,}; backfill or import older ones"
+                f"{len(before):,} of {WARMUP + max(horizons) + DAY_CANDLES:,}; backfill or import older ones"
             )
         train = build_dataset(before, symbols, horizons, BASELINE_STRIDE)
         train = train.take(np.flatnonzero(train.has_features))

@@ -15,6 +15,7 @@ from joblib.externals.loky import BrokenProcessPool
 
 from modelregistry.dataset.rows import Dataset, MarketCandles
 from modelregistry.errors import TrainingError
+from modelregistry.estimators.kinds import Estimator
 from modelregistry.training.kinds import Tick
 from modelregistry.training.parts import Part, Workload, fit_part
 
@@ -50,7 +51,7 @@ class Workers:
         calls = [(market,) for market in markets]
         yield from self._results(MarketCandles.build, calls, [f"rows of {market.symbol}" for market in markets], tick)
 
-    def fit(self, workload: Workload, parts: Sequence[Part], tick: Tick) -> Generator[dict[str, Any]]:
+    def fit(self, workload: Workload, parts: Sequence[Part], tick: Tick) -> Generator[dict[str, Estimator]]:
         """Fit the estimators of every part, in the order of the parts."""
         if self.in_process:
             for part in parts:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from indicators.candles import DAY_CANDLES
 from indicators.features import installed
 from indicators.proofs.leakage import same_bits
 from marketdata import randomness
@@ -21,7 +22,6 @@ from predictions.live.windows import LiveWindows, read_windows
 
 logger = logging.getLogger(__name__)
 
-CANDLES_PER_DAY = 288
 """Candles within which every market is checked once."""
 
 
@@ -52,8 +52,8 @@ def compare(batch: ForecastBatch) -> list[int]:
 
 def _sampled_markets(markets: Sequence[int], candle: int) -> list[int]:
     """One random market, and those due at this candle."""
-    each = -(-len(markets) // CANDLES_PER_DAY)
-    first = candle % CANDLES_PER_DAY * each
+    each = -(-len(markets) // DAY_CANDLES)
+    first = candle % DAY_CANDLES * each
     return sorted({randomness.default_rng().choice(markets), *markets[first : first + each]})
 
 

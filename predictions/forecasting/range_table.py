@@ -1,7 +1,6 @@
 """Range forecasts of a batch as columns of a table. Pure."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +10,7 @@ from modelregistry.estimators.kinds import RANGE
 from predictions.forecasting.forecasts import Forecasts
 from predictions.reasons import in_order
 
-Columns = dict[str, npt.NDArray[Any]]
+Columns = dict[str, np.ndarray]
 Flags = dict[str, npt.NDArray[np.bool_]]
 
 

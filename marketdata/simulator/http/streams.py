@@ -13,7 +13,7 @@ from aiohttp import WSMsgType, web
 
 from marketdata import clock
 from marketdata.simulator.http.limits import Limits, RateLimiter
-from marketdata.simulator.http.stream_requests import answer_request
+from marketdata.simulator.http.stream_requests import InvalidRequest, StreamRequest, parse_request
 
 log = structlog.get_logger(__name__)
 
@@ -113,6 +113,31 @@ class StreamHub:
             if not self._listeners[stream]:
                 del self._listeners[stream]
 
+    def answer(self, connection: Connection, text: str) -> dict[str, Any]:
+        """Execute the request in a message and return the documented response."""
+        try:
+            request = parse_request(text)
+            return {"result": self._execute(connection, request), "id": request.id}
+        except InvalidRequest as error:
+            return {"code": error.code, "msg": str(error)}
+
+    def _execute(self, connection: Connection, request: StreamRequest) -> list[str] | bool | None:
+        streams = request.streams
+        match request.method:
+            case "SUBSCRIBE" if len({*connection.streams, *streams}) > self.limits.streams_per_connection:
+                raise InvalidRequest("too many parameters")
+            case "SUBSCRIBE":
+                self.subscribe(connection, streams)
+            case "UNSUBSCRIBE":
+                self.unsubscribe(connection, [name for name in streams if name in connection.streams])
+            case "LIST_SUBSCRIPTIONS":
+                return list(connection.streams)
+            case "GET_PROPERTY":
+                return connection.combined
+            case "SET_PROPERTY":
+                connection.combined = bool(request.params[-1]) if request.params else connection.combined
+        return None
+
     def cut(self) -> None:
         """Cut every connection."""
         for connection in list(self.connections):
@@ -176,7 +201,7 @@ class StreamHub:
             if message.type == WSMsgType.PING:
                 await connection.socket.pong(message.data)
             elif message.type == WSMsgType.TEXT:
-                connection.waiting.put_nowait(orjson.dumps(answer_request(self, connection, message.data)))
+                connection.waiting.put_nowait(orjson.dumps(self.answer(connection, message.data)))
 
     async def _watch(self, connection: Connection) -> None:
         """Send pings, and close connections without pong or older than a day."""

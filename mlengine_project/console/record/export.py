@@ -65,5 +65,5 @@ def as_parquet(rows: Sequence[Mapping[str, Any]]) -> bytes:
     return written.getvalue()
 
 
-def _safe(cell: Any) -> Any:
+def _safe(cell: object) -> object:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell

@@ -1,7 +1,7 @@
 """Context and charts of the track record: promises beside outcomes, with uncertainty."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,11 @@ from django.utils.translation import gettext
 from marketdata.errors import UnknownSymbol
 from mlengine_project.console.versions.charts import Chart, Panel, Series, chart
 from mlengine_project.console.wording import SkillText, half_width, horizon_text, skill_sentence
+from modelregistry.evaluation.significance.paired import Z_95
 from predictions.errors import InvalidRequest
 from predictions.scoring.scoreboard import scoreboard
 from signals.outcomes import net_results
 
-Z_95 = 1.96
 Score = dict[str, Any]
 
 
@@ -200,7 +200,7 @@ def _by_horizon(found: Sequence[Score]) -> dict[int, list[Score]]:
     return dict(sorted(groups.items()))
 
 
-def _pooled(of_horizon: Sequence[Score], read: Any) -> float | None:
+def _pooled(of_horizon: Sequence[Score], read: Callable[..., float | None]) -> float | None:
     known = [(value, score["n"]) for score in of_horizon if (value := read(score)) is not None]
     total = sum(count for _, count in known)
     return sum(value * count for value, count in known) / total if total else None

@@ -79,10 +79,10 @@ class Day:
         }
 
 
-def days_of(market: Market, days: int = DAYS) -> list[Day]:
+def days_of(market: Market) -> list[Day]:
     """The last days of a market from its first candle on, oldest first; three grouped queries."""
     end = closes.last_open_to_follow(market.source) + INTERVAL_MS
-    begin = (end - 1) // DAY_MS * DAY_MS - (days - 1) * DAY_MS
+    begin = (end - 1) // DAY_MS * DAY_MS - (DAYS - 1) * DAY_MS
     candles = Candle.objects.filter(market=market, open_time__lt=end)
     first = candles.order_by("open_time").values_list("open_time", flat=True).first()
     if first is None:

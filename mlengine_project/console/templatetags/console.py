@@ -2,7 +2,6 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from django import template
 from django.utils.dates import MONTHS_3
@@ -134,7 +133,7 @@ def held_short(held: Held) -> str:
 
 
 @register.filter
-def number(value: Any, places: int = 3) -> str:
+def number(value: float | Decimal | None, places: int = 3) -> str:
     """A plain number, or a dash."""
     return "–" if value is None else f"{float(value):,.{places}f}"
 

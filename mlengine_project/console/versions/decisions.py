@@ -1,5 +1,6 @@
 """Decisions about models: promote, roll back, start and cancel a training."""
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -186,9 +187,9 @@ def _change(incoming: ModelVersion, outgoing: ModelVersion | None) -> dict[str, 
     }
 
 
-def _carry_out(step: Any) -> PromotionEvent:
+def _carry_out(step: Callable[[], PromotionEvent]) -> PromotionEvent:
     try:
-        event: PromotionEvent = step()
+        return step()
     except PromotionRefused as refused:
         raise Refused("; ".join(refused.reasons)) from refused
     except FilesRemovedError as removed:
@@ -196,4 +197,3 @@ def _carry_out(step: Any) -> PromotionEvent:
     except ModelLoadError as damaged:
         words = gettext("The artifact cannot be used (%(why)s); the champion stays.") % {"why": damaged}
         raise Refused(words) from damaged
-    return event

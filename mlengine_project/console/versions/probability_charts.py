@@ -5,32 +5,34 @@ from typing import Any
 
 from django.utils.translation import gettext
 
-from mlengine_project.console.versions.charts import (
+from mlengine_project.console.versions.cells import (
     Cell,
+    by_horizon,
+    cell_name,
+    cell_value,
+    cells_of,
+    has_table,
+    means_by_name,
+    panel_title,
+)
+from mlengine_project.console.versions.charts import (
     Chart,
     Panel,
     Series,
     Tone,
-    by_horizon,
-    cell_name,
-    cells_of,
     chart,
-    doubled,
+    chart_without_detail,
     effective_sizes,
-    has_table,
-    means_by_name,
-    no_detail,
-    panel_title,
     signed,
     skill_over_time,
-    value,
+    two_standard_errors,
 )
 from mlengine_project.console.versions.range_charts import range_charts
+from modelregistry.evaluation.significance.paired import Z_95
 from modelregistry.models import Kind
 
 BRACKET_TONES: dict[str, Tone] = {"1x1": "own", "1.5x0.75": "second", "0.75x1.5": "third"}
 ENOUGH_DAYS = 30
-Z_95 = 1.96
 
 
 def charts_of(kind: str, report: Mapping[str, Any]) -> list[Chart]:
@@ -88,11 +90,13 @@ def brier_scores(cells: Sequence[Cell]) -> Chart:
         known = [
             cell
             for cell in of_horizon
-            if (cell.get("baselines") or {}).get("base_rate") and value(cell, "brier") is not None
+            if (cell.get("baselines") or {}).get("base_rate") and cell_value(cell, "brier") is not None
         ]
         base = [float(cell["baselines"]["base_rate"]) for cell in known]
         own = [100 * float(cell["brier"]) / one for cell, one in zip(known, base, strict=True)]
-        series = [Series(gettext("this version"), own, [doubled(value(cell, "skill_error")) for cell in known])]
+        series = [
+            Series(gettext("this version"), own, two_standard_errors(cell_value(cell, "skill_error") for cell in known))
+        ]
         walks = [
             100 * float(walk) / one if (walk := cell["baselines"].get("first_passage")) else None
             for cell, one in zip(known, base, strict=True)
@@ -100,7 +104,7 @@ def brier_scores(cells: Sequence[Cell]) -> Chart:
         if any(walks):
             name = gettext("random walk with the observed touch rate")
             series.append(Series(name, walks, tone="other", shape="diamond"))
-        notes = [signed(value(cell, "skill"), " %") for cell in known]
+        notes = [signed(cell_value(cell, "skill"), " %") for cell in known]
         panels.append(Panel(panel_title(horizon, known), [cell_name(cell) for cell in known], series, notes))
     caption = gettext(
         "Over all three classes, base rate = 100; further left is better. At the end of each line the skill. Bars are "
@@ -114,7 +118,7 @@ def reliability(caption: str, curves: Sequence[tuple[Cell, str, Tone]]) -> Chart
     title = gettext("Reliability")
     known = [(cell, name, tone) for cell, name, tone in curves if (cell["detail"].get(name) or {}).get("forecast")]
     if not known:
-        return no_detail(title)
+        return chart_without_detail(title)
     panels, forecasts = [], []
     for horizon in by_horizon([cell for cell, _, _ in known]):
         series = []
@@ -122,7 +126,7 @@ def reliability(caption: str, curves: Sequence[tuple[Cell, str, Tone]]) -> Chart
         for cell, name, tone in of_horizon:
             table = cell["detail"][name]
             words = cell_name(cell) if name == "take_profit" else f"{cell_name(cell)} {gettext(name)}"
-            errors = [doubled(error) for error in table["error"]]
+            errors = two_standard_errors(table["error"])
             forecasts += table["forecast"]
             series.append(Series(words, list(table["observed"]), errors, list(table["forecast"]), tone))
         panels.append(Panel(panel_title(horizon, [cell for cell, _, _ in of_horizon]), [], series))
@@ -133,9 +137,11 @@ def slopes(cells: Sequence[Cell]) -> Chart:
     """Chart of the calibration slope of the take-profit probability."""
     panels, within = [], []
     for horizon, of_horizon in by_horizon(cells).items():
-        known = [cell for cell in of_horizon if value(cell, "calibration_slope") is not None]
+        known = [cell for cell in of_horizon if cell_value(cell, "calibration_slope") is not None]
         found = [float(cell["calibration_slope"]) for cell in known]
-        errors = [doubled(value(cell["detail"].get("calibration") or {}, "slope_error")) for cell in known]
+        errors = two_standard_errors(
+            cell_value(cell["detail"].get("calibration") or {}, "slope_error") for cell in known
+        )
         within += [abs(s - 1.0) <= e for s, e in zip(found, errors, strict=True) if e is not None]
         series = [Series(gettext("slope"), list(found), errors)]
         notes = [f"{slope:.2f}" for slope in found]
@@ -155,7 +161,7 @@ def probabilities_by_tercile(cells: Sequence[Cell]) -> Chart:
     """Chart of the Brier score by volatility tercile beside the base rate of each."""
     title = gettext("Volatility terciles")
     if not has_table(cells, "terciles"):
-        return no_detail(title)
+        return chart_without_detail(title)
     panels = []
     for horizon, of_horizon in by_horizon(cells).items():
         scores, bases, slope = (
@@ -199,7 +205,7 @@ def net_results(report: Mapping[str, Any]) -> list[Chart]:
     charts = [chart(title, caption, [panel], unit="bps", lines=[0.0])]
     by_period = (report.get("detail") or {}).get("net") or {}
     if by_period.get("period"):
-        realised = Series(gettext("realised"), by_period["realised"], [doubled(one) for one in by_period["error"]])
+        realised = Series(gettext("realised"), by_period["realised"], two_standard_errors(by_period["error"]))
         expected = Series(gettext("expected"), by_period["expected"], tone="other", shape="diamond")
         over = Panel(all_trades, list(by_period["period"]), [realised, expected])
         bars = gettext("By period, in basis points. Bars are two block standard errors.")

@@ -4,24 +4,27 @@ from collections.abc import Sequence
 
 from django.utils.translation import gettext
 
-from mlengine_project.console.versions.charts import (
+from mlengine_project.console.versions.cells import (
     Cell,
+    by_horizon,
+    cell_name,
+    cell_value,
+    has_table,
+    means_by_name,
+    panel_title,
+)
+from mlengine_project.console.versions.charts import (
     Chart,
     Panel,
     Series,
-    by_horizon,
-    cell_name,
+    Tone,
     chart,
-    doubled,
+    chart_without_detail,
     effective_sizes,
-    has_table,
-    means_by_name,
-    no_detail,
     over_time,
-    panel_title,
     signed,
     skill_over_time,
-    value,
+    two_standard_errors,
 )
 
 SHAPES = ("rect", "diamond", "triangle", "cross", "down")
@@ -54,8 +57,8 @@ def skills(cells: Sequence[Cell]) -> Chart:
     """Chart of the skill by market and horizon, with two block errors."""
     panels = []
     for horizon, of_horizon in by_horizon(cells).items():
-        found = [value(cell, "skill") for cell in of_horizon]
-        errors = [doubled(value(cell, "skill_error")) for cell in of_horizon]
+        found = [cell_value(cell, "skill") for cell in of_horizon]
+        errors = two_standard_errors(cell_value(cell, "skill_error") for cell in of_horizon)
         names, notes = [cell_name(cell) for cell in of_horizon], [signed(one, " %") for one in found]
         panels.append(Panel(panel_title(horizon, of_horizon), names, [Series(gettext("skill"), found, errors)], notes))
     caption = gettext(
@@ -73,14 +76,14 @@ def losses(cells: Sequence[Cell]) -> Chart:
         known = [
             cell
             for cell in of_horizon
-            if (cell.get("baselines") or {}).get(cell.get("best_baseline")) and value(cell, "pinball") is not None
+            if (cell.get("baselines") or {}).get(cell.get("best_baseline")) and cell_value(cell, "pinball") is not None
         ]
         best = [float(cell["baselines"][cell["best_baseline"]]) for cell in known]
         own = Series(
             gettext("this version"),
             [100 * float(cell["pinball"]) / one for cell, one in zip(known, best, strict=True)],
             # The error of the skill is that of the loss relative to the same baseline.
-            [doubled(value(cell, "skill_error")) for cell in known],
+            two_standard_errors(cell_value(cell, "skill_error") for cell in known),
         )
         others = [
             Series(
@@ -107,8 +110,8 @@ def coverages(cells: Sequence[Cell]) -> Chart:
     """Chart of the coverage of the central bands."""
     panels = []
     for horizon, of_horizon in by_horizon(cells).items():
-        eighty, ninety = ([value(cell, f"coverage_{share}") for cell in of_horizon] for share in (80, 90))
-        errors = [doubled(value(cell, "coverage_80_error")) for cell in of_horizon]
+        eighty, ninety = ([cell_value(cell, f"coverage_{share}") for cell in of_horizon] for share in (80, 90))
+        errors = two_standard_errors(cell_value(cell, "coverage_80_error") for cell in of_horizon)
         notes = [f"{_whole(a)} / {_whole(b)}" for a, b in zip(eighty, ninety, strict=True)]
         series = [
             Series(gettext("80 % band"), eighty, errors),
@@ -129,7 +132,10 @@ def coverage_over_time(cells: Sequence[Cell]) -> Chart:
         "Percent of outcomes inside the 80 and 90 % bands, means over markets, highs and lows. Bars are two block "
         "standard errors of a single market and target."
     )
-    columns = {"coverage_80": (gettext("80 % band"), "own"), "coverage_90": (gettext("90 % band"), "second")}
+    columns: dict[str, tuple[str, Tone]] = {
+        "coverage_80": (gettext("80 % band"), "own"),
+        "coverage_90": (gettext("90 % band"), "second"),
+    }
     return over_time(cells, gettext("Coverage over time"), caption, columns, [80.0, 90.0])
 
 
@@ -137,7 +143,7 @@ def quantile_reliability(cells: Sequence[Cell]) -> Chart:
     """Chart of the share below each quantile minus its level."""
     title = gettext("Reliability of the quantiles")
     if not has_table(cells, "levels"):
-        return no_detail(title)
+        return chart_without_detail(title)
     panels = []
     for horizon, of_horizon in by_horizon(cells).items():
         series, levels = [], list(means_by_name(of_horizon, "levels", "level", "below"))
@@ -149,7 +155,7 @@ def quantile_reliability(cells: Sequence[Cell]) -> Chart:
             below = means_by_name(of_target, "levels", "level", "below")
             errors = means_by_name(of_target, "levels", "level", "error")
             off = [None if (one := below.get(level)) is None else one - float(level) for level in levels]
-            bars = [doubled(errors.get(level)) for level in levels]
+            bars = two_standard_errors(errors.get(level) for level in levels)
             series.append(Series(name, off, bars, tone=tone, shape=shape))  # type: ignore[arg-type]
         panels.append(Panel(panel_title(horizon, of_horizon), [f"{float(level):g} %" for level in levels], series))
     caption = gettext(
@@ -163,7 +169,7 @@ def terciles(cells: Sequence[Cell]) -> Chart:
     """Chart of coverage and skill by volatility tercile."""
     title = gettext("Volatility terciles")
     if not has_table(cells, "terciles"):
-        return no_detail(title)
+        return chart_without_detail(title)
     panels = []
     for horizon, of_horizon in by_horizon(cells).items():
         eighty, ninety, skill = (

@@ -9,9 +9,9 @@ from django.utils.translation import gettext
 
 from mlengine_project.console.versions.range_charts import BASELINES
 from mlengine_project.console.wording import SkillText, skill_sentence
+from modelregistry.evaluation.significance.paired import Z_95
 from modelregistry.models import Kind, ModelVersion
 
-Z_95 = 1.96
 PARTS = ("skill", "cells", "test_days")
 """Parts of a report that its skill is written from; the rest may be megabytes."""
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import structlog
 from celery import current_app
@@ -115,7 +116,7 @@ def _send(job_id: str) -> None:
     current_app.send_task("mlengine_project.operations.tasks.run_job", [job_id], ignore_result=True)
 
 
-def _queue(job_id: Any) -> None:
+def _queue(job_id: UUID) -> None:
     try:
         _send(str(job_id))
     except OperationalError as error:  # the row stays pending: the next sweep queues it

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from indicators.candles import DAY_CANDLES
 from modelregistry.estimators.forecast import LEVELS
 
 
@@ -35,11 +36,9 @@ def random_walk_slopes(levels: Sequence[float]) -> tuple[float, ...]:
 
 
 SLOPES = random_walk_slopes(LEVELS)
-LEGACY_SLOPES = (0.3,) * len(LEVELS)
-"""Slopes of versions whose artifact stores none."""
 MAX_LOG_CORRECTION = 0.5
 """Largest absolute correction of a log quantile."""
-MAX_CANDLES = 30 * 288
+MAX_CANDLES = 30 * DAY_CANDLES
 """Longest window: it is read at every candle, in addition to the warm-up."""
 
 
@@ -154,7 +153,7 @@ class Correction:
         ValueError
             If a number is out of range.
         """
-        slopes = tuple(float(slope) for slope in kept.get("slopes", LEGACY_SLOPES))
+        slopes = tuple(float(slope) for slope in kept["slopes"])
         found = cls(int(kept["candles"]), int(kept["stride"]), float(kept["gain"]), float(kept["prior"]), slopes)
         if len(slopes) != len(LEVELS) or not all(0.01 <= slope <= 1 for slope in slopes):
             raise ValueError(f"a correction with slopes {list(slopes)} is out of range")
@@ -164,7 +163,7 @@ class Correction:
 
 
 NO_CORRECTION = Correction()
-DEFAULT_CORRECTION = Correction(candles=21 * 288, stride=12, gain=0.75, prior=20.0)
+DEFAULT_CORRECTION = Correction(candles=21 * DAY_CANDLES, stride=12, gain=0.75, prior=20.0)
 """Chosen by walk-forward evaluation: `docs/decisions/0014`."""
 
 

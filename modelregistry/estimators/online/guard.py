@@ -6,7 +6,9 @@ from typing import Any, Self
 
 import numpy as np
 
-MAX_CANDLES = 30 * 288
+from indicators.candles import DAY_CANDLES
+
+MAX_CANDLES = 30 * DAY_CANDLES
 """Longest window: it is read at every candle, in addition to the warm-up."""
 
 
@@ -95,5 +97,5 @@ class Guard:
 
 
 NO_GUARD = Guard()
-ONE_WEEK_GUARD = Guard(candles=7 * 288, share=0.3)
+ONE_WEEK_GUARD = Guard(candles=7 * DAY_CANDLES, share=0.3)
 """About two days in seven may be flagged: a crash stays flagged, a new regime does not. `docs/decisions/0016`."""

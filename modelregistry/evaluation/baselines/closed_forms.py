@@ -6,10 +6,10 @@ from typing import Self
 import numpy as np
 from scipy.special import ndtri
 
+from indicators.candles import HOUR_MS
 from modelregistry.estimators.forecast import LEVELS
 
 HOURS = 7 * 24
-HOUR_MS = 3_600_000
 MIN_ROWS_PER_HOUR = 50
 """Minimum rows of an hour of the week; with fewer it gets the quantiles of all rows."""
 

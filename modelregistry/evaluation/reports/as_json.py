@@ -32,7 +32,7 @@ def published_evaluation(found: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _converted(name: str, value: Any) -> Any:
+def _converted(name: str, value: object) -> object:
     if isinstance(value, Mapping):
         return {inner: _converted(inner, item) for inner, item in value.items()}
     if isinstance(value, list):

@@ -14,6 +14,7 @@ from indicators.barriers import Touch
 from indicators.candles import DAY_MS
 from modelregistry.dataset.outcomes import bracket_levels, direction_labels, window_outcomes
 from modelregistry.dataset.rows import Dataset
+from modelregistry.estimators.kinds import Estimator
 from modelregistry.estimators.online.correction import NO_CORRECTION
 from modelregistry.estimators.range_predictor import RangePredictor
 from modelregistry.estimators.signal_classifier import SignalClassifier
@@ -45,7 +46,7 @@ class ComparedChampion:
         Skill of its walk-forward tests by day; may be empty.
     """
 
-    estimator: Any
+    estimator: Estimator
     trained_until_ms: int
     symbols: tuple[str, ...] = ()
     horizons: tuple[int, ...] = ()

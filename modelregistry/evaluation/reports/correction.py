@@ -5,13 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from indicators.candles import DAY_MS
+from indicators.candles import MONTH_MS
 from modelregistry.evaluation.metrics import scores
 from modelregistry.evaluation.metrics.coverage import BANDS
 
 MAX_LOSS_PERCENT = 0.3
 """Largest increase of the loss that a correction may cause."""
-MONTH_MS = 30 * DAY_MS
 
 Cells = Mapping[tuple[Any, ...], tuple[np.ndarray, ...]]
 

@@ -212,7 +212,7 @@ def summary_lines(evaluation: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def leaves(report: Any, path: tuple[str, ...] = ()) -> dict[str, float]:
+def leaves(report: object, path: tuple[str, ...] = ()) -> dict[str, float]:
     """Collect every number of a report under a path that is comparable between reports.
 
     Examples
@@ -242,7 +242,7 @@ def differences(candidate: Mapping[str, Any], champion: Mapping[str, Any]) -> li
     ]
 
 
-def format_value(value: Any) -> str:
+def format_value(value: object) -> str:
     """Format a value of a report.
 
     Examples
@@ -316,11 +316,11 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _is_records(value: Any) -> bool:
+def _is_records(value: object) -> bool:
     return isinstance(value, Sequence) and bool(value) and all(isinstance(item, Mapping) for item in value)
 
 
-def _is_uniform(value: Any) -> bool:
+def _is_uniform(value: object) -> bool:
     """Whether a value is a mapping of flat mappings, which becomes one row each."""
     return (
         isinstance(value, Mapping)
@@ -329,7 +329,7 @@ def _is_uniform(value: Any) -> bool:
     )
 
 
-def _is_nested(value: Any) -> bool:
+def _is_nested(value: object) -> bool:
     return (
         isinstance(value, Mapping)
         or _is_records(value)

@@ -124,16 +124,14 @@ def independent_trials(scores: np.ndarray) -> float:
     return round(mean + (1.0 - mean) * count, 9)
 
 
-def deflated_sharpe(scores: np.ndarray, chosen: int | None = None, trials: float | None = None) -> DeflatedSharpe:
-    """Deflated Sharpe ratio of one of many trials.
+def deflated_sharpe(scores: np.ndarray, trials: float | None = None) -> DeflatedSharpe:
+    """Deflated Sharpe ratio of the best of many trials.
 
     Parameters
     ----------
     scores : ndarray of shape (n_periods, n_trials)
         Gain of every trial over the baseline in every period. Periods must not overlap: at least days, and longer than
         the longest horizon.
-    chosen : int, optional
-        Column that is tested; by default the one with the largest ratio.
     trials : float, optional
         Number of independent trials; by default estimated from the correlation of the columns.
 
@@ -154,7 +152,7 @@ def deflated_sharpe(scores: np.ndarray, chosen: int | None = None, trials: float
     """
     scores = checked(scores)
     ratios = np.array([sharpe(column) for column in scores.T])
-    chosen = int(ratios.argmax()) if chosen is None else chosen
+    chosen = int(ratios.argmax())
     tested = scores[:, chosen]
     trials = independent_trials(scores) if trials is None else trials
     # The tested trial is left out of the spread, so that it does not raise its own benchmark.

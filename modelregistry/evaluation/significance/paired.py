@@ -11,6 +11,8 @@ BOOTSTRAP_SEED = 1
 DRAWS = 500
 BLOCK_DAYS = (1, 7)
 """Block lengths of the bootstrap; the larger error is used."""
+Z_95 = 1.96
+"""Standard errors from the mean to either end of a central 95 % interval."""
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,13 @@
 import json
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from marketdata.management.command import EngineCommand
-from marketdata.management.instants import instant
 from modelregistry import registry, services
 from modelregistry.evaluation.reports.version_comparison import comparison_sentence, comparison_table
 from modelregistry.management.actor import actor
+from modelregistry.management.period import add_period, check_period
 from modelregistry.management.tables import lines_of
 
 
@@ -26,27 +26,13 @@ class Command(EngineCommand):
         """Add the versions, the period and the output."""
         parser.add_argument("first", help="id of a version, or the beginning of its digest")
         parser.add_argument("second", help="the version it is compared with")
-        parser.add_argument(
-            "--from", dest="from_time", type=instant, required=True, help="first candle scored: ISO 8601 (UTC) or ms"
-        )
-        parser.add_argument(
-            "--to",
-            "--until",
-            dest="until_time",
-            type=instant,
-            required=True,
-            help="end of the period, exclusive; label windows end before it",
-        )
+        add_period(parser)
         parser.add_argument("--symbols", nargs="+", default=[], help="default: those of both training sets")
-        parser.add_argument("--stride", type=int, default=1, help="score every n-th candle only")
         parser.add_argument("--json", action="store_true", help="the whole comparison as one JSON object")
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Compare and print the result."""
-        if options["from_time"] >= options["until_time"]:
-            raise CommandError("--from must be before --to")
-        if options["stride"] < 1:
-            raise CommandError("--stride must be at least 1")
+        check_period(options)
         found = services.compare(
             registry.find_version(options["first"]),
             registry.find_version(options["second"]),

@@ -4,15 +4,15 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from marketdata.management.command import EngineCommand
-from marketdata.management.instants import instant
 from marketdata.models import Source
 from marketdata.progress import progress_reporter
 from modelregistry import registry, services
 from modelregistry.evaluation.reports.as_json import json_ready, published_evaluation
 from modelregistry.evaluation.reports.tables import summary_lines, tables_of
+from modelregistry.management.period import add_period, check_period
 from modelregistry.management.tables import lines_of
 from modelregistry.models import ModelVersion
 
@@ -24,39 +24,24 @@ class Command(EngineCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the versions and the period."""
-        parser.add_argument(
-            "--from", dest="from_time", type=instant, required=True, help="first candle scored: ISO 8601 (UTC) or ms"
-        )
-        parser.add_argument(
-            "--until",
-            "--to",
-            dest="until_time",
-            type=instant,
-            required=True,
-            help="end of the period, exclusive; label windows end before it",
-        )
+        add_period(parser)
         parser.add_argument(
             "--versions", nargs="+", default=[], help="ids or beginnings of digests; default: champions"
         )
         parser.add_argument("--symbols", nargs="+", default=[], help="default: those of the training set")
         parser.add_argument("--source", choices=Source.values, help="default: that of the versions or enabled markets")
-        parser.add_argument("--stride", type=int, default=1, help="score every n-th candle only")
         parser.add_argument("--json", action="store_true", help="the whole report as one JSON object")
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Score and print the result."""
-        from_ms, until_ms = options["from_time"], options["until_time"]
-        if from_ms >= until_ms:
-            raise CommandError("--from must be before --until")
-        if options["stride"] < 1:
-            raise CommandError("--stride must be at least 1")
+        check_period(options)
         versions = [registry.find_version(text) for text in options["versions"]]
         with progress_reporter("evaluating", self.stderr) as report_progress:
             found = [
                 json_ready(
                     services.evaluate(
-                        from_ms,
-                        until_ms,
+                        options["from_time"],
+                        options["until_time"],
                         together,
                         options["symbols"],
                         options["source"],

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from indicators.labels import Direction
-from modelregistry.dataset.folds import cross_blocks
+from modelregistry.dataset.folds import purged_k_fold
 from modelregistry.dataset.label_overlap import row_uniqueness
 from modelregistry.dataset.outcomes import BARRIER, direction_spans
 from modelregistry.dataset.rows import Dataset
@@ -100,7 +100,7 @@ def _fit_brackets(one: EstimatorClass, rows: Dataset, plan: TrainingPlan, tick: 
 
     thinned = rows.take(rows.thinned_positions(plan.thinning))
     out_of_fold = np.empty((len(thinned), len(rows.horizons)))
-    for fold in cross_blocks(thinned.open_time, thinned.ends, plan.cross_blocks, embargo=plan.embargo_ms(rows)):
+    for fold in purged_k_fold(thinned.open_time, thinned.ends, plan.cross_blocks, embargo=plan.embargo_ms(rows)):
         test = thinned.take(fold.test)
         out_of_fold[fold.test] = fitted(thinned.take(fold.train)).log_scale(test.features, test.sigma)
         tick(f"{one.name}, held-out blocks")
@@ -120,7 +120,7 @@ def _fit_direction(
     known = np.flatnonzero(labels != Direction.UNKNOWN)
     rows, labels, candles = rows.take(known), labels[known], candles[known]
     right, touched = np.zeros(len(rows), dtype=bool), labels != Direction.HOLD
-    for fold in cross_blocks(rows.open_time, rows.ends, plan.cross_blocks, embargo=plan.embargo_ms(rows)):
+    for fold in purged_k_fold(rows.open_time, rows.ends, plan.cross_blocks, embargo=plan.embargo_ms(rows)):
         fitted = _fit(one, rows.take(fold.train), labels[fold.train], (horizon,), plan)
         odds = log_odds_of(ExtraOdds(fitted, "primary"), rows.features[fold.test])
         right[fold.test] = labels[fold.test] == np.where(odds > 0, Direction.BUY, Direction.SELL)

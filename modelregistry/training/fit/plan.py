@@ -8,13 +8,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from indicators.candles import DAY_MS, CandleGrid
+from indicators.candles import DAY_CANDLES, DAY_MS, CandleGrid
 from indicators.features import WARMUP
 from modelregistry.dataset.rows import Dataset
 from modelregistry.errors import TrainingError
 from modelregistry.training.fit.settings import TrialSettings
 
-DAY_ROWS = 288
 MIN_LABELLED_DAYS = 15
 """Minimum days of labelled rows of a training."""
 SMALL_DAYS = 150
@@ -22,6 +21,8 @@ MAX_ROWS = 2_200_000
 """Most rows of a run, so that 50 markets of three years are trained within 8 GiB."""
 HALF_LIFE_DAYS = 365.0
 """Age at which a training row counts half as much as the newest one."""
+THREADS = 2
+"""Of a fit; fixed, so that the same rows give the same trees."""
 
 
 @dataclass(frozen=True)
@@ -138,12 +139,12 @@ def least_candles(horizons: tuple[int, ...]) -> int:
     >>> least_candles((6, 72))
     8496
     """
-    return WARMUP + MIN_LABELLED_DAYS * DAY_ROWS + max(horizons)
+    return WARMUP + MIN_LABELLED_DAYS * DAY_CANDLES + max(horizons)
 
 
 def ordinary_candles(horizons: tuple[int, ...]) -> int:
     """Minimum number of candles for a full-size training."""
-    return WARMUP + SMALL_DAYS * DAY_ROWS + max(horizons)
+    return WARMUP + SMALL_DAYS * DAY_CANDLES + max(horizons)
 
 
 def excluded_markets(
@@ -187,7 +188,6 @@ def plan_for(
     candles: int,
     horizons: tuple[int, ...],
     seed: int = 1,
-    threads: int = 2,
     *,
     small: bool = False,
     all_candles: int | None = None,
@@ -215,10 +215,10 @@ def plan_for(
             f"{candles} candles per market are too few to train on: {needed} are needed "
             f"({WARMUP} to warm up the features, {MIN_LABELLED_DAYS} days of rows, the longest horizon)"
         )
-    days = (candles - WARMUP) // DAY_ROWS
+    days = (candles - WARMUP) // DAY_CANDLES
     sparse = 3 * max(1, ceil((all_candles or candles) / 3 / MAX_ROWS))
     if small or days < SMALL_DAYS:
         stride = max(sparse, days // 50 * 3)
-        return TrainingPlan(stride, 1, min(max(days // 5, 3), 60), 3, (10, 20, 40), 15, 1, seed, threads)
+        return TrainingPlan(stride, 1, min(max(days // 5, 3), 60), 3, (10, 20, 40), 15, 1, seed, THREADS)
     folds = max(1, min(3, days // 120))
-    return TrainingPlan(sparse, folds, min(120, days // 5), 4, (40, 80, 150, 250), 40, 2, seed, threads)
+    return TrainingPlan(sparse, folds, min(120, days // 5), 4, (40, 80, 150, 250), 40, 2, seed, THREADS)

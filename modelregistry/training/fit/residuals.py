@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr
 
-from modelregistry.dataset.folds import cross_blocks
+from modelregistry.dataset.folds import purged_k_fold
 from modelregistry.dataset.rows import Dataset
 from modelregistry.estimators import boosting
 from modelregistry.estimators.forecast import LEVELS
@@ -92,7 +92,7 @@ def fit_residuals(
     own = [[columns.index(feature_names.index(name)) for name in one] for one in names]
     _fit_lines(bare, rows, z, own, units, weights, tick)
     held_out = np.empty((len(rows), *shape))
-    for fold in cross_blocks(rows.open_time, rows.ends, CROSS_BLOCKS, embargo=plan.embargo_ms(rows)):
+    for fold in purged_k_fold(rows.open_time, rows.ends, CROSS_BLOCKS, embargo=plan.embargo_ms(rows)):
         part = rows.take(fold.test)
         for side, booster in enumerate(_fit_trees(rows, units, unit, fold.train, plan)):
             held_out[fold.test, :, side] = tree_quantiles(booster, part.features, rows.horizons, unit[:, side])

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from modelregistry.dataset.folds import cross_blocks
+from modelregistry.dataset.folds import purged_k_fold
 from modelregistry.dataset.rows import Dataset
 from modelregistry.estimators import boosting
 from modelregistry.estimators.extra import ExtraScale
@@ -106,7 +105,7 @@ def _hold_out(rows: Dataset, plan: TrainingPlan, tick: Callable[[str], None]) ->
     """Out-of-fold log scales of every row, shape (n_marks, n_rows, n_horizons)."""
     marks = plan.marks
     held_out = np.empty((len(marks), len(rows), len(rows.horizons)))
-    for fold in cross_blocks(rows.open_time, rows.ends, plan.cross_blocks, embargo=plan.embargo_ms(rows)):
+    for fold in purged_k_fold(rows.open_time, rows.ends, plan.cross_blocks, embargo=plan.embargo_ms(rows)):
         train, test = rows.take(fold.train), rows.take(fold.test)
         linear, level, residual, matrix = _begin(train, plan)
         start = base_prediction(linear, level, rows.horizons, test.features, test.sigma)
@@ -118,7 +117,7 @@ def _hold_out(rows: Dataset, plan: TrainingPlan, tick: Callable[[str], None]) ->
     return held_out
 
 
-def _begin(rows: Dataset, plan: TrainingPlan) -> tuple[LinearScale, np.ndarray, np.ndarray, Any]:
+def _begin(rows: Dataset, plan: TrainingPlan) -> tuple[LinearScale, np.ndarray, np.ndarray, boosting.Matrix]:
     """Ridge regression, level, and what they leave to the trees, as values and as a matrix."""
     target, weights = rows.log_range, plan.recency_weights(rows)
     penalty = plan.settings.configuration.penalty if plan.settings else PENALTY
@@ -129,7 +128,7 @@ def _begin(rows: Dataset, plan: TrainingPlan) -> tuple[LinearScale, np.ndarray, 
     return linear, level, residual, matrix
 
 
-def _trees(matrix: Any, rounds: int, plan: TrainingPlan) -> boosting.Booster:
+def _trees(matrix: boosting.Matrix, rounds: int, plan: TrainingPlan) -> boosting.Booster:
     rows = matrix.num_row()
     if plan.settings is not None:
         parameters = plan.settings.configuration.trees(rows)

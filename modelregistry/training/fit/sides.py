@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from indicators.labels import Direction
-from modelregistry.dataset.folds import cross_blocks
+from modelregistry.dataset.folds import purged_k_fold
 from modelregistry.dataset.rows import Dataset
 from modelregistry.estimators import boosting
 from modelregistry.estimators.signal_classifier import sides_of
@@ -53,7 +53,7 @@ def out_of_fold_sides(rows: Dataset, labels: np.ndarray, plan: TrainingPlan) -> 
     sides = np.zeros(len(rows), dtype=np.int8)
     thin = np.zeros(len(rows), dtype=bool)
     thin[rows.thinned_positions(plan.thinning)] = True
-    for block in cross_blocks(rows.open_time, rows.ends, plan.cross_blocks, embargo=plan.embargo_ms(rows)):
+    for block in purged_k_fold(rows.open_time, rows.ends, plan.cross_blocks, embargo=plan.embargo_ms(rows)):
         seen = block.train[thin[block.train]]
         primary = fit_primary(rows.features[seen], labels[seen], plan)
         sides[block.test] = sides_of(primary, rows.features[block.test])

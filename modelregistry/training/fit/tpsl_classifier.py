@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import expit
 
 from indicators.barriers import Side, Touch
-from indicators.candles import DAY_MS
+from indicators.candles import MONTH_MS
 from modelregistry.dataset.outcomes import bracket_levels, window_outcomes
 from modelregistry.dataset.rows import Dataset
 from modelregistry.estimators.bracket_calibration import (
@@ -40,7 +40,6 @@ DISTANCES = (0.25, 0.5, 0.8, 1.2, 1.7, 2.4)
 MAX_ROWS = 24_000
 PRIOR_OUTCOMES = 200.0
 """Prior strength of the closed form, in independent outcomes."""
-MONTH_MS = 30 * DAY_MS
 MEAN_LOG_RANGE = 0.42567606
 SPREAD_LOG_RANGE = 0.28667172
 """Mean and standard deviation of the log range of a standard Brownian motion over unit time (Feller 1951)."""

@@ -201,6 +201,13 @@ def test_a_value_that_is_not_a_page_is_refused(page):
         parse_kline_page(page, OPEN, OPEN + 2000 * STEP)
 
 
+def test_a_message_shows_little_of_a_large_value():
+    large = [{str(i) * 6 + str(j): "\U00018cd6" * 20 for j in range(4)} for i in range(4)]
+    with pytest.raises(MalformedCandle) as error:
+        parse_stream_frame(message(T=large), SYMBOLS)
+    assert len(str(error.value)) < 200
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelregistry.dataset.folds import cross_blocks, purged, walk_forward
+from modelregistry.dataset.folds import purge, purged_k_fold, walk_forward
 
 
 @st.composite
@@ -30,7 +30,7 @@ def test_purging_leaves_no_overlap_with_scattered_blocks(rows, embargo, data):
     test = np.zeros(len(starts), dtype=bool)
     for first, last in blocks:
         test |= (starts >= first) & (starts < last)
-    train = purged(starts, ends, test, blocks, embargo)
+    train = purge(starts, ends, test, blocks, embargo)
     assert not overlaps(starts, ends, train, np.flatnonzero(test))
     assert not set(train) & set(np.flatnonzero(test))
 
@@ -53,7 +53,7 @@ def test_walk_forward_trains_only_on_finished_labels(rows, count, span, gap):
 def test_cross_blocks_hold_every_row_out_once(rows, count, embargo):
     starts, ends = rows
     try:
-        folds = list(cross_blocks(starts, ends, count, embargo=embargo))
+        folds = list(purged_k_fold(starts, ends, count, embargo=embargo))
     except ValueError:
         return
     held = np.concatenate([fold.test for fold in folds])

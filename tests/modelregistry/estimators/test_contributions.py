@@ -5,7 +5,7 @@ import pytest
 
 from modelregistry.estimators import boosting
 from modelregistry.estimators.contributions import scale_contributions
-from modelregistry.estimators.scale import LEAN, LinearScale, ScaleModel, current_level
+from modelregistry.estimators.scale import VOLATILITY_SHARE, LinearScale, ScaleModel, current_level
 
 HORIZONS = (6, 18)
 
@@ -35,7 +35,7 @@ def test_contributions_and_current_volatility_give_the_prediction(model, rows):
     sigma = np.full(len(rows), 0.0012)
     parts = scale_contributions(model, rows)
     assert parts.shape == (len(rows), len(HORIZONS), 6)
-    again = parts.sum(axis=2) + LEAN * current_level(HORIZONS, sigma)
+    again = parts.sum(axis=2) + VOLATILITY_SHARE * current_level(HORIZONS, sigma)
     np.testing.assert_allclose(again, model.log_scale(rows, sigma), atol=1e-5)
 
 
