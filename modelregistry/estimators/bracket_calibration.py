@@ -16,7 +16,7 @@ SIDES: tuple[Side, ...] = ("buy", "sell")
 SCORING_GRID: dict[str, tuple[float, float]] = {"1x1": (1.0, 1.0), "1.5x0.75": (1.5, 0.75), "0.75x1.5": (0.75, 1.5)}
 """Scored brackets: take-profit and stop-loss in units of EWM sigma times the root of the horizon around the close."""
 UNMEASURED_ERROR = 0.02
-"""Standard error until it is measured."""
+"""Default standard error, for versions whose artifact stores none."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +47,15 @@ class Calibration:
 
     @classmethod
     def from_parameters(cls, kept: Mapping[str, Any]) -> Self:
-        """Rebuild from JSON, checking every shape."""
+        """Rebuild from JSON, checking every shape; older versions lack `middle` and `errors`."""
         return cls(
             float(kept["level"]),
             float(kept["spread"]),
             parameters.array(kept["touch"], TOUCH_TERMS),
             parameters.array(kept["order"], ORDER_TERMS),
             parameters.array(kept["single"], TOUCH_TERMS),
-            float(kept["middle"]),
-            tuple(parameters.array(kept["errors"], len(SIDES)).tolist()),
+            float(kept.get("middle", 1.0)),
+            tuple(parameters.array(kept.get("errors", [UNMEASURED_ERROR] * len(SIDES)), len(SIDES)).tolist()),
         )
 
 

@@ -108,5 +108,6 @@ class Novelty:
             parameters.array(kept["spread"], n),
             parameters.array(kept["whitening"], n, n),
             float(kept["limit"]),
-            Guard.from_parameters(kept["guard"]),
+            # Older versions store no guard; they are never suppressed.
+            Guard.from_parameters(kept.get("guard", NO_GUARD.as_parameters())),
         )

@@ -122,5 +122,6 @@ class RangePredictor:
             Novelty.from_parameters(kept["novelty"]),
             parameters.array(kept["widest"], len(horizons)),
             kept["hyperparameters"],
-            Correction.from_parameters(kept["correction"]),
+            # Older versions store no correction; they stay uncorrected.
+            Correction.from_parameters(kept.get("correction", NO_CORRECTION.as_parameters())),
         )

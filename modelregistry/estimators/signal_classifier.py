@@ -118,11 +118,13 @@ class SignalClassifier:
         Raises
         ------
         ValueError
-            If a file is missing or torn, or the class order differs.
+            If a file is missing or torn, the class order differs, or the version predates the meta-label.
         """
         kept = parameters.load(files, cls.kind)
         if tuple(kept["classes"]) != CLASSES:
             raise ValueError(f"class order is {kept['classes']}, expected {list(CLASSES)}")
+        if "meta_trust" not in kept:
+            raise ValueError("it was trained before sides were meta-labelled; train a new version")
         touch, primary, meta = _models_of(kept, files)
         return cls(
             int(kept["horizon"]),

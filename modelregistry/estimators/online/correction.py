@@ -36,6 +36,8 @@ def random_walk_slopes(levels: Sequence[float]) -> tuple[float, ...]:
 
 
 SLOPES = random_walk_slopes(LEVELS)
+LEGACY_SLOPES = (0.3,) * len(LEVELS)
+"""Slopes of versions whose artifact stores none."""
 MAX_LOG_CORRECTION = 0.5
 """Largest absolute correction of a log quantile."""
 MAX_CANDLES = 30 * DAY_CANDLES
@@ -153,7 +155,7 @@ class Correction:
         ValueError
             If a number is out of range.
         """
-        slopes = tuple(float(slope) for slope in kept["slopes"])
+        slopes = tuple(float(slope) for slope in kept.get("slopes", LEGACY_SLOPES))
         found = cls(int(kept["candles"]), int(kept["stride"]), float(kept["gain"]), float(kept["prior"]), slopes)
         if len(slopes) != len(LEVELS) or not all(0.01 <= slope <= 1 for slope in slopes):
             raise ValueError(f"a correction with slopes {list(slopes)} is out of range")

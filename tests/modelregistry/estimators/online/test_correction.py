@@ -7,6 +7,7 @@ import pytest
 
 from modelregistry.estimators.forecast import LEVELS
 from modelregistry.estimators.online.correction import (
+    LEGACY_SLOPES,
     MAX_LOG_CORRECTION,
     NO_CORRECTION,
     SLOPES,
@@ -104,10 +105,16 @@ def test_miscoverage_of_a_random_walk_is_corrected_at_every_level():
     assert found == pytest.approx(np.full((2, 7), -np.log(1.1)), abs=0.05)
 
 
+def test_older_versions_keep_the_legacy_slopes():
+    kept = Correction(4032, 12, 0.5, 20.0).as_parameters()
+    assert Correction.from_parameters(kept).slopes == SLOPES
+    del kept["slopes"]
+    assert Correction.from_parameters(kept).slopes == LEGACY_SLOPES
+
+
 def test_parameters_round_trip_and_invalid_ones_raise():
     one = Correction(4032, 12, 0.5, 50.0)
     assert Correction.from_parameters(one.as_parameters()) == one
-    assert one.slopes == SLOPES
     assert not NO_CORRECTION.active
     for wrong in (
         {"candles": -1},

@@ -43,11 +43,13 @@ def test_few_candles_or_no_guard_never_suppress():
     assert not NO_GUARD.suppressed_at(NUMBERS, every, NUMBERS, 12).any()
 
 
-def test_the_guard_is_stored():
+def test_the_guard_is_stored_and_older_versions_have_none():
     fitted = champions.estimator("range_predictor")
     guarded = replace(fitted, novelty=replace(fitted.novelty, guard=GUARD))
     assert RangePredictor.from_files(guarded.to_files()).novelty.guard == GUARD
-    assert RangePredictor.from_files(fitted.to_files()).novelty.guard == NO_GUARD
+    kept = fitted.novelty.as_parameters()
+    del kept["guard"]
+    assert type(fitted.novelty).from_parameters(kept).guard == NO_GUARD
     for wrong in ({"candles": -1}, {"candles": 10**6}, {"share": 0.0}, {"share": 1.5}):
         with pytest.raises(ValueError, match="out of range"):
             Guard.from_parameters({**GUARD.as_parameters(), **wrong})

@@ -181,7 +181,10 @@ def test_without_a_paying_row_there_is_no_side(rows):
     assert cell["accuracy"] is None
 
 
-def test_an_artifact_is_read_as_it_was_written():
+def test_an_artifact_from_before_the_meta_label_is_refused_with_a_message():
     fitted = champions.estimator(KIND)
     files = fitted.to_files()
+    old = files["parameters.json"].replace(b'"meta_trust":', b'"offset":')
+    with pytest.raises(ValueError, match="train a new version"):
+        SignalClassifier.from_files({**files, "parameters.json": old})
     assert SignalClassifier.from_files(files).to_files() == replace(fitted).to_files()
