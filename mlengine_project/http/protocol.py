@@ -12,6 +12,8 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from mlengine_project.http.known_requests import known_requests
+
 MAX_URL_BYTES = 16 * 1024
 MAX_HEADER_BYTES = 8 * 1024
 """Name and value of one header together."""
@@ -32,14 +34,7 @@ MAX_PATH_CHARACTERS = 256
 IMMEDIATE_TARGET = b"/predictions"
 """Target of requests that the application is asked to answer at once."""
 
-MAX_KNOWN_REQUESTS = 256
-MAX_KNOWN_BYTES = 1024
-
 NOT_HTTP = "This is not an HTTP/1.1 request."
-
-
-known_requests: dict[bytes, tuple[dict[str, Any], bytes]] = {}
-"""Requests that were answered at once: scope and body by the bytes that were received."""
 
 
 class RequestRefused(Exception):
@@ -83,7 +78,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self.refused:
             self.cycle.message_event.set()
             return
-        if len(data) <= MAX_KNOWN_BYTES and data in known_requests and self._answer_known(*known_requests[data]):
+        known = known_requests.find(data)
+        if known is not None and self._answer_known(*known):
             return
         self._unset_keepalive_if_required()
         is_whole = self._is_between_requests()
@@ -97,7 +93,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self.head_timer is None and (self.in_head or self._is_idle()):
             self.head_timer = self.loop.call_later(HEAD_SECONDS, self._head_is_late)
         if self.held is not None and self._run_held(self.held) and is_whole and self._is_between_requests():
-            remember_request(data, self.cycle)
+            known_requests.keep(data, dict(self.cycle.scope), bytes(self.cycle.body))
 
     def _feed(self, piece: bytes) -> bool:
         """Parse one piece; False when the connection has become a websocket."""
@@ -372,14 +368,6 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self.unread_timer.cancel()
             self.unread_timer = None
         super().resume_writing()
-
-
-def remember_request(data: bytes, cycle: RequestResponseCycle) -> None:
-    """Keep the parsed form of a short request that was answered at once; a caller sends the same bytes again."""
-    if len(data) <= MAX_KNOWN_BYTES:
-        if len(known_requests) >= MAX_KNOWN_REQUESTS:
-            known_requests.clear()
-        known_requests[data] = (dict(cycle.scope), bytes(cycle.body))
 
 
 def _refusal_of(error: httptools.HttpParserError) -> RequestRefused:

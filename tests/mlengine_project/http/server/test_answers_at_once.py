@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mlengine_project.http import protocol
+from mlengine_project.http.known_requests import known_requests
 from tests.mlengine_project.http.server.conftest import mirror
 from tests.mlengine_project.http.server.sockets import Caller, chunked, request
 
@@ -58,7 +58,7 @@ def port(serve, application):
 
 @pytest.fixture(autouse=True)
 def _nothing_known(application):
-    protocol.known_requests.clear()
+    known_requests.parsed.clear()
     application.is_ready = True
     application.answered.clear()
     application.started = 0
@@ -68,7 +68,7 @@ def test_equal_requests_are_parsed_once_and_answered_each_time(port):
     with Caller(port) as caller:
         bodies = [caller.send(NOW).answer().body for _ in range(4)]
     assert bodies == [b"1 at once", b"2 at once", b"3 at once", b"4 at once"]
-    assert list(protocol.known_requests) == [NOW]
+    assert list(known_requests.parsed) == [NOW]
 
 
 def test_requests_in_one_packet_are_answered_in_order(port):
