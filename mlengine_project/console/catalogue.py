@@ -115,4 +115,11 @@ TEXTS = (
     gettext_noop("check the outbox and the kill switches in the admin"),
     gettext_noop("start the workers: `docker compose up -d worker trainer`"),
     gettext_noop("start exactly one beat: `docker compose up -d beat`; and check the schedule in the admin"),
+    gettext_noop("There is nothing here."),
+    gettext_noop("You may not do that."),
+    gettext_noop("The request cannot be read."),
+    gettext_noop("The database does not answer at the moment."),
+    gettext_noop("Redis does not answer at the moment."),
+    gettext_noop("Internal error; see the log under this request id."),
+    gettext_noop("This path does not know that method."),
 )
