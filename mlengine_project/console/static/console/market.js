@@ -395,7 +395,9 @@ carpet.addEventListener("change", () => loadWhole().catch(() => {}));
 for (const choice of panes.choices) choice.addEventListener("change", drawIndicators);
 tableButton.addEventListener("click", toggleTable);
 document.getElementById("open-forecast").addEventListener("click", () => openForecast(chosenHorizon()));
-document.addEventListener("theme-changed", () => { applyColours(); drawChart(); drawIndicators(); });
+document.addEventListener("theme-changed", () => { applyColours(); drawChart(); panes.recolour(paint); });
+// The library draws on the next frame, and paper has none; a picture of the chart makes it draw at once.
+addEventListener("beforeprint", () => chart.takeScreenshot());
 document.addEventListener("zone-changed", () => { chart.applyOptions({}); drawChart(); });
 document.addEventListener("click", (event) => {
   for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
