@@ -37,14 +37,25 @@ PRINT = """(async () => {
   await frames();
   return { changed: paper !== screen, complete: paper === later, restored: PICTURES === screen };
 })()"""
+CUT_OFF = """(() => {
+  dispatchEvent(new Event("beforeprint"));
+  const shown = [...document.querySelectorAll("PRINTED")].map((canvas) => [canvas, canvas.closest(".panel")].map((one) => one.getBoundingClientRect()));
+  const count = shown.filter(([canvas, panel]) => !canvas.width || canvas.left < panel.left || canvas.right > panel.right).length;
+  dispatchEvent(new Event("afterprint"));
+  return shown.length ? count : null;
+})()"""
 CHARTS = {
-    "/market/BTCUSDT": ("#chart canvas", DRAWN),
-    "/console/models": (".plot canvas", "document.querySelectorAll('.plot canvas').length > 2"),
+    "/market/BTCUSDT": ("#chart canvas", ".on-paper", DRAWN),
+    "/console/models": (".plot canvas", ".plot canvas", "document.querySelectorAll('.plot canvas').length > 2"),
 }
 
 
+DARK = [{"name": "prefers-color-scheme", "value": "dark"}]
+PAPER = {"width": 718, "height": 1_047, "deviceScaleFactor": 1, "mobile": False}
+
+
 async def open_dark(page, link):
-    await page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    await page.call("Emulation.setEmulatedMedia", features=DARK)
     await page.open(link)
     await page.until("document.querySelectorAll('.card').length === 2")
 
@@ -72,11 +83,16 @@ async def test_dark_charts_are_drawn_for_paper_before_it_is_printed(served, tmp_
     await sync_to_async(ModelVersion.objects.update)(report=report_of("range_predictor"))
     async with chromium.Browser(tmp_path / "profile") as page:
         await open_dark(page, link)
-        for path, (canvases, drawn) in CHARTS.items():
+        for path, (canvases, printed, drawn) in CHARTS.items():
             await page.open(address + path)
             await page.until(drawn)
             await asyncio.sleep(1)  # until every chart in view is drawn
             # What a canvas holds when the event has been handled is printed: no frame is drawn in between.
             found = await page.value(PRINT.replace("PICTURES", PICTURES.replace("SELECTOR", canvases)))
             assert found == {"changed": True, "complete": True, "restored": True}, path
+            await page.call("Emulation.setEmulatedMedia", media="print", features=DARK)
+            await page.call("Emulation.setDeviceMetricsOverride", **PAPER)
+            assert await page.value(CUT_OFF.replace("PRINTED", printed)) == 0, path
+            await page.call("Emulation.clearDeviceMetricsOverride")
+            await page.call("Emulation.setEmulatedMedia", media="", features=DARK)
     assert page.errors == []

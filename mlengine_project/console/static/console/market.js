@@ -396,8 +396,13 @@ for (const choice of panes.choices) choice.addEventListener("change", drawIndica
 tableButton.addEventListener("click", toggleTable);
 document.getElementById("open-forecast").addEventListener("click", () => openForecast(chosenHorizon()));
 document.addEventListener("theme-changed", () => { applyColours(); drawChart(); panes.recolour(paint); });
-// The library draws on the next frame, and paper has none; a picture of the chart makes it draw at once.
-addEventListener("beforeprint", () => chart.takeScreenshot());
+// Paper gets a picture: the chart itself is drawn on the next frame, in the size of the screen.
+addEventListener("beforeprint", () => {
+  const picture = chart.takeScreenshot();
+  picture.className = "on-paper";
+  box.append(picture);
+});
+addEventListener("afterprint", () => box.querySelector(".on-paper")?.remove());
 document.addEventListener("zone-changed", () => { chart.applyOptions({}); drawChart(); });
 document.addEventListener("click", (event) => {
   for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
