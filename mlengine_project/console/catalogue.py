@@ -112,7 +112,7 @@ TEXTS = (
     gettext_noop("roll back, or train and promote a new version"),
     gettext_noop("start exactly one feed: `docker compose up -d stream`, or `manage.py stream_candles`"),
     gettext_noop("train a newer model"),
-    gettext_noop("check the outbox and the kill switches in the admin"),
+    gettext_noop("check the outbox in the admin, and the switches on the page Operations"),
     gettext_noop("start the workers: `docker compose up -d worker trainer`"),
     gettext_noop("start exactly one beat: `docker compose up -d beat`; and check the schedule in the admin"),
     gettext_noop("There is nothing here."),

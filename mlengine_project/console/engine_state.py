@@ -121,7 +121,7 @@ def _switch_notices() -> list[Notice]:
             "stopped",
             gettext("Signals are switched off for %(market)s") % {"market": switch.symbol or gettext("all markets")},
             switch.reason + (f" ({switch.changed_by})" if switch.changed_by else ""),
-            link=reverse("admin:signals_signalswitch_changelist"),
+            link=reverse("console:operations"),
         )
         for switch in thrown
     ]
@@ -143,7 +143,7 @@ def _feed_notices() -> list[Notice]:
 
 def _model_notices(source: str) -> list[Notice]:
     """Notices of active champions that this process could not load."""
-    link = reverse("admin:modelregistry_modelversion_changelist")
+    link = reverse("console:models")
     return [
         Notice(
             "stopped",
@@ -170,5 +170,5 @@ def _job_notice(job: Job) -> Notice:
         f"{verb}: {waits}" if waiting else f"{verb}: {percent_text(job.progress, places=0)}",
         stored_text(job.message),
         progress=0.0 if waiting else job.progress,
-        link=reverse("admin:operations_job_change", args=[job.pk]),
+        link=reverse("console:models" if job.kind == Job.Kind.TRAINING else "console:operations"),
     )
