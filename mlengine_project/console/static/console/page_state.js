@@ -52,6 +52,10 @@ function write(place, text) {
 
 // Cards whose content the browser does not draw, since they are out of view.
 const undrawn = new WeakSet();
+// The page may have been drawn before this module ran; later changes are announced.
+for (const card of document.querySelectorAll(".board .card")) {
+  if (!card.firstElementChild.checkVisibility({ contentVisibilityAuto: true })) undrawn.add(card);
+}
 document.addEventListener("contentvisibilityautostatechange", ({ target, skipped }) => {
   if (skipped) undrawn.add(target); else { undrawn.delete(target); turnPanel(target); }
 });
