@@ -65,7 +65,7 @@ async def test_signals_published_while_the_connection_is_cut_come_once_each(serv
             for seq in (3, 4, 5):
                 just_after_a_close.advance(300)
                 await sync_to_async(close_candle)(seq)
-            await page.until(DISCONNECTED)
+            await page.until(DISCONNECTED, seconds=90)
             assert await page.value(
                 "document.querySelector('.card .age').textContent.startsWith('disconnected, as of')"
             )
@@ -73,7 +73,7 @@ async def test_signals_published_while_the_connection_is_cut_come_once_each(serv
             assert await page.value(f"{SHOWN_SEQ} === '2,2'")
 
             relay.restore()
-            await page.until(f"{SHOWN_SEQ} === '5,5'")
+            await page.until(f"{SHOWN_SEQ} === '5,5'", seconds=90)
             await page.until(LIVE)
             await sync_to_async(close_candle)(6)
             just_after_a_close.advance(300)
@@ -86,7 +86,8 @@ async def test_signals_published_while_the_connection_is_cut_come_once_each(serv
             await page.until("document.querySelectorAll('[data-panel=recent] tbody tr').length === 6")
             assert {urlsplit(url).netloc for url in page.websockets} == {urlsplit(relayed).netloc}
             assert len(page.websockets) >= 2
-        assert [error for error in page.errors if "net::ERR_" not in error] == []
+        # The browser itself logs what it could not reach.
+        assert [error for error in page.errors if "net::ERR_" not in error and "WebSocket" not in error] == []
         assert page.hosts == {urlsplit(relayed).netloc}
 
 
