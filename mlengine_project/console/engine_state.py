@@ -8,6 +8,7 @@ from django.utils.translation import gettext
 
 from marketdata import clock
 from marketdata.models import ExchangeState, Market, Source
+from mlengine_project.console.stored_texts import stored_text
 from mlengine_project.console.wording import percent_text
 from mlengine_project.operations.models import Heartbeat, Job
 from modelregistry import registry
@@ -120,7 +121,7 @@ def _switch_notices() -> list[Notice]:
             "stopped",
             gettext("Signals are switched off for %(market)s") % {"market": switch.symbol or gettext("all markets")},
             switch.reason + (f" ({switch.changed_by})" if switch.changed_by else ""),
-            link=reverse("admin:signals_signalswitch_changelist"),
+            link=reverse("console:operations"),
         )
         for switch in thrown
     ]
@@ -142,7 +143,7 @@ def _feed_notices() -> list[Notice]:
 
 def _model_notices(source: str) -> list[Notice]:
     """Notices of active champions that this process could not load."""
-    link = reverse("admin:modelregistry_modelversion_changelist")
+    link = reverse("console:models")
     return [
         Notice(
             "stopped",
@@ -156,13 +157,18 @@ def _model_notices(source: str) -> list[Notice]:
 
 
 def _job_notice(job: Job) -> Notice:
-    verbs = {"training": gettext("Models are training"), "backfill": gettext("History is being fetched")}
+    verbs = {
+        "training": gettext("Models are training"),
+        "backfill": gettext("History is being fetched"),
+        "bootstrap": gettext("History is being fetched"),
+        "retention": gettext("Old models are being removed"),
+    }
     verb = verbs.get(job.kind, job.kind)
     waiting, waits = job.state == Job.State.PENDING, gettext("waiting to start")
     return Notice(
         "working",
         f"{verb}: {waits}" if waiting else f"{verb}: {percent_text(job.progress, places=0)}",
-        job.message,
+        stored_text(job.message),
         progress=0.0 if waiting else job.progress,
-        link=reverse("admin:operations_job_change", args=[job.pk]),
+        link=reverse("console:models" if job.kind == Job.Kind.TRAINING else "console:operations"),
     )

@@ -45,9 +45,11 @@ def error_response(request: HttpRequest, answer: Answer) -> HttpResponseBase:
     """The response of an error answer."""
     body = answer.body(request.path, request_id_of(request))
     if prefers_html(request):
-        page = SimpleTemplateResponse("surface/error.html", {**body, "status": answer.status}, status=answer.status)
         with translation.override(translation.get_language_from_request(request)):
-            return page.render()
+            # Messages of the engine are in English; the fixed ones have a translation.
+            shown = translation.gettext(answer.message)
+            context = {**body, "message": shown, "is_translated": shown != answer.message, "status": answer.status}
+            return SimpleTemplateResponse("surface/error.html", context, status=answer.status).render()
     return HttpResponse(write_json(body), content_type="application/json", status=answer.status, headers=answer.headers)
 
 

@@ -12,6 +12,7 @@ from django.utils.translation import get_language, gettext
 from marketdata import clock
 from mlengine_project.console import wording
 from mlengine_project.console.card_drawing import Held
+from mlengine_project.console.stored_texts import stored_text
 from modelregistry.models import Kind, ModelVersion
 from modelregistry.registry.version_state import VersionState, state_of
 from predictions import reasons
@@ -183,6 +184,12 @@ def held_sign(held: bool) -> str:
 def kind(name: str) -> str:
     """The name of a kind of estimator."""
     return gettext(str(Kind(name).label)) if name in Kind.values else name
+
+
+@register.filter
+def stored(text: str) -> str:
+    """A text that the engine stores in English, in the language of the page."""
+    return stored_text(text)
 
 
 @register.filter

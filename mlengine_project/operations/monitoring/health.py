@@ -225,7 +225,7 @@ CHECKS = (
     Check("models", model_health.report, "roll back, or train and promote a new version", True),
     Check("binance", market_health.report, f"start {FEED}", True),
     Check("predictions", prediction_health.report, "train a newer model"),
-    Check("signals", signal_health.report, "check the outbox and the kill switches in the admin"),
+    Check("signals", signal_health.report, "check the outbox in the admin, and the switches on the page Operations"),
     Check("celery", processes.worker, "start the workers: `docker compose up -d worker trainer`"),
     Check("beat", processes.beat, f"start {BEAT}"),
     Check("stream", processes.stream, f"start {FEED}"),

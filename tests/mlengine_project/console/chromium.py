@@ -12,6 +12,8 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
          "--disable-dev-shm-usage", "--window-size=1440,900", "--remote-debugging-port=0")  # fmt: skip
 TIMEOUT_SECONDS = 30
+TEXT_FRAME = 1
+"""Opcode of a websocket."""
 
 
 def installed():
@@ -19,10 +21,11 @@ def installed():
 
 
 class Page:
-    """One tab, with its log messages, the hosts it asked, and the evaluation of expressions."""
+    """One tab, with its log messages, what it asked of which hosts, and the evaluation of expressions."""
 
     def __init__(self, socket):
-        self.socket, self.number, self.errors, self.hosts = socket, 0, [], set()
+        self.socket, self.number = socket, 0
+        self.errors, self.hosts, self.websockets, self.frames = [], set(), [], []
 
     async def call(self, method, **parameters):
         """Send one command and return its result; messages of the page are collected."""
@@ -59,6 +62,12 @@ class Page:
             asked = urlsplit(parameters["request"]["url"])
             if asked.scheme in {"http", "https", "ws", "wss"}:
                 self.hosts.add(asked.netloc)
+        elif message.get("method") == "Network.webSocketCreated":
+            self.websockets.append(parameters["url"])
+            self.hosts.add(urlsplit(parameters["url"]).netloc)
+        elif message.get("method") == "Network.webSocketFrameReceived":
+            if parameters["response"]["opcode"] == TEXT_FRAME:
+                self.frames.append(json.loads(parameters["response"]["payloadData"]))
         elif message.get("method") == "Runtime.exceptionThrown":
             self.errors.append(parameters["exceptionDetails"]["text"])
         elif message.get("method") == "Log.entryAdded" and parameters["entry"]["level"] in {"error", "warning"}:

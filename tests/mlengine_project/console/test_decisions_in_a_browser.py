@@ -1,6 +1,7 @@
 """Every decision of the console made in a real browser, in one session: without errors or requests to other hosts."""
 
 import asyncio
+import json
 from urllib.parse import urlsplit
 
 import pytest
@@ -26,6 +27,11 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume"),
 ]
 OVERRIDDEN = "promoted by override: the gate had refused"
+SENT = """(async () => {
+  const body = new URLSearchParams(FIELDS);
+  body.set("csrfmiddlewaretoken", document.querySelector("[name=csrfmiddlewaretoken]").value);
+  return (await fetch("PATH", { method: "POST", body, redirect: "manual" })).status;
+})()"""
 
 
 def two_versions():
@@ -102,6 +108,7 @@ async def test_every_decision_is_made_in_the_console(served, tmp_path):  # noqa:
 
 async def test_a_person_without_rights_sees_no_decision_and_is_refused(served, tmp_path, django_user_model):  # noqa: F811
     address, _ = served
+    champion, refused = await sync_to_async(two_versions)()
     person = await sync_to_async(django_user_model.objects.create_user)("grace")
     link = await sync_to_async(one_time_link)(address, person)
     async with chromium.Browser(tmp_path / "profile") as page:
@@ -111,7 +118,23 @@ async def test_a_person_without_rights_sees_no_decision_and_is_refused(served, t
             await page.open(address + path)
             assert await page.value("document.querySelectorAll('[data-sheet]').length === 0"), path
         assert page.errors == []
-        for path in ("/console/models/train", "/console/operations/switch", "/console/operations/keys/new"):
+        forbidden = {
+            f"/console/models/{refused.pk}/promote": {"reason": "I like it", "override": "on"},
+            "/console/models/roll-back/range_predictor": {"reason": "I was wrong"},
+            "/console/models/train": {"reason": "new data", "small": "on"},
+            "/console/operations/switch": {"reason": "implausible prices"},
+            "/console/operations/switch/off": {"reason": "halted", "symbol": "ETHUSDT"},
+            "/console/operations/keys/new": {"name": "backend"},
+        }
+        for path, fields in forbidden.items():
             await page.open(address + path)
             await asyncio.sleep(0.1)
             assert "403" in str(page.errors[-1]), path
+            await page.open(address)
+            assert await page.value(SENT.replace("PATH", path).replace("FIELDS", json.dumps(fields))) == 403, path
+        assert await page.value(SENT.replace("PATH", "/nope").replace("FIELDS", "{}")) == 404  # the token is accepted
+    await champion.arefresh_from_db()
+    assert champion.stage == "champion"
+    assert not await Job.objects.aexists()
+    assert not await ApiKey.objects.aexists()
+    assert await sync_to_async(kill_switch.switched_off_symbols)() == {}

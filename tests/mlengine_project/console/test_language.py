@@ -14,9 +14,12 @@ from django.utils import translation
 from indicators.catalog.lookup import CATALOG
 from mlengine_project.access import services as access
 from mlengine_project.console import catalogue
+from mlengine_project.console.stored_texts import stored_text
+from mlengine_project.operations.models import Job
 from mlengine_project.operations.monitoring.health import CHECKS
 from mlengine_project.operations.scheduling.schedule import SCHEDULE, install_schedule
 from modelregistry.models import Kind
+from modelregistry.training import gate
 from predictions.reasons import REASON_TEXTS
 from signals.models import SignalLog
 from tests.mlengine_project.console import rows
@@ -149,3 +152,63 @@ def texts_of(file):
     """Every text of a catalogue that is to be translated."""
     found = re.findall(r'^msgid ((?:".*"\n?)+)', file.read_text(), re.MULTILINE)
     return {"".join(map(ast.literal_eval, text.strip().split("\n"))) for text in found}
+
+
+JOB_MESSAGES = {
+    "fold 3 of 5: range_predictor scored": "pliegue 3 de 5: Predictor de rangos, evaluado",
+    "fold 1: range_predictor, tpsl_classifier: done": "pliegue 1: Predictor de rangos, Clasificador TP/SL: terminado",
+    "candles, features and labels: rows of BTCUSDT": "velas, variables y etiquetas: filas de BTCUSDT",
+    "all candles: scale, held-out blocks": "todas las velas: escala, bloques apartados",
+    "signal_classifier of exchange candles": "Clasificador de señales, velas de la bolsa",
+    "cancelled before it began": "cancelado antes de empezar",
+    "waits: the exchange answers 418": "espera: the exchange answers 418",
+    "": "",
+}
+
+
+@pytest.mark.parametrize("message", JOB_MESSAGES)
+def test_job_messages_are_in_the_language_of_the_page(message):
+    with translation.override("es"):
+        assert stored_text(message) == JOB_MESSAGES[message]
+
+
+def test_a_running_job_is_described_in_the_language_of_the_page(admin_client):
+    rows.market()
+    Job.objects.create(kind="training", state="running", progress=0.4, message="fold 3 of 5: range_predictor scored")
+    for path in ("/", "/console/models", "/console/operations"):
+        page = admin_client.get(path, **SPANISH).content.decode()
+        assert "pliegue 3 de 5: Predictor de rangos, evaluado" in page, path
+    assert Job.objects.get().message == "fold 3 of 5: range_predictor scored"
+
+
+def test_every_step_of_a_training_has_a_translation():
+    steps = set()
+    for source in (ROOT / "modelregistry" / "training").rglob("*.py"):
+        steps |= set(re.findall(r'\b(?:tick|steps)\("([^"]+)"\)|\.stage = "([^"]+)"', source.read_text()))
+    found = {text for pair in steps for text in pair if text}
+    assert len(found) > 8
+    with translation.override("es"):
+        assert [text for text in found if stored_text(text) == text] == []
+
+
+def test_reasons_of_the_gate_are_in_the_language_of_the_page():
+    cell = {"symbol": "BTCUSDT", "horizon": 6, "target": "high", "pinball": 2.0, "baselines": {"ewm": 1.0}}
+    cell |= {"skill": 0.5, "skill_error": 0.5, "coverage_80": 70.0, "coverage_90": 90.0, "coverage_80_error": 0.1}
+    versus = {"evidence": "later candles", "lower": -1.0, "days": 20, "gain": 0.2, "error": 0.4}
+    reasons = gate.range_verdict({"test_days": 5, "cells": [cell]}, versus).reasons
+    reasons += gate.range_verdict(
+        {"test_days": 5, "cells": [cell]}, {**versus, "evidence": "none", "later_days": 2}
+    ).reasons
+    english = {stored_text(text) for text in reasons}
+    assert {text.replace(", ", " ") for text in english} == {text.replace(", ", " ") for text in reasons}
+    with translation.override("es"):
+        shown = [stored_text(text) for text in reasons]
+    assert [text for text in shown if re.search(r"\b(than|the|not|of)\b", text)] == []
+    assert "horizonte 6: las bandas del 80 % cubren el 70.0 % de los resultados" in shown
+
+
+def test_a_page_that_is_not_there_says_so_in_one_language(client):
+    page = client.get("/nope", HTTP_ACCEPT="text/html", **SPANISH).content.decode()
+    assert "Aquí no hay nada." in page
+    assert "There is nothing here." not in page
+    assert client.get("/nope", **SPANISH).json()["message"] == "There is nothing here."

@@ -8,7 +8,9 @@ from django.urls import reverse
 from marketdata.process_state import process_state
 from mlengine_project.operations.models import Job
 from modelregistry.artifacts.verification import Verdicts
+from modelregistry.models import Kind
 from modelregistry.registry.serving import LoadedVersions
+from signals import kill_switch
 from signals.models import SignalSwitch
 from tests.mlengine_project.console import rows
 
@@ -161,6 +163,26 @@ def test_card_shows_training_progress(admin_client):
     assert "Models are training: 43 %" in words(shown)
     assert "fold 3 of 5" in words(shown)
     assert '<progress max="1" value="0.430"' in shown.content.decode()
+
+
+def test_a_training_beside_active_models_is_not_given_as_the_reason_of_a_missing_prediction(admin_client):
+    rows.candles(rows.market())
+    waits = "Ranges and signals start when training is done."
+    Job.objects.create(kind="training", state="running", progress=0.43)
+    assert waits in words(admin_client.get("/"))
+    for kind in Kind:
+        rows.version(kind.value, stage="champion")
+    shown = words(admin_client.get("/"))
+    assert waits not in shown
+    assert "The first one comes with the next closed candle." in shown
+
+
+def test_notices_lead_to_the_pages_where_the_decision_is_made(admin_client):
+    rows.candles(rows.market())
+    Job.objects.create(kind="training", state="running")
+    kill_switch.set_switch("", off=True, reason="implausible prices", actor="ada")
+    notices = admin_client.get("/console/notices").content.decode()
+    assert re.findall(r'href="([^"]+)"', notices) == ["/console/operations", "/console/models"]
 
 
 def test_only_the_requested_cards_are_returned(admin_client):

@@ -1,12 +1,14 @@
 // The live board: a signal frame means a closed candle, so the card of its market is fetched again.
 import { follow } from "./live.js";
 import { ask } from "./page.js";
-import { turnPanels } from "./page_state.js";
+import { isDrawn, turnPanel, turnPanels } from "./page_state.js";
 import { writeTimes } from "./times.js";
+import { fill, gettext } from "./words.js";
 
 const GATHER_MS = 150;
 const CARDS_A_REQUEST = 50;
-const CARDS_A_FRAME = 20;
+const CARDS_A_FRAME = 10;
+const ANNOUNCED_BY_NAME = 3;
 const MOVE = 0.03;
 const board = document.getElementById("board");
 
@@ -31,7 +33,7 @@ if (board) {
     mover: ({ dataset }) => dataset.change && Math.abs(Number(dataset.change)) >= MOVE,
   };
   const ORDERS = {
-    name: (a, b) => a.dataset.symbol.localeCompare(b.dataset.symbol),
+    name: (a, b) => (a.dataset.symbol < b.dataset.symbol ? -1 : 1),
     expected: (a, b) => number(b.dataset.expected) - number(a.dataset.expected),
     age: (a, b) => number(a.dataset.closedMs) - number(b.dataset.closedMs),
     width: (a, b) => number(b.dataset.width) - number(a.dataset.width),
@@ -59,9 +61,11 @@ if (board) {
   const sort = () => {
     const order = ORDERS[sorting.value];
     const sorted = [...cards.values()].sort((a, b) => order(a, b) || ORDERS.name(a, b));
-    if (sorted.every((card, index) => board.children[index] === card)) return;
     const focused = document.activeElement;
-    board.append(...sorted);
+    let place = board.firstElementChild;
+    for (const card of sorted) {
+      if (card === place) place = place.nextElementSibling; else board.insertBefore(card, place);
+    }
     if (board.contains(focused)) focused.focus({ preventScroll: true });
   };
 
@@ -101,29 +105,35 @@ if (board) {
   });
 
   // --- updates ---
-  const replaceOne = (card) => {
-    const old = cards.get(card.dataset.symbol);
-    if (!old) return;
-    const focused = old.contains(document.activeElement);
-    const changed = old.querySelector(".price")?.textContent !== card.querySelector(".price")?.textContent;
-    card.hidden = old.hidden;
-    old.replaceWith(card);
-    cards.set(card.dataset.symbol, card);
-    if (changed) card.classList.add("fresh");
+  // The element of the card stays: the browser keeps its size, and does not lay out what is out of view.
+  const renew = (fresh) => {
+    const card = cards.get(fresh.dataset.symbol);
+    if (!card) return;
+    const focused = card.contains(document.activeElement);
+    const changed = card.querySelector(".price")?.textContent !== fresh.querySelector(".price")?.textContent;
+    for (const name in card.dataset) if (!(name in fresh.dataset)) delete card.dataset[name];
+    card.removeAttribute("aria-busy");
+    for (const { name, value } of fresh.attributes) if (name !== "class" && card.getAttribute(name) !== value) card.setAttribute(name, value);
+    card.replaceChildren(...fresh.childNodes);
+    if (changed && isDrawn(card)) card.classList.add("fresh");
     if (focused) card.querySelector("h2 a")?.focus({ preventScroll: true });
     writeTimes(card);
+    turnPanel(card);
   };
+  board.addEventListener("animationend", ({ target }) => target.classList.remove("fresh"));
+
+  // A page that is out of sight has no frames.
+  const frame = () => new Promise((next) => { if (document.hidden) setTimeout(next); else requestAnimationFrame(next); });
 
   // A few cards a frame, so that five hundred do not block the page.
   const replace = async (markup) => {
-    const fresh = document.createElement("template");
-    fresh.innerHTML = markup;
-    const arrived = [...fresh.content.querySelectorAll(".card")];
+    const template = document.createElement("template");
+    template.innerHTML = markup;
+    const arrived = [...template.content.querySelectorAll(".card")];
     for (let start = 0; start < arrived.length; start += CARDS_A_FRAME) {
-      arrived.slice(start, start + CARDS_A_FRAME).forEach(replaceOne);
-      if (start + CARDS_A_FRAME < arrived.length) await new Promise((next) => { setTimeout(next); });
+      await frame();
+      arrived.slice(start, start + CARDS_A_FRAME).forEach(renew);
     }
-    turnPanels();
     sort();
     select();
   };
@@ -146,12 +156,23 @@ if (board) {
     if (waiting.size) timer ??= setTimeout(load, GATHER_MS);
   }
 
+  let announced = [];
+  function announce(text) {
+    announced.push(text);
+    if (announced.length > 1) return;
+    setTimeout(() => {
+      const isLong = announced.length > ANNOUNCED_BY_NAME;
+      document.getElementById("announcer").textContent = isLong ? fill(gettext("{count} new signals to buy or sell"), { count: announced.length }) : announced.join(", ");
+      announced = [];
+    }, GATHER_MS);
+  }
+
   const symbols = [...cards.keys()];
   follow(symbols, {
     onSignal: (symbol, signal) => {
       requestUpdate([symbol]);
       const isShown = cards.get(symbol)?.dataset.state !== "loading";
-      if (isShown && signal.signal_type !== "hold") document.getElementById("announcer").textContent = `${symbol}: ${signal.signal_type}`;
+      if (isShown && signal.signal_type !== "hold") announce(`${symbol}: ${signal.signal_type}`);
     },
     onRefresh: () => requestUpdate(symbols),
     shownSeq: (symbol) => Number(cards.get(symbol)?.dataset.seq || 0),

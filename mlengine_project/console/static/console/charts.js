@@ -38,6 +38,8 @@ const inView = new IntersectionObserver((entries) => {
 export function drawAllForPaper() {
   for (const place of document.querySelectorAll(".plot:not([_echarts_instance_])")) if (place.option) { inView.unobserve(place); keep(place, place.option); }
   redraw(PAPER);
+  // Else the library draws on the next frame, and paper has none.
+  for (const instance of drawn.keys()) instance.getZr().refreshImmediately();
 }
 
 export function tableOf(chart) {

@@ -10,6 +10,8 @@ function short(value) {
   return value.toLocaleString("en-US", { minimumFractionDigits: places, maximumFractionDigits: places }).replace("-", "−");
 }
 
+function lineColour(colours, line) { return colours[`series_${(line % LINES) + 1}`]; }
+
 export class IndicatorPanes {
   constructor(chart, choices, ask, digits) {
     this.chart = chart;
@@ -34,20 +36,21 @@ export class IndicatorPanes {
     if (!answer.ok || request !== this.request) return;
     const { times, values } = await answer.json();
     let pane = 0;
-    let line = 0;
     for (const choice of chosen) {
       const isOverlay = choice.dataset.overlay === "1";
       if (!isOverlay) pane += 1;
       for (const output of choice.dataset.outputs.split(",")) {
-        const colour = colours[`series_${(line % LINES) + 1}`];
-        line += 1;
         const priceFormat = { type: "custom", formatter: isOverlay ? this.digits : short, minMove: 1e-8 };
-        const series = this.chart.addSeries(LineSeries, { color: colour, lineWidth: 1.5, title: output, priceFormat, priceLineVisible: false, crosshairMarkerRadius: 3 }, isOverlay ? 0 : pane);
+        const series = this.chart.addSeries(LineSeries, { color: lineColour(colours, this.series.size), lineWidth: 1.5, title: output, priceFormat, priceLineVisible: false, crosshairMarkerRadius: 3 }, isOverlay ? 0 : pane);
         series.setData(times.map((time, i) => (values[output][i] === null ? { time } : { time, value: values[output][i] })));
         this.series.set(output, series);
       }
     }
     this.chart.panes().forEach((one, index) => one.setStretchFactor(index ? 1 : 4));
+  }
+
+  recolour(colours) {
+    [...this.series.values()].forEach((series, line) => series.applyOptions({ color: lineColour(colours, line) }));
   }
 
   clear() {

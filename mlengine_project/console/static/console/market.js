@@ -16,6 +16,8 @@ const GATHER_MS = 200;
 const SHOWN_CANDLES = 144;
 const LOAD_OLDER_WITHIN = 60;
 const MAX_STEPS_BACK = 2016;
+const MIN_BAR_SPACING = 0.05;
+const MIN_SHOWN_CANDLES = 4;
 const place = document.getElementById("chart");
 const box = document.getElementById("chart-box");
 const readout = document.getElementById("readout");
@@ -42,7 +44,7 @@ const chart = createChart(place, {
   // The attribution stands in the footer: the library's own mark would need inline styles.
   layout: { attributionLogo: false, fontFamily: "Inter, system-ui, sans-serif", fontSize: 12, background: { type: ColorType.Solid, color: "transparent" } },
   crosshair: { mode: CrosshairMode.Normal },
-  timeScale: { timeVisible: true, secondsVisible: false, rightOffset: 2, minBarSpacing: 0.05, tickMarkFormatter: (time, kind) => clockText(time * 1000, kind < 3 ? { date: true } : {}).slice(0, kind < 3 ? 6 : undefined) },
+  timeScale: { timeVisible: true, secondsVisible: false, rightOffset: 2, minBarSpacing: MIN_BAR_SPACING, tickMarkFormatter: (time, kind) => clockText(time * 1000, kind < 3 ? { date: true } : {}).slice(0, kind < 3 ? 6 : undefined) },
   rightPriceScale: { scaleMargins: { top: 0.08, bottom: 0.16 } },
   localization: { timeFormatter: (time) => `${clockText(time * 1000, { date: true })} ${zoneWord()}` },
 });
@@ -393,7 +395,14 @@ carpet.addEventListener("change", () => loadWhole().catch(() => {}));
 for (const choice of panes.choices) choice.addEventListener("change", drawIndicators);
 tableButton.addEventListener("click", toggleTable);
 document.getElementById("open-forecast").addEventListener("click", () => openForecast(chosenHorizon()));
-document.addEventListener("theme-changed", () => { applyColours(); drawChart(); drawIndicators(); });
+document.addEventListener("theme-changed", () => { applyColours(); drawChart(); panes.recolour(paint); });
+// Paper gets a picture: the chart itself is drawn on the next frame, in the size of the screen.
+addEventListener("beforeprint", () => {
+  const picture = chart.takeScreenshot();
+  picture.className = "on-paper";
+  box.append(picture);
+});
+addEventListener("afterprint", () => box.querySelector(".on-paper")?.remove());
 document.addEventListener("zone-changed", () => { chart.applyOptions({}); drawChart(); });
 document.addEventListener("click", (event) => {
   for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
@@ -410,11 +419,16 @@ place.addEventListener("keydown", (event) => {
   const range = chart.timeScale().getVisibleLogicalRange();
   if (!range) return;
   const width = range.to - range.from;
-  const moves = { ArrowLeft: [-width / 8, -width / 8], ArrowRight: [width / 8, width / 8], "+": [width / 8, -width / 8], "-": [-width / 8, width / 8] };
+  // Beyond the limits of the scale the library would keep the width and move the right edge instead.
+  const widest = Math.max(width, chart.timeScale().width() / MIN_BAR_SPACING - 1);
+  const narrowest = Math.min(width, MIN_SHOWN_CANDLES);
+  const wider = (Math.min(width * 1.25, widest) - width) / 2;
+  const narrower = (width - Math.max(width * 0.75, narrowest)) / 2;
+  const moves = { ArrowLeft: [-width / 8, -width / 8], ArrowRight: [width / 8, width / 8], "+": [narrower, -narrower], "-": [-wider, wider] };
   const move = moves[event.key];
   if (!move) return;
   event.preventDefault();
-  chart.timeScale().setVisibleLogicalRange({ from: range.from + move[0], to: range.to + move[1] });
+  if (move[0] !== 0) chart.timeScale().setVisibleLogicalRange({ from: range.from + move[0], to: range.to + move[1] });
 });
 const switcher = document.getElementById("switcher-input");
 function switchMarket(event) {

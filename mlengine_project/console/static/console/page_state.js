@@ -50,12 +50,29 @@ function write(place, text) {
   if (place && place.textContent !== text) place.textContent = text;
 }
 
-function turn(panel, now) {
+// Cards whose content the browser does not draw, since they are out of view.
+const undrawn = new WeakSet();
+// The page may have been drawn before this module ran; later changes are announced.
+for (const card of document.querySelectorAll(".board .card")) {
+  if (!card.firstElementChild.checkVisibility({ contentVisibilityAuto: true })) undrawn.add(card);
+}
+document.addEventListener("contentvisibilityautostatechange", ({ target, skipped }) => {
+  if (skipped) undrawn.add(target); else { undrawn.delete(target); turnPanel(target); }
+});
+export function isDrawn(panel) { return !undrawn.has(panel); }
+
+function turn(panel, now, writes) {
   const state = stateOf(panel, now);
   if (panel.dataset.state !== state) panel.dataset.state = state;
-  if (panel.dataset.closedMs !== undefined) write(panel.querySelector(".age"), words(panel, state, now));
-  else write(panel.querySelector(".validity"), words(panel, state, now));
+  if (writes) write(panel.querySelector(panel.dataset.closedMs === undefined ? ".validity" : ".age"), words(panel, state, now));
   return state;
+}
+
+// Turns a panel with the parts of it that have a validity of their own.
+export function turnPanel(panel) {
+  const now = marketNow();
+  turn(panel, now, true);
+  for (const part of panel.querySelectorAll("[data-valid-ms]")) turn(part, now, true);
 }
 
 // Turns every panel of the page, and the line of state in the header.
@@ -63,9 +80,9 @@ export function turnPanels() {
   const now = marketNow();
   const prices = [...document.querySelectorAll("[data-closed-ms]")];
   const counts = { live: 0, late: 0 };
-  for (const panel of prices) counts[turn(panel, now)] += 1;
+  for (const panel of prices) counts[turn(panel, now, isDrawn(panel))] += 1;
   let expired = 0;
-  for (const panel of document.querySelectorAll("[data-valid-ms]:not([data-closed-ms])")) expired += turn(panel, now) === "expired";
+  for (const panel of document.querySelectorAll("[data-valid-ms]:not([data-closed-ms])")) expired += turn(panel, now, isDrawn(panel.closest(".card"))) === "expired";
   writeHeader(prices, counts, expired, now);
 }
 
