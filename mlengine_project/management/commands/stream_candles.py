@@ -1,6 +1,5 @@
 """Follow the exchange's live feed."""
 
-import gc
 import signal
 import threading
 from typing import Any
@@ -13,9 +12,6 @@ from marketdata.feed import supervisor
 from mlengine_project.operations.monitoring import heartbeats
 from mlengine_project.operations.monitoring.background_refresher import refresher
 from signals.services import advance
-
-NEW_OBJECTS = 50_000
-"""Objects made until cycles are looked for: with 500 markets a close makes about as many, all of them in use."""
 
 
 class Command(BaseCommand):
@@ -31,7 +27,6 @@ class Command(BaseCommand):
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: stop.set())
         self.stdout.write(f"following {settings.BINANCE_STREAM_URL}; Ctrl-C stops")
-        gc.set_threshold(NEW_OBJECTS)
         refresher.start()
         try:
             supervisor.run(
