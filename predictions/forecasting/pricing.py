@@ -29,13 +29,9 @@ class PricedBrackets:
     lower_bound: Floats
 
     def take(self, index: npt.NDArray[np.int64]) -> PricedBrackets:
-        """Choose one bracket along the last axis."""
-        return PricedBrackets(
-            **{
-                column.name: np.take_along_axis(getattr(self, column.name), index[..., None], axis=-1)[..., 0]
-                for column in fields(self)
-            }
-        )
+        """Choose one bracket of each row."""
+        rows = np.arange(len(index))
+        return PricedBrackets(**{column.name: getattr(self, column.name)[rows, index] for column in fields(self)})
 
 
 def costs_of(fee_rate: float, slippage_bps: float) -> float:

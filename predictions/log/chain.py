@@ -1,9 +1,11 @@
 """Hash chain through a log: one head per market, locked while rows are appended."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 from django.db import connection
+from django.db.models import Model
 
 from marketdata.storage.value_lists import among, table_of
 from predictions.errors import BrokenChain
@@ -59,11 +61,23 @@ def _locked(log: str, market_ids: Sequence[int]) -> dict[int, ChainHead]:
     return {head.market_id: head for head in heads}
 
 
+def has_rows(log: type[Model], market_ids: Sequence[int], candle_time: datetime) -> bool:
+    """Whether a log has rows of these markets and this candle; call while their heads are locked."""
+    condition, parameters = among("market_id", "bigint", market_ids)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT 1 FROM {log._meta.db_table} WHERE {condition} AND candle_time = %s LIMIT 1",  # noqa: S608, SLF001
+            [*parameters, connection.ops.adapt_datetimefield_value(candle_time)],
+        )
+        return cursor.fetchone() is not None
+
+
 def append(head: ChainHead, row: Sealed, columns: Sequence[str]) -> None:
     """Append a new row to the chain and advance the head."""
     row.chain_index = head.index + 1
     row.previous_seal = head.seal
-    row.seal = seal_of(head.seal, {name: getattr(row, name) for name in columns})
+    kept = row.__dict__
+    row.seal = seal_of(head.seal, {name: kept[name] for name in columns})
     head.index, head.seal = row.chain_index, row.seal
 
 

@@ -1,6 +1,6 @@
 """Writing of predictions: sealed rows under the lock of the chain head, and the cache."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -45,24 +45,44 @@ def record(batch: ForecastBatch, made_at_ms: int) -> dict[Key, PredictionLog]:
     times = [clock.to_datetime(item[3]) for item in candles]
     with transaction.atomic(savepoint=False):
         heads = chain.lock_heads(ChainHead.Log.PREDICTIONS, [item[2].pk for item in candles])
-        known = PredictionLog.objects.filter(
-            market_id__in=list(heads), candle_time__gte=times[0], candle_time__lte=times[-1], ensemble=ensemble.digest
-        )
-        rows: dict[Key, PredictionLog] = {(row.market_id, row.candle_time, row.horizon): row for row in known}
-        fresh: list[PredictionLog] = []
-        for (index, at, market, open_ms), candle_time in zip(candles, times, strict=True):
-            shared = _shared_columns(batch, market, index, at, open_ms, made_at_ms)
-            position = int(batch.forecasts.position[index, at])
-            for k, horizon in enumerate(forecast.horizons):
-                key = (market.pk, candle_time, horizon)
-                if key not in rows:
-                    rows[key] = _row(shared, forecast, position, k)
-                    chain.append(heads[market.pk], rows[key], chain.PREDICTION_COLUMNS)
-                    fresh.append(rows[key])
-        if fresh:
-            new_rows.insert(fresh)
+        rows = _known(list(heads), times[0], times[-1], ensemble.digest)
+        n_known = len(rows)
+        new_rows.insert(_fresh_rows(batch, candles, made_at_ms, heads, rows))
+        if len(rows) > n_known:
             chain.save_heads(heads)
     return rows
+
+
+def _known(market_ids: Sequence[int], first: datetime, last: datetime, digest: str) -> dict[Key, PredictionLog]:
+    """Rows of a span by the same champions; after a close usually none, which is asked without the ORM."""
+    if first == last and not chain.has_rows(PredictionLog, market_ids, first):
+        return {}
+    known = PredictionLog.objects.filter(
+        market_id__in=market_ids, candle_time__gte=first, candle_time__lte=last, ensemble=digest
+    )
+    return {(row.market_id, row.candle_time, row.horizon): row for row in known}
+
+
+def _fresh_rows(
+    batch: ForecastBatch,
+    candles: Iterable[tuple[int, int, Market, int]],
+    made_at_ms: int,
+    heads: Mapping[int, ChainHead],
+    rows: dict[Key, PredictionLog],
+) -> Iterator[PredictionLog]:
+    """Sealed rows that are not among `rows`, each added to them and to its chain when it is taken."""
+    forecast = batch.forecasts.ranges
+    assert forecast is not None
+    template = new_rows.Template(PredictionLog)
+    for index, at, market, open_ms in candles:
+        shared = _shared_columns(batch, market, index, at, open_ms, made_at_ms)
+        position = int(batch.forecasts.position[index, at])
+        for k, horizon in enumerate(forecast.horizons):
+            key = (market.pk, shared["candle_time"], horizon)
+            if key not in rows:
+                rows[key] = template.row(_columns(shared, forecast, position, k))
+                chain.append(heads[market.pk], rows[key], chain.PREDICTION_COLUMNS)
+                yield rows[key]
 
 
 def _shared_columns(
@@ -90,19 +110,20 @@ def _shared_columns(
     }
 
 
-def _row(shared: dict[str, Any], forecast: RangeForecast, position: int, k: int) -> PredictionLog:
+def _columns(shared: Mapping[str, Any], forecast: RangeForecast, position: int, k: int) -> dict[str, Any]:
+    """All columns of one prediction."""
     high, low = ([f"{value:.8f}" for value in side[position, k].tolist()] for side in (forecast.high, forecast.low))
     horizon = int(forecast.horizons[k])
-    return PredictionLog(
+    return {
         **shared,
-        id=clock.new_id(),
-        horizon=horizon,
-        predicted_high=Decimal(high[MEDIAN]),
-        predicted_low=Decimal(low[MEDIAN]),
-        high_quantiles=high,
-        low_quantiles=low,
-        coverage=coverage.coverage_of(shared["market_id"], horizon),
-    )
+        "id": clock.new_id(),
+        "horizon": horizon,
+        "predicted_high": Decimal(high[MEDIAN]),
+        "predicted_low": Decimal(low[MEDIAN]),
+        "high_quantiles": high,
+        "low_quantiles": low,
+        "coverage": coverage.coverage_of(shared["market_id"], horizon),
+    }
 
 
 def cache_newest(rows: Iterable[PredictionLog], now_ms: int) -> None:

@@ -25,7 +25,7 @@ def canonical(record: Mapping[str, Any]) -> bytes:
     >>> canonical({"b": Decimal("1.50000000"), "a": datetime(2024, 1, 1, tzinfo=UTC)})
     b'{"a":"2024-01-01T00:00:00.000000Z","b":"1.50000000"}'
     """
-    return orjson.dumps({name: _plain(value) for name, value in record.items()}, option=orjson.OPT_SORT_KEYS)
+    return orjson.dumps(record, default=_plain, option=orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME)
 
 
 def seal_of(previous: str, record: Mapping[str, Any]) -> str:
@@ -41,10 +41,13 @@ def seal_of(previous: str, record: Mapping[str, Any]) -> str:
     return sha256(previous.encode("ascii") + canonical(record)).hexdigest()
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any) -> str:
+    """Text of a value that JSON has no form for."""
     if isinstance(value, Decimal):
         return f"{value:f}"
-    return _instant_text(value) if isinstance(value, datetime) else value
+    if isinstance(value, datetime):
+        return _instant_text(value)
+    raise TypeError(f"a seal covers no {type(value).__name__}")
 
 
 @lru_cache(maxsize=1024)

@@ -14,6 +14,9 @@ from predictions.models import PredictionLog
 
 HOSTILE = ["", "\\N", "a\tb\nc\rd", "\\.", 'quote" and \\ and {brace},', "日本 ü", "NULL", "%s"]
 AT = datetime(2025, 1, 1, 0, 5, 0, 1000, UTC)
+STORED = [field.attname for field in PredictionLog._meta.concrete_fields if field.attname != "created_at"]
+LEFT_OUT = {"created_at", "actual_high", "actual_low", "mae", "outcome_final", "outcome_at"}
+"""Columns that the template fills in."""
 
 
 def row(market, place, text):
@@ -28,8 +31,7 @@ def row(market, place, text):
 
 
 def stored():
-    names = [field.attname for field in PredictionLog._meta.concrete_fields if field.attname != "created_at"]
-    return list(PredictionLog.objects.order_by("horizon").values_list(*names))
+    return list(PredictionLog.objects.order_by("horizon").values_list(*STORED))
 
 
 def test_rows_are_stored_as_by_django(db):
@@ -61,3 +63,41 @@ def test_lists_of_values_are_read_unchanged(db):
         assert cursor.fetchall() == [(text, 2**60 + k) for k, text in enumerate(HOSTILE)]
         cursor.execute(f"SELECT column1 FROM {table} WHERE {condition} ORDER BY column2", [*parameters, *wanted])
         assert cursor.fetchall() == [(text,) for text in HOSTILE[2:4]]
+
+
+def test_a_row_of_a_template_is_that_of_the_constructor(db):
+    market = Market.objects.create(symbol="BTCUSDT", source="simulated")
+    expected = row(market, 1, "a")
+    given = {name: value for name, value in vars(expected).items() if name != "_state" and name not in LEFT_OUT}
+    made = new_rows.Template(PredictionLog).row(given)
+    assert {name: vars(made)[name] for name in vars(expected) if name not in ("_state", "created_at")} == {
+        name: value for name, value in vars(expected).items() if name not in ("_state", "created_at")
+    }
+    made.save()
+    assert stored() == [tuple(getattr(expected, name) for name in STORED)]
+
+
+def test_defaults_that_are_functions_are_not_shared_by_rows(db):
+    made = new_rows.Template(PredictionLog).row({})
+    assert not {"id", "coverage", "reasons", "reason_details"} & set(vars(made))
+
+
+def test_many_rows_are_made_while_they_are_stored(db):
+    market = Market.objects.create(symbol="BTCUSDT", source="simulated")
+    count = 2 * new_rows.CHUNK + 1
+    new_rows.insert(row(market, place, "a") for place in range(count))
+    assert PredictionLog.objects.count() == count
+
+
+def test_an_error_while_rows_are_made_stores_none(db):
+    from django.db import transaction
+
+    market = Market.objects.create(symbol="BTCUSDT", source="simulated")
+
+    def rows():
+        yield from (row(market, place, "a") for place in range(new_rows.CHUNK + 1))
+        raise ArithmeticError("the next row cannot be made")
+
+    with pytest.raises(ArithmeticError), transaction.atomic():
+        new_rows.insert(rows())
+    assert not PredictionLog.objects.exists()
