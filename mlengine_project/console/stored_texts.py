@@ -1,6 +1,7 @@
 """Texts that the engine stores in English, in the language of the page: job messages, gate reasons, report words."""
 
 import re
+from collections.abc import Sequence
 from functools import cache
 
 from django.utils.translation import gettext, gettext_noop
@@ -177,21 +178,34 @@ def _part_text(part: str) -> str:
     names = part.split(", ")
     if all(name in Kind.values for name in names):
         return ", ".join(map(_name_text, names))
-    for pattern, text in _patterns():
-        found = pattern.fullmatch(part)
-        if found:
-            return gettext(text) % {name: _name_text(value) for name, value in found.groupdict().items()}
+    for text in FILLED:
+        values = _values_of(part, *_pieces_of(text))
+        if values is not None:
+            return gettext(text) % {name: _name_text(value) for name, value in values.items()}
     return part
 
 
 @cache
-def _patterns() -> list[tuple[re.Pattern[str], str]]:
-    """Every text of `FILLED` with the pattern that it fills."""
-    plain = (re.escape(text.replace("%%", "%")) for text in FILLED)
-    return [
-        (re.compile(re.sub(r"%\\\((\w+)\\\)s", r"(?P<\1>.+?)", pattern)), text)
-        for pattern, text in zip(plain, FILLED, strict=True)
-    ]
+def _pieces_of(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The plain pieces of a text of `FILLED`, and the names between them."""
+    pieces = re.split(r"%\((\w{1,20})\)s", text)
+    return tuple(piece.replace("%%", "%") for piece in pieces[::2]), tuple(pieces[1::2])
+
+
+def _values_of(part: str, pieces: Sequence[str], names: Sequence[str]) -> dict[str, str] | None:
+    """Values that fill a text, each up to the first place of the next piece; None where the part is another text."""
+    first, *between, last = pieces
+    if not (part.startswith(first) and part.endswith(last)):
+        return None
+    place, found = len(first), []
+    for piece in between:
+        end = part.find(piece, place + 1)
+        if end < 0:
+            return None
+        found.append(part[place:end])
+        place = end + len(piece)
+    found.append(part[place : len(part) - len(last)])
+    return dict(zip(names, found, strict=True)) if all(found) else None
 
 
 def _name_text(name: str) -> str:

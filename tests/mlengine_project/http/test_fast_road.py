@@ -264,7 +264,7 @@ def test_missing_answer_is_computed_once_for_all_who_wait(paths, monkeypatch):
     assert paths.passed_on == before
 
 
-async def answers_soon(road, headers, bodies, seconds=5.0):
+async def answers_soon(road, headers, bodies, seconds=30.0):
     """Answers delivered without a task, None where the request has to be started; False where none was promised."""
     await asyncio.to_thread(road.answers.renew)
     delivered = [asyncio.get_running_loop().create_future() for _ in bodies]
@@ -282,6 +282,7 @@ def test_missing_answer_is_delivered_without_a_task_to_all_who_wait(paths, monke
         computed.append((symbol, horizon))
         return latest_prediction(symbol, horizon)
 
+    monkeypatch.setattr(fast_road, "SOON_SECONDS", 30.0)
     monkeypatch.setattr(fast_road, "latest_prediction", counted)
     body, unknown = (b'{"symbol": "%b", "horizon": 18}' % symbol for symbol in (b"ETHUSDT", b"OTHERUSDT"))
     found = async_to_sync(answers_soon)(paths.fast, [paths.key, JSON], [body, body, body, unknown])
