@@ -282,6 +282,8 @@ def test_missing_answer_is_delivered_without_a_task_to_all_who_wait(paths, monke
         computed.append((symbol, horizon))
         return latest_prediction(symbol, horizon)
 
+    for _ in range(8):  # the first calls reserve later ones
+        paths.send_request()
     monkeypatch.setattr(fast_road, "SOON_SECONDS", 30.0)
     monkeypatch.setattr(fast_road, "latest_prediction", counted)
     body, unknown = (b'{"symbol": "%b", "horizon": 18}' % symbol for symbol in (b"ETHUSDT", b"OTHERUSDT"))

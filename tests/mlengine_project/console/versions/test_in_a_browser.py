@@ -61,8 +61,9 @@ async def test_charts_tables_sheets_and_calendar(served, tmp_path):  # noqa: F81
             "document.querySelector('[name=name]').value = 'backend'; document.querySelector('.sheet form').submit()"
         )
         await page.until("document.querySelector('[data-copy]') !== null")
-        await page.value("document.querySelector('[data-copy]').click()")
-        await page.until("document.querySelector('[data-copy]').textContent !== 'Copy'")
+        # The script of the button may not have run yet.
+        button = "document.querySelector('[data-copy]')"
+        await page.until(f"({button}.click(), {button}.textContent !== 'Copy')")
         for path in ("/console/record", "/console/operations"):
             await page.open(address + path)
             await asyncio.sleep(0.3)
