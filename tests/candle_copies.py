@@ -51,7 +51,7 @@ def _copy(market, text):
 
 def _insert(market, rows):
     received_at = Candle._meta.get_field("received_at").get_db_prep_value(clock.wall_now(), connection)
-    places = ", ".join(["%s"] * len(rows[0]))
+    places = ", ".join(["%s"] * (len(CandleRow._fields) + 2))
     statement = f"INSERT INTO candles ({CELLS}, market_id, received_at) VALUES ({places}, {market.id}, '{received_at}')"
     with connection.cursor() as cursor:
         cursor.executemany(statement, rows)

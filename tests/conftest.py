@@ -73,6 +73,11 @@ def _reachable(url: str, port: int) -> bool:
         return False
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """More workers than cores: many tests wait for processes, browsers and time limits."""
+    return (os.cpu_count() or 1) + 2
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests that need not run again with other services."""
