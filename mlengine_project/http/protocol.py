@@ -7,6 +7,7 @@ Dockerfile names this class (`--http`), and `up` uses it too.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import httptools
@@ -227,7 +228,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         def deliver(finish: Callable[[], Any]) -> None:
             if cycle.disconnected:
                 return
-            answer = finish() if cycle.keep_alive and not self.flow.write_paused else None
+            answer = None
+            if cycle.keep_alive and not self.flow.write_paused:
+                with suppress(Exception):  # the application meets the same error and reports it
+                    answer = finish()
             if answer is None:
                 self._start_asgi_task(cycle, self.app)
                 return

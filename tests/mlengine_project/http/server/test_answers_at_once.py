@@ -35,9 +35,10 @@ class AtOnce:
         return ready(content)
 
     def answer_soon(self, scope, body, deliver):
-        if body not in {b"soon", b"never"}:
+        finishes = {b"soon": lambda: ready(b"soon"), b"never": lambda: None, b"failing": {}.popitem}
+        finish = finishes.get(body)
+        if finish is None:
             return False
-        finish = (lambda: ready(b"soon")) if body == b"soon" else (lambda: None)
         asyncio.get_running_loop().call_later(0.2, deliver, finish)
         return True
 
@@ -129,6 +130,12 @@ def test_request_whose_answer_was_not_computed_is_started(port, application):
     with Caller(port) as caller:
         assert b'"body":"never"' in caller.send(NEVER).answer().body
         assert caller.send(SOON).answer().body == b"soon"
+    assert application.started == 1
+
+
+def test_request_whose_answer_cannot_be_finished_is_started(port, application):
+    with Caller(port) as caller:
+        assert b'"body":"failing"' in caller.send(request(b"POST", b"/predictions", body=b"failing")).answer().body
     assert application.started == 1
 
 
